@@ -1,0 +1,64 @@
+# make demo    install segue and follow the objects of the bundled sample
+# make test    install what the tests need and run them
+# make lint    ruff: rules and format       make types   mypy
+# make docs    build the documentation      make bench   measure speed and memory
+# make clean   remove everything that make made
+#
+# VENV=folder         where to install (default .venv)
+# PYTHON=python3.12   interpreter, 3.10 or newer
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu   take the smaller torch without CUDA
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+DEMO_OUT ?= out/demo
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types docs bench clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,9p'
+
+demo: $(VENV)/.installed
+	$(BIN)/segue demo --output $(DEMO_OUT) --overwrite
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/mkdocs build --strict --quiet
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/track.py
+
+clean:
+	rm -rf .venv out site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# An editable install: the stamps below go stale only when the dependencies change.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing segue into $(VENV) (a few minutes the first time)"
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing segue and its tools into $(VENV) (a few minutes the first time)"
+	$(PIP_INSTALL) --editable '.[dev,train]'
+	@touch $@ $(VENV)/.installed
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "segue needs Python 3.10 or newer, '$(PYTHON)' is missing or older;" \
+			"try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

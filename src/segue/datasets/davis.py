@@ -1,0 +1,309 @@
+"""Readers of DAVIS-style folders and of still images with index masks; nothing is decoded in advance.
+
+Layout, with or without the resolution level::
+
+    JPEGImages/480p/<sequence>/00000.jpg ...
+    Annotations/480p/<sequence>/00000.png ...   8-bit PNG: palette with ids 0..n and 255 = void, or grey 0/255
+    ImageSets/2017/{train,val,...}.txt          one sequence name in a line
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from segue.errors import DatasetError
+from segue.types import Image as RgbImage
+
+Mask = npt.NDArray[np.uint8]
+"""Index mask, (H, W), uint8: 0 background, 255 void."""
+
+RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
+"""Folders between ``JPEGImages`` and the sequences, in the order of preference."""
+
+_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One video as a folder of pictures, some or all of them annotated.
+
+    Attributes:
+        name: name of the folder.
+        frames: pictures in natural order.
+        annotations: mask file by frame index, in the order of the frames.
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    annotations: Mapping[int, Path] = field(hash=False)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @cached_property
+    def binary(self) -> bool:
+        """Whether the masks are 0/255 with 255 as the object (DAVIS 2016), instead of ids with 255 as void.
+
+        The first mask with any pixel set decides for the whole sequence.
+        """
+        for path in self.annotations.values():
+            mask = read_index_mask(path)
+            if mask.any():
+                return _is_binary(mask)
+        return False
+
+    def read_image(self, i: int) -> RgbImage:
+        """Picture of frame ``i``, RGB, (H, W, 3), uint8."""
+        return read_rgb(self.frames[i])
+
+    def read_mask(self, i: int) -> Mask:
+        """Index mask of frame ``i``, (H, W), uint8; a 0/255 mask comes as 0/1, otherwise 255 is void.
+
+        Raises:
+            DatasetError: the frame is not annotated, or its mask cannot be read or has another size.
+        """
+        if i not in self.annotations:
+            raise DatasetError(f"sequence {self.name}: frame {i} has no annotation")
+        mask = read_index_mask(self.annotations[i])
+        _check_size(mask, self.annotations[i], self.frames[i])
+        return _object_255_as_1(mask) if self.binary else mask
+
+
+class DavisFolder:
+    """The sequences of a DAVIS-style folder, found when it is opened, read when they are used.
+
+    >>> davis = DavisFolder("DAVIS", "val")
+    >>> davis["bear"].read_mask(0)
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        split: str | Iterable[str] | None = None,
+        *,
+        resolution: str | None = None,
+        year: int = 2017,
+        annotations: str = "Annotations",
+    ) -> None:
+        """List the sequences.
+
+        Args:
+            root: folder that holds ``JPEGImages`` and the annotations.
+            split: name of a file in ``ImageSets/<year>``, or names of sequences; default: every sequence.
+            resolution: folder between ``JPEGImages`` and the sequences; default: the first of
+                :data:`RESOLUTIONS` that pictures and masks both have, else none.
+            year: which ``ImageSets`` a split is read from.
+            annotations: folder of the masks, for instance ``Annotations_unsupervised``.
+
+        Raises:
+            DatasetError: a folder, split file, sequence, or the picture of a mask is missing.
+        """
+        self.root = Path(root)
+        images, masks = _at_resolution((self.root / "JPEGImages", self.root / annotations), resolution)
+        names = self._split_names(split, year)
+        if names is None:
+            names = sorted((path.name for path in images.iterdir() if _is_sequence(path)), key=natural_key)
+        self._sequences = {name: _find_sequence(name, images / name, masks / name) for name in names}
+        if not self._sequences:
+            raise DatasetError(f"{images} holds no sequence; it must hold one folder of pictures for each")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the sequences: natural order, or the order of the split."""
+        return tuple(self._sequences)
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    def __iter__(self) -> Iterator[Sequence]:
+        return iter(self._sequences.values())
+
+    def __getitem__(self, name: str) -> Sequence:
+        if name not in self._sequences:
+            raise DatasetError(f"no sequence {name} in {self.root}; there are {first_few(self.names)}")
+        return self._sequences[name]
+
+    def _split_names(self, split: str | Iterable[str] | None, year: int) -> list[str] | None:
+        if split is None:
+            return None
+        if not isinstance(split, str):
+            return list(split)
+        path = self.root / "ImageSets" / str(year) / f"{split}.txt"
+        if not path.is_file():
+            raise DatasetError(f"no split {split}: {path} does not exist; give its year or sequence names")
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if not names:
+            raise DatasetError(f"split {split}: {path} names no sequence")
+        return names
+
+
+class ImageMaskFolder:
+    """Still images with index masks of the same stem, in natural order.
+
+    Attributes:
+        images: picture files.
+        masks: mask files, in the same order.
+    """
+
+    def __init__(self, images: Path | str, masks: Path | str) -> None:
+        """Pair the files.
+
+        Raises:
+            DatasetError: a folder is missing or empty, or a picture or mask has no partner.
+        """
+        pictures, labels = _files_by_stem(Path(images), _PICTURES), _files_by_stem(Path(masks), {".png"})
+        for lonely, kind, other in (
+            (pictures.keys() - labels.keys(), "mask", masks),
+            (labels.keys() - pictures.keys(), "picture", images),
+        ):
+            if lonely:
+                raise DatasetError(
+                    f"{other} lacks the {kind} of {first_few(sorted(lonely, key=natural_key))}"
+                )
+        self.images = tuple(pictures.values())
+        self.masks = tuple(labels[stem] for stem in pictures)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read_image(self, i: int) -> RgbImage:
+        """Picture ``i``, RGB, (H, W, 3), uint8."""
+        return read_rgb(self.images[i])
+
+    def read_mask(self, i: int) -> Mask:
+        """Index mask of picture ``i``, (H, W), uint8; 0/255 comes as 0/1, beside other values 255 is void.
+
+        Raises:
+            DatasetError: the mask cannot be read or has another size than the picture.
+        """
+        mask = read_index_mask(self.masks[i])
+        _check_size(mask, self.masks[i], self.images[i])
+        return _object_255_as_1(mask) if _is_binary(mask) else mask
+
+
+def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Sorting key that puts ``2`` before ``10``."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return tuple((0, int(part)) if part[0] in "0123456789" else (1, part) for part in parts)
+
+
+def read_rgb(path: Path) -> RgbImage:
+    """Picture as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none.
+
+    Raises:
+        DatasetError: not a readable picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DatasetError(f"{path} is not a readable picture: {error}") from error
+
+
+def read_index_mask(path: Path) -> Mask:
+    """Values of a mask file, (H, W), uint8: palette indices or grey values, whatever the palette says.
+
+    Raises:
+        DatasetError: not a readable 8-bit palette, grey or black-and-white picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            values = np.array(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DatasetError(f"{path} is not a readable mask: {error}") from error
+    if values.ndim == 3 and (values[..., :3] == values[..., :1]).all():
+        values = values[..., 0]  # some DAVIS 2016 masks are grey pictures stored as RGB
+    if values.ndim != 2:
+        raise DatasetError(f"{path} is a colour picture; a mask must be a palette or grey PNG")
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8)
+    if values.dtype != np.uint8:
+        raise DatasetError(f"{path} has {8 * values.itemsize} bits a pixel; a mask must have 8")
+    return values
+
+
+def _is_binary(mask: Mask) -> bool:
+    """Whether 255 is set and no other value but 0."""
+    counts = np.bincount(mask.ravel(), minlength=256)
+    return bool(counts[255] and not counts[1:255].any())
+
+
+def _object_255_as_1(mask: Mask) -> Mask:
+    mask[mask == 255] = 1
+    return mask
+
+
+def _check_size(mask: Mask, mask_path: Path, image_path: Path) -> None:
+    """Compare with the size in the picture's header."""
+    try:
+        with Image.open(image_path) as picture:
+            width, height = picture.size
+    except OSError as error:
+        raise DatasetError(f"{image_path} is not a readable picture: {error}") from error
+    if mask.shape != (height, width):
+        raise DatasetError(
+            f"{mask_path} is {mask.shape[1]}x{mask.shape[0]}, its picture {image_path} {width}x{height}; "
+            "they must have one size"
+        )
+
+
+def _at_resolution(folders: tuple[Path, Path], resolution: str | None) -> tuple[Path, Path]:
+    """The folders of pictures and of masks that hold the sequences, both at one resolution."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise DatasetError(
+                f"no folder {folder}; a DAVIS folder holds {folder.name}/<resolution>/<sequence>"
+            )
+        if resolution is not None and not (folder / resolution).is_dir():
+            raise DatasetError(f"no resolution {resolution}: {folder / resolution} does not exist")
+    if resolution is None:
+        shared = (name for name in RESOLUTIONS if all((folder / name).is_dir() for folder in folders))
+        resolution = next(shared, ".")
+    pictures, masks = folders
+    return pictures / resolution, masks / resolution
+
+
+def _is_sequence(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def _find_sequence(name: str, images: Path, masks: Path) -> Sequence:
+    frames = _files_by_stem(images, _PICTURES)
+    labels = _files_by_stem(masks, {".png"})
+    position = {stem: i for i, stem in enumerate(frames)}
+    lonely = [path.name for stem, path in labels.items() if stem not in position]
+    if lonely:
+        raise DatasetError(f"sequence {name}: {images} lacks the picture of {first_few(lonely)}")
+    annotations = {position[stem]: path for stem, path in labels.items()}
+    return Sequence(name, tuple(frames.values()), dict(sorted(annotations.items())))
+
+
+def _files_by_stem(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
+    """Files with one of the suffixes, in natural order."""
+    if not folder.is_dir():
+        raise DatasetError(f"no folder {folder}")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda item: natural_key(item.name)):
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            raise DatasetError(f"{folder} holds both {files[path.stem].name} and {path.name}; keep one")
+        files[path.stem] = path
+    if not files:
+        raise DatasetError(f"{folder} holds no {' or '.join(sorted(suffixes))} file")
+    return files
+
+
+def first_few(names: Iterable[str]) -> str:
+    """The first few names and how many follow."""
+    listed = list(names)
+    more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
+    return ", ".join(listed[:5]) + more

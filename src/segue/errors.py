@@ -1,0 +1,31 @@
+"""Errors that speak to the person who runs segue.
+
+Every error that a user can cause or repair derives from :class:`SegueError`; the command line prints its
+message on one line and exits with code 2. Anything else is a defect of segue and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class SegueError(Exception):
+    """Base of all errors with a message for the user: what was wrong, where, and what to do."""
+
+
+class SourceError(SegueError):
+    """A video, image folder, camera or array that cannot be read."""
+
+
+class SinkError(SegueError):
+    """A result that cannot be written: no permission, full disk, existing output."""
+
+
+class PromptError(SegueError):
+    """A mask, box or point that does not fit the frame or the model."""
+
+
+class CheckpointError(SegueError):
+    """A weight file that is missing, unsafe, damaged or of another network."""
+
+
+class DatasetError(SegueError):
+    """A data set whose files are missing or do not belong together."""

@@ -1,0 +1,127 @@
+"""MobileNetV2 trunk up to stride 16, with its batch norms folded into the convolutions.
+
+Layer names and shapes follow torchvision's ``features``; since the norms are never trained here, each
+convolution carries their scale and shift as its own weight and bias (`from_torchvision` does the folding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
+"""Expansion, output channels, repeats, first stride of the stages (MobileNetV2 paper, table 2)."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class SameConv(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding for even sides: stride 2 pads right and bottom only.
+
+    The ImageNet weights that training starts from were learned with this sampling phase.
+    """
+
+    def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        padding = kernel // 2 if stride == 1 else 0
+        super().__init__(cin, cout, kernel, stride, padding, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride[0] == 2:
+            x = F.pad(x, (0, 1, 0, 1))
+        return super().forward(x)
+
+
+class InvertedResidual(nn.Module):
+    """Expand (1x1), filter (depthwise 3x3), project (1x1); ReLU6 after the first two."""
+
+    def __init__(self, cin: int, cout: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = cin * expansion
+        self.expand = SameConv(cin, hidden, 1) if expansion > 1 else None
+        self.depthwise = SameConv(hidden, hidden, 3, stride, groups=hidden)
+        self.project = SameConv(hidden, cout, 1)
+        self.identity = stride == 1 and cin == cout
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else F.relu6(self.expand(x))
+        y = self.project(F.relu6(self.depthwise(y)))
+        return x + y if self.identity else y
+
+
+class MobileNetV2Trunk(nn.Module):
+    """Features 0 to 13 of MobileNetV2, width 1.0.
+
+    ``forward`` maps (B, 3, H, W) in [-1, 1] to four maps: 16 channels at stride 2, 24 at 4, 32 at 8 and 96
+    at 16; H and W are multiples of 16.
+    """
+
+    channels = (16, 24, 32, 96)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = SameConv(3, 32, 3, 2)
+        blocks: list[InvertedResidual] = []
+        cin = 32
+        for expansion, cout, repeats, first_stride in SETTINGS:
+            for i in range(repeats):
+                blocks.append(InvertedResidual(cin, cout, first_stride if i == 0 else 1, expansion))
+                cin = cout
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        x = F.relu6(self.stem(x))
+        stages = []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in (0, 2, 5, 12):
+                stages.append(x)
+        f2, f4, f8, f16 = stages
+        return f2, f4, f8, f16
+
+    def load_torchvision(self, state: Mapping[str, Tensor], scaling: str = "unit") -> None:
+        """Take over the weights of ``torchvision.models.mobilenet_v2`` (its full state dict).
+
+        Args:
+            state: the state dict.
+            scaling: input that the weights were trained with: ``unit`` is [-1, 1]; ``imagenet`` is [0, 1]
+                less the ImageNet mean over its deviation (torchvision's own files), which the stem takes up.
+
+        Raises:
+            KeyError: a layer of features 0 to 13 is missing.
+        """
+        _fold(self.stem, state, "features.0.0", "features.0.1")
+        if scaling == "imagenet":
+            _take_up_scaling(self.stem)
+        for i, block in enumerate(self.blocks, start=1):
+            prefix = f"features.{i}.conv"
+            layers = [block.expand, block.depthwise] if block.expand is not None else [block.depthwise]
+            for k, conv in enumerate(layers):
+                _fold(conv, state, f"{prefix}.{k}.0", f"{prefix}.{k}.1")
+            k = len(layers)
+            _fold(block.project, state, f"{prefix}.{k}", f"{prefix}.{k + 1}")
+
+
+@torch.no_grad()
+def _take_up_scaling(conv: nn.Conv2d) -> None:
+    """Let a convolution trained on mean/deviation input see [-1, 1]: ``(x+1)/2 = p``, ``(p-mean)/std``."""
+    mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
+    std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
+    assert conv.bias is not None
+    conv.bias += (conv.weight * (0.5 - mean) / std).sum((1, 2, 3))
+    conv.weight /= 2 * std
+
+
+@torch.no_grad()
+def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str, eps: float = 1e-5) -> None:
+    """Write ``weight`` followed by batch norm ``norm`` into ``conv``, computed in float64."""
+    gain, shift, mean, var = (
+        state[f"{norm}.{leaf}"].double() for leaf in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gain / torch.sqrt(var + eps)
+    conv.weight.copy_(state[f"{weight}.weight"].double() * scale[:, None, None, None])
+    assert conv.bias is not None
+    conv.bias.copy_(shift - mean * scale)

@@ -1,0 +1,66 @@
+"""Pre-activation residual blocks without normalisation, used by STM and STCN."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.per_object import add_frame, conv_channels
+
+
+class ResBlock(nn.Module):
+    """``skip(x) + conv2(relu(conv1(relu(x))))`` with 3x3 convolutions, (B, cin, H, W) → (B, cout, H, W).
+
+    The skip is the input itself, or a 3x3 convolution of it (`downsample`) where the channels differ.
+    """
+
+    downsample: nn.Conv2d | None
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.downsample = nn.Conv2d(cin, cout, 3, padding=1) if cin != cout else None
+        self.conv1 = nn.Conv2d(cin, cout, 3, padding=1)
+        self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.conv2(self.conv1(F.relu(x)).relu_())
+        skip = x if self.downsample is None else self.downsample(x)
+        return residual.add_(skip)
+
+
+class FramePart(NamedTuple):
+    """What the frame contributes to a :class:`JointResBlock`, each (B, cout, H, W)."""
+
+    hidden: Tensor
+    skip: Tensor
+
+
+class JointResBlock(nn.Module):
+    """:class:`ResBlock` over ``cat[own, frame]``, where ``frame`` is the same for all objects of a frame.
+
+    Same parameters and result as the plain block on repeated and concatenated features; the share of the
+    frame (`frame_part`) is computed once instead of once for each object.
+    """
+
+    def __init__(self, own: int, frame: int, cout: int) -> None:
+        super().__init__()
+        self.own_channels = own
+        self.downsample = nn.Conv2d(own + frame, cout, 3, padding=1)
+        self.conv1 = nn.Conv2d(own + frame, cout, 3, padding=1)
+        self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
+
+    def frame_part(self, frame: Tensor) -> FramePart:
+        """The share of the frame features, (B, frame, H, W), biases included."""
+        return FramePart(
+            hidden=conv_channels(self.conv1, F.relu(frame), self.own_channels, bias=True),
+            skip=conv_channels(self.downsample, frame, self.own_channels, bias=True),
+        )
+
+    def forward(self, own: Tensor, part: FramePart) -> Tensor:
+        """Features of the objects, (B·K, own, H, W), and the frame's share → (B·K, cout, H, W)."""
+        hidden = add_frame(conv_channels(self.conv1, F.relu(own)), part.hidden)
+        skip = add_frame(conv_channels(self.downsample, own), part.skip)
+        residual: Tensor = self.conv2(hidden.relu_())
+        return residual.add_(skip)

@@ -1,0 +1,25 @@
+"""Index masks: palette, PNG files, run lengths, areas and boxes, overlays."""
+
+from segue.masks.files import read_index_mask, write_index_mask
+from segue.masks.measure import ObjectExtent, measure, resize_mask
+from segue.masks.overlay import overlay
+from segue.masks.palette import DAVIS_PALETTE, davis_palette, fold_ids
+from segue.masks.rle import Rle, decode_rle, encode_objects, encode_rle, rle_area, rle_box
+
+__all__ = [
+    "DAVIS_PALETTE",
+    "ObjectExtent",
+    "Rle",
+    "davis_palette",
+    "decode_rle",
+    "encode_objects",
+    "encode_rle",
+    "fold_ids",
+    "measure",
+    "overlay",
+    "read_index_mask",
+    "resize_mask",
+    "rle_area",
+    "rle_box",
+    "write_index_mask",
+]

@@ -1,0 +1,144 @@
+"""Region similarity J and contour accuracy F of two binary masks, equal to the DAVIS benchmark's own numbers.
+
+Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation",
+CVPR 2016, section 4.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import DatasetError
+
+BinaryMask = npt.NDArray[np.bool_ | np.number]
+"""(H, W), any type; every non-zero value is foreground."""
+
+_Bytes = npt.NDArray[np.uint8]
+
+DEFAULT_BOUND_TH = 0.008
+"""Tolerance of F as a share of the picture's diagonal."""
+
+_TWO_BY_TWO = np.ones((2, 2), np.uint8)
+
+
+def region_similarity(prediction: BinaryMask, truth: BinaryMask, *, void: BinaryMask | None = None) -> float:
+    """Intersection over union J of two masks (H, W), in [0, 1]; 1 when both are empty.
+
+    Args:
+        prediction: the result.
+        truth: the ground truth.
+        void: pixels that count neither for nor against.
+
+    Raises:
+        DatasetError: the masks differ in size.
+    """
+    result, reference = _foreground(prediction, truth, void)
+    union = cv2.countNonZero(result | reference)
+    return cv2.countNonZero(result & reference) / union if union else 1.0
+
+
+def contour_accuracy(
+    prediction: BinaryMask,
+    truth: BinaryMask,
+    bound_th: float = DEFAULT_BOUND_TH,
+    *,
+    void: BinaryMask | None = None,
+) -> float:
+    """Harmonic mean F of contour precision and recall of two masks (H, W), in [0, 1].
+
+    Args:
+        prediction: the result.
+        truth: the ground truth.
+        bound_th: how far apart contours may match: from 1 on in pixels, below 1 as a share of the diagonal.
+        void: pixels that are background in both masks.
+
+    Raises:
+        DatasetError: the masks differ in size, or ``bound_th`` is not a positive number.
+    """
+    result, reference = _foreground(prediction, truth, void)
+    return contour_accuracy_uint8(result, reference, tolerance_squared(result.shape, bound_th))
+
+
+def tolerance_squared(shape: tuple[int, ...], bound_th: float) -> int:
+    """Square of the matching radius in pixels for pictures of ``shape`` (H, W), rounded down.
+
+    Squared distances on the grid are integers, so the part behind the point never decides.
+    """
+    if not (math.isfinite(bound_th) and bound_th > 0):
+        raise DatasetError(f"bound_th is {bound_th}; it must be positive: pixels or a share of the diagonal")
+    if bound_th >= 1:
+        return math.floor(bound_th * bound_th)
+    return math.ceil(bound_th * math.sqrt(shape[0] ** 2 + shape[1] ** 2)) ** 2
+
+
+def contour_accuracy_uint8(result: _Bytes, reference: _Bytes, radius_squared: int) -> float:
+    """F of two masks (H, W) that hold only 0 and 1; see :func:`contour_accuracy`."""
+    result, reference = _crop_to_objects(result, reference)
+    result_edge, reference_edge = boundary_map(result), boundary_map(reference)
+    n_result, n_reference = cv2.countNonZero(result_edge), cv2.countNonZero(reference_edge)
+    if n_result == 0 or n_reference == 0:
+        return float(n_result == n_reference)
+    precision = cv2.countNonZero(result_edge & _dilate(reference_edge, radius_squared)) / n_result
+    recall = cv2.countNonZero(reference_edge & _dilate(result_edge, radius_squared)) / n_reference
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _foreground(prediction: BinaryMask, truth: BinaryMask, void: BinaryMask | None) -> tuple[_Bytes, _Bytes]:
+    """Both masks as 0/1 bytes, void pixels set to 0."""
+    for name, mask in (("truth", truth), ("void", void)):
+        if mask is not None and mask.shape != prediction.shape:
+            raise DatasetError(
+                f"prediction is {prediction.shape}, {name} {mask.shape}; give masks of one size"
+            )
+    if prediction.ndim != 2 or prediction.size == 0:
+        raise DatasetError(f"prediction has shape {prediction.shape}; give masks of shape (height, width)")
+    result, reference = prediction != 0, truth != 0
+    if void is not None:
+        kept = void == 0
+        result, reference = result & kept, reference & kept
+    return result.view(np.uint8), reference.view(np.uint8)
+
+
+def _crop_to_objects(result: _Bytes, reference: _Bytes) -> tuple[_Bytes, _Bytes]:
+    """The part that holds both objects, grown by one pixel inside the frame.
+
+    Every contour pixel lies there, so contours, their distances and all counts stay the same.
+    """
+    x, y, width, height = cv2.boundingRect(result | reference)
+    part = np.s_[max(y - 1, 0) : y + height + 1, max(x - 1, 0) : x + width + 1]
+    return result[part], reference[part]
+
+
+def boundary_map(mask: _Bytes) -> _Bytes:
+    """Pixels that differ from their right, lower or lower right neighbour inside the picture.
+
+    This is maximum minus minimum over the 2 x 2 window that starts at the pixel; outside counts for neither.
+    """
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, _TWO_BY_TWO, anchor=(0, 0)), np.uint8)
+
+
+def _dilate(edge: _Bytes, radius_squared: int) -> _Bytes:
+    """Dilation with a disk, as the union of dilations with the rectangles that make up the disk.
+
+    A rectangle is separable, so this costs less than the disk itself, and the union is the same to the pixel.
+    """
+    grown: _Bytes | None = None
+    for rectangle in _disk_rectangles(radius_squared):
+        part = np.asarray(cv2.dilate(edge, rectangle), np.uint8)
+        grown = part if grown is None else np.maximum(grown, part, out=grown)
+    assert grown is not None
+    return grown
+
+
+@lru_cache(maxsize=16)
+def _disk_rectangles(radius_squared: int) -> tuple[_Bytes, ...]:
+    """Centred rectangles of ones whose union is the disk dy^2 + dx^2 <= radius_squared."""
+    tallest: dict[int, int] = {}
+    for dy in range(math.isqrt(radius_squared) + 1):
+        tallest[math.isqrt(radius_squared - dy * dy)] = dy
+    return tuple(np.ones((2 * dy + 1, 2 * dx + 1), np.uint8) for dx, dy in tallest.items())

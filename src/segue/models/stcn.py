@@ -1,0 +1,202 @@
+"""STCN: keys from the picture alone, shared by all objects; values from picture and mask.
+
+Cheng, Tai, Tang, "Rethinking Space-Time Networks with Improved Memory Coverage for Efficient Video Object
+Segmentation" (NeurIPS 2021), section 3; names and shapes of the layers are those of the public release.
+
+Everything that does not depend on the object (skip convolutions, the share of picture and key features in
+convolutions over concatenated features) is computed once and broadcast over the objects.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.cbam import CBAM
+from segue.layers.normalise import image_statistics, unit_image
+from segue.layers.per_object import add_frame, conv_channels
+from segue.layers.residual import JointResBlock, ResBlock
+from segue.layers.resnet import FrozenBatchNorm, basic_stage, bottleneck_stage, pool_stem, stem_conv
+from segue.models.base import QueryFeatures, Schedule, aggregate, padding
+
+KEY_CHANNELS = 64
+VALUE_CHANNELS = 512
+
+
+class STCN(nn.Module):
+    """Space-time correspondence network.
+
+    Pictures are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
+    and values live at stride 16, log-odds at stride 4. Batch norms keep their statistics in training too.
+
+    Args:
+        single_object: leave out the mask of the other objects, as in the first training stage on still
+            images; the first value convolution then has 4 input channels instead of 5.
+    """
+
+    schedule = Schedule(mem_every=5, top_k=20, include_last=False)
+    stride = 16
+    read_stride = 16
+    key_channels = KEY_CHANNELS
+    value_channels = VALUE_CHANNELS
+    similarity: Literal["l2", "dot"] = "l2"
+    shared_keys = True
+    aggregate_prompts = True
+    masks_in_padding = True
+    image_mean: Tensor
+    image_std: Tensor
+
+    def __init__(self, *, single_object: bool = False) -> None:
+        super().__init__()
+        self.single_object = single_object
+        self.key_encoder = KeyEncoder()
+        self.value_encoder = ValueEncoder(mask_channels=1 if single_object else 2)
+        self.key_proj = KeyProjection(1024, KEY_CHANNELS)
+        self.key_comp = nn.Conv2d(1024, 512, 3, padding=1)
+        self.decoder = Decoder()
+        mean, std = image_statistics()
+        self.register_buffer("image_mean", mean, persistent=False)
+        self.register_buffer("image_std", std, persistent=False)
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Normalise a picture and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W')."""
+        x = (unit_image(image) - self.image_mean) / self.image_std
+        x = F.pad(x, padding(x.shape[2], x.shape[3], self.stride))
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def encode_query(self, image: Tensor) -> QueryFeatures:
+        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16)."""
+        f16, f8, f4 = self.key_encoder(image)
+        return QueryFeatures(image, self.key_proj(f16), (f16, self.key_comp(f16), f8, f4))
+
+    def encode_memory(
+        self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
+    ) -> tuple[None, Tensor]:
+        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1] → values ([B,] K, 512, H/16, W/16).
+
+        Each object is told the sum of the masks of the others; where a call holds only some of the objects,
+        ``total`` is the sum of all masks, ([B,] 1, H, W).
+        """
+        planes = masks[..., None, :, :]
+        if not self.single_object:
+            others = (masks.sum(-3, keepdim=True) if total is None else total) - masks
+            planes = torch.stack([masks, others], dim=-3)
+        values: Tensor = self.value_encoder(query.image, query.features[0], planes.flatten(0, -4))
+        return None, values.view(*masks.shape[:-2], *values.shape[1:])
+
+    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+        """Decode readouts, ([B,] K, 512, H/16, W/16), to log-odds, ([B,] K, H/4, W/4)."""
+        logits: Tensor = self.decoder(readout.flatten(0, -4), *query.features[1:])
+        return logits.view(*readout.shape[:-3], *logits.shape[-2:])
+
+    def aggregate(self, probabilities: Tensor) -> Tensor:
+        """Soft aggregation, (K, H, W) → (K+1, H, W)."""
+        return aggregate(probabilities)
+
+
+class KeyEncoder(nn.Module):
+    """ResNet-50 up to its third stage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = stem_conv(3)
+        self.bn1 = FrozenBatchNorm(64)
+        self.res2 = bottleneck_stage(64, 64, blocks=3, stride=1)
+        self.layer2 = bottleneck_stage(256, 128, blocks=4, stride=2)
+        self.layer3 = bottleneck_stage(512, 256, blocks=6, stride=2)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
+        f4 = self.res2(pool_stem(self.bn1(self.conv1(image))))
+        f8 = self.layer2(f4)
+        return self.layer3(f8), f8, f4
+
+
+class KeyProjection(nn.Module):
+    """Feature to key, (B, cin, h, w) → (B, cout, h, w)."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.key_proj = nn.Conv2d(cin, cout, 3, padding=1)
+        nn.init.orthogonal_(self.key_proj.weight)
+        assert self.key_proj.bias is not None
+        nn.init.zeros_(self.key_proj.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        key: Tensor = self.key_proj(x)
+        return key
+
+
+class ValueEncoder(nn.Module):
+    """ResNet-18 up to its third stage over picture and masks, fused with the key feature of the frame."""
+
+    def __init__(self, mask_channels: int) -> None:
+        super().__init__()
+        self.conv1 = stem_conv(3 + mask_channels, bias=True)
+        nn.init.orthogonal_(self.conv1.weight[:, 3:])
+        self.bn1 = FrozenBatchNorm(64)
+        self.layer1 = basic_stage(64, 64, blocks=2, stride=1)
+        self.layer2 = basic_stage(64, 128, blocks=2, stride=2)
+        self.layer3 = basic_stage(128, 256, blocks=2, stride=2)
+        self.fuser = Fuser(256, 1024, VALUE_CHANNELS)
+
+    def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:
+        """(B, 3, H, W), (B, 1024, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 512, H/16, W/16)."""
+        picture = conv_channels(self.conv1, image, bias=True)
+        x = add_frame(conv_channels(self.conv1, planes, first=3), picture)
+        x = self.layer1(pool_stem(self.bn1(x)))
+        value: Tensor = self.fuser(self.layer3(self.layer2(x)), f16)
+        return value
+
+
+class Fuser(nn.Module):
+    """Join the feature of an object with the key feature of its frame."""
+
+    def __init__(self, own: int, frame: int, cout: int) -> None:
+        super().__init__()
+        self.block1 = JointResBlock(own, frame, cout)
+        self.attention = CBAM(cout)
+        self.block2 = ResBlock(cout, cout)
+
+    def forward(self, own: Tensor, frame: Tensor) -> Tensor:
+        """(B·K, own, h, w) and (B, frame, h, w) → (B·K, cout, h, w)."""
+        y = self.block1(own, self.block1.frame_part(frame))
+        value: Tensor = self.block2(y + self.attention(y))
+        return value
+
+
+class Decoder(nn.Module):
+    """What was read from the memory and the query's features to log-odds at stride 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compress = JointResBlock(VALUE_CHANNELS, 512, 512)
+        self.up_16_8 = UpBlock(512, 512, 256)
+        self.up_8_4 = UpBlock(256, 256, 256)
+        self.pred = nn.Conv2d(256, 1, 3, padding=1)
+
+    def forward(self, readout: Tensor, thin: Tensor, f8: Tensor, f4: Tensor) -> Tensor:
+        """(B·K, 512, h, w), (B, 512, h, w), (B, 512, 2h, 2w), (B, 256, 4h, 4w) → (B·K, 1, 4h, 4w)."""
+        x = self.compress(readout, self.compress.frame_part(thin))
+        x = self.up_16_8(x, f8)
+        x = self.up_8_4(x, f4)
+        logits: Tensor = self.pred(F.relu(x))
+        return logits
+
+
+class UpBlock(nn.Module):
+    """Double the size, add the query's feature of that size and refine."""
+
+    def __init__(self, skip: int, cin: int, cout: int) -> None:
+        super().__init__()
+        self.skip_conv = nn.Conv2d(skip, cin, 3, padding=1)
+        self.out_conv = ResBlock(cin, cout)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """(B·K, cin, h, w) and (B, skip, 2h, 2w) → (B·K, cout, 2h, 2w)."""
+        up = F.interpolate(x, scale_factor=2.0, mode="bilinear")
+        refined: Tensor = self.out_conv(add_frame(up, self.skip_conv(skip)))
+        return refined

@@ -1,0 +1,141 @@
+"""STCN for laptops: the memory, read and decoder of STCN on a MobileNetV2 key side, 1.4 M parameters.
+
+Same idea as Cheng et al., "Rethinking Space-Time Networks with Improved Memory Coverage for Efficient
+Video Object Segmentation" (NeurIPS 2021): keys come from the picture alone and serve all objects, values
+from picture and mask, the similarity is the negative squared L2 distance. What differs is our own:
+the memory is read at stride 8, where small objects still have a few cells, and the decoder ends at stride 2.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.mobilenet import MobileNetV2Trunk
+from segue.layers.per_object import add_frame, conv_channels
+from segue.layers.residual import JointResBlock, ResBlock
+from segue.models.base import QueryFeatures, Schedule, aggregate, padding
+
+FEATURE_GAIN = 8.0
+"""Brings the joint feature, whose two parts have unit norm per position, to entries of about unit size."""
+
+SHIFT = 2
+"""The ImageNet trunk pads right and bottom only and leans to the top left; moving the picture by two pixels
+right and down puts its receptive fields over the cells of the mask."""
+
+
+class STCNLite(nn.Module):
+    """Small space-time correspondence network.
+
+    Pictures are RGB scaled to [-1, 1] and padded to multiples of 16 by replicating the border; the joint
+    feature, keys and values live at stride 8.
+    """
+
+    schedule = Schedule(mem_every=5, top_k=20, include_last=True, memory_frames=8)
+    stride = 16
+    read_stride = 8
+    key_channels = 64
+    value_channels = 128
+    similarity: Literal["l2", "dot"] = "l2"
+    shared_keys = True
+    aggregate_prompts = True
+    masks_in_padding = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.key_encoder = MobileNetV2Trunk()
+        _, c4, c8, c16 = self.key_encoder.channels
+        self.key_proj = nn.Conv2d(c8 + c16, self.key_channels, 3, padding=1)
+        self.key_comp = nn.Conv2d(c8 + c16, 64, 3, padding=1)
+        self.value_encoder = ValueEncoder(c8 + c16, self.value_channels)
+        self.decoder = Decoder(self.value_channels, 64, self.key_encoder.channels)
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Scale a picture to [-1, 1] and pad it, (H, W, 3) uint8 → (1, 3, H', W')."""
+        x = image.permute(2, 0, 1)[None].float() / 127.5 - 1
+        return F.pad(x, padding(x.shape[2], x.shape[3], self.stride), mode="replicate")
+
+    def encode_query(self, image: Tensor) -> QueryFeatures:
+        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/8, W/8)."""
+        height, width = image.shape[-2:]
+        shifted = F.pad(image, (SHIFT, 0, SHIFT, 0), mode="replicate")[..., :height, :width]
+        f2, f4, f8, f16 = self.key_encoder(shifted)
+        f16 = F.interpolate(f16, size=f8.shape[-2:], mode="bilinear")
+        joint = torch.cat([F.normalize(f8, dim=1), F.normalize(f16, dim=1)], dim=1)
+        key = self.key_proj(joint)
+        joint = joint * FEATURE_GAIN
+        return QueryFeatures(image, key, (self.key_comp(joint), joint, f4, f2))
+
+    def encode_memory(
+        self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
+    ) -> tuple[None, Tensor]:
+        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1] → values ([B,] K, 128, H/8, W/8).
+
+        Each object is told the sum of the masks of the others; where a call holds only some of the objects,
+        ``total`` is the sum of all masks, ([B,] 1, H, W).
+        """
+        others = (masks.sum(-3, keepdim=True) if total is None else total) - masks
+        planes = torch.stack([masks, others], dim=-3)
+        values = self.value_encoder(query.image, query.features[1], planes.flatten(0, -4))
+        return None, values.unflatten(0, masks.shape[:-2])
+
+    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+        """Decode readouts, ([B,] K, 128, H/8, W/8), to log-odds, ([B,] K, H/2, W/2)."""
+        thin, _, f4, f2 = query.features
+        logits: Tensor = self.decoder(readout.flatten(0, -4), thin, f4, f2)
+        return logits[:, 0].unflatten(0, readout.shape[:-3])
+
+    def aggregate(self, probabilities: Tensor) -> Tensor:
+        """Soft aggregation, (K, H, W) → (K+1, H, W)."""
+        return aggregate(probabilities)
+
+
+class ValueEncoder(nn.Module):
+    """Three strided convolutions on picture, mask and the masks of the others, joined with the key feature."""
+
+    def __init__(self, joint_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(5, 24, 3, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(24, 48, 3, stride=2, padding=1)
+        self.conv3 = nn.Conv2d(48, 96, 3, stride=2, padding=1)
+        self.fuse = nn.Conv2d(96 + joint_channels, channels, 1)
+        self.block = ResBlock(channels, channels)
+
+    def forward(self, image: Tensor, joint: Tensor, planes: Tensor) -> Tensor:
+        """(B, 3, H, W), (B, C, H/8, W/8), (B*K, 2, H, W) → (B*K, channels, H/8, W/8)."""
+        x = add_frame(conv_channels(self.conv1, planes, first=3), conv_channels(self.conv1, image, bias=True))
+        x = F.relu(self.conv3(F.relu(self.conv2(F.relu(x)))))
+        own = x.shape[1]
+        x = add_frame(conv_channels(self.fuse, x), conv_channels(self.fuse, joint, first=own, bias=True))
+        value: Tensor = self.block(x)
+        return value
+
+
+class Decoder(nn.Module):
+    """Readout and thin query feature at stride 8 to log-odds at stride 2, with skips from the trunk."""
+
+    def __init__(self, value_channels: int, thin_channels: int, skips: tuple[int, ...]) -> None:
+        super().__init__()
+        c2, c4 = skips[:2]
+        self.compress = JointResBlock(value_channels, thin_channels, 96)
+        self.reduce4 = nn.Conv2d(96, 64, 1)
+        self.skip4 = nn.Conv2d(c4, 64, 1)
+        self.refine4 = ResBlock(64, 64)
+        self.reduce2 = nn.Conv2d(64, 24, 1)
+        self.skip2 = nn.Conv2d(c2, 24, 1)
+        self.refine2 = nn.Conv2d(24, 24, 3, padding=1)
+        self.pred = nn.Conv2d(24, 1, 3, padding=1)
+
+    def forward(self, readout: Tensor, thin: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
+        """(B*K, Cv, h, w), (B, Ct, h, w), (B, c4, 2h, 2w), (B, c2, 4h, 4w) → (B*K, 1, 4h, 4w)."""
+        x = self.compress(readout, self.compress.frame_part(thin))
+        x = F.interpolate(self.reduce4(x), scale_factor=2.0, mode="bilinear")
+        x = self.refine4(add_frame(x, self.skip4(f4)))
+        x = F.interpolate(self.reduce2(x), scale_factor=2.0, mode="bilinear")
+        x = F.relu(add_frame(x, self.skip2(f2)))
+        x = F.relu(self.refine2(x) + x)
+        logits: Tensor = self.pred(x)
+        return logits

@@ -1,0 +1,193 @@
+"""STM: space-time memory with keys and values of picture and mask, for each object its own.
+
+Oh, Lee, Xu, Kim, "Video Object Segmentation using Space-Time Memory Networks" (ICCV 2019), section 3; names
+and shapes of the layers are those of the public release.
+
+The release repeats the query's features for every object; here whatever does not depend on the object is
+computed once and broadcast.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.normalise import image_statistics, unit_image
+from segue.layers.per_object import add_frame, conv_channels
+from segue.layers.residual import ResBlock
+from segue.layers.resnet import FrozenBatchNorm, bottleneck_stage, pool_stem, stem_conv
+from segue.models.base import QueryFeatures, Schedule, aggregate, padding
+
+KEY_CHANNELS = 128
+VALUE_CHANNELS = 512
+
+OBJECT_CHANNELS = 10
+"""Objects that the published network has channels for; unused ones take part in the soft aggregation."""
+
+
+class STM(nn.Module):
+    """Space-time memory network.
+
+    Pictures are padded with black to multiples of 16, then normalised with the ImageNet mean and deviation;
+    keys and values live at stride 16, log-odds at stride 4. Batch norms keep their statistics in training.
+    """
+
+    schedule = Schedule(mem_every=5, top_k=None, include_last=True)
+    stride = 16
+    read_stride = 16
+    key_channels = KEY_CHANNELS
+    value_channels = VALUE_CHANNELS
+    similarity: Literal["l2", "dot"] = "dot"
+    shared_keys = False
+    aggregate_prompts = False
+    masks_in_padding = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.Encoder_M = MemoryEncoder()
+        self.Encoder_Q = QueryEncoder()
+        self.KV_M_r4 = KeyValue(1024)
+        self.KV_Q_r4 = KeyValue(1024)
+        self.Decoder = Decoder(256)
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Pad a picture with black and normalise it, (H, W, 3) uint8 → (1, 3, H', W')."""
+        x = unit_image(image)
+        x = F.pad(x, padding(x.shape[2], x.shape[3], self.stride))
+        return self.Encoder_Q.normalise(x).contiguous(memory_format=torch.channels_last)
+
+    def encode_query(self, image: Tensor) -> QueryFeatures:
+        """Encode prepared pictures, (B, 3, H, W); key (B, 128, H/16, W/16)."""
+        r4, r3, r2 = self.Encoder_Q(image)
+        key, value = self.KV_Q_r4(r4)
+        return QueryFeatures(image, key, (value, r3, r2))
+
+    def encode_memory(
+        self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1].
+
+        Each object is told the sum of the masks of the others; where a call holds only some of the objects,
+        ``total`` is the sum of all masks, ([B,] 1, H, W).
+
+        Returns:
+            Keys ([B,] K, 128, H/16, W/16) and values ([B,] K, 512, H/16, W/16).
+        """
+        others = ((masks.sum(-3, keepdim=True) if total is None else total) - masks).clamp(0, 1)
+        r4 = self.Encoder_M(query.image, masks.flatten(0, -3)[:, None], others.flatten(0, -3)[:, None])
+        key, value = self.KV_M_r4(r4)
+        objects = masks.shape[:-2]
+        return key.view(*objects, *key.shape[1:]), value.view(*objects, *value.shape[1:])
+
+    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+        """Decode readouts, ([B,] K, 512, H/16, W/16), to log-odds, ([B,] K, H/4, W/4).
+
+        The published network predicts two classes and applies their softmax after upsampling; as upsampling
+        is linear, that is the sigmoid of the difference, which is returned here.
+        """
+        scores: Tensor = self.Decoder(readout.flatten(0, -4), *query.features)
+        log_odds = scores[:, 1] - scores[:, 0]
+        return log_odds.view(*readout.shape[:-3], *log_odds.shape[1:])
+
+    def aggregate(self, probabilities: Tensor) -> Tensor:
+        """Soft aggregation with the unused channels of the release, (K, H, W) → (K+1, H, W)."""
+        return aggregate(probabilities, channels=OBJECT_CHANNELS)
+
+
+class QueryEncoder(nn.Module):
+    """ResNet-50 up to its third stage, over the picture."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = stem_conv(3)
+        self.bn1 = FrozenBatchNorm(64)
+        self.res2 = bottleneck_stage(64, 64, blocks=3, stride=1)
+        self.res3 = bottleneck_stage(256, 128, blocks=4, stride=2)
+        self.res4 = bottleneck_stage(512, 256, blocks=6, stride=2)
+        mean, std = image_statistics()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] → the same with mean 0 and deviation 1 over ImageNet."""
+        return (image - self.mean) / self.std
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) normalised → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
+        return self.stages(self.bn1(self.conv1(image)))
+
+    def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """From the normed stem, (B, 64, H/2, W/2), to the three stages."""
+        r2 = self.res2(pool_stem(x))
+        r3 = self.res3(r2)
+        return self.res4(r3), r3, r2
+
+
+class MemoryEncoder(QueryEncoder):
+    """The same trunk with weights of its own, over picture, mask of the object and mask of the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1_m = stem_conv(1)
+        self.conv1_o = stem_conv(1)
+
+    def forward(self, image: Tensor, masks: Tensor, others: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, 3, H, W) normalised, twice (B·K, 1, H, W) → (B·K, 1024, H/16, W/16)."""
+        own = self.conv1_m(masks) + self.conv1_o(others)
+        return self.stages(self.bn1(add_frame(own, self.conv1(image))))[0]
+
+
+class KeyValue(nn.Module):
+    """Key and value of a feature."""
+
+    def __init__(self, cin: int) -> None:
+        super().__init__()
+        self.Key = nn.Conv2d(cin, KEY_CHANNELS, 3, padding=1)
+        self.Value = nn.Conv2d(cin, VALUE_CHANNELS, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, cin, h, w) → (B, 128, h, w), (B, 512, h, w)."""
+        return self.Key(x), self.Value(x)
+
+
+class Decoder(nn.Module):
+    """What was read from the memory and the query's features to two class scores at stride 4."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convFM = nn.Conv2d(2 * VALUE_CHANNELS, channels, 3, padding=1)
+        self.ResMM = ResBlock(channels, channels)
+        self.RF3 = Refine(512, channels)
+        self.RF2 = Refine(256, channels)
+        self.pred2 = nn.Conv2d(channels, 2, 3, padding=1)
+
+    def forward(self, readout: Tensor, value: Tensor, r3: Tensor, r2: Tensor) -> Tensor:
+        """(B·K, 512, h, w), (B, 512, h, w), (B, 512, 2h, 2w), (B, 256, 4h, 4w) → (B·K, 2, 4h, 4w)."""
+        frame = conv_channels(self.convFM, value, first=readout.shape[1], bias=True)
+        m4 = self.ResMM(add_frame(conv_channels(self.convFM, readout), frame))
+        m2 = self.RF2(r2, self.RF3(r3, m4))
+        scores: Tensor = self.pred2(F.relu(m2))
+        return scores
+
+
+class Refine(nn.Module):
+    """Double the size, add the query's feature of that size and refine."""
+
+    def __init__(self, skip: int, channels: int) -> None:
+        super().__init__()
+        self.convFS = nn.Conv2d(skip, channels, 3, padding=1)
+        self.ResFS = ResBlock(channels, channels)
+        self.ResMM = ResBlock(channels, channels)
+
+    def forward(self, skip: Tensor, x: Tensor) -> Tensor:
+        """(B, skip, 2h, 2w) and (B·K, channels, h, w) → (B·K, channels, 2h, 2w)."""
+        frame = self.ResFS(self.convFS(skip))
+        up = F.interpolate(x, scale_factor=2.0, mode="bilinear")
+        refined: Tensor = self.ResMM(add_frame(up, frame))
+        return refined

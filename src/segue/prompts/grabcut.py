@@ -1,0 +1,199 @@
+"""From a box or points to a mask with GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004), as OpenCV has it.
+
+GrabCut learns colours from a first guess and cuts where colours change. What the guess is decides most of
+the result: a box alone lets thin or dark objects vanish, so the middle of the box counts as certain; points
+say nothing of the extent, so geodesic distance, to the points and to the rim of the picture, makes a guess.
+Everything runs on a small copy of the picture, so that the time does not depend on its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import dijkstra
+
+from segue.types import Image, Point
+
+Labels = npt.NDArray[np.uint8]
+Pixels = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+
+ITERATIONS = 4
+BOX_SIDE = 320
+"""Longest side of the working picture around a box, in pixels."""
+POINT_SIDE = 240
+"""Longest side of the working picture for points, which is the whole frame, in pixels."""
+MARGIN = 0.3
+"""Background around a box, as a share of its longer side."""
+CORE = 0.3
+"""Certain part of a box: an ellipse with this share of its width and height. Without it GrabCut lost whole
+objects on DAVIS pictures; with points, the region this much nearer to them than to the background."""
+FAR = 3.0
+"""Certain background with points: this many times nearer to the background than to a point."""
+STEP = 4.0
+"""Price of one pixel of way, in units of Lab distance: how much distance counts beside colour."""
+SPECK = 0.05
+"""Pieces smaller than this share of the largest piece are dropped."""
+
+
+def refine_box(
+    image: Image,
+    box: tuple[int, int, int, int],
+    positive: Sequence[Point] = (),
+    negative: Sequence[Point] = (),
+) -> npt.NDArray[np.bool_]:
+    """Mask of the object in a box.
+
+    Args:
+        image: RGB, (H, W, 3), uint8.
+        box: ``(x0, y0, x1, y1)``, not empty, inside the picture, ends exclusive.
+        positive: points inside the box that belong to the object.
+        negative: points that do not.
+
+    Returns:
+        (H, W), false outside the box; all false where GrabCut finds nothing.
+    """
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = box
+    margin = round(MARGIN * max(x1 - x0, y1 - y0)) + 4
+    left, top = max(0, x0 - margin), max(0, y0 - margin)
+    right, bottom = min(width, x1 + margin), min(height, y1 + margin)
+    crop = image[top:bottom, left:right]
+    small, scale = _shrink(crop, BOX_SIDE)
+    labels = _box_labels(small.shape[:2], [(x0 - left, y0 - top), (x1 - left, y1 - top)], scale)
+    _draw_points(labels, [(x - left, y - top) for x, y in positive], scale, cv2.GC_FGD)
+    _draw_points(labels, [(x - left, y - top) for x, y in negative], scale, cv2.GC_BGD)
+    inside = _without_specks(_cut(small, labels))
+    mask = np.zeros((height, width), np.bool_)
+    mask[top:bottom, left:right] = _enlarge(inside, crop.shape[:2])
+    limit = np.zeros_like(mask)
+    limit[y0:y1, x0:x1] = True
+    return mask & limit
+
+
+def refine_points(
+    image: Image, positive: Sequence[Point], negative: Sequence[Point]
+) -> npt.NDArray[np.bool_]:
+    """Mask of the object under the positive points and not under the negative ones.
+
+    A pixel starts as object where it is nearer to a positive point than to a negative one or to the rim of
+    the picture; near means a way of small colour changes. Only pieces that hold a positive point are kept.
+
+    Args:
+        image: RGB, (H, W, 3), uint8.
+        positive: at least one point, inside the picture.
+        negative: points inside the picture.
+
+    Returns:
+        (H, W); all false where GrabCut finds nothing.
+    """
+    small, scale = _shrink(image, POINT_SIDE)
+    size = small.shape[:2]
+    graph = _colour_graph(small)
+    seeds = _pixels(positive, scale, size)
+    to_object = _distance(graph, seeds, size)
+    to_background = _distance(graph, _join(_rim(size), _pixels(negative, scale, size)), size)
+    labels = np.where(to_object < to_background, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[to_object > FAR * to_background] = cv2.GC_BGD
+    labels[to_object < CORE * to_background] = cv2.GC_FGD
+    _draw_points(labels, negative, scale, cv2.GC_BGD)
+    _draw_points(labels, positive, scale, cv2.GC_FGD)
+    _, pieces = cv2.connectedComponents(_cut(small, labels).astype(np.uint8))
+    held = np.setdiff1d(pieces[seeds], [0])
+    return _enlarge(np.isin(pieces, held), image.shape[:2])
+
+
+def _shrink(image: Image, side: int) -> tuple[Image, float]:
+    height, width = image.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False), scale
+
+
+def _enlarge(mask: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    if mask.shape == size:
+        return mask
+    soft = cv2.resize(mask.astype(np.float32), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(soft > 0.5)
+
+
+def _box_labels(size: tuple[int, ...], corners: Sequence[Point], scale: float) -> Labels:
+    labels = np.full(size, cv2.GC_BGD, np.uint8)
+    (x0, y0), (x1, y1) = np.array(corners) * scale
+    inside = labels[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))]
+    inside[:] = cv2.GC_PR_FGD
+    height, width = inside.shape
+    y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    inside[(x * x + y * y) <= CORE**2] = cv2.GC_FGD
+    if not (labels == cv2.GC_BGD).any():
+        # A box over the whole picture leaves no background to learn from: the rim has to do.
+        labels[_rim(size)] = cv2.GC_PR_BGD
+    return labels
+
+
+def _draw_points(labels: Labels, points: Sequence[Point], scale: float, value: int) -> None:
+    radius = max(1, round(0.015 * max(labels.shape)))
+    for y, x in zip(*_pixels(points, scale, labels.shape), strict=True):
+        cv2.circle(labels, (int(x), int(y)), radius, int(value), -1)
+
+
+def _cut(image: Image, labels: Labels) -> npt.NDArray[np.bool_]:
+    """Run GrabCut from ``labels``; the same input gives the same mask."""
+    first_guess = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    if first_guess.all() or not first_guess.any():
+        return first_guess
+    cv2.setRNGSeed(0)
+    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+    no_box = (0, 0, 0, 0)
+    cv2.grabCut(image, labels, no_box, background, foreground, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+
+
+def _without_specks(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    if count == 1:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    return np.asarray((areas >= SPECK * areas.max())[pieces] & mask)
+
+
+def _colour_graph(image: Image) -> csr_matrix:
+    """Eight-neighbour graph of the pixels, each way priced by its length and its change of colour."""
+    lab = cv2.cvtColor(cv2.bilateralFilter(image, 7, 30, 5), cv2.COLOR_RGB2LAB).astype(np.float32)
+    height, width = lab.shape[:2]
+    numbers = np.arange(height * width).reshape(height, width)
+    rows, columns, prices = [], [], []
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        here = np.s_[: height - dy, max(0, -dx) : width - max(0, dx)]
+        there = np.s_[dy:, max(0, dx) : width + min(0, dx)]
+        change = np.linalg.norm(lab[here] - lab[there], axis=-1)
+        rows.append(numbers[here].ravel())
+        columns.append(numbers[there].ravel())
+        prices.append((np.hypot(dy, dx) * (STEP + change)).ravel())
+    entries = np.concatenate(prices), (np.concatenate(rows), np.concatenate(columns))
+    return coo_matrix(entries, shape=(numbers.size, numbers.size)).tocsr()
+
+
+def _distance(graph: csr_matrix, pixels: Pixels, size: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    numbers = np.ravel_multi_index(pixels, size)
+    distances: npt.NDArray[np.float64] = dijkstra(graph, directed=False, indices=numbers, min_only=True)
+    return distances.reshape(size)
+
+
+def _pixels(points: Sequence[Point], scale: float, size: tuple[int, ...]) -> Pixels:
+    place = (np.array(points, np.float64).reshape(-1, 2) * scale).astype(np.intp)
+    return place[:, 1].clip(0, size[0] - 1), place[:, 0].clip(0, size[1] - 1)
+
+
+def _rim(size: tuple[int, ...]) -> Pixels:
+    rim = np.ones(size, np.bool_)
+    rim[1:-1, 1:-1] = False
+    return np.nonzero(rim)  # type: ignore[return-value]
+
+
+def _join(first: Pixels, second: Pixels) -> Pixels:
+    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])

@@ -1,0 +1,80 @@
+"""The face of everything that carries context through time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from segue.errors import CheckpointError
+from segue.types import Frame, IndexMask, Prompt, Segmentation
+
+FORMAT = "segue-session-1"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """All that a session knows, as named tensors and JSON values."""
+
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file; it appears under its name only when complete."""
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        metadata = {"format": FORMAT, "values": json.dumps(self.values)}
+        safetensors.torch.save_file(self.tensors, partial, metadata)
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SessionState:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            CheckpointError: the file is missing, damaged or not a session.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path}: cannot read the saved session ({error})") from None
+        if metadata.get("format") != FORMAT:
+            raise CheckpointError(f"{path}: not a saved session of this version of segue")
+        return cls(tensors, json.loads(metadata["values"]))
+
+
+class Session(Protocol):
+    """Frames in, segmentations out, in order; holds all that time carries, in bounded memory."""
+
+    lag: int
+    """Number of frames by which results trail the frames; 0 means that ``step`` answers at once."""
+
+    def step(
+        self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None
+    ) -> Segmentation | None:
+        """Take the next frame, and give the result that is due, if any."""
+        ...
+
+    def finish(self) -> Iterator[Segmentation]:
+        """Give the results that are still due after the last frame."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything but the settings."""
+        ...
+
+    def state(self) -> SessionState:
+        """All that :meth:`restore` needs to go on identically."""
+        ...
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called."""
+        ...

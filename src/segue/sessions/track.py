@@ -1,0 +1,335 @@
+"""Follow objects through a video with a memory network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.errors import CheckpointError, PromptError, SourceError
+from segue.masks import measure
+from segue.models.base import MemoryNetwork, QueryFeatures, Schedule, padding
+from segue.prompts import Annotation, resolve
+from segue.sessions.base import SessionState
+from segue.sessions.inference import choose_device, has_bfloat16, inference_copy
+from segue.sessions.memory import MemoryBank
+from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
+
+COARSE_ABOVE = 2500
+"""Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
+
+PASS_BYTES_PER_PIXEL = 512
+"""Rough use of memory by one object in one pass of a decoder, per pixel of the picture."""
+
+MAX_OBJECTS = 1000
+
+
+class TrackSession:
+    """Follows objects; frames go in one by one, results come out at once.
+
+    Objects can be added, corrected or removed on any frame. A corrected object takes the new mask from there
+    on; one that is out of sight stays known and may come back.
+
+    Args:
+        network: a memory network in evaluation mode; it is not changed.
+        schedule: what becomes memory and how it is read; None is the network's own.
+        device: None takes a GPU if there is one.
+        fast: bfloat16 where the processor or GPU has it; masks may differ by a few pixels.
+        fit: resize given masks of another size instead of refusing them.
+        memory_limit: bytes that one pass of value encoder or decoder may take, roughly; more objects than fit
+            are run in several passes.
+
+    Example:
+        >>> session = TrackSession(segue.load("stcn-lite"))
+        >>> for frame in segue.open_source("dog.mp4"):
+        ...     result = session.step(frame, first_mask if frame.index == 0 else None)
+    """
+
+    lag = 0
+
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        schedule: Schedule | None = None,
+        *,
+        device: str | torch.device | None = None,
+        fast: bool = False,
+        fit: bool = False,
+        memory_limit: int = 4 << 30,
+    ) -> None:
+        self.device = choose_device(device)
+        self.schedule = schedule or network.schedule
+        self.fit = fit
+        self._dtype = torch.bfloat16 if fast and has_bfloat16(self.device) else torch.float32
+        self._original = network
+        self._network = inference_copy(network, self.device, self._dtype)
+        self._memory_limit = memory_limit
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all objects and frames."""
+        schedule, network = self.schedule, self._network
+        self._bank = MemoryBank(
+            similarity=network.similarity,
+            shared_keys=network.shared_keys,
+            top_k=schedule.top_k,
+            memory_frames=schedule.memory_frames,
+            policy=schedule.memory_policy,
+            coarse_above=COARSE_ABOVE if network.read_stride < 16 else None,
+        )
+        self._labels: dict[int, str | None] = {}
+        self._size: tuple[int, int] | None = None
+        self._seen = 0
+        self._last_memory = 0
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Ids of the objects that are followed, ascending."""
+        return tuple(self._labels)
+
+    @property
+    def due(self) -> bool:
+        """Whether the next frame becomes memory."""
+        return bool(self._labels) and self._seen - self._last_memory >= self.schedule.mem_every
+
+    def skip(self, frame: Frame) -> None:
+        """Let a frame pass whose result nobody needs; it counts for the schedule."""
+        self._check_size(frame)
+        self._seen += 1
+
+    @torch.inference_mode()
+    def step(
+        self,
+        frame: Frame,
+        prompts: IndexMask | Sequence[Prompt] | None = None,
+        *,
+        predict: bool = True,
+    ) -> Segmentation:
+        """Segment the next frame.
+
+        Args:
+            frame: all frames of a session have one size.
+            prompts: index mask or prompts for this frame.
+            predict: False takes the prompts alone for this frame, and all other objects for hidden; the
+                evaluation of the STCN release does so on annotated frames whose result is not required.
+
+        Raises:
+            PromptError: a prompt does not fit the frame.
+            SourceError: the frame has another size than those before.
+        """
+        self._check_size(frame)
+        annotation = None if prompts is None else resolve(frame, prompts, fit=self.fit)
+        if annotation:
+            self._check_prompts(annotation)
+            self._remove(annotation.removed)
+        nothing_given = annotation is None or not annotation.ids
+        if nothing_given and not (self._labels and predict):
+            self._seen += 1
+            return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
+        query = self._encode(frame)
+        logits = self._decode(query) if self._labels and predict else None
+        given = annotation if annotation and annotation.ids else None
+        probabilities = self._merge(logits, given, query)
+        self._remember(query, probabilities, given)
+        self._seen += 1
+        lazy = _whole(probabilities, frame.size) if given else self._again(logits, frame.size)
+        return self._result(frame, probabilities, lazy)
+
+    def finish(self) -> Iterator[Segmentation]:
+        """Nothing is ever due: every ``step`` answers at once."""
+        return iter(())
+
+    def state(self) -> SessionState:
+        """Everything that is needed to go on identically, as CPU tensors."""
+        tensors, bank = self._bank.state()
+        values = {
+            "network": type(self._original).__name__,
+            "schedule": asdict(self.schedule),
+            "bank": bank,
+            "labels": [[i, label] for i, label in self._labels.items()],
+            "size": self._size,
+            "seen": self._seen,
+            "last_memory": self._last_memory,
+        }
+        return SessionState({name: value.cpu() for name, value in tensors.items()}, values)
+
+    @torch.inference_mode()
+    def restore(self, state: SessionState) -> None:
+        """Go on from a saved state; network and schedule must be those that it was saved with.
+
+        Raises:
+            CheckpointError: the state belongs to another network or schedule, or is damaged.
+        """
+        own = {"network": type(self._original).__name__, "schedule": asdict(self.schedule)}
+        for name, value in own.items():
+            if state.values.get(name) != value:
+                saved = state.values.get(name)
+                raise CheckpointError(f"the session was saved with {name} {saved}, not {value}")
+        self.reset()
+        values: dict[str, Any] = state.values
+        self._labels = {int(i): label for i, label in values["labels"]}
+        self._size = tuple(values["size"]) if values["size"] else None
+        self._seen, self._last_memory = int(values["seen"]), int(values["last_memory"])
+        self._bank.restore({k: v.to(self.device) for k, v in state.tensors.items()}, values["bank"])
+
+    def _check_size(self, frame: Frame) -> None:
+        if self._size is None:
+            self._size = frame.size
+        elif self._size != frame.size:
+            (height, width), (old_height, old_width) = frame.size, self._size
+            raise SourceError(
+                f"frame {frame.index} is {width}x{height}, but the frames before it are {old_width}x{old_height}"
+            )
+
+    def _check_prompts(self, annotation: Annotation) -> None:
+        unknown = [i for i in annotation.removed if i not in self._labels]
+        if unknown:
+            raise PromptError(f"cannot remove object {unknown[0]}: only {list(self.ids)} are followed")
+        total = len({*self._labels, *annotation.ids} - set(annotation.removed))
+        if total > MAX_OBJECTS:
+            raise PromptError(f"{total} objects are more than the {MAX_OBJECTS} that one session can follow")
+
+    def _remove(self, ids: Sequence[int]) -> None:
+        for i in ids:
+            del self._labels[i]
+        if ids:
+            self._bank.forget(ids)
+
+    def _encode(self, frame: Frame) -> QueryFeatures:
+        image = torch.from_numpy(np.ascontiguousarray(frame.image)).to(self.device, non_blocking=True)
+        prepared = self._network.prepare(image).to(self._dtype)
+        return self._network.encode_query(prepared.contiguous(memory_format=torch.channels_last))
+
+    def _passes(self, ids: Sequence[int], query: QueryFeatures) -> list[list[int]]:
+        height, width = query.image.shape[-2:]
+        size = max(1, self._memory_limit // (PASS_BYTES_PER_PIXEL * height * width))
+        return [list(ids[start : start + size]) for start in range(0, len(ids), size)]
+
+    def _decode(self, query: QueryFeatures) -> Tensor:
+        """Log-odds of all objects, (K, h, w), float32."""
+        logits = [
+            self._network.decode(query, self._bank.read(query.key, ids).to(self._dtype)).float()
+            for ids in self._passes(self.ids, query)
+        ]
+        return logits[0] if len(logits) == 1 else torch.cat(logits)
+
+    def _probabilities(self, logits: Tensor, height: int, width: int) -> Tensor:
+        """Aggregated probabilities at the padded size, (K+1, H', W'), float32."""
+        full = F.interpolate(logits[None], size=(height, width), mode="bilinear")[0]
+        return self._network.aggregate(full.sigmoid_())
+
+    def _merge(self, logits: Tensor | None, given: Annotation | None, query: QueryFeatures) -> Tensor:
+        """Predicted probabilities with the given masks put in; objects new to the session are added.
+
+        Inside the given masks nothing else remains; a corrected object has nothing outside its new mask
+        (spec of the STCN release, "objects that appear later").
+        """
+        height, width = query.image.shape[-2:]
+        predicted = None if logits is None else self._probabilities(logits, height, width)
+        if given is None:
+            assert predicted is not None
+            return predicted
+        before = self.ids
+        self._labels |= {i: given.labels.get(i, self._labels.get(i)) for i in given.ids}
+        self._labels = dict(sorted(self._labels.items()))
+        mask = torch.from_numpy(given.mask).to(self.device)
+        mask = F.pad(mask, padding(*mask.shape, self._network.stride))
+        merged = torch.zeros(len(self.ids), height, width, device=self.device)
+        for channel, i in enumerate(self.ids):
+            if i in given.ids:
+                merged[channel] = mask == i
+            elif predicted is not None:
+                merged[channel] = predicted[before.index(i) + 1].masked_fill(mask > 0, 0)
+        if self._network.aggregate_prompts:
+            return self._network.aggregate(merged)
+        return torch.cat([1 - merged.sum(0, keepdim=True), merged])
+
+    def _remember(self, query: QueryFeatures, probabilities: Tensor, given: Annotation | None) -> None:
+        keep = given is not None or self.due
+        if not keep and not self.schedule.include_last:
+            return
+        masks = probabilities[1:].to(self._dtype)
+        if not self._network.masks_in_padding and self._size:
+            masks = F.pad(unpadded(masks, self._size), padding(*self._size, self._network.stride))
+        total = masks.sum(0, keepdim=True)
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
+        for ids in self._passes(range(len(masks)), query):
+            key, value = self._network.encode_memory(query, masks[ids[0] : ids[-1] + 1], total)
+            keys.append(query.key if key is None else key)
+            values.append(value)
+        shared = self._network.shared_keys
+        self._bank.write(
+            self.ids,
+            keys[0] if shared or len(keys) == 1 else torch.cat(keys),
+            values[0] if len(values) == 1 else torch.cat(values),
+            keep=keep,
+            pinned=given is not None,
+        )
+        if keep:
+            self._last_memory = self._seen
+
+    def _result(
+        self, frame: Frame, probabilities: Tensor, lazy: Callable[[], npt.NDArray[np.float32]]
+    ) -> Segmentation:
+        best, channel = unpadded(probabilities, frame.size).max(0)
+        numbers = np.array([0, *self.ids])
+        channels = channel.cpu().numpy()
+        mask = numbers.astype(np.uint8 if numbers.max() < 256 else np.uint16)[channels]
+        totals = np.bincount(channels.ravel(), best.cpu().numpy().ravel(), minlength=len(numbers))
+        extents = measure(mask)
+        objects = []
+        for total, (i, label) in zip(totals[1:], self._labels.items(), strict=True):
+            extent = extents.get(i)
+            if extent is None:
+                objects.append(ObjectInfo(i, label, score=0.0))
+            else:
+                score = float(total) / extent.area
+                objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
+        return Segmentation(frame.index, frame.time, mask, tuple(objects), lazy)
+
+    def _again(self, logits: Tensor | None, size: tuple[int, int]) -> Callable[[], npt.NDArray[np.float32]]:
+        """A function that works the probabilities out once more, from the small log-odds."""
+        assert logits is not None
+        left, right, top, bottom = padding(*size, self._network.stride)
+        height, width = size[0] + top + bottom, size[1] + left + right
+
+        @torch.inference_mode()
+        def compute() -> npt.NDArray[np.float32]:
+            return _whole(self._probabilities(logits, height, width), size)()
+
+        return compute
+
+
+def unpadded(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut (..., H', W') back to the picture's (..., H, W); the reverse of :func:`segue.models.base.padding`."""
+    left, top = (x.shape[-1] - size[1]) // 2, (x.shape[-2] - size[0]) // 2
+    return x[..., top : top + size[0], left : left + size[1]]
+
+
+def _whole(probabilities: Tensor, size: tuple[int, int]) -> Callable[[], npt.NDArray[np.float32]]:
+    def compute() -> npt.NDArray[np.float32]:
+        return unpadded(probabilities, size).cpu().numpy().copy()
+
+    return compute
+
+
+def with_defaults(schedule: Schedule, **settings: Any) -> Schedule:
+    """A schedule with those settings changed that are not None.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    changed = replace(schedule, **{name: value for name, value in settings.items() if value is not None})
+    for name in ("mem_every", "memory_frames"):
+        if getattr(changed, name) < 1:
+            raise ValueError(f"{name} is {getattr(changed, name)}, but must be at least 1")
+    if changed.top_k is not None and changed.top_k < 1:
+        raise ValueError(f"top_k is {changed.top_k}, but must be at least 1, or None for all")
+    return changed

@@ -1,0 +1,1 @@
+"""Pictures and clips that segue paints itself, with their truth."""

@@ -1,0 +1,1 @@
+"""Training: clips, losses, the loop and one readable recipe per network."""

@@ -1,0 +1,301 @@
+"""Training clips for STCN-lite: real video, animated still images, pasted objects and occluders.
+
+Every batch is drawn from a generator seeded by (seed, step), so that a run can be resumed at any step and
+two runs with one seed see the same data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from segue.training import warp
+from segue.training.warp import Motion, Rng
+
+Picture = npt.NDArray[np.uint8]
+
+WHOLE_PICTURE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
+CUT_OUT = Motion(rotation=10, log_scale=0.10, shear=5, shift=0.09)
+BACKDROP = Motion(rotation=3, log_scale=0.04, shear=2, shift=0.03)
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """One labelled video or, with a single frame, one labelled still image.
+
+    Attributes:
+        name: for messages.
+        images, masks: files of the frames, in order; a mask is indexed or grey, 0 is background.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    masks: tuple[Path, ...]
+
+    def read(self, index: int) -> tuple[Picture, Picture]:
+        """RGB picture (H, W, 3) and index mask (H, W) of one frame."""
+        from PIL import Image
+
+        with Image.open(self.images[index]) as image, Image.open(self.masks[index]) as mask:
+            return np.asarray(image.convert("RGB")), np.asarray(mask)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipShape:
+    """Size of one batch: clips, frames of a clip, side of the square crop, object slots."""
+
+    batch: int
+    frames: int
+    side: int
+    objects: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curriculum:
+    """What a batch looks like at a point of training, ``progress`` in [0, 1]."""
+
+    video_share: float
+    max_gap: int
+    shape: ClipShape
+
+
+@dataclass(slots=True)
+class Clip:
+    """Frames (T, S, S, 3) and index masks (T, S, S) that are being composed."""
+
+    frames: list[Picture]
+    masks: list[Picture]
+
+    def paste(self, frames: list[Picture], alphas: list[Picture], index: int, behind: bool) -> None:
+        """Paste an object with soft edges; index 0 is an unlabelled occluder.
+
+        An object that is pasted ``behind`` stays hidden by what is already labelled.
+        """
+        for t, (picture, alpha) in enumerate(zip(frames, alphas, strict=True)):
+            weight = alpha.astype(np.float32) / 255
+            if behind:
+                weight = weight * (self.masks[t] == 0)
+            mixed = self.frames[t] + weight[..., None] * (picture.astype(np.float32) - self.frames[t])
+            self.frames[t] = mixed.astype(np.uint8)
+            self.masks[t] = np.where(weight > 0.5, np.uint8(index), self.masks[t])
+
+
+class ClipSampler:
+    """Draws clips from videos and still images.
+
+    Args:
+        videos: footage with two or more frames.
+        stills: footage with one frame.
+    """
+
+    def __init__(self, videos: Sequence[Footage], stills: Sequence[Footage]) -> None:
+        self.videos = list(videos)
+        self.stills = list(stills)
+
+    def draw(self, rng: Rng, video: bool, max_gap: int, shape: ClipShape) -> Clip:
+        """One clip whose masks hold the ids 1 to ``shape.objects`` (some may be missing)."""
+        if video and self.videos:
+            clip = self._video_clip(rng, max_gap, shape)
+        elif rng.random() < 0.5:
+            clip = self._moved_still(rng, shape)
+        else:
+            clip = self._cut_out_still(rng, shape)
+        if shape.objects > 1:
+            for index in range(2, shape.objects + 1):
+                self._paste_object(rng, clip, shape, max_gap, index)
+        if rng.random() < 0.3:
+            self._paste_object(rng, clip, shape, max_gap, 0)
+        return _recolour(rng, clip)
+
+    def _video_clip(self, rng: Rng, max_gap: int, shape: ClipShape) -> Clip:
+        footage = self._pick(rng, self.videos)
+        order = _frame_order(rng, len(footage.images), shape.frames, max_gap)
+        pairs = [footage.read(i) for i in order]
+        chosen = _random_object(rng, pairs[0][1])
+        matrix = _crop_around(rng, pairs[0][1] == chosen, shape.side)
+        drift = warp.walk(rng, Motion(2, 0.03, 1, 0.02), shape.frames, (shape.side / 2,) * 2, shape.side)
+        clip = Clip([], [])
+        for (picture, mask), step in zip(pairs, drift, strict=True):
+            clip.frames.append(warp.apply(picture, step @ matrix, shape.side))
+            binary = (mask == chosen).astype(np.uint8) if chosen else np.zeros_like(mask)
+            clip.masks.append(warp.apply(binary, step @ matrix, shape.side, mask=True))
+        return clip
+
+    def _moved_still(self, rng: Rng, shape: ClipShape) -> Clip:
+        picture, mask = self._pick(rng, self.stills).read(0)
+        chosen = _random_object(rng, mask)
+        matrix = _crop_around(rng, mask == chosen, shape.side)
+        binary = (mask == chosen).astype(np.uint8) if chosen else np.zeros_like(mask)
+        clip = Clip([], [])
+        for step, field in _animation(rng, WHOLE_PICTURE, shape):
+            clip.frames.append(warp.apply(picture, step @ matrix, shape.side, field))
+            clip.masks.append(warp.apply(binary, step @ matrix, shape.side, field, mask=True))
+        return clip
+
+    def _cut_out_still(self, rng: Rng, shape: ClipShape) -> Clip:
+        backdrop, backdrop_mask = self._any_frame(rng)
+        matrix = _crop_around(rng, backdrop_mask > 0, shape.side)
+        frames = [
+            warp.apply(backdrop, step @ matrix, shape.side, field)
+            for step, field in _animation(rng, BACKDROP, shape)
+        ]
+        clip = Clip(frames, [np.zeros((shape.side,) * 2, np.uint8) for _ in frames])
+        self._paste_object(rng, clip, shape, 1, 1)
+        return clip
+
+    def _paste_object(self, rng: Rng, clip: Clip, shape: ClipShape, max_gap: int, index: int) -> None:
+        """Paste an object of another source with its own motion; an occluder may enter late."""
+        if self.videos and rng.random() < 0.4:
+            footage = self._pick(rng, self.videos)
+            order = _frame_order(rng, len(footage.images), shape.frames, max_gap)
+            pairs = [footage.read(i) for i in order]
+        else:
+            pairs = [self._pick(rng, self.stills).read(0)] * shape.frames
+        chosen = _random_object(rng, pairs[0][1])
+        if not chosen:
+            return
+        matrix = _place_object(rng, pairs[0][1] == chosen, shape.side)
+        late = index == 0 and shape.frames > 1 and rng.random() < 0.5
+        entry = rng.integers(1, shape.frames) if late else 0
+        frames, alphas = [], []
+        animation = _animation(rng, CUT_OUT, shape)
+        for t, ((picture, mask), (step, field)) in enumerate(zip(pairs, animation, strict=True)):
+            frames.append(warp.apply(picture, step @ matrix, shape.side, field))
+            solid = (mask == chosen).astype(np.uint8) * np.uint8(255 if t >= entry else 0)
+            alpha = warp.apply(solid, step @ matrix, shape.side, field, mask=True)
+            alphas.append(cv2.GaussianBlur(alpha, (3, 3), 0.8))
+        behind = index != 0 and bool(rng.random() < 0.4) and any(mask.any() for mask in clip.masks)
+        clip.paste(frames, alphas, index, behind)
+
+    def _any_frame(self, rng: Rng) -> tuple[Picture, Picture]:
+        pool = self.videos if self.videos and (not self.stills or rng.random() < 0.3) else self.stills
+        footage = self._pick(rng, pool)
+        return footage.read(int(rng.integers(len(footage.images))))
+
+    @staticmethod
+    def _pick(rng: Rng, pool: list[Footage]) -> Footage:
+        return pool[int(rng.integers(len(pool)))]
+
+
+class ClipBatches(Dataset[dict[str, Tensor]]):
+    """Batch number ``i`` of a run of ``steps`` steps; every item is a whole batch.
+
+    Items hold ``frames`` (B, T, 3, S, S) uint8 and ``masks`` (B, T, S, S) int64 with ids 0..K, and
+    ``objects``, the number of slots K.
+    """
+
+    def __init__(self, sampler: ClipSampler, curriculum: object, steps: int, seed: int) -> None:
+        self.sampler = sampler
+        self.curriculum = curriculum
+        self.steps = steps
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([self.seed, step])
+        plan: Curriculum = self.curriculum(step / self.steps, rng)
+        shape = plan.shape
+        clips = []
+        while len(clips) < shape.batch:
+            clip = self.sampler.draw(rng, bool(rng.random() < plan.video_share), plan.max_gap, shape)
+            if (clip.masks[0] > 0).sum() >= 40:
+                clips.append(clip)
+        frames = torch.from_numpy(np.stack([np.stack(clip.frames) for clip in clips]))
+        masks = torch.from_numpy(np.stack([np.stack(clip.masks) for clip in clips]))
+        return {
+            "frames": frames.permute(0, 1, 4, 2, 3),
+            "masks": masks.long(),
+            "objects": torch.tensor(shape.objects),
+        }
+
+
+def _frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
+    """Indices of ``length`` frames with random gaps up to ``max_gap``, reversed half the time."""
+    gaps = rng.integers(1, max_gap + 1, length - 1)
+    while gaps.sum() > count - 1 and gaps.max() > 1:
+        gaps = np.maximum(gaps - 1, 1)
+    start = int(rng.integers(0, max(count - int(gaps.sum()), 1)))
+    order = [min(start + int(offset), count - 1) for offset in np.concatenate([[0], np.cumsum(gaps)])]
+    return order[::-1] if rng.random() < 0.5 else order
+
+
+def _random_object(rng: Rng, mask: Picture) -> int:
+    """Id of a random object of at least 30 pixels, or 0 if there is none; 255 beside other ids is void."""
+    counts = np.bincount(mask.ravel(), minlength=256)
+    ids = np.flatnonzero(counts >= 30)
+    ids = ids[ids > 0]
+    if len(ids) > 1:
+        ids = ids[ids < 255]
+    return int(rng.choice(ids)) if len(ids) else 0
+
+
+def _box(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Centre (x, y) and side (square root of the box area) of a mask; the whole picture if it is empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        height, width = mask.shape
+        return width / 2, height / 2, float(np.sqrt(height * width))
+    box_height, box_width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    return float(columns.mean()), float(rows.mean()), float(np.sqrt(box_height * box_width))
+
+
+def _crop_around(rng: Rng, mask: npt.NDArray[np.bool_], side: int) -> warp.Matrix:
+    """A crop that shows the object somewhere, at a scale that keeps it neither tiny nor over-full."""
+    x, y, extent = _box(mask)
+    scale = float(np.exp(rng.uniform(np.log(0.5), np.log(1.6))))
+    scale = float(np.clip(scale, 0.12 * side / extent, 0.9 * side / extent))
+    height, width = mask.shape
+    scale = max(scale, side / (1.5 * max(height, width)))
+    x, y = np.array([x, y]) + rng.uniform(-0.25, 0.25, 2) * side / scale
+    half = side / scale / 2
+    x = float(np.clip(x, min(half, width / 2), max(width - half, width / 2)))
+    y = float(np.clip(y, min(half, height / 2), max(height - half, height / 2)))
+    return warp.crop_matrix((x, y), scale, side, bool(rng.random() < 0.5))
+
+
+def _place_object(rng: Rng, mask: npt.NDArray[np.bool_], side: int) -> warp.Matrix:
+    """Put an object at a random place of the crop, 15 to 60 per cent of its side large."""
+    x, y, extent = _box(mask)
+    scale = float(rng.uniform(0.15, 0.6)) * side / extent
+    matrix = warp.crop_matrix((x, y), scale, side, bool(rng.random() < 0.5))
+    matrix[:2, 2] += rng.uniform(-0.35, 0.35, 2) * side
+    return matrix
+
+
+def _animation(
+    rng: Rng, motion: Motion, shape: ClipShape
+) -> list[tuple[warp.Matrix, npt.NDArray[np.float32] | None]]:
+    """Affine walk and slowly changing displacement for each frame of a clip."""
+    centre = (shape.side / 2, shape.side / 2)
+    path = warp.walk(rng, motion, shape.frames, centre, shape.side)
+    if rng.random() < 0.3:
+        return [(step, None) for step in path]
+    strength = rng.uniform(0.3, 1.0) * 0.03 * shape.side
+    fields = [warp.displacement(rng, shape.side, strength) for _ in path]
+    for t in range(1, len(fields)):
+        fields[t] = 0.6 * fields[t - 1] + 0.8 * fields[t]
+    return list(zip(path, fields, strict=True))
+
+
+def _recolour(rng: Rng, clip: Clip) -> Clip:
+    """One colour change for the clip, a little one per frame, rarely grey or blurred."""
+    matrix = warp.colour_jitter(rng, 0.3)
+    grey, blur = rng.random() < 0.05, rng.random() < 0.1
+    for t, picture in enumerate(clip.frames):
+        picture = warp.apply_colour(warp.apply_colour(picture, matrix), warp.colour_jitter(rng, 0.05))
+        if grey:
+            picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        if blur:
+            picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.2)))
+        clip.frames[t] = picture
+    return clip

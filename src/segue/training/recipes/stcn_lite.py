@@ -1,0 +1,173 @@
+"""Recipe of stcn-lite: MobileNetV2 from ImageNet, one run over stills and videos together.
+
+What mattered in trials: the key projection starts from the principal components of the joint feature, at
+a scale that makes the affinity a sharp cosine similarity; both kinds of data from the first step on; the
+gap between frames grows; the weights are averaged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.models.stcn_lite import FEATURE_GAIN, STCNLite
+from segue.training.clip_pass import clip_logits
+from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum, Footage
+from segue.training.warp import Rng
+
+PIXELS_PER_STEP = 12 * 192 * 192
+"""Pixels of one batch with one object; larger crops and longer clips take fewer of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class STCNLiteRecipe:
+    """Everything that a training of stcn-lite needs.
+
+    Attributes:
+        videos, stills: labelled footage; none of it may be used for scores.
+        backbone: state dict of torchvision's MobileNetV2 layout, or None to start from ``start``.
+        start: weights of a former run of this network, or None.
+        scaling: input scaling that ``backbone`` was trained with.
+    """
+
+    videos: Sequence[Footage]
+    stills: Sequence[Footage]
+    backbone: Mapping[str, Tensor] | None
+    start: Mapping[str, Tensor] | None = None
+    scaling: str = "unit"
+    name: str = "stcn-lite"
+    gradient_clip: float | None = 3.0
+    average_decay: float | None = 0.998
+    rate: float = 6e-4
+
+    def sampler(self) -> ClipSampler:
+        return ClipSampler(self.videos, self.stills)
+
+    def network(self) -> nn.Module:
+        network = STCNLite()
+        if self.start is not None:
+            network.load_state_dict(self.start)
+        elif self.backbone is not None:
+            network.key_encoder.load_torchvision(self.backbone, self.scaling)
+            initialise_key(network, self.sampler())
+        for layer in (network.key_encoder.stem, *network.key_encoder.blocks[:3]):
+            layer.requires_grad_(False)
+        return ClipObjective(network.to(memory_format=torch.channels_last))
+
+    def batches(self, steps: int, seed: int) -> ClipBatches:
+        return ClipBatches(self.sampler(), curriculum, steps, seed)
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        factors = {"network.key_encoder.": 0.2, "network.key_proj.": 0.3, "": 1.0}
+        groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in factors}
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                groups[next(prefix for prefix in factors if name.startswith(prefix))].append(parameter)
+        return [{"params": params, "lr": self.rate * factors[prefix]} for prefix, params in groups.items()]
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, weight_decay=1e-2)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """60 warm-up steps, constant to 30 %, cosine down to 3 %."""
+        warm = min(1.0, (step + 1) / 60)
+        decay = 0.5 + 0.5 * math.cos(math.pi * max(0.0, progress - 0.3) / 0.7)
+        return warm * (0.03 + 0.97 * decay)
+
+
+def curriculum(progress: float, rng: Rng) -> Curriculum:
+    """Video share 0.3 → 0.8 and gap 2 → 12 until half time; later longer clips and larger crops."""
+    ramp = min(1.0, 2 * progress)
+    max_gap = 8 if progress > 0.8 else round(2 + 10 * ramp)
+    frames, side = 3, 192
+    if progress > 0.35:
+        frames, side = [(3, 192), (4, 192), (5, 192), (3, 256)][int(rng.integers(4))]
+    if progress > 0.7 and rng.random() < 0.15:
+        frames, side = 3, 320
+    objects = 2 if rng.random() < 0.35 else 1
+    batch = PIXELS_PER_STEP / (frames * side * side) * (0.75 if objects == 2 else 1)
+    return Curriculum(0.3 + 0.45 * ramp, max_gap, ClipShape(max(1, round(batch)), frames, side, objects))
+
+
+class ClipObjective(nn.Module):
+    """A network with its loss: ``forward(batch, progress)`` → loss and its parts."""
+
+    def __init__(self, network: STCNLite) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        frames = batch["frames"].float() / 127.5 - 1
+        ids = torch.arange(1, int(batch["objects"]) + 1, device=frames.device)
+        masks = (batch["masks"][:, 0, None] == ids[:, None, None]).float()
+        exists = masks.flatten(2).any(-1)
+        logits = clip_logits(self.network, frames, masks, exists)
+        known = torch.cat([torch.ones_like(exists[:, :1]), exists], dim=1)
+        target = batch["masks"][:, 1:]
+        target = target * known.gather(1, target.flatten(1)).view_as(target)
+        entropy = hardest_mean(F.cross_entropy(logits.transpose(1, 2), target, reduction="none"), progress)
+        overlap = dice_loss(logits, target, exists)
+        return entropy + 0.5 * overlap, {"entropy": entropy, "dice": overlap}
+
+
+def hardest_mean(losses: Tensor, progress: float) -> Tensor:
+    """Mean over the hardest share of the pixels of each frame: all of them at first, a quarter after half time.
+
+    Args:
+        losses: (B, T, H, W).
+    """
+    share = 1 - 0.75 * min(1.0, max(0.0, (progress - 0.15) / 0.35))
+    flat = losses.flatten(2)
+    if share == 1:
+        return flat.mean()
+    return flat.topk(int(share * flat.shape[-1]), dim=-1, sorted=False).values.mean()
+
+
+def dice_loss(logits: Tensor, target: Tensor, exists: Tensor) -> Tensor:
+    """1 - Dice of the object channels, averaged over the objects that exist.
+
+    Args:
+        logits: (B, T, K+1, H, W).
+        target: (B, T, H, W), 0..K.
+        exists: (B, K).
+    """
+    probability = torch.softmax(logits, dim=2)[:, :, 1:]
+    ids = torch.arange(1, probability.shape[2] + 1, device=target.device)
+    truth = (target[:, :, None] == ids[:, None, None]).float()
+    shared = (probability * truth).sum((-1, -2))
+    total = (probability + truth).sum((-1, -2))
+    dice = 1 - (2 * shared + 1) / (total + 1)
+    weight = exists[:, None].expand_as(dice).float()
+    return (dice * weight).sum() / weight.sum().clamp(min=1)
+
+
+@torch.no_grad()
+def initialise_key(network: STCNLite, sampler: ClipSampler, pictures: int = 60, seed: int = 0) -> None:
+    """Start the key projection at the principal components of the joint feature.
+
+    The centre tap projects on the leading components, scaled so that the L2 affinity equals a cosine
+    similarity at a temperature of about 0.1; the bias removes the mean.
+    """
+    rng = np.random.default_rng(seed)
+    shape = ClipShape(1, 1, 192, 1)
+    rows = []
+    for i in range(pictures):
+        clip = sampler.draw(rng, bool(i % 2), 1, shape)
+        image = torch.from_numpy(clip.frames[0]).permute(2, 0, 1)[None].float() / 127.5 - 1
+        joint = network.encode_query(image).features[1] / FEATURE_GAIN
+        rows.append(joint[0].flatten(1).T)
+    features = torch.cat(rows)
+    mean = features.mean(0)
+    components = torch.linalg.eigh(torch.cov(features.T)).eigenvectors.flip(1)[:, : network.key_channels]
+    projection = components.T * (6.3 / math.sqrt(2))
+    network.key_proj.weight.zero_()
+    network.key_proj.weight[:, :, 1, 1] = projection
+    assert network.key_proj.bias is not None
+    network.key_proj.bias.copy_(-projection @ mean)

@@ -1,0 +1,99 @@
+"""Geometric and photometric augmentation of clips: affine random walks, smooth displacement, colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Matrix = npt.NDArray[np.float64]
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Spread of an affine change: rotation and shear in degrees, log scale, shift in parts of the side."""
+
+    rotation: float
+    log_scale: float
+    shear: float
+    shift: float
+
+    def draw(self, rng: Rng, centre: tuple[float, float], side: float) -> Matrix:
+        """A random affine map, (3, 3), around ``centre`` (x, y)."""
+        angle, skew = np.deg2rad(rng.normal(0, [self.rotation, self.shear]))
+        sx, sy = np.exp(rng.normal(0, self.log_scale) + rng.normal(0, self.log_scale / 3, 2))
+        rotate = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        linear = rotate @ np.array([[sx, np.tan(skew)], [0, sy]])
+        matrix = np.eye(3)
+        matrix[:2, :2] = linear
+        matrix[:2, 2] = centre - linear @ centre + rng.normal(0, self.shift * side, 2)
+        return matrix
+
+
+def walk(rng: Rng, motion: Motion, length: int, centre: tuple[float, float], side: float) -> list[Matrix]:
+    """Accumulated random affine maps; the first is the identity. Half of the walks keep their direction."""
+    steps = [motion.draw(rng, centre, side) for _ in range(length - 1)]
+    if steps and rng.random() < 0.5:
+        steps = [steps[0]] * len(steps)
+    path = [np.eye(3)]
+    for step in steps:
+        path.append(step @ path[-1])
+    return path
+
+
+def crop_matrix(centre: tuple[float, float], scale: float, side: int, flip: bool) -> Matrix:
+    """Map from picture to a crop of ``side`` pixels around ``centre``, enlarged by ``scale``."""
+    sign = -scale if flip else scale
+    return np.array(
+        [[sign, 0, side / 2 - sign * centre[0]], [0, scale, side / 2 - scale * centre[1]], [0, 0, 1]]
+    )
+
+
+def displacement(rng: Rng, side: int, strength: float, knots: int = 5) -> npt.NDArray[np.float32]:
+    """Smooth random displacement field, (side, side, 2), in pixels with spread ``strength``."""
+    field = rng.normal(0, strength, (knots, knots, 2)).astype(np.float32)
+    return cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC)
+
+
+def apply(
+    picture: npt.NDArray[np.uint8],
+    matrix: Matrix,
+    side: int,
+    field: npt.NDArray[np.float32] | None = None,
+    *,
+    mask: bool = False,
+) -> npt.NDArray[np.uint8]:
+    """Warp a picture or an index mask to (side, side[, 3]).
+
+    Pictures are reflected at the border; a mask is 0 outside and never interpolated.
+    """
+    flags = cv2.INTER_NEAREST if mask else cv2.INTER_LINEAR
+    border = cv2.BORDER_CONSTANT if mask else cv2.BORDER_REFLECT_101
+    if field is None:
+        return cv2.warpAffine(picture, matrix[:2], (side, side), flags=flags, borderMode=border)
+    inverse = np.linalg.inv(matrix)[:2].astype(np.float32)
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    grid = np.stack([x, y], axis=-1) + field
+    grid = grid @ inverse[:, :2].T + inverse[:, 2]
+    return cv2.remap(picture, grid[..., 0], grid[..., 1], flags, borderMode=border)
+
+
+def colour_jitter(rng: Rng, strength: float) -> npt.NDArray[np.float32]:
+    """A random colour map as a (3, 4) matrix on RGB in 0..255: brightness, contrast, saturation, tint."""
+    contrast, saturation = 1 + rng.uniform(-strength, strength, 2)
+    offset = 255 * rng.uniform(-strength, strength) * 0.5
+    gain = contrast * (1 + rng.uniform(-strength, strength, 3) * 0.3)
+    luma = np.array([0.299, 0.587, 0.114])
+    mix = saturation * np.eye(3) + (1 - saturation) * luma[None, :]
+    matrix = np.zeros((3, 4), np.float32)
+    matrix[:, :3] = gain[:, None] * mix
+    matrix[:, 3] = offset + 128 * (1 - gain)
+    return matrix
+
+
+def apply_colour(picture: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Apply a colour map of :func:`colour_jitter`; results are clipped to 0..255."""
+    return cv2.transform(picture, matrix)

@@ -1,0 +1,35 @@
+"""Sources of frames and sinks of results; nothing else in segue touches a codec."""
+
+from segue.video.array_sink import NpzSink
+from segue.video.json_sink import CocoSink
+from segue.video.live import Reconnect
+from segue.video.mask_folder import PngSink, read_marker, replay
+from segue.video.outputs import Format, Outputs, open_sinks, output_paths, replayed
+from segue.video.sinks import BackgroundSink, MultiSink, Sink
+from segue.video.source import DamagePolicy, DamageWarning, Source, open_source
+from segue.video.span import Span, parse_position
+from segue.video.video_sink import OverlayVideoSink
+
+__all__ = [
+    "BackgroundSink",
+    "CocoSink",
+    "DamagePolicy",
+    "DamageWarning",
+    "Format",
+    "MultiSink",
+    "NpzSink",
+    "Outputs",
+    "OverlayVideoSink",
+    "PngSink",
+    "Reconnect",
+    "Sink",
+    "Source",
+    "Span",
+    "open_sinks",
+    "open_source",
+    "output_paths",
+    "parse_position",
+    "read_marker",
+    "replay",
+    "replayed",
+]

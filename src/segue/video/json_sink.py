@@ -1,0 +1,182 @@
+"""Masks as run lengths in JSON: COCO annotations a frame, or YouTube-VIS results a track."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Literal, get_args
+
+import numpy as np
+
+from segue.errors import SinkError
+from segue.masks import encode_objects, resize_mask, rle_area, rle_box
+from segue.types import Frame, Segmentation
+from segue.video.partial import PartialFile, writing
+from segue.video.sinks import Sink
+from segue.video.spool import Spool
+
+Flavour = Literal["coco", "ytvis"]
+
+
+class CocoSink(Sink):
+    """Writes run lengths of every object as JSON.
+
+    "coco" is an annotation file: ``images`` (one a frame), ``annotations`` (one a visible object and frame,
+    with ``score``, and the object's id as ``track_id``) and ``categories``. "ytvis" is a result file of
+    YouTube-VIS: a list with one entry an object, ``video_id``, ``category_id``, ``score`` (mean over the
+    frames where the object is visible) and ``segmentations`` with one run length or null for every frame.
+
+    Args:
+        path: file to write, ending in ``.json``.
+        flavour: "coco" or "ytvis".
+        size: height and width of the masks; None keeps that of each mask.
+        names: name of the picture by frame index, for ``file_name``; None takes ``00012``.
+        video_id: number of the video.
+        categories: category number by label; other labels get the next free numbers as they come. An
+            object without label is an "object".
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        flavour: Flavour = "coco",
+        size: tuple[int, int] | None = None,
+        names: tuple[str, ...] | None = None,
+        video_id: int = 1,
+        categories: Mapping[str, int] | None = None,
+    ) -> None:
+        if flavour not in get_args(Flavour):
+            raise SinkError(f"flavour {flavour!r}: choose one of {', '.join(get_args(Flavour))}")
+        self._file = PartialFile(path)
+        self._flavour = flavour
+        self._size = size
+        self._names = names
+        self._video_id = video_id
+        self._categories = dict(categories or {})
+        self._file.prepare()
+        self._spool = Spool(path)
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Take the objects of one frame."""
+        mask = segmentation.mask if self._size is None else resize_mask(segmentation.mask, self._size)
+        lengths = encode_objects(mask, segmentation.ids)
+        objects = [
+            {
+                "id": item.id,
+                "category": self._category(item.label),
+                "score": item.score,
+                "rle": lengths[item.id],
+            }
+            for item in segmentation.objects
+        ]
+        entry = {
+            "index": segmentation.index,
+            "time": segmentation.time,
+            "size": mask.shape,
+            "objects": objects,
+        }
+        self._spool.append(json.dumps(entry).encode())
+
+    def close(self) -> None:
+        """Write the file and give it its final name."""
+        try:
+            with writing(self._file.final), self._file.path.open("w", encoding="utf-8") as stream:
+                if self._flavour == "coco":
+                    self._write_coco(stream)
+                else:
+                    json.dump(self._tracks(), stream)
+            self._file.commit()
+            self._spool.close()
+        except SinkError:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Remove what is half-written."""
+        with suppress(SinkError):
+            self._spool.close()
+        self._file.discard()
+
+    def _category(self, label: str | None) -> int:
+        name = "object" if label is None else label
+        if name not in self._categories:
+            self._categories[name] = max(self._categories.values(), default=0) + 1
+        return self._categories[name]
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        return (json.loads(data) for data in self._spool)
+
+    def _write_coco(self, stream: IO[str]) -> None:
+        stream.write('{"images": [')
+        _write_items(stream, (self._image(entry) for entry in self._entries()))
+        stream.write('], "annotations": [')
+        _write_items(stream, self._annotations())
+        stream.write('], "categories": [')
+        _write_items(stream, ({"id": number, "name": name} for name, number in self._categories.items()))
+        stream.write("]}")
+
+    def _image(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        index = entry["index"]
+        name = self._names[index] if self._names is not None and index < len(self._names) else f"{index:05d}"
+        height, width = entry["size"]
+        return {
+            "id": index + 1,
+            "file_name": name,
+            "height": height,
+            "width": width,
+            "video_id": self._video_id,
+            "frame_index": index,
+            "time": entry["time"],
+        }
+
+    def _annotations(self) -> Iterator[dict[str, Any]]:
+        number = 0
+        for entry in self._entries():
+            for item in entry["objects"]:
+                box = rle_box(item["rle"])
+                if box is None:
+                    continue
+                number += 1
+                yield {
+                    "id": number,
+                    "image_id": entry["index"] + 1,
+                    "track_id": item["id"],
+                    "category_id": item["category"],
+                    "segmentation": item["rle"],
+                    "area": rle_area(item["rle"]),
+                    "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                    "iscrowd": 0,
+                    "score": item["score"],
+                }
+
+    def _tracks(self) -> list[dict[str, Any]]:
+        tracks: dict[int, dict[str, Any]] = {}
+        scores: dict[int, list[float]] = {}
+        length = 0
+        for length, entry in enumerate(self._entries(), start=1):
+            for item in entry["objects"]:
+                track = tracks.setdefault(item["id"], {"category_id": item["category"], "segmentations": []})
+                lengths = track["segmentations"]
+                lengths.extend([None] * (length - 1 - len(lengths)))
+                if rle_area(item["rle"]):
+                    lengths.append(item["rle"])
+                    scores.setdefault(item["id"], []).append(item["score"])
+        return [
+            {
+                "video_id": self._video_id,
+                "category_id": tracks[number]["category_id"],
+                "score": float(np.mean(scores[number])) if number in scores else 0.0,
+                "segmentations": tracks[number]["segmentations"]
+                + [None] * (length - len(tracks[number]["segmentations"])),
+            }
+            for number in sorted(tracks)
+        ]
+
+
+def _write_items(stream: IO[str], items: Iterator[dict[str, Any]]) -> None:
+    for position, item in enumerate(items):
+        stream.write(",\n" if position else "\n")
+        stream.write(json.dumps(item))

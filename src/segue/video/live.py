@@ -1,0 +1,272 @@
+"""Cameras and network addresses as sources: they fail now and then, and are tried again with patience."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import av
+import av.error
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import SourceError
+from segue.types import Image
+from segue.video.decode import Decoded, decode, describe, open_container, to_rgb
+from segue.video.files import promised_duration
+from segue.video.readers import DamageError, Picture
+
+SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt"})
+"""Schemes of addresses that are read over the network."""
+
+_LEAST_STEP = 1e-3
+"""Least distance in seconds of two frames of a live source."""
+
+_EARLY_END = 0.5
+"""Seconds by which a film may end before its promised length without counting as broken off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Patience with a source that fails.
+
+    Attributes:
+        tries: failures in a row after which it is given up; a frame that arrives starts the count anew.
+        first_delay: seconds before the first new try; each further wait is twice as long.
+        max_delay: longest wait in seconds.
+        timeout: seconds without any answer that count as a failure.
+    """
+
+    tries: int = 5
+    first_delay: float = 0.5
+    max_delay: float = 30.0
+    timeout: float = 10.0
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after ``failures`` failures in a row, at least one."""
+        return float(min(self.max_delay, self.first_delay * 2.0 ** (failures - 1)))
+
+
+def is_address(text: str) -> bool:
+    """Whether a string is a network address and no path."""
+    scheme, separator, _ = text.partition("://")
+    return bool(separator) and scheme.lower() in SCHEMES
+
+
+def public_address(address: str) -> str:
+    """The address without user name, password and query, fit for messages."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+class _Patience:
+    """Counts failures in a row and waits between them, until interrupted."""
+
+    def __init__(self, reconnect: Reconnect, where: str) -> None:
+        self._reconnect = reconnect
+        self._where = where
+        self._failures = 0
+        self.stopped = threading.Event()
+
+    def succeeded(self) -> None:
+        self._failures = 0
+
+    def failed(self, reason: str) -> None:
+        """Wait before the next try.
+
+        Raises:
+            SourceError: there were too many failures in a row.
+        """
+        self._failures += 1
+        if self._failures >= self._reconnect.tries:
+            raise SourceError(
+                f"{self._where}: lost ({reason}); gave up after {self._failures} tries in a row"
+            )
+        self.stopped.wait(self._reconnect.delay(self._failures))
+
+
+class NetworkReader:
+    """A stream behind an address, connected when it is read, and again whenever the connection breaks.
+
+    A live stream goes on with the next frame that arrives; its times continue by the wall clock. A film of
+    known length is read on from where it broke, and its end is the end.
+
+    Args:
+        address: RTSP, RTMP or HTTP(S) address, possibly with user name and password.
+        fps: frames a second to assume where the stream does not say.
+        reconnect: patience.
+    """
+
+    def __init__(self, address: str, fps: float | None, reconnect: Reconnect) -> None:
+        self._address = address
+        self._reconnect = reconnect
+        self.where = public_address(address)
+        self.name = urlsplit(address).path.rstrip("/").rpartition("/")[2].partition(".")[0] or "stream"
+        self.total: int | None = None
+        self.fps = fps
+        self.size: tuple[int, int] | None = None
+        self.names: tuple[str, ...] | None = None
+        self.once = True
+        self.works_ahead = True
+        self._patience = _Patience(reconnect, self.where)
+        self._clock = _LiveClock()
+        self._last = -1.0
+        self._duration = 0.0
+        self._promised = 0.0
+
+    def interrupt(self) -> None:
+        """End the wait for the next try; a read in progress ends by its own timeout."""
+        self._patience.stopped.set()
+
+    def pictures(self) -> Iterator[Picture]:
+        """Frames in order of arrival.
+
+        Raises:
+            SourceError: too many failures in a row.
+        """
+        index = 0
+        while not self._patience.stopped.is_set():
+            reason = "the stream ended"
+            self._clock.connect()
+            try:
+                for time, item in self._new_items():
+                    self._patience.succeeded()
+                    yield Picture(index, time, partial(self._load, item, index))
+                    index += 1
+                if self._is_complete():
+                    return
+            except (av.error.FFmpegError, OSError) as error:
+                reason = describe(error)
+            except SourceError as error:
+                reason = str(error).removeprefix(f"{self.where}: ")
+            self._patience.failed(reason)
+
+    def _new_items(self) -> Iterator[tuple[float, Decoded]]:
+        """Items of one connection that were not given before.
+
+        Frames lost at the beginning and at the end of a connection belong to the break, not to the stream.
+        """
+        lost: list[tuple[float, Decoded]] = []
+        started = False
+        for item in self._connection():
+            time = item.time if self._duration else self._clock.time_of(item.time)
+            if time is None or time <= self._last:
+                continue
+            if item.frame is None:
+                if started:
+                    lost.append((time, item))
+                continue
+            started = True
+            yield from lost
+            lost.clear()
+            self._last = time
+            yield time, item
+
+    def _connection(self) -> Iterator[Decoded]:
+        options = {"rtsp_transport": "tcp"} if self._address.lower().startswith("rtsp") else {}
+        with open_container(self._address, self.where, options, self._reconnect.timeout) as container:
+            stream = container.streams.video[0]
+            self._duration = max(container.duration or 0, 0) / av.time_base
+            self._promised = promised_duration(stream) or 0.0
+            self.fps = float(stream.average_rate) if stream.average_rate else self.fps
+            for item in decode(container, stream):
+                if self._patience.stopped.is_set():
+                    return
+                yield item
+
+    def _is_complete(self) -> bool:
+        """Whether this is a film, not a live stream, and was read to its end."""
+        return self._duration > 0 and self._last >= 0 and self._last > self._promised - _EARLY_END
+
+    def _load(self, item: Decoded, index: int) -> Image:
+        if item.frame is None:
+            raise DamageError(f"{self.where}: frame {index} is damaged")
+        return to_rgb(item.frame, f"{self.where}, frame {index}")
+
+
+class _LiveClock:
+    """Times of a live stream: the stream's own within a connection, the wall clock between connections."""
+
+    def __init__(self) -> None:
+        self._begin: float | None = None
+        self._offset: float | None = None
+        self._next = 0.0
+
+    def connect(self) -> None:
+        """The stream's time stamps may start anywhere from now on."""
+        self._offset = None
+
+    def time_of(self, stamp: float | None) -> float:
+        """Seconds since the first frame of all, of a frame that has just arrived; they always rise."""
+        now = time.monotonic()
+        if self._begin is None:
+            self._begin = now
+        moment = now - self._begin
+        if stamp is not None:
+            if self._offset is None:
+                self._offset = max(moment, self._next) - stamp
+            moment = stamp + self._offset
+        moment = max(moment, self._next)
+        self._next = moment + _LEAST_STEP
+        return moment
+
+
+class CameraReader:
+    """A camera of this machine, by number.
+
+    Args:
+        number: number of the camera, from 0.
+        reconnect: patience.
+    """
+
+    def __init__(self, number: int, reconnect: Reconnect) -> None:
+        if number < 0:
+            raise SourceError(f"camera {number}: cameras are numbered from 0")
+        self._number = number
+        self.where = f"camera {number}"
+        self.name = f"camera{number}"
+        self.total: int | None = None
+        self.fps: float | None = None
+        self.size: tuple[int, int] | None = None
+        self.names: tuple[str, ...] | None = None
+        self.once = True
+        self.works_ahead = True
+        self._patience = _Patience(reconnect, self.where)
+
+    def interrupt(self) -> None:
+        """End the wait for the next try."""
+        self._patience.stopped.set()
+
+    def pictures(self) -> Iterator[Picture]:
+        """Frames in order of arrival, with the wall clock's times.
+
+        Raises:
+            SourceError: the camera does not answer.
+        """
+        index = 0
+        clock = _LiveClock()
+        while not self._patience.stopped.is_set():
+            camera = cv2.VideoCapture(self._number)
+            try:
+                while not self._patience.stopped.is_set():
+                    arrived, image = camera.read()
+                    if not arrived:
+                        break
+                    self._patience.succeeded()
+                    yield Picture(index, clock.time_of(None), partial(_bgr_to_rgb, image))
+                    index += 1
+            finally:
+                camera.release()
+            self._patience.failed("no picture arrives; is it connected and free?")
+
+
+def _bgr_to_rgb(image: npt.NDArray[Any]) -> Image:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)

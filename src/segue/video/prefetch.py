@@ -1,0 +1,91 @@
+"""Work ahead of a consumer, in a thread, by a bounded number of items."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Prefetcher(Generic[Item]):
+    """Iterator over ``items`` that takes them in a thread, at most ``depth`` ahead.
+
+    An exception of ``items`` is raised to the consumer after the items before it. :meth:`close` stops the
+    thread: one that waits for room ends at once, one that is inside ``items`` when that gives way.
+
+    Args:
+        items: called with no argument inside the thread; what it returns is iterated there.
+        depth: number of items that may wait, at least 1.
+        on_close: called by :meth:`close` to wake ``items`` where it may block.
+    """
+
+    def __init__(
+        self,
+        items: Callable[[], Iterator[Item]],
+        depth: int,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        self._items = items
+        self._depth = depth
+        self._on_close = on_close
+        self._ready: deque[Item] = deque()
+        self._error: BaseException | None = None
+        self._finished = False
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="segue-prefetch", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._finished or self._closed)
+            if self._ready and not self._closed:
+                item = self._ready.popleft()
+                self._changed.notify_all()
+                return item
+            error, self._error = self._error, None
+        if error is not None and not self._closed:
+            raise error
+        raise StopIteration
+
+    def close(self, patience: float = 5.0) -> None:
+        """Stop the thread and wait up to ``patience`` seconds for its end (a camera may hold it longer)."""
+        with self._changed:
+            self._closed = True
+            self._ready.clear()
+            self._changed.notify_all()
+        if self._on_close is not None:
+            self._on_close()
+        self._thread.join(patience)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is still alive."""
+        return self._thread.is_alive()
+
+    def _work(self) -> None:
+        try:
+            for item in self._items():
+                if not self._offer(item):
+                    return
+        except BaseException as error:
+            self._error = error  # the consumer gets it, whatever it is
+        finally:
+            with self._changed:
+                self._finished = True
+                self._changed.notify_all()
+
+    def _offer(self, item: Item) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._ready) < self._depth)
+            if self._closed:
+                return False
+            self._ready.append(item)
+            self._changed.notify_all()
+            return True

@@ -1,0 +1,112 @@
+"""What every kind of source gives to :class:`segue.video.Source`, and the parts that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import SourceError
+from segue.types import Image
+
+MAX_PIXELS = 2**28
+"""A picture with more pixels is refused: no camera makes it, but a damaged header can claim it."""
+
+DEFAULT_FPS = 25.0
+"""Frames a second of pictures that have no clock: image folders and arrays."""
+
+
+class DamageError(Exception):
+    """A picture that cannot be read while its neighbours perhaps can; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of a source, not decoded yet.
+
+    Attributes:
+        index: position in the source, from 0.
+        time: seconds from the start of the source.
+        load: gives RGB, (H, W, 3), uint8; may raise :class:`DamageError`. Valid until the next picture.
+    """
+
+    index: int
+    time: float
+    load: Callable[[], Image]
+
+
+class Reader(Protocol):
+    """A kind of source.
+
+    Attributes:
+        name: short name for files and titles.
+        where: file, folder or address, for messages.
+        total: number of pictures, if known; only a promise of the file's header.
+        fps: mean number of pictures a second, if known.
+        size: height and width, if known before reading.
+        names: a name for every picture, where pictures are files with different names.
+        once: whether the pictures can be gone through only once.
+        works_ahead: whether reading in a thread pays and is allowed.
+    """
+
+    name: str
+    where: str
+    total: int | None
+    fps: float | None
+    size: tuple[int, int] | None
+    names: tuple[str, ...] | None
+    once: bool
+    works_ahead: bool
+
+    def pictures(self) -> Iterator[Picture]:
+        """All pictures in order; raises SourceError when there is no way on."""
+        ...
+
+    def interrupt(self) -> None:
+        """Make a blocked :meth:`pictures` in another thread end soon."""
+        ...
+
+
+def check_pixels(height: int, width: int, where: str) -> None:
+    """Refuse picture sizes that only a damaged or hostile header can have.
+
+    Raises:
+        SourceError: a side is below 1 or there are more than ``MAX_PIXELS`` pixels.
+    """
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise SourceError(f"{where}: pictures of {width}x{height} are refused (limit {MAX_PIXELS} pixels)")
+
+
+def as_rgb(value: Any, where: str) -> Image:
+    """An array or tensor as RGB, (H, W, 3), uint8; a grey picture is repeated, an alpha channel dropped.
+
+    Args:
+        value: numpy array or torch tensor, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8.
+        where: place to name in the message.
+
+    Raises:
+        SourceError: another type, data type or shape.
+    """
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    if not isinstance(value, np.ndarray):
+        raise SourceError(f"{where}: expected an array or tensor, not {type(value).__name__}")
+    if value.dtype != np.uint8:
+        hint = "; scale to 0..255 and convert" if value.dtype.kind == "f" else ""
+        raise SourceError(f"{where}: expected uint8, not {value.dtype}{hint}")
+    if value.ndim == 2:
+        value = value[..., None]
+    if value.ndim != 3 or value.shape[2] not in (1, 3, 4):
+        hint = "; move the channels last" if value.ndim == 3 and value.shape[0] in (1, 3, 4) else ""
+        raise SourceError(f"{where}: expected a picture of (H, W, 3), not {value.shape}{hint}")
+    check_pixels(value.shape[0], value.shape[1], where)
+    return _three_channels(value)
+
+
+def _three_channels(value: npt.NDArray[np.uint8]) -> Image:
+    if value.shape[2] == 1:
+        return np.repeat(value, 3, axis=2)
+    return np.ascontiguousarray(value[..., :3])

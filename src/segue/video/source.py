@@ -1,0 +1,285 @@
+"""Where frames come from: one face for files, folders, arrays, cameras and addresses."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import cv2
+import numpy as np
+
+from segue.errors import SourceError
+from segue.types import Frame, Image
+from segue.video.arrays import ArrayReader
+from segue.video.files import VideoFileReader
+from segue.video.images import IMAGE_SUFFIXES, ImageReader, list_images, match_images
+from segue.video.live import CameraReader, NetworkReader, Reconnect, is_address
+from segue.video.prefetch import Prefetcher
+from segue.video.readers import DamageError, Reader
+from segue.video.span import Span
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+DamagePolicy = Literal["stop", "skip", "hold"]
+"""What to do with a frame that cannot be read: raise, leave it out, or repeat the frame before it."""
+
+
+class DamageWarning(UserWarning):
+    """A frame could not be read and was skipped or held; the message names file and frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """Stands for a frame that cannot be read, on its way from the thread to the consumer."""
+
+    index: int
+    time: float
+    reason: DamageError
+
+
+class Source:
+    """Frames of a video, read ahead in a thread; made by :func:`open_source`.
+
+    Iterating starts from the beginning each time, except for cameras, addresses and iterators, which can be
+    gone through once. Leaving an iteration early, closing the source or leaving its ``with`` block stops
+    the thread.
+
+    Attributes:
+        name: short name: stem of the file, name of the folder.
+        fps: mean frames a second, if known; the frames' own times are exact.
+        frame_count: expected number of frames that an iteration gives, or None. It rests on the file's
+            header, so use it for progress only.
+        original_size: height and width before ``max_size``, or None before the first frame of a live source.
+        names: name of each picture by frame index (stem of the file), for image folders; otherwise None.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        span: Span,
+        *,
+        max_size: int | None,
+        on_damage: DamagePolicy,
+        prefetch: int,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._reader = reader
+        self._span = span
+        self._max_size = max_size
+        self._on_damage = on_damage
+        self._prefetch = prefetch if reader.works_ahead else 0
+        self._warn = warn
+        self._active: list[Prefetcher[Frame | _Unreadable]] = []
+        self._closing = threading.Event()
+        self._used = False
+        self.name = reader.name
+        self.fps = reader.fps
+        self.frame_count = span.count(reader.total, reader.fps)
+        self.original_size = reader.size
+        self.names = reader.names
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the frames that an iteration gives, or None while unknown."""
+        if self.original_size is None or self._max_size is None:
+            return self.original_size
+        return bounded_size(self.original_size, self._max_size)
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._closing.is_set():
+            raise SourceError(f"{self._reader.where}: this source was closed")
+        if self._used and self._reader.once:
+            raise SourceError(f"{self._reader.where}: can be read only once")
+        self._used = True
+        return self._frames()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop reading; harmless when nothing is being read."""
+        self._closing.set()
+        while self._active:
+            self._active.pop().close()
+
+    def _frames(self) -> Iterator[Frame]:
+        last: Frame | None = None
+        count = 0
+        for item in self._ahead():
+            if isinstance(item, Frame):
+                last = item
+            elif self._on_damage == "stop":
+                raise SourceError(f"{item.reason}; frames read before it: {count}") from item.reason
+            elif self._on_damage == "hold" and last is not None:
+                self._warn(f"{item.reason}; the frame before it is repeated")
+                last = replace(last, index=item.index, time=item.time)
+            else:
+                self._warn(f"{item.reason}; skipped")
+                continue
+            count += 1
+            yield last
+        if count == 0 and not self._closing.is_set():
+            raise SourceError(f"{self._reader.where}: no frame to read (check start and end)")
+
+    def _ahead(self) -> Iterator[Frame | _Unreadable]:
+        if self._prefetch < 1:
+            yield from self._decoded()
+            return
+        ahead = Prefetcher(self._decoded, self._prefetch, self._reader.interrupt)
+        self._active.append(ahead)
+        try:
+            yield from ahead
+        finally:
+            with suppress(ValueError):
+                self._active.remove(ahead)
+            ahead.close()
+
+    def _decoded(self) -> Iterator[Frame | _Unreadable]:
+        taken = 0
+        for picture in self._reader.pictures():
+            if self._closing.is_set() or self._span.is_past(picture.index, picture.time):
+                return
+            if self._span.is_before(picture.index, picture.time):
+                continue
+            if taken % self._span.stride == 0:
+                try:
+                    yield Frame(picture.index, picture.time, self._fitted(picture.load(), picture.index))
+                except DamageError as damage:
+                    yield _Unreadable(picture.index, picture.time, damage)
+            taken += 1
+            if self._span.is_last(picture.index):
+                return
+
+    def _fitted(self, image: Image, index: int) -> Image:
+        height, width = image.shape[:2]
+        if self.original_size is None:
+            self.original_size = (height, width)
+        if self.original_size != (height, width):
+            first = f"{self.original_size[1]}x{self.original_size[0]}"
+            raise SourceError(
+                f"{self._reader.where}: frame {index} is {width}x{height}, the frames before it are {first}"
+            )
+        if self._max_size is None or max(height, width) <= self._max_size:
+            return image
+        rows, columns = bounded_size((height, width), self._max_size)
+        return np.asarray(cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def bounded_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """``size`` (height, width) reduced, in proportion, until its longer side is at most ``longest``."""
+    if max(size) <= longest:
+        return size
+    height, width = (max(1, round(side * longest / max(size))) for side in size)
+    return height, width
+
+
+def open_source(
+    source: str | Path | int | Iterable[Any],
+    *,
+    start: int | float | str | None = None,
+    end: int | float | str | None = None,
+    stride: int = 1,
+    max_size: int | None = None,
+    fps: float | None = None,
+    on_damage: DamagePolicy = "stop",
+    prefetch: int = 4,
+    reconnect: Reconnect | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Source:
+    """Open anything that has frames.
+
+    Args:
+        source: video file, image file, folder of images or glob pattern of them; RTSP, RTMP or HTTP(S)
+            address; number of a camera; or pictures in memory: an array or tensor (T, H, W, 3), a sequence or
+            an iterator of (H, W, 3), (H, W, 4) or (H, W), all uint8.
+        start: first frame wanted: an int counts frames, a float seconds, a string is either ("250",
+            "12.5s", "1:30").
+        end: first frame not wanted any more, written like ``start``.
+        stride: take every ``stride``-th frame from ``start`` on; frames keep the index of the source.
+        max_size: bound on the longer side in pixels; larger frames are reduced by averaging.
+        fps: frames a second of sources that have no clock (images, arrays: 25 if not given).
+        on_damage: what a frame that cannot be read does: "stop" raises after the frames before it, "skip"
+            leaves it out, "hold" repeats the frame before it; both of these warn.
+        prefetch: number of frames to decode ahead in a thread; 0 decodes when asked.
+        reconnect: patience with cameras and addresses that fail.
+        warn: called with the message of a skipped or held frame instead of :func:`warnings.warn`.
+
+    Raises:
+        SourceError: nothing there, not a video, no frames, or an argument that cannot be meant. Iterating
+            raises it too.
+
+    Example:
+        >>> pictures = [np.zeros((4, 6, 3), np.uint8)] * 3
+        >>> with open_source(pictures, stride=2) as source:
+        ...     [frame.index for frame in source]
+        [0, 2]
+    """
+    _check_arguments(max_size, fps, on_damage)
+    span = Span.of(start, end, stride)
+    reader = _reader_of(source, fps, reconnect or Reconnect())
+    return Source(reader, span, max_size=max_size, on_damage=on_damage, prefetch=prefetch, warn=warn or _warn)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DamageWarning, stacklevel=3)
+
+
+def _check_arguments(max_size: int | None, fps: float | None, on_damage: str) -> None:
+    if max_size is not None and max_size < 1:
+        raise SourceError(f"max_size {max_size}: give at least 1 pixel")
+    if fps is not None and not 0 < fps < float("inf"):
+        raise SourceError(f"fps {fps}: give a number above 0")
+    if on_damage not in get_args(DamagePolicy):
+        raise SourceError(f"on_damage {on_damage!r}: choose one of {', '.join(get_args(DamagePolicy))}")
+
+
+def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reconnect: Reconnect) -> Reader:
+    if isinstance(source, int) and not isinstance(source, bool):
+        return CameraReader(source, reconnect)
+    if isinstance(source, str):
+        return _reader_of_text(source, fps, reconnect)
+    if isinstance(source, Path):
+        return _reader_of_path(source, fps)
+    if isinstance(source, Iterable) and not isinstance(source, (bytes, Mapping)):
+        return ArrayReader(source, fps)
+    raise SourceError(
+        f"source of type {type(source).__name__}: give a path, address, camera number or arrays"
+    )
+
+
+def _reader_of_text(text: str, fps: float | None, reconnect: Reconnect) -> Reader:
+    path = Path(text)
+    if is_address(text):
+        return NetworkReader(text, fps, reconnect)
+    if path.exists():
+        return _reader_of_path(path, fps)
+    if text.isdecimal():
+        return CameraReader(int(text), reconnect)
+    if any(sign in text for sign in "*?["):
+        return ImageReader(match_images(text), path.parent.name or "images", text, fps)
+    return _reader_of_path(path, fps)
+
+
+def _reader_of_path(path: Path, fps: float | None) -> Reader:
+    if path.is_dir():
+        return ImageReader(list_images(path), path.resolve().name, str(path), fps)
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageReader([path], path.stem, str(path), fps)
+    return VideoFileReader(path, fps)

@@ -1,0 +1,156 @@
+"""Overlay video: the frames with the objects drawn over them, H.264 in mp4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
+
+from segue.errors import SinkError
+from segue.masks import overlay, resize_mask
+from segue.types import Frame, Image, Segmentation
+from segue.video.partial import PartialFile, writing
+from segue.video.readers import DEFAULT_FPS
+from segue.video.sinks import Sink
+
+_CLOCK = 90_000
+"""Ticks a second of the time stamps."""
+
+_BT709 = 1
+"""Code of BT.709 for primaries, transfer and matrix (ITU-T H.273)."""
+
+
+class OverlayVideoSink(Sink):
+    """Draws the objects over their frames and encodes the result; frames keep their true time stamps.
+
+    A side with an odd number of pixels is extended by one, because 4:2:0 colour needs even sides.
+
+    Args:
+        path: file to write, ending in ``.mp4``.
+        fps: mean frames a second, a hint for players and the encoder.
+        side_by_side: put the plain frame at the left of the drawn one.
+        alpha: weight of the objects' colours.
+        ids: write the objects' ids and labels.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        fps: float | None = None,
+        *,
+        side_by_side: bool = False,
+        alpha: float = 0.5,
+        ids: bool = True,
+    ) -> None:
+        self._file = PartialFile(path)
+        self._fps = fps or DEFAULT_FPS
+        self._side_by_side = side_by_side
+        self._alpha = alpha
+        self._ids = ids
+        self._encoder: _Encoder | None = None
+        self._file.prepare()
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Draw and encode one frame."""
+        picture = _even(self._draw(frame, segmentation))
+        with _encoding(self._file.final):
+            if self._encoder is None:
+                self._encoder = _Encoder(self._file.path, self._fps, picture)
+            self._encoder.encode(picture, frame.time)
+
+    def close(self) -> None:
+        """Finish the file and give it its final name; without any frame there will be none."""
+        if self._encoder is None:
+            self._file.discard()
+            return
+        try:
+            with _encoding(self._file.final):
+                self._encoder.finish()
+            self._file.commit()
+        except SinkError:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Remove the unfinished file."""
+        if self._encoder is not None:
+            self._encoder.give_up()
+        self._file.discard()
+
+    def _draw(self, frame: Frame, segmentation: Segmentation) -> Image:
+        captions = {item.id: item.label for item in segmentation.objects if item.label is not None}
+        mask = resize_mask(segmentation.mask, frame.size)
+        drawn = overlay(frame.image, mask, alpha=self._alpha, ids=self._ids, captions=captions)
+        return np.hstack((frame.image, drawn)) if self._side_by_side else drawn
+
+
+class _Encoder:
+    """An mp4 file in the making, for pictures of one size.
+
+    Args:
+        path: file to write.
+        fps: mean frames a second.
+        like: a picture of the size of all, (H, W, 3), uint8, even sides.
+    """
+
+    def __init__(self, path: Path, fps: float, like: Image) -> None:
+        self._container = av.open(
+            f"file:{path}", "w", format="mp4", container_options={"movflags": "+faststart"}
+        )
+        stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        stream.height, stream.width = like.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, _CLOCK)
+        stream.codec_context.options = {"preset": "veryfast", "crf": "20"}
+        stream.codec_context.colorspace = stream.codec_context.color_primaries = _BT709
+        stream.codec_context.color_trc = _BT709
+        stream.codec_context.color_range = ColorRange.MPEG
+        self._stream = stream
+        self._last_tick = -1
+
+    def encode(self, picture: Image, time: float) -> None:
+        """Add a picture that is shown from ``time`` on, in seconds."""
+        raw = VideoFrame.from_ndarray(picture, format="rgb24")
+        frame = raw.reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        # The format wants rising time stamps, a camera may give two frames the same.
+        self._last_tick = max(round(time * _CLOCK), self._last_tick + 1)
+        frame.pts = self._last_tick
+        frame.time_base = Fraction(1, _CLOCK)
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """Write what the encoder holds back, and the index."""
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def give_up(self) -> None:
+        """Close the file, whatever its state."""
+        with suppress(OSError, av.error.FFmpegError):
+            self._container.close()
+
+
+@contextmanager
+def _encoding(path: Path) -> Iterator[None]:
+    try:
+        with writing(path):
+            yield
+    except av.error.FFmpegError as error:
+        raise SinkError(f"{path}: cannot be encoded ({error.strerror or error})") from error
+
+
+def _even(picture: Image) -> Image:
+    height, width = picture.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return np.ascontiguousarray(picture)
+    padded = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return np.asarray(padded, np.uint8)

@@ -1,0 +1,134 @@
+"""Weight files as tensors by name: safetensors, and PyTorch files without unpickling.
+
+Whatever the file, nothing in it is executed: a PyTorch file is read with ``weights_only=True`` only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from segue.errors import CheckpointError
+
+FORMAT_VERSION = 1
+"""Version of our own files, in their metadata under ``segue_format``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a weight file holds.
+
+    Attributes:
+        tensors: tensors by name, as stored, on the CPU.
+        metadata: text by name; empty for PyTorch files and foreign safetensors.
+    """
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a safetensors file or a PyTorch state dict; which of them it is, its first bytes tell.
+
+    A training checkpoint of the STCN release (weights under ``network``) and the ``module.`` prefix of
+    data-parallel training are unwrapped.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, needs unpickling, or holds anything but tensors.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read the weights: {error.strerror}") from error
+    if path.suffix == ".safetensors" or start[8:] == b"{":
+        return _read_safetensors(path)
+    return Checkpoint(_read_torch(path))
+
+
+def write_checkpoint(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write a safetensors file that appears under its name only when it is complete.
+
+    Args:
+        path: the new file; an existing one is replaced.
+        tensors: tensors by name.
+        metadata: text to keep with them; the format version is added.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    path = Path(path)
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    described = {"format": "pt", "segue_format": str(FORMAT_VERSION), **metadata}
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(descriptor)
+        try:
+            save_file(contiguous, name, described)
+            # mkstemp makes the file private; weights are as readable as any other file.
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot write the weights: {error.strerror}") from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: cannot write the weights: {error}") from error
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Checksum of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: damaged or not a safetensors file ({error})") from error
+    version = metadata.get("segue_format", "1")
+    if version != str(FORMAT_VERSION):
+        raise CheckpointError(f"{path}: format {version} is unknown to this version of segue; update segue")
+    return Checkpoint(tensors, metadata)
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: not a plain file of weights; it holds objects that would have to be unpickled, "
+            "which could run foreign code, so it was not read"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+        raise CheckpointError(f"{path}: damaged or not a file of weights") from error
+    if isinstance(content, Mapping) and isinstance(content.get("network"), Mapping):
+        content = content["network"]
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"{path}: holds no state dict (a mapping from names to tensors)")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{path}: entry {name!r} of the state dict is not a tensor")
+    if all(name.startswith("module.") for name in content):
+        content = {name.removeprefix("module."): value for name, value in content.items()}
+    return dict(content)

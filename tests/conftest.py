@@ -1,0 +1,48 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from segue.models.stcn import STCN
+from segue.models.stm import STM
+from tests.fill import fill
+from tests.golden_arrays import SMALL, Golden, load_golden
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of specs, golden arrays and real data beside the project; skips where it is absent."""
+    folder = Path(os.environ.get("SEGUE_SHARED", ROOT.parent / "shared"))
+    if not (folder / "golden").is_dir():
+        pytest.skip(f"no shared data at {folder} (set SEGUE_SHARED)")
+    return folder
+
+
+@pytest.fixture(params=["small", pytest.param("full", marks=pytest.mark.shared)])
+def golden(request: pytest.FixtureRequest) -> Callable[[str], Golden]:
+    """Reader of golden files by name; runs a test on the small copies and, where present, the full arrays."""
+    folder = SMALL if request.param == "small" else request.getfixturevalue("shared") / "golden"
+    return lambda name: load_golden(name, folder)
+
+
+@pytest.fixture(scope="session")
+def stcn_network() -> STCN:
+    """STCN with the golden weights, in evaluation mode; do not change it."""
+    network = STCN()
+    fill(network, "stcn")
+    return network
+
+
+@pytest.fixture(scope="session")
+def stm_network() -> STM:
+    """STM with the golden weights, in evaluation mode; do not change it."""
+    network = STM()
+    fill(network, "stm")
+    return network

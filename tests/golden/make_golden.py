@@ -1,0 +1,46 @@
+"""Derive the small golden copies from the full files: ``python -m tests.golden.make_golden SHARED/golden``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests.golden_arrays import SAMPLES, SMALL, Array, load_golden, sample
+
+FILES = (
+    "stcn_modules",
+    "stcn_clip2",
+    "stcn_late",
+    "stcn_single",
+    "stcn_train_mo",
+    "stcn_train_so",
+    "stm_modules",
+    "stm_clip2",
+    "stm_single",
+)
+
+REGENERATED = {"frames", "masks", "masks_all", "mask0", "memory1_masks", "mem1_masks"}
+"""Inputs that follow from the rule in ``tests/clips.py``."""
+
+
+def shrink(key: str, array: Array) -> Array:
+    """What the small copy keeps of an array."""
+    if array.dtype.kind == "f" and array.size > SAMPLES and key != "grad_norms":
+        return sample(array)
+    return array
+
+
+def main(folder: Path) -> None:
+    """Write one small copy for each file of ``folder`` that is listed in `FILES`."""
+    for name in FILES:
+        arrays = load_golden(name, folder).arrays
+        small = {key: shrink(key, array) for key, array in arrays.items() if key not in REGENERATED}
+        target = SMALL / f"{name}.npz"
+        np.savez_compressed(target, **small)
+        print(f"{target.name}: {target.stat().st_size / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,146 @@
+"""Index masks in files: palette, 16 bit, binary, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from segue.errors import SinkError, SourceError
+from segue.masks import DAVIS_PALETTE, fold_ids, read_index_mask, write_index_mask
+from segue.masks.files import encode_index_mask
+
+
+def test_the_palette_is_that_of_pascal_voc_and_davis() -> None:
+    """First entries and three others as published with the VOC development kit."""
+    assert DAVIS_PALETTE[:9].tolist() == [
+        [0, 0, 0],
+        [128, 0, 0],
+        [0, 128, 0],
+        [128, 128, 0],
+        [0, 0, 128],
+        [128, 0, 128],
+        [0, 128, 128],
+        [128, 128, 128],
+        [64, 0, 0],
+    ]
+    assert DAVIS_PALETTE[[20, 21, 255]].tolist() == [[0, 64, 128], [128, 64, 128], [224, 224, 192]]
+    assert len({tuple(colour) for colour in DAVIS_PALETTE.tolist()}) == 256
+
+
+def test_the_palette_equals_that_of_a_published_mask(shared: Path) -> None:
+    path = next((shared / "data" / "vos" / "davis2017_multiobject").rglob("*.png"))
+    with Image.open(path) as picture:
+        published = np.array(picture.getpalette()).reshape(-1, 3)
+    known = published.any(axis=1)
+    assert known.sum() >= 2
+    assert np.array_equal(DAVIS_PALETTE[: len(published)][known][:20], published[known][:20])
+
+
+@given(
+    mask=arrays.arrays(
+        st.sampled_from([np.uint8, np.uint16, np.int32, np.int64]),
+        arrays.array_shapes(min_dims=2, max_dims=2, max_side=9),
+        elements=st.integers(0, 255),
+    ),
+    large=st.sampled_from([0, 256, 65535]),
+)
+def test_a_mask_comes_back_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, mask: np.ndarray, large: int
+) -> None:
+    path = tmp_path_factory.mktemp("masks") / "a.png"
+    if large and mask.dtype != np.uint8:
+        mask = mask.copy()
+        mask[0, 0] = large
+    write_index_mask(path, mask)
+    back = read_index_mask(path)
+    assert np.array_equal(back, mask)
+    assert back.dtype == (np.uint8 if mask.max() <= 255 else np.uint16)
+
+
+def test_a_written_mask_is_an_indexed_png_with_the_palette(tmp_path: Path) -> None:
+    write_index_mask(tmp_path / "a.png", np.array([[0, 7], [255, 1]]))
+    with Image.open(tmp_path / "a.png") as picture:
+        assert (picture.format, picture.mode) == ("PNG", "P")
+        assert np.array_equal(np.array(picture.getpalette()).reshape(-1, 3), DAVIS_PALETTE)
+
+
+def test_ids_beyond_255_are_written_as_16_bit_grey(tmp_path: Path) -> None:
+    write_index_mask(tmp_path / "a.png", np.array([[0, 256]]))
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.mode.startswith("I")
+
+
+def test_equal_masks_are_equal_files() -> None:
+    mask = np.random.default_rng(0).integers(0, 5, (40, 60))
+    assert encode_index_mask(mask.astype(np.uint8)) == encode_index_mask(mask.astype(np.int64))
+
+
+@pytest.mark.parametrize("number", [-1, 65536])
+def test_an_id_that_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path, number: int) -> None:
+    with pytest.raises(SinkError, match=rf"id {number} .* 0 to 65535"):
+        write_index_mask(tmp_path / "a.png", np.array([[number]]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mask_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="nowhere"):
+        write_index_mask(tmp_path / "nowhere" / "a.png", np.zeros((2, 2), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (Image.fromarray(np.array([[0, 255]], np.uint8)), [[0, 1]]),
+        (Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1"), [[0, 1]]),
+        (Image.fromarray(np.array([[0, 255]], np.uint8)).convert("RGB"), [[0, 1]]),
+        (Image.fromarray(np.array([[0, 255]], np.uint8)).convert("LA"), [[0, 1]]),
+        (Image.fromarray(np.array([[0, 2, 255]], np.uint8)), [[0, 2, 255]]),
+        (Image.fromarray(np.array([[0, 3, 4]], np.uint8)), [[0, 3, 4]]),
+        (Image.fromarray(np.array([[0, 0]], np.uint8)), [[0, 0]]),
+        (Image.fromarray(np.array([[0, 300]], np.uint16)), [[0, 300]]),
+    ],
+)
+def test_grey_and_binary_pictures_are_masks_too(
+    tmp_path: Path, picture: Image.Image, expected: list[list[int]]
+) -> None:
+    picture.save(tmp_path / "a.png")
+    assert read_index_mask(tmp_path / "a.png").tolist() == expected
+
+
+def test_palette_indices_count_and_not_the_colours(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.array([[0, 255, 3]], np.uint8))
+    picture.putpalette([9] * 768)
+    picture.save(tmp_path / "a.png")
+    assert read_index_mask(tmp_path / "a.png").tolist() == [[0, 255, 3]]
+
+
+def test_pictures_that_are_no_masks_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(12, dtype=np.uint8).reshape(2, 2, 3)).save(tmp_path / "colour.png")
+    with pytest.raises(SourceError, match=r"colour\.png: a colour picture"):
+        read_index_mask(tmp_path / "colour.png")
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "lossy.jpg")
+    with pytest.raises(SourceError, match=r"lossy\.jpg: a JPEG cannot hold"):
+        read_index_mask(tmp_path / "lossy.jpg")
+
+
+def test_missing_and_damaged_masks_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"nowhere\.png: no such mask file"):
+        read_index_mask(tmp_path / "nowhere.png")
+    write_index_mask(tmp_path / "a.png", np.random.default_rng(0).integers(0, 9, (50, 50)))
+    data = (tmp_path / "a.png").read_bytes()
+    for length in (0, 20, len(data) // 2):
+        (tmp_path / "a.png").write_bytes(data[:length])
+        with pytest.raises(SourceError, match=r"a\.png: not a readable mask picture") as error:
+            read_index_mask(tmp_path / "a.png")
+        assert "\n" not in str(error.value)
+
+
+def test_folding_keeps_background_and_small_ids() -> None:
+    folded = fold_ids(np.array([[0, 1, 255, 256, 510, 511, 65535]], np.uint16))
+    assert folded.tolist() == [[0, 1, 255, 1, 255, 1, 255]]

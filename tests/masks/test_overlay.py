@@ -1,0 +1,88 @@
+"""Objects drawn over pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segue.masks import DAVIS_PALETTE, overlay
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+
+
+@pytest.fixture
+def mask() -> np.ndarray:
+    mask = np.zeros((120, 160), np.uint8)
+    mask[20:90, 20:90] = 1
+    mask[30:100, 90:150] = 2
+    return mask
+
+
+def test_the_background_and_the_given_picture_stay_as_they_are(image: np.ndarray, mask: np.ndarray) -> None:
+    before = image.copy()
+    drawn = overlay(image, mask, ids=False)
+    assert np.array_equal(image, before)
+    assert np.array_equal(drawn[mask == 0], image[mask == 0])
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 0.5, 1.0])
+def test_the_tint_is_the_weighted_mean_with_the_palette(image: np.ndarray, mask: np.ndarray, alpha: float) -> None:
+    drawn = overlay(image, mask, alpha=alpha, outlines=False, ids=False)
+    expected = image * (1 - alpha) + DAVIS_PALETTE[mask] * alpha
+    inside = mask > 0
+    assert np.abs(drawn[inside] - expected[inside]).max() <= 0.5 + 1e-6
+
+
+def test_outlines_run_along_the_inner_rim_in_the_bright_colour(image: np.ndarray, mask: np.ndarray) -> None:
+    drawn = overlay(image, mask, alpha=0.0, ids=False)
+    red, green = (drawn == (255, 0, 0)).all(axis=2), (drawn == (0, 255, 0)).all(axis=2)
+    rim = np.zeros(mask.shape, bool)
+    rim[20:90, 20:90] = True
+    rim[21:89, 21:89] = False
+    assert np.array_equal(red & (mask == 1), rim)
+    assert green[30:100, 90].all()  # the rim between two objects belongs to both
+    assert not green[:, :90].any()
+
+
+def test_ids_are_written_inside_their_objects(image: np.ndarray, mask: np.ndarray) -> None:
+    plain = overlay(image, mask, ids=False)
+    changed = (overlay(image, mask) != plain).any(axis=2)
+    for number in (1, 2):
+        assert changed[mask == number].sum() > 20
+    assert not changed[mask == 0].any()
+
+
+def test_the_id_of_a_ring_is_on_the_ring_and_not_in_its_hole() -> None:
+    mask = np.zeros((200, 200), np.uint8)
+    mask[20:180, 20:180] = 1
+    mask[30:170, 30:140] = 0  # thin on three sides, thick at the right
+    black = np.zeros((200, 200, 3), np.uint8)
+    rows, columns = np.nonzero(overlay(black, mask, alpha=0.0, outlines=False).any(axis=2))
+    assert 140 <= columns.mean() < 180
+    assert 20 <= rows.mean() < 180
+
+
+def test_captions_make_the_text_longer(image: np.ndarray, mask: np.ndarray) -> None:
+    short, long = overlay(image, mask), overlay(image, mask, captions={1: "giraffe"})
+    plain = overlay(image, mask, ids=False)
+    assert (long != plain).sum() > 2 * (short != plain).sum()
+
+
+def test_many_ids_and_wide_types_are_drawn(image: np.ndarray) -> None:
+    mask = (np.arange(120 * 160).reshape(120, 160) % 300).astype(np.uint16)
+    drawn = overlay(image, mask, alpha=1.0, outlines=False, ids=False)
+    assert drawn[1, 96].tolist() == DAVIS_PALETTE[1].tolist()  # pixel 256 has id 256, which folds to 1
+
+
+def test_text_at_the_border_stays_inside_a_tiny_picture() -> None:
+    mask = np.zeros((5, 7), np.uint8)
+    mask[4, 6] = 1
+    assert overlay(np.zeros((5, 7, 3), np.uint8), mask).shape == (5, 7, 3)
+
+
+def test_sizes_that_differ_are_told(image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"\(120, 160\) and mask of \(3, 4\)"):
+        overlay(image, np.zeros((3, 4), np.uint8))

@@ -1,0 +1,70 @@
+"""Run lengths, areas, boxes and sizes of index masks."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from segue.masks import (
+    ObjectExtent,
+    decode_rle,
+    encode_objects,
+    encode_rle,
+    measure,
+    resize_mask,
+    rle_area,
+    rle_box,
+)
+
+MASKS = arrays.arrays(
+    st.sampled_from([np.uint8, np.uint16, np.int64]),
+    arrays.array_shapes(min_dims=2, max_dims=2, max_side=12),
+    elements=st.integers(0, 4),
+)
+
+
+def test_run_lengths_are_those_of_the_coco_format() -> None:
+    """Runs down the columns, first of zeros: 1 zero, 2 ones, 1 zero, each as one character 48 + value."""
+    rle = encode_rle(np.array([[0, 1], [1, 0]], bool))
+    assert rle == {"size": [2, 2], "counts": "121"}
+    assert json.loads(json.dumps(rle)) == rle
+
+
+@given(MASKS)
+def test_a_decoded_mask_is_the_encoded_one(mask: np.ndarray) -> None:
+    for number, rle in encode_objects(mask, range(1, 5)).items():
+        assert np.array_equal(decode_rle(rle), mask == number)
+        assert rle_area(rle) == np.count_nonzero(mask == number)
+
+
+@given(MASKS)
+def test_areas_and_boxes_agree_with_counting(mask: np.ndarray) -> None:
+    extents = measure(mask)
+    assert list(extents) == [number for number in np.unique(mask) if number]
+    for number, extent in extents.items():
+        rows, columns = np.nonzero(mask == number)
+        box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        assert extent == ObjectExtent(len(rows), box)
+        assert rle_box(encode_rle(mask == number)) == box
+
+
+def test_an_object_that_is_not_there_has_no_box() -> None:
+    assert rle_box(encode_rle(np.zeros((3, 4), bool))) is None
+    assert measure(np.zeros((3, 4), np.uint8)) == {}
+
+
+@given(MASKS, st.integers(1, 4), st.integers(1, 4))
+def test_enlarging_by_whole_numbers_repeats_pixels(mask: np.ndarray, down: int, right: int) -> None:
+    size = (mask.shape[0] * down, mask.shape[1] * right)
+    assert np.array_equal(resize_mask(mask, size), mask.repeat(down, axis=0).repeat(right, axis=1))
+
+
+@given(MASKS, st.integers(0, 30), st.integers(0, 30))
+def test_enlarging_and_reducing_gives_the_mask_back(mask: np.ndarray, more_rows: int, more_columns: int) -> None:
+    large = resize_mask(mask, (mask.shape[0] + more_rows, mask.shape[1] + more_columns))
+    assert np.array_equal(resize_mask(large, mask.shape), mask)
+    assert large.dtype == mask.dtype

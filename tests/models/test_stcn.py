@@ -1,0 +1,154 @@
+"""STCN against the published network, part by part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.layers.attention import affinity, attend, read
+from segue.models.base import QueryFeatures
+from segue.models.stcn import STCN
+from tests.clips import clip
+from tests.golden_arrays import Golden
+
+CONTRACT = Path(__file__).parent.parent / "contracts" / "stcn.json"
+
+GoldenReader = Callable[[str], Golden]
+
+
+@pytest.fixture(scope="module")
+def parts(stcn_network: STCN) -> dict[str, Tensor]:
+    """Every array of ``stcn_modules.npz``, measured here, keyed alike."""
+    with torch.inference_mode():
+        return measure(stcn_network)
+
+
+def measure(network: STCN) -> dict[str, Tensor]:
+    frames, ids = clip(7, 4, 96, 128, 2)
+    first, second, last = (encode(network, frames[t]) for t in (0, 1, 3))
+    masks = object_masks(ids[0])
+    soft = 0.9 * object_masks(ids[1]) + 0.02
+
+    found = {"k16": first.key}
+    f16, thin, f8, f4 = first.features
+    found |= {"f16_thin": thin, "f16": f16[:, ::4], "f8": f8[:, ::8], "f4": f4[:, ::8]}
+    value = network.encode_memory(first, masks)[1]
+    found |= {"value": value, "value_single_object": network.encode_memory(first, masks[:1])[1][:, ::2]}
+    found |= fusion(network, first, masks)
+    soft_value = network.encode_memory(second, soft)[1]
+    found |= {"memory1_key": second.key, "memory1_value": soft_value[:, ::4]}
+    found |= {"query_key": last.key, "query_thin": last.features[1][:, ::4]}
+
+    memory_key = torch.cat([first.key.flatten(2), second.key.flatten(2)], dim=2)
+    memory_value = torch.cat([value.flatten(2), soft_value.flatten(2)], dim=2)
+    scores = affinity(memory_key, last.key.flatten(2), network.similarity)
+    found["affinity_logits"] = scores
+    for label, top_k in (("top20", 20), ("full", None)):
+        weights = attend(scores, top_k)
+        readout = read(weights, memory_value).view(2, 512, 6, 8)
+        logits = network.decode(last, readout)
+        probabilities = torch.sigmoid(F.interpolate(logits[None], scale_factor=4.0, mode="bilinear")[0])
+        found |= {f"affinity_{label}": weights, f"readout_{label}": readout, f"dec_pred_{label}": logits}
+        found |= {f"sigmoid_{label}": probabilities, f"prob_{label}": network.aggregate(probabilities)}
+        if label == "top20":
+            found |= decoding(network, last, readout)
+    return found
+
+
+def fusion(network: STCN, query: QueryFeatures, masks: Tensor) -> dict[str, Tensor]:
+    """The steps inside the value encoder."""
+    encoder = network.value_encoder
+    planes = torch.stack([masks, masks.flip(0)], dim=1)
+    picture = query.image.expand(2, -1, -1, -1)
+    stem = F.relu(encoder.bn1(encoder.conv1(torch.cat([picture, planes], dim=1))))
+    own = encoder.layer3(encoder.layer2(encoder.layer1(F.max_pool2d(stem, 3, 2, 1))))
+    block = encoder.fuser.block1
+    joined = block(own, block.frame_part(query.features[0]))
+    gated = encoder.fuser.attention.ChannelGate(joined)
+    both = encoder.fuser.attention.SpatialGate(gated)
+    return {
+        "value_layer3": own[:, ::2],
+        "fuser_block1": joined[:, ::4],
+        "cbam_channel_out": gated[:, ::4],
+        "cbam_out": both[:, ::4],
+    }
+
+
+def decoding(network: STCN, query: QueryFeatures, readout: Tensor) -> dict[str, Tensor]:
+    """The steps inside the decoder."""
+    _, thin, f8, f4 = query.features
+    decoder = network.decoder
+    compressed = decoder.compress(readout, decoder.compress.frame_part(thin))
+    stride8 = decoder.up_16_8(compressed, f8)
+    stride4 = decoder.up_8_4(stride8, f4)
+    return {
+        "dec_compress_top20": compressed[:, ::4],
+        "dec_up_16_8_top20": stride8[:, ::8],
+        "dec_up_8_4_top20": stride4[:, ::8],
+    }
+
+
+def encode(network: STCN, frame: np.ndarray) -> QueryFeatures:
+    return network.encode_query(network.prepare(torch.from_numpy(frame)))
+
+
+def object_masks(ids: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.stack([ids == 1, ids == 2]).astype(np.float32))
+
+
+def test_names_and_shapes_are_those_of_the_official_file(stcn_network: STCN) -> None:
+    state = {name: list(tensor.shape) for name, tensor in stcn_network.state_dict().items()}
+    assert state == json.loads(CONTRACT.read_text())
+
+
+def test_every_part_gives_the_published_numbers(parts: dict[str, Tensor], golden: GoldenReader) -> None:
+    expected = golden("stcn_modules")
+    inputs = {"frames", "masks", "memory1_masks"}
+    assert parts.keys() == expected.arrays.keys() - inputs
+    for key, measured in parts.items():
+        expected.check(key, measured)
+
+
+def test_padding_is_zero_after_normalisation(stcn_network: STCN) -> None:
+    prepared = stcn_network.prepare(torch.full((90, 134, 3), 255, dtype=torch.uint8))
+    assert prepared.shape == (1, 3, 96, 144)
+    inside = torch.zeros(96, 144, dtype=torch.bool)
+    inside[3:93, 5:139] = True
+    assert (prepared[..., ~inside] == 0).all()
+    white = (1 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
+    torch.testing.assert_close(prepared[0, :, 50, 50], white)
+
+
+def test_norms_keep_their_statistics_in_training() -> None:
+    network = STCN(single_object=True).train()
+    before = network.key_encoder.bn1.running_mean.clone()
+    with torch.no_grad():
+        network.encode_query(torch.randn(2, 3, 32, 32))
+    assert network.training
+    assert torch.equal(network.key_encoder.bn1.running_mean, before)
+
+
+def test_a_batch_of_frames_with_objects_equals_the_frames_one_by_one(stcn_network: STCN) -> None:
+    images = torch.randn(2, 3, 64, 80, generator=torch.Generator().manual_seed(1))
+    masks = torch.rand(2, 3, 64, 80, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        together = stcn_network.encode_query(images)
+        values = stcn_network.encode_memory(together, masks)[1]
+        logits = stcn_network.decode(together, values)
+        for b in range(2):
+            alone = stcn_network.encode_query(images[b : b + 1])
+            value = stcn_network.encode_memory(alone, masks[b])[1]
+            torch.testing.assert_close(values[b], value, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(logits[b], stcn_network.decode(alone, value), rtol=1e-4, atol=1e-4)
+
+
+def test_stage_zero_network_takes_one_mask_channel() -> None:
+    network = STCN(single_object=True)
+    assert network.value_encoder.conv1.weight.shape == (64, 4, 7, 7)

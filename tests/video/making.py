@@ -1,0 +1,89 @@
+"""Small films, pictures and results for the tests of sources and sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from segue.types import Frame, ObjectInfo, Segmentation
+
+TICKS = 1000
+
+
+def level(index: int) -> int:
+    """Grey value of the frame with this index; neighbours differ by far more than a codec's error."""
+    return 40 + (index * 12) % 160
+
+
+def picture(index: int, size: tuple[int, int] = (48, 64)) -> npt.NDArray[np.uint8]:
+    """A flat frame of ``level(index)``, RGB."""
+    return np.full((*size, 3), level(index), np.uint8)
+
+
+def corners(size: tuple[int, int] = (48, 64)) -> npt.NDArray[np.uint8]:
+    """A picture that looks different in each of its eight orientations: red, green, blue and white quarters."""
+    height, width = size
+    image = np.zeros((*size, 3), np.uint8)
+    image[: height // 2, : width // 2] = (200, 30, 30)
+    image[: height // 2, width // 2 :] = (30, 200, 30)
+    image[height // 2 :, : width // 2] = (30, 30, 200)
+    image[height // 2 :, width // 2 :] = (220, 220, 220)
+    return image
+
+
+def write_video(
+    path: Path,
+    pictures: Sequence[npt.NDArray[np.uint8]],
+    *,
+    times: Sequence[float] | None = None,
+    fps: int = 10,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+    rotation: float = 0,
+    format: str | None = None,
+) -> Path:
+    """Encode RGB pictures; ``times`` are the time stamps in seconds (default: regular)."""
+    ticks = fps if times is None else TICKS
+    times = [index / fps for index in range(len(pictures))] if times is None else times
+    height, width = pictures[0].shape[:2] if pictures else (48, 64)
+    with av.open(str(path), "w", format=format, container_options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.height, stream.width, stream.pix_fmt = height, width, pixels
+        stream.codec_context.time_base = Fraction(1, ticks)
+        stream.codec_context.options = {"qp": "8"} if options is None else options
+        if rotation:
+            stream.set_display_rotation(rotation)
+        container.start_encoding()
+        for image, time in zip(pictures, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = round(time * ticks), Fraction(1, ticks)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def busy_pictures(count: int, size: tuple[int, int] = (96, 128)) -> list[npt.NDArray[np.uint8]]:
+    """Frames that do not compress, so that a file has many bytes to damage."""
+    noise = np.random.default_rng(0).integers(0, 255, (size[0], size[1] + 3 * count, 3), np.uint8)
+    return [np.ascontiguousarray(noise[:, 3 * i : 3 * i + size[1]]) for i in range(count)]
+
+
+def result(index: int, size: tuple[int, int] = (12, 16), fps: float = 10.0) -> tuple[Frame, Segmentation]:
+    """A frame and its result: object 1 moves right, object 3 is there on even frames only."""
+    mask = np.zeros(size, np.uint8)
+    mask[2:6, index : index + 4] = 1
+    if index % 2 == 0:
+        mask[8:10, 3:8] = 3
+    objects = (
+        ObjectInfo(1, "dog", 0.9, (float(index), 2.0, float(index + 4), 6.0), 16),
+        ObjectInfo(3, None, 0.5 if index % 2 == 0 else 0.0),
+    )
+    frame = Frame(index, index / fps, picture(index, size))
+    return frame, Segmentation(index, index / fps, mask, objects)

@@ -1,0 +1,196 @@
+"""Cameras and network addresses: broken connections are tried again, with patience and an end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segue.errors import SourceError
+from segue.video import Reconnect, open_source
+from segue.video import live as live_module
+from tests.video.making import level, picture, write_video
+
+QUICK = Reconnect(tries=3, first_delay=0.001, max_delay=0.002, timeout=5.0)
+
+
+class Server:
+    """HTTP server on the loopback address that answers one request after the other as it is told.
+
+    Each answer is a number of bytes of ``content`` to send before the connection is cut, or None to refuse.
+    The last answer is repeated.
+    """
+
+    def __init__(self, content: bytes, answers: list[int | None], *, tell_length: bool) -> None:
+        self.requests = 0
+        lock = threading.Lock()
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                with lock:
+                    answer = answers[min(owner.requests, len(answers) - 1)]
+                    owner.requests += 1
+                if answer is None:
+                    self.send_error(503)
+                    return
+                self.send_response(200)
+                if tell_length:
+                    self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[:answer])
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def address(self, name: str) -> str:
+        return f"http://user:secret@127.0.0.1:{self._server.server_port}/{name}?key=hidden"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(content: bytes, answers: list[int | None], *, tell_length: bool = False) -> Server:
+        servers.append(Server(content, answers, tell_length=tell_length))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> bytes:
+    """A transport stream of 20 frames, every one a key frame."""
+    options = {"g": "1", "tune": "zerolatency"}
+    return write_video(tmp_path / "a.ts", [picture(i) for i in range(20)], options=options).read_bytes()
+
+
+def test_a_live_stream_goes_on_after_a_cut_and_is_given_up_in_the_end(
+    serve: Callable[..., Server], stream: bytes
+) -> None:
+    server = serve(stream, [len(stream) // 2, len(stream), None])
+    source = open_source(server.address("gate.ts"), reconnect=QUICK)
+    frames = []
+    with pytest.raises(SourceError, match=r"lost \(.*\); gave up after 3 tries in a row") as error:
+        frames.extend(source)
+    assert source.name == "gate"
+    assert source.size == (48, 64)
+    assert server.requests >= 4
+    assert len(frames) > 20  # about ten of the first connection, all of the second
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert (np.diff([frame.time for frame in frames]) > 0).all()
+    values = [round(float(frame.image.mean())) for frame in frames]
+    assert values[-20:] == pytest.approx([level(i) for i in range(20)], abs=3)
+    assert "secret" not in str(error.value)
+    assert "hidden" not in str(error.value)
+
+
+def test_a_film_behind_an_address_is_read_on_where_it_broke_and_ends_at_its_end(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / "a.mkv", [picture(i) for i in range(20)], options={"g": "1"})
+    content = path.read_bytes()
+    server = serve(content, [len(content) // 2, len(content)], tell_length=True)
+    frames = list(open_source(server.address("film.mkv"), reconnect=QUICK))
+    assert [frame.index for frame in frames] == list(range(20))
+    assert [frame.time for frame in frames] == pytest.approx(np.arange(20) / 10, abs=2e-3)
+    values = [round(float(frame.image.mean())) for frame in frames]
+    assert values == pytest.approx([level(i) for i in range(20)], abs=3)
+    assert server.requests >= 2
+
+
+def test_an_address_that_never_answers_is_given_up_with_its_reason(serve: Callable[..., Server]) -> None:
+    server = serve(b"", [None])
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1.*gave up after 3 tries") as error:
+        list(open_source(server.address("gate.ts"), reconnect=QUICK))
+    assert server.requests == 3
+    assert "\n" not in str(error.value)
+
+
+def test_a_live_source_can_be_read_only_once(serve: Callable[..., Server], stream: bytes) -> None:
+    source = open_source(serve(stream, [len(stream)]).address("a.ts"), end=3, reconnect=QUICK)
+    assert len(list(source)) == 3
+    with pytest.raises(SourceError, match="only once"):
+        iter(source)
+
+
+def test_closing_ends_a_long_wait_for_the_next_try(serve: Callable[..., Server], stream: bytes) -> None:
+    server = serve(stream, [len(stream), None])
+    patient = Reconnect(tries=9, first_delay=3600.0, max_delay=3600.0)
+    source = open_source(server.address("a.ts"), reconnect=patient)
+    frames = iter(source)
+    next(frames)
+    before = threading.active_count()
+    source.close()
+    assert list(frames) == []
+    assert threading.active_count() < before
+
+
+def test_waits_double_up_to_a_bound() -> None:
+    patience = Reconnect(first_delay=0.5, max_delay=3.0)
+    assert [patience.delay(failures) for failures in (1, 2, 3, 4, 5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
+
+
+class Camera:
+    """Stands in for ``cv2.VideoCapture``: gives as many pictures as each opening is told."""
+
+    openings: list[int]
+    numbers: list[int]
+
+    def __init__(self, number: int) -> None:
+        Camera.numbers.append(number)
+        self._left = Camera.openings.pop(0) if Camera.openings else 0
+
+    def read(self) -> tuple[bool, object]:
+        if self._left == 0:
+            return False, None
+        self._left -= 1
+        image = np.zeros((4, 6, 3), np.uint8)
+        image[..., 0] = 200  # blue comes first
+        return True, image
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.fixture
+def camera(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
+    Camera.openings, Camera.numbers = [], []
+    monkeypatch.setattr(live_module.cv2, "VideoCapture", Camera)
+    return Camera
+
+
+@pytest.mark.parametrize("number", [2, "2"])
+def test_a_camera_is_opened_again_when_it_fails(camera: type[Camera], number: int | str) -> None:
+    camera.openings = [3, 0, 2]
+    source = open_source(number, reconnect=QUICK)
+    frames = []
+    with pytest.raises(SourceError, match=r"camera 2: lost \(no picture arrives.*gave up after 3 tries"):
+        frames.extend(source)
+    assert source.name == "camera2"
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
+    assert frames[0].image[0, 0].tolist() == [0, 0, 200]
+    assert camera.numbers == [2] * 5
+
+
+def test_a_bounded_part_of_a_camera_ends_by_itself(camera: type[Camera]) -> None:
+    camera.openings = [100]
+    assert len(list(open_source(0, end=4))) == 4
+
+
+def test_a_negative_camera_is_refused() -> None:
+    with pytest.raises(SourceError, match="camera -1"):
+        open_source(-1)

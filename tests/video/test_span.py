@@ -1,0 +1,75 @@
+"""Start, end and stride as people write them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segue.errors import SourceError
+from segue.video import Span, open_source, parse_position
+from tests.video.making import picture
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        (7, 7),
+        (7.0, 7.0),
+        ("250", 250),
+        ("12.5s", 12.5),
+        ("12s", 12.0),
+        ("12.5", 12.5),
+        (".5", 0.5),
+        ("1:30", 90.0),
+        ("01:02:03.5", 3723.5),
+    ],
+)
+def test_a_position_is_a_frame_or_a_time(text: object, position: float) -> None:
+    parsed = parse_position(text)
+    assert parsed == position
+    assert type(parsed) is type(position)
+
+
+@pytest.mark.parametrize("text", ["", "abc", "-3", "1:2:3:4", "1:75x", -1, -0.5, float("nan"), float("inf"), True])
+def test_nonsense_is_refused_with_the_name_of_the_argument(text: object) -> None:
+    with pytest.raises(SourceError, match="^start "):
+        parse_position(text, "start")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"start": 5, "end": 5}, {"start": "2s", "end": 1.5}, {"end": 0}, {"stride": 0}, {"stride": 1.5}],
+)
+def test_a_span_that_holds_nothing_is_refused_before_reading(arguments: dict[str, object]) -> None:
+    with pytest.raises(SourceError):
+        open_source([picture(0)] * 9, **arguments)
+
+
+@given(
+    st.integers(1, 40), st.integers(0, 50), st.one_of(st.none(), st.integers(1, 60)), st.integers(1, 9)
+)
+def test_frames_of_a_span_are_those_of_range(
+    total: int, start: int, end: int | None, stride: int
+) -> None:
+    if end is not None and end <= start:
+        return
+    expected = list(range(total))[start:end:stride]
+    source = open_source([picture(0, (2, 2))] * total, start=start, end=end, stride=stride)
+    assert source.frame_count == len(expected)
+    if expected:
+        assert [frame.index for frame in source] == expected
+    else:
+        with pytest.raises(SourceError, match="no frame to read"):
+            list(source)
+
+
+def test_times_select_frames_by_their_time_stamps() -> None:
+    source = open_source([picture(0)] * 50, start="0.5s", end=1.1, fps=10)
+    assert [frame.index for frame in source] == [5, 6, 7, 8, 9, 10]
+    assert source.frame_count == 6
+
+
+def test_the_count_is_unknown_where_a_time_meets_no_clock() -> None:
+    assert Span.of("1s", None, 1).count(100, None) is None
+    assert Span.of(3, 9, 2).count(None, None) == 3

@@ -1,0 +1,257 @@
+"""Video files: true times, upright pictures, every pixel format, and what happens when they are damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from segue.errors import SourceError
+from segue.video import DamageWarning, Source, open_source
+from segue.video.decode import turn_upright
+from tests.video.making import busy_pictures, corners, level, picture, write_video
+
+
+def levels(source: Source) -> list[int]:
+    return [round(float(frame.image.mean())) for frame in source]
+
+
+def test_a_film_gives_its_frames_times_and_facts(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "walk.mp4", [picture(i) for i in range(12)])
+    with open_source(path) as source:
+        frames = list(source)
+    assert [frame.index for frame in frames] == list(range(12))
+    assert [frame.time for frame in frames] == pytest.approx(np.arange(12) / 10)
+    assert [round(float(f.image.mean())) for f in frames] == pytest.approx([level(i) for i in range(12)], abs=3)
+    assert (source.name, source.frame_count, source.size) == ("walk", 12, (48, 64))
+    assert source.fps == pytest.approx(10)
+
+
+def test_a_film_can_be_read_again_and_left_early(tmp_path: Path) -> None:
+    source = open_source(str(write_video(tmp_path / "a.mp4", [picture(i) for i in range(30)])))
+    first = next(iter(source))
+    assert first.index == 0
+    assert len(levels(source)) == 30
+    assert levels(source) == levels(source)
+
+
+def test_variable_frame_rate_keeps_true_times(tmp_path: Path) -> None:
+    times = [0.0, 0.1, 0.15, 0.6, 0.61, 1.5]
+    path = write_video(tmp_path / "vfr.mkv", [picture(i) for i in range(6)], times=times)
+    assert [frame.time for frame in open_source(path)] == pytest.approx(times, abs=1e-3)
+    assert [frame.index for frame in open_source(path, start="0.12s", end=0.61)] == [2, 3]
+
+
+def test_times_count_from_the_first_frame(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "late.ts", [picture(i) for i in range(5)])
+    assert [frame.time for frame in open_source(path)] == pytest.approx(np.arange(5) / 10, abs=1e-3)
+
+
+def test_start_end_stride_and_max_size_apply_to_a_film(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [picture(i) for i in range(20)])
+    source = open_source(path, start=3, end="1.5s", stride=4, max_size=32)
+    frames = list(source)
+    assert [frame.index for frame in frames] == [3, 7, 11]
+    assert [round(float(f.image.mean())) for f in frames] == pytest.approx([level(i) for i in (3, 7, 11)], abs=3)
+    assert {frame.size for frame in frames} == {(24, 32)} == {source.size}
+    assert source.original_size == (48, 64)
+    assert source.frame_count == 3
+
+
+def test_a_start_behind_the_end_of_the_film_is_an_error(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [picture(i) for i in range(4)])
+    with pytest.raises(SourceError, match=r"a\.mp4: no frame to read"):
+        list(open_source(path, start=10))
+
+
+@pytest.mark.skipif(
+    not hasattr(av.video.stream.VideoStream, "set_display_rotation"), reason="this PyAV cannot write rotations"
+)
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_rotation_metadata_turn_the_picture_counterclockwise(tmp_path: Path, turns: int) -> None:
+    path = write_video(tmp_path / "r.mp4", [corners()] * 2, rotation=90 * turns)
+    source = open_source(path)
+    image = next(iter(source)).image
+    expected = np.rot90(corners(), turns)
+    assert source.size == image.shape[:2] == expected.shape[:2]
+    inner = (slice(4, 20), slice(4, 20))
+    assert np.abs(image[inner].astype(int) - expected[inner]).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ([[1, 0], [0, 1]], lambda image: image),
+        ([[0, 1], [-1, 0]], lambda image: np.rot90(image, -1)),
+        ([[-1, 0], [0, -1]], lambda image: np.rot90(image, 2)),
+        ([[0, -1], [1, 0]], lambda image: np.rot90(image, 1)),
+        ([[-1, 0], [0, 1]], np.fliplr),
+        ([[1, 0], [0, -1]], np.flipud),
+        ([[0, 1], [1, 0]], lambda image: image.transpose(1, 0, 2)),
+        ([[0, -1], [-1, 0]], lambda image: np.rot90(image, 2).transpose(1, 0, 2)),
+    ],
+)
+def test_a_display_matrix_turns_and_mirrors(matrix: list[list[int]], expected: object) -> None:
+    image = corners((6, 8))
+    fixed = np.zeros((3, 3), np.int32)
+    fixed[:2, :2] = np.array(matrix) * 65536
+    assert np.array_equal(turn_upright(image, fixed), expected(image))
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "suffix"),
+    [
+        ("libx264", "yuv420p10le", "mkv"),
+        ("libx264", "yuv444p", "mp4"),
+        ("ffv1", "gray", "mkv"),
+        ("ffv1", "gray16le", "mkv"),
+        ("ffv1", "bgr0", "mkv"),
+        ("mjpeg", "yuvj420p", "avi"),
+    ],
+)
+def test_every_pixel_format_gives_the_same_colours(tmp_path: Path, codec: str, pixels: str, suffix: str) -> None:
+    options = {"qp": "8"} if codec == "libx264" else {}
+    path = tmp_path / f"a.{suffix}"
+    write_video(path, [picture(i) for i in range(4)], codec=codec, pixels=pixels, options=options)
+    assert levels(open_source(path)) == pytest.approx([level(i) for i in range(4)], abs=3)
+
+
+@pytest.mark.parametrize("size", [(47, 63), (33, 64), (48, 35)])
+def test_odd_sizes_keep_every_pixel(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = write_video(tmp_path / "odd.mkv", [picture(i, size) for i in range(3)], codec="ffv1", options={})
+    source = open_source(path)
+    assert source.size == size
+    assert levels(source) == pytest.approx([level(i) for i in range(3)], abs=2)
+
+
+def test_colours_follow_the_matrix_that_the_file_names(tmp_path: Path) -> None:
+    """A pure red in BT.709 read as BT.601 would gain about 20 levels of green (ITU-R BT.709 and BT.601)."""
+    path = tmp_path / "red.mkv"
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = 200
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv444p"
+        stream.codec_context.colorspace = 1
+        frame = av.VideoFrame.from_ndarray(red, format="rgb24")
+        container.mux(stream.encode(frame.reformat(format="yuv444p", dst_colorspace="ITU709")))
+        container.mux(stream.encode(None))
+    image = next(iter(open_source(path))).image
+    assert np.abs(image.astype(int) - red).max() <= 6
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"nowhere\.mp4: no such file or folder"):
+        open_source(tmp_path / "nowhere.mp4")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello world\n" * 100, bytes(5000)])
+def test_what_is_no_video_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.mp4"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"notes\.mp4: (not a video|cannot be opened)") as error:
+        open_source(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_film_without_pictures_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+    with pytest.raises(SourceError, match=r"sound\.wav: has no video stream"):
+        open_source(path)
+
+
+def test_a_film_of_zero_frames_is_refused(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "zero.mkv", [])
+    with pytest.raises(SourceError, match=r"zero\.mkv: "):
+        open_source(path)
+
+
+def cut(path: Path, share: float) -> Path:
+    data = path.read_bytes()
+    short = path.with_name(f"cut_{path.name}")
+    short.write_bytes(data[: int(len(data) * share)])
+    return short
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_a_truncated_film_gives_the_frames_before_the_damage_then_says_where(tmp_path: Path, suffix: str) -> None:
+    container_options = {"movflags": "+faststart"} if suffix == "mp4" else {}
+    codec = "mpeg4" if suffix == "avi" else "libx264"
+    whole = write_video(
+        tmp_path / f"a.{suffix}", busy_pictures(40), codec=codec, options={}, container_options=container_options
+    )
+    expected = [frame.image for frame in open_source(whole)]
+    seen = []
+    with pytest.raises(SourceError, match=rf"cut_a\.{suffix}: .*frame \d+.*frames read before it: \d+"):
+        seen.extend(open_source(cut(whole, 0.6)))
+    assert 5 <= len(seen) < 40
+    for frame, image in zip(seen, expected, strict=False):
+        assert np.array_equal(frame.image, image)
+
+
+def test_a_truncated_film_can_be_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "a.mkv", busy_pictures(40), options={})
+    with pytest.warns(DamageWarning, match=r"ends after frame \d+, about \d+ frames early"):
+        assert 5 <= len(list(open_source(cut(whole, 0.6), on_damage="skip"))) < 40
+
+
+def test_a_film_cut_off_before_its_index_is_named(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "a.mp4", busy_pictures(10), options={})
+    with pytest.raises(SourceError, match="not a video, or cut off before its index"):
+        open_source(cut(whole, 0.5))
+
+
+@pytest.fixture
+def scratched(tmp_path: Path) -> Path:
+    """A film of pictures that stand alone, of which frame 6 is destroyed."""
+    path = write_video(tmp_path / "a.avi", busy_pictures(12), codec="mpeg4", options={"g": "1"})
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    position, size = packets[6]
+    data[position + 8 : position + size] = b"\xff" * (size - 8)  # all but the start
+    path.write_bytes(data)
+    return path
+
+
+def test_damage_in_the_middle_stops_at_its_frame(scratched: Path) -> None:
+    seen = []
+    with pytest.raises(SourceError, match=r"a\.avi: frame 6 is damaged; frames read before it: 6"):
+        seen.extend(frame.index for frame in open_source(scratched))
+    assert seen == list(range(6))
+
+
+def test_damage_in_the_middle_can_be_skipped(scratched: Path) -> None:
+    with pytest.warns(DamageWarning, match="frame 6 is damaged; skipped"):
+        indices = [frame.index for frame in open_source(scratched, on_damage="skip")]
+    assert indices == [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11]
+
+
+def test_damage_in_the_middle_can_be_held(scratched: Path) -> None:
+    messages: list[str] = []
+    frames = list(open_source(scratched, on_damage="hold", warn=messages.append))
+    assert [frame.index for frame in frames] == list(range(12))
+    assert [frame.time for frame in frames] == pytest.approx(np.arange(12) / 10)
+    assert np.array_equal(frames[6].image, frames[5].image)
+    assert messages == [f"{scratched}: frame 6 is damaged; the frame before it is repeated"]
+
+
+def test_reading_without_a_thread_gives_the_same(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [picture(i) for i in range(8)])
+    for ahead, plain in zip(open_source(path), open_source(path, prefetch=0), strict=True):
+        assert (ahead.index, ahead.time) == (plain.index, plain.time)
+        assert np.array_equal(ahead.image, plain.image)
+
+
+def test_real_clips_have_as_many_frames_as_they_promise(shared: Path) -> None:
+    source = open_source(shared / "data" / "clips" / "chair_720x480.mp4")
+    frames = [(frame.index, frame.time, frame.size) for frame in source]
+    assert len(frames) == source.frame_count == 60
+    assert frames[-1] == (59, pytest.approx(59 / 30, abs=1e-3), (480, 720))
