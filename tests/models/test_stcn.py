@@ -149,6 +149,28 @@ def test_a_batch_of_frames_with_objects_equals_the_frames_one_by_one(stcn_networ
             torch.testing.assert_close(logits[b], stcn_network.decode(alone, value), rtol=1e-4, atol=1e-4)
 
 
+def test_objects_in_several_calls_equal_all_in_one(stcn_network: STCN) -> None:
+    masks = torch.rand(3, 32, 48, generator=torch.Generator().manual_seed(2)) / 3
+    with torch.inference_mode():
+        query = stcn_network.encode_query(torch.zeros(1, 3, 32, 48))
+        together = stcn_network.encode_memory(query, masks)[1]
+        total = masks.sum(0, keepdim=True)
+        apart = [stcn_network.encode_memory(query, part, total)[1] for part in (masks[:1], masks[1:])]
+    torch.testing.assert_close(torch.cat(apart), together, rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16_changes_log_odds_by_little(stcn_network: STCN) -> None:
+    frames, ids = clip(7, 1, 96, 128, 2)
+    with torch.inference_mode():
+        query = encode(stcn_network, frames[0])
+        plain = stcn_network.decode(query, stcn_network.encode_memory(query, object_masks(ids[0]))[1])
+        with torch.autocast("cpu", torch.bfloat16):
+            query = encode(stcn_network, frames[0])
+            half = stcn_network.decode(query, stcn_network.encode_memory(query, object_masks(ids[0]))[1])
+    assert half.shape == plain.shape
+    assert (half.float() - plain).abs().mean() < 0.05 * plain.std()
+
+
 def test_stage_zero_network_takes_one_mask_channel() -> None:
     network = STCN(single_object=True)
     assert network.value_encoder.conv1.weight.shape == (64, 4, 7, 7)

@@ -9,10 +9,16 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from segue.types import Frame, ObjectInfo, Segmentation
 
 TICKS = 1000
+
+FULL_DISK = Path("/dev/full")
+"""What is written here meets a full disk (Linux)."""
+
+needs_full_disk = pytest.mark.skipif(not FULL_DISK.exists(), reason="this system has no /dev/full")
 
 
 def level(index: int) -> int:
@@ -26,7 +32,7 @@ def picture(index: int, size: tuple[int, int] = (48, 64)) -> npt.NDArray[np.uint
 
 
 def corners(size: tuple[int, int] = (48, 64)) -> npt.NDArray[np.uint8]:
-    """A picture that looks different in each of its eight orientations: red, green, blue and white quarters."""
+    """A picture that looks different in each of its eight orientations: four coloured quarters."""
     height, width = size
     image = np.zeros((*size, 3), np.uint8)
     image[: height // 2, : width // 2] = (200, 30, 30)

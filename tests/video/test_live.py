@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.video.making import level, picture, write_video
 
 from segue.errors import SourceError
 from segue.video import Reconnect, open_source
 from segue.video import live as live_module
-from tests.video.making import level, picture, write_video
 
 QUICK = Reconnect(tries=3, first_delay=0.001, max_delay=0.002, timeout=5.0)
 
@@ -130,13 +131,21 @@ def test_a_live_source_can_be_read_only_once(serve: Callable[..., Server], strea
 def test_closing_ends_a_long_wait_for_the_next_try(serve: Callable[..., Server], stream: bytes) -> None:
     server = serve(stream, [len(stream), None])
     patient = Reconnect(tries=9, first_delay=3600.0, max_delay=3600.0)
-    source = open_source(server.address("a.ts"), reconnect=patient)
+    source = open_source(server.address("a.ts"), reconnect=patient, prefetch=50)
     frames = iter(source)
-    next(frames)
-    before = threading.active_count()
+    assert [next(frames).index for _ in range(20)] == list(range(20))
     source.close()
     assert list(frames) == []
-    assert threading.active_count() < before
+    assert "segue-prefetch" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_server_that_says_nothing_counts_as_failing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/gate.ts"
+        hasty = Reconnect(tries=2, first_delay=0.001, timeout=0.05)
+        with pytest.raises(SourceError, match=r"gave up after 2 tries in a row") as error:
+            list(open_source(address, reconnect=hasty))
+    assert "no answer in time" in str(error.value)
 
 
 def test_waits_double_up_to_a_bound() -> None:

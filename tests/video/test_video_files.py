@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import resource
+import threading
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from tests.video.making import busy_pictures, corners, level, picture, write_video
 
 from segue.errors import SourceError
 from segue.video import DamageWarning, Source, open_source
 from segue.video.decode import turn_upright
-from tests.video.making import busy_pictures, corners, level, picture, write_video
 
 
 def levels(source: Source) -> list[int]:
@@ -24,7 +27,9 @@ def test_a_film_gives_its_frames_times_and_facts(tmp_path: Path) -> None:
         frames = list(source)
     assert [frame.index for frame in frames] == list(range(12))
     assert [frame.time for frame in frames] == pytest.approx(np.arange(12) / 10)
-    assert [round(float(f.image.mean())) for f in frames] == pytest.approx([level(i) for i in range(12)], abs=3)
+    assert [round(float(f.image.mean())) for f in frames] == pytest.approx(
+        [level(i) for i in range(12)], abs=3
+    )
     assert (source.name, source.frame_count, source.size) == ("walk", 12, (48, 64))
     assert source.fps == pytest.approx(10)
 
@@ -35,6 +40,17 @@ def test_a_film_can_be_read_again_and_left_early(tmp_path: Path) -> None:
     assert first.index == 0
     assert len(levels(source)) == 30
     assert levels(source) == levels(source)
+
+
+def test_leaving_a_film_early_stops_its_thread(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [picture(i) for i in range(30)])
+    with open_source(path) as source:
+        frames = iter(source)
+        next(frames)
+        assert "segue-prefetch" in {thread.name for thread in threading.enumerate()}
+    assert "segue-prefetch" not in {thread.name for thread in threading.enumerate()}
+    assert list(frames) == []
+    assert len(list(source)) == 30
 
 
 def test_variable_frame_rate_keeps_true_times(tmp_path: Path) -> None:
@@ -54,7 +70,9 @@ def test_start_end_stride_and_max_size_apply_to_a_film(tmp_path: Path) -> None:
     source = open_source(path, start=3, end="1.5s", stride=4, max_size=32)
     frames = list(source)
     assert [frame.index for frame in frames] == [3, 7, 11]
-    assert [round(float(f.image.mean())) for f in frames] == pytest.approx([level(i) for i in (3, 7, 11)], abs=3)
+    assert [round(float(f.image.mean())) for f in frames] == pytest.approx(
+        [level(i) for i in (3, 7, 11)], abs=3
+    )
     assert {frame.size for frame in frames} == {(24, 32)} == {source.size}
     assert source.original_size == (48, 64)
     assert source.frame_count == 3
@@ -67,7 +85,8 @@ def test_a_start_behind_the_end_of_the_film_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    not hasattr(av.video.stream.VideoStream, "set_display_rotation"), reason="this PyAV cannot write rotations"
+    not hasattr(av.video.stream.VideoStream, "set_display_rotation"),
+    reason="this PyAV cannot write rotations",
 )
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_rotation_metadata_turn_the_picture_counterclockwise(tmp_path: Path, turns: int) -> None:
@@ -111,7 +130,9 @@ def test_a_display_matrix_turns_and_mirrors(matrix: list[list[int]], expected: o
         ("mjpeg", "yuvj420p", "avi"),
     ],
 )
-def test_every_pixel_format_gives_the_same_colours(tmp_path: Path, codec: str, pixels: str, suffix: str) -> None:
+def test_every_pixel_format_gives_the_same_colours(
+    tmp_path: Path, codec: str, pixels: str, suffix: str
+) -> None:
     options = {"qp": "8"} if codec == "libx264" else {}
     path = tmp_path / f"a.{suffix}"
     write_video(path, [picture(i) for i in range(4)], codec=codec, pixels=pixels, options=options)
@@ -181,11 +202,17 @@ def cut(path: Path, share: float) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_a_truncated_film_gives_the_frames_before_the_damage_then_says_where(tmp_path: Path, suffix: str) -> None:
+def test_a_truncated_film_gives_the_frames_before_the_damage_then_says_where(
+    tmp_path: Path, suffix: str
+) -> None:
     container_options = {"movflags": "+faststart"} if suffix == "mp4" else {}
     codec = "mpeg4" if suffix == "avi" else "libx264"
     whole = write_video(
-        tmp_path / f"a.{suffix}", busy_pictures(40), codec=codec, options={}, container_options=container_options
+        tmp_path / f"a.{suffix}",
+        busy_pictures(40),
+        codec=codec,
+        options={},
+        container_options=container_options,
     )
     expected = [frame.image for frame in open_source(whole)]
     seen = []
@@ -255,3 +282,25 @@ def test_real_clips_have_as_many_frames_as_they_promise(shared: Path) -> None:
     frames = [(frame.index, frame.time, frame.size) for frame in source]
     assert len(frames) == source.frame_count == 60
     assert frames[-1] == (59, pytest.approx(59 / 30, abs=1e-3), (480, 720))
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_memory_does_not_grow_with_the_frames_read(tmp_path: Path) -> None:
+    """Frames must be freed when they are passed, without help of the garbage collector."""
+    path = write_video(tmp_path / "a.mkv", [picture(0, (720, 1280))] * 80, options={"preset": "ultrafast"})
+    gc.collect()
+    gc.disable()
+    try:
+        sizes = [resident_megabytes() for _ in open_source(path, prefetch=0)]
+        for _ in range(20):
+            next(iter(open_source(path, prefetch=0)))
+        sizes.append(resident_megabytes())
+    finally:
+        gc.enable()
+    assert sizes[79] - sizes[20] < 15  # a leak would keep 60 frames of 1.4 MB at least
+    assert sizes[80] - sizes[20] < 30  # and 40 more by opening
+
+
+def resident_megabytes() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20

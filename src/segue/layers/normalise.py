@@ -10,11 +10,16 @@ STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation of RGB in [0, 1] that ImageNet networks expect."""
 
 
+def normalise(image: Tensor) -> Tensor:
+    """(H, W, 3) uint8 → (1, 3, H, W) float32 with mean 0 and deviation 1 over ImageNet.
+
+    The constants stay numbers of the program: as buffers they would be rounded with a network that is cast
+    to half precision.
+    """
+    planes = zip(image.unbind(-1), MEAN, STD, strict=True)
+    return torch.stack([(plane / 255 - mean) / std for plane, mean, std in planes])[None]
+
+
 def image_statistics() -> tuple[Tensor, Tensor]:
     """Mean and standard deviation as fresh (1, 3, 1, 1) tensors, to be kept as buffers."""
     return torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
-
-
-def unit_image(image: Tensor) -> Tensor:
-    """(H, W, 3) uint8 → (1, 3, H, W) float32 in [0, 1]."""
-    return image.permute(2, 0, 1)[None].float() / 255

@@ -1,8 +1,8 @@
 """Index masks: palette, PNG files, run lengths, areas and boxes, overlays."""
 
+from segue.masks.drawing import overlay
 from segue.masks.files import read_index_mask, write_index_mask
 from segue.masks.measure import ObjectExtent, measure, resize_mask
-from segue.masks.overlay import overlay
 from segue.masks.palette import DAVIS_PALETTE, davis_palette, fold_ids
 from segue.masks.rle import Rle, decode_rle, encode_objects, encode_rle, rle_area, rle_box
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.cbam import CBAM
-from segue.layers.normalise import image_statistics, unit_image
+from segue.layers.normalise import normalise
 from segue.layers.per_object import add_frame, conv_channels
 from segue.layers.residual import JointResBlock, ResBlock
 from segue.layers.resnet import FrozenBatchNorm, basic_stage, bottleneck_stage, pool_stem, stem_conv
@@ -46,8 +46,6 @@ class STCN(nn.Module):
     shared_keys = True
     aggregate_prompts = True
     masks_in_padding = True
-    image_mean: Tensor
-    image_std: Tensor
 
     def __init__(self, *, single_object: bool = False) -> None:
         super().__init__()
@@ -57,15 +55,10 @@ class STCN(nn.Module):
         self.key_proj = KeyProjection(1024, KEY_CHANNELS)
         self.key_comp = nn.Conv2d(1024, 512, 3, padding=1)
         self.decoder = Decoder()
-        mean, std = image_statistics()
-        self.register_buffer("image_mean", mean, persistent=False)
-        self.register_buffer("image_std", std, persistent=False)
 
     def prepare(self, image: Tensor) -> Tensor:
         """Normalise a picture and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W')."""
-        x = (unit_image(image) - self.image_mean) / self.image_std
-        x = F.pad(x, padding(x.shape[2], x.shape[3], self.stride))
-        return x.contiguous(memory_format=torch.channels_last)
+        return F.pad(normalise(image), padding(image.shape[0], image.shape[1], self.stride))
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
         """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16)."""

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.normalise import image_statistics, unit_image
+from segue.layers.normalise import image_statistics, normalise
 from segue.layers.per_object import add_frame, conv_channels
 from segue.layers.residual import ResBlock
 from segue.layers.resnet import FrozenBatchNorm, bottleneck_stage, pool_stem, stem_conv
@@ -55,9 +54,8 @@ class STM(nn.Module):
 
     def prepare(self, image: Tensor) -> Tensor:
         """Pad a picture with black and normalise it, (H, W, 3) uint8 → (1, 3, H', W')."""
-        x = unit_image(image)
-        x = F.pad(x, padding(x.shape[2], x.shape[3], self.stride))
-        return self.Encoder_Q.normalise(x).contiguous(memory_format=torch.channels_last)
+        black = F.pad(image.permute(2, 0, 1), padding(image.shape[0], image.shape[1], self.stride))
+        return normalise(black.permute(1, 2, 0))
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
         """Encode prepared pictures, (B, 3, H, W); key (B, 128, H/16, W/16)."""
@@ -97,11 +95,8 @@ class STM(nn.Module):
         return aggregate(probabilities, channels=OBJECT_CHANNELS)
 
 
-class QueryEncoder(nn.Module):
-    """ResNet-50 up to its third stage, over the picture."""
-
-    mean: Tensor
-    std: Tensor
+class Trunk(nn.Module):
+    """ResNet-50 up to its third stage."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,37 +105,38 @@ class QueryEncoder(nn.Module):
         self.res2 = bottleneck_stage(64, 64, blocks=3, stride=1)
         self.res3 = bottleneck_stage(256, 128, blocks=4, stride=2)
         self.res4 = bottleneck_stage(512, 256, blocks=6, stride=2)
+        # Part of the official file; pictures come normalised by the same numbers, see STM.prepare.
         mean, std = image_statistics()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
-    def normalise(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] → the same with mean 0 and deviation 1 over ImageNet."""
-        return (image - self.mean) / self.std
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) normalised → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
-        return self.stages(self.bn1(self.conv1(image)))
-
-    def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """From the normed stem, (B, 64, H/2, W/2), to the three stages."""
-        r2 = self.res2(pool_stem(x))
+    def stages(self, stem: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """First convolution's output, (B, 64, H/2, W/2), to the stages at stride 16, 8 and 4."""
+        r2 = self.res2(pool_stem(self.bn1(stem)))
         r3 = self.res3(r2)
         return self.res4(r3), r3, r2
 
 
-class MemoryEncoder(QueryEncoder):
-    """The same trunk with weights of its own, over picture, mask of the object and mask of the others."""
+class QueryEncoder(Trunk):
+    """The trunk over the picture."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) normalised → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
+        return self.stages(self.conv1(image))
+
+
+class MemoryEncoder(Trunk):
+    """The trunk, with weights of its own, over picture, mask of the object and mask of the others."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv1_m = stem_conv(1)
         self.conv1_o = stem_conv(1)
 
-    def forward(self, image: Tensor, masks: Tensor, others: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, image: Tensor, masks: Tensor, others: Tensor) -> Tensor:
         """(B, 3, H, W) normalised, twice (B·K, 1, H, W) → (B·K, 1024, H/16, W/16)."""
         own = self.conv1_m(masks) + self.conv1_o(others)
-        return self.stages(self.bn1(add_frame(own, self.conv1(image))))[0]
+        return self.stages(add_frame(own, self.conv1(image)))[0]
 
 
 class KeyValue(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -319,17 +319,3 @@ def _whole(probabilities: Tensor, size: tuple[int, int]) -> Callable[[], npt.NDA
 
     return compute
 
-
-def with_defaults(schedule: Schedule, **settings: Any) -> Schedule:
-    """A schedule with those settings changed that are not None.
-
-    Raises:
-        ValueError: a number is out of range.
-    """
-    changed = replace(schedule, **{name: value for name, value in settings.items() if value is not None})
-    for name in ("mem_every", "memory_frames"):
-        if getattr(changed, name) < 1:
-            raise ValueError(f"{name} is {getattr(changed, name)}, but must be at least 1")
-    if changed.top_k is not None and changed.top_k < 1:
-        raise ValueError(f"top_k is {changed.top_k}, but must be at least 1, or None for all")
-    return changed

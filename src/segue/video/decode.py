@@ -19,7 +19,10 @@ from av.video.stream import VideoStream
 
 from segue.errors import SourceError
 from segue.types import Image
-from segue.video.readers import check_pixels
+from segue.video.readers import DamageError, check_pixels
+
+DisplayMatrix = npt.NDArray[np.int32]
+"""How a player turns the pictures: 3x3, 16.16 fixed point, as in ISO/IEC 14496-12, 8.2.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,13 @@ class Decoded:
         time: seconds on the clock of the container, or None if the file does not say.
         frame: the decoded frame, or None where a frame was lost to damage.
         duration: seconds for which the frame is shown, 0 if the file does not say.
+        matrix: display matrix of the stream, or None.
     """
 
     time: float | None
     frame: VideoFrame | None
     duration: float = 0.0
+    matrix: DisplayMatrix | None = None
 
 
 def open_container(
@@ -63,8 +68,15 @@ def open_container(
     return container
 
 
+def video_stream(container: av.container.InputContainer) -> VideoStream:
+    """The stream that a player would show: cover pictures and previews come last."""
+    return cast("VideoStream", container.streams.best("video"))
+
+
 def describe(error: BaseException) -> str:
     """Short reason of an error of PyAV or the system, one line."""
+    if isinstance(error, av.error.ExitError):  # how PyAV reports that its time limit has passed
+        return "no answer in time"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
@@ -76,6 +88,8 @@ def decode(container: av.container.InputContainer, stream: VideoStream) -> Itera
     # Frame threads give an error back late and drop good frames with it; slice threads do not.
     stream.thread_type = "SLICE"
     lost: list[int] = []
+    matrix: DisplayMatrix | None = None
+    started = False
     for packet in container.demux(stream):
         pts = packet.pts
         bad = packet.is_corrupt
@@ -88,12 +102,17 @@ def decode(container: av.container.InputContainer, stream: VideoStream) -> Itera
         elif bad:
             yield Decoded(None, None)
         for frame in frames:
-            yield from _place(frame, lost, stream.time_base)
+            if not started:
+                # Once is enough: the matrix belongs to the stream.
+                matrix, started = display_matrix(frame), True
+            yield from _place(frame, matrix, lost, stream.time_base)
     while lost:
         yield Decoded(_seconds(heapq.heappop(lost), stream.time_base), None)
 
 
-def _place(frame: VideoFrame, lost: list[int], time_base: Fraction | None) -> Iterator[Decoded]:
+def _place(
+    frame: VideoFrame, matrix: DisplayMatrix | None, lost: list[int], time_base: Fraction | None
+) -> Iterator[Decoded]:
     """A decoded frame, after the lost ones that are due before it."""
     pts = frame.pts
     damaged = bool(frame.is_corrupt)
@@ -104,33 +123,42 @@ def _place(frame: VideoFrame, lost: list[int], time_base: Fraction | None) -> It
         else:
             yield Decoded(_seconds(at, time_base), None)
     duration = _seconds(frame.duration, time_base) or 0.0
-    yield Decoded(_seconds(pts, time_base), None if damaged else frame, duration)
+    yield Decoded(_seconds(pts, time_base), None if damaged else frame, duration, matrix)
 
 
 def _seconds(pts: int | None, time_base: Fraction | None) -> float | None:
     return None if pts is None or time_base is None else float(pts * time_base)
 
 
-def to_rgb(frame: VideoFrame, where: str) -> Image:
-    """Upright RGB picture, (H, W, 3), uint8, of a decoded frame of any pixel format."""
-    check_pixels(frame.height, frame.width, where)
-    return turn_upright(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), display_matrix(frame))
+def to_rgb(item: Decoded, where: str) -> Image:
+    """Upright RGB picture, (H, W, 3), uint8, of a decoded frame of any pixel format.
+
+    Raises:
+        DamageError: the frame was lost.
+        SourceError: its size is absurd.
+    """
+    if item.frame is None:
+        raise DamageError(f"{where} is damaged")
+    check_pixels(item.frame.height, item.frame.width, where)
+    return turn_upright(np.asarray(item.frame.to_ndarray(format="rgb24"), np.uint8), item.matrix)
 
 
-def display_matrix(frame: VideoFrame) -> npt.NDArray[np.int32] | None:
-    """The 3x3 matrix by which a player turns the picture, 16.16 fixed point, or None."""
-    entries = cast("SideDataContainer", frame.side_data)
+def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
+    """Display matrix among the side data of a frame, or None."""
+    # Asking a frame for its side data ties it into a reference cycle, which keeps its memory until the garbage
+    # collector comes. A tiny copy has the same side data.
+    entries = cast("SideDataContainer", frame.reformat(16, 16, "gray").side_data)
     for data in (entries[place] for place in range(len(entries))):
         if data.type == Type.DISPLAYMATRIX:
             return np.frombuffer(bytes(data), np.int32).reshape(3, 3)
     return None
 
 
-def turn_upright(image: npt.NDArray[np.uint8], matrix: npt.NDArray[np.int32] | None) -> Image:
+def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix | None) -> Image:
     """Apply a display matrix to the nearest multiple of 90 degrees, mirroring included.
 
-    A pixel at column p and row q is shown at column ``a p + c q`` and row ``b p + d q`` (ISO/IEC 14496-12,
-    8.2.2, with a, b the first row of the matrix and c, d the second), up to a shift.
+    A pixel at column p and row q is shown at column ``a p + c q`` and row ``b p + d q``, up to a shift, where
+    a, b begin the first row of the matrix and c, d the second.
     """
     if matrix is None:
         return image

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from segue.errors import SourceError
 from segue.types import Image
-from segue.video.decode import Decoded, decode, describe, open_container, to_rgb
+from segue.video.decode import Decoded, decode, describe, open_container, to_rgb, video_stream
 from segue.video.readers import DEFAULT_FPS, DamageError, Picture
 
 _EARLY_END = 5
@@ -40,7 +40,7 @@ class VideoFileReader:
         self.once = False
         self.works_ahead = True
         with open_container(self._address, self.where) as container:
-            stream = container.streams.video[0]
+            stream = video_stream(container)
             self.total: int | None = stream.frames or None
             self.fps = float(stream.average_rate) if stream.average_rate else fps
             self._promised = promised_duration(stream)
@@ -52,13 +52,13 @@ class VideoFileReader:
         start = time = end = 0.0
         step = 1 / (self.fps or DEFAULT_FPS)
         with open_container(self._address, self.where) as container:
-            frames = decode(container, container.streams.video[0])
+            frames = decode(container, video_stream(container))
             for index, item in enumerate(self._until_broken(frames)):
                 if index == 0:
                     start = item.time or 0.0
                 time = index * step if item.time is None else item.time - start
                 end = time + item.duration
-                yield Picture(index, time, partial(self._load, item, index))
+                yield Picture(index, time, partial(to_rgb, item, f"{self.where}: frame {index}"))
         # The mean distance, because the rate in the header may be that of a finer clock.
         step = max(step, time / index if index > 0 else 0.0)
         missing = round(((self._promised or 0.0) - max(end, time + step)) / step)
@@ -76,16 +76,11 @@ class VideoFileReader:
         except (av.error.FFmpegError, OSError):
             yield Decoded(None, None)
 
-    def _load(self, item: Decoded, index: int) -> Image:
-        if item.frame is None:
-            raise DamageError(f"{self.where}: frame {index} is damaged")
-        return to_rgb(item.frame, f"{self.where}, frame {index}")
-
     def _first_size(self, frames: Iterator[Decoded]) -> tuple[int, int]:
         try:
             for item in frames:
                 if item.frame is not None:
-                    height, width = to_rgb(item.frame, self.where).shape[:2]
+                    height, width = to_rgb(item, self.where).shape[:2]
                     return height, width
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(f"{self.where}: no frame can be decoded ({describe(error)})") from error

@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from segue.errors import SourceError
 from segue.types import Image
-from segue.video.decode import Decoded, decode, describe, open_container, to_rgb
+from segue.video.decode import Decoded, decode, describe, open_container, to_rgb, video_stream
 from segue.video.files import promised_duration
-from segue.video.readers import DamageError, Picture
+from segue.video.readers import Picture
 
 SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt"})
 """Schemes of addresses that are read over the network."""
@@ -119,6 +119,7 @@ class NetworkReader:
         self._patience = _Patience(reconnect, self.where)
         self._clock = _LiveClock()
         self._last = -1.0
+        self._start: float | None = None
         self._duration = 0.0
         self._promised = 0.0
 
@@ -139,7 +140,7 @@ class NetworkReader:
             try:
                 for time, item in self._new_items():
                     self._patience.succeeded()
-                    yield Picture(index, time, partial(self._load, item, index))
+                    yield Picture(index, time, partial(to_rgb, item, f"{self.where}: frame {index}"))
                     index += 1
                 if self._is_complete():
                     return
@@ -157,7 +158,7 @@ class NetworkReader:
         lost: list[tuple[float, Decoded]] = []
         started = False
         for item in self._connection():
-            time = item.time if self._duration else self._clock.time_of(item.time)
+            time = self._time_in_film(item.time) if self._duration else self._clock.time_of(item.time)
             if time is None or time <= self._last:
                 continue
             if item.frame is None:
@@ -170,12 +171,20 @@ class NetworkReader:
             self._last = time
             yield time, item
 
+    def _time_in_film(self, stamp: float | None) -> float | None:
+        if stamp is None:
+            return None
+        if self._start is None:
+            self._start = stamp
+        return stamp - self._start
+
     def _connection(self) -> Iterator[Decoded]:
         options = {"rtsp_transport": "tcp"} if self._address.lower().startswith("rtsp") else {}
         with open_container(self._address, self.where, options, self._reconnect.timeout) as container:
-            stream = container.streams.video[0]
+            stream = video_stream(container)
             self._duration = max(container.duration or 0, 0) / av.time_base
-            self._promised = promised_duration(stream) or 0.0
+            alone = len(container.streams) == 1
+            self._promised = promised_duration(stream) or (self._duration if alone else 0.0)
             self.fps = float(stream.average_rate) if stream.average_rate else self.fps
             for item in decode(container, stream):
                 if self._patience.stopped.is_set():
@@ -185,11 +194,6 @@ class NetworkReader:
     def _is_complete(self) -> bool:
         """Whether this is a film, not a live stream, and was read to its end."""
         return self._duration > 0 and self._last >= 0 and self._last > self._promised - _EARLY_END
-
-    def _load(self, item: Decoded, index: int) -> Image:
-        if item.frame is None:
-            raise DamageError(f"{self.where}: frame {index} is damaged")
-        return to_rgb(item.frame, f"{self.where}, frame {index}")
 
 
 class _LiveClock:

@@ -70,11 +70,15 @@ class PngSink(Sink):
         """Write the mask of one frame."""
         mask = segmentation.mask if self._size is None else resize_mask(segmentation.mask, self._size)
         name = self._name(segmentation.index)
+        try:
+            data = encode_index_mask(mask)
+        except SinkError as error:
+            raise SinkError(f"frame {segmentation.index}: {error}") from error
         # The record goes first: then every mask file of ours is on record, whenever a run is interrupted.
         with writing(self._folder / RECORDS):
             self._records.write(json.dumps(_to_record(name, segmentation)) + "\n")
             self._records.flush()
-        write_complete(self._folder / name, encode_index_mask(mask))
+        write_complete(self._folder / name, data)
 
     def close(self) -> None:
         """Mark the folder as complete."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -77,7 +76,7 @@ class Source:
         self._prefetch = prefetch if reader.works_ahead else 0
         self._warn = warn
         self._active: list[Prefetcher[Frame | _Unreadable]] = []
-        self._closing = threading.Event()
+        self._closings = 0
         self._used = False
         self.name = reader.name
         self.fps = reader.fps
@@ -93,12 +92,10 @@ class Source:
         return bounded_size(self.original_size, self._max_size)
 
     def __iter__(self) -> Iterator[Frame]:
-        if self._closing.is_set():
-            raise SourceError(f"{self._reader.where}: this source was closed")
         if self._used and self._reader.once:
             raise SourceError(f"{self._reader.where}: can be read only once")
         self._used = True
-        return self._frames()
+        return self._frames(self._closings)
 
     def __enter__(self) -> Self:
         return self
@@ -112,15 +109,18 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """Stop reading; harmless when nothing is being read."""
-        self._closing.set()
+        """End the iterations that are under way; a file, folder or array can be iterated again."""
+        self._closings += 1
         while self._active:
             self._active.pop().close()
 
-    def _frames(self) -> Iterator[Frame]:
+    def _frames(self, closings: int) -> Iterator[Frame]:
+        """The frames, until :meth:`close` is called more than ``closings`` times."""
         last: Frame | None = None
         count = 0
         for item in self._ahead():
+            if self._closings != closings:
+                return
             if isinstance(item, Frame):
                 last = item
             elif self._on_damage == "stop":
@@ -133,7 +133,7 @@ class Source:
                 continue
             count += 1
             yield last
-        if count == 0 and not self._closing.is_set():
+        if count == 0 and self._closings == closings:
             raise SourceError(f"{self._reader.where}: no frame to read (check start and end)")
 
     def _ahead(self) -> Iterator[Frame | _Unreadable]:
@@ -152,7 +152,7 @@ class Source:
     def _decoded(self) -> Iterator[Frame | _Unreadable]:
         taken = 0
         for picture in self._reader.pictures():
-            if self._closing.is_set() or self._span.is_past(picture.index, picture.time):
+            if self._span.is_past(picture.index, picture.time):
                 return
             if self._span.is_before(picture.index, picture.time):
                 continue

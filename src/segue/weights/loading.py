@@ -28,13 +28,12 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
         >>> network = segue.load("stcn", weights="stcn.safetensors")  # doctest: +SKIP
     """
     entry = find(name)
-    network = entry.build()
     if weights is not None:
-        return load_strict(network, weights)
+        return load_strict(entry.build(), weights)
     with resources.as_file(resources.files("segue") / "assets" / _bundled(entry)) as path:
         if entry.sha256 is not None and path.exists() and sha256(path) != entry.sha256:
             raise CheckpointError(f"{path}: the weights that came with segue are damaged; reinstall segue")
-        return load_strict(network, path)
+        return load_strict(entry.build(), path)
 
 
 def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:

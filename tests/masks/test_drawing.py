@@ -29,7 +29,9 @@ def test_the_background_and_the_given_picture_stay_as_they_are(image: np.ndarray
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 0.5, 1.0])
-def test_the_tint_is_the_weighted_mean_with_the_palette(image: np.ndarray, mask: np.ndarray, alpha: float) -> None:
+def test_the_tint_is_the_weighted_mean_with_the_palette(
+    image: np.ndarray, mask: np.ndarray, alpha: float
+) -> None:
     drawn = overlay(image, mask, alpha=alpha, outlines=False, ids=False)
     expected = image * (1 - alpha) + DAVIS_PALETTE[mask] * alpha
     inside = mask > 0

@@ -52,24 +52,32 @@ def overlay(
     if image.shape[:2] != mask.shape:
         raise ValueError(f"picture of {image.shape[:2]} and mask of {mask.shape} do not fit")
     entries = np.ascontiguousarray(fold_ids(mask))
-    drawn = _tint(image, entries, alpha)
+    drawn = np.array(image, np.uint8)
+    thickness = max(1, round(min(entries.shape) / 240))
+    area = _occupied(entries, thickness)
+    part, part_entries = np.ascontiguousarray(drawn[area]), np.ascontiguousarray(entries[area])
+    _tint(part, part_entries, alpha)
     if outlines:
-        _draw_outlines(drawn, entries)
+        _draw_outlines(part, part_entries, thickness)
+    drawn[area] = part
     if ids:
         _draw_ids(drawn, mask, captions or {})
     return drawn
 
 
-def _tint(image: Image, entries: npt.NDArray[np.uint8], alpha: float) -> Image:
-    drawn = np.array(image, np.uint8)
+def _occupied(entries: npt.NDArray[np.uint8], margin: int) -> tuple[slice, slice]:
+    """Rows and columns around all objects; nothing else need be touched."""
+    x, y, width, height = cv2.boundingRect(entries)
+    return slice(max(y - margin, 0), y + height + margin), slice(max(x - margin, 0), x + width + margin)
+
+
+def _tint(drawn: Image, entries: npt.NDArray[np.uint8], alpha: float) -> None:
     colours = cv2.LUT(cv2.merge((entries, entries, entries)), DAVIS_PALETTE[None])
-    blend = cv2.addWeighted(image, 1.0 - alpha, colours, alpha, 0.0)
+    blend = cv2.addWeighted(drawn, 1.0 - alpha, colours, alpha, 0.0)
     cv2.copyTo(blend, entries, drawn)
-    return drawn
 
 
-def _draw_outlines(drawn: Image, entries: npt.NDArray[np.uint8]) -> None:
-    thickness = max(1, round(min(entries.shape) / 240))
+def _draw_outlines(drawn: Image, entries: npt.NDArray[np.uint8], thickness: int) -> None:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thickness + 1, 2 * thickness + 1))
     rim = (cv2.dilate(entries, kernel) != entries) | (cv2.erode(entries, kernel) != entries)
     rim &= entries > 0

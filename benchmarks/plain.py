@@ -1,0 +1,319 @@
+"""The published inference loops of STCN and STM, written down plainly: what segue is measured against.
+
+The whole affinity matrix exists at once, the memory grows by concatenation, every object repeats all of its
+network, batch norms are computed, tensors are contiguous (N, C, H, W). The weights are those of segue's own
+networks; only their convolutions and norms are used, in the order in which the publications do.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.resnet import pool_stem
+from segue.models.base import EPSILON, padding
+from segue.models.stcn import STCN
+from segue.models.stcn_lite import STCNLite
+from segue.models.stm import OBJECT_CHANNELS, STM
+from segue.types import Image, IndexMask
+
+
+class Query(NamedTuple):
+    """A frame as the decoder needs it: prepared picture, key (1, Ck, h, w), further features."""
+
+    image: Tensor
+    key: Tensor
+    features: tuple[Tensor, ...]
+
+
+class Memory(NamedTuple):
+    """Keys (1 or K, Ck, T, h, w) and values (K, Cv, T, h, w) of T frames."""
+
+    keys: Tensor
+    values: Tensor
+
+    def __add__(self, other: object) -> Memory:
+        """Concatenate along time."""
+        assert isinstance(other, Memory)
+        return Memory(torch.cat([self.keys, other.keys], 2), torch.cat([self.values, other.values], 2))
+
+
+class PlainLoop(ABC):
+    """One video, its objects all given on the first frame with ids 1 to K.
+
+    Args:
+        device: of the network.
+        mem_every: distance of two permanent memory frames.
+        top_k: memory positions that a query position reads; None for all.
+        include_last: whether the previous frame is read too.
+    """
+
+    permanent: Memory
+    probabilities: Tensor
+
+    def __init__(
+        self, stride: int, device: torch.device, *, mem_every: int, top_k: int | None, include_last: bool
+    ) -> None:
+        self.device, self.mem_every, self.top_k, self.include_last = device, mem_every, top_k, include_last
+        self._stride = stride
+        self._time = 0
+        self._size = (0, 0)
+
+    @abstractmethod
+    def start(self, image: Image, mask: IndexMask) -> None:
+        """Take the first frame and its mask."""
+
+    @abstractmethod
+    def step(self, image: Image) -> IndexMask:
+        """Segment the next frame; leaves its ``probabilities``, (K+1, H, W)."""
+
+    @abstractmethod
+    def encode_memory(self, query: Query, masks: Tensor) -> Memory:
+        """Remember a frame with soft masks (K, H', W') in [0, 1]."""
+
+    @abstractmethod
+    def read(self, key: Tensor, memory: Memory) -> Tensor:
+        """What each object reads, (K, Cv, h, w)."""
+
+    def extend(self, memory: Memory) -> None:
+        """Put more frames into the permanent memory."""
+        self.permanent += memory
+
+    def _one_hot(self, mask: IndexMask) -> Tensor:
+        ids = torch.from_numpy(mask.astype(np.int64)).to(self.device)
+        return F.one_hot(ids).permute(2, 0, 1)[1:].float()
+
+    def _pad(self, x: Tensor) -> Tensor:
+        return F.pad(x, padding(x.shape[-2], x.shape[-1], self._stride))
+
+    def _unpad(self, x: Tensor) -> Tensor:
+        height, width = self._size
+        left, _, top, _ = padding(height, width, self._stride)
+        return x[..., top : top + height, left : left + width]
+
+
+class PlainSTCN(PlainLoop):
+    """Spec of STCN, section 2.2: dense first frame."""
+
+    def __init__(self, network: STCN | STCNLite, device: torch.device, *, mem_every: int = 5,
+                 top_k: int | None = 20, include_last: bool = False) -> None:  # fmt: skip
+        super().__init__(
+            network.stride, device, mem_every=mem_every, top_k=top_k, include_last=include_last
+        )
+        self.network = network
+        self._temporary: Memory | None = None
+
+    @torch.inference_mode()
+    def start(self, image: Image, mask: IndexMask) -> None:
+        """Aggregate the given masks and memorise them."""
+        self._size = image.shape[:2]
+        padded = aggregate(self._pad(self._one_hot(mask)))
+        self.permanent = self.encode_memory(self.encode_query(self._prepare(image)), padded[1:])
+        self.probabilities = self._unpad(padded)
+
+    @torch.inference_mode()
+    def step(self, image: Image) -> IndexMask:
+        """Read, decode, and memorise every so often."""
+        self._time += 1
+        query = self.encode_query(self._prepare(image))
+        memory = self.permanent if self._temporary is None else self.permanent + self._temporary
+        logits = self.decode(query, self.read(query.key, memory))
+        full = F.interpolate(logits, size=query.image.shape[-2:], mode="bilinear", align_corners=False)
+        padded = aggregate(torch.sigmoid(full[:, 0]))
+        due = self._time % self.mem_every == 0
+        if due or self.include_last:
+            new = self.encode_memory(query, padded[1:])
+            if due:
+                self.permanent, self._temporary = self.permanent + new, None
+            else:
+                self._temporary = new
+        self.probabilities = self._unpad(padded)
+        return np.asarray(self.probabilities.argmax(0).cpu().numpy())
+
+    def encode_query(self, image: Tensor) -> Query:
+        """Key side of a prepared picture (1, 3, H', W')."""
+        network = self.network
+        assert isinstance(network, STCN)
+        f16, f8, f4 = network.key_encoder(image)
+        return Query(image, network.key_proj(f16), (f16, network.key_comp(f16), f8, f4))
+
+    def encode_memory(self, query: Query, masks: Tensor) -> Memory:
+        """Value side, every object with its own copy of picture and feature."""
+        assert isinstance(self.network, STCN)
+        encoder = self.network.value_encoder
+        count = len(masks)
+        planes = [query.image.repeat(count, 1, 1, 1), masks[:, None], others(masks)[:, None]]
+        x = pool_stem(encoder.bn1(encoder.conv1(torch.cat(planes, 1))))
+        x = encoder.layer3(encoder.layer2(encoder.layer1(x)))
+        x = residual(encoder.fuser.block1, torch.cat([x, query.features[0].repeat(count, 1, 1, 1)], 1))
+        value = residual(encoder.fuser.block2, x + encoder.fuser.attention(x))
+        return Memory(query.key[:, :, None], value[:, :, None])
+
+    def read(self, key: Tensor, memory: Memory) -> Tensor:
+        """Top-k of the whole affinity along the memory axis, then a dense product with the values."""
+        height, width = key.shape[-2:]
+        memory_key, query_key = memory.keys[0].flatten(1), key[0].flatten(1)
+        scores = 2 * (memory_key.T @ query_key) - memory_key.square().sum(0)[:, None]
+        scores = scores / math.sqrt(len(query_key))
+        if self.top_k is None:
+            weights = torch.softmax(scores, 0)
+        else:
+            best, index = torch.topk(scores, min(self.top_k, len(scores)), dim=0)
+            weights = torch.zeros_like(scores).scatter_(0, index, torch.softmax(best, 0))
+        values = memory.values.flatten(2)
+        return torch.bmm(values, weights.expand(len(values), -1, -1)).unflatten(2, (height, width))
+
+    def decode(self, query: Query, readout: Tensor) -> Tensor:
+        """Log-odds (K, 1, h', w'); only the skip convolutions are shared by the objects, as published."""
+        assert isinstance(self.network, STCN)
+        decoder = self.network.decoder
+        _, thin, f8, f4 = query.features
+        x = residual(decoder.compress, torch.cat([readout, thin.repeat(len(readout), 1, 1, 1)], 1))
+        for block, skip in ((decoder.up_16_8, f8), (decoder.up_8_4, f4)):
+            up = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = residual(block.out_conv, block.skip_conv(skip) + up)
+        logits: Tensor = decoder.pred(F.relu(x))
+        return logits
+
+    def _prepare(self, image: Image) -> Tensor:
+        return self.network.prepare(torch.from_numpy(image).to(self.device)).contiguous()
+
+
+class PlainSTCNLite(PlainSTCN):
+    """The same loop around the parts of stcn-lite, for which nothing is published."""
+
+    def encode_query(self, image: Tensor) -> Query:
+        """Key side."""
+        features = self.network.encode_query(image)
+        return Query(features.image, features.key, features.features)
+
+    def encode_memory(self, query: Query, masks: Tensor) -> Memory:
+        """Value side."""
+        assert isinstance(self.network, STCNLite)
+        planes = torch.stack([masks, others(masks)], 1)
+        value = self.network.value_encoder(query.image, query.features[1], planes)
+        return Memory(query.key[:, :, None], value[:, :, None])
+
+    def decode(self, query: Query, readout: Tensor) -> Tensor:
+        """Log-odds (K, 1, h', w')."""
+        assert isinstance(self.network, STCNLite)
+        thin, _, f4, f2 = query.features
+        logits: Tensor = self.network.decoder(readout, thin, f4, f2)
+        return logits
+
+
+class PlainSTM(PlainLoop):
+    """Spec of STM, section 2.3: the previous frame is memorised before each frame is segmented."""
+
+    def __init__(self, network: STM, device: torch.device, *, mem_every: int = 5, top_k: int | None = None,
+                 include_last: bool = True) -> None:  # fmt: skip
+        super().__init__(
+            network.stride, device, mem_every=mem_every, top_k=top_k, include_last=include_last
+        )
+        assert top_k is None, "STM reads the whole memory"
+        assert include_last, "STM reads the previous frame"
+        self.network = network
+        self._filled: Memory | None = None
+        self._previous: tuple[Tensor, Tensor] | None = None
+
+    @torch.inference_mode()
+    def start(self, image: Image, mask: IndexMask) -> None:
+        """Keep the given masks as they are."""
+        self._size = image.shape[:2]
+        objects = self._one_hot(mask)
+        self.probabilities = torch.cat([1 - objects.sum(0, keepdim=True), objects])
+        self._previous = self._prepare(image), objects
+
+    @torch.inference_mode()
+    def step(self, image: Image) -> IndexMask:
+        """Memorise the previous frame, then read and decode."""
+        assert self._previous is not None
+        before, masks = self._previous
+        new = self.encode_memory(Query(before, before, ()), self._pad(masks))
+        memory = new if self._filled is None else self._filled + new
+        if self._time % self.mem_every == 0:
+            self._filled = memory
+        self._time += 1
+        query = self.encode_query(self._prepare(image))
+        scores = self.decode(query, self.read(query.key, memory))
+        full = F.interpolate(scores, scale_factor=4, mode="bilinear", align_corners=False)
+        log_odds = aggregate_logits(torch.softmax(full, 1)[:, 1], OBJECT_CHANNELS)
+        estimate = torch.softmax(self._unpad(log_odds), 0)
+        self.probabilities = estimate[: len(masks) + 1]
+        self._previous = query.image, self.probabilities[1:]
+        return np.asarray(estimate.argmax(0).cpu().numpy())
+
+    def extend(self, memory: Memory) -> None:
+        """Put more frames into the permanent memory."""
+        self._filled = memory if self._filled is None else self._filled + memory
+
+    def encode_query(self, image: Tensor) -> Query:
+        """Query side of a prepared picture (1, 3, H', W')."""
+        r4, r3, r2 = self.network.Encoder_Q(image)
+        key, value = self.network.KV_Q_r4(r4)
+        return Query(image, key, (value, r3, r2))
+
+    def encode_memory(self, query: Query, masks: Tensor) -> Memory:
+        """Memory side, every object with its own copy of the picture."""
+        encoder = self.network.Encoder_M
+        picture = encoder.conv1(query.image.repeat(len(masks), 1, 1, 1))
+        x = picture + encoder.conv1_m(masks[:, None]) + encoder.conv1_o(others(masks).clamp(0, 1)[:, None])
+        key, value = self.network.KV_M_r4(encoder.stages(encoder.bn1(x))[0])
+        return Memory(key[:, :, None], value[:, :, None])
+
+    def read(self, key: Tensor, memory: Memory) -> Tensor:
+        """Softmax of the whole affinity of every object, then a dense product with its values."""
+        height, width = key.shape[-2:]
+        memory_key = memory.keys.flatten(2)
+        query_key = key.flatten(2).repeat(len(memory_key), 1, 1)
+        scores = torch.bmm(memory_key.transpose(1, 2), query_key) / math.sqrt(key.shape[1])
+        readout = torch.bmm(memory.values.flatten(2), torch.softmax(scores, 1))
+        return readout.unflatten(2, (height, width))
+
+    def decode(self, query: Query, readout: Tensor) -> Tensor:
+        """Two class scores (K, 2, h', w'), every convolution repeated for every object."""
+        decoder = self.network.Decoder
+        value, r3, r2 = (x.repeat(len(readout), 1, 1, 1) for x in query.features)
+        x = residual(decoder.ResMM, decoder.convFM(torch.cat([readout, value], 1)))
+        for block, skip in ((decoder.RF3, r3), (decoder.RF2, r2)):
+            up = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = residual(block.ResMM, residual(block.ResFS, block.convFS(skip)) + up)
+        scores: Tensor = decoder.pred2(F.relu(x))
+        return scores
+
+    def _prepare(self, image: Image) -> Tensor:
+        return self.network.prepare(torch.from_numpy(image).to(self.device)).contiguous()
+
+
+def residual(block: nn.Module, x: Tensor) -> Tensor:
+    """The pre-activation residual block that both decoders use, over whole inputs."""
+    inner: Tensor = block.conv2(F.relu(block.conv1(F.relu(x))))  # type: ignore[operator]
+    skip: Tensor = x if block.downsample is None else block.downsample(x)  # type: ignore[operator]
+    return skip + inner
+
+
+def others(masks: Tensor) -> Tensor:
+    """For each object the sum of the masks of all others, (K, H, W)."""
+    count = len(masks)
+    return torch.stack([masks[[j for j in range(count) if j != i]].sum(0) for i in range(count)])
+
+
+def aggregate_logits(probabilities: Tensor, channels: int) -> Tensor:
+    """Soft aggregation before the softmax, (K, H, W) → (channels + 1, H, W); unused channels are empty."""
+    count, height, width = probabilities.shape
+    merged = probabilities.new_zeros(channels + 1, height, width)
+    merged[0] = torch.prod(1 - probabilities, 0)
+    merged[1 : count + 1] = probabilities
+    merged = merged.clamp(EPSILON, 1 - EPSILON)
+    return torch.log(merged / (1 - merged))
+
+
+def aggregate(probabilities: Tensor) -> Tensor:
+    """Soft aggregation, (K, H, W) → (K+1, H, W)."""
+    return torch.softmax(aggregate_logits(probabilities, len(probabilities)), 0)

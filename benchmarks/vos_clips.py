@@ -1,0 +1,115 @@
+"""The annotated clips that trackers are scored on, read frame by frame.
+
+``root`` is a folder with ``davis2016_240p``, ``davis2016_480p`` and ``composite2obj_240p``, each in the
+layout of DAVIS. The development set are the seven DAVIS ``val`` sequences that the project tunes on; no
+training ever sees them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from segue.datasets.davis import DavisFolder, Mask, Sequence
+from segue.metrics.davis import Protocol
+from segue.types import Frame
+
+DEV = (
+    "bmx-trees",
+    "breakdance",
+    "drift-chicane",
+    "drift-straight",
+    "goat",
+    "paragliding-launch",
+    "soapbox",
+)
+FRAME_RATE = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One annotated sequence, at its own size or at half of it.
+
+    Halving averages 2x2 pixels of the picture and takes every second row and column of the mask, as the
+    240p folder was made.
+    """
+
+    sequence: Sequence
+    halved: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the sequence."""
+        return self.sequence.name
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    def frames(self) -> Iterator[Frame]:
+        """The pictures, decoded one at a time."""
+        for i in range(len(self)):
+            image = self.sequence.read_image(i)
+            if self.halved:
+                height, width = image.shape[:2]
+                smaller = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+                image = np.asarray(smaller, np.uint8)
+            yield Frame(i, i / FRAME_RATE, image)
+
+    def mask(self, i: int) -> Mask:
+        """Ground truth of frame ``i``, index mask (H, W); 255 is void."""
+        mask = self.sequence.read_mask(i)
+        return mask[::2, ::2] if self.halved else mask
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSet:
+    """Clips that are averaged into one score.
+
+    Attributes:
+        title: what the set is, for people.
+        protocol: how DAVIS scores it.
+        clips: the clips.
+    """
+
+    title: str
+    protocol: Protocol
+    clips: tuple[Clip, ...]
+
+
+def open_set(name: str, root: Path) -> ClipSet:
+    """The set ``dev240``, ``dev480`` or ``composites``.
+
+    Raises:
+        DatasetError: a folder or sequence is missing.
+    """
+    return SETS[name](root)
+
+
+def _dev240(root: Path) -> ClipSet:
+    small, large = DavisFolder(root / "davis2016_240p"), DavisFolder(root / "davis2016_480p")
+    clips = tuple(
+        Clip(small[name]) if name in small.names else Clip(large[name], halved=True) for name in DEV
+    )
+    halved = ", ".join(clip.name for clip in clips if clip.halved)
+    title = f"development set at 240p (DAVIS 2016 protocol; halved from 480p: {halved or 'none'})"
+    return ClipSet(title, "2016", clips)
+
+
+def _dev480(root: Path) -> ClipSet:
+    folder = DavisFolder(root / "davis2016_480p")
+    present = [name for name in DEV if name in folder.names]
+    missing = ", ".join(name for name in DEV if name not in present)
+    title = f"development set at 480p (DAVIS 2016 protocol; not there at 480p: {missing or 'none'})"
+    return ClipSet(title, "2016", tuple(Clip(folder[name]) for name in present))
+
+
+def _composites(root: Path) -> ClipSet:
+    title = "composites of two objects at 240p (DAVIS 2017 protocol, mean over objects)"
+    return ClipSet(title, "2017", tuple(Clip(item) for item in DavisFolder(root / "composite2obj_240p")))
+
+
+SETS = {"dev240": _dev240, "dev480": _dev480, "composites": _composites}

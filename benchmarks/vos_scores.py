@@ -1,0 +1,230 @@
+"""Score a tracking network and three baselines on annotated clips: J, F, J&F and frames per second.
+
+Example::
+
+    python benchmarks/vos_scores.py --data ../shared/data/vos --sets dev240 --methods model,copy,flow
+
+Prints Markdown tables. Speed counts the tracker alone, without decoding pictures and scoring masks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from machine import describe
+from vos_baselines import CopyFirst, FlowWarp, LabelPropagation, Tracker
+from vos_clips import SETS, Clip, ClipSet, open_set
+
+from segue.errors import SegueError
+from segue.metrics.davis import DavisAccumulator, DavisReport, Protocol, SequenceScore
+from segue.models.base import MemoryNetwork, Schedule
+from segue.sessions import TrackSession
+from segue.types import Frame, IndexMask
+from segue.weights import load
+
+METHODS = ("model", "copy", "flow", "propagation")
+
+FASTEST_WORTH_TELLING = 10_000
+"""Frames per second above which a tracker does nothing: copying the first mask."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipResult:
+    """One clip, one method: scores, and seconds that the tracker took for all its frames."""
+
+    score: SequenceScore
+    frames: int
+    seconds: float
+
+
+class NetworkTracker:
+    """A tracking session over one clip."""
+
+    def __init__(self, network: MemoryNetwork, schedule: Schedule, *, device: str, fast: bool) -> None:
+        self._session = TrackSession(network, schedule, device=device, fast=fast)
+
+    def __call__(self, frame: Frame, given: IndexMask | None) -> IndexMask:
+        """Segment the next frame."""
+        return self._session.step(frame, given).mask
+
+
+def follow(clip: Clip, tracker: Tracker, protocol: Protocol) -> ClipResult:
+    """Run a tracker over a clip and score it against the ground truth."""
+    accumulator = DavisAccumulator(clip.name, protocol=protocol)
+    seconds = 0.0
+    for frame in clip.frames():
+        truth = clip.mask(frame.index)
+        given = truth if frame.index == 0 else None
+        start = time.perf_counter()
+        mask = tracker(frame, given)
+        seconds += time.perf_counter() - start
+        accumulator.update(mask, truth)
+    return ClipResult(accumulator.score(), len(clip), seconds)
+
+
+def score_set(clips: ClipSet, make_tracker: Callable[[], Tracker]) -> list[ClipResult]:
+    """Run a fresh tracker over every clip, one clip at a time."""
+    results = []
+    for clip in clips.clips:
+        results.append(follow(clip, make_tracker(), clips.protocol))
+        print(f"  {clip.name}: {results[-1].score.j_and_f:.3f}", file=sys.stderr, flush=True)
+    return results
+
+
+def trackers(options: argparse.Namespace) -> dict[str, Callable[[], Tracker]]:
+    """A maker of fresh trackers for each method that was asked for.
+
+    Raises:
+        SegueError: the weights do not load.
+    """
+    makers: dict[str, Callable[[], Tracker]] = {"copy": CopyFirst, "flow": FlowWarp}
+    if "propagation" in options.methods:
+        makers["propagation"] = lambda: LabelPropagation(options.backbone)
+    if "model" in options.methods:
+        network = load(options.model, options.weights)
+        schedule = _schedule(network.schedule, options)
+        makers["model"] = lambda: NetworkTracker(
+            network, schedule, device=options.device, fast=options.fast
+        )
+    return {method: makers[method] for method in options.methods}
+
+
+def _schedule(published: Schedule, options: argparse.Namespace) -> Schedule:
+    """The schedule of the network with the given options put in."""
+    names = ("mem_every", "top_k", "include_last", "memory_frames", "memory_policy")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if given.get("top_k") == 0:
+        given["top_k"] = None
+    return replace(published, **given)
+
+
+def clip_table(results: Sequence[ClipResult]) -> str:
+    """Markdown: one row for each clip, then the mean over all objects and the overall speed."""
+    report = DavisReport(tuple(result.score for result in results))
+    lines = ["| clip | J | F | J&F | frames/s |", "| --- | --- | --- | --- | --- |"]
+    for result in results:
+        score = result.score
+        lines.append(
+            _row(score.name, score.region.mean, score.contour.mean, score.j_and_f, _speed([result]))
+        )
+    lines.append(
+        _row("**mean**", report.region.mean, report.contour.mean, report.j_and_f, _speed(results))
+    )
+    return "\n".join(lines)
+
+
+def summary_table(scores: dict[str, dict[str, list[ClipResult]]]) -> str:
+    """Markdown: J&F of each method on each set."""
+    methods = next(iter(scores.values()))
+    lines = ["| J&F | " + " | ".join(methods) + " |", "| --- |" + " --- |" * len(methods)]
+    for name, by_method in scores.items():
+        means = (DavisReport(tuple(item.score for item in results)).j_and_f for results in by_method.values())
+        lines.append(f"| {name} | " + " | ".join(f"{mean:.3f}" for mean in means) + " |")
+    return "\n".join(lines)
+
+
+def _row(name: str, region: float, contour: float, both: float, speed: float) -> str:
+    shown = f"{speed:.1f}" if speed < FASTEST_WORTH_TELLING else "–"
+    return f"| {name} | {region:.3f} | {contour:.3f} | {both:.3f} | {shown} |"
+
+
+def _speed(results: Sequence[ClipResult]) -> float:
+    return sum(item.frames for item in results) / sum(item.seconds for item in results)
+
+
+def as_json(results: Sequence[ClipResult]) -> dict[str, Any]:
+    """Mean scores, and those of every object of every clip."""
+    report = DavisReport(tuple(result.score for result in results))
+    return {
+        "j": report.region.mean,
+        "f": report.contour.mean,
+        "j_and_f": report.j_and_f,
+        "frames_per_second": _speed(results),
+        "clips": {
+            result.score.name: {
+                "frames": result.frames,
+                "seconds": result.seconds,
+                "objects": [asdict(item) for item in result.score.objects],
+            }
+            for result in results
+        },
+    }
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of the DAVIS-style sets")
+    add("--sets", type=_names(tuple(SETS)), default=list(SETS), help=f"of {','.join(SETS)} (default: all)")
+    add("--methods", type=_names(METHODS), default=["model"], help=f"of {','.join(METHODS)} (default: model)")
+    add("--model", default="stcn-lite", help="network by name (default: stcn-lite)")
+    add("--weights", type=Path, help="weight file (default: the one that comes with segue)")
+    add("--backbone", type=Path, help="ImageNet MobileNetV2 as safetensors, for propagation")
+    add("--mem-every", type=int, help="distance of two memory frames")
+    add("--top-k", type=int, help="memory positions that a position reads; 0 for all")
+    add("--include-last", action=argparse.BooleanOptionalAction, help="read the previous frame as well")
+    add("--memory-frames", type=int, help="bound on the memory")
+    add("--memory-policy", choices=("usage", "fifo", "all"), help="which memory frame makes room")
+    add("--fast", action="store_true", help="bfloat16 where the processor has it")
+    add("--device", default="cpu", help="of the model (default: cpu)")
+    add("--threads", type=int, default=torch.get_num_threads(), help="threads of torch and OpenCV")
+    add("--json", type=Path, help="write all numbers here")
+    options = parser.parse_args(arguments)
+    if "propagation" in options.methods and options.backbone is None:
+        parser.error("propagation needs --backbone")
+    return options
+
+
+def _names(known: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def split(text: str) -> list[str]:
+        names = text.split(",")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
+        return names
+
+    return split
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Score what the command line asks for; 0 if all went well, 2 if something did not fit."""
+    options = parse(arguments)
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(options.threads)
+    machine = describe(options.threads, options.device)
+    try:
+        makers = trackers(options)
+        sets = {name: open_set(name, options.data) for name in options.sets}
+        print(f"Measured on {machine}.")
+        scores: dict[str, dict[str, list[ClipResult]]] = {}
+        for name, clips in sets.items():
+            for method, maker in makers.items():
+                print(f"{name}, {method}", file=sys.stderr, flush=True)
+                results = score_set(clips, maker)
+                scores.setdefault(name, {})[method] = results
+                print(f"\n### {method}: {clips.title}\n\n{clip_table(results)}", flush=True)
+    except SegueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"\n### Summary\n\n{summary_table(scores)}")
+    if options.json:
+        numbers = {name: {m: as_json(r) for m, r in by.items()} for name, by in scores.items()}
+        settings = {name: str(value) for name, value in vars(options).items()}
+        options.json.write_text(
+            json.dumps({"machine": machine, "options": settings, "sets": numbers}, indent=1), encoding="utf-8"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

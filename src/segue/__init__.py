@@ -1,0 +1,46 @@
+"""segue: video segmentation that carries context through time."""
+
+import os
+
+# PyTorch's worker threads otherwise spin while they wait for one another; where a decoder, an encoder or
+# another program wants a core too, that makes two threads many times slower than one.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from segue import models
+from segue.errors import SegueError
+from segue.sessions import Session, SessionState, TrackSession
+from segue.tracking import save, track
+from segue.types import (
+    BoxPrompt,
+    Frame,
+    MaskPrompt,
+    ObjectInfo,
+    PointPrompt,
+    Prompt,
+    RemovePrompt,
+    Segmentation,
+)
+from segue.video import open_source
+from segue.weights import load
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BoxPrompt",
+    "Frame",
+    "MaskPrompt",
+    "ObjectInfo",
+    "PointPrompt",
+    "Prompt",
+    "RemovePrompt",
+    "SegueError",
+    "Segmentation",
+    "Session",
+    "SessionState",
+    "TrackSession",
+    "load",
+    "models",
+    "open_source",
+    "save",
+    "track",
+]

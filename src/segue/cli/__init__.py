@@ -1,0 +1,5 @@
+"""The command line: parse, call, show progress."""
+
+from segue.cli.main import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,48 @@
+"""The command ``segue`` and how it ends: 0 done, 1 defect, 2 something the user can repair, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import segue
+from segue.cli import demo, tracking, weights
+from segue.errors import SegueError
+
+app = typer.Typer(
+    name="segue",
+    help="Video segmentation that carries context through time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("track")(tracking.track)
+app.command("demo")(demo.demo)
+app.add_typer(weights.app, name="weights")
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Options of the command itself."""
+    if version:
+        typer.echo(f"segue {segue.__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; errors that a user can repair take one line and exit code 2."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    warnings.showwarning = lambda message, *_: console.print(f"warning: {message}", markup=False)
+    try:
+        app()
+    except SegueError as error:
+        console.print(f"error: {error}", markup=False)
+        sys.exit(2)

@@ -1,0 +1,187 @@
+"""Follow objects through a video: the function behind ``segue track``."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from segue.errors import PromptError, SinkError
+from segue.models.base import MemoryNetwork, MemoryPolicy, Schedule
+from segue.sessions import TrackSession
+from segue.types import Frame, IndexMask, Prompt, Segmentation
+from segue.video import Format, Source, open_sinks, open_source
+from segue.weights import load
+
+Prompts = Mapping[int, IndexMask | Sequence[Prompt]]
+"""What is said of each frame, by frame index."""
+
+
+def track(
+    source: Source | str | Path | int | Iterable[Any],
+    prompts: Prompts,
+    *,
+    model: str | MemoryNetwork = "stcn-lite",
+    mem_every: int | None = None,
+    top_k: int | None | Literal["published"] = "published",
+    include_last: bool | None = None,
+    memory_frames: int | None = None,
+    memory_policy: MemoryPolicy | None = None,
+    device: str | torch.device | None = None,
+    fast: bool = False,
+    fit: bool = False,
+    required: Container[int] | None = None,
+) -> Iterator[Segmentation]:
+    """Follow the objects that ``prompts`` names.
+
+    What is left out of ``mem_every`` to ``memory_policy`` is as published for the model: every fifth frame and
+    the best 20 positions for STCN, all positions and the previous frame besides for STM.
+
+    Args:
+        source: anything :func:`segue.open_source` takes, such as a file, a folder or a list of RGB arrays.
+        prompts: for each frame index an index mask (H, W), or a list of prompts. Objects may be added,
+            corrected and removed on any frame.
+        model: name for :func:`segue.load`, or a network.
+        mem_every: a frame becomes memory this many frames after the last one did.
+        top_k: memory positions that are read for a position; None is all of them.
+        include_last: read the previous frame as well.
+        memory_frames: bound on the memory, in frames.
+        memory_policy: ``usage`` lets the least read frame go first, ``fifo`` the oldest, ``all`` keeps
+            everything, as the papers do.
+        device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
+        fast: bfloat16 where the hardware has it.
+        fit: resize given masks of another size instead of refusing them.
+        required: indices of the frames whose results are wanted, as in YouTube-VOS; frames that are neither
+            wanted nor due as memory are passed over and give no result.
+
+    Yields:
+        One result per frame, in order, as soon as it is there. Before the first prompt the masks are empty.
+
+    Raises:
+        SourceError, PromptError, CheckpointError: as described there.
+        ValueError: a number is out of range.
+
+    Example:
+        >>> for result in segue.track("dog.mp4", {0: first_mask}):
+        ...     print(result.index, result.mask.shape, [item.box for item in result.objects])
+    """
+    network = load(model) if isinstance(model, str) else model
+    schedule = make_schedule(
+        network.schedule,
+        mem_every=mem_every,
+        top_k=top_k,
+        include_last=include_last,
+        memory_frames=memory_frames,
+        memory_policy=memory_policy,
+    )
+    session = TrackSession(network, schedule, device=device, fast=fast, fit=fit)
+    opened = source if isinstance(source, Source) else open_source(source)
+    return _follow(session, opened, prompts, required)
+
+
+def _follow(
+    session: TrackSession, source: Source, prompts: Prompts, required: Container[int] | None
+) -> Iterator[Segmentation]:
+    if not prompts:
+        raise PromptError("no prompts: say what to follow, for example {0: first_mask}")
+    reached = set()
+    with source:
+        for frame in source:
+            given = prompts.get(frame.index)
+            if given is not None:
+                reached.add(frame.index)
+            if required is None or frame.index in required or session.due or session.schedule.include_last:
+                yield session.step(frame, given)
+            elif given is not None:
+                yield session.step(frame, given, predict=False)
+            else:
+                session.skip(frame)
+    missed = sorted(set(prompts) - reached)
+    if missed:
+        raise PromptError(f"there is a prompt for frame {missed[0]}, but the source has no such frame")
+
+
+def make_schedule(
+    published: Schedule,
+    *,
+    mem_every: int | None = None,
+    top_k: int | None | Literal["published"] = "published",
+    include_last: bool | None = None,
+    memory_frames: int | None = None,
+    memory_policy: MemoryPolicy | None = None,
+) -> Schedule:
+    """The published schedule of a network with what the caller wants otherwise.
+
+    Raises:
+        ValueError: a number is below 1, or the policy is unknown.
+    """
+    schedule = Schedule(
+        mem_every=published.mem_every if mem_every is None else mem_every,
+        top_k=published.top_k if top_k == "published" else top_k,
+        include_last=published.include_last if include_last is None else include_last,
+        memory_frames=published.memory_frames if memory_frames is None else memory_frames,
+        memory_policy=published.memory_policy if memory_policy is None else memory_policy,
+    )
+    for name in ("mem_every", "memory_frames", "top_k"):
+        value = getattr(schedule, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}, but must be at least 1")
+    if schedule.memory_policy not in ("usage", "fifo", "all"):
+        raise ValueError(f"memory_policy is {schedule.memory_policy!r}; choose usage, fifo or all")
+    return schedule
+
+
+def save(
+    results: Iterable[Segmentation],
+    path: str | Path,
+    *,
+    formats: Sequence[Format] = ("png",),
+    source: Source | str | Path | int | Iterable[Any] | None = None,
+    overwrite: bool = False,
+    side_by_side: bool = False,
+) -> dict[Format, Path]:
+    """Write results, while they are computed if they come from :func:`track`.
+
+    Args:
+        results: results in order of time.
+        path: folder for all formats, or the file itself for a single one that is a file.
+        formats: any of ``png`` (index masks), ``overlay`` (video), ``coco``, ``ytvis`` (run lengths) and
+            ``npz``.
+        source: where the frames came from; needed for ``overlay``, and for file names and time stamps.
+        overwrite: replace what is there.
+        side_by_side: put the plain frame beside the drawn one.
+
+    Returns:
+        The file or folder of each format.
+
+    Raises:
+        SinkError: the output exists, cannot be written, or needs a source.
+    """
+    if source is None and "overlay" in formats:
+        raise SinkError("an overlay needs the frames: give source as well")
+    results = iter(results)
+    first = next(results, None)
+    if first is None:
+        raise SinkError(f"{path}: there are no results to write")
+    blank = np.zeros((*first.mask.shape, 3), np.uint8)
+    opened = source if isinstance(source, Source) else open_source([blank] if source is None else source)
+    outputs = open_sinks(Path(path), formats, opened, overwrite=overwrite, side_by_side=side_by_side)
+    with opened, outputs.sink as sink:
+        frames = None if source is None else iter(opened)
+        for result in itertools.chain([first], results):
+            if frames is None:
+                sink.write(Frame(result.index, result.time, blank), result)
+            else:
+                sink.write(_frame_at(frames, result.index), result)
+    return outputs.paths
+
+
+def _frame_at(frames: Iterator[Frame], index: int) -> Frame:
+    for frame in frames:
+        if frame.index == index:
+            return frame
+    raise SinkError(f"the source has no frame {index}; give the source that the results come from")

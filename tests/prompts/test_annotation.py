@@ -1,0 +1,223 @@
+"""Masks, boxes and points given by hand become one annotation, or an error that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segue.errors import PromptError
+from segue.masks import measure, read_index_mask
+from segue.prompts import resolve
+from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Prompt, RemovePrompt
+
+HEIGHT, WIDTH = 60, 90
+
+
+def plain_frame(index: int = 0) -> Frame:
+    return Frame(index, index / 25, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+
+
+def disc(x: float, y: float, radius: float) -> npt.NDArray[np.bool_]:
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    return np.asarray((columns - x) ** 2 + (rows - y) ** 2 <= radius**2)
+
+
+def disc_frame(*discs: npt.NDArray[np.bool_]) -> Frame:
+    """Bright orange discs on a noisy blue ground."""
+    image = np.random.default_rng(3).normal((40, 70, 120), 8, (HEIGHT, WIDTH, 3))
+    for mask in discs:
+        image[mask] += (180, 60, -80)
+    return Frame(4, 0.16, np.clip(image, 0, 255).astype(np.uint8))
+
+
+def iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
+    return float((first & second).sum() / (first | second).sum())
+
+
+def test_an_index_mask_keeps_its_ids_in_rising_order() -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint16)
+    mask[:5], mask[5:9] = 300, 2
+    annotation = resolve(plain_frame(), mask)
+    assert annotation.ids == (2, 300)
+    np.testing.assert_array_equal(annotation.mask, mask)
+
+
+def test_mask_prompts_keep_their_order_ids_and_labels() -> None:
+    left, right = disc(20, 30, 9), disc(60, 30, 9)
+    annotation = resolve(plain_frame(), [MaskPrompt(9, left, label="dog"), MaskPrompt(4, right)])
+    assert annotation.ids == (9, 4)
+    assert annotation.labels == {9: "dog"}
+    np.testing.assert_array_equal(annotation.mask, 9 * left + 4 * right)
+
+
+@given(order=st.permutations([1, 2, 3]))
+def test_where_objects_overlap_the_later_one_wins(order: list[int]) -> None:
+    masks = {1: disc(35, 30, 15), 2: disc(45, 30, 15), 3: disc(40, 38, 15)}
+    found = resolve(plain_frame(), [MaskPrompt(id, masks[id]) for id in order]).mask
+    np.testing.assert_array_equal(found == order[2], masks[order[2]])
+    np.testing.assert_array_equal(found == order[1], masks[order[1]] & ~masks[order[2]])
+    np.testing.assert_array_equal(found > 0, masks[1] | masks[2] | masks[3])
+
+
+def test_a_filled_box_covers_exactly_its_pixels() -> None:
+    mask = resolve(plain_frame(), [BoxPrompt(1, (10, 20, 30, 25), fill=True)]).mask
+    expected = np.zeros((HEIGHT, WIDTH), np.int32)
+    expected[20:25, 10:30] = 1
+    np.testing.assert_array_equal(mask, expected)
+
+
+@given(x0=st.floats(-50, 80), y0=st.floats(-50, 50), width=st.floats(12, 200), height=st.floats(12, 200))
+def test_a_filled_box_is_clipped_to_the_picture(x0: float, y0: float, width: float, height: float) -> None:
+    x1, y1 = x0 + width, y0 + height
+    if x1 < 1 or y1 < 1:
+        return
+    mask = resolve(plain_frame(), [BoxPrompt(1, (x0, y0, x1, y1), fill=True)]).mask
+    columns = min(round(x1), WIDTH) - max(round(x0), 0)
+    rows = min(round(y1), HEIGHT) - max(round(y0), 0)
+    assert mask.sum() == columns * rows
+
+
+def test_a_box_is_refined_to_the_object_inside_it() -> None:
+    truth = disc(42, 28, 15)
+    found = resolve(disc_frame(truth), [BoxPrompt(1, (26, 12, 59, 45))]).mask == 1
+    assert iou(found, truth) > 0.95
+
+
+def test_several_boxes_are_refined_apart() -> None:
+    left, right = disc(20, 30, 10), disc(65, 30, 12)
+    boxes = [BoxPrompt(5, (8, 18, 33, 43)), BoxPrompt(6, (51, 16, 80, 45))]
+    annotation = resolve(disc_frame(left, right), boxes)
+    assert iou(annotation.mask == 5, left) > 0.9
+    assert iou(annotation.mask == 6, right) > 0.9
+
+
+def test_one_point_finds_the_object_under_it() -> None:
+    left, right = disc(20, 30, 10), disc(65, 30, 12)
+    found = resolve(disc_frame(left, right), [PointPrompt(1, ((20, 30),))]).mask == 1
+    assert iou(found, left) > 0.9
+
+
+def test_points_of_one_id_are_joined() -> None:
+    left, right = disc(20, 30, 10), disc(65, 30, 12)
+    frame = disc_frame(left, right)
+    apart = [PointPrompt(1, ((20, 30),)), PointPrompt(1, ((65, 30),)), PointPrompt(1, (), ((44, 30),))]
+    joined = [PointPrompt(1, ((20, 30), (65, 30)), ((44, 30),))]
+    np.testing.assert_array_equal(resolve(frame, apart).mask, resolve(frame, joined).mask)
+    assert iou(resolve(frame, joined).mask == 1, left | right) > 0.9
+
+
+def test_a_negative_point_takes_a_part_out_of_a_box() -> None:
+    top, bottom = disc(45, 16, 9), disc(45, 44, 9)
+    frame, box = disc_frame(top, bottom), BoxPrompt(1, (34, 5, 57, 55))
+    both = resolve(frame, [box]).mask == 1
+    one = resolve(frame, [box, PointPrompt(1, ((45, 16),), ((45, 44),))]).mask == 1
+    assert both[44, 45]
+    assert one[16, 45]
+    assert not one[44, 45]
+
+
+def test_refining_gives_the_same_mask_every_time() -> None:
+    frame = disc_frame(disc(42, 28, 15))
+    prompts: list[Prompt] = [BoxPrompt(1, (20, 10, 70, 50)), PointPrompt(2, ((80, 5),))]
+    np.testing.assert_array_equal(resolve(frame, prompts).mask, resolve(frame, prompts).mask)
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), height=st.integers(1, 40), width=st.integers(1, 40))
+def test_any_box_and_point_on_any_picture_gives_a_mask_or_a_prompt_error(
+    data: st.DataObject, height: int, width: int
+) -> None:
+    seed = data.draw(st.integers(0, 99))
+    deviation = data.draw(st.sampled_from([0, 60]))
+    image = np.random.default_rng(seed).normal(128, deviation, (height, width, 3)).clip(0, 255)
+    frame = Frame(0, 0.0, image.astype(np.uint8))
+    x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
+    prompts: tuple[Prompt, ...] = (BoxPrompt(3, (x0, y0, x1, y1)), PointPrompt(3, ((x0, y0),)))
+    for prompt in prompts:
+        try:
+            mask = resolve(frame, [prompt]).mask
+        except PromptError:
+            continue
+        assert mask.shape == (height, width)
+        assert set(np.unique(mask)) <= {0, 3}
+        assert mask.any()
+
+
+def test_a_removed_object_is_named_and_leaves_no_pixel() -> None:
+    annotation = resolve(plain_frame(), [RemovePrompt(2)])
+    assert annotation.removed == (2,)
+    assert annotation.ids == ()
+    assert not annotation.mask.any()
+
+
+def test_a_mask_of_another_size_is_an_error_that_tells_both_sizes() -> None:
+    with pytest.raises(PromptError, match=r"frame 7: the mask is 45x30 pixels, the frame 90x60; use --fit"):
+        resolve(plain_frame(7), np.ones((30, 45), np.uint8))
+
+
+def test_fit_resizes_a_mask_by_nearest_neighbour() -> None:
+    small = np.random.default_rng(0).integers(0, 4, (HEIGHT // 2, WIDTH // 2))
+    fitted = resolve(plain_frame(), small, fit=True).mask
+    np.testing.assert_array_equal(fitted, small.repeat(2, axis=0).repeat(2, axis=1))
+
+
+NOTHING = np.zeros((HEIGHT, WIDTH), np.uint8)
+WHOLE = np.ones((HEIGHT, WIDTH), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        (NOTHING, "mask is empty"),
+        (WHOLE * 0.5, "holds integers, not float64"),
+        (WHOLE.astype(np.int32) * 70000, "70000 is out of range; ids go from 1 to 65535"),
+        (WHOLE.astype(np.int32) * -1, "-1 is out of range"),
+        (WHOLE[None], "two dimensions"),
+        ([], "no prompt given"),
+        (["1"], "not str"),
+        ([MaskPrompt(1, NOTHING)], "object 1: the mask is empty"),
+        ([MaskPrompt(0, WHOLE)], "0 is out of range"),
+        ([MaskPrompt(1, WHOLE), MaskPrompt(2, WHOLE)], "object 1 is completely covered"),
+        ([MaskPrompt(1, WHOLE), BoxPrompt(1, (0, 0, 5, 5))], "one mask, or one box"),
+        ([MaskPrompt(1, WHOLE), RemovePrompt(1)], "given and removed"),
+        ([BoxPrompt(1, (5, 5, 5, 9))], r"box \(5, 5, 5, 9\) is empty"),
+        ([BoxPrompt(1, (95, 0, 99, 9))], "covers no pixel of the 90x60 picture"),
+        ([BoxPrompt(1, (0, 0, float("nan"), 9))], "finite"),
+        ([BoxPrompt(1, (0, 0, 9, 9), fill=True), PointPrompt(1, ((2, 2),))], "filled box"),
+        ([BoxPrompt(1, (0, 0, 9, 9)), PointPrompt(1, ((20, 2),))], "outside the box"),
+        ([PointPrompt(1, (), ((2, 2),))], "at least one positive point"),
+        ([PointPrompt(1, ((90, 2),))], r"point \(90, 2\) is outside the 90x60 picture"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_frame(
+    prompts: list[Prompt] | npt.NDArray[np.generic], message: str
+) -> None:
+    with pytest.raises(PromptError, match=r"^frame 0: .*" + message):
+        resolve(plain_frame(), prompts)
+
+
+def test_a_box_in_which_nothing_is_found_is_refused_and_not_filled() -> None:
+    everywhere = tuple((float(x), float(y)) for x in range(10, 20) for y in range(10, 20))
+    with pytest.raises(PromptError, match="GrabCut finds nothing in the box; give a mask, or fill the box"):
+        resolve(plain_frame(), [BoxPrompt(1, (10, 10, 20, 20)), PointPrompt(1, (), everywhere)])
+
+
+@pytest.mark.shared
+def test_grabcut_beats_the_filled_box_on_real_pictures(shared: Path) -> None:
+    folder = shared / "data" / "vos" / "davis2016_480p"
+    scores: dict[bool, list[float]] = {True: [], False: []}
+    for name in ("bmx-trees", "breakdance", "dog-agility", "paragliding-launch"):
+        image = cv2.imread(str(folder / "JPEGImages" / name / "00000.jpg"))[..., ::-1]
+        truth = read_index_mask(folder / "Annotations" / name / "00000.png") > 0
+        box = measure(truth.astype(np.uint8))[1].box
+        for fill, values in scores.items():
+            frame = Frame(0, 0.0, np.ascontiguousarray(image))
+            values.append(iou(resolve(frame, [BoxPrompt(1, box, fill)]).mask > 0, truth))
+    assert np.mean(scores[False]) > np.mean(scores[True]) + 0.05

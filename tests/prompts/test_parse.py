@@ -1,0 +1,59 @@
+"""Boxes and points as people type them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segue.errors import PromptError
+from segue.prompts import parse_box, parse_boxes, parse_point
+from segue.types import BoxPrompt, PointPrompt
+
+
+@given(numbers=st.tuples(*[st.integers(-999, 9999)] * 4), id=st.integers(1, 65535))
+def test_a_box_comes_back_as_it_was_written(numbers: tuple[int, int, int, int], id: int) -> None:
+    text = ",".join(map(str, numbers))
+    assert parse_box(text) == BoxPrompt(1, numbers)
+    assert parse_box(f"{id}:{text}", fill=True) == BoxPrompt(id, numbers, fill=True)
+
+
+def test_boxes_without_an_id_take_the_free_ones() -> None:
+    boxes = parse_boxes(["0,0,1,1", "2:0,0,1,1", "0,0,1,1", "7:0,0,1,1", "0,0,1,1"])
+    assert [box.id for box in boxes] == [1, 2, 3, 7, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("12,34", PointPrompt(1, ((12, 34),))),
+        ("+12,34.5", PointPrompt(1, ((12, 34.5),))),
+        ("-12, 34", PointPrompt(1, (), ((12, 34),))),
+        ("3:+1,2", PointPrompt(3, ((1, 2),))),
+        ("3:-1,2", PointPrompt(3, (), ((1, 2),))),
+    ],
+)
+def test_a_point_is_on_the_object_unless_it_starts_with_minus(text: str, expected: PointPrompt) -> None:
+    assert parse_point(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1,2,3", "1,2,3,4,5", "a,b,c,d", "1:2:3,4,5,6", "x:1,2,3,4", "nan,1,2,3"]
+)
+def test_another_text_is_no_box(text: str) -> None:
+    with pytest.raises(PromptError, match=r"box '.*' is not of the form x0,y0,x1,y1"):
+        parse_box(text)
+
+
+@pytest.mark.parametrize("text", ["", "1", "1,2,3", "--1,2", "1:", "one,two"])
+def test_another_text_is_no_point(text: str) -> None:
+    with pytest.raises(PromptError, match=r"point '.*' is not of the form"):
+        parse_point(text)
+
+
+@pytest.mark.parametrize("id", [0, 65536])
+def test_an_id_that_no_mask_can_hold_is_refused(id: int) -> None:
+    with pytest.raises(PromptError, match=f"object id {id} is out of range"):
+        parse_box(f"{id}:0,0,5,5")
+    with pytest.raises(PromptError, match=f"object id {id} is out of range"):
+        parse_point(f"{id}:+0,0")

@@ -1,0 +1,175 @@
+"""Folders of masks: names, takeover, interruption and going on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.video.making import FULL_DISK, needs_full_disk, result
+
+from segue.errors import SinkError, SourceError
+from segue.masks import read_index_mask, resize_mask
+from segue.types import Segmentation
+from segue.video import PngSink, read_marker, replay
+from segue.video.mask_folder import RECORDS
+
+
+def masks_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
+
+
+def write(sink: PngSink, indices: range) -> None:
+    for index in indices:
+        sink.write(*result(index))
+
+
+def test_every_frame_becomes_a_file_named_by_its_index(tmp_path: Path) -> None:
+    with PngSink(tmp_path / "out") as sink:
+        write(sink, range(0, 6, 2))
+    assert list(masks_in(tmp_path / "out")) == ["00000.png", "00002.png", "00004.png"]
+    assert np.array_equal(read_index_mask(tmp_path / "out" / "00004.png"), result(4)[1].mask)
+    assert read_marker(tmp_path / "out") == {"complete": True, "settings": {}}
+
+
+def test_masks_can_be_named_after_their_pictures_and_enlarged(tmp_path: Path) -> None:
+    with PngSink(tmp_path, names=["a", "b"], size=(24, 32)) as sink:
+        write(sink, range(3))
+    assert list(masks_in(tmp_path)) == ["00002.png", "a.png", "b.png"]
+    assert np.array_equal(read_index_mask(tmp_path / "b.png"), resize_mask(result(1)[1].mask, (24, 32)))
+
+
+def test_results_come_back_from_the_folder(tmp_path: Path) -> None:
+    with PngSink(tmp_path) as sink:
+        write(sink, range(4))
+    for back, index in zip(replay(tmp_path), range(4), strict=True):
+        given = result(index)[1]
+        assert (back.index, back.time, back.ids) == (given.index, given.time, given.ids)
+        assert np.array_equal(back.mask, given.mask)
+        assert [(o.label, o.score) for o in back.objects] == [(o.label, o.score) for o in given.objects]
+        assert back.objects[0] == given.objects[0]
+        assert (back.objects[1].box is None) == (index % 2 == 1)
+    assert [back.index for back in replay(tmp_path, before=2)] == [0, 1]
+
+
+def test_an_interrupted_and_resumed_run_gives_the_same_bytes_as_a_whole_one(tmp_path: Path) -> None:
+    with PngSink(tmp_path / "whole", settings={"model": "x"}) as sink:
+        write(sink, range(8))
+    sink = PngSink(tmp_path / "parts", settings={"model": "x"})
+    write(sink, range(5))
+    sink.abort()
+    marker = read_marker(tmp_path / "parts")
+    assert marker is not None
+    assert marker["complete"] is False
+    with PngSink(tmp_path / "parts", settings={"model": "x"}, resume=True) as sink:
+        assert sink.completed_frames() == [0, 1, 2, 3, 4]
+        write(sink, range(3, 8))  # a session goes on from its last saved state, which may be earlier
+    assert masks_in(tmp_path / "parts") == masks_in(tmp_path / "whole")
+    assert [back.index for back in replay(tmp_path / "parts")] == list(range(8))
+    assert read_marker(tmp_path / "parts") == read_marker(tmp_path / "whole")
+
+
+def test_a_record_torn_by_a_crash_is_dropped(tmp_path: Path) -> None:
+    sink = PngSink(tmp_path)
+    write(sink, range(3))
+    sink.abort()
+    with (tmp_path / RECORDS).open("a") as records:
+        records.write('{"file": "00003.p')
+    assert [back.index for back in replay(tmp_path)] == [0, 1, 2]
+    with PngSink(tmp_path, resume=True) as sink:
+        write(sink, range(3, 5))
+    assert [back.index for back in replay(tmp_path)] == [0, 1, 2, 3, 4]
+
+
+def test_a_record_without_its_mask_does_not_count(tmp_path: Path) -> None:
+    sink = PngSink(tmp_path)
+    write(sink, range(3))
+    sink.abort()
+    (tmp_path / "00001.png").unlink()
+    assert PngSink(tmp_path, resume=True).completed_frames() == [0, 2]
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    with PngSink(tmp_path) as sink:
+        write(sink, range(2))
+    (tmp_path / RECORDS).write_text("nonsense\n")
+    with pytest.raises(SourceError, match="damaged record 'nonsense"):
+        list(replay(tmp_path))
+
+
+def test_existing_masks_are_kept_unless_asked(tmp_path: Path) -> None:
+    with PngSink(tmp_path) as sink:
+        write(sink, range(3))
+    before = masks_in(tmp_path)
+    with pytest.raises(SinkError, match="has masks already; give --overwrite or --resume"):
+        PngSink(tmp_path)
+    assert masks_in(tmp_path) == before
+
+
+def test_overwriting_removes_the_old_masks_and_nothing_else(tmp_path: Path) -> None:
+    with PngSink(tmp_path) as sink:
+        write(sink, range(5))
+    (tmp_path / "mine.png").write_bytes(b"not of segue")
+    with PngSink(tmp_path, overwrite=True) as sink:
+        write(sink, range(2))
+    assert list(masks_in(tmp_path)) == ["00000.png", "00001.png", "mine.png"]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"overwrite": True}, {"resume": True}])
+def test_a_folder_of_other_pictures_is_never_touched(tmp_path: Path, arguments: dict[str, bool]) -> None:
+    (tmp_path / "photo.png").write_bytes(b"precious")
+    with pytest.raises(SinkError, match="has pictures that segue did not write"):
+        PngSink(tmp_path, **arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_resuming_with_other_settings_is_refused_by_name(tmp_path: Path) -> None:
+    PngSink(tmp_path, settings={"model": "stcn", "top_k": 20}).abort()
+    with pytest.raises(SinkError, match="begun with top_k=20, now it is 50"):
+        PngSink(tmp_path, settings={"model": "stcn", "top_k": 50}, resume=True)
+
+
+def test_resuming_where_nothing_was_begun_begins(tmp_path: Path) -> None:
+    with PngSink(tmp_path / "new", resume=True) as sink:
+        assert sink.completed_frames() == []
+        write(sink, range(2))
+    assert len(masks_in(tmp_path / "new")) == 2
+
+
+def test_a_damaged_marker_is_named(tmp_path: Path) -> None:
+    PngSink(tmp_path).abort()
+    (tmp_path / ".segue.json").write_text("{")
+    with pytest.raises(SinkError, match=r"\.segue\.json: damaged"):
+        PngSink(tmp_path, resume=True)
+
+
+@needs_full_disk
+def test_a_full_disk_leaves_no_half_mask(tmp_path: Path) -> None:
+    sink = PngSink(tmp_path)
+    write(sink, range(1))
+    (tmp_path / "00001.png.partial").symlink_to(FULL_DISK)
+    with pytest.raises(SinkError, match=r"00001\.png: cannot be written \(the disk is full"):
+        write(sink, range(1, 2))
+    sink.abort()
+    assert list(masks_in(tmp_path)) == ["00000.png"]
+    assert PngSink(tmp_path, resume=True).completed_frames() == [0]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SinkError, match=r"file.*cannot be written"):
+        PngSink(tmp_path / "file" / "masks")
+
+
+def test_ids_beyond_the_format_are_told(tmp_path: Path) -> None:
+    frame, segmentation = result(0)
+    with pytest.raises(SinkError, match="frame 0: id 210000"), PngSink(tmp_path) as sink:
+        sink.write(frame, Segmentation(0, 0.0, segmentation.mask.astype(np.int64) * 70000))
+    assert masks_in(tmp_path) == {}
+
+
+def test_the_marker_holds_the_settings_as_json(tmp_path: Path) -> None:
+    with PngSink(tmp_path, settings={"boxes": (1, 2)}):
+        pass
+    assert json.loads((tmp_path / ".segue.json").read_text())["settings"] == {"boxes": [1, 2]}

@@ -1,0 +1,124 @@
+"""Official files become safetensors by name, without unpickling anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from segue.errors import CheckpointError
+from segue.models.stcn import STCN
+from segue.weights import convert, load, load_strict, read_checkpoint
+from segue.weights.checkpoint import sha256
+
+CONTRACTS = Path(__file__).parent.parent / "contracts"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose big files are gone after the test."""
+    yield tmp_path
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+
+def official(name: str) -> dict[str, Tensor]:
+    """A state dict in the layout of the release; every value of a tensor is the tensor's rank in the file."""
+    contract: dict[str, list[int]] = json.loads((CONTRACTS / f"{name}.json").read_text())
+    state = {}
+    for i, (key, shape) in enumerate(contract.items()):
+        kind = torch.int64 if key.endswith("num_batches_tracked") else torch.float32
+        state[key] = torch.full((1,), i, dtype=kind).expand(shape) if shape else torch.tensor(i, dtype=kind)
+    return state
+
+
+def test_stm_loses_the_prefix_and_may_lack_counters(folder: Path) -> None:
+    state = {key: value for key, value in official("stm").items() if not key.endswith("num_batches_tracked")}
+    torch.save(state, folder / "STM_weights.pth")
+    entry = convert(folder / "STM_weights.pth", folder / "stm.safetensors")
+    assert entry.name == "stm"
+    converted = read_checkpoint(folder / "stm.safetensors")
+    assert converted.metadata["network"] == "stm"
+    assert converted.metadata["source_sha256"] == sha256(folder / "STM_weights.pth")
+    loaded = load("stm", folder / "stm.safetensors").state_dict()
+    for key, value in state.items():
+        assert torch.equal(loaded[key.removeprefix("module.")], value)
+
+
+def test_a_training_checkpoint_of_stcn_gives_its_network(folder: Path) -> None:
+    checkpoint = {"it": 7, "network": official("stcn"), "optimizer": {"lr": 1e-5}, "scheduler": {}}
+    torch.save(checkpoint, folder / "stcn_checkpoint.pth")
+    loaded = load("stcn", folder / "stcn_checkpoint.pth").state_dict()
+    for key, value in official("stcn").items():
+        assert torch.equal(loaded[key], value)
+
+
+def test_stage_zero_weights_get_a_zero_channel_for_the_others(folder: Path) -> None:
+    state = official("stcn")
+    stem = torch.randn(64, 4, 7, 7, generator=torch.Generator().manual_seed(0))
+    state["value_encoder.conv1.weight"] = stem
+    torch.save(state, folder / "stage0.pth")
+    assert convert(folder / "stage0.pth", folder / "stcn.safetensors").name == "stcn"
+    converted = read_checkpoint(folder / "stcn.safetensors").tensors["value_encoder.conv1.weight"]
+    assert torch.equal(converted[:, :4], stem)
+    assert torch.equal(converted[:, 4:], torch.zeros(64, 1, 7, 7))
+
+
+def test_a_file_that_needs_unpickling_is_refused_and_runs_nothing(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "was_here"),)
+
+    for path, save in ((tmp_path / "a.pth", torch.save), (tmp_path / "b.pth", dump)):
+        save({"value_encoder.conv1.weight": Evil()}, path)
+        with pytest.raises(CheckpointError, match=rf"{path.name}: .*unpickling"):
+            convert(path, tmp_path / "out.safetensors")
+    assert not (tmp_path / "was_here").exists()
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def dump(content: object, path: Path) -> None:
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+@pytest.mark.parametrize("content", [[torch.zeros(1)], {}, {"a": 1}, {1: torch.zeros(1)}, torch.zeros(2)])
+def test_a_file_without_a_state_dict_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"a\.pth: .*state dict"):
+        convert(tmp_path / "a.pth", tmp_path / "out.safetensors")
+
+
+def test_weights_of_a_foreign_network_are_refused_with_some_of_their_names(tmp_path: Path) -> None:
+    torch.save({"backbone.stem": torch.zeros(1)}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"none of stcn-lite, stcn, stm; .*backbone\.stem"):
+        convert(tmp_path / "a.pth", tmp_path / "out.safetensors")
+
+
+def test_a_damaged_layout_is_refused_before_anything_is_written(folder: Path) -> None:
+    state = official("stcn")
+    del state["decoder.pred.bias"]
+    torch.save(state, folder / "stcn.pth")
+    with pytest.raises(CheckpointError, match=r"1 missing \(decoder\.pred\.bias\)"):
+        convert(folder / "stcn.pth", folder / "stcn.safetensors")
+    assert list(folder.iterdir()) == [folder / "stcn.pth"]
+
+
+def test_files_of_one_network_do_not_load_into_another(folder: Path) -> None:
+    torch.save(official("stm"), folder / "stm.pth")
+    with pytest.raises(CheckpointError, match="weights of another network or version"):
+        load("stcn", folder / "stm.pth")
+
+
+def test_a_stage_zero_network_takes_its_own_weights_unchanged(folder: Path) -> None:
+    state = official("stcn")
+    state["value_encoder.conv1.weight"] = torch.ones(64, 4, 7, 7)
+    torch.save(state, folder / "stage0.pth")
+    loaded = load_strict(STCN(single_object=True), folder / "stage0.pth")
+    assert loaded.state_dict()["value_encoder.conv1.weight"].shape == (64, 4, 7, 7)

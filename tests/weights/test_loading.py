@@ -1,0 +1,180 @@
+"""Weight files that fit are loaded; all others are refused with what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from torch import nn
+
+from segue.errors import CheckpointError
+from segue.weights import load, load_strict, read_checkpoint, write_checkpoint
+
+
+def small_network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+
+
+def written(path: Path, network: nn.Module, **changes: torch.Tensor) -> Path:
+    write_checkpoint(path, {**network.state_dict(), **changes}, {})
+    return path
+
+
+def test_a_file_gives_back_the_weights_in_evaluation_mode(tmp_path: Path) -> None:
+    original, other = small_network(), small_network()
+    loaded = load_strict(other, written(tmp_path / "a.safetensors", original))
+    assert loaded is other
+    assert not loaded.training
+    for name, tensor in original.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+def test_a_plain_pytorch_file_is_read_as_it_is(tmp_path: Path) -> None:
+    original = small_network()
+    state = {f"module.{name}": tensor for name, tensor in original.state_dict().items()}
+    torch.save(state, tmp_path / "a.pth")
+    loaded = load_strict(small_network(), tmp_path / "a.pth")
+    assert torch.equal(loaded.state_dict()["2.weight"], original.state_dict()["2.weight"])
+
+
+def test_half_precision_becomes_single(tmp_path: Path) -> None:
+    original = small_network()
+    weight = original.state_dict()["0.weight"].half()
+    loaded = load_strict(
+        small_network(), written(tmp_path / "a.safetensors", original, **{"0.weight": weight})
+    )
+    assert loaded.state_dict()["0.weight"].dtype == torch.float32
+    assert torch.equal(loaded.state_dict()["0.weight"], weight.float())
+
+
+def test_counters_of_batch_norms_may_be_missing(tmp_path: Path) -> None:
+    state = small_network().state_dict()
+    del state["1.num_batches_tracked"]
+    write_checkpoint(tmp_path / "a.safetensors", state, {})
+    load_strict(small_network(), tmp_path / "a.safetensors")
+
+
+def test_everything_that_differs_is_listed_and_the_network_stays_as_it_was(tmp_path: Path) -> None:
+    state = small_network().state_dict()
+    del state["0.bias"]
+    state["extra"] = torch.zeros(3)
+    state["2.weight"] = torch.zeros(2, 5, 1, 1)
+    write_checkpoint(tmp_path / "a.safetensors", state, {})
+    network = small_network()
+    before = network.state_dict()["0.weight"].clone()
+    with pytest.raises(CheckpointError) as error:
+        load_strict(network, tmp_path / "a.safetensors")
+    message = str(error.value)
+    assert "\n" not in message
+    assert "a.safetensors" in message
+    assert "1 missing (0.bias)" in message
+    assert "1 unexpected (extra)" in message
+    assert "2.weight is [2, 5, 1, 1], not [2, 4, 1, 1]" in message
+    assert torch.equal(network.state_dict()["0.weight"], before)
+
+
+def test_long_lists_are_cut_after_ten_names(tmp_path: Path) -> None:
+    state = {f"layer{i}": torch.zeros(1) for i in range(25)}
+    write_checkpoint(tmp_path / "a.safetensors", state, {})
+    with pytest.raises(CheckpointError, match=r"25 unexpected \(layer0, .*layer17 and 15 more\)"):
+        load_strict(small_network(), tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path, value: float) -> None:
+    bad = torch.zeros(2, 4, 1, 1)
+    bad[1, 2] = value
+    path = written(tmp_path / "a.safetensors", small_network(), **{"2.weight": bad})
+    with pytest.raises(CheckpointError, match=r"a\.safetensors: tensor 2\.weight holds NaN or infinite"):
+        load_strict(small_network(), path)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 40, -1])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_truncated_file_is_an_error_with_its_name(tmp_path: Path, keep: int, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".pth":
+        torch.save(small_network().state_dict(), path)
+    else:
+        written(path, small_network())
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=rf"a\{suffix}: "):
+        load_strict(small_network(), path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello, this is a text file", b"\xff" * 100, b"\x02" + bytes(7) + b"{}"]
+)
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_anything_else_is_an_error_with_its_name(tmp_path: Path, content: bytes, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"a\{suffix}: "):
+        load_strict(small_network(), path)
+
+
+def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"nowhere\.pth: cannot read the weights: No such file"):
+        load_strict(small_network(), tmp_path / "nowhere.pth")
+    with pytest.raises(CheckpointError, match="cannot read the weights: Is a directory"):
+        load_strict(small_network(), tmp_path)
+
+
+def test_files_of_a_later_format_ask_for_an_update(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a.safetensors", {"x": torch.zeros(1)}, {"segue_format": "2"})
+    with pytest.raises(CheckpointError, match="update segue"):
+        read_checkpoint(tmp_path / "a.safetensors")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "a.safetensors", small_network())
+    before = path.read_bytes()
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("segue.weights.checkpoint.save_file", full_disk)
+    with pytest.raises(CheckpointError, match=r"a\.safetensors: cannot write the weights: No space left"):
+        written(path, small_network())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(lambda s: s != "__metadata__"),
+        hnp.arrays(
+            np.float32, hnp.array_shapes(min_dims=0, max_dims=4, max_side=4), elements=st.floats(width=32)
+        ),
+        max_size=4,
+    )
+)
+def test_writing_and_reading_gives_the_same_tensors(
+    tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarray]
+) -> None:
+    path = tmp_path_factory.mktemp("round") / "a.safetensors"
+    write_checkpoint(path, {name: torch.from_numpy(array) for name, array in arrays.items()}, {"who": "me"})
+    found = read_checkpoint(path)
+    assert found.metadata["who"] == "me"
+    assert found.tensors.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found.tensors[name].numpy(), array)
+
+
+def test_unknown_names_tell_the_known_ones() -> None:
+    with pytest.raises(CheckpointError, match="no network is called 'stn'; known are stcn-lite, stcn, stm"):
+        load("stn")
+
+
+@pytest.mark.parametrize("name", ["stcn", "stm"])
+def test_without_weights_the_error_says_where_they_come_from(name: str) -> None:
+    with pytest.raises(CheckpointError, match=rf"download https://.*segue weights convert FILE {name}"):
+        load(name)
