@@ -54,7 +54,7 @@ class PlainLoop(ABC):
         include_last: whether the previous frame is read too.
     """
 
-    permanent: Memory
+    permanent: Memory | None = None
     probabilities: Tensor
 
     def __init__(
@@ -83,7 +83,7 @@ class PlainLoop(ABC):
 
     def extend(self, memory: Memory) -> None:
         """Put more frames into the permanent memory."""
-        self.permanent += memory
+        self.permanent = memory if self.permanent is None else self.permanent + memory
 
     def _one_hot(self, mask: IndexMask) -> Tensor:
         ids = torch.from_numpy(mask.astype(np.int64)).to(self.device)
@@ -103,9 +103,7 @@ class PlainSTCN(PlainLoop):
 
     def __init__(self, network: STCN | STCNLite, device: torch.device, *, mem_every: int = 5,
                  top_k: int | None = 20, include_last: bool = False) -> None:  # fmt: skip
-        super().__init__(
-            network.stride, device, mem_every=mem_every, top_k=top_k, include_last=include_last
-        )
+        super().__init__(network.stride, device, mem_every=mem_every, top_k=top_k, include_last=include_last)
         self.network = network
         self._temporary: Memory | None = None
 
@@ -121,6 +119,7 @@ class PlainSTCN(PlainLoop):
     def step(self, image: Image) -> IndexMask:
         """Read, decode, and memorise every so often."""
         self._time += 1
+        assert self.permanent is not None
         query = self.encode_query(self._prepare(image))
         memory = self.permanent if self._temporary is None else self.permanent + self._temporary
         logits = self.decode(query, self.read(query.key, memory))
@@ -157,7 +156,6 @@ class PlainSTCN(PlainLoop):
 
     def read(self, key: Tensor, memory: Memory) -> Tensor:
         """Top-k of the whole affinity along the memory axis, then a dense product with the values."""
-        height, width = key.shape[-2:]
         memory_key, query_key = memory.keys[0].flatten(1), key[0].flatten(1)
         scores = 2 * (memory_key.T @ query_key) - memory_key.square().sum(0)[:, None]
         scores = scores / math.sqrt(len(query_key))
@@ -167,7 +165,8 @@ class PlainSTCN(PlainLoop):
             best, index = torch.topk(scores, min(self.top_k, len(scores)), dim=0)
             weights = torch.zeros_like(scores).scatter_(0, index, torch.softmax(best, 0))
         values = memory.values.flatten(2)
-        return torch.bmm(values, weights.expand(len(values), -1, -1)).unflatten(2, (height, width))
+        readout = torch.bmm(values, weights.expand(len(values), -1, -1))
+        return readout.view(*readout.shape[:2], *key.shape[-2:])
 
     def decode(self, query: Query, readout: Tensor) -> Tensor:
         """Log-odds (K, 1, h', w'); only the skip convolutions are shared by the objects, as published."""
@@ -213,13 +212,10 @@ class PlainSTM(PlainLoop):
 
     def __init__(self, network: STM, device: torch.device, *, mem_every: int = 5, top_k: int | None = None,
                  include_last: bool = True) -> None:  # fmt: skip
-        super().__init__(
-            network.stride, device, mem_every=mem_every, top_k=top_k, include_last=include_last
-        )
+        super().__init__(network.stride, device, mem_every=mem_every, top_k=top_k, include_last=include_last)
         assert top_k is None, "STM reads the whole memory"
         assert include_last, "STM reads the previous frame"
         self.network = network
-        self._filled: Memory | None = None
         self._previous: tuple[Tensor, Tensor] | None = None
 
     @torch.inference_mode()
@@ -233,25 +229,27 @@ class PlainSTM(PlainLoop):
     @torch.inference_mode()
     def step(self, image: Image) -> IndexMask:
         """Memorise the previous frame, then read and decode."""
-        assert self._previous is not None
-        before, masks = self._previous
-        new = self.encode_memory(Query(before, before, ()), self._pad(masks))
-        memory = new if self._filled is None else self._filled + new
+        new = self.memorised()
+        memory = new if self.permanent is None else self.permanent + new
         if self._time % self.mem_every == 0:
-            self._filled = memory
+            self.permanent = memory
         self._time += 1
         query = self.encode_query(self._prepare(image))
-        scores = self.decode(query, self.read(query.key, memory))
+        readout = self.read(query.key, memory)
+        scores = self.decode(query, readout)
         full = F.interpolate(scores, scale_factor=4, mode="bilinear", align_corners=False)
         log_odds = aggregate_logits(torch.softmax(full, 1)[:, 1], OBJECT_CHANNELS)
         estimate = torch.softmax(self._unpad(log_odds), 0)
-        self.probabilities = estimate[: len(masks) + 1]
+        self.probabilities = estimate[: len(readout) + 1]
         self._previous = query.image, self.probabilities[1:]
         return np.asarray(estimate.argmax(0).cpu().numpy())
 
-    def extend(self, memory: Memory) -> None:
-        """Put more frames into the permanent memory."""
-        self._filled = memory if self._filled is None else self._filled + memory
+    @torch.inference_mode()
+    def memorised(self) -> Memory:
+        """Keys and values of the previous frame."""
+        assert self._previous is not None
+        image, masks = self._previous
+        return self.encode_memory(Query(image, image, ()), self._pad(masks))
 
     def encode_query(self, image: Tensor) -> Query:
         """Query side of a prepared picture (1, 3, H', W')."""
@@ -262,19 +260,19 @@ class PlainSTM(PlainLoop):
     def encode_memory(self, query: Query, masks: Tensor) -> Memory:
         """Memory side, every object with its own copy of the picture."""
         encoder = self.network.Encoder_M
-        picture = encoder.conv1(query.image.repeat(len(masks), 1, 1, 1))
-        x = picture + encoder.conv1_m(masks[:, None]) + encoder.conv1_o(others(masks).clamp(0, 1)[:, None])
-        key, value = self.network.KV_M_r4(encoder.stages(encoder.bn1(x))[0])
+        x = encoder.conv1(query.image.repeat(len(masks), 1, 1, 1))
+        x = x + encoder.conv1_m(masks[:, None]) + encoder.conv1_o(others(masks).clamp(0, 1)[:, None])
+        x = encoder.res2(pool_stem(encoder.bn1(x)))
+        key, value = self.network.KV_M_r4(encoder.res4(encoder.res3(x)))
         return Memory(key[:, :, None], value[:, :, None])
 
     def read(self, key: Tensor, memory: Memory) -> Tensor:
         """Softmax of the whole affinity of every object, then a dense product with its values."""
-        height, width = key.shape[-2:]
         memory_key = memory.keys.flatten(2)
         query_key = key.flatten(2).repeat(len(memory_key), 1, 1)
         scores = torch.bmm(memory_key.transpose(1, 2), query_key) / math.sqrt(key.shape[1])
         readout = torch.bmm(memory.values.flatten(2), torch.softmax(scores, 1))
-        return readout.unflatten(2, (height, width))
+        return readout.view(*readout.shape[:2], *key.shape[-2:])
 
     def decode(self, query: Query, readout: Tensor) -> Tensor:
         """Two class scores (K, 2, h', w'), every convolution repeated for every object."""

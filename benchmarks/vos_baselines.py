@@ -53,12 +53,11 @@ class FlowWarp:
         if given is not None:
             self._mask = given
         else:
-            back = self._flow.calc(grey, self._previous, None)
+            back = self._flow.calc(grey, self._previous, np.zeros((*grey.shape, 2), np.float32))
             rows, columns = np.indices(grey.shape, dtype=np.float32)
-            self._mask = cv2.remap(
-                self._mask, columns + back[..., 0], rows + back[..., 1], cv2.INTER_NEAREST, None,
-                cv2.BORDER_REPLICATE,
-            )  # fmt: skip
+            places = columns + back[..., 0], rows + back[..., 1]
+            moved = cv2.remap(self._mask, *places, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+            self._mask = np.asarray(moved, np.uint8)
         self._previous = grey
         return self._mask
 
@@ -110,8 +109,9 @@ class LabelPropagation:
 
     def _label_cells(self, mask: IndexMask) -> Tensor:
         """Share of every id in every cell, (h, w, K+1)."""
-        one_hot = F.one_hot(torch.from_numpy(np.ascontiguousarray(mask)).long()).permute(2, 0, 1).float()
-        whole = F.pad(one_hot, padding(*mask.shape, self._network.stride), mode="replicate")
+        one_hot = F.one_hot(torch.from_numpy(mask.astype(np.int64))).permute(2, 0, 1).float()
+        height, width = mask.shape
+        whole = F.pad(one_hot, padding(height, width, self._network.stride), mode="replicate")
         return F.avg_pool2d(whole, self.STRIDE).permute(1, 2, 0)
 
     def _propagate(self, query: Tensor, known: list[tuple[Tensor, Tensor]]) -> Tensor:

@@ -16,20 +16,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import torch
-from machine import describe
-from vos_baselines import CopyFirst, FlowWarp, LabelPropagation, Tracker
-from vos_clips import SETS, Clip, ClipSet, open_set
 
+from machine import describe
 from segue.errors import SegueError
 from segue.metrics.davis import DavisAccumulator, DavisReport, Protocol, SequenceScore
 from segue.models.base import MemoryNetwork, Schedule
 from segue.sessions import TrackSession
 from segue.types import Frame, IndexMask
 from segue.weights import load
+from vos_baselines import CopyFirst, FlowWarp, LabelPropagation, Tracker
+from vos_clips import SETS, Clip, ClipSet, open_set
 
 METHODS = ("model", "copy", "flow", "propagation")
 
@@ -90,11 +90,9 @@ def trackers(options: argparse.Namespace) -> dict[str, Callable[[], Tracker]]:
     if "propagation" in options.methods:
         makers["propagation"] = lambda: LabelPropagation(options.backbone)
     if "model" in options.methods:
-        network = load(options.model, options.weights)
+        network = cast(MemoryNetwork, load(options.model, options.weights))
         schedule = _schedule(network.schedule, options)
-        makers["model"] = lambda: NetworkTracker(
-            network, schedule, device=options.device, fast=options.fast
-        )
+        makers["model"] = lambda: NetworkTracker(network, schedule, device=options.device, fast=options.fast)
     return {method: makers[method] for method in options.methods}
 
 
@@ -113,12 +111,8 @@ def clip_table(results: Sequence[ClipResult]) -> str:
     lines = ["| clip | J | F | J&F | frames/s |", "| --- | --- | --- | --- | --- |"]
     for result in results:
         score = result.score
-        lines.append(
-            _row(score.name, score.region.mean, score.contour.mean, score.j_and_f, _speed([result]))
-        )
-    lines.append(
-        _row("**mean**", report.region.mean, report.contour.mean, report.j_and_f, _speed(results))
-    )
+        lines.append(_row(score.name, score.region.mean, score.contour.mean, score.j_and_f, _speed([result])))
+    lines.append(_row("**mean**", report.region.mean, report.contour.mean, report.j_and_f, _speed(results)))
     return "\n".join(lines)
 
 

@@ -29,3 +29,7 @@ class CheckpointError(SegueError):
 
 class DatasetError(SegueError):
     """A data set whose files are missing or do not belong together."""
+
+
+class TrainingError(SegueError):
+    """A training that cannot start or go on: a missing package, unfit settings, a loss that is not finite."""

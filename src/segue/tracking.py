@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ def track(
     *,
     model: str | MemoryNetwork = "stcn-lite",
     mem_every: int | None = None,
-    top_k: int | None | Literal["published"] = "published",
+    top_k: int | Literal["published"] | None = "published",
     include_last: bool | None = None,
     memory_frames: int | None = None,
     memory_policy: MemoryPolicy | None = None,
@@ -38,8 +39,8 @@ def track(
 ) -> Iterator[Segmentation]:
     """Follow the objects that ``prompts`` names.
 
-    What is left out of ``mem_every`` to ``memory_policy`` is as published for the model: every fifth frame and
-    the best 20 positions for STCN, all positions and the previous frame besides for STM.
+    What is left out of ``mem_every`` to ``memory_policy`` is as published for the model: every fifth frame
+    and the best 20 positions for STCN, all positions and the previous frame besides for STM.
 
     Args:
         source: anything :func:`segue.open_source` takes, such as a file, a folder or a list of RGB arrays.
@@ -69,7 +70,7 @@ def track(
         >>> for result in segue.track("dog.mp4", {0: first_mask}):
         ...     print(result.index, result.mask.shape, [item.box for item in result.objects])
     """
-    network = load(model) if isinstance(model, str) else model
+    network = cast(MemoryNetwork, load(model)) if isinstance(model, str) else model
     schedule = make_schedule(
         network.schedule,
         mem_every=mem_every,
@@ -109,7 +110,7 @@ def make_schedule(
     published: Schedule,
     *,
     mem_every: int | None = None,
-    top_k: int | None | Literal["published"] = "published",
+    top_k: int | Literal["published"] | None = "published",
     include_last: bool | None = None,
     memory_frames: int | None = None,
     memory_policy: MemoryPolicy | None = None,
@@ -119,7 +120,8 @@ def make_schedule(
     Raises:
         ValueError: a number is below 1, or the policy is unknown.
     """
-    schedule = Schedule(
+    schedule = replace(
+        published,
         mem_every=published.mem_every if mem_every is None else mem_every,
         top_k=published.top_k if top_k == "published" else top_k,
         include_last=published.include_last if include_last is None else include_last,

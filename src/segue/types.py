@@ -91,7 +91,8 @@ class Segmentation:
         if self._probabilities is not None:
             return self._probabilities()
         ids = np.array([0, *(item.id for item in self.objects)])
-        return (self.mask[None] == ids[:, None, None]).astype(np.float32)
+        one_hot = self.mask[None] == ids[:, None, None]
+        return np.asarray(one_hot, np.float32)
 
     @property
     def ids(self) -> tuple[int, ...]:

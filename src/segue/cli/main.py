@@ -1,4 +1,4 @@
-"""The command ``segue`` and how it ends: 0 done, 1 defect, 2 something the user can repair, 130 interrupted."""
+"""The command ``segue``; it ends with 0 done, 1 defect, 2 something the user can repair, 130 interrupted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 import segue
-from segue.cli import demo, tracking, weights
+from segue.cli import demo, tracking, training, weights
 from segue.errors import SegueError
 
 app = typer.Typer(
@@ -24,17 +24,24 @@ app = typer.Typer(
 )
 app.command("track")(tracking.track)
 app.command("demo")(demo.demo)
+app.add_typer(training.app, name="train")
 app.add_typer(weights.app, name="weights")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"segue {segue.__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop."),
+    ] = False,
 ) -> None:
     """Options of the command itself."""
-    if version:
-        typer.echo(f"segue {segue.__version__}")
-        raise typer.Exit
 
 
 def main() -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from segue.errors import PromptError
 from segue.masks import resize_mask
-from segue.prompts import parse_boxes, parse_point, read_prompt_masks
-from segue.types import Box, BoxPrompt, MaskPrompt, Point, PointPrompt, Prompt, RemovePrompt
+from segue.prompts import parse_boxes, parse_point, read_prompt_masks, resolve
+from segue.types import Box, Frame, MaskPrompt, Point, Prompt, RemovePrompt
 
 _AT = re.compile(r"(\d+)@(.+)", re.DOTALL)
 
@@ -71,6 +71,17 @@ def to_prompts(
             raise PromptError(f"remove '{text}': give FRAME@ID, for example 120@2")
         prompts.append(RemovePrompt(int(text)))
     return prompts
+
+
+def settled(frame: Frame, prompts: Sequence[Prompt]) -> list[Prompt]:
+    """The same prompts with all objects as masks: what is wrong with them shows now, GrabCut runs once.
+
+    Raises:
+        PromptError: the prompts do not fit the frame or each other.
+    """
+    found = resolve(frame, prompts)
+    masks = [MaskPrompt(i, found.mask == i) for i in found.ids]
+    return [*masks, *(RemovePrompt(i) for i in found.removed)]
 
 
 def _scaled(points: tuple[Point, ...], scale: tuple[float, float]) -> tuple[Point, ...]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from segue.cli.prompting import PromptTexts, by_frame, to_prompts
-from segue.errors import PromptError, SourceError
+from segue.cli.prompting import PromptTexts, by_frame, settled, to_prompts
+from segue.errors import PromptError, SegueError, SourceError
+from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
 from segue.sessions.resumable import forget_state, run
 from segue.tracking import make_schedule
@@ -116,7 +118,7 @@ def track(
     opened = open_source(
         source, start=start, end=end, stride=stride, max_size=max_size, on_damage=on_damage.value
     )
-    network = load(model, weights)
+    network = cast(MemoryNetwork, load(model, weights))
     try:
         schedule = make_schedule(
             network.schedule,
@@ -127,11 +129,12 @@ def track(
             memory_policy=memory_policy.value if memory_policy else None,
         )
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise SegueError(str(error)) from None
     job = TrackJob(
         source=opened,
         session=TrackSession(network, schedule, device=device, fast=fast, fit=fit),
         texts=(mask or [], box or [], point or [], remove or []),
+        stride=stride,
         fill=fill,
         fit=fit,
         output=output or Path("segue-out") / opened.name,
@@ -142,7 +145,7 @@ def track(
         resume=resume,
         quiet=quiet,
     )
-    raise typer.Exit(job.run())
+    job.run()
 
 
 track.__doc__ = EXAMPLES
@@ -155,6 +158,7 @@ class TrackJob:
     source: Source
     session: TrackSession
     texts: tuple[list[str], list[str], list[str], list[str]]
+    stride: int
     fill: bool
     fit: bool
     output: Path
@@ -165,56 +169,77 @@ class TrackJob:
     resume: bool
     quiet: bool
 
-    def run(self) -> int:
-        """Do it; gives the exit code."""
-        console = Console(stderr=True, quiet=self.quiet, highlight=False, soft_wrap=True)
+    def run(self) -> None:
+        """Do it.
+
+        Raises:
+            SegueError: something is wrong with source, prompts or output.
+            typer.Exit: the run was interrupted.
+        """
         with self.source:
             frames = iter(self.source)
             first = next(frames, None)
             if first is None:
                 raise SourceError(f"{self.source.name}: there are no frames in the part that was asked for")
-            plan = self._prompts(first)
+            plan = self._plan(first)
             outputs = self._open()
-            begun, count = time.perf_counter(), 0
-            with outputs.sink as sink, _progress(console) as progress:
-                task = progress.add_task("frames", total=self.source.frame_count, note="")
+            try:
+                missed = self._follow(itertools.chain([first], frames), plan, outputs)
+            except KeyboardInterrupt:
+                typer.echo(_how_to_go_on(outputs), err=True)
+                raise typer.Exit(130) from None
+        for name, path in outputs.paths.items():
+            typer.echo(f"{name}: {path}")
+        if missed:
+            raise PromptError(f"there is a prompt for frame {missed[0]}, but the source has no such frame")
 
-                def report(frame: Frame, result: Segmentation) -> None:
-                    nonlocal count
-                    count += 1
-                    seconds = time.perf_counter() - begun
-                    visible = sum(item.area > 0 for item in result.objects)
-                    note = f"{count / seconds:.1f} frames/s, {visible} of {len(result.objects)} visible"
-                    progress.update(task, completed=count, note=note)
+    def _follow(self, frames: Iterator[Frame], plan: dict[int, list[Prompt]], outputs: Outputs) -> list[int]:
+        """Take all frames through the session; gives the indices of prompts whose frames never came."""
+        console = Console(stderr=True, quiet=self.quiet, highlight=False, soft_wrap=True)
+        begun, count, pending = time.perf_counter(), 0, set(plan)
+        masks = outputs.paths.get("png")
+        with outputs.sink as sink, _progress(console) as progress:
+            task = progress.add_task("frames", total=self.source.frame_count, note="")
 
-                masks = outputs.paths.get("png")
-                complete = run(
-                    self.session,
-                    itertools.chain([first], frames),
-                    lambda frame: plan.get(frame.index),
-                    sink,
-                    folder=masks,
-                    resume=self.resume,
-                    report=report,
-                )
-                if not complete:
-                    sink.abort()
-                    return _interrupted(console, outputs)
+            def report(frame: Frame, result: Segmentation) -> None:
+                nonlocal count
+                count += 1
+                pending.discard(frame.index)
+                seconds = time.perf_counter() - begun
+                visible = sum(item.area > 0 for item in result.objects)
+                note = f"{count / seconds:.1f} frames/s, {visible} of {len(result.objects)} visible"
+                progress.update(task, completed=count, note=note)
+
+            run(
+                self.session,
+                frames,
+                lambda frame: plan.get(frame.index),
+                sink,
+                folder=masks,
+                resume=self.resume,
+                report=report,
+            )
         if masks:
             forget_state(masks)
         seconds = time.perf_counter() - begun
         console.print(f"{count} frames in {seconds:.1f} s ({count / seconds:.1f} frames/s)")
-        for name, path in outputs.paths.items():
-            typer.echo(f"{name}: {path}")
-        return 0
+        return sorted(pending)
 
-    def _prompts(self, first: Frame) -> dict[int, list[Prompt]]:
+    def _plan(self, first: Frame) -> dict[int, list[Prompt]]:
+        """The prompts of each frame; what can be checked beforehand is."""
         size = self.source.original_size or first.size
         texts: dict[int, PromptTexts] = by_frame(first.index, *self.texts)
-        return {
+        for index in texts:
+            if index < first.index or (index - first.index) % self.stride:
+                steps = f"in steps of {self.stride} from {first.index} on"
+                raise PromptError(f"there is a prompt for frame {index}, but the frames go {steps}")
+        plan = {
             index: to_prompts(item, size, first.size, fill=self.fill, fit=self.fit)
             for index, item in texts.items()
         }
+        if first.index in plan:
+            plan[first.index] = settled(first, plan[first.index])
+        return plan
 
     def _open(self) -> Outputs:
         return open_sinks(
@@ -228,12 +253,10 @@ class TrackJob:
         )
 
 
-def _interrupted(console: Console, outputs: Outputs) -> int:
+def _how_to_go_on(outputs: Outputs) -> str:
     if "png" in outputs.paths:
-        console.print("interrupted; give the same command with --resume to go on")
-    else:
-        console.print("interrupted; without the format png there is nothing to resume from")
-    return 130
+        return "interrupted; give the same command with --resume to go on"
+    return "interrupted; without the format png there is nothing to resume from"
 
 
 def _progress(console: Console) -> Progress:
@@ -245,4 +268,5 @@ def _progress(console: Console) -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )

@@ -32,7 +32,8 @@ class SameConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.stride[0] == 2:
             x = F.pad(x, (0, 1, 0, 1))
-        return super().forward(x)
+        filtered: Tensor = super().forward(x)
+        return filtered
 
 
 class InvertedResidual(nn.Module):
@@ -47,8 +48,8 @@ class InvertedResidual(nn.Module):
         self.identity = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        wide = x if self.expand is None else F.relu6(self.expand(x))
+        y: Tensor = self.project(F.relu6(self.depthwise(wide)))
         return x + y if self.identity else y
 
 
@@ -97,6 +98,7 @@ class MobileNetV2Trunk(nn.Module):
         if scaling == "imagenet":
             _take_up_scaling(self.stem)
         for i, block in enumerate(self.blocks, start=1):
+            assert isinstance(block, InvertedResidual)
             prefix = f"features.{i}.conv"
             layers = [block.expand, block.depthwise] if block.expand is not None else [block.depthwise]
             for k, conv in enumerate(layers):

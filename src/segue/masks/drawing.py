@@ -100,11 +100,25 @@ def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:
 
 
 def _write(drawn: Image, text: str, centre: tuple[int, int]) -> None:
-    height, width = drawn.shape[:2]
-    scale = max(0.4, min(height, width) / 480)
+    """White letters with a dark halo, moved so that they stay inside the picture."""
+    letters = _letters(text, min(drawn.shape[:2]))[: drawn.shape[0], : drawn.shape[1]]
+    height, width = letters.shape
+    x = min(max(centre[0] - width // 2, 0), drawn.shape[1] - width)
+    y = min(max(centre[1] - height // 2, 0), drawn.shape[0] - height)
+    # The halo grows from the letters, because a second, thicker line of text would be wider.
+    halo = cv2.dilate(letters, np.ones((3, 3), np.uint8))
+    part = drawn[y : y + height, x : x + width]
+    dimmed = part * (1.0 - halo[..., None] / 255.0)
+    part[...] = np.minimum(np.rint(dimmed + letters[..., None]), 255)
+
+
+def _letters(text: str, short_side: int) -> npt.NDArray[np.uint8]:
+    """How much of each pixel a line of text covers, 0 to 255, for a picture with that shorter side."""
+    scale = max(0.4, short_side / 480)
     thickness = max(1, round(scale * 1.8))
-    (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-    x = min(max(centre[0] - text_width // 2, 0), max(width - text_width, 0))
-    y = min(max(centre[1] + text_height // 2, text_height), height - 1)
-    for colour, stroke in (((0, 0, 0), thickness + 2), ((255, 255, 255), thickness)):
-        cv2.putText(drawn, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, stroke, cv2.LINE_AA)
+    (width, height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    canvas = np.zeros((height + baseline + 4, width + 4), np.uint8)
+    cv2.putText(
+        canvas, text, (2, height + 2), cv2.FONT_HERSHEY_SIMPLEX, scale, (255,), thickness, cv2.LINE_AA
+    )
+    return canvas

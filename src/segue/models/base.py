@@ -24,15 +24,22 @@ class Schedule:
         mem_every: distance of two permanent memory frames, in frames that the session has seen.
         top_k: memory positions that a query position reads; None means all of them.
         include_last: whether the previous frame is read as well, without being kept.
+        last_window: how far from its own place, in memory positions, a position may read in the previous
+            frame; None for anywhere. Objects move little from one frame to the next, their doubles elsewhere
+            in the picture do not move to them.
         memory_frames: bound on the number of permanent memory frames.
         memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.
+        short_side: larger pictures are reduced to this short side for the network, and its probabilities
+            brought back to their size; None never reduces.
     """
 
     mem_every: int = 5
     top_k: int | None = 20
     include_last: bool = False
+    last_window: int | None = None
     memory_frames: int = 50
     memory_policy: MemoryPolicy = "usage"
+    short_side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +131,18 @@ def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
             objects of probability 1e-7.
 
     Returns:
-        (K+1, H, W), background first; sums to 1 over the channels (and the empty ones).
+        (K+1, H, W), background first; sums to 1 over the channels (and the empty ones). Not for training:
+        memory is reused; see :func:`aggregate_logits`.
     """
-    logits = aggregate_logits(probabilities)
-    empty = channels - probabilities.shape[-3]
+    merged = probabilities.new_empty(probabilities.shape[0] + 1, *probabilities.shape[1:])
+    torch.prod(1 - probabilities, dim=0, out=merged[0])
+    merged[1:] = probabilities
+    odds = merged.clamp_(EPSILON, 1 - EPSILON).div_(1 - merged)
+    total = odds.sum(0)
+    empty = channels - probabilities.shape[0]
     if empty > 0:
-        tail = logits.new_full((empty, *logits.shape[-2:]), EMPTY_LOGIT)
-        return torch.softmax(torch.cat([logits, tail]), dim=0)[:-empty]
-    return torch.softmax(logits, dim=-3)
+        total += empty * EMPTY_ODDS
+    return odds.div_(total)
 
 
 def aggregate_logits(probabilities: Tensor) -> Tensor:
@@ -142,4 +153,4 @@ def aggregate_logits(probabilities: Tensor) -> Tensor:
 
 
 EPSILON = 1e-7
-EMPTY_LOGIT = float(torch.log(torch.tensor(EPSILON) / (1 - torch.tensor(EPSILON))))
+EMPTY_ODDS = EPSILON / (1 - EPSILON)

@@ -34,7 +34,9 @@ class STCNLite(nn.Module):
     feature, keys and values live at stride 8.
     """
 
-    schedule = Schedule(mem_every=5, top_k=20, include_last=True, memory_frames=8)
+    schedule = Schedule(
+        mem_every=5, top_k=20, include_last=True, last_window=12, memory_frames=8, short_side=384
+    )
     stride = 16
     read_stride = 8
     key_channels = 64
@@ -47,7 +49,7 @@ class STCNLite(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.key_encoder = MobileNetV2Trunk()
-        _, c4, c8, c16 = self.key_encoder.channels
+        _, _, c8, c16 = self.key_encoder.channels
         self.key_proj = nn.Conv2d(c8 + c16, self.key_channels, 3, padding=1)
         self.key_comp = nn.Conv2d(c8 + c16, 64, 3, padding=1)
         self.value_encoder = ValueEncoder(c8 + c16, self.value_channels)
@@ -80,13 +82,13 @@ class STCNLite(nn.Module):
         others = (masks.sum(-3, keepdim=True) if total is None else total) - masks
         planes = torch.stack([masks, others], dim=-3)
         values = self.value_encoder(query.image, query.features[1], planes.flatten(0, -4))
-        return None, values.unflatten(0, masks.shape[:-2])
+        return None, values.view(masks.shape[:-2] + values.shape[1:])
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
         """Decode readouts, ([B,] K, 128, H/8, W/8), to log-odds, ([B,] K, H/2, W/2)."""
         thin, _, f4, f2 = query.features
         logits: Tensor = self.decoder(readout.flatten(0, -4), thin, f4, f2)
-        return logits[:, 0].unflatten(0, readout.shape[:-3])
+        return logits.view(readout.shape[:-3] + logits.shape[2:])
 
     def aggregate(self, probabilities: Tensor) -> Tensor:
         """Soft aggregation, (K, H, W) → (K+1, H, W)."""
@@ -94,7 +96,7 @@ class STCNLite(nn.Module):
 
 
 class ValueEncoder(nn.Module):
-    """Three strided convolutions on picture, mask and the masks of the others, joined with the key feature."""
+    """Three strided convolutions on picture, mask and masks of the others, joined with the key feature."""
 
     def __init__(self, joint_channels: int, channels: int) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from segue.errors import CheckpointError
 from segue.types import Frame, IndexMask, Prompt, Segmentation
+from segue.video.partial import PartialFile, writing
 
 FORMAT = "segue-session-1"
 
@@ -26,12 +27,20 @@ class SessionState:
     values: dict[str, Any]
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file; it appears under its name only when complete."""
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
+        """Write a safetensors file; it appears under its name only when complete.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        file = PartialFile(Path(path))
         metadata = {"format": FORMAT, "values": json.dumps(self.values)}
-        safetensors.torch.save_file(self.tensors, partial, metadata)
-        partial.replace(path)
+        try:
+            with writing(file.final):
+                file.path.write_bytes(safetensors.torch.save(self.tensors, metadata))
+            file.commit()
+        except BaseException:
+            file.discard()
+            raise
 
     @classmethod
     def load(cls, path: str | Path) -> SessionState:
@@ -57,9 +66,7 @@ class Session(Protocol):
     lag: int
     """Number of frames by which results trail the frames; 0 means that ``step`` answers at once."""
 
-    def step(
-        self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None
-    ) -> Segmentation | None:
+    def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any."""
         ...
 

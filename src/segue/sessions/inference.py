@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from segue.errors import CheckpointError
+from segue.errors import CheckpointError, SegueError
 from segue.layers.fold import fold_batch_norms
 from segue.models.base import MemoryNetwork
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """The given device, or a GPU if there is one, else the processor."""
-    if device is not None:
-        return torch.device(device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The given device, or a GPU if there is one, else the processor.
+
+    Raises:
+        SegueError: there is no such device.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError):  # what PyTorch raises depends on how it was built
+        raise SegueError(f"device {str(device)!r}: there is no such device here; try cpu") from None
+    return chosen
 
 
 def has_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is faster than float32 here: any recent GPU, processors with AVX512-BF16 or AMX."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     capability = torch.backends.cpu.get_cpu_capability()
-    return capability.startswith("AVX512") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return capability.startswith("AVX512") and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def inference_copy(network: MemoryNetwork, device: torch.device, dtype: torch.dtype) -> MemoryNetwork:
-    """A copy of a network for running, with batch norms folded and channels last; the original stays as it is.
+    """A copy of a network for running, batch norms folded and channels last; the original stays as it is.
 
     Raises:
         CheckpointError: a weight is not a finite number.
@@ -37,5 +46,7 @@ def inference_copy(network: MemoryNetwork, device: torch.device, dtype: torch.dt
     for name, value in module.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
-    copy = fold_batch_norms(module).to(device, dtype, memory_format=torch.channels_last)
+    copy = fold_batch_norms(module).to(device, dtype)
+    # The types of PyTorch do not know this way of calling it.
+    copy = cast(Any, copy).to(memory_format=torch.channels_last)
     return cast(MemoryNetwork, copy.eval().requires_grad_(False))

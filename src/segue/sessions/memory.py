@@ -53,6 +53,8 @@ class MemoryBank:
             with given masks while others are left.
         coarse_above: number of positions of one frame above which the read goes from coarse to fine; None
             for never. It needs shared keys and a ``top_k``.
+        last_window: radius, in positions, within which the frame that was written last is read; None for all
+            of it. Only for schedules that write every frame.
 
     Why ``usage`` is the default: published evaluation keeps every fifth frame for ever. Frames that look
     like one another are read little each, and the one that shows the object from a side that no other frame
@@ -66,6 +68,7 @@ class MemoryBank:
     memory_frames: int | None
     policy: MemoryPolicy = "usage"
     coarse_above: int | None = None
+    last_window: int | None = None
     slots: list[Slot] = field(default_factory=list)
     _keys: dict[int, Tensor] = field(default_factory=dict)
     _values: dict[int, Tensor] = field(default_factory=dict)
@@ -132,9 +135,10 @@ class MemoryBank:
                 coarse=self._coarse[:used] if self._is_coarse and self._coarse is not None else None,
                 grid=(height, width),
                 usage=usage,
+                windowed=self._windowed(),
             )
             read(query, plan)
-        return out.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+        return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
 
     def forget(self, ids: Sequence[int]) -> None:
         """Remove objects; frames that no object needs any longer are removed with them."""
@@ -170,7 +174,7 @@ class MemoryBank:
         return {name: table.clone() for name, table in tensors.items()}, values
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave."""
+        """Take over what :meth:`state` gave; the tensors are copied, later writes do not change them."""
         self.slots = [
             Slot(int(written), frozenset(members), bool(pinned), bool(kept), int(read_since))
             for written, members, pinned, kept, read_since in values["slots"]
@@ -178,7 +182,8 @@ class MemoryBank:
         self._grid = (int(values["grid"][0]), int(values["grid"][1]))
         self._writes, self._reads = int(values["writes"]), int(values["reads"])
         self._keys, self._values, self._coarse, self._usage = {}, {}, None, None
-        for name, table in tensors.items():
+        for name, saved in tensors.items():
+            table = saved.clone()
             kind, _, owner = name.partition(".")
             if kind == "coarse":
                 self._coarse = table
@@ -186,6 +191,12 @@ class MemoryBank:
                 self._usage = table
             else:
                 (self._keys if kind == "key" else self._values)[int(owner)] = table
+
+    def _windowed(self) -> tuple[int, int] | None:
+        """Slot of the frame that was written last, and the window within which it is read."""
+        if self.last_window is None:
+            return None
+        return max(range(len(self.slots)), key=lambda i: self.slots[i].written), self.last_window
 
     @property
     def _is_coarse(self) -> bool:

@@ -7,7 +7,8 @@ so that a plain dot product of a memory row and a query row is the affinity of S
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,10 +18,13 @@ from torch import Tensor
 
 Similarity = Literal["l2", "dot"]
 
-BLOCK_ELEMENTS = {"cpu": 1 << 22, "cuda": 1 << 27}
-"""Affinities that exist at a time: 16 MiB stay near a processor's cache, a GPU wants large products."""
+BLOCK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
+"""Affinities that exist at a time: 8 MiB stay near a processor's cache, a GPU wants large products."""
 
-GROUP = 32
+BLOCK_ROWS = 64
+"""Query rows of a block at least; thinner products waste a processor's registers."""
+
+GROUP = 64
 """Positions of which top-k selection first keeps only the largest."""
 
 COARSE_CELLS = 24
@@ -40,6 +44,7 @@ class ReadPlan:
         coarse: (T, P/4, C) rows of ``pool_keys`` for a coarse-to-fine read, else None.
         grid: rows and columns of the query, P = rows * columns.
         usage: (T,), the attention that each frame receives is added here.
+        windowed: a frame and a radius: a query position reads that frame only so far from its own place.
     """
 
     keys: Tensor
@@ -50,6 +55,7 @@ class ReadPlan:
     coarse: Tensor | None
     grid: tuple[int, int]
     usage: Tensor
+    windowed: tuple[int, int] | None = None
 
 
 def key_rows(key: Tensor, similarity: Similarity) -> Tensor:
@@ -90,9 +96,8 @@ def read(query: Tensor, plan: ReadPlan) -> None:
 
 def _read_all(query: Tensor, plan: ReadPlan) -> None:
     frames, positions, _ = plan.keys.shape
-    keys = plan.keys.flatten(0, 1)
-    for rows in _blocks(query, len(keys)):
-        weights = _masked_affinity(query[rows], keys, plan).softmax(dim=1)
+    for rows, affinity in _affinities(query, plan):
+        weights = affinity.softmax(dim=1)
         plan.usage.add_(weights.view(-1, frames, positions).sum((0, 2)), alpha=len(plan.values))
         for value, output in zip(plan.values, plan.outputs, strict=True):
             output[rows] = weights.to(value.dtype) @ value.flatten(0, 1)
@@ -100,10 +105,9 @@ def _read_all(query: Tensor, plan: ReadPlan) -> None:
 
 def _read_top(query: Tensor, plan: ReadPlan) -> None:
     frames, positions, _ = plan.keys.shape
-    keys = plan.keys.flatten(0, 1)
     count = min(plan.top_k or 0, (frames - len(plan.absent)) * positions)
-    for rows in _blocks(query, len(keys)):
-        best, index = top_k(_masked_affinity(query[rows], keys, plan), count)
+    for rows, affinity in _affinities(query, plan):
+        best, index = top_k(affinity, count)
         _gather(rows, best.softmax(dim=1), index, plan)
 
 
@@ -123,8 +127,11 @@ def _read_coarse_to_fine(query: Tensor, plan: ReadPlan) -> None:
     places = members[: len(cells)]
     wanted = min(COARSE_CELLS, len(coarse))
     count = min(plan.top_k or 0, 4 * wanted)
+    far = _far(plan, (height // 2, width // 2), 2, query.device)
     for rows in _blocks(pooled, len(coarse)):
-        _, chosen = top_k(pooled[rows] @ coarse.T, wanted)
+        affinity = pooled[rows] @ coarse.T
+        _exclude(affinity, rows, plan, far)
+        _, chosen = top_k(affinity, wanted)
         candidates = members[chosen].flatten(1)
         near = F.embedding(candidates, keys)
         best, place = (cells[rows] @ near.transpose(1, 2)).topk(count, dim=2, sorted=False)
@@ -171,15 +178,48 @@ def _gather(rows: slice | Tensor, weights: Tensor, index: Tensor, plan: ReadPlan
         )
 
 
-def _masked_affinity(query: Tensor, keys: Tensor, plan: ReadPlan) -> Tensor:
-    affinity = query @ keys.T
+def _affinities(query: Tensor, plan: ReadPlan) -> Iterator[tuple[slice, Tensor]]:
+    """Affinity of each block of query rows to all memory positions; one buffer serves all blocks."""
+    keys = plan.keys.flatten(0, 1)
+    blocks = _blocks(query, len(keys))
+    far = _far(plan, plan.grid, 1, query.device)
+    buffer = query.new_empty(blocks[0].stop, len(keys))
+    for rows in blocks:
+        affinity = torch.mm(query[rows], keys.T, out=buffer[: rows.stop - rows.start])
+        _exclude(affinity, rows, plan, far)
+        yield rows, affinity
+
+
+def _exclude(affinity: Tensor, rows: slice, plan: ReadPlan, far: Tensor | None) -> None:
+    """Rule out frames that the objects do not have, and what is too far away in the windowed frame."""
+    by_frame = affinity.view(len(affinity), len(plan.keys), -1)
     if plan.absent:
-        by_frame = affinity.view(len(query), len(plan.keys), -1)
         by_frame[:, list(plan.absent)] = -torch.inf
-    return affinity
+    if plan.windowed and far is not None:
+        by_frame[:, plan.windowed[0]].masked_fill_(far[rows], -torch.inf)
+
+
+def _far(plan: ReadPlan, grid: tuple[int, int], cell: int, device: torch.device) -> Tensor | None:
+    """Pairs of positions of ``grid`` that lie outside each other's window, (P, P); None without a window.
+
+    A window as the only thing to read stays whole: there must be enough positions to choose from.
+    """
+    if plan.windowed is None or len(plan.keys) - len(plan.absent) < 2:
+        return None
+    return far_pairs(*grid, plan.windowed[1] // cell, device)
+
+
+@functools.lru_cache(maxsize=4)
+def far_pairs(height: int, width: int, radius: int, device: torch.device) -> Tensor:
+    """Whether two positions of a grid are more than ``radius`` rows or columns apart, (h*w, h*w)."""
+    rows = torch.arange(height, device=device)
+    columns = torch.arange(width, device=device)
+    far_rows = (rows[:, None] - rows).abs() > radius
+    far_columns = (columns[:, None] - columns).abs() > radius
+    return (far_rows[:, None, :, None] | far_columns[None, :, None, :]).flatten(2).flatten(0, 1)
 
 
 def _blocks(query: Tensor, columns: int) -> list[slice]:
     """Slices of the query rows so that a block's affinity stays within bounds."""
-    size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 22) // columns, 16)
+    size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // columns, BLOCK_ROWS)
     return [slice(start, min(start + size, len(query))) for start in range(0, len(query), size)]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from segue.errors import PromptError, SinkError, SourceError
 from segue.sessions.base import Session, SessionState
 from segue.types import Frame, IndexMask, Prompt, Segmentation
 from segue.video import Sink, replayed
@@ -20,6 +21,8 @@ SAVE_EVERY_SECONDS = 20.0
 
 PromptSource = Callable[[Frame], "IndexMask | Sequence[Prompt] | None"]
 
+Report = Callable[[Frame, Segmentation], None]
+
 
 def run(
     session: Session,
@@ -29,12 +32,13 @@ def run(
     *,
     folder: Path | None,
     resume: bool,
-    report: Callable[[Frame, Segmentation], None],
-) -> bool:
+    report: Report,
+) -> None:
     """Take all frames through the session into the sink.
 
-    The session is saved into ``folder`` now and then and when the run is interrupted, always after the
-    results before it are written. On Ctrl-C the current frame is finished first.
+    The session is saved into ``folder`` now and then, when the run is interrupted and when a frame cannot be
+    read or prompted, always after the results before it are written. On Ctrl-C the current frame is finished
+    first.
 
     Args:
         prompts: gives the prompts of a frame, or None.
@@ -42,45 +46,70 @@ def run(
         resume: go on with the session saved in ``folder``, if there is one.
         report: called after each frame.
 
-    Returns:
-        Whether the run came to its end; False if it was interrupted.
+    Raises:
+        KeyboardInterrupt: the run was interrupted, and everything before is saved.
+        SinkError: masks of the interrupted run are missing, or something cannot be written.
     """
-    state_file = None if folder is None else folder / STATE
-    if resume and folder is not None and state_file is not None and state_file.exists():
-        state = SessionState.load(state_file)
-        session.restore(state)
-        for frame, result in replayed(folder, frames, int(state.values["next_frame"])):
-            sink.write(frame, result)
-            report(frame, result)
+    done = 0
+    if folder is not None and resume and (folder / STATE).exists():
+        done = _catch_up(session, frames, sink, folder, report)
+    elif folder is not None:
+        forget_state(folder)
     saved = time.monotonic()
-    with _interruptible() as interrupted:
-        for frame in frames:
-            result = session.step(frame, prompts(frame))
-            if result is not None:
-                sink.write(frame, result)
-                report(frame, result)
-            stop = interrupted()
-            if state_file is not None and (stop or time.monotonic() - saved > SAVE_EVERY_SECONDS):
-                sink.flush()
-                _save(session, state_file, frame.index + 1)
-                saved = time.monotonic()
-            if stop:
-                return False
-    return True
+    next_frame: int | None = None
+
+    def save() -> None:
+        if folder is not None and next_frame is not None:
+            sink.flush()
+            _save(session, folder / STATE, next_frame, done)
+
+    with interruptible() as interrupted:
+        try:
+            for frame in frames:
+                result = session.step(frame, prompts(frame))
+                if result is not None:
+                    sink.write(frame, result)
+                    report(frame, result)
+                    done += 1
+                next_frame = frame.index + 1
+                if interrupted():
+                    save()
+                    raise KeyboardInterrupt
+                if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                    save()
+                    saved = time.monotonic()
+        except (SourceError, PromptError):  # they come before the session has taken the frame
+            save()
+            raise
+
+
+def _catch_up(session: Session, frames: Iterator[Frame], sink: Sink, folder: Path, report: Report) -> int:
+    """Restore the session and write the results before it once more; gives their number."""
+    state = SessionState.load(folder / STATE)
+    session.restore(state)
+    done = 0
+    for frame, result in replayed(folder, frames, int(state.values["next_frame"])):
+        sink.write(frame, result)
+        report(frame, result)
+        done += 1
+    missing = int(state.values["done"]) - done
+    if missing:
+        raise SinkError(f"{folder}: {missing} masks of the interrupted run are missing; give --overwrite")
+    return done
 
 
 def forget_state(folder: Path) -> None:
-    """Remove the saved session of a run that is complete."""
+    """Remove the saved session of a run that is complete, or of one that begins anew."""
     (folder / STATE).unlink(missing_ok=True)
 
 
-def _save(session: Session, path: Path, next_frame: int) -> None:
+def _save(session: Session, path: Path, next_frame: int, done: int) -> None:
     state = session.state()
-    replace(state, values={**state.values, "next_frame": next_frame}).save(path)
+    replace(state, values={**state.values, "next_frame": next_frame, "done": done}).save(path)
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a flag; the second one interrupts at once."""
     asked = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,12 +15,13 @@ from torch import Tensor
 
 from segue.errors import CheckpointError, PromptError, SourceError
 from segue.masks import measure
-from segue.models.base import MemoryNetwork, QueryFeatures, Schedule, padding
+from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
 from segue.prompts import Annotation, resolve
 from segue.sessions.base import SessionState
+from segue.sessions.canvas import Canvas
 from segue.sessions.inference import choose_device, has_bfloat16, inference_copy
 from segue.sessions.memory import MemoryBank
-from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
+from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
 
 COARSE_ABOVE = 2500
 """Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
@@ -67,7 +69,7 @@ class TrackSession:
         self.schedule = schedule or network.schedule
         self.fit = fit
         self._dtype = torch.bfloat16 if fast and has_bfloat16(self.device) else torch.float32
-        self._original = network
+        self._name = type(network).__name__
         self._network = inference_copy(network, self.device, self._dtype)
         self._memory_limit = memory_limit
         self.reset()
@@ -82,6 +84,7 @@ class TrackSession:
             memory_frames=schedule.memory_frames,
             policy=schedule.memory_policy,
             coarse_above=COARSE_ABOVE if network.read_stride < 16 else None,
+            last_window=schedule.last_window if schedule.include_last else None,
         )
         self._labels: dict[int, str | None] = {}
         self._size: tuple[int, int] | None = None
@@ -132,14 +135,21 @@ class TrackSession:
         if nothing_given and not (self._labels and predict):
             self._seen += 1
             return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
-        query = self._encode(frame)
+        canvas = Canvas.of(frame.size, self.schedule.short_side, self._network.stride)
+        query = self._encode(canvas.reduce(frame.image))
         logits = self._decode(query) if self._labels and predict else None
-        given = annotation if annotation and annotation.ids else None
-        probabilities = self._merge(logits, given, query)
-        self._remember(query, probabilities, given)
+        if nothing_given:
+            assert logits is not None
+            seen = self._probabilities(logits, canvas)
+            shown = canvas.enlarge(seen)
+            lazy = self._again(logits, canvas)
+        else:
+            assert annotation is not None
+            seen, shown = self._merge(logits, annotation, canvas)
+            lazy = functools.partial(_to_array, shown)
+        self._remember(query, seen, canvas, pinned=not nothing_given)
         self._seen += 1
-        lazy = _whole(probabilities, frame.size) if given else self._again(logits, frame.size)
-        return self._result(frame, probabilities, lazy)
+        return self._result(frame, shown, lazy)
 
     def finish(self) -> Iterator[Segmentation]:
         """Nothing is ever due: every ``step`` answers at once."""
@@ -149,8 +159,7 @@ class TrackSession:
         """Everything that is needed to go on identically, as CPU tensors."""
         tensors, bank = self._bank.state()
         values = {
-            "network": type(self._original).__name__,
-            "schedule": asdict(self.schedule),
+            **self._origin(),
             "bank": bank,
             "labels": [[i, label] for i, label in self._labels.items()],
             "size": self._size,
@@ -161,13 +170,12 @@ class TrackSession:
 
     @torch.inference_mode()
     def restore(self, state: SessionState) -> None:
-        """Go on from a saved state; network and schedule must be those that it was saved with.
+        """Go on from a saved state; network, schedule and precision must be those that it was saved with.
 
         Raises:
-            CheckpointError: the state belongs to another network or schedule, or is damaged.
+            CheckpointError: they are not.
         """
-        own = {"network": type(self._original).__name__, "schedule": asdict(self.schedule)}
-        for name, value in own.items():
+        for name, value in self._origin().items():
             if state.values.get(name) != value:
                 saved = state.values.get(name)
                 raise CheckpointError(f"the session was saved with {name} {saved}, not {value}")
@@ -178,13 +186,21 @@ class TrackSession:
         self._seen, self._last_memory = int(values["seen"]), int(values["last_memory"])
         self._bank.restore({k: v.to(self.device) for k, v in state.tensors.items()}, values["bank"])
 
+    def _origin(self) -> dict[str, Any]:
+        """What a saved state belongs to."""
+        return {
+            "network": self._name,
+            "schedule": asdict(self.schedule),
+            "precision": str(self._dtype),
+        }
+
     def _check_size(self, frame: Frame) -> None:
         if self._size is None:
             self._size = frame.size
         elif self._size != frame.size:
-            (height, width), (old_height, old_width) = frame.size, self._size
+            (height, width), (rows, columns) = frame.size, self._size
             raise SourceError(
-                f"frame {frame.index} is {width}x{height}, but the frames before it are {old_width}x{old_height}"
+                f"frame {frame.index} is {width}x{height}, but the frames before it are {columns}x{rows}"
             )
 
     def _check_prompts(self, annotation: Annotation) -> None:
@@ -201,9 +217,9 @@ class TrackSession:
         if ids:
             self._bank.forget(ids)
 
-    def _encode(self, frame: Frame) -> QueryFeatures:
-        image = torch.from_numpy(np.ascontiguousarray(frame.image)).to(self.device, non_blocking=True)
-        prepared = self._network.prepare(image).to(self._dtype)
+    def _encode(self, image: Image) -> QueryFeatures:
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device, non_blocking=True)
+        prepared = self._network.prepare(pixels).to(self._dtype)
         return self._network.encode_query(prepared.contiguous(memory_format=torch.channels_last))
 
     def _passes(self, ids: Sequence[int], query: QueryFeatures) -> list[list[int]]:
@@ -219,30 +235,40 @@ class TrackSession:
         ]
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
-    def _probabilities(self, logits: Tensor, height: int, width: int) -> Tensor:
-        """Aggregated probabilities at the padded size, (K+1, H', W'), float32."""
-        full = F.interpolate(logits[None], size=(height, width), mode="bilinear")[0]
+    def _probabilities(self, logits: Tensor, canvas: Canvas) -> Tensor:
+        """Aggregated probabilities at the padded size, (K+1, h', w'), float32."""
+        full = F.interpolate(logits[None], size=canvas.padded, mode="bilinear")[0]
         return self._network.aggregate(full.sigmoid_())
 
-    def _merge(self, logits: Tensor | None, given: Annotation | None, query: QueryFeatures) -> Tensor:
-        """Predicted probabilities with the given masks put in; objects new to the session are added.
+    def _merge(self, logits: Tensor | None, given: Annotation, canvas: Canvas) -> tuple[Tensor, Tensor]:
+        """Put given masks into the prediction; objects new to the session are added.
+
+        Returns:
+            Probabilities at the padded size for the memory, and at the size of the picture for the result;
+            the result holds the masks as they were given even where the network sees the picture reduced.
+        """
+        before = self.ids
+        self._labels |= {i: given.labels.get(i, self._labels.get(i)) for i in given.ids}
+        self._labels = dict(sorted(self._labels.items()))
+        predicted = None if logits is None else self._probabilities(logits, canvas)
+        mask = torch.from_numpy(given.mask).to(self.device)
+        seen = self._put_in(predicted, before, canvas.reduce_mask(mask), given.ids)
+        if not canvas.resizes:
+            return seen, canvas.unpad(seen)
+        predicted = None if predicted is None else canvas.enlarge(predicted)
+        return seen, self._put_in(predicted, before, mask, given.ids)
+
+    def _put_in(
+        self, predicted: Tensor | None, before: Sequence[int], mask: Tensor, ids: Sequence[int]
+    ) -> Tensor:
+        """Predicted probabilities of the objects ``before`` with the objects ``ids`` of ``mask`` put in.
 
         Inside the given masks nothing else remains; a corrected object has nothing outside its new mask
         (spec of the STCN release, "objects that appear later").
         """
-        height, width = query.image.shape[-2:]
-        predicted = None if logits is None else self._probabilities(logits, height, width)
-        if given is None:
-            assert predicted is not None
-            return predicted
-        before = self.ids
-        self._labels |= {i: given.labels.get(i, self._labels.get(i)) for i in given.ids}
-        self._labels = dict(sorted(self._labels.items()))
-        mask = torch.from_numpy(given.mask).to(self.device)
-        mask = F.pad(mask, padding(*mask.shape, self._network.stride))
-        merged = torch.zeros(len(self.ids), height, width, device=self.device)
+        merged = torch.zeros(len(self.ids), *mask.shape, device=self.device)
         for channel, i in enumerate(self.ids):
-            if i in given.ids:
+            if i in ids:
                 merged[channel] = mask == i
             elif predicted is not None:
                 merged[channel] = predicted[before.index(i) + 1].masked_fill(mask > 0, 0)
@@ -250,13 +276,13 @@ class TrackSession:
             return self._network.aggregate(merged)
         return torch.cat([1 - merged.sum(0, keepdim=True), merged])
 
-    def _remember(self, query: QueryFeatures, probabilities: Tensor, given: Annotation | None) -> None:
-        keep = given is not None or self.due
+    def _remember(self, query: QueryFeatures, probabilities: Tensor, canvas: Canvas, *, pinned: bool) -> None:
+        keep = pinned or self.due
         if not keep and not self.schedule.include_last:
             return
         masks = probabilities[1:].to(self._dtype)
-        if not self._network.masks_in_padding and self._size:
-            masks = F.pad(unpadded(masks, self._size), padding(*self._size, self._network.stride))
+        if not self._network.masks_in_padding:
+            masks = canvas.pad(canvas.unpad(masks))
         total = masks.sum(0, keepdim=True)
         keys: list[Tensor] = []
         values: list[Tensor] = []
@@ -270,7 +296,7 @@ class TrackSession:
             keys[0] if shared or len(keys) == 1 else torch.cat(keys),
             values[0] if len(values) == 1 else torch.cat(values),
             keep=keep,
-            pinned=given is not None,
+            pinned=pinned,
         )
         if keep:
             self._last_memory = self._seen
@@ -278,7 +304,7 @@ class TrackSession:
     def _result(
         self, frame: Frame, probabilities: Tensor, lazy: Callable[[], npt.NDArray[np.float32]]
     ) -> Segmentation:
-        best, channel = unpadded(probabilities, frame.size).max(0)
+        best, channel = probabilities.max(0)
         numbers = np.array([0, *self.ids])
         channels = channel.cpu().numpy()
         mask = numbers.astype(np.uint8 if numbers.max() < 256 else np.uint16)[channels]
@@ -294,28 +320,15 @@ class TrackSession:
                 objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
         return Segmentation(frame.index, frame.time, mask, tuple(objects), lazy)
 
-    def _again(self, logits: Tensor | None, size: tuple[int, int]) -> Callable[[], npt.NDArray[np.float32]]:
+    def _again(self, logits: Tensor, canvas: Canvas) -> Callable[[], npt.NDArray[np.float32]]:
         """A function that works the probabilities out once more, from the small log-odds."""
-        assert logits is not None
-        left, right, top, bottom = padding(*size, self._network.stride)
-        height, width = size[0] + top + bottom, size[1] + left + right
 
         @torch.inference_mode()
         def compute() -> npt.NDArray[np.float32]:
-            return _whole(self._probabilities(logits, height, width), size)()
+            return _to_array(canvas.enlarge(self._probabilities(logits, canvas)))
 
         return compute
 
 
-def unpadded(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cut (..., H', W') back to the picture's (..., H, W); the reverse of :func:`segue.models.base.padding`."""
-    left, top = (x.shape[-1] - size[1]) // 2, (x.shape[-2] - size[0]) // 2
-    return x[..., top : top + size[0], left : left + size[1]]
-
-
-def _whole(probabilities: Tensor, size: tuple[int, int]) -> Callable[[], npt.NDArray[np.float32]]:
-    def compute() -> npt.NDArray[np.float32]:
-        return unpadded(probabilities, size).cpu().numpy().copy()
-
-    return compute
-
+def _to_array(probabilities: Tensor) -> npt.NDArray[np.float32]:
+    return np.array(probabilities.cpu().numpy(), np.float32)

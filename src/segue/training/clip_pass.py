@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from segue.models.base import QueryFeatures, aggregate_logits
+from segue.layers.attention import affinity, attend, read
+from segue.models.base import MemoryNetwork, QueryFeatures, aggregate_logits
+from segue.training.footage import VOID
 
 
-def clip_logits(network: nn.Module, frames: Tensor, masks: Tensor, exists: Tensor) -> Tensor:
+def clip_logits(network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: Tensor) -> Tensor:
     """Segment frames 1 to T-1 of a batch of clips.
 
     Args:
@@ -55,19 +57,35 @@ def dense_read(keys: list[Tensor], values: list[Tensor], query: Tensor) -> Tenso
     Returns:
         (B, K, V, h, w).
     """
-    with torch.autocast(query.device.type, enabled=False):
-        memory = torch.stack([key.float() for key in keys], dim=2).flatten(2)
-        target = query.float().flatten(2)
-        similarity = 2 * memory.transpose(1, 2) @ target - memory.square().sum(1)[:, :, None]
-        weights = torch.softmax(similarity / target.shape[1] ** 0.5, dim=1)
-        value = torch.stack([value.float() for value in values], dim=3).flatten(3)
-        readout = value.flatten(1, 2) @ weights
-    return readout.unflatten(1, values[0].shape[1:3]).unflatten(-1, query.shape[-2:])
+    memory = torch.stack(keys, dim=2).flatten(2)
+    weights = attend(affinity(memory, query.flatten(2), "l2"))
+    value = torch.stack(values, dim=3).flatten(3)
+    return read(weights, value.flatten(1, 2)).view(values[0].shape)
+
+
+def class_targets(masks: Tensor, exists: Tensor) -> Tensor:
+    """Class of each pixel for the loss: absent objects are background, void stays void.
+
+    Args:
+        masks: ids 0..K and void, (B, T, H, W), int64.
+        exists: (B, K), non-zero where the object slot is in use.
+    """
+    slots = exists.shape[1]
+    classes = torch.zeros(len(masks), VOID + 1, dtype=masks.dtype, device=masks.device)
+    classes[:, 1 : slots + 1] = torch.arange(1, slots + 1, device=masks.device) * (exists != 0)
+    classes[:, VOID] = VOID
+    return classes.gather(1, masks.flatten(1)).view_as(masks)
+
+
+def object_masks(masks: Tensor, slots: int) -> Tensor:
+    """One plane per object, (B, H, W) → (B, slots, H, W) float32 in {0, 1}."""
+    ids = torch.arange(1, slots + 1, device=masks.device)
+    return (masks[:, None] == ids[:, None, None]).float()
 
 
 def _split(encoded: QueryFeatures, batch: int) -> list[QueryFeatures]:
     """Features of (B*T, ...) pictures as one entry per frame; one unbind keeps the backward pass cheap."""
     parts = [
-        x.unflatten(0, (batch, -1)).unbind(1) for x in (encoded.image, encoded.key, *encoded.features)
+        x.view(batch, -1, *x.shape[1:]).unbind(1) for x in (encoded.image, encoded.key, *encoded.features)
     ]
     return [QueryFeatures(image, key, tuple(rest)) for image, key, *rest in zip(*parts, strict=True)]

@@ -6,9 +6,8 @@ two runs with one seed see the same data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,7 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from segue.errors import DatasetError
 from segue.training import warp
+from segue.training.clip_pass import object_masks
+from segue.training.footage import VOID, Footage, object_ids, relabel
 from segue.training.warp import Motion, Rng
 
 Picture = npt.NDArray[np.uint8]
@@ -25,27 +27,6 @@ Picture = npt.NDArray[np.uint8]
 WHOLE_PICTURE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
 CUT_OUT = Motion(rotation=10, log_scale=0.10, shear=5, shift=0.09)
 BACKDROP = Motion(rotation=3, log_scale=0.04, shear=2, shift=0.03)
-
-
-@dataclass(frozen=True, slots=True)
-class Footage:
-    """One labelled video or, with a single frame, one labelled still image.
-
-    Attributes:
-        name: for messages.
-        images, masks: files of the frames, in order; a mask is indexed or grey, 0 is background.
-    """
-
-    name: str
-    images: tuple[Path, ...]
-    masks: tuple[Path, ...]
-
-    def read(self, index: int) -> tuple[Picture, Picture]:
-        """RGB picture (H, W, 3) and index mask (H, W) of one frame."""
-        from PIL import Image
-
-        with Image.open(self.images[index]) as image, Image.open(self.masks[index]) as mask:
-            return np.asarray(image.convert("RGB")), np.asarray(mask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +50,7 @@ class Curriculum:
 
 @dataclass(slots=True)
 class Clip:
-    """Frames (T, S, S, 3) and index masks (T, S, S) that are being composed."""
+    """Frames (T, S, S, 3) and index masks (T, S, S), with void, that are being composed."""
 
     frames: list[Picture]
     masks: list[Picture]
@@ -93,10 +74,17 @@ class ClipSampler:
 
     Args:
         videos: footage with two or more frames.
-        stills: footage with one frame.
+        stills: footage with one frame; at least one.
+
+    Raises:
+        DatasetError: there are no stills.
     """
 
     def __init__(self, videos: Sequence[Footage], stills: Sequence[Footage]) -> None:
+        if not stills:
+            raise DatasetError(
+                "no still images: clips are animated from them and objects pasted; add a folder"
+            )
         self.videos = list(videos)
         self.stills = list(stills)
 
@@ -117,7 +105,7 @@ class ClipSampler:
 
     def _video_clip(self, rng: Rng, max_gap: int, shape: ClipShape) -> Clip:
         footage = self._pick(rng, self.videos)
-        order = _frame_order(rng, len(footage.images), shape.frames, max_gap)
+        order = _frame_order(rng, len(footage), shape.frames, max_gap)
         pairs = [footage.read(i) for i in order]
         chosen = _random_object(rng, pairs[0][1])
         matrix = _crop_around(rng, pairs[0][1] == chosen, shape.side)
@@ -125,19 +113,19 @@ class ClipSampler:
         clip = Clip([], [])
         for (picture, mask), step in zip(pairs, drift, strict=True):
             clip.frames.append(warp.apply(picture, step @ matrix, shape.side))
-            binary = (mask == chosen).astype(np.uint8) if chosen else np.zeros_like(mask)
-            clip.masks.append(warp.apply(binary, step @ matrix, shape.side, mask=True))
+            label = relabel(mask, [chosen] if chosen else [])
+            clip.masks.append(warp.apply(label, step @ matrix, shape.side, mask=True))
         return clip
 
     def _moved_still(self, rng: Rng, shape: ClipShape) -> Clip:
         picture, mask = self._pick(rng, self.stills).read(0)
         chosen = _random_object(rng, mask)
         matrix = _crop_around(rng, mask == chosen, shape.side)
-        binary = (mask == chosen).astype(np.uint8) if chosen else np.zeros_like(mask)
+        label = relabel(mask, [chosen] if chosen else [])
         clip = Clip([], [])
         for step, field in _animation(rng, WHOLE_PICTURE, shape):
             clip.frames.append(warp.apply(picture, step @ matrix, shape.side, field))
-            clip.masks.append(warp.apply(binary, step @ matrix, shape.side, field, mask=True))
+            clip.masks.append(warp.apply(label, step @ matrix, shape.side, field, mask=True))
         return clip
 
     def _cut_out_still(self, rng: Rng, shape: ClipShape) -> Clip:
@@ -155,7 +143,7 @@ class ClipSampler:
         """Paste an object of another source with its own motion; an occluder may enter late."""
         if self.videos and rng.random() < 0.4:
             footage = self._pick(rng, self.videos)
-            order = _frame_order(rng, len(footage.images), shape.frames, max_gap)
+            order = _frame_order(rng, len(footage), shape.frames, max_gap)
             pairs = [footage.read(i) for i in order]
         else:
             pairs = [self._pick(rng, self.stills).read(0)] * shape.frames
@@ -171,14 +159,14 @@ class ClipSampler:
             frames.append(warp.apply(picture, step @ matrix, shape.side, field))
             solid = (mask == chosen).astype(np.uint8) * np.uint8(255 if t >= entry else 0)
             alpha = warp.apply(solid, step @ matrix, shape.side, field, mask=True)
-            alphas.append(cv2.GaussianBlur(alpha, (3, 3), 0.8))
+            alphas.append(_blur(alpha, 3, 0.8))
         behind = index != 0 and bool(rng.random() < 0.4) and any(mask.any() for mask in clip.masks)
         clip.paste(frames, alphas, index, behind)
 
     def _any_frame(self, rng: Rng) -> tuple[Picture, Picture]:
         pool = self.videos if self.videos and (not self.stills or rng.random() < 0.3) else self.stills
         footage = self._pick(rng, pool)
-        return footage.read(int(rng.integers(len(footage.images))))
+        return footage.read(int(rng.integers(len(footage))))
 
     @staticmethod
     def _pick(rng: Rng, pool: list[Footage]) -> Footage:
@@ -186,13 +174,21 @@ class ClipSampler:
 
 
 class ClipBatches(Dataset[dict[str, Tensor]]):
-    """Batch number ``i`` of a run of ``steps`` steps; every item is a whole batch.
+    """Batch number ``i`` of a run of ``steps`` batches; every item is a whole batch.
 
-    Items hold ``frames`` (B, T, 3, S, S) uint8 and ``masks`` (B, T, S, S) int64 with ids 0..K, and
-    ``objects``, the number of slots K.
+    Items hold ``frames`` (B, T, 3, S, S) uint8, ``masks`` (B, T, S, S) int64 with ids 0..K and void, and
+    ``exists`` (B, K) float32, 1 for the objects that are in the first frame.
+
+    Args:
+        sampler: what clips are drawn from.
+        curriculum: what a batch looks like at a point of training in [0, 1].
+        steps: number of batches.
+        seed: batch ``i`` is drawn by a generator of (seed, i).
     """
 
-    def __init__(self, sampler: ClipSampler, curriculum: object, steps: int, seed: int) -> None:
+    def __init__(
+        self, sampler: ClipSampler, curriculum: Callable[[float, Rng], Curriculum], steps: int, seed: int
+    ) -> None:
         self.sampler = sampler
         self.curriculum = curriculum
         self.steps = steps
@@ -203,20 +199,22 @@ class ClipBatches(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.seed, step])
-        plan: Curriculum = self.curriculum(step / self.steps, rng)
+        plan = self.curriculum(step / self.steps, rng)
         shape = plan.shape
-        clips = []
+        clips: list[Clip] = []
         while len(clips) < shape.batch:
             clip = self.sampler.draw(rng, bool(rng.random() < plan.video_share), plan.max_gap, shape)
-            if (clip.masks[0] > 0).sum() >= 40:
+            if ((clip.masks[0] > 0) & (clip.masks[0] < VOID)).sum() >= 40:
                 clips.append(clip)
-        frames = torch.from_numpy(np.stack([np.stack(clip.frames) for clip in clips]))
-        masks = torch.from_numpy(np.stack([np.stack(clip.masks) for clip in clips]))
-        return {
-            "frames": frames.permute(0, 1, 4, 2, 3),
-            "masks": masks.long(),
-            "objects": torch.tensor(shape.objects),
-        }
+        return collate(clips, shape.objects)
+
+
+def collate(clips: Sequence[Clip], slots: int) -> dict[str, Tensor]:
+    """Clips of one shape as a batch, see :class:`ClipBatches`."""
+    frames = torch.from_numpy(np.stack([np.stack(clip.frames) for clip in clips]))
+    masks = torch.from_numpy(np.stack([np.stack(clip.masks) for clip in clips])).long()
+    exists = object_masks(masks[:, 0], slots).flatten(2).amax(-1)
+    return {"frames": frames.permute(0, 1, 4, 2, 3), "masks": masks, "exists": exists}
 
 
 def _frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
@@ -230,13 +228,9 @@ def _frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
 
 
 def _random_object(rng: Rng, mask: Picture) -> int:
-    """Id of a random object of at least 30 pixels, or 0 if there is none; 255 beside other ids is void."""
-    counts = np.bincount(mask.ravel(), minlength=256)
-    ids = np.flatnonzero(counts >= 30)
-    ids = ids[ids > 0]
-    if len(ids) > 1:
-        ids = ids[ids < 255]
-    return int(rng.choice(ids)) if len(ids) else 0
+    """Id of a random object of at least 30 pixels, or 0 if there is none."""
+    ids = object_ids(mask, least=30)
+    return int(rng.choice(ids)) if ids else 0
 
 
 def _box(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
@@ -294,8 +288,15 @@ def _recolour(rng: Rng, clip: Clip) -> Clip:
     for t, picture in enumerate(clip.frames):
         picture = warp.apply_colour(warp.apply_colour(picture, matrix), warp.colour_jitter(rng, 0.05))
         if grey:
-            picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            picture = np.repeat(
+                np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)[..., None], 3, -1
+            )
         if blur:
-            picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.2)))
+            picture = _blur(picture, 0, float(rng.uniform(0.4, 1.2)))
         clip.frames[t] = picture
     return clip
+
+
+def _blur(picture: Picture, size: int, sigma: float) -> Picture:
+    """Gaussian blur; a size of 0 follows from ``sigma``."""
+    return np.asarray(cv2.GaussianBlur(picture, (size, size), sigma), np.uint8)

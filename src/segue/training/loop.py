@@ -2,41 +2,68 @@
 
 A recipe says what the network is, what a batch is and what the loss is; this loop does the rest: precision,
 devices, checkpoints, resume, logs, time left.
+
+On several devices each takes its own batches and the gradients are averaged: a step then uses as many batches
+as there are devices. The data of a batch depend on the seed and its number alone, so that a run that was
+resumed on as many devices sees what an uninterrupted one would have seen.
 """
 
 from __future__ import annotations
 
-import json
+import copy
 import math
+import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+import cv2
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.loggers import CSVLogger, TensorBoardLogger
-from safetensors.torch import save_file
+from lightning.fabric.loggers.csv_logs import CSVLogger
+from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from segue.errors import CheckpointError
+from segue.errors import DatasetError, TrainingError
+from segue.sessions.resumable import interruptible
+from segue.training import checkpoints
+from segue.training.checkpoints import Average, Progress
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+Batch = dict[str, Tensor]
 
 
 class Recipe(Protocol):
     """What differs from one training to the next."""
 
-    name: str
-    gradient_clip: float | None
-    average_decay: float | None
-
-    def network(self) -> nn.Module:
-        """The network, initialised; its ``forward(batch, progress)`` returns the loss and its parts."""
+    @property
+    def name(self) -> str:
+        """Name of the network, and of the file of weights."""
         ...
 
-    def batches(self, steps: int, seed: int) -> Dataset[dict[str, Tensor]]:
-        """Map-style data set of ``steps`` whole batches."""
+    @property
+    def gradient_clip(self) -> float | None:
+        """Norm at which the gradient is cut, or None."""
+        ...
+
+    @property
+    def average_decay(self) -> float | None:
+        """Decay of the moving average of the weights, which is then what is exported; or None."""
+        ...
+
+    def network(self) -> nn.Module:
+        """The initialised network as attribute ``network`` of a module.
+
+        Its ``forward(batch, progress, step)`` returns the loss and its parts by name; ``progress`` in [0, 1).
+        """
+        ...
+
+    def batches(self, count: int, seed: int) -> Dataset[Batch]:
+        """Map-style data set of ``count`` whole batches."""
         ...
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
@@ -55,174 +82,249 @@ class RunSettings:
     """How a recipe is run.
 
     Attributes:
-        out: folder for checkpoints and logs.
+        out: folder for checkpoints, weights and logs.
         steps: optimiser steps in all; a resumed run may change it, schedules follow ``step / steps``.
-        precision: a Fabric precision, such as ``32-true``, ``bf16-mixed`` or ``16-mixed``.
+        precision: a Fabric precision; ``16-mixed`` scales the loss.
+        accelerator, devices: what Fabric takes for them, such as ``"cpu"``, or ``"cuda"`` and 4.
+        workers: processes that prepare batches; 0 prepares them between the steps.
         save_every: steps between two checkpoints.
+        resume: go on with the run in ``out``.
+        overwrite: throw the run in ``out`` away.
         until: stop after this step without changing the schedules; the run can be resumed later.
+        validate: scores a network in evaluation mode, higher is better; the best one is kept apart.
+        validate_every: steps between two validations.
+        report: told what happens, a line at a time.
     """
 
     out: Path
     steps: int
     seed: int = 0
-    precision: str = "32-true"
+    precision: Precision = "32-true"
     accelerator: str = "auto"
     devices: int | str = 1
     workers: int = 0
     save_every: int = 500
     log_every: int = 20
     resume: bool = False
+    overwrite: bool = False
     until: int | None = None
+    validate: Callable[[nn.Module], float] | None = None
+    validate_every: int = 1000
     report: Callable[[str], None] = print
 
 
-@dataclass(slots=True)
-class Progress:
-    """Where a run stands; saved with every checkpoint."""
-
-    step: int = 0
-    seconds: float = 0.0
-    sums: dict[str, float] = field(default_factory=dict)
-
-
 def train(recipe: Recipe, settings: RunSettings) -> Path:
-    """Run a recipe and return the exported weights, ``out/<name>.safetensors``.
+    """Run a recipe; its weights appear as ``out/<name>.safetensors`` with every checkpoint.
+
+    On Ctrl-C the current step is finished and saved first.
+
+    Returns:
+        The file of weights.
 
     Raises:
-        CheckpointError: ``resume`` without a checkpoint, or a checkpoint of another run.
-        FloatingPointError: the loss is no longer finite.
+        KeyboardInterrupt: the run was interrupted, and is saved.
+        SinkError: ``out`` holds another run or cannot be written.
+        CheckpointError: there is nothing to resume, or a checkpoint is of another run.
+        DatasetError: a file of the training data cannot be read.
+        TrainingError: the loss is no longer finite; the last checkpoint stands.
     """
-    settings.out.mkdir(parents=True, exist_ok=True)
-    loggers = [
-        CSVLogger(settings.out, name="logs", version="csv", flush_logs_every_n_steps=1),
-        TensorBoardLogger(settings.out, name="logs", version="tensorboard"),
-    ]
-    fabric = Fabric(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        precision=settings.precision,
-        loggers=loggers,
-    )
+    checkpoints.claim_folder(settings.out, recipe.name, resume=settings.resume, overwrite=settings.overwrite)
+    fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, precision=settings.precision)
     fabric.launch()
-    fabric.seed_everything(settings.seed + fabric.global_rank, verbose=False)
-    raw = recipe.network()
-    average = _Average(raw, recipe.average_decay) if recipe.average_decay else None
-    network, optimizer = fabric.setup(raw, recipe.optimizer(recipe.parameter_groups(raw)))
-    base = [group["lr"] for group in optimizer.param_groups]
-    progress = Progress()
-    latest = settings.out / "last.ckpt"
-    if settings.resume:
-        _restore(fabric, latest, network, optimizer, average, progress)
-    data = recipe.batches(settings.steps, settings.seed)
-    end = min(settings.until or settings.steps, settings.steps)
-    share = range(progress.step + fabric.global_rank, end, fabric.world_size)
-    loader = DataLoader(Subset(data, share), batch_size=None, num_workers=settings.workers)
-    loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-    network.train()
-    mark, marked_step = time.perf_counter(), progress.step
-    for batch in loader:
-        where = progress.step / settings.steps
-        factor = recipe.learning_rate(where, progress.step)
-        for group, rate in zip(optimizer.param_groups, base, strict=True):
-            group["lr"] = rate * factor
-        loss, parts = network(batch, where)
-        fabric.backward(loss)
-        if recipe.gradient_clip:
-            fabric.clip_gradients(network, optimizer, max_norm=recipe.gradient_clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if average:
-            average.update(raw)
-        progress.step += fabric.world_size
-        for name, value in {"loss": loss, **parts}.items():
-            progress.sums[name] = progress.sums.get(name, 0.0) + float(value.detach())
-        if progress.step % settings.log_every < fabric.world_size:
-            now = time.perf_counter()
-            progress.seconds += now - mark
-            rate = (progress.step - marked_step) / (now - mark)
-            mark, marked_step = now, progress.step
-            _log(fabric, settings, progress, rate, factor)
-        if progress.step % settings.save_every < fabric.world_size or progress.step >= end:
-            _save(fabric, latest, network, optimizer, average, progress)
-            if fabric.is_global_zero:
-                _export(recipe, settings, raw, average, progress)
+    fabric.seed_everything(settings.seed, verbose=False)
+    network = recipe.network()  # before anything is thrown away, for it may start from weights in ``out``
+    if fabric.is_global_zero:
+        checkpoints.clear_folder(settings.out, recipe.name, resume=settings.resume)
+    fabric.barrier()
+    _Run(fabric, recipe, settings, network).run()
     return settings.out / f"{recipe.name}.safetensors"
 
 
-class _Average:
-    """Exponential moving average of the weights; young averages follow faster."""
+class _Run:
+    """A recipe in training."""
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.count = 0
-        self.weights = {name: p.detach().clone() for name, p in network.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        self.count += 1
-        decay = min(self.decay, self.count / (self.count + 10))
-        for name, value in network.state_dict().items():
-            if value.is_floating_point():
-                self.weights[name].lerp_(value.to(self.weights[name].device), 1 - decay)
-
-
-def _save(
-    fabric: Fabric,
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: _Average | None,
-    progress: Progress,
-) -> None:
-    state: dict[str, Any] = {"network": network, "optimizer": optimizer}
-    state["progress"] = {"step": progress.step, "seconds": progress.seconds}
-    if average:
-        state["average"] = {"count": average.count, "weights": average.weights}
-    partial = path.with_suffix(".partial")
-    fabric.save(partial, state)
-    if fabric.is_global_zero:
-        partial.replace(path)
-    fabric.barrier()
-
-
-def _restore(
-    fabric: Fabric,
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: _Average | None,
-    progress: Progress,
-) -> None:
-    if not path.is_file():
-        raise CheckpointError(f"nothing to resume: {path} does not exist; start without --resume")
-    rest = fabric.load(path, {"network": network, "optimizer": optimizer}, weights_only=True)
-    progress.step, progress.seconds = rest["progress"]["step"], rest["progress"]["seconds"]
-    if average:
-        average.count = rest["average"]["count"]
-        average.weights = rest["average"]["weights"]
-
-
-def _export(
-    recipe: Recipe, settings: RunSettings, network: nn.Module, average: _Average | None, progress: Progress
-) -> None:
-    weights = average.weights if average else network.state_dict()
-    notes = {"recipe": recipe.name, "steps": str(progress.step), "seed": str(settings.seed)}
-    weights = {name.removeprefix("network."): value.contiguous() for name, value in weights.items()}
-    save_file(weights, settings.out / f"{recipe.name}.safetensors", notes)
-    summary = {"step": progress.step, "steps": settings.steps, "seconds": round(progress.seconds)}
-    (settings.out / "progress.json").write_text(json.dumps(summary) + "\n")
-
-
-def _log(fabric: Fabric, settings: RunSettings, progress: Progress, rate: float, factor: float) -> None:
-    means = {name: value / settings.log_every for name, value in progress.sums.items()}
-    progress.sums.clear()
-    if not math.isfinite(means["loss"]):
-        raise FloatingPointError(f"loss is {means['loss']} at step {progress.step}; the last checkpoint stands")
-    fabric.log_dict({**means, "learning_rate_factor": factor}, step=progress.step)
-    left = (settings.steps - progress.step) / rate
-    parts = " ".join(f"{name} {value:.4f}" for name, value in means.items())
-    if fabric.is_global_zero:
-        settings.report(
-            f"step {progress.step}/{settings.steps}  {parts}  {1 / rate:.2f} s/step  "
-            f"{left / 3600:.0f}:{left / 60 % 60:02.0f} left"
+    def __init__(self, fabric: Fabric, recipe: Recipe, settings: RunSettings, network: nn.Module) -> None:
+        self.fabric, self.recipe, self.settings = fabric, recipe, settings
+        self.raw = network
+        self.network, self.optimizer = fabric.setup(
+            self.raw, recipe.optimizer(recipe.parameter_groups(self.raw))
         )
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.progress = Progress(recipe.name, settings.seed)
+        self.state: dict[str, Any] = {
+            "network": self.network,
+            "optimizer": self.optimizer,
+            "precision": fabric.strategy.precision,
+            "progress": self.progress,
+        }
+        self.average = Average(self.raw, recipe.average_decay) if recipe.average_decay else None
+        if self.average:
+            self.state["average"] = self.average
+        if settings.resume:
+            checkpoints.restore(fabric, self._latest, self.state)
+        self.log = _Log(fabric, settings, self.progress)
+
+    @property
+    def _latest(self) -> Path:
+        return self.settings.out / checkpoints.LATEST
+
+    def run(self) -> None:
+        """Take all steps that are left."""
+        settings, progress = self.settings, self.progress
+        end = min(settings.until or settings.steps, settings.steps)
+        self.network.train()
+        with interruptible() as interrupted:
+            for batch in self._batches(end):
+                stop = self._step(batch, interrupted())
+                if settings.validate and (
+                    progress.step % settings.validate_every == 0 or progress.step == end
+                ):
+                    self._validate(settings.validate)
+                if stop or progress.step % settings.save_every == 0 or progress.step == end:
+                    self._save()
+                if stop:
+                    raise KeyboardInterrupt
+
+    def _batches(self, end: int) -> Iterator[Batch]:
+        """The batches of this device, from the present step to ``end``."""
+        world, rank = self.fabric.world_size, self.fabric.global_rank
+        data = self.recipe.batches(self.settings.steps * world, self.settings.seed)
+        own = Subset(data, range(self.progress.step * world + rank, end * world, world))
+        loader: Any = DataLoader(
+            own,
+            batch_size=None,
+            num_workers=self.settings.workers,
+            worker_init_fn=_settle_worker,
+            pin_memory=self.fabric.device.type == "cuda",
+        )
+        loader = self.fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+        batches: Iterator[Batch] = iter(loader)
+        while True:
+            try:
+                batch = next(batches, None)
+            except DatasetError as error:
+                # A worker sends its whole traceback as the message; the last line is what was wrong.
+                message = str(error).strip().splitlines()[-1]
+                raise DatasetError(message.split("DatasetError: ")[-1]) from error
+            if batch is None:
+                return
+            yield batch
+
+    def _step(self, batch: Batch, interrupted: bool) -> bool:
+        """One optimiser step; gives whether Ctrl-C came on any device."""
+        recipe, progress = self.recipe, self.progress
+        where = progress.step / self.settings.steps
+        factor = recipe.learning_rate(where, progress.step)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        loss, parts = self.network(batch, where, progress.step)
+        values = self._means({"loss": loss, **parts, "interrupted": loss.new_tensor(float(interrupted))})
+        stop = values.pop("interrupted") > 0
+        if not math.isfinite(values["loss"]):
+            raise TrainingError(
+                f"the loss is {values['loss']} at step {progress.step + 1}; the last checkpoint stands, "
+                "lower the learning rate or look at the data before --resume"
+            )
+        self.fabric.backward(loss)
+        if recipe.gradient_clip:
+            self.fabric.clip_gradients(self.network, self.optimizer, max_norm=recipe.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update(self.raw)
+        progress.step += 1
+        self.log.step(values, factor)
+        return stop
+
+    def _means(self, values: dict[str, Tensor]) -> dict[str, float]:
+        """Means over the devices, in one message between them."""
+        stacked = torch.stack([value.detach().float() for value in values.values()])
+        means = self.fabric.all_reduce(stacked, reduce_op="mean")
+        assert isinstance(means, Tensor)
+        return dict(zip(values, means.tolist(), strict=True))
+
+    def _validate(self, score: Callable[[nn.Module], float]) -> None:
+        if self.fabric.is_global_zero:
+            network = copy.deepcopy(self.raw)
+            network.load_state_dict(self._weights())
+            assert isinstance(network.network, nn.Module)
+            value, progress = score(network.network.eval()), self.progress
+            self.log.score(value)
+            if value > progress.best_score:
+                progress.best_score, progress.best_step = value, progress.step
+                self._export("-best")
+        self.fabric.barrier()
+
+    def _save(self) -> None:
+        checkpoints.save(self.fabric, self._latest, self.state)
+        if self.fabric.is_global_zero:
+            self._export("")
+        self.fabric.barrier()
+
+    def _export(self, suffix: str) -> None:
+        path = self.settings.out / f"{self.recipe.name}{suffix}.safetensors"
+        checkpoints.export(path, self._weights(), self.progress, self.settings.steps)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return self.average.weights if self.average else self.raw.state_dict()
+
+
+class _Log:
+    """Means of the losses as a line for people, as CSV and for TensorBoard; resumed runs log beside."""
+
+    def __init__(self, fabric: Fabric, settings: RunSettings, progress: Progress) -> None:
+        self.active = fabric.is_global_zero
+        self.settings, self.progress = settings, progress
+        self.sums: dict[str, float] = {}
+        self.count = 0
+        self.mark = self.reported = time.perf_counter()
+        self.writers: list[CSVLogger | TensorBoardLogger] = []
+        if self.active:
+            where: dict[str, Any] = {"name": checkpoints.LOGS, "version": f"from-{progress.step}"}
+            csv = CSVLogger(settings.out, flush_logs_every_n_steps=1, **where)
+            self.writers = [csv, TensorBoardLogger(settings.out, **where)]
+
+    def step(self, values: dict[str, float], factor: float) -> None:
+        """Take the losses of a step, and speak every ``log_every`` of them."""
+        now = time.perf_counter()
+        self.progress.seconds += now - self.mark
+        self.mark = now
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+        if self.progress.step % self.settings.log_every == 0:
+            self._speak((now - self.reported) / self.count, factor)
+            self.reported, self.count = now, 0
+            self.sums.clear()
+
+    def score(self, value: float) -> None:
+        """Take the score of a validation."""
+        self._write({"score": value})
+        self.settings.report(f"step {self.progress.step}/{self.settings.steps}  score {value:.4f}")
+
+    def _speak(self, seconds: float, factor: float) -> None:
+        if not self.active:
+            return
+        step, steps = self.progress.step, self.settings.steps
+        means = {name: total / self.count for name, total in self.sums.items()}
+        self._write({**means, "learning_rate_factor": factor, "seconds_per_step": seconds})
+        parts = " ".join(f"{name} {value:.4f}" for name, value in means.items())
+        left = hours_minutes((steps - step) * seconds)
+        self.settings.report(f"step {step}/{steps}  {parts}  {seconds:.2f} s/step  {left} left")
+
+    def _write(self, values: dict[str, float]) -> None:
+        for writer in self.writers:
+            writer.log_metrics(dict(values), self.progress.step)
+            writer.save()
+
+
+def hours_minutes(seconds: float) -> str:
+    """Time as ``h:mm``, rounded to the minute."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02d}"
+
+
+def _settle_worker(_: int) -> None:
+    """Leave Ctrl-C to the loop, which finishes its step, and take one core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)

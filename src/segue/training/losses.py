@@ -1,10 +1,12 @@
-"""Losses of mask propagation."""
+"""Losses of mask propagation; pixels of value :data:`~segue.training.footage.VOID` take no part."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from segue.training.footage import VOID
 
 WARM_UP = 20_000
 FULL_EFFECT = 70_000
@@ -27,7 +29,7 @@ def bootstrapped_cross_entropy(logits: Tensor, target: Tensor, exists: Tensor, f
 
     Args:
         logits: aggregated log-odds, (B, K+1, H, W), background first.
-        target: class of each pixel, (B, H, W), int64 in 0..K.
+        target: class of each pixel, (B, H, W), int64 in 0..K or void.
         exists: (B, K), non-zero where the object slot is in use; the class of an unused slot takes no part
             in the softmax of its sample.
         fraction: share of the pixels of each sample that counts, in (0, 1].
@@ -38,7 +40,42 @@ def bootstrapped_cross_entropy(logits: Tensor, target: Tensor, exists: Tensor, f
     background = exists.new_ones(exists.shape[0], 1)
     absent = torch.cat([background, exists], dim=1)[:, :, None, None] == 0
     masked = logits.float().masked_fill(absent, -torch.inf)
-    pixels = F.cross_entropy(masked, target, reduction="none").flatten(1)
+    return hardest_mean(
+        F.cross_entropy(masked, target, reduction="none", ignore_index=VOID), target, fraction
+    )
+
+
+def hardest_mean(losses: Tensor, target: Tensor, fraction: float) -> Tensor:
+    """Mean over the pixels with the largest losses of each picture.
+
+    Args:
+        losses: (..., H, W), 0 where the pixel is void.
+        target: (..., H, W); only its void pixels matter.
+        fraction: share of the pixels of each picture that counts, in (0, 1]; where fewer are known, those.
+
+    Returns:
+        Scalar; 0 if no pixel is known.
+    """
+    pixels, known = losses.flatten(-2), (target != VOID).flatten(-2).sum(-1)
     if fraction < 1:
-        pixels = pixels.topk(int(fraction * pixels.shape[1]), dim=1, sorted=False).values
-    return pixels.mean()
+        known = known.clamp(max=int(fraction * pixels.shape[-1]))
+        pixels = pixels.topk(int(fraction * pixels.shape[-1]), dim=-1, sorted=False).values
+    return pixels.sum() / known.sum().clamp(min=1)
+
+
+def dice_loss(logits: Tensor, target: Tensor, exists: Tensor) -> Tensor:
+    """1 - Dice of the object channels, averaged over the objects that exist.
+
+    Args:
+        logits: aggregated log-odds, (B, T, K+1, H, W).
+        target: (B, T, H, W), 0..K or void.
+        exists: (B, K).
+    """
+    probability = torch.softmax(logits, dim=2)[:, :, 1:] * (target != VOID)[:, :, None]
+    ids = torch.arange(1, probability.shape[2] + 1, device=target.device)
+    truth = (target[:, :, None] == ids[:, None, None]).float()
+    shared = (probability * truth).sum((-1, -2))
+    total = (probability + truth).sum((-1, -2))
+    dice = 1 - (2 * shared + 1) / (total + 1)
+    weight = exists[:, None].expand_as(dice).float()
+    return (dice * weight).sum() / weight.sum().clamp(min=1)

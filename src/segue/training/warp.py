@@ -55,7 +55,7 @@ def crop_matrix(centre: tuple[float, float], scale: float, side: int, flip: bool
 def displacement(rng: Rng, side: int, strength: float, knots: int = 5) -> npt.NDArray[np.float32]:
     """Smooth random displacement field, (side, side, 2), in pixels with spread ``strength``."""
     field = rng.normal(0, strength, (knots, knots, 2)).astype(np.float32)
-    return cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def apply(
@@ -73,12 +73,13 @@ def apply(
     flags = cv2.INTER_NEAREST if mask else cv2.INTER_LINEAR
     border = cv2.BORDER_CONSTANT if mask else cv2.BORDER_REFLECT_101
     if field is None:
-        return cv2.warpAffine(picture, matrix[:2], (side, side), flags=flags, borderMode=border)
+        warped = cv2.warpAffine(picture, matrix[:2], (side, side), flags=flags, borderMode=border)
+        return np.asarray(warped, np.uint8)
     inverse = np.linalg.inv(matrix)[:2].astype(np.float32)
     y, x = np.mgrid[:side, :side].astype(np.float32)
     grid = np.stack([x, y], axis=-1) + field
     grid = grid @ inverse[:, :2].T + inverse[:, 2]
-    return cv2.remap(picture, grid[..., 0], grid[..., 1], flags, borderMode=border)
+    return np.asarray(cv2.remap(picture, grid[..., 0], grid[..., 1], flags, borderMode=border), np.uint8)
 
 
 def colour_jitter(rng: Rng, strength: float) -> npt.NDArray[np.float32]:
@@ -96,4 +97,4 @@ def colour_jitter(rng: Rng, strength: float) -> npt.NDArray[np.float32]:
 
 def apply_colour(picture: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Apply a colour map of :func:`colour_jitter`; results are clipped to 0..255."""
-    return cv2.transform(picture, matrix)
+    return np.asarray(cv2.transform(picture, matrix), np.uint8)

@@ -145,8 +145,8 @@ def to_rgb(item: Decoded, where: str) -> Image:
 
 def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
     """Display matrix among the side data of a frame, or None."""
-    # Asking a frame for its side data ties it into a reference cycle, which keeps its memory until the garbage
-    # collector comes. A tiny copy has the same side data.
+    # Asking a frame for its side data ties it into a reference cycle, which keeps its memory until the
+    # garbage collector comes. A tiny copy has the same side data.
     entries = cast("SideDataContainer", frame.reformat(16, 16, "gray").side_data)
     for data in (entries[place] for place in range(len(entries))):
         if data.type == Type.DISPLAYMATRIX:

@@ -80,7 +80,8 @@ def open_sinks(
 ) -> Outputs:
     """Open everything that a run writes; existing files are checked before anything is touched.
 
-    Masks are written at the size of the source, overlays at the size of the frames.
+    Masks are written at the size of the source, overlays at the size of the frames. Cameras, addresses and
+    iterators do not tell their size beforehand: with ``max_size`` their masks keep the reduced size.
 
     Args:
         output: folder, or file of the only format (see :func:`output_paths`).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from segue.errors import SinkError
@@ -62,7 +62,8 @@ class PartialFile:
 
     def discard(self) -> None:
         """Remove the file if it is there."""
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.unlink()
 
 
 def write_complete(path: Path, data: bytes) -> None:

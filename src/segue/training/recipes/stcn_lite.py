@@ -8,19 +8,27 @@ gap between frames grows; the weights are averaged.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from segue.errors import CheckpointError
 from segue.models.stcn_lite import FEATURE_GAIN, STCNLite
-from segue.training.clip_pass import clip_logits
-from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum, Footage
+from segue.training.clip_pass import class_targets, clip_logits, object_masks
+from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
+from segue.training.footage import VOID, Footage
+from segue.training.losses import dice_loss, hardest_mean
 from segue.training.warp import Rng
+from segue.weights import load_strict, read_checkpoint
+
+STEPS = 13_000
 
 PIXELS_PER_STEP = 12 * 192 * 192
 """Pixels of one batch with one object; larger crops and longer clips take fewer of them."""
@@ -32,16 +40,17 @@ class STCNLiteRecipe:
 
     Attributes:
         videos, stills: labelled footage; none of it may be used for scores.
-        backbone: state dict of torchvision's MobileNetV2 layout, or None to start from ``start``.
+        backbone: file of a MobileNetV2 in torchvision's layout, or None to start from ``start``.
         start: weights of a former run of this network, or None.
-        scaling: input scaling that ``backbone`` was trained with.
+        scaling: input scaling that ``backbone`` was trained with, ``unit`` for [-1, 1] or ``imagenet`` for
+            torchvision's own.
     """
 
     videos: Sequence[Footage]
     stills: Sequence[Footage]
-    backbone: Mapping[str, Tensor] | None
-    start: Mapping[str, Tensor] | None = None
-    scaling: str = "unit"
+    backbone: Path | None = None
+    start: Path | None = None
+    scaling: Literal["unit", "imagenet"] = "unit"
     name: str = "stcn-lite"
     gradient_clip: float | None = 3.0
     average_decay: float | None = 0.998
@@ -53,16 +62,16 @@ class STCNLiteRecipe:
     def network(self) -> nn.Module:
         network = STCNLite()
         if self.start is not None:
-            network.load_state_dict(self.start)
+            load_strict(network, self.start)
         elif self.backbone is not None:
-            network.key_encoder.load_torchvision(self.backbone, self.scaling)
+            load_trunk(network, self.backbone, self.scaling)
             initialise_key(network, self.sampler())
         for layer in (network.key_encoder.stem, *network.key_encoder.blocks[:3]):
             layer.requires_grad_(False)
-        return ClipObjective(network.to(memory_format=torch.channels_last))
+        return ClipObjective(convert_conv2d_weight_memory_format(network, torch.channels_last))
 
-    def batches(self, steps: int, seed: int) -> ClipBatches:
-        return ClipBatches(self.sampler(), curriculum, steps, seed)
+    def batches(self, count: int, seed: int) -> ClipBatches:
+        return ClipBatches(self.sampler(), curriculum, count, seed)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         factors = {"network.key_encoder.": 0.2, "network.key_proj.": 0.3, "": 1.0}
@@ -97,55 +106,44 @@ def curriculum(progress: float, rng: Rng) -> Curriculum:
 
 
 class ClipObjective(nn.Module):
-    """A network with its loss: ``forward(batch, progress)`` → loss and its parts."""
+    """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts."""
 
     def __init__(self, network: STCNLite) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        frames = batch["frames"].float() / 127.5 - 1
-        ids = torch.arange(1, int(batch["objects"]) + 1, device=frames.device)
-        masks = (batch["masks"][:, 0, None] == ids[:, None, None]).float()
-        exists = masks.flatten(2).any(-1)
+    def forward(
+        self, batch: dict[str, Tensor], progress: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
+        masks = object_masks(batch["masks"][:, 0], exists.shape[1])
         logits = clip_logits(self.network, frames, masks, exists)
-        known = torch.cat([torch.ones_like(exists[:, :1]), exists], dim=1)
-        target = batch["masks"][:, 1:]
-        target = target * known.gather(1, target.flatten(1)).view_as(target)
-        entropy = hardest_mean(F.cross_entropy(logits.transpose(1, 2), target, reduction="none"), progress)
+        target = class_targets(batch["masks"], exists)[:, 1:]
+        losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none", ignore_index=VOID)
+        entropy = hardest_mean(losses, target, hardest_share(progress))
         overlap = dice_loss(logits, target, exists)
         return entropy + 0.5 * overlap, {"entropy": entropy, "dice": overlap}
 
 
-def hardest_mean(losses: Tensor, progress: float) -> Tensor:
-    """Mean over the hardest share of the pixels of each frame: all of them at first, a quarter after half time.
+def hardest_share(progress: float) -> float:
+    """Share of the pixels that count: all of them at first, the hardest quarter after half time."""
+    return 1 - 0.75 * min(1.0, max(0.0, (progress - 0.15) / 0.35))
 
-    Args:
-        losses: (B, T, H, W).
+
+def load_trunk(network: STCNLite, path: Path, scaling: Literal["unit", "imagenet"]) -> None:
+    """Start the key side from an ImageNet classifier.
+
+    Raises:
+        CheckpointError: the file cannot be read, or lacks a layer or has one of another shape.
     """
-    share = 1 - 0.75 * min(1.0, max(0.0, (progress - 0.15) / 0.35))
-    flat = losses.flatten(2)
-    if share == 1:
-        return flat.mean()
-    return flat.topk(int(share * flat.shape[-1]), dim=-1, sorted=False).values.mean()
-
-
-def dice_loss(logits: Tensor, target: Tensor, exists: Tensor) -> Tensor:
-    """1 - Dice of the object channels, averaged over the objects that exist.
-
-    Args:
-        logits: (B, T, K+1, H, W).
-        target: (B, T, H, W), 0..K.
-        exists: (B, K).
-    """
-    probability = torch.softmax(logits, dim=2)[:, :, 1:]
-    ids = torch.arange(1, probability.shape[2] + 1, device=target.device)
-    truth = (target[:, :, None] == ids[:, None, None]).float()
-    shared = (probability * truth).sum((-1, -2))
-    total = (probability + truth).sum((-1, -2))
-    dice = 1 - (2 * shared + 1) / (total + 1)
-    weight = exists[:, None].expand_as(dice).float()
-    return (dice * weight).sum() / weight.sum().clamp(min=1)
+    try:
+        network.key_encoder.load_torchvision(read_checkpoint(path).tensors, scaling)
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path}: no MobileNetV2 in torchvision's layout: {error} is missing"
+        ) from error
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: no MobileNetV2 of width 1: {error}") from error
 
 
 @torch.no_grad()

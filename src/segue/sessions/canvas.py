@@ -1,0 +1,78 @@
+"""Between the size of the picture and the sizes that a network works at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.models.base import padding
+from segue.types import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """Sizes of one session: the picture, the working size, and that padded to the network's stride.
+
+    Attributes:
+        picture: height and width of the frames.
+        working: height and width that the network sees; the same unless the pictures are too large.
+        stride: the padded size is a multiple of it.
+    """
+
+    picture: tuple[int, int]
+    working: tuple[int, int]
+    stride: int
+
+    @classmethod
+    def of(cls, picture: tuple[int, int], short_side: int | None, stride: int) -> Canvas:
+        """A canvas whose working size has a short side of at most ``short_side``, in proportion."""
+        short = min(picture)
+        if short_side is None or short <= short_side:
+            return cls(picture, picture, stride)
+        height, width = (max(1, round(side * short_side / short)) for side in picture)
+        return cls(picture, (height, width), stride)
+
+    @property
+    def resizes(self) -> bool:
+        """Whether the network sees the pictures reduced."""
+        return self.picture != self.working
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Height and width of what the network computes."""
+        left, right, top, bottom = padding(*self.working, self.stride)
+        return self.working[0] + top + bottom, self.working[1] + left + right
+
+    def reduce(self, image: Image) -> Image:
+        """Picture (H, W, 3) at the working size, by averaging."""
+        if not self.resizes:
+            return image
+        height, width = self.working
+        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+    def reduce_mask(self, mask: Tensor) -> Tensor:
+        """Index mask (H, W) at the padded size, by nearest neighbour; 0 in the padding."""
+        if self.resizes:
+            mask = F.interpolate(mask[None, None].float(), size=self.working, mode="nearest-exact")[0, 0]
+        return self.pad(mask)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """(..., h, w) at the working size to the padded size, zeros around."""
+        return F.pad(x, padding(*self.working, self.stride))
+
+    def unpad(self, x: Tensor) -> Tensor:
+        """(..., h', w') at the padded size cut to the working size."""
+        height, width = self.working
+        top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+        return x[..., top : top + height, left : left + width]
+
+    def enlarge(self, probabilities: Tensor) -> Tensor:
+        """Probabilities (C, h', w') at the padded size brought to the picture's (C, H, W), bilinear."""
+        cut = self.unpad(probabilities)
+        if not self.resizes:
+            return cut
+        return F.interpolate(cut[None], size=self.picture, mode="bilinear")[0]

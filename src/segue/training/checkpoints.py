@@ -1,0 +1,178 @@
+"""What a training keeps on disk: checkpoints to go on from, and weights to use."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from segue.errors import CheckpointError, SinkError
+from segue.weights import write_checkpoint
+
+LATEST = "last.ckpt"
+"""File in the folder of a run from which it goes on."""
+
+LOGS = "logs"
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        recipe, seed: which run it is.
+        step: optimiser steps so far.
+        seconds: time they took.
+        best_score, best_step: highest score of a validation so far, and when.
+    """
+
+    recipe: str
+    seed: int
+    step: int = 0
+    seconds: float = 0.0
+    best_score: float = float("-inf")
+    best_step: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: it is of another recipe or seed.
+        """
+        for name in ("recipe", "seed"):
+            if state[name] != getattr(self, name):
+                raise CheckpointError(f"its {name} is {state[name]}, that of this run {getattr(self, name)}")
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class Average:
+    """Exponential moving average of the weights; a young average follows faster.
+
+    Args:
+        network: whose weights, on the device where they are trained.
+        decay: share of the old average that a step leaves, once the average is old.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.count = 0
+        self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        self.count += 1
+        decay = min(self.decay, self.count / (self.count + 10))
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                self.weights[name].lerp_(value, 1 - decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.count = state["count"]
+        for name, value in self.weights.items():
+            value.copy_(state["weights"][name])
+
+
+def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None:
+    """Look whether a run of the recipe ``name`` may write into ``out``.
+
+    Raises:
+        SinkError: another run is there, and neither ``resume`` nor ``overwrite`` is given, or both are.
+        CheckpointError: ``resume`` without a checkpoint.
+    """
+    if resume and overwrite:
+        raise SinkError("--resume goes on with a run, --overwrite throws it away; give one of them")
+    if resume and not (out / LATEST).is_file():
+        raise CheckpointError(f"nothing to resume: {out / LATEST} does not exist; start without --resume")
+    if not resume and not overwrite and _files_of_run(out, name):
+        raise SinkError(f"{out}: holds a training run; give --resume to go on with it, or --overwrite")
+
+
+def clear_folder(out: Path, name: str, *, resume: bool) -> None:
+    """Make ``out``, without the files of an earlier run unless it is to go on.
+
+    Raises:
+        SinkError: the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            for path in _files_of_run(out, name):
+                path.unlink()
+            shutil.rmtree(out / LOGS, ignore_errors=True)
+    except OSError as error:
+        raise SinkError(f"{out}: cannot write the training run there: {error.strerror}") from error
+
+
+def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint that appears under its name only when it is complete.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        fabric.save(partial, state)
+        if fabric.is_global_zero:
+            partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        # PyTorch reports a full disk as a RuntimeError of its file writer.
+        partial.unlink(missing_ok=True)
+        raise SinkError(f"{path}: cannot write the checkpoint: {_one_line(error)}") from error
+    fabric.barrier()
+
+
+def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
+    """Bring everything in ``state`` to where a checkpoint left it.
+
+    Raises:
+        CheckpointError: the file is damaged or of another run.
+    """
+    try:
+        fabric.load(path, state, weights_only=True)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: a checkpoint of another run: {error}") from error
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path}: damaged or of another network: {_one_line(error)}") from error
+
+
+def export(path: Path, weights: dict[str, Tensor], progress: Progress, steps: int) -> None:
+    """Write the weights of a network, with what made them in the metadata.
+
+    Args:
+        path: the file, safetensors.
+        weights: state dict of the recipe's module, whose network is its attribute ``network``.
+        progress: where the run stands.
+        steps: steps of the whole run.
+    """
+    notes = {
+        "recipe": progress.recipe,
+        "seed": str(progress.seed),
+        "step": str(progress.step),
+        "steps": str(steps),
+        "seconds": str(round(progress.seconds)),
+    }
+    network = {name.removeprefix("network."): value for name, value in weights.items()}
+    write_checkpoint(path, network, notes)
+
+
+def _files_of_run(out: Path, name: str) -> list[Path]:
+    files = (LATEST, f"{name}.safetensors", f"{name}-best.safetensors")
+    return [out / file for file in files if (out / file).exists()]
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,47 @@
+"""Fixtures of the command line's tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+from tests.cli.running import Command, command_in
+from tests.clips import clip
+from tests.lite import lively_lite
+from tests.video.making import write_video
+
+from segue.masks import write_index_mask
+
+FRAMES, MASKS = clip(5, 8, 48, 64, 2)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs ``segue`` with the arguments it is given."""
+    return command_in(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with ``clip.mp4`` (8 frames), ``first.png``, ``fifth.png`` and ``lite.safetensors``."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_video(folder / "clip.mp4", list(FRAMES), options={"qp": "4"})
+    write_index_mask(folder / "first.png", MASKS[0])
+    write_index_mask(folder / "fifth.png", np.where(MASKS[5] == 2, 4, 0).astype(np.uint8))
+    save_file(lively_lite().state_dict(), folder / "lite.safetensors")
+    return folder
+
+
+@pytest.fixture
+def track(command: Command, inputs: Path, tmp_path: Path) -> Command:
+    """Runs ``segue track`` on the clip with the small weights, into ``tmp_path / "out"``."""
+
+    def run(*arguments: object, source: object = inputs / "clip.mp4", mask: object = inputs / "first.png"):
+        given = () if mask is None else ("--mask", mask)
+        weights = () if "--weights" in arguments else ("--weights", inputs / "lite.safetensors")
+        output = () if "--output" in arguments else ("--output", tmp_path / "out")
+        return command("track", source, *given, *weights, *output, "--device", "cpu", *arguments)
+
+    return run

@@ -1,0 +1,271 @@
+"""What a user can do wrong: one line that says what, exit code 2, and nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from tests.cli.conftest import FRAMES, MASKS
+from tests.cli.running import Command, contents
+from tests.lite import lively_lite
+from tests.video.making import busy_pictures, write_video
+
+from segue.masks import read_index_mask, write_index_mask
+from segue.sessions import track as sessions_track
+
+
+def test_a_missing_file(track: Command, tmp_path: Path) -> None:
+    assert "nothing.mp4: no such file" in track(source=tmp_path / "nothing.mp4").complaint
+    assert contents(tmp_path) == {}
+
+
+def test_a_file_that_is_no_video(track: Command, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("not a video\n" * 50)
+    assert "text.mp4: not a video" in track(source=tmp_path / "text.mp4").complaint
+    assert list(contents(tmp_path)) == ["text.mp4"]
+
+
+def test_a_video_without_frames(track: Command, tmp_path: Path) -> None:
+    write_video(tmp_path / "none.mkv", [])
+    assert "none.mkv: " in track(source=tmp_path / "none.mkv").complaint
+    assert list(contents(tmp_path)) == ["none.mkv"]
+
+
+def test_a_part_without_frames(track: Command, tmp_path: Path) -> None:
+    assert "clip.mp4: no frame to read (check start and end)" in track("--start", 100).complaint
+    assert contents(tmp_path) == {}
+
+
+def test_an_empty_folder(track: Command, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    assert "in: no pictures here" in track(source=tmp_path / "in").complaint
+
+
+@pytest.fixture
+def truncated(tmp_path: Path) -> Path:
+    """A film of 20 frames of which the file has about half."""
+    whole = write_video(tmp_path / "whole.mkv", busy_pictures(20), fps=10)
+    short = tmp_path / "short.mkv"
+    short.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    whole.unlink()
+    return short
+
+
+def test_a_truncated_video_keeps_the_frames_before_the_damage(
+    track: Command, truncated: Path, tmp_path: Path
+) -> None:
+    box = ("--box", "10,10,60,60", "--fill")
+    complaint = track(*box, source=truncated, mask=None).complaint
+    masks = sorted(path.name for path in (tmp_path / "out" / "masks").glob("*.png"))
+    assert len(masks) >= 5
+    assert "short.mkv: " in complaint
+    assert f"frames read before it: {len(masks)}" in complaint
+    assert masks[-1] == f"{len(masks) - 1:05d}.png"
+    assert not (tmp_path / "out" / "overlay.mp4").exists()
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    # The user decides that this is all there is: the run goes on from where it stood.
+    outcome = track(*box, "--resume", "--on-damage", "skip", source=truncated, mask=None)
+    assert outcome.code == 0, outcome.err
+    assert (tmp_path / "out" / "overlay.mp4").exists()
+    assert sorted(path.name for path in (tmp_path / "out" / "masks").glob("*.png")) == masks
+
+
+def test_an_unreadable_picture_in_a_folder(track: Command, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for t in range(4):
+        Image.fromarray(FRAMES[t]).save(tmp_path / "in" / f"{t}.png")
+    (tmp_path / "in" / "2.png").write_bytes(b"torn")
+    complaint = track("--format", "png", source=tmp_path / "in").complaint
+    assert "2.png: unreadable picture" in complaint
+    assert "frames read before it: 2" in complaint
+    assert {path.name for path in (tmp_path / "out" / "masks").glob("*.png")} == {"0.png", "1.png"}
+
+
+def test_a_skipped_picture_is_told(track: Command, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for t in range(4):
+        Image.fromarray(FRAMES[t]).save(tmp_path / "in" / f"{t}.png")
+    (tmp_path / "in" / "2.png").write_bytes(b"torn")
+    outcome = track("--on-damage", "skip", "--format", "png", "--quiet", source=tmp_path / "in")
+    assert outcome.code == 0
+    assert outcome.err.startswith("warning: ")
+    assert outcome.err.count("\n") == 1
+    assert "2.png" in outcome.err
+
+
+def test_pictures_of_different_sizes(track: Command, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for t in range(3):
+        Image.fromarray(FRAMES[t][: 48 - 8 * (t == 2)]).save(tmp_path / "in" / f"{t}.png")
+    complaint = track("--format", "png", source=tmp_path / "in").complaint
+    assert "frame 2 is 64x40, the frames before it are 64x48" in complaint
+
+
+def test_a_mask_of_the_wrong_size(track: Command, tmp_path: Path) -> None:
+    write_index_mask(tmp_path / "small.png", MASKS[0][::2, ::2])
+    complaint = track(mask=tmp_path / "small.png").complaint
+    assert "small.png: the mask is 32x24 pixels, the frame 64x48; use --fit" in complaint
+    assert list(contents(tmp_path)) == ["small.png"]
+
+
+def test_an_empty_mask(track: Command, tmp_path: Path) -> None:
+    write_index_mask(tmp_path / "empty.png", np.zeros_like(MASKS[0]))
+    assert "empty.png: the mask is empty" in track(mask=tmp_path / "empty.png").complaint
+    assert list(contents(tmp_path)) == ["empty.png"]
+
+
+def test_a_missing_mask(track: Command, tmp_path: Path) -> None:
+    assert "first.png: no such mask file" in track(mask=tmp_path / "first.png").complaint
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "say what to follow: give --mask, --box or --point"),
+        (("--box", "1,2,3"), "box '1,2,3' is not of the form"),
+        (("--box", "70,50,90,60"), "frame 0: object 1: box (70, 50, 90, 60) covers no pixel of the 64x48"),
+        (("--box", "9,9,5,5"), "box (9, 9, 5, 5) is empty"),
+        (("--point", "99,5"), "point (99, 5) is outside the 64x48 picture"),
+        (("--point", "five"), "point 'five' is not of the form"),
+        (("--box", "70000:1,1,9,9"), "object id 70000 is out of range; ids go from 1 to 65535"),
+        (("--box", "1,1,9,9", "--remove", "3@dog"), "remove 'dog': give FRAME@ID"),
+        (
+            ("--box", "5@1,1,9,9", "--stride", 2),
+            "for frame 5, but the frames go in steps of 2",
+        ),
+        (
+            ("--box", "1@1,1,9,9", "--start", 3),
+            "frame 1, but the frames go in steps of 1 from 3",
+        ),
+        (("--box", "1,1,9,9", "--mem-every", 0), "mem_every is 0, but must be at least 1"),
+        (("--box", "1,1,9,9", "--memory-frames", 0), "memory_frames is 0, but must be at least 1"),
+        (("--box", "1,1,9,9", "--top-k", -3), "top_k is -3, but must be at least 1"),
+        (("--box", "1,1,9,9", "--stride", 0), "stride 0"),
+        (("--box", "1,1,9,9", "--max-size", 0), "max_size 0"),
+        (("--box", "1,1,9,9", "--start", "soon"), "soon"),
+        (("--box", "1,1,9,9", "--model", "xmem"), "xmem"),
+        (("--box", "1,1,9,9", "--device", "gpu"), "device 'gpu': there is no such device"),
+    ],
+)
+def test_arguments_that_cannot_be_meant(
+    track: Command, tmp_path: Path, arguments: tuple[Any, ...], message: str
+) -> None:
+    assert message in track(*arguments, mask=None).complaint
+    assert contents(tmp_path) == {}
+
+
+def test_a_prompt_beyond_the_end(track: Command, tmp_path: Path) -> None:
+    complaint = track("--box", "30@1,1,9,9", "--fill", "--quiet").complaint
+    assert "a prompt for frame 30, but the source has no such frame" in complaint
+    assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 8
+
+
+def test_a_later_prompt_that_does_not_fit_keeps_the_work_before(track: Command, tmp_path: Path) -> None:
+    complaint = track("--remove", "5@8").complaint
+    assert "cannot remove object 8: only [1, 2] are followed" in complaint
+    assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 5
+    assert track("--remove", "5@2", "--resume").code == 0
+    assert set(np.unique(read_index_mask(tmp_path / "out" / "masks" / "00005.png"))) <= {0, 1}
+
+
+def test_more_objects_than_supported(track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions_track, "MAX_OBJECTS", 1)
+    assert "2 objects are more than the 1" in track().complaint
+
+
+def test_output_below_a_file(track: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for name in ("png", "overlay", "coco", "ytvis", "npz"):
+        complaint = track("--format", name, "--output", tmp_path / "file" / "out").complaint
+        assert "cannot be written" in complaint
+        assert str(tmp_path / "file") in complaint
+    assert contents(tmp_path) == {"file": b"x"}
+
+
+def test_a_full_disk(track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bytes = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name.startswith("00003.png"):
+            write_bytes(path, data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    complaint = track().complaint
+    assert "00003.png: cannot be written (the disk is full; free some space)" in complaint
+    names = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert names == {"00000.png", "00001.png", "00002.png", ".segue.json", ".segue.jsonl"}
+
+
+def test_a_disk_that_is_full_when_the_session_is_saved(
+    track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue.sessions.resumable.SAVE_EVERY_SECONDS", 0.0)
+    write_bytes = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if "session" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert "session.safetensors: cannot be written (the disk is full" in track().complaint
+
+
+@pytest.mark.parametrize("name", ["png", "overlay", "coco", "ytvis", "npz"])
+def test_existing_output(track: Command, tmp_path: Path, name: str) -> None:
+    assert track("--format", name, "--end", 2).code == 0
+    before = contents(tmp_path)
+    complaint = track("--format", name).complaint
+    assert "give --overwrite or --resume" in complaint
+    assert contents(tmp_path) == before
+
+
+def test_output_that_is_not_of_segue(track: Command, tmp_path: Path) -> None:
+    (tmp_path / "out" / "masks").mkdir(parents=True)
+    write_index_mask(tmp_path / "out" / "masks" / "mine.png", MASKS[0])
+    before = contents(tmp_path)
+    assert "has pictures that segue did not write" in track("--overwrite").complaint
+    assert contents(tmp_path) == before
+
+
+def test_a_missing_checkpoint(track: Command, tmp_path: Path) -> None:
+    complaint = track("--weights", tmp_path / "none.safetensors").complaint
+    assert "none.safetensors: cannot read the weights" in complaint
+
+
+@pytest.mark.parametrize("name", ["wrong.safetensors", "wrong.pth"])
+def test_a_checkpoint_that_is_none(track: Command, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x00garbage" * 40)
+    assert f"{name}: " in track("--weights", tmp_path / name).complaint
+    assert list(contents(tmp_path)) == [name]
+
+
+def test_a_checkpoint_of_another_network(track: Command, tmp_path: Path) -> None:
+    save_file({"encoder.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    complaint = track("--weights", tmp_path / "other.safetensors").complaint
+    assert "other.safetensors: weights of another network or version: " in complaint
+    assert "1 unexpected (encoder.weight)" in complaint
+    assert list(contents(tmp_path)) == ["other.safetensors"]
+
+
+def test_weights_that_are_no_numbers(track: Command, tmp_path: Path) -> None:
+    state = lively_lite().state_dict()
+    state["decoder.pred.weight"].fill_(float("nan"))
+    save_file(state, tmp_path / "nan.safetensors")
+    complaint = track("--weights", tmp_path / "nan.safetensors").complaint
+    assert "nan.safetensors: tensor decoder.pred.weight holds NaN" in complaint
+    assert list(contents(tmp_path)) == ["nan.safetensors"]
+
+
+def test_weights_that_do_not_come_with_segue(command: Command, inputs: Path) -> None:
+    complaint = command("track", inputs / "clip.mp4", "--box", "1,1,9,9", "--model", "stm").complaint
+    assert "no weights of stm come with segue" in complaint

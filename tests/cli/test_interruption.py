@@ -1,0 +1,208 @@
+"""Runs that are interrupted, and gone on with to the very files of a run that was not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.running import Command, contents
+
+from segue.sessions import TrackSession
+from segue.sessions.resumable import STATE
+
+ALL = tuple(word for name in ("png", "overlay", "coco", "ytvis", "npz") for word in ("--format", name))
+
+GO_ON = "interrupted; give the same command with --resume to go on\n"
+
+ENDED = """
+import os, signal, sys
+from segue.sessions import TrackSession, resumable
+resumable.SAVE_EVERY_SECONDS = 0.0
+step = TrackSession.step
+def stepping(session, frame, *arguments, **options):
+    if frame.index == 5:
+        os.kill(os.getpid(), signal.{signal})
+    return step(session, frame, *arguments, **options)
+TrackSession.step = stepping
+sys.argv[0] = "segue"
+from segue.cli import main
+main()
+"""
+"""A run that sends itself a signal at frame 5."""
+
+
+@pytest.fixture
+def whole(track: Command, tmp_path: Path) -> dict[str, bytes]:
+    """Files of a run that nothing interrupted."""
+    assert track(*ALL, "--output", tmp_path / "whole").code == 0
+    return contents(tmp_path / "whole")
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, index: int, times: int = 1) -> None:
+    """Let Ctrl-C come while this frame is segmented."""
+    step = TrackSession.step
+
+    def stepping(session: TrackSession, frame: Any, *arguments: Any, **options: Any) -> Any:
+        result = step(session, frame, *arguments, **options)
+        if frame.index == index:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(TrackSession, "step", stepping)
+
+
+@pytest.mark.parametrize("index", [0, 4, 7])
+def test_an_interrupted_run_finishes_its_frame_and_goes_on_to_the_same_files(
+    track: Command, tmp_path: Path, whole: dict[str, bytes], index: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, index)
+        outcome = track(*ALL)
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", GO_ON)
+    folder = tmp_path / "out"
+    assert [path.name for path in folder.iterdir()] == ["masks"]
+    assert len(list((folder / "masks").glob("*.png"))) == index + 1
+    assert (folder / "masks" / STATE).exists()
+    outcome = track(*ALL, "--resume")
+    assert outcome.code == 0, outcome.err
+    assert contents(folder) == whole
+
+
+def test_a_run_can_be_interrupted_again_and_again(
+    track: Command, tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    for index in (1, 3, 6):
+        with pytest.MonkeyPatch.context() as patch:
+            interrupt_at(patch, index)
+            assert track(*ALL, "--resume").code == 130
+    assert track(*ALL, "--resume").code == 0
+    assert contents(tmp_path / "out") == whole
+
+
+def test_a_second_interruption_ends_at_once(track: Command, tmp_path: Path, whole: dict[str, bytes]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 4, times=2)
+        outcome = track(*ALL)
+    assert (outcome.code, outcome.err) == (130, GO_ON)
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    assert track(*ALL, "--resume").code == 0
+    assert contents(tmp_path / "out") == whole
+
+
+def test_prompts_and_a_full_memory_survive_the_interruption(
+    track: Command, inputs: Path, tmp_path: Path
+) -> None:
+    arguments = (
+        *("--box", "2@5:3,3,30,30", "--mask", f"5@7={inputs / 'fifth.png'}", "--remove", "6@1", "--fill"),
+        *("--mem-every", 1, "--memory-frames", 2, "--start", 1, "--max-size", 48),
+    )
+    assert track(*arguments, *ALL, "--output", tmp_path / "whole").code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 4)
+        assert track(*arguments, *ALL).code == 130
+    assert track(*arguments, *ALL, "--resume").code == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_without_masks_there_is_nothing_to_go_on_with(track: Command, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 3)
+        outcome = track("--format", "overlay")
+    assert outcome.code == 130
+    assert outcome.err == "interrupted; without the format png there is nothing to resume from\n"
+    assert contents(tmp_path) == {}
+
+
+def end_at_frame_5(how: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """A run in a process of its own that gets this signal."""
+    return subprocess.run(
+        [sys.executable, "-c", ENDED.format(signal=how), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def arguments(inputs: Path, tmp_path: Path) -> tuple[object, ...]:
+    weights = ("--weights", inputs / "lite.safetensors", "--device", "cpu")
+    mask = ("--mask", inputs / "first.png")
+    return ("track", inputs / "clip.mp4", *mask, *weights, *ALL, "--output", tmp_path / "out")
+
+
+def test_a_process_ends_in_order_on_ctrl_c(
+    track: Command, tmp_path: Path, whole: dict[str, bytes], arguments: tuple[object, ...]
+) -> None:
+    ended = end_at_frame_5("SIGINT", *arguments)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", GO_ON)
+    assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 6
+    assert track(*ALL, "--resume").code == 0
+    assert contents(tmp_path / "out") == whole
+
+
+def test_a_killed_process_leaves_what_a_later_one_goes_on_with(
+    track: Command, tmp_path: Path, whole: dict[str, bytes], arguments: tuple[object, ...]
+) -> None:
+    ended = end_at_frame_5("SIGKILL", *arguments)
+    assert ended.returncode == -signal.SIGKILL
+    finished = {path.name for path in (tmp_path / "out").iterdir() if not path.name.endswith(".partial")}
+    assert finished == {"masks"}
+    assert (tmp_path / "out" / "masks" / STATE).exists()
+    shutil.copytree(tmp_path / "out", tmp_path / "early")
+    assert track(*ALL, "--resume").code == 0
+    assert contents(tmp_path / "out") == whole
+    # As if it had been killed before it saved its session for the first time.
+    (tmp_path / "early" / "masks" / STATE).unlink()
+    assert track(*ALL, "--resume", "--output", tmp_path / "early").code == 0
+    assert contents(tmp_path / "early") == whole
+
+
+def test_a_run_that_begins_anew_forgets_the_interrupted_one(
+    track: Command, tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 5)
+        assert track(*ALL).code == 130
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrackSession, "step", lambda *_: (_ for _ in ()).throw(RuntimeError("a defect")))
+        with pytest.raises(RuntimeError, match="a defect"):
+            track(*ALL, "--overwrite")
+    assert track(*ALL, "--resume").code == 0
+    assert contents(tmp_path / "out") == whole
+
+
+def test_missing_masks_are_told(track: Command, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 5)
+        track(*ALL)
+    (tmp_path / "out" / "masks" / "00005.png").unlink()
+    assert "1 masks of the interrupted run are missing; give --overwrite" in track(*ALL, "--resume").complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--mem-every", 2), "was begun with schedule="),
+        (("--start", 2), "the run cannot be resumed, give --overwrite"),
+        (("--max-size", 32), "but the frames before it are 64x48"),
+        (("--overwrite",), "overwrite and resume exclude each other"),
+    ],
+)
+def test_another_run_is_not_taken_for_the_interrupted_one(
+    track: Command, tmp_path: Path, arguments: tuple[Any, ...], message: str
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 5)
+        track("--format", "png")
+    before = contents(tmp_path)
+    assert message in track("--format", "png", "--resume", *arguments).complaint
+    assert contents(tmp_path).keys() == before.keys()

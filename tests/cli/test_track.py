@@ -1,0 +1,156 @@
+"""``segue track`` from end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.conftest import FRAMES, MASKS
+from tests.cli.running import Command, contents
+from tests.lite import lively_lite
+
+import segue
+from segue.masks import read_index_mask
+from segue.video.mask_folder import read_records
+
+
+def test_a_video_becomes_masks_and_an_overlay(track: Command, inputs: Path, tmp_path: Path) -> None:
+    outcome = track()
+    assert outcome.code == 0
+    assert outcome.out == f"overlay: {tmp_path / 'out' / 'overlay.mp4'}\npng: {tmp_path / 'out' / 'masks'}\n"
+    names = {path.name for path in (tmp_path / "out").rglob("*")}
+    masks = {f"{t:05d}.png" for t in range(8)}
+    assert names == {"masks", "overlay.mp4", ".segue.json", ".segue.jsonl"} | masks
+    assert np.array_equal(read_index_mask(tmp_path / "out" / "masks" / "00000.png"), MASKS[0])
+    overlay = segue.open_source(tmp_path / "out" / "overlay.mp4")
+    assert [frame.size for frame in overlay] == [(48, 64)] * 8
+
+
+def test_the_command_writes_what_the_function_gives(track: Command, inputs: Path, tmp_path: Path) -> None:
+    track("--format", "png", "--mem-every", 2, "--top-k", 0, "--no-include-last", "--memory-frames", 3)
+    expected = segue.track(
+        inputs / "clip.mp4",
+        {0: MASKS[0]},
+        model=lively_lite(),
+        mem_every=2,
+        top_k=None,
+        include_last=False,
+        memory_frames=3,
+        device="cpu",
+    )
+    for result in expected:
+        found = read_index_mask(tmp_path / "out" / "masks" / f"{result.index:05d}.png")
+        assert np.array_equal(found, result.mask)
+
+
+def test_all_formats_at_once(track: Command, tmp_path: Path) -> None:
+    formats = ("png", "overlay", "coco", "ytvis", "npz")
+    assert track(*(word for name in formats for word in ("--format", name))).code == 0
+    folder = tmp_path / "out"
+    coco = json.loads((folder / "coco.json").read_text())
+    assert len(coco["images"]) == 8
+    assert {item["track_id"] for item in coco["annotations"]} == {1, 2}
+    assert (folder / "ytvis.json").exists()
+    with np.load(folder / "masks.npz") as archive:
+        for t in range(8):
+            assert np.array_equal(archive["masks"][t], read_index_mask(folder / "masks" / f"{t:05d}.png"))
+    assert not list(folder.rglob("*.partial"))
+
+
+def test_a_single_file(track: Command, tmp_path: Path) -> None:
+    assert track("--format", "overlay", "--side-by-side", "--output", tmp_path / "two.mp4").code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["two.mp4"]
+    assert {frame.size for frame in segue.open_source(tmp_path / "two.mp4")} == {(48, 128)}
+
+
+def test_masks_boxes_and_points_on_several_frames(track: Command, inputs: Path, tmp_path: Path) -> None:
+    outcome = track(
+        *("--mask", f"5@4={inputs / 'fifth.png'}", "--box", "2@7:8,8,40,40", "--box", "3@9:1,1,9,9"),
+        *("--remove", "6@7", "--point", "4@300:30,20", "--point", "4@300:-2,2", "--fill", "--format", "png"),
+    )
+    assert outcome.code == 0, outcome.err
+    records = read_records(tmp_path / "out" / "masks")
+    ids = {index: [item["id"] for item in record["objects"]] for index, record in records.items()}
+    assert ids[0] == ids[1] == [1, 2]
+    assert ids[2] == [1, 2, 7]
+    assert ids[3] == [1, 2, 7, 9]
+    assert ids[4] == [1, 2, 7, 9, 300]
+    assert ids[5] == [1, 2, 4, 7, 9, 300]
+    assert ids[6] == ids[7] == [1, 2, 4, 9, 300]
+    fifth = read_index_mask(tmp_path / "out" / "masks" / "00005.png")
+    assert np.array_equal(fifth == 4, MASKS[5] == 2)
+    corner = read_index_mask(tmp_path / "out" / "masks" / "00003.png")[1:9, 1:9]
+    assert (corner == 9).all()
+
+
+def test_a_part_of_the_video_reduced(track: Command, inputs: Path, tmp_path: Path) -> None:
+    outcome = track(
+        "--start", 1, "--end", 7, "--stride", 2, "--max-size", 32, "--box", "3@5:0,0,20,20", "--fill"
+    )
+    assert outcome.code == 0, outcome.err
+    masks = sorted((tmp_path / "out" / "masks").glob("*.png"))
+    assert [path.name for path in masks] == ["00001.png", "00003.png", "00005.png"]
+    assert {read_index_mask(path).shape for path in masks} == {(48, 64)}
+    # Prompts speak in pixels of the source, whatever size the network sees.
+    assert (read_index_mask(masks[1])[:20, :20] == 5).all()
+    assert not (read_index_mask(masks[1])[22:] == 5).any()
+    assert {frame.size for frame in segue.open_source(tmp_path / "out" / "overlay.mp4")} == {(24, 32)}
+
+
+def test_masks_of_a_folder_have_the_names_of_its_pictures(track: Command, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for t in range(3):
+        Image.fromarray(FRAMES[t]).save(tmp_path / "in" / f"shot{t + 9}.png")
+    assert track("--format", "png", source=tmp_path / "in").code == 0
+    masks = (tmp_path / "out" / "masks").glob("*.png")
+    assert sorted(path.name for path in masks) == ["shot10.png", "shot11.png", "shot9.png"]
+
+
+def test_a_mask_of_another_size_is_fitted_when_asked(track: Command, inputs: Path, tmp_path: Path) -> None:
+    Image.fromarray(MASKS[0][::2, ::2]).save(tmp_path / "small.png")
+    assert track("--fit", "--format", "png", mask=tmp_path / "small.png").code == 0
+    first = read_index_mask(tmp_path / "out" / "masks" / "00000.png")
+    assert np.array_equal(first[::2, ::2], MASKS[0][::2, ::2])
+
+
+def test_existing_output_is_replaced_when_asked(track: Command, tmp_path: Path) -> None:
+    track()
+    before = contents(tmp_path / "out")
+    assert track("--overwrite").code == 0
+    assert contents(tmp_path / "out") == before
+
+
+def test_without_an_output_there_is_a_folder_for_each_source(
+    command: Command, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--mask", inputs / "first.png", "--weights", inputs / "lite.safetensors", "--device", "cpu")
+    assert command("track", inputs / "clip.mp4", *arguments, "--format", "png", "--end", 2).code == 0
+    assert (tmp_path / "segue-out" / "clip" / "masks" / "00001.png").exists()
+
+
+def test_quiet_says_nothing_but_where_the_results_are(track: Command, tmp_path: Path) -> None:
+    outcome = track("--quiet", "--format", "png")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == f"png: {tmp_path / 'out' / 'masks'}\n"
+
+
+def test_a_version_and_a_help(command: Command) -> None:
+    assert command("--version").out == f"segue {segue.__version__}\n"
+    outcome = command("track", "--help")
+    assert outcome.code == 0
+    assert "--memory-frames" in outcome.out
+
+
+def test_the_bundled_sample_is_followed(command: Command, tmp_path: Path) -> None:
+    assets = Path(segue.__file__).parent / "assets"
+    if not (assets / "stcn-lite.safetensors").exists():
+        pytest.skip("no weights come with this version")
+    outcome = command("demo", "--output", tmp_path / "demo")
+    assert outcome.code == 0, outcome.err
+    frames = len(list(segue.open_source(assets / "sample" / "video.mp4")))
+    assert len(list((tmp_path / "demo" / "masks").glob("*.png"))) == frames
+    assert len(list(segue.open_source(tmp_path / "demo" / "overlay.mp4"))) == frames

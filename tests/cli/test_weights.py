@@ -1,0 +1,46 @@
+"""``segue weights``: list, convert and verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from tests.cli.running import Command, contents
+
+from segue.models.stcn import STCN
+
+
+def test_all_networks_are_listed(command: Command) -> None:
+    outcome = command("weights", "list")
+    assert outcome.code == 0
+    assert all(name in outcome.out for name in ("stcn-lite", "stcn", "stm"))
+
+
+def test_an_official_file_is_converted_beside_it(
+    command: Command, stcn_network: STCN, tmp_path: Path
+) -> None:
+    torch.save(stcn_network.state_dict(), tmp_path / "stcn.pth")
+    outcome = command("weights", "convert", tmp_path / "stcn.pth")
+    assert outcome.code == 0, outcome.err
+    assert "use them with --model stcn --weights" in outcome.out
+    assert load_file(tmp_path / "stcn.safetensors").keys() == stcn_network.state_dict().keys()
+    assert (
+        "exists already; give --overwrite" in command("weights", "convert", tmp_path / "stcn.pth").complaint
+    )
+    assert command("weights", "convert", tmp_path / "stcn.pth", "--overwrite").code == 0
+    assert command("weights", "verify", tmp_path / "stcn.pth").out.endswith("complete weights of stcn\n")
+
+
+def test_a_file_is_verified(command: Command, inputs: Path) -> None:
+    outcome = command("weights", "verify", inputs / "lite.safetensors")
+    assert outcome.out == f"{inputs / 'lite.safetensors'}: complete weights of stcn-lite\n"
+
+
+def test_foreign_files_are_refused(command: Command, tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
+    before = contents(tmp_path)
+    for verb in ("convert", "verify"):
+        assert "other.pth: " in command("weights", verb, tmp_path / "other.pth").complaint
+        assert "none.pth: " in command("weights", verb, tmp_path / "none.pth").complaint
+    assert contents(tmp_path) == before

@@ -1,0 +1,178 @@
+"""Reading a memory in blocks against the dense affinity matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.sessions.banks import filled_bank, random_frames, reference
+from torch import Tensor
+
+from segue.layers.attention import Similarity, affinity
+from segue.sessions import reading
+from segue.sessions.reading import cell_members, key_rows, pool_keys, query_rows, top_k
+
+few = settings(max_examples=60, deadline=None)
+similarities = st.sampled_from(["l2", "dot"])
+seeds = st.integers(0, 2**31)
+
+
+@few
+@given(
+    frames=st.integers(1, 5),
+    height=st.integers(1, 5),
+    width=st.integers(1, 5),
+    objects=st.integers(1, 3),
+    count=st.none() | st.integers(1, 200),
+    similarity=similarities,
+    shared=st.booleans(),
+    seed=seeds,
+)
+def test_a_read_equals_the_dense_reference(
+    frames: int,
+    height: int,
+    width: int,
+    objects: int,
+    count: int | None,
+    similarity: Similarity,
+    shared: bool,
+    seed: int,
+) -> None:
+    told = random_frames(seed, frames, objects, (height, width), shared=shared)
+    bank = filled_bank(told, similarity=similarity, shared_keys=shared, top_k=count)
+    query = torch.randn(1, 4, height, width, generator=torch.Generator().manual_seed(seed))
+    ids = list(range(1, objects + 1))
+    expected = reference(told, query, ids, similarity=similarity, top_k=count)
+    torch.testing.assert_close(bank.read(query, ids), expected, rtol=1e-4, atol=1e-5)
+
+
+@few
+@given(data=st.data(), count=st.none() | st.integers(1, 60), similarity=similarities, seed=seeds)
+def test_objects_read_only_the_frames_in_which_they_are(
+    data: st.DataObject, count: int | None, similarity: Similarity, seed: int
+) -> None:
+    objects, frames = 3, data.draw(st.integers(1, 5))
+    present = data.draw(
+        st.lists(st.sets(st.integers(1, objects), min_size=1), min_size=frames, max_size=frames)
+    )
+    told = random_frames(seed, frames, objects, (2, 3), present=present)
+    bank = filled_bank(told, similarity=similarity, top_k=count)
+    query = torch.randn(1, 4, 2, 3, generator=torch.Generator().manual_seed(seed))
+    ids = sorted(set().union(*present))
+    expected = reference(told, query, ids, similarity=similarity, top_k=count)
+    torch.testing.assert_close(bank.read(query, ids), expected, rtol=1e-4, atol=1e-5)
+
+
+@few
+@given(
+    frames=st.integers(1, 4),
+    size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    window=st.integers(0, 4),
+    count=st.none() | st.integers(1, 30),
+    seed=seeds,
+)
+def test_the_last_frame_is_read_within_its_window(
+    frames: int, size: tuple[int, int], window: int, count: int | None, seed: int
+) -> None:
+    told = random_frames(seed, frames, 2, size)
+    bank = filled_bank(told, top_k=count, last_window=window)
+    query = torch.randn(1, 4, *size, generator=torch.Generator().manual_seed(seed))
+    expected = reference(told, query, [1, 2], top_k=count, last_window=window)
+    torch.testing.assert_close(bank.read(query, [1, 2]), expected, rtol=1e-4, atol=1e-5)
+
+
+@few
+@given(rows=st.integers(1, 4), columns=st.integers(1, 700), count=st.integers(1, 12), seed=seeds)
+def test_top_k_finds_the_values_that_torch_finds(rows: int, columns: int, count: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    # Few different values, so that there are ties.
+    scores = torch.randint(0, 50, (rows, columns), generator=generator).float()
+    count = min(count, columns)
+    best, places = top_k(scores, count)
+    assert torch.equal(best.sort(1).values, torch.topk(scores, count, dim=1).values.flip(1))
+    assert torch.equal(scores.gather(1, places), best)
+    assert all(len(set(row)) == count for row in places.tolist())
+
+
+def test_top_k_takes_frames_that_are_hidden_last() -> None:
+    scores = torch.full((1, 640), -torch.inf)
+    scores[0, 600:603] = torch.tensor([3.0, 1.0, 2.0])
+    best, places = top_k(scores, 3)
+    assert sorted(best[0].tolist()) == [1.0, 2.0, 3.0]
+    assert sorted(places[0].tolist()) == [600, 601, 602]
+
+
+@pytest.mark.parametrize("similarity", ["l2", "dot"])
+def test_the_product_of_rows_is_the_affinity(similarity: Similarity) -> None:
+    generator = torch.Generator().manual_seed(3)
+    memory, query = torch.randn(2, 6, 4, 5, generator=generator)
+    product = key_rows(memory, similarity) @ query_rows(query, similarity).T
+    torch.testing.assert_close(product, affinity(memory.flatten(1), query.flatten(1), similarity))
+
+
+@pytest.mark.parametrize("count", [None, 7])
+@pytest.mark.parametrize("coarse", [False, True])
+def test_the_size_of_the_blocks_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch, count: int | None, coarse: bool
+) -> None:
+    told = random_frames(5, 4, 2, (16, 18))
+    query = torch.randn(1, 4, 16, 18, generator=torch.Generator().manual_seed(6))
+
+    def read() -> Tensor:
+        bank = filled_bank(told, top_k=count, coarse_above=0 if coarse else None)
+        return bank.read(query, [1, 2])
+
+    whole = read()
+    monkeypatch.setattr(reading, "BLOCK_ELEMENTS", {"cpu": 1})
+    torch.testing.assert_close(read(), whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("similarity", ["l2", "dot"])
+def test_coarse_to_fine_is_exact_where_every_cell_is_taken(
+    monkeypatch: pytest.MonkeyPatch, similarity: Similarity
+) -> None:
+    told = random_frames(7, 3, 2, (6, 8))
+    query = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(8))
+    options: dict[str, Any] = {"similarity": similarity, "top_k": 11}
+    monkeypatch.setattr(reading, "COARSE_CELLS", 3 * 6 * 8 // 4)
+    fine = filled_bank(told, **options, coarse_above=0).read(query, [1, 2])
+    torch.testing.assert_close(fine, filled_bank(told, **options).read(query, [1, 2]))
+
+
+def test_coarse_to_fine_finds_what_stands_out() -> None:
+    told = random_frames(9, 4, 1, (16, 16))
+    query = told[2].keys.clone()  # looks like the third frame, so each position finds itself there
+    bank = filled_bank(told, top_k=1, coarse_above=0)
+    torch.testing.assert_close(bank.read(query, [1]), told[2].values[1][None])
+
+
+def test_a_cell_has_four_neighbouring_positions() -> None:
+    members = cell_members(4, 6, 2, torch.device("cpu"))
+    assert members.shape == (2 * 2 * 3, 4)
+    assert members[1].tolist() == [2, 3, 8, 9]
+    assert members[6].tolist() == [24, 25, 30, 31]
+    assert sorted(members.flatten().tolist()) == list(range(48))
+
+
+def test_pooled_keys_stand_in_the_order_of_the_cells() -> None:
+    key = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(1))
+    members = cell_members(4, 6, 1, torch.device("cpu"))
+    means = key.flatten(1).T[members].mean(1)
+    torch.testing.assert_close(pool_keys(key, "dot"), means)
+    torch.testing.assert_close(pool_keys(key, "l2")[:, 3], means.square().sum(1))
+
+
+def test_the_attention_a_frame_receives_is_counted() -> None:
+    told = random_frames(11, 3, 2, (4, 4))
+    query = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(2))
+    keys = torch.cat([frame.keys[0].flatten(1) for frame in told], dim=1)
+    weights = affinity(keys, query[0].flatten(1), "l2").softmax(0)
+    shares = 2 * weights.view(3, 16, 16).sum((1, 2))  # both objects read
+    for count in (None, 48):
+        bank = filled_bank(told, top_k=count)
+        bank.read(query, [1, 2])
+        tensors, _ = bank.state()
+        torch.testing.assert_close(tensors["usage"], shares)

@@ -1,0 +1,480 @@
+"""Laws of a tracking session, on small clips and untrained networks."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.clips import clip
+from tests.lite import lively_lite
+
+from segue.errors import CheckpointError, PromptError, SegueError, SinkError, SourceError
+from segue.models.base import MemoryNetwork, Schedule
+from segue.models.stcn_lite import STCNLite
+from segue.sessions import SessionState, TrackSession, reading, track
+from segue.sessions.inference import choose_device, has_bfloat16
+from segue.types import BoxPrompt, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
+
+FRAMES, MASKS = clip(5, 10, 48, 64, 3)
+FIRST = MASKS[0]
+
+Prompts = Mapping[int, "IndexMask | Sequence[Prompt]"]
+
+
+def frame(t: int) -> Frame:
+    return Frame(t, t / 10, FRAMES[t])
+
+
+def new_session(network: MemoryNetwork, **arguments: Any) -> TrackSession:
+    return TrackSession(network, device="cpu", **arguments)
+
+
+def follow(
+    session: TrackSession, prompts: Prompts, first: int = 0, end: int = len(FRAMES)
+) -> list[Segmentation]:
+    return [session.step(frame(t), prompts.get(t)) for t in range(first, end)]
+
+
+def assert_same(results: Sequence[Segmentation], expected: Sequence[Segmentation]) -> None:
+    """Equal to the last bit."""
+    for one, other in zip(results, expected, strict=True):
+        assert one == replace(other, mask=one.mask)
+        assert np.array_equal(one.mask, other.mask)
+        assert np.array_equal(one.probabilities, other.probabilities)
+
+
+@pytest.fixture(scope="module")
+def lite() -> STCNLite:
+    return lively_lite()
+
+
+@pytest.fixture(scope="module")
+def plain(lite: STCNLite) -> list[Segmentation]:
+    """Three objects from the first frame on, with the published schedule."""
+    return follow(new_session(lite), {0: FIRST})
+
+
+@pytest.fixture(params=["stcn-lite", "stcn", "stm"])
+def network(request: pytest.FixtureRequest, lite: STCNLite) -> MemoryNetwork:
+    if request.param == "stcn-lite":
+        return lite
+    found: MemoryNetwork = request.getfixturevalue(f"{request.param}_network")
+    return found
+
+
+def test_the_clip_is_worth_following(plain: list[Segmentation]) -> None:
+    for result in plain:
+        areas = [item.area for item in result.objects]
+        assert min(areas) > 20, "every object is seen on every frame"
+    assert len({result.mask.tobytes() for result in plain}) == len(FRAMES)
+
+
+def test_the_same_frames_give_the_same_results(lite: STCNLite, plain: list[Segmentation]) -> None:
+    assert_same(follow(new_session(lite), {0: FIRST}), plain)
+
+
+def test_a_reset_session_is_as_new(lite: STCNLite, plain: list[Segmentation]) -> None:
+    session = new_session(lite)
+    follow(session, {0: MASKS[4]}, end=3)
+    session.reset()
+    assert_same(follow(session, {0: FIRST}), plain)
+
+
+def test_probabilities_sum_to_one_and_their_best_class_is_the_mask(plain: list[Segmentation]) -> None:
+    for result in plain:
+        assert result.probabilities.shape == (4, 48, 64)
+        assert result.probabilities.dtype == np.float32
+        np.testing.assert_allclose(result.probabilities.sum(0), 1, atol=1e-5)
+        assert np.array_equal(result.probabilities.argmax(0), result.mask)
+
+
+def test_probabilities_do_not_depend_on_when_they_are_asked_for(
+    lite: STCNLite, plain: list[Segmentation]
+) -> None:
+    session = new_session(lite)
+    at_once = []
+    for t in range(len(FRAMES)):
+        at_once.append(session.step(frame(t), FIRST if t == 0 else None).probabilities)
+    for early, result in zip(at_once, plain, strict=True):
+        assert np.array_equal(early, result.probabilities)
+
+
+def test_objects_tell_box_area_and_mean_probability(plain: list[Segmentation]) -> None:
+    for result in plain:
+        for channel, item in enumerate(result.objects, start=1):
+            inside = result.mask == item.id
+            rows, columns = np.nonzero(inside)
+            assert item.area == inside.sum()
+            assert item.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            assert item.score == pytest.approx(result.probabilities[channel][inside].mean(), abs=1e-5)
+
+
+def test_the_given_mask_is_the_result_of_its_frame(plain: list[Segmentation]) -> None:
+    assert np.array_equal(plain[0].mask, FIRST)
+
+
+@pytest.mark.parametrize("schedule", [Schedule(mem_every=1, top_k=9), Schedule(mem_every=1, top_k=None)])
+def test_objects_in_several_passes_give_the_same_results(network: MemoryNetwork, schedule: Schedule) -> None:
+    one_by_one = new_session(network, schedule=schedule, memory_limit=1)
+    apart = follow(one_by_one, {0: FIRST}, end=3)
+    together = follow(new_session(network, schedule=schedule), {0: FIRST}, end=3)
+    for one, other in zip(apart, together, strict=True):
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-4)
+
+
+def test_ids_are_names_only(network: MemoryNetwork) -> None:
+    names = np.array([0, 40, 7, 300])
+    order = [0, 2, 1, 3]  # background, 7, 40, 300
+    plain = follow(new_session(network), {0: FIRST}, end=3)
+    named = follow(new_session(network), {0: names[FIRST]}, end=3)
+    for one, other in zip(named, plain, strict=True):
+        assert one.ids == (7, 40, 300)
+        np.testing.assert_allclose(one.probabilities, other.probabilities[order], atol=1e-4)
+    assert named[0].mask.dtype == np.uint16
+    assert set(np.unique(named[-1].mask)) <= {0, 7, 40, 300}
+
+
+def test_masks_before_the_first_prompt_are_empty(lite: STCNLite) -> None:
+    results = follow(new_session(lite), {3: MASKS[3]})
+    for result in results[:3]:
+        assert result.objects == ()
+        assert not result.mask.any()
+        assert (result.probabilities == 1).all()
+    assert results[3].ids == (1, 2, 3)
+
+
+def test_the_frames_before_the_first_prompt_leave_no_trace(lite: STCNLite) -> None:
+    waited = follow(new_session(lite), {3: MASKS[3]})[3:]
+    assert_same(follow(new_session(lite), {3: MASKS[3]}, first=3), waited)
+
+
+def test_an_object_can_be_added(lite: STCNLite) -> None:
+    two = np.where(FIRST == 2, 0, FIRST)
+    before = follow(new_session(lite), {0: two})
+    added = follow(new_session(lite), {0: two, 4: [MaskPrompt(2, MASKS[4] == 2, label="fish")]})
+    assert_same(added[:4], before[:4])
+    assert [result.ids for result in added[3:5]] == [(1, 3), (1, 2, 3)]
+    assert np.array_equal(added[4].mask == 2, MASKS[4] == 2)
+    # Merging brings the classes closer to one another, but what had the majority keeps it.
+    sure = (MASKS[4] != 2) & (before[4].probabilities.max(0) > 0.5)
+    assert sure.mean() > 0.3
+    assert np.array_equal(added[4].mask[sure], before[4].mask[sure])
+    assert [item.label for item in added[-1].objects] == [None, "fish", None]
+
+
+def test_an_object_can_be_corrected(lite: STCNLite, plain: list[Segmentation]) -> None:
+    right = MASKS[4] == 1
+    corrected = follow(new_session(lite), {0: FIRST, 4: [MaskPrompt(1, right)]})
+    assert_same(corrected[:4], plain[:4])
+    assert corrected[4].ids == (1, 2, 3)
+    assert np.array_equal(corrected[4].mask == 1, right)
+    sure = ~right & (plain[4].mask != 1) & (plain[4].probabilities.max(0) > 0.5)
+    assert sure.mean() > 0.3
+    assert np.array_equal(corrected[4].mask[sure], plain[4].mask[sure])
+    assert not np.array_equal(corrected[5].probabilities, plain[5].probabilities)
+
+
+def test_a_corrected_object_keeps_its_label(lite: STCNLite) -> None:
+    labelled = [MaskPrompt(1, FIRST == 1, label="duck")]
+    results = follow(new_session(lite), {0: labelled, 2: [MaskPrompt(1, MASKS[2] == 1)]}, end=4)
+    assert [item.label for item in results[-1].objects] == ["duck"]
+
+
+def test_an_object_can_be_removed(lite: STCNLite, plain: list[Segmentation]) -> None:
+    results = follow(new_session(lite), {0: FIRST, 4: [RemovePrompt(2)]})
+    assert_same(results[:4], plain[:4])
+    for result in results[4:]:
+        assert result.ids == (1, 3)
+        assert not (result.mask == 2).any()
+
+
+def test_without_any_object_left_masks_are_empty_until_one_comes(lite: STCNLite) -> None:
+    gone = {
+        0: FIRST,
+        3: [RemovePrompt(1), RemovePrompt(2), RemovePrompt(3)],
+        6: [MaskPrompt(2, MASKS[6] == 2)],
+    }
+    results = follow(new_session(lite), gone)
+    assert all(result.ids == () and not result.mask.any() for result in results[3:6])
+    alone = follow(new_session(lite), {6: [MaskPrompt(2, MASKS[6] == 2)]}, first=6)
+    assert_same(results[6:], alone)
+
+
+def test_removing_what_is_not_there_is_refused(lite: STCNLite) -> None:
+    session = new_session(lite)
+    follow(session, {0: FIRST}, end=2)
+    with pytest.raises(PromptError, match=r"cannot remove object 9: only \[1, 2, 3\]"):
+        session.step(frame(2), [RemovePrompt(9)])
+
+
+def test_a_refused_prompt_changes_nothing(lite: STCNLite, plain: list[Segmentation]) -> None:
+    session = new_session(lite)
+    results = follow(session, {0: FIRST}, end=3)
+    for wrong in (
+        np.zeros((48, 64), np.uint8),
+        np.ones((24, 32), np.uint8),
+        [RemovePrompt(9)],
+        [RemovePrompt(1), BoxPrompt(2, (70, 0, 80, 9))],
+        np.full((48, 64), 70000),
+    ):
+        with pytest.raises(PromptError):
+            session.step(frame(3), wrong)
+    assert_same(results + follow(session, {}, first=3), plain)
+
+
+def test_more_objects_than_supported_are_refused(lite: STCNLite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(track, "MAX_OBJECTS", 2)
+    with pytest.raises(PromptError, match="3 objects are more than the 2"):
+        new_session(lite).step(frame(0), FIRST)
+
+
+def test_masks_of_another_size_are_fitted_when_asked(lite: STCNLite) -> None:
+    small = FIRST[::2, ::2]
+    with pytest.raises(PromptError, match="the mask is 32x24 pixels, the frame 64x48"):
+        new_session(lite).step(frame(0), small)
+    result = new_session(lite, fit=True).step(frame(0), small)
+    assert np.array_equal(result.mask[::2, ::2], small)
+
+
+def test_frames_of_another_size_are_refused(lite: STCNLite) -> None:
+    session = new_session(lite)
+    follow(session, {0: FIRST}, end=2)
+    with pytest.raises(SourceError, match="frame 2 is 32x48, but the frames before it are 64x48"):
+        session.step(Frame(2, 0.2, FRAMES[2][:, :32]))
+
+
+def test_a_session_does_not_change_the_network(network: MemoryNetwork) -> None:
+    assert isinstance(network, torch.nn.Module)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    settings = [(parameter.requires_grad, parameter.dtype) for parameter in network.parameters()]
+    network.train()
+    try:
+        new_session(network, fast=True)
+        follow(new_session(network), {0: FIRST}, end=2)
+        assert network.training
+    finally:
+        network.eval()
+    assert settings == [(parameter.requires_grad, parameter.dtype) for parameter in network.parameters()]
+    after = network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_network_in_training_mode_is_run_in_evaluation_mode(
+    stcn_network: torch.nn.Module,
+) -> None:
+    expected = follow(new_session(stcn_network), {0: FIRST}, end=3)
+    stcn_network.train()
+    try:
+        assert_same(follow(new_session(stcn_network), {0: FIRST}, end=3), expected)
+    finally:
+        stcn_network.eval()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(value: float) -> None:
+    broken = STCNLite()
+    with torch.no_grad():
+        broken.decoder.pred.weight[0, 0, 0, 0] = value
+    with pytest.raises(CheckpointError, match=r"decoder\.pred\.weight of STCNLite holds NaN"):
+        new_session(broken)
+
+
+def test_a_device_that_is_not_there_is_refused(lite: STCNLite) -> None:
+    for device in ("gpu", "cuda:99"):
+        with pytest.raises(SegueError, match=f"device '{device}'"):
+            TrackSession(lite, device=device)
+
+
+@pytest.mark.skipif(not has_bfloat16(choose_device("cpu")), reason="this processor has no bfloat16")
+def test_bfloat16_stays_close(lite: STCNLite, plain: list[Segmentation]) -> None:
+    fast = follow(new_session(lite, fast=True), {0: FIRST})
+    assert not np.array_equal(fast[1].probabilities, plain[1].probabilities)
+    for one, other in zip(fast, plain, strict=True):
+        assert one.probabilities.dtype == np.float32
+        assert np.abs(one.probabilities - other.probabilities).mean() < 0.02
+
+
+def test_every_frame_is_due_after_the_distance_of_the_schedule(lite: STCNLite) -> None:
+    session = new_session(lite, schedule=Schedule(mem_every=3))
+    assert not session.due
+    due = []
+    for t in range(8):
+        due.append(session.due)
+        session.step(frame(t), FIRST if t == 0 else None)
+    assert due == [False, False, False, True, False, False, True, False]
+
+
+def test_skipped_frames_count_for_the_schedule(lite: STCNLite) -> None:
+    session = new_session(lite, schedule=Schedule(mem_every=3))
+    session.step(frame(0), FIRST)
+    session.skip(frame(1))
+    session.skip(frame(2))
+    assert session.due
+
+
+def test_memory_does_not_grow_beyond_its_bound(lite: STCNLite) -> None:
+    session = new_session(lite, schedule=Schedule(mem_every=1, memory_frames=3))
+    sizes = []
+    for t in range(len(FRAMES)):
+        session.step(frame(t), FIRST if t == 0 else None)
+        sizes.append(sum(tensor.numel() for tensor in session.state().tensors.values()))
+    assert sizes[2] == sizes[-1] > sizes[0]
+
+
+SCHEDULES = [
+    Schedule(),
+    Schedule(mem_every=2, include_last=True, memory_frames=2),
+    Schedule(mem_every=2, top_k=None, memory_frames=2, memory_policy="fifo"),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("stop", [0, 2, 6])
+def test_a_restored_session_goes_on_bit_by_bit(
+    lite: STCNLite, tmp_path: Path, schedule: Schedule, stop: int
+) -> None:
+    prompts: Prompts = {1: np.where(FIRST == 3, 0, FIRST), 5: [MaskPrompt(3, MASKS[5] == 3), RemovePrompt(1)]}
+    whole = follow(new_session(lite, schedule=schedule), prompts)
+    session = new_session(lite, schedule=schedule)
+    follow(session, prompts, end=stop)
+    session.state().save(tmp_path / "session.safetensors")
+    for _ in range(2):
+        restored = new_session(lite, schedule=schedule)
+        restored.restore(SessionState.load(tmp_path / "session.safetensors"))
+        assert_same(follow(restored, prompts, first=stop), whole[stop:])
+    assert [path.name for path in tmp_path.iterdir()] == ["session.safetensors"]
+
+
+def test_a_state_in_memory_can_be_restored_again_and_again(
+    network: MemoryNetwork,
+) -> None:
+    schedule = replace(network.schedule, mem_every=2, memory_frames=2)
+    session = new_session(network, schedule=schedule)
+    follow(session, {0: FIRST}, end=3)
+    state = session.state()
+    runs = []
+    for _ in range(2):
+        session.restore(state)
+        runs.append(follow(session, {}, first=3, end=5))
+    assert_same(runs[0], runs[1])
+
+
+def test_a_state_of_another_network_or_schedule_is_refused(
+    lite: STCNLite, stm_network: MemoryNetwork
+) -> None:
+    state = new_session(lite).state()
+    with pytest.raises(CheckpointError, match="saved with network STCNLite, not STM"):
+        new_session(stm_network, schedule=lite.schedule).restore(state)
+    with pytest.raises(CheckpointError, match="saved with schedule"):
+        new_session(lite, schedule=Schedule(mem_every=7)).restore(state)
+
+
+@pytest.mark.skipif(not has_bfloat16(choose_device("cpu")), reason="this processor has no bfloat16")
+def test_a_state_of_another_precision_is_refused(lite: STCNLite) -> None:
+    with pytest.raises(CheckpointError, match=r"saved with precision torch\.bfloat16"):
+        new_session(lite).restore(new_session(lite, fast=True).state())
+
+
+def test_files_that_are_no_saved_sessions_are_refused(lite: STCNLite, tmp_path: Path) -> None:
+    path = tmp_path / "session.safetensors"
+    with pytest.raises(CheckpointError, match="cannot read the saved session"):
+        SessionState.load(path)
+    path.write_bytes(b"no safetensors at all")
+    with pytest.raises(CheckpointError, match="cannot read the saved session"):
+        SessionState.load(path)
+    session = new_session(lite)
+    follow(session, {0: FIRST}, end=1)
+    session.state().save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="cannot read the saved session"):
+        SessionState.load(path)
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="not a saved session"):
+        SessionState.load(path)
+
+
+def test_a_session_that_cannot_be_saved_says_where(lite: STCNLite, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SinkError, match=r"session\.safetensors: cannot be written"):
+        new_session(lite).state().save(tmp_path / "file" / "session.safetensors")
+
+
+def test_nothing_is_due_at_the_end(lite: STCNLite) -> None:
+    session = new_session(lite)
+    assert session.lag == 0
+    assert list(session.finish()) == []
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 48), (33, 17)])
+def test_frames_of_any_size_are_followed(network: MemoryNetwork, size: tuple[int, int]) -> None:
+    height, width = size
+    session = new_session(network, schedule=replace(network.schedule, mem_every=1))
+    mask = np.zeros(size, np.uint8)
+    mask[: (height + 1) // 2] = 1
+    for t in range(3):
+        picture = np.ascontiguousarray(FRAMES[t][:height, :width])
+        result = session.step(Frame(t, t / 10, picture), mask if t == 0 else None)
+        assert result.mask.shape == size
+        assert result.probabilities.shape == (2, *size)
+        assert np.isfinite(result.probabilities).all()
+
+
+def test_pictures_that_are_read_only_or_views_are_taken_as_they_are(
+    lite: STCNLite, plain: list[Segmentation]
+) -> None:
+    session = new_session(lite)
+    results = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for t in range(3):
+            picture = FRAMES[t].copy() if t else FRAMES[t][:, ::-1].copy()[:, ::-1]
+            picture.setflags(write=False)
+            mask = FIRST.astype(np.int64) if t == 0 else None
+            results.append(session.step(Frame(t, t / 10, picture), mask))
+    assert_same(results, plain[:3])
+
+
+def test_large_frames_are_read_from_coarse_to_fine(
+    lite: STCNLite, plain: list[Segmentation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(track, "COARSE_ABOVE", 0)
+    monkeypatch.setattr(reading, "COARSE_CELLS", 6)
+    session = new_session(lite)
+    results = follow(session, {0: FIRST}, end=6)
+    assert any(
+        not np.array_equal(one.probabilities, other.probabilities)
+        for one, other in zip(results, plain[:6], strict=True)
+    )
+    session.state().save(tmp_path / "session.safetensors")
+    restored = new_session(lite)
+    restored.restore(SessionState.load(tmp_path / "session.safetensors"))
+    assert_same(follow(restored, {}, first=6), follow(session, {}, first=6))
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in use now (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_memory_is_flat_over_ten_thousand_frames(lite: STCNLite) -> None:
+    session = new_session(lite)
+    session.step(frame(0), FIRST)
+    used = {}
+    for t in range(1, 10_001):
+        image = FRAMES[t % len(FRAMES)]
+        assert session.step(Frame(t, t / 25, image)).probabilities.shape[0] == 4
+        if t in (500, 10_000):
+            used[t] = resident_bytes()
+    assert used[10_000] <= 1.02 * used[500]

@@ -1,0 +1,86 @@
+"""Clips of stcn-lite: the same for the same seed, with the ids they promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segue.errors import DatasetError
+from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum, _frame_order
+from segue.training.footage import VOID, gather
+from segue.training.recipes.stcn_lite import curriculum
+from tests.clips import clip
+from tests.training.making import write_all, write_video
+
+SHAPE = ClipShape(batch=2, frames=3, side=48, objects=2)
+
+
+def plan(progress: float, rng: np.random.Generator) -> Curriculum:
+    return Curriculum(0.5, 2, SHAPE)
+
+
+@pytest.fixture
+def sampler(tmp_path: Path) -> ClipSampler:
+    material = gather(map(str, write_all(tmp_path)), report=print)
+    return ClipSampler(material.videos, material.stills)
+
+
+def test_a_batch_depends_on_seed_and_number_alone(sampler: ClipSampler) -> None:
+    first, again, other = (ClipBatches(sampler, plan, 10, seed) for seed in (1, 1, 2))
+    again[0]
+    for name, value in first[4].items():
+        assert torch.equal(value, again[4][name])
+    assert not torch.equal(first[4]["frames"], other[4]["frames"])
+    assert not torch.equal(first[4]["frames"], first[5]["frames"])
+
+
+def test_masks_hold_the_ids_of_the_slots_and_exists_says_which_are_there(sampler: ClipSampler) -> None:
+    batches = ClipBatches(sampler, plan, 8, 0)
+    seen = set()
+    for batch in map(batches.__getitem__, range(8)):
+        assert batch["frames"].shape == (2, 3, 3, 48, 48)
+        assert batch["frames"].dtype == torch.uint8
+        assert set(batch["masks"].unique().tolist()) <= {0, 1, 2}
+        for masks, exists in zip(batch["masks"], batch["exists"], strict=True):
+            assert [float((masks[0] == i).any()) for i in (1, 2)] == exists.tolist()
+            seen.add(tuple(exists.tolist()))
+    assert (1, 1) in seen
+
+
+def test_void_of_a_video_stays_void(tmp_path: Path) -> None:
+    frames, masks = clip(3, 4, 64, 96, 1)
+    masks[:, 28:36] = VOID
+    videos = gather([str(write_video(tmp_path / "void", "a", frames, masks))], report=print).videos
+    stills = gather([str(write_all(tmp_path)[1])], report=print).stills
+    drawn = ClipSampler(videos, stills).draw(np.random.default_rng(0), True, 1, ClipShape(1, 3, 48, 1))
+    assert set(np.unique(drawn.masks)) == {0, 1, VOID}
+
+
+def test_frame_gaps_stay_within_the_bound_and_the_video() -> None:
+    rng = np.random.default_rng(0)
+    for count, length, gap in [(6, 3, 12), (40, 5, 4), (3, 3, 1), (2, 4, 3)]:
+        for _ in range(50):
+            order = _frame_order(rng, count, length, gap)
+            assert len(order) == length
+            assert min(order) >= 0
+            assert max(order) < count
+            steps = np.diff(order) * (1 if order[-1] >= order[0] else -1)
+            assert (steps >= 0).all()
+            assert (steps <= gap).all()
+
+
+def test_without_still_images_there_is_no_sampler() -> None:
+    with pytest.raises(DatasetError, match="still images"):
+        ClipSampler([], [])
+
+
+@pytest.mark.parametrize(
+    ("progress", "share", "gap"), [(0, 0.3, 2), (0.25, 0.525, 7), (0.5, 0.75, 12), (0.8, 0.75, 12), (0.9, 0.75, 8)]
+)
+def test_the_curriculum_turns_to_video_and_to_wider_gaps(progress: float, share: float, gap: int) -> None:
+    drawn = curriculum(progress, np.random.default_rng(0))
+    assert drawn.video_share == pytest.approx(share)
+    assert drawn.max_gap == gap
