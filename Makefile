@@ -1,5 +1,5 @@
 # make demo    install segue and follow the objects of the bundled sample
-# make test    install what the tests need and run them
+# make test    install what the tests need and run them (make test-slow: those that take minutes)
 # make lint    ruff: rules and format       make types   mypy
 # make docs    build the documentation      make bench   measure speed and memory
 # make clean   remove everything that make made
@@ -19,7 +19,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs bench clean
+.PHONY: help demo test test-slow lint types docs bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,9p'
@@ -29,6 +29,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -18,9 +18,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from segue.models.base import padding
+from segue.models.base import padding, unpad
 from segue.models.stcn_lite import STCNLite
-from segue.sessions.track import unpadded
 from segue.types import Frame, Image, IndexMask
 
 Tracker = Callable[[Frame, IndexMask | None], IndexMask]
@@ -99,7 +98,7 @@ class LabelPropagation:
         labels = self._propagate(features, known)
         self._context.append((features, labels))
         full = F.interpolate(labels.permute(2, 0, 1)[None], scale_factor=self.STRIDE, mode="bilinear")[0]
-        best: IndexMask = unpadded(full, frame.size).argmax(0).numpy().astype(np.uint8)
+        best: IndexMask = unpad(full, frame.size).argmax(0).numpy().astype(np.uint8)
         return best
 
     def _features(self, image: Image) -> Tensor:

@@ -7,14 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import save_file
-from tests.cli.running import Command, command_in
-from tests.clips import clip
+from tests.cli.running import FRAMES, MASKS, Command, Outcome, command_in
 from tests.lite import lively_lite
 from tests.video.making import write_video
 
 from segue.masks import write_index_mask
-
-FRAMES, MASKS = clip(5, 8, 48, 64, 2)
 
 
 @pytest.fixture
@@ -38,7 +35,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def track(command: Command, inputs: Path, tmp_path: Path) -> Command:
     """Runs ``segue track`` on the clip with the small weights, into ``tmp_path / "out"``."""
 
-    def run(*arguments: object, source: object = inputs / "clip.mp4", mask: object = inputs / "first.png"):
+    def run(
+        *arguments: object, source: object = inputs / "clip.mp4", mask: object = inputs / "first.png"
+    ) -> Outcome:
         given = () if mask is None else ("--mask", mask)
         weights = () if "--weights" in arguments else ("--weights", inputs / "lite.safetensors")
         output = () if "--output" in arguments else ("--output", tmp_path / "out")

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.clips import clip
 
 from segue.cli import main
+
+FRAMES, MASKS = clip(5, 8, 48, 64, 2)
+"""The film that all runs follow, and the true masks of its objects."""
 
 
 @dataclass(frozen=True)

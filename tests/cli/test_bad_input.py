@@ -11,8 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from tests.cli.conftest import FRAMES, MASKS
-from tests.cli.running import Command, contents
+from tests.cli.running import FRAMES, MASKS, Command, contents
 from tests.lite import lively_lite
 from tests.video.making import busy_pictures, write_video
 

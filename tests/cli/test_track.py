@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.conftest import FRAMES, MASKS
-from tests.cli.running import Command, contents
+from tests.cli.running import FRAMES, MASKS, Command, contents
 from tests.lite import lively_lite
 
 import segue

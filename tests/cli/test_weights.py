@@ -25,9 +25,8 @@ def test_an_official_file_is_converted_beside_it(
     assert outcome.code == 0, outcome.err
     assert "use them with --model stcn --weights" in outcome.out
     assert load_file(tmp_path / "stcn.safetensors").keys() == stcn_network.state_dict().keys()
-    assert (
-        "exists already; give --overwrite" in command("weights", "convert", tmp_path / "stcn.pth").complaint
-    )
+    complaint = command("weights", "convert", tmp_path / "stcn.pth").complaint
+    assert "stcn.safetensors: exists already; give --overwrite" in complaint
     assert command("weights", "convert", tmp_path / "stcn.pth", "--overwrite").code == 0
     assert command("weights", "verify", tmp_path / "stcn.pth").out.endswith("complete weights of stcn\n")
 

@@ -334,6 +334,7 @@ SCHEDULES = [
     Schedule(),
     Schedule(mem_every=2, include_last=True, memory_frames=2),
     Schedule(mem_every=2, top_k=None, memory_frames=2, memory_policy="fifo"),
+    Schedule(mem_every=2, include_last=True, last_window=1, short_side=30),
 ]
 
 
@@ -458,6 +459,24 @@ def test_large_frames_are_read_from_coarse_to_fine(
     restored = new_session(lite)
     restored.restore(SessionState.load(tmp_path / "session.safetensors"))
     assert_same(follow(restored, {}, first=6), follow(session, {}, first=6))
+
+
+def test_frames_beyond_the_working_size_are_reduced_for_the_network(lite: STCNLite) -> None:
+    session = new_session(lite, schedule=Schedule(short_side=30, mem_every=2))
+    results = follow(session, {0: FIRST, 4: [MaskPrompt(2, MASKS[4] == 2)]})
+    assert np.array_equal(results[0].mask, FIRST)
+    assert np.array_equal(results[4].mask == 2, MASKS[4] == 2)
+    for result in results:
+        assert result.probabilities.shape == (4, 48, 64)
+        np.testing.assert_allclose(result.probabilities.sum(0), 1, atol=1e-5)
+        assert np.array_equal(result.probabilities.argmax(0), result.mask)
+    positions = {name: table.shape[1] for name, table in session.state().tensors.items() if "key" in name}
+    assert set(positions.values()) == {32 // 8 * 48 // 8}, "30x40, padded to 32x48, at stride 8"
+
+
+def test_frames_within_the_working_size_stay_as_they_are(lite: STCNLite, plain: list[Segmentation]) -> None:
+    schedule = replace(lite.schedule, short_side=48)
+    assert_same(follow(new_session(lite, schedule=schedule), {0: FIRST}), plain)
 
 
 def resident_bytes() -> int:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
 from tests.clips import Bytes, clip
 
 
-def write_video(root: Path, name: str, frames: Bytes, masks: Bytes, stems: Sequence[str] | None = None) -> Path:
+def write_video(
+    root: Path, name: str, frames: Bytes, masks: Bytes, stems: Sequence[str] | None = None
+) -> Path:
     """A sequence of a DAVIS-style folder; masks are palette pictures."""
     stems = stems or [f"{i:05d}" for i in range(len(frames))]
     for kind in ("JPEGImages", "Annotations"):
@@ -36,5 +37,7 @@ def write_all(root: Path, objects: int = 2, frames: int = 6) -> tuple[Path, Path
     for seed, name in ((1, "boat"), (2, "kite")):
         write_video(root / "videos", name, *clip(seed, frames, 64, 96, objects))
     stills = [clip(seed, 1, 64, 80, 1) for seed in range(4)]
-    write_stills(root / "stills", np.concatenate([f for f, _ in stills]), np.concatenate([m for _, m in stills]))
+    write_stills(
+        root / "stills", np.concatenate([f for f, _ in stills]), np.concatenate([m for _, m in stills])
+    )
     return root / "videos", root / "stills"

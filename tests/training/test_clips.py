@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.clips import clip
+from tests.training.making import write_all, write_video
 
 from segue.errors import DatasetError
 from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum, _frame_order
 from segue.training.footage import VOID, gather
 from segue.training.recipes.stcn_lite import curriculum
-from tests.clips import clip
-from tests.training.making import write_all, write_video
 
 SHAPE = ClipShape(batch=2, frames=3, side=48, objects=2)
 
@@ -78,7 +78,8 @@ def test_without_still_images_there_is_no_sampler() -> None:
 
 
 @pytest.mark.parametrize(
-    ("progress", "share", "gap"), [(0, 0.3, 2), (0.25, 0.525, 7), (0.5, 0.75, 12), (0.8, 0.75, 12), (0.9, 0.75, 8)]
+    ("progress", "share", "gap"),
+    [(0, 0.3, 2), (0.25, 0.525, 7), (0.5, 0.75, 12), (0.8, 0.75, 12), (0.9, 0.75, 8)],
 )
 def test_the_curriculum_turns_to_video_and_to_wider_gaps(progress: float, share: float, gap: int) -> None:
     drawn = curriculum(progress, np.random.default_rng(0))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.clips import clip
+from tests.training.making import write_all, write_stills, write_video
 
 from segue.errors import DatasetError
 from segue.training.footage import VOID, gather, object_ids, relabel
-from tests.clips import clip
-from tests.training.making import write_all, write_stills, write_video
 
 
 def silent(text: str) -> None:
@@ -62,7 +62,7 @@ def test_sequences_can_be_excluded_but_not_misspelt(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_neither_kind_is_refused_with_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="JPEGImages.*images, masks.*IMAGES:MASKS"):
+    with pytest.raises(DatasetError, match=r"JPEGImages.*images, masks.*IMAGES:MASKS"):
         gather([str(tmp_path)], report=silent)
 
 

@@ -27,21 +27,26 @@ class Line(nn.Module):
         super().__init__()
         self.network = nn.Linear(3, 1, bias=False)
 
-    def forward(self, batch: dict[str, Tensor], progress: float, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, batch: dict[str, Tensor], progress: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         loss = (self.network(batch["x"]) - batch["x"].sum(1, keepdim=True)).square().mean()
         return loss, {"square": loss}
 
 
 class Numbers(torch.utils.data.Dataset[dict[str, Tensor]]):
-    def __init__(self, count: int, seed: int, event: Callable[[int], None]) -> None:
-        self.count, self.seed, self.event = count, seed, event
+    """Batches of random numbers; ``event`` happens before each, number ``broken`` is NaN."""
+
+    def __init__(self, count: int, seed: int, event: Callable[[int], None], broken: int | None) -> None:
+        self.count, self.seed, self.event, self.broken = count, seed, event, broken
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
+        self.event(number)
         x = torch.randn(8, 3, generator=torch.Generator().manual_seed(1000 * self.seed + number))
-        return {"x": self.event(number) or x}
+        return {"x": x * torch.nan if number == self.broken else x}
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,14 @@ class LineRecipe:
     name: str = "line"
     gradient_clip: float | None = 1.0
     average_decay: float | None = None
-    event: Callable[[int], Any] = lambda number: None
+    event: Callable[[int], None] = lambda number: None
+    broken: int | None = None
 
     def network(self) -> nn.Module:
         return Line()
 
     def batches(self, count: int, seed: int) -> Numbers:
-        return Numbers(count, seed, self.event)
+        return Numbers(count, seed, self.event, self.broken)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         return [{"params": list(network.parameters()), "lr": 0.1}]
@@ -70,7 +76,13 @@ class LineRecipe:
 @pytest.fixture
 def settings(tmp_path: Path) -> Any:
     return loop.RunSettings(
-        out=tmp_path / "run", steps=6, seed=3, accelerator="cpu", save_every=2, log_every=2, report=lambda text: None
+        out=tmp_path / "run",
+        steps=6,
+        seed=3,
+        accelerator="cpu",
+        save_every=2,
+        log_every=2,
+        report=lambda text: None,
     )
 
 
@@ -79,7 +91,9 @@ def weights(path: Path) -> Tensor:
 
 
 @pytest.mark.parametrize("decay", [None, 0.9])
-def test_a_resumed_run_ends_as_an_uninterrupted_one(settings: Any, tmp_path: Path, decay: float | None) -> None:
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
+    settings: Any, tmp_path: Path, decay: float | None
+) -> None:
     recipe = LineRecipe(average_decay=decay)
     whole = loop.train(recipe, settings)
     parts = replace(settings, out=tmp_path / "parts")
@@ -116,7 +130,7 @@ def test_the_average_of_the_weights_is_what_is_exported(settings: Any) -> None:
 
 def test_existing_output_is_refused_unless_resumed_or_thrown_away(settings: Any) -> None:
     loop.train(LineRecipe(), settings)
-    with pytest.raises(SinkError, match="--resume.*--overwrite"):
+    with pytest.raises(SinkError, match=r"--resume.*--overwrite"):
         loop.train(LineRecipe(), settings)
     with pytest.raises(SinkError, match="one of them"):
         loop.train(LineRecipe(), replace(settings, resume=True, overwrite=True))
@@ -145,9 +159,8 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(settings: Any) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(settings: Any) -> None:
-    recipe = LineRecipe(event=lambda number: torch.full((8, 3), torch.nan) if number == 4 else None)
     with pytest.raises(TrainingError, match="nan at step 5"):
-        loop.train(recipe, settings)
+        loop.train(LineRecipe(broken=4), settings)
     assert read_checkpoint(settings.out / "line.safetensors").metadata["step"] == "4"
     assert torch.isfinite(weights(settings.out / "line.safetensors")).all()
 

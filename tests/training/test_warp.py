@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.clips import clip
 
 from segue.training import photo, warp
 from segue.training.photo import FILL, Jitter, Labelled
 from segue.training.warp import Motion
-from tests.clips import clip
 
 STILL = Motion(0, 0, 0, 0)
 
@@ -85,12 +85,17 @@ def test_a_spline_warp_moves_pixels_a_little_and_invents_no_label(item: Labelled
 def test_the_short_side_gets_its_length(height: int, width: int) -> None:
     blank = Labelled(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8))
     resized = photo.resize_short_side(blank, 32)
-    assert resized.picture.shape[:2] == resized.mask.shape == (height * 32 // min(height, width),
-                                                               width * 32 // min(height, width))
+    assert (
+        resized.picture.shape[:2]
+        == resized.mask.shape
+        == (height * 32 // min(height, width), width * 32 // min(height, width))
+    )
 
 
 def test_a_crop_larger_than_the_picture_shows_all_of_it_on_grey(item: Labelled) -> None:
-    cropped = photo.random_crop(np.random.default_rng(0), Labelled(item.picture[:, :48], item.mask[:, :48]), 48)
+    cropped = photo.random_crop(
+        np.random.default_rng(0), Labelled(item.picture[:, :48], item.mask[:, :48]), 48
+    )
     np.testing.assert_array_equal(cropped.mask, item.mask[:, :48])
     padded = photo.random_crop(np.random.default_rng(0), item, 144)
     assert (padded.mask > 0).sum() == (item.mask > 0).sum()

@@ -9,8 +9,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.winograd import WinogradConv2d
 
-def conv_channels(conv: nn.Conv2d, x: Tensor, first: int = 0, *, bias: bool = False) -> Tensor:
+
+def conv_channels(
+    conv: nn.Conv2d | WinogradConv2d, x: Tensor, first: int = 0, *, bias: bool = False
+) -> Tensor:
     """Apply the part of ``conv`` that acts on input channels ``first`` to ``first + x.shape[1]``.
 
     Args:
@@ -19,6 +23,8 @@ def conv_channels(conv: nn.Conv2d, x: Tensor, first: int = 0, *, bias: bool = Fa
         first: the first of these channels among the inputs of ``conv``.
         bias: whether to add the bias; do so in exactly one of the parts.
     """
+    if isinstance(conv, WinogradConv2d):
+        return conv.channels(x, first, bias=bias)
     weight = conv.weight[:, first : first + x.shape[1]]
     return F.conv2d(x, weight, conv.bias if bias else None, conv.stride, conv.padding)
 

@@ -119,6 +119,12 @@ def padding(height: int, width: int, multiple: int) -> tuple[int, int, int, int]
     return extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2
 
 
+def unpad(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut (..., H', W') back to ``size`` (H, W), as :func:`padding` padded it."""
+    top, left = (x.shape[-2] - size[0]) // 2, (x.shape[-1] - size[1]) // 2
+    return x[..., top : top + size[0], left : left + size[1]]
+
+
 def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
     """Soft aggregation of independent object probabilities (STM paper, section 3.4).
 

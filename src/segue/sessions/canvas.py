@@ -9,7 +9,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.models.base import padding
+from segue.models.base import padding, unpad
 from segue.types import Image
 
 
@@ -66,9 +66,7 @@ class Canvas:
 
     def unpad(self, x: Tensor) -> Tensor:
         """(..., h', w') at the padded size cut to the working size."""
-        height, width = self.working
-        top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
-        return x[..., top : top + height, left : left + width]
+        return unpad(x, self.working)
 
     def enlarge(self, probabilities: Tensor) -> Tensor:
         """Probabilities (C, h', w') at the padded size brought to the picture's (C, H, W), bilinear."""

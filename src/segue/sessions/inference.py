@@ -1,4 +1,4 @@
-"""Get a network ready to run: device, precision, memory layout, folded norms."""
+"""Get a network ready to run: device, precision, memory layout, folded norms, fast convolutions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from segue.errors import CheckpointError, SegueError
 from segue.layers.fold import fold_batch_norms
+from segue.layers.winograd import use_winograd
 from segue.models.base import MemoryNetwork
 
 
@@ -47,6 +48,8 @@ def inference_copy(network: MemoryNetwork, device: torch.device, dtype: torch.dt
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
     copy = fold_batch_norms(module).to(device, dtype)
+    if device.type == "cpu" and dtype == torch.float32:
+        use_winograd(copy)
     # The types of PyTorch do not know this way of calling it.
     copy = cast(Any, copy).to(memory_format=torch.channels_last)
     return cast(MemoryNetwork, copy.eval().requires_grad_(False))

@@ -18,6 +18,9 @@ from segue.models.base import MemoryPolicy
 from segue.sessions.reading import ReadPlan, key_rows, pool_keys, query_rows, read
 
 FIRST_SLOTS = 4
+RESERVE_BYTES = 1 << 30
+"""Address space for tables of full size from the start; beyond, tables grow, which needs the old and the new."""
+
 SHARED = 0
 """Owner of keys that serve all objects; ids of objects start at 1."""
 
@@ -203,6 +206,11 @@ class MemoryBank:
         height, width = self._grid
         return self.coarse_above is not None and self.top_k is not None and height * width > self.coarse_above
 
+    @property
+    def _bound(self) -> int | None:
+        """Frames that the tables hold at most: the kept ones and the previous one; None for no bound."""
+        return None if self.memory_frames is None or self.policy == "all" else self.memory_frames + 1
+
     def _choose_slot(self, keep: bool) -> int:
         """Where the next frame goes: behind the last one, or in place of one that makes room."""
         full = self.memory_frames is not None and len(self.slots) >= self.memory_frames
@@ -236,18 +244,21 @@ class MemoryBank:
         return self._usage
 
     def _reserve(self, count: int) -> None:
-        """Let every table hold ``count`` frames; sizes double up to the bound."""
-        present = self._tables()
-        if not present or len(present[0]) >= count:
-            return
-        size = max(2 * len(present[0]), count)
-        if self.memory_frames is not None and self.policy != "all":
-            size = max(count, min(size, self.memory_frames + 1))
+        """Let every table hold ``count`` frames; sizes double up to the bound, one table after the other."""
         for group in (self._keys, self._values):
             for owner, table in group.items():
-                group[owner] = _grown(table, size)
-        self._coarse = None if self._coarse is None else _grown(self._coarse, size)
-        self._usage = None if self._usage is None else _grown(self._usage, size)
+                group[owner] = self._grown(table, count)
+        self._coarse = None if self._coarse is None else self._grown(self._coarse, count)
+        self._usage = None if self._usage is None else self._grown(self._usage, count)
+
+    def _grown(self, table: Tensor, count: int) -> Tensor:
+        """The table itself if it holds ``count`` frames, else a larger one."""
+        if len(table) >= count:
+            return table
+        size = 2 * len(table) if self._bound is None else min(2 * len(table), self._bound)
+        larger = table.new_empty(max(size, count), *table.shape[1:])
+        larger[: len(table)] = table
+        return larger
 
     def _store(self, tables: dict[int, Tensor], owner: int, index: int, rows: Tensor) -> None:
         if owner not in tables:
@@ -260,11 +271,9 @@ class MemoryBank:
         self._coarse[index] = rows
 
     def _new_table(self, rows: Tensor, index: int) -> Tensor:
-        size = max([FIRST_SLOTS, index + 1, *(len(table) for table in self._tables())])
-        return rows.new_zeros(size, *rows.shape)
-
-
-def _grown(table: Tensor, size: int) -> Tensor:
-    larger = table.new_zeros(size, *table.shape[1:])
-    larger[: len(table)] = table
-    return larger
+        """A table for rows like these, which a processor provides with memory only as it fills."""
+        size = max(FIRST_SLOTS, index + 1)
+        if self._bound is not None and rows.device.type == "cpu":
+            whole = self._bound * rows.nbytes
+            size = max(size, self._bound if self.nbytes + whole <= RESERVE_BYTES else 0)
+        return rows.new_empty(size, *rows.shape)

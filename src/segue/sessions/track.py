@@ -218,7 +218,8 @@ class TrackSession:
             self._bank.forget(ids)
 
     def _encode(self, image: Image) -> QueryFeatures:
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device, non_blocking=True)
+        # A copy, because PyTorch complains of pictures that are read-only.
+        pixels = torch.from_numpy(np.array(image, order="C")).to(self.device, non_blocking=True)
         prepared = self._network.prepare(pixels).to(self._dtype)
         return self._network.encode_query(prepared.contiguous(memory_format=torch.channels_last))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,10 @@ LATEST = "last.ckpt"
 LOGS = "logs"
 
 
-@dataclass(slots=True)
 class Progress:
     """Where a run stands.
+
+    Not a dataclass, for Fabric would restore a copy of it.
 
     Attributes:
         recipe, seed: which run it is.
@@ -32,15 +32,16 @@ class Progress:
         best_score, best_step: highest score of a validation so far, and when.
     """
 
-    recipe: str
-    seed: int
-    step: int = 0
-    seconds: float = 0.0
-    best_score: float = float("-inf")
-    best_step: int = 0
+    def __init__(self, recipe: str, seed: int) -> None:
+        self.recipe = recipe
+        self.seed = seed
+        self.step = 0
+        self.seconds = 0.0
+        self.best_score = float("-inf")
+        self.best_step = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state.

@@ -15,6 +15,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -173,12 +174,11 @@ class _Run:
         settings, progress = self.settings, self.progress
         end = min(settings.until or settings.steps, settings.steps)
         self.network.train()
-        with interruptible() as interrupted:
+        with interruptible() as interrupted, closing(self.log):
             for batch in self._batches(end):
                 stop = self._step(batch, interrupted())
-                if settings.validate and (
-                    progress.step % settings.validate_every == 0 or progress.step == end
-                ):
+                due = progress.step % settings.validate_every == 0 or progress.step == end
+                if settings.validate and due:
                     self._validate(settings.validate)
                 if stop or progress.step % settings.save_every == 0 or progress.step == end:
                     self._save()
@@ -190,6 +190,9 @@ class _Run:
         world, rank = self.fabric.world_size, self.fabric.global_rank
         data = self.recipe.batches(self.settings.steps * world, self.settings.seed)
         own = Subset(data, range(self.progress.step * world + rank, end * world, world))
+        if self.settings.workers:
+            # A forked process that finds OpenCV's threads gone waits for them forever.
+            cv2.setNumThreads(1)
         loader: Any = DataLoader(
             own,
             batch_size=None,
@@ -301,6 +304,11 @@ class _Log:
         """Take the score of a validation."""
         self._write({"score": value})
         self.settings.report(f"step {self.progress.step}/{self.settings.steps}  score {value:.4f}")
+
+    def close(self) -> None:
+        """Close the files, and end the thread that writes for TensorBoard."""
+        for writer in self.writers:
+            writer.finalize("done")
 
     def _speak(self, seconds: float, factor: float) -> None:
         if not self.active:
