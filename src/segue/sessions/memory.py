@@ -103,6 +103,8 @@ class MemoryBank:
             self._store(self._keys, owner, index, key_rows(key, self.similarity))
         for owner, value in zip(ids, values, strict=True):
             self._store(self._values, owner, index, value.flatten(1).T)
+        for owner in self._values.keys() - set(ids):
+            self._values[owner][index] = 0  # nothing reads it, but dense products multiply it by zero
         if self._is_coarse:
             self._store_coarse(index, pool_keys(keys[0], self.similarity))
         if index == len(self.slots):
@@ -263,6 +265,7 @@ class MemoryBank:
     def _store(self, tables: dict[int, Tensor], owner: int, index: int, rows: Tensor) -> None:
         if owner not in tables:
             tables[owner] = self._new_table(rows, index)
+            tables[owner][:index] = 0
         tables[owner][index] = rows
 
     def _store_coarse(self, index: int, rows: Tensor) -> None:
