@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import save_file
+
+from segue.masks import write_index_mask
 from tests.cli.running import FRAMES, MASKS, Command, Outcome, command_in
 from tests.lite import lively_lite
 from tests.video.making import write_video
-
-from segue.masks import write_index_mask
 
 
 @pytest.fixture

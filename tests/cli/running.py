@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.clips import clip
 
 from segue.cli import main
+from tests.clips import clip
 
 FRAMES, MASKS = clip(5, 8, 48, 64, 2)
 """The film that all runs follow, and the true masks of its objects."""

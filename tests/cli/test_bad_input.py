@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from tests.cli.running import FRAMES, MASKS, Command, contents
-from tests.lite import lively_lite
-from tests.video.making import busy_pictures, write_video
 
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import track as sessions_track
+from tests.cli.running import FRAMES, MASKS, Command, contents
+from tests.lite import lively_lite
+from tests.video.making import busy_pictures, write_video
 
 
 def test_a_missing_file(track: Command, tmp_path: Path) -> None:

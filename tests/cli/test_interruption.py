@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.running import Command, contents
 
 from segue.sessions import TrackSession
 from segue.sessions.resumable import STATE
+from tests.cli.running import Command, contents
 
 ALL = tuple(word for name in ("png", "overlay", "coco", "ytvis", "npz") for word in ("--format", name))
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.running import FRAMES, MASKS, Command, contents
-from tests.lite import lively_lite
 
 import segue
 from segue.masks import read_index_mask
 from segue.video.mask_folder import read_records
+from tests.cli.running import FRAMES, MASKS, Command, contents
+from tests.lite import lively_lite
 
 
 def test_a_video_becomes_masks_and_an_overlay(track: Command, inputs: Path, tmp_path: Path) -> None:

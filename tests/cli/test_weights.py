@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from tests.cli.running import Command, contents
 
 from segue.models.stcn import STCN
+from tests.cli.running import Command, contents
 
 
 def test_all_networks_are_listed(command: Command) -> None:

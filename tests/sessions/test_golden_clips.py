@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.clips import clip
-from tests.golden_arrays import Array, Golden, load_golden
 
 import segue
 from segue.models.base import MemoryNetwork, Schedule
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.types import Frame, Segmentation
+from tests.clips import clip
+from tests.golden_arrays import Array, Golden, load_golden
 
 GoldenReader = Callable[[str], Golden]
 

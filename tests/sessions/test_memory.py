@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.sessions.banks import Told, filled_bank, new_bank, random_frames, reference, tell
 from torch import Tensor
 
 from segue.models.base import MemoryPolicy
 from segue.sessions import MemoryBank
+from tests.sessions.banks import Told, filled_bank, new_bank, random_frames, reference, tell
 
 few = settings(max_examples=60, deadline=None)
 policies = st.sampled_from(["usage", "fifo", "all"])

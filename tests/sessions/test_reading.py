@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.sessions.banks import filled_bank, random_frames, reference
 from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity
 from segue.sessions import reading
 from segue.sessions.reading import cell_members, key_rows, pool_keys, query_rows, top_k
+from tests.sessions.banks import filled_bank, random_frames, reference
 
 few = settings(max_examples=60, deadline=None)
 similarities = st.sampled_from(["l2", "dot"])

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.clips import clip
-from tests.lite import lively_lite
 
 from segue.errors import CheckpointError, PromptError, SegueError, SinkError, SourceError
 from segue.models.base import MemoryNetwork, Schedule
@@ -22,6 +20,8 @@ from segue.models.stcn_lite import STCNLite
 from segue.sessions import SessionState, TrackSession, reading, track
 from segue.sessions.inference import choose_device, has_bfloat16
 from segue.types import BoxPrompt, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
+from tests.clips import clip
+from tests.lite import lively_lite
 
 FRAMES, MASKS = clip(5, 10, 48, 64, 3)
 FIRST = MASKS[0]

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.clips import clip
-from tests.training.making import write_all, write_video
 
 from segue.errors import DatasetError
 from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum, _frame_order
 from segue.training.footage import VOID, gather
 from segue.training.recipes.stcn_lite import curriculum
+from tests.clips import clip
+from tests.training.making import write_all, write_video
 
 SHAPE = ClipShape(batch=2, frames=3, side=48, objects=2)
 

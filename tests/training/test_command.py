@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.clips import clip
-from tests.training.making import write_all, write_video
 from typer.testing import CliRunner
 
 import segue
@@ -18,6 +16,8 @@ from segue.models.stcn_lite import STCNLite
 from segue.training.clips import ClipShape, Curriculum
 from segue.training.recipes import stcn_lite
 from segue.weights import write_checkpoint
+from tests.clips import clip
+from tests.training.making import write_all, write_video
 
 pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
 

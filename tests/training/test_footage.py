@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.clips import clip
-from tests.training.making import write_all, write_stills, write_video
 
 from segue.errors import DatasetError
 from segue.training.footage import VOID, gather, object_ids, relabel
+from tests.clips import clip
+from tests.training.making import write_all, write_stills, write_video
 
 
 def silent(text: str) -> None:

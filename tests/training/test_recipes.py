@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.making import write_all
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError, TrainingError
@@ -21,6 +20,7 @@ from segue.training.recipes import stcn, stcn_lite
 from segue.training.recipes.stcn import STAGES, STCNRecipe
 from segue.training.recipes.stcn_lite import STCNLiteRecipe
 from segue.weights import write_checkpoint
+from tests.training.making import write_all
 
 
 @pytest.fixture(scope="module")

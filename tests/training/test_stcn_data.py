@@ -9,8 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.clips import clip
-from tests.training.making import write_all, write_stills, write_video
 
 from segue.errors import DatasetError
 from segue.training.clips import Clip
@@ -22,6 +20,8 @@ from segue.training.stcn_data import (
     VideoSamples,
     choose_frames,
 )
+from tests.clips import clip
+from tests.training.making import write_all, write_stills, write_video
 
 
 def videos_of(folder: Path) -> list[Footage]:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from tests.clips import clip
-from tests.fill import fill
-from tests.golden_arrays import Golden
 from torch import Tensor
 
 from segue.models.stcn import STCN
 from segue.training.clip_pass import clip_logits
 from segue.training.losses import bootstrap_fraction, bootstrapped_cross_entropy
+from tests.clips import clip
+from tests.fill import fill
+from tests.golden_arrays import Golden
 
 GoldenReader = Callable[[str], Golden]
 

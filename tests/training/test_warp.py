@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.clips import clip
 
 from segue.training import photo, warp
 from segue.training.photo import FILL, Jitter, Labelled
 from segue.training.warp import Motion
+from tests.clips import clip
 
 STILL = Motion(0, 0, 0, 0)
 

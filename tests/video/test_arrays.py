@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.video.making import picture
 
 from segue.errors import SourceError
 from segue.video import open_source
+from tests.video.making import picture
 
 
 def test_a_list_of_arrays_gives_its_pictures_with_regular_times() -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.video.making import FULL_DISK, corners, needs_full_disk, result
 
 from segue.errors import SinkError
 from segue.masks import decode_rle, overlay, resize_mask
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import CocoSink, NpzSink, OverlayVideoSink, Sink, open_source
+from tests.video.making import FULL_DISK, corners, needs_full_disk, result
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

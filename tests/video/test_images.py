@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.video.making import level, picture
 
 from segue.errors import SourceError
 from segue.video import DamageWarning, open_source
+from tests.video.making import level, picture
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.video.making import level, picture, write_video
 
 from segue.errors import SourceError
 from segue.video import Reconnect, open_source
 from segue.video import live as live_module
+from tests.video.making import level, picture, write_video
 
 QUICK = Reconnect(tries=3, first_delay=0.001, max_delay=0.002, timeout=5.0)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.video.making import FULL_DISK, needs_full_disk, result
 
 from segue.errors import SinkError, SourceError
 from segue.masks import read_index_mask, resize_mask
 from segue.types import Segmentation
 from segue.video import PngSink, read_marker, replay
 from segue.video.mask_folder import RECORDS
+from tests.video.making import FULL_DISK, needs_full_disk, result
 
 
 def masks_in(folder: Path) -> dict[str, bytes]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.video.making import picture
 
 from segue.errors import SinkError
 from segue.masks import read_index_mask, resize_mask
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Source, open_sinks, open_source, output_paths, replayed
+from tests.video.making import picture
 
 ALL = ("png", "overlay", "coco", "ytvis", "npz")
 

@@ -6,12 +6,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.video.making import FULL_DISK, needs_full_disk, result
 
 from segue.errors import SinkError
 from segue.types import Frame, Segmentation
 from segue.video import BackgroundSink, MultiSink, Sink
 from segue.video.partial import PartialFile, write_complete
+from tests.video.making import FULL_DISK, needs_full_disk, result
 
 
 class Recorder(Sink):

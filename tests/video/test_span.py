@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.video.making import picture
 
 from segue.errors import SourceError
 from segue.video import Span, open_source, parse_position
+from tests.video.making import picture
 
 
 @pytest.mark.parametrize(

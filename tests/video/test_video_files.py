@@ -10,11 +10,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.video.making import busy_pictures, corners, level, picture, write_video
 
 from segue.errors import SourceError
 from segue.video import DamageWarning, Source, open_source
 from segue.video.decode import turn_upright
+from tests.video.making import busy_pictures, corners, level, picture, write_video
 
 
 def levels(source: Source) -> list[int]:

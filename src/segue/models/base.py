@@ -27,6 +27,8 @@ class Schedule:
         last_window: how far from its own place, in memory positions, a position may read in the previous
             frame; None for anywhere. Objects move little from one frame to the next, their doubles elsewhere
             in the picture do not move to them.
+        last_doubt: taken off the affinities of the previous frame unless its masks were given: its masks are
+            a prediction, and an error in them that is believed without reserve feeds on itself.
         memory_frames: bound on the number of permanent memory frames.
         memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.
         short_side: larger pictures are reduced to this short side for the network, and its probabilities
@@ -37,6 +39,7 @@ class Schedule:
     top_k: int | None = 20
     include_last: bool = False
     last_window: int | None = None
+    last_doubt: float = 0.0
     memory_frames: int = 50
     memory_policy: MemoryPolicy = "usage"
     short_side: int | None = None

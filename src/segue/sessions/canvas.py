@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -55,10 +56,19 @@ class Canvas:
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
     def reduce_mask(self, mask: Tensor) -> Tensor:
-        """Index mask (H, W) at the padded size, by nearest neighbour; 0 in the padding."""
-        if self.resizes:
-            mask = F.interpolate(mask[None, None].float(), size=self.working, mode="nearest-exact")[0, 0]
-        return self.pad(mask)
+        """Index mask (H, W) at the padded size, by nearest neighbour; 0 in the padding.
+
+        An object too small to be hit by any sample keeps the pixel under its centre.
+        """
+        if not self.resizes:
+            return self.pad(mask)
+        small = F.interpolate(mask[None, None].float(), size=self.working, mode="nearest-exact")[0, 0]
+        small = small.to(mask.dtype)
+        for i in set(torch.unique(mask).tolist()) - set(torch.unique(small).tolist()):
+            row, column = (mask == i).nonzero().float().mean(0).tolist()
+            scale = self.working[0] / self.picture[0], self.working[1] / self.picture[1]
+            small[int(row * scale[0]), int(column * scale[1])] = i
+        return self.pad(small)
 
     def pad(self, x: Tensor) -> Tensor:
         """(..., h, w) at the working size to the padded size, zeros around."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from segue.models.base import MemoryPolicy
-from segue.sessions.reading import ReadPlan, key_rows, pool_keys, query_rows, read
+from segue.sessions.reading import Previous, ReadPlan, key_rows, pool_keys, query_rows, read
 
 FIRST_SLOTS = 4
 RESERVE_BYTES = 1 << 30
@@ -56,8 +56,8 @@ class MemoryBank:
             with given masks while others are left.
         coarse_above: number of positions of one frame above which the read goes from coarse to fine; None
             for never. It needs shared keys and a ``top_k``.
-        last_window: radius, in positions, within which the frame that was written last is read; None for all
-            of it. Only for schedules that write every frame.
+        last_window, last_doubt: how the frame that was written last is read; see
+            :class:`segue.models.base.Schedule`. Only for schedules that write every frame.
 
     Why ``usage`` is the default: published evaluation keeps every fifth frame for ever. Frames that look
     like one another are read little each, and the one that shows the object from a side that no other frame
@@ -72,6 +72,7 @@ class MemoryBank:
     policy: MemoryPolicy = "usage"
     coarse_above: int | None = None
     last_window: int | None = None
+    last_doubt: float = 0.0
     slots: list[Slot] = field(default_factory=list)
     _keys: dict[int, Tensor] = field(default_factory=dict)
     _values: dict[int, Tensor] = field(default_factory=dict)
@@ -140,7 +141,7 @@ class MemoryBank:
                 coarse=self._coarse[:used] if self._is_coarse and self._coarse is not None else None,
                 grid=(height, width),
                 usage=usage,
-                windowed=self._windowed(),
+                previous=self._previous(),
             )
             read(query, plan)
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
@@ -197,11 +198,13 @@ class MemoryBank:
             else:
                 (self._keys if kind == "key" else self._values)[int(owner)] = table
 
-    def _windowed(self) -> tuple[int, int] | None:
-        """Slot of the frame that was written last, and the window within which it is read."""
-        if self.last_window is None:
+    def _previous(self) -> Previous | None:
+        """How to read the frame that was written last; None if it is read like all others."""
+        if self.last_window is None and not self.last_doubt:
             return None
-        return max(range(len(self.slots)), key=lambda i: self.slots[i].written), self.last_window
+        slot = max(range(len(self.slots)), key=lambda i: self.slots[i].written)
+        pinned = self.slots[slot].pinned
+        return Previous(slot, self.last_window, 0.0 if pinned else self.last_doubt)
 
     @property
     def _is_coarse(self) -> bool:

@@ -32,6 +32,21 @@ COARSE_CELLS = 24
 
 
 @dataclass(frozen=True, slots=True)
+class Previous:
+    """How the previous frame, whose masks are only a prediction, is read.
+
+    Attributes:
+        slot: its place among the frames.
+        radius: a query position reads it only so many rows and columns from its own place; None for anywhere.
+        doubt: taken off its affinities.
+    """
+
+    slot: int
+    radius: int | None
+    doubt: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReadPlan:
     """One read of objects that look at the same keys in the same frames.
 
@@ -44,7 +59,7 @@ class ReadPlan:
         coarse: (T, P/4, C) rows of ``pool_keys`` for a coarse-to-fine read, else None.
         grid: rows and columns of the query, P = rows * columns.
         usage: (T,), the attention that each frame receives is added here.
-        windowed: a frame and a radius: a query position reads that frame only so far from its own place.
+        previous: the previous frame, if it is read in a way of its own.
     """
 
     keys: Tensor
@@ -55,7 +70,7 @@ class ReadPlan:
     coarse: Tensor | None
     grid: tuple[int, int]
     usage: Tensor
-    windowed: tuple[int, int] | None = None
+    previous: Previous | None = None
 
 
 def key_rows(key: Tensor, similarity: Similarity) -> Tensor:
@@ -69,7 +84,7 @@ def key_rows(key: Tensor, similarity: Similarity) -> Tensor:
 def query_rows(key: Tensor, similarity: Similarity) -> Tensor:
     """Query key (C, h, w) to float32 rows whose product with ``key_rows`` is the affinity."""
     rows = key.float().flatten(1).T
-    scale = rows.shape[1] ** -0.5
+    scale = float(rows.shape[1]) ** -0.5
     if similarity == "l2":
         return torch.cat([rows * (2 * scale), rows.new_full((len(rows), 1), -scale)], dim=1)
     return rows * scale
@@ -88,7 +103,7 @@ def read(query: Tensor, plan: ReadPlan) -> None:
     """
     if plan.top_k is None:
         _read_all(query, plan)
-    elif plan.coarse is not None and not plan.absent:
+    elif plan.coarse is not None:
         _read_coarse_to_fine(query, plan)
     else:
         _read_top(query, plan)
@@ -125,16 +140,18 @@ def _read_coarse_to_fine(query: Tensor, plan: ReadPlan) -> None:
     keys = plan.keys.flatten(0, 1)
     members = cell_members(height, width, frames, query.device)
     places = members[: len(cells)]
-    wanted = min(COARSE_CELLS, len(coarse))
+    wanted = min(COARSE_CELLS, (frames - len(plan.absent)) * len(cells))
     count = min(plan.top_k or 0, 4 * wanted)
     far = _far(plan, (height // 2, width // 2), 2, query.device)
     for rows in _blocks(pooled, len(coarse)):
         affinity = pooled[rows] @ coarse.T
-        _exclude(affinity, rows, plan, far)
+        _adjust(affinity, rows, plan, far)
         _, chosen = top_k(affinity, wanted)
         candidates = members[chosen].flatten(1)
-        near = F.embedding(candidates, keys)
-        best, place = (cells[rows] @ near.transpose(1, 2)).topk(count, dim=2, sorted=False)
+        scores = cells[rows] @ F.embedding(candidates, keys).transpose(1, 2)
+        if plan.previous and plan.previous.doubt:
+            scores -= plan.previous.doubt * (candidates // positions == plan.previous.slot)[:, None]
+        best, place = scores.topk(count, dim=2, sorted=False)
         index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
         _gather(places[rows].flatten(), best.softmax(dim=2).flatten(0, 1), index.flatten(0, 1), plan)
 
@@ -186,27 +203,31 @@ def _affinities(query: Tensor, plan: ReadPlan) -> Iterator[tuple[slice, Tensor]]
     buffer = query.new_empty(blocks[0].stop, len(keys))
     for rows in blocks:
         affinity = torch.mm(query[rows], keys.T, out=buffer[: rows.stop - rows.start])
-        _exclude(affinity, rows, plan, far)
+        _adjust(affinity, rows, plan, far)
         yield rows, affinity
 
 
-def _exclude(affinity: Tensor, rows: slice, plan: ReadPlan, far: Tensor | None) -> None:
-    """Rule out frames that the objects do not have, and what is too far away in the windowed frame."""
+def _adjust(affinity: Tensor, rows: slice, plan: ReadPlan, far: Tensor | None) -> None:
+    """Rule out frames that the objects do not have, and read the previous frame as the plan wants."""
     by_frame = affinity.view(len(affinity), len(plan.keys), -1)
     if plan.absent:
         by_frame[:, list(plan.absent)] = -torch.inf
-    if plan.windowed and far is not None:
-        by_frame[:, plan.windowed[0]].masked_fill_(far[rows], -torch.inf)
+    if plan.previous is None:
+        return
+    if plan.previous.doubt:
+        by_frame[:, plan.previous.slot] -= plan.previous.doubt
+    if far is not None:
+        by_frame[:, plan.previous.slot].masked_fill_(far[rows], -torch.inf)
 
 
 def _far(plan: ReadPlan, grid: tuple[int, int], cell: int, device: torch.device) -> Tensor | None:
     """Pairs of positions of ``grid`` that lie outside each other's window, (P, P); None without a window.
 
-    A window as the only thing to read stays whole: there must be enough positions to choose from.
+    Where the previous frame is all that there is to read, it is read whole.
     """
-    if plan.windowed is None or len(plan.keys) - len(plan.absent) < 2:
+    if plan.previous is None or plan.previous.radius is None or len(plan.keys) - len(plan.absent) < 2:
         return None
-    return far_pairs(*grid, plan.windowed[1] // cell, device)
+    return far_pairs(*grid, plan.previous.radius // cell, device)
 
 
 @functools.lru_cache(maxsize=4)
