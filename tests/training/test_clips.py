@@ -82,6 +82,25 @@ def test_without_still_images_there_is_no_sampler() -> None:
     [(0, 0.3, 2), (0.25, 0.525, 7), (0.5, 0.75, 12), (0.8, 0.75, 12), (0.9, 0.75, 8)],
 )
 def test_the_curriculum_turns_to_video_and_to_wider_gaps(progress: float, share: float, gap: int) -> None:
-    drawn = curriculum(progress, np.random.default_rng(0))
-    assert drawn.video_share == pytest.approx(share)
-    assert drawn.max_gap == gap
+    rng = np.random.default_rng(0)
+    drawn = [curriculum(progress, rng) for _ in range(300)]
+    assert all(plan.video_share == pytest.approx(share) for plan in drawn)
+    assert {plan.max_gap for plan in drawn if plan.shape.pace == 1} == {gap}
+
+
+def test_the_last_quarter_of_the_curriculum_is_mostly_calm_and_long() -> None:
+    rng = np.random.default_rng(0)
+    assert all(curriculum(0.7, rng).shape.pace == 1 for _ in range(100))
+    calm = [plan for plan in (curriculum(0.8, rng) for _ in range(500)) if plan.shape.pace < 1]
+    assert 0.5 < len(calm) / 500 < 0.7
+    assert all(plan.shape.frames >= 5 and plan.max_gap <= 2 for plan in calm)
+
+
+def test_a_calm_clip_moves_less_than_a_lively_one(sampler: ClipSampler) -> None:
+
+    def movement(pace: float) -> float:
+        shape = ClipShape(1, 4, 64, 1, pace)
+        clips = [sampler.draw(np.random.default_rng(seed), False, 1, shape) for seed in range(12)]
+        return float(np.mean([(clip.masks[0] != clip.masks[-1]).mean() for clip in clips]))
+
+    assert movement(0.1) < 0.5 * movement(1.0)

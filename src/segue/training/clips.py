@@ -26,17 +26,23 @@ Picture = npt.NDArray[np.uint8]
 
 WHOLE_PICTURE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
 CUT_OUT = Motion(rotation=10, log_scale=0.10, shear=5, shift=0.09)
+HAND_HELD = Motion(rotation=2, log_scale=0.03, shear=1, shift=0.02)
 BACKDROP = Motion(rotation=3, log_scale=0.04, shear=2, shift=0.03)
 
 
 @dataclass(frozen=True, slots=True)
 class ClipShape:
-    """Size of one batch: clips, frames of a clip, side of the square crop, object slots."""
+    """Size of one batch: clips, frames of a clip, side of the square crop, object slots.
+
+    ``pace`` scales all artificial motion. A calm clip (below 1) is like a fixed camera: most of its backdrops
+    stand still, and what an object uncovers was never seen before.
+    """
 
     batch: int
     frames: int
     side: int
     objects: int
+    pace: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,8 @@ class ClipSampler:
         pairs = [footage.read(i) for i in order]
         chosen = _random_object(rng, pairs[0][1])
         matrix = _crop_around(rng, pairs[0][1] == chosen, shape.side)
-        drift = warp.walk(rng, Motion(2, 0.03, 1, 0.02), shape.frames, (shape.side / 2,) * 2, shape.side)
+        camera = HAND_HELD.scaled(_still_or_calm(rng, shape.pace))
+        drift = warp.walk(rng, camera, shape.frames, (shape.side / 2,) * 2, shape.side)
         clip = Clip([], [])
         for (picture, mask), step in zip(pairs, drift, strict=True):
             clip.frames.append(warp.apply(picture, step @ matrix, shape.side))
@@ -123,7 +130,7 @@ class ClipSampler:
         matrix = _crop_around(rng, mask == chosen, shape.side)
         label = relabel(mask, [chosen] if chosen else [])
         clip = Clip([], [])
-        for step, field in _animation(rng, WHOLE_PICTURE, shape):
+        for step, field in _animation(rng, WHOLE_PICTURE, shape, shape.pace):
             clip.frames.append(warp.apply(picture, step @ matrix, shape.side, field))
             clip.masks.append(warp.apply(label, step @ matrix, shape.side, field, mask=True))
         return clip
@@ -131,9 +138,10 @@ class ClipSampler:
     def _cut_out_still(self, rng: Rng, shape: ClipShape) -> Clip:
         backdrop, backdrop_mask = self._any_frame(rng)
         matrix = _crop_around(rng, backdrop_mask > 0, shape.side)
+        pace = _still_or_calm(rng, shape.pace)
         frames = [
             warp.apply(backdrop, step @ matrix, shape.side, field)
-            for step, field in _animation(rng, BACKDROP, shape)
+            for step, field in _animation(rng, BACKDROP, shape, pace)
         ]
         clip = Clip(frames, [np.zeros((shape.side,) * 2, np.uint8) for _ in frames])
         self._paste_object(rng, clip, shape, 1, 1)
@@ -154,7 +162,7 @@ class ClipSampler:
         late = index == 0 and shape.frames > 1 and rng.random() < 0.5
         entry = rng.integers(1, shape.frames) if late else 0
         frames, alphas = [], []
-        animation = _animation(rng, CUT_OUT, shape)
+        animation = _animation(rng, CUT_OUT, shape, shape.pace)
         for t, ((picture, mask), (step, field)) in enumerate(zip(pairs, animation, strict=True)):
             frames.append(warp.apply(picture, step @ matrix, shape.side, field))
             solid = (mask == chosen).astype(np.uint8) * np.uint8(255 if t >= entry else 0)
@@ -266,15 +274,20 @@ def _place_object(rng: Rng, mask: npt.NDArray[np.bool_], side: int) -> warp.Matr
     return matrix
 
 
+def _still_or_calm(rng: Rng, pace: float) -> float:
+    """Pace of a camera: in calm clips it mostly stands still."""
+    return 0.0 if pace < 1 and rng.random() < 0.6 else pace
+
+
 def _animation(
-    rng: Rng, motion: Motion, shape: ClipShape
+    rng: Rng, motion: Motion, shape: ClipShape, pace: float
 ) -> list[tuple[warp.Matrix, npt.NDArray[np.float32] | None]]:
     """Affine walk and slowly changing displacement for each frame of a clip."""
     centre = (shape.side / 2, shape.side / 2)
-    path = warp.walk(rng, motion, shape.frames, centre, shape.side)
-    if rng.random() < 0.3:
+    path = warp.walk(rng, motion.scaled(pace), shape.frames, centre, shape.side)
+    if rng.random() < 0.3 or pace == 0:
         return [(step, None) for step in path]
-    strength = rng.uniform(0.3, 1.0) * 0.03 * shape.side
+    strength = rng.uniform(0.3, 1.0) * 0.03 * shape.side * pace
     fields = [warp.displacement(rng, shape.side, strength) for _ in path]
     for t in range(1, len(fields)):
         fields[t] = 0.6 * fields[t - 1] + 0.8 * fields[t]

@@ -21,6 +21,10 @@ class Motion:
     shear: float
     shift: float
 
+    def scaled(self, factor: float) -> Motion:
+        """The same kind of motion, slower or faster."""
+        return Motion(*(factor * value for value in (self.rotation, self.log_scale, self.shear, self.shift)))
+
     def draw(self, rng: Rng, centre: tuple[float, float], side: float) -> Matrix:
         """A random affine map, (3, 3), around ``centre`` (x, y)."""
         angle, skew = np.deg2rad(rng.normal(0, [self.rotation, self.shear]))

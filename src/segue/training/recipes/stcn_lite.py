@@ -30,6 +30,9 @@ from segue.weights import load_strict, read_checkpoint
 
 STEPS = 13_000
 
+CALM_FROM = 0.74
+"""Progress from which calm clips are shown."""
+
 PIXELS_PER_STEP = 12 * 192 * 192
 """Pixels of one batch with one object; larger crops and longer clips take fewer of them."""
 
@@ -92,17 +95,25 @@ class STCNLiteRecipe:
 
 
 def curriculum(progress: float, rng: Rng) -> Curriculum:
-    """Video share 0.3 → 0.8 and gap 2 → 12 until half time; later longer clips and larger crops."""
+    """Video share 0.3 → 0.75 and gap 2 → 12 until half time; then longer clips and larger crops, then calm ones.
+
+    Without the calm clips, in which things move little from frame to frame, the network leaves trails: on a
+    still backdrop what an object uncovers looks most like the same place one frame before, when the object's
+    rim was on it.
+    """
     ramp = min(1.0, 2 * progress)
     max_gap = 8 if progress > 0.8 else round(2 + 10 * ramp)
-    frames, side = 3, 192
+    frames, side, pace = 3, 192, 1.0
     if progress > 0.35:
         frames, side = [(3, 192), (4, 192), (5, 192), (3, 256)][int(rng.integers(4))]
     if progress > 0.7 and rng.random() < 0.15:
         frames, side = 3, 320
+    if progress > CALM_FROM and rng.random() < 0.6:
+        frames, side = [(5, 192), (6, 192), (8, 160)][int(rng.integers(3))]
+        pace, max_gap = float(rng.uniform(0.1, 0.5)), int(rng.integers(1, 3))
     objects = 2 if rng.random() < 0.35 else 1
-    batch = PIXELS_PER_STEP / (frames * side * side) * (0.75 if objects == 2 else 1)
-    return Curriculum(0.3 + 0.45 * ramp, max_gap, ClipShape(max(1, round(batch)), frames, side, objects))
+    batch = max(1, round(PIXELS_PER_STEP / (frames * side * side) * (0.75 if objects == 2 else 1)))
+    return Curriculum(0.3 + 0.45 * ramp, max_gap, ClipShape(batch, frames, side, objects, pace))
 
 
 class ClipObjective(nn.Module):
