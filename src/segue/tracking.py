@@ -32,6 +32,7 @@ def track(
     include_last: bool | None = None,
     memory_frames: int | None = None,
     memory_policy: MemoryPolicy | None = None,
+    short_side: int | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
     fit: bool = False,
@@ -53,6 +54,7 @@ def track(
         memory_frames: bound on the memory, in frames.
         memory_policy: ``usage`` lets the least read frame go first, ``fifo`` the oldest, ``all`` keeps
             everything, as the papers do.
+        short_side: reduce larger pictures to this short side for the network; 0 never does.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
         fit: resize given masks of another size instead of refusing them.
@@ -78,6 +80,7 @@ def track(
         include_last=include_last,
         memory_frames=memory_frames,
         memory_policy=memory_policy,
+        short_side=short_side,
     )
     session = TrackSession(network, schedule, device=device, fast=fast, fit=fit)
     opened = source if isinstance(source, Source) else open_source(source)
@@ -114,6 +117,7 @@ def make_schedule(
     include_last: bool | None = None,
     memory_frames: int | None = None,
     memory_policy: MemoryPolicy | None = None,
+    short_side: int | None = None,
 ) -> Schedule:
     """The published schedule of a network with what the caller wants otherwise.
 
@@ -127,8 +131,9 @@ def make_schedule(
         include_last=published.include_last if include_last is None else include_last,
         memory_frames=published.memory_frames if memory_frames is None else memory_frames,
         memory_policy=published.memory_policy if memory_policy is None else memory_policy,
+        short_side=published.short_side if short_side is None else (short_side or None),
     )
-    for name in ("mem_every", "memory_frames", "top_k"):
+    for name in ("mem_every", "memory_frames", "top_k", "short_side"):
         value = getattr(schedule, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}, but must be at least 1")

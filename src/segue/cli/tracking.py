@@ -101,6 +101,9 @@ def track(
     ] = None,
     memory_frames: Annotated[int | None, typer.Option(help="Bound on the memory, in frames.")] = None,
     memory_policy: Annotated[PolicyName | None, typer.Option(help="Which frame makes room.")] = None,
+    short_side: Annotated[
+        int | None, typer.Option(help="Reduce pictures to this short side for the network; 0 never does.")
+    ] = None,
     start: Annotated[str | None, typer.Option(help="First frame: 250, 12.5s or 1:30.")] = None,
     end: Annotated[str | None, typer.Option(help="First frame not wanted any more.")] = None,
     stride: Annotated[int, typer.Option(help="Take every n-th frame.")] = 1,
@@ -127,6 +130,7 @@ def track(
             include_last=include_last,
             memory_frames=memory_frames,
             memory_policy=memory_policy.value if memory_policy else None,
+            short_side=short_side,
         )
     except ValueError as error:
         raise SegueError(str(error)) from None

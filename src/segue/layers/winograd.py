@@ -27,6 +27,9 @@ POINTS = TILE + 2
 STRIP_TILES = 128
 """Tiles to work on at a time: enough for efficient products, few enough to stay near the cache."""
 
+KERNEL_BYTES = 48 << 20
+"""Largest transformed kernel."""
+
 LEAST_CHANNELS = 128
 """With fewer channels, in or out, the transforms take as long as the multiplications that they save."""
 
@@ -64,6 +67,7 @@ class WinogradConv2d(nn.Module):
 
     weight: Tensor
     bias: Tensor | None
+    transform: Tensor
 
     def __init__(self, conv: nn.Conv2d, scratch: Scratch) -> None:
         super().__init__()
@@ -71,10 +75,11 @@ class WinogradConv2d(nn.Module):
             raise ValueError(f"{conv} is not a zero-padded 3x3 convolution of stride 1 without groups")
         self._scratch = scratch
         weight = conv.weight.detach()
-        self.register_buffer("weight", weight.permute(2, 3, 1, 0).flatten(0, 1).contiguous())
+        parts = outputs_in_parts(conv.in_channels, conv.out_channels, weight.element_size())
+        by_part = weight.view(parts, -1, *weight.shape[1:]).permute(0, 3, 4, 2, 1).flatten(1, 2)
+        self.register_buffer("weight", by_part.contiguous())
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self.register_buffer("transform", kernel_transform().to(weight))
-        self.transform: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, H, W) → (B, cout, H, W), channels last in memory."""
@@ -82,21 +87,27 @@ class WinogradConv2d(nn.Module):
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
-        weight = self.weight[:, first : first + x.shape[1]]
-        kernel = self._scratch.take(x, POINTS**2, *weight.shape[1:])
-        torch.mm(self.transform, weight.flatten(1), out=kernel.flatten(1))
-        shift = self.bias if bias and self.bias is not None else x.new_zeros(())
+        parts, _, _, size = self.weight.shape
         pictures = x.permute(0, 2, 3, 1)
+        out = x.new_empty(*pictures.shape[:3], parts * size)
+        shift = self.bias if bias and self.bias is not None else x.new_zeros(parts * size)
+        for part, weight in enumerate(self.weight[:, :, first : first + x.shape[1]]):
+            outputs = slice(part * size, (part + 1) * size)
+            self._convolve(pictures, weight, shift[outputs], out[..., outputs])
+        return out.permute(0, 3, 1, 2)
+
+    def _convolve(self, pictures: Tensor, weight: Tensor, shift: Tensor, out: Tensor) -> None:
+        """From (B, H, W, C) with weights (9, C, O) to ``out``, (B, H, W, O)."""
+        kernel = self._scratch.take(weight, POINTS**2, *weight.shape[1:])
+        torch.mm(self.transform, weight.flatten(1), out=kernel.flatten(1))
         batch, height, width, _ = pictures.shape
-        out = x.new_empty(batch, height, width, kernel.shape[2])
-        scales = output_scales(height, width, x)
+        scales = output_scales(height, width, weight)
         for group, rows in strips(batch, height, width):
             target = out[group, rows]
             values = evaluate(pictures[group], rows)
             products = torch.bmm(values.flatten(0, 1).flatten(1, -2), kernel)
             tiles = interpolate(products.view(*values.shape[:-1], -1))
             torch.addcmul(shift, tiles[:, : target.shape[1], :width], scales[rows], out=target)
-        return out.permute(0, 3, 1, 2)
 
 
 def use_winograd(module: nn.Module) -> None:
@@ -104,15 +115,25 @@ def use_winograd(module: nn.Module) -> None:
     scratch = Scratch()
     for parent in list(module.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, nn.Conv2d) and is_plain_3x3(child):
-                if min(child.in_channels, child.out_channels) >= LEAST_CHANNELS:
-                    setattr(parent, name, WinogradConv2d(child, scratch))
+            if isinstance(child, nn.Conv2d) and gains(child):
+                setattr(parent, name, WinogradConv2d(child, scratch))
+
+
+def gains(conv: nn.Conv2d) -> bool:
+    """Whether a convolution becomes faster."""
+    return is_plain_3x3(conv) and min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS
 
 
 def is_plain_3x3(conv: nn.Conv2d) -> bool:
     """Whether :class:`WinogradConv2d` can replace a convolution."""
     form = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.padding_mode)
     return form == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
+
+
+def outputs_in_parts(cin: int, cout: int, element_size: int) -> int:
+    """In how many equal parts the output channels are worked out, to keep a transformed kernel small."""
+    whole = POINTS**2 * cin * cout * element_size
+    return next(parts for parts in range(1, cout + 1) if cout % parts == 0 and whole <= parts * KERNEL_BYTES)
 
 
 def kernel_transform() -> Tensor:
@@ -172,7 +193,7 @@ def interpolate(products: Tensor) -> Tensor:
 
 
 def evaluate_axis(d: Sequence[Tensor], out: Tensor) -> None:
-    """Bᵀ: six inputs to their values at the points 0, ±NEAR, ±FAR and ∞, in the first dimension of ``out``."""
+    """Bᵀ: six inputs to values at the points 0, ±NEAR, ±FAR and ∞, in the first dimension of ``out``."""
     near, far = NEAR**2, FAR**2
     torch.add(d[4], d[2], alpha=-near - far, out=out[0]).add_(d[0], alpha=near * far)
     for first, point, other in ((1, NEAR, far), (3, FAR, near)):

@@ -190,6 +190,7 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B·K, cin, h, w) and (B, skip, 2h, 2w) → (B·K, cout, 2h, 2w)."""
-        up = F.interpolate(x, scale_factor=2.0, mode="bilinear")
-        refined: Tensor = self.out_conv(add_frame(up, self.skip_conv(skip)))
+        # Nothing here keeps the enlarged features, which are large, longer than they are needed.
+        joined = add_frame(F.interpolate(x, scale_factor=2.0, mode="bilinear"), self.skip_conv(skip))
+        refined: Tensor = self.out_conv(joined)
         return refined

@@ -183,7 +183,8 @@ class Refine(nn.Module):
 
     def forward(self, skip: Tensor, x: Tensor) -> Tensor:
         """(B, skip, 2h, 2w) and (B·K, channels, h, w) → (B·K, channels, 2h, 2w)."""
+        # Nothing here keeps the enlarged features, which are large, longer than they are needed.
         frame = self.ResFS(self.convFS(skip))
-        up = F.interpolate(x, scale_factor=2.0, mode="bilinear")
-        refined: Tensor = self.ResMM(add_frame(up, frame))
+        joined = add_frame(F.interpolate(x, scale_factor=2.0, mode="bilinear"), frame)
+        refined: Tensor = self.ResMM(joined)
         return refined

@@ -19,7 +19,7 @@ from segue.sessions.reading import Previous, ReadPlan, key_rows, pool_keys, quer
 
 FIRST_SLOTS = 4
 RESERVE_BYTES = 1 << 30
-"""Address space for tables of full size from the start; beyond, tables grow, which needs the old and the new."""
+"""Address space for tables of full size from the start; others grow, which takes old and new at once."""
 
 SHARED = 0
 """Owner of keys that serve all objects; ids of objects start at 1."""
