@@ -27,8 +27,9 @@ class Schedule:
         last_window: how far from its own place, in memory positions, a position may read in the previous
             frame; None for anywhere. Objects move little from one frame to the next, their doubles elsewhere
             in the picture do not move to them.
-        last_doubt: taken off the affinities of the previous frame unless its masks were given: its masks are
-            a prediction, and an error in them that is believed without reserve feeds on itself.
+        doubt: taken off the affinities of kept frames unless their masks were given: other masks are
+            predictions, and an error in them that is believed without reserve feeds on itself. Only for L2.
+        last_doubt: the same for the previous frame.
         memory_frames: bound on the number of permanent memory frames.
         memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.
         short_side: larger pictures are reduced to this short side for the network, and its probabilities
@@ -39,6 +40,7 @@ class Schedule:
     top_k: int | None = 20
     include_last: bool = False
     last_window: int | None = None
+    doubt: float = 0.0
     last_doubt: float = 0.0
     memory_frames: int = 50
     memory_policy: MemoryPolicy = "usage"

@@ -35,7 +35,14 @@ class STCNLite(nn.Module):
     """
 
     schedule = Schedule(
-        mem_every=5, top_k=20, include_last=True, last_window=12, memory_frames=8, short_side=384
+        mem_every=5,
+        top_k=20,
+        include_last=True,
+        last_window=12,
+        doubt=0.5,
+        last_doubt=1.5,
+        memory_frames=8,
+        short_side=384,
     )
     stride = 16
     read_stride = 8

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from segue.models.base import MemoryPolicy
-from segue.sessions.reading import Previous, ReadPlan, key_rows, pool_keys, query_rows, read
+from segue.sessions.reading import ReadPlan, key_rows, pool_keys, query_rows, read
 
 FIRST_SLOTS = 4
 RESERVE_BYTES = 1 << 30
@@ -56,8 +56,10 @@ class MemoryBank:
             with given masks while others are left.
         coarse_above: number of positions of one frame above which the read goes from coarse to fine; None
             for never. It needs shared keys and a ``top_k``.
-        last_window, last_doubt: how the frame that was written last is read; see
-            :class:`segue.models.base.Schedule`. Only for schedules that write every frame.
+        last_window: radius within which the frame that was written last is read, for schedules that write
+            every frame; None for all of it.
+        doubt, last_doubt: taken off the affinities of kept frames, and of the previous frame, unless their
+            masks were given; only for L2. See :class:`segue.models.base.Schedule`.
 
     Why ``usage`` is the default: published evaluation keeps every fifth frame for ever. Frames that look
     like one another are read little each, and the one that shows the object from a side that no other frame
@@ -72,6 +74,7 @@ class MemoryBank:
     policy: MemoryPolicy = "usage"
     coarse_above: int | None = None
     last_window: int | None = None
+    doubt: float = 0.0
     last_doubt: float = 0.0
     slots: list[Slot] = field(default_factory=list)
     _keys: dict[int, Tensor] = field(default_factory=dict)
@@ -99,15 +102,16 @@ class MemoryBank:
         index = self._choose_slot(keep)
         self._reserve(index + 1)
         self._grid = (keys.shape[2], keys.shape[3])
+        doubt = 0.0 if pinned else self.doubt if keep else self.last_doubt
         owners = (SHARED,) if self.shared_keys else tuple(ids)
         for owner, key in zip(owners, keys, strict=True):
-            self._store(self._keys, owner, index, key_rows(key, self.similarity))
+            self._store(self._keys, owner, index, key_rows(key, self.similarity, doubt))
         for owner, value in zip(ids, values, strict=True):
             self._store(self._values, owner, index, value.flatten(1).T)
         for owner in self._values.keys() - set(ids):
             self._values[owner][index] = 0  # nothing reads it, but dense products multiply it by zero
         if self._is_coarse:
-            self._store_coarse(index, pool_keys(keys[0], self.similarity))
+            self._store_coarse(index, pool_keys(keys[0], self.similarity, doubt))
         if index == len(self.slots):
             self.slots.append(slot)
         else:
@@ -141,7 +145,7 @@ class MemoryBank:
                 coarse=self._coarse[:used] if self._is_coarse and self._coarse is not None else None,
                 grid=(height, width),
                 usage=usage,
-                previous=self._previous(),
+                window=self._window(),
             )
             read(query, plan)
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
@@ -198,13 +202,11 @@ class MemoryBank:
             else:
                 (self._keys if kind == "key" else self._values)[int(owner)] = table
 
-    def _previous(self) -> Previous | None:
-        """How to read the frame that was written last; None if it is read like all others."""
-        if self.last_window is None and not self.last_doubt:
+    def _window(self) -> tuple[int, int] | None:
+        """Slot of the frame that was written last, and the radius within which it is read."""
+        if self.last_window is None:
             return None
-        slot = max(range(len(self.slots)), key=lambda i: self.slots[i].written)
-        pinned = self.slots[slot].pinned
-        return Previous(slot, self.last_window, 0.0 if pinned else self.last_doubt)
+        return max(range(len(self.slots)), key=lambda i: self.slots[i].written), self.last_window
 
     @property
     def _is_coarse(self) -> bool:

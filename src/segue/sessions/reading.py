@@ -8,6 +8,7 @@ so that a plain dot product of a memory row and a query row is the affinity of S
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -32,21 +33,6 @@ COARSE_CELLS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Previous:
-    """How the previous frame, whose masks are only a prediction, is read.
-
-    Attributes:
-        slot: its place among the frames.
-        radius: a query position reads it only so many rows and columns from its own place; None for anywhere.
-        doubt: taken off its affinities.
-    """
-
-    slot: int
-    radius: int | None
-    doubt: float
-
-
-@dataclass(frozen=True, slots=True)
 class ReadPlan:
     """One read of objects that look at the same keys in the same frames.
 
@@ -59,7 +45,8 @@ class ReadPlan:
         coarse: (T, P/4, C) rows of ``pool_keys`` for a coarse-to-fine read, else None.
         grid: rows and columns of the query, P = rows * columns.
         usage: (T,), the attention that each frame receives is added here.
-        previous: the previous frame, if it is read in a way of its own.
+        window: a frame and a radius: a query position reads that frame only so many rows and columns from
+            its own place.
     """
 
     keys: Tensor
@@ -70,29 +57,34 @@ class ReadPlan:
     coarse: Tensor | None
     grid: tuple[int, int]
     usage: Tensor
-    previous: Previous | None = None
+    window: tuple[int, int] | None = None
 
 
-def key_rows(key: Tensor, similarity: Similarity) -> Tensor:
-    """Memory key (C, h, w) to float32 rows, (h*w, C) or (h*w, C+1) for L2."""
+def key_rows(key: Tensor, similarity: Similarity, doubt: float = 0.0) -> Tensor:
+    """Memory key (C, h, w) to float32 rows, (h*w, C) or (h*w, C+1) for L2.
+
+    Args:
+        doubt: taken off all affinities to this key; it goes into the extra channel of L2 and costs nothing.
+    """
     rows = key.float().flatten(1).T
     if similarity == "l2":
-        rows = torch.cat([rows, rows.square().sum(1, keepdim=True)], dim=1)
+        extra = rows.square().sum(1, keepdim=True) + doubt * math.sqrt(rows.shape[1])
+        rows = torch.cat([rows, extra], dim=1)
     return rows
 
 
 def query_rows(key: Tensor, similarity: Similarity) -> Tensor:
     """Query key (C, h, w) to float32 rows whose product with ``key_rows`` is the affinity."""
     rows = key.float().flatten(1).T
-    scale = float(rows.shape[1]) ** -0.5
+    scale = 1 / math.sqrt(rows.shape[1])
     if similarity == "l2":
         return torch.cat([rows * (2 * scale), rows.new_full((len(rows), 1), -scale)], dim=1)
     return rows * scale
 
 
-def pool_keys(key: Tensor, similarity: Similarity) -> Tensor:
+def pool_keys(key: Tensor, similarity: Similarity, doubt: float = 0.0) -> Tensor:
     """Rows of a key averaged over cells of 2x2 positions, (C, h, w) → (h*w/4, C or C+1)."""
-    return key_rows(F.avg_pool2d(key.float()[None], 2)[0], similarity)
+    return key_rows(F.avg_pool2d(key.float()[None], 2)[0], similarity, doubt)
 
 
 def read(query: Tensor, plan: ReadPlan) -> None:
@@ -132,7 +124,7 @@ def _read_coarse_to_fine(query: Tensor, plan: ReadPlan) -> None:
     A block is a set of coarse query cells; the four positions of a cell share their candidates.
     """
     assert plan.coarse is not None
-    frames, positions, channels = plan.keys.shape
+    frames, _, channels = plan.keys.shape
     height, width = plan.grid
     cells = query.view(height // 2, 2, width // 2, 2, channels).transpose(1, 2).reshape(-1, 4, channels)
     pooled = cells.mean(1)
@@ -145,12 +137,10 @@ def _read_coarse_to_fine(query: Tensor, plan: ReadPlan) -> None:
     far = _far(plan, (height // 2, width // 2), 2, query.device)
     for rows in _blocks(pooled, len(coarse)):
         affinity = pooled[rows] @ coarse.T
-        _adjust(affinity, rows, plan, far)
+        _exclude(affinity, rows, plan, far)
         _, chosen = top_k(affinity, wanted)
         candidates = members[chosen].flatten(1)
         scores = cells[rows] @ F.embedding(candidates, keys).transpose(1, 2)
-        if plan.previous and plan.previous.doubt:
-            scores -= plan.previous.doubt * (candidates // positions == plan.previous.slot)[:, None]
         best, place = scores.topk(count, dim=2, sorted=False)
         index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
         _gather(places[rows].flatten(), best.softmax(dim=2).flatten(0, 1), index.flatten(0, 1), plan)
@@ -203,31 +193,27 @@ def _affinities(query: Tensor, plan: ReadPlan) -> Iterator[tuple[slice, Tensor]]
     buffer = query.new_empty(blocks[0].stop, len(keys))
     for rows in blocks:
         affinity = torch.mm(query[rows], keys.T, out=buffer[: rows.stop - rows.start])
-        _adjust(affinity, rows, plan, far)
+        _exclude(affinity, rows, plan, far)
         yield rows, affinity
 
 
-def _adjust(affinity: Tensor, rows: slice, plan: ReadPlan, far: Tensor | None) -> None:
-    """Rule out frames that the objects do not have, and read the previous frame as the plan wants."""
+def _exclude(affinity: Tensor, rows: slice, plan: ReadPlan, far: Tensor | None) -> None:
+    """Rule out frames that the objects do not have, and what lies outside the window."""
     by_frame = affinity.view(len(affinity), len(plan.keys), -1)
     if plan.absent:
         by_frame[:, list(plan.absent)] = -torch.inf
-    if plan.previous is None:
-        return
-    if plan.previous.doubt:
-        by_frame[:, plan.previous.slot] -= plan.previous.doubt
-    if far is not None:
-        by_frame[:, plan.previous.slot].masked_fill_(far[rows], -torch.inf)
+    if plan.window and far is not None:
+        by_frame[:, plan.window[0]].masked_fill_(far[rows], -torch.inf)
 
 
 def _far(plan: ReadPlan, grid: tuple[int, int], cell: int, device: torch.device) -> Tensor | None:
     """Pairs of positions of ``grid`` that lie outside each other's window, (P, P); None without a window.
 
-    Where the previous frame is all that there is to read, it is read whole.
+    Where the frame with the window is all that there is to read, it is read whole.
     """
-    if plan.previous is None or plan.previous.radius is None or len(plan.keys) - len(plan.absent) < 2:
+    if plan.window is None or len(plan.keys) - len(plan.absent) < 2:
         return None
-    return far_pairs(*grid, plan.previous.radius // cell, device)
+    return far_pairs(*grid, plan.window[1] // cell, device)
 
 
 @functools.lru_cache(maxsize=4)

@@ -85,7 +85,8 @@ class TrackSession:
             policy=schedule.memory_policy,
             coarse_above=COARSE_ABOVE if network.read_stride < 16 else None,
             last_window=schedule.last_window if schedule.include_last else None,
-            last_doubt=schedule.last_doubt if schedule.include_last else 0.0,
+            doubt=schedule.doubt,
+            last_doubt=schedule.last_doubt,
         )
         self._labels: dict[int, str | None] = {}
         self._size: tuple[int, int] | None = None

@@ -95,7 +95,7 @@ class STCNLiteRecipe:
 
 
 def curriculum(progress: float, rng: Rng) -> Curriculum:
-    """Video share 0.3 → 0.75 and gap 2 → 12 until half time; then longer clips and larger crops, then calm ones.
+    """Video share 0.3 → 0.75, gap 2 → 12 until half time; longer clips and larger crops, then calm ones.
 
     Without the calm clips, in which things move little from frame to frame, the network leaves trails: on a
     still backdrop what an object uncovers looks most like the same place one frame before, when the object's
