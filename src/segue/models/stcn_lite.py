@@ -39,8 +39,8 @@ class STCNLite(nn.Module):
         top_k=20,
         include_last=True,
         last_window=12,
-        doubt=0.8,
-        last_doubt=1.8,
+        doubt=1.0,
+        last_doubt=2.0,
         memory_frames=8,
         short_side=384,
     )

@@ -46,7 +46,7 @@ CATALOGUE = (
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         licence="see the model card; the training data are partly for research only",
         bundled="stcn-lite.safetensors",
-        sha256="edc30b59b0049782f4334038a340172ff173b85048fe00ed1b6e33c88ae695e0",
+        sha256="84dc28dc83e6841a59b23a72ebf84b7d706caa344124878437f901931336a85e",
     ),
     Entry(
         name="stcn",
