@@ -41,7 +41,7 @@ class STCNLite(nn.Module):
         last_window=12,
         doubt=1.0,
         last_doubt=2.0,
-        memory_frames=8,
+        memory_frames=5,
         short_side=384,
     )
     stride = 16
