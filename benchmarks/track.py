@@ -18,12 +18,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 
-from machine import describe
+from machine import describe, names_of
 from timing import NETWORKS, Case, Comparison, Timing, Variant, compare, peak_memory
 
 GIB = 1 << 30
@@ -123,13 +123,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     add = parser.add_argument
-    add("--models", type=_names(NETWORKS), default=list(NETWORKS), help=f"of {','.join(NETWORKS)}")
+    add("--models", type=names_of(NETWORKS), default=list(NETWORKS), help=f"of {','.join(NETWORKS)}")
     add("--objects", type=_numbers, default=[1, 3, 10], help="numbers of objects (default: 1,3,10)")
     add("--memory", type=_numbers, default=[1, 5, 10, 20, 50], help="memory frames (default: 1,5,10,20,50)")
     add("--size", type=_size, default=(480, 854), help="height x width (default: 480x854)")
     add("--threads", type=int, default=torch.get_num_threads(), help="threads of torch")
     add("--frames", type=_even, default=6, help="timed frames of a case, even (default: 6)")
-    add("--devices", type=_names(devices), default=devices, help=f"of {','.join(devices)}")
+    add("--devices", type=names_of(devices), default=devices, help=f"of {','.join(devices)}")
     add("--fast", action="store_true", help="segue in bfloat16; the plain loop stays in float32")
     add("--memory-limit", type=float, default=10, help="GiB that the plain loop may need (default: 10)")
     add("--quick", action="store_true", help="a small picture, few cases, two frames: does it run?")
@@ -138,17 +138,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.quick:
         options.objects, options.memory, options.size, options.frames = [1, 2], [1, 3], (96, 128), 2
     return options
-
-
-def _names(known: Collection[str]) -> Callable[[str], list[str]]:
-    def split(text: str) -> list[str]:
-        names = text.split(",")
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
-        return names
-
-    return split
 
 
 def _numbers(text: str) -> list[int]:

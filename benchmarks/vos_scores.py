@@ -21,7 +21,7 @@ from typing import Any, cast
 import cv2
 import torch
 
-from machine import describe
+from machine import describe, names_of
 from segue.errors import SegueError
 from segue.metrics.davis import DavisAccumulator, DavisReport, Protocol, SequenceScore
 from segue.models.base import MemoryNetwork, Schedule
@@ -159,8 +159,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of the DAVIS-style sets")
-    add("--sets", type=_names(tuple(SETS)), default=list(SETS), help=f"of {','.join(SETS)} (default: all)")
-    add("--methods", type=_names(METHODS), default=["model"], help=f"of {','.join(METHODS)} (default: model)")
+    add("--sets", type=names_of(tuple(SETS)), default=list(SETS), help=f"of {','.join(SETS)} (default: all)")
+    add(
+        "--methods",
+        type=names_of(METHODS),
+        default=["model"],
+        help=f"of {','.join(METHODS)} (default: model)",
+    )
     add("--model", default="stcn-lite", help="network by name (default: stcn-lite)")
     add("--weights", type=Path, help="weight file (default: the one that comes with segue)")
     add("--backbone", type=Path, help="ImageNet MobileNetV2 as safetensors, for propagation")
@@ -179,17 +184,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if "propagation" in options.methods and options.backbone is None:
         parser.error("propagation needs --backbone")
     return options
-
-
-def _names(known: tuple[str, ...]) -> Callable[[str], list[str]]:
-    def split(text: str) -> list[str]:
-        names = text.split(",")
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
-        return names
-
-    return split
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
