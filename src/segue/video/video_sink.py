@@ -110,6 +110,8 @@ class _Encoder:
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, _CLOCK)
         stream.codec_context.options = {"preset": "veryfast", "crf": "20"}
+        # With several threads x264 now and then chooses otherwise: equal pictures, other bytes.
+        stream.codec_context.thread_count = 1
         stream.codec_context.colorspace = stream.codec_context.color_primaries = _BT709
         stream.codec_context.color_trc = _BT709
         stream.codec_context.color_range = ColorRange.MPEG
