@@ -1,10 +1,12 @@
-"""Residual trunks in torchvision's layout, up to stride 16, with batch norms that never learn statistics.
+"""Residual trunks in torchvision's layout, with batch norms that never learn statistics.
 
 He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016); the stride of a stage sits on the
-3x3 convolution of its first bottleneck.
+3x3 convolution of its first bottleneck unless said otherwise.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,16 +27,39 @@ class FrozenBatchNorm(nn.BatchNorm2d):
         return super().train(False)
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with bias, (B, cin, H, W) → (B, cout, H/stride, W/stride)."""
+class ConstantBatchNorm(FrozenBatchNorm):
+    """Batch norm whose scale and shift are constants too, as detectors have them; no step counter."""
 
-    def __init__(self, cin: int, cout: int, stride: int) -> None:
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__(channels)
+        self.eps = eps
+        for name in ("weight", "bias"):
+            value = getattr(self, name).detach()
+            delattr(self, name)
+            self.register_buffer(name, value)
+        self.num_batches_tracked = None
+        self.track_running_stats = False
+
+
+Norm = Callable[[int], nn.Module]
+"""Makes the norm of so many channels."""
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions, (B, cin, H, W) → (B, cout, H/stride, W/stride).
+
+    Those of STCN have a bias, those of torchvision have none.
+    """
+
+    def __init__(
+        self, cin: int, cout: int, stride: int, norm: Norm = FrozenBatchNorm, *, bias: bool = True
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(cin, cout, 3, stride, padding=1)
-        self.bn1 = FrozenBatchNorm(cout)
-        self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
-        self.bn2 = FrozenBatchNorm(cout)
-        self.downsample = _projection(cin, cout, stride, bias=True)
+        self.conv1 = nn.Conv2d(cin, cout, 3, stride, padding=1, bias=bias)
+        self.bn1 = norm(cout)
+        self.conv2 = nn.Conv2d(cout, cout, 3, padding=1, bias=bias)
+        self.bn2 = norm(cout)
+        self.downsample = _projection(cin, cout, stride, bias=bias, norm=norm)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x)).relu_()
@@ -43,18 +68,24 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions without bias, (B, cin, H, W) → (B, 4·width, H/stride, W/stride)."""
+    """1x1, 3x3, 1x1 convolutions without bias, (B, cin, H, W) → (B, 4·width, H/stride, W/stride).
 
-    def __init__(self, cin: int, width: int, stride: int) -> None:
+    With ``stride_first`` the stride sits on the first 1x1 convolution, as in the networks of Detectron.
+    """
+
+    def __init__(
+        self, cin: int, width: int, stride: int, norm: Norm = FrozenBatchNorm, stride_first: bool = False
+    ) -> None:
         super().__init__()
         cout = 4 * width
-        self.conv1 = nn.Conv2d(cin, width, 1, bias=False)
-        self.bn1 = FrozenBatchNorm(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
-        self.bn2 = FrozenBatchNorm(width)
+        first, second = (stride, 1) if stride_first else (1, stride)
+        self.conv1 = nn.Conv2d(cin, width, 1, first, bias=False)
+        self.bn1 = norm(width)
+        self.conv2 = nn.Conv2d(width, width, 3, second, padding=1, bias=False)
+        self.bn2 = norm(width)
         self.conv3 = nn.Conv2d(width, cout, 1, bias=False)
-        self.bn3 = FrozenBatchNorm(cout)
-        self.downsample = _projection(cin, cout, stride, bias=False)
+        self.bn3 = norm(cout)
+        self.downsample = _projection(cin, cout, stride, bias=False, norm=norm)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x)).relu_()
@@ -73,22 +104,108 @@ def pool_stem(x: Tensor) -> Tensor:
     return F.max_pool2d(F.relu(x), 3, stride=2, padding=1)
 
 
-def basic_stage(cin: int, cout: int, blocks: int, stride: int) -> nn.Sequential:
+def basic_stage(
+    cin: int, cout: int, blocks: int, stride: int, norm: Norm = FrozenBatchNorm, *, bias: bool = True
+) -> nn.Sequential:
     """A stage of ResNet-18 or ResNet-34."""
-    rest = [BasicBlock(cout, cout, 1) for _ in range(blocks - 1)]
-    return nn.Sequential(BasicBlock(cin, cout, stride), *rest)
+    rest = [BasicBlock(cout, cout, 1, norm, bias=bias) for _ in range(blocks - 1)]
+    return nn.Sequential(BasicBlock(cin, cout, stride, norm, bias=bias), *rest)
 
 
-def bottleneck_stage(cin: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+def bottleneck_stage(
+    cin: int,
+    width: int,
+    blocks: int,
+    stride: int,
+    norm: Norm = FrozenBatchNorm,
+    stride_first: bool = False,
+) -> nn.Sequential:
     """A stage of ResNet-50 and deeper; its output has ``4 * width`` channels."""
-    rest = [Bottleneck(4 * width, width, 1) for _ in range(blocks - 1)]
-    return nn.Sequential(Bottleneck(cin, width, stride), *rest)
+    rest = [Bottleneck(4 * width, width, 1, norm) for _ in range(blocks - 1)]
+    return nn.Sequential(Bottleneck(cin, width, stride, norm, stride_first), *rest)
 
 
-def _projection(cin: int, cout: int, stride: int, *, bias: bool) -> nn.Sequential | None:
+class ResNetTrunk(nn.Module):
+    """ResNet-50 or ResNet-101 without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32.
+
+    Args:
+        blocks: blocks of the four stages.
+        norm: makes the norms.
+        stride_first: where the stride of a stage sits, see :class:`Bottleneck`.
+    """
+
+    channels = (256, 512, 1024, 2048)
+
+    def __init__(
+        self, blocks: tuple[int, int, int, int], norm: Norm = ConstantBatchNorm, stride_first: bool = False
+    ) -> None:
+        super().__init__()
+        self.conv1 = stem_conv(3)
+        self.bn1 = norm(64)
+        self.layer1 = bottleneck_stage(64, 64, blocks[0], 1, norm, stride_first)
+        self.layer2 = bottleneck_stage(256, 128, blocks[1], 2, norm, stride_first)
+        self.layer3 = bottleneck_stage(512, 256, blocks[2], 2, norm, stride_first)
+        self.layer4 = bottleneck_stage(1024, 512, blocks[3], 2, norm, stride_first)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        f4 = self.layer1(pool_stem(self.bn1(self.conv1(x))))
+        f8 = self.layer2(f4)
+        f16 = self.layer3(f8)
+        return f4, f8, f16, self.layer4(f16)
+
+
+class ResNet18(nn.Module):
+    """ResNet-18 without its classifier, with norms that learn their statistics.
+
+    Args:
+        channels: input channels.
+        depth_channels: channels of a depth map that joins the picture after the first convolution; its
+            convolution starts at zero, so that a network that was trained without depth stays what it was.
+    """
+
+    widths = (64, 64, 128, 256, 512)
+
+    def __init__(self, channels: int = 3, depth_channels: int = 0) -> None:
+        super().__init__()
+        self.conv1 = stem_conv(channels)
+        # A name after conv1's, so that folding scales it by the norm as well.
+        self.conv1_depth = stem_conv(depth_channels) if depth_channels else None
+        if self.conv1_depth is not None:
+            nn.init.zeros_(self.conv1_depth.weight)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = basic_stage(64, 64, 2, 1, nn.BatchNorm2d, bias=False)
+        self.layer2 = basic_stage(64, 128, 2, 2, nn.BatchNorm2d, bias=False)
+        self.layer3 = basic_stage(128, 256, 2, 2, nn.BatchNorm2d, bias=False)
+        self.layer4 = basic_stage(256, 512, 2, 2, nn.BatchNorm2d, bias=False)
+
+    def forward(self, x: Tensor, depth: Tensor | None = None) -> tuple[Tensor, ...]:
+        """(B, channels, H, W) → maps of ``widths`` channels at strides 2, 4, 8, 16 and 32.
+
+        Args:
+            x: normalised pictures.
+            depth: (B, depth_channels, H, W), or None for zeros.
+
+        Raises:
+            ValueError: this trunk takes no depth.
+        """
+        stem = self.conv1(x)
+        if depth is not None:
+            if self.conv1_depth is None:
+                raise ValueError("a depth map was given; this encoder takes none")
+            stem = stem + self.conv1_depth(depth)
+        f2 = self.bn1(stem).relu_()
+        f4 = self.layer1(F.max_pool2d(f2, 3, stride=2, padding=1))
+        f8 = self.layer2(f4)
+        f16 = self.layer3(f8)
+        return f2, f4, f8, f16, self.layer4(f16)
+
+
+def _projection(
+    cin: int, cout: int, stride: int, *, bias: bool, norm: Norm = FrozenBatchNorm
+) -> nn.Sequential | None:
     if stride == 1 and cin == cout:
         return None
-    return nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=bias), FrozenBatchNorm(cout))
+    return nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=bias), norm(cout))
 
 
 def _join(residual: Tensor, x: Tensor, projection: nn.Sequential | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -10,7 +10,8 @@ from torch import nn
 from segue.errors import CheckpointError, SegueError
 from segue.layers.fold import fold_batch_norms
 from segue.layers.winograd import use_winograd
-from segue.models.base import MemoryNetwork
+
+Network = TypeVar("Network")
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -37,7 +38,7 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
 
 
-def inference_copy(network: MemoryNetwork, device: torch.device, dtype: torch.dtype) -> MemoryNetwork:
+def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
     """A copy of a network for running, batch norms folded and channels last; the original stays as it is.
 
     Raises:
@@ -52,4 +53,4 @@ def inference_copy(network: MemoryNetwork, device: torch.device, dtype: torch.dt
         use_winograd(copy)
     # The types of PyTorch do not know this way of calling it.
     copy = cast(Any, copy).to(memory_format=torch.channels_last)
-    return cast(MemoryNetwork, copy.eval().requires_grad_(False))
+    return cast(Network, copy.eval().requires_grad_(False))

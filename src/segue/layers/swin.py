@@ -1,0 +1,209 @@
+"""Swin Transformer as a trunk for dense prediction.
+
+Liu et al., "Swin Transformer" (ICCV 2021): attention inside windows that are shifted by half their side in
+every second block. Names are those of the authors' detection release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_MASKED = -100.0
+"""Added to the attention between regions that a shifted window joins though they are far apart."""
+
+
+class WindowAttention(nn.Module):
+    """Self-attention among the pixels of a window, with a learned bias for each relative position."""
+
+    relative_position_index: Tensor
+
+    def __init__(self, width: int, window: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
+        places = torch.stack((y.flatten(), x.flatten()))
+        apart = places[:, :, None] - places[:, None] + window - 1
+        self.register_buffer("relative_position_index", apart[0] * (2 * window - 1) + apart[1])
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Windows (B·n, side², C), of which n make a picture; ``mask`` (n, side², side²) is added."""
+        tokens = x.shape[1]
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        index = self.relative_position_index.flatten()
+        bias = self.relative_position_bias_table[index].view(tokens, tokens, -1).permute(2, 0, 1)
+        added = bias[None]
+        if mask is not None:
+            added = (mask[:, None] + added).repeat(len(x) // len(mask), 1, 1, 1)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=added.to(q.dtype))
+        y: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
+        return y
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return y
+
+
+class DropPath(nn.Module):
+    """In training leave a branch out of some samples, and strengthen it in the others."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        keep = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(1 - self.rate)
+        return x * keep / (1 - self.rate)
+
+
+class SwinBlock(nn.Module):
+    """Window attention and an MLP, each on normalised input and added."""
+
+    def __init__(self, width: int, heads: int, window: int, shifted: bool, drop_path: float) -> None:
+        super().__init__()
+        self.window = window
+        self.shift = window // 2 if shifted else 0
+        self.norm1 = nn.LayerNorm(width)
+        self.attn = WindowAttention(width, window, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = Mlp(width, 4 * width)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map (B, h, w, C) → the same size; ``mask`` is for the shifted windows."""
+        x = x + self.drop_path(self._attend(self.norm1(x), mask))
+        y: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        return y
+
+    def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
+        batch, h, w, channels = x.shape
+        side = self.window
+        x = F.pad(x, (0, 0, 0, -w % side, 0, -h % side))
+        if self.shift:
+            x = x.roll((-self.shift, -self.shift), (1, 2))
+        rows, columns = x.shape[1] // side, x.shape[2] // side
+        windows = (
+            x.view(batch, rows, side, columns, side, channels).transpose(2, 3).reshape(-1, side**2, channels)
+        )
+        windows = self.attn(windows, mask if self.shift else None)
+        x = windows.view(batch, rows, columns, side, side, channels).transpose(2, 3).reshape(x.shape)
+        if self.shift:
+            x = x.roll((self.shift, self.shift), (1, 2))
+        return x[:, :h, :w]
+
+
+class PatchMerging(nn.Module):
+    """Joins 2x2 pixels to one with twice the channels: (B, h, w, C) → (B, ⌈h/2⌉, ⌈w/2⌉, 2C)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
+        self.norm = nn.LayerNorm(4 * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
+        corners = (x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2])
+        y: Tensor = self.reduction(self.norm(torch.cat(corners, -1)))
+        return y
+
+
+class SwinStage(nn.Module):
+    """Blocks at one resolution, and the way down to the next."""
+
+    def __init__(self, width: int, heads: int, window: int, drop_paths: Sequence[float], last: bool) -> None:
+        super().__init__()
+        self.window = window
+        self.blocks = nn.ModuleList(
+            SwinBlock(width, heads, window, i % 2 == 1, rate) for i, rate in enumerate(drop_paths)
+        )
+        self.downsample = None if last else PatchMerging(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine a map (B, h, w, C); the way down is the caller's."""
+        mask = shift_mask(x.shape[1], x.shape[2], self.window).to(x.device)
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
+
+
+def shift_mask(h: int, w: int, window: int) -> Tensor:
+    """What keeps pixels apart that only the shift brought into one window, (windows, side², side²)."""
+    cuts = (slice(0, -window), slice(-window, -(window // 2)), slice(-(window // 2), None))
+    regions = torch.zeros(h + -h % window, w + -w % window)
+    for i, rows in enumerate(cuts):
+        for j, columns in enumerate(cuts):
+            regions[rows, columns] = 3 * i + j
+    down, across = regions.shape[0] // window, regions.shape[1] // window
+    tiles = regions.view(down, window, across, window).transpose(1, 2).reshape(down * across, -1)
+    apart: Tensor = tiles[:, None] != tiles[:, :, None]
+    return apart.float() * _MASKED
+
+
+class PatchEmbedding(nn.Module):
+    """Pixels to features at stride 4: (B, 3, H, W) → (B, ⌈H/4⌉, ⌈W/4⌉, C)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, 4, 4)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (0, -x.shape[3] % 4, 0, -x.shape[2] % 4))
+        y: Tensor = self.norm(self.proj(x).permute(0, 2, 3, 1))
+        return y
+
+
+class SwinTrunk(nn.Module):
+    """Swin Transformer without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32.
+
+    The defaults are Swin-L with windows of 12.
+    """
+
+    def __init__(
+        self,
+        width: int = 192,
+        depths: tuple[int, ...] = (2, 2, 18, 2),
+        heads: tuple[int, ...] = (6, 12, 24, 48),
+        window: int = 12,
+        drop_path: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.channels = tuple(width * 2**i for i in range(len(depths)))
+        self.patch_embed = PatchEmbedding(width)
+        rates = iter(drop_path * i / (sum(depths) - 1) for i in range(sum(depths)))
+        self.layers = nn.ModuleList()
+        for i, depth in enumerate(depths):
+            stage_rates = [next(rates) for _ in range(depth)]
+            last = i == len(depths) - 1
+            self.layers.append(SwinStage(self.channels[i], heads[i], window, stage_rates, last))
+            self.add_module(f"norm{i}", nn.LayerNorm(self.channels[i]))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x = self.patch_embed(x)
+        maps = []
+        for i, stage in enumerate(self.layers):
+            x = stage(x)
+            # The norm is for the reader of the map; the way down starts from the map before it.
+            maps.append(self.get_submodule(f"norm{i}")(x).permute(0, 3, 1, 2).contiguous())
+            assert isinstance(stage, SwinStage)
+            if stage.downsample is not None:
+                x = stage.downsample(x)
+        return tuple(maps)

@@ -1,0 +1,214 @@
+"""Attention over the frames of a clip, within feature levels, between them, and among box queries.
+
+Thawakar et al., "Video Instance Segmentation via Multi-scale Spatio-temporal Split Attention Transformer"
+(ECCV 2022), sections 3.1 and 3.2. The release holds no working version of these parts; what the paper leaves
+open is our reading and marked so.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.models.seqformer.attention import Levels
+
+IntraMode = Literal["position", "joint"]
+InterMode = Literal["sequence", "channel"]
+
+
+class TemporalAttention(nn.Module):
+    """Self-attention among the n items of (B, n, C), without residual or norm.
+
+    Args:
+        width: channels; divisible by ``heads``.
+        heads: number of heads.
+        qkv_bias: whether queries, keys and values have a bias.
+        project: False uses the items themselves as queries, keys and values.
+    """
+
+    def __init__(self, width: int, heads: int = 8, qkv_bias: bool = False, project: bool = True) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width is {width}; it must be a multiple of the {heads} heads")
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias) if project else None
+        self.proj = nn.Linear(width, width) if project else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.qkv is None or self.proj is None:
+            heads = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            return F.scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2)
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        y: Tensor = self.proj(attended)
+        return y
+
+
+class BoxQueryAttention(TemporalAttention):
+    """What each box query learns from its other frames, (N, T, Q, C) → the same, to be added.
+
+    The output starts at zero, so that a network begins as SeqFormer (our reading).
+    """
+
+    def __init__(self, width: int = 256, heads: int = 8) -> None:
+        super().__init__(width, heads)
+        assert self.proj is not None
+        nn.init.zeros_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)
+
+    def forward(self, box: Tensor) -> Tensor:
+        samples, frames, queries, _ = box.shape
+        attended = super().forward(box.transpose(1, 2).flatten(0, 1))
+        return attended.view(samples, queries, frames, -1).transpose(1, 2)
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention with separate projections; keys may be masked."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, query: Tensor, key: Tensor, masked: Tensor | None = None) -> Tensor:
+        """Queries (B, n, C) read keys (B, m, C); ``masked`` (B, m) is True on keys that nobody may see."""
+        q, k, v = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, x in ((self.q, query), (self.k, key), (self.v, key))
+        )
+        allowed = None if masked is None else ~masked[:, None, None]
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        y: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
+        return y
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with ReLU between them, twice as wide inside."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(width, 2 * width)
+        self.linear2 = nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.linear2(F.relu(self.linear1(x)))
+        return y
+
+
+class SplitAttention(nn.Module):
+    """Multi-scale spatio-temporal split attention: first inside each scale, then between neighbours.
+
+    It runs beside the deformable attention of an encoder layer and is added to it. Its weights serve all
+    scales. Where the figure of the paper is silent (residuals, heads, how scales meet) this is our reading;
+    the output starts at zero, so that a network begins as SeqFormer.
+
+    Args:
+        width, heads: of the tokens.
+        dropout: on the attention between scales.
+        intra_mode: ``position`` attends over time at each place; ``joint`` over all places and times of a
+            scale of at most ``joint_max_tokens`` tokens.
+        inter_mode: ``sequence`` lets a scale attend to its own and its coarser neighbour's frames;
+            ``channel`` joins both on the channels first.
+        joint_max_tokens: see ``intra_mode``.
+    """
+
+    def __init__(
+        self,
+        width: int = 256,
+        heads: int = 8,
+        dropout: float = 0.1,
+        intra_mode: IntraMode = "position",
+        inter_mode: InterMode = "sequence",
+        joint_max_tokens: int = 2048,
+    ) -> None:
+        super().__init__()
+        self.intra_mode, self.joint_max_tokens = intra_mode, joint_max_tokens
+        self.intra_linear = nn.Linear(width, width)
+        self.intra_attn = CrossAttention(width, heads)
+        self.intra_norm = nn.LayerNorm(width)
+        self.intra_ffn = FeedForward(width)
+        self.inter_own = nn.Linear(width, width)
+        self.inter_partner = nn.Linear(width, width)
+        self.inter_norm = nn.LayerNorm(width if inter_mode == "sequence" else 2 * width)
+        self.inter_merge = nn.Linear(2 * width, width) if inter_mode == "channel" else None
+        self.inter_attn = CrossAttention(width, heads)
+        self.inter_dropout = nn.Dropout(dropout)
+        self.inter_ffn_norm = nn.LayerNorm(width)
+        self.inter_ffn = FeedForward(width)
+        self.out_proj = nn.Linear(width, width)
+        nn.init.zeros_(self.out_proj.weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, tokens: Tensor, levels: Levels) -> Tensor:
+        """Tokens with their position code (N, T, S, C) → (N, T, S, C)."""
+        raw = torch.split(tokens, levels.areas, 2)
+        padding = self._padding(levels, tokens.shape[1])
+        intra = [self._intra(level, mask) for level, mask in zip(raw, padding, strict=True)]
+        partners = [*intra[1:], raw[-1]]
+        partner_shapes = [*levels.shapes[1:], levels.shapes[-1]]
+        partner_padding = [*padding[1:], padding[-1]]
+        inter = [
+            self._inter(own, self._resized(partner, mask, shape, levels.shapes[i]))
+            for i, (own, partner, mask, shape) in enumerate(
+                zip(intra, partners, partner_padding, partner_shapes, strict=True)
+            )
+        ]
+        y: Tensor = self.out_proj(torch.cat(inter, 2))
+        return y
+
+    def _padding(self, levels: Levels, frames: int) -> list[Tensor | None]:
+        """Padding of each level, (N, HW); all frames of a sample share it."""
+        if levels.padding is None:
+            return [None] * len(levels.shapes)
+        return list(torch.split(levels.padding[::frames], levels.areas, 1))
+
+    def _intra(self, u: Tensor, padding: Tensor | None) -> Tensor:
+        """Relate the frames of one scale, (N, T, HW, C) → the same."""
+        samples, frames, places, _ = u.shape
+        y = self.intra_linear(u)
+        if self.intra_mode == "joint" and frames * places <= self.joint_max_tokens:
+            flat = y.flatten(1, 2)
+            masked = None if padding is None else padding.repeat(1, frames)
+            attended = self.intra_attn(flat, flat, masked).view_as(u)
+        else:
+            columns = y.transpose(1, 2).flatten(0, 1)
+            attended = self.intra_attn(columns, columns).view(samples, places, frames, -1).transpose(1, 2)
+        a = self.intra_norm(u + attended)
+        related: Tensor = a + self.intra_ffn(a)
+        return related
+
+    def _resized(
+        self, partner: Tensor, padding: Tensor | None, shape: tuple[int, int], size: tuple[int, int]
+    ) -> Tensor:
+        """The partner scale, projected and brought to the size of the own one, (N, T, HW, C)."""
+        p = self.inter_partner(partner)
+        if padding is not None:
+            # Else the padding would leak over the border when the map is enlarged.
+            p = p.masked_fill(padding[:, None, :, None], 0.0)
+        if shape == size:
+            projected: Tensor = p
+            return projected
+        samples, frames = p.shape[:2]
+        maps = p.flatten(0, 1).transpose(1, 2).unflatten(2, shape)
+        maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
+        return maps.flatten(2).transpose(1, 2).reshape(samples, frames, -1, p.shape[-1])
+
+    def _inter(self, own: Tensor, partner: Tensor) -> Tensor:
+        """Relate a scale to its partner of the same size, both (N, T, HW, C)."""
+        samples, frames, places, _ = own.shape
+        s = self.inter_own(own)
+        if self.inter_merge is not None:
+            keys = self.inter_merge(self.inter_norm(torch.cat((s, partner), -1)))
+            keys = keys.transpose(1, 2).flatten(0, 1)
+            queries = keys
+        else:
+            keys = self.inter_norm(torch.cat((s, partner), 1)).transpose(1, 2).flatten(0, 1)
+            queries = keys[:, :frames]
+        attended = self.inter_attn(queries, keys).view(samples, places, frames, -1).transpose(1, 2)
+        d = own + self.inter_dropout(attended)
+        related: Tensor = d + self.inter_ffn(self.inter_ffn_norm(d))
+        return related

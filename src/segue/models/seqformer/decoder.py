@@ -1,0 +1,199 @@
+"""SeqFormer's decoder: an instance query for the clip, and a box query for each of its frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.models.seqformer.attention import DeformableAttention, Levels
+
+
+def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
+    """Logit of a value in [0, 1], kept finite by ``eps``."""
+    x = x.clamp(0, 1)
+    return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, cin: int, hidden: int, cout: int, layers: int = 3) -> None:
+        super().__init__()
+        widths = [cin] + [hidden] * (layers - 1) + [cout]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+
+    @property
+    def linears(self) -> list[nn.Linear]:
+        """The layers, first to last."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        *hidden, last = self.linears
+        for layer in hidden:
+            x = F.relu(layer(x))
+        y: Tensor = last(x)
+        return y
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Queries after every decoder layer.
+
+    Attributes:
+        instances: one tensor per layer, (N, Q, C).
+        boxes: one per layer, (N, T, Q, C).
+        references: what each layer started from: (N, T, Q, 2) for the first, then (N, T, Q, 4).
+        refined: reference after each layer, (N, T, Q, 4): cx, cy, width, height in 0..1 of the frame.
+    """
+
+    instances: list[Tensor]
+    boxes: list[Tensor]
+    references: list[Tensor]
+    refined: list[Tensor]
+
+
+class DecoderLayer(nn.Module):
+    """One step of instance and box queries; see section 3.2 of the paper.
+
+    ``temporal_attn`` is the place for MS-STS VIS: attention of each box query over the frames.
+    """
+
+    def __init__(self, width: int, hidden: int, dropout: float, levels: int, heads: int, points: int) -> None:
+        super().__init__()
+        self.cross_attn = DeformableAttention(width, levels, heads, points)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm1_box = nn.LayerNorm(width)
+        self.self_attn = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
+        self.norm2 = nn.LayerNorm(width)
+        self.self_attn_box = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
+        self.norm2_box = nn.LayerNorm(width)
+        self.linear1 = nn.Linear(width, hidden)
+        self.linear2 = nn.Linear(hidden, width)
+        self.norm3 = nn.LayerNorm(width)
+        self.linear1_box = nn.Linear(width, hidden)
+        self.linear2_box = nn.Linear(hidden, width)
+        self.norm3_box = nn.LayerNorm(width)
+        self.time_attention_weights = nn.Linear(width, 1)
+        self.dropout = nn.Dropout(dropout)
+        self.temporal_attn: nn.Module | None = None
+
+    def forward(
+        self,
+        instance: Tensor,
+        box: Tensor,
+        query_position: Tensor,
+        references: Tensor,
+        memory: Tensor,
+        levels: Levels,
+    ) -> tuple[Tensor, Tensor]:
+        """Update the queries.
+
+        Args:
+            instance: (N, Q, C).
+            box: (N, Q, C) in the first layer, (N, T, Q, C) in the others.
+            query_position: (N, Q, C).
+            references: (N, T, Q, L, 2 or 4), scaled to the levels.
+            memory: (N, T, S, C).
+            levels: layout of the N·T frames.
+
+        Returns:
+            instance (N, Q, C) and box (N, T, Q, C).
+        """
+        instance = self._among_queries(self.self_attn, self.norm2, instance, query_position)
+        box = self._box_among_queries(box, query_position)
+        read = self._read(box, query_position, references, memory, levels)
+        update = self.dropout(self.cross_attn.output_proj_box(read))
+        box = self.norm1_box((box[:, None] if box.ndim == 3 else box) + update)
+        box = self.norm3_box(box + self._forward(box, self.linear1_box, self.linear2_box))
+        share = self.time_attention_weights(box).softmax(1)
+        seen = (share * self.cross_attn.output_proj(read)).sum(1)
+        instance = self.norm1(instance + self.dropout(seen))
+        instance = self.norm3(instance + self._forward(instance, self.linear1, self.linear2))
+        return instance, box
+
+    def _among_queries(
+        self, attention: nn.MultiheadAttention, norm: nn.LayerNorm, queries: Tensor, position: Tensor
+    ) -> Tensor:
+        keys = queries + position
+        attended: Tensor = norm(queries + self.dropout(attention(keys, keys, queries, need_weights=False)[0]))
+        return attended
+
+    def _box_among_queries(self, box: Tensor, position: Tensor) -> Tensor:
+        if box.ndim == 3:
+            return self._among_queries(self.self_attn_box, self.norm2_box, box, position)
+        frames = box.shape[1]
+        flat = self._among_queries(
+            self.self_attn_box, self.norm2_box, box.flatten(0, 1), position.repeat_interleave(frames, 0)
+        )
+        box = flat.view_as(box)
+        return box if self.temporal_attn is None else box + self.dropout(self.temporal_attn(box))
+
+    def _read(
+        self, box: Tensor, query_position: Tensor, references: Tensor, memory: Tensor, levels: Levels
+    ) -> Tensor:
+        """What the box queries see in each frame, (N, T, Q, C)."""
+        samples, frames = memory.shape[:2]
+        query = box + (query_position if box.ndim == 3 else query_position[:, None])
+        offsets, weights = self.cross_attn.plan(query)
+        if box.ndim == 3:
+            offsets = offsets.repeat_interleave(frames, 0)
+            weights = weights.repeat_interleave(frames, 0)
+        else:
+            offsets, weights = offsets.flatten(0, 1), weights.flatten(0, 1)
+        values = self.cross_attn.values(memory.flatten(0, 1), levels.padding)
+        read = self.cross_attn.read(offsets, weights, references.flatten(0, 1), values, levels)
+        return read.view(samples, frames, *read.shape[1:])
+
+    def _forward(self, x: Tensor, expand: nn.Linear, reduce: nn.Linear) -> Tensor:
+        forwarded: Tensor = self.dropout(reduce(self.dropout(F.relu(expand(x)))))
+        return forwarded
+
+
+class Decoder(nn.Module):
+    """A stack of layers, each of which refines the boxes that the next one looks at."""
+
+    def __init__(self, layers: list[DecoderLayer], bbox_embed: nn.ModuleList) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.bbox_embed = bbox_embed
+
+    def forward(
+        self, content: Tensor, query_position: Tensor, reference: Tensor, memory: Tensor, levels: Levels
+    ) -> Decoded:
+        """Run all layers.
+
+        Args:
+            content: initial queries, (N, Q, C).
+            query_position: (N, Q, C).
+            reference: initial reference points, (N, Q, 2) in 0..1.
+            memory: (N, T, S, C).
+            levels: layout of the N samples; all frames of one share it.
+        """
+        frames = memory.shape[1]
+        per_frame = levels.repeat(frames)
+        decoded = Decoded([], [], [], [])
+        instance = box = content
+        current = reference[:, None].expand(-1, frames, -1, -1)
+        for layer, embed in zip(self.layers, self.bbox_embed, strict=True):
+            scale = levels.valid.repeat(1, 1, current.shape[-1] // 2)
+            scaled = current[:, :, :, None] * scale[:, None, None]
+            instance, box = layer(instance, box, query_position, scaled, memory, per_frame)
+            refined = refine(embed(box).float(), current)
+            decoded.instances.append(instance)
+            decoded.boxes.append(box)
+            decoded.references.append(current)
+            decoded.refined.append(refined)
+            current = refined.detach()
+        return decoded
+
+
+def refine(delta: Tensor, reference: Tensor) -> Tensor:
+    """Move a reference (..., 2 or 4) by ``delta`` (..., 4) in logits → (..., 4) in 0..1."""
+    base = inverse_sigmoid(reference)
+    if base.shape[-1] == 2:
+        base = F.pad(base, (0, 2))
+    return (delta + base).sigmoid()

@@ -1,0 +1,274 @@
+"""SeqFormer: video instance segmentation with one query per object of a clip.
+
+Wu et al., "SeqFormer: Sequential Transformer for Video Instance Segmentation" (ECCV 2022). Names and shapes
+are those of the official release, so that its files load as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.normalise import normalise_planes
+from segue.models.seqformer.attention import DeformableAttention, Levels
+from segue.models.seqformer.backbones import Backbone, BackboneName
+from segue.models.seqformer.decoder import MLP, Decoded, Decoder, DecoderLayer
+from segue.models.seqformer.encoder import Encoder, EncoderLayer, sine_position
+from segue.models.seqformer.masks import PARAMETERS, MaskFeatures, dynamic_masks, to_maps
+
+FOCAL_PRIOR = 0.01
+"""Probability that the class heads start from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a SeqFormer is; the defaults are the published one.
+
+    Attributes:
+        width: channels of queries and memory.
+        hidden: channels inside the feed-forward networks.
+        encoder_layers, decoder_layers: depth.
+        heads, levels, points: of the deformable attention.
+        queries: objects that can be found in a clip.
+        classes: class outputs; in the official files label ids are channels, 0 and the last are never right.
+    """
+
+    width: int = 256
+    hidden: int = 1024
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    heads: int = 8
+    levels: int = 4
+    points: int = 4
+    queries: int = 300
+    classes: int = 42
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the network knows of the frames of N clips before it looks for objects.
+
+    Attributes:
+        tokens: (N, T, S, C).
+        levels: their layout, for each of the N samples.
+        features: mask features, (N, T, 8, h, w) at stride 8.
+        size: height and width of the padded frames in pixels.
+    """
+
+    tokens: Tensor
+    levels: Levels
+    features: Tensor
+    size: tuple[int, int]
+
+
+class Transformer(nn.Module):
+    """Encoder, decoder and what initialises them."""
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, size: Size) -> None:
+        super().__init__()
+        self.level_embed = nn.Parameter(torch.empty(size.levels, size.width))
+        self.encoder = encoder
+        self.decoder = decoder
+        self.reference_points = nn.Linear(size.width, 2)
+
+
+class Detector(nn.Module):
+    """All but the masks: trunk, transformer, class and box heads."""
+
+    def __init__(self, backbone: Backbone, size: Size) -> None:
+        super().__init__()
+        layer = (size.width, size.hidden, size.dropout, size.levels, size.heads, size.points)
+        boxes = nn.ModuleList(MLP(size.width, size.width, 4) for _ in range(size.decoder_layers))
+        encoder = Encoder([EncoderLayer(*layer) for _ in range(size.encoder_layers)])
+        # The decoder refines with the heads that also predict: they are in the file twice.
+        decoder = Decoder([DecoderLayer(*layer) for _ in range(size.decoder_layers)], boxes)
+        self.transformer = Transformer(encoder, decoder, size)
+        self.class_embed = nn.ModuleList(
+            nn.Linear(size.width, size.classes) for _ in range(size.decoder_layers)
+        )
+        self.bbox_embed = boxes
+        self.query_embed = nn.Embedding(size.queries, 2 * size.width)
+        self.input_proj = nn.ModuleList(_projections(backbone.channels, size))
+        self.backbone = nn.ModuleList([backbone])
+
+
+class SeqFormer(nn.Module):
+    """Finds, classifies, boxes and masks the objects of a clip; see :class:`Size` and the module's page.
+
+    >>> network = SeqFormer("r50")
+    >>> memory = network.encode(frames)           # (1, T, 3, H, W) in [0, 1]
+    >>> decoded = network.decode(memory)
+    >>> logits = network.class_logits(decoded)    # (1, Q, 42)
+    """
+
+    def __init__(self, backbone: BackboneName = "r50", size: Size | None = None) -> None:
+        super().__init__()
+        self.size = size or Size()
+        trunk = Backbone(backbone)
+        self.detr = Detector(trunk, self.size)
+        self.controller = MLP(self.size.width, self.size.width, PARAMETERS)
+        self.mask_head = MaskFeatures(self.size.width, self.size.width // 4)
+        self.reset_parameters()
+
+    @property
+    def backbone(self) -> Backbone:
+        """The trunk."""
+        trunk = self.detr.backbone[0]
+        assert isinstance(trunk, Backbone)
+        return trunk
+
+    @property
+    def relates_frames(self) -> bool:
+        """Whether what is encoded of a frame depends on the others of its clip."""
+        return self.detr.transformer.encoder.relates_frames
+
+    def encode(self, frames: Tensor, valid: Tensor | None = None) -> Memory:
+        """Look at the frames.
+
+        Args:
+            frames: (N, T, 3, H, W), RGB in [0, 1].
+            valid: (N, H, W), True where the frames of a sample are, False in their padding; None: everywhere.
+        """
+        samples, count = frames.shape[:2]
+        sources = self.project(self.normalise(frames.flatten(0, 1), valid, count))
+        shapes = tuple((source.shape[-2], source.shape[-1]) for source in sources)
+        levels, position = self.layout(shapes, valid, samples, sources[0])
+        tokens = torch.cat([source.flatten(2).transpose(1, 2) for source in sources], 1)
+        position = position.repeat_interleave(count, 0) if valid is not None else position
+        tokens = self.detr.transformer.encoder(tokens, position, levels.repeat(count), count)
+        features = self.mask_head(*to_maps(tokens, shapes, 3))
+        return Memory(
+            tokens.unflatten(0, (samples, count)),
+            levels,
+            features.unflatten(0, (samples, count)),
+            (frames.shape[-2], frames.shape[-1]),
+        )
+
+    def decode(self, memory: Memory) -> Decoded:
+        """Ask every query about the clips."""
+        transformer = self.detr.transformer
+        samples = len(memory.tokens)
+        embedded = self.detr.query_embed.weight.expand(samples, -1, -1)
+        position, content = torch.split(embedded, self.size.width, -1)
+        reference = transformer.reference_points(position).float().sigmoid()
+        decoded: Decoded = transformer.decoder(content, position, reference, memory.tokens, memory.levels)
+        return decoded
+
+    def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
+        """Class scores before the sigmoid, (N, Q, classes), after a decoder layer."""
+        logits: Tensor = self.detr.class_embed[layer](decoded.instances[layer])
+        return logits
+
+    def mask_logits(
+        self,
+        memory: Memory,
+        decoded: Decoded,
+        sample: int,
+        queries: Tensor,
+        layer: int = -1,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Masks of chosen queries, (K, T, 2·⌈H/8⌉, 2·⌈W/8⌉) at stride 4, before the sigmoid.
+
+        Args:
+            memory, decoded: of :meth:`encode` and :meth:`decode`.
+            sample: which of the N clips.
+            queries: (K,), indices.
+            layer: decoder layer.
+            size: height and width of the frames without padding; None: as in ``memory``.
+        """
+        height, width = size or memory.size
+        centres = decoded.references[layer][sample, :, queries, :2].transpose(0, 1)
+        parameters = self.controller(decoded.instances[layer][sample])[queries]
+        # Distances in pixels need more digits than bfloat16 has.
+        return dynamic_masks(
+            memory.features[sample].float(), parameters.float(), centres * centres.new_tensor((width, height))
+        )
+
+    def normalise(self, frames: Tensor, valid: Tensor | None, count: int) -> Tensor:
+        """Frames (B, 3, H, W) in [0, 1] as the trunk wants them; padding is zero afterwards."""
+        scaled = frames * 2 - 1 if self.backbone.symmetric_input else normalise_planes(frames)
+        if valid is None:
+            return scaled
+        return scaled * valid.repeat_interleave(count, 0)[:, None]
+
+    def project(self, frames: Tensor) -> list[Tensor]:
+        """Normalised frames (B, 3, H, W) → one map (B, C, h, w) for each level."""
+        maps = self.backbone(frames)
+        projections = self.detr.input_proj
+        sources = [projection(level) for projection, level in zip(projections, maps, strict=False)]
+        # The first level below the trunk starts from its raw map, any further one from the level above.
+        below = maps[-1]
+        for projection in list(projections)[len(maps) :]:
+            below = projection(below)
+            sources.append(below)
+        return sources
+
+    def layout(
+        self, shapes: tuple[tuple[int, int], ...], valid: Tensor | None, samples: int, like: Tensor
+    ) -> tuple[Levels, Tensor]:
+        """Layout of the tokens, and their position code (N or 1, S, C)."""
+        masks = [
+            torch.ones(1, *shape, dtype=torch.bool, device=like.device)
+            if valid is None
+            else F.interpolate(valid[:, None].float(), shape)[:, 0].bool()
+            for shape in shapes
+        ]
+        codes = [
+            sine_position(mask, self.size.width // 2, like.dtype).flatten(2).transpose(1, 2) + embedding
+            for mask, embedding in zip(masks, self.detr.transformer.level_embed, strict=True)
+        ]
+        if valid is None:
+            ratios = torch.ones(samples, len(shapes), 2, device=like.device)
+            return Levels(shapes, None, ratios), torch.cat(codes, 1)
+        share = [torch.stack((m[:, 0].float().mean(1), m[:, :, 0].float().mean(1)), -1) for m in masks]
+        padding = ~torch.cat([mask.flatten(1) for mask in masks], 1)
+        return Levels(shapes, padding, torch.stack(share, 1)), torch.cat(codes, 1)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Start as published; the trunk is left alone."""
+        detr, transformer = self.detr, self.detr.transformer
+        for parameter in transformer.parameters():
+            if parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter)
+        for module in transformer.modules():
+            if isinstance(module, DeformableAttention):
+                module.reset_parameters()
+        nn.init.normal_(transformer.level_embed)
+        nn.init.zeros_(transformer.reference_points.bias)
+        for head in detr.class_embed:
+            assert isinstance(head, nn.Linear)
+            nn.init.constant_(head.bias, -math.log((1 - FOCAL_PRIOR) / FOCAL_PRIOR))
+        for i, mlp in enumerate(detr.bbox_embed):
+            assert isinstance(mlp, MLP)
+            last = mlp.linears[-1]
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            if i == 0:
+                last.bias[2:] = -2.0
+        for layer in self.controller.linears:
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        for projection in detr.input_proj:
+            assert isinstance(projection, nn.Sequential)
+            conv = projection[0]
+            assert isinstance(conv, nn.Conv2d)
+            assert conv.bias is not None
+            nn.init.xavier_uniform_(conv.weight)
+            nn.init.zeros_(conv.bias)
+
+
+def _projections(channels: tuple[int, ...], size: Size) -> list[nn.Sequential]:
+    """One projection for each map of the trunk, and strided ones for the levels below."""
+    convolutions = [nn.Conv2d(cin, size.width, 1) for cin in channels]
+    below = channels[-1]
+    while len(convolutions) < size.levels:
+        convolutions.append(nn.Conv2d(below, size.width, 3, stride=2, padding=1))
+        below = size.width
+    return [nn.Sequential(conv, nn.GroupNorm(32, size.width)) for conv in convolutions]

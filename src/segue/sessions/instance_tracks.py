@@ -1,0 +1,156 @@
+"""Which instance of a window is which known object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+OVERLAP_WEIGHT, LOOK_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
+"""What mask overlap, likeness of the queries and agreement on the class count."""
+
+ENOUGH = 0.75
+"""Sum of the three from which on two are one object."""
+
+LOOK_ALONE = 0.8
+"""Likeness needed where no frame shows both masks."""
+
+PATIENCE = 20
+"""Windows that an object may be missing before it is forgotten."""
+
+MOMENTUM = 0.7
+"""Part of the old look and class scores that a known object keeps."""
+
+
+@dataclass(frozen=True)
+class Instances:
+    """What was found in one window.
+
+    Attributes:
+        embeddings: instance queries, (K, C).
+        class_scores: (K, classes), in 0..1.
+        masks: (K, T, h, w), bool, at stride 4.
+    """
+
+    embeddings: Tensor
+    class_scores: Tensor
+    masks: Tensor
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+
+@dataclass
+class Track:
+    """A known object.
+
+    Attributes:
+        id: its id in the results.
+        embedding: its look, (C,).
+        class_scores: (classes,).
+        masks: its masks on the frames that the next window shares, (t, h, w), bool.
+        missing: windows since it was last found.
+    """
+
+    id: int
+    embedding: Tensor
+    class_scores: Tensor
+    masks: Tensor
+    missing: int = 0
+
+    @property
+    def label(self) -> int:
+        """Its class channel."""
+        return int(self.class_scores.argmax())
+
+    @property
+    def score(self) -> float:
+        """Score of its class, in 0..1."""
+        return float(self.class_scores.max())
+
+
+@dataclass
+class Tracks:
+    """All known objects of a video; at most ``PATIENCE`` windows of silence are remembered."""
+
+    known: list[Track] = field(default_factory=list)
+    next_id: int = 1
+
+    def update(self, found: Instances, shared: int, keep: int) -> list[int]:
+        """Name the instances of the next window.
+
+        Args:
+            found: the instances, best first.
+            shared: frames at the start of the window that the window before had as well.
+            keep: frames at its end that the next window will have as well.
+
+        Returns:
+            The id of each instance.
+        """
+        matched = self._match(found, shared)
+        ids = []
+        for i in range(len(found)):
+            tail = found.masks[i, found.masks.shape[1] - keep :]
+            track = matched.get(i)
+            if track is None:
+                track = Track(self.next_id, found.embeddings[i], found.class_scores[i], tail)
+                self.next_id += 1
+                self.known.append(track)
+            else:
+                track.embedding = MOMENTUM * track.embedding + (1 - MOMENTUM) * found.embeddings[i]
+                track.class_scores = MOMENTUM * track.class_scores + (1 - MOMENTUM) * found.class_scores[i]
+                track.masks, track.missing = tail, 0
+            ids.append(track.id)
+        present = set(ids)
+        for track in self.known:
+            if track.id not in present:
+                track.missing += 1
+                track.masks = found.masks.new_zeros(keep, *found.masks.shape[2:])
+        self.known = [track for track in self.known if track.missing <= PATIENCE]
+        return ids
+
+    def _match(self, found: Instances, shared: int) -> dict[int, Track]:
+        """The known object of each instance that has one."""
+        if not self.known or len(found) == 0:
+            return {}
+        before = torch.stack([track.masks for track in self.known])
+        overlap, together = _overlap(before, found.masks[:, :shared])
+        look = F.cosine_similarity(
+            torch.stack([track.embedding for track in self.known])[:, None], found.embeddings[None], dim=-1
+        )
+        classes = torch.stack([track.class_scores for track in self.known])
+        agreement = F.cosine_similarity(classes[:, None], found.class_scores[None], dim=-1)
+        likeness = OVERLAP_WEIGHT * overlap + LOOK_WEIGHT * look + CLASS_WEIGHT * agreement
+        likeness = torch.where(together | (look >= LOOK_ALONE), likeness, torch.zeros_like(likeness))
+        # Both in sight but apart: they are two, however alike.
+        apart = (overlap == 0) & before.flatten(1).any(1)[:, None] & found.masks[:, :shared].flatten(1).any(1)
+        likeness = likeness.masked_fill(apart, 0.0)
+        rows, columns = linear_sum_assignment(likeness.float().cpu().numpy(), maximize=True)
+        return {
+            int(column): self.known[row]
+            for row, column in zip(rows, columns, strict=True)
+            if likeness[row, column] >= ENOUGH
+        }
+
+
+def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Intersection over union of masks (n, t, h, w) and (m, t, h, w) over all frames; and where they meet."""
+    flat_a, flat_b = a.flatten(1).float(), b.flatten(1).float()
+    both = flat_a @ flat_b.T
+    union = flat_a.sum(1)[:, None] + flat_b.sum(1)[None] - both
+    return both / union.clamp(min=1), both > 0
+
+
+def suppress(found: Instances, limit: float) -> list[int]:
+    """Indices of the instances, best first, less those that overlap a better one by more than ``limit``."""
+    if len(found) == 0:
+        return []
+    overlap, _ = _overlap(found.masks, found.masks)
+    kept: list[int] = []
+    for i in range(len(found)):
+        if all(overlap[i, j] <= limit for j in kept):
+            kept.append(i)
+    return kept

@@ -1,0 +1,303 @@
+"""Find, classify, segment and follow every instance of a video of any length."""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from segue.errors import PromptError, SourceError
+from segue.masks.measure import ObjectExtent, measure
+from segue.models.seqformer import Memory, SeqFormer
+from segue.sessions.base import SessionState
+from segue.sessions.clips import (
+    SHORT_SIDE,
+    as_tensor,
+    best_per_query,
+    encode_frames,
+    enlarged,
+    joined,
+    resized,
+)
+from segue.sessions.inference import choose_device, has_bfloat16, inference_copy
+from segue.sessions.instance_tracks import Instances, Track, Tracks, suppress
+from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
+
+DUPLICATE = 0.6
+"""Overlap (IoU over the window) from which on the weaker of two queries is the same object again."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceOptions:
+    """How a video is cut into windows, and what counts as found.
+
+    Attributes:
+        window: frames that are looked at together.
+        overlap: frames that neighbouring windows share; objects are matched on them.
+        score: least class score of an object, in 0..1.
+        top: most objects of a window.
+        classes: class channels that are wanted; None is all.
+        short_side: pictures are resized to this short side for the network.
+    """
+
+    window: int = 10
+    overlap: int = 3
+    score: float = 0.3
+    top: int = 10
+    classes: frozenset[int] | None = None
+    short_side: int = SHORT_SIDE
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
+        if self.window < 1 or not 0 <= self.overlap < self.window:
+            raise ValueError(
+                f"window is {self.window} and overlap {self.overlap}; a window has at least one frame, and "
+                "shares fewer than it has"
+            )
+        if not 0 <= self.score <= 1:
+            raise ValueError(f"score is {self.score}; it must be in 0..1")
+        if self.top < 1 or self.short_side < 32:
+            raise ValueError(f"top is {self.top} and short_side {self.short_side}; give at least 1 and 32")
+
+
+@dataclass
+class _Pending:
+    """A frame of the current window.
+
+    Attributes:
+        index, time, size: of the frame.
+        picture: what the network sees, (h, w, 3), uint8.
+        memory: what it made of it, where that does not depend on other frames.
+    """
+
+    index: int
+    time: float
+    size: tuple[int, int]
+    picture: Image
+    memory: Memory | None = None
+
+
+class InstanceSession:
+    """Follows all instances; frames go in one by one, results come out ``lag`` frames later.
+
+    A window of frames is looked at together. The next window shares some frames with it, on which its
+    instances are matched with the known objects by overlap, by the look of their queries and by class. Where
+    the encoder does not relate frames (SeqFormer), each frame is encoded once.
+
+    Args:
+        network: SeqFormer or MS-STS VIS in evaluation mode; it is not changed.
+        options: windows and thresholds.
+        names: name of each class channel.
+        device: None takes a GPU if there is one.
+        fast: bfloat16 where the processor or GPU has it.
+    """
+
+    def __init__(
+        self,
+        network: SeqFormer,
+        options: InstanceOptions | None = None,
+        *,
+        names: Mapping[int, str] | None = None,
+        device: str | torch.device | None = None,
+        fast: bool = False,
+    ) -> None:
+        self.options = options or InstanceOptions()
+        self.device = choose_device(device)
+        self._dtype = torch.bfloat16 if fast and has_bfloat16(self.device) else torch.float32
+        self._network = inference_copy(network, self.device, self._dtype)
+        self._names = dict(names or {})
+        self.lag = self.options.window - 1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all objects and frames."""
+        self._frames: list[_Pending] = []
+        self._shared = 0
+        self._tracks = Tracks()
+        self._due: deque[Segmentation] = deque()
+        self._size: tuple[int, int] | None = None
+
+    def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
+        """Take the next frame, and give the result that is due, if any.
+
+        Raises:
+            SourceError: the frame has another size than those before.
+            PromptError: prompts were given; instances are found without.
+        """
+        if prompts is not None:
+            raise PromptError("instances are found without prompts; use segue track for objects of your own")
+        if self._size is not None and frame.size != self._size:
+            raise SourceError(
+                f"frame {frame.index} is {frame.size[1]}x{frame.size[0]}, but the frames before are "
+                f"{self._size[1]}x{self._size[0]}"
+            )
+        self._size = frame.size
+        picture = resized(frame.image, self.options.short_side)
+        self._frames.append(_Pending(frame.index, frame.time, frame.size, picture))
+        if len(self._frames) == self.options.window:
+            self._look(keep=self.options.overlap)
+        return self._due.popleft() if self._due else None
+
+    def finish(self) -> Iterator[Segmentation]:
+        """Give the results that are still due after the last frame."""
+        if len(self._frames) > self._shared:
+            self._look(keep=0)
+        while self._due:
+            yield self._due.popleft()
+
+    def state(self) -> SessionState:
+        """All that :meth:`restore` needs to go on identically."""
+        tensors: dict[str, Tensor] = {}
+        for i, pending in enumerate(self._frames):
+            tensors[f"frame.{i}"] = torch.from_numpy(pending.picture.copy())
+        for i, track in enumerate(self._tracks.known):
+            tensors[f"track.{i}.embedding"] = track.embedding.float().cpu()
+            tensors[f"track.{i}.class_scores"] = track.class_scores.float().cpu()
+            tensors[f"track.{i}.masks"] = track.masks.cpu().contiguous()
+        for i, result in enumerate(self._due):
+            tensors[f"due.{i}"] = torch.from_numpy(result.mask.astype(np.int32))
+        values: dict[str, Any] = {
+            "frames": [[p.index, p.time, *p.size] for p in self._frames],
+            "tracks": [[track.id, track.missing] for track in self._tracks.known],
+            "due": [_described(result) for result in self._due],
+            "shared": self._shared,
+            "next_id": self._tracks.next_id,
+            "size": self._size,
+        }
+        return SessionState(tensors, values)
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called."""
+        self.reset()
+        tensors, values = state.tensors, state.values
+        self._frames = [
+            _Pending(index, time, (height, width), tensors[f"frame.{i}"].numpy())
+            for i, (index, time, height, width) in enumerate(values["frames"])
+        ]
+        known = [
+            Track(
+                number,
+                tensors[f"track.{i}.embedding"].to(self.device),
+                tensors[f"track.{i}.class_scores"].to(self.device),
+                tensors[f"track.{i}.masks"].to(self.device),
+                missing,
+            )
+            for i, (number, missing) in enumerate(values["tracks"])
+        ]
+        self._tracks = Tracks(known, values["next_id"])
+        self._due = deque(
+            _result(tensors[f"due.{i}"].numpy(), described) for i, described in enumerate(values["due"])
+        )
+        self._shared = values["shared"]
+        self._size = tuple(values["size"]) if values["size"] else None
+
+    @torch.inference_mode()
+    def _look(self, keep: int) -> None:
+        """Segment the window, queue the results of its new frames, and keep its last ``keep`` frames."""
+        network, options = self._network, self.options
+        memory = self._encode()
+        decoded = network.decode(memory)
+        logits = network.class_logits(decoded)[0].float()
+        found = best_per_query(logits, 2 * options.top, options.score, options.classes)
+        masks = network.mask_logits(memory, decoded, 0, found.queries).float()
+        instances = Instances(
+            decoded.instances[-1][0, found.queries].float(), logits[found.queries].sigmoid(), masks > 0
+        )
+        seen = instances.masks.flatten(1).any(1).tolist()
+        kept = [i for i in suppress(instances, DUPLICATE) if seen[i]][: options.top]
+        chosen = Instances(instances.embeddings[kept], instances.class_scores[kept], instances.masks[kept])
+        ids = self._tracks.update(chosen, self._shared, keep)
+        known = {track.id: track for track in self._tracks.known}
+        for t in range(self._shared, len(self._frames)):
+            self._due.append(self._segment(self._frames[t], masks[kept, t], ids, known))
+        self._frames = self._frames[len(self._frames) - keep :] if keep else []
+        self._shared = keep
+
+    def _encode(self) -> Memory:
+        """What the network sees in the window; frames of an earlier window are not encoded again."""
+        tensors = [as_tensor([p.picture], self.device, self._dtype) for p in self._frames if p.memory is None]
+        if self._network.relates_frames:
+            return encode_frames(self._network, tensors)
+        fresh = iter(tensors)
+        for pending in self._frames:
+            if pending.memory is None:
+                pending.memory = self._network.encode(next(fresh))
+        return joined([pending.memory for pending in self._frames if pending.memory is not None])
+
+    def _segment(
+        self, pending: _Pending, logits: Tensor, ids: list[int], known: Mapping[int, Track]
+    ) -> Segmentation:
+        """The result for one frame from the mask logits (K, h, w) of its instances."""
+        mask = compose(enlarged(logits, pending.size), ids)
+        extents = measure(mask)
+        objects = tuple(self._describe(known[number], extents.get(number)) for number in sorted(ids))
+        order = [ids.index(item.id) for item in objects]
+        lazily = functools.partial(_probabilities, logits[order].half(), pending.size)
+        return Segmentation(pending.index, pending.time, mask, objects, lazily)
+
+    def _describe(self, track: Track, extent: ObjectExtent | None) -> ObjectInfo:
+        label = self._names.get(track.label, str(track.label))
+        if extent is None:
+            return ObjectInfo(track.id, label, track.score)
+        return ObjectInfo(track.id, label, track.score, extent.box, extent.area)
+
+
+def compose(logits: Tensor, ids: Sequence[int]) -> IndexMask:
+    """Index mask (H, W) of mask logits (K, H, W); the surest object has a pixel, the first one of equals."""
+    if len(ids) == 0:
+        return np.zeros(tuple(logits.shape[-2:]), np.uint8)
+    best = logits.max(0)
+    dtype = torch.int32 if max(ids) > 255 else torch.uint8
+    table = torch.tensor(ids, dtype=dtype, device=logits.device)
+    mask = torch.where(best.values > 0, table[best.indices], 0).cpu().numpy()
+    return mask.astype(np.uint16) if dtype == torch.int32 else mask
+
+
+def _probabilities(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Each object against all else, (K+1, H, W), background first, summing to one."""
+    inside = enlarged(logits, size).sigmoid()
+    background = (1 - inside).prod(0, keepdim=True)
+    together = torch.cat((background, inside))
+    return np.asarray((together / together.sum(0)).cpu().numpy(), np.float32)
+
+
+def _described(result: Segmentation) -> dict[str, Any]:
+    objects = [[o.id, o.label, o.score, o.box, o.area] for o in result.objects]
+    return {"index": result.index, "time": result.time, "dtype": str(result.mask.dtype), "objects": objects}
+
+
+def _result(mask: npt.NDArray[Any], described: Mapping[str, Any]) -> Segmentation:
+    objects = tuple(
+        ObjectInfo(number, label, score, None if box is None else tuple(box), area)
+        for number, label, score, box, area in described["objects"]
+    )
+    return Segmentation(described["index"], described["time"], mask.astype(described["dtype"]), objects)
+
+
+def allowed_classes(wanted: Collection[str], names: Mapping[int, str]) -> frozenset[int]:
+    """Class channels of names or numbers.
+
+    Raises:
+        PromptError: there is no such class.
+    """
+    by_name = {name: channel for channel, name in names.items()}
+    chosen = set()
+    for text in wanted:
+        if text in by_name:
+            chosen.add(by_name[text])
+        elif text.isdecimal() and int(text) in names:
+            chosen.add(int(text))
+        else:
+            raise PromptError(f"no class {text!r}; there are {', '.join(sorted(by_name))}")
+    return frozenset(chosen)

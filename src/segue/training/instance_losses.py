@@ -1,0 +1,204 @@
+"""Matching and losses of SeqFormer and MS-STS VIS.
+
+Wu et al., "SeqFormer" (ECCV 2022), section 3.4, with the exact costs and weights of the release. A frame in
+which an object is absent takes part in every term, with a box of no size and an empty mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from segue.models.seqformer import Memory, SeqFormer
+from segue.models.seqformer.decoder import Decoded
+
+WEIGHTS: Mapping[str, float] = {
+    "loss_ce": 2.0,
+    "loss_bbox": 5.0,
+    "loss_giou": 2.0,
+    "loss_mask": 2.0,
+    "loss_dice": 5.0,
+}
+"""What each loss counts, in every decoder layer alike."""
+
+FOCAL_ALPHA = 0.25
+SMALLEST_BOX = 1e-6
+"""Lower bound on the numbers of a target box, so that absent objects keep the logarithms finite."""
+
+Matches = tuple[Tensor, Tensor]
+"""Indices of queries, ascending, and of the targets they are matched with."""
+
+
+@dataclass(frozen=True)
+class ClipTargets:
+    """The objects of one clip.
+
+    Attributes:
+        labels: (n,), int64, channels of the class output.
+        boxes: (n, T, 4): cx, cy, width, height in 0..1 of the frame without padding; zeros where absent.
+        masks: (n, T, h, w), bool, at the size of the frame without padding.
+    """
+
+    labels: Tensor
+    boxes: Tensor
+    masks: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frame without padding."""
+        return self.masks.shape[-2], self.masks.shape[-1]
+
+
+def corners(boxes: Tensor) -> Tensor:
+    """(..., 4) centre, width and height → x0, y0, x1, y1."""
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat((centre - half, centre + half), -1)
+
+
+def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
+    """GIoU of boxes (..., 4) given by corners (Rezatofighi et al., CVPR 2019); shapes broadcast."""
+    inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    outer = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
+    intersection, hull = inner.prod(-1), outer.clamp(min=0).prod(-1)
+    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (a, b)]
+    union = areas[0] + areas[1] - intersection
+    return intersection / union - (hull - union) / hull
+
+
+def focal(logits: Tensor, target: Tensor) -> Tensor:
+    """Sigmoid focal loss of every element (Lin et al., ICCV 2017), alpha 0.25, gamma 2."""
+    probability = logits.sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    wrong = probability * (1 - target) + (1 - probability) * target
+    alpha = FOCAL_ALPHA * target + (1 - FOCAL_ALPHA) * (1 - target)
+    return alpha * entropy * wrong**2
+
+
+@torch.no_grad()
+def matching_cost(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Tensor:
+    """Cost of matching each query with each object, (Q, n).
+
+    Args:
+        logits: (Q, classes).
+        boxes: (T, Q, 4), centre form.
+        targets: the objects.
+    """
+    p = logits.float().sigmoid()[:, targets.labels]
+    positive = FOCAL_ALPHA * (1 - p) ** 2 * -(p + 1e-8).log()
+    negative = (1 - FOCAL_ALPHA) * p**2 * -(1 - p + 1e-8).log()
+    wanted = targets.boxes.clamp(min=SMALLEST_BOX)
+    predicted = boxes.float().transpose(0, 1)
+    distance = torch.cdist(
+        predicted.flatten(1), wanted.flatten(1), compute_mode="donot_use_mm_for_euclid_dist"
+    )
+    overlap = generalized_iou(corners(predicted)[:, None], corners(wanted)[None]).mean(-1)
+    return 5 * distance + 2 * (positive - negative) - 2 * overlap
+
+
+def match(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Matches:
+    """The cheapest assignment of queries to objects; arguments as in :func:`matching_cost`."""
+    cost = matching_cost(logits, boxes, targets)
+    queries, objects = linear_sum_assignment(cost.cpu().numpy())
+    return tuple(torch.as_tensor(indices, device=logits.device) for indices in (queries, objects))  # type: ignore[return-value]
+
+
+def class_loss(
+    logits: Tensor, targets: Sequence[ClipTargets], matches: Sequence[Matches], count: float
+) -> Tensor:
+    """Focal loss over all queries and classes of (N, Q, classes), per object."""
+    wanted = torch.zeros_like(logits)
+    for sample, (clip, (queries, objects)) in enumerate(zip(targets, matches, strict=True)):
+        wanted[sample, queries, clip.labels[objects]] = 1.0
+    return focal(logits, wanted).sum() / count
+
+
+def box_losses(
+    boxes: Tensor, targets: Sequence[ClipTargets], matches: Sequence[Matches], count: float
+) -> tuple[Tensor, Tensor]:
+    """L1 and GIoU losses of the matched boxes of (N, T, Q, 4), means over the frames, per object."""
+    predicted = torch.cat(
+        [clip[:, queries].transpose(0, 1) for clip, (queries, _) in zip(boxes, matches, strict=True)]
+    )
+    wanted = torch.cat(
+        [clip.boxes[objects] for clip, (_, objects) in zip(targets, matches, strict=True)]
+    ).clamp(min=SMALLEST_BOX)
+    frames = boxes.shape[1]
+    distance = (predicted - wanted).abs().sum() / frames / count
+    overlap = generalized_iou(corners(predicted), corners(wanted))
+    return distance, (1 - overlap).mean(1).sum() / count
+
+
+def mask_losses(logits: Tensor, wanted: Tensor, count: float) -> tuple[Tensor, Tensor]:
+    """Focal and dice loss of matched masks (n, T, h, w), over all frames jointly, per object."""
+    logits, wanted = logits.flatten(1), wanted.flatten(1).to(logits)
+    p = logits.sigmoid()
+    dice = 1 - (2 * (p * wanted).sum(1) + 1) / (p.sum(1) + wanted.sum(1) + 1)
+    return focal(logits, wanted).mean(1).sum() / count, dice.sum() / count
+
+
+def mask_targets(targets: Sequence[ClipTargets], multiple: int = 32) -> list[Tensor]:
+    """Masks at stride 4, each (n, T, h, w), bool, on frames padded alike to a multiple of 32."""
+    height, width = (-(-max(clip.size[axis] for clip in targets) // multiple) * multiple for axis in (0, 1))
+    padded = (F.pad(c.masks, (0, width - c.size[1], 0, height - c.size[0])) for c in targets)
+    return [masks[..., 2::4, 2::4] for masks in padded]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of a batch.
+
+    Attributes:
+        total: their weighted sum over all decoder layers.
+        parts: each one, unweighted; the last layer has no suffix, layer i before it ``_i``.
+        matches: what the last layer was matched with, per sample.
+        masks: mask logits of the matched queries of the last layer, per sample, in the order of the matches.
+    """
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    matches: list[Matches]
+    masks: list[Tensor]
+
+
+def instance_losses(
+    network: SeqFormer,
+    memory: Memory,
+    decoded: Decoded,
+    targets: Sequence[ClipTargets],
+    processes: int = 1,
+) -> Losses:
+    """All losses of a forward pass.
+
+    Args:
+        network: what made ``memory`` and ``decoded``.
+        targets: one for each sample.
+        processes: devices that train together; objects are counted over all of them by the caller's batch.
+    """
+    count = max(1.0, sum(len(clip.labels) for clip in targets) / processes)
+    wanted_masks = mask_targets(targets)
+    parts: dict[str, Tensor] = {}
+    total = memory.tokens.new_zeros(())
+    layers = len(decoded.instances)
+    matches: list[Matches] = []
+    masks: list[Tensor] = []
+    for layer in range(layers):
+        logits, boxes = network.class_logits(decoded, layer), decoded.refined[layer]
+        matches = [match(*pair) for pair in zip(logits.detach(), boxes.detach(), targets, strict=True)]
+        masks = [
+            network.mask_logits(memory, decoded, sample, queries, layer, targets[sample].size)
+            for sample, (queries, _) in enumerate(matches)
+        ]
+        wanted = [clip[objects] for clip, (_, objects) in zip(wanted_masks, matches, strict=True)]
+        distance, overlap = box_losses(boxes, targets, matches, count)
+        shape, dice = mask_losses(torch.cat(masks), torch.cat(wanted), count)
+        values = (class_loss(logits, targets, matches, count), distance, overlap, shape, dice)
+        suffix = "" if layer == layers - 1 else f"_{layer}"
+        for (name, weight), value in zip(WEIGHTS.items(), values, strict=True):
+            parts[name + suffix] = value
+            total = total + weight * value
+    return Losses(total, parts, matches, masks)

@@ -1,0 +1,144 @@
+"""MS-STS VIS: the released layout, the released parts, and the paper's parts on top of SeqFormer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from segue.models.msstsvis import MSSTSVIS, Discriminator, Parts, ReleasedMSSTSVIS
+from segue.models.msstsvis.temporal import BoxQueryAttention, SplitAttention, TemporalAttention
+from segue.models.seqformer import SeqFormer
+from segue.models.seqformer.attention import Levels
+from tests.fill import fill_plainly
+from tests.golden_arrays import load_golden
+from tests.models.test_seqformer import (
+    CONTRACTS,
+    SMALL,
+    GoldenReader,
+    shapes_of,
+    small_network,
+    to_frames,
+)
+
+READINGS = [Parts(), Parts(intra_mode="joint"), Parts(inter_mode="channel")]
+
+
+def stirred(network: MSSTSVIS) -> MSSTSVIS:
+    """The network with its own parts no longer at zero."""
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in network.named_parameters():
+        if ("ms_sts" in name or "temporal_attn" in name) and parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.1, generator=generator)
+    return network
+
+
+def built(parts: Parts) -> MSSTSVIS:
+    network = MSSTSVIS("mobilenet-v2", SMALL, parts).eval()
+    network.load_state_dict(small_network().state_dict(), strict=False)
+    return network
+
+
+def test_names_and_shapes_are_those_of_the_release() -> None:
+    with torch.device("meta"):
+        network, judge = ReleasedMSSTSVIS(), Discriminator()
+    assert shapes_of(network) == json.loads((CONTRACTS / "msstsvis_r50.json").read_text())
+    assert shapes_of(judge) == json.loads((CONTRACTS / "msstsvis_discriminator.json").read_text())
+    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == 40_733_892
+
+
+def test_a_clip_gives_the_numbers_of_the_release(golden: GoldenReader) -> None:
+    expected = golden("msstsvis_release_r50_forward")
+    network = fill_plainly(ReleasedMSSTSVIS())
+    assert isinstance(network, SeqFormer)
+    with torch.inference_mode():
+        memory = network.encode(to_frames(expected["image_u8"]))
+        decoded = network.decode(memory)
+        expected.check("pred_logits", network.class_logits(decoded))
+        expected.check("pred_boxes", decoded.refined[-1])
+        queries = torch.from_numpy(expected["top_flat"] // 42)
+        expected.check("top_masks", network.mask_logits(memory, decoded, 0, queries))
+
+
+def test_discriminator_and_temporal_attention_are_those_of_the_release(shared: Path) -> None:
+    golden = load_golden("msstsvis_units", shared / "golden")
+    inputs = {name: torch.from_numpy(golden[name]) for name in ("img", "mask", "f0", "f1", "f2", "ta_in")}
+    with torch.inference_mode():
+        judge = fill_plainly(Discriminator())
+        levels = [inputs["f0"], inputs["f1"], inputs["f2"]]
+        golden.check("disc_out", judge(inputs["img"], inputs["mask"], levels).sigmoid())
+        for key, attention in (
+            ("ta_out_nobias", TemporalAttention(32, 4)),
+            ("ta_out_bias", TemporalAttention(32, 4, qkv_bias=True)),
+            ("ta_out_noqkv", TemporalAttention(32, 4, project=False)),
+        ):
+            golden.check(key, fill_plainly(attention)(inputs["ta_in"]))
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="width is 300; it must be a multiple of the 8 heads"):
+        TemporalAttention(300, 8)
+
+
+def test_the_parts_have_the_size_that_the_documentation_gives() -> None:
+    def count(module: nn.Module) -> int:
+        return sum(parameter.numel() for parameter in module.parameters())
+
+    assert count(SplitAttention()) == 1_316_864
+    assert count(SplitAttention(inter_mode="channel")) == 1_448_704
+    assert count(BoxQueryAttention()) == 262_400
+
+
+@pytest.mark.parametrize("parts", READINGS)
+@pytest.mark.parametrize("frames", [1, 3])
+def test_training_starts_from_what_seqformer_does(parts: Parts, frames: int) -> None:
+    plain, network = small_network(), built(parts)
+    clip = torch.rand(2, frames, 3, 64, 96)
+    with torch.inference_mode():
+        expected, found = plain.decode(plain.encode(clip)), network.decode(network.encode(clip))
+    assert torch.equal(found.refined[-1], expected.refined[-1])
+    assert torch.equal(found.instances[-1], expected.instances[-1])
+
+
+def test_files_of_seqformer_fit_but_for_the_new_names() -> None:
+    network = MSSTSVIS("mobilenet-v2", SMALL)
+    result = network.load_state_dict(small_network().state_dict(), strict=False)
+    assert not result.unexpected_keys
+    assert result.missing_keys
+    assert all(".ms_sts." in name or ".temporal_attn." in name for name in result.missing_keys)
+    off = MSSTSVIS("mobilenet-v2", SMALL, Parts(encoder_attention=False, decoder_attention=False))
+    off.load_state_dict(small_network().state_dict())
+
+
+@pytest.mark.parametrize("parts", READINGS)
+def test_frames_see_each_other_and_their_order_carries_no_meaning(parts: Parts) -> None:
+    network = stirred(built(parts))
+    clip, order = torch.rand(1, 3, 3, 64, 96), torch.tensor([2, 0, 1])
+    with torch.inference_mode():
+        memory = network.encode(clip)
+        alone = network.encode(clip[:, :1])
+        straight = network.decode(memory)
+        shuffled = network.decode(network.encode(clip[:, order]))
+    assert network.relates_frames
+    assert not torch.allclose(alone.tokens[:, 0], memory.tokens[:, 0], atol=1e-3)
+    assert torch.allclose(shuffled.refined[-1], straight.refined[-1][:, order], atol=1e-5)
+
+
+@pytest.mark.parametrize("parts", READINGS)
+def test_padding_does_not_reach_valid_places(parts: Parts) -> None:
+    shapes = ((4, 6), (2, 3), (1, 2))
+    attention = SplitAttention(32, 4, 0.0, parts.intra_mode, parts.inter_mode).eval()
+    nn.init.normal_(attention.out_proj.weight, generator=torch.Generator().manual_seed(0))
+    grids = [torch.zeros(h, w, dtype=torch.bool) for h, w in shapes]
+    for grid in grids:
+        grid[:, grid.shape[1] // 2 :] = True
+    padding = torch.cat([grid.flatten() for grid in grids])
+    levels = Levels(shapes, padding.expand(2, -1), torch.ones(2, 3, 2))
+    tokens = torch.randn(1, 2, len(padding), 32)
+    other = torch.where(padding[:, None], torch.randn_like(tokens), tokens)
+    with torch.inference_mode():
+        one, two = attention(tokens, levels), attention(other, levels)
+    assert torch.allclose(one[:, :, ~padding], two[:, :, ~padding], atol=1e-6)
