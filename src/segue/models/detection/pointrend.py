@@ -1,0 +1,311 @@
+"""PointRend on Mask R-CNN with ResNet-50: masks drawn at the points where they are uncertain.
+
+Kirillov et al., "PointRend: Image Segmentation as Rendering" (CVPR 2020); numbers are those of the release
+for COCO, whose file is renamed by :func:`rename_release`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import PIL.Image
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.models.detection.boxes import clip
+from segue.models.detection.parts import (
+    RPN,
+    Backbone,
+    BoxPredictor,
+    Detections,
+    TwoFullyConnected,
+    choose,
+)
+from segue.models.detection.roi import pool_levels
+
+CLASSES = 80
+"""COCO's classes in order, without gaps; the background is the last of 81 scores."""
+
+MEAN_BGR = (103.53, 116.28, 123.675)
+"""Subtracted from the picture, which is BGR in 0..255."""
+
+SHORT_SIDE, LONG_SIDE, MULTIPLE = 800, 1333, 32
+
+COARSE_SIDE = 7
+"""Side of the coarse prediction."""
+
+STEPS, POINTS = 5, 28 * 28
+"""Doublings of the coarse prediction, and points that each of them draws anew."""
+
+MASK_STRIDE = 4
+"""Stride of the level that masks are drawn from, whatever the size of the box."""
+
+
+def point_sample(features: Tensor, points: Tensor) -> Tensor:
+    """Bilinear samples (N, C, P) of maps (N, C, h, w) at points (N, P, 2), x and y in 0..1; zero outside."""
+    return F.grid_sample(features, 2 * points[:, :, None] - 1, align_corners=False)[..., 0]
+
+
+def regular_grid(count: int, side: int, like: Tensor) -> Tensor:
+    """Centres of the cells of a square grid, (count, side², 2) in 0..1, row by row."""
+    centres = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) / side
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    return torch.stack((x, y), -1).view(1, -1, 2).expand(count, -1, -1)
+
+
+def uncertain_points(uncertainty: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The most uncertain cells of maps (N, 1, h, w): indices (N, P) and centres (N, P, 2) in 0..1."""
+    height, width = uncertainty.shape[-2:]
+    chosen = uncertainty.flatten(1).topk(min(count, height * width), dim=1).indices
+    y = torch.div(chosen, width, rounding_mode="floor")
+    x = chosen - y * width
+    points = torch.stack(((x + 0.5) / width, (y + 0.5) / height), -1)
+    return chosen, points.to(uncertainty)
+
+
+def sample_in_boxes(features: Tensor, boxes: Tensor, points: Tensor, stride: int = MASK_STRIDE) -> Tensor:
+    """Samples (R, C, P) of one picture's map (1, C, h, w) at points (R, P, 2) in 0..1 of boxes (R, 4)."""
+    height, width = features.shape[-2:]
+    places = points * (boxes[:, None, 2:] - boxes[:, None, :2]) + boxes[:, None, :2]
+    scaled = places / places.new_tensor((width * stride, height * stride))
+    sampled = point_sample(features, scaled.flatten(0, 1)[None])[0]
+    return sampled.view(len(sampled), *points.shape[:2]).transpose(0, 1)
+
+
+class CoarseHead(nn.Module):
+    """A mask of 7x7 logits for each class."""
+
+    def __init__(self, channels: int = 256, hidden: int = 1024, classes: int = CLASSES) -> None:
+        super().__init__()
+        self.classes = classes
+        self.reduce_spatial_dim_conv = nn.Conv2d(channels, channels, 2, 2)
+        self.fc1 = nn.Linear(channels * COARSE_SIDE**2, hidden)
+        self.fc2 = nn.Linear(hidden, hidden)
+        self.prediction = nn.Linear(hidden, classes * COARSE_SIDE**2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, C, 14, 14) → (R, classes, 7, 7)."""
+        x = F.relu(self.reduce_spatial_dim_conv(x)).flatten(1)
+        x = F.relu(self.fc2(F.relu(self.fc1(x))))
+        logits: Tensor = self.prediction(x).view(-1, self.classes, COARSE_SIDE, COARSE_SIDE)
+        return logits
+
+
+class PointHead(nn.Module):
+    """Class logits of points from fine features and coarse logits, which every layer sees."""
+
+    def __init__(self, channels: int = 256, hidden: int = 256, classes: int = CLASSES) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv1d(channels + classes, hidden, 1)
+        self.fc2 = nn.Conv1d(hidden + classes, hidden, 1)
+        self.fc3 = nn.Conv1d(hidden + classes, hidden, 1)
+        self.predictor = nn.Conv1d(hidden + classes, classes, 1)
+
+    def forward(self, fine: Tensor, coarse: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits (R, classes, P), or (R, 1, P) of one class per region where ``labels`` (R,) are given.
+
+        Args:
+            fine: (R, C, P).
+            coarse: (R, classes, P).
+        """
+        x = torch.cat((fine, coarse), 1)
+        for layer in (self.fc1, self.fc2, self.fc3):
+            x = torch.cat((F.relu(layer(x)), coarse), 1)
+        if labels is None:
+            logits: Tensor = self.predictor(x)
+            return logits
+        assert self.predictor.bias is not None
+        return torch.baddbmm(
+            self.predictor.bias[labels, None, None], self.predictor.weight[labels].transpose(1, 2), x
+        )
+
+
+class PointMaskHead(nn.Module):
+    """Draws the mask of a region from coarse to fine.
+
+    Only the predicted class is carried along; the other classes do not change its numbers.
+    """
+
+    def __init__(
+        self,
+        channels: int = 256,
+        classes: int = CLASSES,
+        coarse_hidden: int = 1024,
+        point_hidden: int = 256,
+        points: int = POINTS,
+    ) -> None:
+        super().__init__()
+        self.coarse_head = CoarseHead(channels, coarse_hidden, classes)
+        self.point_head = PointHead(channels, point_hidden, classes)
+        self.points = points
+
+    @property
+    def start(self) -> tuple[int, int]:
+        """Side of the first grid, which is drawn in full, and the doublings after it."""
+        side, steps = COARSE_SIDE, STEPS
+        while 4 * side**2 <= self.points:
+            side, steps = 2 * side, steps - 1
+        return side, steps
+
+    def coarse(self, features: Tensor, boxes: Tensor) -> Tensor:
+        """Coarse logits (R, classes, 7, 7) of regions of a map (1, C, h, w) at stride 4."""
+        grid = regular_grid(len(boxes), 2 * COARSE_SIDE, boxes)
+        pooled = sample_in_boxes(features, boxes, grid)
+        logits: Tensor = self.coarse_head(pooled.unflatten(2, (2 * COARSE_SIDE, 2 * COARSE_SIDE)))
+        return logits
+
+    def forward(self, features: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+        """Logits of the labelled classes, (R, side, side); the side is 224 as released."""
+        coarse = self.coarse(features, boxes)
+        side, steps = self.start
+
+        def at(points: Tensor) -> Tensor:
+            fine = sample_in_boxes(features, boxes, points)
+            logits: Tensor = self.point_head(fine, point_sample(coarse, points), labels)
+            return logits
+
+        mask = at(regular_grid(len(boxes), side, boxes)).unflatten(2, (side, side))
+        for _ in range(steps):
+            mask = F.interpolate(mask, scale_factor=2.0, mode="bilinear", align_corners=False)
+            chosen, points = uncertain_points(-mask.abs(), self.points)
+            flat = mask.flatten(2)
+            flat.scatter_(2, chosen[:, None], at(points))
+            mask = flat.view_as(mask)
+        drawn: Tensor = mask[:, 0]
+        return drawn
+
+
+class RoIHeads(nn.Module):
+    """What looks at each region."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.box_head = TwoFullyConnected()
+        self.box_predictor = BoxPredictor(CLASSES + 1, CLASSES)
+        self.mask_head = PointMaskHead()
+
+
+class PointRend(nn.Module):
+    """Finds objects of 80 classes in a picture and draws sharp masks.
+
+    Args:
+        least_score: detections must be above it.
+        short_side: short side that pictures are brought to, in pixels; the long side is bounded likewise.
+    """
+
+    def __init__(self, least_score: float = 0.05, short_side: int = SHORT_SIDE) -> None:
+        super().__init__()
+        self.short_side = short_side
+        self.backbone = Backbone(stride_first=True)
+        self.rpn = RPN(1, rounded=False, smallest=0.0)
+        self.roi_heads = RoIHeads()
+        self.least_score = least_score
+
+    def forward(self, image: Tensor) -> Detections:
+        """Objects of a picture (3, H, W), RGB in [0, 1]."""
+        original = (image.shape[1], image.shape[2])
+        resized = _resized(image, self.short_side)
+        size = (resized.shape[1], resized.shape[2])
+        pyramid = self.look(resized.flip(0)[None] * 255)
+        proposals = self.rpn(pyramid, size, size)
+        boxes, scores, labels = self.classify(pyramid, proposals, size)
+        masks = self.roi_heads.mask_head(pyramid[0], boxes, labels).sigmoid()
+        ratio = boxes.new_tensor((original[1] / size[1], original[0] / size[0])).repeat(2)
+        boxes = clip(boxes * ratio, original)
+        real = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
+        boxes, scores, labels, masks = boxes[real], scores[real], labels[real], masks[real]
+        return Detections(boxes, scores, labels, paste(masks, boxes, original))
+
+    def look(self, images: Tensor) -> list[Tensor]:
+        """Pyramid of pictures (1, 3, H, W), BGR in 0..255."""
+        scaled = images - images.new_tensor(MEAN_BGR).view(3, 1, 1)
+        height, width = images.shape[-2:]
+        padded = F.pad(scaled, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+        pyramid: list[Tensor] = self.backbone(padded)
+        return pyramid
+
+    def pool(self, pyramid: list[Tensor], boxes: Tensor) -> Tensor:
+        """What the box head sees of boxes, (R, 256, 7, 7)."""
+        return pool_levels(pyramid[:4], (4, 8, 16, 32), boxes, 7, ratio=0, aligned=True, eps=1e-8)
+
+    def classify(
+        self, pyramid: list[Tensor], proposals: Tensor, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes, scores and classes of proposals."""
+        heads = self.roi_heads
+        logits, deltas = heads.box_predictor(heads.box_head(self.pool(pyramid, proposals)))
+        probabilities = logits.softmax(-1)[:, :CLASSES]
+        return choose(proposals, probabilities, deltas, size, least_score=self.least_score, smallest=0.0)
+
+
+def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W): bilinear, zero outside the box."""
+    height, width = size
+    y = torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5
+    x = torch.arange(width, device=boxes.device, dtype=boxes.dtype) + 0.5
+    sides = boxes[:, 2:] - boxes[:, :2]
+    across = (x - boxes[:, :1]) / sides[:, :1] * 2 - 1
+    down = (y - boxes[:, 1:2]) / sides[:, 1:] * 2 - 1
+    canvas = masks.new_zeros(len(masks), height, width)
+    # Object by object: all grids together would take sixteen bytes for every pixel of every object.
+    for plane, mask, u, v in zip(canvas, masks, across, down, strict=True):
+        rows = (v.abs() <= 1 + 2 / mask.shape[0]).nonzero().flatten()
+        columns = (u.abs() <= 1 + 2 / mask.shape[1]).nonzero().flatten()
+        if not len(rows) or not len(columns):
+            continue
+        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        grid = torch.stack(torch.broadcast_tensors(u[left:right], v[top:bottom, None]), -1)
+        plane[top:bottom, left:right] = F.grid_sample(mask[None, None], grid[None], align_corners=False)[0, 0]
+    return canvas
+
+
+def _resized(image: Tensor, short_side: int) -> Tensor:
+    """A picture (3, H, W) in [0, 1] at the size of the release: Pillow's bilinear filter on 8-bit values."""
+    height, width = image.shape[-2:]
+    long_side = LONG_SIDE * short_side / SHORT_SIDE
+    scale = min(short_side / min(height, width), long_side / max(height, width))
+    size = (int(width * scale + 0.5), int(height * scale + 0.5))
+    pixels = (image * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    resized = PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1).to(image) / 255
+
+
+_RENAMED = (
+    (re.compile(r"^backbone\.bottom_up\.stem\.conv1\.norm\."), "backbone.body.bn1."),
+    (re.compile(r"^backbone\.bottom_up\.stem\."), "backbone.body."),
+    (re.compile(r"^backbone\.fpn_lateral(\d)\."), lambda m: f"backbone.fpn.inner_blocks.{int(m[1]) - 2}.0."),
+    (re.compile(r"^backbone\.fpn_output(\d)\."), lambda m: f"backbone.fpn.layer_blocks.{int(m[1]) - 2}.0."),
+    (re.compile(r"^backbone\.bottom_up\.res(\d)\."), lambda m: f"backbone.body.layer{int(m[1]) - 1}."),
+    (re.compile(r"\.conv(\d)\.norm\."), r".bn\1."),
+    (re.compile(r"\.shortcut\.norm\."), ".downsample.1."),
+    (re.compile(r"\.shortcut\."), ".downsample.0."),
+    (re.compile(r"^proposal_generator\.rpn_head\.conv\."), "rpn.head.conv.0.0."),
+    (re.compile(r"^proposal_generator\.rpn_head\.objectness_logits\."), "rpn.head.cls_logits."),
+    (re.compile(r"^proposal_generator\.rpn_head\.anchor_deltas\."), "rpn.head.bbox_pred."),
+    (re.compile(r"^roi_heads\.box_head\.fc1\."), "roi_heads.box_head.fc6."),
+    (re.compile(r"^roi_heads\.box_head\.fc2\."), "roi_heads.box_head.fc7."),
+    (
+        re.compile(r"^roi_heads\.mask_coarse_head\.coarse_mask_fc(\d)\."),
+        r"roi_heads.mask_head.coarse_head.fc\1.",
+    ),
+    (re.compile(r"^roi_heads\.mask_coarse_head\."), "roi_heads.mask_head.coarse_head."),
+    (re.compile(r"^roi_heads\.mask_point_head\."), "roi_heads.mask_head.point_head."),
+)
+
+_IGNORED = re.compile(r"pixel_mean|pixel_std|cell_anchors|num_batches_tracked")
+
+
+def rename_release(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names of the released file, new or old, as this network has them."""
+    renamed = {}
+    for name, tensor in state.items():
+        if _IGNORED.search(name):
+            continue
+        new = name
+        for pattern, replacement in _RENAMED:
+            new = pattern.sub(replacement, new)
+        renamed[new] = tensor
+    return renamed

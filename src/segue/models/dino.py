@@ -1,0 +1,142 @@
+"""Vision Transformer as DINO trained it without labels, for dense features.
+
+Caron et al., "Emerging Properties in Self-Supervised Vision Transformers" (ICCV 2021); names and shapes are
+those of the official files.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.normalise import normalise_planes
+
+STORED_GRID = 14
+"""Patches per side at the training resolution of 224 pixels, for patches of 16."""
+
+FeatureName = Literal["keys", "queries", "values"]
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one projection for queries, keys and values."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        y: Tensor = self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return y
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return y
+
+
+class Block(nn.Module):
+    """Attention and MLP, each on normalised input and added."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = Mlp(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        y: Tensor = x + self.mlp(self.norm2(x))
+        return y
+
+
+class PatchEmbedding(nn.Module):
+    """Pixels to one token per patch."""
+
+    def __init__(self, width: int, patch: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, patch, patch)
+
+
+class DINO(nn.Module):
+    """ViT-S/16 by default; ViT-B is ``width=768``, and patches may be of 8.
+
+    Args:
+        width: channels, 64 for each head.
+        patch: side of a patch in pixels.
+        depth: number of blocks.
+    """
+
+    def __init__(self, width: int = 384, patch: int = 16, depth: int = 12) -> None:
+        super().__init__()
+        self.patch = patch
+        self.grid = STORED_GRID * 16 // patch
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid**2, width))
+        self.patch_embed = PatchEmbedding(width, patch)
+        self.blocks = nn.ModuleList(Block(width, width // 64) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Tokens (B, 1 + gh·gw, C), class token first, and the grid (gh, gw), of RGB (B, 3, H, W) in [0, 1].
+
+        The normalised picture is filled up with zeros to whole patches at the right and the bottom.
+        """
+        height, width = images.shape[-2:]
+        padded = F.pad(normalise_planes(images), (0, -width % self.patch, 0, -height % self.patch))
+        patches = self.patch_embed.proj(padded)
+        grid = (patches.shape[-2], patches.shape[-1])
+        tokens = torch.cat(
+            (self.cls_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)), 1
+        )
+        return tokens + self.position(grid), grid
+
+    def position(self, grid: tuple[int, int]) -> Tensor:
+        """Position table for a grid of patches, (1, 1 + gh·gw, C)."""
+        if grid == (self.grid, self.grid):
+            return self.pos_embed
+        table = self.pos_embed[:, 1:].unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
+        # The release asks for a scale of a tenth of a patch more than there are patches, and so reads
+        # between the entries of the table in slightly smaller steps.
+        scale = ((grid[0] + 0.1) / self.grid, (grid[1] + 0.1) / self.grid)
+        resized = F.interpolate(
+            table, scale_factor=scale, mode="bicubic", align_corners=False, recompute_scale_factor=False
+        )
+        return torch.cat((self.pos_embed[:, :1], resized.flatten(2).transpose(1, 2)), 1)
+
+    def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
+        """Keys, queries or values of the last block for every patch: (B, gh·gw, C) and the grid.
+
+        Heads are joined; the class token is left out. Of the last block only what is asked for is computed.
+        """
+        tokens, grid = self.embed(images)
+        *blocks, last = self.blocks
+        for block in blocks:
+            tokens = block(tokens)
+        assert isinstance(last, Block)
+        width = tokens.shape[-1]
+        part = slice(*(width * (("queries", "keys", "values").index(which) + i) for i in (0, 1)))
+        weight, bias = last.attn.qkv.weight[part], last.attn.qkv.bias[part]
+        return F.linear(last.norm1(tokens), weight, bias)[:, 1:], grid
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised tokens of the last block, (B, 1 + gh·gw, C), class token first."""
+        tokens, _ = self.embed(images)
+        for block in self.blocks:
+            tokens = block(tokens)
+        y: Tensor = self.norm(tokens)
+        return y

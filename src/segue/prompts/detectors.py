@@ -1,0 +1,194 @@
+"""Find the objects of a picture without being told: every way of it behind one face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+
+from segue.errors import PromptError
+from segue.masks import dense_crf
+from segue.masks.measure import measure
+from segue.models.deeplab import VOC_NAMES, DeepLabV3
+from segue.models.detection.mask_rcnn import MaskRCNN
+from segue.models.detection.parts import Detections
+from segue.models.detection.pointrend import PointRend
+from segue.models.dino import FeatureName
+from segue.prompts.grabcut import refine_box
+from segue.prompts.lost import Discovery, discover, discover_several
+from segue.prompts.selection import Found, Rules, checked_classes, select
+from segue.types import Frame, Image, ObjectInfo
+
+
+class Detector(Protocol):
+    """Finds objects in one picture."""
+
+    names: Mapping[int, str]
+    """Labels that it gives, by class number; empty where it knows none."""
+
+    def __call__(self, frame: Frame) -> Found:
+        """The objects of a frame, best first."""
+        ...
+
+
+class NetworkDetector:
+    """Mask R-CNN or PointRend.
+
+    Args:
+        network: the network, in evaluation mode.
+        names: name of each of its class numbers.
+        rules: what becomes an object.
+        device: where it runs.
+
+    Raises:
+        PromptError: the rules ask for a class that the network does not know.
+    """
+
+    def __init__(
+        self,
+        network: MaskRCNN | PointRend,
+        names: Mapping[int, str],
+        rules: Rules | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.names = names
+        self.rules = _checked(rules or Rules(), names)
+        self._device = device or torch.device("cpu")
+        self._network = network.to(self._device)
+
+    def __call__(self, frame: Frame) -> Found:
+        """The objects of a frame, best first."""
+        found = self.detections(frame.image)
+        labels = [self.names.get(int(label), str(int(label))) for label in found.labels]
+        return select(found.masks.cpu().numpy(), found.scores.cpu().numpy(), labels, self.rules)
+
+    @torch.inference_mode()
+    def detections(self, image: Image) -> Detections:
+        """All that the network finds in a picture (H, W, 3), before any rule."""
+        found: Detections = self._network(as_planes(image).to(self._device)[0])
+        return found
+
+
+class SemanticDetector:
+    """Connected regions of a class, by DeepLabV3.
+
+    The score of an object is the mean probability of its class inside it.
+    """
+
+    def __init__(
+        self, network: DeepLabV3, rules: Rules | None = None, device: torch.device | None = None
+    ) -> None:
+        self.names = dict(enumerate(VOC_NAMES[1:], start=1))
+        self.rules = _checked(rules or Rules(), self.names)
+        self._device = device or torch.device("cpu")
+        self._network = network.to(self._device)
+
+    @torch.inference_mode()
+    def __call__(self, frame: Frame) -> Found:
+        """The objects of a frame, best first."""
+        probabilities = self._network(as_planes(frame.image).to(self._device))[0].softmax(0).cpu().numpy()
+        winner = probabilities.argmax(0)
+        planes, scores, labels = [], [], []
+        for label in np.unique(winner[winner > 0]).tolist():
+            regions, count = ndimage.label(winner == label)
+            for region in range(1, count + 1):
+                plane = regions == region
+                planes.append(plane)
+                scores.append(float(probabilities[label][plane].mean()))
+                labels.append(self.names[label])
+        stacked = np.stack(planes).astype(np.float32) if planes else np.zeros((0, *winner.shape), np.float32)
+        return select(stacked, np.array(scores), labels, self.rules)
+
+
+class DenseFeatures(Protocol):
+    """What object discovery stands on: features of a picture on a grid of patches."""
+
+    patch: int
+
+    def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
+        """RGB (1, 3, H, W) in [0, 1] → features (1, N, d) and the grid."""
+        ...
+
+
+class DiscoveryDetector:
+    """LOST: the object whose patches correlate least with the rest, refined to its edges.
+
+    Args:
+        features: a network with dense features, such as :class:`segue.models.dino.DINO`.
+        which: keys, queries or values of the last attention.
+        max_objects: more than one is our extension of the paper.
+        refine: ``crf`` as in the STCN report, ``grabcut`` from the box, or ``none``.
+        centre: take the mean of the features away first, for networks whose features all agree.
+        device: where the network runs.
+    """
+
+    names: Mapping[int, str] = {}
+
+    def __init__(
+        self,
+        features: DenseFeatures,
+        *,
+        which: FeatureName = "keys",
+        max_objects: int = 1,
+        refine: str = "crf",
+        centre: bool = False,
+        device: torch.device | None = None,
+    ) -> None:
+        if refine not in ("crf", "grabcut", "none"):
+            raise PromptError(f"refinement {refine!r}: choose crf, grabcut or none")
+        self.which, self.max_objects, self.refine, self.centre = which, max_objects, refine, centre
+        self._device = device or torch.device("cpu")
+        self._features = features.to(self._device) if isinstance(features, nn.Module) else features
+
+    @torch.inference_mode()
+    def __call__(self, frame: Frame) -> Found:
+        """The objects of a frame, the most prominent first; scores say only the order."""
+        finds = self.finds(frame.image)
+        if self.refine == "grabcut":
+            mask = self._cut(frame, [find.box(self._features.patch, frame.size) for find in finds])
+        else:
+            mask = np.zeros(frame.size, np.uint8)
+            for number, find in enumerate(finds, start=1):
+                mask[find.pixels(self._features.patch, frame.size) & (mask == 0)] = number
+        if self.refine == "crf":
+            mask = dense_crf.refine(mask, frame.image).astype(np.uint8)
+        extents = measure(mask)
+        objects = tuple(
+            ObjectInfo(number, None, 1.0 / number, extents[number].box, extents[number].area)
+            for number in sorted(extents)
+        )
+        return Found(mask, objects, mask[None] == np.array([item.id for item in objects])[:, None, None])
+
+    def finds(self, image: Image) -> list[Discovery]:
+        """What is discovered in a picture (H, W, 3), on the grid of patches."""
+        features, grid = self._features.dense(as_planes(image).to(self._device), self.which)
+        rows = features[0].float().cpu().numpy()
+        if self.centre:
+            rows = rows - rows.mean(0)
+        if self.max_objects == 1:
+            return [discover(rows, grid)]
+        return discover_several(rows, grid, self.max_objects)
+
+    def _cut(self, frame: Frame, boxes: list[tuple[int, int, int, int]]) -> npt.NDArray[np.uint8]:
+        mask = np.zeros(frame.size, np.uint8)
+        for number, box in enumerate(boxes, start=1):
+            cut = refine_box(frame.image, box)
+            mask[cut & (mask == 0)] = number
+        return mask
+
+
+def as_planes(image: Image) -> Tensor:
+    """Picture (H, W, 3), uint8 → (1, 3, H, W), float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+
+
+def _checked(rules: Rules, names: Mapping[int, str]) -> Rules:
+    if rules.classes is None:
+        return rules
+    return replace(rules, classes=checked_classes(rules.classes, names))

@@ -1,0 +1,123 @@
+"""Find objects without any labels from the features of a Vision Transformer.
+
+Siméoni et al., "Localizing Objects with Self-Supervised Transformers and no Labels" (LOST, BMVC 2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from segue.errors import PromptError
+
+POTENTIAL = 100
+"""Patches of lowest degree among which the seed's companions are sought; k of the paper."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """One object on the patch grid.
+
+    Attributes:
+        degree: for each patch, with how many others it correlates positively, (N,).
+        seed: patch of the smallest degree.
+        similar: companions of the seed in order of degree, the seed among them.
+        votes: sum of the correlations with the companions, (N,).
+        mask: the object's patches, (gh, gw), bool.
+    """
+
+    degree: npt.NDArray[np.int64]
+    seed: int
+    similar: npt.NDArray[np.int64]
+    votes: Floats
+    mask: npt.NDArray[np.bool_]
+
+    def box(self, patch: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """``(x0, y0, x1, y1)`` in pixels of a picture of height and width ``size``, exclusive."""
+        rows, columns = np.flatnonzero(self.mask.any(1)), np.flatnonzero(self.mask.any(0))
+        height, width = int(size[0]), int(size[1])
+        return (
+            int(columns[0]) * patch,
+            int(rows[0]) * patch,
+            min((int(columns[-1]) + 1) * patch, width),
+            min((int(rows[-1]) + 1) * patch, height),
+        )
+
+    def pixels(self, patch: int, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """The mask at the size of the picture, (H, W)."""
+        grown = self.mask.repeat(patch, 0).repeat(patch, 1)
+        return np.ascontiguousarray(grown[: size[0], : size[1]])
+
+
+def discover(features: Floats, grid: tuple[int, int], k: int = POTENTIAL) -> Discovery:
+    """The most prominent object of a picture.
+
+    Args:
+        features: one row per patch, (N, d), neither normalised nor centred.
+        grid: rows and columns of the patches.
+        k: see :data:`POTENTIAL`.
+
+    Raises:
+        PromptError: the features are all zero, so that there is nothing to tell apart.
+    """
+    found = _discover_among(features, np.arange(len(features)), grid, k)
+    if found is None:
+        raise PromptError("object discovery: the features of the seed are zero; is the picture empty?")
+    return found
+
+
+def discover_several(
+    features: Floats,
+    grid: tuple[int, int],
+    max_objects: int,
+    *,
+    k: int = POTENTIAL,
+    min_patches: int = 4,
+    most: float = 0.5,
+) -> list[Discovery]:
+    """Up to ``max_objects`` objects, one after the other; each search leaves out what was found before.
+
+    An extension of the paper, which finds a single object. The search ends with the first find of fewer than
+    ``min_patches`` patches or more than the share ``most`` of the picture.
+
+    Raises:
+        PromptError: the features are all zero.
+    """
+    left = np.arange(len(features))
+    found: list[Discovery] = []
+    while len(found) < max_objects and len(left) >= min_patches:
+        find = _discover_among(features, left, grid, k)
+        if find is None and not found:
+            raise PromptError("object discovery: the features of the seed are zero; is the picture empty?")
+        if find is None or find.mask.sum() < min_patches or find.mask.mean() > most:
+            break
+        found.append(find)
+        left = left[~find.mask.flat[left]]
+    return found
+
+
+def _discover_among(
+    features: Floats, left: npt.NDArray[np.int64], grid: tuple[int, int], k: int
+) -> Discovery | None:
+    """The object among the patches ``left``; None where the features of the seed are zero."""
+    part = features[left]
+    correlation = part @ part.T
+    positive = correlation > 0
+    degree = positive.sum(1) - np.diagonal(positive)
+    order = np.argsort(degree, kind="stable")
+    candidates = order[:k]
+    similar = candidates[correlation[order[0], candidates] > 0]
+    votes = np.zeros(len(features), features.dtype)
+    votes[left] = correlation[similar].sum(0)
+    components, _ = ndimage.label((votes > 0).reshape(grid))
+    label = components.flat[left[order[0]]]
+    if label == 0:
+        return None
+    degrees = np.zeros(len(features), np.int64)
+    degrees[left] = degree
+    return Discovery(degrees, int(left[order[0]]), left[similar], votes, components == label)

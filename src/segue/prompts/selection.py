@@ -1,0 +1,169 @@
+"""From what a detector finds to the objects that are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from segue.errors import PromptError
+from segue.masks.measure import measure
+from segue.types import IndexMask, ObjectInfo
+
+Floats = npt.NDArray[np.floating]
+Planes = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What of the detections becomes an object.
+
+    Attributes:
+        score: least score, in 0..1.
+        probability: pixels of at least this probability belong to a mask.
+        min_area: masks of fewer pixels are dropped; a share of the picture.
+        covered: a mask is dropped when more than this share of the smaller of both lies in a better one.
+        max_objects: most objects.
+        classes: labels that are wanted; None is all.
+    """
+
+    score: float = 0.5
+    probability: float = 0.5
+    min_area: float = 0.0005
+    covered: float = 0.8
+    max_objects: int = 10
+    classes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Objects of one picture.
+
+    Attributes:
+        mask: index mask (H, W), uint8; ids from 1 in descending score.
+        objects: id, label, score, box and area of each.
+        planes: mask of each object before overlaps were resolved, (K, H, W).
+    """
+
+    mask: IndexMask
+    objects: tuple[ObjectInfo, ...]
+    planes: Planes
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+
+def select(
+    probabilities: Floats, scores: Floats, labels: Collection[str | None], rules: Rules | None = None
+) -> Found:
+    """Apply the rules to the detections of a picture.
+
+    A pixel that several objects claim goes to the most probable of them, of equals to the better one.
+
+    Args:
+        probabilities: (N, H, W), in 0..1.
+        scores: (N,), in 0..1.
+        labels: name of each, or None.
+        rules: thresholds and limits.
+    """
+    rules = rules or Rules()
+    names, size = list(labels), probabilities.shape[1:]
+    least = rules.min_area * size[0] * size[1]
+    order = [
+        int(i)
+        for i in np.argsort(-scores, kind="stable")
+        if scores[i] >= rules.score and (rules.classes is None or names[i] in rules.classes)
+    ]
+    kept = _apart(probabilities, order, rules, least)
+    mask, numbers = _resolved(probabilities, kept, rules.probability, least)
+    planes = np.stack([probabilities[i] >= rules.probability for i in numbers]) if numbers else None
+    extents = measure(mask)
+    objects = tuple(
+        ObjectInfo(row, names[i], float(scores[i]), extents[row].box, extents[row].area)
+        for row, i in enumerate(numbers, start=1)
+    )
+    return Found(mask, objects, np.zeros((0, *size), bool) if planes is None else planes)
+
+
+def _apart(probabilities: Floats, order: list[int], rules: Rules, least: float) -> list[int]:
+    """Indices of the masks that are large enough and not covered by a better one, best first."""
+    kept: list[int] = []
+    planes: list[Planes] = []
+    for i in order:
+        plane = probabilities[i] >= rules.probability
+        area = int(plane.sum())
+        if area < least or area == 0:
+            continue
+        covered = ((plane & other).sum() / min(area, other.sum()) for other in planes)
+        if any(share > rules.covered for share in covered):
+            continue
+        kept.append(i)
+        planes.append(plane)
+        if len(kept) == rules.max_objects:
+            break
+    return kept
+
+
+def _resolved(
+    probabilities: Floats, kept: list[int], threshold: float, least: float
+) -> tuple[npt.NDArray[np.uint8], list[int]]:
+    """Index mask, and which detection each id is; what ends too small is left out."""
+    mask = np.zeros(probabilities.shape[1:], np.uint8)
+    if not kept:
+        return mask, []
+    chosen = probabilities[kept]
+    claimed = np.where(chosen >= threshold, chosen, -1.0)
+    winner = claimed.argmax(0)
+    owner = np.where(claimed.max(0) >= 0, winner + 1, 0)
+    areas = np.bincount(owner.ravel(), minlength=len(kept) + 1)[1:]
+    alive = [row for row, area in enumerate(areas) if area > 0 and area >= least]
+    table = np.zeros(len(kept) + 1, np.uint8)
+    for number, row in enumerate(alive, start=1):
+        table[row + 1] = number
+    return table[owner], [kept[row] for row in alive]
+
+
+def nearest_detections(
+    wanted: Floats, boxes: Floats, scores: Floats, *, least: float = 0.01, unique: bool = False
+) -> list[int | None]:
+    """Which detection stands for each known box: the rule of the STCN report.
+
+    It is the one whose four numbers are nearest (Euclidean); the first of equals. One detection may serve
+    several boxes, unless ``unique`` assigns them one to one at the least sum of distances.
+
+    Args:
+        wanted: known boxes, (K, 4), x0, y0, x1, y1 in pixels.
+        boxes: detections, (N, 4).
+        scores: of the detections, (N,).
+        least: detections below this score do not count.
+        unique: see above.
+
+    Returns:
+        An index for each known box, or None where no detection is left.
+    """
+    usable = np.flatnonzero(scores >= least)
+    chosen: list[int | None] = [None] * len(wanted)
+    if len(usable) == 0 or len(wanted) == 0:
+        return chosen
+    distance = np.linalg.norm(wanted[:, None] - boxes[usable][None], axis=-1)
+    if unique:
+        for row, column in zip(*linear_sum_assignment(distance), strict=True):
+            chosen[row] = int(usable[column])
+        return chosen
+    return [int(usable[column]) for column in distance.argmin(1)]
+
+
+def checked_classes(wanted: Collection[str], known: Mapping[int, str]) -> frozenset[str]:
+    """The names that were asked for.
+
+    Raises:
+        PromptError: a detector does not know one of them.
+    """
+    unknown = sorted(set(wanted) - set(known.values()))
+    if unknown:
+        names = ", ".join(sorted(set(known.values())))
+        raise PromptError(f"class {unknown[0]!r} is unknown to this detector; it knows {names}")
+    return frozenset(wanted)

@@ -1,0 +1,142 @@
+"""Objects found without labels, sharpened masks, and the choice of detections, against published numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segue.errors import PromptError
+from segue.masks.dense_crf import CrfParameters, Lattice, mean_field, refine
+from segue.models.dino import DINO
+from segue.prompts.lost import discover, discover_several
+from segue.prompts.selection import Rules, nearest_detections, select
+from tests.fill import fill_plainly
+from tests.golden_arrays import Golden, load_golden
+
+CONTRACTS = Path(__file__).parent.parent / "contracts"
+
+
+@pytest.fixture(scope="module")
+def lost(shared: Path) -> Golden:
+    return load_golden("lost_cases", shared / "golden")
+
+
+@pytest.fixture(scope="module")
+def crf(shared: Path) -> Golden:
+    return load_golden("crf_cases", shared / "golden")
+
+
+@pytest.fixture(scope="module")
+def selection(shared: Path) -> Golden:
+    return load_golden("firstframe_select", shared / "golden")
+
+
+@pytest.fixture(scope="module")
+def dino() -> DINO:
+    network = fill_plainly(DINO())
+    assert isinstance(network, DINO)
+    return network
+
+
+@pytest.mark.parametrize("case", ["one", "two", "small_k", "few_patches", "border"])
+def test_discovery_finds_the_published_object(lost: Golden, case: str) -> None:
+    height, width = lost[f"{case}.dims"].tolist()
+    found = discover(lost[f"{case}.feats"], (height, width), int(lost[f"{case}.k"]))
+    assert np.array_equal(found.degree, lost[f"{case}.degree"])
+    assert found.seed == int(lost[f"{case}.seed"])
+    assert np.array_equal(found.similar, lost[f"{case}.similar"])
+    lost.check(f"{case}.M", found.votes)
+    assert np.array_equal(found.mask, lost[f"{case}.mask"])
+    size = tuple(lost[f"{case}.image_size"].tolist())
+    assert found.box(16, size) == tuple(lost[f"{case}.box"].tolist())
+    assert found.pixels(16, size).shape == size
+
+
+def test_names_and_shapes_of_dino_are_the_official_ones(dino: DINO) -> None:
+    state = {name: list(tensor.shape) for name, tensor in dino.state_dict().items()}
+    assert state == json.loads((CONTRACTS / "dino_vits16.json").read_text())
+
+
+@pytest.mark.parametrize("case", ["vit", "vit_pad", "vit224"])
+def test_features_of_dino_are_the_published_ones(dino: DINO, lost: Golden, case: str) -> None:
+    image = torch.from_numpy(lost[f"{case}.image"]).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        keys, grid = dino.dense(image)
+        lost.check(f"{case}.cls", dino(image)[0, 0])
+        lost.check(f"{case}.pos_embed_sum", dino.position(grid)[0, ::7, ::31])
+    features = keys[0].numpy()
+    lost.check(f"{case}.keys", features[:, :: 16 if case == "vit224" else 1])
+    for kind, seen in (("raw", features), ("centred", features - features.mean(0))):
+        found = discover(seen, grid)
+        assert np.abs(found.degree - lost[f"{case}.{kind}.degree"]).max() <= 1
+        assert np.array_equal(found.mask, lost[f"{case}.{kind}.mask"])
+
+
+def test_several_objects_are_found_one_after_the_other(lost: Golden) -> None:
+    grid = tuple(lost["two.dims"].tolist())
+    found = discover_several(lost["two.feats"], grid, 3)
+    assert np.array_equal(found[0].mask, lost["two.mask"])
+    assert len(found) > 1
+    assert not np.logical_and(found[0].mask, found[1].mask).any()
+
+
+def test_an_empty_picture_is_refused() -> None:
+    with pytest.raises(PromptError, match="is the picture empty"):
+        discover(np.zeros((12, 4), np.float32), (3, 4))
+
+
+@pytest.mark.parametrize("case", ["report", "few_iters", "three", "gauss_only"])
+def test_the_crf_gives_the_published_marginals(crf: Golden, case: str) -> None:
+    parameters = CrfParameters(*crf[f"{case}.params"].tolist(), int(crf[f"{case}.iters"]))
+    found = mean_field(crf[f"{case}.unary"].astype(np.float64), crf[f"{case}.image"], parameters)
+    expected = crf[f"{case}.permutohedral"]
+    assert np.abs(found.reshape(expected.shape) - expected).max() < 1e-5
+
+
+def test_refining_takes_the_numbers_of_the_report(crf: Golden) -> None:
+    found = refine(crf["report.labels"], crf["report.image"])
+    assert np.array_equal(found, crf["report.permutohedral"].argmax(0))
+    renamed = refine(crf["report.labels"].astype(np.int32) * 300, crf["report.image"])
+    assert np.array_equal(renamed, found.astype(np.int32) * 300)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 4))
+def test_the_lattice_filter_is_linear_and_symmetric(seed: int, dims: int) -> None:
+    generator = np.random.default_rng(seed)
+    lattice = Lattice(generator.normal(0, 2, (30, dims)))
+    a, b = generator.normal(size=(2, 1, 30))
+    assert np.allclose(lattice.filter(2 * a + b), 2 * lattice.filter(a) + lattice.filter(b))
+    ones = lattice.filter(np.ones((1, 30)))
+    assert (ones > 0).all()
+
+
+def test_detections_become_the_published_objects(selection: Golden) -> None:
+    found = select(selection["probs"], selection["det_scores"], [None] * len(selection["det_scores"]))
+    assert np.array_equal(found.mask, selection["index"])
+    kept = selection["det_scores"][selection["kept"]]
+    assert [item.score for item in found.objects] == pytest.approx(sorted(kept, reverse=True))
+    assert found.planes.shape == (len(found), *found.mask.shape)
+
+
+def test_known_boxes_get_the_published_detections(selection: Golden) -> None:
+    boxes = (selection["boxes_gt"], selection["boxes_det"], selection["scores"])
+    assert nearest_detections(*boxes) == selection["choice"].tolist()
+    assert nearest_detections(*boxes, unique=True) == selection["choice_unique"].tolist()
+    assert nearest_detections(*boxes, least=2.0) == [None] * len(selection["boxes_gt"])
+
+
+def test_only_wanted_classes_become_objects() -> None:
+    probabilities = np.zeros((2, 20, 20), np.float32)
+    probabilities[0, :8, :8] = probabilities[1, 10:, 10:] = 0.9
+    found = select(probabilities, np.array([0.9, 0.8]), ["dog", "cat"], Rules(classes=frozenset({"cat"})))
+    assert [(item.id, item.label, item.box) for item in found.objects] == [(1, "cat", (10, 10, 20, 20))]
+    nothing = select(probabilities, np.array([0.1, 0.2]), ["dog", "cat"])
+    assert len(nothing) == 0
+    assert not nothing.mask.any()
