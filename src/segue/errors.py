@@ -33,3 +33,11 @@ class DatasetError(SegueError):
 
 class TrainingError(SegueError):
     """A training that cannot start or go on: a missing package, unfit settings, a loss that is not finite."""
+
+
+class FlowError(SegueError):
+    """Optical flow that cannot be computed: a provider that is unknown, or that lacks a package or a file."""
+
+
+class DownloadError(SegueError):
+    """A file that cannot be downloaded, or that is not the one that was published."""
