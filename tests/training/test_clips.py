@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segue.errors import DatasetError
-from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum, _frame_order
+from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum, frame_order
 from segue.training.footage import VOID, gather
 from segue.training.recipes.stcn_lite import curriculum
 from tests.clips import clip
@@ -63,7 +63,7 @@ def test_frame_gaps_stay_within_the_bound_and_the_video() -> None:
     rng = np.random.default_rng(0)
     for count, length, gap in [(6, 3, 12), (40, 5, 4), (3, 3, 1), (2, 4, 3)]:
         for _ in range(50):
-            order = _frame_order(rng, count, length, gap)
+            order = frame_order(rng, count, length, gap)
             assert len(order) == length
             assert min(order) >= 0
             assert max(order) < count

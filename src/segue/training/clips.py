@@ -107,14 +107,14 @@ class ClipSampler:
                 self._paste_object(rng, clip, shape, max_gap, index)
         if rng.random() < 0.3:
             self._paste_object(rng, clip, shape, max_gap, 0)
-        return _recolour(rng, clip)
+        return recolour(rng, clip)
 
     def _video_clip(self, rng: Rng, max_gap: int, shape: ClipShape) -> Clip:
         footage = self._pick(rng, self.videos)
-        order = _frame_order(rng, len(footage), shape.frames, max_gap)
+        order = frame_order(rng, len(footage), shape.frames, max_gap)
         pairs = [footage.read(i) for i in order]
         chosen = _random_object(rng, pairs[0][1])
-        matrix = _crop_around(rng, pairs[0][1] == chosen, shape.side)
+        matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
         camera = HAND_HELD.scaled(_still_or_calm(rng, shape.pace))
         drift = warp.walk(rng, camera, shape.frames, (shape.side / 2,) * 2, shape.side)
         clip = Clip([], [])
@@ -127,21 +127,21 @@ class ClipSampler:
     def _moved_still(self, rng: Rng, shape: ClipShape) -> Clip:
         picture, mask = self._pick(rng, self.stills).read(0)
         chosen = _random_object(rng, mask)
-        matrix = _crop_around(rng, mask == chosen, shape.side)
+        matrix = crop_around(rng, mask == chosen, shape.side)
         label = relabel(mask, [chosen] if chosen else [])
         clip = Clip([], [])
-        for step, field in _animation(rng, WHOLE_PICTURE, shape, shape.pace):
+        for step, field in animation(rng, WHOLE_PICTURE, shape, shape.pace):
             clip.frames.append(warp.apply(picture, step @ matrix, shape.side, field))
             clip.masks.append(warp.apply(label, step @ matrix, shape.side, field, mask=True))
         return clip
 
     def _cut_out_still(self, rng: Rng, shape: ClipShape) -> Clip:
         backdrop, backdrop_mask = self._any_frame(rng)
-        matrix = _crop_around(rng, backdrop_mask > 0, shape.side)
+        matrix = crop_around(rng, backdrop_mask > 0, shape.side)
         pace = _still_or_calm(rng, shape.pace)
         frames = [
             warp.apply(backdrop, step @ matrix, shape.side, field)
-            for step, field in _animation(rng, BACKDROP, shape, pace)
+            for step, field in animation(rng, BACKDROP, shape, pace)
         ]
         clip = Clip(frames, [np.zeros((shape.side,) * 2, np.uint8) for _ in frames])
         self._paste_object(rng, clip, shape, 1, 1)
@@ -151,23 +151,23 @@ class ClipSampler:
         """Paste an object of another source with its own motion; an occluder may enter late."""
         if self.videos and rng.random() < 0.4:
             footage = self._pick(rng, self.videos)
-            order = _frame_order(rng, len(footage), shape.frames, max_gap)
+            order = frame_order(rng, len(footage), shape.frames, max_gap)
             pairs = [footage.read(i) for i in order]
         else:
             pairs = [self._pick(rng, self.stills).read(0)] * shape.frames
         chosen = _random_object(rng, pairs[0][1])
         if not chosen:
             return
-        matrix = _place_object(rng, pairs[0][1] == chosen, shape.side)
+        matrix = place_object(rng, pairs[0][1] == chosen, shape.side)
         late = index == 0 and shape.frames > 1 and rng.random() < 0.5
         entry = rng.integers(1, shape.frames) if late else 0
         frames, alphas = [], []
-        animation = _animation(rng, CUT_OUT, shape, shape.pace)
-        for t, ((picture, mask), (step, field)) in enumerate(zip(pairs, animation, strict=True)):
+        steps = animation(rng, CUT_OUT, shape, shape.pace)
+        for t, ((picture, mask), (step, field)) in enumerate(zip(pairs, steps, strict=True)):
             frames.append(warp.apply(picture, step @ matrix, shape.side, field))
             solid = (mask == chosen).astype(np.uint8) * np.uint8(255 if t >= entry else 0)
             alpha = warp.apply(solid, step @ matrix, shape.side, field, mask=True)
-            alphas.append(_blur(alpha, 3, 0.8))
+            alphas.append(blur(alpha, 3, 0.8))
         behind = index != 0 and bool(rng.random() < 0.4) and any(mask.any() for mask in clip.masks)
         clip.paste(frames, alphas, index, behind)
 
@@ -225,7 +225,7 @@ def collate(clips: Sequence[Clip], slots: int) -> dict[str, Tensor]:
     return {"frames": frames.permute(0, 1, 4, 2, 3), "masks": masks, "exists": exists}
 
 
-def _frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
+def frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
     """Indices of ``length`` frames with random gaps up to ``max_gap``, reversed half the time."""
     gaps = rng.integers(1, max_gap + 1, length - 1)
     while gaps.sum() > count - 1 and gaps.max() > 1:
@@ -251,7 +251,7 @@ def _box(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
     return float(columns.mean()), float(rows.mean()), float(np.sqrt(box_height * box_width))
 
 
-def _crop_around(rng: Rng, mask: npt.NDArray[np.bool_], side: int) -> warp.Matrix:
+def crop_around(rng: Rng, mask: npt.NDArray[np.bool_], side: int) -> warp.Matrix:
     """A crop that shows the object somewhere, at a scale that keeps it neither tiny nor over-full."""
     x, y, extent = _box(mask)
     scale = float(np.exp(rng.uniform(np.log(0.5), np.log(1.6))))
@@ -265,7 +265,7 @@ def _crop_around(rng: Rng, mask: npt.NDArray[np.bool_], side: int) -> warp.Matri
     return warp.crop_matrix((x, y), scale, side, bool(rng.random() < 0.5))
 
 
-def _place_object(rng: Rng, mask: npt.NDArray[np.bool_], side: int) -> warp.Matrix:
+def place_object(rng: Rng, mask: npt.NDArray[np.bool_], side: int) -> warp.Matrix:
     """Put an object at a random place of the crop, 15 to 60 per cent of its side large."""
     x, y, extent = _box(mask)
     scale = float(rng.uniform(0.15, 0.6)) * side / extent
@@ -279,7 +279,7 @@ def _still_or_calm(rng: Rng, pace: float) -> float:
     return 0.0 if pace < 1 and rng.random() < 0.6 else pace
 
 
-def _animation(
+def animation(
     rng: Rng, motion: Motion, shape: ClipShape, pace: float
 ) -> list[tuple[warp.Matrix, npt.NDArray[np.float32] | None]]:
     """Affine walk and slowly changing displacement for each frame of a clip."""
@@ -294,22 +294,22 @@ def _animation(
     return list(zip(path, fields, strict=True))
 
 
-def _recolour(rng: Rng, clip: Clip) -> Clip:
+def recolour(rng: Rng, clip: Clip) -> Clip:
     """One colour change for the clip, a little one per frame, rarely grey or blurred."""
     matrix = warp.colour_jitter(rng, 0.3)
-    grey, blur = rng.random() < 0.05, rng.random() < 0.1
+    is_grey, is_blurred = rng.random() < 0.05, rng.random() < 0.1
     for t, picture in enumerate(clip.frames):
         picture = warp.apply_colour(warp.apply_colour(picture, matrix), warp.colour_jitter(rng, 0.05))
-        if grey:
+        if is_grey:
             picture = np.repeat(
                 np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)[..., None], 3, -1
             )
-        if blur:
-            picture = _blur(picture, 0, float(rng.uniform(0.4, 1.2)))
+        if is_blurred:
+            picture = blur(picture, 0, float(rng.uniform(0.4, 1.2)))
         clip.frames[t] = picture
     return clip
 
 
-def _blur(picture: Picture, size: int, sigma: float) -> Picture:
+def blur(picture: Picture, size: int, sigma: float) -> Picture:
     """Gaussian blur; a size of 0 follows from ``sigma``."""
     return np.asarray(cv2.GaussianBlur(picture, (size, size), sigma), np.uint8)

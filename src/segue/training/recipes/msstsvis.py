@@ -1,0 +1,174 @@
+"""Recipes of SeqFormer and MS-STS VIS, and of our small network ``msstsvis-lite``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segue.layers.mobilenet import MobileNetV2Trunk
+from segue.models.msstsvis import Discriminator
+from segue.models.msstsvis.lite import MSSTSVISLite
+from segue.models.seqformer import SeqFormer
+from segue.training import separability
+from segue.training.clips import ClipShape
+from segue.training.instance_clips import (
+    ClassedFootage,
+    InstanceBatches,
+    InstanceClipSampler,
+    targets,
+)
+from segue.training.instance_losses import WEIGHTS, instance_losses, mask_targets
+from segue.training.separability import separability_losses, soft_union
+from segue.weights import load_strict, read_checkpoint
+
+SLOW = ("reference_points", "sampling_offsets")
+"""Parts of names of the parameters that learn at a tenth of the rate."""
+
+
+class InstanceObjective(nn.Module):
+    """A network with its losses: ``forward(batch, progress, step)`` → loss and its parts."""
+
+    def __init__(self, network: SeqFormer, discriminator: nn.Module | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.discriminator = discriminator
+
+    def forward(
+        self, batch: dict[str, Tensor], progress: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Losses of a batch of :class:`InstanceBatches`."""
+        frames = batch["frames"].permute(0, 1, 4, 2, 3).float() / 255
+        clips = targets(batch["masks"], batch["labels"])
+        memory = self.network.encode(frames)
+        decoded = self.network.decode(memory)
+        losses = instance_losses(self.network, memory, decoded, clips)
+        parts = {name: losses.parts[name].detach() for name in WEIGHTS}
+        total = losses.total
+        if self.discriminator is not None:
+            true = torch.stack([planes.any(0) for planes in mask_targets(clips)])
+            predicted = soft_union(losses.masks, true.float())
+            scaled = self.network.normalise(frames.flatten(0, 1), None, frames.shape[1])
+            deceive, judge = separability_losses(
+                self.discriminator, memory, scaled.view_as(frames), true, predicted
+            )
+            total = total + separability.WEIGHT * deceive + judge
+            parts |= {"adversarial": deceive.detach(), "discriminator": judge.detach()}
+        return total, parts
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRecipe:
+    """Everything that a training needs; the defaults are the published ones.
+
+    Attributes:
+        build: makes the network.
+        videos, stills: classed footage; none of it may be used for scores.
+        shape: clips of a batch, frames of a clip, side of the square crops.
+        name: name of the network.
+        rate: learning rate of all but the trunk.
+        trunk_rate: of the trunk.
+        drops: progress at which the rates fall to a tenth; none follows a cosine instead.
+        separability: train a discriminator beside the network.
+        backbone: file of the trunk to start from.
+        start: weights of a former run of this network, or None.
+    """
+
+    build: Callable[[], SeqFormer]
+    videos: Sequence[ClassedFootage]
+    stills: Sequence[ClassedFootage]
+    shape: ClipShape
+    name: str
+    rate: float = 2e-4
+    trunk_rate: float = 2e-5
+    drops: tuple[float, ...] = (4 / 12, 10 / 12)
+    separability: bool = True
+    backbone: Path | None = None
+    start: Path | None = None
+    gradient_clip: float | None = 0.1
+    average_decay: float | None = None
+    video_share: float = 0.5
+
+    def network(self) -> nn.Module:
+        """The objective with a network that starts from ``start``, or from a trained trunk."""
+        network = self.build()
+        if self.start is not None:
+            load_strict(network, self.start)
+        elif self.backbone is not None:
+            load_trunk(network, self.backbone)
+        width = network.size.width
+        return InstanceObjective(network, Discriminator(width) if self.separability else None)
+
+    def batches(self, count: int, seed: int) -> InstanceBatches:
+        """Whole batches by number."""
+        sampler = InstanceClipSampler(self.videos, self.stills)
+        return InstanceBatches(sampler, self.shape, count, seed, self.video_share)
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """Trunk, slow ones, the discriminator at half the rate of the rest, and the rest."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in network.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            rate = self.rate
+            if ".backbone." in name:
+                rate = self.trunk_rate
+            elif any(part in name for part in SLOW):
+                rate = self.rate / 10
+            elif name.startswith("discriminator."):
+                rate = self.rate / 2
+            groups.setdefault(rate, []).append(parameter)
+        return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """AdamW, weight decay 1e-4."""
+        return torch.optim.AdamW(groups, weight_decay=1e-4)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """Steps as published, or 50 warm-up steps and a cosine down to 2 %."""
+        if self.drops:
+            return float(0.1 ** sum(progress >= drop for drop in self.drops))
+        return min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+
+
+def lite(
+    videos: Sequence[ClassedFootage],
+    stills: Sequence[ClassedFootage],
+    backbone: Path | None,
+    start: Path | None = None,
+) -> InstanceRecipe:
+    """The recipe of ``msstsvis-lite``: small crops, short clips, a pretrained trunk that learns slowly."""
+    return InstanceRecipe(
+        build=MSSTSVISLite,
+        videos=videos,
+        stills=stills,
+        shape=ClipShape(batch=4, frames=3, side=192, objects=0),
+        name="msstsvis-lite",
+        rate=5e-4,
+        trunk_rate=1e-4,
+        drops=(),
+        separability=True,
+        backbone=backbone,
+        start=start,
+        gradient_clip=1.0,
+        average_decay=0.998,
+    )
+
+
+def load_trunk(network: SeqFormer, path: Path) -> None:
+    """Start the trunk from a classifier in torchvision's layout.
+
+    Raises:
+        CheckpointError: the file cannot be read or lacks a layer.
+    """
+    body, tensors = network.backbone.body, read_checkpoint(path).tensors
+    if isinstance(body, MobileNetV2Trunk):
+        body.load_torchvision(tensors)
+        return
+    wanted = body.state_dict()
+    body.load_state_dict({name: tensors[name] for name in wanted})

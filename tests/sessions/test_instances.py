@@ -1,0 +1,200 @@
+"""Instances in videos of any length: windows, matching, results, going on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from segue.errors import PromptError, SourceError
+from segue.models.msstsvis import MSSTSVIS
+from segue.models.seqformer import SeqFormer, Size
+from segue.sessions.clips import (
+    as_tensor,
+    best_entries,
+    best_per_query,
+    encode_frames,
+    official_records,
+    resized,
+)
+from segue.sessions.instance_tracks import PATIENCE, Instances, Tracks, suppress
+from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_classes, compose
+from segue.types import Frame, Segmentation
+from tests.fill import fill_plainly
+from tests.golden_arrays import load_golden
+
+TINY = Size(width=64, hidden=48, encoder_layers=1, decoder_layers=2, heads=4, queries=8, classes=6)
+
+OPTIONS = InstanceOptions(window=5, overlap=2, score=0.0, top=4, short_side=32)
+
+
+def frames(count: int, size: tuple[int, int] = (40, 56)) -> list[Frame]:
+    generator = np.random.default_rng(0)
+    pictures = generator.integers(0, 256, (count, *size, 3)).astype(np.uint8)
+    return [Frame(i, i / 10, picture) for i, picture in enumerate(pictures)]
+
+
+def network(kind: type[SeqFormer] = SeqFormer) -> SeqFormer:
+    torch.manual_seed(0)
+    return kind("mobilenet-v2", TINY).eval()
+
+
+def followed(session: InstanceSession, clip: list[Frame]) -> list[Segmentation]:
+    results = [session.step(frame) for frame in clip]
+    return [result for result in results if result is not None] + list(session.finish())
+
+
+def square(row: int, column: int, size: int = 3, frames: int = 2) -> Tensor:
+    mask = torch.zeros(frames, 12, 12, dtype=torch.bool)
+    mask[:, row : row + size, column : column + size] = True
+    return mask
+
+
+def instances(*items: tuple[Tensor, list[float], Tensor]) -> Instances:
+    """Instances of (look, class scores, masks)."""
+    return Instances(
+        torch.stack([look for look, _, _ in items]),
+        torch.tensor([scores for _, scores, _ in items]),
+        torch.stack([masks for _, _, masks in items]),
+    )
+
+
+@pytest.mark.parametrize("kind", [SeqFormer, MSSTSVIS])
+@pytest.mark.parametrize("count", [1, 4, 5, 13])
+def test_every_frame_has_one_result_in_order(kind: type[SeqFormer], count: int) -> None:
+    results = followed(InstanceSession(network(kind), OPTIONS, device="cpu"), frames(count))
+    assert [result.index for result in results] == list(range(count))
+    for result in results:
+        assert result.mask.shape == (40, 56)
+        assert set(np.unique(result.mask)) <= {0, *result.ids}
+        assert result.probabilities.shape == (len(result.ids) + 1, 40, 56)
+        assert np.allclose(result.probabilities.sum(0), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [SeqFormer, MSSTSVIS])
+def test_a_restored_session_goes_on_identically(kind: type[SeqFormer]) -> None:
+    built, clip = network(kind), frames(13)
+    whole = followed(InstanceSession(built, OPTIONS, device="cpu"), clip)
+    first = InstanceSession(built, OPTIONS, device="cpu")
+    begun = [first.step(frame) for frame in clip[:9]]
+    second = InstanceSession(built, OPTIONS, device="cpu")
+    second.restore(first.state())
+    results = [result for result in begun if result is not None] + followed(second, clip[9:])
+    assert len(results) == len(whole)
+    for one, other in zip(results, whole, strict=True):
+        assert np.array_equal(one.mask, other.mask)
+        assert one.objects == other.objects
+
+
+def test_memory_does_not_grow_with_the_video() -> None:
+    session = InstanceSession(network(), OPTIONS, device="cpu")
+    sizes = []
+    for frame in frames(60):
+        session.step(frame)
+        state = session.state()
+        sizes.append(sum(tensor.numel() for name, tensor in state.tensors.items() if "track" not in name))
+    assert max(sizes[30:]) <= max(sizes[:30])
+
+
+def test_a_whole_clip_gives_the_published_results(shared: object) -> None:
+    import json
+    from pathlib import Path
+
+    assert isinstance(shared, Path)
+    golden = load_golden("seqformer_r50_forward", shared / "golden")
+    expected = json.loads((shared / "golden" / "seqformer_r50_forward_results.json").read_text())["results"]
+    built = fill_plainly(SeqFormer("r50"))
+    assert isinstance(built, SeqFormer)
+    clip = as_tensor(list(golden["image_u8"]), torch.device("cpu"), torch.float32)
+    with torch.inference_mode():
+        memory = encode_frames(built, clip.split(1, dim=1))
+        records = official_records(built, memory, built.decode(memory), (150, 200), video_id=7)
+    assert [record["category_id"] for record in records] == [record["category_id"] for record in expected]
+    assert [record["score"] for record in records] == pytest.approx(
+        [record["score"] for record in expected], abs=1e-5
+    )
+    pairs = [
+        (one["counts"], other["counts"])
+        for record, wanted in zip(records, expected, strict=True)
+        for one, other in zip(record["segmentations"], wanted["segmentations"], strict=True)
+    ]
+    # A pixel whose logit is zero up to rounding may fall on either side.
+    assert sum(one == other for one, other in pairs) >= 0.9 * len(pairs)
+
+
+def test_pictures_are_reduced_as_published() -> None:
+    from segue.layers.normalise import normalise_planes
+
+    golden = load_golden("seqformer_preprocess")
+    small = resized(golden["image_u8"], int(golden["short_side"]))
+    tensor = normalise_planes(as_tensor([small], torch.device("cpu"), torch.float32)[0])
+    assert np.allclose(tensor[0].numpy(), golden["out"], atol=1e-5)
+
+
+def test_the_best_entries_may_name_a_query_twice() -> None:
+    logits = torch.tensor([[0.0, 3.0, 2.0], [1.0, -1.0, -2.0]])
+    found = best_entries(logits, 3)
+    assert (found.queries.tolist(), found.classes.tolist()) == ([0, 0, 1], [1, 2, 0])
+    once = best_per_query(logits, 3, least=0.0)
+    assert (once.queries.tolist(), once.classes.tolist()) == ([0, 1], [1, 0])
+    assert len(best_per_query(logits, 3, least=0.9)) == 1
+    assert best_entries(logits, 3, allowed={0}).classes.tolist() == [0, 0]
+
+
+def test_an_object_keeps_its_id_where_masks_overlap() -> None:
+    a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    tracks = Tracks()
+    first = tracks.update(
+        instances((a, [0.9, 0.1], square(0, 0)), (b, [0.1, 0.8], square(6, 6))), shared=0, keep=2
+    )
+    second = tracks.update(
+        instances((b, [0.1, 0.7], square(6, 7)), (a, [0.8, 0.1], square(1, 0))), shared=2, keep=2
+    )
+    assert first == [1, 2]
+    assert second == [2, 1]
+
+
+def test_objects_that_are_apart_are_two_however_alike() -> None:
+    look = torch.tensor([1.0, 0.0])
+    tracks = Tracks()
+    tracks.update(instances((look, [0.9], square(0, 0))), shared=0, keep=2)
+    assert tracks.update(instances((look, [0.9], square(8, 8))), shared=2, keep=2) == [2]
+
+
+def test_an_object_that_comes_back_is_known_by_its_look_until_it_is_forgotten() -> None:
+    look, other = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    elsewhere = instances((other, [0.1, 0.9], square(0, 0)))
+    for windows, expected in ((3, 1), (PATIENCE + 1, 3)):
+        tracks = Tracks()
+        tracks.update(instances((look, [0.9, 0.1], square(6, 6))), shared=0, keep=2)
+        for _ in range(windows):
+            tracks.update(elsewhere, shared=2, keep=2)
+        assert tracks.update(instances((look, [0.9, 0.1], square(8, 2))), shared=2, keep=2) == [expected]
+
+
+def test_a_weaker_query_on_the_same_object_is_dropped() -> None:
+    look = torch.tensor([1.0])
+    found = instances((look, [0.9], square(0, 0)), (look, [0.5], square(0, 0)), (look, [0.4], square(5, 5)))
+    assert suppress(found, 0.6) == [0, 2]
+
+
+def test_the_surest_object_has_a_pixel() -> None:
+    logits = torch.tensor([[[1.0, -1.0, 2.0]], [[3.0, -2.0, 2.0]]])
+    assert compose(logits, [7, 300]).tolist() == [[300, 0, 7]]
+    assert compose(logits, [7, 300]).dtype == np.uint16
+    assert compose(logits[:0], []).tolist() == [[0, 0, 0]]
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    session = InstanceSession(network(), OPTIONS, device="cpu")
+    session.step(frames(1)[0])
+    with pytest.raises(SourceError, match="frame 0 is 20x30, but the frames before are 56x40"):
+        session.step(frames(1, (30, 20))[0])
+    with pytest.raises(PromptError, match="found without prompts"):
+        session.step(frames(1)[0], np.zeros((40, 56), np.uint8))
+    with pytest.raises(ValueError, match="window is 3 and overlap 3"):
+        InstanceOptions(window=3, overlap=3)
+    with pytest.raises(PromptError, match="no class 'cow'; there are dog"):
+        allowed_classes(["cow"], {1: "dog"})
+    assert allowed_classes(["dog", "2"], {1: "dog", 2: "cat"}) == {1, 2}

@@ -1,0 +1,130 @@
+"""Classed clips, their targets, and the adversarial loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segue.datasets.davis import ImageMaskFolder
+from segue.models.msstsvis import Discriminator
+from segue.models.seqformer import SeqFormer, Size
+from segue.training.clips import ClipShape
+from segue.training.footage import Footage
+from segue.training.instance_clips import (
+    ClassedFootage,
+    InstanceBatches,
+    InstanceClipSampler,
+    normalised_boxes,
+    targets,
+)
+from segue.training.recipes.msstsvis import InstanceObjective, InstanceRecipe
+from segue.training.separability import separability_losses, soft_union
+
+SHAPE = ClipShape(batch=2, frames=3, side=64, objects=0)
+
+
+@pytest.fixture
+def stills(tmp_path: Path) -> list[ClassedFootage]:
+    """Three pictures with a bright square of class 1 and a dark one of class 2; id 3 has no class."""
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    generator = np.random.default_rng(0)
+    for i in range(3):
+        picture = generator.integers(90, 150, (80, 90, 3)).astype(np.uint8)
+        mask = np.zeros((80, 90), np.uint8)
+        mask[10:40, 10:40], mask[45:75, 50:85], mask[0:5, 0:5] = 1, 2, 3
+        picture[mask == 1], picture[mask == 2] = 240, 10
+        Image.fromarray(picture).save(tmp_path / "images" / f"{i}.png")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
+    folder = ImageMaskFolder(tmp_path / "images", tmp_path / "masks")
+    return [ClassedFootage(Footage(str(i), folder, (i,)), {1: 1, 2: 2}) for i in range(3)]
+
+
+def tiny() -> SeqFormer:
+    size = Size(width=64, hidden=64, encoder_layers=1, decoder_layers=2, heads=4, queries=14, classes=3)
+    return SeqFormer("mobilenet-v2", size)
+
+
+def test_masks_and_classes_belong_together(stills: list[ClassedFootage]) -> None:
+    batches = InstanceBatches(InstanceClipSampler([], stills), SHAPE, 4, seed=3)
+    for number in range(4):
+        batch = batches[number]
+        assert batch["frames"].shape == (2, 3, 64, 64, 3)
+        for masks, labels, pictures in zip(batch["masks"], batch["labels"], batch["frames"], strict=True):
+            assert int(masks.max()) <= int((labels > 0).sum())
+            for index, label in enumerate(labels[labels > 0].tolist(), start=1):
+                values = pictures.float().mean(-1)[masks == index]
+                if len(values) > 100:
+                    assert (values.median() > 128) == (label == 1)
+
+
+def test_a_batch_depends_on_its_number_alone(stills: list[ClassedFootage]) -> None:
+    one, other = (InstanceBatches(InstanceClipSampler([], stills), SHAPE, 9, seed=1) for _ in range(2))
+    _ = one[0]
+    for key, value in one[5].items():
+        assert torch.equal(value, other[5][key])
+    assert not torch.equal(one[5]["frames"], one[6]["frames"])
+
+
+def test_boxes_are_tight_around_masks() -> None:
+    planes = torch.zeros(2, 10, 20, dtype=torch.bool)
+    planes[0, 2:6, 4:9] = True
+    assert torch.allclose(normalised_boxes(planes)[0], torch.tensor([0.325, 0.4, 0.25, 0.4]))
+    assert normalised_boxes(planes)[1].tolist() == [0, 0, 0, 0]
+
+
+def test_objects_that_are_hardly_seen_are_not_asked_for() -> None:
+    masks = torch.zeros(1, 2, 16, 16, dtype=torch.uint8)
+    masks[0, 0, :6, :6], masks[0, 1, 10, 10] = 1, 2
+    (clip,) = targets(masks, torch.tensor([[2, 1, 0]]))
+    assert clip.labels.tolist() == [2]
+    assert clip.masks.sum() == 36
+
+
+def test_the_soft_union_holds_for_logits_of_thousands() -> None:
+    logits = torch.tensor([[[[0.0, -3000.0]]], [[[0.0, 3000.0]]]])
+    union = soft_union([logits, logits[:0]], torch.zeros(2, 1, 1, 2))
+    assert torch.allclose(union[0], torch.tensor([[[0.75, 1.0]]]))
+    assert union[1].sum() == 0
+
+
+def test_the_adversaries_do_not_train_each_other() -> None:
+    network, judge = tiny(), Discriminator(64)
+    frames = torch.rand(1, 2, 3, 64, 64)
+    memory = network.encode(frames)
+    predicted = torch.rand(1, 2, 16, 16, requires_grad=True)
+    true = torch.rand(1, 2, 16, 16) > 0.5
+    deceive, recognise = separability_losses(judge, memory, frames, true, predicted)
+    deceive.backward(retain_graph=True)
+    assert predicted.grad is not None
+    assert all(parameter.grad is None for parameter in judge.parameters())
+    predicted.grad = None
+    recognise.backward()
+    assert predicted.grad is None
+    assert all(parameter.grad is not None for parameter in judge.parameters())
+
+
+def test_a_few_steps_lower_the_loss(stills: list[ClassedFootage]) -> None:
+    torch.manual_seed(0)
+    recipe = InstanceRecipe(tiny, [], stills, SHAPE, "tiny", rate=1e-3, trunk_rate=1e-4, drops=())
+    objective = recipe.network()
+    assert isinstance(objective, InstanceObjective)
+    optimizer = recipe.optimizer(recipe.parameter_groups(objective))
+    batch = recipe.batches(1, seed=0)[0]
+    losses = []
+    for step in range(8):
+        loss, parts = objective(batch, 0.0, step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    assert {"loss_ce", "loss_dice", "adversarial", "discriminator"} <= parts.keys()
+    assert recipe.learning_rate(0.0, 49) == pytest.approx(1.0)
+    published = InstanceRecipe(tiny, [], stills, SHAPE, "tiny")
+    rates = [published.learning_rate(progress, 0) for progress in (0.0, 0.34, 0.9)]
+    assert rates == pytest.approx([1, 0.1, 0.01])
