@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from segue.datasets.davis import DavisFolder, Mask, Sequence
-from segue.metrics.davis import Protocol
+from segue.metrics.davis import SemiSupervised
 from segue.types import Frame
 
 DEV = (
@@ -76,7 +76,7 @@ class ClipSet:
     """
 
     title: str
-    protocol: Protocol
+    protocol: SemiSupervised
     clips: tuple[Clip, ...]
 
 

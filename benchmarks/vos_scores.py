@@ -23,7 +23,8 @@ import torch
 
 from machine import describe, names_of
 from segue.errors import SegueError
-from segue.metrics.davis import DavisAccumulator, DavisReport, Protocol, SequenceScore
+from segue.metrics.davis import DavisAccumulator, SemiSupervised
+from segue.metrics.report import DavisReport, SequenceScore
 from segue.models.base import MemoryNetwork, Schedule
 from segue.sessions import TrackSession
 from segue.types import Frame, IndexMask
@@ -57,7 +58,7 @@ class NetworkTracker:
         return self._session.step(frame, given).mask
 
 
-def follow(clip: Clip, tracker: Tracker, protocol: Protocol) -> ClipResult:
+def follow(clip: Clip, tracker: Tracker, protocol: SemiSupervised) -> ClipResult:
     """Run a tracker over a clip and score it against the ground truth."""
     accumulator = DavisAccumulator(clip.name, protocol=protocol)
     seconds = 0.0

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from segue.datasets.davis import DavisFolder, ImageMaskFolder, natural_key, read_index_mask
+from segue.datasets.davis import DavisFolder, ImageMaskFolder
+from segue.datasets.files import read_index_mask
 from segue.errors import DatasetError
+from segue.naming import natural_key
 
 Array = npt.NDArray[np.uint8]
 
@@ -131,6 +133,29 @@ def test_a_split_file_or_a_list_chooses_the_sequences_and_their_order(tmp_path: 
         DavisFolder(tmp_path, "val", year=2016)
 
 
+def test_a_split_file_of_the_release_of_2016_lists_pictures_and_masks(tmp_path: Path) -> None:
+    davis_root(tmp_path, ("bear", "camel", "goat"))
+    (tmp_path / "ImageSets" / "480p").mkdir(parents=True)
+    lines = [
+        f"/JPEGImages/480p/{name}/{i}.jpg /Annotations/480p/{name}/{i}.png "
+        for name in ("goat", "bear")
+        for i in (9, 10)
+    ]
+    (tmp_path / "ImageSets" / "480p" / "val.txt").write_text("\n".join(lines))
+    assert DavisFolder(tmp_path, "val", year=2016).names == ("goat", "bear")
+    with pytest.raises(DatasetError, match="no split val"):
+        DavisFolder(tmp_path, "val")
+
+
+@pytest.mark.parametrize("line", ["../bear", "a/b", "..", "/bear", "a\\b"])
+def test_a_split_cannot_name_folders_elsewhere(tmp_path: Path, line: str) -> None:
+    davis_root(tmp_path, ("bear",))
+    (tmp_path / "ImageSets" / "2017").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "2017" / "val.txt").write_text(f"bear\n{line}\n")
+    with pytest.raises(DatasetError, match="names no sequence"):
+        DavisFolder(tmp_path, "val")
+
+
 def test_pictures_are_rgb_and_masks_palette_indices(tmp_path: Path) -> None:
     davis_root(tmp_path, ("bear",))
     red = np.zeros((8, 10, 3), np.uint8)
@@ -171,7 +196,7 @@ def test_nothing_is_decoded_before_it_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"10\.png is not a readable picture"):
         bear.read_mask(1)
     mask.write_bytes(mask.read_bytes()[:-30])
-    with pytest.raises(DatasetError, match=r"10\.png is not a readable mask"):
+    with pytest.raises(DatasetError, match=r"10\.png: not a readable mask"):
         bear.read_mask(1)
 
 
@@ -195,7 +220,7 @@ def test_masks_that_are_no_8_bit_indices_are_refused(tmp_path: Path) -> None:
     save_picture(
         tmp_path / "colour.png", np.random.default_rng(2).integers(0, 256, (8, 10, 3), dtype=np.uint8)
     )
-    with pytest.raises(DatasetError, match=r"colour\.png is a colour picture"):
+    with pytest.raises(DatasetError, match=r"colour\.png: a colour picture"):
         read_index_mask(tmp_path / "colour.png")
     Image.fromarray(SQUARE.astype(np.uint16) * 300).save(tmp_path / "deep.png")
     with pytest.raises(DatasetError, match=r"deep\.png has \d+ bits"):

@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from PIL import Image
 
-from segue.datasets.davis import DavisFolder
 from segue.errors import DatasetError
-from segue.metrics.davis import (
-    DavisAccumulator,
-    DavisReport,
-    Protocol,
-    SequenceScore,
-    contour_accuracies,
-    contour_accuracy,
-    evaluate_folder,
-    region_similarities,
-    region_similarity,
-    statistics,
-)
-
-Masks = npt.NDArray[np.uint8]
-
-
-def moving_squares(frames: int = 6, objects: int = 2) -> Masks:
-    """Index masks (T, H, W): object k is a square that moves to the right below object k - 1."""
-    masks = np.zeros((frames, 40, 50), np.uint8)
-    for t in range(frames):
-        for k in range(objects):
-            masks[t, 4 + 12 * k : 13 + 12 * k, 5 + 3 * t : 15 + 3 * t] = k + 1
-    return masks
+from segue.metrics.davis import DavisAccumulator, SemiSupervised
+from segue.metrics.report import DavisReport, SequenceScore, statistics
+from tests.golden_arrays import Golden
+from tests.metrics.making import Masks, moving_squares
 
 
 def score(
-    predictions: Masks, truths: Masks, protocol: Protocol = "2017", name: str = "clip"
+    predictions: Masks, truths: Masks, protocol: SemiSupervised = "2017", name: str = "clip"
 ) -> SequenceScore:
     accumulator = DavisAccumulator(name, protocol=protocol)
     for prediction, truth in zip(predictions, truths, strict=True):
@@ -49,83 +25,44 @@ def score(
     return accumulator.score()
 
 
-def save_masks(folder: Path, masks: Masks) -> None:
-    folder.mkdir(parents=True)
-    for i, mask in enumerate(masks):
-        Image.fromarray(mask).save(folder / f"{i:05d}.png")
+def test_scores_equal_the_official_ones_on_every_frame(golden: Callable[[str], Golden]) -> None:
+    arrays = golden("davis_semi")
+    for name in arrays["sequences"].tolist():
+        found = score(arrays[f"{name}.res"], arrays[f"{name}.gt"])
+        np.testing.assert_allclose(found.region_frames, arrays[f"{name}.J"], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(found.contour_frames, arrays[f"{name}.F"], rtol=0, atol=1e-12)
 
 
-def save_davis(root: Path, sequences: dict[str, Masks]) -> DavisFolder:
-    for name, masks in sequences.items():
-        save_masks(root / "Annotations" / "480p" / name, masks)
-        save_masks(root / "JPEGImages" / "480p" / name, masks)
-    return DavisFolder(root)
-
-
-def test_scores_equal_the_official_ones_on_every_frame(shared: Path) -> None:
-    golden = np.load(shared / "golden" / "davis_semi.npz")
-    for name in golden["sequences"].tolist():
-        found = score(golden[f"{name}.res"], golden[f"{name}.gt"])
-        np.testing.assert_allclose(found.region_frames, golden[f"{name}.J"], rtol=0, atol=1e-12)
-        np.testing.assert_allclose(found.contour_frames, golden[f"{name}.F"], rtol=0, atol=1e-12)
-
-
-def test_report_equals_the_official_statistics_and_tables(shared: Path) -> None:
-    golden = np.load(shared / "golden" / "davis_semi.npz")
+def test_report_equals_the_official_statistics_and_tables(golden: Callable[[str], Golden]) -> None:
+    arrays = golden("davis_semi")
     report = DavisReport(
         tuple(
-            score(golden[f"{name}.res"], golden[f"{name}.gt"], name=name)
-            for name in golden["sequences"].tolist()
+            score(arrays[f"{name}.res"], arrays[f"{name}.gt"], name=name)
+            for name in arrays["sequences"].tolist()
         )
     )
-    assert [item.name for item in report.objects] == golden["object_names"].tolist()
+    assert [item.name for item in report.objects] == arrays["object_names"].tolist()
     for letter, attribute in (("M", "mean"), ("R", "recall"), ("D", "decay")):
         region = [getattr(item.region, attribute) for item in report.objects]
         contour = [getattr(item.contour, attribute) for item in report.objects]
-        np.testing.assert_allclose(region, golden[f"all.J.{letter}"], rtol=0, atol=1e-12)
-        np.testing.assert_allclose(contour, golden[f"all.F.{letter}"], rtol=0, atol=1e-12)
-    assert report.j_and_f == pytest.approx(float(golden["J&F"]), abs=1e-12)
-    assert report.global_csv() == str(golden["csv_global"])
-    assert report.per_sequence_csv() == str(golden["csv_per_sequence"])
+        np.testing.assert_allclose(region, arrays[f"all.J.{letter}"], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(contour, arrays[f"all.F.{letter}"], rtol=0, atol=1e-12)
+    assert report.j_and_f == pytest.approx(float(arrays["J&F"]), abs=1e-12)
+    assert report.global_csv() == str(arrays["csv_global"])
+    assert report.per_sequence_csv() == str(arrays["csv_per_sequence"])
 
 
-def test_scores_equal_the_official_ones_on_real_masks(shared: Path) -> None:
-    root = shared / "data" / "vos" / "davis2016_480p"
-    if not root.is_dir():
-        pytest.skip(f"no real masks at {root}")
-    reference = json.loads((root / "Results_osvos" / "reference_JF.json").read_text())
-    davis = DavisFolder(root)
-    toolkit = evaluate_folder(root / "Results_osvos", davis, reference, protocol="2016-toolkit")
-    current = evaluate_folder(root / "Results_osvos", davis, reference)
-    for all_frames, inner, expected in zip(
-        toolkit.sequences, current.sequences, reference.values(), strict=True
-    ):
-        np.testing.assert_allclose(all_frames.region_frames[0], expected["J_per_frame"], rtol=0, atol=1e-6)
-        np.testing.assert_allclose(all_frames.contour_frames[0], expected["F_per_frame"], rtol=0, atol=1e-6)
-        assert inner.region.mean == pytest.approx(expected["J_mean_without_first_last"], abs=1e-6)
-        assert inner.contour.mean == pytest.approx(expected["F_mean_without_first_last"], abs=1e-6)
-
-
-def test_statistics_equal_the_official_ones_for_short_and_long_sequences(shared: Path) -> None:
-    golden = np.load(shared / "golden" / "davis_units.npz")
-    names = [key.removesuffix(".v") for key in golden.files if key.startswith("stat") and key.endswith(".v")]
+def test_statistics_equal_the_official_ones_for_short_and_long_sequences(
+    golden: Callable[[str], Golden],
+) -> None:
+    arrays = golden("davis_units")
+    names = [key.removesuffix(".v") for key in arrays.arrays if key.startswith("stat") and key.endswith(".v")]
     assert len(names) >= 10
     for name in names:
-        found = statistics(golden[f"{name}.v"])
+        found = statistics(arrays[f"{name}.v"])
         np.testing.assert_allclose(
-            [found.mean, found.recall, found.decay], golden[f"{name}.MRD"], rtol=0, atol=1e-12
+            [found.mean, found.recall, found.decay], arrays[f"{name}.MRD"], rtol=0, atol=1e-12
         )
-
-
-@given(
-    arrays(np.uint8, (9, 11), elements=st.integers(0, 4)),
-    arrays(np.uint8, (9, 11), elements=st.integers(0, 4)),
-)
-def test_measures_of_all_objects_equal_those_of_each_alone(prediction: Masks, truth: Masks) -> None:
-    alone = [(prediction == k, truth == k) for k in range(1, 5)]
-    region, contour = (measure(prediction, truth, 4) for measure in (region_similarities, contour_accuracies))
-    np.testing.assert_array_equal(region, [region_similarity(*pair) for pair in alone])
-    np.testing.assert_array_equal(contour, [contour_accuracy(*pair) for pair in alone])
 
 
 @given(st.permutations([1, 2, 3]))
@@ -143,13 +80,6 @@ def test_every_integer_type_gives_the_same_scores(dtype: type[np.integer]) -> No
     predictions = np.roll(truths, 1, axis=2)
     found, expected = score(predictions.astype(dtype), truths), score(predictions, truths)
     np.testing.assert_array_equal(found.region_frames, expected.region_frames)
-
-
-def test_more_than_fifteen_objects_are_told_apart() -> None:
-    truth = np.arange(1, 201, dtype=np.uint8).reshape(10, 20).repeat(2, 0).repeat(2, 1)
-    np.testing.assert_array_equal(region_similarities(truth, truth, 200), np.ones(200))
-    half = np.where(truth % 2 == 0, truth, 0)
-    np.testing.assert_array_equal(region_similarities(half, truth, 200), np.tile([0.0, 1.0], 100))
 
 
 def test_a_perfect_result_scores_one_without_decay() -> None:
@@ -261,52 +191,3 @@ def test_masks_of_two_sizes_are_refused() -> None:
 def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(DatasetError, match="2016-toolkit"):
         DavisAccumulator(protocol="2018")  # type: ignore[arg-type]
-
-
-def test_result_folders_score_as_their_arrays_do(tmp_path: Path) -> None:
-    truths = {"goat": moving_squares(), "bear": moving_squares(frames=5, objects=3)}
-    davis = save_davis(tmp_path / "davis", truths)
-    results = {name: np.roll(masks, 2, axis=2) for name, masks in truths.items()}
-    for name, masks in results.items():
-        save_masks(tmp_path / "results" / name, masks)
-    report = evaluate_folder(tmp_path / "results", davis)
-    assert [sequence.name for sequence in report.sequences] == ["bear", "goat"]
-    for sequence in report.sequences:
-        expected = score(results[sequence.name], truths[sequence.name], name=sequence.name)
-        np.testing.assert_array_equal(sequence.region_frames, expected.region_frames)
-        np.testing.assert_array_equal(sequence.contour_frames, expected.contour_frames)
-        assert sequence.objects == expected.objects
-
-
-def test_several_processes_find_the_same_scores(tmp_path: Path) -> None:
-    truths = {"bear": moving_squares(), "goat": moving_squares(frames=4)}
-    davis = save_davis(tmp_path / "davis", truths)
-    for name, masks in truths.items():
-        save_masks(tmp_path / "results" / name, np.roll(masks, 1, axis=1))
-    serial, parallel = (evaluate_folder(tmp_path / "results", davis, workers=n) for n in (1, 2))
-    assert serial.objects == parallel.objects
-
-
-@pytest.mark.parametrize("value", [1, 255])
-def test_binary_results_fit_binary_annotations_in_either_notation(tmp_path: Path, value: int) -> None:
-    truths = moving_squares(objects=1)
-    davis = save_davis(tmp_path / "davis", {"bear": truths * 255})
-    save_masks(tmp_path / "results" / "bear", truths * np.uint8(value))
-    assert evaluate_folder(tmp_path / "results", davis).j_and_f == 1.0
-
-
-def test_missing_results_are_named(tmp_path: Path) -> None:
-    davis = save_davis(tmp_path / "davis", {"bear": moving_squares()})
-    with pytest.raises(DatasetError, match="no results of sequence bear"):
-        evaluate_folder(tmp_path / "results", davis)
-    save_masks(tmp_path / "results" / "bear", moving_squares())
-    for name in ("00000", "00003", "00005"):
-        (tmp_path / "results" / "bear" / f"{name}.png").unlink()
-    with pytest.raises(DatasetError, match=r"lacks 00003\.png$"):
-        evaluate_folder(tmp_path / "results", davis)
-
-
-def test_an_unknown_sequence_is_refused(tmp_path: Path) -> None:
-    davis = save_davis(tmp_path / "davis", {"bear": moving_squares()})
-    with pytest.raises(DatasetError, match=r"no sequence camel .*; there are bear"):
-        evaluate_folder(tmp_path / "results", davis, ["camel"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -14,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 
 from segue.errors import DatasetError
 from segue.metrics.measures import boundary_map, contour_accuracy, region_similarity
+from tests.golden_arrays import Golden
 
 Mask = npt.NDArray[np.bool_]
 
@@ -53,14 +56,14 @@ def contour_accuracy_by_definition(prediction: Mask, truth: Mask, radius: float)
 
 
 @pytest.mark.parametrize("case", range(5))
-def test_measures_equal_the_official_ones(shared: Path, case: int) -> None:
-    golden = np.load(shared / "golden" / "davis_units.npz")
-    prediction, truth, void = (golden[f"f{case}.{name}"] for name in ("res", "gt", "void"))
-    bound_th = golden[f"f{case}.bound_th"].item()
-    assert region_similarity(prediction, truth) == golden[f"f{case}.J"]
-    assert region_similarity(prediction, truth, void=void) == golden[f"f{case}.J_void"]
-    assert contour_accuracy(prediction, truth, bound_th) == golden[f"f{case}.F"]
-    assert contour_accuracy(prediction, truth, bound_th, void=void) == golden[f"f{case}.F_void"]
+def test_measures_equal_the_official_ones(golden: Callable[[str], Golden], case: int) -> None:
+    units = golden("davis_units")
+    prediction, truth, void = (units[f"f{case}.{name}"] for name in ("res", "gt", "void"))
+    bound_th = units[f"f{case}.bound_th"].item()
+    assert region_similarity(prediction, truth) == units[f"f{case}.J"]
+    assert region_similarity(prediction, truth, void=void) == units[f"f{case}.J_void"]
+    assert contour_accuracy(prediction, truth, bound_th) == units[f"f{case}.F"]
+    assert contour_accuracy(prediction, truth, bound_th, void=void) == units[f"f{case}.F_void"]
 
 
 def test_measures_equal_the_official_ones_at_480p(shared: Path) -> None:
@@ -75,10 +78,10 @@ def test_measures_equal_the_official_ones_at_480p(shared: Path) -> None:
 
 
 @pytest.mark.parametrize("case", range(3))
-def test_boundary_map_equals_the_official_one(shared: Path, case: int) -> None:
-    golden = np.load(shared / "golden" / "davis_units.npz")
-    edge = boundary_map(golden[f"bmap{case}.seg"].view(np.uint8))
-    np.testing.assert_array_equal(edge != 0, golden[f"bmap{case}.out"])
+def test_boundary_map_equals_the_official_one(golden: Callable[[str], Golden], case: int) -> None:
+    units = golden("davis_units")
+    edge = boundary_map(units[f"bmap{case}.seg"].view(np.uint8))
+    np.testing.assert_array_equal(edge != 0, units[f"bmap{case}.out"])
 
 
 @given(sizes.flatmap(lambda size: arrays(np.bool_, size)))
@@ -156,3 +159,21 @@ def test_masks_of_two_sizes_are_refused_with_both_sizes() -> None:
 def test_a_tolerance_that_is_no_distance_is_refused(bound_th: float) -> None:
     with pytest.raises(DatasetError, match="bound_th"):
         contour_accuracy(np.ones((4, 4)), np.ones((4, 4)), bound_th)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 4, 7, 8, 9, 30])
+@pytest.mark.parametrize("points", [3, 40, 4000])
+def test_contours_near_and_far_are_counted_as_by_the_definition(shift: int, points: int) -> None:
+    """Few and many contour pixels between the square inside the disk and the one around it."""
+    rng = np.random.default_rng(points + shift)
+    truth = rectangle(30, 90, 40, 120, (140, 180))
+    prediction = np.roll(truth, (shift, -shift // 2), axis=(0, 1))
+    prediction.ravel()[rng.integers(0, prediction.size, points)] ^= True
+    edges = [boundary_map(mask.view(np.uint8)) for mask in (prediction, truth)]
+    y, x = np.mgrid[-8:9, -8:9]
+    disk = (y * y + x * x <= 64).astype(np.uint8)
+    precision, recall = (
+        np.count_nonzero(edge & cv2.dilate(other, disk)) / np.count_nonzero(edge)
+        for edge, other in (edges, edges[::-1])
+    )
+    assert contour_accuracy(prediction, truth, 8) == 2 * precision * recall / (precision + recall)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 import segue
-from segue.cli import demo, tracking, training, weights
+from segue.cli import comparing, data, demo, evaluation, tracking, training, weights
 from segue.errors import SegueError
 
 app = typer.Typer(
@@ -24,6 +24,9 @@ app = typer.Typer(
 )
 app.command("track")(tracking.track)
 app.command("demo")(demo.demo)
+app.add_typer(evaluation.app, name="eval")
+app.command("compare")(comparing.compare)
+app.add_typer(data.app, name="data")
 app.add_typer(training.app, name="train")
 app.add_typer(weights.app, name="weights")
 

@@ -5,30 +5,25 @@ Layout, with or without the resolution level::
     JPEGImages/480p/<sequence>/00000.jpg ...
     Annotations/480p/<sequence>/00000.png ...   8-bit PNG: palette with ids 0..n and 255 = void, or grey 0/255
     ImageSets/2017/{train,val,...}.txt          one sequence name in a line
+    ImageSets/480p/{train,val,...}.txt          release of 2016: the paths of a picture and its mask in a line
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
+from segue.datasets.files import PICTURES, Mask, check_size, files_by_stem, read_index_mask, read_rgb
 from segue.errors import DatasetError
+from segue.naming import first_few, natural_key
 from segue.types import Image as RgbImage
-
-Mask = npt.NDArray[np.uint8]
-"""Index mask, (H, W), uint8: 0 background, 255 void."""
 
 RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
 """Folders between ``JPEGImages`` and the sequences, in the order of preference."""
-
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ class Sequence:
         if i not in self.annotations:
             raise DatasetError(f"sequence {self.name}: frame {i} has no annotation")
         mask = read_index_mask(self.annotations[i])
-        _check_size(mask, self.annotations[i], self.frames[i])
+        check_size(mask, self.annotations[i], self.frames[i])
         return _object_255_as_1(mask) if self.binary else mask
 
 
@@ -82,6 +77,10 @@ class DavisFolder:
 
     >>> davis = DavisFolder("DAVIS", "val")
     >>> davis["bear"].read_mask(0)
+
+    Attributes:
+        root: the folder.
+        split: name of the split; ``all`` without one, ``selection`` if the sequences were named.
     """
 
     def __init__(
@@ -107,6 +106,7 @@ class DavisFolder:
             DatasetError: a folder, split file, sequence, or the picture of a mask is missing.
         """
         self.root = Path(root)
+        self.split = split if isinstance(split, str) else "all" if split is None else "selection"
         images, masks = _at_resolution((self.root / "JPEGImages", self.root / annotations), resolution)
         names = self._split_names(split, year)
         if names is None:
@@ -136,10 +136,16 @@ class DavisFolder:
             return None
         if not isinstance(split, str):
             return list(split)
-        path = self.root / "ImageSets" / str(year) / f"{split}.txt"
-        if not path.is_file():
-            raise DatasetError(f"no split {split}: {path} does not exist; give its year or sequence names")
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        sets = self.root / "ImageSets"
+        files = [
+            sets / folder / f"{split}.txt" for folder in (str(year), *(RESOLUTIONS if year == 2016 else ()))
+        ]
+        path = next((path for path in files if path.is_file()), None)
+        if path is None:
+            raise DatasetError(
+                f"no split {split}: {files[0]} does not exist; give its year or sequence names"
+            )
+        names = list(dict.fromkeys(_sequence_of(line, path) for line in _lines(path) if line.strip()))
         if not names:
             raise DatasetError(f"split {split}: {path} names no sequence")
         return names
@@ -159,7 +165,7 @@ class ImageMaskFolder:
         Raises:
             DatasetError: a folder is missing or empty, or a picture or mask has no partner.
         """
-        pictures, labels = _files_by_stem(Path(images), _PICTURES), _files_by_stem(Path(masks), {".png"})
+        pictures, labels = files_by_stem(Path(images), PICTURES), files_by_stem(Path(masks), {".png"})
         for lonely, kind, other in (
             (pictures.keys() - labels.keys(), "mask", masks),
             (labels.keys() - pictures.keys(), "picture", images),
@@ -185,49 +191,8 @@ class ImageMaskFolder:
             DatasetError: the mask cannot be read or has another size than the picture.
         """
         mask = read_index_mask(self.masks[i])
-        _check_size(mask, self.masks[i], self.images[i])
+        check_size(mask, self.masks[i], self.images[i])
         return _object_255_as_1(mask) if _is_binary(mask) else mask
-
-
-def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sorting key that puts ``2`` before ``10``."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", name)
-    return tuple((0, int(part)) if part[0] in "0123456789" else (1, part) for part in parts)
-
-
-def read_rgb(path: Path) -> RgbImage:
-    """Picture as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none.
-
-    Raises:
-        DatasetError: not a readable picture.
-    """
-    try:
-        with Image.open(path) as picture:
-            return np.array(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DatasetError(f"{path} is not a readable picture: {error}") from error
-
-
-def read_index_mask(path: Path) -> Mask:
-    """Values of a mask file, (H, W), uint8: palette indices or grey values, whatever the palette says.
-
-    Raises:
-        DatasetError: not a readable 8-bit palette, grey or black-and-white picture.
-    """
-    try:
-        with Image.open(path) as picture:
-            values = np.array(picture)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DatasetError(f"{path} is not a readable mask: {error}") from error
-    if values.ndim == 3 and (values[..., :3] == values[..., :1]).all():
-        values = values[..., 0]  # some DAVIS 2016 masks are grey pictures stored as RGB
-    if values.ndim != 2:
-        raise DatasetError(f"{path} is a colour picture; a mask must be a palette or grey PNG")
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8)
-    if values.dtype != np.uint8:
-        raise DatasetError(f"{path} has {8 * values.itemsize} bits a pixel; a mask must have 8")
-    return values
 
 
 def _is_binary(mask: Mask) -> bool:
@@ -239,20 +204,6 @@ def _is_binary(mask: Mask) -> bool:
 def _object_255_as_1(mask: Mask) -> Mask:
     mask[mask == 255] = 1
     return mask
-
-
-def _check_size(mask: Mask, mask_path: Path, image_path: Path) -> None:
-    """Compare with the size in the picture's header."""
-    try:
-        with Image.open(image_path) as picture:
-            width, height = picture.size
-    except OSError as error:
-        raise DatasetError(f"{image_path} is not a readable picture: {error}") from error
-    if mask.shape != (height, width):
-        raise DatasetError(
-            f"{mask_path} is {mask.shape[1]}x{mask.shape[0]}, its picture {image_path} {width}x{height}; "
-            "they must have one size"
-        )
 
 
 def _at_resolution(folders: tuple[Path, Path], resolution: str | None) -> tuple[Path, Path]:
@@ -271,39 +222,32 @@ def _at_resolution(folders: tuple[Path, Path], resolution: str | None) -> tuple[
     return pictures / resolution, masks / resolution
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+
+
+def _sequence_of(line: str, path: Path) -> str:
+    """The sequence that a line of a split names, by itself or (2016) by the paths of a picture and a mask."""
+    first = line.split()[0]
+    name = PurePosixPath(first).parent.name if first.startswith("/") else line.strip()
+    if name in ("", ".", "..") or "/" in name or "\\" in name:
+        raise DatasetError(f"{path}: {line.strip()!r} names no sequence")
+    return name
+
+
 def _is_sequence(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
 
 
 def _find_sequence(name: str, images: Path, masks: Path) -> Sequence:
-    frames = _files_by_stem(images, _PICTURES)
-    labels = _files_by_stem(masks, {".png"})
+    frames = files_by_stem(images, PICTURES)
+    labels = files_by_stem(masks, {".png"})
     position = {stem: i for i, stem in enumerate(frames)}
     lonely = [path.name for stem, path in labels.items() if stem not in position]
     if lonely:
         raise DatasetError(f"sequence {name}: {images} lacks the picture of {first_few(lonely)}")
     annotations = {position[stem]: path for stem, path in labels.items()}
     return Sequence(name, tuple(frames.values()), dict(sorted(annotations.items())))
-
-
-def _files_by_stem(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
-    """Files with one of the suffixes, in natural order."""
-    if not folder.is_dir():
-        raise DatasetError(f"no folder {folder}")
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda item: natural_key(item.name)):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
-            continue
-        if path.stem in files:
-            raise DatasetError(f"{folder} holds both {files[path.stem].name} and {path.name}; keep one")
-        files[path.stem] = path
-    if not files:
-        raise DatasetError(f"{folder} holds no {' or '.join(sorted(suffixes))} file")
-    return files
-
-
-def first_few(names: Iterable[str]) -> str:
-    """The first few names and how many follow."""
-    listed = list(names)
-    more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
-    return ", ".join(listed[:5]) + more

@@ -1,7 +1,7 @@
 """Index masks: palette, PNG files, run lengths, areas and boxes, overlays."""
 
 from segue.masks.drawing import overlay
-from segue.masks.files import read_index_mask, write_index_mask
+from segue.masks.files import StoredMask, read_index_mask, read_stored_mask, write_index_mask
 from segue.masks.measure import ObjectExtent, measure, resize_mask
 from segue.masks.palette import DAVIS_PALETTE, davis_palette, fold_ids
 from segue.masks.rle import Rle, decode_rle, encode_objects, encode_rle, rle_area, rle_box
@@ -10,6 +10,7 @@ __all__ = [
     "DAVIS_PALETTE",
     "ObjectExtent",
     "Rle",
+    "StoredMask",
     "davis_palette",
     "decode_rle",
     "encode_objects",
@@ -18,6 +19,7 @@ __all__ = [
     "measure",
     "overlay",
     "read_index_mask",
+    "read_stored_mask",
     "resize_mask",
     "rle_area",
     "rle_box",

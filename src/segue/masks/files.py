@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,9 @@ from segue.errors import SinkError, SourceError
 from segue.masks.palette import DAVIS_PALETTE
 from segue.types import IndexMask
 
+StoredMask: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""Values of a mask file, (H, W)."""
+
 MAX_ID = 65535
 """Largest id that an index mask file can hold."""
 
@@ -21,7 +26,7 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for a damaged file."""
 
 
-def read_index_mask(path: str | Path) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+def read_index_mask(path: str | Path) -> StoredMask:
     """Read a mask file as an index mask, (H, W), uint8 or (16-bit files) uint16.
 
     A palette picture gives its indices and a grey picture its values. A grey picture with no values but 0
@@ -31,44 +36,64 @@ def read_index_mask(path: str | Path) -> npt.NDArray[np.uint8] | npt.NDArray[np.
         SourceError: the file is missing or damaged, is a colour picture, or was stored as JPEG, whose
             compression changes ids.
     """
+    with _opened(path, str(path)) as picture:
+        values = _stored_values(picture, str(path))
+        return values if picture.mode == "P" else _binary_to_one(values)
+
+
+def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
+    """Values of a mask file as they are stored, (H, W), uint8 or (16-bit files) uint16.
+
+    A palette picture gives its indices, a grey picture its values, 0/255 too; one bit a pixel gives 0/1.
+
+    Args:
+        file: the file or its bytes as a stream.
+        where: its name for messages.
+
+    Raises:
+        SourceError: the file is missing or damaged, is a colour picture, or was stored as JPEG.
+    """
+    with _opened(file, where) as picture:
+        return _stored_values(picture, where)
+
+
+@contextmanager
+def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
+    """The picture of a file, decoded; errors of Pillow come as SourceError."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(file) as picture:
             if picture.format in ("JPEG", "MPO"):
-                raise SourceError(f"{path}: a JPEG cannot hold an index mask without loss; save it as PNG")
+                raise SourceError(f"{where}: a JPEG cannot hold an index mask without loss; save it as PNG")
             picture.load()
-            return _indices(picture, path)
+            yield picture
     except FileNotFoundError:
-        raise SourceError(f"{path}: no such mask file") from None
+        raise SourceError(f"{where}: no such mask file") from None
     except _UNREADABLE as error:
-        raise SourceError(f"{path}: not a readable mask picture ({_reason(error)})") from error
+        raise SourceError(f"{where}: not a readable mask picture ({_reason(error)})") from error
 
 
-def _indices(picture: Image.Image, path: str | Path) -> npt.NDArray[Any]:
-    if picture.mode == "P":
-        return np.array(picture, np.uint8)
-    if picture.mode == "1":
+def _stored_values(picture: Image.Image, where: str) -> StoredMask:
+    if picture.mode in ("P", "1", "L"):
         return np.array(picture, np.uint8)
     if picture.mode == "LA":
-        picture = picture.getchannel("L")
-    if picture.mode == "L":
-        return _binary_to_one(np.array(picture, np.uint8))
+        return np.array(picture.getchannel("L"), np.uint8)
     if picture.mode in ("I", "I;16", "I;16L", "I;16B"):
         values = np.array(picture)
         if values.min(initial=0) < 0 or values.max(initial=0) > MAX_ID:
-            raise SourceError(f"{path}: ids outside 0..{MAX_ID}")
+            raise SourceError(f"{where}: ids outside 0..{MAX_ID}")
         return values.astype(np.uint16)
     if picture.mode in ("RGB", "RGBA"):
         channels = np.array(picture)[..., :3]
         if (channels == channels[..., :1]).all():
-            return _binary_to_one(np.ascontiguousarray(channels[..., 0]))
+            return np.array(channels[..., 0], np.uint8)
     raise SourceError(
-        f"{path}: a colour picture (mode {picture.mode}) is no index mask; save it as indexed or grey PNG"
+        f"{where}: a colour picture (mode {picture.mode}) is no index mask; save it as indexed or grey PNG"
     )
 
 
-def _binary_to_one(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _binary_to_one(values: StoredMask) -> StoredMask:
     is_object = values == 255
-    if is_object.any() and np.count_nonzero(values) == np.count_nonzero(is_object):
+    if values.dtype == np.uint8 and is_object.any() and not values[~is_object].any():
         return np.asarray(is_object, np.uint8)
     return values
 

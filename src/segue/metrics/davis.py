@@ -1,4 +1,4 @@
-"""Scores of the semi-supervised DAVIS task, equal to the official evaluation of DAVIS 2016 and 2017.
+"""Scores of one sequence by the semi-supervised DAVIS task, equal to the official programs of 2016 and 2017.
 
 Pont-Tuset et al., "The 2017 DAVIS Challenge on Video Object Segmentation", section 4. The first and the last
 annotated frame are not scored; an object is missed where the result does not have it; void pixels of the
@@ -7,46 +7,20 @@ ground truth are background.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
-from segue.datasets.davis import DavisFolder, Sequence, first_few, read_index_mask
 from segue.errors import DatasetError
-from segue.metrics.measures import (
-    DEFAULT_BOUND_TH,
-    contour_accuracy,
-    contour_accuracy_uint8,
-    region_similarity,
-    tolerance_squared,
-)
-from segue.metrics.report import DavisReport, ObjectScore, Scores, SequenceScore, Statistics, statistics
+from segue.metrics.measures import DEFAULT_BOUND_TH
+from segue.metrics.report import ObjectScore, Scores, SequenceScore, Statistics, statistics
+from segue.metrics.tables import contour_accuracies, count_pairs, region_similarities
 from segue.types import IndexMask
-
-__all__ = [
-    "DavisAccumulator",
-    "DavisReport",
-    "ObjectScore",
-    "Protocol",
-    "SequenceScore",
-    "Statistics",
-    "contour_accuracies",
-    "contour_accuracy",
-    "evaluate_folder",
-    "region_similarities",
-    "region_similarity",
-    "statistics",
-]
 
 VOID = 255
 """Index of the pixels that DAVIS leaves unlabelled."""
 
-Protocol = Literal["2017", "2016", "2016-toolkit"]
+SemiSupervised = Literal["2017", "2016", "2016-toolkit"]
 """``2017``: each object for itself. ``2016``: all objects as one, scored the same way. ``2016-toolkit``: all
 objects as one, and the mean also takes the first and the last frame, as the program of 2016 did."""
 
@@ -64,22 +38,25 @@ class DavisAccumulator:
     """
 
     def __init__(
-        self, name: str = "sequence", *, protocol: Protocol = "2017", bound_th: float = DEFAULT_BOUND_TH
+        self, name: str = "sequence", *, protocol: SemiSupervised = "2017", bound_th: float = DEFAULT_BOUND_TH
     ) -> None:
         """Start an empty sequence.
 
         Args:
             name: name of the sequence in the result and in errors.
-            protocol: see :data:`Protocol`.
+            protocol: see :data:`SemiSupervised`.
             bound_th: tolerance of the contour accuracy, see :func:`contour_accuracy`.
         """
-        if protocol not in get_args(Protocol):
-            raise DatasetError(f"protocol is {protocol!r}; it must be one of {', '.join(get_args(Protocol))}")
+        if protocol not in get_args(SemiSupervised):
+            raise DatasetError(
+                f"protocol is {protocol!r}; it must be one of {', '.join(get_args(SemiSupervised))}"
+            )
         self._name = name
         self._merge = protocol != "2017"
         self._score_ends = protocol == "2016-toolkit"
         self._bound_th = bound_th
         self._objects = 0
+        self._found = np.zeros(0, np.bool_)
         self._frames = 0
         self._held: tuple[IndexMask | None, IndexMask] | None = None
         self._region: list[Scores] = []
@@ -98,7 +75,10 @@ class DavisAccumulator:
                 that the first truth does not have.
         """
         if self._frames == 0:
-            self._objects = self._count_objects(truth)
+            check_index_mask(truth, self._name)
+            count = count_objects(truth, self._name)
+            self._objects = 1 if self._merge else count
+            self._found = np.zeros(self._objects, np.bool_)
         if self._score_ends:
             self._score_frame(self._frames, prediction, truth)
         else:
@@ -125,7 +105,8 @@ class DavisAccumulator:
             ObjectScore(self._name, k + 1, self._statistics(region[k]), self._statistics(contour[k]))
             for k in range(self._objects)
         )
-        return SequenceScore(self._name, region, contour, objects)
+        missing = tuple((np.flatnonzero(~self._found) + 1).tolist())
+        return SequenceScore(self._name, region, contour, objects, missing)
 
     def _statistics(self, values: Scores) -> Statistics:
         if not self._score_ends:
@@ -133,26 +114,13 @@ class DavisAccumulator:
         inner = statistics(values[1:-1])
         return Statistics(statistics(values).mean, inner.recall, inner.decay)
 
-    def _count_objects(self, truth: IndexMask) -> int:
-        count = int(np.max(self._labels(truth), initial=0, where=truth != VOID))
-        if count == 0:
-            raise DatasetError(
-                f"sequence {self._name}: the first ground-truth mask has no object "
-                "(a 0/255 mask must be given with 1 for the object)"
-            )
-        return count
-
     def _score_frame(self, frame: int, prediction: IndexMask | None, truth: IndexMask) -> None:
         """Score one frame."""
         if prediction is None:
             raise DatasetError(
                 f"sequence {self._name}, annotated frame {frame}: scored, but without prediction"
             )
-        if prediction.shape != truth.shape:
-            raise DatasetError(
-                f"sequence {self._name}, annotated frame {frame}: prediction is {prediction.shape}, "
-                f"truth {truth.shape}; give masks of one size"
-            )
+        check_same_size(prediction, truth, f"sequence {self._name}, annotated frame {frame}")
         result = self._labels(prediction)
         if int(result.max()) > self._objects:
             raise DatasetError(
@@ -162,118 +130,56 @@ class DavisAccumulator:
         labels = self._labels(truth)
         # Void and ids that appear later are background.
         reference = np.where((truth == VOID) | (labels > self._objects), 0, labels)
-        self._region.append(region_similarities(result, reference, self._objects))
-        self._contour.append(contour_accuracies(result, reference, self._objects, self._bound_th))
+        counts = count_pairs(result, reference, self._objects, self._objects)
+        self._found |= counts[1:].any(axis=1)
+        self._region.append(region_similarities(counts))
+        self._contour.append(
+            contour_accuracies(result, reference, range(1, self._objects + 1), self._bound_th)
+        )
 
     def _labels(self, mask: IndexMask) -> IndexMask:
         """The mask, its objects merged into one if the protocol says so."""
-        if mask.dtype.kind not in "iu" or mask.ndim != 2 or mask.size == 0:
-            raise DatasetError(
-                f"sequence {self._name}: a mask is {mask.dtype} of shape {mask.shape}; "
-                "give index masks of shape (height, width) and an integer type"
-            )
-        if mask.min() < 0:
-            raise DatasetError(f"sequence {self._name}: a mask holds {mask.min()}; ids must not be negative")
+        check_index_mask(mask, self._name)
         return (mask != 0).astype(np.uint8) if self._merge else mask
 
 
-def region_similarities(prediction: IndexMask, truth: IndexMask, objects: int) -> Scores:
-    """J of the objects 1 to ``objects``, (objects,), from one table of how often each pair of ids meets.
-
-    Args:
-        prediction: index mask (H, W) with ids from 0 to ``objects``.
-        truth: index mask of the same size and range.
-        objects: number of objects.
-    """
-    ids = objects + 1
-    smallest = np.min_scalar_type(ids * ids - 1)  # narrow numbers make this the cheap part of a frame
-    pairs = truth.astype(smallest)
-    pairs *= ids
-    pairs += prediction.astype(smallest, copy=False)
-    table = np.bincount(pairs.ravel(), minlength=ids * ids).reshape(ids, ids)
-    both = np.diagonal(table)[1:]
-    union = table.sum(axis=0)[1:] + table.sum(axis=1)[1:] - both
-    return np.where(union > 0, both / np.maximum(union, 1), 1.0)
-
-
-def contour_accuracies(
-    prediction: IndexMask, truth: IndexMask, objects: int, bound_th: float = DEFAULT_BOUND_TH
-) -> Scores:
-    """F of the objects 1 to ``objects``, (objects,), for two index masks (H, W) of one size."""
-    radius_squared = tolerance_squared(truth.shape, bound_th)
-    masks = (((prediction == k).view(np.uint8), (truth == k).view(np.uint8)) for k in range(1, objects + 1))
-    return np.array([contour_accuracy_uint8(*pair, radius_squared) for pair in masks])
-
-
-def evaluate_folder(
-    results_root: Path | str,
-    davis_folder: DavisFolder,
-    sequences: Iterable[str] | None = None,
-    *,
-    protocol: Protocol = "2017",
-    bound_th: float = DEFAULT_BOUND_TH,
-    workers: int = 1,
-) -> DavisReport:
-    """Score result masks ``<results_root>/<sequence>/<frame>.png`` against their annotations.
-
-    In sequences with 0/255 annotations (DAVIS 2016) 255 in a result is the object too.
-
-    Args:
-        results_root: folder with one folder of indexed PNG files for each sequence.
-        davis_folder: the ground truth.
-        sequences: names to score, in this order; default: all of ``davis_folder``.
-        protocol: see :data:`Protocol`.
-        bound_th: tolerance of the contour accuracy, see :func:`contour_accuracy`.
-        workers: processes that score sequences side by side; 1 scores in this process.
+def check_index_mask(mask: IndexMask, sequence: str) -> None:
+    """See that a mask is one.
 
     Raises:
-        DatasetError: a sequence or a result is missing (then nothing is scored) or does not fit.
+        DatasetError: another type or shape than an index mask, or a negative id.
     """
-    chosen = [davis_folder[name] for name in (davis_folder.names if sequences is None else sequences)]
-    if not chosen:
-        raise DatasetError(f"no sequence to score in {davis_folder.root}")
-    score_ends = protocol == "2016-toolkit"
-    tasks = [
-        _Task(sequence, _find_results(Path(results_root), sequence, score_ends), protocol, bound_th)
-        for sequence in chosen
-    ]
-    if workers <= 1:
-        return DavisReport(tuple(map(_score_sequence, tasks)))
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
-        return DavisReport(tuple(pool.map(_score_sequence, tasks)))
+    if mask.dtype.kind not in "iu" or mask.ndim != 2 or mask.size == 0:
+        raise DatasetError(
+            f"sequence {sequence}: a mask is {mask.dtype} of shape {mask.shape}; "
+            "give index masks of shape (height, width) and an integer type"
+        )
+    if mask.min() < 0:
+        raise DatasetError(f"sequence {sequence}: a mask holds {mask.min()}; ids must not be negative")
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One sequence to score; ``results`` maps the frames that are scored to their files."""
+def check_same_size(prediction: IndexMask, truth: IndexMask, where: str) -> None:
+    """Compare the sizes of two masks.
 
-    sequence: Sequence
-    results: dict[int, Path]
-    protocol: Protocol
-    bound_th: float
-
-
-def _find_results(results_root: Path, sequence: Sequence, score_ends: bool) -> dict[int, Path]:
-    """Result file of each frame that is scored."""
-    folder = results_root / sequence.name
-    if not folder.is_dir():
-        raise DatasetError(f"no results of sequence {sequence.name}: the folder {folder} does not exist")
-    annotated = list(sequence.annotations)
-    scored = annotated if score_ends else annotated[1:-1]
-    results = {i: folder / f"{sequence.annotations[i].stem}.png" for i in scored}
-    missing = [path.name for path in results.values() if not path.is_file()]
-    if missing:
-        raise DatasetError(f"results of sequence {sequence.name}: {folder} lacks {first_few(missing)}")
-    return results
+    Raises:
+        DatasetError: they differ.
+    """
+    if prediction.shape != truth.shape:
+        raise DatasetError(
+            f"{where}: prediction is {prediction.shape}, truth {truth.shape}; give masks of one size"
+        )
 
 
-def _score_sequence(task: _Task) -> SequenceScore:
-    sequence = task.sequence
-    accumulator = DavisAccumulator(sequence.name, protocol=task.protocol, bound_th=task.bound_th)
-    for i in sequence.annotations:
-        path = task.results.get(i)
-        prediction = None if path is None else read_index_mask(path)
-        if prediction is not None and sequence.binary:
-            prediction[prediction == VOID] = 1
-        accumulator.update(prediction, sequence.read_mask(i))
-    return accumulator.score()
+def count_objects(first_truth: IndexMask, sequence: str) -> int:
+    """Number of objects: the largest id in the first ground-truth mask, void aside.
+
+    Raises:
+        DatasetError: it has no object.
+    """
+    count = int(np.max(first_truth, initial=0, where=first_truth != VOID))
+    if count == 0:
+        raise DatasetError(
+            f"sequence {sequence}: the first ground-truth mask has no object "
+            "(a 0/255 mask must be given with 1 for the object)"
+        )
+    return count

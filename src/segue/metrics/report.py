@@ -35,7 +35,7 @@ class ObjectScore:
 
     Attributes:
         sequence: name of its sequence.
-        id: its index in the ground truth.
+        id: its id in the ground truth; in the unsupervised task its row, see :class:`SequenceScore`.
         region: region similarity J.
         contour: contour accuracy F.
     """
@@ -55,6 +55,11 @@ class ObjectScore:
         """Mean of the J mean and the F mean."""
         return (self.region.mean + self.contour.mean) / 2
 
+    @property
+    def measures(self) -> dict[str, float]:
+        """All statistics by their official names."""
+        return _measures(self.region, self.contour)
+
 
 @dataclass(frozen=True)
 class SequenceScore:
@@ -62,15 +67,19 @@ class SequenceScore:
 
     Attributes:
         name: name of the sequence.
-        region_frames: J, (objects, scored frames), float64; row k belongs to object k + 1.
+        region_frames: J, (objects, scored frames), float64; row k belongs to ``objects[k]``.
         contour_frames: F, of the same shape.
-        objects: statistics of each object, in the order of the ids.
+        objects: statistics of each object, in the order of the official tables.
+        missing: ids of objects that the result never shows; they were scored as empty masks.
+        match: in the unsupervised task the id of the proposal and of the object of each row.
     """
 
     name: str
     region_frames: Scores
     contour_frames: Scores
     objects: tuple[ObjectScore, ...]
+    missing: tuple[int, ...] = ()
+    match: tuple[tuple[int, int], ...] = ()
 
     @property
     def region(self) -> Statistics:
@@ -86,6 +95,11 @@ class SequenceScore:
     def j_and_f(self) -> float:
         """Mean of the J mean and the F mean."""
         return (self.region.mean + self.contour.mean) / 2
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """All statistics by their official names."""
+        return _measures(self.region, self.contour)
 
 
 @dataclass(frozen=True)
@@ -114,16 +128,15 @@ class DavisReport:
         """The benchmark's one number: mean of the J mean and the F mean."""
         return (self.region.mean + self.contour.mean) / 2
 
+    @property
+    def measures(self) -> dict[str, float]:
+        """All statistics by their official names."""
+        return _measures(self.region, self.contour)
+
     def global_csv(self) -> str:
         """Text of the official ``global_results-<set>.csv``."""
-        region, contour = self.region, self.contour
-        values = (
-            self.j_and_f,
-            *(region.mean, region.recall, region.decay),
-            *(contour.mean, contour.recall, contour.decay),
-        )
-        header = "J&F-Mean,J-Mean,J-Recall,J-Decay,F-Mean,F-Recall,F-Decay"
-        return f"{header}\n{','.join(map(_three_decimals, values))}\n"
+        measures = self.measures
+        return f"{','.join(measures)}\n{','.join(map(_three_decimals, measures.values()))}\n"
 
     def per_sequence_csv(self) -> str:
         """Text of the official ``per-sequence_results-<set>.csv``: one row for each object."""
@@ -147,12 +160,26 @@ def statistics(values: Scores) -> Statistics:
     edges = np.round(np.linspace(1, count, 5) + 1e-10).astype(np.int64) - 1
     first, last = values[: edges[1] + 1], values[edges[3] : edges[4] + 1]
     return Statistics(
-        mean=_mean(values), recall=float(np.mean(values > 0.5)), decay=_mean(first) - _mean(last)
+        mean=mean_of_known(values),
+        recall=float(np.mean(values > 0.5)),
+        decay=mean_of_known(first) - mean_of_known(last),
     )
 
 
-def _mean(values: Scores) -> float:
-    """Mean without the NaN entries; NaN if nothing else is there."""
+def _measures(region: Statistics, contour: Statistics) -> dict[str, float]:
+    return {
+        "J&F-Mean": (region.mean + contour.mean) / 2,
+        "J-Mean": region.mean,
+        "J-Recall": region.recall,
+        "J-Decay": region.decay,
+        "F-Mean": contour.mean,
+        "F-Recall": contour.recall,
+        "F-Decay": contour.decay,
+    }
+
+
+def mean_of_known(values: Scores) -> float:
+    """Mean without the NaN entries; NaN if there is nothing else."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else math.nan
 
@@ -162,7 +189,7 @@ def _average(items: Iterable[Statistics]) -> Statistics:
     table = np.array([(item.mean, item.recall, item.decay) for item in items])
     if table.size == 0:
         raise DatasetError("no object was scored, so there is no average")
-    mean, recall, decay = (_mean(column) for column in table.T)
+    mean, recall, decay = (mean_of_known(column) for column in table.T)
     return Statistics(mean, recall, decay)
 
 

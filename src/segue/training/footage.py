@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from segue.datasets.davis import DavisFolder, ImageMaskFolder, Mask, Sequence, first_few
+from segue.datasets.davis import DavisFolder, ImageMaskFolder, Sequence
+from segue.datasets.files import Mask
 from segue.errors import DatasetError
+from segue.naming import first_few
 from segue.types import Image
 
 VOID = 255

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,17 +14,12 @@ from PIL import Image as PillowImage
 from PIL import ImageOps, UnidentifiedImageError
 
 from segue.errors import SourceError
+from segue.naming import natural_key
 from segue.types import Image
 from segue.video.readers import DEFAULT_FPS, DamageError, Picture, as_rgb, check_pixels
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 """File name endings that are taken for still pictures."""
-
-
-def natural_key(text: str) -> list[tuple[int, int, str]]:
-    """Sorting key under which ``frame10`` comes after ``frame9``."""
-    parts = (part for part in re.split(r"(\d+)", text) if part)
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def list_images(source: Path) -> list[Path]:

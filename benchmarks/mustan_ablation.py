@@ -1,0 +1,147 @@
+"""The checks that the MUSTAN paper names as next steps: a training for each row, F on scenes left out.
+
+Examples::
+
+    python benchmarks/mustan_ablation.py --cdnet CDNET --isd ISD --leave-out highway,office \
+        --out runs/ablation -- --init resnet18.pth --steps 40000
+
+    python benchmarks/mustan_ablation.py --cdnet CDNET --leave-out highway --checks base,frm --score-frames 60 \
+        --out runs/small -- --size 96x128 --batch 2 --steps 50 --device cpu
+
+What follows ``--`` goes to every ``segue train``; the command of each row is printed before it runs. Rows whose
+weights are there are not trained again. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from machine import describe, names_of
+from segue.datasets.foreground import ForegroundSequence
+from segue.errors import SegueError
+from segue.models.foreground import ForegroundNetwork
+from segue.training.films import gather_films
+from segue.training.foreground_validation import score
+from segue.weights import load
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training.
+
+    Attributes:
+        name: folder of its run.
+        label: what it is in the table.
+        options: options of the command besides data and output.
+        rendered_only: whether it sees no real films.
+    """
+
+    name: str
+    label: str
+    options: tuple[str, ...] = ()
+    rendered_only: bool = False
+
+
+CHECKS: dict[str, tuple[Row, ...]] = {
+    "base": (Row("base", "three frames, attention"),),
+    "frm": (
+        Row("frm-none", "without refinement (FRM)", ("--frm", "none")),
+        Row("frm-concat", "concatenation instead of attention", ("--frm", "concat")),
+    ),
+    "frames": (
+        Row("frames-5", "five frames", ("--frames", "5")),
+        Row("frames-7", "seven frames", ("--frames", "7")),
+    ),
+    "data": (Row("isd-only", "rendered films only", rendered_only=True),),
+}
+"""Trainings by what they check; all others are compared with ``base``."""
+
+
+def main() -> None:
+    options = parse()
+    try:
+        films = gather_films(data(options), exclude=options.leave_out)
+        scenes = [shortened(film, options.score_frames) for film in films.left_out]
+        print(describe(torch.get_num_threads()))
+        print(f"{len(films.real)} real and {len(films.rendered)} rendered films to learn from")
+        results = [(row.label, measure(row, options, scenes)) for row in rows(options)]
+    except SegueError as error:
+        sys.exit(f"error: {error}")
+    print(f"\n{table(options.network, [scene.name for scene in scenes], results)}")
+
+
+def rows(options: argparse.Namespace) -> Iterator[Row]:
+    """The trainings that were asked for; those on rendered films only where there are real ones to leave out."""
+    for check in options.checks:
+        for row in CHECKS[check]:
+            if not row.rendered_only or (options.cdnet and options.isd):
+                yield row
+
+
+def measure(row: Row, options: argparse.Namespace, scenes: Sequence[ForegroundSequence]) -> list[float]:
+    """Train one row unless it is there; gives F on each scene."""
+    out = options.out / row.name
+    command = [options.network, *row.options, *options.train, "--out", str(out)]
+    for folder in data(options, rendered_only=row.rendered_only):
+        command += ["--data", folder]
+    if not row.rendered_only:
+        command += ["--exclude", ",".join(options.leave_out)]
+    print("segue train " + shlex.join(command), flush=True)
+    weights = out / f"{options.network}.safetensors"
+    if not weights.exists():
+        subprocess.run([sys.executable, "-m", "segue", "train", *command], check=True)
+    network = cast(ForegroundNetwork, load(options.network, weights))
+    return [score(network, scene) for scene in scenes]
+
+
+def data(options: argparse.Namespace, *, rendered_only: bool = False) -> list[str]:
+    """Folders as ``segue train`` takes them."""
+    real = [f"cdnet={options.cdnet}"] if options.cdnet and not rendered_only else []
+    return real + ([f"isd={options.isd}"] if options.isd else [])
+
+
+def shortened(film: ForegroundSequence, frames: int | None) -> ForegroundSequence:
+    """The beginning of a film."""
+    return replace(film, frames=film.frames[:frames], numbers=film.numbers[:frames])
+
+
+def table(network: str, scenes: Sequence[str], results: Sequence[tuple[str, Sequence[float]]]) -> str:
+    """Markdown: one row for each training, F of each scene and their mean."""
+    lines = [f"| {network} | {' | '.join(scenes)} | mean |", "|" + " --- |" * (len(scenes) + 2)]
+    for label, scores in results:
+        cells = [*scores, sum(scores) / len(scores)]
+        lines.append(f"| {label} | {' | '.join(f'{value:.3f}' for value in cells)} |")
+    return "\n".join(lines)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--network", choices=("mustan1", "mustan2"), default="mustan2")
+    parser.add_argument("--cdnet", help="CDnet 2014, or films in its layout")
+    parser.add_argument("--isd", help="films of `segue synth isd`")
+    parser.add_argument(
+        "--leave-out", type=lambda text: text.split(","), required=True, help="scenes that score"
+    )
+    parser.add_argument("--checks", type=names_of(CHECKS), default=list(CHECKS), help="default: all")
+    parser.add_argument("--score-frames", type=int, help="score only so many first frames of each scene")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
+    parser.add_argument("train", nargs="*", help="options of every `segue train`, after --")
+    options = parser.parse_args()
+    if not options.cdnet and not options.isd:
+        parser.error("give --cdnet, --isd or both")
+    return options
+
+
+if __name__ == "__main__":
+    main()

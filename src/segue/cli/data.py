@@ -1,0 +1,94 @@
+"""``segue data``: what there is of a data set; nothing is downloaded."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from segue.cli.outcome import progress
+from segue.cli.tables import plain, print_table
+from segue.datasets.check import DataCheck, check_data
+from segue.datasets.origins import ORIGINS
+from segue.naming import first_few
+from segue.reports import prepare
+from segue.video.partial import write_complete
+
+app = typer.Typer(
+    help="Data sets: see what is there and what is missing.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+class KindName(str, Enum):
+    """Data sets that can be checked."""
+
+    davis = "davis"
+    ytvos = "ytvos"
+    ytvis = "ytvis"
+    ovis = "ovis"
+    cdnet = "cdnet"
+    isd = "isd"
+    sbi = "sbi"
+    lasiesta = "lasiesta"
+    limu = "limu"
+
+
+@app.command("check")
+def check(
+    root: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    kind: Annotated[
+        KindName | None, typer.Option(help="Which data set it is.  [default: the one whose layout it has]")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write what was found as JSON.")
+    ] = None,
+) -> None:
+    """Say what a folder holds of a data set, what is missing, and where the data set comes from.
+
+    Pictures and labels must have readable headers and fit each other. Nothing is downloaded or changed.
+
+    Examples:
+
+        segue data check CDnet2014
+
+        segue data check DAVIS --kind davis --json davis.json
+    """
+    if json_file is not None:
+        prepare(json_file)
+    with progress("checking") as show:
+        found = check_data(root, kind.value if kind else None, progress=show)
+    _print(found)
+    if json_file is not None:
+        write_complete(json_file, (json.dumps(found.values(), indent=1) + "\n").encode())
+        typer.echo(f"written: {json_file}", err=True)
+
+
+@app.command("list")
+def list_sets() -> None:
+    """List the data sets that segue reads, and where they come from."""
+    rows = [
+        (kind, (origin.title, origin.address, origin.licence, origin.layout))
+        for kind, origin in ORIGINS.items()
+    ]
+    print_table(Console(), ("data set", "name", "address", "terms", "layout"), rows)
+
+
+def _print(found: DataCheck) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    rows = [
+        (name, (str(frames), str(labelled), problems)) for name, frames, labelled, problems in found.rows()
+    ]
+    print_table(console, (found.origin.title, "frames", "labelled", "problems"), rows)
+    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    for problem in found.problems:
+        notes.print(f"problem: {plain(problem)}", markup=False)
+    if found.missing:
+        notes.print(f"missing: {len(found.missing)} videos: {plain(first_few(found.missing))}", markup=False)
+    if not found.complete:
+        notes.print(f"from: {found.origin.address} ({found.origin.licence})", markup=False)

@@ -1,0 +1,87 @@
+"""Scores on the terminal: tables for people, tab-separated lines for other programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from segue.metrics.compare import Comparison
+from segue.metrics.evaluation import Evaluation, Measures
+from segue.reports.html import describe_interval
+from segue.reports.page import number, signed
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print the scores of sequences, categories and the whole set, then the remarks."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(plain(evaluation.protocol), markup=False, style="bold")
+    columns = list(evaluation.overall)
+    tables = {"sequence": evaluation.sequences, "category": evaluation.categories}
+    for title, measures in tables.items():
+        named = [key for key in columns if any(key in values for values in measures.values())]
+        if named:
+            print_table(console, (title, *named), _rows(measures, named))
+    print_table(console, ("", *columns), _rows({"all": evaluation.overall}, columns))
+    print_remarks(evaluation.remarks)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print the overall numbers of both results, the differences by sequence, and the interval."""
+    console = Console(highlight=False, soft_wrap=True)
+    first, second = comparison.first, comparison.second
+    headline = first.headline
+    console.print(plain(first.protocol), markup=False, style="bold")
+    by_sequence = {
+        name: (measures.get(headline, math.nan), second.sequences[name].get(headline, math.nan))
+        for name, measures in first.sequences.items()
+    }
+    overall = {key: (value, second.overall.get(key, math.nan)) for key, value in first.overall.items()}
+    for title, pairs in ((f"{headline} of sequence", by_sequence), ("all", overall)):
+        rows = [(name, (number(a), number(b), signed(b - a))) for name, (a, b) in pairs.items()]
+        print_table(console, (title, *comparison.names, "difference"), rows)
+    intervals = [
+        (key, (signed(item.mean), signed(item.low), signed(item.high), str(item.sequences)))
+        for key, item in comparison.intervals.items()
+    ]
+    print_table(console, ("mean difference", "mean", "from", "to", "sequences"), intervals)
+    console.print(describe_interval(comparison.seed), markup=False)
+    print_remarks(comparison.remarks)
+
+
+def print_remarks(remarks: Iterable[str]) -> None:
+    """Print remarks beside the result, where they are not taken for scores."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for remark in remarks:
+        console.print(f"note: {plain(remark)}", markup=False)
+
+
+def plain(text: str) -> str:
+    """A text without characters that would steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _rows(tables: Mapping[str, Measures], columns: Sequence[str]) -> list[tuple[str, list[str]]]:
+    return [
+        (name, [number(measures[key]) if key in measures else "" for key in columns])
+        for name, measures in tables.items()
+    ]
+
+
+def print_table(console: Console, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Print a table; where no terminal is, lines with tabs between the columns."""
+    if not console.is_terminal:
+        for name, cells in ((columns[0], columns[1:]), *rows):
+            typer.echo("\t".join(map(plain, (name, *cells))))
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(Text(plain(column)), justify="right" if i else "left", overflow="fold")
+    for name, cells in rows:
+        table.add_row(Text(plain(name)), *(Text(cell) for cell in cells))
+    console.print(table)

@@ -1,0 +1,149 @@
+"""CDnet2014 (changedetection.net): its videos, training frames and folds.
+
+Wang et al., "CDnet 2014: An Expanded Change Detection Benchmark Dataset", CVPR Workshops 2014. Layout, with
+or without the level ``dataset``::
+
+    dataset/<category>/<video>/input/in000001.jpg ...        numbers from 1
+    dataset/<category>/<video>/groundtruth/gt000001.png ...
+    dataset/<category>/<video>/ROI.bmp
+    dataset/<category>/<video>/temporalROI.txt               first and last frame that count
+
+The synthetic clips of this project have the same layout.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from segue.datasets.foreground import (
+    ForegroundFolder,
+    ForegroundSequence,
+    read_video,
+    subfolders,
+    video_folders,
+)
+from segue.errors import DatasetError
+
+VIDEOS: Mapping[str, tuple[str, ...]] = {
+    "baseline": ("highway", "office", "pedestrians", "PETS2006"),
+    "cameraJitter": ("badminton", "boulevard", "sidewalk", "traffic"),
+    "badWeather": ("blizzard", "skating", "snowFall", "wetSnow"),
+    "dynamicBackground": ("boats", "canoe", "fall", "fountain01", "fountain02", "overpass"),
+    "intermittentObjectMotion": (
+        "abandonedBox",
+        "parking",
+        "sofa",
+        "streetLight",
+        "tramstop",
+        "winterDriveway",
+    ),
+    "lowFramerate": ("port_0_17fps", "tramCrossroad_1fps", "tunnelExit_0_35fps", "turnpike_0_5fps"),
+    "nightVideos": (
+        "bridgeEntry",
+        "busyBoulvard",
+        "fluidHighway",
+        "streetCornerAtNight",
+        "tramStation",
+        "winterStreet",
+    ),
+    "PTZ": ("continuousPan", "intermittentPan", "twoPositionPTZCam", "zoomInZoomOut"),
+    "shadow": ("backdoor", "bungalows", "busStation", "copyMachine", "cubicle", "peopleInShade"),
+    "thermal": ("corridor", "diningRoom", "lakeSide", "library", "park"),
+    "turbulence": ("turbulence0", "turbulence1", "turbulence2", "turbulence3"),
+}
+"""The 53 videos by category."""
+
+FOLDS = 4
+"""Parts of the protocol ``cdnet-unseen``."""
+
+_FRAME_LISTS = TypeAdapter(dict[str, dict[str, dict[str, list[int]]]])
+
+
+def open_cdnet(root: Path | str) -> ForegroundFolder:
+    """Open CDnet2014, or any folder in its layout.
+
+    Raises:
+        DatasetError: a video lacks one of its files, a file does not fit, or there is no video.
+    """
+    top = cdnet_top(Path(root))
+    videos = [(folder, category) for category in subfolders(top) for folder in video_folders(category)]
+    return ForegroundFolder(top, (read_cdnet_video(folder, category.name) for folder, category in videos))
+
+
+def cdnet_top(root: Path) -> Path:
+    """The folder of the categories: ``root/dataset`` where there is one, else ``root``."""
+    return root / "dataset" if (root / "dataset").is_dir() else root
+
+
+def read_cdnet_video(folder: Path, category: str) -> ForegroundSequence:
+    """List one video, which must be complete.
+
+    Raises:
+        DatasetError: a file is missing or does not fit.
+    """
+    for name in ("ROI.bmp", "temporalROI.txt"):
+        if not (folder / name).is_file():
+            raise DatasetError(f"video {category}/{folder.name}: {folder / name} is missing")
+    return read_video(folder, category)
+
+
+def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset[int]]:
+    """Numbers of the frames that the protocol ``cdnet-scene`` trains on, by ``category/video``.
+
+    Args:
+        path: JSON file ``{category: {video: {"200": [numbers], "25": [numbers]}}}``.
+        count: which list to take: 200 or 25.
+
+    Raises:
+        DatasetError: the file cannot be read, has another form, or lacks a list.
+    """
+    path = Path(path)
+    try:
+        lists = _FRAME_LISTS.validate_json(path.read_bytes())
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise DatasetError(f"{path} is no list of training frames: {error.errors()[0]['msg']}") from error
+    frames = {}
+    for category, videos in lists.items():
+        for video, choices in videos.items():
+            if str(count) not in choices:
+                raise DatasetError(f"{path}: {category}/{video} has no list of {count} frames")
+            frames[f"{category}/{video}"] = frozenset(choices[str(count)])
+    return frames
+
+
+def unseen_folds() -> Mapping[str, int]:
+    """Fold (0 to 3) of each ``category/video`` in the protocol ``cdnet-unseen``.
+
+    The scores of a video come from a network that was trained on the other folds only.
+    """
+    file = resources.files("segue") / "assets" / "cdnet_unseen_folds.json"
+    folds: dict[str, int] = json.loads(file.read_text(encoding="utf-8"))
+    return folds
+
+
+def draw_folds(seed: int = 0) -> dict[str, int]:
+    """Deal the videos to folds of nearly equal size, each with videos of every category.
+
+    Seed 0 gives the folds that :func:`unseen_folds` reads; they are kept in a file so that they stay the
+    same whatever the random generator does.
+    """
+    generator = random.Random(seed)
+    dealt = [f"{category}/{video}" for category in VIDEOS for video in _shuffled(VIDEOS[category], generator)]
+    fold = {key: i % FOLDS for i, key in enumerate(dealt)}
+    return {
+        f"{category}/{video}": fold[f"{category}/{video}"]
+        for category in VIDEOS
+        for video in VIDEOS[category]
+    }
+
+
+def _shuffled(names: Iterable[str], generator: random.Random) -> list[str]:
+    return sorted(names, key=lambda _: generator.random())

@@ -1,0 +1,114 @@
+"""Pictures and masks in the files of data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from segue.errors import DatasetError, SourceError
+from segue.masks import StoredMask, read_stored_mask
+from segue.naming import natural_key
+from segue.types import Image as RgbImage
+
+Mask = npt.NDArray[np.uint8]
+"""Index mask, (H, W), uint8: 0 background, 255 void."""
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+"""Endings of pictures."""
+
+
+def read_rgb(path: Path) -> RgbImage:
+    """Picture as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none.
+
+    Raises:
+        DatasetError: not a readable picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path} is not a readable picture: {error}") from error
+
+
+def read_mask_file(file: Path | IO[bytes], where: str) -> StoredMask:
+    """Stored values of a mask, (H, W), uint8 or (16-bit files) uint16, whatever its palette says.
+
+    Args:
+        file: the file or its bytes as a stream.
+        where: its name for messages.
+
+    Raises:
+        DatasetError: it cannot be read, is a colour picture, or was stored as JPEG.
+    """
+    try:
+        return read_stored_mask(file, where)
+    except SourceError as error:
+        raise DatasetError(str(error)) from error
+
+
+def read_index_mask(path: Path) -> Mask:
+    """Stored values of an 8-bit mask file, (H, W), uint8, whatever its palette says.
+
+    Raises:
+        DatasetError: it cannot be read, is a colour picture, or has 16 bits a pixel.
+    """
+    values = read_mask_file(path, str(path))
+    if values.dtype != np.uint8:
+        raise DatasetError(f"{path} has {8 * values.itemsize} bits a pixel; a mask must have 8")
+    return np.asarray(values, np.uint8)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width from the header of a picture.
+
+    Raises:
+        DatasetError: not a readable picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path} is not a readable picture: {error}") from error
+
+
+def check_size(mask: Mask, mask_path: Path, image_path: Path) -> None:
+    """Compare a mask with the size in the header of its picture.
+
+    Raises:
+        DatasetError: they differ, or the picture is not readable.
+    """
+    height, width = picture_size(image_path)
+    if mask.shape != (height, width):
+        raise DatasetError(
+            f"{mask_path} is {mask.shape[1]}x{mask.shape[0]}, its picture {image_path} {width}x{height}; "
+            "they must have one size"
+        )
+
+
+def files_by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
+    """Files of a folder by name without ending, in natural order; hidden files are passed over.
+
+    Args:
+        folder: where to look; not below.
+        suffixes: endings that count, in small letters with their dot.
+
+    Raises:
+        DatasetError: there is no such folder or file, or two files differ only in their ending.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"no folder {folder}")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda item: natural_key(item.name)):
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            raise DatasetError(f"{folder} holds both {files[path.stem].name} and {path.name}; keep one")
+        files[path.stem] = path
+    if not files:
+        raise DatasetError(f"{folder} holds no {' or '.join(sorted(suffixes))} file")
+    return files

@@ -1,0 +1,303 @@
+"""Videos with foreground labels: what the readers of CDnet2014, SBI2015, LASIESTA, LIMU and others give.
+
+Files are listed when a data set is opened and decoded when asked for. Pictures and labels belong together by
+the number at the end of their names; labels come in the values of :mod:`segue.datasets.labels`, whatever the
+data set stores.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.datasets.files import read_rgb
+from segue.datasets.labels import (
+    LabelReader,
+    Labels,
+    read_binary_labels,
+    read_cdnet_labels,
+    read_region,
+)
+from segue.errors import DatasetError
+from segue.naming import first_few, natural_key
+from segue.types import Image as RgbImage
+from segue.video.images import IMAGE_SUFFIXES
+
+NUMBER = re.compile(r"([0-9]+)$")
+"""Digits at the end of a name."""
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
+"""A frame number; no video has so many frames that it needs more digits."""
+
+
+@dataclass(frozen=True)
+class ForegroundSequence:
+    """One video and its labels.
+
+    Attributes:
+        name: name of the video.
+        category: name of the group that it belongs to, or an empty text.
+        frames: pictures in the order of their numbers.
+        numbers: number of each picture in the data set, which may start anywhere and have gaps.
+        truths: label file by number; there may be labels without a picture and pictures without labels.
+        roi: picture of the region of interest, or None where all pixels are inside.
+        temporal_roi: first and last number that count, or None where all labelled frames count.
+        decode_image: reads a picture as RGB, (H, W, 3), uint8.
+        decode_labels: reads a label file as label values, (H, W), uint8.
+    """
+
+    name: str
+    category: str
+    frames: tuple[Path, ...]
+    numbers: tuple[int, ...]
+    truths: Mapping[int, Path] = field(hash=False)
+    roi: Path | None = None
+    temporal_roi: tuple[int, int] | None = None
+    decode_image: Callable[[Path], RgbImage] = read_rgb
+    decode_labels: LabelReader = read_cdnet_labels
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def key(self) -> str:
+        """``category/name``, or the name alone where there are no categories."""
+        return f"{self.category}/{self.name}" if self.category else self.name
+
+    @cached_property
+    def labels(self) -> Mapping[int, Path]:
+        """Label file by index of the picture, in order."""
+        return {i: self.truths[number] for i, number in enumerate(self.numbers) if number in self.truths}
+
+    @cached_property
+    def scored(self) -> tuple[int, ...]:
+        """Numbers of the labelled frames inside the temporal region of interest, in order."""
+        first, last = self.temporal_roi or (0, max(self.truths, default=0))
+        return tuple(sorted(number for number in self.truths if first <= number <= last))
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the first picture.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        height, width = self.read_image(0).shape[:2]
+        return height, width
+
+    def read_image(self, i: int) -> RgbImage:
+        """Picture of frame ``i``, RGB, (H, W, 3), uint8.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        return self.decode_image(self.frames[i])
+
+    def read_labels(self, i: int) -> Labels:
+        """Labels of frame ``i``, (H, W), uint8: 0, 50, 85, 170 or 255.
+
+        Raises:
+            DatasetError: the frame is not labelled, or its labels cannot be read.
+        """
+        if i not in self.labels:
+            raise DatasetError(f"{self.key}: frame {i} has no labels")
+        return self.decode_labels(self.labels[i])
+
+    def read_roi(self, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
+        """Pixels inside the region of interest, (H, W), bool.
+
+        Args:
+            size: height and width; default: those of the first picture.
+
+        Raises:
+            DatasetError: the region cannot be read.
+        """
+        size = size or self.size
+        return np.ones(size, np.bool_) if self.roi is None else read_region(self.roi, size)
+
+
+class ForegroundFolder:
+    """The videos of a data set, found when it is opened.
+
+    Attributes:
+        root: where they are.
+    """
+
+    def __init__(self, root: Path, sequences: Iterable[ForegroundSequence]) -> None:
+        """Keep the videos in their order.
+
+        Raises:
+            DatasetError: there is none, or two have one key.
+        """
+        self.root = root
+        self._sequences: dict[str, ForegroundSequence] = {}
+        for sequence in sequences:
+            if sequence.key in self._sequences:
+                raise DatasetError(f"{root} holds video {sequence.key} twice; keep one")
+            self._sequences[sequence.key] = sequence
+        if not self._sequences:
+            raise DatasetError(f"{root} holds no video in this layout; `segue data check {root}` says more")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """``category/name`` of every video, in order."""
+        return tuple(self._sequences)
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    def __iter__(self) -> Iterator[ForegroundSequence]:
+        return iter(self._sequences.values())
+
+    def __getitem__(self, name: str) -> ForegroundSequence:
+        """The video with this key, or with this name where only one has it."""
+        found = self.select([name])
+        if len(found) > 1:
+            raise DatasetError(f"{name} is more than one video: {first_few(video.key for video in found)}")
+        return next(iter(found))
+
+    def select(self, names: Iterable[str]) -> ForegroundFolder:
+        """Only the videos with these keys, names or categories, in the order of the data set.
+
+        Raises:
+            DatasetError: no video has one of them.
+        """
+        wanted = set(names)
+        chosen = [video for video in self if not wanted.isdisjoint((video.key, video.name, video.category))]
+        unknown = wanted - {name for video in chosen for name in (video.key, video.name, video.category)}
+        if unknown:
+            raise DatasetError(
+                f"no video or category {first_few(sorted(unknown))} in {self.root}; "
+                f"there are {first_few(self.keys)}"
+            )
+        return ForegroundFolder(self.root, chosen)
+
+
+def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
+    """Open videos ``<video>/input/*`` with labels ``<video>/groundtruth/*`` that end in the same number.
+
+    ``ROI.bmp``, ``ROI.png`` and ``temporalROI.txt`` in the folder of a video are used where they are.
+
+    Args:
+        root: folder of the videos.
+        binary: labels are foreground where they are not black, instead of values of CDnet2014.
+
+    Raises:
+        DatasetError: a file does not fit, or there is no video.
+    """
+    root = Path(root)
+    decode = read_binary_labels if binary else read_cdnet_labels
+    videos = (replace(read_video(folder), decode_labels=decode) for folder in video_folders(root))
+    return ForegroundFolder(root, videos)
+
+
+def video_folders(root: Path) -> list[Path]:
+    """Folders in ``root`` that hold a folder ``input`` or ``groundtruth``, in natural order.
+
+    Raises:
+        DatasetError: there is no folder ``root``.
+    """
+    return [
+        folder
+        for folder in subfolders(root)
+        if (folder / "input").is_dir() or (folder / "groundtruth").is_dir()
+    ]
+
+
+def read_video(folder: Path, category: str = "") -> ForegroundSequence:
+    """List a video in the layout of CDnet2014, region and temporal region being optional.
+
+    Raises:
+        DatasetError: pictures or labels are missing, or a file does not fit.
+    """
+    pictures = numbered_files(folder / "input")
+    regions = (path for path in (folder / "ROI.bmp", folder / "ROI.png") if path.is_file())
+    temporal = folder / "temporalROI.txt"
+    return ForegroundSequence(
+        folder.name,
+        category,
+        tuple(pictures.values()),
+        tuple(pictures),
+        numbered_files(folder / "groundtruth"),
+        next(regions, None),
+        read_temporal_roi(temporal) if temporal.is_file() else None,
+    )
+
+
+def read_temporal_roi(path: Path) -> tuple[int, int]:
+    """First and last frame number that count, from a file of one line ``from to``.
+
+    Raises:
+        DatasetError: it holds anything else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")[:200].split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+    if len(text) != 2 or not all(_DIGITS.fullmatch(number) for number in text):
+        raise DatasetError(f"{path} holds {' '.join(text)!r}; it must hold two frame numbers, first and last")
+    first, last = map(int, text)
+    if first > last:
+        raise DatasetError(f"{path} goes from frame {first} to {last}; the first must not be the larger one")
+    return first, last
+
+
+def subfolders(root: Path) -> list[Path]:
+    """Folders in ``root``, without hidden ones, in natural order.
+
+    Raises:
+        DatasetError: there is no folder ``root``.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"no folder {root}")
+    found = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(found, key=lambda path: natural_key(path.name))
+
+
+def numbered_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> dict[int, Path]:
+    """Pictures in a folder by the number at the end of their names, in order.
+
+    Raises:
+        DatasetError: there is no folder or no picture in it, or a picture has no number of its own.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"no folder {folder}")
+    files = [
+        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")
+    ]
+    if not files:
+        raise DatasetError(f"{folder} holds no picture")
+    return by_number(files)
+
+
+def by_number(files: Iterable[Path], pattern: re.Pattern[str] = NUMBER) -> dict[int, Path]:
+    """Files by frame number, in order.
+
+    Args:
+        files: in any order.
+        pattern: its group is the number in a name without ending.
+
+    Raises:
+        DatasetError: a name has no number, or two have the same.
+    """
+    numbered: dict[int, Path] = {}
+    for path in files:
+        number = number_of(path.stem, pattern)
+        if number is None:
+            raise DatasetError(f"{path}: found no frame number in the name; it must be the digits at its end")
+        if number in numbered:
+            raise DatasetError(f"{path} and {numbered[number].name} are both of frame {number}; keep one")
+        numbered[number] = path
+    return dict(sorted(numbered.items()))
+
+
+def number_of(stem: str, pattern: re.Pattern[str] = NUMBER) -> int | None:
+    """Frame number in a name without ending: the group of ``pattern``; None where there is none."""
+    match = pattern.search(stem)
+    return int(match[1]) if match is not None and _DIGITS.fullmatch(match[1]) else None

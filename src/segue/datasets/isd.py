@@ -1,0 +1,179 @@
+"""Synthetic indoor surveillance clips, as ``segue synth isd`` writes them.
+
+Layout::
+
+    <root>/index.csv                                   one line a clip
+    <root>/<split>/instances.json                      YouTube-VIS annotations
+    <root>/<split>/<clip>/input/in000001.jpg ...       with groundtruth/, ROI.bmp, temporalROI.txt as in CDnet2014
+    <root>/<split>/<clip>/{depth,normal,instance,flow} further maps of every frame
+    <root>/<split>/<clip>/background.png, meta.json
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from segue.datasets.cdnet import open_cdnet
+from segue.datasets.files import read_mask_file, read_rgb
+from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, open_plain
+from segue.errors import DatasetError
+from segue.masks import write_index_mask
+from segue.types import Image as RgbImage
+from segue.video.partial import write_complete, writing
+
+INDEX = "index.csv"
+MOVING_BACKGROUND = 1000
+"""Instance ids from here on are background that moves."""
+_MAX_FLOW = 2**31
+"""Largest flow map that is unpacked, in bytes."""
+
+
+class ClipMeta(BaseModel):
+    """What is known of a clip.
+
+    Attributes:
+        name: of its folder.
+        template: kind of room.
+        camera: "static", "jitter", "pan", "steps" or "hand".
+        light: "day", "evening", "night", "mixed" or "neon".
+        tags: what makes it hard.
+        fps: frames a second.
+        frames: how many.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    template: str
+    camera: str
+    light: str
+    tags: tuple[str, ...]
+    fps: float = Field(gt=0, le=1000)
+    frames: int = Field(ge=1)
+
+
+def open_isd(root: Path | str) -> ForegroundFolder:
+    """Open a data set, its splits being categories, or one split of it.
+
+    Raises:
+        DatasetError: a file does not fit, or there is no clip.
+    """
+    root = Path(root)
+    return open_cdnet(root) if (root / INDEX).is_file() else open_plain(root)
+
+
+@dataclass(frozen=True)
+class IsdClip:
+    """The further maps of one clip; frames count from 0.
+
+    Attributes:
+        folder: of the clip.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, sequence: ForegroundSequence) -> IsdClip:
+        """The clip that a sequence of :func:`open_isd` was read from."""
+        return cls(sequence.frames[0].parent.parent)
+
+    def read_meta(self) -> ClipMeta:
+        """What is known of the clip.
+
+        Raises:
+            DatasetError: ``meta.json`` is missing or wrong.
+        """
+        path = self.folder / "meta.json"
+        try:
+            return ClipMeta.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise DatasetError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    def read_background(self) -> RgbImage:
+        """The scene without foreground as the camera sees it at frame 0, RGB, (H, W, 3), uint8.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        return read_rgb(self.folder / "background.png")
+
+    def read_depth(self, i: int) -> npt.NDArray[np.float32]:
+        """Distance along the optical axis in metres, (H, W), float32; 0 where there is nothing.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        return self._values("depth", "d", i).astype(np.float32) / np.float32(1000)
+
+    def read_instances(self, i: int) -> npt.NDArray[np.uint16]:
+        """Ids of what is seen, (H, W), uint16: 0 background, 1.. foreground, from 1000 on moving background.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        return self._values("instance", "i", i).astype(np.uint16)
+
+    def read_normals(self, i: int) -> npt.NDArray[np.float32]:
+        """Unit normals in camera space (x right, y down, z away), (H, W, 3), float32.
+
+        Raises:
+            DatasetError: they cannot be read.
+        """
+        stored = read_rgb(self.folder / "normal" / f"n{i + 1:06d}.png").astype(np.float32)
+        normals = stored / np.float32(127.5) - 1
+        return np.asarray(normals / np.linalg.norm(normals, axis=2, keepdims=True), np.float32)
+
+    def read_flow(self, i: int) -> npt.NDArray[np.float32]:
+        """Motion to the next frame in pixels, (2, H, W), float32: right and down.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        path = self.folder / "flow" / f"f{i + 1:06d}.npz"
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if archive.getinfo("flow.npy").file_size > _MAX_FLOW:
+                    raise DatasetError(f"{path}: flow.npy unpacks to more than {_MAX_FLOW} bytes")
+                with archive.open("flow.npy") as file:
+                    flow = np.lib.format.read_array(file, allow_pickle=False)
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise DatasetError(f"{path} is no readable flow map: {error}") from error
+        if flow.ndim != 3 or flow.shape[0] != 2:
+            raise DatasetError(f"{path} holds an array of {flow.shape}; it must be (2, height, width)")
+        return np.asarray(flow, np.float32)
+
+    def _values(self, kind: str, letter: str, i: int) -> npt.NDArray[np.integer]:
+        path = self.folder / kind / f"{letter}{i + 1:06d}.png"
+        return np.asarray(read_mask_file(path, str(path)))
+
+
+def export_davis(sequences: ForegroundFolder, out: Path) -> None:
+    """Write clips in DAVIS' layout, instances as objects, for networks that follow objects.
+
+    Args:
+        sequences: of :func:`open_isd`.
+        out: folder for ``JPEGImages`` and ``Annotations``.
+
+    Raises:
+        DatasetError: a file cannot be read.
+        SinkError: a file cannot be written.
+    """
+    for sequence in sequences:
+        clip = IsdClip.of(sequence)
+        pictures, masks = (out / kind / sequence.name for kind in ("JPEGImages", "Annotations"))
+        for folder in (pictures, masks):
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        for i, frame in enumerate(sequence.frames):
+            write_complete(pictures / f"{i:05d}.jpg", frame.read_bytes())
+            ids = clip.read_instances(i)
+            write_index_mask(masks / f"{i:05d}.png", np.where(ids < MOVING_BACKGROUND, ids, 0))

@@ -1,0 +1,184 @@
+"""Labels of foreground data sets: every one read as the label values of CDnet2014.
+
+| value | CDnet2014 | meaning |
+| --- | --- | --- |
+| 0 | static | background |
+| 50 | hard shadow | background; foreground there also counts as a shadow error |
+| 85 | outside | not labelled: outside the region of interest or the labelled frames |
+| 170 | unknown | counts for nothing: motion blur, see-through things |
+| 255 | motion | foreground |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from segue.datasets.files import read_rgb
+from segue.errors import DatasetError, SourceError
+from segue.video.readers import check_pixels
+
+STATIC, SHADOW, OUTSIDE, UNKNOWN, MOTION = 0, 50, 85, 170, 255
+
+Labels = npt.NDArray[np.uint8]
+"""Label values of CDnet2014, (H, W), uint8."""
+
+LabelReader = Callable[[Path], Labels]
+"""Reads a label file of some data set as :data:`Labels`."""
+
+StaticAs = Literal["foreground", "background", "ignore"]
+"""What a moving object that stays still for a while counts as (LASIESTA)."""
+
+_GREY_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
+
+
+def read_grey(file: Path | IO[bytes], where: str) -> Labels:
+    """Grey values of a picture, (H, W), uint8; a palette gives its colours, not its indices.
+
+    Args:
+        file: the file or its bytes as a stream.
+        where: its name for messages.
+
+    Raises:
+        DatasetError: not a readable 8-bit picture.
+    """
+    try:
+        with Image.open(file) as picture:
+            check_pixels(picture.height, picture.width, where)
+            if picture.format == "BMP":
+                return _read_grey_bitmap(file)
+            if picture.mode not in _GREY_MODES:
+                raise DatasetError(f"{where} is a picture of mode {picture.mode}; labels have 8 bits a pixel")
+            if picture.mode == "P":
+                return _palette_to_grey(picture)
+            return np.array(picture if picture.mode == "L" else picture.convert("L"))
+    except FileNotFoundError:
+        raise DatasetError(f"{where} does not exist") from None
+    except (OSError, SyntaxError, ValueError, SourceError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{where} is not a readable picture: {error}") from error
+
+
+def _palette_to_grey(picture: Image.Image) -> Labels:
+    indices = np.array(picture)
+    levels = _grey_levels(bytes(picture.getpalette() or ()))
+    return indices if levels is None else np.asarray(levels[indices])
+
+
+@lru_cache(maxsize=16)
+def _grey_levels(palette: bytes) -> Labels | None:
+    """Grey value by index, (256,); None where every index that has a colour is its own grey value."""
+    colours = np.frombuffer(palette, np.uint8).reshape(-1, 3)
+    levels = np.zeros(256, np.uint8)
+    levels[: len(colours)] = np.array(Image.fromarray(colours[None]).convert("L"))
+    return None if np.array_equal(levels[: len(colours)], np.arange(len(colours))) else levels
+
+
+def _read_grey_bitmap(file: Path | IO[bytes]) -> Labels:
+    # Pillow takes 8-bit pictures with a table of two colours, as CDnet2014 has them, for 1-bit pictures.
+    if isinstance(file, Path):
+        data = file.read_bytes()
+    else:
+        file.seek(0)
+        data = file.read()
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if values is None:
+        raise ValueError("damaged bitmap")
+    return np.asarray(values, np.uint8)
+
+
+def read_region(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Region of interest of a file, (H, W): every pixel that is not black.
+
+    Some published regions have another size than their frames: they are cropped, or extended with pixels
+    that are outside, at the right and at the bottom.
+
+    Args:
+        path: picture of the region.
+        size: height and width of the frames.
+
+    Raises:
+        DatasetError: not a readable picture.
+    """
+    inside = read_grey(path, str(path))[: size[0], : size[1]] > 0
+    if inside.shape == size:
+        return inside
+    region = np.zeros(size, np.bool_)
+    region[: inside.shape[0], : inside.shape[1]] = inside
+    return region
+
+
+def read_cdnet_labels(path: Path) -> Labels:
+    """Labels of CDnet2014 as they are, (H, W), uint8.
+
+    Raises:
+        DatasetError: not a readable 8-bit picture.
+    """
+    return read_grey(path, str(path))
+
+
+def read_binary_labels(path: Path, positive: int | None = None) -> Labels:
+    """255 where a picture has the grey value ``positive``, or where it is not black; else 0; (H, W), uint8.
+
+    Raises:
+        DatasetError: not a readable 8-bit picture.
+    """
+    values = read_grey(path, str(path))
+    labels = np.zeros_like(values)
+    labels[values > 0 if positive is None else values == positive] = MOTION
+    return labels
+
+
+def _sbi_table() -> npt.NDArray[np.uint8]:
+    """Label by grey value: some masks have 1 for 255, values from 64 to 204 are void."""
+    table = np.zeros(256, np.uint8)
+    table[64:205] = UNKNOWN
+    table[[1, 255]] = MOTION
+    return table
+
+
+_SBI_TABLE = _sbi_table()
+
+
+def read_sbi_labels(path: Path) -> Labels:
+    """Masks made for SBI2015, (H, W), uint8, as the authors of FgSegNet read them.
+
+    Raises:
+        DatasetError: not a readable 8-bit picture.
+    """
+    return np.asarray(_SBI_TABLE[read_grey(path, str(path))])
+
+
+class LasiestaLabels:
+    """Reads the coloured labels of LASIESTA: objects, uncertain outlines, objects that stay still."""
+
+    def __init__(self, static_as: StaticAs = "foreground") -> None:
+        """Choose what a still object is.
+
+        Raises:
+            DatasetError: an unknown choice.
+        """
+        if static_as not in get_args(StaticAs):
+            choices = ", ".join(get_args(StaticAs))
+            raise DatasetError(f"static_as is {static_as!r}; it must be one of {choices}")
+        self.static_as = static_as
+
+    def __call__(self, path: Path) -> Labels:
+        """Labels of a file, (H, W), uint8.
+
+        Raises:
+            DatasetError: not a readable picture.
+        """
+        red, green, blue = np.moveaxis(read_rgb(path), 2, 0)
+        labels = np.zeros(red.shape, np.uint8)
+        labels[(blue == 0) & ((red == 255) | (green == 255))] = MOTION  # red, green, yellow: objects 1 to 3
+        labels[(red == 128) & (green == 128) & (blue == 128)] = UNKNOWN
+        still = {"foreground": MOTION, "background": STATIC, "ignore": UNKNOWN}[self.static_as]
+        labels[(red == 255) & (green == 255) & (blue == 255)] = still
+        return labels

@@ -1,0 +1,239 @@
+"""Results made by any program: a folder or a zip archive with one folder of mask files for each sequence."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import takewhile
+from pathlib import Path
+from typing import IO, Protocol
+
+from segue.datasets.files import read_mask_file
+from segue.datasets.labels import Labels, read_grey
+from segue.errors import DatasetError
+from segue.masks import StoredMask
+from segue.naming import first_few, natural_key
+
+MASK_SUFFIXES = frozenset({".png"})
+"""Endings of index mask files, which must be stored without loss."""
+
+MAX_MEMBER_BYTES = 2**27
+"""A member of an archive that says it unpacks to more is refused."""
+
+MAX_DEPTH = 4
+"""Levels of folders that are searched for masks; links may lead in circles."""
+
+_Parts = tuple[str, ...]
+_Files = list[tuple[str, str]]
+
+
+class Results:
+    """Masks of many sequences; listed when opened, read when asked for. Made by :func:`open_results`.
+
+    >>> results = open_results("results.zip")
+    >>> for name in results.names("bear"):
+    ...     mask = results.read("bear", name)
+
+    A sequence is a folder that holds masks. Levels above it, such as ``480p`` or the top folder of an
+    archive, do not matter: ``bear`` is found in ``results/480p/bear``, and ``baseline/highway`` where the
+    last two levels have these names, the folder or archive itself being the topmost level.
+
+    Attributes:
+        path: the folder or archive.
+    """
+
+    def __init__(self, store: _Store, folders: Mapping[_Parts, _Files]) -> None:
+        self.path = store.path
+        self._store = store
+        self._folders = folders
+        self._members: dict[str, dict[str, str]] = {}
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """Names of the sequences in natural order, without the levels that all of them share."""
+        levels = [folder[:-1] for folder in self._folders]
+        pairs = zip(min(levels), max(levels), strict=False)  # what these two share, all share
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return tuple(sorted(("/".join(folder[shared:]) for folder in self._folders), key=natural_key))
+
+    def __contains__(self, sequence: object) -> bool:
+        return isinstance(sequence, str) and bool(self._matches(sequence))
+
+    def names(self, sequence: str) -> tuple[str, ...]:
+        """Names of the masks of a sequence without ending, in natural order.
+
+        Raises:
+            DatasetError: there is no such sequence, it is there twice, or two files have one name.
+        """
+        return tuple(self._find(sequence))
+
+    def read(self, sequence: str, name: str) -> StoredMask:
+        """Stored values of a mask, (H, W), uint8 or (16-bit files) uint16: palette indices or grey values.
+
+        Raises:
+            DatasetError: there is no such mask, it is damaged, or it is a colour picture.
+        """
+        return read_mask_file(*self._file(sequence, name))
+
+    def read_grey(self, sequence: str, name: str) -> Labels:
+        """Grey values of a mask, (H, W), uint8; a palette gives its colours, not its indices.
+
+        Raises:
+            DatasetError: there is no such mask, it is damaged, or it has more than 8 bits a pixel.
+        """
+        return read_grey(*self._file(sequence, name))
+
+    def only(self, sequence: str) -> Results:
+        """These results with one sequence, to be handed to another process.
+
+        Raises:
+            DatasetError: there is no such sequence, or it is there twice.
+        """
+        folder = self._folder(sequence)
+        return Results(self._store, {folder: self._folders[folder]})
+
+    def _file(self, sequence: str, name: str) -> tuple[Path | IO[bytes], str]:
+        """File of a mask, or its bytes as a stream, and its name for messages."""
+        members = self._find(sequence)
+        if name not in members:
+            raise DatasetError(f"{self.path}: sequence {sequence} has no mask {name}")
+        return self._store.open(members[name])
+
+    def _find(self, sequence: str) -> dict[str, str]:
+        """Member by name."""
+        if sequence not in self._members:
+            folder = self._folder(sequence)
+            self._members[sequence] = _by_stem(self._folders[folder], f"{self.path}: {'/'.join(folder)}")
+        return self._members[sequence]
+
+    def _folder(self, sequence: str) -> _Parts:
+        matches = self._matches(sequence)
+        if not matches:
+            raise DatasetError(
+                f"{self.path} has no results of sequence {sequence}; there are {first_few(self.sequences)}"
+            )
+        if len(matches) > 1:
+            found = first_few("/".join(folder) for folder in matches)
+            raise DatasetError(f"{self.path} has sequence {sequence} more than once: {found}; keep one")
+        return matches[0]
+
+    def _matches(self, sequence: str) -> list[_Parts]:
+        wanted = tuple(sequence.split("/"))
+        return [folder for folder in self._folders if folder[-len(wanted) :] == wanted]
+
+
+def open_results(path: Path | str, *, suffixes: Collection[str] = MASK_SUFFIXES) -> Results:
+    """Open a folder or a ``.zip`` of masks; nothing is unpacked to disk.
+
+    Args:
+        path: folder or archive with files ``<sequence>/<frame>.png``, below any levels that they share.
+        suffixes: endings of the files that are masks, in small letters with their dot.
+
+    Raises:
+        DatasetError: nothing is there, it is neither folder nor archive, or it holds no mask.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist; results are a folder or a zip archive")
+    store: _Store = _Folder(path) if path.is_dir() else _Archive(path)
+    folders: dict[_Parts, _Files] = {}
+    for parts, member in store.files():
+        name = parts[-1]
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+        if not hidden and os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122  of 100,000 names
+            folders.setdefault((store.name, *parts[:-1]), []).append((name, member))
+    if not folders:
+        raise DatasetError(
+            f"{path} holds no {' or '.join(sorted(suffixes))} file; results are <sequence>/<frame>.png"
+        )
+    return Results(store, folders)
+
+
+class _Store(Protocol):
+    """Where files come from; can be sent to another process."""
+
+    path: Path
+    name: str
+
+    def files(self) -> Iterator[tuple[_Parts, str]]:
+        """Parts of the path of every file, and what :meth:`open` takes for it."""
+        ...
+
+    def open(self, member: str) -> tuple[Path | IO[bytes], str]:
+        """A file, or its bytes as a stream, and its name for messages."""
+        ...
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.resolve().name
+
+    def files(self) -> Iterator[tuple[_Parts, str]]:
+        top = len(self.path.parts)
+        for folder, subfolders, names in os.walk(self.path, followlinks=True):
+            parts = Path(folder).parts[top:]
+            if len(parts) >= MAX_DEPTH:
+                subfolders.clear()
+            for name in names:
+                yield (*parts, name), "/".join((*parts, name))
+
+    def open(self, member: str) -> tuple[Path | IO[bytes], str]:
+        path = self.path / member
+        return path, str(path)
+
+
+class _Archive:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.stem
+        self._zip: zipfile.ZipFile | None = None
+
+    def __reduce__(self) -> tuple[type[_Archive], tuple[Path]]:
+        return _Archive, (self.path,)
+
+    def files(self) -> Iterator[tuple[_Parts, str]]:
+        for info in self._archive().infolist():
+            if info.is_dir():
+                continue
+            parts = tuple(part for part in info.filename.replace("\\", "/").split("/") if part != ".")
+            if ".." in parts or not all(parts):
+                raise DatasetError(f"{self.path}: {info.filename!r} is no safe path; pack the archive anew")
+            yield parts, info.filename
+
+    def open(self, member: str) -> tuple[Path | IO[bytes], str]:
+        where = f"{self.path}/{member}"
+        size = self._archive().getinfo(member).file_size
+        if size > MAX_MEMBER_BYTES:
+            raise DatasetError(f"{where} unpacks to {size} bytes; at most {MAX_MEMBER_BYTES} are taken")
+        try:
+            data = self._archive().read(member)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise DatasetError(f"{where} is damaged: {error}") from error
+        except (RuntimeError, NotImplementedError) as error:  # a password, or an unknown way of packing
+            raise DatasetError(f"{where} cannot be unpacked: {error}; pack it as a plain zip") from error
+        return io.BytesIO(data), where
+
+    def _archive(self) -> zipfile.ZipFile:
+        if self._zip is None:
+            try:
+                self._zip = zipfile.ZipFile(self.path)
+            except zipfile.BadZipFile as error:
+                raise DatasetError(f"{self.path} is neither a folder nor a zip archive: {error}") from error
+            except OSError as error:
+                raise DatasetError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        return self._zip
+
+
+def _by_stem(files: Iterable[tuple[str, str]], where: str) -> dict[str, str]:
+    """Member by name without ending, in natural order."""
+    members: dict[str, str] = {}
+    for name, member in sorted(files, key=lambda item: natural_key(item[0])):
+        stem = name.rpartition(".")[0]
+        if stem in members:
+            raise DatasetError(f"{where} holds {stem} twice: {members[stem]} and {member}; keep one")
+        members[stem] = member
+    return members

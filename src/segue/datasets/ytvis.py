@@ -1,0 +1,282 @@
+"""Reader of YouTube-VIS 2019 and 2021 and of OVIS; pictures and masks are decoded when they are used.
+
+Annotation file (JSON)::
+
+    videos       id, width, height, length, file_names
+    categories   id, name
+    annotations  id, video_id, category_id, iscrowd, segmentations and areas with one entry or null a frame
+
+A segmentation is a run length, its counts a string or a list of integers, or a list of polygons. Files
+without ``annotations``, as those of the validation and test sets, can be read too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from segue.datasets.instances import (
+    AnnotationNumber,
+    Area,
+    CategoryRecord,
+    ClipInstances,
+    Instance,
+    Number,
+    Record,
+    add_category,
+    decode_clip,
+    read_picture,
+)
+from segue.datasets.json_files import entries, entry_at, read_json_text, validated
+from segue.errors import DatasetError
+from segue.masks.run_lengths import check_size
+from segue.masks.tracks import RleTrack
+from segue.naming import first_few
+from segue.types import Image
+
+ANNOTATION_FILES = (
+    "{split}.json",
+    "{split}/instances.json",
+    "annotations_{split}.json",
+    "annotations/{split}.json",
+    "annotations/annotations_{split}.json",
+    "annotations/instances_{split}.json",
+    "annotations/instances_{split}_sub.json",
+    "instances_{split}_sub.json",
+    "instances.json",
+)
+"""Where the annotations of a split are, below the root: the layouts in which the sets are handed around."""
+
+PICTURE_FOLDERS = ("{split}/JPEGImages", "JPEGImages", "{split}", "Images/{split}")
+"""Where the pictures are, below the root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One video.
+
+    Attributes:
+        id: its number.
+        name: folder of its pictures, or the number where that would not tell videos apart.
+        size: height and width in pixels.
+        file_names: pictures in order, as paths below the folder of pictures.
+    """
+
+    id: int
+    name: str
+    size: tuple[int, int]
+    file_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.file_names)
+
+    @property
+    def frame_names(self) -> tuple[str, ...]:
+        """File names without folder and suffix."""
+        return tuple(PurePosixPath(name).stem for name in self.file_names)
+
+
+class YTVISDataset:
+    """The videos of an annotation file.
+
+    >>> dataset = YTVISDataset.open("youtube_vis_2021", "train")
+    >>> video = dataset.videos[0]
+    >>> dataset.read_image(video, 3), dataset.instances(video, range(5)).masks
+
+    Attributes:
+        path: the annotation file.
+        images: folder of the pictures; None if they are not there.
+        videos: in the order of the file.
+        categories: names by number, in the order of the file.
+        annotated: whether the file has annotations.
+    """
+
+    _frames_key: ClassVar[str] = "videos"
+
+    def __init__(self, annotations: Path | str, images: Path | str | None = None) -> None:
+        """Read an annotation file; run lengths are checked and kept compressed.
+
+        Args:
+            annotations: the JSON file.
+            images: folder that its ``file_names`` are relative to.
+
+        Raises:
+            DatasetError: a file or folder is missing, or an entry is wrong; the message names it.
+        """
+        self.path = Path(annotations)
+        self.images = None if images is None else Path(images)
+        if self.images is not None and not self.images.is_dir():
+            raise DatasetError(f"no folder {self.images} of pictures")
+        self.categories: dict[int, str] = {}
+        self.annotated = False
+        self._instances: dict[int, list[Instance]] = {}
+        self._records: dict[int, VideoRecord] = {}
+        self._read()
+        self.videos = tuple(_videos(list(self._records.values())))
+        self._by_id = {video.id: video for video in self.videos}
+
+    @classmethod
+    def open(cls, root: Path | str, split: str = "valid") -> YTVISDataset:
+        """Find annotations and pictures of a split (train, valid, test) below ``root``.
+
+        Where they are sought is in `ANNOTATION_FILES` and `PICTURE_FOLDERS`. ``root`` may also be the
+        annotation file itself; then the pictures are sought beside it.
+
+        Raises:
+            DatasetError: there is no annotation file, or it is wrong.
+        """
+        root = Path(root)
+        if root.is_file():
+            folders = (root.parent / "JPEGImages", root.parent / root.stem / "JPEGImages")
+            return cls(root, next((folder for folder in folders if folder.is_dir()), None))
+        files = [root / name.format(split=split) for name in ANNOTATION_FILES]
+        found = next((file for file in files if file.is_file()), None)
+        if found is None:
+            raise DatasetError(f"no annotations of split {split} below {root}; put them at {files[0]}")
+        pictures = (root / name.format(split=split) for name in PICTURE_FOLDERS)
+        return cls(found, next((folder for folder in pictures if folder.is_dir()), None))
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __iter__(self) -> Iterator[Video]:
+        return iter(self.videos)
+
+    def video(self, number: int) -> Video:
+        """The video with this number.
+
+        Raises:
+            DatasetError: there is none.
+        """
+        if number not in self._by_id:
+            known = first_few(str(item) for item in self._by_id)
+            raise DatasetError(f"no video {number} in {self.path}; there are {known}")
+        return self._by_id[number]
+
+    def annotations(self, video: Video) -> tuple[Instance, ...]:
+        """All instances of a video, in the order of the file."""
+        return tuple(self._instances.get(video.id, ()))
+
+    def instances(self, video: Video, frames: Sequence[int]) -> ClipInstances:
+        """Decoded masks, boxes and categories of the instances that are visible on one of ``frames``.
+
+        Raises:
+            DatasetError: the masks would be too large.
+        """
+        return decode_clip(self.annotations(video), frames, video.size)
+
+    def read_image(self, video: Video, frame: int) -> Image:
+        """Picture of a frame, RGB, (H, W, 3), uint8.
+
+        Raises:
+            DatasetError: it cannot be read, or has another size than the annotations.
+        """
+        return read_picture(self.images, video.file_names[frame], video.size)
+
+    def _read(self) -> None:
+        text = read_json_text(self.path)
+        early: list[tuple[int, int]] = []  # annotations that come before their video
+        ids: set[int] = set()
+        for key, i, start, value in entries(text, self.path):
+            where = f"{self.path}: {key}[{i}]"
+            if key in (self._frames_key, "categories", "annotations") and i < 0 and value is not None:
+                raise DatasetError(f"{self.path}: {key} is not a list")
+            if i < 0:
+                continue
+            if key == self._frames_key:
+                self._add_video(value, where)
+            elif key == "categories":
+                add_category(self.categories, validated(CategoryRecord, value, where), where)
+            elif key == "annotations":
+                self.annotated = True
+                if not self._add_annotation(value, where, ids):
+                    early.append((i, start))
+        for i, start in early:
+            where = f"{self.path}: annotations[{i}]"
+            if not self._add_annotation(entry_at(text, start), where, ids):
+                raise DatasetError(f"{where}: its {self._frames_key[:-1]} is not in the file")
+        self._check()
+
+    def _video_record(self, value: Any, where: str) -> VideoRecord:
+        """Checked entry of the videos."""
+        return validated(VideoRecord, value, where)
+
+    def _annotation_record(self, value: Any, where: str) -> AnnotationRecord:
+        """Checked entry of the annotations."""
+        return validated(AnnotationRecord, value, where)
+
+    def _add_video(self, value: Any, where: str) -> None:
+        record = self._video_record(value, where)
+        if record.id in self._records:
+            raise DatasetError(f"{where}: id {record.id} occurs twice")
+        if record.length != len(record.file_names):
+            raise DatasetError(f"{where}: length is {record.length}, but file_names {len(record.file_names)}")
+        try:
+            check_size(record.height, record.width)
+        except DatasetError as error:
+            raise DatasetError(f"{where}: {error}") from None
+        self._records[record.id] = record
+
+    def _add_annotation(self, value: Any, where: str, ids: set[int]) -> bool:
+        """Keep an annotation; False if its video is not known (yet)."""
+        record = self._annotation_record(value, where)
+        video = self._records.get(record.video_id)
+        if video is None:
+            return False
+        if record.id in ids:
+            raise DatasetError(f"{where}: id {record.id} occurs twice")
+        ids.add(record.id)
+        for name, found in (("segmentations", record.segmentations), ("areas", record.areas)):
+            if len(found) != video.length:
+                raise DatasetError(f"{where}: {len(found)} {name}, but its video has {video.length} frames")
+        try:
+            masks = RleTrack.parse(record.segmentations, (video.height, video.width))
+        except DatasetError as error:
+            raise DatasetError(f"{where}.{error}") from None
+        areas = [area for area in record.areas if area]
+        mean_area = float(np.mean(areas)) if areas else 0.0
+        instance = Instance(record.id, record.category_id, masks, mean_area, bool(record.iscrowd))
+        self._instances.setdefault(video.id, []).append(instance)
+        return True
+
+    def _check(self) -> None:
+        if not self._records:
+            raise DatasetError(f"{self.path} holds no {self._frames_key}; is it an annotation file?")
+        used = {item.category for instances in self._instances.values() for item in instances}
+        if used - self.categories.keys():
+            unknown = first_few(str(number) for number in sorted(used - self.categories.keys()))
+            raise DatasetError(f"{self.path}: annotations of categories that are not in the file: {unknown}")
+
+
+class VideoRecord(Record):
+    """One of ``videos``."""
+
+    id: Number
+    width: int
+    height: int
+    length: int
+    file_names: list[str] = Field(min_length=1)
+
+
+class AnnotationRecord(Record):
+    """One of ``annotations``."""
+
+    id: AnnotationNumber
+    video_id: Number
+    category_id: Number
+    iscrowd: int = Field(ge=0, le=1)
+    segmentations: list[Any]
+    areas: list[Area | None]
+
+
+def _videos(records: list[VideoRecord]) -> Iterator[Video]:
+    folders = [PurePosixPath(record.file_names[0]).parent.as_posix() for record in records]
+    distinct = len({*folders, "."}) > len(folders)
+    for record, folder in zip(records, folders, strict=True):
+        name = folder if distinct else str(record.id)
+        yield Video(record.id, name, (record.height, record.width), tuple(record.file_names))

@@ -1,0 +1,189 @@
+"""Reader of YouTube-VOS 2018 and 2019; nothing is decoded in advance.
+
+Layout of each part of the data set, such as ``train``::
+
+    meta.json                        {"videos": {video: {"objects": {id: {"category", "frames"}}}}}
+    JPEGImages/<video>/00005.jpg     frame numbers have gaps
+    Annotations/<video>/00005.png    palette PNG with the ids of meta.json
+
+The first frame in an object's list is the one in which it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from segue.datasets.files import PICTURES, Mask, check_size, files_by_stem, read_index_mask, read_rgb
+from segue.datasets.json_files import entries, read_json_text, validated
+from segue.errors import DatasetError
+from segue.naming import first_few, natural_key
+from segue.types import Image
+
+_FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=200)]
+"""A name that stays inside its folder."""
+
+
+class _ObjectRecord(BaseModel):
+    category: str
+    frames: list[_FileName] = Field(min_length=1)
+
+
+class _VideoRecord(BaseModel):
+    objects: dict[Annotated[int, Field(ge=1, le=254)], _ObjectRecord]
+
+
+class _Meta(BaseModel):
+    videos: dict[_FileName, _VideoRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class YtvosObject:
+    """One object of a video.
+
+    Attributes:
+        id: its value in the masks.
+        category: name of its class.
+        given: name of the frame in which it is given.
+    """
+
+    id: int
+    category: str
+    given: str
+
+
+@dataclass(frozen=True)
+class YtvosVideo:
+    """One video.
+
+    Attributes:
+        name: name of its folders.
+        objects: in the order of their ids.
+        frames: pictures by name, in natural order.
+        annotations: masks by name, in natural order; usually of every fifth frame.
+    """
+
+    name: str
+    objects: tuple[YtvosObject, ...]
+    frames: Mapping[str, Path] = field(hash=False)
+    annotations: Mapping[str, Path] = field(hash=False)
+
+    def read_image(self, name: str) -> Image:
+        """Picture of a frame, RGB, (H, W, 3), uint8.
+
+        Raises:
+            DatasetError: there is none or it cannot be read.
+        """
+        return read_rgb(self._path(self.frames, name))
+
+    def read_mask(self, name: str) -> Mask:
+        """Index mask of a frame, (H, W), uint8.
+
+        Raises:
+            DatasetError: there is none, it cannot be read, or it has another size than the picture.
+        """
+        path = self._path(self.annotations, name)
+        mask = read_index_mask(path)
+        check_size(mask, path, self._path(self.frames, name))
+        return mask
+
+    def _path(self, files: Mapping[str, Path], name: str) -> Path:
+        if name not in files:
+            raise DatasetError(
+                f"video {self.name}: frame {name} has no such file; there are {first_few(files)}"
+            )
+        return files[name]
+
+
+class YtvosFolder:
+    """The videos of one part of YouTube-VOS.
+
+    >>> videos = YtvosFolder("YouTube-VOS/train")
+    >>> videos["003234408d"].objects
+
+    Attributes:
+        root: the folder.
+    """
+
+    def __init__(
+        self, root: Path | str, *, meta: Path | str | None = None, videos: Collection[str] | None = None
+    ) -> None:
+        """List the videos.
+
+        Args:
+            root: folder that holds ``JPEGImages`` and ``Annotations``.
+            meta: description of the videos; default: ``meta.json`` in ``root``.
+            videos: names of the videos to take; default: all that ``meta`` describes.
+
+        Raises:
+            DatasetError: a file is missing or does not fit.
+        """
+        self.root = Path(root)
+        path = self.root / "meta.json" if meta is None else Path(meta)
+        records = _read_meta(path).videos
+        names = sorted(records if videos is None else videos, key=natural_key)
+        if unknown := [name for name in names if name not in records]:
+            raise DatasetError(f"{path} does not describe video {first_few(unknown)}")
+        if not names:
+            raise DatasetError(f"{path} describes no video")
+        self._videos = {name: self._find(name, records[name]) for name in names}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the videos, in natural order."""
+        return tuple(self._videos)
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def __iter__(self) -> Iterator[YtvosVideo]:
+        return iter(self._videos.values())
+
+    def __getitem__(self, name: str) -> YtvosVideo:
+        if name not in self._videos:
+            raise DatasetError(f"no video {name} in {self.root}; there are {first_few(self.names)}")
+        return self._videos[name]
+
+    def _find(self, name: str, record: _VideoRecord) -> YtvosVideo:
+        frames = files_by_stem(self.root / "JPEGImages" / name, PICTURES)
+        annotations = files_by_stem(self.root / "Annotations" / name, {".png"})
+        if lonely := [stem for stem in annotations if stem not in frames]:
+            raise DatasetError(f"video {name}: no picture of the annotated frames {first_few(lonely)}")
+        objects = tuple(
+            YtvosObject(id, item.category, item.frames[0]) for id, item in sorted(record.objects.items())
+        )
+        if lost := [f"{item.id} ({item.given})" for item in objects if item.given not in annotations]:
+            raise DatasetError(
+                f"video {name}: the frame in which an object is given has no annotation: {first_few(lost)}"
+            )
+        return YtvosVideo(name, objects, frames, annotations)
+
+
+def read_categories(path: Path | str) -> frozenset[str]:
+    """Names of categories: those of a ``meta.json``, or the lines of a text file.
+
+    Raises:
+        DatasetError: the file cannot be read or names none.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        videos = _read_meta(path).videos.values()
+        found = {item.category for video in videos for item in video.objects.values()}
+    else:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatasetError(f"{path} cannot be read: {error}") from error
+        found = {line.strip() for line in lines if line.strip()}
+    if not found:
+        raise DatasetError(f"{path} names no category")
+    return frozenset(found)
+
+
+def _read_meta(path: Path) -> _Meta:
+    top = {key: value for key, place, _, value in entries(read_json_text(path), path) if place < 0}
+    return validated(_Meta, top, f"{path}: ")

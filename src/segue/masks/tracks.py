@@ -1,0 +1,134 @@
+"""The masks of one object through a video, kept as run lengths; pixels are made when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from segue.errors import DatasetError
+from segue.masks.run_lengths import check_runs, check_size, compress_runs, fill_polygons
+
+Forms = Literal["any", "compressed"]
+"""How a mask may be written: as polygons, list or string of run lengths; or as a string only."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RleTrack:
+    """Masks of one object, one for each frame; make it with :meth:`parse`, which checks them.
+
+    Attributes:
+        size: height and width of all frames.
+        counts: compressed run lengths by frame; None where the object is absent.
+        areas: pixels by frame, (T,), int64; 0 where the object is absent or its mask is empty.
+    """
+
+    size: tuple[int, int]
+    counts: tuple[bytes | None, ...]
+    areas: npt.NDArray[np.int64]
+
+    @classmethod
+    def parse(cls, segmentations: Sequence[Any], size: tuple[int, int], *, forms: Forms = "any") -> RleTrack:
+        """Check the entries of a ``segmentations`` list of YouTube-VIS.
+
+        Args:
+            segmentations: for each frame None (or an empty list) for an absent object, a run length as from
+                :func:`segue.masks.encode_rle`, one with a list of integers, or a list of polygons.
+            size: height and width of the video.
+            forms: see :data:`Forms`.
+
+        Raises:
+            DatasetError: an entry is damaged or of another form or size; the message names its frame.
+        """
+        check_size(*size)
+        counts: list[bytes | None] = []
+        for t, entry in enumerate(segmentations):
+            try:
+                counts.append(_compress(entry, size, forms) if entry else None)
+            except DatasetError as error:
+                raise DatasetError(f"segmentations[{t}]: {error}") from None
+        return cls._checked(counts, size)
+
+    @classmethod
+    def _checked(cls, counts: list[bytes | None], size: tuple[int, int]) -> RleTrack:
+        pixels = size[0] * size[1]
+        present = [t for t, entry in enumerate(counts) if entry is not None]
+        texts = [entry for entry in counts if entry is not None]
+        try:
+            canonical = check_runs(texts, pixels)
+        except DatasetError:
+            _complain(dict(zip(present, texts, strict=True)), pixels)
+            raise
+        for i in np.flatnonzero(~canonical):
+            decoded = coco_mask.decode({"size": list(size), "counts": texts[i]})
+            counts[present[i]] = bytes(coco_mask.encode(decoded)["counts"])
+        areas = np.zeros(len(counts), np.int64)
+        areas[present] = coco_mask.area([{"size": size, "counts": counts[t]} for t in present])
+        areas.setflags(write=False)
+        return cls(size, tuple(counts), areas)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def rle(self, frame: int) -> dict[str, Any]:
+        """Run length of a frame for pycocotools.
+
+        Raises:
+            DatasetError: the object is absent there.
+        """
+        counts = self.counts[frame]
+        if counts is None:
+            raise DatasetError(f"the object is absent on frame {frame}; it has no mask there")
+        return {"size": list(self.size), "counts": counts}
+
+    def decode(self, frame: int) -> npt.NDArray[np.bool_]:
+        """Mask of a frame, (H, W), bool; nothing is set where the object is absent."""
+        if self.counts[frame] is None:
+            return np.zeros(self.size, np.bool_)
+        return np.asarray(coco_mask.decode(self.rle(frame)), np.bool_)
+
+    def box(self, frame: int) -> npt.NDArray[np.float32]:
+        """Tight ``(x0, y0, x1, y1)``, exclusive at the far side, (4,), float32; zeros if no pixel is set."""
+        if not self.areas[frame]:
+            return np.zeros(4, np.float32)
+        x, y, width, height = coco_mask.toBbox(self.rle(frame))
+        return np.array([x, y, x + width, y + height], np.float32)
+
+    @property
+    def mean_area(self) -> float:
+        """Mean number of pixels over the frames with any; 0 if there is none."""
+        seen = self.areas[self.areas > 0]
+        return float(seen.mean()) if len(seen) else 0.0
+
+
+def _compress(entry: Any, size: tuple[int, int], forms: Forms) -> bytes:
+    """Compressed run lengths, not checked yet if they were given so."""
+    if isinstance(entry, list) and forms == "any":
+        return fill_polygons(entry, size)
+    if not isinstance(entry, dict) or not {"size", "counts"} <= entry.keys():
+        raise DatasetError('not a mask; give {"size": [height, width], "counts": ...} or null')
+    if entry["size"] != list(size):
+        raise DatasetError(
+            f"size is {entry['size']!r}, that of the video {list(size)} (height, width); they must agree"
+        )
+    counts = entry["counts"]
+    if isinstance(counts, str):
+        return counts.encode("utf-8", errors="surrogatepass")  # the check refuses all that is not ASCII
+    if isinstance(counts, bytes):
+        return counts
+    if isinstance(counts, list) and forms == "any":
+        return compress_runs(counts, size)
+    raise DatasetError(f"counts are a {type(counts).__name__}; they must be a string of COCO run lengths")
+
+
+def _complain(texts: dict[int, bytes], pixels: int) -> None:
+    """Name the first damaged frame."""
+    for t, text in texts.items():
+        try:
+            check_runs([text], pixels)
+        except DatasetError as error:
+            raise DatasetError(f"segmentations[{t}]: {error}") from None

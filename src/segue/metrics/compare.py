@@ -1,0 +1,141 @@
+"""Two results under one protocol: differences by sequence, and how far chance among the sequences reaches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import DatasetError
+from segue.metrics.evaluation import Evaluation
+from segue.naming import first_few
+
+RESAMPLES = 10_000
+"""Sets of sequences that the bootstrap draws."""
+
+CONFIDENCE = 0.95
+"""Share of the resampled mean differences that lie inside the interval."""
+
+ENOUGH_SEQUENCES = 20
+"""With fewer sequences a percentile interval is noticeably too narrow; comparisons say so."""
+
+_AT_ONCE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Mean difference of one measure over the sequences that have it in both results.
+
+    Attributes:
+        mean: second minus first, every sequence counting the same.
+        low: lower end of the bootstrap interval; NaN with fewer than two sequences.
+        high: its upper end.
+        sequences: number of sequences that took part.
+    """
+
+    mean: float
+    low: float
+    high: float
+    sequences: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two evaluations of the same sequences under the same protocol.
+
+    Attributes:
+        names: what the two results are called.
+        first: scores of the first one.
+        second: scores of the second one.
+        intervals: mean difference by sequence with its interval, by measure.
+        seed: seed of the bootstrap.
+        remarks: what a reader must know, of both results and of the interval.
+    """
+
+    names: tuple[str, str]
+    first: Evaluation
+    second: Evaluation
+    intervals: Mapping[str, Interval]
+    seed: int
+    remarks: tuple[str, ...]
+
+
+def compare(
+    first: Evaluation, second: Evaluation, *, names: tuple[str, str] = ("first", "second"), seed: int = 0
+) -> Comparison:
+    """Compare two evaluations.
+
+    The interval is a paired percentile bootstrap: sequences are drawn with replacement, each with its scores
+    in both results, :data:`RESAMPLES` times; the interval holds the middle :data:`CONFIDENCE` of the mean
+    differences (Efron and Tibshirani, "An Introduction to the Bootstrap", chapter 13). It speaks of the mean
+    over sequences; where the protocol averages over something else (objects, classes, categories), the
+    difference of the overall numbers is another one, and stands beside it.
+
+    Args:
+        first: scores of the first result.
+        second: scores of the second result.
+        names: what they are called.
+        seed: seed of the bootstrap; the same seed gives the same interval.
+
+    Raises:
+        DatasetError: the protocols or the sequences differ.
+    """
+    if first.protocol != second.protocol:
+        raise DatasetError(
+            f"'{first.protocol}' and '{second.protocol}' cannot be compared; score both under one protocol"
+        )
+    lonely = first.sequences.keys() ^ second.sequences.keys()
+    if lonely:
+        raise DatasetError(
+            f"only one of the two results has scores of {first_few(sorted(lonely))}; score both on one set"
+        )
+    columns = list(dict.fromkeys(key for measures in first.sequences.values() for key in measures))
+    intervals = {key: paired_interval(_differences(first, second, key), seed=seed) for key in columns}
+    return Comparison(names, first, second, intervals, seed, _remarks(first, second, names, intervals))
+
+
+def paired_interval(differences: npt.NDArray[np.float64], *, seed: int = 0) -> Interval:
+    """Mean of differences, (sequences,), with its bootstrap interval; NaN entries take no part."""
+    known = differences[~np.isnan(differences)]
+    count = len(known)
+    if count < 2:
+        return Interval(float(known[0]) if count else math.nan, math.nan, math.nan, count)
+    generator = np.random.default_rng(seed)
+    means = np.empty(RESAMPLES)
+    step = max(_AT_ONCE // count, 1)  # bounds the memory, however many sequences there are
+    for start in range(0, RESAMPLES, step):
+        part = means[start : start + step]
+        part[:] = known[generator.integers(count, size=(len(part), count))].mean(axis=1)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means, (tail, 1 - tail))
+    return Interval(float(known.mean()), float(low), float(high), count)
+
+
+def _differences(first: Evaluation, second: Evaluation, key: str) -> npt.NDArray[np.float64]:
+    pairs = ((first.sequences[name], second.sequences[name]) for name in first.sequences)
+    return np.array([b.get(key, math.nan) - a.get(key, math.nan) for a, b in pairs], np.float64)
+
+
+def _remarks(
+    first: Evaluation, second: Evaluation, names: tuple[str, str], intervals: Mapping[str, Interval]
+) -> tuple[str, ...]:
+    remarks = [
+        f"{name}: {remark}"
+        for name, evaluation in zip(names, (first, second), strict=True)
+        for remark in evaluation.remarks
+    ]
+    if first.headline in intervals:
+        count = intervals[first.headline].sequences
+        if count < 2:
+            remarks.append(f"{count} sequence with {first.headline} in both: an interval needs at least two")
+        elif count < ENOUGH_SEQUENCES:
+            remarks.append(
+                f"only {count} sequences: the interval is rough and rather too narrow "
+                f"({ENOUGH_SEQUENCES} or more make it trustworthy)"
+            )
+    else:
+        remarks.append("the protocol gives no scores by sequence, so there is no interval")
+    return tuple(remarks)

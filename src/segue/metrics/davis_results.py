@@ -1,0 +1,208 @@
+"""DAVIS scores of results in files: semi-supervised, unsupervised and of 2016, for folders of that layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from segue.datasets.davis import DavisFolder, Sequence
+from segue.datasets.results import Results, open_results
+from segue.errors import DatasetError
+from segue.metrics.davis import VOID, DavisAccumulator
+from segue.metrics.davis_unsupervised import UnsupervisedAccumulator
+from segue.metrics.evaluation import Evaluation, FrameView, Series
+from segue.metrics.measures import DEFAULT_BOUND_TH
+from segue.metrics.missing import Missing, check_missing, find_missing, say_missing
+from segue.metrics.parallel import Progress, map_sequences
+from segue.metrics.report import DavisReport, SequenceScore
+from segue.naming import first_few
+from segue.types import IndexMask
+
+Protocol = Literal["2017", "unsupervised", "2016", "2016-toolkit"]
+"""``2017``: semi-supervised, each object for itself. ``unsupervised``: proposals, matched with the objects.
+``2016``, ``2016-toolkit``: all objects as one, see :data:`segue.metrics.davis.SemiSupervised`."""
+
+_TITLES: Mapping[Protocol, str] = {
+    "2017": "DAVIS 2017 semi-supervised",
+    "unsupervised": "DAVIS 2017 unsupervised",
+    "2016": "DAVIS 2016",
+    "2016-toolkit": "DAVIS 2016 (toolkit of 2016)",
+}
+
+
+def evaluate_davis(
+    results: Results | Path | str,
+    davis: DavisFolder,
+    *,
+    protocol: Protocol = "2017",
+    bound_th: float = DEFAULT_BOUND_TH,
+    missing: Missing = "error",
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score results of any program as the official DAVIS evaluation does.
+
+    >>> evaluation = evaluate_davis("results.zip", DavisFolder("DAVIS", "val"), workers=4)
+    >>> evaluation.overall["J&F-Mean"]
+
+    In sequences with 0/255 annotations (DAVIS 2016) 255 in a result is the object too.
+
+    Args:
+        results: masks ``<sequence>/<frame>.png`` in a folder or archive.
+        davis: the ground truth; for ``unsupervised`` opened with ``annotations="Annotations_unsupervised"``.
+        protocol: see :data:`Protocol`.
+        bound_th: tolerance of the contour accuracy, see :func:`segue.metrics.contour_accuracy`.
+        missing: what to do about scored frames without a result, see :data:`Missing`.
+        workers: processes that score sequences side by side; 1 scores in this process.
+        progress: called after each sequence.
+
+    Raises:
+        DatasetError: results are missing (then nothing is scored), cannot be read or do not fit.
+    """
+    results = results if isinstance(results, Results) else open_results(results)
+    if protocol not in get_args(Protocol):
+        raise DatasetError(f"protocol is {protocol!r}; it must be one of {', '.join(get_args(Protocol))}")
+    scored = {sequence.name: _scored_frames(sequence, protocol) for sequence in davis}
+    absent = find_missing(results, {name: frames.values() for name, frames in scored.items()})
+    names = {name: tuple(frames.values()) for name, frames in scored.items()}
+    check_missing(absent, names, results, missing)
+    tasks = [
+        (
+            name,
+            _Task(
+                davis[name], _part(results, name), frames, frozenset(absent.get(name, ())), protocol, bound_th
+            ),
+        )
+        for name, frames in scored.items()
+    ]
+    report = DavisReport(tuple(map_sequences(_score_sequence, tasks, workers=workers, progress=progress)))
+    views = {task.sequence.name: task for _, task in tasks}
+    matches = {score.name: score.match for score in report.sequences}
+    return Evaluation(
+        protocol=f"{_TITLES[protocol]}, {davis.split}",
+        headline="J&F-Mean",
+        overall=report.measures,
+        sequences={score.name: score.measures for score in report.sequences},
+        objects={item.name: item.measures for item in report.objects},
+        series={score.name: _series(score, names[score.name]) for score in report.sequences},
+        remarks=(*say_missing(absent, names, results), *_remarks(report, results, protocol)),
+        files={
+            f"global_results-{davis.split}.csv": report.global_csv(),
+            f"per-sequence_results-{davis.split}.csv": report.per_sequence_csv(),
+        },
+        view=lambda sequence, frame: _look(views[sequence], frame, matches[sequence]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One sequence to score.
+
+    Attributes:
+        sequence: the ground truth.
+        results: masks, if there are any of this sequence.
+        frames: names of the frames that are scored, by index.
+        missing: those of them that have no result.
+        protocol: see :data:`Protocol`.
+        bound_th: tolerance of the contour accuracy.
+    """
+
+    sequence: Sequence
+    results: Results | None
+    frames: Mapping[int, str]
+    missing: frozenset[str]
+    protocol: Protocol
+    bound_th: float
+
+    def prediction(self, name: str, truth: IndexMask) -> IndexMask:
+        """Result of a scored frame; empty where it is missing."""
+        if self.results is None or name in self.missing:
+            return np.zeros_like(truth)
+        prediction = self.results.read(self.sequence.name, name)
+        if self.sequence.binary:
+            prediction[prediction == VOID] = 1
+        return prediction
+
+
+def _scored_frames(sequence: Sequence, protocol: Protocol) -> dict[int, str]:
+    """Name by index of the frames that the protocol scores."""
+    frames = [(i, path.stem) for i, path in sequence.annotations.items()]
+    return dict(frames if protocol in ("unsupervised", "2016-toolkit") else frames[1:-1])
+
+
+def _part(results: Results, sequence: str) -> Results | None:
+    return results.only(sequence) if sequence in results else None
+
+
+def _score_sequence(task: _Task) -> SequenceScore:
+    sequence = task.sequence
+    if task.protocol == "unsupervised":
+        matcher = UnsupervisedAccumulator(sequence.name, bound_th=task.bound_th)
+        for i, name in task.frames.items():
+            truth = sequence.read_mask(i)
+            matcher.update(task.prediction(name, truth), truth)
+        return matcher.score()
+    accumulator = DavisAccumulator(sequence.name, protocol=task.protocol, bound_th=task.bound_th)
+    for i in sequence.annotations:
+        truth = sequence.read_mask(i)
+        scored = i in task.frames
+        accumulator.update(task.prediction(task.frames[i], truth) if scored else None, truth)
+    return accumulator.score()
+
+
+def _series(score: SequenceScore, frames: tuple[str, ...]) -> dict[str, Series]:
+    """J and F over time, averaged over the objects; of each object too where there are several."""
+    series = {}
+    for letter, table in (("J", score.region_frames), ("F", score.contour_frames)):
+        series[letter] = Series(frames, table.mean(axis=0))
+        if len(table) > 1:
+            series |= {
+                f"{letter}_{item.id}": Series(frames, table[k]) for k, item in enumerate(score.objects)
+            }
+    return series
+
+
+def _remarks(report: DavisReport, results: Results, protocol: Protocol) -> tuple[str, ...]:
+    remarks = []
+    unseen = [f"{score.name}_{k}" for score in report.sequences for k in score.missing]
+    if unseen:
+        remarks.append(f"objects that the results never show, scored as empty masks: {first_few(unseen)}")
+    known = {score.name for score in report.sequences}
+    others = [name for name in results.sequences if not known & {name, name.rpartition("/")[2]}]
+    if others:
+        remarks.append(f"results of sequences that are not in this set were not used: {first_few(others)}")
+    if protocol == "unsupervised":
+        remarks.append(
+            "objects of a sequence are numbered in the order of their proposals, as in the official tables"
+        )
+    return tuple(remarks)
+
+
+def _look(task: _Task, frame: str, match: tuple[tuple[int, int], ...]) -> FrameView:
+    """A scored frame, its masks as the protocol compares them."""
+    index = next((i for i, name in task.frames.items() if name == frame), None)
+    if index is None:
+        raise DatasetError(f"sequence {task.sequence.name}: frame {frame} was not scored")
+    truth = task.sequence.read_mask(index)
+    result = task.prediction(frame, truth)
+    void = truth == VOID
+    truth = np.where(void, np.uint8(0), truth)
+    if task.protocol == "unsupervised":
+        result = _rename(result, match)
+    elif task.protocol != "2017":
+        truth, result = ((mask != 0).astype(np.uint8) for mask in (truth, result))
+    ignored = void if task.protocol == "unsupervised" else np.zeros_like(void)
+    return FrameView(truth, result, ignored, task.sequence.read_image(index))
+
+
+def _rename(result: IndexMask, match: tuple[tuple[int, int], ...]) -> IndexMask:
+    """Proposals under the ids of their objects; those without an object get ids behind."""
+    names = np.arange(256, dtype=np.uint16) + len(match)
+    names[0] = 0
+    for proposal, item in match:
+        names[proposal] = item
+    return names[result]

@@ -1,0 +1,252 @@
+"""Pixel counts of the results of many videos, side by side in processes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, number_of
+from segue.datasets.labels import MOTION, OUTSIDE, UNKNOWN, Labels
+from segue.datasets.results import Results, open_results
+from segue.errors import DatasetError
+from segue.metrics.evaluation import FrameView, Series
+from segue.metrics.foreground import ALPHA, Counts, ForegroundAccumulator
+from segue.metrics.parallel import Progress, map_sequences
+from segue.naming import first_few
+
+RESULT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm"})
+"""Endings of result files that the comparator of CDnet2014 takes."""
+
+Missing = Literal["error", "empty", "skip"]
+"""What a labelled frame without a result is: an error, a frame without foreground, or not counted (as in the
+comparator that comes with FgSegNet_v2)."""
+
+Empty = Literal["official", "skip", "one"]
+"""What a video without foreground in its labels is: F = 0 by the official formula, left out of all means, or
+1 for Re, Pr and F if its result has no foreground either."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForegroundSettings:
+    """How foreground is scored; the defaults are those of the official program of CDnet2014.
+
+    Attributes:
+        threshold: results are foreground from this value on; 1 for masks of 0 and 1.
+        ignored: labels whose pixels count for nothing; with 85 among them frames that nobody labelled
+            count for nothing too.
+        alpha: see :data:`segue.metrics.foreground.ALPHA`.
+        empty: see :data:`Empty`.
+    """
+
+    threshold: int = 255
+    ignored: tuple[int, ...] = (UNKNOWN,)
+    alpha: float = ALPHA
+    empty: Empty = "official"
+
+    def __post_init__(self) -> None:
+        check_choice("empty", self.empty, Empty)
+        if not 1 <= self.threshold <= 255:
+            raise DatasetError(f"threshold is {self.threshold}; it must be from 1 to 255")
+        if not self.alpha > 0:
+            raise DatasetError(f"alpha is {self.alpha}; it must be above 0")
+
+
+@dataclass(frozen=True)
+class VideoScore:
+    """Counts of one video.
+
+    Attributes:
+        video: its files.
+        numbers: numbers of the frames that were counted, in order.
+        frames: counts of each frame.
+        missing: numbers of the frames without result.
+        unlabelled: how many frames are labelled 85 throughout.
+    """
+
+    video: ForegroundSequence
+    numbers: tuple[int, ...]
+    frames: tuple[Counts, ...]
+    missing: tuple[int, ...]
+    unlabelled: int
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Counts of the whole video."""
+        return sum(self.frames, Counts())
+
+    def series(self, alpha: float = ALPHA) -> Series:
+        """F of each frame; NaN where neither labels nor result have foreground."""
+        values = [
+            counts.measures(alpha)["F"] if counts.tp + counts.fp + counts.fn else np.nan
+            for counts in self.frames
+        ]
+        return Series(tuple(map(frame_name, self.numbers)), np.array(values, np.float64))
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Results and labels that belong together.
+
+    Attributes:
+        settings: how they are scored.
+        missing: see :data:`Missing`.
+        tasks: by key of the video.
+    """
+
+    settings: ForegroundSettings
+    missing: Missing
+    tasks: Mapping[str, _Task]
+
+    def run(self, workers: int = 1, progress: Progress | None = None) -> list[VideoScore]:
+        """Count all videos, in their order.
+
+        Args:
+            workers: processes that count videos side by side; 1 counts in this process.
+            progress: see :data:`segue.metrics.parallel.Progress`.
+
+        Raises:
+            DatasetError: a file cannot be read or has another size.
+        """
+        score = partial(_score_video, settings=self.settings, skip=self.missing == "skip")
+        return map_sequences(score, list(self.tasks.items()), workers=workers, progress=progress)
+
+    def view(self, key: str, frame: str) -> FrameView:
+        """A counted frame to look at; foreground is 1.
+
+        Raises:
+            DatasetError: a file cannot be read.
+        """
+        task, number = self.tasks[key], int(frame)
+        labels = task.video.decode_labels(task.video.truths[number])
+        found = task.read(number, labels) >= self.settings.threshold
+        ignored = ~task.video.read_roi(labels.shape) | np.isin(labels, self.settings.ignored)
+        pictures = dict(zip(task.video.numbers, task.video.frames, strict=True))
+        image = task.video.decode_image(pictures[number]) if number in pictures else None
+        return FrameView((labels == MOTION).astype(np.uint8), found.astype(np.uint8), ignored, image)
+
+
+def find_scoring(
+    results: Results | Path | str,
+    videos: ForegroundFolder,
+    settings: ForegroundSettings,
+    missing: Missing,
+    exclude: Mapping[str, Collection[int]] | None = None,
+) -> Scoring:
+    """Pair the labelled frames of all videos with their results, before anything is counted.
+
+    Args:
+        results: folder or zip archive with ``<category>/<video>/*`` or ``<video>/*``; what counts in the
+            name of a result is the number at its end.
+        videos: the ground truth.
+        settings: how to score.
+        missing: what a labelled frame without a result is.
+        exclude: numbers of frames to leave out by ``category/name``, such as training frames.
+
+    Raises:
+        DatasetError: results are missing and ``missing`` is ``error``, two are of one frame, or a video has
+            no frame to score.
+    """
+    check_choice("missing", missing, Missing)
+    found = results if isinstance(results, Results) else open_results(results, suffixes=RESULT_SUFFIXES)
+    tasks = {
+        video.key: _pair(found, video, frozenset((exclude or {}).get(video.key, ()))) for video in videos
+    }
+    lacking = [f"{key} ({len(task.missing)})" for key, task in tasks.items() if task.missing]
+    if lacking and missing == "error":
+        key, task = next((key, task) for key, task in tasks.items() if task.missing)
+        raise DatasetError(
+            f"{found.path} lacks results of {first_few(map(frame_name, task.missing))} of {key}; videos that "
+            f'lack results of frames: {first_few(lacking)}; add them, or take them as empty (missing="empty")'
+        )
+    return Scoring(settings, missing, tasks)
+
+
+def check_choice(name: str, value: str, choices: object) -> None:
+    """Refuse a value that is not among the values of a Literal.
+
+    Raises:
+        DatasetError: it is not.
+    """
+    known = get_args(choices)
+    if value not in known:
+        raise DatasetError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+
+
+def frame_name(number: int) -> str:
+    """Name of a frame in series and messages."""
+    return f"{number:06d}"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One video to count.
+
+    Attributes:
+        video: its ground truth.
+        results: its results, or None where there are none.
+        sequence: name of the video in the results.
+        names: name of the result by number, or None where it is missing.
+    """
+
+    video: ForegroundSequence
+    results: Results | None
+    sequence: str
+    names: Mapping[int, str | None] = field(hash=False)
+
+    @cached_property
+    def missing(self) -> tuple[int, ...]:
+        return tuple(number for number, name in self.names.items() if name is None)
+
+    def read(self, number: int, labels: Labels) -> npt.NDArray[np.uint8]:
+        """Grey values of a result, empty where it is missing."""
+        name = self.names[number]
+        if name is None or self.results is None:
+            return np.zeros(labels.shape, np.uint8)
+        return self.results.read_grey(self.sequence, name)
+
+
+def _pair(results: Results, video: ForegroundSequence, left_out: frozenset[int]) -> _Task:
+    scored = [number for number in video.scored if number not in left_out]
+    if not scored:
+        raise DatasetError(f"{video.key}: no labelled frame to score inside its temporal region of interest")
+    sequence = next((name for name in (video.key, video.name) if name in results), None)
+    if sequence is None:
+        return _Task(video, None, video.key, dict.fromkeys(scored))
+    only = results.only(sequence)
+    names: dict[int, str] = {}
+    for name in only.names(sequence):
+        number = number_of(name)
+        if number is not None and names.setdefault(number, name) != name:
+            raise DatasetError(
+                f"{results.path}: {names[number]} and {name} of {sequence} are of one frame; keep one"
+            )
+    return _Task(video, only, sequence, {number: names.get(number) for number in scored})
+
+
+def _score_video(task: _Task, settings: ForegroundSettings, skip: bool) -> VideoScore:
+    video = task.video
+    accumulator: ForegroundAccumulator | None = None
+    numbers, frames, unlabelled = [], [], 0
+    for number, name in task.names.items():
+        if name is None and skip:
+            continue
+        labels = video.decode_labels(video.truths[number])
+        if accumulator is None:
+            roi = None if video.roi is None else video.read_roi(labels.shape)
+            accumulator = ForegroundAccumulator(
+                video.key, roi=roi, threshold=settings.threshold, ignored=settings.ignored
+            )
+        result = task.read(number, labels)
+        try:
+            frames.append(accumulator.update(result, labels))
+        except DatasetError as error:
+            raise DatasetError(f"frame {frame_name(number)} of {error}") from error
+        numbers.append(number)
+        unlabelled += bool(labels.flat[0] == OUTSIDE and (labels == OUTSIDE).all())
+    return VideoScore(video, tuple(numbers), tuple(frames), task.missing, unlabelled)

@@ -1,0 +1,260 @@
+"""Average precision of video instance segmentation, equal to the official YouTube-VIS and OVIS evaluation.
+
+Yang, Fan and Xu, "Video Instance Segmentation", ICCV 2019. Objects and detections are compared as whole
+tracks, so that a wrong class, a lost or a switched identity cost as much as a wrong mask. Overlaps come from
+run lengths; no video is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segue.datasets.instances import DetectedInstance, Instance
+from segue.datasets.ytvis import Video, YTVISDataset
+from segue.datasets.ytvis_results import read_results
+from segue.errors import DatasetError
+from segue.metrics.average_precision import TrackScores, score_tracks
+from segue.metrics.evaluation import Evaluation, FrameView, Series
+from segue.metrics.track_matching import Floats, Matches, match_tracks
+from segue.naming import first_few
+from segue.types import IndexMask
+
+__all__ = ["TrackScores", "YTVISAccumulator", "evaluate_ytvis"]
+
+
+class YTVISAccumulator:
+    """Takes one video after the other and keeps what was matched, not the masks.
+
+    >>> accumulator = YTVISAccumulator(dataset.categories)
+    >>> for video in dataset:
+    ...     accumulator.update(video.id, dataset.annotations(video), detections[video.id])
+    >>> accumulator.score().stats["AP"]
+    """
+
+    def __init__(self, categories: Iterable[int]) -> None:
+        """Start without videos.
+
+        Args:
+            categories: numbers of the categories that are scored.
+        """
+        self._categories = tuple(sorted(set(categories)))
+        self._videos: dict[int, dict[int, Matches]] = {}
+
+    def update(
+        self, video: int, objects: Sequence[Instance], detections: Sequence[DetectedInstance]
+    ) -> Mapping[int, Matches]:
+        """Match the detections in a video with its objects; gives the matches by category.
+
+        Detections of categories that are not scored are left out, as in the official evaluation.
+
+        Args:
+            video: its number; equal scores are ranked by it.
+            objects: all annotated objects.
+            detections: in the order in which equal scores are ranked.
+
+        Raises:
+            DatasetError: the video was there before, an object has a category that is not scored, or masks
+                differ in size or number of frames.
+        """
+        if video in self._videos:
+            raise DatasetError(f"video {video} was added before; give each video once")
+        _check_tracks(video, objects, detections)
+        unknown = {item.category for item in objects} - set(self._categories)
+        if unknown:
+            raise DatasetError(f"video {video}: an object has category {min(unknown)}, which is not scored")
+        by_category: dict[int, tuple[list[DetectedInstance], list[Instance]]] = {}
+        for detection in detections:
+            by_category.setdefault(detection.category, ([], []))[0].append(detection)
+        for item in objects:
+            by_category.setdefault(item.category, ([], []))[1].append(item)
+        self._videos[video] = {
+            number: match_tracks(*by_category[number]) for number in self._categories if number in by_category
+        }
+        return self._videos[video]
+
+    def score(self, videos: Iterable[int] | None = None) -> TrackScores:
+        """Scores of all videos so far, or of some.
+
+        Raises:
+            DatasetError: one of ``videos`` was not added.
+        """
+        chosen = sorted(self._videos if videos is None else set(videos))
+        missing = [str(number) for number in chosen if number not in self._videos]
+        if missing:
+            raise DatasetError(f"no video {first_few(missing)} was added")
+        found = [self._videos[number] for number in chosen]
+        return score_tracks(
+            {number: [video[number] for video in found if number in video] for number in self._categories}
+        )
+
+
+def _check_tracks(video: int, objects: Sequence[Instance], detections: Sequence[DetectedInstance]) -> None:
+    if len({len(item.masks) for item in objects}) > 1:
+        raise DatasetError(f"video {video}: its objects have different numbers of frames")
+    sizes = {item.masks.size for item in objects} | {item.masks.size for item in detections}
+    if len(sizes) > 1:
+        raise DatasetError(f"video {video}: masks have different sizes {sorted(sizes)} (height, width)")
+
+
+def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str) -> Evaluation:
+    """Score a result file.
+
+    ``overall`` holds the twelve official numbers. ``sequences`` holds those that papers report, measured as
+    if the video were the whole set; NaN if it has no object. Scores are then ranked within the video only, so
+    that a detection that is sure and wrong costs nothing in other videos. ``categories`` holds them for each
+    class that occurs. ``series`` holds for each frame the mean IoU of the objects with the tracks that were
+    matched with them at a threshold of 0.5; objects that were not found count 0.
+
+    Args:
+        results: JSON list of the official form, or a zip file with one.
+        ground_truth: the annotations, or their file; a data set that was opened with pictures shows them in
+            :attr:`Evaluation.view`.
+
+    Raises:
+        DatasetError: a file is missing or damaged, or an entry is wrong, such as one of an unknown video.
+    """
+    dataset = ground_truth if isinstance(ground_truth, YTVISDataset) else YTVISDataset(ground_truth)
+    if not dataset.annotated:
+        raise DatasetError(
+            f"{dataset.path} has no annotations; results on it can only be scored by the official server"
+        )
+    detections = read_results(results, dataset)
+    accumulator = YTVISAccumulator(dataset.categories)
+    matches = {
+        video.id: accumulator.update(video.id, dataset.annotations(video), detections.get(video.id, []))
+        for video in dataset
+    }
+    scores = accumulator.score()
+    names = dataset.categories
+    return Evaluation(
+        protocol=f"YouTube-VIS, {dataset.path.name}",
+        headline="AP",
+        overall=scores.stats,
+        sequences={video.name: accumulator.score([video.id]).headlines for video in dataset},
+        categories={names[number]: scores.category(number).headlines for number in scores.categories},
+        series={
+            video.name: {"IoU": _frame_means(video, dataset.annotations(video), matches[video.id])}
+            for video in dataset
+        },
+        remarks=tuple(_remarks(dataset, detections, scores)),
+        view=_View(dataset, detections, matches),
+    )
+
+
+def _frame_means(video: Video, objects: Sequence[Instance], matches: Mapping[int, Matches]) -> Series:
+    """Mean IoU of the objects on each frame; NaN where nothing is visible."""
+    rows = [
+        row
+        for number, found in matches.items()
+        for item, row in zip(_of_category(objects, number), found.frame_overlaps, strict=True)
+        if not item.crowd
+    ]
+    table: Floats = np.array(rows).reshape(-1, len(video))
+    known = (~np.isnan(table)).sum(axis=0)
+    means = np.divide(np.nansum(table, axis=0), known, out=np.full(len(video), np.nan), where=known > 0)
+    return Series(video.frame_names, means)
+
+
+def _of_category(objects: Sequence[Instance], number: int) -> list[Instance]:
+    return [item for item in objects if item.category == number]
+
+
+def _remarks(
+    dataset: YTVISDataset, detections: Mapping[int, Sequence[DetectedInstance]], scores: TrackScores
+) -> Iterable[str]:
+    """What the official tool does not say."""
+    empty = [video.name for video in dataset if video.id not in detections]
+    if empty:
+        yield (
+            f"{len(empty)} of {len(dataset)} videos have no results, their objects count as missed: "
+            f"{first_few(empty)}"
+        )
+    found = [item for items in detections.values() for item in items]
+    strange = [item.category for item in found if item.category not in dataset.categories]
+    if strange:
+        numbers = first_few(str(number) for number in sorted(set(strange)))
+        yield f"{len(strange)} results of categories that the set does not have are left out: {numbers}"
+    uneven = sum(
+        len(item.masks) != len(dataset.video(number))
+        for number, items in detections.items()
+        for item in items
+    )
+    if uneven:
+        yield f"{uneven} results have more or fewer frames than their video; frames of both are compared"
+    names = dataset.categories
+    unseen = [name for number, name in names.items() if number not in scores.categories]
+    if unseen:
+        yield (
+            f"{len(unseen)} of {len(names)} categories have no object and do not count: {first_few(unseen)}"
+        )
+
+
+class _View:
+    """Draws a frame: each object with the detection that was matched with it at a threshold of 0.5.
+
+    An object and its detection have the same id. Of the other detections those are drawn that score no worse
+    than all matched ones: a user who wants the right ones gets them too. Crowds are ignored.
+    """
+
+    def __init__(
+        self,
+        dataset: YTVISDataset,
+        detections: Mapping[int, Sequence[DetectedInstance]],
+        matches: Mapping[int, Mapping[int, Matches]],
+    ) -> None:
+        self._dataset = dataset
+        self._videos = {video.name: video for video in dataset}
+        self._detections = detections
+        self._matches = matches
+
+    def __call__(self, sequence: str, frame: str) -> FrameView:
+        """Draw frame ``frame`` of video ``sequence``."""
+        video = self._videos[sequence]
+        t = video.frame_names.index(frame)
+        objects = self._dataset.annotations(video)
+        ids = {item.id: k for k, item in enumerate(objects, start=1)}
+        ignored = np.zeros(video.size, np.bool_)
+        for item in objects:
+            if item.crowd:
+                ignored |= item.masks.decode(t)
+        single = [(ids[item.id], item) for item in objects if not item.crowd]
+        return FrameView(
+            truth=_paint(single, t, video.size),
+            result=_paint(self._drawn(video, objects, ids), t, video.size),
+            ignored=ignored,
+            image=None if self._dataset.images is None else self._dataset.read_image(video, t),
+        )
+
+    def _drawn(
+        self, video: Video, objects: Sequence[Instance], ids: Mapping[int, int]
+    ) -> list[tuple[int, DetectedInstance]]:
+        """Detections with the ids they are drawn with, the best last."""
+        right: list[tuple[int, DetectedInstance]] = []
+        wrong: list[DetectedInstance] = []
+        for number, found in self._matches[video.id].items():
+            candidates = [item for item in self._detections.get(video.id, ()) if item.category == number]
+            targets = _of_category(objects, number)
+            for place, match, skip in zip(found.order, found.matched[0, 0], found.ignored[0, 0], strict=True):
+                if match >= 0 and not skip:
+                    right.append((ids[targets[match].id], candidates[place]))
+                elif match < 0:
+                    wrong.append(candidates[place])
+        best = max((item.score for item in wrong), default=0.0)
+        least = min((item.score for _, item in right), default=best)
+        kept = [item for item in wrong if item.score >= least]
+        drawn = right + list(enumerate(kept, start=len(ids) + 1))
+        return sorted(drawn, key=lambda pair: pair[1].score)
+
+
+def _paint(
+    items: Sequence[tuple[int, Instance | DetectedInstance]], frame: int, size: tuple[int, int]
+) -> IndexMask:
+    """Index mask (H, W), uint16; later items cover earlier ones."""
+    mask = np.zeros(size, np.uint16)
+    for number, item in items:
+        if frame < len(item.masks):
+            mask[item.masks.decode(frame)] = number
+    return mask

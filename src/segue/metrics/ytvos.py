@@ -1,0 +1,269 @@
+"""Local YouTube-VOS score: J and F on annotations that the user has, split by categories seen in training.
+
+Xu et al., "YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark", section 5. The annotations of the
+public validation sets are not released and the exact rule of the server is not public, so that this number
+must not be mixed with those of the server.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segue.datasets.results import Results, open_results
+from segue.datasets.ytvos import YtvosFolder, YtvosObject, YtvosVideo
+from segue.errors import DatasetError
+from segue.metrics.evaluation import Evaluation, FrameView, Series
+from segue.metrics.measures import DEFAULT_BOUND_TH
+from segue.metrics.missing import Missing, check_missing, find_missing, say_missing
+from segue.metrics.parallel import Progress, map_sequences
+from segue.metrics.report import Scores, mean_of_known
+from segue.metrics.tables import contour_accuracies, count_pairs, region_similarities
+from segue.naming import first_few
+from segue.types import IndexMask
+
+
+def evaluate_ytvos(
+    results: Results | Path | str,
+    ytvos: YtvosFolder,
+    *,
+    seen: Collection[str] | None = None,
+    bound_th: float = DEFAULT_BOUND_TH,
+    missing: Missing = "error",
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score results of any program by the local YouTube-VOS score.
+
+    Each object is scored on the annotated frames after the one in which it is given, up to the end of the
+    video. ``G`` is the mean of J and F over the objects of seen categories (``J_s``, ``F_s``) and over those
+    of unseen ones (``J_u``, ``F_u``); without objects of one kind it is the mean of the other two.
+
+    >>> evaluate_ytvos("results", YtvosFolder("train", videos=held_out), seen=read_categories("seen.txt"))
+
+    Args:
+        results: masks ``<video>/<frame>.png`` in a folder or archive, with the ids of the annotations.
+        ytvos: the ground truth.
+        seen: categories that occur in the training set; default: all are taken as seen.
+        bound_th: tolerance of the contour accuracy, see :func:`segue.metrics.contour_accuracy`.
+        missing: what to do about scored frames without a result, see :data:`segue.metrics.missing.Missing`.
+        workers: processes that score videos side by side; 1 scores in this process.
+        progress: called after each video.
+
+    Raises:
+        DatasetError: results are missing (then nothing is scored), cannot be read or do not fit.
+    """
+    results = results if isinstance(results, Results) else open_results(results)
+    scored = {video.name: _scored_frames(video) for video in ytvos}
+    absent = find_missing(results, scored)
+    check_missing(absent, scored, results, missing)
+    tasks = [
+        (
+            video.name,
+            _Task(
+                video,
+                results.only(video.name) if video.name in results else None,
+                scored[video.name],
+                frozenset(absent.get(video.name, ())),
+                bound_th,
+            ),
+        )
+        for video in ytvos
+        if scored[video.name]
+    ]
+    if not tasks:
+        raise DatasetError(f"{ytvos.root}: no object is annotated after the frame in which it is given")
+    scores = map_sequences(_score_video, tasks, workers=workers, progress=progress)
+    return _evaluation(ytvos, scores, seen, dict(tasks), say_missing(absent, scored, results))
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One video to score.
+
+    Attributes:
+        video: the ground truth.
+        results: masks, if there are any of this video.
+        frames: names of the frames on which an object is scored, in order.
+        missing: those of them that have no result.
+        bound_th: tolerance of the contour accuracy.
+    """
+
+    video: YtvosVideo
+    results: Results | None
+    frames: tuple[str, ...]
+    missing: frozenset[str]
+    bound_th: float
+
+    def prediction(self, name: str, truth: IndexMask) -> IndexMask:
+        """Result of a scored frame; empty where it is missing."""
+        if self.results is None or name in self.missing:
+            return np.zeros_like(truth)
+        prediction = self.results.read(self.video.name, name)
+        if prediction.shape != truth.shape:
+            raise DatasetError(
+                f"video {self.video.name}, frame {name}: the result is {prediction.shape}, the truth "
+                f"{truth.shape}; give masks of one size"
+            )
+        return prediction
+
+
+@dataclass(frozen=True, slots=True)
+class _VideoScore:
+    """J and F of a video, (objects, scored frames), NaN where an object is not scored.
+
+    Attributes:
+        region: J.
+        contour: F.
+        strangers: ids in the result that no object has.
+        hidden: ids of objects that the result never shows.
+    """
+
+    region: Scores
+    contour: Scores
+    strangers: tuple[int, ...]
+    hidden: tuple[int, ...]
+
+
+def _scored_frames(video: YtvosVideo) -> tuple[str, ...]:
+    """Annotated frames after the first in which an object is given."""
+    names = tuple(video.annotations)
+    first = min((names.index(item.given) for item in video.objects), default=len(names))
+    return names[first + 1 :]
+
+
+def _score_video(task: _Task) -> _VideoScore:
+    objects = task.video.objects
+    order = {name: place for place, name in enumerate(task.video.annotations)}
+    given = np.array([order[item.given] for item in objects])
+    region, contour = (np.full((len(objects), len(task.frames)), np.nan) for _ in range(2))
+    ids: set[int] = set()
+    for t, name in enumerate(task.frames):
+        truth = task.video.read_mask(name)
+        prediction = task.prediction(name, truth)
+        ids.update(np.flatnonzero(np.bincount(prediction.ravel())).tolist())
+        active = np.flatnonzero(given < order[name])
+        pair = _ranks(prediction, objects), _ranks(truth, objects)
+        region[active, t] = region_similarities(count_pairs(*pair, len(objects), len(objects)))[active]
+        contour[active, t] = contour_accuracies(*pair, (active + 1).tolist(), task.bound_th)
+    known = {item.id for item in objects}
+    return _VideoScore(region, contour, tuple(sorted(ids - known - {0})), tuple(sorted(known - ids)))
+
+
+def _ranks(mask: IndexMask, objects: tuple[YtvosObject, ...]) -> IndexMask:
+    """The mask with object k of the list as k + 1 and everything else as background."""
+    ranks = np.zeros(int(max(mask.max(), *(item.id for item in objects))) + 1, np.uint8)
+    for rank, item in enumerate(objects, start=1):
+        ranks[item.id] = rank
+    return ranks[mask]
+
+
+@dataclass(frozen=True, slots=True)
+class _ObjectScore:
+    """Mean J and F of one object; NaN if it is scored on no frame."""
+
+    name: str
+    category: str
+    seen: bool
+    region: float
+    contour: float
+
+
+def _evaluation(
+    ytvos: YtvosFolder,
+    scores: list[_VideoScore],
+    seen: Collection[str] | None,
+    tasks: dict[str, _Task],
+    remarks: tuple[str, ...],
+) -> Evaluation:
+    by_video = dict(zip(tasks, scores, strict=True))
+    objects = {
+        name: tuple(_object_scores(tasks[name].video, score, seen)) for name, score in by_video.items()
+    }
+    everything = [item for items in objects.values() for item in items]
+    overall = _measures(everything)
+    return Evaluation(
+        protocol=f"local YouTube-VOS score, {ytvos.root.resolve().name}",
+        headline="G",
+        overall=overall,
+        sequences={name: _measures(items) for name, items in objects.items()},
+        objects={item.name: {"J": item.region, "F": item.contour} for item in everything},
+        categories={
+            category: _means([item for item in everything if item.category == category])
+            for category in sorted({item.category for item in everything})
+        },
+        series={name: _series(tasks[name], score) for name, score in by_video.items()},
+        remarks=(*remarks, *_remarks(by_video, everything, seen, overall["J_u"])),
+        view=lambda sequence, frame: _look(tasks[sequence], frame),
+    )
+
+
+def _object_scores(
+    video: YtvosVideo, score: _VideoScore, seen: Collection[str] | None
+) -> Iterable[_ObjectScore]:
+    for item, region, contour in zip(video.objects, score.region, score.contour, strict=True):
+        is_seen = seen is None or item.category in seen
+        yield _ObjectScore(
+            f"{video.name}_{item.id}", item.category, is_seen, mean_of_known(region), mean_of_known(contour)
+        )
+
+
+def _measures(objects: Collection[_ObjectScore]) -> dict[str, float]:
+    """``G`` and the means of the two splits, under their published names."""
+    seen, unseen = (_means([item for item in objects if item.seen is kind]) for kind in (True, False))
+    parts = {"J_s": seen["J"], "J_u": unseen["J"], "F_s": seen["F"], "F_u": unseen["F"]}
+    return {"G": mean_of_known(np.array(list(parts.values()))), **parts}
+
+
+def _means(objects: Collection[_ObjectScore]) -> dict[str, float]:
+    return {
+        "J": mean_of_known(np.array([item.region for item in objects])),
+        "F": mean_of_known(np.array([item.contour for item in objects])),
+    }
+
+
+def _series(task: _Task, score: _VideoScore) -> dict[str, Series]:
+    """J and F over time, averaged over the objects scored there; of each object where there are several."""
+    series = {}
+    for letter, table in (("J", score.region), ("F", score.contour)):
+        series[letter] = Series(task.frames, np.nanmean(table, axis=0))
+        if len(table) > 1:
+            rows = zip(task.video.objects, table, strict=True)
+            series |= {f"{letter}_{item.id}": Series(task.frames, row) for item, row in rows}
+    return series
+
+
+def _remarks(
+    scores: dict[str, _VideoScore],
+    objects: Collection[_ObjectScore],
+    seen: Collection[str] | None,
+    unseen_j: float,
+) -> Iterable[str]:
+    if hidden := [f"{name}_{k}" for name, score in scores.items() for k in score.hidden]:
+        yield f"objects that the results never show, scored as empty masks: {first_few(hidden)}"
+    if strangers := [f"{name}_{k}" for name, score in scores.items() for k in score.strangers]:
+        yield f"ids in results that no object has, taken as background: {first_few(strangers)}"
+    if unscored := [item.name for item in objects if math.isnan(item.region)]:
+        yield f"objects given in the last annotated frame, not scored: {first_few(unscored)}"
+    if seen is None:
+        yield "no list of seen categories: all are taken as seen, and G is the mean of J_s and F_s"
+    elif math.isnan(unseen_j):
+        yield "no object of an unseen category: G is the mean of J_s and F_s"
+    elif not any(item.seen for item in objects):
+        yield "no object of a seen category: G is the mean of J_u and F_u"
+
+
+def _look(task: _Task, frame: str) -> FrameView:
+    """A scored frame; ids that no object has are background, as they are scored."""
+    if frame not in task.frames:
+        raise DatasetError(f"video {task.video.name}: frame {frame} was not scored")
+    truth = task.video.read_mask(frame)
+    known = np.array([item.id for item in task.video.objects])
+    truth, result = (
+        np.where(np.isin(mask, known), mask, 0) for mask in (truth, task.prediction(frame, truth))
+    )
+    return FrameView(truth, result, np.zeros(truth.shape, np.bool_), task.video.read_image(frame))

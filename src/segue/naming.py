@@ -1,0 +1,26 @@
+"""Names of files and sequences: their order, and lists of them in messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str, str], ...]:
+    """Sorting key under which ``frame10`` comes after ``frame9``; different names have different keys."""
+    return tuple(map(_part_key, re.findall(r"[0-9]+|[^0-9]+", name)))
+
+
+def _part_key(part: str) -> tuple[int, int, str, str]:
+    if part[0] not in "0123456789":
+        return (1, 0, part, "")
+    # Compared as text of known length: int() refuses the thousands of digits that a hostile name can have.
+    digits = part.lstrip("0")
+    return (0, len(digits), digits, part)
+
+
+def first_few(names: Iterable[str]) -> str:
+    """The first few names and how many follow."""
+    listed = list(names)
+    more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
+    return ", ".join(listed[:5]) + more

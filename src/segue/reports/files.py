@@ -1,0 +1,133 @@
+"""Scores for other programs: JSON in full precision, and the official result files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import segue
+from segue.errors import SinkError
+from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
+from segue.metrics.evaluation import Evaluation, Measures
+from segue.video.partial import PartialFile, write_complete, writing
+
+
+def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
+    """All scores as values that JSON can hold; None is a measure without a value.
+
+    The keys are ``protocol``, ``headline``, ``global`` (measures of the whole set by their official names),
+    ``sequences``, ``objects`` and ``categories`` (measures by name), ``remarks`` and ``segue version``.
+    """
+    return {
+        "protocol": evaluation.protocol,
+        "headline": evaluation.headline,
+        "global": _values(evaluation.overall),
+        "sequences": _tables(evaluation.sequences),
+        "objects": _tables(evaluation.objects),
+        "categories": _tables(evaluation.categories),
+        "remarks": list(evaluation.remarks),
+        "segue version": segue.__version__,
+    }
+
+
+def comparison_values(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as values that JSON can hold.
+
+    The keys are ``protocol``, ``headline``, ``results`` (names of the two), ``global`` and ``sequences``
+    (``first``, ``second`` and ``difference`` of each measure), ``bootstrap`` (``resamples``, ``confidence``,
+    ``seed`` and, of each measure, ``mean``, ``low``, ``high`` and number of ``sequences``), ``remarks`` and
+    ``segue version``.
+    """
+    first, second = comparison.first, comparison.second
+    return {
+        "protocol": first.protocol,
+        "headline": first.headline,
+        "results": list(comparison.names),
+        "global": _pairs(first.overall, second.overall),
+        "sequences": {
+            name: _pairs(first.sequences[name], second.sequences[name]) for name in first.sequences
+        },
+        "bootstrap": {
+            "resamples": RESAMPLES,
+            "confidence": CONFIDENCE,
+            "seed": comparison.seed,
+            "measures": {
+                key: {
+                    "mean": _value(item.mean),
+                    "low": _value(item.low),
+                    "high": _value(item.high),
+                    "sequences": item.sequences,
+                }
+                for key, item in comparison.intervals.items()
+            },
+        },
+        "remarks": list(comparison.remarks),
+        "segue version": segue.__version__,
+    }
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write values as JSON; the file appears under its name only when it is complete.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    prepare(path)
+    write_complete(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode("ascii"))
+
+
+def write_csv(folder: Path, evaluation: Evaluation) -> list[Path]:
+    """Write the official result files, byte for byte as the official tool does; gives their paths.
+
+    Raises:
+        SinkError: the protocol has no official files, or they cannot be written.
+    """
+    if not evaluation.files:
+        raise SinkError(f"{evaluation.protocol} has no official result files; take --json instead of --csv")
+    paths = []
+    for name, text in evaluation.files.items():
+        path = folder / name
+        prepare(path)
+        write_complete(path, text.encode("utf-8", "surrogateescape"))
+        paths.append(path)
+    return paths
+
+
+def prepare(path: Path) -> None:
+    """See that a file can be written, before any work is spent on it; nothing is there afterwards.
+
+    Raises:
+        SinkError: it cannot be written there.
+    """
+    with writing(path):
+        if path.is_dir():
+            raise SinkError(f"{path}: is a folder; give the name of a file")
+    partial = PartialFile(path)
+    partial.prepare()
+    partial.discard()
+
+
+def _tables(tables: Mapping[str, Measures]) -> dict[str, dict[str, float | None]]:
+    return {name: _values(measures) for name, measures in tables.items()}
+
+
+def _values(measures: Measures) -> dict[str, float | None]:
+    return {key: _value(value) for key, value in measures.items()}
+
+
+def _pairs(first: Measures, second: Measures) -> dict[str, dict[str, float | None]]:
+    return {
+        key: {
+            "first": _value(value),
+            "second": _value(second.get(key, math.nan)),
+            "difference": _value(second.get(key, math.nan) - value),
+        }
+        for key, value in first.items()
+    }
+
+
+def _value(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

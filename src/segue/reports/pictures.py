@@ -1,0 +1,148 @@
+"""Pictures of errors: what a result got right, what it added, what it missed."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import SegueError
+from segue.metrics.evaluation import FrameView, Series
+from segue.types import Image
+
+LONG_SIDE = 640
+"""Longer side of a picture in a report, in pixels, at most; small ones are enlarged up to it."""
+
+ENLARGED = 4
+"""How much larger than its frame a part of it is shown, at most."""
+
+PER_SEQUENCE = 2
+"""Pictures of one sequence at most."""
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "true positive": (255, 255, 255),
+    "false positive": (0, 158, 115),
+    "false negative": (213, 94, 0),
+    "wrong object": (204, 121, 167),
+    "not scored": (128, 128, 128),
+}
+"""RGB by kind of pixel. As in the figures of HOFAM what was added is green and what was missed is red, in the
+shades of Okabe and Ito that colour-blind people tell apart."""
+
+_WEIGHTS = (0.6, 0.75, 0.75, 0.75, 0.5)
+"""How much of each colour lies over the picture."""
+
+_DIMMED = 0.5
+"""Brightness that is left of the picture, so that white still stands out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """A frame that was scored low.
+
+    Attributes:
+        sequence: its sequence.
+        frame: its name.
+        measure: name of the measure.
+        value: what it was scored.
+    """
+
+    sequence: str
+    frame: str
+    measure: str
+    value: float
+
+
+def worst_frames(series: Mapping[str, Mapping[str, Series]], count: int) -> list[Worst]:
+    """The frames with the lowest values of their sequence's first measure, lowest first.
+
+    At most :data:`PER_SEQUENCE` of one sequence, at least a tenth of it apart: neighbours look the same.
+    """
+    found = []
+    for sequence, measures in series.items():
+        for measure, item in list(measures.items())[:1]:
+            chosen = _lowest(item.values)
+            found += [Worst(sequence, item.frames[i], measure, float(item.values[i])) for i in chosen]
+    return sorted(found, key=lambda worst: worst.value)[:count]
+
+
+def _lowest(values: npt.NDArray[np.float64]) -> list[int]:
+    apart = max(len(values) // 10, 1)
+    chosen: list[int] = []
+    for i in np.argsort(values, kind="stable"):  # NaN comes last
+        if np.isnan(values[i]) or len(chosen) == PER_SEQUENCE:
+            break
+        if all(abs(int(i) - other) >= apart for other in chosen):
+            chosen.append(int(i))
+    return chosen
+
+
+def colour_errors(view: FrameView) -> Image:
+    """Every pixel in one of :data:`COLOURS` by what became of it, over the dimmed picture if there is one.
+
+    Raises:
+        SegueError: the masks differ in size.
+    """
+    truth, result = view.truth, view.result
+    if not truth.shape == result.shape == view.ignored.shape:
+        raise SegueError(f"truth is {truth.shape}, result {result.shape}; they must have one size")
+    inside, found = truth > 0, result > 0
+    kinds = np.zeros(truth.shape, np.uint8)
+    kinds[inside & found & (truth == result)] = 1
+    kinds[found & ~inside] = 2
+    kinds[inside & ~found] = 3
+    kinds[inside & found & (truth != result)] = 4
+    kinds[view.ignored] = 5
+    table = np.array([(0, 0, 0), *COLOURS.values()], np.uint8)
+    flat = table[kinds]
+    if view.image is None:
+        return flat
+    grey = cv2.cvtColor(cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if grey.shape != flat.shape:
+        raise SegueError(f"picture is {grey.shape[:2]}, its masks {truth.shape}; they must have one size")
+    weight = np.array([0, *_WEIGHTS], np.float32)[kinds][..., None]
+    return np.asarray(np.rint(grey * _DIMMED * (1 - weight) + flat * weight), np.uint8)
+
+
+def closer(view: FrameView) -> tuple[slice, slice]:
+    """Rows and columns around all that truth and result hold, in the shape of the frame.
+
+    Small things are enlarged, at most :data:`ENLARGED` times; all of the frame where that would gain little.
+    """
+    marked = ((view.truth > 0) | (view.result > 0)) & ~view.ignored
+    height, width = marked.shape
+    x, y, w, h = cv2.boundingRect(marked.astype(np.uint8))
+    share = max(1.5 * max(w / width, h / height), 1 / ENLARGED)
+    if w == 0 or share > 2 / 3:
+        return slice(0, height), slice(0, width)
+    return _span(y + h / 2, share * height, height), _span(x + w / 2, share * width, width)
+
+
+def _span(centre: float, length: float, size: int) -> slice:
+    """A part of a side around ``centre``, moved so that it lies inside."""
+    start = min(max(round(centre - length / 2), 0), size - math.ceil(length))
+    return slice(start, start + math.ceil(length))
+
+
+def data_uri(picture: Image) -> str:
+    """A picture (H, W, 3) as a JPEG inside an address, its longer side near :data:`LONG_SIDE`.
+
+    Small pictures are enlarged in whole steps, for a JPEG loses the colour of single pixels.
+    """
+    height, width = picture.shape[:2]
+    scale = LONG_SIDE / max(height, width)
+    if scale < 1:
+        size = max(round(width * scale), 1), max(round(height * scale), 1)
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    else:
+        picture = picture.repeat(int(scale), axis=0).repeat(int(scale), axis=1)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
+    if not done:
+        raise SegueError(f"a picture of {width}x{height} cannot be encoded")
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"

@@ -1,0 +1,226 @@
+"""What of a data set is there and what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from segue.datasets.check import DataCheck, check_data
+from segue.datasets.origins import ORIGINS, Kind
+from segue.errors import DatasetError
+from tests.datasets.foreground_videos import Array, picture, save, save_cdnet_video
+
+LABELS = np.zeros((6, 8), np.uint8)
+LABELS[2:4, 3:6] = 255
+
+
+def make_cdnet(root: Path) -> None:
+    save_cdnet_video(root / "dataset" / "baseline" / "highway", {1: LABELS, 2: LABELS})
+
+
+def make_isd(root: Path) -> None:
+    save_cdnet_video(root / "train" / "0001", {1: LABELS})
+    (root / "train" / "instances.json").write_text("{}", encoding="utf-8")
+    (root / "index.csv").write_text("scene_id,split\n0001,train\n0002,test\n", encoding="utf-8")
+
+
+def make_sbi(root: Path) -> None:
+    save(root / "Board" / "input" / "in000001.png", picture())
+    save(root / "Board" / "groundtruth" / "gt000001.png", LABELS)
+
+
+def make_lasiesta(root: Path) -> None:
+    save(root / "I_SI_01" / "I_SI_01-1.bmp", picture())
+    save(root / "I_SI_01-GT" / "I_SI_01-GT_1.png", picture())
+
+
+def make_limu(root: Path) -> None:
+    save(root / "LightSwitch" / "input" / "0001.png", picture())
+    save(root / "LightSwitch" / "groundtruth" / "0001.png", LABELS)
+
+
+def make_davis(root: Path) -> None:
+    for i in range(2):
+        save(root / "JPEGImages" / "480p" / "bear" / f"{i:05d}.jpg", picture())
+        save(root / "Annotations" / "480p" / "bear" / f"{i:05d}.png", LABELS)
+    (root / "ImageSets" / "2017").mkdir(parents=True)
+    (root / "ImageSets" / "2017" / "val.txt").write_text("bear\ncamel\n", encoding="utf-8")
+
+
+def make_ytvos(root: Path) -> None:
+    save(root / "train" / "JPEGImages" / "003234408d" / "00000.jpg", picture())
+    save(root / "train" / "Annotations" / "003234408d" / "00000.png", LABELS)
+    objects = {"objects": {"1": {"category": "bear", "frames": ["00000"]}}}
+    meta = {"videos": {"003234408d": objects, "0043f083b5": objects, "../secret": objects}}
+    (root / "train" / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def make_ytvis(root: Path) -> None:
+    save(root / "train" / "JPEGImages" / "clip" / "00000.jpg", picture())
+    video = {"id": 1, "width": 8, "height": 6, "length": 2}
+    video["file_names"] = ["clip/00000.jpg", "clip/00005.jpg"]  # type: ignore[assignment]
+    values = {"videos": [video], "categories": [{"id": 1, "name": "bear"}], "annotations": []}
+    (root / "train.json").write_text(json.dumps(values), encoding="utf-8")
+
+
+MAKERS = {
+    "davis": make_davis,
+    "ytvos": make_ytvos,
+    "ytvis": make_ytvis,
+    "ovis": make_ytvis,
+    "cdnet": make_cdnet,
+    "isd": make_isd,
+    "sbi": make_sbi,
+    "lasiesta": make_lasiesta,
+    "limu": make_limu,
+}
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_a_data_set_is_recognised_by_its_layout(tmp_path: Path, kind: Kind) -> None:
+    root = tmp_path / kind
+    root.mkdir()
+    MAKERS[kind](root)
+    check = check_data(root)
+    assert check.kind == kind
+    assert check.origin == ORIGINS[kind]
+    assert len(check.videos) == 1
+    assert check.videos[0].frames > 0
+    assert check == check_data(root, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing"),
+    [
+        ("davis", ("camel",)),
+        ("ytvos", ("train/0043f083b5",)),
+        ("isd", ("test/0002",)),
+        ("limu", ("CameraParameter", "Intersection")),
+    ],
+)
+def test_videos_that_the_data_set_names_but_lacks_are_missing(
+    tmp_path: Path, kind: Kind, missing: tuple[str, ...]
+) -> None:
+    MAKERS[kind](tmp_path)
+    assert check_data(tmp_path, kind).missing == missing
+
+
+@pytest.mark.parametrize(("kind", "number"), [("cdnet", 52), ("sbi", 13), ("lasiesta", 47)])
+def test_videos_of_the_published_set_that_are_not_there_are_missing(
+    tmp_path: Path, kind: Kind, number: int
+) -> None:
+    MAKERS[kind](tmp_path)
+    check = check_data(tmp_path, kind)
+    assert len(check.missing) == number
+    assert not check.complete
+
+
+def problems_of_cdnet(root: Path) -> str:
+    (video,) = check_data(root, "cdnet").videos
+    return "; ".join(video.problems)
+
+
+def damage(path: Path, values: Array | None = None) -> None:
+    if values is None:
+        path.write_bytes(b"no picture")
+    else:
+        save(path, values)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "problem"),
+    [
+        ("input/in000002.jpg", None, "1 pictures are not readable: in000002.jpg"),
+        ("groundtruth/gt000001.png", None, "1 labels are not readable: gt000001.png"),
+        ("groundtruth/gt000001.png", LABELS.T, "1 labels are not 8x6: gt000001.png"),
+        ("ROI.bmp", LABELS[:, :7], "ROI.bmp is 7x6; it is cropped or extended"),
+        ("groundtruth/gt000009.png", LABELS, "1 labels have no picture: 9"),
+        ("input/in000009.jpg", picture(), "1 frames have no labels: 9"),
+        ("temporalROI.txt", None, "it must hold two frame numbers"),
+    ],
+)
+def test_what_is_wrong_with_a_video_is_told(
+    tmp_path: Path, name: str, values: Array | None, problem: str
+) -> None:
+    make_cdnet(tmp_path)
+    assert problems_of_cdnet(tmp_path) == ""
+    damage(tmp_path / "dataset" / "baseline" / "highway" / name, values)
+    assert problem in problems_of_cdnet(tmp_path)
+
+
+def test_a_video_that_lacks_a_part_does_not_hide_the_others(tmp_path: Path) -> None:
+    make_cdnet(tmp_path)
+    save_cdnet_video(tmp_path / "dataset" / "baseline" / "office", {1: LABELS})
+    (tmp_path / "dataset" / "baseline" / "highway" / "ROI.bmp").unlink()
+    rows = list(check_data(tmp_path).rows())
+    assert rows[1] == ("baseline/office", 1, 1, "")
+    assert rows[0][:3] == ("baseline/highway", 0, 0)
+    assert "ROI.bmp is missing" in rows[0][3]
+
+
+def test_frames_of_the_temporal_region_without_labels_are_told(tmp_path: Path) -> None:
+    save_cdnet_video(tmp_path / "baseline" / "office", {1: LABELS}, temporal="1 6")
+    assert "5 of the frames 1 to 6 that count have no labels" in problems_of_cdnet(tmp_path)
+
+
+def test_frames_of_davis_without_masks_are_told_unless_only_the_first_one_is_given(tmp_path: Path) -> None:
+    make_davis(tmp_path)
+    save(tmp_path / "JPEGImages" / "480p" / "bear" / "00002.jpg", picture())
+    assert check_data(tmp_path).videos[0].problems == ("1 frames have no mask",)
+    (tmp_path / "Annotations" / "480p" / "bear" / "00001.png").unlink()
+    assert check_data(tmp_path).videos[0].problems == ()
+
+
+def test_pictures_that_an_annotation_file_names_but_are_not_there_are_told(tmp_path: Path) -> None:
+    make_ytvis(tmp_path)
+    check = check_data(tmp_path)
+    assert check.videos[0].problems == ("1 pictures are missing: 00005.jpg",)
+    assert check.problems == ("no annotations of valid, test",)
+
+
+def test_a_video_of_lasiesta_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    make_lasiesta(tmp_path / "indoor")
+    make_lasiesta(tmp_path / "copy")
+    assert "there twice" in check_data(tmp_path).problems[0]
+
+
+def test_a_damaged_description_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
+    make_ytvos(tmp_path)
+    (tmp_path / "train" / "meta.json").write_text("{", encoding="utf-8")
+    check = check_data(tmp_path)
+    assert "meta.json is not valid JSON" in check.problems[0]
+    assert check.videos == ()
+
+
+def test_progress_is_told_after_every_video(tmp_path: Path) -> None:
+    make_davis(tmp_path)
+    told: list[tuple[int, int, str]] = []
+    check_data(tmp_path, progress=lambda *step: told.append(step))
+    assert told == [(1, 1, "bear")]
+
+
+def test_everything_can_be_stored_as_json(tmp_path: Path) -> None:
+    make_cdnet(tmp_path)
+    values = json.loads(json.dumps(check_data(tmp_path).values()))
+    assert values["kind"] == "cdnet"
+    assert values["videos"][0] == {"name": "baseline/highway", "frames": 2, "labelled": 2, "problems": []}
+
+
+def test_a_complete_data_set_says_so(tmp_path: Path) -> None:
+    make_davis(tmp_path)
+    (tmp_path / "ImageSets" / "2017" / "val.txt").write_text("bear\n", encoding="utf-8")
+    check: DataCheck = check_data(tmp_path)
+    assert check.complete
+
+
+def test_a_folder_of_no_known_layout_is_an_error_that_lists_the_layouts(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="the layout of no data set that segue knows"):
+        check_data(tmp_path)
+    with pytest.raises(DatasetError, match="no folder"):
+        check_data(tmp_path / "gone")
+    with pytest.raises(DatasetError, match="kind is 'coco'"):
+        check_data(tmp_path, "coco")  # type: ignore[arg-type]

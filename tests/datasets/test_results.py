@@ -1,0 +1,226 @@
+"""Results of any program, in folders and archives."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from segue.datasets import results as module
+from segue.datasets.results import Results, open_results
+from segue.errors import DatasetError
+
+Array = npt.NDArray[np.uint8]
+
+SQUARE = np.zeros((8, 10), np.uint8)
+SQUARE[2:6, 3:7] = 255
+
+
+def png(values: npt.NDArray[np.integer] = SQUARE, *, palette: bool = False) -> bytes:
+    """PNG file; a palette holds colours that say nothing about the values."""
+    picture = Image.fromarray(values)
+    if palette:
+        picture.putpalette(list(range(255, -1, -1)) * 3)
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write(root: Path, files: Mapping[str, bytes], kind: str) -> Path:
+    """The files as a folder or as an archive."""
+    if kind == "zip":
+        with zipfile.ZipFile(root / "made.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+        return root / "made.zip"
+    for name, data in files.items():
+        path = root / "made" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return root / "made"
+
+
+@pytest.fixture(params=["folder", "zip"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("above", ["", "480p/", "team/", "team/480p/"])
+def test_sequences_are_found_below_any_level_that_they_share(tmp_path: Path, kind: str, above: str) -> None:
+    files = {f"{above}{name}/{i}.png": png() for name in ("goat", "bear") for i in (9, 10)}
+    results = open_results(write(tmp_path, files, kind))
+    assert results.sequences == ("bear", "goat")
+    assert results.names("bear") == ("9", "10")
+    assert "goat" in results
+    assert "camel" not in results
+    np.testing.assert_array_equal(results.read("goat", "10"), SQUARE)
+
+
+def test_names_of_two_levels_are_found_even_when_all_share_the_first(tmp_path: Path, kind: str) -> None:
+    both = {"baseline/office/bin1.png": png(), "shadow/bus/bin1.png": png()}
+    results = open_results(write(tmp_path, both, kind))
+    assert results.sequences == ("baseline/office", "shadow/bus")
+    (tmp_path / "one").mkdir()
+    one = open_results(write(tmp_path / "one", {"baseline/office/bin1.png": png()}, kind))
+    assert one.sequences == ("office",)
+    assert one.names("baseline/office") == one.names("office") == ("bin1",)
+
+
+def test_a_folder_or_archive_of_masks_alone_is_a_sequence_of_its_name(tmp_path: Path, kind: str) -> None:
+    results = open_results(write(tmp_path, {"00000.png": png(), "00001.png": png()}, kind))
+    assert results.sequences == ("made",)
+    assert results.names("made") == ("00000", "00001")
+
+
+def test_values_are_the_stored_ones_whatever_the_palette_says(tmp_path: Path, kind: str) -> None:
+    ids = np.arange(80, dtype=np.uint8).reshape(8, 10)
+    wide = ids.astype(np.uint16) * 300
+    files = {"a/palette.png": png(ids, palette=True), "a/grey.png": png(ids), "a/wide.png": png(wide)}
+    files["a/rgb.png"] = png(np.repeat(ids[..., None], 3, axis=2))
+    files["a/bit.png"] = png((ids > 40).view(np.bool_))
+    results = open_results(write(tmp_path, files, kind))
+    for name, expected in (("palette", ids), ("grey", ids), ("rgb", ids), ("wide", wide), ("bit", ids > 40)):
+        np.testing.assert_array_equal(results.read("a", name), expected)
+    assert results.read("a", "palette").dtype == np.uint8
+    assert results.read("a", "wide").dtype == np.uint16
+
+
+def test_the_caller_says_which_endings_are_masks(tmp_path: Path, kind: str) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(SQUARE).save(stream, "BMP")
+    path = write(tmp_path, {"a/1.BMP": stream.getvalue(), "a/2.png": png(), "a/readme.txt": b""}, kind)
+    assert open_results(path).names("a") == ("2",)
+    results = open_results(path, suffixes={".bmp", ".png"})
+    assert results.names("a") == ("1", "2")
+    np.testing.assert_array_equal(results.read("a", "1"), SQUARE)
+
+
+def test_hidden_files_and_those_that_a_mac_adds_are_passed_over(tmp_path: Path, kind: str) -> None:
+    files = {"a/1.png": png(), "a/._1.png": b"", ".cache/x.png": b"", "__MACOSX/a/1.png": b""}
+    results = open_results(write(tmp_path, files, kind))
+    assert results.sequences == ("a",)
+    assert results.names("a") == ("1",)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (png()[:-30], r"1\.png: not a readable mask"),
+        (b"no picture", r"1\.png: not a readable mask"),
+        (
+            png(np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8)),
+            r"1\.png: a colour picture .* save it as indexed or grey PNG",
+        ),
+    ],
+)
+def test_masks_that_cannot_be_read_are_named(tmp_path: Path, kind: str, data: bytes, message: str) -> None:
+    results = open_results(write(tmp_path, {"a/1.png": data}, kind))
+    with pytest.raises(DatasetError, match=message):
+        results.read("a", "1")
+
+
+def test_what_is_missing_or_there_twice_is_named(tmp_path: Path, kind: str) -> None:
+    files = {"x/bear/1.png": png(), "y/bear/1.png": png(), "y/goat/1.png": png(), "y/goat/1.bmp": png()}
+    results = open_results(write(tmp_path, files, kind), suffixes={".png", ".bmp"})
+    with pytest.raises(DatasetError, match=r"no results of sequence camel; there are x/bear, y/bear, y/goat"):
+        results.names("camel")
+    with pytest.raises(DatasetError, match=r"sequence bear more than once: made/x/bear, made/y/bear"):
+        results.names("bear")
+    with pytest.raises(DatasetError, match=r"sequence x/bear has no mask 2"):
+        results.read("x/bear", "2")
+    with pytest.raises(DatasetError, match=r"holds 1 twice: y/goat/1\.bmp and y/goat/1\.png"):
+        results.names("goat")
+
+
+def test_one_sequence_of_the_results_travels_to_another_process(tmp_path: Path, kind: str) -> None:
+    results = open_results(write(tmp_path, {"a/1.png": png(), "b/1.png": png()}, kind))
+    results.read("a", "1")
+    part: Results = pickle.loads(pickle.dumps(results.only("a")))
+    np.testing.assert_array_equal(part.read("a", "1"), SQUARE)
+    assert "b" not in part
+
+
+def test_places_without_masks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="nowhere does not exist"):
+        open_results(tmp_path / "nowhere")
+    with pytest.raises(DatasetError, match=r"holds no \.png file"):
+        open_results(tmp_path)
+    (tmp_path / "a.tar").write_bytes(b"no archive")
+    with pytest.raises(DatasetError, match=r"a\.tar is neither a folder nor a zip archive"):
+        open_results(tmp_path / "a.tar")
+
+
+def test_folders_that_are_linked_in_a_circle_are_searched_to_a_depth(tmp_path: Path) -> None:
+    made = write(tmp_path, {"bear/1.png": png()}, "folder")
+    (made / "bear" / "again").symlink_to(made)
+    assert open_results(made).sequences == ("bear", "bear/again/bear")
+
+
+@pytest.mark.parametrize("name", ["../a/1.png", "/a/1.png", "a//1.png", "a/../../1.png"])
+def test_members_that_leave_the_archive_are_refused(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, {name: png()}, "zip")
+    with pytest.raises(DatasetError, match="is no safe path"):
+        open_results(path)
+
+
+def test_archives_packed_with_backslashes_are_read(tmp_path: Path) -> None:
+    results = open_results(write(tmp_path, {"team\\bear\\1.png": png()}, "zip"))
+    np.testing.assert_array_equal(results.read("bear", "1"), SQUARE)
+
+
+def test_members_that_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_MEMBER_BYTES", 1000)
+    results = open_results(write(tmp_path, {"a/1.png": bytes(10**6), "a/2.png": png()}, "zip"))
+    with pytest.raises(DatasetError, match="unpacks to 1000000 bytes; at most 1000 are taken"):
+        results.read("a", "1")
+    np.testing.assert_array_equal(results.read("a", "2"), SQUARE)
+
+
+def test_a_member_that_is_larger_than_it_says_is_damaged(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a/1.png": bytes(10**6)}, "zip")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(struct.pack("<I", 10**6), struct.pack("<I", 100)))
+    with pytest.raises(DatasetError, match=r"a/1\.png is damaged"):
+        open_results(path).read("a", "1")
+
+
+def test_members_with_a_password_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a/1.png": png()}, "zip")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x03\x04") + 6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"cannot be unpacked: .*pack it as a plain zip"):
+        open_results(path).read("a", "1")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("zip"), {"a/1.png": png(), "b/2.png": png()}, "zip")
+
+
+@settings(max_examples=40)
+@given(cut=st.integers(0, 400), place=st.integers(0, 400), value=st.integers(0, 255))
+def test_a_damaged_archive_is_an_error_of_ours_or_harmless(
+    archive: Path, cut: int, place: int, value: int
+) -> None:
+    data = bytearray(archive.read_bytes())
+    data[place % len(data)] = value
+    path = archive.with_name("damaged.zip")
+    path.write_bytes(data[: len(data) - cut] if cut % 3 == 0 else data)
+    with suppress(DatasetError):
+        results = open_results(path)
+        for sequence in results.sequences:
+            for name in results.names(sequence):
+                results.read(sequence, name)

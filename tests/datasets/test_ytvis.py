@@ -1,0 +1,326 @@
+"""Readers of YouTube-VIS annotations and results: what is there is found, what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.datasets.instances import decode_clip
+from segue.datasets.ytvis import YTVISDataset
+from segue.datasets.ytvis_results import read_results
+from segue.errors import DatasetError
+from segue.masks import encode_rle
+
+# pycocotools 2.0 speaks to numpy 2 in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+HEIGHT, WIDTH = 4, 6
+
+
+def square(x: int) -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), np.bool_)
+    mask[1:3, x : x + 2] = True
+    return mask
+
+
+def content() -> dict[str, Any]:
+    """Two videos; in the first a moving square that is away on frame 1, and one that is there only then."""
+    videos = [
+        {
+            "id": number,
+            "height": HEIGHT,
+            "width": WIDTH,
+            "length": 3,
+            "file_names": [f"{name}/{t:05d}.jpg" for t in range(3)],
+        }
+        for number, name in ((4, "pond"), (2, "street"))
+    ]
+    first = {
+        "id": 1,
+        "video_id": 4,
+        "category_id": 3,
+        "iscrowd": 0,
+        "segmentations": [encode_rle(square(0)), None, encode_rle(square(2))],
+        "areas": [4, None, 6.0],
+    }
+    second = {
+        "id": 2,
+        "video_id": 4,
+        "category_id": 1,
+        "iscrowd": 1,
+        "segmentations": [None, [[2, 1, 4, 1, 4, 3, 2, 3]], None],
+        "areas": [None, 4.0, None],
+    }
+    return {
+        "info": {"year": 2021},
+        "videos": videos,
+        "categories": [{"id": 1, "name": "person"}, {"id": 3, "name": "koi"}],
+        "annotations": [first, second],
+    }
+
+
+def write(path: Path, value: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+    return path
+
+
+def write_pictures(folder: Path) -> None:
+    for name in ("pond", "street"):
+        for t in range(3):
+            path = folder / name / f"{t:05d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((HEIGHT, WIDTH, 3), 10 * t, np.uint8)).save(path)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> YTVISDataset:
+    return YTVISDataset(write(tmp_path / "train.json", content()))
+
+
+def test_videos_and_categories_come_in_the_order_of_the_file(dataset: YTVISDataset) -> None:
+    assert [(video.id, video.name, len(video), video.size) for video in dataset] == [
+        (4, "pond", 3, (HEIGHT, WIDTH)),
+        (2, "street", 3, (HEIGHT, WIDTH)),
+    ]
+    assert dataset.categories == {1: "person", 3: "koi"}
+    assert dataset.video(2).frame_names == ("00000", "00001", "00002")
+    assert dataset.annotated
+
+
+def test_instances_of_a_clip_are_those_that_are_visible_on_it(dataset: YTVISDataset) -> None:
+    clip = dataset.instances(dataset.video(4), [2, 1])
+    assert clip.ids.tolist() == [1, 2]
+    assert clip.labels.tolist() == [3, 1]
+    assert clip.crowd.tolist() == [False, True]
+    assert clip.visible.tolist() == [[True, False], [False, True]]
+    np.testing.assert_array_equal(clip.masks[0], [square(2), np.zeros_like(square(2))])
+    np.testing.assert_array_equal(clip.masks[1, 1], square(2))
+    np.testing.assert_array_equal(clip.boxes[0], [[2, 1, 4, 3], [0, 0, 0, 0]])
+    assert dataset.instances(dataset.video(4), [0]).ids.tolist() == [1]
+    assert dataset.instances(dataset.video(2), [0]).masks.shape == (0, 1, HEIGHT, WIDTH)
+
+
+def test_the_mean_area_is_that_of_the_file(dataset: YTVISDataset) -> None:
+    assert [item.mean_area for item in dataset.annotations(dataset.video(4))] == [5.0, 4.0]
+
+
+def test_masks_that_would_not_fit_are_not_decoded(
+    dataset: YTVISDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = dataset.video(4)
+    monkeypatch.setattr("segue.datasets.instances.MAX_CLIP_BYTES", 2 * 3 * HEIGHT * WIDTH - 1)
+    with pytest.raises(DatasetError, match="2 objects on 3 frames are too large"):
+        decode_clip(dataset.annotations(video), range(3), video.size)
+
+
+def test_the_order_of_the_parts_of_the_file_does_not_matter(tmp_path: Path, dataset: YTVISDataset) -> None:
+    turned = dict(reversed(content().items()))
+    again = YTVISDataset(write(tmp_path / "turned.json", turned))
+    for video in dataset:
+        pairs = zip(dataset.annotations(video), again.annotations(video), strict=True)
+        assert all(a.masks.counts == b.masks.counts and a.id == b.id for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "pictures"),
+    [
+        ("train.json", "train/JPEGImages"),
+        ("train/instances.json", "train/JPEGImages"),
+        ("annotations_train.json", "train"),
+        ("annotations/instances_train_sub.json", "train/JPEGImages"),
+        ("instances.json", "JPEGImages"),
+    ],
+)
+def test_published_layouts_are_found(tmp_path: Path, annotations: str, pictures: str) -> None:
+    write(tmp_path / annotations, content())
+    write_pictures(tmp_path / pictures)
+    dataset = YTVISDataset.open(tmp_path, "train")
+    assert dataset.read_image(dataset.video(2), 1).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_root_without_annotations_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"no annotations of split valid below .* put them at .*valid\.json"
+    ):
+        YTVISDataset.open(tmp_path, "valid")
+
+
+def test_a_test_set_without_annotations_can_be_read(tmp_path: Path) -> None:
+    dataset = YTVISDataset(write(tmp_path / "test.json", {**content(), "annotations": None}))
+    assert not dataset.annotated
+    assert dataset.annotations(dataset.videos[0]) == ()
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/secret.jpg", "a/../../secret.jpg", "C:\\secret.jpg"])
+def test_a_picture_outside_of_its_folder_is_not_read(tmp_path: Path, name: str) -> None:
+    value = content()
+    value["videos"][0]["file_names"][0] = name
+    (tmp_path / "JPEGImages").mkdir()
+    dataset = YTVISDataset(write(tmp_path / "train.json", value), tmp_path / "JPEGImages")
+    with pytest.raises(DatasetError, match="leads out of its folder"):
+        dataset.read_image(dataset.videos[0], 0)
+
+
+def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    Image.fromarray(np.zeros((HEIGHT, WIDTH + 1, 3), np.uint8)).save(tmp_path / "pond" / "00001.jpg")
+    dataset = YTVISDataset(write(tmp_path / "train.json", content()), tmp_path)
+    with pytest.raises(DatasetError, match="is 7x4, but annotated as 6x4"):
+        dataset.read_image(dataset.videos[0], 1)
+
+
+def test_without_a_folder_no_picture_can_be_read(dataset: YTVISDataset) -> None:
+    with pytest.raises(DatasetError, match="no folder of pictures was given"):
+        dataset.read_image(dataset.videos[0], 0)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("videos", 1, "id"), 4, r"videos\[1\]: id 4 occurs twice"),
+        (("videos", 0, "length"), 2, r"videos\[0\]: length is 2, but file_names 3"),
+        (("videos", 0, "width"), 10**9, r"videos\[0\]: size 4 x 1000000000 .* is beyond"),
+        (("videos", 0, "height"), "4", r"videos\[0\]\.height: Input should be a valid integer"),
+        (("videos", 0, "file_names", 1), 7, r"videos\[0\]\.file_names\[1\]: Input should be a valid string"),
+        (("videos",), {}, "videos is not a list"),
+        (("categories", 1, "id"), 1, r"categories\[1\]: id 1 or name 'koi' occurs twice"),
+        (("categories", 1, "id"), 8, "annotations of categories that are not in the file: 3"),
+        (("annotations", 1, "id"), 1, r"annotations\[1\]: id 1 occurs twice"),
+        (("annotations", 1, "id"), 0, r"annotations\[1\]\.id: .*greater than or equal to 1"),
+        (("annotations", 1, "video_id"), 9, r"annotations\[1\]: its video is not in the file"),
+        (("annotations", 0, "areas"), [1.0], r"annotations\[0\]: 1 areas, but its video has 3 frames"),
+        (("annotations", 0, "areas", 2), -1, r"annotations\[0\]\.areas\[2\]"),
+        (("annotations", 0, "segmentations"), [], r"annotations\[0\]: 0 segmentations"),
+        (("annotations", 0, "segmentations", 2), 5, r"annotations\[0\]\.segmentations\[2\]: not a mask"),
+        (("annotations", 0), "x", r"annotations\[0\]: Input should be"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(
+    tmp_path: Path, place: tuple[Any, ...], value: Any, message: str
+) -> None:
+    whole = content()
+    part: Any = whole
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = value
+    with pytest.raises(DatasetError, match=r"train\.json: " + message):
+        YTVISDataset(write(tmp_path / "train.json", whole))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not valid JSON"),
+        ('{"info": [1 2]}', "is not valid JSON: Expecting ','"),
+        ('{"videos" []}', "is not valid JSON: Expecting ':'"),
+        ("{1: []}", "is not valid JSON: Expecting a name"),
+        ('{"videos": []} x', "is not valid JSON: Extra data"),
+        ('{"videos": [NaN]}', "NaN is no number of JSON"),
+        ('{"videos": ' + "[" * 100_000, "is not valid JSON"),
+        ("7", "is not valid JSON: Expecting an object or a list"),
+        ("{}", "holds no videos"),
+        ("[]", "holds no videos"),
+    ],
+)
+def test_a_text_that_is_no_annotation_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "train.json").write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        YTVISDataset(tmp_path / "train.json")
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    masks = [encode_rle(square(1)), None, None]
+    return {"video_id": 4, "category_id": 3, "score": 0.5, "segmentations": masks, **changes}
+
+
+def test_results_are_grouped_by_video_in_the_order_of_the_file(tmp_path: Path, dataset: YTVISDataset) -> None:
+    entries = [result(score=0.1, extra="x"), result(video_id=2, score=1), result(score=0.3)]
+    found = read_results(write(tmp_path / "results.json", entries), dataset)
+    assert {number: [item.score for item in items] for number, items in found.items()} == {
+        4: [0.1, 0.3],
+        2: [1],
+    }
+    np.testing.assert_array_equal(found[4][0].masks.decode(0), square(1))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (result(video_id=5), "entry 1: no video 5 in .*; there are 4, 2"),
+        (result(score="0.5"), r"entry 1\.score: Input should be a valid number"),
+        (result(score=None), r"entry 1\.score: "),
+        (result(category_id=1.5), r"entry 1\.category_id: "),
+        (result(segmentations=None), r"entry 1\.segmentations: Input should be a valid list"),
+        (
+            result(segmentations=[{"size": [HEIGHT, WIDTH], "counts": [24]}]),
+            r"entry 1: segmentations\[0\]: counts",
+        ),
+        (
+            result(segmentations=[None, {"size": [1, 1], "counts": "1"}]),
+            r"entry 1: segmentations\[1\]: size is",
+        ),
+        ({"video_id": 4}, r"entry 1\.category_id: Field required"),
+        (None, "entry 1: Input should be"),
+    ],
+)
+def test_a_wrong_result_is_named_by_its_place(
+    tmp_path: Path, dataset: YTVISDataset, entry: Any, message: str
+) -> None:
+    path = write(tmp_path / "results.json", [result(), entry])
+    with pytest.raises(DatasetError, match=message):
+        read_results(path, dataset)
+
+
+def test_a_score_that_is_no_number_is_refused(tmp_path: Path, dataset: YTVISDataset) -> None:
+    path = write(tmp_path / "results.json", [result(score=float("nan"))])
+    with pytest.raises(DatasetError, match="NaN is no number of JSON"):
+        read_results(path, dataset)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [([], "holds no result"), ({"results": [1]}, "is not a list of results")]
+)
+def test_a_file_without_results_is_refused(
+    tmp_path: Path, dataset: YTVISDataset, value: Any, message: str
+) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read_results(write(tmp_path / "results.json", value), dataset)
+
+
+def test_archives_must_hold_one_json_file(tmp_path: Path, dataset: YTVISDataset) -> None:
+    path = tmp_path / "results.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.json", json.dumps([result()]))
+    assert len(read_results(path, dataset)[4]) == 1
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("b.json", "[]")
+    with pytest.raises(DatasetError, match=r"holds 2 \.json files"):
+        read_results(path, dataset)
+
+
+def test_damaged_and_huge_archives_are_refused(
+    tmp_path: Path, dataset: YTVISDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results.zip"
+    path.write_bytes(b"PK no archive")
+    with pytest.raises(DatasetError, match="cannot be read: File is not a zip file"):
+        read_results(path, dataset)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("results.json", json.dumps([result()]))
+    monkeypatch.setattr("segue.datasets.json_files.MAX_BYTES", 10)
+    with pytest.raises(DatasetError, match=r"results\.json unpacks to more than 10 bytes"):
+        read_results(path, dataset)
+
+
+def test_missing_files_are_named(tmp_path: Path, dataset: YTVISDataset) -> None:
+    with pytest.raises(DatasetError, match=r"no file .*results\.json"):
+        read_results(tmp_path / "results.json", dataset)
+    with pytest.raises(DatasetError, match=r"no folder .*nowhere of pictures"):
+        YTVISDataset(dataset.path, tmp_path / "nowhere")

@@ -1,0 +1,117 @@
+"""Reader of YouTube-VOS."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.datasets.ytvos import YtvosFolder, YtvosObject, read_categories
+from segue.errors import DatasetError
+
+SQUARE = np.zeros((8, 10), np.uint8)
+SQUARE[2:6, 3:7] = 3
+
+CAT: dict[str, Any] = {"category": "cat", "frames": ["00000", "00005"]}
+DOG: dict[str, Any] = {"category": "dog", "frames": ["00005"]}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Video ``0a`` with a cat and a dog, video ``f-b`` with a cat; every fifth frame is annotated."""
+    for video in ("0a", "f-b"):
+        for kind in ("JPEGImages", "Annotations"):
+            (tmp_path / kind / video).mkdir(parents=True)
+        for i in range(11):
+            Image.fromarray(np.full((8, 10, 3), 9 * i, np.uint8)).save(
+                tmp_path / "JPEGImages" / video / f"{i:05d}.jpg"
+            )
+        for i in (0, 5, 10):
+            Image.fromarray(SQUARE).save(tmp_path / "Annotations" / video / f"{i:05d}.png")
+    describe(tmp_path, {"0a": {"objects": {"3": DOG, "1": CAT}}, "f-b": {"objects": {"1": CAT}}})
+    return tmp_path
+
+
+def describe(root: Path, videos: object) -> None:
+    (root / "meta.json").write_text(json.dumps({"videos": videos, "info": "more"}))
+
+
+def test_videos_objects_and_frames_are_those_of_the_description(root: Path) -> None:
+    folder = YtvosFolder(root)
+    assert folder.names == ("0a", "f-b")
+    video = folder["0a"]
+    assert video.objects == (YtvosObject(1, "cat", "00000"), YtvosObject(3, "dog", "00005"))
+    assert len(video.frames) == 11
+    assert list(video.annotations) == ["00000", "00005", "00010"]
+    np.testing.assert_array_equal(video.read_mask("00005"), SQUARE)
+    assert (video.read_image("00010") == 90).all()
+
+
+def test_videos_can_be_chosen_and_the_description_can_lie_elsewhere(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (root / "meta.json").rename(tmp_path / "other" / "meta.json")
+    folder = YtvosFolder(root, meta=tmp_path / "other" / "meta.json", videos=["f-b"])
+    assert [video.name for video in folder] == ["f-b"]
+    with pytest.raises(DatasetError, match=r"does not describe video 0c"):
+        YtvosFolder(root, meta=tmp_path / "other" / "meta.json", videos=["0c"])
+    with pytest.raises(DatasetError, match=r"no file .*meta\.json"):
+        YtvosFolder(root)
+
+
+@pytest.mark.parametrize("name", ["../0a", "/etc", "..", "a/b", "", "a\\b", ".hidden", "0a\n"])
+def test_names_that_leave_their_folder_are_refused(root: Path, name: str) -> None:
+    describe(root, {name: {"objects": {"1": CAT}}})
+    with pytest.raises(DatasetError, match=r"meta\.json: "):
+        YtvosFolder(root)
+    describe(root, {"0a": {"objects": {"1": {"category": "cat", "frames": [name]}}}})
+    with pytest.raises(DatasetError, match=r"meta\.json: "):
+        YtvosFolder(root)
+
+
+@pytest.mark.parametrize(
+    "videos",
+    [
+        [],
+        {"0a": {}},
+        {"0a": {"objects": {"0": CAT}}},
+        {"0a": {"objects": {"255": CAT}}},
+        {"0a": {"objects": {"cat": CAT}}},
+        {"0a": {"objects": {"1": {"category": "cat", "frames": []}}}},
+        {"0a": {"objects": {"1": {"frames": ["00000"]}}}},
+    ],
+)
+def test_descriptions_of_another_form_are_refused(root: Path, videos: object) -> None:
+    describe(root, videos)
+    with pytest.raises(DatasetError, match=r"meta\.json: "):
+        YtvosFolder(root)
+
+
+def test_files_that_are_missing_are_named(root: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no video 0c .*; there are 0a, f-b"):
+        YtvosFolder(root)["0c"]
+    with pytest.raises(DatasetError, match="video 0a: frame 00001 has no such file"):
+        YtvosFolder(root)["0a"].read_mask("00001")
+    (root / "Annotations" / "0a" / "00005.png").unlink()
+    with pytest.raises(DatasetError, match=r"video 0a: .* given has no annotation: 3 \(00005\)"):
+        YtvosFolder(root)
+    (root / "JPEGImages" / "0a" / "00010.jpg").unlink()
+    with pytest.raises(DatasetError, match="video 0a: no picture of the annotated frames 00010"):
+        YtvosFolder(root)
+    describe(root, {})
+    with pytest.raises(DatasetError, match="describes no video"):
+        YtvosFolder(root)
+
+
+def test_categories_come_from_a_description_or_a_list(root: Path, tmp_path: Path) -> None:
+    assert read_categories(root / "meta.json") == {"cat", "dog"}
+    (tmp_path / "seen.txt").write_text("cat\n\ngiant panda\n")
+    assert read_categories(tmp_path / "seen.txt") == {"cat", "giant panda"}
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(DatasetError, match="names no category"):
+        read_categories(tmp_path / "empty.txt")
+    with pytest.raises(DatasetError, match="cannot be read"):
+        read_categories(tmp_path / "none.txt")

@@ -1,0 +1,172 @@
+"""Masks of a track from files: every form is understood, nothing damaged reaches pycocotools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from segue.errors import DatasetError
+from segue.masks import encode_rle
+from segue.masks.run_lengths import check_runs, check_size
+from segue.masks.tracks import RleTrack
+
+# pycocotools 2.0 speaks to numpy 2 in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+CLIPS = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=3, max_dims=3, max_side=14))
+laws = settings(deadline=None, max_examples=80, derandomize=True)
+
+
+def parse(*entries: Any, size: tuple[int, int] = (2, 3), **options: Any) -> RleTrack:
+    return RleTrack.parse(entries, size, **options)
+
+
+def runs(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Uncompressed run lengths by going down the columns."""
+    lengths, value = [0], False
+    for pixel in mask.T.ravel():
+        if pixel != value:
+            lengths.append(0)
+            value = not value
+        lengths[-1] += 1
+    return lengths
+
+
+@laws
+@given(CLIPS)
+def test_lists_and_strings_of_run_lengths_are_the_same_masks(masks: npt.NDArray[np.bool_]) -> None:
+    size = masks.shape[1:]
+    for entries in (
+        [encode_rle(mask) for mask in masks],
+        [{"size": list(size), "counts": runs(mask)} for mask in masks],
+    ):
+        track = RleTrack.parse(entries, size)
+        assert np.array_equal([track.decode(t) for t in range(len(masks))], masks)
+        assert np.array_equal(track.areas, masks.sum(axis=(1, 2)))
+
+
+@laws
+@given(CLIPS)
+def test_boxes_are_tight(masks: npt.NDArray[np.bool_]) -> None:
+    track = RleTrack.parse([encode_rle(mask) for mask in masks], masks.shape[1:])
+    for t, mask in enumerate(masks):
+        rows, columns = np.nonzero(mask)
+        box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else (0, 0, 0, 0)
+        assert tuple(track.box(t)) == box
+
+
+@laws
+@given(CLIPS, st.data())
+def test_a_string_that_was_changed_is_refused_or_is_another_sound_mask(
+    masks: npt.NDArray[np.bool_], data: st.DataObject
+) -> None:
+    rle = encode_rle(masks[0])
+    place = data.draw(st.integers(0, len(rle["counts"]) - 1))
+    other = data.draw(st.characters(min_codepoint=1, max_codepoint=127))
+    changed = {**rle, "counts": rle["counts"][:place] + other + rle["counts"][place + 1 :]}
+    try:
+        track = RleTrack.parse([changed], masks.shape[1:])
+    except DatasetError:
+        return
+    assert track.decode(0).sum() == track.areas[0]
+
+
+@laws
+@given(CLIPS)
+def test_a_string_that_was_cut_off_is_refused(masks: npt.NDArray[np.bool_]) -> None:
+    rle = encode_rle(masks[0])
+    with pytest.raises(DatasetError, match=r"segmentations\[1\]: run lengths"):
+        RleTrack.parse([rle, {**rle, "counts": rle["counts"][:-1]}], masks.shape[1:])
+
+
+def test_polygons_are_filled_together() -> None:
+    left, right = [0, 0, 2, 0, 2, 4, 0, 4], [4, 1, 6, 1, 6, 3, 4, 3]
+    track = parse([left, right], size=(4, 6))
+    expected = np.zeros((4, 6), np.bool_)
+    expected[:, :2] = expected[1:3, 4:] = True
+    assert np.array_equal(track.decode(0), expected)
+
+
+def test_a_polygon_of_two_corners_has_no_pixels() -> None:
+    assert parse([[0, 0, 2, 2]]).areas[0] == 0
+
+
+def test_null_and_empty_entries_are_absent_but_an_empty_mask_is_present() -> None:
+    track = parse(None, [], {}, {"size": [2, 3], "counts": [6]})
+    assert [counts is None for counts in track.counts] == [True, True, True, False]
+    assert not track.areas.any()
+    assert not track.decode(0).any()
+    assert track.mean_area == 0
+
+
+def test_the_mean_area_is_taken_over_the_frames_with_pixels() -> None:
+    entries = [{"size": [2, 3], "counts": counts} for counts in ([6], [2, 4], [0, 2, 4])]
+    assert parse(None, *entries).mean_area == 3
+
+
+def test_an_empty_run_inside_a_mask_is_as_if_it_was_not_there() -> None:
+    track = parse({"size": [2, 3], "counts": [1, 2, 0, 1, 0, 0, 2]})
+    assert track.counts == parse({"size": [2, 3], "counts": [1, 3, 2]}).counts
+
+
+def test_an_absent_mask_cannot_be_had_as_run_length() -> None:
+    with pytest.raises(DatasetError, match="absent on frame 0"):
+        parse(None).rle(0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"size": [2, 3], "counts": [2, 3]}, "add up to the 6 pixels"),
+        ({"size": [2, 3], "counts": [7, -1]}, "not a list of integers between 0"),
+        ({"size": [2, 3], "counts": [6.0]}, "not a list of integers"),
+        ({"size": [2, 3], "counts": ["6"]}, "not a list of integers"),
+        ({"size": [2, 3], "counts": [1, [5]]}, "not a list of integers"),
+        ({"size": [2, 3], "counts": [2**70]}, "not a list of integers"),
+        ({"size": [2, 3], "counts": []}, "not a list of integers"),
+        ({"size": [2, 3], "counts": 6}, "counts are a int"),
+        ({"size": [2, 3], "counts": ""}, "run lengths are empty"),
+        ({"size": [2, 3], "counts": "5"}, "add up to the 6 pixels"),
+        ({"size": [2, 3], "counts": "6\x7f"}, "a character that is none of COCO's"),
+        ({"size": [2, 3], "counts": "6é"}, "a character that is none of COCO's"),
+        ({"size": [2, 3], "counts": "6P"}, "cut off"),
+        ({"size": [2, 3], "counts": "PPPPPPP0"}, "too large for any frame"),
+        ({"size": [3, 2], "counts": "6"}, r"size is \[3, 2\], that of the video \[2, 3\]"),
+        ({"size": [2, 3]}, "not a mask; give"),
+        (7, "not a mask; give"),
+        ([7], "a polygon is not a list of pairs"),
+        ([[0, 0, 1]], "a polygon is not a list of pairs"),
+        ([[0, 0, 1, "1", 1, 0]], "a polygon is not a list of pairs"),
+        ([[0, 0, 1, float("nan"), 1, 0]], "far outside its frame of 3x2"),
+        ([[0, 0, 1, 1e9, 1, 0]], "far outside its frame of 3x2"),
+        ([[0, 0, 3, 2] * 50], "longer than that of any mask"),
+    ],
+)
+def test_a_damaged_entry_is_refused_with_its_frame(entry: Any, message: str) -> None:
+    with pytest.raises(DatasetError, match=r"segmentations\[1\]: .*" + message):
+        parse(None, entry)
+
+
+def test_only_strings_pass_where_results_must_be_compressed() -> None:
+    assert parse({"size": [2, 3], "counts": "6"}, forms="compressed").areas[0] == 0
+    with pytest.raises(DatasetError, match="counts are a list; they must be a string"):
+        parse({"size": [2, 3], "counts": [6]}, forms="compressed")
+    with pytest.raises(DatasetError, match="not a mask"):
+        parse([[0, 0, 1, 0, 1, 1]], forms="compressed")
+
+
+@pytest.mark.parametrize("size", [(0, 4), (4, -1), (2.0, 4), ("2", 4), (2**14, 2**13)])
+def test_sizes_that_no_video_has_are_refused(size: tuple[Any, Any]) -> None:
+    with pytest.raises(DatasetError, match=r"^size .* \(height x width\)"):
+        check_size(*size)
+
+
+def test_no_masks_are_no_trouble() -> None:
+    assert len(check_runs([], 6)) == 0
+    assert len(parse()) == 0

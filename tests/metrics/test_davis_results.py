@@ -1,0 +1,207 @@
+"""DAVIS scores of results in files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from segue.datasets.davis import DavisFolder
+from segue.errors import DatasetError
+from segue.metrics.davis import DavisAccumulator
+from segue.metrics.davis_results import Protocol, evaluate_davis
+from tests.golden_arrays import load_golden
+from tests.metrics.making import Masks, moving_squares, save_davis, save_masks
+
+
+@pytest.fixture
+def davis(tmp_path: Path) -> DavisFolder:
+    """Two sequences; ``tmp_path / "results"`` holds results of both, two pixels off."""
+    truths = {"goat": moving_squares(), "bear": moving_squares(frames=5, objects=3)}
+    for name, masks in truths.items():
+        save_masks(tmp_path / "results" / name, np.roll(masks, 2, axis=2))
+    return save_davis(tmp_path / "davis", truths, "val")
+
+
+@pytest.mark.parametrize(("name", "protocol"), [("davis_semi", "2017"), ("davis_unsup", "unsupervised")])
+def test_golden_results_in_files_give_the_official_files_to_the_byte(
+    tmp_path: Path, name: str, protocol: Protocol
+) -> None:
+    golden = load_golden(name)
+    sequences = golden["sequences"].tolist()
+    davis = save_davis(tmp_path / "davis", {item: golden[f"{item}.gt"] for item in sequences}, "val")
+    for item in sequences:
+        save_masks(tmp_path / "results" / item, golden[f"{item}.res"])
+    evaluation = evaluate_davis(tmp_path / "results", davis, protocol=protocol)
+    assert evaluation.files == {
+        "global_results-val.csv": str(golden["csv_global"]),
+        "per-sequence_results-val.csv": str(golden["csv_per_sequence"]),
+    }
+    for item in sequences:
+        series = evaluation.series[item]
+        assert len(series["J"].frames) == golden[f"{item}.J"].shape[1]
+        np.testing.assert_allclose(series["J"].values, golden[f"{item}.J"].mean(axis=0), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(series["F"].values, golden[f"{item}.F"].mean(axis=0), rtol=0, atol=1e-12)
+
+
+def test_scores_equal_the_official_ones_on_real_masks(shared: Path) -> None:
+    root = shared / "data" / "vos" / "davis2016_480p"
+    if not root.is_dir():
+        pytest.skip(f"no real masks at {root}")
+    reference = json.loads((root / "Results_osvos" / "reference_JF.json").read_text())
+    davis = DavisFolder(root, reference)
+    toolkit = evaluate_davis(root / "Results_osvos", davis, protocol="2016-toolkit")
+    current = evaluate_davis(root / "Results_osvos", davis)
+    for name, expected in reference.items():
+        series, inner = toolkit.series[name], current.sequences[name]
+        np.testing.assert_allclose(series["J"].values, expected["J_per_frame"], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(series["F"].values, expected["F_per_frame"], rtol=0, atol=1e-6)
+        assert inner["J-Mean"] == pytest.approx(expected["J_mean_without_first_last"], abs=1e-6)
+        assert inner["F-Mean"] == pytest.approx(expected["F_mean_without_first_last"], abs=1e-6)
+
+
+def test_files_score_as_their_arrays_do(tmp_path: Path, davis: DavisFolder) -> None:
+    evaluation = evaluate_davis(tmp_path / "results", davis)
+    assert evaluation.protocol == "DAVIS 2017 semi-supervised, val"
+    assert list(evaluation.sequences) == ["goat", "bear"]
+    for sequence in davis:
+        accumulator = DavisAccumulator(sequence.name)
+        for i in sequence.annotations:
+            truth = sequence.read_mask(i)
+            accumulator.update(np.roll(truth, 2, axis=1), truth)
+        expected = accumulator.score()
+        assert evaluation.sequences[sequence.name] == expected.measures
+        assert [evaluation.objects[item.name] for item in expected.objects] == [
+            item.measures for item in expected.objects
+        ]
+        for k, item in enumerate(expected.objects):
+            values = evaluation.series[sequence.name][f"F_{item.id}"].values
+            np.testing.assert_array_equal(values, expected.contour_frames[k])
+
+
+def test_the_measures_have_the_official_names_and_objects_count_the_same(
+    tmp_path: Path, davis: DavisFolder
+) -> None:
+    evaluation = evaluate_davis(tmp_path / "results", davis)
+    header = evaluation.files["global_results-val.csv"].splitlines()[0]
+    assert list(evaluation.overall) == header.split(",")
+    assert evaluation.headline in evaluation.overall
+    for name, value in evaluation.overall.items():
+        assert value == pytest.approx(np.mean([item[name] for item in evaluation.objects.values()]))
+
+
+@pytest.mark.parametrize("protocol", get_args(Protocol))
+def test_perfect_results_score_one_under_every_protocol(tmp_path: Path, protocol: Protocol) -> None:
+    davis = save_davis(tmp_path, {"bear": moving_squares()})
+    evaluation = evaluate_davis(tmp_path / "Annotations" / "480p", davis, protocol=protocol)
+    assert evaluation.overall["J&F-Mean"] == 1.0
+    frames = evaluation.series["bear"]["J"].frames
+    assert len(frames) == (6 if protocol in ("unsupervised", "2016-toolkit") else 4)
+    assert evaluation.view is not None
+    for frame in frames:
+        view = evaluation.view("bear", frame)
+        np.testing.assert_array_equal(view.truth, view.result)
+
+
+def test_a_zip_archive_scores_as_its_folder_does(tmp_path: Path, davis: DavisFolder) -> None:
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "results")
+    packed, plain = (evaluate_davis(tmp_path / name, davis) for name in ("packed.zip", "results"))
+    assert packed.overall == plain.overall
+
+
+def test_several_processes_find_the_same_scores_and_tell_their_progress(
+    tmp_path: Path, davis: DavisFolder
+) -> None:
+    told: list[tuple[int, int, str]] = []
+    serial, parallel = (
+        evaluate_davis(tmp_path / "results", davis, workers=n, progress=lambda *step: told.append(step))
+        for n in (1, 2)
+    )
+    assert serial.objects == parallel.objects
+    assert told[:2] == [(1, 2, "goat"), (2, 2, "bear")]
+    assert sorted(step[0] for step in told[2:]) == [1, 2]
+    assert {step[2] for step in told[2:]} == {"goat", "bear"}
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_binary_results_fit_binary_annotations_in_either_notation(tmp_path: Path, value: int) -> None:
+    truths = moving_squares(objects=1)
+    davis = save_davis(tmp_path / "davis", {"bear": truths * np.uint8(255)})
+    save_masks(tmp_path / "results" / "bear", truths * np.uint8(value))
+    assert evaluate_davis(tmp_path / "results", davis).overall["J&F-Mean"] == 1.0
+
+
+def test_missing_frames_and_sequences_are_listed_and_nothing_is_scored(
+    tmp_path: Path, davis: DavisFolder
+) -> None:
+    for name in ("00000", "00003", "00005"):
+        (tmp_path / "results" / "goat" / f"{name}.png").unlink()
+    shutil.rmtree(tmp_path / "results" / "bear")
+    with pytest.raises(
+        DatasetError, match=r"results lacks all frames of bear and 1 frame: goat 00003; .*missing=.empty"
+    ):
+        evaluate_davis(tmp_path / "results", davis)
+
+
+def test_missing_frames_can_be_scored_as_empty_masks_with_a_remark(
+    tmp_path: Path, davis: DavisFolder
+) -> None:
+    (tmp_path / "results" / "goat" / "00003.png").unlink()
+    shutil.rmtree(tmp_path / "results" / "bear")
+    evaluation = evaluate_davis(tmp_path / "results", davis, missing="empty")
+    assert evaluation.sequences["bear"]["J&F-Mean"] == 0
+    assert evaluation.series["goat"]["J"].values[2] == 0
+    assert (evaluation.series["goat"]["J"].values[[0, 1, 3]] > 0).all()
+    assert any("goat 00003; they were scored as empty masks" in remark for remark in evaluation.remarks)
+    assert evaluation.view is not None
+    assert not evaluation.view("goat", "00003").result.any()
+
+
+def test_objects_that_are_never_shown_and_results_without_use_are_remarked(
+    tmp_path: Path, davis: DavisFolder
+) -> None:
+    shutil.rmtree(tmp_path / "results" / "goat")
+    save_masks(tmp_path / "results" / "goat", moving_squares(objects=1))
+    save_masks(tmp_path / "results" / "camel", moving_squares())
+    evaluation = evaluate_davis(tmp_path / "results", davis)
+    assert evaluation.objects["goat_2"]["J-Mean"] == 0
+    assert any(remark.endswith("scored as empty masks: goat_2") for remark in evaluation.remarks)
+    assert any(remark.endswith("not used: camel") for remark in evaluation.remarks)
+
+
+def test_a_view_shows_masks_as_they_are_compared(tmp_path: Path) -> None:
+    truths = moving_squares()
+    names = np.array([0, 7, 3], np.uint8)
+    predictions: Masks = names[truths]
+    predictions[:, 38:] = 5
+    truths[:, :2] = 255
+    davis = save_davis(tmp_path / "davis", {"bear": truths})
+    save_masks(tmp_path / "results" / "bear", predictions)
+    evaluation = evaluate_davis(tmp_path / "results", davis, protocol="unsupervised")
+    assert evaluation.view is not None
+    view = evaluation.view("bear", "00000")
+    np.testing.assert_array_equal(view.ignored, truths[0] == 255)
+    np.testing.assert_array_equal(view.result[2:38], truths[0, 2:38])
+    assert (view.result[38:] > 2).all()
+    assert view.truth.max() == 2
+    assert view.image is not None
+    assert view.image.shape == (40, 50, 3)
+    with pytest.raises(DatasetError, match="frame 77 was not scored"):
+        evaluation.view("bear", "77")
+
+
+def test_a_damaged_result_is_named(tmp_path: Path, davis: DavisFolder) -> None:
+    (tmp_path / "results" / "bear" / "00002.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"bear.00002\.png: not a readable mask"):
+        evaluate_davis(tmp_path / "results", davis)
+
+
+def test_unknown_choices_are_refused(tmp_path: Path, davis: DavisFolder) -> None:
+    with pytest.raises(DatasetError, match="it must be one of 2017, unsupervised, 2016, 2016-toolkit"):
+        evaluate_davis(tmp_path / "results", davis, protocol="2018")  # type: ignore[arg-type]
+    with pytest.raises(DatasetError, match="it must be one of error, empty"):
+        evaluate_davis(tmp_path / "results", davis, missing="zero")  # type: ignore[arg-type]
