@@ -1,22 +1,37 @@
 """Measures of segmentation quality; their numbers equal those of the official tools."""
 
+from segue.metrics.cdnet import evaluate_cdnet, evaluate_videos
+from segue.metrics.compare import Comparison, Interval, compare
+from segue.metrics.cross_scene import evaluate_hofam, evaluate_lasiesta
 from segue.metrics.davis import DavisAccumulator
 from segue.metrics.davis_results import evaluate_davis
 from segue.metrics.davis_unsupervised import UnsupervisedAccumulator
 from segue.metrics.evaluation import Evaluation, FrameView, Series
+from segue.metrics.foreground import ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.metrics.report import DavisReport
+from segue.metrics.ytvis import YTVISAccumulator, evaluate_ytvis
 from segue.metrics.ytvos import evaluate_ytvos
 
 __all__ = [
+    "Comparison",
     "DavisAccumulator",
     "DavisReport",
     "Evaluation",
+    "ForegroundAccumulator",
     "FrameView",
+    "Interval",
     "Series",
     "UnsupervisedAccumulator",
+    "YTVISAccumulator",
+    "compare",
     "contour_accuracy",
+    "evaluate_cdnet",
     "evaluate_davis",
+    "evaluate_hofam",
+    "evaluate_lasiesta",
+    "evaluate_videos",
+    "evaluate_ytvis",
     "evaluate_ytvos",
     "region_similarity",
 ]

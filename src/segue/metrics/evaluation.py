@@ -1,4 +1,4 @@
-"""What every evaluation gives: one shape for tables, files, reports and comparisons, whatever was measured."""
+"""What every evaluation gives: one shape for tables, files, reports and comparisons."""
 
 from __future__ import annotations
 
