@@ -57,7 +57,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing segue and its tools into $(VENV) (a few minutes the first time)"
-	$(PIP_INSTALL) --editable '.[dev,train]'
+	$(PIP_INSTALL) --editable '.[dev,train,synth,keras]'
 	@touch $@ $(VENV)/.installed
 
 $(BIN)/python:

@@ -5,11 +5,11 @@ Examples::
     python benchmarks/mustan_ablation.py --cdnet CDNET --isd ISD --leave-out highway,office \
         --out runs/ablation -- --init resnet18.pth --steps 40000
 
-    python benchmarks/mustan_ablation.py --cdnet CDNET --leave-out highway --checks base,frm --score-frames 60 \
-        --out runs/small -- --size 96x128 --batch 2 --steps 50 --device cpu
+    python benchmarks/mustan_ablation.py --cdnet CDNET --leave-out highway --checks base,frm \
+        --score-frames 60 --out runs/small -- --size 96x128 --batch 2 --steps 50 --device cpu
 
-What follows ``--`` goes to every ``segue train``; the command of each row is printed before it runs. Rows whose
-weights are there are not trained again. Prints a Markdown table.
+What follows ``--`` goes to every ``segue train``; the command of each row is printed before it runs. Rows
+that are complete are not trained again, others go on where they stood. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from segue.errors import SegueError
 from segue.models.foreground import ForegroundNetwork
 from segue.training.films import gather_films
 from segue.training.foreground_validation import score
-from segue.weights import load
+from segue.weights import load, read_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
-    """The trainings that were asked for; those on rendered films only where there are real ones to leave out."""
+    """The trainings that were asked for; on rendered films alone only where there are real ones too."""
     for check in options.checks:
         for row in CHECKS[check]:
             if not row.rendered_only or (options.cdnet and options.isd):
@@ -97,8 +97,10 @@ def measure(row: Row, options: argparse.Namespace, scenes: Sequence[ForegroundSe
         command += ["--exclude", ",".join(options.leave_out)]
     print("segue train " + shlex.join(command), flush=True)
     weights = out / f"{options.network}.safetensors"
-    if not weights.exists():
-        subprocess.run([sys.executable, "-m", "segue", "train", *command], check=True)
+    notes = read_checkpoint(weights).metadata if weights.exists() else None
+    if notes is None or notes["step"] != notes["steps"]:
+        go_on = [] if notes is None else ["--resume"]
+        subprocess.run([sys.executable, "-m", "segue", "train", *command, *go_on], check=True)
     network = cast(ForegroundNetwork, load(options.network, weights))
     return [score(network, scene) for scene in scenes]
 

@@ -32,6 +32,9 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
         ("Decoder*.ResMM.conv2.weight", 0.5),
         ("Decoder*.ResFS.conv2.weight", 0.5),
     ),
+    "mustan": (("decoder.head.weight", 0.1),),
+    "hofam": (),
+    "fgsegnet_v2": (),
 }
 """Factor of each tensor, by network: the first pattern that fits counts."""
 
@@ -44,7 +47,7 @@ def fill(network: nn.Module, topic: str) -> nn.Module:
 
     Args:
         network: a network whose state-dict names are the official ones.
-        topic: ``stcn`` or ``stm``.
+        topic: one of ``SCALES``.
 
     Returns:
         The same network.

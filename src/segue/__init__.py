@@ -8,7 +8,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from segue import models
 from segue.errors import SegueError
-from segue.sessions import Session, SessionState, TrackSession
+from segue.moving import foreground
+from segue.recognising import instances
+from segue.sessions import ForegroundSession, InstanceSession, Session, SessionState, TrackSession
+from segue.sessions.auto import Auto
+from segue.sessions.detecting import detector
 from segue.tracking import save, track
 from segue.types import (
     BoxPrompt,
@@ -26,8 +30,11 @@ from segue.weights import load
 __version__ = "0.1.0"
 
 __all__ = [
+    "Auto",
     "BoxPrompt",
+    "ForegroundSession",
     "Frame",
+    "InstanceSession",
     "MaskPrompt",
     "ObjectInfo",
     "PointPrompt",
@@ -38,6 +45,9 @@ __all__ = [
     "Session",
     "SessionState",
     "TrackSession",
+    "detector",
+    "foreground",
+    "instances",
     "load",
     "models",
     "open_source",

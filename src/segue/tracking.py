@@ -14,6 +14,8 @@ import torch
 from segue.errors import PromptError, SinkError
 from segue.models.base import MemoryNetwork, MemoryPolicy, Schedule
 from segue.sessions import TrackSession
+from segue.sessions.auto import Auto, AutoSession
+from segue.sessions.detecting import detector
 from segue.types import Frame, IndexMask, Prompt, Segmentation
 from segue.video import Format, Source, open_sinks, open_source
 from segue.weights import load
@@ -24,7 +26,7 @@ Prompts = Mapping[int, IndexMask | Sequence[Prompt]]
 
 def track(
     source: Source | str | Path | int | Iterable[Any],
-    prompts: Prompts,
+    prompts: Prompts | Auto,
     *,
     model: str | MemoryNetwork = "stcn-lite",
     mem_every: int | None = None,
@@ -38,7 +40,7 @@ def track(
     fit: bool = False,
     required: Container[int] | None = None,
 ) -> Iterator[Segmentation]:
-    """Follow the objects that ``prompts`` names.
+    """Follow the objects that ``prompts`` names, or those that are found.
 
     What is left out of ``mem_every`` to ``memory_policy`` is as published for the model: every fifth frame
     and the best 20 positions for STCN, all positions and the previous frame besides for STM.
@@ -46,7 +48,7 @@ def track(
     Args:
         source: anything :func:`segue.open_source` takes, such as a file, a folder or a list of RGB arrays.
         prompts: for each frame index an index mask (H, W), or a list of prompts. Objects may be added,
-            corrected and removed on any frame.
+            corrected and removed on any frame. :class:`segue.Auto` finds the objects instead.
         model: name for :func:`segue.load`, or a network.
         mem_every: a frame becomes memory this many frames after the last one did.
         top_k: memory positions that are read for a position; None is all of them.
@@ -66,11 +68,14 @@ def track(
 
     Raises:
         SourceError, PromptError, CheckpointError: as described there.
-        ValueError: a number is out of range.
+        ValueError: a number is out of range, or ``required`` is given where objects are found.
 
     Example:
         >>> for result in segue.track("dog.mp4", {0: first_mask}):
         ...     print(result.index, result.mask.shape, [item.box for item in result.objects])
+        >>> cars = segue.detector("maskrcnn", classes=["car"])
+        >>> for result in segue.track("street.mp4", segue.Auto(cars, every=25)):
+        ...     print(result.index, [(item.id, item.label) for item in result.objects])
     """
     network = cast(MemoryNetwork, load(model)) if isinstance(model, str) else model
     schedule = make_schedule(
@@ -84,7 +89,20 @@ def track(
     )
     session = TrackSession(network, schedule, device=device, fast=fast, fit=fit)
     opened = source if isinstance(source, Source) else open_source(source)
-    return _follow(session, opened, prompts, required)
+    if not isinstance(prompts, Auto):
+        return _follow(session, opened, prompts, required)
+    if required is not None:
+        raise ValueError("required frames go with prompts; with Auto every frame is looked at")
+    return _find(AutoSession(session, prompts.detector or detector(), prompts.every), opened)
+
+
+def _find(session: AutoSession, source: Source) -> Iterator[Segmentation]:
+    with source:
+        for frame in source:
+            result = session.step(frame)
+            if result is not None:
+                yield result
+        yield from session.finish()
 
 
 def _follow(

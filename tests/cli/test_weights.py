@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -43,3 +44,31 @@ def test_foreign_files_are_refused(command: Command, tmp_path: Path) -> None:
         assert "other.pth: " in command("weights", verb, tmp_path / "other.pth").complaint
         assert "none.pth: " in command("weights", verb, tmp_path / "none.pth").complaint
     assert contents(tmp_path) == before
+
+
+def test_downloads_are_only_made_where_they_can_be(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    for arguments, words in (
+        (("maskrcnn", "--offline"), "--offline forbids to download it"),
+        (("pointrend",), "its publisher gives no checksum"),
+        (("stcn-lite",), "come with segue"),
+        (("other",), "no network is called 'other'"),
+    ):
+        assert words in command("weights", "get", *arguments).complaint
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_what_is_downloaded_is_listed(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "400")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "maskrcnn.safetensors").touch()
+    lines = command("weights", "list").out.splitlines()
+    rows = {line.split()[1]: line for line in lines if "│" in line and len(line.split()) > 2}
+    assert "downloaded" in rows["maskrcnn"]
+    assert "segue weights get maskrcnn-v1" in rows["maskrcnn-v1"]
+    assert "come with segue" in rows["stcn-lite"]

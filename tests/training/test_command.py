@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 import segue
-from segue.cli import training
+from segue.cli import training_options
 from segue.cli.main import app
 from segue.errors import DatasetError, TrainingError
 from segue.models.stcn_lite import STCNLite
@@ -92,7 +92,7 @@ def test_nothing_is_both_trained_and_validated_on(tmp_path: Path, start: Path) -
 def test_without_the_extra_one_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "find_spec", lambda name: None)
+    monkeypatch.setattr(training_options, "find_spec", lambda name: None)
     with pytest.raises(
         TrainingError, match=r'^training needs lightning and tensorboard: pip install "segue\[train\]"$'
     ):

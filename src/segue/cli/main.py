@@ -10,7 +10,21 @@ import typer
 from rich.console import Console
 
 import segue
-from segue.cli import comparing, data, demo, evaluation, tracking, training, weights
+from segue.cli import (
+    comparing,
+    data,
+    demo,
+    detect,
+    evaluation,
+    foreground,
+    instances,
+    instances_official,
+    reproduce,
+    synth,
+    tracking,
+    training,
+    weights,
+)
 from segue.errors import SegueError
 
 app = typer.Typer(
@@ -23,11 +37,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("track")(tracking.track)
+app.command("foreground")(foreground.foreground)
+app.command("instances")(instances.instances)
+app.command("instances-official")(instances_official.instances_official)
+app.command("detect")(detect.detect)
 app.command("demo")(demo.demo)
 app.add_typer(evaluation.app, name="eval")
 app.command("compare")(comparing.compare)
 app.add_typer(data.app, name="data")
 app.add_typer(training.app, name="train")
+app.add_typer(synth.app, name="synth")
+app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(weights.app, name="weights")
 
 

@@ -48,8 +48,14 @@ class Files:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[parallel.Progress]:
+def progress(
+    title: str, interrupted: str = "interrupted; nothing was written"
+) -> Iterator[parallel.Progress]:
     """A function that shows how many sequences are done; nothing is shown where no terminal is.
+
+    Args:
+        title: what is going on.
+        interrupted: said when the user interrupts it.
 
     Raises:
         typer.Exit: the user interrupted the work.
@@ -71,5 +77,5 @@ def progress(title: str) -> Iterator[parallel.Progress]:
 
             yield show
     except KeyboardInterrupt:
-        typer.echo("interrupted; nothing was written", err=True)
+        typer.echo(interrupted, err=True)
         raise typer.Exit(130) from None

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from segue.cli.finding import NAMES, Finding
+from segue.cli.job import DamageName, Job
 from segue.cli.prompting import PromptTexts, by_frame, settled, to_prompts
-from segue.errors import PromptError, SegueError, SourceError
+from segue.errors import PromptError, SegueError
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
-from segue.sessions.resumable import forget_state, run
+from segue.sessions.auto import AutoSession
 from segue.tracking import make_schedule
 from segue.types import Frame, Prompt, Segmentation
-from segue.video import Outputs, Source, open_sinks, open_source
+from segue.video import open_source
 from segue.weights import load
 
 EXAMPLES = """
 Follow objects through a video of any length.
 
-Say what to follow with a mask, a box or points on any frame; the result is an index mask for every frame
-and an overlay video.
+Say what to follow with a mask, a box or points on any frame, or have the objects found with --auto; the
+result is an index mask for every frame and an overlay video.
 
 Examples:
 
@@ -39,6 +36,8 @@ Examples:
     segue track frames/ --point 1:200,150 --point 1:-260,150 --point 2:400,90
 
     segue track long.mp4 --mask first.png --mask 900@again.png --remove 1500@2 --resume
+
+    segue track street.mp4 --auto --with maskrcnn --classes person,car --auto-every 25
 
     segue track rtsp://camera/stream --box 100,100,200,200 --model stcn --weights stcn.safetensors
 """
@@ -62,14 +61,6 @@ class PolicyName(str, Enum):
     all = "all"
 
 
-class DamageName(str, Enum):
-    """What an unreadable frame does."""
-
-    stop = "stop"
-    skip = "skip"
-    hold = "hold"
-
-
 def track(
     source: Annotated[str, typer.Argument(help="Video, image folder, glob, camera number or address.")],
     mask: Annotated[
@@ -81,6 +72,17 @@ def track(
         list[str] | None, typer.Option(help="Point on the object, or with - beside it. [FRAME@][ID:][-]x,y")
     ] = None,
     remove: Annotated[list[str] | None, typer.Option(help="Follow an object no longer. FRAME@ID")] = None,
+    auto: Annotated[bool, typer.Option("--auto", help="Find the objects.")] = False,
+    with_: Annotated[
+        str | None, typer.Option("--with", metavar="NAME", help=f"What finds them: {NAMES}.")
+    ] = None,
+    auto_every: Annotated[
+        int | None, typer.Option(min=1, help="Look for newcomers every so many frames.  [default: never]")
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="Labels that are wanted, such as person,car.")] = None,
+    score: Annotated[float | None, typer.Option(help="Least score of what is found.")] = None,
+    max_objects: Annotated[int | None, typer.Option(help="Most objects that are found in a frame.")] = None,
+    detector_weights: Annotated[Path | None, typer.Option(help="Weight file of the detector.")] = None,
     fill: Annotated[bool, typer.Option("--fill", help="Take whole boxes, without GrabCut.")] = False,
     fit: Annotated[bool, typer.Option("--fit", help="Resize masks of another size.")] = False,
     output: Annotated[
@@ -116,8 +118,13 @@ def track(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Follow objects through a video; see ``EXAMPLES``, which is the help text."""
-    if not (mask or box or point):
-        raise PromptError("say what to follow: give --mask, --box or --point")
+    finding = Finding(with_, detector_weights, classes, score, max_objects)
+    if not auto and (finding.asked or auto_every is not None):
+        raise PromptError("options of the search for objects go with --auto")
+    if auto and (mask or box or point or remove):
+        raise PromptError("--auto finds the objects: leave out --mask, --box, --point and --remove")
+    if not (auto or mask or box or point):
+        raise PromptError("say what to follow: give --mask, --box or --point, or --auto to have it found")
     opened = open_source(
         source, start=start, end=end, stride=stride, max_size=max_size, on_damage=on_damage.value
     )
@@ -134,110 +141,80 @@ def track(
         )
     except ValueError as error:
         raise SegueError(str(error)) from None
-    job = TrackJob(
+    follower = TrackSession(network, schedule, device=device, fast=fast, fit=fit)
+    finder = AutoSession(follower, finding.detector(device), auto_every) if auto else None
+    if auto and not quiet:
+        finding.announce()
+    job = Job(
         source=opened,
-        session=TrackSession(network, schedule, device=device, fast=fast, fit=fit),
-        texts=(mask or [], box or [], point or [], remove or []),
-        stride=stride,
-        fill=fill,
-        fit=fit,
+        session=finder or follower,
         output=output or Path("segue-out") / opened.name,
         formats=tuple(item.value for item in format or (FormatName.png, FormatName.overlay)),
-        side_by_side=side_by_side,
         settings={
             "source": source,
             "model": model,
             "weights": str(weights),
             "schedule": asdict(schedule),
             "fast": fast,
+            **({"auto": finding.settings(), "auto_every": auto_every} if auto else {}),
         },
+        side_by_side=side_by_side,
         overwrite=overwrite,
         resume=resume,
         quiet=quiet,
     )
-    job.run()
+    if finder is not None:
+        _find(job, finder)
+        return
+    wishes = Wishes((mask or [], box or [], point or [], remove or []), stride, fill, fit)
+    with opened:
+        first, frames = job.frames()
+        plan = wishes.plan(first, opened.original_size or first.size)
+        pending = set(plan)
+
+        def note(result: Segmentation) -> str:
+            pending.discard(result.index)
+            return _note(result)
+
+        job.run(frames, prompts=lambda frame: plan.get(frame.index), note=note)
+    if pending:
+        raise PromptError(f"there is a prompt for frame {min(pending)}, but the source has no such frame")
 
 
 track.__doc__ = EXAMPLES
 
 
-@dataclass(slots=True)
-class TrackJob:
-    """One run of ``segue track``: what it reads, what it writes, and how it shows progress."""
+def _find(job: Job, session: AutoSession) -> None:
+    with job.source:
+        _, frames = job.frames()
+        job.run(frames, note=_note)
+    if session.found == 0:
+        raise PromptError("no object was found in any frame; choose another detector, or give a box")
 
-    source: Source
-    session: TrackSession
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user wants followed, as given on the command line.
+
+    Attributes:
+        texts: masks, boxes, points and removals.
+        stride: distance of the frames.
+        fill: take whole boxes.
+        fit: resize masks of another size.
+    """
+
     texts: tuple[list[str], list[str], list[str], list[str]]
     stride: int
     fill: bool
     fit: bool
-    output: Path
-    formats: tuple[Any, ...]
-    side_by_side: bool
-    settings: dict[str, Any]
-    overwrite: bool
-    resume: bool
-    quiet: bool
 
-    def run(self) -> None:
-        """Do it.
+    def plan(self, first: Frame, size: tuple[int, int]) -> dict[int, list[Prompt]]:
+        """The prompts of each frame; what can be checked beforehand is.
 
-        Raises:
-            SegueError: something is wrong with source, prompts or output.
-            typer.Exit: the run was interrupted.
+        Args:
+            first: first frame of the run.
+            size: height and width that coordinates refer to.
         """
-        with self.source:
-            frames = iter(self.source)
-            first = next(frames, None)
-            if first is None:
-                raise SourceError(f"{self.source.name}: there are no frames in the part that was asked for")
-            plan = self._plan(first)
-            outputs = self._open()
-            try:
-                missed = self._follow(itertools.chain([first], frames), plan, outputs)
-            except KeyboardInterrupt:
-                typer.echo(_how_to_go_on(outputs), err=True)
-                raise typer.Exit(130) from None
-        for name, path in outputs.paths.items():
-            typer.echo(f"{name}: {path}")
-        if missed:
-            raise PromptError(f"there is a prompt for frame {missed[0]}, but the source has no such frame")
-
-    def _follow(self, frames: Iterator[Frame], plan: dict[int, list[Prompt]], outputs: Outputs) -> list[int]:
-        """Take all frames through the session; gives the indices of prompts whose frames never came."""
-        console = Console(stderr=True, quiet=self.quiet, highlight=False, soft_wrap=True)
-        begun, count, pending = time.perf_counter(), 0, set(plan)
-        masks = outputs.paths.get("png")
-        with outputs.sink as sink, _progress(console) as progress:
-            task = progress.add_task("frames", total=self.source.frame_count, note="")
-
-            def report(frame: Frame, result: Segmentation) -> None:
-                nonlocal count
-                count += 1
-                pending.discard(frame.index)
-                seconds = time.perf_counter() - begun
-                visible = sum(item.area > 0 for item in result.objects)
-                note = f"{count / seconds:.1f} frames/s, {visible} of {len(result.objects)} visible"
-                progress.update(task, completed=count, note=note)
-
-            run(
-                self.session,
-                frames,
-                lambda frame: plan.get(frame.index),
-                sink,
-                folder=masks,
-                resume=self.resume,
-                report=report,
-            )
-        if masks:
-            forget_state(masks)
-        seconds = time.perf_counter() - begun
-        console.print(f"{count} frames in {seconds:.1f} s ({count / seconds:.1f} frames/s)")
-        return sorted(pending)
-
-    def _plan(self, first: Frame) -> dict[int, list[Prompt]]:
-        """The prompts of each frame; what can be checked beforehand is."""
-        size = self.source.original_size or first.size
         texts: dict[int, PromptTexts] = by_frame(first.index, *self.texts)
         for index in texts:
             if index < first.index or (index - first.index) % self.stride:
@@ -251,32 +228,7 @@ class TrackJob:
             plan[first.index] = settled(first, plan[first.index])
         return plan
 
-    def _open(self) -> Outputs:
-        return open_sinks(
-            self.output,
-            self.formats,
-            self.source,
-            overwrite=self.overwrite,
-            resume=self.resume,
-            settings=self.settings,
-            side_by_side=self.side_by_side,
-        )
 
-
-def _how_to_go_on(outputs: Outputs) -> str:
-    if "png" in outputs.paths:
-        return "interrupted; give the same command with --resume to go on"
-    return "interrupted; without the format png there is nothing to resume from"
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+def _note(result: Segmentation) -> str:
+    visible = sum(item.area > 0 for item in result.objects)
+    return f"{visible} of {len(result.objects)} visible"

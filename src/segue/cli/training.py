@@ -3,43 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from segue.datasets.davis import DavisFolder, first_few
+from segue.cli import (
+    training_fgsegnet,
+    training_foreground,
+    training_hofam,
+    training_instances,
+    training_mustan,
+)
+from segue.cli.training_options import (
+    Device,
+    Devices,
+    Exclude,
+    IncludeVal,
+    Init,
+    InitScaling,
+    LogEvery,
+    Out,
+    Overwrite,
+    PrecisionName,
+    Resume,
+    SaveEvery,
+    ScalingName,
+    Start,
+    Until,
+    ValidateEvery,
+    Workers,
+    has_gpu,
+    names_in,
+    require_packages,
+    run,
+    say,
+)
+from segue.datasets.davis import DavisFolder
 from segue.errors import DatasetError, TrainingError
+from segue.naming import first_few
 from segue.training.footage import DAVIS_VAL, Material, gather
 from segue.training.recipes import stcn, stcn_lite
-
-if TYPE_CHECKING:
-    from segue.training.loop import Recipe
 
 app = typer.Typer(
     help="Train a network; needs the extra `train`.", no_args_is_help=True, rich_markup_mode="markdown"
 )
-
-PACKAGES = ("lightning", "tensorboard")
-"""What the extra ``train`` brings."""
-
-
-class PrecisionName(str, Enum):
-    """Number formats of a training."""
-
-    full = "32-true"
-    bf16 = "bf16-mixed"
-    fp16 = "16-mixed"
-
-
-class ScalingName(str, Enum):
-    """Input scaling of ImageNet weights."""
-
-    unit = "unit"
-    imagenet = "imagenet"
-
+app.command("mustan-lite")(training_foreground.mustan_lite)
+app.command("mustan-slim")(training_foreground.mustan_slim)
+app.command("mustan1")(training_mustan.mustan1)
+app.command("mustan2")(training_mustan.mustan2)
+app.command("hofam")(training_hofam.hofam)
+app.command("fgsegnet")(training_fgsegnet.fgsegnet)
+app.command("seqformer")(training_instances.seqformer)
+app.command("msstsvis")(training_instances.msstsvis)
 
 Data = Annotated[
     list[str],
@@ -49,24 +65,10 @@ Data = Annotated[
         show_default=False,
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, checkpoints and logs.")]
-Start = Annotated[Path | None, typer.Option(help="Weights of this network to start from.")]
-Exclude = Annotated[str, typer.Option(help="Sequences to leave out, separated by commas.")]
-IncludeVal = Annotated[
-    bool, typer.Option("--include-val", help="Train on sequences of DAVIS val too; they score nothing then.")
-]
 Validate = Annotated[Path | None, typer.Option(help="DAVIS-style folder to measure J&F on while training.")]
 ValidateOn = Annotated[
     str, typer.Option(help="Its sequences, separated by commas.  [default: those of DAVIS val, else all]")
 ]
-ValidateEvery = Annotated[int, typer.Option(min=1, help="Steps between two validations.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Devices = Annotated[int, typer.Option(min=1, help="Number of GPUs, each with its own batches.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")]
-SaveEvery = Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")]
-LogEvery = Annotated[int, typer.Option(min=1, help="Steps between two lines of the log.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Throw away the run in the output folder.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")]
 
 
 @app.command("stcn")
@@ -119,7 +121,7 @@ def train_stcn(
         segue train stcn --stage 3 --data 5@DAVIS --data YouTube/train --start runs/s0/stcn.safetensors
         --out runs/s03 --resume
     """
-    _require_packages()
+    require_packages()
     if not resume and start is None and (init is None or init_value is None):
         raise TrainingError(
             "nothing to start from: give --start with weights of the stage before, or --init with a "
@@ -134,10 +136,10 @@ def train_stcn(
     trunks = (init, init_value) if init and init_value else None
     recipe = stcn.STCNRecipe(stage, footage, start, trunks, batch, side)
     if precision is None:
-        precision = PrecisionName.fp16 if device != "cpu" and _has_gpu() else PrecisionName.full
-    _run(
+        precision = PrecisionName.fp16 if device != "cpu" and has_gpu() else PrecisionName.full
+    _say_how_much(material)
+    run(
         recipe,
-        material,
         out=out,
         steps=steps or recipe.plan.steps,
         seed=seed,
@@ -158,15 +160,11 @@ def train_stcn(
 def train_stcn_lite(
     data: Data,
     out: Out,
-    init: Annotated[Path | None, typer.Option(help="MobileNetV2 in torchvision's layout.")] = None,
-    init_scaling: Annotated[
-        ScalingName, typer.Option(help="Input it was trained with: [-1, 1], or mean and deviation.")
-    ] = ScalingName.unit,
+    init: Init = None,
+    init_scaling: InitScaling = ScalingName.unit,
     start: Start = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps in all.")] = stcn_lite.STEPS,
-    until: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this step, to go on later with --resume.")
-    ] = None,
+    until: Until = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
     exclude: Exclude = "",
     include_val: IncludeVal = False,
@@ -193,14 +191,14 @@ def train_stcn_lite(
         segue train stcn-lite --data DAVIS --data STILLS --init mobilenet_v2.safetensors --out runs/lite
         --resume
     """
-    _require_packages()
+    require_packages()
     if not resume and start is None and init is None:
         raise TrainingError("nothing to start from: give --init with a MobileNetV2, or --start")
     material = _material(data, exclude, include_val)
     recipe = stcn_lite.STCNLiteRecipe(material.videos, material.stills, init, start, init_scaling.value)
-    _run(
+    _say_how_much(material)
+    run(
         recipe,
-        material,
         out=out,
         steps=steps,
         until=until,
@@ -218,27 +216,8 @@ def train_stcn_lite(
     )
 
 
-def _require_packages() -> None:
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise TrainingError(f'training needs {" and ".join(missing)}: pip install "segue[train]"')
-
-
-def _run(recipe: Recipe, material: Material, **settings: Any) -> None:
-    """Train and say where the weights are; ends the program with 130 if it was interrupted."""
-    from segue.training.loop import RunSettings, train
-
-    _say(f"{len(material.videos)} videos and {len(material.stills)} still images")
-    try:
-        weights = train(recipe, RunSettings(report=_say, **settings))
-    except KeyboardInterrupt:
-        _say("interrupted; give the same command with --resume to go on")
-        raise typer.Exit(130) from None
-    typer.echo(f"weights: {weights}")
-
-
 def _material(data: list[str], exclude: str, include_val: bool) -> Material:
-    return gather(data, exclude=_names(exclude), include_val=include_val, report=_say)
+    return gather(data, exclude=names_in(exclude), include_val=include_val, report=say)
 
 
 def _validation(folder: Path | None, names: str, material: Material) -> Callable[..., float] | None:
@@ -248,22 +227,12 @@ def _validation(folder: Path | None, names: str, material: Material) -> Callable
     from segue.training.validation import JAndF
 
     davis = DavisFolder(folder)
-    chosen = _names(names) or [name for name in davis.names if name in DAVIS_VAL] or davis.names
+    chosen = names_in(names) or [name for name in davis.names if name in DAVIS_VAL] or davis.names
     trained = {video.name for video in material.videos}.intersection(chosen)
     if trained:
         raise DatasetError(f"{first_few(sorted(trained))}: both trained on and validated on; --exclude them")
     return JAndF([davis[name] for name in chosen])
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
+def _say_how_much(material: Material) -> None:
+    say(f"{len(material.videos)} videos and {len(material.stills)} still images")

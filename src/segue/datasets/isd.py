@@ -4,7 +4,7 @@ Layout::
 
     <root>/index.csv                                   one line a clip
     <root>/<split>/instances.json                      YouTube-VIS annotations
-    <root>/<split>/<clip>/input/in000001.jpg ...       with groundtruth/, ROI.bmp, temporalROI.txt as in CDnet2014
+    <root>/<split>/<clip>/input/in000001.jpg ...       groundtruth/, ROI.bmp, temporalROI.txt: as CDnet2014
     <root>/<split>/<clip>/{depth,normal,instance,flow} further maps of every frame
     <root>/<split>/<clip>/background.png, meta.json
 """
@@ -112,7 +112,7 @@ class IsdClip:
         Raises:
             DatasetError: it cannot be read.
         """
-        return self._values("depth", "d", i).astype(np.float32) / np.float32(1000)
+        return np.asarray(self._values("depth", "d", i) / 1000, np.float32)
 
     def read_instances(self, i: int) -> npt.NDArray[np.uint16]:
         """Ids of what is seen, (H, W), uint16: 0 background, 1.. foreground, from 1000 on moving background.

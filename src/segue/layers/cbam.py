@@ -46,5 +46,10 @@ class SpatialGate(nn.Module):
         self.spatial = nn.Sequential(OrderedDict(conv=nn.Conv2d(2, 1, 7, padding=3)))
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = torch.stack([x.amax(1), x.mean(1)], dim=1)
-        return x * torch.sigmoid(self.spatial(pooled))
+        return gate_positions(x, self.spatial)
+
+
+def gate_positions(x: Tensor, gate: nn.Module) -> Tensor:
+    """Scale each position by the sigmoid of ``gate`` on the maximum and the mean over channels."""
+    pooled = torch.stack([x.amax(1), x.mean(1)], dim=1)
+    return x * torch.sigmoid(gate(pooled))

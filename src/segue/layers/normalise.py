@@ -20,6 +20,11 @@ def normalise(image: Tensor) -> Tensor:
     return torch.stack([(plane / 255 - mean) / std for plane, mean, std in planes])[None]
 
 
+def normalise_planes(frames: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB in [0, 1] → the same with mean 0 and deviation 1 over ImageNet."""
+    return (frames - frames.new_tensor(MEAN).view(3, 1, 1)) / frames.new_tensor(STD).view(3, 1, 1)
+
+
 def image_statistics() -> tuple[Tensor, Tensor]:
     """Mean and standard deviation as fresh (1, 3, 1, 1) tensors, to be kept as buffers."""
     return torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)

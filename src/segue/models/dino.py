@@ -6,6 +6,7 @@ those of the official files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -140,3 +141,11 @@ class DINO(nn.Module):
             tokens = block(tokens)
         y: Tensor = self.norm(tokens)
         return y
+
+
+def rename_training(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names of a network inside a training checkpoint, whose projection head is left out."""
+    if not any(name.startswith("backbone.") for name in state):
+        return dict(state)
+    kept = {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
+    return {name.removeprefix("backbone."): tensor for name, tensor in kept.items()}

@@ -27,13 +27,21 @@ from segue.types import Frame, Image, ObjectInfo
 
 
 class Detector(Protocol):
-    """Finds objects in one picture."""
+    """Finds objects in a frame."""
 
     names: Mapping[int, str]
     """Labels that it gives, by class number; empty where it knows none."""
 
-    def __call__(self, frame: Frame) -> Found:
-        """The objects of a frame, best first."""
+    lookahead: int
+    """Frames after a frame that it looks at as well."""
+
+    def __call__(self, frame: Frame, *following: Frame) -> Found:
+        """The objects of a frame, best first.
+
+        Args:
+            frame: where to look.
+            following: the next ``lookahead`` frames; fewer at the end of a video.
+        """
         ...
 
 
@@ -50,6 +58,8 @@ class NetworkDetector:
         PromptError: the rules ask for a class that the network does not know.
     """
 
+    lookahead = 0
+
     def __init__(
         self,
         network: MaskRCNN | PointRend,
@@ -62,7 +72,7 @@ class NetworkDetector:
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device)
 
-    def __call__(self, frame: Frame) -> Found:
+    def __call__(self, frame: Frame, *_: Frame) -> Found:
         """The objects of a frame, best first."""
         found = self.detections(frame.image)
         labels = [self.names.get(int(label), str(int(label))) for label in found.labels]
@@ -81,16 +91,18 @@ class SemanticDetector:
     The score of an object is the mean probability of its class inside it.
     """
 
+    lookahead = 0
+
     def __init__(
         self, network: DeepLabV3, rules: Rules | None = None, device: torch.device | None = None
     ) -> None:
-        self.names = dict(enumerate(VOC_NAMES[1:], start=1))
+        self.names: Mapping[int, str] = dict(enumerate(VOC_NAMES[1:], start=1))
         self.rules = _checked(rules or Rules(), self.names)
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device)
 
     @torch.inference_mode()
-    def __call__(self, frame: Frame) -> Found:
+    def __call__(self, frame: Frame, *_: Frame) -> Found:
         """The objects of a frame, best first."""
         probabilities = self._network(as_planes(frame.image).to(self._device))[0].softmax(0).cpu().numpy()
         winner = probabilities.argmax(0)
@@ -129,6 +141,7 @@ class DiscoveryDetector:
     """
 
     names: Mapping[int, str] = {}
+    lookahead = 0
 
     def __init__(
         self,
@@ -147,7 +160,7 @@ class DiscoveryDetector:
         self._features = features.to(self._device) if isinstance(features, nn.Module) else features
 
     @torch.inference_mode()
-    def __call__(self, frame: Frame) -> Found:
+    def __call__(self, frame: Frame, *_: Frame) -> Found:
         """The objects of a frame, the most prominent first; scores say only the order."""
         finds = self.finds(frame.image)
         if self.refine == "grabcut":

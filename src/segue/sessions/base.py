@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -25,6 +28,31 @@ class SessionState:
 
     tensors: dict[str, Tensor]
     values: dict[str, Any]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]], values: dict[str, Any]) -> SessionState:
+        """A state whose tensors are copies of numpy arrays."""
+        return cls({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}, values)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The tensors as numpy arrays of their own."""
+        return {name: np.array(tensor.numpy()) for name, tensor in self.tensors.items()}
+
+    @classmethod
+    def joined(cls, parts: Mapping[str, SessionState], values: dict[str, Any]) -> SessionState:
+        """One state of the states of parts; :meth:`part` gives them back."""
+        tensors = {
+            f"{name}.{key}": tensor for name, part in parts.items() for key, tensor in part.tensors.items()
+        }
+        return cls(tensors, {**values, "parts": {name: part.values for name, part in parts.items()}})
+
+    def part(self, name: str) -> SessionState:
+        """The state of a part that went into :meth:`joined`."""
+        start = f"{name}."
+        tensors = {
+            key.removeprefix(start): tensor for key, tensor in self.tensors.items() if key.startswith(start)
+        }
+        return SessionState(tensors, self.values["parts"][name])
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; it appears under its name only when complete.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -50,62 +52,91 @@ def run(
         KeyboardInterrupt: the run was interrupted, and everything before is saved.
         SinkError: masks of the interrupted run are missing, or something cannot be written.
     """
-    done = 0
+    job = _Run(session, sink, folder, report)
     if folder is not None and resume and (folder / STATE).exists():
-        done = _catch_up(session, frames, sink, folder, report)
+        job.catch_up(frames)
     elif folder is not None:
         forget_state(folder)
     saved = time.monotonic()
-    next_frame: int | None = None
-
-    def save() -> None:
-        if folder is not None and next_frame is not None:
-            sink.flush()
-            _save(session, folder / STATE, next_frame, done)
-
     with interruptible() as interrupted:
         try:
             for frame in frames:
-                result = session.step(frame, prompts(frame))
-                if result is not None:
-                    sink.write(frame, result)
-                    report(frame, result)
-                    done += 1
-                next_frame = frame.index + 1
+                job.take(frame, prompts(frame))
                 if interrupted():
-                    save()
+                    job.save()
                     raise KeyboardInterrupt
                 if time.monotonic() - saved > SAVE_EVERY_SECONDS:
-                    save()
+                    job.save()
                     saved = time.monotonic()
         except (SourceError, PromptError):  # they come before the session has taken the frame
-            save()
+            job.save()
             raise
+        job.finish()
 
 
-def _catch_up(session: Session, frames: Iterator[Frame], sink: Sink, folder: Path, report: Report) -> int:
-    """Restore the session and write the results before it once more; gives their number."""
-    state = SessionState.load(folder / STATE)
-    session.restore(state)
-    done = 0
-    for frame, result in replayed(folder, frames, int(state.values["next_frame"])):
-        sink.write(frame, result)
-        report(frame, result)
-        done += 1
-    missing = int(state.values["done"]) - done
-    if missing:
-        raise SinkError(f"{folder}: {missing} masks of the interrupted run are missing; give --overwrite")
-    return done
+class _Run:
+    """A run under way: what is done, and which frames wait for their results."""
+
+    def __init__(self, session: Session, sink: Sink, folder: Path | None, report: Report) -> None:
+        self._session = session
+        self._sink = sink
+        self._folder = folder
+        self._report = report
+        self._waiting: deque[Frame] = deque()
+        self._taken: int | None = None
+        self._done = 0
+
+    def take(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None) -> None:
+        """Take a frame through the session, and write the result that is due."""
+        result = self._session.step(frame, prompts)
+        self._waiting.append(frame)
+        self._taken = frame.index
+        if result is not None:
+            self._write(self._waiting.popleft(), result)
+
+    def finish(self) -> None:
+        """Write the results that are still due after the last frame."""
+        for result in self._session.finish():
+            self._write(self._waiting.popleft(), result)
+
+    def save(self) -> None:
+        """Save the session after the results before it are written."""
+        if self._folder is None or self._taken is None:
+            return
+        self._sink.flush()
+        state = self._session.state()
+        progress = {
+            "next_frame": self._waiting[0].index if self._waiting else self._taken + 1,
+            "waiting": len(self._waiting),
+            "taken": self._taken,
+            "done": self._done,
+        }
+        replace(state, values={**state.values, **progress}).save(self._folder / STATE)
+
+    def catch_up(self, frames: Iterator[Frame]) -> None:
+        """Restore the session, and write the results before it once more."""
+        assert self._folder is not None
+        state = SessionState.load(self._folder / STATE)
+        self._session.restore(state)
+        for frame, result in replayed(self._folder, frames, int(state.values["next_frame"])):
+            self._write(frame, result)
+        missing = int(state.values["done"]) - self._done
+        if missing:
+            raise SinkError(
+                f"{self._folder}: {missing} masks of the interrupted run are missing; give --overwrite"
+            )
+        self._waiting.extend(itertools.islice(frames, int(state.values["waiting"])))
+        self._taken = int(state.values["taken"])
+
+    def _write(self, frame: Frame, result: Segmentation) -> None:
+        self._sink.write(frame, result)
+        self._report(frame, result)
+        self._done += 1
 
 
 def forget_state(folder: Path) -> None:
     """Remove the saved session of a run that is complete, or of one that begins anew."""
     (folder / STATE).unlink(missing_ok=True)
-
-
-def _save(session: Session, path: Path, next_frame: int, done: int) -> None:
-    state = session.state()
-    replace(state, values={**state.values, "next_frame": next_frame, "done": done}).save(path)
 
 
 @contextmanager

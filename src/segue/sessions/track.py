@@ -153,6 +153,22 @@ class TrackSession:
         self._seen += 1
         return self._result(frame, shown, lazy)
 
+    @torch.inference_mode()
+    def peek(self, frame: Frame) -> Segmentation:
+        """Where the followed objects are on the next frame, without taking it: :meth:`step` comes after.
+
+        Raises:
+            PromptError: no object is followed.
+            SourceError: the frame has another size than those before.
+        """
+        self._check_size(frame)
+        if not self._labels:
+            raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
+        canvas = Canvas.of(frame.size, self.schedule.short_side, self._network.stride)
+        logits = self._decode(self._encode(canvas.reduce(frame.image)))
+        shown = canvas.enlarge(self._probabilities(logits, canvas))
+        return self._result(frame, shown, self._again(logits, canvas))
+
     def finish(self) -> Iterator[Segmentation]:
         """Nothing is ever due: every ``step`` answers at once."""
         return iter(())

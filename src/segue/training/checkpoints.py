@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from segue.errors import CheckpointError, SinkError
 from segue.weights import write_checkpoint
+from segue.weights.checkpoint import OPTIONS
 
 LATEST = "last.ckpt"
 """File in the folder of a run from which it goes on."""
@@ -149,12 +151,13 @@ def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
         raise CheckpointError(f"{path}: damaged or of another network: {_one_line(error)}") from error
 
 
-def export(path: Path, weights: dict[str, Tensor], progress: Progress, steps: int) -> None:
+def export(path: Path, module: nn.Module, weights: dict[str, Tensor], progress: Progress, steps: int) -> None:
     """Write the weights of a network, with what made them in the metadata.
 
     Args:
         path: the file, safetensors.
-        weights: state dict of the recipe's module, whose network is its attribute ``network``.
+        module: the recipe's module; the options of its attribute ``network`` go into the file.
+        weights: state dict of the module, or averages of it.
         progress: where the run stands.
         steps: steps of the whole run.
     """
@@ -165,7 +168,13 @@ def export(path: Path, weights: dict[str, Tensor], progress: Progress, steps: in
         "steps": str(steps),
         "seconds": str(round(progress.seconds)),
     }
-    network = {name.removeprefix("network."): value for name, value in weights.items()}
+    options = getattr(module.network, "options", None)
+    if options:
+        notes[OPTIONS] = json.dumps(options)
+    # What else the module has, such as a discriminator, is for the training only.
+    network = {
+        name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")
+    }
     write_checkpoint(path, network, notes)
 
 

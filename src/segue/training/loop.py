@@ -266,7 +266,7 @@ class _Run:
 
     def _export(self, suffix: str) -> None:
         path = self.settings.out / f"{self.recipe.name}{suffix}.safetensors"
-        checkpoints.export(path, self._weights(), self.progress, self.settings.steps)
+        checkpoints.export(path, self.raw, self._weights(), self.progress, self.settings.steps)
 
     def _weights(self) -> dict[str, Tensor]:
         return self.average.weights if self.average else self.raw.state_dict()

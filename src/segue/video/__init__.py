@@ -1,6 +1,8 @@
 """Sources of frames and sinks of results; nothing else in segue touches a codec."""
 
 from segue.video.array_sink import NpzSink
+from segue.video.cdnet_sink import CdnetSink
+from segue.video.event_sink import EventSink
 from segue.video.json_sink import CocoSink
 from segue.video.live import Reconnect
 from segue.video.mask_folder import PngSink, read_marker, replay
@@ -12,9 +14,11 @@ from segue.video.video_sink import OverlayVideoSink
 
 __all__ = [
     "BackgroundSink",
+    "CdnetSink",
     "CocoSink",
     "DamagePolicy",
     "DamageWarning",
+    "EventSink",
     "Format",
     "MultiSink",
     "NpzSink",

@@ -25,8 +25,9 @@ class CocoSink(Sink):
 
     "coco" is an annotation file: ``images`` (one a frame), ``annotations`` (one a visible object and frame,
     with ``score``, and the object's id as ``track_id``) and ``categories``. "ytvis" is a result file of
-    YouTube-VIS: a list with one entry an object, ``video_id``, ``category_id``, ``score`` (mean over the
-    frames where the object is visible) and ``segmentations`` with one run length or null for every frame.
+    YouTube-VIS: a list with one entry an object, ``video_id``, ``category_id`` (its last one), ``score``
+    (mean over the frames where the object is visible) and ``segmentations`` with one run length or null for
+    every frame.
 
     Args:
         path: file to write, ending in ``.json``.
@@ -158,7 +159,8 @@ class CocoSink(Sink):
         length = 0
         for length, entry in enumerate(self._entries(), start=1):
             for item in entry["objects"]:
-                track = tracks.setdefault(item["id"], {"category_id": item["category"], "segmentations": []})
+                track = tracks.setdefault(item["id"], {"segmentations": []})
+                track["category_id"] = item["category"]  # the class may become clear only late
                 lengths = track["segmentations"]
                 lengths.extend([None] * (length - 1 - len(lengths)))
                 if rle_area(item["rle"]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -10,25 +10,35 @@ from typing import Literal, get_args
 from segue.errors import SinkError
 from segue.types import Frame, Segmentation
 from segue.video.array_sink import NpzSink
+from segue.video.cdnet_sink import CdnetSink
+from segue.video.event_sink import EventSink
 from segue.video.json_sink import CocoSink, Flavour
 from segue.video.mask_folder import PngSink, Settings, replay
 from segue.video.sinks import BackgroundSink, MultiSink, Sink
 from segue.video.source import Source
 from segue.video.video_sink import OverlayVideoSink
 
-Format = Literal["png", "overlay", "coco", "ytvis", "npz"]
+Format = Literal["png", "overlay", "coco", "ytvis", "npz", "cdnet", "events"]
 
 _FILES: dict[Format, str] = {
     "overlay": "overlay.mp4",
     "coco": "coco.json",
     "ytvis": "ytvis.json",
     "npz": "masks.npz",
+    "cdnet": "cdnet",
+    "events": "events.csv",
     "png": "masks",
 }
 """Name of each format inside the output folder, in the order in which the sinks are completed: a mask folder
 that is marked complete means that everything is."""
 
-_SUFFIXES: dict[Format, str] = {"overlay": ".mp4", "coco": ".json", "ytvis": ".json", "npz": ".npz"}
+_SUFFIXES: dict[Format, str] = {
+    "overlay": ".mp4",
+    "coco": ".json",
+    "ytvis": ".json",
+    "npz": ".npz",
+    "events": ".csv",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ def output_paths(output: Path, formats: Sequence[Format]) -> dict[Format, Path]:
     """File or folder of each format.
 
     ``output`` is a folder that holds all of them (``masks/``, ``overlay.mp4``, ``coco.json``, ``ytvis.json``,
-    ``masks.npz``), or, if it has the ending of the only format, that file itself.
+    ``masks.npz``, ``cdnet/``, ``events.csv``), or, if it has the ending of the only format, that file itself.
 
     Raises:
         SinkError: a format is unknown or there is none, or ``output`` has an ending that does not fit.
@@ -77,6 +87,8 @@ def open_sinks(
     settings: Settings | None = None,
     side_by_side: bool = False,
     background: bool = True,
+    places: Mapping[Format, Path] | None = None,
+    categories: Mapping[str, int] | None = None,
 ) -> Outputs:
     """Open everything that a run writes; existing files are checked before anything is touched.
 
@@ -93,12 +105,18 @@ def open_sinks(
         settings: what the masks depend on; a resumed run must have the same.
         side_by_side: put the plain frame beside the drawn one in the overlay video.
         background: write in a thread.
+        places: other files than those of :func:`output_paths` for some formats.
+        categories: number of each label, for the formats that number classes; others get free numbers.
 
     Raises:
         SinkError: something exists and neither ``overwrite`` nor ``resume`` is given, cannot be resumed, or
             cannot be written.
     """
-    paths = output_paths(output, formats)
+    found = dict(places or {})
+    rest = [name for name in formats if name not in found]
+    if rest or not found:
+        found |= output_paths(output, rest)
+    paths = {name: found[name] for name in _FILES if name in found}
     if resume and overwrite:
         raise SinkError("overwrite and resume exclude each other; give one of them")
     if resume and "png" not in paths:
@@ -112,7 +130,7 @@ def open_sinks(
             if name == "png":
                 sinks.append(_mask_sink(path, source, settings, overwrite, resume))
             else:
-                sinks.append(_file_sink(name, path, source, side_by_side))
+                sinks.append(_file_sink(name, path, source, side_by_side, categories))
     except SinkError:
         for sink in sinks:
             sink.abort()
@@ -134,13 +152,21 @@ def _mask_sink(
     )
 
 
-def _file_sink(name: Format, path: Path, source: Source, side_by_side: bool) -> Sink:
+def _file_sink(
+    name: Format, path: Path, source: Source, side_by_side: bool, categories: Mapping[str, int] | None
+) -> Sink:
     if name == "overlay":
         return OverlayVideoSink(path, source.fps, side_by_side=side_by_side)
     if name == "npz":
         return NpzSink(path, size=source.original_size)
+    if name == "cdnet":
+        return CdnetSink(path, size=source.original_size, names=source.names)
+    if name == "events":
+        return EventSink(path, size=source.original_size)
     flavour: Flavour = "ytvis" if name == "ytvis" else "coco"
-    return CocoSink(path, flavour=flavour, size=source.original_size, names=source.names)
+    return CocoSink(
+        path, flavour=flavour, size=source.original_size, names=source.names, categories=categories
+    )
 
 
 def replayed(

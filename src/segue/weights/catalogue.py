@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
 from segue.errors import CheckpointError
+from segue.models.deeplab import DeepLabV3
+from segue.models.detection.mask_rcnn import MaskRCNN, rename_v1
+from segue.models.detection.pointrend import PointRend, rename_release
+from segue.models.dino import DINO, rename_training
+from segue.models.fgsegnet import FgSegNetV2
+from segue.models.hofam import HOFAM
+from segue.models.msstsvis.lite import MSSTSVISLite
+from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.stcn import STCN
 from segue.models.stcn_lite import STCNLite
 from segue.models.stm import STM
+from segue.weights.download import Remote
+from segue.weights.instance_networks import instance_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +30,68 @@ class Entry:
 
     Attributes:
         name: the name that users give.
-        build: makes the network with fresh weights.
+        build: makes the network with fresh weights; its options, by name, are those that training varies.
         signature: a tensor name that files of this network have and files of no other.
         paper: where the network was published, or what it derives from.
         licence: terms of the weights.
         bundled: file in ``segue/assets``, or None where the weights are not ours to ship.
         sha256: checksum of the bundled file, or None where it is not pinned.
-        source: where the official file comes from, or None where the weights are bundled.
+        source: where the official file comes from, or None where the weights are bundled or nobody published
+            any.
+        besides: a further name that its files have, where the signature alone is not enough.
+        shape: shape of the signature, where names alone are not enough.
+        remote: the official file, where `segue weights get` can download it.
+        rename: gives the tensors of the official file, or of a converted one, the names of the network.
+        trained_by: what to give to ``segue train``, where that is not the name.
     """
 
     name: str
-    build: Callable[[], nn.Module]
+    build: Callable[..., nn.Module]
     signature: str
     paper: str
     licence: str
     bundled: str | None = None
     sha256: str | None = None
     source: str | None = None
+    besides: str | None = None
+    shape: tuple[int, ...] | None = None
+    remote: Remote | None = None
+    rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
+    trained_by: str | None = None
+
+    @property
+    def training(self) -> str:
+        """The command that trains it."""
+        return f"segue train {self.trained_by or self.name}"
+
+    def renamed(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors of a file with the names of the network."""
+        return tensors if self.rename is None else self.rename(tensors)
+
+    def recognises(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether tensors are those of its files."""
+        found = self.renamed(tensors)
+        if self.signature not in found or (self.besides is not None and self.besides not in found):
+            return False
+        return self.shape is None or tuple(found[self.signature].shape) == self.shape
 
 
+_SEQFORMER = "detr.transformer.decoder.layers.0.time_attention_weights.weight"
+_MS_STS = "detr.transformer.encoder.layers.0.ms_sts.intra_linear.weight"
+_RESNET50 = "detr.backbone.0.body.layer3.5.conv1.weight"
+_RESNET101 = "detr.backbone.0.body.layer3.22.conv1.weight"
+_SWIN = "detr.backbone.0.body.patch_embed.proj.weight"
+_MOBILENET = "detr.backbone.0.body.stem.weight"
+
+_SEQFORMER_PAPER = "Wu et al., ECCV 2022 (arXiv 2112.08275)"
+_SEQFORMER_LICENCE = "MIT, https://github.com/wjf5203/SeqFormer"
+_MSSTSVIS_PAPER = "after Thawakar et al., ECCV 2022 (arXiv 2203.13253)"
+
+_TORCHVISION_LICENCE = "BSD-3-Clause, https://github.com/pytorch/vision"
+_DINO_PAPER = "Caron et al., ICCV 2021 (arXiv 2104.14294)"
+_DINO_LICENCE = "that of the release, https://github.com/facebookresearch/dino"
+
+# Of entries whose files have a name in common, the larger network comes first: see `recognise`.
 CATALOGUE = (
     Entry(
         name="stcn-lite",
@@ -64,6 +118,193 @@ CATALOGUE = (
         licence="CC BY-NC-SA 4.0, non-commercial use only",
         source="https://www.dropbox.com/s/mtfxdr93xc3q55i/STM_weights.pth?dl=1 (STM_weights.pth)",
     ),
+    Entry(
+        name="mustan2",
+        build=MUSTAN2,
+        signature="enc_cur.conv1.weight",
+        paper="after Pokala et al., 2024 (arXiv 2402.00918)",
+        licence="none are published",
+    ),
+    Entry(
+        name="mustan1",
+        build=MUSTAN1,
+        signature="fnet.conv1.weight",
+        paper="after Pokala et al., 2024 (arXiv 2402.00918)",
+        licence="none are published",
+    ),
+    Entry(
+        name="hofam",
+        build=HOFAM,
+        signature="enc_flow.1.conv.weight",
+        paper="IEEE Transactions on Multimedia 2025 (CrossNet)",
+        licence="none is stated by the release, https://github.com/WeiZongqi/HOFAM",
+        source="the release's TensorFlow checkpoint, exported to .npz (see docs/systems/hofam.md)",
+    ),
+    Entry(
+        name="stam",
+        build=partial(HOFAM, flow_mode="single"),
+        signature="enc_flow.1.conv.weight",
+        paper="Liang et al., Sensors 2019, 19(23), 5142",
+        licence="none are published",
+        trained_by="hofam --flow-mode single",
+    ),
+    Entry(
+        name="fgsegnet",
+        build=FgSegNetV2,
+        signature="fpm.pool_proj.weight",
+        paper="Lim and Keles, Pattern Analysis and Applications 2019 (arXiv 1808.01477)",
+        licence="that of the release, https://github.com/lim-anggun/FgSegNet_v2",
+        source="one .h5 file for each scene, https://github.com/lim-anggun/FgSegNet_v2",
+    ),
+    Entry(
+        name="msstsvis-lite",
+        build=MSSTSVISLite,
+        signature=_MS_STS,
+        besides=_MOBILENET,
+        paper=_MSSTSVIS_PAPER,
+        licence="none are published",
+    ),
+    Entry(
+        name="msstsvis-r101",
+        build=partial(instance_network, "msstsvis", "r101"),
+        signature=_MS_STS,
+        besides=_RESNET101,
+        trained_by="msstsvis --backbone r101",
+        paper=_MSSTSVIS_PAPER,
+        licence="none are published",
+    ),
+    Entry(
+        name="msstsvis-r50",
+        build=partial(instance_network, "msstsvis", "r50"),
+        signature=_MS_STS,
+        besides=_RESNET50,
+        trained_by="msstsvis",
+        paper=_MSSTSVIS_PAPER,
+        licence="none are published",
+    ),
+    Entry(
+        name="msstsvis-swin-l",
+        build=partial(instance_network, "msstsvis", "swin-l"),
+        signature=_MS_STS,
+        besides=_SWIN,
+        trained_by="msstsvis --backbone swin-l",
+        paper=_MSSTSVIS_PAPER,
+        licence="none are published",
+    ),
+    Entry(
+        name="msstsvis-released",
+        build=partial(instance_network, "msstsvis-released", "r50"),
+        signature="detr.transformer.decoder.layers.0.temp_attn_box.qkv.weight",
+        paper="code beside Thawakar et al., ECCV 2022 (arXiv 2203.13253)",
+        licence="none is stated by the release, https://github.com/OmkarThawakar/MSSTS-VIS",
+        source="a training with the released code, https://github.com/OmkarThawakar/MSSTS-VIS",
+    ),
+    Entry(
+        name="seqformer-r101",
+        build=partial(instance_network, "seqformer", "r101"),
+        signature=_SEQFORMER,
+        besides=_RESNET101,
+        paper=_SEQFORMER_PAPER,
+        licence=_SEQFORMER_LICENCE,
+        source="https://drive.google.com/file/d/1bUaMVz5zITzKzqnQC8aM9Ul0KrQ6sKgn (SeqFormer_r101)",
+    ),
+    Entry(
+        name="seqformer-r50",
+        build=partial(instance_network, "seqformer", "r50"),
+        signature=_SEQFORMER,
+        besides=_RESNET50,
+        paper=_SEQFORMER_PAPER,
+        licence=_SEQFORMER_LICENCE,
+        source="https://drive.google.com/file/d/1ecKUrt9vNZscI4gaGCrvjRLu6rDM9wNX (SeqFormer_r50)",
+    ),
+    Entry(
+        name="seqformer-swin-l",
+        build=partial(instance_network, "seqformer", "swin-l"),
+        signature=_SEQFORMER,
+        besides=_SWIN,
+        paper=_SEQFORMER_PAPER,
+        licence=_SEQFORMER_LICENCE,
+        source="https://drive.google.com/file/d/1lENhEaMVhP9DylTcQFElPMVQOfKqmo0a (SeqFormer_swin_L)",
+    ),
+    Entry(
+        name="maskrcnn",
+        build=MaskRCNN,
+        signature="roi_heads.box_head.5.weight",
+        besides="roi_heads.mask_predictor.conv5_mask.weight",
+        paper="He et al., ICCV 2017 (arXiv 1703.06870); Li et al., 2021 (arXiv 2111.11429)",
+        licence=_TORCHVISION_LICENCE,
+        remote=Remote(
+            "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
+            "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
+            sha256="73cbd019",
+        ),
+    ),
+    Entry(
+        name="maskrcnn-v1",
+        build=partial(MaskRCNN, 1),
+        signature="roi_heads.box_head.fc6.weight",
+        besides="roi_heads.mask_predictor.conv5_mask.weight",
+        paper="He et al., ICCV 2017 (arXiv 1703.06870)",
+        licence=_TORCHVISION_LICENCE,
+        remote=Remote(
+            "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+            "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+            sha256="bf2d0c1e",
+        ),
+        rename=rename_v1,
+    ),
+    Entry(
+        name="pointrend",
+        build=PointRend,
+        signature="roi_heads.mask_head.point_head.predictor.weight",
+        paper="Kirillov et al., CVPR 2020 (arXiv 1912.08193)",
+        licence="that of the release, https://github.com/facebookresearch/detectron2",
+        remote=Remote(
+            "https://dl.fbaipublicfiles.com/detectron2/PointRend/InstanceSegmentation/"
+            "pointrend_rcnn_R_50_FPN_3x_coco/164955410/model_final_edd263.pkl",
+            "pointrend_rcnn_R_50_FPN_3x_coco.pkl",
+        ),
+        rename=rename_release,
+    ),
+    Entry(
+        name="dino-s16",
+        build=DINO,
+        signature="pos_embed",
+        besides="blocks.0.attn.qkv.weight",
+        shape=(1, 197, 384),
+        paper=_DINO_PAPER,
+        licence=_DINO_LICENCE,
+        remote=Remote(
+            "https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth",
+            "dino_deitsmall16_pretrain.pth",
+        ),
+        rename=rename_training,
+    ),
+    Entry(
+        name="dino-b16",
+        build=partial(DINO, 768),
+        signature="pos_embed",
+        besides="blocks.0.attn.qkv.weight",
+        shape=(1, 197, 768),
+        paper=_DINO_PAPER,
+        licence=_DINO_LICENCE,
+        remote=Remote(
+            "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
+            "dino_vitbase16_pretrain.pth",
+        ),
+        rename=rename_training,
+    ),
+    Entry(
+        name="deeplab",
+        build=DeepLabV3,
+        signature="concat_projection.conv.weight",
+        paper="Chen et al., 2017 (arXiv 1706.05587)",
+        licence="Apache-2.0, https://github.com/google-coral/test_data",
+        source=(
+            "https://github.com/google-coral/test_data (deeplabv3_mnv2_pascal_quant.tflite), its weights "
+            "stored as safetensors under the names of the network (see docs/detection.md)"
+        ),
+    ),
 )
 
 
@@ -80,7 +321,6 @@ def find(name: str) -> Entry:
     raise CheckpointError(f"no network is called {name!r}; known are {known}")
 
 
-def recognise(names: Iterable[str]) -> Entry | None:
-    """The entry whose files hold tensors of these names, or None."""
-    present = set(names)
-    return next((entry for entry in CATALOGUE if entry.signature in present), None)
+def recognise(tensors: Mapping[str, Tensor]) -> Entry | None:
+    """The first entry whose files hold such tensors, or None."""
+    return next((entry for entry in CATALOGUE if entry.recognises(tensors)), None)

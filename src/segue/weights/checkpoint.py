@@ -1,4 +1,4 @@
-"""Weight files as tensors by name: safetensors, and PyTorch files without unpickling.
+"""Weight files as tensors by name: safetensors, and files of PyTorch, Keras, NumPy and Detectron 2.
 
 Whatever the file, nothing in it is executed: a PyTorch file is read with ``weights_only=True`` only.
 """
@@ -6,9 +6,12 @@ Whatever the file, nothing in it is executed: a PyTorch file is read with ``weig
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import tempfile
+from argparse import Namespace
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +22,21 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.errors import CheckpointError
+from segue.weights.detectron import read_detectron
+from segue.weights.keras import MAGIC, read_keras
+from segue.weights.tensorflow import read_npz
+
+Option = bool | int | float | str
+
+OPTIONS = "options"
+"""Metadata of a trained file: options of its network as JSON."""
+
+WRAPPERS = ("network", "model", "teacher")
+"""Keys under which training checkpoints of STCN, of SeqFormer and of DINO keep the weights."""
+
+# Beside the weights SeqFormer's checkpoints keep the arguments of the training and the milestones of its
+# schedule. Both classes only hold values, and restoring them runs no code of the file.
+torch.serialization.add_safe_globals([Namespace, Counter])
 
 FORMAT_VERSION = 1
 """Version of our own files, in their metadata under ``segue_format``."""
@@ -38,10 +56,11 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a safetensors file or a PyTorch state dict; which of them it is, its first bytes tell.
+    """Read a safetensors file, a PyTorch state dict, or what another program saved.
 
-    A training checkpoint of the STCN release (weights under ``network``) and the ``module.`` prefix of
-    data-parallel training are unwrapped.
+    These are FgSegNet_v2 of Keras, HOFAM's variables as ``.npz``, and Detectron 2's arrays as ``.pkl``.
+
+    Training checkpoints (see ``WRAPPERS``) and the prefix ``module.`` of parallel training are unwrapped.
 
     Raises:
         CheckpointError: the file is missing, damaged, needs unpickling, or holds anything but tensors.
@@ -49,11 +68,17 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            start = file.read(9)
+            start = file.read(9)  # the first bytes tell the kinds apart
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read the weights: {error.strerror}") from error
     if path.suffix == ".safetensors" or start[8:] == b"{":
         return _read_safetensors(path)
+    if start.startswith(MAGIC):
+        return Checkpoint(read_keras(path))
+    if path.suffix == ".npz":
+        return Checkpoint(read_npz(path))
+    if path.suffix == ".pkl":
+        return Checkpoint(read_detectron(path))
     return Checkpoint(_read_torch(path))
 
 
@@ -71,7 +96,7 @@ def write_checkpoint(
         CheckpointError: the file cannot be written.
     """
     path = Path(path)
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    contiguous = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     described = {"format": "pt", "segue_format": str(FORMAT_VERSION), **metadata}
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -88,6 +113,34 @@ def write_checkpoint(
         raise CheckpointError(f"{path}: cannot write the weights: {error.strerror}") from error
     except SafetensorError as error:
         raise CheckpointError(f"{path}: cannot write the weights: {error}") from error
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors without shared memory, which the format does not know."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if place in seen else tensor
+        seen.add(place)
+    return found
+
+
+def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Option]:
+    """Options of the network that a file was trained for, by name; none where it says nothing.
+
+    Raises:
+        CheckpointError: they are not plain values by name.
+    """
+    try:
+        options = json.loads(metadata.get(OPTIONS, "{}"))
+    except ValueError:
+        options = None
+    if not isinstance(options, dict) or not all(
+        isinstance(x, (bool, int, float, str)) for x in options.values()
+    ):
+        raise CheckpointError(f"{path}: the options of its network are damaged")
+    return options
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -123,8 +176,9 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         # The reader raises whatever its parsing of damaged bytes runs into, from EOFError to IndexError.
         raise CheckpointError(f"{path}: damaged or not a file of weights") from error
-    if isinstance(content, Mapping) and isinstance(content.get("network"), Mapping):
-        content = content["network"]
+    if isinstance(content, Mapping):
+        wrapped = (content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping))
+        content = next(wrapped, content)
     if not isinstance(content, Mapping) or not content:
         raise CheckpointError(f"{path}: holds no state dict (a mapping from names to tensors)")
     for name, value in content.items():

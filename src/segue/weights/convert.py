@@ -14,11 +14,12 @@ from segue.weights.matching import match
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Entry:
     """Convert a weight file of any network in the catalogue; the names in it tell which.
 
-    Names stay those of the release, without the ``module.`` prefix of STM's file. Weights of STCN's
+    Names stay those of the release, without the ``module.`` prefix of STM's file; those of detectors become
+    the names of the network (``Entry.rename``). Weights of STCN's
     single-object stage get a zero channel for the masks of the other objects. All values become float32.
 
     Args:
-        source: official ``.pth`` (state dict, or training checkpoint with the weights under ``network``).
+        source: official file (state dict, or training checkpoint).
         target: the safetensors file to write; it appears only when complete.
 
     Returns:
@@ -33,6 +34,6 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
         known = ", ".join(entry.name for entry in CATALOGUE)
         some = ", ".join(list(tensors)[:3])
         raise CheckpointError(f"{source}: weights of none of {known}; its names begin with {some}")
-    matched = match(Path(source), tensors, entry.build().state_dict())
+    matched = match(Path(source), entry.renamed(tensors), entry.build().state_dict())
     write_checkpoint(target, matched, {"network": entry.name, "source_sha256": sha256(source)})
     return entry

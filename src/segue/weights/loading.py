@@ -9,8 +9,9 @@ from pathlib import Path
 from torch import nn
 
 from segue.errors import CheckpointError
+from segue.weights.cache import cached
 from segue.weights.catalogue import Entry, find
-from segue.weights.checkpoint import read_checkpoint, sha256
+from segue.weights.checkpoint import read_checkpoint, read_options, sha256
 from segue.weights.matching import match
 
 
@@ -18,22 +19,25 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
     """A network in evaluation mode on the CPU.
 
     Args:
-        name: its name in the catalogue: ``stcn-lite``, ``stcn`` or ``stm``.
-        weights: weight file, converted or official; by default the one that comes with segue.
+        name: its name in the catalogue, such as ``stcn-lite``; `segue weights list` shows all.
+        weights: weight file, converted or official; by default the one that comes with segue or that
+            `segue weights get` made.
 
     Raises:
-        CheckpointError: the name is unknown, no weights come with segue, or the file does not fit.
+        CheckpointError: the name is unknown, no weights are at hand, or the file does not fit.
 
     Example:
         >>> network = segue.load("stcn", weights="stcn.safetensors")  # doctest: +SKIP
     """
     entry = find(name)
     if weights is not None:
-        return load_strict(entry.build(), weights)
-    with resources.as_file(resources.files("segue") / "assets" / _bundled(entry)) as path:
+        return _filled(entry, Path(weights))
+    if entry.bundled is None:
+        return _filled(entry, _downloaded(entry))
+    with resources.as_file(resources.files("segue") / "assets" / entry.bundled) as path:
         if entry.sha256 is not None and path.exists() and sha256(path) != entry.sha256:
             raise CheckpointError(f"{path}: the weights that came with segue are damaged; reinstall segue")
-        return load_strict(entry.build(), path)
+        return _filled(entry, path)
 
 
 def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
@@ -50,10 +54,34 @@ def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     return network.eval()
 
 
-def _bundled(entry: Entry) -> str:
-    if entry.bundled is None:
+def _filled(entry: Entry, path: Path) -> nn.Module:
+    """The network with the options that its training wrote into the file, and its weights."""
+    checkpoint = read_checkpoint(path)
+    options = read_options(path, checkpoint.metadata)
+    try:
+        network = entry.build(**options)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {entry.name} cannot be built as this file asks: {error}") from error
+    network.load_state_dict(match(path, entry.renamed(checkpoint.tensors), network.state_dict()))
+    return network.eval()
+
+
+def _downloaded(entry: Entry) -> Path:
+    """The converted file of the cache folder, if it is there."""
+    path = cached(entry)
+    if path.exists():
+        return path
+    if entry.remote is not None:
         raise CheckpointError(
-            f"no weights of {entry.name} come with segue: download {entry.source}, licence {entry.licence}; "
-            f"then `segue weights convert FILE {entry.name}.safetensors` and give that file as the weights"
+            f"no weights of {entry.name} are at hand: `segue weights get {entry.name}` downloads "
+            f"{entry.remote.address}, licence {entry.licence}"
         )
-    return entry.bundled
+    if entry.source is None:
+        raise CheckpointError(
+            f"nobody published weights of {entry.name}: train it with `{entry.training}`, and give "
+            "the file as the weights"
+        )
+    raise CheckpointError(
+        f"no weights of {entry.name} come with segue: download {entry.source}, licence {entry.licence}; "
+        f"then `segue weights convert FILE {entry.name}.safetensors` and give that file as the weights"
+    )

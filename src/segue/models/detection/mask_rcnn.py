@@ -6,6 +6,7 @@ Vision Transformers" (2021). Names and shapes are those of torchvision's files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
@@ -182,7 +183,7 @@ _MOVED = (
 )
 
 
-def rename_v1(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def rename_v1(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names of the file of version 1, which is older than today's layout, as this network has them."""
     renamed = {}
     for name, tensor in state.items():

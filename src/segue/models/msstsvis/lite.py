@@ -27,3 +27,4 @@ class MSSTSVISLite(MSSTSVIS):
 
     def __init__(self) -> None:
         super().__init__("mobilenet-v2", LITE_SIZE, Parts())
+        self.class_names = dict(LITE_NAMES)

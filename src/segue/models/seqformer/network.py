@@ -104,11 +104,17 @@ class SeqFormer(nn.Module):
     >>> memory = network.encode(frames)           # (1, T, 3, H, W) in [0, 1]
     >>> decoded = network.decode(memory)
     >>> logits = network.class_logits(decoded)    # (1, Q, 42)
+
+    Attributes:
+        class_names: name of each class channel, as far as they are known.
+        options: what a file of its weights must tell to build it again.
     """
 
     def __init__(self, backbone: BackboneName = "r50", size: Size | None = None) -> None:
         super().__init__()
         self.size = size or Size()
+        self.class_names: dict[int, str] = {}
+        self.options: dict[str, str] = {}
         trunk = Backbone(backbone)
         self.detr = Detector(trunk, self.size)
         self.controller = MLP(self.size.width, self.size.width, PARAMETERS)

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segue.errors import CheckpointError
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.models.msstsvis import Discriminator
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.seqformer import SeqFormer
+from segue.naming import first_few
 from segue.training import separability
 from segue.training.clips import ClipShape
 from segue.training.instance_clips import (
@@ -25,6 +27,7 @@ from segue.training.instance_clips import (
 )
 from segue.training.instance_losses import WEIGHTS, instance_losses, mask_targets
 from segue.training.separability import separability_losses, soft_union
+from segue.training.ytvis_clips import clip_targets, valid_places
 from segue.weights import load_strict, read_checkpoint
 
 SLOW = ("reference_points", "sampling_offsets")
@@ -42,10 +45,14 @@ class InstanceObjective(nn.Module):
     def forward(
         self, batch: dict[str, Tensor], progress: float, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Losses of a batch of :class:`InstanceBatches`."""
+        """Losses of a batch of :class:`InstanceBatches`, or of :class:`ClipBatches`, which pads."""
         frames = batch["frames"].permute(0, 1, 4, 2, 3).float() / 255
-        clips = targets(batch["masks"], batch["labels"])
-        memory = self.network.encode(frames)
+        if "sizes" in batch:
+            clips = clip_targets(batch)
+            valid = valid_places(batch["sizes"], frames.shape[-2], frames.shape[-1])
+        else:
+            clips, valid = targets(batch["masks"], batch["labels"]), None
+        memory = self.network.encode(frames, valid)
         decoded = self.network.decode(memory)
         losses = instance_losses(self.network, memory, decoded, clips)
         parts = {name: losses.parts[name].detach() for name in WEIGHTS}
@@ -53,7 +60,7 @@ class InstanceObjective(nn.Module):
         if self.discriminator is not None:
             true = torch.stack([planes.any(0) for planes in mask_targets(clips)])
             predicted = soft_union(losses.masks, true.float())
-            scaled = self.network.normalise(frames.flatten(0, 1), None, frames.shape[1])
+            scaled = self.network.normalise(frames.flatten(0, 1), valid, frames.shape[1])
             deceive, judge = separability_losses(
                 self.discriminator, memory, scaled.view_as(frames), true, predicted
             )
@@ -110,20 +117,8 @@ class InstanceRecipe:
         return InstanceBatches(sampler, self.shape, count, seed, self.video_share)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """Trunk, slow ones, the discriminator at half the rate of the rest, and the rest."""
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in network.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            rate = self.rate
-            if ".backbone." in name:
-                rate = self.trunk_rate
-            elif any(part in name for part in SLOW):
-                rate = self.rate / 10
-            elif name.startswith("discriminator."):
-                rate = self.rate / 2
-            groups.setdefault(rate, []).append(parameter)
-        return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]
+        """See :func:`rate_groups`."""
+        return rate_groups(network, self.rate, self.trunk_rate)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """AdamW, weight decay 1e-4."""
@@ -134,6 +129,23 @@ class InstanceRecipe:
         if self.drops:
             return float(0.1 ** sum(progress >= drop for drop in self.drops))
         return min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+
+
+def rate_groups(network: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, Any]]:
+    """Trunk, slow ones, the discriminator at half the rate of the rest, and the rest."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        own = rate
+        if ".backbone." in name:
+            own = trunk_rate
+        elif any(part in name for part in SLOW):
+            own = rate / 10
+        elif name.startswith("discriminator."):
+            own = rate / 2
+        groups.setdefault(own, []).append(parameter)
+    return [{"params": parameters, "lr": own} for own, parameters in groups.items()]
 
 
 def lite(
@@ -164,11 +176,17 @@ def load_trunk(network: SeqFormer, path: Path) -> None:
     """Start the trunk from a classifier in torchvision's layout.
 
     Raises:
-        CheckpointError: the file cannot be read or lacks a layer.
+        CheckpointError: the file cannot be read, or is of another trunk.
     """
     body, tensors = network.backbone.body, read_checkpoint(path).tensors
     if isinstance(body, MobileNetV2Trunk):
         body.load_torchvision(tensors)
         return
-    wanted = body.state_dict()
-    body.load_state_dict({name: tensors[name] for name in wanted})
+    # Classifiers of Swin have no norms of their own for the maps that are used here.
+    wanted = {name: value for name, value in body.state_dict().items() if not name.startswith("norm")}
+    unfit = [
+        name for name, value in wanted.items() if name not in tensors or tensors[name].shape != value.shape
+    ]
+    if unfit:
+        raise CheckpointError(f"{path}: weights of another trunk: {first_few(unfit)}")
+    body.load_state_dict({**body.state_dict(), **{name: tensors[name] for name in wanted}})

@@ -1,0 +1,151 @@
+"""``segue detect``: the objects of one frame."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image as PillowImage
+from rich.console import Console
+
+from segue.cli.finding import NAMES, Finding
+from segue.cli.tables import print_table
+from segue.errors import SinkError, SourceError
+from segue.masks import overlay
+from segue.masks.files import encode_index_mask
+from segue.prompts.selection import Found
+from segue.types import Frame, Image, ObjectInfo
+from segue.video import open_source
+from segue.video.partial import write_complete, writing
+
+
+class FeatureChoice(str, Enum):
+    """What of the last attention tells patches apart."""
+
+    keys = "keys"
+    queries = "queries"
+    values = "values"
+
+
+class RefineChoice(str, Enum):
+    """What draws a discovered mask to the edges."""
+
+    crf = "crf"
+    grabcut = "grabcut"
+    none = "none"
+
+
+def detect(
+    source: Annotated[str, typer.Argument(help="Picture, video, image folder, glob, camera or address.")],
+    with_: Annotated[
+        str | None, typer.Option("--with", metavar="NAME", help=f"What finds the objects: {NAMES}.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weight file.  [default: downloaded]")] = None,
+    classes: Annotated[str | None, typer.Option(help="Labels that are wanted, such as person,car.")] = None,
+    score: Annotated[float | None, typer.Option(help="Least score.")] = None,
+    max_objects: Annotated[int | None, typer.Option(help="Most objects.")] = None,
+    features: Annotated[
+        FeatureChoice, typer.Option(help="For lost: what of the last attention is compared.")
+    ] = FeatureChoice.keys,
+    refine: Annotated[
+        RefineChoice, typer.Option(help="For lost: what draws the mask to the edges.")
+    ] = RefineChoice.crf,
+    start: Annotated[str | None, typer.Option(help="Frame of a video: 250, 12.5s or 1:30.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Output folder.  [default: segue-out/NAME]")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the objects as JSON.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
+) -> None:
+    """Find the objects of a picture, or of one frame of a video, and draw them.
+
+    Prints a table, and writes `mask.png` (an index mask) and `overlay.png`.
+
+    Examples:
+
+        segue detect street.jpg --with maskrcnn --classes person,car --score 0.7
+
+        segue detect photo.jpg --with lost --refine grabcut
+
+        segue detect my.mp4 --start 12.5s --json objects.json
+    """
+    finding = Finding(with_, weights, classes, score, max_objects)
+    opened = open_source(source, start=start)
+    folder = output or Path("segue-out") / opened.name
+    targets = [folder / "mask.png", folder / "overlay.png", *([json_file] if json_file else [])]
+    _require_free(targets, overwrite)
+    find = finding.detector(device, features=features.value, refine=refine.value)
+    finding.announce()
+    with opened:
+        frames = list(itertools.islice(opened, 1 + find.lookahead))
+    if not frames:
+        raise SourceError(f"{opened.name}: there is no such frame")
+    if len(frames) <= find.lookahead:
+        raise SourceError(
+            f"{opened.name}: to find what moves takes {1 + find.lookahead} frames; "
+            "for a still picture choose another detector with --with"
+        )
+    found = find(*frames)
+    _write(frames[0], found, targets)
+    _print(found)
+
+
+def _require_free(targets: list[Path], overwrite: bool) -> None:
+    for path in targets:
+        if path.exists() and not overwrite:
+            raise SinkError(f"{path}: exists already; give --overwrite or another place")
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _write(frame: Frame, found: Found, targets: list[Path]) -> None:
+    captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
+    write_complete(targets[0], encode_index_mask(found.mask))
+    write_complete(targets[1], _png(overlay(frame.image, found.mask, captions=captions)))
+    for path in targets[2:]:
+        values = {"frame": frame.index, "time": frame.time, "objects": [*map(_values, found.objects)]}
+        write_complete(path, (json.dumps(values, indent=1) + "\n").encode())
+    for path in targets:
+        typer.echo(f"written: {path}", err=True)
+
+
+def _png(picture: Image) -> bytes:
+    buffer = io.BytesIO()
+    PillowImage.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _values(item: ObjectInfo) -> dict[str, object]:
+    return {
+        "id": item.id,
+        "label": item.label,
+        "score": item.score,
+        "box": None if item.box is None else list(item.box),
+        "area": item.area,
+    }
+
+
+def _print(found: Found) -> None:
+    rows = [
+        (
+            str(item.id),
+            (
+                item.label or "",
+                f"{item.score:.3f}",
+                ",".join(f"{side:g}" for side in item.box or ()),
+                str(item.area),
+            ),
+        )
+        for item in found.objects
+    ]
+    print_table(Console(highlight=False, soft_wrap=True), ("id", "label", "score", "box", "area"), rows)
+    if not rows:
+        typer.echo("no object was found", err=True)

@@ -1,0 +1,166 @@
+"""``segue instances``: find, classify, segment and follow all objects of a video."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segue.cli.job import DamageName, Job
+from segue.datasets.class_names import read_class_names
+from segue.errors import SegueError
+from segue.models.seqformer.classes import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.recognising import DEFAULT_MODEL, make_finder
+from segue.sessions.clips import SHORT_SIDE
+from segue.types import Segmentation
+from segue.video import open_source
+
+EXAMPLES = """
+Find every instance of a video, say what it is, and follow it.
+
+The result is an index mask for every frame, whose ids stay the same through the video, and an overlay video
+with the names of the classes.
+
+Examples:
+
+    segue instances street.mp4
+
+    segue instances street.mp4 --classes person,dog --score 0.5 --format ytvis --output street.json
+
+    segue instances street.mp4 --model seqformer-r50 --weights seqformer-r50.safetensors
+
+    segue instances street.mp4 --model maskrcnn+stcn-lite --window 25
+
+    segue instances long.mp4 --window 20 --overlap 5 --resume
+"""
+
+EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
+"""Class names that need no file."""
+
+
+class FormatName(str, Enum):
+    """Formats of results."""
+
+    png = "png"
+    overlay = "overlay"
+    coco = "coco"
+    ytvis = "ytvis"
+    npz = "npz"
+
+
+Model = Annotated[str, typer.Option(help="msstsvis-lite, seqformer-r50, msstsvis-r101 ...")]
+Weights = Annotated[Path | None, typer.Option(help="Weight file, converted or official.")]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        help="What the class channels are: ytvis2019, ytvis2021, or an annotation file.  [default: what the "
+        "weights say]"
+    ),
+]
+
+
+def instances(
+    source: Annotated[str, typer.Argument(help="Video, image folder, glob, camera number or address.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="msstsvis-lite, seqformer-r50, msstsvis-r101 ...; or a detector and what follows its finds, "
+            "as in maskrcnn+stcn-lite."
+        ),
+    ] = DEFAULT_MODEL,
+    weights: Weights = None,
+    names: Names = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Classes that are wanted, separated by commas.  [default: all]")
+    ] = None,
+    score: Annotated[
+        float | None, typer.Option(help="Least class score of an object.  [default: 0.3, for detectors 0.5]")
+    ] = None,
+    top: Annotated[int, typer.Option(help="Most objects at a time.")] = 10,
+    window: Annotated[
+        int, typer.Option(help="Frames that are looked at together; a detector looks every so many frames.")
+    ] = 10,
+    overlap: Annotated[int, typer.Option(help="Frames that neighbouring windows share.")] = 3,
+    short_side: Annotated[
+        int, typer.Option(help="Resize pictures to this short side for the network.")
+    ] = SHORT_SIDE,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Output folder.  [default: segue-out/NAME]")
+    ] = None,
+    format: Annotated[
+        list[FormatName] | None, typer.Option(help="What to write.  [default: png and overlay]")
+    ] = None,
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Put the plain frame beside the overlay.")
+    ] = False,
+    start: Annotated[str | None, typer.Option(help="First frame: 250, 12.5s or 1:30.")] = None,
+    end: Annotated[str | None, typer.Option(help="First frame not wanted any more.")] = None,
+    stride: Annotated[int, typer.Option(help="Take every n-th frame.")] = 1,
+    max_size: Annotated[int | None, typer.Option(help="Reduce frames to this longer side.")] = None,
+    on_damage: Annotated[DamageName, typer.Option(help="What an unreadable frame does.")] = DamageName.stop,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="bfloat16 where the hardware has it.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Find all instances; see ``EXAMPLES``, which is the help text."""
+    opened = open_source(
+        source, start=start, end=end, stride=stride, max_size=max_size, on_damage=on_damage.value
+    )
+    try:
+        finder = make_finder(
+            model,
+            weights,
+            names=read_names(names),
+            classes=None if classes is None else [name.strip() for name in classes.split(",")],
+            score=score,
+            top=top,
+            window=window,
+            overlap=overlap,
+            short_side=short_side,
+            device=device,
+            fast=fast,
+        )
+    except ValueError as error:
+        raise SegueError(str(error)) from None
+    job = Job(
+        source=opened,
+        session=finder.session,
+        output=output or Path("segue-out") / opened.name,
+        formats=tuple(item.value for item in format or (FormatName.png, FormatName.overlay)),
+        settings={
+            "source": source, "model": model, "weights": str(weights), "names": names, "classes": classes,
+            "score": score, "top": top, "window": window, "overlap": overlap, "short_side": short_side,
+            "fast": fast,
+        },
+        side_by_side=side_by_side,
+        overwrite=overwrite,
+        resume=resume,
+        quiet=quiet,
+        categories={name: number for number, name in finder.names.items()},
+    )  # fmt: skip
+    with opened:
+        _, frames = job.frames()
+        job.run(frames, note=_note)
+
+
+instances.__doc__ = EXAMPLES
+
+
+def read_names(names: str | None) -> dict[int, str] | None:
+    """Class names by channel of an edition or of a file.
+
+    Raises:
+        DatasetError: there is no such file, or it has no categories.
+    """
+    if names is None:
+        return None
+    return dict(EDITIONS[names]) if names in EDITIONS else read_class_names(names)
+
+
+def _note(result: Segmentation) -> str:
+    visible = sum(item.area > 0 for item in result.objects)
+    return f"{visible} objects"

@@ -1,0 +1,10 @@
+"""Optical flow: providers behind one face, and the flow pictures that HOFAM and STAM look at.
+
+A room of its own, beside ``video`` and ``masks``: sessions need flow to run these networks, training needs it
+to make their data, and it knows neither of them.
+"""
+
+from segue.flow.pictures import FlowPictures
+from segue.flow.providers import DIS, RAFT, Farneback, FlowProvider, flow_provider
+
+__all__ = ["DIS", "RAFT", "Farneback", "FlowPictures", "FlowProvider", "flow_provider"]

@@ -1,0 +1,130 @@
+"""Dense optical flow between two pictures, by OpenCV or by a network."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from segue.errors import FlowError
+from segue.types import Image
+from segue.weights.loading import load_strict
+
+Flow = npt.NDArray[np.float32]
+"""Where each pixel went, (H, W, 2), x and y in pixels."""
+
+FlowName = Literal["dis", "farneback", "raft"]
+
+RAFT_STRIDE, RAFT_SMALLEST = 8, 128
+"""Sides that RAFT takes: multiples of the first, at least the second."""
+
+
+class FlowProvider(Protocol):
+    """Gives the flow from one picture to another."""
+
+    def __call__(self, first: Image, second: Image) -> Flow:
+        """Flow of each pixel of ``first``, (H, W, 2), to its place in ``second``.
+
+        Args:
+            first, second: RGB pictures of one size, (H, W, 3), uint8.
+        """
+        ...
+
+
+class DIS:
+    """Dense inverse search (Kroeger et al., ECCV 2016) by OpenCV, preset MEDIUM: the default."""
+
+    def __init__(self) -> None:
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def __call__(self, first: Image, second: Image) -> Flow:
+        return _flow(self._search.calc(_grey(first), _grey(second), None))  # type: ignore[call-overload]
+
+
+class Farneback:
+    """Polynomial expansion (Farnebäck, SCIA 2003) by OpenCV."""
+
+    def __call__(self, first: Image, second: Image) -> Flow:
+        flow = np.empty((*first.shape[:2], 2), np.float32)
+        cv2.calcOpticalFlowFarneback(
+            _grey(first),
+            _grey(second),
+            flow,
+            pyr_scale=0.5,
+            levels=3,
+            winsize=15,
+            iterations=3,
+            poly_n=5,
+            poly_sigma=1.2,
+            flags=0,
+        )
+        return flow
+
+
+class RAFT:
+    """Recurrent all-pairs field transforms (Teed, Deng, ECCV 2020), the small network of torchvision.
+
+    Args:
+        weights: file of torchvision's ``raft_small``; segue brings none.
+        device: where the network runs.
+
+    Raises:
+        FlowError: torchvision is not there.
+        CheckpointError: the file cannot be read or does not fit.
+    """
+
+    def __init__(self, weights: str | os.PathLike[str], device: str | torch.device = "cpu") -> None:
+        self._network = load_strict(_raft_small(), Path(weights)).to(device)
+        self._device = torch.device(device)
+
+    @torch.inference_mode()
+    def __call__(self, first: Image, second: Image) -> Flow:
+        pictures = torch.from_numpy(np.stack([first, second])).to(self._device).movedim(-1, 1)
+        height, width = pictures.shape[-2:]
+        below, right = (max(-side % RAFT_STRIDE, RAFT_SMALLEST - side) for side in (height, width))
+        padded = F.pad(pictures.float() / 127.5 - 1, (0, right, 0, below), mode="replicate")
+        flow = self._network(padded[:1], padded[1:])[-1][0, :, :height, :width]
+        return _flow(flow.movedim(0, -1).cpu().numpy())
+
+
+def flow_provider(name: FlowName, weights: str | os.PathLike[str] | None = None) -> FlowProvider:
+    """A provider by its name.
+
+    Args:
+        name: ``dis``, ``farneback`` or ``raft``.
+        weights: for ``raft``.
+
+    Raises:
+        FlowError: there is none of this name, or something that it needs is missing.
+    """
+    if name not in get_args(FlowName):
+        raise FlowError(f"no flow is called {name!r}; known are {', '.join(get_args(FlowName))}")
+    if name == "raft":
+        if weights is None:
+            raise FlowError("raft needs a file with the weights of torchvision's raft_small")
+        return RAFT(weights)
+    return DIS() if name == "dis" else Farneback()
+
+
+def _raft_small() -> Any:
+    try:
+        flow = import_module("torchvision.models.optical_flow")
+    except (ImportError, RuntimeError) as error:
+        # A torchvision that was built for another torch fails with a RuntimeError.
+        raise FlowError(f"raft needs a torchvision that fits torch {torch.__version__}: {error}") from error
+    return flow.raft_small(weights=None)
+
+
+def _grey(picture: Image) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _flow(array: Any) -> Flow:
+    return np.ascontiguousarray(array, np.float32)

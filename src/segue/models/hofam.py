@@ -1,0 +1,266 @@
+"""HOFAM and STAM: what moves, from a frame and optical flow.
+
+HOFAM: public code WeiZongqi/HOFAM, later "CrossNet: Cross-Scene Background Subtraction Network via 3D Optical
+Flow" (IEEE Transactions on Multimedia 2025). STAM: Liang et al., "Spatio-Temporal Attention Model for
+Foreground Detection in Cross-Scene Surveillance Videos" (Sensors 2019, 19(23), 5142). One encoder sees the
+frame, one the flow; at each level of the decoder an attention from the decoder's own feature weighs what a
+convolution makes of both (the cross-modal dynamic feature filter). HOFAM's flow picture has the magnitudes of
+the flow to three earlier frames as its channels, STAM's has one.
+
+Paddings and norms are those of the released TensorFlow graph. What differs from it is marked as ours.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+FlowMode = Literal["hierarchical", "single"]
+
+LEVELS = 8
+"""Levels of the published network: its pictures are 256 x 256, its coarsest map is one cell."""
+
+ENCODER = ((7, 1), (7, 2), (5, 4), (5, 8), (5, 8), (5, 8), (3, 8), (3, 16))
+"""Kernel, and channels in units of ``gf``, of each level of an encoder, fine to coarse."""
+
+DECODER = ((3, 8), (3, 8), (5, 8), (5, 8), (5, 4), (5, 2), (7, 1))
+"""The same for each level of the decoder, coarse to fine."""
+
+BOTTLENECK = 16
+"""Channels below the decoder, in units of ``gf``."""
+
+DROPPED = (1, 2, 3)
+"""Decoder levels with dropout."""
+
+DROPOUT = 0.5
+
+SLOPE = 0.2
+"""Of the leaky ReLU that precedes convolutions."""
+
+DEVIATION = 0.02
+"""Of the initial weights."""
+
+
+class HOFAM(nn.Module):
+    """The hierarchical optical flow attention model; STAM with ``flow_mode="single"``.
+
+    Args:
+        gf: width; 64 is published (173,173,697 parameters), 16 is for computers without a GPU (ours).
+        flow_mode: three magnitudes of flow, or one, which is repeated.
+        levels: 8 is published and takes sides that are multiples of 256; 6 leaves out the two coarsest levels
+            and takes multiples of 64 (ours).
+        train_fusion: let the fusion convolutions learn (ours). In the release they keep their random start:
+            its optimiser picks variables by a part of their names, which these lack.
+
+    Raises:
+        ValueError: a size is out of range.
+    """
+
+    def __init__(
+        self,
+        gf: int = 64,
+        *,
+        flow_mode: FlowMode = "hierarchical",
+        levels: Literal[6, 8] = 8,
+        train_fusion: bool = True,
+    ) -> None:
+        super().__init__()
+        if not 1 <= gf <= 64 or levels not in (6, 8):
+            raise ValueError(f"gf is {gf} and levels is {levels}; they must be 1 to 64, and 6 or 8")
+        if flow_mode not in get_args(FlowMode):
+            raise ValueError(f"flow_mode is {flow_mode!r}; it must be one of {', '.join(get_args(FlowMode))}")
+        self.options: dict[str, bool | int | str] = {"gf": gf, "flow_mode": flow_mode, "levels": levels}
+        self.flow_mode: FlowMode = flow_mode
+        self.size_multiple = 2**levels
+        self.enc_rgb, self.enc_flow = Encoder(gf, levels), Encoder(gf, levels)
+        coarsest, cin = 2 * gf * ENCODER[levels - 1][1], BOTTLENECK * gf
+        # The release strides here, from one cell to one cell. Without the stride the result is the same, and
+        # larger pictures pass as well.
+        fusion: dict[str, nn.Module] = {"0": Block(coarsest, cin, 3, norm=False)}
+        attention: dict[str, nn.Module] = {}
+        decoder: dict[str, nn.Module] = {}
+        for i in range(LEVELS - levels + 1, LEVELS):
+            kernel, width = DECODER[i - 1][0], gf * DECODER[i - 1][1]
+            decoder[str(i)] = UpBlock(cin, width, kernel, dropout=DROPOUT if i in DROPPED else 0.0)
+            attention[str(i)] = Block(width, width, kernel)
+            fusion[str(i)] = Block(2 * width, width, kernel, norm=False)
+            cin = 2 * width
+        decoder[str(LEVELS)] = nn.ModuleDict({"deconv": SameDeconv(cin, 1, 7)})
+        self.fusion = nn.ModuleDict(fusion).requires_grad_(train_fusion)
+        self.attn, self.dec = nn.ModuleDict(attention), nn.ModuleDict(decoder)
+        self.apply(_initialise)
+
+    def forward(self, frames: Tensor, flow: Tensor) -> Tensor:
+        """Logits (N, 1, H, W).
+
+        Args:
+            frames: RGB (N, 3, H, W) in [0, 1]; H and W multiples of ``size_multiple``.
+            flow: flow pictures in [0, 1], (N, 3, H, W) or, for a single flow, (N, 1, H, W).
+
+        Raises:
+            ValueError: the sides do not fit.
+        """
+        return self.decode(self.encode_frame(frames), self.encode_flow(flow))
+
+    def encode_frame(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """RGB (N, 3, H, W) in [0, 1] → a map for each level, strides 2, 4, 8, ..."""
+        self._check(frames)
+        maps: tuple[Tensor, ...] = self.enc_rgb(2 * frames - 1)
+        return maps
+
+    def encode_flow(self, flow: Tensor) -> tuple[Tensor, ...]:
+        """Flow pictures in [0, 1], (N, 3 or 1, H, W) → a map for each level."""
+        self._check(flow)
+        if self.flow_mode == "single":
+            flow = flow.expand(-1, 3, -1, -1)
+        maps: tuple[Tensor, ...] = self.enc_flow(2 * flow - 1)
+        return maps
+
+    def decode(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> Tensor:
+        """Maps of both encoders → logits (N, 1, H, W)."""
+        joined = [torch.cat(maps, 1) for maps in zip(frame, flow, strict=True)]
+        x: Tensor = self.fusion["0"](joined.pop())
+        for i, attention in self.attn.items():
+            raw, normalised = self.dec[i](x)
+            filtered = torch.sigmoid(attention(raw)) * self.fusion[i](joined.pop())
+            x = torch.cat([normalised, filtered], 1)
+        logits: Tensor = self.dec[str(LEVELS)]["deconv"](activate(x))  # type: ignore[index]
+        return logits
+
+    @torch.no_grad()
+    def probability(self, frames: Tensor, flow: Tensor, *, mc_dropout: int = 0) -> Tensor:
+        """Probability of foreground, (N, 1, H, W).
+
+        Args:
+            frames, flow: as for :meth:`forward`.
+            mc_dropout: average over so many passes with dropout; 0 is one pass without (ours). The release
+                takes one pass with dropout, so that its output is random.
+        """
+        features = self.encode_frame(frames), self.encode_flow(flow)
+        drops = [module for module in self.modules() if isinstance(module, nn.Dropout)]
+        before = [module.training for module in drops]
+        for module in drops:
+            module.train(mc_dropout > 0)
+        try:
+            passes = [torch.sigmoid(self.decode(*features)) for _ in range(max(1, mc_dropout))]
+        finally:
+            for module, training in zip(drops, before, strict=True):
+                module.train(training)
+        return torch.stack(passes).mean(0)
+
+    def _check(self, x: Tensor) -> None:
+        height, width = x.shape[-2:]
+        if height % self.size_multiple or width % self.size_multiple:
+            raise ValueError(
+                f"pictures are {width}x{height}; sides must be multiples of {self.size_multiple}"
+            )
+
+
+class Encoder(nn.ModuleDict):
+    """Strided convolutions, (N, 3, H, W) in [-1, 1] → a map for each level; names count from 1."""
+
+    def __init__(self, gf: int, levels: int) -> None:
+        super().__init__()
+        cin = 3
+        for level, (kernel, width) in enumerate(ENCODER[:levels], start=1):
+            inner = level > 1
+            self[str(level)] = Block(cin, width * gf, kernel, stride=2, activation=inner, norm=inner)
+            cin = width * gf
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        maps = []
+        for block in self.values():
+            x = block(x)
+            maps.append(x)
+        return tuple(maps)
+
+
+class Block(nn.Module):
+    """Leaky ReLU, convolution, norm."""
+
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        activation: bool = True,
+        norm: bool = True,
+    ) -> None:
+        super().__init__()
+        self.activation = activation
+        self.conv = SameConv(cin, cout, kernel, stride)
+        self.norm = picture_norm(cout) if norm else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(activate(x) if self.activation else x)
+        return x if self.norm is None else self.norm(x)
+
+
+class UpBlock(nn.Module):
+    """Leaky ReLU, transposed convolution, norm, dropout."""
+
+    def __init__(self, cin: int, cout: int, kernel: int, *, dropout: float) -> None:
+        super().__init__()
+        self.deconv = SameDeconv(cin, cout, kernel)
+        self.norm = picture_norm(cout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, cin, h, w) → twice (N, cout, 2h, 2w): before the norm, for the attention, and after it."""
+        raw = self.deconv(activate(x))
+        return raw, self.dropout(self.norm(raw))
+
+
+class SameConv(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding: where it is uneven, the bottom and right get more."""
+
+    def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(cin, cout, kernel, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        (kernel, stride), (height, width) = (self.kernel_size[0], self.stride[0]), x.shape[-2:]
+        padding = (*same_padding(width, kernel, stride), *same_padding(height, kernel, stride))
+        filtered: Tensor = super().forward(F.pad(x, padding))
+        return filtered
+
+
+class SameDeconv(nn.ConvTranspose2d):
+    """Transposed convolution with TensorFlow's SAME padding, (N, cin, h, w) → (N, cout, 2h, 2w)."""
+
+    def __init__(self, cin: int, cout: int, kernel: int) -> None:
+        super().__init__(cin, cout, kernel, stride=2, padding=(kernel - 2) // 2)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        height, width = x.shape[-2:]
+        full: Tensor = super().forward(x, output_size)
+        return full[..., : 2 * height, : 2 * width]
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after a side of ``size`` with which the output has ``ceil(size / stride)``."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def picture_norm(channels: int) -> nn.GroupNorm:
+    """Mean 0 and deviation 1 over all channels and positions of a sample, then scale and shift by channel."""
+    return nn.GroupNorm(1, channels, eps=1e-12)
+
+
+def activate(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, SLOPE)
+
+
+@torch.no_grad()
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.trunc_normal_(module.weight, std=DEVIATION, a=-2 * DEVIATION, b=2 * DEVIATION)
+    elif isinstance(module, nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, std=DEVIATION)
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.bias is not None:
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,404 @@
+"""MUSTAN1 and MUSTAN2: what moves, from a frame and a few frames around it.
+
+Pokala, Patibandla, Pandey, Pailla, "MUSTAN: Multi-scale Temporal Context as Attention for Robust Video
+Foreground Segmentation" (arXiv 2402.00918). There is neither official code nor weights. The paper gives the
+parts (a context network and a frame network on ResNet-18, attention from the temporal context over the
+frame's features, refinement of the localisation, a decoder; several encoders joined by fusion blocks in
+MUSTAN2), the losses and the size of MUSTAN2, 40.85 million parameters. The layers inside of the parts are our
+reading; with them MUSTAN2 has 40,849,952.
+
+Depth and a picture of the empty scene, as further inputs, are ours: the paper leaves them open.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.localise import RLIM
+from segue.layers.normalise import normalise_planes
+from segue.layers.resnet import ResNet18
+from segue.models.foreground import Features
+
+CHANNELS = ResNet18.widths
+"""Channels of the feature maps at strides 2, 4, 8, 16 and 32."""
+
+STRIDE = 3
+"""Frames from one frame of a window to the next."""
+
+MOST_FRAMES = 15
+"""Largest window; the paper asks for 3, 5 and 7 frames."""
+
+ENCODERS = {"past": "enc_past", "current": "enc_cur", "future": "enc_fut"}
+"""Encoders of MUSTAN2 by role."""
+
+Refinement = Literal["attention", "concat", "none"]
+"""How context changes the features of a frame: it weighs them (the paper), it joins them, not at all."""
+
+
+def window_offsets(frames: int, *, causal: bool = False) -> tuple[int, ...]:
+    """Times of the frames of a window: (-3, 0, 3) for three frames, or causal (-6, -3, 0).
+
+    Raises:
+        ValueError: ``frames`` is even or out of range.
+    """
+    if frames % 2 == 0 or not 1 <= frames <= MOST_FRAMES:
+        raise ValueError(f"frames is {frames}; a window has an odd number of frames, at most {MOST_FRAMES}")
+    last = 0 if causal else frames // 2
+    return tuple(STRIDE * k for k in range(last - frames + 1, last + 1))
+
+
+class WindowNetwork(nn.Module, ABC):
+    """What MUSTAN1 and MUSTAN2 share: windows of frames, refined localisation, the decoder.
+
+    Attributes:
+        offsets: times of the frames of a window, in frames from the current one.
+        options: what the network was built with, by name.
+    """
+
+    options: dict[str, bool | int | str]
+    context: tuple[tuple[int, str], ...]
+    background: str | None
+    current = "current"
+    channels = 1
+    size_multiple = 1
+
+    def __init__(self, offsets: tuple[int, ...], *, rlim: bool) -> None:
+        super().__init__()
+        self.offsets = offsets
+        self.rlim = nn.ModuleList(RLIM() if rlim else nn.Identity() for _ in CHANNELS)
+        self.decoder = Decoder()
+
+    @abstractmethod
+    def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
+        """Features of RGB frames (N, 3, H, W) in [0, 1] for one role.
+
+        Args:
+            frames: the frames.
+            role: one of those in ``context``, ``current`` and ``background``.
+            depth: (N, 1, H, W) in [0, 1], for the current role of a network that was built with depth.
+
+        Raises:
+            ValueError: the encoder of this role takes no depth.
+        """
+
+    @abstractmethod
+    def refine(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> list[Tensor]:
+        """Features of the current frame in the light of the others, one map for each stride."""
+
+    def decode(
+        self,
+        current: Features,
+        context: Sequence[Features],
+        background: Features | None,
+        size: tuple[int, int],
+    ) -> Tensor:
+        """Logits (N, 1, H, W) at ``size``.
+
+        Args:
+            current: features of the current frame.
+            context: features of the other frames, in the order of ``self.context``.
+            background: features of the empty scene, or None where the network takes none.
+            size: height and width of the frames.
+
+        Raises:
+            ValueError: context or background are not what the network was built for.
+        """
+        if len(context) != len(self.context):
+            raise ValueError(f"{len(context)} context frames; this network takes {len(self.context)}")
+        if (background is None) != (self.background is None):
+            wanted = "no background" if self.background is None else "a background"
+            raise ValueError(f"this network takes {wanted}")
+        refined = self.refine(current, context, background)
+        logits: Tensor = self.decoder([gate(x) for gate, x in zip(self.rlim, refined, strict=True)], size)
+        return logits
+
+    def forward(
+        self, window: Tensor, background: Tensor | None = None, depth: Tensor | None = None
+    ) -> Tensor:
+        """Logits (N, 1, H, W) of the current frames of windows.
+
+        Args:
+            window: RGB frames (N, T, 3, H, W) in [0, 1] at ``self.offsets``; H and W at least 32.
+            background: pictures of the empty scene, (N, 3, H, W) in [0, 1].
+            depth: of the current frame, (N, 1, H, W), 1st to 99th percentile of the sequence as [0, 1].
+
+        Raises:
+            ValueError: the window has another length, or a picture is missing or not wanted.
+        """
+        if window.shape[1] != len(self.offsets):
+            raise ValueError(f"a window of {window.shape[1]} frames; this network takes {len(self.offsets)}")
+        current = self.encode(window[:, self.offsets.index(0)], self.current, depth)
+        if background is None:
+            scene = None
+        elif self.background is None:
+            raise ValueError("a background was given; this network takes no background")
+        else:
+            scene = self.encode(background, self.background)
+        height, width = window.shape[-2:]
+        return self.decode(current, self._encode_context(window), scene, (height, width))
+
+    def _encode_context(self, window: Tensor) -> list[Features]:
+        """Features of the context frames, those of one role in one pass."""
+        found: dict[int, Features] = {}
+        for role in dict.fromkeys(role for _, role in self.context):
+            offsets = [offset for offset, its_role in self.context if its_role == role]
+            frames = torch.cat([window[:, self.offsets.index(offset)] for offset in offsets])
+            maps = zip(*(stage.chunk(len(offsets)) for stage in self.encode(frames, role)), strict=True)
+            found.update(zip(offsets, maps, strict=True))
+        return [found[offset] for offset, _ in self.context]
+
+
+class MUSTAN1(WindowNetwork):
+    """A context network over the frames of the window, a frame network, attention at every stride.
+
+    Args:
+        frames: frames of a window, odd; the paper's next checks are 3, 5 and 7.
+        causal: no frame after the current one.
+        frm: how context changes the features; ``none`` leaves the context network out.
+        context: ``late`` encodes every frame by itself, which streams; ``early`` the window as a whole.
+        background: a picture of the empty scene joins the context.
+        depth_channels: 1 to take a depth map of the current frame.
+        rlim: refine the localisation.
+
+    Raises:
+        ValueError: the options contradict each other.
+    """
+
+    def __init__(
+        self,
+        frames: int = 3,
+        *,
+        causal: bool = False,
+        frm: Refinement = "attention",
+        context: Literal["late", "early"] = "late",
+        background: bool = False,
+        depth_channels: Literal[0, 1] = 0,
+        rlim: bool = True,
+    ) -> None:
+        _check_options(frm, background, depth_channels)
+        if context not in ("late", "early"):
+            raise ValueError(f"context is {context!r}; it must be late or early")
+        super().__init__((0,) if frm == "none" else window_offsets(frames, causal=causal), rlim=rlim)
+        self.options = {
+            "frames": frames,
+            "causal": causal,
+            "frm": frm,
+            "context": context,
+            "background": background,
+            "depth_channels": depth_channels,
+            "rlim": rlim,
+        }
+        self.early = context == "early"
+        self.context = () if frm == "none" else tuple((offset, "context") for offset in self.offsets)
+        self.background = "context" if background else None
+        self.fnet = ResNet18(depth_channels=depth_channels)
+        members = len(self.context) + background
+        if frm != "none":
+            self.cnet = ResNet18(3 * members if self.early else 3)
+            maps = 1 if self.early else members
+            self.frm = nn.ModuleList(FRM(c, maps, attention=frm == "attention") for c in CHANNELS)
+
+    def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
+        """See :meth:`WindowNetwork.encode`; a frame of an early context is only normalised here."""
+        planes = normalise_planes(frames)
+        if self.early and role != self.current and depth is None:
+            return (planes,)
+        encoder = self.fnet if role == self.current else self.cnet
+        features: Features = encoder(planes, depth)
+        return features
+
+    def refine(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> list[Tensor]:
+        """Each map of the current frame, changed by those of the context and the empty scene."""
+        members = [*context, *([] if background is None else [background])]
+        if not members:
+            return list(current)
+        if self.early:
+            members = [self.cnet(torch.cat([planes for (planes,) in members], 1))]
+        by_stride = zip(self.frm, current, zip(*members, strict=True), strict=True)
+        return [frm(own, maps) for frm, own, maps in by_stride]
+
+
+class MUSTAN2(WindowNetwork):
+    """Encoders for what was, what is and what comes, joined by fusion blocks.
+
+    Of two or more frames on one side the maps are averaged, so that the size does not depend on the window.
+    In a causal window the older half has the role of the past, the frames nearest to the current one that of
+    the future.
+
+    Args:
+        frames: frames of a window, odd; the paper's next checks are 3, 5 and 7.
+        causal: no frame after the current one.
+        frm: how context changes the features; ``none`` leaves the encoders of the context out.
+        background: a picture of the empty scene joins the past.
+        depth_channels: 1 to take a depth map of the current frame.
+        rlim: refine the localisation.
+        share_encoders: one encoder for all frames, so that a stream encodes each frame once.
+
+    Raises:
+        ValueError: the options contradict each other.
+    """
+
+    def __init__(
+        self,
+        frames: int = 3,
+        *,
+        causal: bool = False,
+        frm: Refinement = "attention",
+        background: bool = False,
+        depth_channels: Literal[0, 1] = 0,
+        rlim: bool = True,
+        share_encoders: bool = False,
+    ) -> None:
+        _check_options(frm, background, depth_channels)
+        if share_encoders and depth_channels:
+            raise ValueError("share_encoders encodes a frame for all roles, depth is for one: choose one")
+        if frames < 3 and frm != "none":
+            raise ValueError(f"frames is {frames}; MUSTAN2 takes a past and a future, 3 or more")
+        super().__init__((0,) if frm == "none" else window_offsets(frames, causal=causal), rlim=rlim)
+        self.options = {
+            "frames": frames,
+            "causal": causal,
+            "frm": frm,
+            "background": background,
+            "depth_channels": depth_channels,
+            "rlim": rlim,
+            "share_encoders": share_encoders,
+        }
+        past, future = (self.current, self.current) if share_encoders else ("past", "future")
+        others = [offset for offset in self.offsets if offset]
+        self.older = len(others) // 2
+        self.context = tuple((offset, past if i < self.older else future) for i, offset in enumerate(others))
+        self.background = past if background else None
+        self.enc_cur = ResNet18(depth_channels=depth_channels)
+        if frm != "none":
+            if not share_encoders:
+                self.enc_past, self.enc_fut = ResNet18(), ResNet18()
+            self.fuse = nn.ModuleList(FuseBlock(c, attention=frm == "attention") for c in CHANNELS[1:])
+
+    def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
+        """See :meth:`WindowNetwork.encode`."""
+        encoder = getattr(self, ENCODERS[role])
+        features: Features = encoder(normalise_planes(frames), depth)
+        return features
+
+    def refine(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> list[Tensor]:
+        """The finest map as it is, the others fused with the means of past and future."""
+        if not context:
+            return list(current)
+        before = [*context[: self.older], *([] if background is None else [background])]
+        past, future = mean_maps(before), mean_maps(context[self.older :])
+        fused = zip(self.fuse, past[1:], current[1:], future[1:], strict=True)
+        return [current[0], *(fuse(was, own, comes) for fuse, was, own, comes in fused)]
+
+
+def mean_maps(members: Sequence[Features]) -> Features:
+    """Mean of the maps of several frames, stride by stride."""
+    return tuple(torch.stack(maps).mean(0) for maps in zip(*members, strict=True))
+
+
+class FRM(nn.Module):
+    """Feature refinement: context maps mixed into one, compared with the frame's, as a gate on it.
+
+    The gate is ``1 + attention``: where attention is near zero, features pass as they are.
+
+    Args:
+        channels: of every map.
+        maps: number of context maps.
+        attention: weigh the features; otherwise the compared maps take their place.
+    """
+
+    def __init__(self, channels: int, maps: int, *, attention: bool = True) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(maps * channels, channels, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv = nn.Conv2d(2 * channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.attn = nn.Conv2d(channels, channels, 1) if attention else None
+
+    def forward(self, own: Tensor, context: Sequence[Tensor]) -> Tensor:
+        """(B, C, h, w) and as many context maps in the order of time → (B, C, h, w)."""
+        mixed = self.bn1(self.mix(torch.cat(list(context), 1))).relu_()
+        compared: Tensor = self.bn2(self.conv(torch.cat([mixed, own], 1))).relu_()
+        if self.attn is None:
+            return compared
+        return own * (1 + torch.sigmoid(self.attn(compared)))
+
+
+class FuseBlock(nn.Module):
+    """Past, present and future reduced to one map, as a gate on the present."""
+
+    def __init__(self, channels: int, *, attention: bool = True) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(3 * channels, channels, 1, bias=False)
+        self.bn = nn.BatchNorm2d(channels)
+        self.attn = nn.Conv2d(channels, channels, 3, padding=1, bias=False) if attention else None
+
+    def forward(self, past: Tensor, current: Tensor, future: Tensor) -> Tensor:
+        """Three maps (B, C, h, w) → (B, C, h, w)."""
+        reduced: Tensor = self.bn(self.reduce(torch.cat([past, current, future], 1))).relu_()
+        if self.attn is None:
+            return reduced
+        return current * (1 + torch.sigmoid(self.attn(reduced)))
+
+
+class Decoder(nn.Module):
+    """Maps of all strides to logits of the frame's size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up1 = UpBlock(512 + 256, 256)
+        self.up2 = UpBlock(256 + 128, 128)
+        self.up3 = UpBlock(128 + 64, 64)
+        self.up4 = UpBlock(64 + 64, 32, convolutions=1)
+        self.up5 = UpBlock(32, 16, convolutions=1)
+        self.head = nn.Conv2d(16, 1, 3, padding=1)
+
+    def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Maps of ``CHANNELS``, fine to coarse → (B, 1, *size)."""
+        f2, f4, f8, f16, x = maps
+        for up, skip in ((self.up1, f16), (self.up2, f8), (self.up3, f4), (self.up4, f2)):
+            x = up(x, (skip.shape[-2], skip.shape[-1]), skip)
+        logits: Tensor = self.head(self.up5(x, size))
+        return logits
+
+
+class UpBlock(nn.Module):
+    """Resize, join the skip, one or two convolutions."""
+
+    def __init__(self, cin: int, cout: int, convolutions: Literal[1, 2] = 2) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(cin, cout, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(cout)
+        self.conv2 = self.bn2 = None
+        if convolutions == 2:
+            self.conv2 = nn.Conv2d(cout, cout, 3, padding=1, bias=False)
+            self.bn2 = nn.BatchNorm2d(cout)
+
+    def forward(self, x: Tensor, size: tuple[int, int], skip: Tensor | None = None) -> Tensor:
+        """(B, c, h, w) and a skip (B, cin - c, *size) → (B, cout, *size)."""
+        x = F.interpolate(x, size=size, mode="bilinear")
+        x = self.bn1(self.conv1(x if skip is None else torch.cat([x, skip], 1))).relu_()
+        if self.conv2 is not None and self.bn2 is not None:
+            x = self.bn2(self.conv2(x)).relu_()
+        return x
+
+
+def _check_options(frm: Refinement, background: bool, depth_channels: int) -> None:
+    if depth_channels not in (0, 1):
+        raise ValueError(f"depth_channels is {depth_channels}; it must be 0 or 1")
+    if frm not in get_args(Refinement):
+        raise ValueError(f"frm is {frm!r}; it must be one of {', '.join(get_args(Refinement))}")
+    if frm == "none" and background:
+        raise ValueError("a background joins the context, which frm='none' leaves out: choose one")

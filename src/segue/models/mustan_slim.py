@@ -1,0 +1,185 @@
+"""MUSTAN in half a million parameters: one small encoder that all frames share, trained from nothing.
+
+After Pokala et al., "MUSTAN: Multi-scale Temporal Context as Attention for Robust Video Foreground
+Segmentation" (arXiv 2402.00918); the sizes are our own, made for cameras on two cores.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.localise import RLIM
+from segue.layers.normalise import normalise_planes
+from segue.models.foreground import Features
+from segue.models.mustan import UpBlock
+
+ROLE = "frame"
+ENCODER = (16, 24, 40, 64, 96)
+"""Channels at strides 2, 4, 8, 16 and 32."""
+
+DECODER = (64, 40, 24, 16)
+"""Channels at strides 16, 8, 4 and 2."""
+
+
+class MustanSlim(nn.Module):
+    """Foreground, and shadow where asked for, from a few frames and a picture of the empty scene.
+
+    Attributes:
+        offsets: times of the frames of a window, in frames from the current one.
+
+    Args:
+        offsets: as above; one of them is 0.
+        frm: ``attention`` weighs the features of the frame by what the comparison says, at strides 4 to 32;
+            ``concat`` hands the comparison itself on, at stride 2 too: better where it was tried.
+        background: take a picture of the empty scene.
+        shadow: give shadow as a second output.
+        width: factor on all channels, which are rounded to multiples of 8.
+
+    Raises:
+        ValueError: no offset is 0.
+    """
+
+    current = ROLE
+    size_multiple = 1
+
+    def __init__(
+        self,
+        offsets: Sequence[int] = (-3, 0, 3),
+        *,
+        frm: Literal["attention", "concat"] = "attention",
+        background: bool = False,
+        shadow: bool = False,
+        width: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if 0 not in offsets:
+            raise ValueError(f"offsets are {tuple(offsets)}; one of them must be 0, the current frame")
+        self.offsets = tuple(offsets)
+        self.context = tuple((offset, ROLE) for offset in self.offsets if offset)
+        self.background = ROLE if background else None
+        self.channels = 2 if shadow else 1
+        channels = [_rounded(width * c) for c in ENCODER]
+        stages = [Stage(3, channels[0], residual=False)]
+        stages += [Stage(cin, cout) for cin, cout in itertools.pairwise(channels)]
+        self.encoder = nn.ModuleList(stages)
+        members = len(self.offsets) + 1 + background
+        refined = channels if frm == "concat" else channels[1:]
+        self.frm = nn.ModuleList(Refinement(c, members, attention=frm == "attention") for c in refined)
+        self.rlim = RLIM()
+        self.decoder = Decoder(channels, [_rounded(width * c) for c in DECODER], self.channels)
+
+    def encode(self, frames: Tensor, role: str) -> Features:
+        """Features of RGB frames (N, 3, H, W) in [0, 1] at strides 2 to 32."""
+        x, maps = normalise_planes(frames), []
+        for stage in self.encoder:
+            x = stage(x)
+            maps.append(x)
+        return tuple(maps)
+
+    def decode(
+        self,
+        current: Features,
+        context: Sequence[Features],
+        background: Features | None,
+        size: tuple[int, int],
+    ) -> Tensor:
+        """Logits (N, channels, H, W).
+
+        Raises:
+            ValueError: context or background are not what the network was built for.
+        """
+        if len(context) != len(self.context) or (background is None) != (self.background is None):
+            wanted = "a background" if self.background else "no background"
+            raise ValueError(f"this network decodes with {len(self.context)} context frames and {wanted}")
+        now = self.offsets.index(0)
+        members = [*context[:now], current, *context[now:], *([] if background is None else [background])]
+        fine = len(current) - len(self.frm)
+        compared = zip(self.frm, current[fine:], list(zip(*members, strict=True))[fine:], strict=True)
+        maps = [*current[:fine], *(refine(own, others) for refine, own, others in compared)]
+        maps[-1] = self.rlim(maps[-1])
+        return F.interpolate(self.decoder(maps), size=size, mode="bilinear")
+
+    def forward(self, window: Tensor, background: Tensor | None = None) -> Tensor:
+        """Logits (N, channels, H, W) of the current frames of windows.
+
+        Args:
+            window: RGB frames (N, T, 3, H, W) in [0, 1] at ``self.offsets``.
+            background: RGB pictures of the empty scene, (N, 3, H, W) in [0, 1].
+        """
+        frames = list(window.unbind(1)) + ([] if background is None else [background])
+        features = self.encode(torch.cat(frames), ROLE)
+        each: list[Features] = list(zip(*(maps.chunk(len(frames)) for maps in features), strict=True))
+        scene = None if background is None else each.pop()
+        current = each.pop(self.offsets.index(0))
+        height, width = window.shape[-2:]
+        return self.decode(current, each, scene, (height, width))
+
+
+def shipped_slim() -> MustanSlim:
+    """The variant that segue trains and ships: it sees the past only, the frames that mustan-lite sees."""
+    return MustanSlim((-6, -3, 0), frm="concat", background=True, shadow=True)
+
+
+class Stage(nn.Module):
+    """Half the size by a strided convolution, then two convolutions around which the map is added."""
+
+    def __init__(self, cin: int, cout: int, *, residual: bool = True) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(cin, cout, 3, 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(cout)
+        self.conv2 = self.bn2 = self.conv3 = self.bn3 = None
+        if residual:
+            self.conv2, self.conv3 = (nn.Conv2d(cout, cout, 3, 1, 1, bias=False) for _ in range(2))
+            self.bn2, self.bn3 = nn.BatchNorm2d(cout), nn.BatchNorm2d(cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)))
+        if self.conv2 is None or self.bn2 is None or self.conv3 is None or self.bn3 is None:
+            return x
+        y: Tensor = self.bn3(self.conv3(F.relu(self.bn2(self.conv2(x)))))
+        return F.relu(x + y)
+
+
+class Refinement(nn.Module):
+    """The map of the current frame in the light of all others."""
+
+    def __init__(self, channels: int, members: int, *, attention: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(members * channels, channels, 1, bias=False)
+        self.bn = nn.BatchNorm2d(channels)
+        self.attn = nn.Conv2d(channels, channels, 3, padding=1, groups=channels) if attention else None
+
+    def forward(self, own: Tensor, others: Sequence[Tensor]) -> Tensor:
+        """(N, C, h, w) and the maps of all other members → (N, C, h, w)."""
+        mixed: Tensor = F.relu(self.bn(self.conv(torch.cat([*others, own], 1))))
+        return mixed if self.attn is None else own * (1 + torch.sigmoid(self.attn(mixed)))
+
+
+class Decoder(nn.Module):
+    """Maps of all strides to logits at stride 2."""
+
+    def __init__(self, skips: Sequence[int], widths: Sequence[int], channels: int) -> None:
+        super().__init__()
+        cins = [below + skip for below, skip in zip((skips[-1], *widths), skips[-2::-1], strict=False)]
+        self.stages = nn.ModuleList(
+            UpBlock(cin, width, convolutions=1) for cin, width in zip(cins, widths, strict=True)
+        )
+        self.head = nn.Conv2d(widths[-1], channels, 3, padding=1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Maps fine to coarse → (N, channels, H/2, W/2)."""
+        *skips, x = maps
+        for stage, skip in zip(self.stages, reversed(skips), strict=True):
+            x = stage(x, (skip.shape[-2], skip.shape[-1]), skip)
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def _rounded(channels: float) -> int:
+    return max(8, int(channels / 8 + 0.5) * 8)

@@ -1,0 +1,163 @@
+"""Find what moves or does not belong to the scene: the function behind ``segue foreground``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from segue.errors import SegueError
+from segue.flow import flow_provider
+from segue.flow.providers import FlowName
+from segue.models.foreground import ForegroundNetwork
+from segue.models.hofam import HOFAM
+from segue.sessions.background import MaskedMedian
+from segue.sessions.empty_scene import Background, FixedBackground
+from segue.sessions.flow_network import FlowNetwork
+from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
+from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.segmenters import Segmenter
+from segue.sessions.subtractors import (
+    BackgroundDifference,
+    FrameDifference,
+    Subtractor,
+    SubtractorBackground,
+)
+from segue.types import Frame, Image, Segmentation
+from segue.video import Source, open_source
+from segue.weights import load
+
+CLASSICAL = ("mog2", "knn", "median", "difference")
+"""Models without a network."""
+
+Cue = Literal["median", "mog2", "knn"]
+
+
+def foreground(
+    source: Source | str | Path | int | Iterable[Any],
+    *,
+    model: str | ForegroundNetwork | Segmenter = "mustan-lite",
+    weights: str | Path | None = None,
+    flow: FlowName = "dis",
+    threshold: float = 0.5,
+    roi: npt.NDArray[np.generic] | None = None,
+    min_area: int = 0,
+    objects: bool = False,
+    shadows: bool = False,
+    scene: Cue | Image = "median",
+    short_side: int = SHORT_SIDE,
+    align: bool = True,
+    warm_up: int = 0,
+    fps: float | None = None,
+    device: str | torch.device | None = None,
+    fast: bool = False,
+) -> Iterator[Segmentation]:
+    """Tell foreground from background on every frame.
+
+    Args:
+        source: anything :func:`segue.open_source` takes, such as a file, a folder, a camera's number or
+            address, or a list of RGB arrays.
+        model: a name for :func:`segue.load`; ``mog2``, ``knn``, ``median`` (difference to the running median)
+            or ``difference`` (to the frame before); a network; or a segmenter of :mod:`segue.sessions`.
+        weights: weight file for a network by name.
+        flow: what gives the optical flow to ``hofam`` and ``stam``.
+        threshold: a pixel is foreground from this probability on.
+        roi: (H, W), non-zero where there can be foreground.
+        min_area: connected pieces with fewer pixels are left out.
+        objects: give every connected piece an id that stays the same; else all foreground is 1.
+        shadows: mark shadow as 2, where the model tells it; not with ``objects``.
+        scene: where the picture of the empty scene comes from: the running median, the model of MOG2 or
+            KNN, or a picture of your own, RGB (H, W, 3), uint8.
+        short_side: reduce larger frames to this short side; 0 never does.
+        align: hold the picture of a shaken camera still.
+        warm_up: frames at the beginning of each scene whose masks are empty.
+        fps: take this many frames a second; None takes all.
+        device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
+        fast: bfloat16 where the hardware has it.
+
+    Yields:
+        One result per frame, in order; those of networks that look ahead come some frames later.
+
+    Raises:
+        SourceError, PromptError, CheckpointError: as described there.
+        ValueError: a number is out of range.
+
+    Example:
+        >>> for result in segue.foreground("camera.mp4", objects=True):
+        ...     print(result.index, [item.box for item in result.objects])
+    """
+    session = ForegroundSession(
+        make_model(model, weights, flow),
+        background=make_background(scene),
+        masks=ForegroundMasks(
+            threshold=threshold, roi=roi, min_area=min_area, objects=objects, shadows=shadows
+        ),
+        short_side=short_side or None,
+        align=align,
+        warm_up=warm_up,
+        device=device,
+        fast=fast,
+    )
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"fps is {fps}, but must be above 0")
+    opened = source if isinstance(source, Source) else open_source(source)
+    return _results(session, opened, fps)
+
+
+def _results(session: ForegroundSession, source: Source, fps: float | None) -> Iterator[Segmentation]:
+    with source:
+        for frame in source if fps is None else at_rate(source, fps):
+            result = session.step(frame)
+            if result is not None:
+                yield result
+    yield from session.finish()
+
+
+def make_model(
+    model: str | ForegroundNetwork | Segmenter,
+    weights: str | Path | None = None,
+    flow: FlowName = "dis",
+) -> ForegroundNetwork | Segmenter:
+    """A model by its name; anything else as it is.
+
+    Raises:
+        CheckpointError: no network has the name, or the weights do not fit.
+        FlowError: there is no such flow.
+        SegueError: weights are given for a model that has none.
+    """
+    if not isinstance(model, str):
+        return model
+    if model not in CLASSICAL:
+        network = load(model, weights)
+        if isinstance(network, HOFAM):
+            return FlowNetwork(network, flow_provider(flow))
+        return cast(ForegroundNetwork, network)
+    if weights is not None:
+        raise SegueError(f"{model} has no weights; leave them out")
+    if model == "median":
+        return BackgroundDifference()
+    return FrameDifference() if model == "difference" else Subtractor("mog2" if model == "mog2" else "knn")
+
+
+def make_background(scene: Cue | Image) -> Background:
+    """What gives the picture of the empty scene."""
+    if not isinstance(scene, str):
+        return FixedBackground(np.asarray(scene, np.uint8))
+    return MaskedMedian() if scene == "median" else SubtractorBackground(Subtractor(scene))
+
+
+def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
+    """The frames that are needed for ``fps`` frames a second, by their time stamps."""
+    due, before = -math.inf, -math.inf
+    for frame in frames:
+        if frame.time < before:  # the clock has been set back, as by a camera that starts anew
+            due = frame.time
+        before = frame.time
+        if frame.time + 1e-6 >= due:
+            yield frame
+            due = due + 1 / fps if due + 1 / fps > frame.time else frame.time + 1 / fps

@@ -1,0 +1,245 @@
+"""Hold the picture of a shaken camera still: alignment to a fixed reference, only where it helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.sessions.base import SessionState
+from segue.types import Image
+
+Matrix = npt.NDArray[np.float32]
+"""(2, 3): a point of the reference, in pixels, to where it lies in the frame."""
+
+Map = npt.NDArray[np.float32]
+
+IDLE_EVERY = 4
+"""While the camera stands still, only every so many frames is looked at."""
+
+REFERENCE_FRAMES = 12
+REFERENCE_EVERY = 5
+"""The reference is the median of this many frames at this distance; from then on it is fixed."""
+
+STICKY = 50
+"""After a clear movement, this many frames are aligned whenever that makes the difference smaller."""
+
+SMALLEST = 32
+"""Pictures with a shorter side than this many pixels are taken as they are."""
+
+_IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)
+_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 25, 1e-4)
+_FINAL_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 1e-4)
+_LEAST_MOVE = 1.5
+_LARGEST_MOVE = 0.2
+_LEAST_GAIN = 0.9
+_CLIP = 1.0
+_OUTLIERS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A frame as it is compared: half size, grey.
+
+    Attributes:
+        grey: (h, w), float32, 0 to 255, smoothed.
+        local: the same with mean and contrast of the surroundings taken out, so that a large bright object
+            counts no more than its area.
+    """
+
+    grey: Map
+    local: Map
+
+    @classmethod
+    def of(cls, grey: Map) -> _View:
+        return cls(grey, normalised(grey))
+
+
+class Aligner:
+    """Finds how a shaken camera has moved against the first frames of the scene.
+
+    Euclidean ECC from the best of three starts (no movement, phase correlation, the last movement), once
+    over all pixels and once without the fifth that fits worst, which is where things move by themselves. A
+    movement counts if it makes the mean difference clearly smaller and moves a corner by 1.5 pixels at
+    least and a fifth of the width at most; right after one that counts, smaller ones do as well. On a camera
+    that stands still nothing counts, and the frames stay as they are.
+    """
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the reference."""
+        self._reference: _View | None = None
+        self._kept: list[Map] = []
+        self._seen = 0
+        self._since = STICKY
+        self._last: Matrix | None = None
+
+    def find(self, image: Image) -> Matrix | None:
+        """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is."""
+        seen, self._seen = self._seen, self._seen + 1
+        collects = len(self._kept) < REFERENCE_FRAMES and seen % REFERENCE_EVERY == 0
+        idle = self._since >= STICKY
+        if min(image.shape[:2]) < SMALLEST:
+            return None
+        if self._reference is not None and idle and seen % IDLE_EVERY and not collects:
+            return None
+        view = _View.of(_half_grey(image))
+        if self._reference is None:
+            self._reference = view
+        else:
+            self._last = self._movement(self._reference, view)
+        self._since += 1
+        if collects:
+            self._collect(view)
+        return None if self._last is None else _doubled(self._last)
+
+    def state(self) -> SessionState:
+        """All that :meth:`restore` needs."""
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        if self._reference is not None:
+            arrays["reference"] = self._reference.grey
+            arrays["kept"] = np.stack(self._kept)
+        if self._last is not None:
+            arrays["last"] = self._last
+        values = {"seen": self._seen, "since": self._since}
+        return SessionState.of(arrays, values)
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called."""
+        self.restart()
+        arrays = state.arrays()
+        if "reference" in arrays:
+            self._reference = _View.of(arrays["reference"])
+            self._kept = list(arrays["kept"])
+        self._last = arrays.get("last")
+        self._seen, self._since = state.values["seen"], state.values["since"]
+
+    def _movement(self, reference: _View, view: _View) -> Matrix | None:
+        still = _difference(reference, view, _IDENTITY)
+        found = self._search(reference, view)
+        if found is None:
+            return None
+        moved = _difference(reference, view, found)
+        height, width = view.grey.shape
+        corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float32)
+        distance = float(np.abs(corners @ found.T - corners[:, :2]).max())
+        if distance >= _LARGEST_MOVE * width or moved >= still:
+            return None
+        # Half size: a pixel here is two there.
+        if moved < _LEAST_GAIN * still and 2 * distance > _LEAST_MOVE:
+            self._since = 0
+        return found if self._since < STICKY else None
+
+    def _search(self, reference: _View, view: _View) -> Matrix | None:
+        starts = [_IDENTITY, _shift(reference, view)]
+        if self._last is not None:
+            starts.append(self._last)
+        start = min(starts, key=lambda matrix: _difference(reference, view, matrix))
+        try:
+            first = _refine(reference, view, start, _STEPS)
+            return _refine(reference, view, first, _FINAL_STEPS, _well_matched(reference, view, first))
+        except cv2.error:  # nothing to hold on to: a plain wall, or pictures that have nothing in common
+            return None
+
+    def _collect(self, view: _View) -> None:
+        """Take a frame into the reference, as long as it is in the making."""
+        grey = view.grey if self._last is None else _warp(view.grey, self._last, cv2.BORDER_REPLICATE)
+        self._kept.append(grey)
+        if len(self._kept) > 2:
+            self._reference = _View.of(np.median(self._kept, axis=0).astype(np.float32))
+
+
+def normalised(grey: Map, sigma: float = 8.0) -> Map:
+    """A grey picture, (H, W), float32, without the mean and the contrast of its surroundings."""
+    detail = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
+    contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), sigma))
+    return np.asarray(detail / (contrast + 8), np.float32)
+
+
+def to_reference(image: Image, matrix: Matrix, fill: Image) -> Image:
+    """A frame, (H, W, 3), as seen from the reference; pixels that it does not show come from ``fill``."""
+    height, width = image.shape[:2]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    # Starting from the filling makes OpenCV leave pixels without a source as they are.
+    warped = cv2.warpAffine(
+        image, matrix, (width, height), dst=fill.copy(), flags=flags, borderMode=cv2.BORDER_TRANSPARENT
+    )
+    return np.asarray(warped, np.uint8)
+
+
+def to_frame(values: Map, matrix: Matrix) -> Map:
+    """Values in the reference, (h, w), as seen from the frame."""
+    height, width = values.shape
+    flags = cv2.INTER_LINEAR
+    warped = cv2.warpAffine(values, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.float32)
+
+
+def _half_grey(image: Image) -> Map:
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    grey = cv2.cvtColor(image[: 2 * height, : 2 * width], cv2.COLOR_RGB2GRAY)
+    grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), np.float32)
+
+
+def _doubled(matrix: Matrix) -> Matrix:
+    """The same movement for the picture at full size; centres of pixels lie at halves."""
+    turn, shift = matrix[:, :2], matrix[:, 2]
+    centre = np.full(2, 0.5, np.float32)
+    return np.column_stack([turn, 2 * shift + centre - turn @ centre]).astype(np.float32)
+
+
+def _shift(reference: _View, view: _View) -> Matrix:
+    """Movement without turning, by phase correlation."""
+    height, width = view.local.shape
+    window = cv2.createHanningWindow((width, height), cv2.CV_32F)
+    # Copies: where the sizes are good for its transform, OpenCV 5.0 writes into what it is given.
+    (dx, dy), _ = cv2.phaseCorrelate(reference.local.copy(), view.local.copy(), window)
+    return np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+
+
+def _refine(
+    reference: _View, view: _View, start: Matrix, steps: tuple[int, int, float], mask: Any = None
+) -> Matrix:
+    _, found = cv2.findTransformECC(
+        reference.local, view.local, start.copy(), cv2.MOTION_EUCLIDEAN, steps, mask, 1
+    )
+    return np.asarray(found, np.float32)
+
+
+def _warp(values: Map, matrix: Matrix, border: int, outside: float = 0.0) -> Map:
+    height, width = values.shape
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(
+        values, matrix, (width, height), flags=flags, borderMode=border, borderValue=outside
+    )
+    return np.asarray(warped, np.float32)
+
+
+_OUTSIDE = -1000.0
+
+
+def _residual(reference: _View, view: _View, matrix: Matrix) -> tuple[Map, npt.NDArray[np.bool_]]:
+    """Clipped difference for each pixel of the reference, (h, w), and where the frame shows it."""
+    warped = _warp(view.local, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
+    return np.minimum(np.abs(warped - reference.local), _CLIP), warped > _OUTSIDE / 10
+
+
+def _difference(reference: _View, view: _View, matrix: Matrix) -> float:
+    residual, shown = _residual(reference, view, matrix)
+    return float(residual[shown].mean()) if shown.any() else _CLIP
+
+
+def _well_matched(reference: _View, view: _View, matrix: Matrix) -> npt.NDArray[np.uint8]:
+    """Pixels of the frame that fit the reference, 0 or 255, (h, w)."""
+    residual, shown = _residual(reference, view, matrix)
+    bad = (residual > np.quantile(residual, 1 - _OUTLIERS)) | ~shown
+    grown = cv2.dilate(bad.astype(np.uint8), np.ones((3, 3), np.uint8))
+    height, width = residual.shape
+    good = np.where(grown, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.warpAffine(good, matrix, (width, height), flags=cv2.INTER_NEAREST), np.uint8)

@@ -1,0 +1,313 @@
+"""The empty scene: a running median that leaves out what was taken for foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import SourceError
+from segue.sessions.base import SessionState
+from segue.sessions.empty_scene import gain_table, in_other_light
+from segue.types import Image
+
+Mask = npt.NDArray[np.bool_]
+
+MASK_ABOVE = 0.4
+"""Foreground probability above which a pixel is left out of the background."""
+
+_GROW = np.ones((5, 5), np.uint8)
+_FRAMES_A_STEP = 4
+"""Work of one step: the median of this many whole frames; about 2 ms at 240x320."""
+
+
+FIRST_FRAMES = 9
+"""So many frames of a scene are kept at a third of the distance for now, to know the scene soon."""
+
+DOUBT_FROM = 5
+"""With fewer kept frames a single one in which a pixel was background is enough."""
+
+_LIKE = 30
+"""Levels up to which a pixel looks like the background."""
+
+
+@dataclass(frozen=True, slots=True)
+class MedianSettings:
+    """Which frames make the background.
+
+    Attributes:
+        every: a frame is kept this many frames after the last one. If it is a multiple of three, the first
+            few come three times as fast, and are thinned out when there are enough.
+        keep: number of frames kept, at most 255. When there are more, every second one goes and ``every``
+            doubles, so that they stay evenly spread over the past.
+        longest: ``every`` does not grow beyond this; from then on the oldest frame goes. Something that
+            stands still becomes background after about ``keep * longest`` frames.
+        least: a pixel that was background in fewer kept frames takes the median of all of them.
+    """
+
+    every: int = 9
+    keep: int = 35
+    longest: int = 144
+    least: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("every", "least"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1")
+        if not 2 <= self.keep <= 255:
+            raise ValueError(f"keep is {self.keep}, but must be between 2 and 255")
+        if self.longest < self.every:
+            raise ValueError(f"longest is {self.longest}, but must be at least every, {self.every}")
+
+
+class MaskedMedian:
+    """Running per-pixel median of past frames, each without what was foreground in it.
+
+    Masks are grown by two pixels. Per pixel the median goes over the kept frames in which the pixel was
+    background; where there are too few of these it goes over all, so that an object that was there from the
+    first frame on disappears some time after it has left. Of an even number of values the upper one of the
+    middle two counts. The work is spread over the frames that follow a kept one, and the picture changes
+    when it is done.
+
+    Example:
+        >>> background = MaskedMedian()
+        >>> for frame in frames:
+        ...     mask = segment(frame, background.picture)
+        ...     background.update(frame, mask)
+    """
+
+    def __init__(self, settings: MedianSettings | None = None) -> None:
+        self._first = settings or MedianSettings()
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all frames."""
+        self._settings = self._first
+        self._dense = self._first.every % 3 == 0
+        self._frames: list[Image] = []  # planar, (3, H, W)
+        self._hidden: list[Mask] = []
+        self._since = 0
+        self._picture: Image | None = None
+        self._pass: _Pass | None = None
+
+    @property
+    def picture(self) -> Image | None:
+        """The background, RGB (H, W, 3), uint8, or None before the first frame.
+
+        It is never written to: another array means that it has changed.
+        """
+        return self._picture
+
+    def replace(self, picture: Image, *, trusted: bool) -> None:
+        """See :class:`segue.sessions.empty_scene.Background`."""
+        self.restart()
+        self.update(picture)
+        if trusted:
+            copies = self._settings.least - 1
+            self._frames += self._frames * copies
+            self._hidden += self._hidden * copies
+            self._dense = False
+
+    def fit(self, size: tuple[int, int]) -> None:
+        """Any size will do."""
+
+    def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
+        """Take the next frame.
+
+        Args:
+            frame: RGB, (H, W, 3), uint8; all of one size.
+            foreground: (H, W), true or non-zero where something was in front of the background.
+
+        Raises:
+            SourceError: frame or mask has another size than the frames before.
+        """
+        if self._frames and frame.shape[:2] != self._frames[0].shape[1:]:
+            raise SourceError(f"background: a frame of {_size(frame)} after frames of {_size(self._picture)}")
+        if foreground is not None and foreground.shape != frame.shape[:2]:
+            raise SourceError(f"background: a mask of {_size(foreground)} for a frame of {_size(frame)}")
+        if self._due():
+            self._finish()
+            self._keep(frame, foreground)
+            self._since = 0
+        self._since += 1
+        self._work()
+
+    def relight(self, gains: Sequence[float]) -> None:
+        """Make the background brighter or darker, because the light or the exposure has changed.
+
+        Args:
+            gains: factors of red, green and blue.
+        """
+        if self._picture is None:
+            return
+        self._finish()
+        tables = [gain_table(gain) for gain in gains]
+        self._frames = [
+            np.stack([table[plane] for table, plane in zip(tables, frame, strict=True)])
+            for frame in self._frames
+        ]
+        self._picture = in_other_light(self._picture, gains)
+
+    def state(self) -> SessionState:
+        """All that :meth:`restore` needs."""
+        arrays: dict[str, npt.NDArray[np.generic]] = {}
+        if self._frames and self._picture is not None:
+            arrays = {
+                "frames": np.stack(self._frames),
+                "hidden": np.stack(self._hidden),
+                "picture": self._picture,
+            }
+        if self._pass is not None:
+            arrays["result"] = self._pass.result
+        values = {
+            "every": self._settings.every,
+            "dense": self._dense,
+            "since": self._since,
+            "row": None if self._pass is None else self._pass.row,
+        }
+        return SessionState.of(arrays, values)
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called."""
+        self.restart()
+        values = state.values
+        self._settings = replace(self._first, every=values["every"])
+        self._since, self._dense = values["since"], values["dense"]
+        arrays = state.arrays()
+        if "frames" in arrays:
+            self._frames, self._hidden = list(arrays["frames"]), list(arrays["hidden"])
+            self._picture = arrays["picture"]
+        if values["row"] is not None:
+            self._pass = _Pass(arrays["result"], values["row"])
+
+    def _keep(self, frame: Image, foreground: npt.NDArray[np.generic] | None) -> None:
+        planes = np.ascontiguousarray(frame.transpose(2, 0, 1))
+        hidden = np.zeros(frame.shape[:2], np.uint8) if foreground is None else (foreground != 0)
+        grown = np.asarray(cv2.dilate(hidden.astype(np.uint8), _GROW) > 0)
+        self._heal(planes, grown)
+        self._frames.append(planes)
+        self._hidden.append(grown)
+        self._pass = _Pass(np.empty_like(self._frames[0]))
+
+    def _heal(self, frame: Image, hidden: Mask) -> None:
+        """Believe the median of all frames where it has made the foreground go away.
+
+        There the masks of the kept frames were the wrong way round: the object was taken for background as
+        long as it was there, and the scene for foreground afterwards.
+        """
+        if not self._frames:
+            return
+        visible = len(self._frames) - np.count_nonzero(self._hidden, axis=0)
+        healed = too_few(visible, len(self._frames), self._settings.least) & ~hidden
+        if not healed.any():
+            return
+        now = frame[:, healed].astype(np.int16)
+        for kept, mask in zip(self._frames, self._hidden, strict=True):
+            mask[healed] = np.abs(kept[:, healed] - now).max(axis=0) > _LIKE
+
+    @property
+    def _distance(self) -> int:
+        """Frames from one that is kept to the next."""
+        return self._settings.every // 3 if self._dense else self._settings.every
+
+    def _due(self) -> bool:
+        """Whether the next frame is kept; makes room for it."""
+        if not self._frames:
+            return True
+        if self._since < self._distance:
+            return False
+        if self._dense and len(self._frames) >= FIRST_FRAMES:
+            self._finish()
+            self._frames, self._hidden = self._frames[::3], self._hidden[::3]
+            self._dense = False
+        if len(self._frames) < self._settings.keep:
+            return True
+        if 2 * self._settings.every > self._settings.longest:
+            del self._frames[0], self._hidden[0]
+            return True
+        # Counted from the newest, so that the next frame is as far from it as the others from one another.
+        self._finish()
+        self._settings = replace(self._settings, every=2 * self._settings.every)
+        first = (len(self._frames) - 1) % 2
+        self._frames, self._hidden = self._frames[first::2], self._hidden[first::2]
+        return False
+
+    def _work(self) -> None:
+        if self._pass is None:
+            return
+        kept, height = len(self._frames), self._frames[0].shape[1]
+        rows = max(-(-height // self._distance), height * _FRAMES_A_STEP // kept, 1)
+        self._advance(rows)
+
+    def _finish(self) -> None:
+        if self._pass is not None:
+            self._advance(self._frames[0].shape[1])
+
+    def _advance(self, rows: int) -> None:
+        """Compute the median of the next ``rows`` rows."""
+        work = self._pass
+        assert work is not None
+        part = slice(work.row, work.row + rows)
+        frames = np.stack([frame[:, part] for frame in self._frames])
+        hidden = np.stack([mask[part] for mask in self._hidden])
+        masked_median(frames, hidden, self._settings.least, out=work.result[:, part])
+        work.row += rows
+        if work.row >= work.result.shape[1]:
+            self._picture = np.ascontiguousarray(work.result.transpose(1, 2, 0))
+            self._pass = None
+
+
+@dataclass(slots=True)
+class _Pass:
+    """A median in the making, planar (3, H, W), done up to ``row``."""
+
+    result: npt.NDArray[np.uint8]
+    row: int = 0
+
+
+def masked_median(
+    frames: npt.NDArray[np.uint8], hidden: Mask, least: int, out: npt.NDArray[np.uint8] | None = None
+) -> npt.NDArray[np.uint8]:
+    """Median over the first axis that leaves out hidden values.
+
+    The result is built bit by bit from the top: a bit is set where no more values than the rank of the median
+    lie below what it gives. Hidden values count as 255, which is never below anything.
+
+    Args:
+        frames: (n, 3, H, W), uint8, n at most 255.
+        hidden: (n, H, W).
+        least: where fewer values are visible, all count; see :func:`too_few`.
+        out: array (3, H, W), uint8, to write to.
+
+    Returns:
+        (3, H, W), uint8; of an even number of values the upper one of the middle two.
+    """
+    visible = len(frames) - np.count_nonzero(hidden, axis=0)
+    few = too_few(visible, len(frames), least)
+    rank = np.where(few, len(frames), visible).astype(np.uint8) // 2
+    values = np.maximum(frames, np.where(few, False, hidden)[:, None] * np.uint8(255))
+    median = np.zeros(frames.shape[1:], np.uint8) if out is None else out
+    median.fill(0)
+    candidate, count = np.empty_like(median), np.empty_like(median)
+    test = np.empty(median.shape, bool)
+    for bit in (128, 64, 32, 16, 8, 4, 2, 1):
+        np.add(median, np.uint8(bit), out=candidate)
+        count.fill(0)
+        for value in values:
+            np.less(value, candidate, out=test)
+            np.add(count, test.view(np.uint8), out=count)
+        np.less_equal(count, rank, out=test)
+        np.copyto(median, candidate, where=test)
+    return median
+
+
+def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> Mask:
+    """Where a pixel was background in too few of ``frames`` kept frames, from the number of these."""
+    return np.asarray(visible < (least if frames >= DOUBT_FROM else 1))
+
+
+def _size(array: npt.NDArray[np.generic] | None) -> str:
+    return "unknown size" if array is None else f"{array.shape[1]}x{array.shape[0]}"

@@ -1,0 +1,349 @@
+"""Tell what moves or does not belong to the scene."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from segue.errors import CheckpointError, PromptError
+from segue.models.foreground import ForegroundNetwork
+from segue.sessions.align import Aligner, Matrix, to_frame, to_reference
+from segue.sessions.background import MASK_ABOVE, MaskedMedian
+from segue.sessions.base import SessionState
+from segue.sessions.canvas import Canvas
+from segue.sessions.changes import LIKENESS, Change, ChangeWatch, exposure, likeness, reduced, relit
+from segue.sessions.empty_scene import Background
+from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
+from segue.sessions.subtractors import Subtractor, SubtractorBackground
+from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
+
+SHORT_SIDE = 240
+"""Frames are reduced to this short side, near the size that the networks were trained at."""
+
+FLOOD = 0.7
+FLOOD_FRAMES = 5
+"""Foreground on more than this share of the picture for so many frames means that the background is wrong."""
+
+_GROW = np.ones((9, 9), np.uint8)
+
+
+class ForegroundWarning(UserWarning):
+    """The session began anew because the frames changed their size."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A frame whose result is still due.
+
+    Attributes:
+        image: at the working size, as seen from the reference, RGB, uint8.
+        matrix: from the reference to the frame, or None where both are the same.
+    """
+
+    index: int
+    time: float
+    size: tuple[int, int]
+    image: Image
+    matrix: Matrix | None
+
+
+class ForegroundSession:
+    """Gives the foreground of each frame; frames go in one by one.
+
+    Everything between camera and network is done here: frames are reduced to the working size, those of a
+    shaken camera are aligned, the background is kept up to date, and another scene or light is noticed. The
+    first frame of a scene is its first background, so nothing is foreground there.
+
+    Args:
+        model: a foreground network in evaluation mode, or a classical segmenter.
+        background: what gives the picture of the empty scene; by default a :class:`MaskedMedian`. A session
+            needs one of its own.
+        masks: how masks are made of probabilities; a session needs one of its own.
+        short_side: larger frames are reduced to this short side; None never reduces.
+        align: hold the picture of a shaken camera still.
+        warm_up: frames of each scene whose masks are empty while the background is learnt.
+        device: None takes a GPU if there is one; for networks.
+        fast: bfloat16 where the processor or GPU has it; for networks.
+
+    Example:
+        >>> session = ForegroundSession(segue.load("mustan-lite"))
+        >>> for frame in segue.open_source("camera.mp4"):
+        ...     result = session.step(frame)
+    """
+
+    def __init__(
+        self,
+        model: ForegroundNetwork | Segmenter,
+        *,
+        background: Background | None = None,
+        masks: ForegroundMasks | None = None,
+        short_side: int | None = SHORT_SIDE,
+        align: bool = True,
+        warm_up: int = 0,
+        device: str | torch.device | None = None,
+        fast: bool = False,
+    ) -> None:
+        if warm_up < 0 or (short_side is not None and short_side < 1):
+            raise ValueError(f"warm_up is {warm_up} and short_side {short_side}: give no negative numbers")
+        self._segmenter = as_segmenter(model, device=device, fast=fast)
+        self._background = background or MaskedMedian()
+        self._masks = masks or ForegroundMasks()
+        self._short_side = short_side
+        self._aligner = Aligner() if align else None
+        self._warm_up = warm_up
+        self._watch = ChangeWatch()
+        self._canvas: Canvas | None = None
+        self.lag = self._segmenter.lag
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self._canvas = None
+        self._pending: deque[_Pending] = deque()
+        self._due: deque[Segmentation] = deque()
+        self._masks.reset()
+        self._watch.restart()
+        self._hidden: npt.NDArray[np.bool_] | None = None
+        self._begin_scene()
+
+    @property
+    def restorable(self) -> bool:
+        """Whether :meth:`state` can be called; OpenCV's subtractors do not tell what they know."""
+        return self._segmenter.restorable and not isinstance(self._background, SubtractorBackground)
+
+    @property
+    def background(self) -> Image | None:
+        """The empty scene at the working size, RGB (h, w, 3), uint8; None if there is no such picture."""
+        if isinstance(self._segmenter, Subtractor):
+            return self._segmenter.scene
+        return self._background.picture if self._segmenter.uses_background else None
+
+    def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
+        """Take the next frame.
+
+        Returns:
+            The result of the frame ``lag`` frames before, or None if there is none.
+
+        Raises:
+            PromptError: there is a prompt, or the region of interest does not fit the frame.
+        """
+        if prompts is not None:
+            raise PromptError(f"frame {frame.index}: foreground is found without prompts")
+        image = self._reduced(frame)
+        change = self._watch.look(image, frame.time)
+        if change is Change.scene:
+            self._end_scene()
+        matrix = None if self._aligner is None else self._aligner.find(image)
+        if matrix is not None:
+            image = to_reference(image, matrix, self._empty(image))
+        self._follow(change, image)
+        self._pending.append(_Pending(frame.index, frame.time, frame.size, image, matrix))
+        maps = self._segmenter.step(image, self._empty(self._pending[0].image))
+        if maps is not None:
+            self._complete(maps)
+        return self._due.popleft() if self._due else None
+
+    def finish(self) -> Iterator[Segmentation]:
+        """The results that are still due after the last frame."""
+        self._drain()
+        while self._due:
+            yield self._due.popleft()
+
+    def state(self) -> SessionState:
+        """Everything that is needed to go on identically; only if :attr:`restorable`."""
+        parts = {
+            "segmenter": self._segmenter.state(),
+            "background": self._background.state(),
+            "masks": self._masks.state(),
+            "watch": self._watch.state(),
+            "queue": _queue_state(self._pending, self._due),
+        }
+        if self._aligner is not None:
+            parts["aligner"] = self._aligner.state()
+        if self._hidden is not None:
+            parts["hidden"] = SessionState.of({"mask": self._hidden}, {})
+        values = {
+            **self._origin(),
+            "size": None if self._canvas is None else self._canvas.picture,
+            "completed": self._completed,
+            "flooded": self._flooded,
+        }
+        return SessionState.joined(parts, values)
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from a saved state; model and settings must be those that it was saved with.
+
+        Raises:
+            CheckpointError: they are not.
+        """
+        for name, value in self._origin().items():
+            if state.values.get(name) != value:
+                saved = state.values.get(name)
+                raise CheckpointError(f"the session was saved with {name} {saved}, not {value}")
+        self.reset()
+        values: dict[str, Any] = state.values
+        if values["size"] is not None:
+            height, width = values["size"]
+            self._canvas = Canvas.of((height, width), self._short_side, 1)
+        self._segmenter.restore(state.part("segmenter"))
+        self._background.restore(state.part("background"))
+        self._masks.restore(state.part("masks"))
+        self._watch.restore(state.part("watch"))
+        self._pending, self._due = _queues_of(state.part("queue"))
+        if self._aligner is not None:
+            self._aligner.restore(state.part("aligner"))
+        if "hidden" in values["parts"]:
+            self._hidden = state.part("hidden").arrays()["mask"]
+        self._completed, self._flooded = values["completed"], values["flooded"]
+
+    def _origin(self) -> dict[str, Any]:
+        """What a saved state belongs to."""
+        return {
+            "model": self._segmenter.name,
+            "short_side": self._short_side,
+            "align": self._aligner is not None,
+            "warm_up": self._warm_up,
+        }
+
+    def _reduced(self, frame: Frame) -> Image:
+        """The frame at the working size; frames of another size begin another scene."""
+        if self._canvas is None or self._canvas.picture != frame.size:
+            self._masks.check(frame.size)
+            if self._canvas is not None:
+                (height, width), (rows, columns) = frame.size, self._canvas.picture
+                warnings.warn(
+                    f"frame {frame.index} is {width}x{height}, the frames before it are {columns}x{rows}; "
+                    "the background is learnt anew",
+                    ForegroundWarning,
+                    stacklevel=4,
+                )
+                self._end_scene()
+                self._watch.restart()
+            self._canvas = Canvas.of(frame.size, self._short_side, 1)
+            self._background.fit(self._canvas.working)
+        return self._canvas.reduce(frame.image)
+
+    def _empty(self, image: Image) -> Image:
+        """The background, or ``image`` as long as there is none."""
+        picture = self._background.picture
+        return image if picture is None else picture
+
+    def _end_scene(self) -> None:
+        self._drain()
+        self._masks.restart()
+        self._begin_scene()
+
+    def _begin_scene(self) -> None:
+        self._segmenter.restart()
+        self._background.restart()
+        if self._aligner is not None:
+            self._aligner.restart()
+        self._hidden = None
+        self._completed = 0
+        self._flooded = 0
+
+    def _follow(self, change: Change, image: Image) -> None:
+        """Bring context and background in line with what has happened to the picture as a whole."""
+        picture = self._background.picture
+        if change is Change.light:
+            self._drain()
+            if self._segmenter.uses_background:
+                self._segmenter.pause()
+            else:
+                self._segmenter.restart()
+            if picture is not None and self._hidden is not None:
+                self._background.replace(relit(picture, image, self._hidden), trusted=True)
+        elif change is Change.pause:
+            self._drain()
+            self._segmenter.pause()
+        elif picture is not None and self._segmenter.uses_background:
+            gains = exposure(image, picture)
+            if gains is not None and likeness(reduced(image), reduced(picture)) > LIKENESS:
+                self._background.relight(gains)
+
+    def _drain(self) -> None:
+        """Complete the frames that wait for others which will not come."""
+        while self._pending:
+            maps = self._segmenter.drain(self._empty(self._pending[0].image))
+            assert maps is not None
+            self._complete(maps)
+
+    def _complete(self, maps: Maps) -> None:
+        """Make the result of the first frame that is due."""
+        item = self._pending.popleft()
+        self._learn_from(item.image, maps[0])
+        self._completed += 1
+        if self._completed <= self._warm_up:
+            self._due.append(self._masks.nothing(item.index, item.time, item.size))
+            return
+        if item.matrix is not None:
+            maps = np.stack([to_frame(values, item.matrix) for values in maps])
+        self._due.append(self._masks.result(item.index, item.time, item.size, maps))
+
+    def _learn_from(self, image: Image, foreground: npt.NDArray[np.float32]) -> None:
+        mask = foreground > MASK_ABOVE
+        self._hidden = np.asarray(cv2.dilate(mask.view(np.uint8), _GROW) > 0)
+        self._flooded = self._flooded + 1 if mask.mean() > FLOOD else 0
+        if self._flooded >= FLOOD_FRAMES:
+            self._flooded = 0
+            self._background.replace(image, trusted=False)
+            # Frames that wait for their future would lose it.
+            if not self._segmenter.uses_background and not self._pending:
+                self._segmenter.restart()
+        elif self._segmenter.uses_background:
+            self._background.update(image, mask)
+
+
+def as_segmenter(
+    model: ForegroundNetwork | Segmenter, *, device: str | torch.device | None = None, fast: bool = False
+) -> Segmenter:
+    """A segmenter as it is; a network made into one."""
+    if isinstance(model, nn.Module):
+        return NetworkSegmenter(cast(ForegroundNetwork, model), device=device, fast=fast)
+    return cast(Segmenter, model)
+
+
+def _queue_state(pending: deque[_Pending], due: deque[Segmentation]) -> SessionState:
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    waiting, results = [], []
+    for place, item in enumerate(pending):
+        arrays[f"image{place}"] = item.image
+        if item.matrix is not None:
+            arrays[f"matrix{place}"] = item.matrix
+        waiting.append([item.index, item.time, item.size])
+    for place, result in enumerate(due):
+        arrays[f"mask{place}"] = result.mask.astype(np.int32)
+        results.append([result.index, result.time, [asdict(item) for item in result.objects]])
+    return SessionState.of(arrays, {"pending": waiting, "due": results})
+
+
+def _queues_of(state: SessionState) -> tuple[deque[_Pending], deque[Segmentation]]:
+    arrays = state.arrays()
+    pending = deque(
+        _Pending(index, time, tuple(size), arrays[f"image{place}"], arrays.get(f"matrix{place}"))
+        for place, (index, time, size) in enumerate(state.values["pending"])
+    )
+    due = deque(
+        Segmentation(index, time, _smallest(arrays[f"mask{place}"]), tuple(map(_object, objects)))
+        for place, (index, time, objects) in enumerate(state.values["due"])
+    )
+    return pending, due
+
+
+def _smallest(mask: npt.NDArray[np.int32]) -> IndexMask:
+    return mask.astype(np.uint8 if mask.max(initial=0) < 256 else np.uint16)
+
+
+def _object(values: dict[str, Any]) -> ObjectInfo:
+    box = values.pop("box")
+    return ObjectInfo(**values, box=None if box is None else tuple(box))

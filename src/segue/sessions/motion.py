@@ -1,0 +1,154 @@
+"""Find what moves against the scene between two frames: no labels, no downloaded weights.
+
+The flow from a frame to the next is held against the movement of the camera, a homography. Flow is coarse at
+the edges of things; so GrabCut draws the mask inside its box, and then the memory network follows it to the
+next frame and back. Measured beside other ways on the first frames of DAVIS: see docs/detection.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from segue.flow import DIS, FlowProvider
+from segue.flow.providers import Flow
+from segue.masks import measure, resize_mask
+from segue.prompts.grabcut import refine_box
+from segue.prompts.selection import Found
+from segue.sessions.track import TrackSession
+from segue.types import Frame, Image, IndexMask, ObjectInfo
+
+SHORT_SIDE = 240
+"""Short side to which pictures are reduced for the flow."""
+
+GRID = 4
+"""Distance of the pixels whose flow tells the movement of the camera."""
+
+INLIER = 1.0
+"""Pixels by which flow may differ from the camera's and still count as the scene."""
+
+SMOOTH = 2.0
+"""Standard deviation of the filter over the differences, in pixels."""
+
+LEAST = 0.25
+"""Pixels a frame that something must move against the scene."""
+
+FLOOR = 0.5
+"""Added to the strongest motion, so that where nothing moves noise is not blown up."""
+
+SMALLEST = 0.0005
+"""Share of the picture below which nothing is an object."""
+
+WEAKEST = 0.25
+"""Moving regions with less than this share of the strongest one's motion are left out."""
+
+
+class MotionDetector:
+    """Finds what moves between a frame and the next.
+
+    Args:
+        follower: follows masks to the next frame and back; it is used for nothing else.
+        flow: gives the motion; None is :class:`segue.flow.DIS`.
+        max_objects: most moving regions.
+    """
+
+    names: Mapping[int, str] = {}
+    lookahead = 1
+
+    def __init__(
+        self, follower: TrackSession, flow: FlowProvider | None = None, max_objects: int = 1
+    ) -> None:
+        self._follower = follower
+        self._flow = flow or DIS()
+        self._max_objects = max_objects
+
+    def __call__(self, frame: Frame, *following: Frame) -> Found:
+        """What moves, the strongest first; scores say only the order. Without a next frame it is nothing."""
+        if not following:
+            return _found(np.zeros(frame.size, np.uint8))
+        rough = self.moving(frame.image, following[0].image)
+        cut = cut_out(frame.image, rough)
+        return _found(self.there_and_back(frame, following[0], cut) if cut.any() else rough)
+
+    def moving(self, first: Image, second: Image) -> npt.NDArray[np.uint8]:
+        """Rough index mask (H, W) of what moves from the first picture to the second."""
+        size = first.shape[:2]
+        scale = min(1.0, SHORT_SIDE / min(size))
+        small = (max(1, round(size[1] * scale)), max(1, round(size[0] * scale)))
+        pair = [
+            np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
+            for image in (first, second)
+        ]
+        strength = cv2.GaussianBlur(against_scene(self._flow(*pair)), (0, 0), SMOOTH)
+        regions = _strongest(np.asarray(strength, np.float32), self._max_objects)
+        return np.asarray(resize_mask(regions, size), np.uint8)
+
+    def there_and_back(self, frame: Frame, following: Frame, mask: IndexMask) -> IndexMask:
+        """A mask (H, W) after the way to the next frame and back; unchanged where it gets lost."""
+        there = self._follow(frame, following, mask)
+        back = self._follow(following, frame, there) if there.any() else there
+        return back if back.any() else mask
+
+    def _follow(self, start: Frame, end: Frame, mask: IndexMask) -> IndexMask:
+        self._follower.reset()
+        self._follower.step(start, mask)
+        return self._follower.step(end).mask
+
+
+def against_scene(flow: Flow) -> npt.NDArray[np.float32]:
+    """How far each pixel moves otherwise than the scene, (H, W), in pixels.
+
+    Args:
+        flow: (H, W, 2), in pixels.
+    """
+    height, width = flow.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    place = np.stack((x, y), -1).astype(np.float32)
+    start, end = (item[::GRID, ::GRID].reshape(-1, 1, 2) for item in (place, place + flow))
+    camera: Any = cv2.findHomography(start, end, cv2.RANSAC, INLIER)[0]
+    if camera is None:  # nothing that moves together: then everything counts as it is
+        return np.asarray(np.linalg.norm(flow, axis=-1), np.float32)
+    expected = cv2.perspectiveTransform(place.reshape(-1, 1, 2), camera).reshape(place.shape)
+    return np.asarray(np.linalg.norm(place + flow - expected, axis=-1), np.float32)
+
+
+def cut_out(image: Image, mask: IndexMask) -> npt.NDArray[np.uint8]:
+    """Objects of a rough index mask (H, W), each drawn by GrabCut in its box; the first keep their pixels."""
+    cut = np.zeros(mask.shape, np.uint8)
+    for number, extent in measure(mask).items():
+        x0, y0, x1, y1 = (int(side) for side in extent.box)
+        cut[refine_box(image, (x0, y0, x1, y1)) & (cut == 0)] = number
+    return cut
+
+
+def _strongest(strength: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.uint8]:
+    """Index mask of the regions with the most motion, the strongest first."""
+    top = float(np.percentile(strength, 99)) + FLOOR
+    levels = np.asarray(np.clip(strength / top * 255, 0, 255), np.uint8)
+    threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
+    labels, number = ndimage.label((levels > threshold) & (strength > LEAST))
+    numbers = np.arange(1, number + 1)
+    areas = ndimage.sum_labels(np.ones_like(strength), labels, numbers)
+    motion = ndimage.sum_labels(strength, labels, numbers)
+    kept = [i for i in np.argsort(-motion, kind="stable") if areas[i] >= SMALLEST * strength.size][:count]
+    table = np.zeros(number + 1, np.uint8)
+    for rank, i in enumerate(kept, start=1):
+        table[i + 1] = rank if motion[i] >= WEAKEST * motion[kept[0]] else 0
+    return np.asarray(table[labels], np.uint8)
+
+
+def _found(mask: IndexMask) -> Found:
+    """Objects of an index mask, with ids from 1 without gaps."""
+    extents = measure(mask)
+    closed = np.zeros(mask.shape, np.uint8)
+    objects = []
+    for number, (old, extent) in enumerate(extents.items(), start=1):
+        closed[mask == old] = number
+        objects.append(ObjectInfo(number, None, 1.0 / number, extent.box, extent.area))
+    planes = closed[None] == np.arange(1, len(objects) + 1)[:, None, None]
+    return Found(closed, tuple(objects), planes)

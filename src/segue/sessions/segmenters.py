@@ -1,0 +1,185 @@
+"""What says which pixels are foreground: one face for networks and for classical background subtraction."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.models.foreground import Features, ForegroundNetwork
+from segue.sessions.base import SessionState
+from segue.sessions.inference import choose_device, has_bfloat16, inference_copy
+from segue.types import Image
+
+Maps = npt.NDArray[np.float32]
+"""Probabilities of foreground and, with two channels, of shadow: (channels, h, w), float32."""
+
+
+class Segmenter(Protocol):
+    """Frames of one scene in, probabilities out; the session does everything else.
+
+    Attributes:
+        name: what it is called in messages and saved states.
+        lag: frames by which the maps trail the frames.
+        channels: 1 is foreground, 2 adds shadow.
+        uses_background: whether it looks at the picture of the empty scene that it is given.
+        restorable: whether :meth:`state` holds all that it knows.
+    """
+
+    name: str
+    lag: int
+    channels: int
+    uses_background: bool
+    restorable: bool
+
+    def step(self, image: Image, background: Image) -> Maps | None:
+        """Take the next frame.
+
+        Args:
+            image: RGB (h, w, 3), uint8; all of one size.
+            background: the empty scene for the frame whose result is due; another array if it has changed.
+
+        Returns:
+            Maps of the frame ``lag`` frames before, or None if there is none.
+        """
+        ...
+
+    def drain(self, background: Image) -> Maps | None:
+        """Maps of the next frame that is still due when no more frames come, or None after the last."""
+        ...
+
+    def pause(self) -> None:
+        """Forget what must be close in time; called when frames are missing or the light has changed."""
+        ...
+
+    def restart(self) -> None:
+        """Forget the scene."""
+        ...
+
+    def state(self) -> SessionState:
+        """All that :meth:`restore` needs; only if ``restorable``."""
+        ...
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called."""
+        ...
+
+
+class NetworkSegmenter:
+    """Runs a foreground network frame by frame; each frame is encoded once for each of its roles.
+
+    Context beyond the ends of the scene is its first or last frame. Sizes that do not fit the network are
+    extended by repeating the border.
+
+    Args:
+        network: in evaluation mode; it is not changed.
+        device: None takes a GPU if there is one.
+        fast: bfloat16 where the processor or GPU has it.
+    """
+
+    restorable = True
+
+    def __init__(
+        self,
+        network: ForegroundNetwork,
+        *,
+        device: str | torch.device | None = None,
+        fast: bool = False,
+    ) -> None:
+        self._device = choose_device(device)
+        self._dtype = torch.bfloat16 if fast and has_bfloat16(self._device) else torch.float32
+        self._network = inference_copy(network, self._device, self._dtype)
+        offsets = [offset for offset, _ in network.context]
+        self._reach = max(0, -min(offsets, default=0))
+        self.lag = max(0, max(offsets, default=0))
+        self.name = f"{type(network).__name__} in {self._dtype}"
+        self.channels = network.channels
+        self.uses_background = network.background is not None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the scene."""
+        self._images: dict[int, Image] = {}
+        self._features: dict[tuple[int, str], Features] = {}
+        self._seen = 0
+        self._due = 0
+        self._shown: Image | None = None
+        self._scene: Features | None = None
+
+    def pause(self) -> None:
+        """Forget the context."""
+        self.restart()
+
+    def step(self, image: Image, background: Image) -> Maps | None:
+        """Take the next frame; see :class:`Segmenter`."""
+        self._images[self._seen] = image
+        self._seen += 1
+        return self._decode(background) if self._seen > self._due + self.lag else None
+
+    def drain(self, background: Image) -> Maps | None:
+        """The next result that is due; see :class:`Segmenter`."""
+        return self._decode(background) if self._seen > self._due else None
+
+    def state(self) -> SessionState:
+        """The frames that later results need; their features are computed anew."""
+        arrays = {str(i): image for i, image in self._images.items()}
+        return SessionState.of(arrays, {"seen": self._seen, "due": self._due})
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called."""
+        self.restart()
+        self._images = {int(name): image for name, image in state.arrays().items()}
+        self._seen, self._due = state.values["seen"], state.values["due"]
+
+    @torch.inference_mode()
+    def _decode(self, background: Image) -> Maps:
+        network, t = self._network, self._due
+        last = self._seen - 1
+        current = self._encoded(t, network.current)
+        context = [self._encoded(min(max(t + offset, 0), last), role) for offset, role in network.context]
+        size = self._images[t].shape[:2]
+        padded = self._padded(size)
+        logits = network.decode(current, context, self._encoded_background(background), padded)
+        self._due += 1
+        self._evict(self._due - self._reach)
+        maps = logits[0, :, : size[0], : size[1]].float().sigmoid_()
+        return np.asarray(maps.cpu().numpy(), np.float32)
+
+    def _encoded(self, index: int, role: str) -> Features:
+        key = index, role
+        if key not in self._features:
+            self._features[key] = self._network.encode(self._prepared(self._images[index]), role)
+        return self._features[key]
+
+    def _encoded_background(self, background: Image) -> Features | None:
+        if self._network.background is None:
+            return None
+        if self._shown is not background:
+            self._scene = self._network.encode(self._prepared(background), self._network.background)
+            self._shown = background
+        return self._scene
+
+    def _evict(self, first: int) -> None:
+        """Forget what lies before the first frame that a later result looks at."""
+        self._images = {i: image for i, image in self._images.items() if i >= first}
+        self._features = {key: found for key, found in self._features.items() if key[0] >= first}
+
+    def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
+        multiple = self._network.size_multiple
+        height, width = (-(-side // multiple) * multiple for side in size)
+        return height, width
+
+    def _prepared(self, image: Image) -> Tensor:
+        """A picture as the network takes it, (1, 3, h, w) in [0, 1]."""
+        # A copy, because PyTorch complains of pictures that are read-only.
+        pixels = torch.from_numpy(np.array(image, order="C")).to(self._device, non_blocking=True)
+        frames = pixels.permute(2, 0, 1)[None].to(self._dtype).div_(255)
+        height, width = image.shape[:2]
+        rows, columns = self._padded((height, width))
+        if (rows, columns) != (height, width):
+            frames = F.pad(frames, (0, columns - width, 0, rows - height), mode="replicate")
+        return frames.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,264 @@
+"""Classical background subtraction behind the face of a network: MOG2, KNN and plain differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import SegueError
+from segue.sessions.base import SessionState
+from segue.sessions.segmenters import Maps
+from segue.types import Image
+
+Method = Literal["mog2", "knn"]
+
+SHADOW = 127
+"""Value of a shadow in the masks of OpenCV's subtractors."""
+
+
+BLIND = 4
+"""First frames of a scene, in which KNN calls everything foreground: their masks are empty."""
+
+
+class Subtractor:
+    """OpenCV's MOG2 or KNN. What they take for shadow is background, or the second channel.
+
+    Args:
+        method: ``mog2`` (Zivkovic 2004) or ``knn`` (Zivkovic and van der Heijden 2006).
+        history: frames that the model remembers.
+        threshold: squared distance to the model beyond which a pixel is foreground; by default 16 for MOG2
+            as in OpenCV, and 800 for KNN, which is steadier over different scenes than OpenCV's 400.
+        learning_rate: share of a new frame in the model; -1 leaves it to OpenCV.
+        median: side of the median filter over the mask, odd; 1 for none.
+
+    Raises:
+        SegueError: a number is out of range.
+    """
+
+    lag = 0
+    channels = 2
+    uses_background = False
+    restorable = False
+
+    def __init__(
+        self,
+        method: Method,
+        *,
+        history: int = 500,
+        threshold: float | None = None,
+        learning_rate: float = -1.0,
+        median: int | None = None,
+    ) -> None:
+        if method not in _DEFAULTS:
+            raise SegueError(f"method {method!r}: choose mog2 or knn")
+        usual_threshold, usual_median = _DEFAULTS[method]
+        self.name: str = method
+        self._history = history
+        self._threshold = usual_threshold if threshold is None else threshold
+        self._learning_rate = learning_rate
+        self._median = _checked_median(usual_median if median is None else median)
+        if history < 1 or self._threshold <= 0:
+            raise SegueError(f"history {history} and threshold {self._threshold}: give numbers above 0")
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the scene."""
+        self._seen = 0
+        self._model: Any
+        if self.name == "mog2":
+            self._model = cv2.createBackgroundSubtractorMOG2(self._history, self._threshold, True)
+        else:
+            self._model = cv2.createBackgroundSubtractorKNN(self._history, self._threshold, True)
+
+    def step(self, image: Image, background: Image) -> Maps | None:
+        """Take the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
+        labels = self._model.apply(_bgr(image), learningRate=self._learning_rate)
+        self._seen += 1
+        if self._seen <= BLIND:
+            labels = np.zeros_like(labels)
+        return np.stack([_filtered(labels == value, self._median) for value in (255, SHADOW)])
+
+    def drain(self, background: Image) -> None:
+        """Nothing is ever due."""
+
+    def pause(self) -> None:
+        """The model does not need the frames to be close in time."""
+
+    @property
+    def scene(self) -> Image | None:
+        """The model's picture of the empty scene, RGB (h, w, 3), uint8, or None before the first frame."""
+        return _bgr(np.asarray(self._model.getBackgroundImage(), np.uint8)) if self._seen else None
+
+    def state(self) -> SessionState:
+        """OpenCV does not tell what its models know."""
+        raise SegueError(f"{self.name} cannot be saved")
+
+    def restore(self, state: SessionState) -> None:
+        """See :meth:`state`."""
+        raise SegueError(f"{self.name} cannot be restored")
+
+
+_DEFAULTS: dict[str, tuple[float, int]] = {"mog2": (16.0, 5), "knn": (800.0, 9)}
+"""Threshold and median filter."""
+
+
+class BackgroundDifference:
+    """Foreground is where a channel differs from the background by more than a threshold.
+
+    Args:
+        threshold: levels, 0 to 255.
+        median: side of the median filter over the mask, odd; 1 for none.
+    """
+
+    name = "median"
+    lag = 0
+    channels = 1
+    uses_background = True
+    restorable = True
+
+    def __init__(self, *, threshold: float = 35, median: int = 9) -> None:
+        self._threshold = threshold
+        self._median = _checked_median(median)
+
+    def restart(self) -> None:
+        """There is nothing to forget."""
+
+    def pause(self) -> None:
+        """There is nothing to forget."""
+
+    def step(self, image: Image, background: Image) -> Maps | None:
+        """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
+        return _different(image, background, self._threshold, self._median)
+
+    def drain(self, background: Image) -> None:
+        """Nothing is ever due."""
+
+    def state(self) -> SessionState:
+        """There is none."""
+        return SessionState({}, {})
+
+    def restore(self, state: SessionState) -> None:
+        """There is nothing to restore."""
+
+
+class FrameDifference:
+    """Foreground is where a channel differs from the frame before by more than a threshold.
+
+    Args:
+        threshold: levels, 0 to 255.
+        median: side of the median filter over the mask, odd; 1 for none.
+    """
+
+    name = "difference"
+    lag = 0
+    channels = 1
+    uses_background = False
+    restorable = True
+
+    def __init__(self, *, threshold: float = 20, median: int = 3) -> None:
+        self._threshold = threshold
+        self._median = _checked_median(median)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the frame before."""
+        self._before: Image | None = None
+
+    def pause(self) -> None:
+        """Forget the frame before."""
+        self.restart()
+
+    def step(self, image: Image, background: Image) -> Maps | None:
+        """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
+        before = image if self._before is None else self._before
+        self._before = image
+        return _different(image, before, self._threshold, self._median)
+
+    def drain(self, background: Image) -> None:
+        """Nothing is ever due."""
+
+    def state(self) -> SessionState:
+        """The frame before."""
+        return SessionState.of({} if self._before is None else {"before": self._before}, {})
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called."""
+        self._before = state.arrays().get("before")
+
+
+class SubtractorBackground:
+    """The picture of the empty scene from the model of a subtractor, renewed every few frames.
+
+    Args:
+        subtractor: it gets all frames, without masks.
+        every: the picture changes every this many frames.
+    """
+
+    def __init__(self, subtractor: Subtractor, *, every: int = 9) -> None:
+        self._subtractor = subtractor
+        self._every = every
+        self._picture: Image | None = None
+        self._seen = 0
+
+    @property
+    def picture(self) -> Image | None:
+        """See :class:`segue.sessions.empty_scene.Background`."""
+        return self._picture
+
+    def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
+        """Take the next frame; the mask does not count."""
+        self._subtractor.step(frame, frame)
+        if self._seen % self._every == 0:
+            self._picture = self._subtractor.scene
+        self._seen += 1
+
+    def relight(self, gains: Sequence[float]) -> None:
+        """The model follows the light by itself."""
+
+    def replace(self, picture: Image, *, trusted: bool) -> None:
+        """Begin a model with this picture."""
+        self.restart()
+        self.update(picture)
+
+    def fit(self, size: tuple[int, int]) -> None:
+        """Any size will do."""
+
+    def restart(self) -> None:
+        """Forget all frames."""
+        self._subtractor.restart()
+        self._picture, self._seen = None, 0
+
+    def state(self) -> SessionState:
+        """See :class:`Subtractor`."""
+        return self._subtractor.state()
+
+    def restore(self, state: SessionState) -> None:
+        """See :class:`Subtractor`."""
+        self._subtractor.restore(state)
+
+
+def _bgr(image: Image) -> Image:
+    """Red and blue exchanged."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
+
+
+def _checked_median(side: int) -> int:
+    if side < 1 or side % 2 == 0:
+        raise SegueError(f"median filter of {side} pixels: give an odd number, or 1 for none")
+    return side
+
+
+def _different(image: Image, other: Image, threshold: float, median: int) -> Maps:
+    red, green, blue = cv2.split(cv2.absdiff(image, other))
+    return _filtered(np.asarray(cv2.max(cv2.max(red, green), blue)) > threshold, median)[None]
+
+
+def _filtered(mask: npt.NDArray[np.bool_], median: int) -> npt.NDArray[np.float32]:
+    """A mask after the median filter, 0 or 1."""
+    if median > 1:
+        mask = cv2.medianBlur(mask.view(np.uint8) * np.uint8(255), median) > 0
+    return mask.astype(np.float32)

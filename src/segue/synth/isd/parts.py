@@ -1,0 +1,162 @@
+"""What scenes are made of: simple solids, each an affine picture of a unit shape, with a surface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Colour = tuple[float, float, float]
+Triple = Sequence[float] | Floats
+"""Three numbers."""
+
+MOVING_BACKGROUND = 1000
+"""Ids from here on belong to background that moves."""
+UNDECIDED = 2000
+"""Ids from here on belong to things whose label is unknown, such as doors."""
+
+
+class Shape(IntEnum):
+    """Unit shapes; every one has a closed intersection with a ray."""
+
+    BOX = 0
+    """[-0.5, 0.5] in x, y, z."""
+    BALL = 1
+    """Radius 1 around the origin."""
+    CYLINDER = 2
+    """Radius 1 about the z axis, z in [0, 1], with flat ends."""
+    TUBE = 3
+    """Cone frustum about the z axis from radius 1 at z = 0 to radius ``taper`` at z = 1, with round ends."""
+    SHEET = 4
+    """[-0.5, 0.5] in x and z at y = 0; may wave along y."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """How a part looks.
+
+    Attributes:
+        colour: tint in [0, 1], as displayed (not linear); it multiplies the texture.
+        texture: name of a texture (see :mod:`.textures`).
+        tile: metres that one repeat of the texture covers; 0 fits one repeat to each face.
+        gloss: strength of highlights, in [0, 1].
+        glow: light that the surface sends out by itself; 0 for most.
+        mirror: share of mirrored light, in [0, 1].
+        shift: of the texture, in repeats.
+    """
+
+    colour: Colour = (0.8, 0.8, 0.8)
+    texture: str = "plain"
+    tile: float = 1.0
+    gloss: float = 0.1
+    glow: float = 0.0
+    mirror: float = 0.0
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Waving of a sheet: amplitude in metres, waves across its width, radians a second, phase at time 0."""
+
+    amplitude: float
+    count: float
+    speed: float
+    phase: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One solid of a scene.
+
+    Attributes:
+        shape: unit shape.
+        pose: (3, 4), unit shape to world, metres; the world's z points up.
+        surface: its look.
+        taper: far radius of a TUBE relative to its near one.
+        id: 0 background, 1.. foreground, see :data:`MOVING_BACKGROUND` and :data:`UNDECIDED`.
+        wave: of a SHEET.
+    """
+
+    shape: Shape
+    pose: Floats
+    surface: Surface
+    taper: float = 1.0
+    id: int = 0
+    wave: Wave | None = None
+
+
+def placed(x: float, y: float, z: float = 0.0, turn: float = 0.0) -> Floats:
+    """(3, 4) pose that turns by ``turn`` radians about z and moves to (x, y, z)."""
+    c, s = np.cos(turn), np.sin(turn)
+    return np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, 1, z]])
+
+
+def chained(outer: Floats, inner: Floats) -> Floats:
+    """(..., 3, 4) pose that does ``inner`` first."""
+    result = outer[..., :3] @ inner
+    result[..., 3] += outer[..., 3]
+    return np.asarray(result)
+
+
+def scaled(size: Triple, at: Triple = (0, 0, 0)) -> Floats:
+    """(3, 4) pose that stretches by ``size`` and moves to ``at``."""
+    pose = np.zeros((3, 4))
+    pose[:, :3] = np.diag(size)
+    pose[:, 3] = at
+    return pose
+
+
+def box(size: Triple, at: Triple, surface: Surface, turn: float = 0.0) -> Part:
+    """Box of ``size`` metres; ``at`` is the middle of its underside."""
+    middle = (at[0], at[1], at[2] + size[2] / 2)
+    return Part(Shape.BOX, chained(placed(*middle, turn), scaled(size)), surface)
+
+
+def cylinder(radius: float, height: float, at: Triple, surface: Surface) -> Part:
+    """Upright cylinder; ``at`` is the middle of its underside."""
+    return Part(Shape.CYLINDER, scaled((radius, radius, height), at), surface)
+
+
+def ball(radii: Triple, at: Triple, surface: Surface) -> Part:
+    """Ellipsoid around ``at``."""
+    return Part(Shape.BALL, scaled(radii, at), surface)
+
+
+def panel(width: float, height: float, at: Triple, turn: float, surface: Surface) -> Part:
+    """Thin upright board; ``at`` is the middle of its lower edge, it faces the turned -y axis."""
+    return box((width, 0.02, height), at, surface, turn)
+
+
+def stems(starts: Floats, ends: Floats, radii: Floats, across: Floats) -> Floats:
+    """Poses of tubes or cylinders between points.
+
+    Args:
+        starts: (N, 3).
+        ends: (N, 3).
+        radii: (N, 2), along ``across`` and at a right angle to it.
+        across: (N, 3), about where the first radius points.
+
+    Returns:
+        (N, 3, 4).
+    """
+    axis = ends - starts
+    second = np.cross(axis, across)
+    second /= np.linalg.norm(second, axis=1, keepdims=True)
+    first = np.cross(second, axis)
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    columns = (first * radii[:, :1], second * radii[:, 1:], axis, starts)
+    return np.stack(columns, axis=-1)
+
+
+def moved(parts: Iterable[Part], pose: Floats) -> list[Part]:
+    """The parts after another pose."""
+    return [replace(part, pose=chained(pose, part.pose)) for part in parts]
+
+
+def numbered(parts: Iterable[Part], id: int) -> list[Part]:
+    """The parts with an id."""
+    return [replace(part, id=id) for part in parts]

@@ -1,0 +1,144 @@
+"""What a surveillance camera makes of a picture: noise, blur, colour, hum and exposure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+
+_BANK = 32
+"""By how many pixels the stored noise is larger than a picture."""
+
+
+@dataclass(frozen=True)
+class SensorPlan:
+    """How a camera looks; drawn once a clip.
+
+    Attributes:
+        noise: deviation of read noise in grey levels.
+        shot: deviation of shot noise at white, in grey levels.
+        blur: sigma of the lens in pixels; 0 for none.
+        sharpen: strength of the camera's sharpening.
+        vignette: darkening of the corners.
+        hum: amplitude of rolling bands, in shares.
+        grey: whether there is no colour.
+        contrast: factor about the middle grey.
+        saturation: factor of colour.
+        scale: size of the picture inside the camera relative to the stored one.
+        interlace: whether odd lines come from the frame before.
+        quality: of the JPEG files.
+    """
+
+    noise: float
+    shot: float
+    blur: float
+    sharpen: float
+    vignette: float
+    hum: float
+    grey: bool
+    contrast: float
+    saturation: float
+    scale: float
+    interlace: bool
+    quality: int
+
+
+def draw_sensor(rng: np.random.Generator, dark: bool) -> SensorPlan:
+    """A camera; ``dark`` ones have more noise."""
+    gain = float(rng.uniform(1.2, 2.2)) if dark else 1.0
+    return SensorPlan(
+        noise=gain * float(min(rng.gamma(1.6, 0.8), 3.5)),
+        shot=gain * float(rng.uniform(0.3, 3.0)),
+        blur=float(rng.uniform(0.3, 0.9)) if rng.random() < 0.55 else 0.0,
+        sharpen=float(rng.uniform(0.2, 1.2)) if rng.random() < 0.5 else 0.0,
+        vignette=float(rng.uniform(0.0, 0.3)) if rng.random() < 0.4 else 0.0,
+        hum=float(rng.uniform(0.003, 0.015)) if rng.random() < 0.12 else 0.0,
+        grey=bool(rng.random() < 0.08 + 0.15 * dark),
+        contrast=float(rng.uniform(0.95, 1.8)),
+        saturation=float(rng.uniform(0.55, 1.35)),
+        scale=float(rng.uniform(0.55, 0.9)) if rng.random() < 0.15 else 1.0,
+        interlace=bool(rng.random() < 0.03),
+        quality=int(rng.integers(45, 96)),
+    )
+
+
+class Sensor:
+    """Applies a plan to the pictures of a clip.
+
+    Args:
+        plan: how the camera looks.
+        size: height and width.
+        rng: source of the stored noise.
+    """
+
+    def __init__(self, plan: SensorPlan, size: tuple[int, int], rng: np.random.Generator) -> None:
+        self._plan = plan
+        self._size = height, width = size
+        bank = rng.standard_normal((height + _BANK, width + _BANK, 3)).astype(np.float32)
+        if plan.scale < 1 or plan.blur:  # demosaicing and filters of cheap cameras leave coarse noise
+            bank = np.asarray(cv2.GaussianBlur(bank, (0, 0), 0.6), np.float32)
+            bank /= bank.std()
+        self._bank = bank
+        level = np.arange(256, dtype=np.float32)
+        self._strength = np.sqrt(plan.noise**2 + plan.shot**2 * level / 255).astype(np.float32)
+        self._curve = np.clip((level - 118) * plan.contrast + 118, 0, 255).astype(np.uint8)
+        y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+        self._falloff = (1 - plan.vignette * 0.5 * (x * x + y * y)).astype(np.float32)[..., None]
+        self._seed = int(rng.integers(2**63))
+
+    def expose(self, image: Image, index: int, before: Image | None = None) -> Image:
+        """Picture of frame ``index``, RGB, (H, W, 3), uint8.
+
+        Args:
+            image: as rendered.
+            index: of the frame; the same always gives the same noise.
+            before: the frame before as rendered, for interlacing.
+        """
+        if self._plan.interlace and before is not None:
+            image = image.copy()
+            image[1::2] = before[1::2]
+        return self._noisy(self.clean(image), index)
+
+    def clean(self, image: Image) -> Image:
+        """The picture through lens and colours, without noise."""
+        plan, (height, width) = self._plan, self._size
+        picture: cv2.typing.MatLike = image
+        if plan.scale < 1:
+            small = (max(1, round(width * plan.scale)), max(1, round(height * plan.scale)))
+            picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+        if plan.blur:
+            picture = cv2.GaussianBlur(picture, (0, 0), plan.blur)
+        if plan.sharpen:
+            soft = cv2.GaussianBlur(picture, (0, 0), 1.2)
+            picture = cv2.addWeighted(picture, 1 + plan.sharpen, soft, -plan.sharpen, 0)
+        picture = cv2.LUT(picture, self._curve)
+        if plan.grey or plan.saturation != 1:
+            grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            share = 0.0 if plan.grey else plan.saturation
+            picture = cv2.addWeighted(picture, share, grey, 1 - share, 0)
+        if plan.vignette:
+            picture = picture * self._falloff + 0.5
+        return np.asarray(picture, np.uint8)
+
+    def _noisy(self, image: Image, index: int) -> Image:
+        height, width = self._size
+        rng = np.random.default_rng((self._seed, index))
+        y, x = (int(v) for v in rng.integers(0, _BANK, 2))
+        noise = self._bank[y : y + height, x : x + width]
+        if rng.random() < 0.5:
+            noise = noise[:, ::-1]
+        if rng.random() < 0.5:
+            noise = noise[::-1]
+        if self._plan.grey:
+            noise = noise[..., :1]
+        picture = image.astype(np.float32)
+        if self._plan.hum:
+            rows = np.sin(np.arange(height) * (6.0 / height) + 1.7 * index)[:, None, None]
+            picture *= (1 + self._plan.hum * rows).astype(np.float32)
+        picture += noise * cv2.LUT(image, self._strength)
+        return np.asarray(np.clip(picture + 0.5, 0, 255), np.uint8)

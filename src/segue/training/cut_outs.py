@@ -1,0 +1,296 @@
+"""Things that move through artificial clips: cut-outs of labelled stills, and whole labelled films."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.training.footage import VOID, Footage, object_ids
+from segue.training.warp import Matrix, Rng
+
+Picture = npt.NDArray[np.uint8]
+Plane = npt.NDArray[np.float32]
+
+LEAST_AREA = 500
+"""Pixels of the smallest object that is cut out."""
+
+MARGIN = 3
+"""Pixels of air around a cut-out, so that its edge is soft on all sides."""
+
+LONGEST = 240
+"""Cut-outs with a longer side are reduced to it when they are loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutOut:
+    """An object on its own: one picture, or the pictures of a film in which it moves its limbs.
+
+    Attributes:
+        pictures: RGB, (h, w, 3), uint8.
+        alphas: (h, w), uint8, 255 inside.
+        height: typical height of the object in pixels.
+    """
+
+    pictures: tuple[Picture, ...]
+    alphas: tuple[Picture, ...]
+    height: float
+
+
+def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
+    """All objects of still images that are large enough and not cut off by two borders."""
+    found = []
+    for still in stills:
+        picture, mask = still.read(0)
+        for index in object_ids(mask, LEAST_AREA):
+            solid = mask == index
+            if _borders_touched(solid) < 2:
+                found.append(_cut_out([picture], [solid]))
+    return found
+
+
+def cut_outs_of_videos(videos: Sequence[Footage]) -> list[CutOut]:
+    """The labelled objects of each video, together, as one cut-out in motion."""
+    found = []
+    for video in videos:
+        pairs = [video.read(i) for i in range(len(video))]
+        visible = [(picture, (mask > 0) & (mask < VOID)) for picture, mask in pairs]
+        visible = [(picture, solid) for picture, solid in visible if solid.sum() >= LEAST_AREA]
+        if visible:
+            found.append(_cut_out(*zip(*visible, strict=True)))
+    return found
+
+
+def _cut_out(pictures: Sequence[Picture], solids: Sequence[npt.NDArray[np.bool_]]) -> CutOut:
+    patches, alphas, heights = [], [], []
+    for picture, solid in zip(pictures, solids, strict=True):
+        patch, alpha = _patch(picture, solid)
+        patches.append(patch)
+        alphas.append(alpha)
+        heights.append(alpha.shape[0] - 2 * MARGIN)
+    return CutOut(tuple(patches), tuple(alphas), float(np.median(heights)))
+
+
+def _patch(picture: Picture, solid: npt.NDArray[np.bool_]) -> tuple[Picture, Picture]:
+    """Picture and soft alpha around an object; its rim is eroded, for labels are generous there."""
+    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    patch, alpha = picture[box], solid[box].astype(np.uint8) * np.uint8(255)
+    shrink = LONGEST / max(alpha.shape)
+    if shrink < 1:
+        size = max(1, round(alpha.shape[1] * shrink)), max(1, round(alpha.shape[0] * shrink))
+        patch = np.asarray(cv2.resize(patch, size, interpolation=cv2.INTER_AREA), np.uint8)
+        alpha = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), np.uint8)
+    air = (MARGIN,) * 4
+    patch = np.asarray(cv2.copyMakeBorder(patch, *air, cv2.BORDER_REPLICATE), np.uint8)
+    alpha = np.asarray(cv2.copyMakeBorder(alpha, *air, cv2.BORDER_CONSTANT, value=0), np.uint8)
+    alpha = np.asarray(cv2.erode(alpha, np.ones((3, 3), np.uint8)), np.uint8)
+    return patch, np.asarray(cv2.GaussianBlur(alpha, (3, 3), 0.8), np.uint8)
+
+
+def _borders_touched(solid: npt.NDArray[np.bool_]) -> int:
+    return sum(bool(edge.any()) for edge in (solid[0], solid[-1], solid[:, 0], solid[:, -1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Where a mover is at each time: straight at a steady pace, with stops.
+
+    Attributes:
+        place: (x, y) of its foot at time 0.
+        velocity: pixels per frame while it moves.
+        stop: time from which it stands still.
+        start: time until which it stood still.
+        growth: logarithm of the scale gained per frame of motion.
+        swing, period, phase: amplitude in degrees of rocking, frames of a period, phase.
+    """
+
+    place: tuple[float, float]
+    velocity: tuple[float, float]
+    stop: float = np.inf
+    start: float = -np.inf
+    growth: float = 0.0
+    swing: float = 0.0
+    period: float = 20.0
+    phase: float = 0.0
+
+    def travelled(self, time: float) -> float:
+        """Frames of motion between time 0 and ``time``; negative before."""
+        return float(np.clip(time, self.start, self.stop) - np.clip(0, self.start, self.stop))
+
+    def at(self, time: float) -> tuple[float, float, float, float]:
+        """Foot x, y, scale factor and angle in degrees."""
+        steps = self.travelled(time)
+        x, y = (p + v * steps for p, v in zip(self.place, self.velocity, strict=True))
+        angle = self.swing * np.sin(self.phase + 2 * np.pi * steps / self.period)
+        return x, y, float(np.exp(np.clip(self.growth * steps, -0.9, 0.9))), float(angle)
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """A cut-out on its way through a clip.
+
+    Attributes:
+        scale: of its pixels at time 0; negative mirrors it.
+        stretch: width over height, relative to the original.
+        first, pace: picture shown at time 0, and pictures per frame of motion (back and forth).
+        gain: factor on red, green and blue.
+        waist: part of the height, from above, below which it is painted over.
+        paint: that colour, and how much it covers in [0, 1].
+        comes, leaves: time from which it is there without having been seen to come, and from which it is
+            gone again.
+    """
+
+    cut_out: CutOut
+    path: Path
+    scale: float
+    stretch: float
+    first: int
+    pace: float
+    gain: tuple[float, float, float]
+    waist: float = 1.0
+    paint: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    comes: float = -np.inf
+    leaves: float = np.inf
+
+    def present(self, time: float) -> bool:
+        return self.comes <= time < self.leaves
+
+    def picture(self, time: float) -> int:
+        """Number of the picture that is shown; films run forwards and backwards in turn."""
+        count = len(self.cut_out.pictures)
+        if count == 1:
+            return 0
+        position = round(self.first + self.pace * self.path.travelled(time)) % (2 * count - 2)
+        return min(position, 2 * count - 2 - position)
+
+    def patch(self, time: float) -> Picture:
+        """Its picture in its colours, with alpha as the fourth channel, (h, w, 4)."""
+        index = self.picture(time)
+        alpha = self.cut_out.alphas[index]
+        coloured = np.minimum(self.cut_out.pictures[index] * np.array(self.gain, np.float32), 255)
+        below = coloured[int(self.waist * alpha.shape[0]) :]
+        *colour, cover = self.paint
+        below += cover * (np.array(colour, np.float32) - below)
+        return np.dstack([coloured.astype(np.uint8), alpha])
+
+    def matrix(self, time: float) -> Matrix:
+        """Affine map (2, 3) from its picture to the canvas: the foot, bottom centre, goes to the path."""
+        height, width = self.cut_out.alphas[self.picture(time)].shape
+        x, y, growth, angle = self.path.at(time)
+        sy = abs(self.scale) * growth
+        sx = np.copysign(sy * self.stretch, self.scale)
+        cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+        linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([sx, sy])
+        foot = np.array([width / 2, height - MARGIN])
+        return np.concatenate([linear, (np.array([x, y]) - linear @ foot)[:, None]], 1)
+
+
+def place(
+    patch: Picture, matrix: Matrix, size: tuple[int, int]
+) -> tuple[tuple[slice, slice], Picture] | None:
+    """Warp a patch onto a canvas of ``size`` (H, W), where it lies; None if that is outside.
+
+    Returns:
+        Rows and columns of the canvas, and what lies there; 0 where the patch does not reach.
+    """
+    height, width = patch.shape[:2]
+    corners = matrix[:, :2] @ np.array([[0, width, 0, width], [0, 0, height, height]]) + matrix[:, 2:]
+    low = np.maximum(np.floor(corners.min(1)).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(corners.max(1)).astype(int) + 2, size[::-1])
+    if (high - low < 2).any():
+        return None
+    local = matrix.copy()
+    local[:, 2] -= low
+    shrinks = np.sqrt(abs(np.linalg.det(local[:, :2]))) < 0.6
+    if shrinks:
+        # A bilinear warp that shrinks skips pixels and sparkles; a blur beforehand keeps it calm.
+        sigma = 0.4 / np.sqrt(abs(np.linalg.det(local[:, :2])))
+        patch = np.asarray(cv2.GaussianBlur(patch, (0, 0), sigma), np.uint8)
+    reach = int(high[0] - low[0]), int(high[1] - low[1])
+    warped = cv2.warpAffine(patch, local, reach, flags=cv2.INTER_LINEAR)
+    return (slice(low[1], high[1]), slice(low[0], high[0])), np.asarray(warped, np.uint8)
+
+
+def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
+    """Something of no kind: a box, a polygon or a disc, cut from a picture or of one colour.
+
+    Such movers teach that a change is one whatever it looks like.
+    """
+    height, width = (int(np.exp(rng.uniform(np.log(30), np.log(120)))) for _ in range(2))
+    height, width = min(height, picture.shape[0]), min(width, picture.shape[1])
+    alpha = np.zeros((height + 2 * MARGIN, width + 2 * MARGIN), np.uint8)
+    kind = rng.random()
+    if kind < 0.5:
+        alpha[MARGIN:-MARGIN, MARGIN:-MARGIN] = 255
+    elif kind < 0.75:
+        centre = width // 2 + MARGIN, height // 2 + MARGIN
+        cv2.ellipse(alpha, centre, (max(width // 2, 1), max(height // 2, 1)), 0, 0, 360, 255, -1)
+    else:
+        corners = rng.uniform(0, 1, (int(rng.integers(3, 7)), 2)) * [width, height] + MARGIN
+        cv2.fillConvexPoly(alpha, cv2.convexHull(corners.astype(np.int32)), 255)
+    top = int(rng.integers(picture.shape[0] - height + 1))
+    left = int(rng.integers(picture.shape[1] - width + 1))
+    part = picture[top : top + height, left : left + width].astype(np.float32)
+    if rng.random() < 0.5:
+        part += rng.uniform(0.7, 1) * (rng.uniform(0, 255, 3) - part)
+    patch = cv2.copyMakeBorder(np.clip(part, 0, 255).astype(np.uint8), *(MARGIN,) * 4, cv2.BORDER_REPLICATE)
+    soft = np.asarray(cv2.GaussianBlur(alpha, (3, 3), 0.8), np.uint8)
+    return CutOut((np.asarray(patch, np.uint8),), (soft,), float(height))
+
+
+def draw_mover(rng: Rng, cut_outs: Sequence[CutOut], size: tuple[int, int]) -> Mover:
+    """A random mover that is somewhere on a canvas of ``size`` (H, W) at time 0.
+
+    Height 14 to 170 pixels, pace 0.15 to 5 pixels a frame, both log-uniform. Some came to a halt up to 120
+    frames ago and stay; some stood all the time and have just left, which leaves a ghost in the background.
+    """
+    cut_out = cut_outs[int(rng.integers(len(cut_outs)))]
+    height = float(np.exp(rng.uniform(np.log(14), np.log(170))))
+    pace = float(np.exp(rng.uniform(np.log(0.15), np.log(5)))) * np.sqrt(height / 60)
+    direction = rng.uniform(0, 2 * np.pi)
+    velocity = pace * np.cos(direction), pace * np.sin(direction) * rng.uniform(0, 0.7)
+    place = rng.uniform(0, size[1]), rng.uniform(0.15 * size[0], size[0] + 0.5 * height)
+    kind = rng.random()
+    stop, start, comes, leaves = np.inf, -np.inf, -np.inf, np.inf
+    if kind < 0.42:
+        stop = -float(np.floor(rng.uniform(0, 20 if rng.random() < 0.4 else 120)))
+    elif kind < 0.50:
+        leaves = -float(np.floor(np.exp(rng.uniform(0, np.log(60)))) - 1)
+        stop = -200.0
+    elif kind < 0.56:
+        start = -float(np.floor(rng.uniform(1, 25)))
+        velocity = velocity[0] * 2, velocity[1] * 2
+    elif kind < 0.62:
+        comes = -float(np.floor(rng.uniform(0, 12)))
+    path = Path(
+        place,
+        velocity,
+        stop,
+        start,
+        growth=float(rng.normal(0, 0.004)),
+        swing=float(rng.uniform(0, 7)) if rng.random() < 0.5 else 0.0,
+        period=float(rng.uniform(8, 40)),
+        phase=float(rng.uniform(0, 2 * np.pi)),
+    )
+    # Dark movers and plain trousers teach that not all that is like other light on a plain wall is light.
+    light = rng.uniform(0.2, 0.65) if rng.random() < 0.15 else rng.uniform(0.65, 1.35)
+    gain = light * rng.uniform(0.9, 1.1, 3)
+    waist = rng.uniform(0, 0.75) if rng.random() < 0.4 else 1.0
+    colour = np.clip(rng.uniform(5, 250) * rng.uniform(0.85, 1.15, 3), 0, 255)
+    return Mover(
+        cut_out,
+        path,
+        scale=float(height / cut_out.height * rng.choice([-1, 1])),
+        stretch=float(np.exp(rng.normal(0, 0.08))),
+        first=int(rng.integers(200)),
+        pace=float(rng.uniform(0.4, 1.4)),
+        gain=(float(gain[0]), float(gain[1]), float(gain[2])),
+        waist=float(waist),
+        paint=(float(colour[0]), float(colour[1]), float(colour[2]), float(rng.uniform(0.5, 1))),
+        comes=comes,
+        leaves=leaves,
+    )

@@ -1,0 +1,134 @@
+"""Frames, flow pictures and truth for HOFAM and STAM, from composite pictures or computed from films."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from segue.datasets.foreground import ForegroundSequence
+from segue.datasets.hofam import read_flow, read_frame
+from segue.datasets.labels import MOTION
+from segue.errors import DatasetError
+from segue.flow.pictures import FlowPictures
+from segue.flow.providers import FlowProvider
+from segue.training.scenery import Picture
+
+SIDE = 256
+"""Side of the pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSample:
+    """One picture of a batch.
+
+    Attributes:
+        frame: RGB (256, 256, 3), uint8.
+        flow: (256, 256, 3 or 1), uint8, the largest gap first.
+        labels: (256, 256), uint8, 255 is foreground; what nobody knows counts as background, as in the
+            release.
+    """
+
+    frame: Picture
+    flow: Picture
+    labels: Picture
+
+
+class FlowSamples:
+    """All labelled frames of films; those of composite pictures bring their flow.
+
+    Args:
+        films: labelled films.
+        provider: makes a flow provider, once in each process.
+        gaps: frames back to each earlier frame, growing. A composite gives STAM its red channel, that of the
+            largest gap, as the released demo does.
+
+    Raises:
+        DatasetError: no frame is labelled.
+    """
+
+    def __init__(
+        self,
+        films: Sequence[ForegroundSequence],
+        provider: Callable[[], FlowProvider],
+        gaps: tuple[int, ...],
+    ) -> None:
+        scored = ((film, set(film.scored)) for film in films)
+        self.places = [(film, i) for film, kept in scored for i in film.labels if film.numbers[i] in kept]
+        if not self.places:
+            raise DatasetError("no film has a labelled frame")
+        self._provider, self._gaps = provider, gaps
+        self._pictures: FlowPictures | None = None
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> FlowSample:
+        """Read or compute a sample.
+
+        Raises:
+            DatasetError: a file cannot be read.
+        """
+        film, i = self.places[index]
+        frame, labels = _fit(film.read_image(i)), film.read_labels(i)
+        moving = np.where(labels == MOTION, np.uint8(MOTION), np.uint8(0))
+        truth = cv2.resize(moving, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
+        return FlowSample(frame, self._flow(film, i, frame), np.asarray(truth, np.uint8))
+
+    def _flow(self, film: ForegroundSequence, i: int, frame: Picture) -> Picture:
+        if film.decode_image is read_frame:
+            return _fit(read_flow(film.frames[i]))[..., : len(self._gaps)]
+        if self._pictures is None:
+            self._pictures = FlowPictures(self._provider(), self._gaps)
+        return self._pictures(frame, [_fit(film.read_image(max(i - gap, 0))) for gap in self._gaps])
+
+
+@dataclass(frozen=True)
+class FlowBatches(Dataset[dict[str, Tensor]]):
+    """Batch number ``i`` of a run of ``steps`` batches; each pass through the samples has its own order.
+
+    Items hold ``frames`` (B, 3, 256, 256), ``flow`` (B, 3 or 1, 256, 256) and ``labels`` (B, 256, 256), all
+    uint8.
+    """
+
+    samples: FlowSamples
+    batch: int
+    steps: int
+    seed: int
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        if step >= self.steps:
+            raise IndexError(step)
+        places = range(step * self.batch, (step + 1) * self.batch)
+        chosen = [
+            self.samples[self._order(place // len(self.samples))[place % len(self.samples)]]
+            for place in places
+        ]
+        return {
+            "frames": _planes([sample.frame for sample in chosen]),
+            "flow": _planes([sample.flow for sample in chosen]),
+            "labels": torch.from_numpy(np.stack([sample.labels for sample in chosen])),
+        }
+
+    def _order(self, epoch: int) -> list[int]:
+        order: list[int] = np.random.default_rng([self.seed, epoch]).permutation(len(self.samples)).tolist()
+        return order
+
+
+def _fit(picture: Picture) -> Picture:
+    if picture.shape[:2] == (SIDE, SIDE):
+        return picture
+    interpolation = cv2.INTER_AREA if min(picture.shape[:2]) > SIDE else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=interpolation), np.uint8)
+
+
+def _planes(pictures: Sequence[Picture]) -> Tensor:
+    return torch.from_numpy(np.stack(pictures)).movedim(-1, 1)

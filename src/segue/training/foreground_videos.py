@@ -1,0 +1,236 @@
+"""Samples for foreground networks from real and rendered films with labels.
+
+Films of a camera that stands still give frames, context and a background as a session would have it. Films of
+a moving camera serve too, once what came before is warped onto the current frame: what is left of the motion
+of the camera, parallax above all, is what a network has to see through.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.datasets.foreground import ForegroundSequence
+from segue.datasets.labels import MOTION, STATIC, UNKNOWN
+from segue.errors import DatasetError
+from segue.sessions.background import masked_median
+from segue.training.footage import VOID, Footage
+from segue.training.foreground_clips import UNLIT, Sample, median, without_evidence_unknown
+from segue.training.warp import Matrix, Rng
+
+Picture = npt.NDArray[np.uint8]
+Size = tuple[int, int]
+
+LEAST_INLIERS = 0.4
+"""Share of the matches that a motion of the camera must explain."""
+
+NEAREST, FARTHEST = 4, 18
+"""Frames between the current one and those that the background of a moving camera is made of."""
+
+TRIES = 500
+"""Random frames that are looked at for one whose past can be warped onto it."""
+
+MOST_SHIFT = 0.3
+"""Parts of the picture by which a corner may move between a frame and the current one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive frames of a film."""
+
+    video: ForegroundSequence
+    first: int
+    last: int
+
+
+class StillCameras:
+    """Draws samples from labelled films of cameras that stand still.
+
+    Args:
+        videos: in any layout; frames whose numbers do not follow one another are different scenes.
+        offsets: times of the frames of a window, in frames from the current one.
+        size: height and width of the samples.
+        shadows: whether shadows are labelled.
+
+    Raises:
+        DatasetError: no film has two labelled frames in a row.
+    """
+
+    def __init__(
+        self, videos: Sequence[ForegroundSequence], offsets: Sequence[int], size: Size, *, shadows: bool
+    ) -> None:
+        self.offsets, self.size, self.shadows = tuple(offsets), size, shadows
+        self.runs = [run for video in videos for run in runs_of(video)]
+        if not self.runs:
+            raise DatasetError("no film with labelled frames that follow one another")
+
+    def sample(self, rng: Rng) -> Sample:
+        """A random labelled frame; half of the films run backwards."""
+        run = self.runs[int(rng.integers(len(self.runs)))]
+        labelled = [i for i in run.video.labels if run.first <= i <= run.last]
+        now = labelled[int(rng.integers(len(labelled)))]
+        sense = 1 if rng.random() < 0.5 else -1
+        times = [int(np.clip(now + sense * offset, run.first, run.last)) for offset in self.offsets]
+        frames = [run.video.read_image(i) for i in times]
+        background = self._background(rng, run, now, sense)
+        labels = run.video.read_labels(now)
+        if not self.shadows:
+            labels = np.where(labels == STATIC, np.uint8(UNLIT), labels)
+        *shown, background, labels = _cut(rng, self.size, [*frames, background, labels])
+        current = shown[self.offsets.index(0)]
+        labels = without_evidence_unknown(current, [*shown, background], labels)
+        return Sample(np.stack(shown), background, labels)
+
+    def _background(self, rng: Rng, run: Run, now: int, sense: int) -> Picture:
+        """Median of past frames with or without what moves in them, or a single past frame."""
+        past = range(run.first, now) if sense > 0 else range(now + 1, run.last + 1)
+        labelled = [i for i in past if i in run.video.labels] or [now]
+        kind = rng.random()
+        count = 1 if kind < 0.2 else int(rng.integers(3, 12))
+        chosen = rng.choice(labelled, min(count, len(labelled)), replace=False)
+        frames = [run.video.read_image(int(i)) for i in chosen]
+        if kind < 0.4:
+            return median(frames)
+        hidden = [_grown(run.video.read_labels(int(i)) >= UNKNOWN) for i in chosen]
+        planes = np.stack(frames).transpose(0, 3, 1, 2)
+        clean = masked_median(np.ascontiguousarray(planes), np.stack(hidden), min(3, len(frames)))
+        return np.ascontiguousarray(clean.transpose(1, 2, 0))
+
+
+class MovingCameras:
+    """Draws samples from labelled films of moving cameras, warped so that the camera stands still.
+
+    Args:
+        videos: footage; all its objects are foreground.
+        offsets: times of the frames of a window, in frames from the current one.
+        size: height and width of the samples.
+    """
+
+    def __init__(self, videos: Sequence[Footage], offsets: Sequence[int], size: Size) -> None:
+        self.videos, self.offsets, self.size = list(videos), tuple(offsets), size
+        self._steps: dict[int, list[Matrix | None]] = {}
+
+    def sample(self, rng: Rng) -> Sample:
+        """A random frame whose past can be warped onto it.
+
+        Raises:
+            DatasetError: there seems to be none.
+        """
+        for _ in range(TRIES):
+            number = int(rng.integers(len(self.videos)))
+            video = self.videos[number]
+            sense = 1 if rng.random() < 0.5 else -1
+            past = rng.integers(NEAREST, FARTHEST + 1, int(rng.integers(1, 6)))
+            times = [sense * int(time) for time in (*(-past), *self.offsets)]
+            frames = range(max(0, -min(times)), len(video) - max(0, *times))
+            if not frames:
+                continue
+            now = int(rng.choice(frames))
+            warped = self._warped(number, now, [now + time for time in times])
+            if warped is not None:
+                return self._sample(rng, video.read(now)[1], warped[: len(past)], warped[len(past) :])
+        raise DatasetError(
+            f"{TRIES} tries to warp the past onto a frame failed; leave the videos out, or give longer ones"
+        )
+
+    def _sample(self, rng: Rng, mask: Picture, past: Sequence[Picture], window: Sequence[Picture]) -> Sample:
+        labels = np.where(mask > 0, np.uint8(MOTION), np.uint8(UNLIT))
+        labels[mask == VOID] = UNKNOWN
+        *shown, background, labels = _cut(rng, self.size, [*window, median(past), labels])
+        return Sample(np.stack(shown), background, labels)
+
+    def _warped(self, number: int, now: int, others: Sequence[int]) -> list[Picture] | None:
+        """Frames as the camera would have seen them from where it is now; None if that is not known."""
+        video = self.videos[number]
+        current = video.read(now)[0]
+        height, width = current.shape[:2]
+        found = []
+        for other in others:
+            matrix = self._motion(number, other, now)
+            if matrix is None or not _is_moderate(matrix, width, height):
+                return None
+            warped = cv2.warpPerspective(
+                video.read(other)[0],
+                matrix,
+                (width, height),
+                current.copy(),
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_TRANSPARENT,
+            )
+            found.append(np.asarray(warped, np.uint8))
+        return found
+
+    def _motion(self, number: int, start: int, end: int) -> Matrix | None:
+        """Homography from frame ``start`` to frame ``end``, chained over the frames between them."""
+        if number not in self._steps:
+            video = self.videos[number]
+            pictures = [video.read(i) for i in range(len(video))]
+            self._steps[number] = [camera_motion(a, b) for a, b in itertools.pairwise(pictures)]
+        low, high = sorted((start, end))
+        total: Matrix = np.eye(3)
+        for step in self._steps[number][low:high]:
+            if step is None:
+                return None
+            total = step @ total
+        return np.asarray(total if start <= end else np.linalg.inv(total), np.float64)
+
+
+def camera_motion(first: tuple[Picture, Picture], second: tuple[Picture, Picture]) -> Matrix | None:
+    """Homography of what is no object from one picture to the next, each with its mask; None if unclear."""
+    orb = cv2.ORB.create(1000, fastThreshold=8)
+    points = []
+    for picture, mask in (first, second):
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        points.append(orb.detectAndCompute(grey, (mask == 0).astype(np.uint8) * np.uint8(255)))
+    (keys1, codes1), (keys2, codes2) = points
+    if not keys1 or not keys2:
+        return None
+    matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(codes1, codes2)
+    if len(matches) < 20:
+        return None
+    source = np.array([keys1[m.queryIdx].pt for m in matches], np.float32)
+    target = np.array([keys2[m.trainIdx].pt for m in matches], np.float32)
+    cv2.setRNGSeed(0)
+    found: tuple[Any, Any] = cv2.findHomography(source, target, cv2.RANSAC, 2.0)
+    matrix, inliers = found
+    if matrix is None or inliers.mean() < LEAST_INLIERS:
+        return None
+    return np.asarray(matrix, np.float64)
+
+
+def runs_of(video: ForegroundSequence) -> list[Run]:
+    breaks = [i for i in range(1, len(video)) if video.numbers[i] - video.numbers[i - 1] != 1]
+    ends = zip([0, *breaks], [*breaks, len(video)], strict=True)
+    runs = [Run(video, first, end - 1) for first, end in ends]
+    return [run for run in runs if sum(run.first <= i <= run.last for i in video.labels) > 1]
+
+
+def _is_moderate(matrix: Matrix, width: int, height: int) -> bool:
+    """Whether no corner moves far."""
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
+    moved = cv2.perspectiveTransform(corners[None], matrix)[0]
+    return bool((np.abs(moved - corners) < MOST_SHIFT * np.array([width, height])).all())
+
+
+def _cut(rng: Rng, size: Size, pictures: Sequence[Picture]) -> list[Picture]:
+    """The same random part of all pictures, enlarged or reduced a little; the last one is an index mask."""
+    height, width = pictures[0].shape[:2]
+    scale = max(float(rng.uniform(0.7, 1.3)), size[0] / height, size[1] / width)
+    rows, columns = min(height, int(size[0] / scale)), min(width, int(size[1] / scale))
+    top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+    found = []
+    for picture in pictures:
+        part = picture[top : top + rows, left : left + columns]
+        interpolation = cv2.INTER_NEAREST if picture.ndim == 2 else cv2.INTER_LINEAR
+        found.append(np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8))
+    return found
+
+
+def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)

@@ -1,0 +1,121 @@
+"""Windows of frames from labelled films, straight from their files, for networks without a picture pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from segue.datasets.foreground import ForegroundSequence
+from segue.datasets.labels import MOTION, STATIC
+from segue.errors import DatasetError
+from segue.training.foreground_augment import augment, cut
+from segue.training.foreground_clips import Sample, median
+from segue.training.foreground_pool import collate
+from segue.training.foreground_videos import Run, runs_of
+from segue.training.scenery import Picture, Size
+from segue.training.warp import Rng
+
+LONGEST_STEP = 6
+"""Most frames from one frame of a window to the next; a network is trained on steps from one frame on."""
+
+FROZEN = 0.05
+"""Share of the windows in which all frames are the current one."""
+
+BACKGROUND_FRAMES = 9
+"""Past frames whose median is the background."""
+
+
+class WindowSampler:
+    """Draws windows.
+
+    Args:
+        films: labelled films; frames whose numbers do not follow one another are different scenes.
+        offsets: times of the frames of a window, evenly spaced, one of them 0.
+        size: height and width of what a window shows.
+        background: whether the network takes a picture of the empty scene; otherwise none is made, and the
+            current frame stands in its place.
+
+    Raises:
+        DatasetError: no film has two labelled frames in a row.
+    """
+
+    def __init__(
+        self, films: Sequence[ForegroundSequence], offsets: tuple[int, ...], size: Size, *, background: bool
+    ) -> None:
+        self.offsets, self.size, self.background = offsets, size, background
+        self.spacing = int(np.gcd.reduce(np.abs(offsets))) or 1
+        runs = [(run, _scored(run)) for film in films for run in runs_of(film)]
+        self.runs = [(run, labelled) for run, labelled in runs if labelled]
+        if not self.runs:
+            raise DatasetError("no film with labelled frames that follow one another")
+
+    def sample(self, rng: Rng) -> Sample:
+        """A random window, of a film that runs forwards or backwards, faster or slower.
+
+        Raises:
+            DatasetError: a picture cannot be read.
+        """
+        run, labelled = self.runs[int(rng.integers(len(self.runs)))]
+        now = labelled[int(rng.integers(len(labelled)))]
+        step = int(rng.integers(1, LONGEST_STEP + 1)) * (1 if rng.random() < 0.5 else -1)
+        if rng.random() < FROZEN:
+            step = 0
+        places = self._places(run, now, step)
+        read = {i: run.video.read_image(i) for i in {*places, now}}
+        background = self._background(run, now, step) if self.background else read[now]
+        labels = run.video.read_labels(now)
+        if step == 0 and not self.background:
+            # Nothing tells what moves.
+            labels = np.where(labels == MOTION, np.uint8(STATIC), labels)
+        *window, background, labels = cut(rng, [*(read[i] for i in places), background, labels], self.size)
+        return augment(rng, Sample(np.stack(window), background, labels), self.offsets.index(0))
+
+    def _places(self, run: Run, now: int, step: int) -> list[int]:
+        """Frames of the window; beyond the ends of the film its first and last frame."""
+        wanted = [now + offset // self.spacing * step for offset in self.offsets]
+        return [min(max(place, run.first), run.last) for place in wanted]
+
+    def _background(self, run: Run, now: int, step: int) -> Picture:
+        """Median of frames that are spread evenly over the past, in the direction of the window."""
+        past = range(run.first, now) if step >= 0 else range(now + 1, run.last + 1)
+        places = np.unique(np.linspace(past.start, past.stop - 1, BACKGROUND_FRAMES).round().astype(int))
+        return median([run.video.read_image(int(i)) for i in places] if past else [run.video.read_image(now)])
+
+
+def _scored(run: Run) -> list[int]:
+    """Frames of a run that count for something."""
+    numbers = set(run.video.scored)
+    return [i for i in range(run.first, run.last + 1) if run.video.numbers[i] in numbers]
+
+
+@dataclass(frozen=True)
+class WindowBatches(Dataset[dict[str, Tensor]]):
+    """Batch number ``i`` of a run of ``steps`` batches, from a generator of (seed, i).
+
+    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 3, h, w) and ``labels`` (B, h, w), all uint8.
+
+    Attributes:
+        samplers: what windows are drawn from; each gives the same share of every batch.
+        batch: windows of a batch.
+    """
+
+    samplers: Sequence[WindowSampler]
+    batch: int
+    steps: int
+    seed: int
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        if step >= self.steps:
+            raise IndexError(step)
+        rng = np.random.default_rng([self.seed, step])
+        # With a batch that does not divide, the samplers take turns.
+        first = step * self.batch
+        chosen = (self.samplers[(first + i) % len(self.samplers)] for i in range(self.batch))
+        return collate([sampler.sample(rng) for sampler in chosen])

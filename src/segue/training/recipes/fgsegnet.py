@@ -1,0 +1,212 @@
+"""Recipe of FgSegNet_v2: one scene, learned from a few of its labelled frames.
+
+From the released code: 200 or 25 frames of a scene, the last fifth of a random order kept for validation,
+whole frames one by one, RMSprop with a rate of 1e-4, VGG-16 from ImageNet of which only the fourth block
+learns. Ours: cross-entropy with balanced classes, which the release meant; what it ran with can be chosen.
+The release lowers the rate and stops where the validation loss stalls; here the rate falls at fixed shares of
+the run, and the weights with the best validation are kept beside the last ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from segue.datasets.foreground import ForegroundSequence
+from segue.errors import DatasetError
+from segue.models.fgsegnet import BACKBONE, FgSegNetV2
+from segue.training.fgsegnet_loss import ClassWeight, Kind, fgsegnet_loss
+from segue.training.foreground_losses import foreground_target, known
+from segue.weights import load, read_checkpoint
+from segue.weights.matching import match
+
+RATE = 1e-4
+DECAY = 0.9
+EPSILON = 1e-8
+EPOCHS = 100
+
+FRAMES = 200
+"""Frames that a scene is learned from; published are 200 and 25."""
+
+HELD_BACK = 0.2
+"""Share of the frames that validates."""
+
+ORDER_SEED = 42
+
+FALLS = (0.6, 0.85)
+"""Shares of a run after which the rate falls to a tenth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Frames of a scene, by index.
+
+    Attributes:
+        train: what is learned from.
+        held_back: what validates; neither may be used for scores.
+    """
+
+    train: tuple[int, ...]
+    held_back: tuple[int, ...]
+
+
+def split_frames(
+    film: ForegroundSequence, count: int = FRAMES, numbers: Collection[int] | None = None
+) -> Split:
+    """Choose the frames of a scene as the release does.
+
+    Args:
+        film: the scene.
+        count: frames in all; spread evenly over those that are labelled (ours).
+        numbers: numbers of the frames instead, as published for CDnet 2014.
+
+    Raises:
+        DatasetError: too few frames are labelled.
+    """
+    scored = set(film.scored if numbers is None else numbers)
+    labelled = [i for i in film.labels if film.numbers[i] in scored]
+    if numbers is None and len(labelled) > count:
+        labelled = [labelled[i] for i in np.linspace(0, len(labelled) - 1, count).round().astype(int)]
+    if len(labelled) < 2:
+        raise DatasetError(f"{film.key}: {len(labelled)} labelled frames to learn from; 2 or more are needed")
+    order = np.random.default_rng(ORDER_SEED).permutation(labelled).tolist()
+    held = max(1, round(HELD_BACK * len(order)))
+    return Split(tuple(order[:-held]), tuple(order[-held:]))
+
+
+@dataclass(frozen=True, slots=True)
+class FgSegNetRecipe:
+    """Everything that a training needs.
+
+    Attributes:
+        film: the scene.
+        split: its frames.
+        trunk: file of torchvision's VGG-16, or None.
+        start: weights of a network for some scene, such as a published one, or None. With neither, all layers
+            start at random and learn.
+        loss: what was meant, or what the release ran with.
+        class_weight: whether rare foreground weighs more.
+    """
+
+    film: ForegroundSequence
+    split: Split
+    trunk: Path | None = None
+    start: Path | None = None
+    loss: Kind = "bce"
+    class_weight: ClassWeight = "balanced"
+    name: str = "fgsegnet"
+    gradient_clip: float | None = None
+    average_decay: float | None = None
+
+    def network(self) -> nn.Module:
+        if self.start is not None:
+            started = load(self.name, self.start)
+            assert isinstance(started, FgSegNetV2)
+            network = FgSegNetV2(started.scaling, self.film.name)
+            network.load_state_dict(started.state_dict())
+        else:
+            network = FgSegNetV2("raw255" if self.trunk is None else "imagenet", self.film.name)
+        if self.trunk is not None and self.start is None:
+            load_trunk(network, self.trunk)
+        if self.start is not None or self.trunk is not None:
+            network.freeze_backbone()
+        return SceneObjective(network, self.loss, self.class_weight)
+
+    def batches(self, count: int, seed: int) -> SceneFrames:
+        return SceneFrames(self.film, self.split.train, count, seed)
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        return [{"params": [p for p in network.parameters() if p.requires_grad], "lr": RATE}]
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(groups, alpha=DECAY, eps=EPSILON)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """A tenth after each of :data:`FALLS`."""
+        return float(0.1 ** sum(progress >= fall for fall in FALLS))
+
+    @torch.inference_mode()
+    def validate(self, network: nn.Module) -> float:
+        """Minus the loss on the frames that are held back, for a network in evaluation mode."""
+        objective = SceneObjective(network, self.loss, self.class_weight).eval()
+        device = next(network.parameters()).device
+        losses = []
+        for i in self.split.held_back:
+            batch = {name: value.to(device) for name, value in scene_batch(self.film, i).items()}
+            losses.append(float(objective(batch, 0.0, 0)[0]))
+        return -float(np.mean(losses))
+
+
+@dataclass(frozen=True)
+class SceneFrames(Dataset[dict[str, Tensor]]):
+    """Whole frames of a scene one by one; each pass through them has its own order."""
+
+    film: ForegroundSequence
+    frames: Sequence[int]
+    steps: int
+    seed: int
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        if step >= self.steps:
+            raise IndexError(step)
+        epoch, place = divmod(step, len(self.frames))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.frames))
+        return scene_batch(self.film, self.frames[int(order[place])])
+
+
+def scene_batch(film: ForegroundSequence, i: int) -> dict[str, Tensor]:
+    """``frames`` (1, 3, H, W) and ``labels`` (1, H, W), uint8."""
+    frames = torch.from_numpy(np.array(film.read_image(i))).movedim(-1, 0)[None]
+    return {"frames": frames, "labels": torch.from_numpy(np.array(film.read_labels(i)))[None]}
+
+
+class SceneObjective(nn.Module):
+    """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts."""
+
+    def __init__(self, network: nn.Module, loss: Kind, class_weight: ClassWeight) -> None:
+        super().__init__()
+        self.network = network
+        self.loss: Kind = loss
+        self.class_weight: ClassWeight = class_weight
+
+    def forward(
+        self, batch: dict[str, Tensor], progress: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        probability = torch.sigmoid(self.network(batch["frames"].float() / 255)[:, 0].float())
+        labels = batch["labels"]
+        loss = fgsegnet_loss(
+            probability, foreground_target(labels), known(labels), self.loss, self.class_weight
+        )
+        return loss, {}
+
+
+@torch.no_grad()
+def load_trunk(network: FgSegNetV2, path: Path) -> None:
+    """Start the backbone from torchvision's VGG-16.
+
+    Raises:
+        CheckpointError: the file cannot be read, or a layer is missing or has another shape.
+    """
+    names, place = {}, 0
+    for block, widths in enumerate(BACKBONE, start=1):
+        for i in range(1, len(widths)):
+            names[f"features.{place}"] = network.backbone.get_submodule(f"block{block}_conv{i}")
+            place += 2
+        place += 1  # pooling
+    wanted = {
+        f"{name}.{leaf}": value for name, conv in names.items() for leaf, value in conv.state_dict().items()
+    }
+    tensors = read_checkpoint(path).tensors
+    present = {name: tensors[name] for name in wanted if name in tensors}
+    for name, tensor in match(path, present, wanted).items():
+        wanted[name].copy_(tensor)

@@ -1,0 +1,114 @@
+"""Recipe of HOFAM and STAM.
+
+From the released code: Adam with a rate of 5e-4 and betas 0.95 and 0.999, the loss, no augmentation, 16,000
+loop steps of four updates each. Ours: the batch (the release's default is 1, while its loss assumes 16), that
+the fusion convolutions learn, and the gate of the class-in scale, which the release meant and did not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from segue.datasets.foreground import ForegroundSequence
+from segue.errors import TrainingError
+from segue.flow.pictures import GAPS, SINGLE_GAP
+from segue.flow.providers import FlowName, FlowProvider, flow_provider
+from segue.models.hofam import HOFAM
+from segue.training.flow_samples import FlowBatches, FlowSamples
+from segue.training.hofam_loss import ClassInScale, hofam_loss
+from segue.weights import load_strict
+
+RATE = 5e-4
+BETAS = (0.95, 0.999)
+STEPS = 64_000
+BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class HofamRecipe:
+    """Everything that a training needs.
+
+    Attributes:
+        name: which of the two networks.
+        films: labelled films, or composites with their flow; none of them may be used for scores.
+        gf: width of the network.
+        levels: 8, or 6 for a network that takes other sizes than 256.
+        train_fusion: let the fusion convolutions learn, which the release does not.
+        class_in_scale: when rare foreground weighs more in the loss.
+        flow: provider of the flow of films.
+        flow_weights: file with the weights of RAFT.
+        start: weights of a former run of the same network, or None.
+        batch: pictures of a batch, per device.
+    """
+
+    name: Literal["hofam", "stam"]
+    films: Sequence[ForegroundSequence]
+    gf: int = 64
+    levels: Literal[6, 8] = 8
+    train_fusion: bool = True
+    class_in_scale: ClassInScale = "gated"
+    flow: FlowName = "dis"
+    flow_weights: Path | None = None
+    start: Path | None = None
+    batch: int = BATCH
+    gradient_clip: float | None = None
+    average_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or not 1 <= self.gf <= 64:
+            raise TrainingError(f"batch is {self.batch} and gf is {self.gf}; at least 1, and 1 to 64")
+
+    def network(self) -> nn.Module:
+        mode: Literal["single", "hierarchical"] = "single" if self.name == "stam" else "hierarchical"
+        network = HOFAM(self.gf, flow_mode=mode, levels=self.levels, train_fusion=self.train_fusion)
+        if self.start is not None:
+            load_strict(network, self.start)
+        return FlowObjective(network, self.class_in_scale)
+
+    def batches(self, count: int, seed: int) -> FlowBatches:
+        gaps = SINGLE_GAP if self.name == "stam" else GAPS
+        return FlowBatches(FlowSamples(self.films, self.provider, gaps), self.batch, count, seed)
+
+    def provider(self) -> FlowProvider:
+        """What gives the flow of films.
+
+        Raises:
+            FlowError: something that it needs is missing.
+        """
+        return flow_provider(self.flow, self.flow_weights)
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        return [{"params": [p for p in network.parameters() if p.requires_grad], "lr": RATE}]
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(groups, betas=BETAS)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """Constant."""
+        return 1.0
+
+
+class FlowObjective(nn.Module):
+    """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts."""
+
+    def __init__(self, network: HOFAM, class_in_scale: ClassInScale) -> None:
+        super().__init__()
+        self.network = network
+        self.class_in_scale: ClassInScale = class_in_scale
+
+    def forward(
+        self, batch: dict[str, Tensor], progress: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = self.network(batch["frames"].float() / 255, batch["flow"].float() / 255)
+        loss = hofam_loss(
+            torch.sigmoid(logits[:, 0].float()),
+            batch["labels"].float() / 255,
+            class_in_scale=self.class_in_scale,
+        )
+        return loss.total, {"absolute": loss.absolute, "focal": loss.focal, "dice": loss.dice}

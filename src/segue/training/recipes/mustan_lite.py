@@ -1,0 +1,141 @@
+"""Recipes of mustan-lite and mustan-slim: a pool of artificial clips and films, one run.
+
+What mattered in trials: the picture of the empty scene as an input, in training as good and as bad as
+sessions come by; an encoder from ImageNet; Tversky with equal prices, whose best threshold is one half.
+Scenes must be alive without movers, but nothing in them may change like something that is put there and
+stays: with screens that change and stand still a network takes whatever has straight edges for one. Scenes
+need things that are pasted and do not move, and movers that are mere shapes, or it learns how pasting looks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from segue.errors import CheckpointError
+from segue.models.mustan_lite import MustanLite
+from segue.models.mustan_slim import shipped_slim
+from segue.training.foreground_objective import ForegroundObjective
+from segue.training.foreground_pool import Pool, PoolBatches
+from segue.weights import load_strict, read_checkpoint
+
+STEPS = 3000
+SLIM_STEPS = 3500
+SAMPLES = 10_000
+BATCH = 8
+
+SAMPLE_SIZE = (192, 256)
+"""Height and width of the samples of a pool."""
+
+SHOWN_SIZE = (160, 208)
+"""Height and width of what a batch shows of a sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PoolRecipe:
+    """What both recipes share.
+
+    Attributes:
+        pool: folder of a filled pool.
+        start: weights of a former run of this network, or None.
+    """
+
+    pool: Path
+    start: Path | None = None
+    gradient_clip: float | None = 5.0
+    average_decay: float | None = 0.998
+    rate: float = 2e-3
+    rate_factors: dict[str, float] = field(default_factory=lambda: {"": 1.0})
+
+    def batches(self, count: int, seed: int) -> PoolBatches:
+        return PoolBatches(Pool(self.pool), BATCH, SHOWN_SIZE, count, seed)
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in self.rate_factors}
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                groups[next(prefix for prefix in groups if name.startswith(prefix))].append(parameter)
+        return [
+            {"params": params, "lr": self.rate * self.rate_factors[prefix]}
+            for prefix, params in groups.items()
+        ]
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, weight_decay=1e-2)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """40 warm-up steps, cosine down to 1 %."""
+        warm = min(1.0, (step + 1) / 40)
+        return warm * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+
+
+@dataclass(frozen=True, slots=True)
+class MustanLiteRecipe(_PoolRecipe):
+    """Everything that a training of mustan-lite needs.
+
+    Attributes:
+        backbone: file of a MobileNetV2 in torchvision's layout, or None to start from ``start``.
+        scaling: input scaling that ``backbone`` was trained with, ``unit`` for [-1, 1] or ``imagenet`` for
+            torchvision's own.
+    """
+
+    name: str = "mustan-lite"
+    backbone: Path | None = None
+    scaling: Literal["unit", "imagenet"] = "unit"
+    rate_factors: dict[str, float] = field(default_factory=lambda: {"network.encoder.": 0.1, "": 1.0})
+
+    def network(self) -> nn.Module:
+        network = MustanLite()
+        if self.start is not None:
+            load_strict(network, self.start)
+        elif self.backbone is not None:
+            load_trunk(network, self.backbone, self.scaling)
+        for layer in (network.encoder.stem, *network.encoder.blocks[:2]):
+            layer.requires_grad_(False)
+        return ForegroundObjective(convert_conv2d_weight_memory_format(network, torch.channels_last))
+
+
+@dataclass(frozen=True, slots=True)
+class MustanSlimRecipe(_PoolRecipe):
+    """Everything that a training of mustan-slim needs; it starts from nothing.
+
+    Attributes:
+        teacher: weights of mustan-lite, whose soft masks are learned beside the labels, or None.
+    """
+
+    name: str = "mustan-slim"
+    teacher: Path | None = None
+
+    def network(self) -> nn.Module:
+        network = shipped_slim()
+        if self.start is not None:
+            load_strict(network, self.start)
+        teacher = None
+        if self.teacher is not None:
+            teacher = MustanLite()
+            load_strict(teacher, self.teacher)
+            teacher = convert_conv2d_weight_memory_format(teacher, torch.channels_last)
+        student = convert_conv2d_weight_memory_format(network, torch.channels_last)
+        return ForegroundObjective(student, teacher=teacher)
+
+
+def load_trunk(network: MustanLite, path: Path, scaling: Literal["unit", "imagenet"]) -> None:
+    """Start the encoder from an ImageNet classifier.
+
+    Raises:
+        CheckpointError: the file cannot be read, or lacks a layer or has one of another shape.
+    """
+    try:
+        network.encoder.load_torchvision(read_checkpoint(path).tensors, scaling)
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path}: no MobileNetV2 in torchvision's layout: {error} is missing"
+        ) from error
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: no MobileNetV2 of width 1: {error}") from error

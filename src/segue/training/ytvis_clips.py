@@ -1,0 +1,249 @@
+"""Training clips of YouTube-VIS, OVIS and COCO, drawn and batched as the training of SeqFormer does.
+
+Wu et al., "SeqFormer" (ECCV 2022), and its release. An epoch has one clip for every frame of every video,
+which is its key frame, and one for every COCO picture with one of the classes. Each batch is drawn from a
+generator seeded by (seed, number), so that a run can be resumed at any step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from segue.datasets.ytvis import YTVISDataset
+from segue.errors import DatasetError
+from segue.training.instance_augment import InstanceClip, augmented
+from segue.training.instance_losses import ClipTargets
+from segue.training.pseudo_clips import pseudo_clip
+from segue.training.warp import Rng
+
+FRAMES = 5
+"""Frames of a clip."""
+
+NEAREST = 3
+"""Farthest from the key frame that its two neighbours in the clip are taken."""
+
+MOST_OBJECTS = 25
+"""Objects of a COCO picture from which on another one is taken."""
+
+ATTEMPTS = 1000
+"""Clips without any object in a row after which the data are no good."""
+
+MULTIPLE = 32
+"""Sides of a batch are multiples of this."""
+
+# COCO category: category of YouTube-VIS, as the release maps them (so that computer mice, 74, become foxes in
+# the edition of 2019).
+COCO_TO_2019: Mapping[int, int] = dict(
+    zip(
+        (1, 2, 3, 4, 5, 7, 8, 9, 17, 18, 19, 21, 22, 23, 24, 25, 36, 41, 42, 43, 74),
+        (1, 21, 6, 21, 28, 17, 29, 34, 14, 8, 18, 15, 32, 20, 30, 22, 33, 5, 27, 40, 24),
+        strict=True,
+    )
+)
+COCO_TO_2021: Mapping[int, int] = dict(
+    zip(
+        (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 18, 19, 21, 22, 23, 24, 25, 36, 41, 42, 43, 74),
+        (26, 23, 5, 23, 1, 36, 37, 4, 3, 6, 9, 19, 7, 12, 2, 40, 18, 31, 29, 33, 34, 24),
+        strict=True,
+    )
+)
+
+
+class ClipSource(Protocol):
+    """What training clips are drawn from."""
+
+    def __len__(self) -> int:
+        """Clips of an epoch."""
+        ...
+
+    def draw(self, rng: Rng, place: int) -> InstanceClip | None:
+        """The augmented clip at a place of the epoch, or None where it shows too little or too much."""
+        ...
+
+
+class VideoClips:
+    """One clip for every frame of every video of YouTube-VIS or OVIS.
+
+    Args:
+        dataset: annotated videos with their pictures; category numbers are the class channels.
+    """
+
+    def __init__(self, dataset: YTVISDataset) -> None:
+        self.dataset = dataset
+        self._starts = np.cumsum([0, *(len(video) for video in dataset.videos)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def draw(self, rng: Rng, place: int) -> InstanceClip | None:
+        """The clip around a key frame; None if no object is left."""
+        i = int(np.searchsorted(self._starts, place, side="right")) - 1
+        video = self.dataset.videos[i]
+        frames = clip_frames(rng, len(video), place - int(self._starts[i]))
+        found = self.dataset.instances(video, frames)
+        alone = ~found.crowd
+        if not alone.any():
+            return None
+        pictures = {t: self.dataset.read_image(video, t) for t in set(frames)}
+        clip = InstanceClip(
+            [pictures[t] for t in frames], found.labels[alone], found.masks[alone], found.boxes[alone]
+        )
+        clip = augmented(rng, clip, colours=True)
+        return clip if len(clip.labels) else None
+
+
+class StillClips:
+    """One clip for every COCO picture with one of the classes.
+
+    Args:
+        dataset: annotated pictures, as :class:`segue.datasets.CocoImages` reads them.
+        channels: class channel of each category that is wanted.
+    """
+
+    def __init__(self, dataset: YTVISDataset, channels: Mapping[int, int]) -> None:
+        self.dataset = dataset
+        self.channels = dict(channels)
+        self._images = [
+            image
+            for image in dataset.videos
+            if any(item.category in self.channels and not item.crowd for item in dataset.annotations(image))
+        ]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def draw(self, rng: Rng, place: int) -> InstanceClip | None:
+        """Views of a picture; None if it has too many objects, or none is left."""
+        image = self._images[place]
+        found = self.dataset.instances(image, [0])
+        wanted = np.array([label in self.channels for label in found.labels.tolist()], bool) & ~found.crowd
+        if not 0 < wanted.sum() <= MOST_OBJECTS:
+            return None
+        labels = np.array([self.channels[label] for label in found.labels[wanted].tolist()], np.int64)
+        picture = self.dataset.read_image(image, 0)
+        clip = augmented(
+            rng, pseudo_clip(rng, picture, found.masks[wanted, 0], labels, FRAMES), colours=False
+        )
+        return clip if len(clip.labels) else None
+
+
+def clip_frames(rng: Rng, length: int, key: int) -> list[int]:
+    """Frames of a clip in order: a key frame, one near it on either side, and two from farther away."""
+    before, after = (int(n) for n in rng.integers(1, NEAREST + 1, 2))
+    near = [key, max(0, key - before), min(length - 1, key + after)]
+    # The release counts the last of the near frames among the far ones.
+    far = [*range(min(near)), *range(max(near), length)]
+    if len(far) <= 2:
+        far = list(range(length))
+    more = rng.choice(far, 2, replace=length < 2)
+    return sorted([*near, *more.tolist()])
+
+
+class ClipBatches(Dataset[dict[str, Tensor]]):
+    """Whole batches by number; every epoch goes through all clips once, in an order of its own.
+
+    Args:
+        sources: where the clips come from.
+        batch: clips of a batch.
+        count: number of batches.
+        seed: of everything random.
+
+    Raises:
+        DatasetError: there is no clip.
+    """
+
+    def __init__(self, sources: Sequence[ClipSource], batch: int, count: int, seed: int) -> None:
+        self.sources, self.batch, self.count, self.seed = list(sources), batch, count, seed
+        self.clips = sum(map(len, self.sources))
+        if self.clips == 0:
+            raise DatasetError("the data hold no clip with an object; see --data")
+        self._orders: dict[int, npt.NDArray[np.int64]] = {}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        """See :func:`collate`."""
+        rng = np.random.default_rng((self.seed, 1, number))
+        first = number * self.batch
+        places = [self._place(k) for k in range(first, first + self.batch)]
+        return collate([self._draw(rng, place) for place in places])
+
+    def _draw(self, rng: Rng, place: int) -> InstanceClip:
+        """The clip at a place, or another one where that shows nothing."""
+        for _ in range(ATTEMPTS):
+            clip = self._at(place, rng)
+            if clip is not None:
+                return clip
+            place = int(rng.integers(self.clips))
+        raise DatasetError(f"{ATTEMPTS} clips in a row hold no object; are these annotations for training?")
+
+    def _at(self, place: int, rng: Rng) -> InstanceClip | None:
+        for source in self.sources:
+            if place < len(source):
+                return source.draw(rng, place)
+            place -= len(source)
+        raise IndexError(place)
+
+    def _place(self, k: int) -> int:
+        """Which clip of its epoch is the k-th of all."""
+        epoch, rank = divmod(k, self.clips)
+        if epoch not in self._orders:
+            order = np.random.default_rng((self.seed, 0, epoch)).permutation(self.clips)
+            # A batch may reach into the next epoch, hence the one before is kept.
+            self._orders = {old: kept for old, kept in self._orders.items() if old == epoch - 1}
+            self._orders[epoch] = order
+        return int(self._orders[epoch][rank])
+
+
+def collate(clips: Sequence[InstanceClip]) -> dict[str, Tensor]:
+    """One batch of clips of different sizes, padded with zeros at the right and at the bottom.
+
+    Returns:
+        ``frames`` (N, T, H, W, 3), uint8, with sides that are multiples of 32; ``sizes`` (N, 2), height and
+        width without padding; ``counts`` (N,), objects of each clip; and of all objects, clip by clip,
+        ``labels`` (K,), ``boxes`` (K, T, 4), centre form in 0..1 of the frame without padding, and ``masks``
+        (K, T, H, W), bool.
+    """
+    height, width = (-(-max(clip.size[axis] for clip in clips) // MULTIPLE) * MULTIPLE for axis in (0, 1))
+    frames, masks, boxes = [], [], []
+    for clip in clips:
+        h, w = clip.size
+        missing = (0, width - w, 0, height - h)
+        frames.append(F.pad(torch.from_numpy(np.stack(clip.frames)), (0, 0, *missing)))
+        masks.append(F.pad(torch.from_numpy(np.ascontiguousarray(clip.masks)), missing))
+        x0, y0, x1, y1 = np.moveaxis(clip.boxes / np.array([w, h, w, h], np.float32), -1, 0)
+        boxes.append(torch.from_numpy(np.stack(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0), -1)))
+    return {
+        "frames": torch.stack(frames),
+        "sizes": torch.tensor([clip.size for clip in clips]),
+        "counts": torch.tensor([len(clip.labels) for clip in clips]),
+        "labels": torch.from_numpy(np.concatenate([clip.labels for clip in clips])),
+        "boxes": torch.cat(boxes),
+        "masks": torch.cat(masks),
+    }
+
+
+def clip_targets(batch: Mapping[str, Tensor]) -> list[ClipTargets]:
+    """Objects of each clip of a batch of :func:`collate`, their masks without padding."""
+    counts = batch["counts"].tolist()
+    split = (batch[name].split(counts) for name in ("labels", "boxes", "masks"))
+    return [
+        ClipTargets(labels, boxes, masks[..., :height, :width])
+        for (height, width), labels, boxes, masks in zip(batch["sizes"].tolist(), *split, strict=True)
+    ]
+
+
+def valid_places(sizes: Tensor, height: int, width: int) -> Tensor:
+    """Where the frames of each clip are in the padded ones, (N, H, W), bool, from sizes (N, 2)."""
+    rows = torch.arange(height, device=sizes.device) < sizes[:, :1]
+    columns = torch.arange(width, device=sizes.device) < sizes[:, 1:]
+    return rows[:, :, None] & columns[:, None]

@@ -1,0 +1,68 @@
+"""A folder of foreground masks as the evaluation of CDnet2014 wants them."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segue.masks import resize_mask
+from segue.types import Frame, Segmentation
+from segue.video.partial import write_complete, writing
+from segue.video.sinks import Sink
+
+SHADOW = 50
+"""Grey value of shadow; only 255 counts as foreground."""
+
+_OURS = re.compile(r"bin\d{6,}\.png")
+_NUMBER = re.compile(r"in(\d+)")
+
+
+class CdnetSink(Sink):
+    """Writes ``bin000001.png`` ...: 255 is foreground, 50 what is labelled shadow, 0 the rest.
+
+    A frame from a picture ``in000123.jpg`` gets that number; others are counted from 1 on. Masks of an
+    earlier run are removed.
+
+    Args:
+        folder: folder to write to; made if it is not there.
+        size: height and width of the files; masks are brought to it by nearest neighbour. None keeps them.
+        names: name (without ending) of the picture by frame index.
+
+    Raises:
+        SinkError: the folder cannot be written to.
+    """
+
+    def __init__(
+        self, folder: Path, *, size: tuple[int, int] | None = None, names: Sequence[str] | None = None
+    ) -> None:
+        self._folder = folder
+        self._size = size
+        self._names = names
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in folder.iterdir():
+                if _OURS.fullmatch(path.name):
+                    path.unlink()
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Write the mask of one frame."""
+        mask = segmentation.mask if self._size is None else resize_mask(segmentation.mask, self._size)
+        values = np.where(mask > 0, 255, 0).astype(np.uint8)
+        for item in segmentation.objects:
+            if item.label == "shadow":
+                values[mask == item.id] = SHADOW
+        buffer = io.BytesIO()
+        Image.fromarray(values).save(buffer, format="PNG")
+        write_complete(self._folder / f"bin{self._number(segmentation.index):06d}.png", buffer.getvalue())
+
+    def _number(self, index: int) -> int:
+        if self._names is not None and index < len(self._names):
+            match = _NUMBER.fullmatch(self._names[index])
+            if match:
+                return int(match[1])
+        return index + 1

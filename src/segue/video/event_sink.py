@@ -1,0 +1,156 @@
+"""When objects come and go, as a table: CSV, or JSON by the ending of the file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from segue.errors import SinkError
+from segue.masks import measure, resize_mask
+from segue.types import Box, Frame, Segmentation
+from segue.video.partial import PartialFile, writing
+from segue.video.sinks import Sink
+
+MIN_FRAMES = 3
+"""Objects that were seen on fewer frames are not worth an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An object has come or gone.
+
+    Attributes:
+        event: ``enter``; ``leave`` when it has not been seen for a while; ``end`` when it was still there at
+            the end.
+        object: its id.
+        frame, time: where it was seen first or, for the other two, last; time in seconds.
+        x0, y0, x1, y1: its box there, in pixels; the far side is exclusive.
+        area: its pixels there.
+        seconds: time since it came, 0 for ``enter``.
+        largest: most pixels that it had so far.
+    """
+
+    event: Literal["enter", "leave", "end"]
+    object: int
+    frame: int
+    time: float
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    area: int
+    seconds: float
+    largest: int
+
+
+@dataclass(slots=True)
+class _Sighting:
+    frame: int
+    time: float
+    box: Box
+    area: int
+
+
+@dataclass(slots=True)
+class _Visit:
+    """An object from its coming to its going."""
+
+    first: _Sighting
+    last: _Sighting
+    frames: int = 1
+    largest: int = 0
+
+
+class EventSink(Sink):
+    """Writes an event for every object that comes or goes; see :class:`Event` for the columns.
+
+    Everything is told from the results alone: an object is there as long as it is listed. Events are in the
+    order in which they are known; an ``enter`` is known on the third frame with the object.
+
+    Args:
+        path: file to write, ending in ``.csv`` or ``.json``.
+        size: height and width that boxes and areas refer to; None takes those of each mask.
+
+    Raises:
+        SinkError: the file has another ending, or cannot be written.
+    """
+
+    def __init__(self, path: Path, *, size: tuple[int, int] | None = None) -> None:
+        if path.suffix.lower() not in (".csv", ".json"):
+            raise SinkError(f"{path}: events go to a file ending in .csv or .json")
+        self._as_json = path.suffix.lower() == ".json"
+        self._size = size
+        self._visits: dict[int, _Visit] = {}
+        self._file = PartialFile(path)
+        self._file.prepare()
+        with writing(path):
+            self._stream = self._file.path.open("w", encoding="utf-8", newline="")
+            if self._as_json:
+                self._stream.write("[")
+            else:
+                csv.writer(self._stream).writerow(column.name for column in fields(Event))
+        self._count = 0
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Take the objects of one frame."""
+        mask = segmentation.mask if self._size is None else resize_mask(segmentation.mask, self._size)
+        events = []
+        for number, extent in measure(mask).items():
+            sighting = _Sighting(segmentation.index, segmentation.time, extent.box, extent.area)
+            visit = self._visits.setdefault(number, _Visit(sighting, sighting, frames=0))
+            visit.last = sighting
+            visit.frames += 1
+            visit.largest = max(visit.largest, extent.area)
+            if visit.frames == MIN_FRAMES:
+                events.append(_event("enter", number, visit))
+        for number in sorted(set(self._visits) - set(segmentation.ids)):
+            events += self._gone("leave", number)
+        self._put(events)
+
+    def flush(self) -> None:
+        """See that everything written so far is in the file."""
+        with writing(self._file.final):
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Tell of what is still there, and give the file its final name."""
+        try:
+            self._put(event for number in sorted(self._visits) for event in self._gone("end", number))
+            with writing(self._file.final):
+                if self._as_json:
+                    self._stream.write("\n]\n")
+                self._stream.close()
+            self._file.commit()
+        except SinkError:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Remove the unfinished file."""
+        with suppress(OSError):
+            self._stream.close()
+        self._file.discard()
+
+    def _gone(self, what: Literal["leave", "end"], number: int) -> list[Event]:
+        visit = self._visits.pop(number)
+        return [_event(what, number, visit)] if visit.frames >= MIN_FRAMES else []
+
+    def _put(self, events: Iterable[Event]) -> None:
+        with writing(self._file.final):
+            for event in events:
+                if self._as_json:
+                    self._stream.write(("," if self._count else "") + "\n" + json.dumps(asdict(event)))
+                else:
+                    csv.writer(self._stream).writerow(asdict(event).values())
+                self._count += 1
+
+
+def _event(what: Literal["enter", "leave", "end"], number: int, visit: _Visit) -> Event:
+    seen = visit.first if what == "enter" else visit.last
+    seconds = round(seen.time - visit.first.time, 6)
+    return Event(what, number, seen.frame, seen.time, *seen.box, seen.area, seconds, visit.largest)

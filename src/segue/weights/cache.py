@@ -1,0 +1,70 @@
+"""Downloaded weights: fetched when asked, converted once, found again by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segue.errors import CheckpointError, DownloadError
+from segue.weights.catalogue import Entry
+from segue.weights.checkpoint import read_checkpoint
+from segue.weights.convert import convert
+from segue.weights.download import Report, fetch, home
+
+
+def cached(entry: Entry) -> Path:
+    """Where the converted weights of a network are, or would be."""
+    return home() / "weights" / f"{entry.name}.safetensors"
+
+
+def get(
+    entry: Entry, *, checksum: str | None = None, offline: bool = False, report: Report | None = None
+) -> Path:
+    """Download and convert the weights of a network unless that is done; the official file is not kept.
+
+    Args:
+        entry: the network.
+        checksum: SHA-256 of the official file, for those whose publisher gives none.
+        offline: use no network; what is downloaded already is converted.
+        report: told of the progress.
+
+    Returns:
+        The converted file.
+
+    Raises:
+        DownloadError: there is nothing to download, or it cannot be had.
+        CheckpointError: what was downloaded is not of this network.
+    """
+    target = cached(entry)
+    if target.exists():
+        _require_origin(target, checksum)
+        return target
+    if entry.remote is None:
+        raise DownloadError(_no_address(entry))
+    official = target.parent / entry.remote.name
+    if offline and not official.exists():
+        raise DownloadError(f"{official}: not there, and --offline forbids to download it")
+    official = fetch(entry.remote, checksum=checksum, report=report)
+    found = convert(official, target)
+    if found is not entry:
+        target.unlink()
+        raise CheckpointError(f"{official}: holds weights of {found.name}, not of {entry.name}")
+    official.unlink()
+    return target
+
+
+def _require_origin(path: Path, checksum: str | None) -> None:
+    """See that a converted file was made of the file that the caller trusts."""
+    origin = read_checkpoint(path).metadata.get("source_sha256", "")
+    if checksum is not None and not origin.startswith(checksum.lower()):
+        raise DownloadError(
+            f"{path}: was made of a file with SHA-256 {origin or 'unknown'}, not {checksum}; "
+            "remove it to download again"
+        )
+
+
+def _no_address(entry: Entry) -> str:
+    if entry.bundled is not None:
+        return f"{entry.name}: its weights come with segue; nothing is to be downloaded"
+    if entry.source is None:
+        return f"{entry.name}: nobody published weights; train it with `{entry.training}`"
+    return f"{entry.name}: cannot be downloaded by a program; get it yourself: {entry.source}"

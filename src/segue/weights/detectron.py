@@ -1,0 +1,142 @@
+"""Weights of Detectron 2 as it publishes them: pickles of NumPy arrays, read without any code of theirs.
+
+A pickle names the functions that rebuild its objects. Here every one of the few that a file of arrays needs
+is replaced by a stand-in that only keeps what it is given; all other names are refused.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segue.errors import CheckpointError
+
+LARGEST = 1 << 30
+"""Bytes that such a file may have."""
+
+_NUMBERS = re.compile(r"[fiu][1248]")
+
+
+class _Dtype:
+    """A type of numbers."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        self._code = code
+        self._order = "|"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._order = state[1]
+
+    def resolved(self) -> np.dtype[Any]:
+        """The type itself, if it is one of plain numbers."""
+        if not _NUMBERS.fullmatch(self._code) or self._order not in ("<", ">", "|", "="):
+            raise ValueError(f"an array of type {self._code!r}")
+        return np.dtype(self._order.replace("|", "=") + self._code)
+
+
+class _Array:
+    """An array as its parts."""
+
+    def __init__(self, *_: object) -> None:
+        self._parts: tuple[Any, ...] = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._parts = state
+
+    def values(self) -> np.ndarray[Any, Any]:
+        """The array itself, if its parts fit each other."""
+        _, shape, dtype, by_column, data = self._parts
+        kind = dtype.resolved()
+        if not isinstance(data, bytes) or len(data) != math.prod(shape) * kind.itemsize:
+            raise ValueError("an array whose data do not fit its shape")
+        array: np.ndarray[Any, Any] = np.frombuffer(data, kind).reshape(
+            shape, order="F" if by_column else "C"
+        )
+        return array
+
+
+class _Scalar(_Array):
+    """A number with a type, such as a counter."""
+
+    def __init__(self, dtype: _Dtype, data: bytes) -> None:
+        self._parts = (1, (), dtype, False, data)
+
+
+class _Bytes:
+    """Bytes that an old protocol stored as text."""
+
+    def __new__(cls, text: str, codec: str) -> bytes:  # type: ignore[misc]
+        if codec != "latin1":
+            raise ValueError(f"text in {codec!r}")
+        return text.encode("latin1")
+
+    def __setstate__(self, state: object) -> None:
+        raise ValueError("bytes have no state")
+
+
+_STAND_INS: dict[tuple[str, str], type] = {
+    ("numpy", "dtype"): _Dtype,
+    ("numpy", "ndarray"): _Array,
+    ("_codecs", "encode"): _Bytes,
+    ("collections", "OrderedDict"): OrderedDict,
+    **{
+        (f"numpy.{core}.multiarray", name): stand_in
+        for core in ("core", "_core")
+        for name, stand_in in (("_reconstruct", _Array), ("scalar", _Scalar))
+    },
+}
+
+
+class _Reader(pickle.Unpickler):
+    """Knows the stand-ins and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The stand-in of a name."""
+        if (module, name) not in _STAND_INS:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return _STAND_INS[module, name]
+
+
+def read_detectron(path: Path) -> dict[str, Tensor]:
+    """Tensors by name of a file ``{"model": {name: array}, ...}``.
+
+    Raises:
+        CheckpointError: the file is damaged or too large, or holds anything but arrays of numbers.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise ValueError(f"more than {LARGEST >> 20} MiB")
+        with path.open("rb") as file:
+            content = _Reader(file, encoding="latin1").load()
+        return _tensors(content, size)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: holds more than arrays, which could run foreign code, and is not read ({error})"
+        ) from error
+    except Exception as error:
+        # The reader raises whatever its parsing of damaged bytes runs into, from EOFError to IndexError.
+        raise CheckpointError(f"{path}: damaged or no weights of Detectron 2 ({error})") from error
+
+
+def _tensors(content: object, size: int) -> dict[str, Tensor]:
+    model = content.get("model") if isinstance(content, Mapping) else None
+    if not isinstance(model, Mapping) or not all(isinstance(value, _Array) for value in model.values()):
+        raise ValueError("no arrays by name under 'model'")
+    arrays = {str(name): value.values() for name, value in model.items()}
+    # One stretch of the file may stand under many names; copies of it would know no bound.
+    if sum(array.nbytes for array in arrays.values()) > size:
+        raise ValueError("arrays that share their data")
+    return {
+        name: torch.from_numpy(np.array(array, array.dtype.newbyteorder("=")))
+        for name, array in arrays.items()
+    }

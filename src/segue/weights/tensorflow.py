@@ -1,0 +1,93 @@
+"""Weights of HOFAM's TensorFlow release, exported as ``{variable name: array}`` to an ``.npz`` file.
+
+TensorFlow itself is neither needed nor used. Where it is at hand, it makes such a file of the checkpoint::
+
+    reader = tf.train.load_checkpoint("checkpointmodel_1")
+    np.savez("hofam.npz", **{name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()})
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zipfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from segue.errors import CheckpointError
+
+LARGEST = 1 << 30
+"""Bytes that all variables may take together; those of the published network take 0.7 billion."""
+
+VARIABLE = re.compile(r"generator/(?:g_)?(bn_)?(e|op|d|attention|fusion)([0-8])(?:_conv)?/([a-z]+)(?::0)?")
+OPTIMIZER = re.compile(r".*/Adam(_1)?|beta[12]_power(_\d+)?|global_step|Variable(_\d+)?")
+"""What a training checkpoint holds besides the network."""
+
+PARTS = {"e": "enc_rgb", "op": "enc_flow", "d": "dec", "attention": "attn", "fusion": "fusion"}
+LEAVES = {"w": "weight", "biases": "bias", "gamma": "weight", "beta": "bias"}
+
+
+def read_npz(path: Path) -> dict[str, Tensor]:
+    """Tensors by our names, in the layout of PyTorch; unknown variables keep their names.
+
+    Raises:
+        CheckpointError: the file is damaged, too large, or holds anything but arrays of numbers.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {
+                name: info
+                for info in archive.infolist()
+                if not OPTIMIZER.fullmatch(name := info.filename.removesuffix(".npy"))
+            }
+            if sum(info.file_size for info in members.values()) > LARGEST:
+                raise CheckpointError(f"{path}: holds more than {LARGEST >> 20} MiB; not weights of HOFAM")
+            tensors = {}
+            for name, info in members.items():
+                with archive.open(info) as file:
+                    tensors[hofam_name(name)] = _tensor(_read_array(file, info.file_size))
+            return tensors
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: damaged or no .npz file of weights ({error})") from error
+
+
+def hofam_name(variable: str) -> str:
+    """Our name of a variable of the release; one that it does not have stays as it is.
+
+    Example:
+        >>> hofam_name("generator/g_bn_attention3/gamma")
+        'attn.3.norm.weight'
+    """
+    found = VARIABLE.fullmatch(variable)
+    if found is None or found[4] not in LEAVES:
+        return variable
+    norm, part, level, leaf = found.groups()
+    layer = "norm" if norm else "deconv" if part == "d" else "conv"
+    return f"{PARTS[part]}.{level}.{layer}.{LEAVES[leaf]}"
+
+
+def _read_array(file: IO[bytes], size: int) -> npt.NDArray[np.floating]:
+    """An array whose header must fit the ``size`` of its file."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
+    else:
+        shape, by_column, dtype = np.lib.format.read_array_header_2_0(file)
+    if dtype.kind != "f":
+        raise ValueError(f"an array of type {dtype}")
+    count = math.prod(shape)
+    if count * dtype.itemsize > size:
+        raise ValueError("an array that is cut off")
+    values = np.frombuffer(file.read(count * dtype.itemsize), dtype)
+    return values.reshape(shape, order="F" if by_column else "C")
+
+
+def _tensor(array: npt.NDArray[np.floating]) -> Tensor:
+    # Kernels: HWIO to OIHW for convolutions, HWOI to IOHW for transposed ones, which is one permutation.
+    ordered = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
+    return torch.from_numpy(np.array(ordered, np.float32, order="C"))

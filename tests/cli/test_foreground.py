@@ -1,0 +1,209 @@
+"""``segue foreground`` from end to end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import segue
+from segue.masks import read_index_mask
+from segue.moving import foreground
+from segue.sessions.foreground import ForegroundSession
+from tests.cli.running import Command, Outcome, contents
+from tests.sessions.scenes import square_mask, wall, with_squares
+from tests.video.making import write_video
+
+SIZE = (96, 128)
+PATH = [(10 + 2 * t, 10 * t - 60) for t in range(24)]
+PICTURES = [with_squares(wall(), [place]) for place in PATH]
+ALL = tuple(
+    word
+    for name in ("png", "overlay", "cdnet", "coco", "ytvis", "npz", "events")
+    for word in ("--format", name)
+)
+
+
+@pytest.fixture(scope="session")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short film of a square that crosses a room."""
+    path = tmp_path_factory.mktemp("camera") / "camera.mp4"
+    write_video(path, PICTURES, options={"qp": "4"})
+    return path
+
+
+@pytest.fixture
+def find(command: Command, camera: Path, tmp_path: Path) -> Command:
+    """Runs ``segue foreground`` on the film by the running median, into ``tmp_path / "out"``."""
+
+    def run(*arguments: object, source: object = camera) -> Outcome:
+        model = () if "--model" in arguments else ("--model", "median")
+        output = () if "--output" in arguments else ("--output", tmp_path / "out")
+        return command("foreground", source, *model, *output, "--device", "cpu", *arguments)
+
+    return run
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, index: int) -> None:
+    """Let Ctrl-C come while this frame is looked at."""
+    step: Callable[..., Any] = ForegroundSession.step
+
+    def stepping(session: ForegroundSession, frame: Any, *arguments: Any) -> Any:
+        result = step(session, frame, *arguments)
+        if frame.index == index:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(ForegroundSession, "step", stepping)
+
+
+def test_a_video_becomes_masks_and_an_overlay(find: Command, camera: Path, tmp_path: Path) -> None:
+    outcome = find()
+    assert outcome.code == 0, outcome.err
+    assert outcome.out == f"overlay: {tmp_path / 'out' / 'overlay.mp4'}\npng: {tmp_path / 'out' / 'masks'}\n"
+    for result in foreground(camera, model="median"):
+        mask = read_index_mask(tmp_path / "out" / "masks" / f"{result.index:05d}.png")
+        assert np.array_equal(mask, result.mask)
+    truth = square_mask(SIZE, [PATH[15]])
+    found = read_index_mask(tmp_path / "out" / "masks" / "00015.png") == 1
+    assert (found & truth).sum() > 0.8 * (found | truth).sum()
+
+
+@pytest.mark.parametrize("model", ["mog2", "knn", "difference"])
+def test_other_classical_models(find: Command, tmp_path: Path, model: str) -> None:
+    assert find("--model", model, "--format", "cdnet").code == 0
+    masks = sorted((tmp_path / "out" / "cdnet").iterdir())
+    assert [path.name for path in masks] == [f"bin{t:06d}.png" for t in range(1, 25)]
+    with Image.open(masks[15]) as picture:
+        assert np.asarray(picture).max() == 255
+
+
+def test_events_tell_who_came_when_and_where(find: Command, tmp_path: Path) -> None:
+    events = tmp_path / "events.csv"
+    assert find("--events", events, "--format", "png").code == 0
+    with events.open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    long = [row for row in table if row["event"] != "enter" and int(row["largest"]) > 300]
+    assert len(long) == 1
+    assert float(long[0]["seconds"]) > 0.5
+    assert find("--events", events).complaint == (
+        f"error: {events}: exists already; give --overwrite or --resume, or another output\n"
+    )
+
+
+def test_the_background_is_written_at_the_end(find: Command, tmp_path: Path) -> None:
+    outcome = find("--background", tmp_path / "empty.png", "--format", "png")
+    assert outcome.out.endswith(f"background: {tmp_path / 'empty.png'}\n")
+    with Image.open(tmp_path / "empty.png") as picture:
+        assert np.abs(np.asarray(picture).astype(int) - wall()).mean() < 4
+
+
+@pytest.mark.parametrize("index", [0, 11, 23])
+def test_an_interrupted_run_goes_on_to_the_same_files(find: Command, tmp_path: Path, index: int) -> None:
+    assert find(*ALL, "--output", tmp_path / "whole").code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, index)
+        outcome = find(*ALL)
+    assert outcome.code == 130
+    assert outcome.err == "interrupted; give the same command with --resume to go on\n"
+    assert find(*ALL, "--resume").code == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_a_model_that_cannot_be_saved_goes_through_the_video_again(find: Command, tmp_path: Path) -> None:
+    arguments = ("--model", "mog2", *ALL)
+    assert find(*arguments, "--output", tmp_path / "whole").code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 11)
+        outcome = find(*arguments)
+    assert outcome.err == "interrupted; give the same command with --resume to go through it again\n"
+    assert find(*arguments, "--resume").code == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_fewer_frames_a_second(find: Command, tmp_path: Path) -> None:
+    assert find("--fps", 4, "--format", "png").code == 0
+    names = [path.stem for path in sorted((tmp_path / "out" / "masks").glob("*.png"))]
+    assert names == ["00000", "00003", "00005", "00008", "00010", "00013", "00015", "00018", "00020", "00023"]
+
+
+def test_region_and_size_and_threshold(find: Command, camera: Path, tmp_path: Path) -> None:
+    roi = np.zeros(SIZE, np.uint8)
+    roi[:, :64] = 1
+    Image.fromarray(roi).save(tmp_path / "roi.png")
+    outcome = find(
+        *("--roi", tmp_path / "roi.png", "--min-area", 30, "--short-side", 48, "--threshold", 0.7),
+        *("--objects", "--no-align", "--warm-up", 5, "--format", "npz"),
+    )
+    assert outcome.code == 0, outcome.err
+    expected = foreground(
+        camera, model="median", roi=roi, min_area=30, short_side=48, threshold=0.7, objects=True,
+        align=False, warm_up=5,
+    )  # fmt: skip
+    with np.load(tmp_path / "out" / "masks.npz") as archive:
+        for mask, result in zip(archive["masks"], expected, strict=True):
+            assert np.array_equal(mask, result.mask)
+            assert not mask[:, 64:].any()
+
+
+def test_an_empty_scene_that_was_given(find: Command, tmp_path: Path) -> None:
+    Image.fromarray(wall()).save(tmp_path / "empty.png")
+    assert find("--scene", tmp_path / "empty.png", "--events", tmp_path / "events.json").code == 0
+    events = json.loads((tmp_path / "events.json").read_text())
+    assert events[0]["event"] == "enter"
+    assert events[0]["frame"] <= 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--model", "mustan3"), "no network is called 'mustan3'"),
+        (("--model", "knn", "--weights", "w.safetensors"), "knn has no weights; leave them out"),
+        (("--threshold", 2), "threshold is 2.0, but must lie between 0 and 1"),
+        (("--objects", "--shadows"), "objects and shadows exclude each other"),
+        (("--roi", "missing.png"), "missing.png: no such mask file"),
+        (("--scene", "missing.png"), "missing.png: no such picture; the scene is median"),
+        (("--fps", 0), "fps 0.0: give a number above 0"),
+        (("--background", "bg.jpg"), "bg.jpg: the background is written as .png"),
+        (("--events", "events.txt"), "events go to a file ending in .csv or .json"),
+        (("--short-side", -1), "short_side -1"),
+        (
+            ("--model", "difference", "--background", "bg.png"),
+            "difference makes no picture of the empty scene",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_told_in_one_line(
+    find: Command,
+    tmp_path: Path,
+    arguments: tuple[object, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in find(*arguments, "--format", "png", "--quiet").err
+
+
+def test_a_damaged_picture_is_no_scene(find: Command, tmp_path: Path) -> None:
+    (tmp_path / "scene.png").write_bytes(b"no picture")
+    assert "unreadable picture" in find("--scene", tmp_path / "scene.png").complaint
+
+
+def test_the_help_shows_examples(command: Command) -> None:
+    outcome = command("foreground", "--help")
+    assert outcome.code == 0
+    assert "segue foreground camera.mp4" in outcome.out
+
+
+def test_the_function_refuses_what_cannot_be_meant(camera: Path) -> None:
+    with pytest.raises(ValueError, match="fps is 0"):
+        foreground(camera, model="median", fps=0)
+    with pytest.raises(segue.SegueError, match="no weights"):
+        foreground(camera, model="mog2", weights="w.safetensors")

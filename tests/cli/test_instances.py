@@ -1,0 +1,203 @@
+"""``segue instances`` from end to end."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segue import recognising
+from segue.datasets.ytvis import YTVISDataset
+from segue.datasets.ytvis_results import read_results
+from segue.errors import CheckpointError, PromptError
+from segue.masks import read_index_mask
+from segue.models.msstsvis.lite import LITE_NAMES, MSSTSVISLite
+from segue.recognising import instances
+from segue.sessions import official
+from segue.sessions.instances import InstanceSession
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video import open_source
+from segue.video.mask_folder import read_records
+from segue.weights import write_checkpoint
+from tests.cli.running import Command, Outcome, contents
+from tests.fill import fill_plainly
+from tests.lite import lively_lite
+from tests.training.instance_sets import save_ytvis
+
+# pycocotools 2.0 speaks to numpy 2 in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SETTINGS = ("--window", 4, "--overlap", 2, "--score", 0.0, "--top", 3, "--short-side", 48)
+
+ALL = tuple(word for name in ("png", "overlay", "coco", "ytvis", "npz") for word in ("--format", name))
+
+
+def lively() -> MSSTSVISLite:
+    """A network with regenerable weights, that finds something everywhere."""
+    network = fill_plainly(MSSTSVISLite())
+    assert isinstance(network, MSSTSVISLite)
+    return network
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "msstsvis-lite.safetensors"
+    write_checkpoint(path, lively().state_dict(), {})
+    return path
+
+
+@pytest.fixture
+def find(command: Command, inputs: Path, weights: Path, tmp_path: Path) -> Command:
+    """Runs ``segue instances`` on the clip with these weights, into ``tmp_path / "out"``."""
+
+    def run(*arguments: object) -> Outcome:
+        output = () if "--output" in arguments else ("--output", tmp_path / "out")
+        common = ("--weights", weights, *output, *SETTINGS, "--device", "cpu")
+        return command("instances", inputs / "clip.mp4", *common, *arguments)
+
+    return run
+
+
+def test_the_command_writes_what_the_function_gives(
+    find: Command, inputs: Path, weights: Path, tmp_path: Path
+) -> None:
+    outcome = find(*ALL)
+    assert outcome.code == 0, outcome.err
+    folder = tmp_path / "out"
+    results = list(
+        instances(
+            inputs / "clip.mp4", weights=weights, window=4, overlap=2, score=0.0, top=3, short_side=48,
+            device="cpu",
+        )
+    )  # fmt: skip
+    assert [result.index for result in results] == list(range(8))
+    assert any(result.mask.any() for result in results)
+    records = read_records(folder / "masks")
+    for result in results:
+        assert np.array_equal(read_index_mask(folder / "masks" / f"{result.index:05d}.png"), result.mask)
+        assert [item["label"] for item in records[result.index]["objects"]] == [
+            item.label for item in result.objects
+        ]
+    tracks = json.loads((folder / "ytvis.json").read_text())
+    channels = {name: channel for channel, name in LITE_NAMES.items()}
+    labels = {item.id: item.label for result in results for item in result.objects}
+    assert [track["category_id"] for track in tracks] == [channels[str(labels[i])] for i in sorted(labels)]
+    assert all(len(track["segmentations"]) == 8 for track in tracks)
+    coco = json.loads((folder / "coco.json").read_text())
+    assert {(item["id"], item["name"]) for item in coco["categories"]} == set(LITE_NAMES.items())
+
+
+@pytest.mark.parametrize("index", [1, 6])
+def test_an_interrupted_run_goes_on_to_the_same_files(find: Command, tmp_path: Path, index: int) -> None:
+    assert find(*ALL, "--output", tmp_path / "whole").code == 0
+    step = InstanceSession.step
+
+    def stepping(session: InstanceSession, frame: Any, *arguments: Any) -> Any:
+        result = step(session, frame, *arguments)
+        if frame.index == index:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InstanceSession, "step", stepping)
+        assert find(*ALL).code == 130
+    outcome = find(*ALL, "--resume")
+    assert outcome.code == 0, outcome.err
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_only_the_classes_that_are_wanted_are_found(find: Command, tmp_path: Path) -> None:
+    assert find("--classes", "vehicle, 2", "--format", "png").code == 0
+    records = read_records(tmp_path / "out" / "masks").values()
+    labels = {item["label"] for record in records for item in record["objects"]}
+    assert labels <= {"vehicle", "animal"}
+    assert labels
+
+
+def test_class_names_come_from_a_file_where_they_are_given(find: Command, tmp_path: Path) -> None:
+    categories = [{"id": 1, "name": "otter"}, {"id": 3, "name": "heron"}]
+    (tmp_path / "names.json").write_text(json.dumps({"videos": [], "categories": categories}))
+    assert find("--names", tmp_path / "names.json", "--format", "png").code == 0
+    records = read_records(tmp_path / "out" / "masks").values()
+    assert {item["label"] for record in records for item in record["objects"]} <= {"otter", "heron"}
+
+
+def test_wrong_wishes_are_told_in_one_line(
+    find: Command, command: Command, inputs: Path, tmp_path: Path
+) -> None:
+    assert "no class 'unicorn'; there are animal, object, person" in find("--classes", "unicorn").complaint
+    assert "window is 2 and overlap 2" in find("--window", 2).complaint
+    (tmp_path / "names.json").write_text("{}")
+    assert "has no categories" in find("--names", tmp_path / "names.json").complaint
+    clip = inputs / "clip.mp4"
+    assert "stcn-lite finds no instances" in command("instances", clip, "--model", "stcn-lite").complaint
+    assert "SeqFormer_r50" in command("instances", clip, "--model", "seqformer-r50").complaint
+
+
+def test_the_function_says_what_is_wrong_before_it_reads_a_frame(inputs: Path) -> None:
+    with pytest.raises(PromptError, match="no class 'unicorn'"):
+        instances(inputs / "clip.mp4", model=lively(), classes=["unicorn"])
+    with pytest.raises(ValueError, match="score is 2"):
+        instances(inputs / "clip.mp4", model=lively(), score=2)
+    with pytest.raises(CheckpointError, match="finds no instances"):
+        instances(inputs / "clip.mp4", model="stcn-lite")
+
+
+def test_objects_are_followed_through_windows_of_one_source(inputs: Path) -> None:
+    source = open_source(inputs / "clip.mp4")
+    results = list(
+        instances(source, model=lively(), window=3, overlap=1, score=0.0, top=2, short_side=48, device="cpu")
+    )
+    assert len(results) == 8
+    assert all(len(result.objects) <= 2 for result in results)
+
+
+def test_the_published_inference_writes_what_can_be_scored(
+    command: Command, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(official, "resized", lambda picture: picture)  # small pictures are quick
+    root = save_ytvis(tmp_path / "vis", LITE_NAMES, length=1)
+    output = tmp_path / "results.json"
+    outcome = command(
+        *("instances-official", root, "--set", "train", "--weights", weights, "--output", output),
+        *("--device", "cpu"),
+    )
+    assert (outcome.code, outcome.out) == (0, f"results: {output}\n")
+    results = read_results(output, YTVISDataset.open(root, "train"))
+    assert set(results) == {1, 2}
+    assert {found.category for found in results[1]} <= set(range(5))
+
+
+class LeftHalf:
+    """A detector to which the left half of each picture is a dog."""
+
+    lookahead = 0
+
+    def __init__(self, name: str, **options: Any) -> None:
+        self.name, self.options = name, options
+
+    def __call__(self, frame: Frame, *_: Frame) -> Segmentation:
+        mask = np.zeros(frame.size, np.uint8)
+        mask[:, : frame.size[1] // 2] = 1
+        return Segmentation(frame.index, frame.time, mask, (ObjectInfo(1, "dog"),))
+
+
+def test_a_detector_finds_what_a_network_for_tracking_follows(
+    inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recognising, "detector", LeftHalf)
+    monkeypatch.setattr(recognising, "load", lambda name: {"stcn-lite": lively_lite()}[name])
+    results = list(
+        instances(inputs / "clip.mp4", model="maskrcnn+stcn-lite", classes=["dog"], window=4, device="cpu")
+    )
+    assert [result.index for result in results] == list(range(8))
+    assert {item.label for result in results for item in result.objects} == {"dog"}
+    assert (results[0].mask[:, : results[0].mask.shape[1] // 2] == 1).all()
+    with pytest.raises(PromptError, match="the detector is one of maskrcnn"):
+        instances(inputs / "clip.mp4", model="stcn+stcn-lite")
+    with pytest.raises(PromptError, match="knows the names of its classes"):
+        instances(inputs / "clip.mp4", model="maskrcnn+stcn-lite", names={1: "dog"})

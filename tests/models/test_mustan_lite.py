@@ -1,0 +1,126 @@
+"""mustan-lite and mustan-slim: sizes, streaming, and what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segue.layers.fold import fold_batch_norms
+from segue.models.foreground import Features
+from segue.models.mustan_lite import MustanLite
+from segue.models.mustan_slim import MustanSlim
+
+
+def awake(network: nn.Module) -> nn.Module:
+    """The network in evaluation mode with norms that do something."""
+    generator = torch.Generator().manual_seed(0)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for values, low, high in ((layer.running_mean, -0.2, 0.2), (layer.running_var, 0.5, 2.0)):
+                assert values is not None
+                values.copy_(low + (high - low) * torch.rand(values.shape, generator=generator))
+    return network.eval()
+
+
+def networks() -> Iterator[MustanLite | MustanSlim]:
+    torch.manual_seed(0)
+    for network in (
+        MustanLite(),
+        MustanSlim(),
+        MustanSlim((-6, -3, 0), frm="concat", background=True, shadow=True),
+        MustanSlim((-2, -1, 0, 1, 2), background=True),
+    ):
+        yield awake(network)  # type: ignore[misc]
+
+
+def film(frames: int, height: int = 64, width: int = 80) -> Tensor:
+    return torch.rand(frames, 3, height, width, generator=torch.Generator().manual_seed(3))
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(values.numel() for values in network.parameters())
+
+
+def test_slim_has_the_size_of_its_specification() -> None:
+    assert parameters(MustanSlim()) == 585_380
+    assert parameters(MustanSlim(width=2)) == pytest.approx(2.33e6, rel=0.005)
+
+
+def test_lite_has_two_thirds_of_a_million_parameters() -> None:
+    assert parameters(MustanLite()) == 667_666
+
+
+@torch.inference_mode()
+def test_streaming_equals_the_whole_window() -> None:
+    frames = film(12)
+    empty = film(1)[0]
+    for network in networks():
+        scene = network.encode(empty[None], network.background) if network.background else None
+        kept: list[Features] = [network.encode(frame[None], network.current) for frame in frames]
+        for now in (5, 7):
+            times = [min(max(now + offset, 0), 11) for offset in network.offsets]
+            inputs = [frames[times][None], *([] if scene is None else [empty[None]])]
+            whole = network(*inputs)
+            context = [kept[min(max(now + offset, 0), 11)] for offset, _ in network.context]
+            streamed = network.decode(kept[now], context, scene, (64, 80))
+            assert streamed.shape == (1, network.channels, 64, 80)
+            torch.testing.assert_close(streamed, whole, rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_windows_in_a_batch_equal_windows_alone() -> None:
+    windows = film(6).view(2, 3, 3, 64, 80)
+    scenes = film(2)
+    network = awake(MustanLite())
+    together = network(windows, scenes)
+    for i in range(2):
+        alone = network(windows[i : i + 1], scenes[i : i + 1])
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_every_input_matters() -> None:
+    window, scene = film(3)[None], film(1)
+    for network in networks():
+        if network.background is None or len(network.offsets) != 3:
+            continue
+        logits = network(window, scene)
+        for k in range(3):
+            changed = window.clone()
+            changed[:, k] = changed[:, k].flip(-1)
+            assert not torch.allclose(network(changed, scene), logits)
+        assert not torch.allclose(network(window, scene.flip(-1)), logits)
+
+
+@torch.inference_mode()
+def test_norms_fold_into_the_convolutions() -> None:
+    window, scene = film(3)[None], film(1)
+    for network in (awake(MustanLite()), awake(MustanSlim(frm="concat", background=True))):
+        folded = fold_batch_norms(network)
+        assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+        torch.testing.assert_close(folded(window, scene), network(window, scene), rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_slim_takes_any_size() -> None:
+    network = awake(MustanSlim())
+    assert network(film(3, 51, 77)[None]).shape == (1, 1, 51, 77)
+
+
+def test_a_background_is_asked_for_where_it_is_needed() -> None:
+    frames = film(1)
+    lite, slim = MustanLite(), MustanSlim()
+    features = lite.encode(frames, "frame")
+    with pytest.raises(ValueError, match="2 context frames and a background"):
+        lite.decode(features, [features] * 2, None, (64, 80))
+    features = slim.encode(frames, "frame")
+    with pytest.raises(ValueError, match="no background"):
+        slim.decode(features, [features] * 2, features, (64, 80))
+
+
+def test_a_window_holds_the_current_frame() -> None:
+    with pytest.raises(ValueError, match=r"\(-3, 3\)"):
+        MustanSlim((-3, 3))

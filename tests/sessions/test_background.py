@@ -1,0 +1,233 @@
+"""The empty scene as a median of past frames without what stood before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from segue.errors import PromptError, SourceError
+from segue.sessions.background import MaskedMedian, MedianSettings, masked_median
+from segue.sessions.empty_scene import FixedBackground
+
+Bytes = npt.NDArray[np.uint8]
+SHAPE = (3, 2, 2)
+stacks = st.integers(1, 12).flatmap(
+    lambda n: st.tuples(arrays(np.uint8, (n, *SHAPE)), arrays(np.bool_, (n, *SHAPE[1:])))
+)
+
+
+def grey(level: int, height: int = 6, width: int = 8) -> Bytes:
+    """A picture of one level of grey."""
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def fed(levels: Any, masks: Any = None, **options: int) -> MaskedMedian:
+    """A background that has seen grey frames of these levels."""
+    background = MaskedMedian(MedianSettings(**options))
+    for t, level in enumerate(levels):
+        background.update(grey(level), None if masks is None else masks[t])
+    return background
+
+
+def shown(background: MaskedMedian) -> Bytes:
+    assert background.picture is not None
+    return background.picture
+
+
+@settings(max_examples=60, deadline=None)
+@given(stacks)
+def test_without_masks_it_is_the_median(stack: tuple[Bytes, npt.NDArray[np.bool_]]) -> None:
+    frames, hidden = stack
+    found = masked_median(frames, np.zeros_like(hidden), least=3)
+    assert np.array_equal(found, np.sort(frames, axis=0)[len(frames) // 2])
+    if len(frames) % 2:
+        assert np.array_equal(found, np.median(frames, axis=0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(stacks, st.integers(1, 4))
+def test_each_pixel_is_the_median_of_where_it_was_seen(
+    stack: tuple[Bytes, npt.NDArray[np.bool_]], least: int
+) -> None:
+    frames, hidden = stack
+    found = masked_median(frames, hidden, least)
+    for channel, row, column in np.ndindex(SHAPE):
+        values = frames[:, channel, row, column]
+        seen = values[~hidden[:, row, column]]
+        counted = np.sort(seen if len(seen) >= least else values)
+        assert found[channel, row, column] == counted[len(counted) // 2]
+
+
+def test_before_the_first_frame_there_is_no_picture_and_after_it_it_is_the_frame() -> None:
+    background = MaskedMedian()
+    assert background.picture is None
+    background.update(grey(7))
+    assert np.array_equal(shown(background), grey(7))
+
+
+def levels_kept(background: MaskedMedian) -> list[int]:
+    """Which grey frames are kept."""
+    return [int(frame[0, 0, 0]) for frame in background._frames]
+
+
+def test_every_ninth_frame_is_kept() -> None:
+    # Of frames 0, 9, ..., 72 the middle one is frame 36; what lies between them does not count.
+    assert levels_kept(fed(range(81))) == list(range(0, 81, 9))
+    assert np.array_equal(shown(fed(range(81))), grey(36))
+
+
+def test_the_first_frames_come_faster_for_a_while() -> None:
+    assert levels_kept(fed(range(27))) == list(range(0, 27, 3))
+    assert levels_kept(fed(range(28))) == [0, 9, 18, 27]
+
+
+def test_the_work_is_done_before_the_next_frame_is_kept() -> None:
+    background = MaskedMedian(MedianSettings(every=4, keep=35))
+    for t in range(140):
+        background.update(grey(t, height=50))
+        if t % 4 == 3:
+            kept = range(0, t + 1, 4)
+            assert (shown(background) == kept[len(kept) // 2]).all()
+
+
+def test_the_kept_frames_stay_few_and_evenly_spread_over_the_past() -> None:
+    background = MaskedMedian(MedianSettings(every=1, keep=5, longest=4))
+    kept = []
+    for t in range(30):
+        background.update(grey(t))
+        kept.append(levels_kept(background))
+    assert kept[4] == [0, 1, 2, 3, 4]
+    assert kept[5] == [0, 2, 4]
+    assert kept[8] == [0, 2, 4, 6, 8]
+    assert kept[10] == [0, 4, 8]
+    assert kept[16] == [0, 4, 8, 12, 16]
+    assert kept[20] == [4, 8, 12, 16, 20]
+    assert kept[-1] == [12, 16, 20, 24, 28]
+
+
+def test_a_picture_is_never_written_to() -> None:
+    background = fed([10])
+    first = shown(background)
+    for _ in range(30):
+        background.update(grey(90))
+    assert np.array_equal(first, grey(10))
+    assert shown(background) is not first
+
+
+def test_what_stands_before_the_scene_does_not_become_background() -> None:
+    mask = np.zeros((6, 8), bool)
+    mask[:, 5:] = True
+    levels = [10] * 4 + [200] * 8
+    background = fed(levels, [None] * 4 + [mask] * 8, every=1)
+    assert (shown(background)[:, 3:] == 10).all(), "the mask, and two pixels around it"
+    assert (shown(background)[:, :3] == 200).all()
+
+
+def test_an_object_that_was_there_from_the_first_frame_on_disappears() -> None:
+    mask = np.ones((6, 8), bool)
+    background = fed([200] * 3 + [10] * 8, [mask] * 11, every=1)
+    assert (shown(background) == 10).all(), "it was never seen without a mask, so all frames count"
+
+
+def test_another_light_changes_all_that_is_remembered() -> None:
+    background = fed([100] * 20, every=1)
+    background.relight((0.5, 1.0, 2.0))
+    assert shown(background)[0, 0].tolist() == [50, 100, 200]
+    for _ in range(3):
+        background.update(grey(0))
+    assert shown(background)[0, 0].tolist() == [50, 100, 200], "twenty frames in the new light against three"
+    background.relight((9.0, 9.0, 9.0))
+    assert shown(background).max() == 255
+
+
+def test_a_replaced_background_has_no_past() -> None:
+    background = fed([100] * 20, every=1)
+    background.replace(grey(3), trusted=False)
+    assert np.array_equal(shown(background), grey(3))
+    background.update(grey(5))
+    assert len(background._frames) == 2
+
+
+def test_a_picture_that_is_trusted_outlasts_what_stands_before_it() -> None:
+    mask = np.ones((6, 8), bool)
+    for trusted, expected in ((True, 10), (False, 200)):
+        background = MaskedMedian(MedianSettings(every=1))
+        background.replace(grey(10), trusted=trusted)
+        for _ in range(10):
+            background.update(grey(200), mask)
+        assert (shown(background) == expected).all()
+
+
+def test_where_an_object_has_healed_it_does_not_come_back() -> None:
+    """The object was taken for background while it was there, and the scene for foreground afterwards."""
+    background = MaskedMedian(MedianSettings(every=1))
+    for t in range(40):
+        level = 200 if t < 2 else 10
+        picture = shown(background) if t else grey(level)
+        background.update(grey(level), np.abs(picture[..., 0] - float(level)) > 30)
+        if t > 6:
+            assert (shown(background) == 10).all()
+
+
+@pytest.mark.parametrize("stop", [0, 1, 4, 40, 43])
+def test_it_goes_on_from_a_saved_state(stop: int) -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (90, 12, 10, 3), np.uint8)
+    masks = rng.random((90, 12, 10)) < 0.02
+    options = MedianSettings(every=4, keep=9)
+    through, first, second = MaskedMedian(options), MaskedMedian(options), MaskedMedian(options)
+    for t in range(stop):
+        first.update(frames[t], masks[t])
+        through.update(frames[t], masks[t])
+    second.restore(first.state())
+    for t in range(stop, 90):
+        second.update(frames[t], masks[t])
+        through.update(frames[t], masks[t])
+        assert np.array_equal(shown(second), shown(through))
+
+
+def test_frames_and_masks_of_another_size_are_refused() -> None:
+    background = fed([1])
+    with pytest.raises(SourceError, match="a frame of 9x6 after frames of 8x6"):
+        background.update(grey(1, width=9))
+    with pytest.raises(SourceError, match="a mask of 3x2 for a frame of 8x6"):
+        background.update(grey(1), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"every": 0}, "every is 0"),
+        ({"least": 0}, "least is 0"),
+        ({"keep": 1}, "keep is 1"),
+        ({"keep": 256}, "keep is 256"),
+        ({"every": 9, "longest": 8}, "longest is 8"),
+    ],
+)
+def test_settings_out_of_range_are_refused(options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MedianSettings(**options)
+
+
+def test_a_given_picture_stays_and_takes_the_size_of_the_frames() -> None:
+    background = FixedBackground(grey(50, 12, 16))
+    background.fit((6, 8))
+    background.update(grey(99))
+    assert np.array_equal(background.picture, grey(50))
+    background.relight((2.0, 2.0, 2.0))
+    assert np.array_equal(background.picture, grey(100))
+    other = FixedBackground(grey(0, 12, 16))
+    other.restore(background.state())
+    assert np.array_equal(other.picture, grey(100))
+    background.restart()
+    assert np.array_equal(background.picture, grey(50))
+    with pytest.raises(PromptError, match="the background is 16x12, but the frames are 8x8"):
+        background.fit((8, 8))
+    with pytest.raises(PromptError, match="a background is a picture"):
+        FixedBackground(np.zeros((4, 4), np.uint8))

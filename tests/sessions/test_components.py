@@ -1,0 +1,151 @@
+"""Pieces of foreground keep their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from segue.masks.files import MAX_ID
+from segue.sessions.components import ComponentTracker, without_small
+from segue.types import ObjectInfo
+from tests.sessions.scenes import Place, square_mask
+
+SIZE = (40, 60)
+
+
+class Told:
+    """A tracker that is told where squares of eight pixels are."""
+
+    def __init__(self) -> None:
+        self.tracker = ComponentTracker()
+        self.time = 0.0
+        self.objects: tuple[ObjectInfo, ...] = ()
+
+    def __call__(self, *places: Place, seconds: float = 0.1) -> dict[Place, int]:
+        """Id of each square on the next frame."""
+        mask = square_mask(SIZE, places, side=8)
+        labels, self.objects = self.tracker.update(mask, self.time, mask.astype(np.float32))
+        self.time += seconds
+        assert np.array_equal(labels > 0, mask)
+        return {(row, column): int(labels[row, column]) for row, column in places}
+
+    @property
+    def followed(self) -> list[int]:
+        return [item.id for item in self.objects]
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+def test_ids_stay_while_objects_move(told: Told) -> None:
+    for t in range(10):
+        assert told((5, 2 + 3 * t), (25, 40 - 2 * t)) == {(5, 2 + 3 * t): 1, (25, 40 - 2 * t): 2}
+
+
+def test_objects_tell_box_area_and_score(told: Told) -> None:
+    told((5, 10))
+    assert told.objects == (ObjectInfo(1, None, 1.0, (10.0, 5.0, 18.0, 13.0), 64),)
+
+
+def test_an_object_that_was_hidden_for_a_moment_comes_back(told: Told) -> None:
+    for t in range(4):
+        told((5, 10 + t))
+    for _ in range(5):
+        told()
+        assert told.followed == [1]
+        assert told.objects[0].area == 0
+        assert told.objects[0].box is None
+    assert told((5, 18)) == {(5, 18): 1}
+
+
+def test_an_object_that_was_away_for_long_is_a_new_one(told: Told) -> None:
+    for _ in range(4):
+        told((5, 10))
+    for _ in range(12):
+        told()
+    assert told.followed == []
+    assert told((5, 10)) == {(5, 10): 2}
+
+
+def test_what_only_flickers_is_forgotten_at_once(told: Told) -> None:
+    told((5, 10))
+    told()
+    assert told.followed == []
+
+
+def test_when_two_meet_one_id_remains_and_when_they_part_both_are_back(told: Told) -> None:
+    for t in range(4):
+        told((5, 10 + t), (5, 30 - t))
+    merged = told((5, 14), (5, 20))
+    assert set(merged.values()) <= {1, 2}
+    assert told.followed == [1, 2]
+    assert set(told((5, 10), (5, 30)).values()) == {1, 2}
+
+
+def test_a_piece_belongs_to_the_object_that_it_overlaps_most(told: Told) -> None:
+    told((5, 10), (5, 20))
+    assert told((5, 18)) == {(5, 18): 2}
+
+
+def test_far_things_are_not_the_same(told: Told) -> None:
+    for _ in range(4):
+        told((5, 5))
+    assert told((30, 45)) == {(30, 45): 2}
+
+
+def test_a_new_scene_has_new_ids_and_a_new_film_begins_with_1(told: Told) -> None:
+    told((5, 10))
+    told.tracker.restart()
+    assert told((5, 10)) == {(5, 10): 2}
+    told.tracker.reset()
+    assert told((5, 10)) == {(5, 10): 1}
+
+
+def test_after_the_last_id_the_first_free_one_is_given(told: Told) -> None:
+    told((5, 10))
+    told.tracker._next = MAX_ID
+    assert sorted(told((5, 10), (25, 10)).values()) == [1, MAX_ID]
+    found = told((5, 10), (25, 10), (25, 40))
+    assert found[25, 40] == 2
+
+
+def test_many_pieces_need_sixteen_bits() -> None:
+    mask = np.zeros((40, 60), bool)
+    mask[::2, ::2] = True
+    labels, objects = ComponentTracker().update(mask, 0.0, mask.astype(np.float32))
+    assert labels.dtype == np.uint16
+    assert len(objects) == 600
+    assert set(np.unique(labels)) == set(range(601))
+
+
+@pytest.mark.parametrize("stop", [0, 3, 8])
+def test_it_goes_on_from_a_saved_state(stop: int) -> None:
+    rng = np.random.default_rng(1)
+    masks = np.repeat(np.repeat(rng.random((12, 10, 15)) < 0.2, 4, 1), 4, 2)
+    through, first, second = ComponentTracker(), ComponentTracker(), ComponentTracker()
+
+    def run(tracker: ComponentTracker, span: Sequence[int]) -> list[tuple[npt.NDArray[Any], Any]]:
+        return [tracker.update(masks[t], t / 10, masks[t].astype(np.float32)) for t in span]
+
+    run(first, range(stop))
+    second.restore(first.state())
+    expected = run(through, range(12))[stop:]
+    for (labels, objects), (same, others) in zip(run(second, range(stop, 12)), expected, strict=True):
+        assert np.array_equal(labels, same)
+        assert objects == others
+
+
+def test_small_pieces_are_left_out() -> None:
+    mask = square_mask(SIZE, [(2, 2)], side=4) | square_mask(SIZE, [(20, 20)], side=3)
+    assert without_small(mask, 0) is mask
+    assert np.array_equal(without_small(mask, 9), mask)
+    assert np.array_equal(without_small(mask, 10), square_mask(SIZE, [(2, 2)], side=4))
+    assert not without_small(mask, 17).any()
+    diagonal = np.eye(6, dtype=bool)
+    assert np.array_equal(without_small(diagonal, 6), diagonal), "corners connect"

@@ -1,0 +1,440 @@
+"""Laws of a foreground session, on small films."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from segue.errors import CheckpointError, PromptError, SegueError
+from segue.sessions import SessionState
+from segue.sessions.empty_scene import FixedBackground
+from segue.sessions.foreground import FLOOD_FRAMES, ForegroundSession, ForegroundWarning
+from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
+from segue.sessions.segmenters import NetworkSegmenter
+from segue.sessions.subtractors import (
+    BLIND,
+    BackgroundDifference,
+    FrameDifference,
+    Subtractor,
+    SubtractorBackground,
+)
+from segue.types import Frame, Segmentation
+from tests.sessions.scenes import Bytes, film, overlap, square_mask, wall, with_squares
+from tests.sessions.tiny_foreground import MovesByItself, TinyForeground
+
+SIZE = (96, 128)
+PATH = [(10 + t, 6 * t - 60) for t in range(36)]
+WALK = film([with_squares(wall(), [place]) for place in PATH])
+"""A square comes in at the left and goes out at the right."""
+
+LOOK_AHEAD = ((-2, "past"), (-1, "now"), (2, "future"))
+
+
+def new_session(model: Any = None, **options: Any) -> ForegroundSession:
+    masks = {name: options.pop(name) for name in list(options) if name in MASKS}
+    return ForegroundSession(
+        model or BackgroundDifference(), masks=ForegroundMasks(**masks), device="cpu", **options
+    )
+
+
+MASKS = ("threshold", "roi", "min_area", "objects", "shadows")
+
+
+def run(session: ForegroundSession, frames: Sequence[Frame]) -> list[Segmentation]:
+    results = [session.step(frame) for frame in frames]
+    return [result for result in results if result is not None] + list(session.finish())
+
+
+def assert_same(results: Sequence[Segmentation], expected: Sequence[Segmentation]) -> None:
+    for one, other in zip(results, expected, strict=True):
+        assert one == replace(other, mask=one.mask)
+        assert np.array_equal(one.mask, other.mask)
+
+
+def as_tensor(pictures: Sequence[Bytes]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+
+
+@pytest.mark.parametrize("model", ["median", "mog2", "network"])
+def test_what_moves_is_found_where_it_is(model: str) -> None:
+    made = {"median": BackgroundDifference(), "mog2": Subtractor("mog2"), "network": MovesByItself()}
+    results = run(new_session(made[model]), WALK)
+    assert [result.index for result in results] == list(range(len(WALK)))
+    assert [result.time for result in results] == [frame.time for frame in WALK]
+    for t in range(15, 28):
+        assert overlap(results[t].mask == 1, square_mask(SIZE, [PATH[t]])) > 0.6
+
+
+@pytest.mark.parametrize("context", [(), ((-3, "past"), (-1, "past")), LOOK_AHEAD])
+@pytest.mark.parametrize("size", [(32, 48), (30, 45)])
+def test_streaming_gives_what_the_whole_window_gives(
+    context: tuple[tuple[int, str], ...], size: tuple[int, int]
+) -> None:
+    network = TinyForeground(context)
+    scene = wall(5, *size)
+    pictures = [wall(t, *size) for t in range(9)]
+    segmenter = NetworkSegmenter(network, device="cpu")
+    maps = [segmenter.step(picture, scene) for picture in pictures]
+    assert [found is None for found in maps] == [True] * segmenter.lag + [False] * (9 - segmenter.lag)
+    maps = [found for found in maps if found is not None]
+    while (found := segmenter.drain(scene)) is not None:
+        maps.append(found)
+    height, width = (-(-side // 4) * 4 for side in size)
+    padding = (0, width - size[1], 0, height - size[0])
+    pad = torch.nn.functional.pad
+    for t, found in enumerate(maps):
+        times = [min(max(t + offset, 0), 8) for offset, _ in context] + [t]
+        window = pad(as_tensor([pictures[i] for i in times]), padding, mode="replicate")
+        with torch.inference_mode():
+            logits = network(window, pad(as_tensor([scene]), padding, mode="replicate"))
+        expected = logits[0, :, : size[0], : size[1]].sigmoid().numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_each_frame_is_encoded_once_for_each_role() -> None:
+    network = TinyForeground(LOOK_AHEAD)
+    segmenter = NetworkSegmenter(network, device="cpu")
+    segmenter._network.encoded = counted = network.encoded
+    scenes = [wall(1, 16, 16), wall(2, 16, 16)]
+    for t in range(20):
+        segmenter.step(wall(t, 16, 16), scenes[t // 10])
+    assert counted == {"past": 16, "now": 18, "future": 18, "scene": 2}
+
+
+def test_only_the_frames_that_are_needed_are_kept() -> None:
+    segmenter = NetworkSegmenter(TinyForeground(LOOK_AHEAD), device="cpu")
+    scene = wall(1, 16, 16)
+    for t in range(200):
+        segmenter.step(wall(t % 3, 16, 16), scene)
+        assert len(segmenter._images) <= 5
+        assert len(segmenter._features) <= 12
+
+
+def test_a_session_that_looks_ahead_trails_and_gives_every_frame() -> None:
+    session = new_session(TinyForeground(LOOK_AHEAD))
+    assert session.lag == 2
+    assert [session.step(frame) is None for frame in WALK[:4]] == [True, True, False, False]
+    session.reset()
+    assert [result.index for result in run(session, WALK)] == list(range(len(WALK)))
+
+
+def test_a_reset_session_is_as_new() -> None:
+    session = new_session(objects=True)
+    expected = run(session, WALK)
+    session.reset()
+    assert_same(run(session, WALK), expected)
+
+
+def test_the_network_itself_is_left_as_it_is() -> None:
+    network = TinyForeground()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    run(new_session(network, fast=True), WALK[:4])
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_cut_to_another_scene_does_not_flood() -> None:
+    frames = film([frame.image for frame in WALK[:20]] + [wall(9, light=1.4)] * 10)
+    for result in run(new_session(objects=True), frames)[20:]:
+        assert not result.mask.any()
+        assert result.objects == ()
+
+
+@pytest.mark.parametrize("light", [0.45, 1.5])
+def test_a_light_switch_does_not_flood_and_who_stands_there_stays(light: float) -> None:
+    place = [(40, 60)]
+    lit = np.clip(wall().astype(float) * light, 0, 255).astype(np.uint8)
+    empty, dark = [wall()] * 20, [with_squares(wall(), place)] * 10
+    after = [with_squares(lit, place, level=min(255, int(250 * light)))] * 10
+    results = run(new_session(BackgroundDifference(threshold=25)), film(empty + dark + after))
+    for result in results[22:]:
+        assert overlap(result.mask, square_mask(SIZE, place)) > 0.8
+
+
+def test_a_slow_change_of_exposure_does_not_flood() -> None:
+    scenes = [wall(light=1 + 0.02 * t) for t in range(30)]
+    for result in run(new_session(), film(scenes)):
+        assert result.mask.mean() < 0.01
+
+
+def test_an_empty_scene_stays_empty() -> None:
+    rng = np.random.default_rng(0)
+    noisy = [np.clip(wall() + rng.normal(0, 3, (*SIZE, 3)), 0, 255).astype(np.uint8) for _ in range(40)]
+    for result in run(new_session(), film(noisy)):
+        assert not result.mask.any()
+
+
+def test_someone_who_stops_stays_foreground() -> None:
+    still = [(30, 50)]
+    pictures = [wall()] * 20 + [with_squares(wall(), still)] * 120
+    results = run(new_session(), film(pictures))
+    assert overlap(results[-1].mask, square_mask(SIZE, still)) > 0.8
+
+
+def test_the_ghost_of_what_was_there_at_first_heals() -> None:
+    pictures = [with_squares(wall(), [(30, 50)])] * 10 + [wall()] * 90
+    results = run(new_session(), film(pictures))
+    assert results[12].mask.any(), "where the square was, the scene differs from the background"
+    assert not results[-1].mask.any()
+
+
+def test_a_background_that_is_wrong_everywhere_is_learnt_anew() -> None:
+    other = wall(0, light=0.4)
+    session = new_session(background=FixedBackground(wall(8, light=1.5)))
+    shares = [result.mask.mean() for result in run(session, film([other] * 12))]
+    assert min(shares[: FLOOD_FRAMES - 1]) > 0.7
+    assert max(shares[FLOOD_FRAMES + 1 :]) == 0
+
+
+def test_frames_of_another_size_begin_another_scene_with_a_warning() -> None:
+    session = new_session(TinyForeground(LOOK_AHEAD))
+    small = [Frame(t, t / 25, wall(t, 48, 64)) for t in range(10, 14)]
+    with pytest.warns(ForegroundWarning, match="frame 10 is 64x48, the frames before it are 128x96"):
+        results = run(session, WALK[:10] + small)
+    assert [result.index for result in results] == list(range(14))
+    assert [result.mask.shape for result in results] == [SIZE] * 10 + [(48, 64)] * 4
+
+
+def test_after_a_pause_the_background_is_still_known() -> None:
+    late = [replace(frame, time=frame.time + 60) for frame in WALK[20:]]
+    for model in (BackgroundDifference(), MovesByItself()):
+        results = run(new_session(model), WALK[:20] + late)
+        assert overlap(results[20].mask == 1, square_mask(SIZE, [PATH[20]])) > 0.6
+
+
+def test_large_frames_are_reduced_and_masks_come_back_at_their_size() -> None:
+    large = film([with_squares(wall(0, 192, 256), [(20, 10 * t - 100)], side=48) for t in range(30)])
+    session = new_session(short_side=96)
+    results = run(session, large)
+    assert session.background is not None
+    assert session.background.shape == (96, 128, 3)
+    truth = square_mask((192, 256), [(20, 10 * 25 - 100)], side=48)
+    assert results[25].mask.shape == (192, 256)
+    assert overlap(results[25].mask, truth) > 0.85
+
+
+def test_a_shaken_camera_is_held_still() -> None:
+    rng = np.random.default_rng(2)
+    large, shakes = wall(4, 160, 200), rng.integers(-4, 5, (60, 2))
+    pictures, truth = [], []
+    for t, (down, right) in enumerate(shakes):
+        whole = with_squares(large, [(60, 3 * t - 10)])
+        pictures.append(whole[20 + down : 140 + down, 20 + right : 180 + right])
+        square = square_mask((160, 200), [(60, 3 * t - 10)])
+        truth.append(square[20 + down : 140 + down, 20 + right : 180 + right])
+    scores = {}
+    for align in (False, True):
+        results = run(new_session(BackgroundDifference(threshold=20), align=align), film(pictures))
+        scores[align] = np.mean([overlap(results[t].mask, truth[t]) for t in range(20, 55)])
+    assert scores[True] > 0.8
+    assert scores[True] > scores[False] + 0.1
+
+
+def test_nothing_is_found_outside_the_region_of_interest() -> None:
+    roi = np.zeros(SIZE, np.uint8)
+    roi[:, :64] = 255
+    plain, inside = run(new_session(), WALK), run(new_session(roi=roi), WALK)
+    for one, other in zip(plain, inside, strict=True):
+        assert np.array_equal(other.mask, one.mask * (roi > 0))
+        assert not other.probabilities[1][:, 64:].any()
+    half = run(new_session(roi=roi[::2, ::2]), WALK)
+    assert_same(half, inside)
+    with pytest.raises(PromptError, match="region of interest is 96x128, but the frames are 128x96"):
+        run(new_session(roi=np.ones((128, 96))), WALK[:1])
+
+
+def test_small_pieces_and_first_frames_can_be_left_out() -> None:
+    twos = film([wall()] * 5 + [with_squares(wall(), [(10, 10)], side=8)] * 3)
+    assert run(new_session(BackgroundDifference(median=1)), twos)[-1].mask.sum() == 64
+    assert not run(new_session(BackgroundDifference(median=1), min_area=65), twos)[-1].mask.any()
+    results = run(new_session(warm_up=15), WALK)
+    assert not any(result.mask.any() for result in results[:15])
+    assert results[15].mask.any()
+
+
+def test_all_foreground_is_one_object() -> None:
+    for result in run(new_session(), WALK):
+        (item,) = result.objects
+        assert (item.id, item.label) == (1, "foreground")
+        assert item.area == result.mask.sum()
+        assert result.probabilities.shape == (2, *SIZE)
+        np.testing.assert_allclose(result.probabilities.sum(0), 1, atol=1e-6)
+        assert np.array_equal(result.probabilities.argmax(0), result.mask)
+
+
+def test_each_piece_is_an_object_of_its_own() -> None:
+    two = film([with_squares(wall(), [(10, 5 * t - 40), (60, 148 - 5 * t)]) for t in range(30)])
+    results = run(new_session(objects=True), two)
+    for result in results[15:22]:
+        assert len(set(np.unique(result.mask))) == 3
+        assert result.ids == results[15].ids
+        assert result.probabilities.shape == (3, *SIZE)
+        np.testing.assert_allclose(result.probabilities.sum(0), 1, atol=1e-6)
+        assert np.array_equal(np.array([0, *result.ids])[result.probabilities.argmax(0)], result.mask)
+
+
+def test_shadow_is_marked_where_the_model_tells_it() -> None:
+    pictures = []
+    for t in range(30):
+        picture = with_squares(wall(), [(10, 5 * t - 40)])
+        picture[60:84, 40:64] = picture[60:84, 40:64] // 2 if t > 10 else picture[60:84, 40:64]
+        pictures.append(picture)
+    results = run(new_session(MovesByItself(), shadows=True), film(pictures))
+    last = results[20]
+    assert [item.label for item in last.objects] == ["foreground", "shadow"]
+    assert (last.mask[64:80, 44:60] == SHADOW).all()
+    assert last.probabilities.shape == (3, *SIZE)
+    np.testing.assert_allclose(last.probabilities.sum(0), 1, atol=1e-6)
+    assert SHADOW not in run(new_session(MovesByItself()), film(pictures))[20].mask
+
+
+def test_probabilities_do_not_depend_on_when_they_are_asked_for() -> None:
+    for options in ({}, {"objects": True}, {"shadows": True}):
+        session = new_session(MovesByItself(), **options)
+        at_once = []
+        for frame in WALK:
+            result = session.step(frame)
+            assert result is not None
+            at_once.append(result.probabilities)
+        session.reset()
+        for early, result in zip(at_once, run(session, WALK), strict=True):
+            assert np.array_equal(early, result.probabilities)
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2, 13, 29])
+@pytest.mark.parametrize("model", ["median", "difference", "causal", "ahead"])
+def test_a_session_goes_on_from_a_saved_state(tmp_path: Path, model: str, stop: int) -> None:
+    def make() -> ForegroundSession:
+        made = {
+            "median": BackgroundDifference(),
+            "difference": FrameDifference(),
+            "causal": MovesByItself(),
+            "ahead": TinyForeground(LOOK_AHEAD),
+        }
+        return new_session(made[model], objects=model == "median", warm_up=3)
+
+    frames = WALK[:24] + film([wall(3, light=1.4)] * 36)[24:]
+    expected = run(make(), frames)
+    first = make()
+    results = [result for frame in frames[:stop] if (result := first.step(frame)) is not None]
+    first.state().save(tmp_path / "state.safetensors")
+    second = make()
+    second.restore(SessionState.load(tmp_path / "state.safetensors"))
+    assert_same([*results, *run(second, frames[stop:])], expected)
+
+
+def test_results_that_wait_are_saved_too(tmp_path: Path) -> None:
+    def make() -> ForegroundSession:
+        return new_session(TinyForeground(LOOK_AHEAD), objects=True)
+
+    frames = WALK[:10] + film([wall(3, light=1.4)] * 20)[10:]
+    expected = run(make(), frames)
+    first = make()
+    results = [result for frame in frames[:11] if (result := first.step(frame)) is not None]
+    assert len(first._due) == 1, "the cut has completed what was due"
+    second = make()
+    second.restore(first.state())
+    assert_same([*results, *run(second, frames[11:])], expected)
+
+
+def test_a_state_of_another_model_is_refused() -> None:
+    state = new_session().state()
+    with pytest.raises(CheckpointError, match="saved with model median, not difference"):
+        new_session(FrameDifference()).restore(state)
+    with pytest.raises(CheckpointError, match="saved with align True, not False"):
+        new_session(align=False).restore(state)
+
+
+@pytest.mark.parametrize("method", ["mog2", "knn"])
+def test_subtractors_begin_with_empty_masks_and_tell_their_background(method: Any) -> None:
+    session = new_session(Subtractor(method))
+    assert session.background is None
+    results = run(session, film([wall()] * 12))
+    assert not any(result.mask.any() for result in results)
+    assert session.background is not None
+    assert np.abs(session.background.astype(int) - wall()).mean() < 2
+    assert not session.restorable
+    with pytest.raises(SegueError, match=f"{method} cannot be saved"):
+        session.state()
+    assert BLIND < 12
+
+
+def test_a_subtractor_can_give_the_background_to_a_network() -> None:
+    cue = SubtractorBackground(Subtractor("mog2"), every=3)
+    session = new_session(MovesByItself(), background=cue)
+    results = run(session, WALK)
+    assert overlap(results[25].mask == 1, square_mask(SIZE, [PATH[25]])) > 0.5
+    assert not session.restorable
+
+
+def test_the_difference_to_the_frame_before_knows_no_background() -> None:
+    session = new_session(FrameDifference())
+    results = run(session, WALK)
+    assert not results[0].mask.any()
+    assert results[20].mask.any()
+    assert session.background is None
+    assert session.restorable
+
+
+def test_memory_stays_flat() -> None:
+    session = new_session(MovesByItself(), objects=True)
+    pictures = [with_squares(wall(0, 48, 64), [(10, 3 * (t % 20))]) for t in range(20)]
+    sizes: list[int] = []
+    for t in range(600):
+        session.step(Frame(t, t / 25, pictures[t % 20]))
+        if t % 100 == 99:
+            state = session.state()
+            sizes.append(sum(value.numel() for value in state.tensors.values()) // 100_000)
+    assert max(sizes[2:]) <= max(sizes[:3]) + 1
+
+
+def test_prompts_are_refused() -> None:
+    with pytest.raises(PromptError, match="frame 0: foreground is found without prompts"):
+        new_session().step(WALK[0], np.zeros(SIZE, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": 0.0}, "threshold is 0.0"),
+        ({"threshold": 1.0}, "threshold is 1.0"),
+        ({"min_area": -1}, "min_area is -1"),
+        ({"objects": True, "shadows": True}, "objects and shadows exclude each other"),
+        ({"roi": np.zeros(3)}, "roi has the shape"),
+        ({"warm_up": -1}, "warm_up is -1"),
+        ({"short_side": 0}, "short_side 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        new_session(**options)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Subtractor("mog"), "choose mog2 or knn"),
+        (lambda: Subtractor("knn", median=4), "median filter of 4 pixels"),
+        (lambda: Subtractor("mog2", history=0), "history 0"),
+        (lambda: BackgroundDifference(median=0), "median filter of 0 pixels"),
+    ],
+)
+def test_subtractors_refuse_what_cannot_be_meant(make: Any, message: str) -> None:
+    with pytest.raises(SegueError, match=message):
+        make()
+
+
+def test_pictures_that_cannot_be_written_to_do_no_harm() -> None:
+    frozen: list[npt.NDArray[np.uint8]] = [frame.image.copy() for frame in WALK[:3]]
+    for picture in frozen:
+        picture.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(new_session(MovesByItself()), film(frozen))

@@ -1,0 +1,86 @@
+"""What moves against the scene is found, whatever the camera does."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from segue.errors import PromptError
+from segue.sessions import TrackSession
+from segue.sessions.detecting import DETECTORS, detector
+from segue.sessions.motion import MotionDetector, against_scene
+from segue.types import Frame
+from tests.lite import lively_lite
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def texture(seed: int, height: int, width: int, low: int, high: int) -> Bytes:
+    noise = np.random.default_rng(seed).uniform(0, 255, (height, width, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2.0)
+    smooth = (smooth - smooth.min()) / np.ptp(smooth)
+    return np.asarray(low + (high - low) * smooth, np.uint8)
+
+
+def film(camera: int, step: int) -> tuple[list[Frame], Bytes]:
+    """Two frames of a bright square that moves ``step`` pixels, and its mask; the camera moves ``camera``."""
+    scene, square = texture(0, 140, 200, 0, 110), texture(1, 40, 40, 140, 255)
+    frames = []
+    for t in range(2):
+        image = scene[10:130, 20 + camera * t : 180 + camera * t].copy()
+        image[40:80, 60 + step * t : 100 + step * t] = square
+        frames.append(Frame(t, t / 25, image))
+    mask = np.zeros((120, 160), np.uint8)
+    mask[40:80, 60:100] = 1
+    return frames, mask
+
+
+@pytest.fixture(scope="module")
+def finder() -> MotionDetector:
+    return MotionDetector(TrackSession(lively_lite(), device="cpu"))
+
+
+@pytest.mark.parametrize("camera", [0, 4])
+def test_what_moves_is_found_whatever_the_camera_does(finder: MotionDetector, camera: int) -> None:
+    frames, mask = film(camera, 3)
+    found = finder.moving(frames[0].image, frames[1].image)
+    assert ((found > 0) & (mask > 0)).sum() / ((found > 0) | (mask > 0)).sum() > 0.7
+
+
+def test_where_nothing_moves_nothing_is_found(finder: MotionDetector) -> None:
+    frames, _ = film(3, -3)
+    assert len(finder(frames[0], Frame(1, 0.04, frames[0].image))) == 0
+    assert len(finder(frames[0])) == 0
+    camera_only = [Frame(t, t / 25, texture(0, 140, 200, 0, 110)[:, 4 * t : 160 + 4 * t]) for t in range(2)]
+    assert not finder.moving(camera_only[0].image, camera_only[1].image)[20:-20, 20:-20].any()
+
+
+def test_objects_are_numbered_without_gaps(finder: MotionDetector) -> None:
+    found = finder(*film(0, 3)[0])
+    assert [item.id for item in found.objects] == list(range(1, len(found) + 1))
+    assert len(found) <= 1
+    assert set(np.unique(found.mask)) == {0, *(item.id for item in found.objects)}
+
+
+def test_a_flow_of_the_scene_alone_is_no_motion() -> None:
+    y, x = np.mgrid[:60, :80].astype(np.float32)
+    zoom = np.stack((0.02 * (x - 40) + 1, 0.02 * (y - 30) - 2), -1)
+    assert np.abs(against_scene(zoom)).max() < 1e-2
+    zoom[20:40, 30:50, 0] += 5
+    strength = against_scene(zoom)
+    assert strength[20:40, 30:50] == pytest.approx(5, abs=1e-2)
+    assert strength[:15].max() < 1e-2
+
+
+def test_detectors_refuse_what_they_do_not_have() -> None:
+    for arguments, words in (
+        ({"name": "other"}, f"known are {', '.join(DETECTORS)}"),
+        ({"classes": ["dog"]}, "motion knows no classes"),
+        ({"weights": "a.pth"}, "needs no weight file"),
+        ({"max_objects": 0}, "max_objects is 0"),
+        ({"name": "deeplab", "score": 2.0}, "score 2: give a number"),
+    ):
+        with pytest.raises(PromptError, match=words):
+            detector(**arguments)

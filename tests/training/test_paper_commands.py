@@ -1,0 +1,105 @@
+"""``segue train`` for the foreground networks of the papers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import segue
+from segue.cli import training_fgsegnet, training_mustan
+from segue.cli.main import app
+from segue.errors import DatasetError, TrainingError
+from segue.models.hofam import HOFAM
+from tests.training.scenes import save_scene
+
+pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+
+
+def run(*arguments: object) -> str:
+    """What the command writes; its errors are raised."""
+    result = CliRunner().invoke(
+        app, ["train", *map(str, arguments)], catch_exceptions=False, standalone_mode=False
+    )
+    if result.exception:
+        raise result.exception
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cdnet")
+    save_scene(root, "baseline", "yard", frames=4)
+    save_scene(root, "baseline", "office", frames=4)
+    return root
+
+
+def test_hofam_is_trained_resumed_and_loaded_as_it_was_built(root: Path, tmp_path: Path) -> None:
+    command = (
+        "hofam", "--data", f"cdnet={root}", "--exclude", "office", "--validate", "--validate-every", 1,
+        "--flow-mode", "single", "--gf", 2, "--levels", 6, "--batch", 1, "--steps", 2, "--log-every", 1,
+        "--workers", 0, "--device", "cpu", "--out", tmp_path,
+    )  # fmt: skip
+    first = run(*command, "--until", 1)
+    assert "1 real and 0 rendered films to learn from, 1 left out" in first
+    assert "step 1/2  score 0." in first
+    assert "step 2/2" in run(*command, "--resume")
+    for name in ("stam.safetensors", "stam-best.safetensors"):
+        network = segue.load("stam", weights=tmp_path / name)
+        assert isinstance(network, HOFAM)
+        assert network.options == {"gf": 2, "flow_mode": "single", "levels": 6}
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the commands would run."""
+    found: dict[str, Any] = {}
+    for module in (training_mustan, training_fgsegnet):
+        monkeypatch.setattr(module, "run", lambda recipe, **settings: found.update(settings, recipe=recipe))
+    return found
+
+
+def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:
+    data = ("--data", f"cdnet={root}", "--data", f"isd={root / 'baseline'}", "--out", tmp_path)
+    run("mustan2", *data, "--frames", 5, "--frm", "concat", "--background", "--size", "96x128")
+    recipe = seen["recipe"]
+    assert (recipe.name, recipe.size, len(recipe.sources)) == ("mustan2", (96, 128), 2)
+    with torch.device("meta"):
+        network = recipe.build()
+    assert network.offsets == (-6, -3, 0, 3, 6)
+    assert network.background == "past"
+    assert seen["validate"] is None
+    run("mustan1", *data, "--causal", "--context", "early", "--no-rlim", "--exclude", "office", "--validate")
+    options = {"frames": 3, "causal": True, "frm": "attention", "context": "early"}
+    assert seen["recipe"].options == {**options, "background": False, "rlim": False}
+    assert [film.name for film in seen["validate"].films] == ["office", "office"]
+
+
+def test_a_scene_is_learned_from_the_published_frames(
+    root: Path, tmp_path: Path, seen: dict[str, Any]
+) -> None:
+    lists = tmp_path / "lists.json"
+    lists.write_text(json.dumps({"baseline": {"yard": {"25": [1, 3, 4]}}}), encoding="utf-8")
+    scene = root / "baseline" / "yard"
+    said = run("fgsegnet", scene, "--frames", 25, "--frame-list", lists, "--epochs", 10, "--out", tmp_path)
+    assert "baseline/yard: 2 frames to learn from, 1 to validate" in said
+    assert seen["steps"] == 20
+    with pytest.raises(DatasetError, match="no list for baseline/office"):
+        run(
+            "fgsegnet", root / "baseline" / "office", "--frames", 25, "--frame-list", lists, "--out", tmp_path
+        )
+
+
+@pytest.mark.parametrize("size", ["240", "axb", "-1x40", "240x"])
+def test_a_size_is_height_and_width(root: Path, tmp_path: Path, size: str) -> None:
+    with pytest.raises(TrainingError, match=f"--size is {size}"):
+        run("mustan2", "--data", f"cdnet={root}", f"--size={size}", "--out", tmp_path)
+
+
+def test_a_validation_needs_scenes_that_are_left_out(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="--exclude or --fold"):
+        run("mustan2", "--data", f"cdnet={root}", "--validate", "--out", tmp_path)

@@ -1,0 +1,53 @@
+"""Masks as the evaluation of CDnet2014 wants them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video import CdnetSink
+
+MASK = np.array([[0, 1, 2], [3, 0, 2]], np.uint8)
+FRAME = Frame(0, 0.0, np.zeros((2, 3, 3), np.uint8))
+
+
+def written(path: Path) -> list[list[int]]:
+    with Image.open(path) as picture:
+        assert picture.mode == "L"
+        return [[int(value) for value in row] for row in np.asarray(picture)]
+
+
+def test_foreground_is_255_and_files_count_from_one(tmp_path: Path) -> None:
+    with CdnetSink(tmp_path / "highway") as sink:
+        for index in (0, 41):
+            sink.write(FRAME, Segmentation(index, 0.0, MASK))
+    names = {path.name for path in (tmp_path / "highway").iterdir()}
+    assert names == {"bin000001.png", "bin000042.png"}
+    assert written(tmp_path / "highway" / "bin000001.png") == [[0, 255, 255], [255, 0, 255]]
+
+
+def test_shadow_is_50(tmp_path: Path) -> None:
+    objects = (ObjectInfo(1, "foreground"), ObjectInfo(2, "shadow"))
+    with CdnetSink(tmp_path) as sink:
+        sink.write(FRAME, Segmentation(0, 0.0, MASK, objects))
+    assert written(tmp_path / "bin000001.png") == [[0, 255, 50], [255, 0, 50]]
+
+
+def test_numbers_come_from_the_names_of_the_pictures(tmp_path: Path) -> None:
+    with CdnetSink(tmp_path, names=("in000470", "in000471", "other")) as sink:
+        for index in range(4):
+            sink.write(FRAME, Segmentation(index, 0.0, MASK))
+    numbers = sorted(path.name for path in tmp_path.iterdir())
+    assert numbers == ["bin000003.png", "bin000004.png", "bin000470.png", "bin000471.png"]
+
+
+def test_masks_take_the_size_of_the_video_and_those_of_an_earlier_run_go(tmp_path: Path) -> None:
+    (tmp_path / "bin000099.png").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("mine")
+    with CdnetSink(tmp_path, size=(4, 6)) as sink:
+        sink.write(FRAME, Segmentation(0, 0.0, MASK))
+    assert {path.name for path in tmp_path.iterdir()} == {"bin000001.png", "notes.txt"}
+    assert np.array_equal(written(tmp_path / "bin000001.png"), (MASK > 0).repeat(2, 0).repeat(2, 1) * 255)

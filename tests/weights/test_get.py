@@ -1,0 +1,175 @@
+"""Weights are downloaded from a server on this machine, converted into the cache, and found by their name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from segue.errors import CheckpointError, DownloadError
+from segue.models.detection.pointrend import PointRend
+from segue.models.dino import DINO
+from segue.weights import cache, find, load, read_checkpoint
+from segue.weights.cache import cached, get
+from segue.weights.catalogue import CATALOGUE, Entry, recognise
+from segue.weights.convert import convert
+from segue.weights.download import Remote
+from tests.weights.test_download import Behaviour, server
+
+__all__ = ["server"]
+
+CONTRACTS = Path(__file__).parent.parent / "contracts"
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    for name in ("SEGUE_MIRROR", "SEGUE_OFFLINE", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    yield tmp_path / "home"
+    for path in tmp_path.rglob("*.*"):
+        if path.is_file():
+            path.unlink()
+
+
+def served(entry: Entry, address: str, behaviour: Behaviour, state: dict[str, Tensor], folder: Path) -> Entry:
+    """The entry with its official file on the server."""
+    torch.save(state, folder / "official.pth")
+    behaviour.content = (folder / "official.pth").read_bytes()
+    digest = hashlib.sha256(behaviour.content).hexdigest()
+    return replace(entry, remote=Remote(f"{address}/file.pth", "file.pth", digest[:8]))
+
+
+def dino_entry() -> Entry:
+    """A catalogue entry for a very small DINO."""
+    return replace(find("dino-s16"), name="dino-tiny", build=lambda: DINO(64, depth=1), shape=(1, 197, 64))
+
+
+def test_every_download_has_a_safe_address_and_a_file_name() -> None:
+    remotes = [entry.remote for entry in CATALOGUE if entry.remote]
+    assert len(remotes) == 5
+    for remote in remotes:
+        assert remote.address.startswith("https://")
+        assert Path(remote.name).name == remote.name
+        # Where a publisher writes the checksum into the name, it is the one that counts.
+        if remote.sha256:
+            assert remote.name.endswith(f"-{remote.sha256}.pth")
+
+
+def test_a_network_is_downloaded_converted_and_then_found_by_name(
+    server: tuple[str, Behaviour], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, behaviour = server
+    state = DINO(64, depth=1).state_dict()
+    entry = served(dino_entry(), address, behaviour, state, tmp_path)
+    monkeypatch.setattr("segue.weights.catalogue.CATALOGUE", (entry,))
+    with pytest.raises(CheckpointError, match=r"segue weights get dino-tiny.*file\.pth"):
+        load("dino-tiny")
+    seen: list[int] = []
+    path = get(entry, report=lambda done, _: seen.append(done))
+    assert path == cached(entry) == home / "weights" / "dino-tiny.safetensors"
+    assert seen[-1] == len(behaviour.content)
+    assert [item.name for item in path.parent.iterdir()] == ["dino-tiny.safetensors"]
+    found = load("dino-tiny").state_dict()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+    assert get(entry, offline=True) == path
+    assert len(behaviour.asked) == 1
+    origin = read_checkpoint(path).metadata["source_sha256"]
+    assert get(entry, checksum=origin.upper()) == path
+    with pytest.raises(DownloadError, match=f"made of a file with SHA-256 {origin}"):
+        get(entry, checksum="0" * 64)
+
+
+def test_offline_nothing_is_asked_for(server: tuple[str, Behaviour], tmp_path: Path) -> None:
+    address, behaviour = server
+    entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
+    with pytest.raises(DownloadError, match="--offline forbids"):
+        get(entry, offline=True)
+    assert behaviour.asked == []
+
+
+def test_a_file_without_a_known_checksum_needs_one(server: tuple[str, Behaviour], tmp_path: Path) -> None:
+    address, behaviour = server
+    entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
+    assert entry.remote is not None
+    digest = hashlib.sha256(behaviour.content).hexdigest()
+    unknown = replace(entry, remote=replace(entry.remote, sha256=None))
+    with pytest.raises(DownloadError, match="--sha256"):
+        get(unknown)
+    assert behaviour.asked == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segue.weights.catalogue.CATALOGUE", (unknown,))
+        assert get(unknown, checksum=digest).exists()
+
+
+def test_weights_of_another_network_do_not_stay(
+    server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, behaviour = server
+    entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
+    monkeypatch.setattr("segue.weights.catalogue.CATALOGUE", (entry,))
+    other = replace(find("dino-tiny"), name="dino-other")
+    with pytest.raises(CheckpointError, match="holds weights of dino-tiny, not of dino-other"):
+        get(other)
+    assert not cached(other).exists()
+
+
+def test_networks_without_an_address_say_what_to_do() -> None:
+    for name, words in (("stcn-lite", "come with segue"), ("stcn", "drive.google"), ("mustan2", "train")):
+        with pytest.raises(DownloadError, match=words):
+            get(find(name))
+
+
+def test_the_official_pickle_of_pointrend_is_converted_by_name(tmp_path: Path) -> None:
+    contract: dict[str, list[int]] = json.loads((CONTRACTS / "pointrend_r50.json").read_text())
+    arrays = {name: np.broadcast_to(np.float16(i), shape) for i, (name, shape) in enumerate(contract.items())}
+    small = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    (tmp_path / "model_final.pkl").write_bytes(pickle.dumps({"model": small, "__author__": "x"}, 4))
+    entry = convert(tmp_path / "model_final.pkl", tmp_path / "pointrend.safetensors")
+    assert entry.name == "pointrend"
+    converted = read_checkpoint(tmp_path / "pointrend.safetensors").tensors
+    with torch.device("meta"):
+        assert converted.keys() == PointRend().state_dict().keys()
+    rank = list(contract).index("backbone.bottom_up.res2.0.conv1.weight")
+    assert converted["backbone.body.layer1.0.conv1.weight"].unique().tolist() == [rank]
+    assert recognise(converted) is entry
+
+
+@pytest.mark.parametrize(("name", "version"), [("maskrcnn", 2), ("maskrcnn-v1", 1)])
+def test_names_of_mask_rcnn_tell_its_version(name: str, version: int) -> None:
+    with torch.device("meta"):
+        state = find(name).build().state_dict()
+    entry = recognise(state)
+    assert entry is not None
+    assert entry.name == name
+
+
+def test_a_training_checkpoint_of_dino_gives_its_teacher(tmp_path: Path) -> None:
+    teacher, student = DINO(64, depth=1), DINO(64, depth=1)
+    checkpoint = {
+        "student": {f"module.backbone.{name}": value for name, value in student.state_dict().items()},
+        "teacher": {f"backbone.{name}": value for name, value in teacher.state_dict().items()}
+        | {"head.mlp.0.weight": torch.zeros(2, 2)},
+        "epoch": 100,
+    }
+    torch.save(checkpoint, tmp_path / "checkpoint.pth")
+    found = dino_entry().renamed(read_checkpoint(tmp_path / "checkpoint.pth").tensors)
+    assert found.keys() == teacher.state_dict().keys()
+    assert all(torch.equal(found[name], value) for name, value in teacher.state_dict().items())
+
+
+def test_sizes_of_dino_are_told_apart_by_shape() -> None:
+    for name in ("dino-s16", "dino-b16"):
+        with torch.device("meta"):
+            entry = recognise(find(name).build().state_dict())
+        assert entry is not None
+        assert entry.name == name
+    assert cache.cached(find("dino-b16")).name == "dino-b16.safetensors"

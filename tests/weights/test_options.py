@@ -1,0 +1,84 @@
+"""Files of trained networks say how the network was built."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from segue.errors import CheckpointError
+from segue.models.fgsegnet import FgSegNetV2
+from segue.models.hofam import HOFAM
+from segue.models.mustan import MUSTAN1, MUSTAN2
+from segue.weights import find, load, write_checkpoint
+from segue.weights.catalogue import recognise
+
+
+def written(path: Path, network: HOFAM, options: object) -> Path:
+    write_checkpoint(path, network.state_dict(), {"options": json.dumps(options)})
+    return path
+
+
+def test_a_network_is_built_as_its_file_says(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    original = HOFAM(2, levels=6, flow_mode="single")
+    loaded = load("hofam", written(tmp_path / "a.safetensors", original, original.options))
+    assert isinstance(loaded, HOFAM)
+    assert loaded.options == original.options
+    assert loaded.flow_mode == "single"
+    for name, value in original.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: MUSTAN1(5, causal=True, frm="concat", context="early", background=True, rlim=False),
+        lambda: MUSTAN2(7, depth_channels=1),
+        lambda: FgSegNetV2("imagenet", "tramStation"),
+        lambda: HOFAM(3, levels=6),
+    ],
+)
+def test_options_build_the_same_network_again(network: type[MUSTAN1]) -> None:
+    with torch.device("meta"):
+        first = network()
+        second = type(first)(**json.loads(json.dumps(first.options)))
+    assert second.options == first.options
+    shapes = ({name: value.shape for name, value in x.state_dict().items()} for x in (first, second))
+    assert next(shapes) == next(shapes)
+    assert getattr(second, "context", None) == getattr(first, "context", None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([2], "options of its network are damaged"),
+        ({"gf": [2]}, "options of its network are damaged"),
+        ({"gf": 10**9}, "cannot be built as this file asks: gf is"),
+        ({"gf": "2"}, "cannot be built"),
+        ({"width": 2}, "cannot be built"),
+        ({"flow_mode": "no"}, "flow_mode is 'no'"),
+    ],
+)
+def test_options_that_make_no_network_are_refused(tmp_path: Path, options: object, message: str) -> None:
+    path = written(tmp_path / "a.safetensors", HOFAM(1, levels=6), options)
+    with pytest.raises(CheckpointError, match=rf"a\.safetensors: .*{message}"):
+        load("hofam", path)
+
+
+def test_what_nobody_published_is_to_be_trained() -> None:
+    with pytest.raises(
+        CheckpointError, match="nobody published weights of mustan2: train it with `segue train"
+    ):
+        load("mustan2")
+    with pytest.raises(CheckpointError, match="`segue train hofam --flow-mode single`"):
+        load("stam")
+
+
+@pytest.mark.parametrize("name", ["mustan1", "mustan2", "hofam", "fgsegnet"])
+def test_files_are_recognised_by_their_names(name: str) -> None:
+    with torch.device("meta"):
+        found = recognise(find(name).build().state_dict())
+    assert found is find(name)
