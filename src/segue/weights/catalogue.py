@@ -43,6 +43,7 @@ class Entry:
         remote: the official file, where `segue weights get` can download it.
         rename: gives the tensors of the official file, or of a converted one, the names of the network.
         trained_by: what to give to ``segue train``, where that is not the name.
+        pending: its weights will come with a later version.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Entry:
     remote: Remote | None = None
     rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     trained_by: str | None = None
+    pending: bool = False
 
     @property
     def training(self) -> str:
@@ -163,6 +165,7 @@ CATALOGUE = (
         besides=_MOBILENET,
         paper=_MSSTSVIS_PAPER,
         licence="none are published",
+        pending=True,
     ),
     Entry(
         name="msstsvis-r101",

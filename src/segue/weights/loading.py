@@ -71,6 +71,11 @@ def _downloaded(entry: Entry) -> Path:
     path = cached(entry)
     if path.exists():
         return path
+    if entry.pending:
+        raise CheckpointError(
+            f"the weights of {entry.name} come with a later version; take another --model whose weights you "
+            "have, such as seqformer-r50 with the file of its release"
+        )
     if entry.remote is not None:
         raise CheckpointError(
             f"no weights of {entry.name} are at hand: `segue weights get {entry.name}` downloads "
