@@ -20,7 +20,7 @@ from segue.sessions.background import MaskedMedian
 from segue.sessions.empty_scene import Background, FixedBackground
 from segue.sessions.flow_network import FlowNetwork
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
-from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.foreground_masks import THRESHOLD, ForegroundMasks
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import (
     BackgroundDifference,
@@ -44,7 +44,7 @@ def foreground(
     model: str | ForegroundNetwork | Segmenter = "mustan-lite",
     weights: str | Path | None = None,
     flow: FlowName = "dis",
-    threshold: float = 0.5,
+    threshold: float = THRESHOLD,
     roi: npt.NDArray[np.generic] | None = None,
     min_area: int = 0,
     objects: bool = False,

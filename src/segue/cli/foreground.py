@@ -16,7 +16,7 @@ from segue.errors import SegueError, SinkError, SourceError
 from segue.masks import read_stored_mask
 from segue.moving import at_rate, make_background, make_model
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
-from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.foreground_masks import THRESHOLD, ForegroundMasks
 from segue.types import Image, Segmentation
 from segue.video import Format, Source, open_source
 from segue.video.images import read_image
@@ -86,7 +86,7 @@ def foreground(
     background: Annotated[
         Path | None, typer.Option(help="Write the picture of the empty scene at the end, .png.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Foreground from this probability on.")] = 0.5,
+    threshold: Annotated[float, typer.Option(help="Foreground from this probability on.")] = THRESHOLD,
     roi: Annotated[Path | None, typer.Option(help="Mask of where to look: anything but black.")] = None,
     min_area: Annotated[int, typer.Option(help="Leave out pieces with fewer pixels.")] = 0,
     scene: Annotated[str, typer.Option(help="Empty scene: median, mog2, knn, or a picture file.")] = "median",

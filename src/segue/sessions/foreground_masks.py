@@ -19,6 +19,9 @@ FOREGROUND, SHADOW = 1, 2
 
 Mask = npt.NDArray[np.bool_]
 
+THRESHOLD = 0.3
+"""Probability from which on a pixel is foreground; mustan-lite rather misses than invents."""
+
 
 class ForegroundMasks:
     """Makes masks and objects of probabilities.
@@ -39,7 +42,7 @@ class ForegroundMasks:
     def __init__(
         self,
         *,
-        threshold: float = 0.5,
+        threshold: float = THRESHOLD,
         roi: npt.NDArray[np.generic] | None = None,
         min_area: int = 0,
         objects: bool = False,

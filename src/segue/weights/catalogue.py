@@ -17,6 +17,7 @@ from segue.models.fgsegnet import FgSegNetV2
 from segue.models.hofam import HOFAM
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.mustan import MUSTAN1, MUSTAN2
+from segue.models.mustan_lite import MustanLite
 from segue.models.stcn import STCN
 from segue.models.stcn_lite import STCNLite
 from segue.models.stm import STM
@@ -119,6 +120,15 @@ CATALOGUE = (
         paper="Oh et al., ICCV 2019 (arXiv 1904.00607)",
         licence="CC BY-NC-SA 4.0, non-commercial use only",
         source="https://www.dropbox.com/s/mtfxdr93xc3q55i/STM_weights.pth?dl=1 (STM_weights.pth)",
+    ),
+    Entry(
+        name="mustan-lite",
+        build=MustanLite,
+        signature="fuse.0.bn.running_mean",
+        paper="after Pokala et al., 2024 (arXiv 2402.00918)",
+        licence="see the model card; the training data are partly for research only",
+        bundled="mustan-lite.safetensors",
+        sha256="9d72576d624337c26c43686084290ba219bb80e0d62ebd09dce78ccaccaeb9bb",
     ),
     Entry(
         name="mustan2",
