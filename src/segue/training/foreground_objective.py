@@ -57,13 +57,13 @@ class ForegroundObjective(nn.Module):
         weight, target = known(labels), foreground_target(labels)
         parts = {
             "entropy": weighted_cross_entropy(logits[:, 0], target, weight),
-            "tversky": self._overlap(logits[:, 0], target, weight),
+            "tversky": tversky_loss(logits[:, 0], target, weight, *self.tversky),
         }
         loss = parts["entropy"] + parts["tversky"]
         if logits.shape[1] > 1:
             weight, target = shadow_known(labels), shadow_target(labels)
             parts["shadow"] = weighted_cross_entropy(logits[:, 1], target, weight)
-            parts["shadow"] = parts["shadow"] + self._overlap(logits[:, 1], target, weight)
+            parts["shadow"] = parts["shadow"] + tversky_loss(logits[:, 1], target, weight, *self.tversky)
             loss = loss + SHADOW_WEIGHT * parts["shadow"]
         for teacher in self.teacher:
             with torch.no_grad():
@@ -71,14 +71,3 @@ class ForegroundObjective(nn.Module):
             parts["teacher"] = weighted_cross_entropy(logits, soft, torch.ones_like(soft))
             loss = loss + TEACHER_WEIGHT * parts["teacher"]
         return loss, parts
-
-    def _overlap(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """Tversky loss of the pictures in which there is something to find.
-
-        In the others it rises steeply with the first few pixels of alarm, more than anything that is found
-        can make good, and a network that is shown many of them becomes timid.
-        """
-        full = (target * weight).flatten(1).any(1)
-        if not full.any():
-            return logits.sum() * 0
-        return tversky_loss(logits[full], target[full], weight[full], *self.tversky)
