@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.mlp import Mlp
+
 _MASKED = -100.0
 """Added to the attention between regions that a shifted window joins though they are far apart."""
 
@@ -44,19 +46,6 @@ class WindowAttention(nn.Module):
             added = (mask[:, None] + added).repeat(len(x) // len(mask), 1, 1, 1)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=added.to(q.dtype))
         y: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
-        return y
-
-
-class Mlp(nn.Module):
-    """Two linear layers with GELU between them."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.fc2(F.gelu(self.fc1(x)))
         return y
 
 
