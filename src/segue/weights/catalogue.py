@@ -124,7 +124,7 @@ CATALOGUE = (
     Entry(
         name="mustan-lite",
         build=MustanLite,
-        signature="fuse.0.bn.running_mean",
+        signature="fuse.0.conv.weight",
         paper="after Pokala et al., 2024 (arXiv 2402.00918)",
         licence="see the model card; the training data are partly for research only",
         bundled="mustan-lite.safetensors",
