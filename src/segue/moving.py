@@ -17,6 +17,7 @@ from segue.flow.providers import FlowName
 from segue.models.foreground import ForegroundNetwork
 from segue.models.hofam import HOFAM
 from segue.sessions.background import MaskedMedian
+from segue.sessions.base import results
 from segue.sessions.empty_scene import Background, FixedBackground
 from segue.sessions.flow_network import FlowNetwork
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
@@ -111,11 +112,7 @@ def foreground(
 
 def _results(session: ForegroundSession, source: Source, fps: float | None) -> Iterator[Segmentation]:
     with source:
-        for frame in source if fps is None else at_rate(source, fps):
-            result = session.step(frame)
-            if result is not None:
-                yield result
-    yield from session.finish()
+        yield from results(session, source if fps is None else at_rate(source, fps))
 
 
 def make_model(

@@ -15,7 +15,7 @@ from segue.models.detection.classes import COCO_NAMES
 from segue.models.seqformer import SeqFormer
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
-from segue.sessions.base import Session
+from segue.sessions.base import Session, results
 from segue.sessions.clips import SHORT_SIDE
 from segue.sessions.detecting import detector
 from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_classes
@@ -190,8 +190,4 @@ def wanted_channels(classes: Collection[str] | None, names: Mapping[int, str]) -
 
 def _results(session: Session, source: Source) -> Iterator[Segmentation]:
     with source:
-        for frame in source:
-            result = session.step(frame)
-            if result is not None:
-                yield result
-    yield from session.finish()
+        yield from results(session, source)

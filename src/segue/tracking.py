@@ -15,6 +15,7 @@ from segue.errors import PromptError, SinkError
 from segue.models.base import MemoryNetwork, MemoryPolicy, Schedule
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
+from segue.sessions.base import results
 from segue.sessions.detecting import detector
 from segue.types import Frame, IndexMask, Prompt, Segmentation
 from segue.video import Format, Source, open_sinks, open_source
@@ -98,11 +99,7 @@ def track(
 
 def _find(session: AutoSession, source: Source) -> Iterator[Segmentation]:
     with source:
-        for frame in source:
-            result = session.step(frame)
-            if result is not None:
-                yield result
-        yield from session.finish()
+        yield from results(session, source)
 
 
 def _follow(

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from segue.models.hofam import HOFAM, SameConv, SameDeconv, picture_norm, same_padding
+from segue.layers.same_padding import same_padding
+from segue.models.hofam import HOFAM, SameConv, SameDeconv, picture_norm
 from tests.fill import fill
 from tests.golden_arrays import load_golden
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from segue.layers.self_attention import SelfAttention
 from segue.models.msstsvis import MSSTSVIS, Discriminator, Parts, ReleasedMSSTSVIS
-from segue.models.msstsvis.temporal import BoxQueryAttention, SplitAttention, TemporalAttention
+from segue.models.msstsvis.temporal import BoxQueryAttention, SplitAttention
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.attention import Levels
 from tests.fill import fill_plainly
@@ -71,16 +72,16 @@ def test_discriminator_and_temporal_attention_are_those_of_the_release(shared: P
         levels = [inputs["f0"], inputs["f1"], inputs["f2"]]
         golden.check("disc_out", judge(inputs["img"], inputs["mask"], levels).sigmoid())
         for key, attention in (
-            ("ta_out_nobias", TemporalAttention(32, 4)),
-            ("ta_out_bias", TemporalAttention(32, 4, qkv_bias=True)),
-            ("ta_out_noqkv", TemporalAttention(32, 4, project=False)),
+            ("ta_out_nobias", SelfAttention(32, 4)),
+            ("ta_out_bias", SelfAttention(32, 4, qkv_bias=True)),
+            ("ta_out_noqkv", SelfAttention(32, 4, project=False)),
         ):
             golden.check(key, fill_plainly(attention)(inputs["ta_in"]))
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="width is 300; it must be a multiple of the 8 heads"):
-        TemporalAttention(300, 8)
+        SelfAttention(300, 8)
 
 
 def test_the_parts_have_the_size_that_the_documentation_gives() -> None:

@@ -16,9 +16,10 @@ from segue.training.clip_pass import class_targets
 from segue.training.clips import ClipBatches, ClipShape, Curriculum
 from segue.training.footage import VOID, Material, gather
 from segue.training.losses import dice_loss, hardest_mean
-from segue.training.recipes import stcn, stcn_lite
+from segue.training.recipes import stcn
 from segue.training.recipes.stcn import STAGES, STCNRecipe
 from segue.training.recipes.stcn_lite import STCNLiteRecipe
+from segue.training.trunks import load_mobilenet
 from segue.weights import write_checkpoint
 from tests.training.making import write_all
 
@@ -127,7 +128,7 @@ def test_trunks_start_from_torchvision_names(tmp_path: Path) -> None:
 def test_a_backbone_of_another_kind_is_refused(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "other.safetensors", {"conv1.weight": torch.zeros(1)}, {})
     with pytest.raises(CheckpointError, match=r"other\.safetensors.*MobileNetV2"):
-        stcn_lite.load_trunk(STCNLite(), tmp_path / "other.safetensors", "unit")
+        load_mobilenet(STCNLite().key_encoder, tmp_path / "other.safetensors")
 
 
 @pytest.mark.parametrize("settings", [{"side": 40}, {"side": 0}, {"batch": 0}])

@@ -12,11 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.normalise import MEAN, STD
+
 SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
 """Expansion, output channels, repeats, first stride of the stages (MobileNetV2 paper, table 2)."""
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class SameConv(nn.Conv2d):
@@ -110,8 +109,8 @@ class MobileNetV2Trunk(nn.Module):
 @torch.no_grad()
 def _take_up_scaling(conv: nn.Conv2d) -> None:
     """Let a convolution trained on mean/deviation input see [-1, 1]: ``(x+1)/2 = p``, ``(p-mean)/std``."""
-    mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
-    std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
+    mean = torch.tensor(MEAN).view(1, 3, 1, 1)
+    std = torch.tensor(STD).view(1, 3, 1, 1)
     assert conv.bias is not None
     conv.bias += (conv.weight * (0.5 - mean) / std).sum((1, 2, 3))
     conv.weight /= 2 * std

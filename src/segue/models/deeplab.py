@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.same_padding import same_padding
+
 VOC_NAMES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
@@ -37,10 +39,9 @@ class Conv(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = []
+        pads: list[int] = []
         for size in (x.shape[3], x.shape[2]):
-            total = max((-(-size // self.stride) - 1) * self.stride + self.reach - size, 0)
-            pads += [total // 2, total - total // 2]
+            pads += same_padding(size, self.reach, self.stride)
         y: Tensor = self.conv(F.pad(x, pads))
         return y
 

@@ -15,26 +15,12 @@ from torch import Tensor, nn
 
 from segue.layers.mlp import Mlp
 from segue.layers.normalise import normalise_planes
+from segue.layers.self_attention import SelfAttention
 
 STORED_GRID = 14
 """Patches per side at the training resolution of 224 pixels, for patches of 16."""
 
 FeatureName = Literal["keys", "queries", "values"]
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention with one projection for queries, keys and values."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        y: Tensor = self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        return y
 
 
 class Block(nn.Module):
@@ -43,7 +29,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
-        self.attn = Attention(width, heads)
+        self.attn = SelfAttention(width, heads, qkv_bias=True)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, 4 * width)
 
@@ -117,9 +103,11 @@ class DINO(nn.Module):
         for block in blocks:
             tokens = block(tokens)
         assert isinstance(last, Block)
+        qkv = last.attn.qkv
+        assert qkv is not None
         width = tokens.shape[-1]
         part = slice(*(width * (("queries", "keys", "values").index(which) + i) for i in (0, 1)))
-        weight, bias = last.attn.qkv.weight[part], last.attn.qkv.bias[part]
+        weight, bias = qkv.weight[part], qkv.bias[part]
         return F.linear(last.norm1(tokens), weight, bias)[:, 1:], grid
 
     def forward(self, images: Tensor) -> Tensor:

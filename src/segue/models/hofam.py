@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.same_padding import same_padding
+
 FlowMode = Literal["hierarchical", "single"]
 
 LEVELS = 8
@@ -239,12 +241,6 @@ class SameDeconv(nn.ConvTranspose2d):
         height, width = x.shape[-2:]
         full: Tensor = super().forward(x, output_size)
         return full[..., : 2 * height, : 2 * width]
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after a side of ``size`` with which the output has ``ceil(size / stride)``."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
 
 
 def picture_norm(channels: int) -> nn.GroupNorm:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from segue.layers.localise import RLIM
 from segue.layers.normalise import normalise_planes
 from segue.models.foreground import Features
-from segue.models.mustan import UpBlock
+from segue.models.mustan_lite import Decoder
 
 ROLE = "frame"
 ENCODER = (16, 24, 40, 64, 96)
@@ -159,26 +159,6 @@ class Refinement(nn.Module):
         """(N, C, h, w) and the maps of all other members → (N, C, h, w)."""
         mixed: Tensor = F.relu(self.bn(self.conv(torch.cat([*others, own], 1))))
         return mixed if self.attn is None else own * (1 + torch.sigmoid(self.attn(mixed)))
-
-
-class Decoder(nn.Module):
-    """Maps of all strides to logits at stride 2."""
-
-    def __init__(self, skips: Sequence[int], widths: Sequence[int], channels: int) -> None:
-        super().__init__()
-        cins = [below + skip for below, skip in zip((skips[-1], *widths), skips[-2::-1], strict=False)]
-        self.stages = nn.ModuleList(
-            UpBlock(cin, width, convolutions=1) for cin, width in zip(cins, widths, strict=True)
-        )
-        self.head = nn.Conv2d(widths[-1], channels, 3, padding=1)
-
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps fine to coarse → (N, channels, H/2, W/2)."""
-        *skips, x = maps
-        for stage, skip in zip(self.stages, reversed(skips), strict=True):
-            x = stage(x, (skip.shape[-2], skip.shape[-1]), skip)
-        logits: Tensor = self.head(x)
-        return logits
 
 
 def _rounded(channels: float) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,6 +53,17 @@ class SessionState:
             key.removeprefix(start): tensor for key, tensor in self.tensors.items() if key.startswith(start)
         }
         return SessionState(tensors, self.values["parts"][name])
+
+    def require(self, origin: Mapping[str, Any]) -> None:
+        """See that it was saved with the same model and settings.
+
+        Raises:
+            CheckpointError: one of the values of ``origin`` is another.
+        """
+        for name, value in origin.items():
+            if self.values.get(name) != value:
+                saved = self.values.get(name)
+                raise CheckpointError(f"the session was saved with {name} {saved}, not {value}")
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; it appears under its name only when complete.
@@ -113,3 +124,12 @@ class Session(Protocol):
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called."""
         ...
+
+
+def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]:
+    """All results of frames, each as soon as it is there."""
+    for frame in frames:
+        result = session.step(frame)
+        if result is not None:
+            yield result
+    yield from session.finish()

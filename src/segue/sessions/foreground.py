@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from segue.errors import CheckpointError, PromptError
+from segue.errors import PromptError
 from segue.models.foreground import ForegroundNetwork
 from segue.sessions.align import Aligner, Matrix, to_frame, to_reference
 from segue.sessions.background import MASK_ABOVE, MaskedMedian
@@ -186,10 +186,7 @@ class ForegroundSession:
         Raises:
             CheckpointError: they are not.
         """
-        for name, value in self._origin().items():
-            if state.values.get(name) != value:
-                saved = state.values.get(name)
-                raise CheckpointError(f"the session was saved with {name} {saved}, not {value}")
+        state.require(self._origin())
         self.reset()
         values: dict[str, Any] = state.values
         if values["size"] is not None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.errors import CheckpointError, PromptError, SourceError
+from segue.errors import PromptError, SourceError
 from segue.masks import measure
 from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
 from segue.prompts import Annotation, resolve
@@ -193,10 +193,7 @@ class TrackSession:
         Raises:
             CheckpointError: they are not.
         """
-        for name, value in self._origin().items():
-            if state.values.get(name) != value:
-                saved = state.values.get(name)
-                raise CheckpointError(f"the session was saved with {name} {saved}, not {value}")
+        state.require(self._origin())
         self.reset()
         values: dict[str, Any] = state.values
         self._labels = {int(i): label for i, label in values["labels"]}

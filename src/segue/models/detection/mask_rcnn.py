@@ -17,22 +17,20 @@ from torch import Tensor, nn
 from segue.layers.normalise import normalise_planes
 from segue.layers.resnet import ConstantBatchNorm, FrozenBatchNorm
 from segue.models.detection.parts import (
+    MULTIPLE,
     RPN,
+    SHORT_SIDE,
     Backbone,
     BoxPredictor,
     Detections,
     TwoFullyConnected,
     choose,
+    scale_to,
 )
 from segue.models.detection.roi import pool_levels
 
 CLASSES = 91
 """Outputs: background, and COCO's numbers with their gaps."""
-
-SHORT_SIDE, LONG_SIDE = 800, 1333
-"""Short side that pictures are brought to, and the bound on their long side."""
-
-MULTIPLE = 32
 
 
 class MaskHead(nn.Sequential):
@@ -113,8 +111,7 @@ class MaskRCNN(nn.Module):
     def prepare(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """The picture normalised, resized and padded, (1, 3, h, w), and its size before the padding."""
         height, width = image.shape[-2:]
-        long_side = LONG_SIDE * self.short_side / SHORT_SIDE
-        scale = min(self.short_side / min(height, width), long_side / max(height, width))
+        scale = scale_to(self.short_side, height, width)
         resized = F.interpolate(
             normalise_planes(image[None]),
             scale_factor=scale,

@@ -33,6 +33,13 @@ BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 """Scale of the box head's deltas."""
 
 
+SHORT_SIDE, LONG_SIDE = 800, 1333
+"""Short side that pictures are brought to, and the bound on their long side."""
+
+MULTIPLE = 32
+"""Pictures are padded to multiples of this."""
+
+
 @dataclass(frozen=True)
 class Detections:
     """Objects of one picture, best first.
@@ -225,3 +232,9 @@ def choose(
     boxes, scores, label = boxes[fits], scores[fits], label[fits]
     kept = suppress(boxes, scores, label, 0.5)[:limit]
     return boxes[kept], scores[kept], label[kept]
+
+
+def scale_to(short_side: int, height: int, width: int) -> float:
+    """Factor that brings a picture to a short side, its long side bounded in the published proportion."""
+    long_side = LONG_SIDE * short_side / SHORT_SIDE
+    return min(short_side / min(height, width), long_side / max(height, width))

@@ -17,12 +17,15 @@ from torch import Tensor, nn
 
 from segue.models.detection.boxes import clip
 from segue.models.detection.parts import (
+    MULTIPLE,
     RPN,
+    SHORT_SIDE,
     Backbone,
     BoxPredictor,
     Detections,
     TwoFullyConnected,
     choose,
+    scale_to,
 )
 from segue.models.detection.roi import pool_levels
 
@@ -31,8 +34,6 @@ CLASSES = 80
 
 MEAN_BGR = (103.53, 116.28, 123.675)
 """Subtracted from the picture, which is BGR in 0..255."""
-
-SHORT_SIDE, LONG_SIDE, MULTIPLE = 800, 1333, 32
 
 COARSE_SIDE = 7
 """Side of the coarse prediction."""
@@ -265,8 +266,7 @@ def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
 def _resized(image: Tensor, short_side: int) -> Tensor:
     """A picture (3, H, W) in [0, 1] at the size of the release: Pillow's bilinear filter on 8-bit values."""
     height, width = image.shape[-2:]
-    long_side = LONG_SIDE * short_side / SHORT_SIDE
-    scale = min(short_side / min(height, width), long_side / max(height, width))
+    scale = scale_to(short_side, height, width)
     size = (int(width * scale + 0.5), int(height * scale + 0.5))
     pixels = (image * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     resized = PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BILINEAR)

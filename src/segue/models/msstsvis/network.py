@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from segue.layers.self_attention import SelfAttention
 from segue.models.msstsvis.temporal import (
     BoxQueryAttention,
     InterMode,
     IntraMode,
     SplitAttention,
-    TemporalAttention,
 )
 from segue.models.seqformer.backbones import BackboneName
 from segue.models.seqformer.decoder import DecoderLayer
@@ -79,4 +79,4 @@ class ReleasedMSSTSVIS(SeqFormer):
     def __init__(self, backbone: BackboneName = "r50", size: Size | None = None) -> None:
         super().__init__(backbone, size or Size(encoder_layers=RELEASED_DEPTH, decoder_layers=RELEASED_DEPTH))
         for layer in self.detr.transformer.decoder.layers:
-            layer.temp_attn_box = TemporalAttention(self.size.queries, heads=1)
+            layer.temp_attn_box = SelfAttention(self.size.queries, heads=1)

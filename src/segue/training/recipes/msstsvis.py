@@ -27,6 +27,7 @@ from segue.training.instance_clips import (
 )
 from segue.training.instance_losses import WEIGHTS, instance_losses, mask_targets
 from segue.training.separability import separability_losses, soft_union
+from segue.training.trunks import load_mobilenet
 from segue.training.ytvis_clips import clip_targets, valid_places
 from segue.weights import load_strict, read_checkpoint
 
@@ -178,10 +179,11 @@ def load_trunk(network: SeqFormer, path: Path) -> None:
     Raises:
         CheckpointError: the file cannot be read, or is of another trunk.
     """
-    body, tensors = network.backbone.body, read_checkpoint(path).tensors
+    body = network.backbone.body
     if isinstance(body, MobileNetV2Trunk):
-        body.load_torchvision(tensors)
+        load_mobilenet(body, path)
         return
+    tensors = read_checkpoint(path).tensors
     # Classifiers of Swin have no norms of their own for the maps that are used here.
     wanted = {name: value for name, value in body.state_dict().items() if not name.startswith("norm")}
     unfit = [

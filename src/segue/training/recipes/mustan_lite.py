@@ -18,12 +18,12 @@ import torch
 from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from segue.errors import CheckpointError
 from segue.models.mustan_lite import MustanLite
 from segue.models.mustan_slim import shipped_slim
 from segue.training.foreground_objective import ForegroundObjective
 from segue.training.foreground_pool import Pool, PoolBatches
-from segue.weights import load_strict, read_checkpoint
+from segue.training.trunks import load_mobilenet
+from segue.weights import load_strict
 
 STEPS = 3000
 SLIM_STEPS = 3500
@@ -95,7 +95,7 @@ class MustanLiteRecipe(_PoolRecipe):
         if self.start is not None:
             load_strict(network, self.start)
         elif self.backbone is not None:
-            load_trunk(network, self.backbone, self.scaling)
+            load_mobilenet(network.encoder, self.backbone, self.scaling)
         for layer in (network.encoder.stem, *network.encoder.blocks[:2]):
             layer.requires_grad_(False)
         return ForegroundObjective(convert_conv2d_weight_memory_format(network, torch.channels_last))
@@ -123,19 +123,3 @@ class MustanSlimRecipe(_PoolRecipe):
             teacher = convert_conv2d_weight_memory_format(teacher, torch.channels_last)
         student = convert_conv2d_weight_memory_format(network, torch.channels_last)
         return ForegroundObjective(student, teacher=teacher)
-
-
-def load_trunk(network: MustanLite, path: Path, scaling: Literal["unit", "imagenet"]) -> None:
-    """Start the encoder from an ImageNet classifier.
-
-    Raises:
-        CheckpointError: the file cannot be read, or lacks a layer or has one of another shape.
-    """
-    try:
-        network.encoder.load_torchvision(read_checkpoint(path).tensors, scaling)
-    except KeyError as error:
-        raise CheckpointError(
-            f"{path}: no MobileNetV2 in torchvision's layout: {error} is missing"
-        ) from error
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: no MobileNetV2 of width 1: {error}") from error

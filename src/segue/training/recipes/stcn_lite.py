@@ -19,14 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from segue.errors import CheckpointError
 from segue.models.stcn_lite import FEATURE_GAIN, STCNLite
 from segue.training.clip_pass import class_targets, clip_logits, object_masks
 from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
 from segue.training.footage import VOID, Footage
 from segue.training.losses import dice_loss, hardest_mean
+from segue.training.trunks import load_mobilenet
 from segue.training.warp import Rng
-from segue.weights import load_strict, read_checkpoint
+from segue.weights import load_strict
 
 STEPS = 13_000
 
@@ -67,7 +67,7 @@ class STCNLiteRecipe:
         if self.start is not None:
             load_strict(network, self.start)
         elif self.backbone is not None:
-            load_trunk(network, self.backbone, self.scaling)
+            load_mobilenet(network.key_encoder, self.backbone, self.scaling)
             initialise_key(network, self.sampler())
         for layer in (network.key_encoder.stem, *network.key_encoder.blocks[:3]):
             layer.requires_grad_(False)
@@ -139,22 +139,6 @@ class ClipObjective(nn.Module):
 def hardest_share(progress: float) -> float:
     """Share of the pixels that count: all of them at first, the hardest quarter after half time."""
     return 1 - 0.75 * min(1.0, max(0.0, (progress - 0.15) / 0.35))
-
-
-def load_trunk(network: STCNLite, path: Path, scaling: Literal["unit", "imagenet"]) -> None:
-    """Start the key side from an ImageNet classifier.
-
-    Raises:
-        CheckpointError: the file cannot be read, or lacks a layer or has one of another shape.
-    """
-    try:
-        network.key_encoder.load_torchvision(read_checkpoint(path).tensors, scaling)
-    except KeyError as error:
-        raise CheckpointError(
-            f"{path}: no MobileNetV2 in torchvision's layout: {error} is missing"
-        ) from error
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: no MobileNetV2 of width 1: {error}") from error
 
 
 @torch.no_grad()
