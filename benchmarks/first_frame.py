@@ -22,39 +22,20 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 import segue
 from segue.datasets.davis import DavisFolder, Sequence
 from segue.masks.dense_crf import refine
 from segue.metrics.tables import count_pairs, region_similarities
-from segue.models.dino import FeatureName
 from segue.models.stcn_lite import STCNLite
-from segue.prompts.detectors import Detector, DiscoveryDetector
+from segue.prompts.detectors import Detector, DiscoveryDetector, FeatureMaps
 from segue.sessions import TrackSession
 from segue.sessions.motion import MotionDetector, cut_out
 from segue.types import Frame, IndexMask
 
-Way = Callable[[Frame, Frame], IndexMask]
-
-
-@dataclass
-class TrunkFeatures:
-    """What stcn-lite makes of a picture, as features of patches of 8 pixels."""
-
-    network: STCNLite
-    joint: bool
-    patch: int = 8
-
-    def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
-        """RGB (1, 3, H, W) in [0, 1] → keys or joint features (1, N, d) and the grid."""
-        pixels = (images[0] * 255).byte().permute(1, 2, 0)
-        query = self.network.encode_query(self.network.prepare(pixels))
-        features = query.features[1] if self.joint else query.key
-        rows, columns = (-(-side // self.patch) for side in images.shape[-2:])
-        features = F.interpolate(features, (rows, columns), mode="bilinear")
-        return features.flatten(2).transpose(1, 2), (rows, columns)
+Way = Callable[..., IndexMask]
+"""From a frame and the next two to an index mask."""
 
 
 @dataclass
@@ -74,10 +55,10 @@ def main() -> int:
     ways = make_ways(arguments.deeplab)
     rows: dict[str, Row] = {}
     for sequence in DavisFolder(arguments.root):
-        first, second, truth = read(sequence)
+        frames, truth = read(sequence)
         for name, way in ways.items():
             begun = time.process_time()
-            found = way(first, second)
+            found = way(*frames)
             row = rows.setdefault(name, Row())
             row.seconds += time.process_time() - begun
             row.scores.append(region(found, truth))
@@ -94,21 +75,25 @@ def make_ways(deeplab: Path | None) -> dict[str, Way]:
     network = cast(STCNLite, segue.load("stcn-lite"))
     motion = MotionDetector(TrackSession(network, device="cpu"))
 
-    def rough(first: Frame, second: Frame) -> IndexMask:
-        return motion.moving(first.image, second.image)
+    def next_only(first: Frame, *following: Frame) -> IndexMask:
+        return motion.moving(first.image, following[0].image)
 
-    def motion_cut(first: Frame, second: Frame) -> IndexMask:
-        return cut_out(first.image, rough(first, second))
+    def rough(*frames: Frame) -> IndexMask:
+        return motion.moving(*(frame.image for frame in frames))
 
-    def motion_there_and_back(first: Frame, second: Frame) -> IndexMask:
-        return motion.there_and_back(first, second, rough(first, second))
+    def motion_cut(first: Frame, *following: Frame) -> IndexMask:
+        return cut_out(first.image, rough(first, *following))
+
+    def motion_there_and_back(first: Frame, *following: Frame) -> IndexMask:
+        return motion.there_and_back(first, following[0], rough(first, *following))
 
     ways: dict[str, Way] = {
-        "LOST, keys of stcn-lite": using(discovery(network, joint=False, refine="none")),
-        "LOST, keys of stcn-lite, CRF": using(discovery(network, joint=False, refine="crf")),
-        "LOST, joint features of stcn-lite": using(discovery(network, joint=True, refine="none")),
+        "LOST, keys of stcn-lite": using(segue.detector("lost-lite", refine="none", device="cpu")),
+        "LOST, keys of stcn-lite, CRF": using(segue.detector("lost-lite", device="cpu")),
+        "LOST, joint features of stcn-lite": using(joint_discovery(network)),
+        "motion to the next frame alone": next_only,
         "motion": rough,
-        "motion, CRF": lambda first, second: refine(rough(first, second), first.image),
+        "motion, CRF": lambda first, *following: refine(rough(first, *following), first.image),
         "motion, GrabCut": motion_cut,
         "motion, there and back": motion_there_and_back,
         "motion, GrabCut, there and back": using(motion),
@@ -118,24 +103,30 @@ def make_ways(deeplab: Path | None) -> dict[str, Way]:
     return ways
 
 
-def discovery(network: STCNLite, *, joint: bool, refine: str) -> Detector:
-    """LOST on features of stcn-lite; they all agree in part, so their mean is taken away."""
-    return DiscoveryDetector(TrunkFeatures(network, joint), centre=True, refine=refine)
+def joint_discovery(network: STCNLite) -> Detector:
+    """LOST on the features of stcn-lite before they become keys."""
+
+    def joint(images: Tensor) -> Tensor:
+        pixels = (images[0] * 255).round().byte().permute(1, 2, 0)
+        return network.encode_query(network.prepare(pixels)).features[1]
+
+    features = FeatureMaps(joint, network.read_stride, network.stride)
+    return DiscoveryDetector(features, centre=True, refine="none")
 
 
 def using(detector: Detector) -> Way:
     """A detector as a way."""
 
-    def way(first: Frame, second: Frame) -> IndexMask:
-        return detector(first, *[second][: detector.lookahead]).mask
+    def way(first: Frame, *following: Frame) -> IndexMask:
+        return detector(first, *following[: detector.lookahead]).mask
 
     return way
 
 
-def read(sequence: Sequence) -> tuple[Frame, Frame, npt.NDArray[np.bool_]]:
-    """The first two frames, and the mask of the object on the first."""
-    first, second = (Frame(i, i / 24, sequence.read_image(i)) for i in (0, 1))
-    return first, second, sequence.read_mask(0) > 0
+def read(sequence: Sequence) -> tuple[list[Frame], npt.NDArray[np.bool_]]:
+    """The first three frames, and the mask of the object on the first."""
+    frames = [Frame(i, i / 24, sequence.read_image(i)) for i in range(3)]
+    return frames, sequence.read_mask(0) > 0
 
 
 def region(found: IndexMask, truth: npt.NDArray[np.bool_]) -> float:

@@ -1,13 +1,14 @@
 """Speed and memory of foreground models, against OpenCV's subtractors and FgSegNet_v2, in one run.
 
 Each frame goes through all models in turn, so that a busy machine slows all of them; sessions are whole:
-change detection, background, alignment check, network or subtractor, mask. Peak memory is measured in a
-process of its own for each model. Pictures are made up, weights random: neither changes the time. Prints a
-Markdown table.
+change detection, background, alignment check, network or subtractor, mask. Of the model alone the time is
+told besides. Peak memory is measured in a process of its own for each model. Pictures are made up, weights
+random: neither changes the time. Prints a Markdown table.
 
-Example::
+Examples::
 
-    python benchmarks/foreground.py --models mustan-lite,mustan-slim --size 240x320 --threads 2
+    python benchmarks/foreground.py --threads 2
+    python benchmarks/foreground.py --quick --models mustan-lite,mustan-slim --peers ""
 """
 
 from __future__ import annotations
@@ -26,14 +27,16 @@ import cv2
 import numpy as np
 import torch
 
-from foreground_methods import CLASSICAL, session
+from foreground_methods import CLASSICAL, Clocked, untrained
 from machine import describe, names_of
 from segue.sessions.foreground import ForegroundSession
 from segue.types import Frame, Image
 from timing import resident_peak
 
-PEERS = ("mog2", "knn", "fgsegnet")
+MODELS = ("mustan-lite", "mustan-slim", "mustan2")
+PEERS = ("median", "mog2", "knn", "fgsegnet")
 WARM_UP = 12
+FRAMES, QUICK_FRAMES = 60, 8
 MIB = 1 << 20
 
 
@@ -44,13 +47,17 @@ class Row:
     Attributes:
         seconds: of one frame, median.
         slowest: of one frame, 95th percentile.
-        peak: bytes that its process needed at most.
+        work: of one frame on all cores together, median; a busy machine changes it little.
+        alone: seconds of the network or subtractor in it, median.
+        peak: bytes that its process needed at most; on a GPU, those of its tensors.
     """
 
     model: str
     device: str
     seconds: float
     slowest: float
+    work: float
+    alone: float
     peak: int
 
 
@@ -67,40 +74,47 @@ def picture(t: int, height: int, width: int) -> Image:
     return np.asarray(np.clip(wall + noise, 0, 255), np.uint8)
 
 
-def make(model: str, device: str, fast: bool) -> ForegroundSession:
-    """A session with a network of random weights, or a classical one."""
-    return session(model, device=device, fast=fast, untrained=True)
+class Runner:
+    """A session whose model has random weights, and the seconds of its frames."""
 
+    def __init__(self, model: str, device: str, *, fast: bool) -> None:
+        self._clocked: Clocked = untrained(model, device, fast=fast)
+        self._session = ForegroundSession(self._clocked)
+        self.seconds: list[float] = []
+        self.work: list[float] = []
+        self.alone: list[float] = []
 
-def step(model: ForegroundSession, device: str, frame: Frame) -> float:
-    """Seconds of one frame."""
-    begun = time.perf_counter()
-    model.step(frame)
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return time.perf_counter() - begun
+    def step(self, frame: Frame) -> None:
+        """Take the next frame; the masks are made of what a GPU has given back, so nothing is left to do."""
+        begun, worked = time.perf_counter(), time.process_time()
+        self._session.step(frame)
+        self.seconds.append(time.perf_counter() - begun)
+        self.work.append(time.process_time() - worked)
+        self.alone.append(self._clocked.seconds)
 
 
 def measure(models: Sequence[str], device: str, options: argparse.Namespace) -> list[Row]:
     """Time all models frame by frame in turn, then their memory."""
-    sessions = {model: make(model, device, options.fast) for model in models}
-    seconds: dict[str, list[float]] = {model: [] for model in models}
+    runners = {model: Runner(model, device, fast=options.fast) for model in models}
     for t in range(WARM_UP + options.frames):
         frame = Frame(t, t / 25, picture(t, *options.size))
         for model in models if t % 2 else reversed(models):
-            taken = step(sessions[model], device, frame)
-            if t >= WARM_UP:
-                seconds[model].append(taken)
-    return [
-        Row(
-            model,
-            device,
-            statistics.median(seconds[model]),
-            float(np.quantile(seconds[model], 0.95)),
-            peak_memory(model, device, options),
+            runners[model].step(frame)
+    rows = []
+    for model, runner in runners.items():
+        seconds = runner.seconds[WARM_UP:]
+        rows.append(
+            Row(
+                model,
+                device,
+                statistics.median(seconds),
+                float(np.quantile(seconds, 0.95)),
+                statistics.median(runner.work[WARM_UP:]),
+                statistics.median(runner.alone[WARM_UP:]),
+                peak_memory(model, device, options),
+            )
         )
-        for model in models
-    ]
+    return rows
 
 
 def peak_memory(model: str, device: str, options: argparse.Namespace) -> int:
@@ -123,22 +137,23 @@ def run_alone(task: dict[str, object]) -> int:
     """What the child process of :func:`peak_memory` does."""
     torch.set_num_threads(int(str(task["threads"])))
     device, (height, width) = str(task["device"]), task["size"]  # type: ignore[misc]
-    model = make(str(task["model"]), device, bool(task["fast"]))
+    runner = Runner(str(task["model"]), device, fast=bool(task["fast"]))
     for t in range(WARM_UP):
-        step(model, device, Frame(t, t / 25, picture(t, height, width)))
+        runner.step(Frame(t, t / 25, picture(t, height, width)))
     return torch.cuda.max_memory_allocated() if device.startswith("cuda") else resident_peak()
 
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown."""
     lines = [
-        "| device | model | ms a frame | 95 % of frames within, ms | frames/s | peak memory, MiB |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
+        "| device | model | ms a frame | 95 % within | CPU ms | frames/s | model alone | peak memory, MiB |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
         lines.append(
             f"| {row.device} | {row.model} | {1000 * row.seconds:.1f} | {1000 * row.slowest:.1f} "
-            f"| {1 / row.seconds:.1f} | {row.peak / MIB:.0f} |"
+            f"| {1000 * row.work:.1f} "
+            f"| {1 / row.seconds:.1f} | {1 / row.alone:.1f} | {row.peak / MIB:.0f} |"
         )
     return "\n".join(lines)
 
@@ -148,10 +163,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     add = parser.add_argument
-    add("--models", default="mustan-lite,mustan-slim,median", help="networks by name, median, difference")
+    add("--models", default=",".join(MODELS), help=f"networks by name (default: {','.join(MODELS)})")
     add("--peers", default=",".join(PEERS), help=f"to compare with (default: {','.join(PEERS)})")
-    add("--size", type=_size, default=(240, 320), help="height x width (default: 240x320)")
-    add("--frames", type=int, default=60, help="timed frames (default: 60)")
+    add("--size", type=frame_size, default=(240, 320), help="height x width (default: 240x320)")
+    add("--frames", type=int, default=FRAMES, help=f"timed frames (default: {FRAMES})")
+    quick = f"time {QUICK_FRAMES} frames"
+    add("--quick", action="store_const", dest="frames", const=QUICK_FRAMES, help=quick)
     add("--threads", type=int, default=torch.get_num_threads())
     add("--devices", type=names_of(devices), default=devices, help=f"of {','.join(devices)}")
     add("--fast", action="store_true", help="bfloat16 where the hardware has it")
@@ -160,7 +177,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _size(text: str) -> tuple[int, int]:
+def frame_size(text: str) -> tuple[int, int]:
+    """Height and width of a text like 240x320."""
     height, width = (int(part) for part in text.split("x"))
     return height, width
 

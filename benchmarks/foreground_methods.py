@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
-from torch import nn
 
 from segue.models.foreground import ForegroundNetwork
 from segue.moving import make_model
-from segue.sessions.foreground import ForegroundSession
-from segue.sessions.segmenters import Segmenter
+from segue.sessions.foreground import ForegroundSession, as_segmenter
+from segue.sessions.segmenters import Maps, Segmenter
 from segue.sessions.subtractors import BackgroundDifference, FrameDifference, Subtractor
+from segue.types import Image
 from segue.weights.catalogue import find
 
 CLASSICAL: Mapping[str, Callable[[], Segmenter]] = {
@@ -29,6 +30,24 @@ CLASSICAL: Mapping[str, Callable[[], Segmenter]] = {
 """OpenCV's subtractors with several settings, and plain differences."""
 
 
+class Clocked:
+    """A segmenter that notes the seconds of its last step; everything else is left to the segmenter."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self.seconds = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._segmenter, name)
+
+    def step(self, *inputs: Image | None) -> Maps | None:
+        """Take the next frame; on a GPU the maps come back only when it is done."""
+        begun = time.perf_counter()
+        maps = self._segmenter.step(*inputs)
+        self.seconds = time.perf_counter() - begun
+        return maps
+
+
 def session(
     method: str,
     *,
@@ -36,7 +55,6 @@ def session(
     align: bool = True,
     device: str = "cpu",
     fast: bool = False,
-    untrained: bool = False,
 ) -> ForegroundSession:
     """A fresh session.
 
@@ -46,15 +64,16 @@ def session(
         align: hold a shaken camera still.
         device: for networks.
         fast: bfloat16.
-        untrained: take the network with random weights, to time it.
     """
     if method in CLASSICAL:
         return ForegroundSession(CLASSICAL[method](), align=align)
-    model = make_model(_random(method)) if untrained else make_model(method, weights)
-    return ForegroundSession(cast(ForegroundNetwork, model), align=align, device=device, fast=fast)
+    return ForegroundSession(make_model(method, weights), align=align, device=device, fast=fast)
 
 
-def _random(name: str) -> ForegroundNetwork:
+def untrained(method: str, device: str, *, fast: bool = False) -> Clocked:
+    """What a key of :data:`CLASSICAL` or the name of a network stands for, with random weights."""
+    if method in CLASSICAL:
+        return Clocked(CLASSICAL[method]())
     torch.manual_seed(0)
-    network: nn.Module = find(name).build()
-    return cast(ForegroundNetwork, network.eval())
+    network = find(method).build().eval()
+    return Clocked(as_segmenter(cast(ForegroundNetwork, network), device=device, fast=fast))

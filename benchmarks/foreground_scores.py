@@ -2,8 +2,8 @@
 
 Example::
 
-    python benchmarks/foreground_scores.py --data ../shared/data/foreground/cdnet2014 --shake --events \\
-        --methods mustan-lite,median,"knn 800, median 9"
+    python benchmarks/foreground_scores.py --data ../shared/data/foreground/cdnet2014 --shake \\
+        --methods mustan-lite --methods median --methods "knn 800, median 9"
 
 Every method sees the frames once, in order, with nothing before the first one, and has the same settings for
 all films. Counts are those of CDnet2014, pooled over a film. Prints Markdown tables.
@@ -22,15 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from foreground_clips import Film, cut, empty, left, read_films, shaken, stopped, switched
+from foreground_clips import Film, read_films, shaken
 from foreground_methods import CLASSICAL, session
 from machine import describe
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.sessions.foreground import ForegroundSession
 from segue.types import Segmentation
-
-FLOODED = 0.3
-"""A frame on which more than this share of the pixels is wrongly foreground counts as flooded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +36,10 @@ class Score:
 
     Attributes:
         counts: pixels over all labelled frames.
-        flooded: frames with far too much foreground.
-        wrong: share of wrong foreground on the last twenty frames.
-        recall: of the last twenty frames.
         seconds: for one frame, mean.
     """
 
     counts: Counts
-    flooded: int
-    wrong: float
-    recall: float
     seconds: float
 
 
@@ -56,14 +47,13 @@ def score(film: Film, model: ForegroundSession) -> Score:
     """Play a film through a session."""
     accumulator = ForegroundAccumulator(film.name, roi=film.roi, threshold=1)
     waiting: list[np.ndarray | None] = []
-    each: list[Counts] = []
     frames, seconds = 0, 0.0
 
     def take(result: Segmentation | None) -> None:
         if result is not None:
             labels = waiting.pop(0)
             if labels is not None:
-                each.append(accumulator.update(result.mask == 1, labels))
+                accumulator.update(result.mask == 1, labels)
 
     for frame, labels in film.frames():
         waiting.append(labels)
@@ -74,12 +64,7 @@ def score(film: Film, model: ForegroundSession) -> Score:
         take(result)
     for result in model.finish():
         take(result)
-    pixels = int(film.roi.sum())
-    flooded = sum(item.fp > FLOODED * pixels for item in each)
-    end = sum(each[-20:], Counts())
-    recall = end.tp / (end.tp + end.fn) if end.tp + end.fn else float("nan")
-    wrong = end.fp / (len(each[-20:]) * pixels)
-    return Score(accumulator.counts, flooded, wrong, recall, seconds / frames)
+    return Score(accumulator.counts, seconds / frames)
 
 
 def score_table(scores: dict[str, dict[str, Score]]) -> str:
@@ -91,21 +76,6 @@ def score_table(scores: dict[str, dict[str, Score]]) -> str:
         for film in films:
             found = by_film[film].counts.measures()
             cells.append(f"{found['F']:.3f} {found['Pr']:.3f} {found['Re']:.3f}")
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def event_table(scores: dict[str, dict[str, Score]]) -> str:
-    """Markdown: what each method makes of an event."""
-    films = list(next(iter(scores.values())))
-    lines = [
-        "| flooded frames, wrong share at the end, recall at the end | " + " | ".join(films) + " |",
-        "| --- |" + " --- |" * len(films),
-    ]
-    for method, by_film in scores.items():
-        cells = [
-            f"{item.flooded}, {item.wrong:.4f}, {item.recall:.3f}" for item in map(by_film.__getitem__, films)
-        ]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -129,14 +99,6 @@ def run(films: Sequence[Film], options: argparse.Namespace) -> dict[str, dict[st
     return found
 
 
-def events(films: Sequence[Film]) -> list[Film]:
-    """Made-up events on the films."""
-    made = [cut(films[0], films[-1])]
-    for film in films:
-        made += [switched(film), stopped(film), empty(film), left(film)]
-    return made
-
-
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -150,7 +112,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--weights", action="append", default=[], metavar="NAME=FILE", help="weight file of a network")
     add("--shake", action="store_true", help="shaken films too")
-    add("--events", action="store_true", help="made-up events too")
     add("--align", action=argparse.BooleanOptionalAction, default=True, help="hold shaken cameras still")
     add("--fast", action="store_true", help="bfloat16 where the hardware has it")
     add("--device", default="cpu")
@@ -172,14 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"Measured on {describe(options.threads, options.device)}.\n")
     scores = run([*films, *(map(shaken, films) if options.shake else [])], options)
     print(score_table(scores), flush=True)
-    happened = run(events(films), options) if options.events else {}
-    if happened:
-        print(f"\n{event_table(happened)}")
     if options.json:
-        numbers = {
-            part: {m: {f: asdict(item) for f, item in by.items()} for m, by in found.items()}
-            for part, found in (("scores", scores), ("events", happened))
-        }
+        numbers = {m: {f: asdict(item) for f, item in by.items()} for m, by in scores.items()}
         json.dump(numbers, options.json, indent=1)
     return 0
 

@@ -2,8 +2,10 @@
 
 The published form is written down plainly: it samples by grids, stacks all samples before it weighs them,
 computes the masks of all queries in all decoder layers, and folds nothing. Both have the same random weights
-and see the same made-up clip, in turn; scores and masks are compared. Peak memory is that of a process of its
-own for each variant.
+and see the same made-up clip, in turn. Compared are the class logits and boxes of every query, before any
+ranking, and the masks of the queries that ours keeps with those of the same queries of the plain form. Peak
+memory is that of a process of its own for each variant, over what it held after the imports: weights, their
+copies and everything that the clip takes.
 
 Example::
 
@@ -13,12 +15,12 @@ Example::
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -31,14 +33,64 @@ from segue.models.seqformer import SeqFormer
 from segue.models.seqformer import attention as deformable
 from segue.sessions.clips import best_entries, encode_frames
 from segue.sessions.inference import inference_copy
+from timing import resident_peak
 
 TOP = 10
 MIB = 1 << 20
 
 NETWORKS: dict[str, Callable[[], SeqFormer]] = {"seqformer": SeqFormer, "msstsvis": MSSTSVIS}
 
-Outcome = tuple[Tensor, Tensor]
-"""Scores (10,) and mask logits (10, T, h, w) of the best entries."""
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a variant makes of the clip.
+
+    Attributes:
+        logits: of the classes, (Q, classes).
+        boxes: (T, Q, 4), in 0..1.
+        queries: those with a mask, (K,).
+        masks: their logits, (K, T, h, w).
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    queries: Tensor
+    masks: Tensor
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How far two outcomes are apart.
+
+    Attributes:
+        logits, boxes: largest absolute difference of any query.
+        masks: largest difference of the masks that both have, over the largest logit.
+        pixels: share of their pixels that are on the same side of zero.
+    """
+
+    logits: float
+    boxes: float
+    masks: float
+    pixels: float
+
+    @classmethod
+    def between(cls, plain: Outcome, ours: Outcome) -> Differences:
+        """Query by query; ``plain`` has the masks of all of them, in order."""
+        theirs = plain.masks[ours.queries]
+        return cls(
+            float((plain.logits - ours.logits).abs().max()),
+            float((plain.boxes - ours.boxes).abs().max()),
+            float((theirs - ours.masks).abs().max() / theirs.abs().max()),
+            float(((theirs > 0) == (ours.masks > 0)).float().mean()),
+        )
+
+
+@dataclass(frozen=True)
+class Times:
+    """Median seconds of both variants for one clip."""
+
+    plain: float
+    segue: float
 
 
 def stacked_sampling(
@@ -73,16 +125,17 @@ def plain(network: SeqFormer, clip: Tensor) -> Outcome:
         ]
     finally:
         deformable.sample_levels = ours
-    found = best_entries(network.class_logits(decoded)[0], TOP)
-    return found.scores, masks[-1][found.queries]
+    return Outcome(network.class_logits(decoded)[0], decoded.refined[-1][0], everyone, masks[-1])
 
 
 def segue(network: SeqFormer, clip: Tensor) -> Outcome:
     """Ours: frames one by one where they do not see each other, masks of the kept queries only."""
     memory = encode_frames(network, clip.split(1, dim=1))
     decoded = network.decode(memory)
-    found = best_entries(network.class_logits(decoded)[0], TOP)
-    return found.scores, network.mask_logits(memory, decoded, 0, found.queries)
+    logits = network.class_logits(decoded)[0]
+    kept = best_entries(logits, TOP).queries.unique()
+    masks = network.mask_logits(memory, decoded, 0, kept)
+    return Outcome(logits, decoded.refined[-1][0], kept, masks)
 
 
 def prepared(name: str, variant: str) -> SeqFormer:
@@ -98,8 +151,8 @@ def prepared(name: str, variant: str) -> SeqFormer:
 
 
 @torch.inference_mode()
-def measure(name: str, frames: int, size: tuple[int, int], rounds: int) -> tuple[float, float, float, float]:
-    """Seconds of the plain form and of ours, and the largest differences of scores and (relative) masks."""
+def measure(name: str, frames: int, size: tuple[int, int], rounds: int) -> tuple[Times, Differences]:
+    """Time both variants in turn, and compare what they give."""
     clip = torch.rand(1, frames, 3, *size, generator=torch.Generator().manual_seed(1))
     variants = {"plain": (prepared(name, "plain"), plain), "segue": (prepared(name, "segue"), segue)}
     seconds: dict[str, list[float]] = {variant: [] for variant in variants}
@@ -109,20 +162,18 @@ def measure(name: str, frames: int, size: tuple[int, int], rounds: int) -> tuple
             begun = time.perf_counter()
             outcomes[variant] = run(network, clip)
             seconds[variant].append(time.perf_counter() - begun)
-    (scores, masks), (our_scores, our_masks) = outcomes["plain"], outcomes["segue"]
-    apart = float((masks - our_masks).abs().max() / masks.abs().max())
-    medians = [statistics.median(seconds[variant][1:]) for variant in ("plain", "segue")]
-    return medians[0], medians[1], float((scores - our_scores).abs().max()), apart
+    medians = {variant: statistics.median(taken[1:]) for variant, taken in seconds.items()}
+    return Times(**medians), Differences.between(outcomes["plain"], outcomes["segue"])
 
 
 @torch.inference_mode()
 def peak(name: str, variant: str, frames: int, size: tuple[int, int]) -> None:
-    """Print the process's peak memory over what it held with the network loaded, in bytes."""
+    """Print the process's peak memory over what it held after the imports, in bytes."""
+    before = resident_peak()
     network = prepared(name, variant)
     clip = torch.rand(1, frames, 3, *size)
-    before = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
     (plain if variant == "plain" else segue)(network, clip)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    print(resident_peak() - before)
 
 
 def peak_of(name: str, variant: str, frames: int, size: tuple[int, int], threads: int) -> int:
@@ -153,14 +204,15 @@ def main() -> None:
     print("\n| model | plain s | segue s | time ratio | plain MiB | segue MiB | memory ratio | differences |")
     print("| --- " * 8 + "|")
     for name in given.models:
-        slow, fast, scores, masks = measure(name, given.frames, (height, width), given.rounds)
+        times, apart = measure(name, given.frames, (height, width), given.rounds)
         most, least = (
             peak_of(name, variant, given.frames, (height, width), given.threads)
             for variant in ("plain", "segue")
         )
         print(
-            f"| {name} | {slow:.2f} | {fast:.2f} | {fast / slow:.2f} | {most / MIB:.0f} | {least / MIB:.0f} "
-            f"| {least / most:.2f} | scores {scores:.1e}, masks {masks:.1e} |",
+            f"| {name} | {times.plain:.2f} | {times.segue:.2f} | {times.segue / times.plain:.2f} "
+            f"| {most / MIB:.0f} | {least / MIB:.0f} | {least / most:.2f} | logits {apart.logits:.1e}, "
+            f"boxes {apart.boxes:.1e}, masks {apart.masks:.1e}, {apart.pixels:.3%} of pixels |",
             flush=True,
         )
 

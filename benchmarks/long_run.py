@@ -1,10 +1,11 @@
-"""Does memory stay flat on a long video? Follow an object through a looped clip and watch the process.
+"""Does memory stay flat on a long video? Follow objects through a looped clip and watch the process.
 
     python benchmarks/long_run.py ../shared/data/vos/davis2016_240p/JPEGImages/soapbox \\
         --mask ../shared/data/vos/davis2016_240p/Annotations/soapbox/00000.png
 
-Writes masks to a temporary folder as ``segue track`` does, so that decoding, session and sink are all part
-of what is measured. The clip is played forwards and backwards in turn, without jumps.
+Without ``--mask`` the model finds the objects, as in ``segue instances``. Masks are written to a temporary
+folder as the commands do, so that decoding, session and sink are all part of what is measured. The clip is
+played forwards and backwards in turn, without jumps.
 """
 
 from __future__ import annotations
@@ -13,53 +14,111 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 
 import segue
+from segue.models.base import MemoryNetwork
 from segue.prompts import read_prompt_masks
-from segue.types import Image
-from segue.video import open_sinks, open_source
+from segue.recognising import make_finder
+from segue.sessions.base import Session
+from segue.sessions.clips import SHORT_SIDE
+from segue.types import Frame, Image, Segmentation
+from segue.video import Format, Source, open_sinks, open_source
 
 
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("source", help="video or image folder")
-    parser.add_argument("--mask", required=True, help="mask of its first frame")
+    parser.add_argument("--mask", help="mask of its first frame; without it the model finds the objects")
     parser.add_argument("--model", default="stcn-lite")
     parser.add_argument("--weights", default=None)
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--every", type=int, default=500, help="frames between two lines")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to PyTorch")
+    parser.add_argument("--short-side", type=int, default=SHORT_SIDE, help="of what finds the objects")
+    parser.add_argument("--score", type=float, default=None, help="least score of what is found")
     parser.add_argument("--fast", action="store_true")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    network = segue.load(arguments.model, arguments.weights)
-    session = segue.TrackSession(network, fast=arguments.fast)
+    session = session_of(arguments)
+    source = open_source(there_and_back(arguments.source, arguments.frames))
+    watch_memory(session, source, arguments.mask, every=arguments.every)
+
+
+def watch_memory(
+    session: Session,
+    source: Source,
+    mask: str | None = None,
+    *,
+    formats: Sequence[Format] = ("png",),
+    every: int = 500,
+) -> None:
+    """Take a source through a session into files that are thrown away, and print the memory now and then."""
     print("| frame | resident memory, MB | frames/s |\n| ---: | ---: | ---: |")
     measured: dict[int, float] = {}
+    ids: set[int] = set()
     mark = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        source = open_source(there_and_back(arguments.source, arguments.frames))
-        with open_sinks(Path(folder) / "out", ["png"], source).sink as sink, source:
-            for frame in source:
-                prompt = read_prompt_masks([arguments.mask], frame.size) if frame.index == 0 else None
-                sink.write(frame, session.step(frame, prompt))
-                if (frame.index + 1) % arguments.every == 0:
-                    sink.flush()
-                    now = time.perf_counter()
-                    measured[frame.index + 1] = resident_megabytes()
-                    rate = arguments.every / (now - mark)
-                    print(f"| {frame.index + 1} | {measured[frame.index + 1]:.1f} | {rate:.1f} |", flush=True)
-                    mark = now
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_sinks(Path(folder) / "out", formats, source).sink as sink,
+        source,
+    ):
+        for frame, result in followed(session, source, mask):
+            sink.write(frame, result)
+            ids.update(result.ids)
+            if (frame.index + 1) % every == 0:
+                sink.flush()
+                now = time.perf_counter()
+                measured[frame.index + 1] = resident_megabytes()
+                rate = every / (now - mark)
+                print(f"| {frame.index + 1} | {measured[frame.index + 1]:.1f} | {rate:.1f} |", flush=True)
+                mark = now
     first, last = next(iter(measured.values())), list(measured.values())[-1]
-    print(f"\nlast / first: {last / first:.4f}; highest / first: {max(measured.values()) / first:.4f}")
+    highest = max(measured.values())
+    print(f"\nlast / first: {last / first:.4f}; highest / first: {highest / first:.4f}; {len(ids)} objects")
+
+
+def session_of(arguments: argparse.Namespace) -> Session:
+    """What follows the objects, or finds and follows them."""
+    if arguments.mask:
+        network = cast(MemoryNetwork, segue.load(arguments.model, arguments.weights))
+        return segue.TrackSession(network, fast=arguments.fast)
+    finder = make_finder(
+        arguments.model,
+        arguments.weights,
+        names=None,
+        classes=None,
+        score=arguments.score,
+        top=10,
+        window=10,
+        overlap=3,
+        short_side=arguments.short_side,
+        device=None,
+        fast=arguments.fast,
+    )
+    return finder.session
+
+
+def followed(session: Session, source: Source, mask: str | None) -> Iterator[tuple[Frame, Segmentation]]:
+    """Each frame with its result, which may come some frames later."""
+    waiting: deque[Frame] = deque()
+    for frame in source:
+        waiting.append(frame)
+        prompt = read_prompt_masks([mask], frame.size) if mask and frame.index == 0 else None
+        result = session.step(frame, prompt)
+        if result is not None:
+            yield waiting.popleft(), result
+    for result in session.finish():
+        yield waiting.popleft(), result
 
 
 def there_and_back(path: str, count: int) -> Iterator[Image]:

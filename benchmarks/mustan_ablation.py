@@ -5,11 +5,11 @@ Examples::
     python benchmarks/mustan_ablation.py --cdnet CDNET --isd ISD --leave-out highway,office \
         --out runs/ablation -- --init resnet18.pth --steps 40000
 
-    python benchmarks/mustan_ablation.py --cdnet CDNET --leave-out highway --checks base,frm \
-        --score-frames 60 --out runs/small -- --size 96x128 --batch 2 --steps 50 --device cpu
+    python benchmarks/mustan_ablation.py --cdnet CDNET --isd ISD --leave-out highway,office \
+        --out runs/small -- --width 0.25 --size 96x128 --steps 1000 --workers 0 --device cpu
 
-What follows ``--`` goes to every ``segue train``; the command of each row is printed before it runs. Rows
-that are complete are not trained again, others go on where they stood. Prints a Markdown table.
+What follows ``--`` goes to every ``segue train``; the command of each training is printed before it runs.
+Trainings that are complete are not run again, others go on where they stood. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import torch
 
@@ -29,26 +29,30 @@ from machine import describe, names_of
 from segue.datasets.foreground import ForegroundSequence
 from segue.errors import SegueError
 from segue.models.foreground import ForegroundNetwork
-from segue.training.films import gather_films
+from segue.training.films import Films, gather_films
 from segue.training.foreground_validation import score
 from segue.weights import load, read_checkpoint
+
+Data = Literal["all", "rendered", "one left out"]
+"""What a row learns from: all films but the scenes that score; those among them that are rendered; one
+training for each scene that scores, on all films but this scene."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One training.
+    """One line of the table.
 
     Attributes:
         name: folder of its run.
         label: what it is in the table.
         options: options of the command besides data and output.
-        rendered_only: whether it sees no real films.
+        data: see :data:`Data`.
     """
 
     name: str
     label: str
     options: tuple[str, ...] = ()
-    rendered_only: bool = False
+    data: Data = "all"
 
 
 CHECKS: dict[str, tuple[Row, ...]] = {
@@ -61,7 +65,10 @@ CHECKS: dict[str, tuple[Row, ...]] = {
         Row("frames-5", "five frames", ("--frames", "5")),
         Row("frames-7", "seven frames", ("--frames", "7")),
     ),
-    "data": (Row("isd-only", "rendered films only", rendered_only=True),),
+    "data": (
+        Row("isd-only", "rendered films only", data="rendered"),
+        Row("others", "each scene by a training that leaves out this scene alone", data="one left out"),
+    ),
 }
 """Trainings by what they check; all others are compared with ``base``."""
 
@@ -73,36 +80,49 @@ def main() -> None:
         scenes = [shortened(film, options.score_frames) for film in films.left_out]
         print(describe(torch.get_num_threads()))
         print(f"{len(films.real)} real and {len(films.rendered)} rendered films to learn from")
-        results = [(row.label, measure(row, options, scenes)) for row in rows(options)]
+        results = [(row.label, measure(row, options, scenes)) for row in rows(options, films)]
     except SegueError as error:
         sys.exit(f"error: {error}")
     print(f"\n{table(options.network, [scene.name for scene in scenes], results)}")
 
 
-def rows(options: argparse.Namespace) -> Iterator[Row]:
-    """The trainings that were asked for; on rendered films alone only where there are real ones too."""
+def rows(options: argparse.Namespace, films: Films) -> Iterator[Row]:
+    """The rows that were asked for and that differ from ``base``."""
+    differs = {
+        "all": True,
+        "rendered": bool(films.real and films.rendered),
+        "one left out": len(films.left_out) > 1,
+    }
     for check in options.checks:
-        for row in CHECKS[check]:
-            if not row.rendered_only or (options.cdnet and options.isd):
-                yield row
+        yield from (row for row in CHECKS[check] if differs[row.data])
 
 
 def measure(row: Row, options: argparse.Namespace, scenes: Sequence[ForegroundSequence]) -> list[float]:
-    """Train one row unless it is there; gives F on each scene."""
-    out = options.out / row.name
+    """Train what a row needs unless it is there; gives F on each scene."""
+    if row.data != "one left out":
+        network = trained(row, options, row.name, options.leave_out)
+        return [score(network, scene) for scene in scenes]
+    return [score(trained(row, options, f"{row.name}-{scene.name}", [scene.key]), scene) for scene in scenes]
+
+
+def trained(
+    row: Row, options: argparse.Namespace, folder: str, leave_out: Sequence[str]
+) -> ForegroundNetwork:
+    """The network of a run, trained to its end."""
+    out = options.out / folder
     command = [options.network, *row.options, *options.train, "--out", str(out)]
-    for folder in data(options, rendered_only=row.rendered_only):
-        command += ["--data", folder]
-    if not row.rendered_only:
-        command += ["--exclude", ",".join(options.leave_out)]
+    rendered_only = row.data == "rendered"
+    for source in data(options, rendered_only=rendered_only):
+        command += ["--data", source]
+    if not rendered_only:
+        command += ["--exclude", ",".join(leave_out)]
     print("segue train " + shlex.join(command), flush=True)
     weights = out / f"{options.network}.safetensors"
     notes = read_checkpoint(weights).metadata if weights.exists() else None
     if notes is None or notes["step"] != notes["steps"]:
         go_on = [] if notes is None else ["--resume"]
         subprocess.run([sys.executable, "-m", "segue", "train", *command, *go_on], check=True)
-    network = cast(ForegroundNetwork, load(options.network, weights))
-    return [score(network, scene) for scene in scenes]
+    return cast(ForegroundNetwork, load(options.network, weights))
 
 
 def data(options: argparse.Namespace, *, rendered_only: bool = False) -> list[str]:

@@ -13,29 +13,35 @@ from segue.errors import CheckpointError, PromptError
 from segue.models.base import MemoryNetwork
 from segue.models.detection.classes import COCO_NAMES
 from segue.models.seqformer import SeqFormer
+from segue.prompts.detectors import Detector
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.base import Session, results
-from segue.sessions.clips import SHORT_SIDE
 from segue.sessions.detecting import detector
 from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_classes
 from segue.types import Segmentation
 from segue.video import Source, open_source
-from segue.weights import load
+from segue.weights import find, load, read_checkpoint
+from segue.weights.cache import cached
+from segue.weights.catalogue import recognise
 
 DEFAULT_MODEL = "msstsvis-lite"
+"""What is taken where no weights of a better one are at hand."""
 
-SCORE = 0.3
-"""Least class score of an object, where nothing else is said."""
+DETECTORS = ("maskrcnn", "pointrend", "maskrcnn-v1", "deeplab")
+"""What may find the objects that a network for tracking follows, the best first."""
 
-DETECTORS = ("maskrcnn", "maskrcnn-v1", "pointrend")
-"""What may find the objects that a network for tracking follows."""
+FOLLOWERS = ("stcn-lite", "stcn", "stm")
+"""What may follow the finds of a detector."""
+
+BETTER = ("seqformer-swin-l", "seqformer-r101", "seqformer-r50")
+"""Networks with published weights, by their published AP, the best first."""
 
 
 def instances(
     source: Source | str | Path | int | Iterable[Any],
     *,
-    model: str | SeqFormer = DEFAULT_MODEL,
+    model: str | SeqFormer | None = None,
     weights: str | Path | None = None,
     names: Mapping[int, str] | None = None,
     classes: Collection[str] | None = None,
@@ -43,7 +49,7 @@ def instances(
     top: int = 10,
     window: int = 10,
     overlap: int = 3,
-    short_side: int = SHORT_SIDE,
+    short_side: int | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
 ) -> Iterator[Segmentation]:
@@ -56,15 +62,18 @@ def instances(
         source: anything :func:`segue.open_source` takes, such as a file, a folder, a camera's number or
             address, or a list of RGB arrays.
         model: name for :func:`segue.load`, or a network. ``maskrcnn+stcn-lite`` has a detector look every
-            ``window`` frames, and a network for tracking follow what it finds.
+            ``window`` frames, and a network for tracking follow what it finds. None is what
+            :func:`default_model` names.
         weights: weight file for a network by name, or for the detector.
         names: names of the class channels, where the weight file does not have them.
         classes: names or numbers of the classes that are wanted; None is all that have a name.
-        score: least class score of an object, in 0..1; None is 0.3, and for detectors 0.5.
+        score: least class score of an object, in 0..1; None is what suits the network, 0.3 for the published
+            ones, and for detectors 0.5.
         top: most objects of a window, or of a look of the detector.
         window: frames that are looked at together.
         overlap: frames that neighbouring windows share; not for detectors.
-        short_side: pictures are resized to this short side for the network; not for detectors.
+        short_side: pictures are resized to this short side for the network, None is the one that it was made
+            for; not for detectors.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it; a detector itself stays in float32.
 
@@ -82,7 +91,7 @@ def instances(
         ...     print(result.index, [(item.id, item.label, item.box) for item in result.objects])
     """
     finder = make_finder(
-        model,
+        default_model(weights) if model is None else model,
         weights,
         names=names,
         classes=classes,
@@ -121,7 +130,7 @@ def make_finder(
     top: int,
     window: int,
     overlap: int,
-    short_side: int,
+    short_side: int | None,
     device: str | torch.device | None,
     fast: bool,
 ) -> Finder:
@@ -136,22 +145,64 @@ def make_finder(
         finding, _, following = model.partition("+")
         if finding not in DETECTORS:
             raise PromptError(f"{model}: the detector is one of {', '.join(DETECTORS)}")
+        if following not in FOLLOWERS:
+            raise PromptError(f"{model}: what follows its finds is one of {', '.join(FOLLOWERS)}")
         found = detector(
             finding, weights=weights, classes=classes, score=score, max_objects=top, device=device
         )
         follower = TrackSession(cast(MemoryNetwork, load(following)), device=device, fast=fast)
-        return Finder(AutoSession(follower, found, window), COCO_NAMES)
+        return Finder(AutoSession(follower, found, window), _numbering(finding, found))
     network = instance_model(model, weights)
     known = class_names(network, names)
     options = InstanceOptions(
         window=window,
         overlap=overlap,
-        score=SCORE if score is None else score,
+        score=network.score if score is None else score,
         top=top,
         classes=wanted_channels(classes, known),
-        short_side=short_side,
+        short_side=network.short_side if short_side is None else short_side,
     )
     return Finder(InstanceSession(network, options, names=known, device=device, fast=fast), known)
+
+
+def default_model(weights: str | Path | None = None, *, detectors: bool = True) -> str:
+    """The network that finds instances where none is named.
+
+    It is that of the weight file, if there is one. Else it is the best whose official weights are in the
+    cache folder: a SeqFormer by its published AP, then a detector of torchvision or Detectron 2 with a
+    network that follows its finds; and where there are none, the small one that comes with segue.
+
+    Args:
+        weights: a weight file.
+        detectors: whether a detector with a follower may be named.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    if weights is not None:
+        entry = recognise(read_checkpoint(weights).tensors)
+        name = DEFAULT_MODEL if entry is None else entry.name
+        return f"{name}+{_default_follower()}" if detectors and name in DETECTORS else name
+    for name in BETTER:
+        if _at_hand(name):
+            return name
+    for name in DETECTORS if detectors else ():
+        if _at_hand(name):
+            return f"{name}+{_default_follower()}"
+    return DEFAULT_MODEL
+
+
+def _at_hand(name: str) -> bool:
+    return cached(find(name)).exists()
+
+
+def _default_follower() -> str:
+    return "stcn" if _at_hand("stcn") else "stcn-lite"
+
+
+def _numbering(finding: str, found: Detector) -> Mapping[int, str]:
+    """How files of results number the classes of a detector: those of COCO as COCO does."""
+    return found.names if finding == "deeplab" else COCO_NAMES
 
 
 def instance_model(model: str | SeqFormer, weights: str | Path | None = None) -> SeqFormer:

@@ -29,11 +29,14 @@ class Frame:
         index: position in the source, from 0; a stride leaves gaps.
         time: presentation time in seconds from the start of the source.
         image: RGB, (H, W, 3), uint8.
+        depth: distance from the camera, (H, W), in any unit, 0 where it is not known; None where there is
+            none, as in most videos.
     """
 
     index: int
     time: float
     image: Image
+    depth: npt.NDArray[np.generic] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -55,6 +55,21 @@ def test_each_row_is_one_command(
     assert "| seven frames | 0.500 | 0.500 |" in told
 
 
+def test_with_two_scenes_each_is_scored_by_a_training_that_saw_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("yard", "office"):
+        save_scene(tmp_path / "real", "baseline", name, frames=5)
+    save_scene(tmp_path / "isd", "", "scene", frames=4)
+    started = run(
+        monkeypatch, "--cdnet", f"{tmp_path}/real", "--isd", f"{tmp_path}/isd", "--leave-out", "yard,office",
+        "--checks", "base,data", "--out", f"{tmp_path}/runs",
+    )  # fmt: skip
+    left_out = [command[command.index("--exclude") + 1] for command in started]
+    assert left_out == ["yard,office", "baseline/office", "baseline/yard"]
+    assert "| each scene by a training" in capsys.readouterr().out
+
+
 def test_complete_rows_are_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("yard", "office"):
         save_scene(tmp_path / "real", "baseline", name, frames=5)

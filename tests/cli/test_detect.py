@@ -72,16 +72,50 @@ def test_what_cannot_be_done_is_said_on_one_line(command: Command, picture: Path
         (("--with", "maskrcnn"), "`segue weights get maskrcnn` downloads https://download.pytorch.org/"),
         (("--with", "dinosaur"), "no detector is called 'dinosaur'; known are motion, maskrcnn"),
         (("--with", "lost", "--classes", "person"), "lost knows no classes"),
+        (("--with", "maskrcnn", "--refine", "grabcut"), "takes no features and no refinement"),
+        (
+            ("--features", "values"),
+            "motion takes no features and no refinement; they belong to lost, lost-b16",
+        ),
+        (
+            ("--with", "lost"),
+            "`segue weights get dino-s16 --sha256 CHECKSUM` downloads https://dl.fbaipublicfiles.com/",
+        ),
         (("--classes", ","), "give names separated by commas"),
     ):
         assert words in command("detect", picture, "--output", tmp_path / "out", *arguments).complaint
 
 
 @pytest.mark.usefixtures("bundled")
+def test_discovery_needs_no_download_and_draws_as_it_is_told(
+    command: Command, picture: Path, tmp_path: Path
+) -> None:
+    areas = []
+    for refine in ("none", "grabcut", "crf"):
+        arguments = (
+            "--with",
+            "lost-lite",
+            "--refine",
+            refine,
+            "--output",
+            tmp_path / refine,
+            "--device",
+            "cpu",
+        )
+        outcome = command("detect", picture, *arguments)
+        assert outcome.code == 0, outcome.err
+        areas.append(np.count_nonzero(read_index_mask(tmp_path / refine / "mask.png")))
+    assert areas[0] % 64 == 0  # whole patches of 8 pixels
+    assert len(set(areas)) == 3
+    arguments = ("--with", "lost-lite", "--features", "queries", "--output", tmp_path / "q")
+    assert "there are no queries among these features" in command("detect", picture, *arguments).complaint
+
+
+@pytest.mark.usefixtures("bundled")
 def test_a_still_picture_does_not_move(command: Command, picture: Path, tmp_path: Path) -> None:
     outcome = command("detect", picture, "--output", tmp_path / "out")
     assert outcome.code == 2
-    assert "to find what moves takes 2 frames" in outcome.err
+    assert "to find what moves takes a further frame" in outcome.err
 
 
 @pytest.mark.usefixtures("bundled")
@@ -98,6 +132,7 @@ def test_options_of_the_search_go_with_it(track: Command, inputs: Path) -> None:
     for arguments, mask in (
         (("--with", "motion"), inputs / "first.png"),
         (("--auto-every", 5), inputs / "first.png"),
+        (("--refine", "grabcut"), inputs / "first.png"),
     ):
         assert "go with --auto" in track(*arguments, mask=mask).complaint
     assert "--auto finds the objects" in track("--auto").complaint

@@ -170,7 +170,12 @@ def test_an_empty_scene_that_was_given(find: Command, tmp_path: Path) -> None:
         (("--objects", "--shadows"), "objects and shadows exclude each other"),
         (("--roi", "missing.png"), "missing.png: no such mask file"),
         (("--scene", "missing.png"), "missing.png: no such picture; the scene is median"),
-        (("--fps", 0), "fps 0.0: give a number above 0"),
+        (("--model", "stcn-lite"), "stcn-lite does not find foreground"),
+        (("--follow-camera", "ecc"), "follow_camera is for networks"),
+        (("--depth", "."), "0 depth maps, none for frame 0"),
+        (("--fps", 0), "fps is 0.0, but must be a number above 0"),
+        (("--fps", "nan"), "fps is nan, but must be a number above 0"),
+        (("--fps", "inf"), "fps is inf, but must be a number above 0"),
         (("--background", "bg.jpg"), "bg.jpg: the background is written as .png"),
         (("--events", "events.txt"), "events go to a file ending in .csv or .json"),
         (("--short-side", -1), "short_side -1"),
@@ -188,7 +193,7 @@ def test_what_cannot_be_meant_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert message in find(*arguments, "--format", "png", "--quiet").err
+    assert message in find(*arguments, "--format", "png", "--quiet").complaint
 
 
 def test_a_damaged_picture_is_no_scene(find: Command, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_objects_are_followed_through_windows_of_one_source(inputs: Path) -> Non
 def test_the_published_inference_writes_what_can_be_scored(
     command: Command, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(official, "resized", lambda picture: picture)  # small pictures are quick
+    monkeypatch.setattr(official, "resized", lambda picture, _: picture)  # small pictures are quick
     root = save_ytvis(tmp_path / "vis", LITE_NAMES, length=1)
     output = tmp_path / "results.json"
     outcome = command(

@@ -9,13 +9,31 @@ import torch
 from safetensors.torch import load_file
 
 from segue.models.stcn import STCN
+from segue.weights import CATALOGUE
 from tests.cli.running import Command, contents
 
 
 def test_all_networks_are_listed(command: Command) -> None:
     outcome = command("weights", "list")
     assert outcome.code == 0
-    assert all(name in outcome.out for name in ("stcn-lite", "stcn", "stm"))
+    header, *rows = [line.split("\t") for line in outcome.out.splitlines()]
+    assert header == ["network", "weights", "licence"]
+    assert [row[0] for row in rows] == [entry.name for entry in CATALOGUE]
+    assert all(cell for row in rows for cell in row)
+
+
+def test_of_named_networks_all_is_told(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
+    lines = command("weights", "list", "maskrcnn", "mustan2").out.splitlines()
+    first, second = lines[: lines.index("network\tmustan2")], lines[lines.index("network\tmustan2") :]
+    told = dict(line.split("\t") for line in first)
+    assert told["from"] == ("https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth")
+    assert told["sha256"] == "73cbd019"
+    assert told["weights"] == "segue weights get maskrcnn"
+    assert "training\tsegue train mustan2" in second
+    assert "no network is called 'other'" in command("weights", "list", "other").complaint
 
 
 def test_an_official_file_is_converted_beside_it(
@@ -64,11 +82,14 @@ def test_what_is_downloaded_is_listed(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "400")
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "maskrcnn.safetensors").touch()
-    lines = command("weights", "list").out.splitlines()
-    rows = {line.split()[1]: line for line in lines if "│" in line and len(line.split()) > 2}
-    assert "downloaded" in rows["maskrcnn"]
-    assert "segue weights get maskrcnn-v1" in rows["maskrcnn-v1"]
-    assert "come with segue" in rows["stcn-lite"]
+    rows = dict(line.split("\t")[:2] for line in command("weights", "list").out.splitlines())
+    assert rows["maskrcnn"] == "installed"
+    assert rows["maskrcnn-v1"] == "segue weights get maskrcnn-v1"
+    assert rows["dino-s16"] == "segue weights get dino-s16 --sha256 CHECKSUM"
+    assert rows["stcn-lite"] == "come with segue"
+    assert rows["stcn"] == "get them yourself"
+    assert rows["mustan2"] == "none published"
+    details = command("weights", "list", "maskrcnn").out
+    assert f"installed\t{tmp_path / 'weights' / 'maskrcnn.safetensors'}" in details

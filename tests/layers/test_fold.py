@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.layers.fold import fold_batch_norms
+from segue.layers.refinement import FRM, FuseBlock
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 
@@ -59,3 +60,18 @@ def test_pairs_in_a_sequence_are_folded() -> None:
     folded = fold_batch_norms(block)
     torch.testing.assert_close(folded(x), block.eval()(x), rtol=1e-5, atol=1e-6)
     assert isinstance(folded[1], nn.Identity)
+
+
+@pytest.mark.parametrize("block", [FRM(4, 2), FuseBlock(4)], ids=["FRM", "FuseBlock"])
+@torch.inference_mode()
+def test_a_block_may_say_which_convolution_a_norm_follows(block: FRM | FuseBlock) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for layer in block.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            layer.running_mean.uniform_(-1, 1, generator=generator)
+    one, two, three = torch.randn(3, 1, 4, 6, 6, generator=generator)
+    inputs: Any = (one, [two, three]) if isinstance(block, FRM) else (one, two, three)
+    folded = fold_batch_norms(block.eval())
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+    torch.testing.assert_close(folded(*inputs), block(*inputs), rtol=1e-5, atol=1e-6)

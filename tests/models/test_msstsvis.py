@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from tests.models.test_seqformer import (
     small_network,
     to_frames,
 )
+
+OFF = Parts("none", "none", decoder_attention=False)
 
 READINGS = [Parts(), Parts(intra_mode="joint"), Parts(inter_mode="channel")]
 
@@ -110,8 +113,53 @@ def test_files_of_seqformer_fit_but_for_the_new_names() -> None:
     assert not result.unexpected_keys
     assert result.missing_keys
     assert all(".ms_sts." in name or ".temporal_attn." in name for name in result.missing_keys)
-    off = MSSTSVIS("mobilenet-v2", SMALL, Parts(encoder_attention=False, decoder_attention=False))
+    off = MSSTSVIS("mobilenet-v2", SMALL, OFF)
     off.load_state_dict(small_network().state_dict())
+
+
+def test_with_all_parts_off_it_is_seqformer() -> None:
+    off = built(OFF)
+    plain = small_network()
+    assert off.state_dict().keys() == plain.state_dict().keys()
+    assert not off.relates_frames
+    clip = torch.rand(1, 3, 3, 64, 96)
+    with torch.inference_mode():
+        one, two = plain.decode(plain.encode(clip)), off.decode(off.encode(clip))
+        assert torch.equal(one.refined[-1], two.refined[-1])
+        assert torch.equal(plain.class_logits(one), off.class_logits(two))
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        (replace(OFF, intra_mode="position"), (".ms_sts.intra_", ".ms_sts.out_proj.")),
+        (replace(OFF, inter_mode="sequence"), (".ms_sts.inter_", ".ms_sts.out_proj.")),
+        (replace(OFF, decoder_attention=True), (".temporal_attn.",)),
+    ],
+)
+def test_each_part_has_a_switch_of_its_own(parts: Parts, named: tuple[str, ...]) -> None:
+    network = stirred(built(parts))
+    added = network.state_dict().keys() - small_network().state_dict().keys()
+    assert all(any(part in name for part in named) for name in added)
+    assert all(any(part in name for name in added) for part in named)
+    clip = torch.rand(1, 3, 3, 64, 96)
+    with torch.inference_mode():
+        changed = network.decode(network.encode(clip)).boxes[-1]
+        plain = small_network()
+        assert not torch.allclose(changed, plain.decode(plain.encode(clip)).boxes[-1], atol=1e-3)
+
+
+@pytest.mark.parametrize("parts", [*READINGS, OFF])
+def test_parts_come_back_from_their_text(parts: Parts) -> None:
+    assert Parts.parse(parts.text()) == parts
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"encoder": true}', '{"intra_mode": "all"}', '{"decoder_attention": 1}']
+)
+def test_damaged_parts_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="its parts"):
+        Parts.parse(text)
 
 
 @pytest.mark.parametrize("parts", READINGS)

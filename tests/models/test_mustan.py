@@ -86,6 +86,16 @@ def test_sizes_of_the_variants_follow_from_their_parts() -> None:
     assert parameters(lambda: MUSTAN1(frm="none")) == parameters(lambda: MUSTAN2(frm="none")) == without
 
 
+@pytest.mark.parametrize("build", [MUSTAN1, MUSTAN2])
+def test_a_width_scales_all_channels(build: type[MUSTAN1] | type[MUSTAN2]) -> None:
+    assert parameters(lambda: build(width=1.0)) == parameters(build)
+    quarter, whole = parameters(lambda: build(width=0.25)), parameters(build)
+    assert 1 / 16 < quarter / whole < 1 / 15
+    network = build(width=0.25).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, 3, 33, 47)).shape == (1, 1, 33, 47)
+
+
 def test_logits_are_the_golden_ones(mustan1: MUSTAN1, mustan2: MUSTAN2, golden: GoldenReader) -> None:
     expected = golden("mustan_forward")
     frames = frames_of(expected)
@@ -224,6 +234,7 @@ def test_every_parameter_learns(build: Callable[[], WindowNetwork]) -> None:
         (lambda: MUSTAN1(4), "odd number"),
         (lambda: MUSTAN1(101), "at most"),
         (lambda: MUSTAN2(1), "3 or more"),
+        (lambda: MUSTAN1(width=0), "width is 0"),
         (lambda: MUSTAN2(depth_channels=2), "must be 0 or 1"),  # type: ignore[arg-type]
         (lambda: MUSTAN1(frm="gate"), "one of attention, concat, none"),  # type: ignore[arg-type]
         (lambda: MUSTAN1(context="now"), "late or early"),  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segue.layers.fold import fold_batch_norms
 from segue.models.foreground import Features
 from segue.models.mustan_lite import MustanLite
-from segue.models.mustan_slim import MustanSlim
+from segue.models.mustan_slim import MustanSlim, shipped_slim
 
 
 def awake(network: nn.Module) -> nn.Module:
@@ -31,7 +31,8 @@ def networks() -> Iterator[MustanLite | MustanSlim]:
         MustanLite(),
         MustanSlim(),
         MustanSlim((-6, -3, 0), frm="concat", background=True, shadow=True),
-        MustanSlim((-2, -1, 0, 1, 2), background=True),
+        MustanSlim((-2, -1, 0, 1, 2), background=True, changes=True),
+        shipped_slim(),
     ):
         yield awake(network)  # type: ignore[misc]
 
@@ -50,7 +51,7 @@ def test_slim_has_the_size_of_its_specification() -> None:
 
 
 def test_lite_has_two_thirds_of_a_million_parameters() -> None:
-    assert parameters(MustanLite()) == 667_666
+    assert parameters(MustanLite()) == 671_122
 
 
 @torch.inference_mode()
@@ -106,8 +107,8 @@ def test_norms_fold_into_the_convolutions() -> None:
 
 @torch.inference_mode()
 def test_slim_takes_any_size() -> None:
-    network = awake(MustanSlim())
-    assert network(film(3, 51, 77)[None]).shape == (1, 1, 51, 77)
+    for network in (awake(MustanSlim()), awake(MustanSlim(changes=True))):
+        assert network(film(3, 51, 77)[None]).shape == (1, 1, 51, 77)
 
 
 def test_a_background_is_asked_for_where_it_is_needed() -> None:

@@ -8,16 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from segue.errors import PromptError
 from segue.masks.dense_crf import CrfParameters, Lattice, mean_field, refine
 from segue.models.dino import DINO
+from segue.prompts.detectors import DiscoveryDetector, FeatureMaps, key_features
 from segue.prompts.lost import discover, discover_several
 from segue.prompts.selection import Rules, nearest_detections, select
+from segue.types import Frame
 from tests.fill import fill_plainly
 from tests.golden_arrays import Golden, load_golden
+from tests.lite import lively_lite
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"
 
@@ -84,6 +89,55 @@ def test_several_objects_are_found_one_after_the_other(lost: Golden) -> None:
     assert np.array_equal(found[0].mask, lost["two.mask"])
     assert len(found) > 1
     assert not np.logical_and(found[0].mask, found[1].mask).any()
+
+
+def squares(size: tuple[int, int]) -> Tensor:
+    """One red square from (8, 16) to (24, 32) on grey, (1, 3, H, W)."""
+    images = torch.full((1, 3, *size), 0.5)
+    images[0, :, 8:24, 16:32] = torch.tensor([1.0, 0.0, 0.0])[:, None, None]
+    return images
+
+
+@pytest.mark.parametrize("size", [(48, 64), (41, 59)])
+def test_discovery_runs_on_the_features_of_any_network(size: tuple[int, int]) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def colours(images: Tensor) -> Tensor:
+        """Mean colour of patches of 8 pixels, less that of the ground."""
+        seen.append(tuple(images.shape))
+        return F.avg_pool2d(images - 0.5, 8) + 1e-3
+
+    features = FeatureMaps(colours, patch=8, stride=16)
+    rows, grid = features.dense(squares(size))
+    assert grid == (-(-size[0] // 8), -(-size[1] // 8))
+    assert rows.shape == (1, grid[0] * grid[1], 3)
+    assert seen == [(1, 3, 48, 64)]
+    picture = (squares(size)[0].permute(1, 2, 0) * 255).byte().numpy()
+    found = DiscoveryDetector(features, centre=True, refine="none")(Frame(0, 0.0, picture))
+    assert [item.box for item in found.objects] == [(16, 8, 32, 24)]
+    with pytest.raises(PromptError, match="there are no queries among these features"):
+        DiscoveryDetector(features, which="queries")(Frame(0, 0.0, picture))
+
+
+def test_keys_of_a_memory_network_keep_their_places() -> None:
+    network = lively_lite()
+    images = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(5)).mul(255).round() / 255
+    pixels = (images[0] * 255).byte().permute(1, 2, 0)
+    with torch.inference_mode():
+        expected = network.encode_query(network.prepare(pixels)).key
+        rows, grid = key_features(network).dense(images)
+        cropped, cut = key_features(network).dense(images[..., :44, :61])
+    assert grid == cut == (6, 8)
+    assert torch.equal(rows[0].T.reshape(expected[0].shape), expected[0])
+    assert cropped.shape == rows.shape
+
+
+def test_unknown_ways_are_refused() -> None:
+    features = FeatureMaps(lambda images: images, 1, 1)
+    with pytest.raises(PromptError, match="refinement 'sharp': choose crf, grabcut, none"):
+        DiscoveryDetector(features, refine="sharp")  # type: ignore[arg-type]
+    with pytest.raises(PromptError, match="features 'tokens': choose keys, queries, values"):
+        DiscoveryDetector(features, which="tokens")  # type: ignore[arg-type]
 
 
 def test_an_empty_picture_is_refused() -> None:

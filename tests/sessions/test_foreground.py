@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -185,6 +186,13 @@ def test_the_ghost_of_what_was_there_at_first_heals() -> None:
     assert not results[-1].mask.any()
 
 
+def test_the_ghost_of_what_was_there_for_long_heals_within_a_second() -> None:
+    pictures = [with_squares(wall(), [(30, 50)])] * 60 + [wall()] * 30
+    results = run(new_session(), film(pictures))
+    assert overlap(results[62].mask, square_mask(SIZE, [(30, 50)])) > 0.8
+    assert not results[-1].mask.any()
+
+
 def test_a_background_that_is_wrong_everywhere_is_learnt_anew() -> None:
     other = wall(0, light=0.4)
     session = new_session(background=FixedBackground(wall(8, light=1.5)))
@@ -193,13 +201,26 @@ def test_a_background_that_is_wrong_everywhere_is_learnt_anew() -> None:
     assert max(shares[FLOOD_FRAMES + 1 :]) == 0
 
 
-def test_frames_of_another_size_begin_another_scene_with_a_warning() -> None:
+def test_frames_of_another_size_and_scene_begin_anew_with_a_warning() -> None:
     session = new_session(TinyForeground(LOOK_AHEAD))
     small = [Frame(t, t / 25, wall(t, 48, 64)) for t in range(10, 14)]
-    with pytest.warns(ForegroundWarning, match="frame 10 is 64x48, the frames before it are 128x96"):
+    with pytest.warns(ForegroundWarning, match="10 is 64x48, the frames before it are 128x96.*learnt anew"):
         results = run(session, WALK[:10] + small)
     assert [result.index for result in results] == list(range(14))
     assert [result.mask.shape for result in results] == [SIZE] * 10 + [(48, 64)] * 4
+
+
+@pytest.mark.parametrize("size", [(48, 64), (144, 192)])
+def test_a_camera_that_changes_its_resolution_keeps_its_background(size: tuple[int, int]) -> None:
+    place, factor = [(30, 50)], size[0] / SIZE[0]
+    other = cv2.resize(with_squares(wall(), place), size[::-1], interpolation=cv2.INTER_AREA)
+    frames = film([wall()] * 20 + [np.asarray(other, np.uint8)] * 40)
+    with pytest.warns(ForegroundWarning, match="the background is kept"):
+        results = run(new_session(), frames)
+    row, column = (round(factor * at) for at in place[0])
+    truth = square_mask(size, [(row, column)], side=round(20 * factor))
+    for result in results[20:]:
+        assert overlap(result.mask, truth) > 0.6
 
 
 def test_after_a_pause_the_background_is_still_known() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from segue.errors import PromptError, SourceError
+from segue.errors import CheckpointError, PromptError, SourceError
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
+from segue.sessions.base import SessionState
 from segue.sessions.clips import (
     as_tensor,
     best_entries,
@@ -87,6 +91,51 @@ def test_a_restored_session_goes_on_identically(kind: type[SeqFormer]) -> None:
         assert one.objects == other.objects
 
 
+def test_a_state_of_other_settings_is_refused() -> None:
+    built = network()
+    session = InstanceSession(built, OPTIONS, names={1: "dog"}, device="cpu")
+    session.step(frames(1)[0])
+    state = session.state()
+    others = [
+        (
+            InstanceSession(network(MSSTSVIS), OPTIONS, names={1: "dog"}, device="cpu"),
+            "network SeqFormer with",
+        ),
+        (InstanceSession(built, replace(OPTIONS, window=6), names={1: "dog"}, device="cpu"), "options "),
+        (InstanceSession(built, OPTIONS, names={1: "cat"}, device="cpu"), "names {'1': 'dog'}, not"),
+    ]
+    for other, words in others:
+        with pytest.raises(CheckpointError, match=f"the session was saved with {words}"):
+            other.restore(state)
+
+
+def test_a_session_goes_on_from_a_file(tmp_path: Path) -> None:
+    options = replace(OPTIONS, classes=frozenset({3, 1}))
+    clip = frames(9)
+    whole = followed(InstanceSession(network(), options, names={1: "dog"}, device="cpu"), clip)
+    first = InstanceSession(network(), options, names={1: "dog"}, device="cpu")
+    begun = [first.step(frame) for frame in clip[:7]]
+    first.state().save(tmp_path / "session.safetensors")
+    second = InstanceSession(network(), options, names={1: "dog"}, device="cpu")
+    second.restore(SessionState.load(tmp_path / "session.safetensors"))
+    results = [result for result in begun if result is not None] + followed(second, clip[7:])
+    assert [result.objects for result in results] == [result.objects for result in whole]
+
+
+def test_an_object_is_called_by_the_best_of_the_wanted_classes() -> None:
+    names = {channel: str(channel) for channel in range(TINY.classes)}
+    found = [
+        {
+            item.label
+            for result in followed(InstanceSession(network(), options, names=names, device="cpu"), frames(5))
+            for item in result.objects
+        }
+        for options in (OPTIONS, *(replace(OPTIONS, classes=frozenset({i})) for i in range(TINY.classes)))
+    ]
+    assert found[0]
+    assert found[1:] == [{str(i)} for i in range(TINY.classes)]
+
+
 def test_memory_does_not_grow_with_the_video() -> None:
     session = InstanceSession(network(), OPTIONS, device="cpu")
     sizes = []
@@ -99,7 +148,6 @@ def test_memory_does_not_grow_with_the_video() -> None:
 
 def test_a_whole_clip_gives_the_published_results(shared: object) -> None:
     import json
-    from pathlib import Path
 
     assert isinstance(shared, Path)
     golden = load_golden("seqformer_r50_forward", shared / "golden")

@@ -49,6 +49,27 @@ def test_what_moves_is_found_whatever_the_camera_does(finder: MotionDetector, ca
     assert ((found > 0) & (mask > 0)).sum() / ((found > 0) | (mask > 0)).sum() > 0.7
 
 
+class Told:
+    """Optical flow that is told: on the way to the second picture more seems to move than to the third."""
+
+    def __call__(self, first: Bytes, second: Bytes) -> npt.NDArray[np.float32]:
+        flow = np.zeros((*first.shape[:2], 2), np.float32)
+        flow[20:50, 20:50] = 3.0 * second[0, 0, 0]
+        if second[0, 0, 0] == 1:
+            flow[60:110, 80:150] = 9.0
+        return flow
+
+
+def test_what_moves_on_the_way_to_one_frame_alone_does_not_count() -> None:
+    finder = MotionDetector(TrackSession(lively_lite(), device="cpu"), flow=Told())
+    frames = [np.full((120, 160, 3), t, np.uint8) for t in range(3)]
+    both, one = finder.moving(*frames), finder.moving(*frames[:2])
+    assert both[25:45, 25:45].all()
+    assert not both[60:].any()
+    assert one[65:105, 85:145].all()
+    assert not one[:50, :60].any()
+
+
 def test_where_nothing_moves_nothing_is_found(finder: MotionDetector) -> None:
     frames, _ = film(3, -3)
     assert len(finder(frames[0], Frame(1, 0.04, frames[0].image))) == 0

@@ -14,7 +14,8 @@ from segue.models.mustan_lite import MustanLite
 from segue.models.mustan_slim import shipped_slim
 from segue.training import foreground_pool
 from segue.training.recipes import mustan_lite as recipes
-from segue.training.recipes.mustan_lite import MustanLiteRecipe, MustanSlimRecipe, load_trunk
+from segue.training.recipes.mustan_lite import MustanLiteRecipe, MustanSlimRecipe
+from segue.training.trunks import load_mobilenet
 from segue.weights import load_strict, write_checkpoint
 from tests.training.making import write_all
 
@@ -112,4 +113,4 @@ def test_the_rate_warms_up_and_falls_to_a_hundredth() -> None:
 def test_a_backbone_of_another_kind_is_refused(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "other.safetensors", {"conv1.weight": torch.zeros(1)}, {})
     with pytest.raises(CheckpointError, match=r"other\.safetensors.*MobileNetV2"):
-        load_trunk(MustanLite(), tmp_path / "other.safetensors", "unit")
+        load_mobilenet(MustanLite().encoder, tmp_path / "other.safetensors", "unit")

@@ -14,6 +14,7 @@ from segue.training.foreground_clips import UNLIT
 from segue.training.foreground_losses import (
     foreground_target,
     known,
+    priced,
     shadow_known,
     shadow_target,
     tversky_loss,
@@ -39,6 +40,7 @@ def test_both_losses_are_the_golden_ones(golden: Callable[[str], Golden]) -> Non
 def test_labels_say_what_moves_what_is_shadow_and_what_counts() -> None:
     assert foreground_target(LABELS).flatten().tolist() == [0, 0, 0, 0, 1, 0]
     assert known(LABELS).flatten().tolist() == [1, 1, 0, 0, 1, 1]
+    torch.testing.assert_close(priced(LABELS, 0.25).flatten(), torch.tensor([1, 0.25, 0, 0, 1, 1]))
     assert shadow_target(LABELS).flatten().tolist() == [0, 1, 0, 0, 0, 0]
     assert shadow_known(LABELS).flatten().tolist() == [1, 1, 0, 0, 1, 0]
 
@@ -52,6 +54,17 @@ def test_tversky_with_equal_prices_is_dice() -> None:
     dice = (2 * both / total).mean()
     found = tversky_loss(logits, target, torch.ones_like(target), 0.5, 0.5, smooth=0.0)
     torch.testing.assert_close(found, 1 - dice)
+
+
+def test_a_pooled_index_is_that_of_all_pictures_laid_side_by_side() -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(3, 5, 7, generator=generator)
+    target = (torch.rand(3, 5, 7, generator=generator) > 0.7).float()
+    target[1] = 0
+    weight = (torch.rand(3, 5, 7, generator=generator) > 0.2).float()
+    wide = [values.transpose(0, 1).reshape(1, 5, 21) for values in (logits, target, weight)]
+    pooled = tversky_loss(logits, target, weight, 0.4, 0.6, pooled=True)
+    torch.testing.assert_close(pooled, tversky_loss(*wide, 0.4, 0.6))
 
 
 def test_an_empty_picture_without_alarms_costs_nothing() -> None:

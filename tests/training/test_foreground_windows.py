@@ -20,6 +20,7 @@ from segue.training.foreground_augment import augment, cut
 from segue.training.foreground_clips import Sample
 from segue.training.foreground_windows import WindowBatches, WindowSampler
 from tests.clips import Bytes
+from tests.datasets.foreground_videos import save
 from tests.training.scenes import save_scene
 
 SIZE = (32, 40)
@@ -49,6 +50,26 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 def place(frame: Bytes) -> int:
     """Where the bright square begins."""
     return int(np.argmax((frame[20] > 180).all(-1)))
+
+
+def test_films_that_were_rendered_bring_depth_and_others_none(
+    films: list[ForegroundSequence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain(monkeypatch)
+    folder = save_scene(tmp_path, "train", "scene")
+    for number in range(1, 10):
+        ramp = np.linspace(1000, 3000, 48 * 64).reshape(48, 64) + 10 * number
+        save(folder / "depth" / f"d{number:06d}.png", ramp.astype(np.uint16))
+    rendered = list(open_cdnet(tmp_path))
+    both = [
+        WindowSampler(group, OFFSETS, (48, 64), background=False, depth=True) for group in (films, rendered)
+    ]
+    batch = WindowBatches(both, 2, 1, seed=0)[0]
+    without, given = batch["depth"].numpy()
+    assert not without.any()
+    assert given[0, 0] < 3
+    assert given[-1, -1] == 255
+    assert (np.diff(given.astype(int).ravel()) >= 0).all()
 
 
 def test_windows_run_evenly_through_a_film(

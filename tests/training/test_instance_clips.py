@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from segue.datasets.davis import ImageMaskFolder
+from segue.datasets.coco import CocoImages
+from segue.datasets.ytvis import YTVISDataset
+from segue.masks import encode_rle
 from segue.models.msstsvis import Discriminator
 from segue.models.seqformer import SeqFormer, Size
 from segue.training.clips import ClipShape
-from segue.training.footage import Footage
 from segue.training.instance_clips import (
     ClassedFootage,
     InstanceBatches,
     InstanceClipSampler,
+    classed_footage,
     normalised_boxes,
     targets,
 )
 from segue.training.recipes.msstsvis import InstanceObjective, InstanceRecipe
 from segue.training.separability import separability_losses, soft_union
+from tests.training.instance_sets import BRIGHT, DARK, SIZE, save_coco, save_ytvis
+
+# pycocotools 2.0 speaks to numpy 2 in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SHAPE = ClipShape(batch=2, frames=3, side=64, objects=0)
 
 
 @pytest.fixture
 def stills(tmp_path: Path) -> list[ClassedFootage]:
-    """Three pictures with a bright square of class 1 and a dark one of class 2; id 3 has no class."""
-    for name in ("images", "masks"):
-        (tmp_path / name).mkdir()
-    generator = np.random.default_rng(0)
-    for i in range(3):
-        picture = generator.integers(90, 150, (80, 90, 3)).astype(np.uint8)
-        mask = np.zeros((80, 90), np.uint8)
-        mask[10:40, 10:40], mask[45:75, 50:85], mask[0:5, 0:5] = 1, 2, 3
-        picture[mask == 1], picture[mask == 2] = 240, 10
-        Image.fromarray(picture).save(tmp_path / "images" / f"{i}.png")
-        Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
-    folder = ImageMaskFolder(tmp_path / "images", tmp_path / "masks")
-    return [ClassedFootage(Footage(str(i), folder, (i,)), {1: 1, 2: 2}) for i in range(3)]
+    """Two pictures with a bright square of class 1 and a dark one of class 2."""
+    coco = save_coco(tmp_path, {1: "lamp", 2: "coal"})
+    return classed_footage(CocoImages.open(coco, "train2017"), {1: 1, 2: 2})
 
 
 def tiny() -> SeqFormer:
@@ -62,6 +58,41 @@ def test_masks_and_classes_belong_together(stills: list[ClassedFootage]) -> None
                     assert (values.median() > 128) == (label == 1)
 
 
+def test_footage_has_the_wanted_classes_only(tmp_path: Path) -> None:
+    dataset = YTVISDataset.open(save_ytvis(tmp_path, {1: "lamp", 2: "coal"}), "train")
+    (first, second) = classed_footage(dataset, {DARK: 7})
+    assert (len(first), first.labels, second.labels) == (6, [7], [7])
+    picture, mask = first.read(2)
+    assert picture.shape == (*SIZE, 3)
+    assert (picture[mask == 1] == 10).all()
+    assert mask.sum() == 24 * 30
+    assert not first.read(1)[1].any()
+    assert classed_footage(dataset, {9: 1}) == []
+
+
+def test_the_smaller_of_two_that_overlap_is_in_front(tmp_path: Path) -> None:
+    planes = np.zeros((2, *SIZE), np.bool_)
+    planes[0, 10:20, 10:20] = planes[1, 5:40, 5:40] = True
+    masks = [encode_rle(plane) for plane in planes]
+    objects = [
+        {"id": i, "image_id": 1, "category_id": i, "iscrowd": 0, "area": 1.0, "segmentation": mask}
+        for i, mask in enumerate(masks, start=1)
+    ]
+    coco = save_coco(tmp_path, {1: "lamp", 2: "coal"})
+    content = json.loads((coco / "train2017.json").read_text())
+    (coco / "train2017.json").write_text(json.dumps(content | {"annotations": objects}))
+    (footage,) = classed_footage(CocoImages.open(coco, "train2017"), {BRIGHT: 1, DARK: 2})
+    _, mask = footage.read(0)
+    assert np.array_equal(mask == 1, planes[0])
+    assert np.array_equal(mask == 2, planes[1] & ~planes[0])
+
+
+def test_the_first_clips_have_one_frame(stills: list[ClassedFootage]) -> None:
+    batches = InstanceBatches(InstanceClipSampler([], stills), SHAPE, 4, seed=1, single_share=0.5)
+    shapes = [tuple(batches[number]["frames"].shape[:2]) for number in range(4)]
+    assert shapes == [(6, 1), (6, 1), (2, 3), (2, 3)]
+
+
 def test_a_batch_depends_on_its_number_alone(stills: list[ClassedFootage]) -> None:
     one, other = (InstanceBatches(InstanceClipSampler([], stills), SHAPE, 9, seed=1) for _ in range(2))
     _ = one[0]
@@ -78,11 +109,11 @@ def test_boxes_are_tight_around_masks() -> None:
 
 
 def test_objects_that_are_hardly_seen_are_not_asked_for() -> None:
-    masks = torch.zeros(1, 2, 16, 16, dtype=torch.uint8)
-    masks[0, 0, :6, :6], masks[0, 1, 10, 10] = 1, 2
+    masks = torch.zeros(1, 2, 32, 32, dtype=torch.uint8)
+    masks[0, 0, :9, :9], masks[0, 1, 10:17, 10:17] = 1, 2
     (clip,) = targets(masks, torch.tensor([[2, 1, 0]]))
     assert clip.labels.tolist() == [2]
-    assert clip.masks.sum() == 36
+    assert clip.masks.sum() == 81
 
 
 def test_the_soft_union_holds_for_logits_of_thousands() -> None:

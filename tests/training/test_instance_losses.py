@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from segue.models.seqformer import SeqFormer
 from segue.training.instance_losses import (
@@ -23,6 +23,7 @@ from segue.training.instance_losses import (
     mask_targets,
     match,
     matching_cost,
+    objects_per_device,
 )
 from tests.fill import fill_plainly
 from tests.golden_arrays import Golden, load_golden
@@ -82,6 +83,19 @@ def test_focal_loss_has_the_slope_of_its_formula() -> None:
     logits = torch.linspace(-3, 3, 7, dtype=torch.float64, requires_grad=True)
     target = torch.tensor([0, 1, 0, 1, 0, 1, 0], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda x: focal(x, target), (logits,))
+
+
+def test_objects_are_counted_over_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    def clip(count: int) -> ClipTargets:
+        return ClipTargets(torch.ones(count, dtype=torch.int64), torch.zeros(count, 1, 4), torch.zeros(count))
+
+    assert objects_per_device([clip(4), clip(3)]) == 7
+    assert objects_per_device([clip(0)]) == 1
+    elsewhere = torch.tensor(5.0)
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "all_reduce", lambda count: count.add_(elsewhere))
+    assert objects_per_device([clip(1)]) == 3
 
 
 def test_generalized_iou_falls_from_one_to_minus_one() -> None:

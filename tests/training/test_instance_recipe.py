@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from segue.cli.main import app
 from segue.cli.training_instances import coco_channels
 from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.layers.resnet import ResNetTrunk
-from segue.models.msstsvis import MSSTSVIS
+from segue.models.msstsvis import MSSTSVIS, Parts
 from segue.models.seqformer import SeqFormer, Size
 from segue.models.seqformer.classes import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.training.instance_augment import InstanceClip, cropped
@@ -93,9 +94,19 @@ def test_the_recipe_has_the_published_numbers() -> None:
     assert recipe.optimizer(recipe.parameter_groups(objective)).defaults["weight_decay"] == 1e-4
 
 
-@pytest.mark.parametrize("separability", [False, True])
-def test_whatever_learns_has_a_gradient(separability: bool) -> None:
-    recipe = PublishedRecipe("tiny", lambda: tiny(MSSTSVIS), [], batch=1, separability=separability)
+@pytest.mark.parametrize(
+    ("build", "separability"),
+    [
+        (lambda: tiny(MSSTSVIS), False),
+        (lambda: tiny(MSSTSVIS), True),
+        (lambda: MSSTSVIS("mobilenet-v2", TINY, Parts(intra_mode="none")), False),
+        (lambda: MSSTSVIS("mobilenet-v2", TINY, Parts(inter_mode="none")), False),
+        (lambda: MSSTSVIS("r18", TINY), True),
+    ],
+)
+def test_whatever_learns_has_a_gradient(build: Callable[[], SeqFormer], separability: bool) -> None:
+    torch.manual_seed(0)
+    recipe = PublishedRecipe("tiny", build, [], batch=1, separability=separability)
     objective = recipe.network()
     frames = torch.randint(0, 256, (1, 2, 64, 64, 3), dtype=torch.uint8)
     masks = torch.zeros(1, 2, 64, 64, dtype=torch.bool)
@@ -189,6 +200,7 @@ def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:
     data = ("--data", f"ovis={vis}", "--data", f"coco={coco}", "--out", tmp_path / "run")
     output = run("msstsvis", *data, "--init", tmp_path / "resnet.pth", "--backbone", "r101", "--batch", 2)
     assert "14 clips an epoch, 2 classes" in output
+    assert seen["validate"] is None
     recipe = seen["recipe"]
     assert (recipe.name, recipe.separability, seen["steps"]) == ("msstsvis-r101", True, 84)
     assert recipe.trunk == tmp_path / "resnet.pth"
@@ -196,16 +208,71 @@ def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:
         network = recipe.build()
     assert isinstance(network, MSSTSVIS)
     assert network.class_names == NAMES
-    assert network.options == {"classes": '{"1": "lamp", "2": "coal"}'}
+    assert network.options == {"classes": '{"1": "lamp", "2": "coal"}', "parts": Parts().text()}
     run("seqformer", *data, "--start", tmp_path / "a.safetensors", "--steps", 7)
     assert (seen["recipe"].name, seen["recipe"].separability, seen["steps"]) == ("seqformer-r50", False, 7)
+
+
+def test_each_part_of_the_paper_can_be_left_out(tmp_path: Path, seen: dict[str, Any]) -> None:
+    pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+    data = ("--data", f"ytvis={save_ytvis(tmp_path / 'vis', NAMES)}", "--init", tmp_path / "resnet.pth")
+    for switch, expected in (
+        ("--no-intra-attention", (Parts(intra_mode="none"), True)),
+        ("--no-inter-attention", (Parts(inter_mode="none"), True)),
+        ("--no-decoder-attention", (Parts(decoder_attention=False), True)),
+        ("--no-separability", (Parts(), False)),
+    ):
+        run("msstsvis", *data, "--out", tmp_path / "run", switch)
+        recipe = seen["recipe"]
+        with torch.device("meta"):
+            assert (recipe.build().parts, recipe.separability) == expected
+
+
+def test_the_small_recipe_sees_smaller_clips(tmp_path: Path, seen: dict[str, Any]) -> None:
+    pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+    root = tmp_path / "isd"
+    save_ytvis(root, NAMES)
+    (root / "train.json").rename(root / "train" / "instances.json")
+    for number in (1, 2):
+        (root / "train" / "JPEGImages" / f"v{number}").rename(root / "train" / f"v{number}")
+    (root / "train" / "JPEGImages").rmdir()
+    run(
+        "msstsvis-r18",
+        "--data",
+        f"isd={root}",
+        "--init",
+        tmp_path / "resnet18.pth",
+        "--out",
+        tmp_path / "run",
+    )
+    recipe = seen["recipe"]
+    assert (recipe.name, recipe.separability, recipe.batch) == ("msstsvis-r18", True, 4)
+    clip = recipe.sources[0].draw(np.random.default_rng(0), 0)
+    assert max(clip.size) <= 384
+    with torch.device("meta"):
+        assert recipe.build().size.width == 128
+
+
+def test_videos_that_validate_are_not_trained_on(tmp_path: Path, seen: dict[str, Any]) -> None:
+    pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+    vis = save_ytvis(tmp_path / "vis", NAMES)
+    save_ytvis(tmp_path / "vis", NAMES, split="valid")
+    data = ("--data", f"ytvis={vis}", "--init", tmp_path / "resnet.pth", "--out", tmp_path / "run")
+    run("seqformer", *data, "--validate", vis, "--validate-every", 7)
+    assert seen["validate"].dataset.path == vis / "valid.json"
+    assert seen["validate_every"] == 7
+    with pytest.raises(DatasetError, match="both trained on and validated on"):
+        run("seqformer", *data, "--validate", vis / "train.json")
+    other = save_ytvis(tmp_path / "other", {1: "lamp", 2: "otter"})
+    with pytest.raises(DatasetError, match="other categories than the data"):
+        run("seqformer", *data, "--validate", other / "train.json")
 
 
 def test_wrong_data_are_named(tmp_path: Path) -> None:
     pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
     vis = save_ytvis(tmp_path / "vis", NAMES)
     out = ("--out", tmp_path / "run", "--init", tmp_path / "resnet.pth")
-    with pytest.raises(DatasetError, match="LAYOUT one of ytvis, ovis, coco"):
+    with pytest.raises(DatasetError, match="LAYOUT one of ytvis, ovis, isd, coco"):
         run("seqformer", "--data", vis, *out)
     other = save_ytvis(tmp_path / "other", {1: "lamp", 2: "otter"})
     with pytest.raises(DatasetError, match="other categories than"):

@@ -113,6 +113,40 @@ def test_two_runs_of_one_seed_agree_and_two_seeds_do_not(settings: Any, tmp_path
     assert not torch.equal(ends[0], ends[2])
 
 
+class JudgedLine(Line):
+    """A line with a helper whose gradient is a million times as large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.judge = nn.Parameter(torch.zeros(3))
+
+    def forward(
+        self, batch: dict[str, Tensor], progress: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, parts = super().forward(batch, progress, step)
+        return loss + 1e6 * self.judge.sum(), parts
+
+
+@dataclass(frozen=True)
+class JudgedRecipe(LineRecipe):
+    judged: bool = True
+
+    def network(self) -> nn.Module:
+        torch.manual_seed(0)
+        return JudgedLine() if self.judged else Line()
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups)
+
+
+def test_only_the_gradient_of_the_network_is_cut(settings: Any, tmp_path: Path) -> None:
+    ends = [
+        weights(loop.train(JudgedRecipe(judged=judged), replace(settings, out=tmp_path / str(judged))))
+        for judged in (True, False)
+    ]
+    assert torch.equal(*ends)
+
+
 def test_weights_say_what_made_them(settings: Any) -> None:
     metadata = read_checkpoint(loop.train(LineRecipe(), settings)).metadata
     assert metadata.items() >= {"recipe": "line", "seed": "3", "step": "6", "steps": "6"}.items()

@@ -63,6 +63,11 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
+def test_depth_is_refused_where_no_film_brings_it(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no film brings depth maps"):
+        run("mustan2", "--data", f"cdnet={root}", "--out", tmp_path, "--depth")
+
+
 def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:
     data = ("--data", f"cdnet={root}", "--data", f"isd={root / 'baseline'}", "--out", tmp_path)
     run("mustan2", *data, "--frames", 5, "--frm", "concat", "--background", "--size", "96x128")
@@ -73,9 +78,11 @@ def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: d
     assert network.offsets == (-6, -3, 0, 3, 6)
     assert network.background == "past"
     assert seen["validate"] is None
-    run("mustan1", *data, "--causal", "--context", "early", "--no-rlim", "--exclude", "office", "--validate")
+    changed = ("--causal", "--context", "early", "--no-rlim", "--width", "0.5")
+    run("mustan1", *data, *changed, "--exclude", "office", "--validate")
     options = {"frames": 3, "causal": True, "frm": "attention", "context": "early"}
-    assert seen["recipe"].options == {**options, "background": False, "rlim": False}
+    small = {"background": False, "depth_channels": 0, "rlim": False, "width": 0.5}
+    assert seen["recipe"].options == {**options, **small}
     assert [film.name for film in seen["validate"].films] == ["office", "office"]
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from segue.datasets.cdnet import open_cdnet
 from segue.datasets.foreground import ForegroundSequence, read_video
 from segue.datasets.hofam import open_hofam
 from segue.errors import CheckpointError, DatasetError, TrainingError
@@ -25,6 +26,7 @@ from segue.training.recipes.fgsegnet import FgSegNetRecipe, Split, load_trunk, s
 from segue.training.recipes.hofam import HofamRecipe
 from segue.training.recipes.mustan import MustanRecipe
 from segue.weights import write_checkpoint
+from tests.datasets.foreground_videos import save
 from tests.training.scenes import save_composites, save_scene
 
 
@@ -66,6 +68,15 @@ def test_a_step_of_mustan_trains_everything(film: ForegroundSequence, name: Any,
     assert isinstance(optimizer, torch.optim.Adam)
     assert optimizer.defaults["weight_decay"] == 0
     assert mustan.RATE == 1e-4
+
+
+def test_depth_is_learned_from_where_films_bring_it(tmp_path: Path) -> None:
+    folder = save_scene(tmp_path, "train", "scene", frames=4)
+    for number in range(1, 5):
+        save(folder / "depth" / f"d{number:06d}.png", np.arange(48 * 64, dtype=np.uint16).reshape(48, 64))
+    options = {"width": 0.125, "depth_channels": 1}
+    recipe = MustanRecipe("mustan2", [list(open_cdnet(tmp_path))], options, batch=2, size=(32, 32))
+    assert "network.enc_cur.conv1_depth.weight" in take_step(recipe)
 
 
 def test_the_rate_of_mustan_is_halved_three_times() -> None:

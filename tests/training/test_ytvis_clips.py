@@ -15,9 +15,9 @@ from segue.datasets.coco import CocoImages
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
 from segue.training.instance_augment import (
-    LONGEST,
-    SHORT_SIDES,
+    PUBLISHED,
     InstanceClip,
+    Sizes,
     augmented,
     cropped,
     distorted,
@@ -75,11 +75,11 @@ def test_a_clip_has_its_key_frame_near_ones_and_far_ones(length: int, data: st.D
         assert len(set(frames)) >= 3
 
 
-@given(st.integers(40, 900), st.integers(40, 900), st.sampled_from(SHORT_SIDES))
+@given(st.integers(40, 900), st.integers(40, 900), st.sampled_from(PUBLISHED.short_sides))
 def test_the_long_side_is_bounded_and_the_shape_is_kept(height: int, width: int, short: int) -> None:
-    size = size_for((height, width), short, LONGEST)
+    size = size_for((height, width), short, PUBLISHED.longest)
     assert min(size) <= short
-    assert max(size) <= LONGEST + max(height, width) / min(height, width)
+    assert max(size) <= PUBLISHED.longest + max(height, width) / min(height, width)
     assert size[0] / size[1] == pytest.approx(height / width, rel=0.1)
     assert min(size_for((height, width), short, None)) == short
 
@@ -105,11 +105,19 @@ def test_boxes_follow_crops_and_sizes() -> None:
     )
 
 
+def test_small_networks_see_clips_of_half_the_size() -> None:
+    half = PUBLISHED.halved()
+    assert half == Sizes((144, 160, 176, 196, 208, 224, 240, 256), 384, (200, 250, 300), 192, 300)
+    for seed in range(6):
+        clip = augmented(np.random.default_rng(seed), small_clip(1), colours=False, sizes=half)
+        assert max(clip.size) <= 384
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_masks_stay_on_their_objects(seed: int) -> None:
     clip = augmented(np.random.default_rng(seed), small_clip(), colours=False)
     assert belongs(clip)
-    assert min(clip.size) <= max(SHORT_SIDES)
+    assert min(clip.size) <= max(PUBLISHED.short_sides)
     assert {frame.shape[:2] for frame in clip.frames} == {clip.size} == {clip.masks.shape[-2:]}
     inside = tight_boxes(clip.masks)
     seen = clip.masks.any((-2, -1))

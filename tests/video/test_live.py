@@ -156,12 +156,16 @@ def test_waits_double_up_to_a_bound() -> None:
 class Camera:
     """Stands in for ``cv2.VideoCapture``: gives as many pictures as each opening is told."""
 
+    connected = True
     openings: list[int]
     numbers: list[int]
 
     def __init__(self, number: int) -> None:
         Camera.numbers.append(number)
         self._left = Camera.openings.pop(0) if Camera.openings else 0
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return Camera.connected
 
     def read(self) -> tuple[bool, object]:
         if self._left == 0:
@@ -198,6 +202,15 @@ def test_a_camera_is_opened_again_when_it_fails(camera: type[Camera], number: in
 def test_a_bounded_part_of_a_camera_ends_by_itself(camera: type[Camera]) -> None:
     camera.openings = [100]
     assert len(list(open_source(0, end=4))) == 4
+
+
+def test_a_camera_that_is_not_there_is_told_at_once(
+    camera: type[Camera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera, "connected", False)
+    with pytest.raises(SourceError, match=r"camera 7: there is none.*give another number"):
+        list(open_source(7, reconnect=QUICK))
+    assert camera.numbers == [7]
 
 
 def test_a_negative_camera_is_refused() -> None:

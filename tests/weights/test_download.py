@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from segue.errors import DownloadError
-from segue.weights.download import Remote, fetch, home
+from segue.weights.download import Remote, _SafeRedirects, fetch, home
 
 CONTENT = bytes(range(256)) * 4096
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -27,7 +29,11 @@ class Behaviour:
     cuts: int = 0
     ranges: bool = True
     failures: int = 0
+    failure: int = 503
     redirect: str | None = None
+    length: str | None = None
+    shift: int = 0
+    broken_paths: tuple[str, ...] = ()
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
 
@@ -46,7 +52,12 @@ class Handler(BaseHTTPRequestHandler):
             return
         if behaviour.failures:
             behaviour.failures -= 1
-            self.send_error(503)
+            self.send_error(behaviour.failure)
+            return
+        if self.path in behaviour.broken_paths:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>please log in</html>")
             return
         begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and behaviour.ranges else 0
         if begin >= len(behaviour.content) and begin:
@@ -54,9 +65,13 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes */{len(behaviour.content)}")
             self.end_headers()
             return
+        whole = len(behaviour.content)
+        begin += behaviour.shift if begin else 0
         body = behaviour.content[begin:]
         self.send_response(206 if begin else 200)
-        self.send_header("Content-Length", str(len(body)))
+        if begin:
+            self.send_header("Content-Range", f"bytes {begin}-{whole - 1}/{whole}")
+        self.send_header("Content-Length", behaviour.length or str(len(body)))
         self.end_headers()
         if behaviour.cuts and behaviour.cut_after is not None:
             behaviour.cuts -= 1
@@ -168,6 +183,109 @@ def test_a_server_that_is_busy_is_asked_again(server: tuple[str, Behaviour], tmp
         fetch(Remote(f"{address}/m", "m", DIGEST), tmp_path, pause=0)
 
 
+@pytest.mark.parametrize("answer", [404, 403, 410])
+def test_an_address_without_the_file_is_asked_once(
+    server: tuple[str, Behaviour], tmp_path: Path, answer: int
+) -> None:
+    address, behaviour = server
+    behaviour.failures, behaviour.failure = 99, answer
+    with pytest.raises(DownloadError, match=f"the server answers {answer}"):
+        fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path, pause=0)
+    assert len(behaviour.asked) == 1
+
+
+@pytest.mark.parametrize("length", ["many", "-7", "9" * 30, ""])
+def test_a_length_that_is_none_is_not_believed(
+    server: tuple[str, Behaviour], tmp_path: Path, length: str
+) -> None:
+    address, behaviour = server
+    behaviour.length = length or "x"
+    assert fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path, pause=0).read_bytes() == CONTENT
+
+
+def test_a_length_that_is_too_short_leaves_no_file(server: tuple[str, Behaviour], tmp_path: Path) -> None:
+    address, behaviour = server
+    behaviour.length = "1000"
+    with pytest.raises(DownloadError, match="it is not the file that was published"):
+        fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path, pause=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_length_that_is_too_large_is_refused_before_anything_comes(
+    server: tuple[str, Behaviour], tmp_path: Path
+) -> None:
+    address, behaviour = server
+    behaviour.length = str(1 << 40)
+    with pytest.raises(DownloadError, match=f"{1 << 40} bytes, more than the"):
+        fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path, pause=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_that_goes_on_at_another_place_is_asked_for_the_whole(
+    server: tuple[str, Behaviour], tmp_path: Path
+) -> None:
+    address, behaviour = server
+    behaviour.shift = 512  # the bytes repeat themselves: only the header tells that they are others
+    (tmp_path / "n.part").write_bytes(CONTENT[:2048])
+    assert fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path, pause=0).read_bytes() == CONTENT
+    assert [wanted for _, wanted in behaviour.asked] == ["bytes=2048-", None]
+
+
+def test_a_beginning_of_something_else_is_thrown_away(server: tuple[str, Behaviour], tmp_path: Path) -> None:
+    address, behaviour = server
+    (tmp_path / "n.part").write_bytes(b"<html>please log in</html>")
+    assert fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path, pause=0).read_bytes() == CONTENT
+    assert [wanted for _, wanted in behaviour.asked] == ["bytes=26-", None]
+
+
+def test_a_file_that_leads_elsewhere_is_not_written_through(
+    server: tuple[str, Behaviour], tmp_path: Path
+) -> None:
+    address, _ = server
+    (tmp_path / "mine").write_bytes(b"precious")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "n.part").symlink_to(tmp_path / "mine")
+    path = fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path / "weights", pause=0)
+    assert path.read_bytes() == CONTENT
+    assert not path.is_symlink()
+    assert (tmp_path / "mine").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["../n", "..", "", "a/n", "/n"])
+def test_a_name_that_leads_elsewhere_is_refused(
+    server: tuple[str, Behaviour], tmp_path: Path, name: str
+) -> None:
+    address, behaviour = server
+    with pytest.raises(DownloadError, match="no name of a file"):
+        fetch(Remote(f"{address}/n", name, DIGEST), tmp_path / "weights")
+    assert not behaviour.asked
+
+
+def test_of_several_who_want_a_file_one_gets_it_for_all(
+    server: tuple[str, Behaviour], tmp_path: Path
+) -> None:
+    address, behaviour = server
+    behaviour.cut_after, behaviour.cuts = 300_000, 2
+    remote = Remote(f"{address}/n", "n", DIGEST)
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda _: fetch(remote, tmp_path, pause=0), range(4)))
+    assert {path.read_bytes() == CONTENT for path in paths} == {True}
+    assert [wanted for _, wanted in behaviour.asked] == [None, "bytes=300000-", "bytes=600000-"]
+
+
+def test_the_checksum_of_the_user_and_that_of_the_publisher_have_to_agree(
+    server: tuple[str, Behaviour], tmp_path: Path
+) -> None:
+    address, behaviour = server
+    remote = Remote(f"{address}/n", "n", DIGEST[:8])
+    with pytest.raises(DownloadError, match=f"begins with {DIGEST[:8]}"):
+        fetch(remote, tmp_path, checksum="0" * 64)
+    with pytest.raises(DownloadError, match="a SHA-256 has 64 hexadecimal digits"):
+        fetch(remote, tmp_path, checksum=DIGEST[:8])
+    assert not behaviour.asked
+    assert fetch(remote, tmp_path, checksum=f" {DIGEST.upper()}").exists()
+
+
 def test_a_redirect_is_followed_unless_it_leads_out_of_https(
     server: tuple[str, Behaviour], tmp_path: Path
 ) -> None:
@@ -177,8 +295,24 @@ def test_a_redirect_is_followed_unless_it_leads_out_of_https(
     behaviour.redirect = "http://example.invalid/there"
     with pytest.raises(DownloadError, match="only https"):
         fetch(Remote(f"{address}/moved", "m", DIGEST), tmp_path)
-    with pytest.raises(DownloadError, match="only https"):
-        fetch(Remote("file:///etc/hostname", "h", DIGEST), tmp_path)
+    for place in ("file:///etc/hostname", "ftp://127.0.0.1/there", "http://example.invalid@127.0.0.2/"):
+        behaviour.redirect = place
+        with pytest.raises(DownloadError, match=r"not allowed|only https"):
+            fetch(Remote(f"{address}/moved", "m", DIGEST), tmp_path, pause=0)
+        with pytest.raises(DownloadError, match="only https"):
+            fetch(Remote(place, "h", DIGEST), tmp_path)
+    behaviour.redirect, asked = f"{address}/moved", len(behaviour.asked)
+    with pytest.raises(DownloadError, match="infinite loop"):
+        fetch(Remote(f"{address}/moved", "m", DIGEST), tmp_path, pause=0)
+    assert len(behaviour.asked) - asked < 12
+    assert [path.name for path in tmp_path.iterdir()] == ["n"]
+
+
+def test_an_encrypted_address_never_leads_to_a_plain_one() -> None:
+    for place in ("http://127.0.0.1/n", "http://example.invalid/n"):
+        asked = urllib.request.Request("https://example.invalid/n")
+        with pytest.raises(DownloadError, match=r"not encrypted|only https"):
+            _SafeRedirects().redirect_request(asked, None, 302, "Found", {}, place)
 
 
 def test_a_mirror_is_asked_first(
@@ -188,6 +322,16 @@ def test_a_mirror_is_asked_first(
     monkeypatch.setenv("SEGUE_MIRROR", f"{address}/mirror/")
     assert fetch(Remote("https://example.invalid/a/b.pth", "b.pth", DIGEST), tmp_path).exists()
     assert behaviour.asked == [("/mirror/b.pth", None)]
+
+
+def test_after_a_mirror_with_another_file_the_publisher_is_asked(
+    server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, behaviour = server
+    monkeypatch.setenv("SEGUE_MIRROR", f"{address}/mirror/")
+    behaviour.broken_paths = ("/mirror/b.pth",)
+    assert fetch(Remote(f"{address}/a/b.pth", "b.pth", DIGEST), tmp_path, pause=0).exists()
+    assert behaviour.asked == [("/mirror/b.pth", None), ("/a/b.pth", None)]
 
 
 def test_offline_nothing_is_asked(

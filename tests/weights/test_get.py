@@ -17,8 +17,9 @@ from torch import Tensor
 from segue.errors import CheckpointError, DownloadError
 from segue.models.detection.pointrend import PointRend
 from segue.models.dino import DINO
+from segue.models.stcn_lite import STCNLite
 from segue.weights import cache, find, load, read_checkpoint
-from segue.weights.cache import cached, get
+from segue.weights.cache import cached, get, install
 from segue.weights.catalogue import CATALOGUE, Entry, recognise
 from segue.weights.convert import convert
 from segue.weights.download import Remote
@@ -173,3 +174,19 @@ def test_sizes_of_dino_are_told_apart_by_shape() -> None:
         assert entry is not None
         assert entry.name == name
     assert cache.cached(find("dino-b16")).name == "dino-b16.safetensors"
+
+
+def test_a_file_of_the_user_is_installed_under_the_name_of_its_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = STCNLite().state_dict()
+    torch.save(state, tmp_path / "mine.pth")
+    target, entry = install(tmp_path / "mine.pth")
+    assert (entry.name, target) == ("stcn-lite", cached(find("stcn-lite")))
+    assert torch.equal(read_checkpoint(target).tensors["key_proj.weight"], state["key_proj.weight"])
+    with pytest.raises(CheckpointError, match="exists already; give --overwrite"):
+        install(tmp_path / "mine.pth")
+    install(tmp_path / "mine.pth", overwrite=True)
+    assert [path.name for path in target.parent.iterdir()] == ["stcn-lite.safetensors"]
+    (tmp_path / "other.pth").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match=r"other\.pth"):
+        install(tmp_path / "other.pth")

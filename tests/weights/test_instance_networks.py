@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from segue.errors import CheckpointError
-from segue.models.msstsvis import MSSTSVIS
+from segue.models.msstsvis import MSSTSVIS, Parts
 from segue.models.msstsvis.lite import LITE_NAMES, MSSTSVISLite
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.classes import (
@@ -47,6 +47,28 @@ def test_a_network_with_the_split_attention_is_told_from_seqformer(backbone: str
     entry = recognise(names)
     assert entry is not None
     assert entry.name == f"msstsvis-{backbone}"
+
+
+def test_the_small_network_is_told_from_the_published_ones() -> None:
+    with torch.device("meta"):
+        network = instance_network("msstsvis", "r18")
+    entry = recognise(network.state_dict())
+    assert entry is not None
+    assert entry.name == "msstsvis-r18"
+    assert (network.size.encoder_layers, network.size.width, network.backbone.channels) == (
+        3, 128, (128, 256, 512),
+    )  # fmt: skip
+
+
+def test_a_network_without_some_part_is_built_as_its_file_says() -> None:
+    off = Parts(intra_mode="none")
+    with torch.device("meta"):
+        network = instance_network("msstsvis", "r50", names_text({7: "otter"}), off.text())
+        again = instance_network("msstsvis", "r50", **network.options)
+    assert isinstance(again, MSSTSVIS)
+    assert (again.parts, again.class_names) == (off, {7: "otter"})
+    with pytest.raises(ValueError, match="seqformer has no parts"):
+        instance_network("seqformer", "r50", parts=off.text())
 
 
 def test_a_released_training_checkpoint_is_converted_strictly(tmp_path: Path) -> None:

@@ -176,5 +176,5 @@ def test_unknown_names_tell_the_known_ones() -> None:
 
 @pytest.mark.parametrize("name", ["stcn", "stm"])
 def test_without_weights_the_error_says_where_they_come_from(name: str) -> None:
-    with pytest.raises(CheckpointError, match=rf"download https://.*segue weights convert FILE {name}"):
+    with pytest.raises(CheckpointError, match=r"download https://.*segue weights convert FILE --install"):
         load(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ import typer
 from PIL import Image as PillowImage
 from rich.console import Console
 
-from segue.cli.finding import NAMES, Finding
+from segue.cli.finding import NAMES, FeatureChoice, Finding, RefineChoice
 from segue.cli.tables import print_table
 from segue.errors import SinkError, SourceError
 from segue.masks import overlay
@@ -22,22 +21,6 @@ from segue.prompts.selection import Found
 from segue.types import Frame, Image, ObjectInfo
 from segue.video import open_source
 from segue.video.partial import write_complete, writing
-
-
-class FeatureChoice(str, Enum):
-    """What of the last attention tells patches apart."""
-
-    keys = "keys"
-    queries = "queries"
-    values = "values"
-
-
-class RefineChoice(str, Enum):
-    """What draws a discovered mask to the edges."""
-
-    crf = "crf"
-    grabcut = "grabcut"
-    none = "none"
 
 
 def detect(
@@ -50,11 +33,12 @@ def detect(
     score: Annotated[float | None, typer.Option(help="Least score.")] = None,
     max_objects: Annotated[int | None, typer.Option(help="Most objects.")] = None,
     features: Annotated[
-        FeatureChoice, typer.Option(help="For lost: what of the last attention is compared.")
-    ] = FeatureChoice.keys,
+        FeatureChoice | None,
+        typer.Option(help="For lost: what of the attention is compared.  [default: keys]"),
+    ] = None,
     refine: Annotated[
-        RefineChoice, typer.Option(help="For lost: what draws the mask to the edges.")
-    ] = RefineChoice.crf,
+        RefineChoice | None, typer.Option(help="For lost: what draws the mask to the edges.  [default: crf]")
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Frame of a video: 250, 12.5s or 1:30.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Output folder.  [default: segue-out/NAME]")
@@ -77,20 +61,20 @@ def detect(
 
         segue detect my.mp4 --start 12.5s --json objects.json
     """
-    finding = Finding(with_, weights, classes, score, max_objects)
+    finding = Finding(with_, weights, classes, score, max_objects, features, refine)
     opened = open_source(source, start=start)
     folder = output or Path("segue-out") / opened.name
     targets = [folder / "mask.png", folder / "overlay.png", *([json_file] if json_file else [])]
     _require_free(targets, overwrite)
-    find = finding.detector(device, features=features.value, refine=refine.value)
+    find = finding.detector(device)
     finding.announce()
     with opened:
         frames = list(itertools.islice(opened, 1 + find.lookahead))
     if not frames:
         raise SourceError(f"{opened.name}: there is no such frame")
-    if len(frames) <= find.lookahead:
+    if len(frames) == 1 and find.lookahead:
         raise SourceError(
-            f"{opened.name}: to find what moves takes {1 + find.lookahead} frames; "
+            f"{opened.name}: to find what moves takes a further frame; "
             "for a still picture choose another detector with --with"
         )
     found = find(*frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,22 @@ from segue.sessions.detecting import DEFAULT, DETECTORS, detector
 NAMES = ", ".join(DETECTORS)
 
 
+class FeatureChoice(str, Enum):
+    """What of the last attention tells patches apart."""
+
+    keys = "keys"
+    queries = "queries"
+    values = "values"
+
+
+class RefineChoice(str, Enum):
+    """What draws a discovered mask to the edges."""
+
+    crf = "crf"
+    grabcut = "grabcut"
+    none = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What the user wants found.
@@ -25,6 +42,8 @@ class Finding:
         classes: labels separated by commas.
         score: least score.
         max_objects: most objects of a frame.
+        features: what LOST compares.
+        refine: what draws the masks of LOST to the edges.
     """
 
     name: str | None = None
@@ -32,18 +51,16 @@ class Finding:
     classes: str | None = None
     score: float | None = None
     max_objects: int | None = None
+    features: FeatureChoice | None = None
+    refine: RefineChoice | None = None
 
     @property
     def asked(self) -> bool:
         """Whether anything is said of it."""
         return any(value is not None for value in asdict(self).values())
 
-    def detector(self, device: str | None, **options: Any) -> Detector:
-        """The detector.
-
-        Args:
-            device: where it runs.
-            options: those of :func:`segue.detector` beside.
+    def detector(self, device: str | None) -> Detector:
+        """The detector, which runs on ``device``.
 
         Raises:
             PromptError, CheckpointError: as described there.
@@ -54,8 +71,9 @@ class Finding:
             classes=self._classes(),
             score=self.score,
             max_objects=self.max_objects,
+            features=self.features.value if self.features else None,
+            refine=self.refine.value if self.refine else None,
             device=device,
-            **options,
         )
 
     def settings(self) -> dict[str, Any]:

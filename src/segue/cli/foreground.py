@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from segue.cli.job import DamageName, Job
 from segue.errors import SegueError, SinkError, SourceError
 from segue.masks import read_stored_mask
-from segue.moving import at_rate, make_background, make_model
+from segue.moving import check_rate, chosen_frames, following, make_background, make_model
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground_masks import THRESHOLD, ForegroundMasks
 from segue.types import Image, Segmentation
@@ -38,6 +38,8 @@ Examples:
 
     segue foreground frames/ --model knn --format cdnet --output results/baseline/highway
 
+    segue foreground walk.mp4 --follow-camera ecc
+
     segue foreground long.mp4 --shadows --background empty.png --resume
 """
 
@@ -47,6 +49,14 @@ class FlowChoice(str, Enum):
 
     dis = "dis"
     farneback = "farneback"
+    raft = "raft"
+
+
+class MotionName(str, Enum):
+    """Ways to follow a camera."""
+
+    features = "features"
+    ecc = "ecc"
 
 
 class FormatName(str, Enum):
@@ -69,6 +79,7 @@ def foreground(
     ] = "mustan-lite",
     weights: Annotated[Path | None, typer.Option(help="Weight file of the network.")] = None,
     flow: Annotated[FlowChoice, typer.Option(help="Optical flow for hofam and stam.")] = FlowChoice.dis,
+    flow_weights: Annotated[Path | None, typer.Option(help="Weights of torchvision's raft_small.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Output folder.  [default: segue-out/NAME]")
     ] = None,
@@ -90,12 +101,19 @@ def foreground(
     roi: Annotated[Path | None, typer.Option(help="Mask of where to look: anything but black.")] = None,
     min_area: Annotated[int, typer.Option(help="Leave out pieces with fewer pixels.")] = 0,
     scene: Annotated[str, typer.Option(help="Empty scene: median, mog2, knn, or a picture file.")] = "median",
+    depth: Annotated[
+        Path | None, typer.Option(help="Folder of depth maps, one a frame, for a network that takes them.")
+    ] = None,
     short_side: Annotated[
         int, typer.Option(help="Reduce frames to this short side for the work; 0 never does.")
     ] = SHORT_SIDE,
     align: Annotated[
         bool, typer.Option("--align/--no-align", help="Hold the picture of a shaken camera still.")
     ] = True,
+    follow_camera: Annotated[
+        MotionName | None,
+        typer.Option(help="For a camera that pans or is carried: how its motion is found; for networks."),
+    ] = None,
     warm_up: Annotated[int, typer.Option(help="Empty masks on so many first frames of a scene.")] = 0,
     fps: Annotated[float | None, typer.Option(help="Take this many frames a second.")] = None,
     start: Annotated[str | None, typer.Option(help="First frame: 250, 12.5s or 1:30.")] = None,
@@ -110,15 +128,17 @@ def foreground(
 ) -> None:
     """Find foreground; see ``EXAMPLES``, which is the help text."""
     opened = open_source(source, start=start, end=end, max_size=max_size, on_damage=on_damage.value)
-    if fps is not None and fps <= 0:
-        raise SegueError(f"fps {fps}: give a number above 0")
     _check_background(background, overwrite or resume)
     formats = [item.value for item in format or (FormatName.png, FormatName.overlay)]
     if events is not None and "events" not in formats:
         formats.append("events")
+    made = make_model(model, weights, flow.value, flow_weights)
+    if follow_camera is not None:
+        made = following(made, follow_camera.value, device=device, fast=fast)
     try:
+        check_rate(fps)
         session = ForegroundSession(
-            make_model(model, weights, flow.value),
+            made,
             background=make_background(_read_scene(scene)),
             masks=ForegroundMasks(
                 threshold=threshold,
@@ -128,7 +148,7 @@ def foreground(
                 shadows=shadows,
             ),
             short_side=short_side or None,
-            align=align,
+            align=align and follow_camera is None,
             warm_up=warm_up,
             device=device,
             fast=fast,
@@ -145,6 +165,8 @@ def foreground(
             source=source, model=model, weights=weights, threshold=threshold, roi=roi, min_area=min_area,
             objects=objects or "events" in formats, shadows=shadows, scene=scene, short_side=short_side,
             align=align, warm_up=warm_up, fps=fps, fast=fast, flow=flow.value,
+            follow_camera=follow_camera and follow_camera.value, depth=depth,
+            flow_weights=flow_weights,
         ),
         side_by_side=side_by_side,
         overwrite=overwrite,
@@ -155,7 +177,7 @@ def foreground(
     )  # fmt: skip
     with opened:
         _, frames = job.frames()
-        job.run(frames if fps is None else at_rate(frames, fps), note=_note, total=_expected(opened, fps))
+        job.run(chosen_frames(frames, fps, depth), note=_note, total=_expected(opened, fps))
     if background is not None:
         _write_background(background, session.background, model)
         typer.echo(f"background: {background}")

@@ -12,8 +12,7 @@ from segue.cli.job import DamageName, Job
 from segue.datasets.class_names import read_class_names
 from segue.errors import SegueError
 from segue.models.seqformer.classes import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
-from segue.recognising import DEFAULT_MODEL, make_finder
-from segue.sessions.clips import SHORT_SIDE
+from segue.recognising import DEFAULT_MODEL, default_model, make_finder
 from segue.types import Segmentation
 from segue.video import open_source
 
@@ -50,7 +49,13 @@ class FormatName(str, Enum):
     npz = "npz"
 
 
-Model = Annotated[str, typer.Option(help="msstsvis-lite, seqformer-r50, msstsvis-r101 ...")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="msstsvis-lite, seqformer-r50, msstsvis-r101 ...  [default: that of --weights, or the best "
+        "whose weights are at hand]"
+    ),
+]
 Weights = Annotated[Path | None, typer.Option(help="Weight file, converted or official.")]
 Names = Annotated[
     str | None,
@@ -64,19 +69,22 @@ Names = Annotated[
 def instances(
     source: Annotated[str, typer.Argument(help="Video, image folder, glob, camera number or address.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="msstsvis-lite, seqformer-r50, msstsvis-r101 ...; or a detector and what follows its finds, "
-            "as in maskrcnn+stcn-lite."
+            "as in maskrcnn+stcn-lite.  [default: that of --weights, or the best whose weights are at hand]"
         ),
-    ] = DEFAULT_MODEL,
+    ] = None,
     weights: Weights = None,
     names: Names = None,
     classes: Annotated[
         str | None, typer.Option(help="Classes that are wanted, separated by commas.  [default: all]")
     ] = None,
     score: Annotated[
-        float | None, typer.Option(help="Least class score of an object.  [default: 0.3, for detectors 0.5]")
+        float | None,
+        typer.Option(
+            help="Least class score of an object.  [default: 0.3; msstsvis-lite 0.35, detectors 0.5]"
+        ),
     ] = None,
     top: Annotated[int, typer.Option(help="Most objects at a time.")] = 10,
     window: Annotated[
@@ -84,8 +92,11 @@ def instances(
     ] = 10,
     overlap: Annotated[int, typer.Option(help="Frames that neighbouring windows share.")] = 3,
     short_side: Annotated[
-        int, typer.Option(help="Resize pictures to this short side for the network.")
-    ] = SHORT_SIDE,
+        int | None,
+        typer.Option(
+            help="Resize pictures to this short side for the network.  [default: 360, for msstsvis-lite 240]"
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Output folder.  [default: segue-out/NAME]")
     ] = None,
@@ -107,6 +118,7 @@ def instances(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Find all instances; see ``EXAMPLES``, which is the help text."""
+    model = chosen_model(model, weights, quiet=quiet)
     opened = open_source(
         source, start=start, end=end, stride=stride, max_size=max_size, on_damage=on_damage.value
     )
@@ -148,6 +160,23 @@ def instances(
 
 
 instances.__doc__ = EXAMPLES
+
+
+def chosen_model(
+    model: str | None, weights: Path | None, *, detectors: bool = True, quiet: bool = False
+) -> str:
+    """The network that was named, or else the default, which is told where it needs files of the user's.
+
+    Raises:
+        CheckpointError: the weights cannot be read.
+    """
+    if model is not None:
+        return model
+    found = default_model(weights, detectors=detectors)
+    if found != DEFAULT_MODEL and not quiet:
+        why = f"that of {weights}" if weights else "whose weights are at hand; --model chooses another"
+        typer.echo(f"model: {found}, {why}", err=True)
+    return found
 
 
 def read_names(names: str | None) -> dict[int, str] | None:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.instances import Model, Weights
+from segue.cli.instances import Model, Weights, chosen_model
 from segue.cli.outcome import progress
 from segue.datasets.ytvis import YTVISDataset
-from segue.recognising import DEFAULT_MODEL, instance_model
+from segue.recognising import instance_model
 from segue.sessions.official import write_official
 from segue.weights.checkpoint import sha256
 
@@ -19,7 +19,7 @@ def instances_official(
     root: Annotated[Path, typer.Argument(help="Folder of YouTube-VIS or OVIS, or its annotation file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .json.")],
     part: Annotated[str, typer.Option("--set", help="train, valid or test.")] = "valid",
-    model: Model = DEFAULT_MODEL,
+    model: Model = None,
     weights: Weights = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="bfloat16 where the hardware has it.")] = False,
@@ -38,6 +38,7 @@ def instances_official(
         segue eval ytvis results.json --data youtube_vis_2019 --set valid
     """
     dataset = YTVISDataset.open(root, part)
+    model = chosen_model(model, weights, detectors=False)
     network = instance_model(model, weights)
     settings = {
         "annotations": sha256(dataset.path),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -11,10 +12,13 @@ from rich.console import Console
 from segue.cli.outcome import progress
 from segue.cli.scoring import YearName
 from segue.cli.tables import print_remarks, print_table
-from segue.datasets.davis import DavisFolder
+from segue.datasets import DavisFolder, SomethingElseFolder
+from segue.errors import PromptError
+from segue.metrics.davis import SemiSupervised
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
-from segue.stcn_report import compare_first_frames, first_frames
+from segue.sessions.detecting import DETECTORS
+from segue.stcn_report import Row, Truth, Videos, compare_first_frames, first_frames
 from segue.weights import load
 
 app = typer.Typer(help="Repeat experiments of the papers.", no_args_is_help=True, rich_markup_mode="markdown")
@@ -27,34 +31,79 @@ def group() -> None:
 
 @app.command("stcn-report")
 def stcn_report(
-    davis: Annotated[Path, typer.Option(help="Folder in the layout of DAVIS.", show_default=False)],
+    davis: Annotated[Path | None, typer.Option(help="Folder in the layout of DAVIS.")] = None,
+    something: Annotated[
+        Path | None, typer.Option(help="Folder with annotations.json and videos of Something-Else.")
+    ] = None,
     subset: Annotated[
-        str | None, typer.Option("--set", help="Split in ImageSets.  [default: all sequences]")
+        str | None, typer.Option("--set", help="Split in ImageSets of DAVIS.  [default: all sequences]")
     ] = None,
     sequence: Annotated[
         list[str] | None, typer.Option(help="Follow only this sequence; may be given several times.")
     ] = None,
-    year: Annotated[YearName, typer.Option(help="Edition; 2016 takes all objects as one.")] = YearName.y2017,
+    year: Annotated[
+        YearName, typer.Option(help="Edition of DAVIS; 2016 takes all objects as one.")
+    ] = YearName.y2017,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Only this row; may be given several times.")
+    ] = None,
+    detector_weights: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="Weight file of a detector.")
+    ] = None,
     model: Annotated[str, typer.Option(help="What follows the objects.")] = "stcn-lite",
     weights: Annotated[Path | None, typer.Option(help="Its weight file.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
 ) -> None:
     """Compare sources of first frames: ground truth, boxes, Mask R-CNN, PointRend, LOST + CRF, motion.
 
-    Each is followed through all sequences and scored as DAVIS does. Sources whose weights are not there are
+    Each is followed through all sequences and scored as DAVIS does. On DAVIS masks are followed; on
+    Something-Else, whose objects are known by boxes, whole boxes. Sources whose weights are not there are
     left out, with a remark.
 
     Examples:
 
         segue reproduce stcn-report --davis DAVIS --set val --model stcn --weights stcn.safetensors
 
-        segue reproduce stcn-report --davis my_videos --sequence dog
+        segue reproduce stcn-report --davis my_videos --sequence dog --detector-weights deeplab=FILE
+
+        segue reproduce stcn-report --something something_else
     """
-    folder = DavisFolder(davis, sequence or subset)
+    if davis is None and something is None:
+        raise PromptError("give --davis FOLDER, --something FOLDER, or both")
+    if davis is not None and something is not None and sequence:
+        raise PromptError("--sequence names videos of one data set; give --davis or --something, not both")
+    files = _files(detector_weights or [])
     session = TrackSession(cast(MemoryNetwork, load(model, weights)), device=device)
-    sources, remarks = first_frames(device)
-    with progress("first frames") as show:
-        rows = compare_first_frames(folder, sources, session, year.value, show)
+    jobs: list[tuple[str, Videos, Truth, SemiSupervised]] = []
+    if davis is not None:
+        masks = DavisFolder(davis, sequence or subset)
+        jobs.append(
+            (f"{len(masks)} sequences of {davis}, DAVIS {year.value}, {model}", masks, "masks", year.value)
+        )
+    if something is not None:
+        boxes = SomethingElseFolder(something, sequence)
+        jobs.append((f"{len(boxes)} videos of {something}, Something-Else, {model}", boxes, "boxes", "2017"))
+    for title, videos, truth, protocol in jobs:
+        sources, remarks = first_frames(truth, rows=source, weights=files, device=device)
+        with progress("first frames") as show:
+            rows = compare_first_frames(videos, sources, session, protocol, show)
+        _print(rows)
+        print_remarks((title, *remarks))
+
+
+def _files(texts: Iterable[str]) -> dict[str, str]:
+    files = {}
+    for text in texts:
+        name, _, file = text.partition("=")
+        if name not in DETECTORS or not file:
+            raise PromptError(
+                f"detector weights {text!r}: give NAME=FILE with NAME one of {', '.join(DETECTORS)}"
+            )
+        files[name] = file
+    return files
+
+
+def _print(rows: Iterable[Row]) -> None:
     cells = [
         (
             row.name,
@@ -67,6 +116,4 @@ def stcn_report(
         )
         for row in rows
     ]
-    console = Console(highlight=False, soft_wrap=True)
-    print_table(console, ("first frame", "J&F", "J", "F", "frames/s"), cells)
-    print_remarks((f"{len(folder)} sequences of {davis}, DAVIS {year.value}, {model}", *remarks))
+    print_table(Console(highlight=False, soft_wrap=True), ("first frame", "J&F", "J", "F", "frames/s"), cells)

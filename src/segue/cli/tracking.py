@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 import typer
 
-from segue.cli.finding import NAMES, Finding
+from segue.cli.finding import NAMES, FeatureChoice, Finding, RefineChoice
 from segue.cli.job import DamageName, Job
 from segue.cli.prompting import PromptTexts, by_frame, settled, to_prompts
 from segue.errors import PromptError, SegueError
@@ -82,6 +82,13 @@ def track(
     classes: Annotated[str | None, typer.Option(help="Labels that are wanted, such as person,car.")] = None,
     score: Annotated[float | None, typer.Option(help="Least score of what is found.")] = None,
     max_objects: Annotated[int | None, typer.Option(help="Most objects that are found in a frame.")] = None,
+    features: Annotated[
+        FeatureChoice | None,
+        typer.Option(help="For lost: what of the attention is compared.  [default: keys]"),
+    ] = None,
+    refine: Annotated[
+        RefineChoice | None, typer.Option(help="For lost: what draws its mask to the edges.  [default: crf]")
+    ] = None,
     detector_weights: Annotated[Path | None, typer.Option(help="Weight file of the detector.")] = None,
     fill: Annotated[bool, typer.Option("--fill", help="Take whole boxes, without GrabCut.")] = False,
     fit: Annotated[bool, typer.Option("--fit", help="Resize masks of another size.")] = False,
@@ -118,7 +125,7 @@ def track(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Follow objects through a video; see ``EXAMPLES``, which is the help text."""
-    finding = Finding(with_, detector_weights, classes, score, max_objects)
+    finding = Finding(with_, detector_weights, classes, score, max_objects, features, refine)
     if not auto and (finding.asked or auto_every is not None):
         raise PromptError("options of the search for objects go with --auto")
     if auto and (mask or box or point or remove):

@@ -13,6 +13,7 @@ from segue.cli import (
     training_foreground,
     training_hofam,
     training_instances,
+    training_lite,
     training_mustan,
 )
 from segue.cli.training_options import (
@@ -56,6 +57,8 @@ app.command("hofam")(training_hofam.hofam)
 app.command("fgsegnet")(training_fgsegnet.fgsegnet)
 app.command("seqformer")(training_instances.seqformer)
 app.command("msstsvis")(training_instances.msstsvis)
+app.command("msstsvis-lite")(training_lite.msstsvis_lite)
+app.command("msstsvis-r18")(training_instances.msstsvis_r18)
 
 Data = Annotated[
     list[str],

@@ -1,4 +1,4 @@
-"""``segue train seqformer`` and ``msstsvis``: the published training on YouTube-VIS and COCO."""
+"""``segue train seqformer`` and ``msstsvis``, as published on YouTube-VIS and COCO."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from segue.cli.training_options import (
     Resume,
     SaveEvery,
     Until,
+    ValidateEvery,
     Workers,
     require_packages,
     run,
@@ -28,16 +29,24 @@ from segue.cli.training_options import (
 from segue.datasets.coco import CocoImages
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError, TrainingError
+from segue.models.msstsvis import Parts
+from segue.models.seqformer import backbones
 from segue.models.seqformer.classes import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021, names_text
 from segue.naming import first_few
+from segue.sessions.clips import SHORT_SIDE
+from segue.training.instance_augment import PUBLISHED, Sizes
+from segue.training.instance_validation import ClipAP
 from segue.training.recipes.seqformer import PublishedRecipe
 from segue.training.ytvis_clips import COCO_TO_2019, COCO_TO_2021, ClipSource, StillClips, VideoClips
 from segue.weights.instance_networks import instance_network
 
-LAYOUTS = ("ytvis", "ovis", "coco")
+LAYOUTS = ("ytvis", "ovis", "isd", "coco")
 
 CHANNELS = 42
 """Class channels of the published networks."""
+
+R18_SHORT_SIDE = 180
+"""Short side at which ``msstsvis-r18`` is validated; it learns from clips of half the published size."""
 
 
 class BackboneName(str, Enum):
@@ -51,8 +60,8 @@ class BackboneName(str, Enum):
 Data = Annotated[
     list[str],
     typer.Option(
-        help="ytvis=ROOT or ovis=ROOT (videos), coco=ROOT (pictures as clips); several may be given. ROOT "
-        "may also be the annotation file.",
+        help="ytvis=ROOT, ovis=ROOT or isd=ROOT (videos), coco=ROOT (pictures as clips); several may be "
+        "given. ROOT may also be the annotation file.",
         show_default=False,
     ),
 ]
@@ -66,6 +75,17 @@ StartFrom = Annotated[
 Steps = Annotated[int | None, typer.Option(min=1, help="Steps in all.  [default: those of 12 epochs]")]
 Batch = Annotated[int, typer.Option(min=1, help="Clips of a batch, per device.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+IntraAttention = Annotated[bool, typer.Option(help="Attention over time inside each scale, in the encoder.")]
+InterAttention = Annotated[bool, typer.Option(help="Attention between neighbouring scales, in the encoder.")]
+DecoderAttention = Annotated[bool, typer.Option(help="Attention of the box queries over the frames.")]
+Separability = Annotated[bool, typer.Option(help="The discriminator and its adversarial loss.")]
+Validate = Annotated[
+    Path | None,
+    typer.Option(
+        help="Annotated videos to measure AP on while training: an annotation file, or a folder with a part "
+        "valid."
+    ),
+]
 Precision = Annotated[PrecisionName, typer.Option(help="Number format.")]
 
 
@@ -79,6 +99,8 @@ def seqformer(
     until: Until = None,
     batch: Batch = 2,
     seed: Seed = 1,
+    validate: Validate = None,
+    validate_every: ValidateEvery = 5000,
     precision: Precision = PrecisionName.full,
     device: Device = "auto",
     devices: Devices = 1,
@@ -100,9 +122,10 @@ def seqformer(
         segue train seqformer --data ovis=ovis --init resnet50.pth --batch 1 --out runs/ovis
     """
     _train(
-        "seqformer", data, backbone, init, start, batch, steps,
-        out=out, until=until, seed=seed, precision=precision.value, accelerator=device, devices=devices,
-        workers=workers, save_every=save_every, log_every=log_every, overwrite=overwrite, resume=resume,
+        "seqformer", data, backbone.value, init, start, batch, steps, validate,
+        validate_every=validate_every, out=out, until=until, seed=seed, precision=precision.value,
+        accelerator=device, devices=devices, workers=workers, save_every=save_every, log_every=log_every,
+        overwrite=overwrite, resume=resume,
     )  # fmt: skip
 
 
@@ -115,7 +138,13 @@ def msstsvis(
     steps: Steps = None,
     until: Until = None,
     batch: Batch = 1,
+    intra_attention: IntraAttention = True,
+    inter_attention: InterAttention = True,
+    decoder_attention: DecoderAttention = True,
+    separability: Separability = True,
     seed: Seed = 1,
+    validate: Validate = None,
+    validate_every: ValidateEvery = 5000,
     precision: Precision = PrecisionName.full,
     device: Device = "auto",
     devices: Devices = 1,
@@ -135,23 +164,87 @@ def msstsvis(
         --devices 10 --out runs/msstsvis
     """
     _train(
-        "msstsvis", data, backbone, init, start, batch, steps,
-        out=out, until=until, seed=seed, precision=precision.value, accelerator=device, devices=devices,
-        workers=workers, save_every=save_every, log_every=log_every, overwrite=overwrite, resume=resume,
+        "msstsvis", data, backbone.value, init, start, batch, steps, validate,
+        parts=Parts(
+            "position" if intra_attention else "none", "sequence" if inter_attention else "none",
+            decoder_attention,
+        ),
+        separability=separability,
+        validate_every=validate_every, out=out, until=until, seed=seed, precision=precision.value,
+        accelerator=device, devices=devices, workers=workers, save_every=save_every, log_every=log_every,
+        overwrite=overwrite, resume=resume,
     )  # fmt: skip
+
+
+def msstsvis_r18(
+    data: Data,
+    out: Out,
+    init: Trunk = None,
+    start: StartFrom = None,
+    steps: Steps = None,
+    until: Until = None,
+    batch: Batch = 4,
+    seed: Seed = 1,
+    validate: Validate = None,
+    validate_every: ValidateEvery = 1000,
+    precision: Precision = PrecisionName.full,
+    device: Device = "auto",
+    devices: Devices = 1,
+    workers: Workers = 1,
+    save_every: SaveEvery = 500,
+    log_every: LogEvery = 20,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+) -> None:
+    """Train a small MS-STS VIS on ResNet-18 that a processor can train: half the layers and picture sizes.
+
+    The rest is the recipe of `segue train msstsvis`.
+
+    Examples:
+
+        segue train msstsvis-r18 --data isd=isd --init resnet18.pth --validate isd/val/instances.json
+        --out runs/r18
+    """
+    _train(
+        "msstsvis", data, "r18", init, start, batch, steps, validate,
+        parts=Parts(), separability=True, sizes=PUBLISHED.halved(), short_side=R18_SHORT_SIDE,
+        validate_every=validate_every, out=out, until=until, seed=seed, precision=precision.value,
+        accelerator=device, devices=devices, workers=workers, save_every=save_every, log_every=log_every,
+        overwrite=overwrite, resume=resume,
+    )  # fmt: skip
+
+
+def opened(text: str) -> YTVISDataset:
+    """The annotated data set that ``LAYOUT=ROOT`` names.
+
+    Raises:
+        DatasetError: the layout is unknown, or files are missing or wrong.
+    """
+    layout, _, root = text.partition("=")
+    if layout not in LAYOUTS or not root:
+        raise DatasetError(f"--data {text}: write LAYOUT=ROOT with LAYOUT one of {', '.join(LAYOUTS)}")
+    dataset = CocoImages.open(root, "train2017") if layout == "coco" else YTVISDataset.open(root, "train")
+    if not dataset.annotated:
+        raise DatasetError(f"{dataset.path} has no annotations; give those of the training set")
+    return dataset
 
 
 def _train(
     kind: str,
     data: list[str],
-    backbone: BackboneName,
+    backbone: backbones.BackboneName,
     init: Path | None,
     start: Path | None,
     batch: int,
     steps: int | None,
+    validate: Path | None,
     *,
     devices: int,
     resume: bool,
+    parts: Parts | None = None,
+    separability: bool = False,
+    sizes: Sizes = PUBLISHED,
+    short_side: int = SHORT_SIDE,
     **settings: object,
 ) -> None:
     require_packages()
@@ -159,42 +252,59 @@ def _train(
         raise TrainingError(
             "nothing to start from: give --start with weights, or --init with a classifier of the trunk"
         )
-    sources, names = clip_sources(data)
+    sources, names = clip_sources(data, sizes)
+    options = {"classes": names_text(names)} | ({} if parts is None else {"parts": parts.text()})
     recipe = PublishedRecipe(
-        name=f"{kind}-{backbone.value}",
-        build=partial(instance_network, kind, backbone.value, names_text(names)),
+        name=f"{kind}-{backbone}",
+        build=partial(instance_network, kind, backbone, **options),
         sources=sources,
         batch=batch,
-        separability=kind == "msstsvis",
+        separability=separability,
         trunk=None if resume else init,
         start=None if resume else start,
     )
     say(f"{sum(map(len, sources))} clips an epoch, {len(names)} classes")
-    run(recipe, steps=steps or recipe.steps(devices), devices=devices, resume=resume, **settings)
+    run(
+        recipe,
+        steps=steps or recipe.steps(devices),
+        devices=devices,
+        resume=resume,
+        validate=validation(validate, sources, names, short_side),
+        **settings,
+    )
 
 
-def clip_sources(data: list[str]) -> tuple[list[ClipSource], dict[int, str]]:
-    """What ``--data`` names, and the class names of its videos.
+def validation(
+    path: Path | None, sources: list[ClipSource], names: Mapping[int, str], short_side: int
+) -> ClipAP | None:
+    """What measures AP on videos that are not trained on.
+
+    Raises:
+        DatasetError: they are trained on, are not annotated, or have other categories.
+    """
+    if path is None:
+        return None
+    dataset = YTVISDataset.open(path, "valid")
+    trained = {source.dataset.path.resolve() for source in sources if isinstance(source, VideoClips)}
+    if dataset.path.resolve() in trained:
+        raise DatasetError(f"{dataset.path}: both trained on and validated on; give other videos")
+    if dataset.categories != names:
+        raise DatasetError(f"{dataset.path} has other categories than the data that are trained on")
+    return ClipAP(dataset, short_side)
+
+
+def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSource], dict[int, str]]:
+    """What ``--data`` names, in clips of some sizes, and the class names of its videos.
 
     Raises:
         DatasetError: a layout is unknown, files are missing or wrong, or categories do not fit each other.
     """
-    videos: list[YTVISDataset] = []
-    stills: list[YTVISDataset] = []
-    for text in data:
-        layout, _, root = text.partition("=")
-        if layout not in LAYOUTS or not root:
-            raise DatasetError(f"--data {text}: write LAYOUT=ROOT with LAYOUT one of {', '.join(LAYOUTS)}")
-        if layout == "coco":
-            stills.append(CocoImages.open(root, "train2017"))
-        else:
-            videos.append(YTVISDataset.open(root, "train"))
-    for dataset in (*videos, *stills):
-        if not dataset.annotated:
-            raise DatasetError(f"{dataset.path} has no annotations; give those of the training set")
+    datasets = [opened(text) for text in data]
+    stills = [dataset for dataset in datasets if isinstance(dataset, CocoImages)]
+    videos = [dataset for dataset in datasets if not isinstance(dataset, CocoImages)]
     names = _names(videos)
-    clips: list[ClipSource] = [VideoClips(dataset) for dataset in videos]
-    clips += [StillClips(dataset, coco_channels(dataset.categories, names)) for dataset in stills]
+    clips: list[ClipSource] = [VideoClips(dataset, sizes) for dataset in videos]
+    clips += [StillClips(dataset, coco_channels(dataset.categories, names), sizes) for dataset in stills]
     return clips, names
 
 

@@ -26,8 +26,9 @@ from segue.cli.training_options import (
     require_packages,
     run,
 )
+from segue.datasets.isd import IsdClip
 from segue.errors import TrainingError
-from segue.training.films import gather_films
+from segue.training.films import Films, gather_films
 from segue.training.recipes import mustan
 from segue.weights.checkpoint import Option
 
@@ -60,7 +61,12 @@ Causal = Annotated[bool, typer.Option("--causal", help="No frame after the curre
 Frm = Annotated[FrmName, typer.Option(help="How context changes the features; none is the ablation.")]
 Rlim = Annotated[bool, typer.Option(help="Refine the localisation.")]
 Scene = Annotated[bool, typer.Option("--background", help="Take a picture of the empty scene, too.")]
+Depth = Annotated[
+    bool, typer.Option("--depth", help="Take the depth map of the frame, too; rendered films bring some.")
+]
 Trunk = Annotated[Path | None, typer.Option("--init", help="ResNet-18 of torchvision, for all encoders.")]
+Width = Annotated[float, typer.Option(help="Factor on all channels; the paper's network is 1.")]
+Rate = Annotated[float, typer.Option(help="Learning rate; small networks from random weights want 1e-3.")]
 Size = Annotated[str, typer.Option(help="Height and width that a window shows.")]
 
 
@@ -71,7 +77,9 @@ def mustan2(
     causal: Causal = False,
     frm: Frm = FrmName.attention,
     background: Scene = False,
+    depth: Depth = False,
     rlim: Rlim = True,
+    width: Width = 1.0,
     share_encoders: Annotated[
         bool, typer.Option("--share-encoders", help="One encoder for all frames: smaller and faster.")
     ] = False,
@@ -83,6 +91,7 @@ def mustan2(
     until: Until = None,
     batch: Annotated[int, typer.Option(min=1, help="Windows of a batch, per device.")] = mustan.BATCH,
     size: Size = "240x320",
+    rate: Rate = mustan.RATE,
     seed: Seed = 1,
     validate: Validate = False,
     validate_every: ValidateEvery = 1000,
@@ -109,15 +118,18 @@ def mustan2(
     """
     require_packages()
     films = gather_films(data, exclude=names_in(exclude), fold=fold)
+    _check_depth(films, depth)
     options: dict[str, Option] = {
         "frames": int(frames.value),
         "causal": causal,
         "frm": frm.value,
         "background": background,
+        "depth_channels": int(depth),
         "rlim": rlim,
         "share_encoders": share_encoders,
+        "width": width,
     }
-    recipe = mustan.MustanRecipe("mustan2", films.sources, options, init, start, batch, _size(size))
+    recipe = mustan.MustanRecipe("mustan2", films.sources, options, init, start, batch, _size(size), rate)
     announce(films)
     run(
         recipe,
@@ -148,7 +160,9 @@ def mustan1(
         ContextName, typer.Option(help="Frames meet after their encoding, which streams, or before.")
     ] = ContextName.late,
     background: Scene = False,
+    depth: Depth = False,
     rlim: Rlim = True,
+    width: Width = 1.0,
     exclude: LeaveOut = "",
     fold: Fold = None,
     init: Trunk = None,
@@ -157,6 +171,7 @@ def mustan1(
     until: Until = None,
     batch: Annotated[int, typer.Option(min=1, help="Windows of a batch, per device.")] = mustan.BATCH,
     size: Size = "240x320",
+    rate: Rate = mustan.RATE,
     seed: Seed = 1,
     validate: Validate = False,
     validate_every: ValidateEvery = 1000,
@@ -179,15 +194,18 @@ def mustan1(
     """
     require_packages()
     films = gather_films(data, exclude=names_in(exclude), fold=fold)
+    _check_depth(films, depth)
     options: dict[str, Option] = {
         "frames": int(frames.value),
         "causal": causal,
         "frm": frm.value,
         "context": context.value,
         "background": background,
+        "depth_channels": int(depth),
         "rlim": rlim,
+        "width": width,
     }
-    recipe = mustan.MustanRecipe("mustan1", films.sources, options, init, start, batch, _size(size))
+    recipe = mustan.MustanRecipe("mustan1", films.sources, options, init, start, batch, _size(size), rate)
     announce(films)
     run(
         recipe,
@@ -206,6 +224,16 @@ def mustan1(
         validate=validation(films, validate),
         validate_every=validate_every,
     )
+
+
+def _check_depth(films: Films, wanted: bool) -> None:
+    """See that there is depth to learn from, if it is wanted.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    if wanted and not any(IsdClip.of(film).has_depth for film in (*films.real, *films.rendered)):
+        raise TrainingError("--depth: no film brings depth maps; `segue synth isd` renders films that do")
 
 
 def _size(text: str) -> tuple[int, int]:

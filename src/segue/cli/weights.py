@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
 
+from segue.cli.tables import print_table
 from segue.errors import CheckpointError
 from segue.weights import CATALOGUE, Entry, convert, find, load, read_checkpoint
 from segue.weights.cache import cached, get
+from segue.weights.cache import install as installed
 from segue.weights.catalogue import recognise
 from segue.weights.download import Report
 
@@ -22,26 +23,55 @@ app = typer.Typer(help="Weight files: list, download, convert and verify.", no_a
 
 
 @app.command("list")
-def list_networks() -> None:
-    """List the networks that segue knows, which weights are there, and where the others come from."""
-    table = Table("network", "weights", "from", "licence", "paper")
-    for entry in CATALOGUE:
-        table.add_row(entry.name, _state(entry), _origin(entry), entry.licence, entry.paper)
-    Console().print(table)
+def list_networks(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Networks of which all is told.", show_default=False)
+    ] = None,
+) -> None:
+    """List the networks that segue knows, and which weights are there.
+
+    With names, tell where the weights come from, their checksum, licence, and paper.
+
+    Examples:
+
+        segue weights list
+
+        segue weights list maskrcnn dino-s16
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    if not names:
+        rows = [(entry.name, (_state(entry), entry.licence)) for entry in CATALOGUE]
+        print_table(console, ("network", "weights", "licence"), rows)
+    for name in names or ():
+        for field, value in _details(find(name)):
+            typer.echo(f"{field}\t{value}")
 
 
 def _state(entry: Entry) -> str:
     if entry.bundled:
         return "come with segue"
     if cached(entry).exists():
-        return "downloaded"
-    return f"segue weights get {entry.name}" if entry.remote else ""
-
-
-def _origin(entry: Entry) -> str:
+        return "installed"
     if entry.remote:
-        return entry.remote.address
-    return entry.source or ("" if entry.bundled else f"none published; {entry.training}")
+        return entry.getting
+    return "get them yourself" if entry.source else "none published"
+
+
+def _details(entry: Entry) -> list[tuple[str, str]]:
+    """All that the catalogue knows of an entry, as far as it is known."""
+    remote = entry.remote
+    values = {
+        "network": entry.name,
+        "weights": _state(entry),
+        "from": remote.address if remote else entry.source,
+        "sha256": remote.sha256 if remote else entry.sha256,
+        "bytes": remote.size if remote else None,
+        "installed": cached(entry) if cached(entry).exists() else None,
+        "training": None if entry.bundled or remote or entry.source else entry.training,
+        "licence": entry.licence,
+        "paper": entry.paper,
+    }
+    return [(field, str(value)) for field, value in values.items() if value is not None]
 
 
 @app.command("get")
@@ -89,6 +119,10 @@ def convert_file(
     target: Annotated[
         Path | None, typer.Argument(help="File to write.  [default: beside it, .safetensors]")
     ] = None,
+    install: Annotated[
+        bool,
+        typer.Option("--install", help="Write it into the cache folder, where commands find it by name."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Convert an official file to safetensors, without ever unpickling foreign objects.
@@ -98,7 +132,15 @@ def convert_file(
         segue weights convert stcn.pth
 
         segue weights convert STM_weights.pth stm.safetensors
+
+        segue weights convert SeqFormer_r50.pth --install
     """
+    if install:
+        if target is not None:
+            raise CheckpointError(f"{target}: --install has a place of its own; leave the file to write out")
+        target, entry = installed(source, overwrite=overwrite)
+        typer.echo(f"{target}: weights of {entry.name}; use them with --model {entry.name}")
+        return
     target = target or source.with_suffix(".safetensors")
     if target.exists() and not overwrite:
         raise CheckpointError(f"{target}: exists already; give --overwrite or another name")

@@ -10,6 +10,7 @@ from segue.datasets.lasiesta import open_lasiesta
 from segue.datasets.limu import open_limu
 from segue.datasets.results import Results, open_results
 from segue.datasets.sbi import open_sbi
+from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, YtvosVideo, read_categories
 
@@ -21,6 +22,7 @@ __all__ = [
     "ImageMaskFolder",
     "Results",
     "Sequence",
+    "SomethingElseFolder",
     "YTVISDataset",
     "YtvosFolder",
     "YtvosVideo",

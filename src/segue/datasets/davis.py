@@ -19,7 +19,9 @@ import numpy as np
 
 from segue.datasets.files import PICTURES, Mask, check_size, files_by_stem, read_index_mask, read_rgb
 from segue.errors import DatasetError
+from segue.masks import measure
 from segue.naming import first_few, natural_key
+from segue.types import Box
 from segue.types import Image as RgbImage
 
 RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
@@ -70,6 +72,11 @@ class Sequence:
         mask = read_index_mask(self.annotations[i])
         check_size(mask, self.annotations[i], self.frames[i])
         return _object_255_as_1(mask) if self.binary else mask
+
+    def read_boxes(self, i: int) -> dict[int, Box]:
+        """Boxes around the objects of frame ``i`` by id, void left out."""
+        extents = measure(self.read_mask(i))
+        return {number: extent.box for number, extent in extents.items() if number != 255}
 
 
 class DavisFolder:

@@ -114,6 +114,11 @@ class IsdClip:
         """
         return np.asarray(self._values("depth", "d", i) / 1000, np.float32)
 
+    @property
+    def has_depth(self) -> bool:
+        """Whether depth maps lie beside its pictures."""
+        return (self.folder / "depth").is_dir()
+
     def read_instances(self, i: int) -> npt.NDArray[np.uint16]:
         """Ids of what is seen, (H, W), uint16: 0 background, 1.. foreground, from 1000 on moving background.
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from segue.layers.activated import BatchNormReLU
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -20,9 +22,8 @@ Module = TypeVar("Module", bound=nn.Module)
 def fold_batch_norms(module: Module) -> Module:
     """A copy of ``module`` for inference in which convolutions carry the batch norms that follow them.
 
-    Folded are pairs in a sequence, and ``conv<name>`` with ``bn<name>`` in one block; further convolutions
-    ``conv<name>_*`` that are added before the norm (STM's memory stem) are scaled alike. Everything else, and
-    all storage that does not change, is shared with ``module``, which is left as it is.
+    Folded are the pairs of :func:`convolutions_before`. Of a norm with a ReLU the ReLU stays. Everything
+    else, and all storage that does not change, is shared with ``module``, which is left as it is.
 
     Returns:
         The copy, in evaluation mode; its outputs agree with those of ``module.eval()`` up to rounding.
@@ -31,7 +32,7 @@ def fold_batch_norms(module: Module) -> Module:
     clone.training = False
     for name, child in module.named_children():
         setattr(clone, name, fold_batch_norms(child))
-    for convolutions, norm_name in _pairs(module):
+    for convolutions, norm_name in convolutions_before(module, nn.BatchNorm2d):
         norm = module.get_submodule(norm_name)
         assert isinstance(norm, nn.BatchNorm2d)
         scale, shift = _scale_and_shift(norm)
@@ -39,22 +40,35 @@ def fold_batch_norms(module: Module) -> Module:
         setattr(clone, first, _scaled(module.get_submodule(first), scale, shift))
         for name in others:
             setattr(clone, name, _scaled(module.get_submodule(name), scale, None))
-        setattr(clone, norm_name, nn.Identity())
+        rest = nn.ReLU(inplace=True) if isinstance(norm, BatchNormReLU) else nn.Identity()
+        setattr(clone, norm_name, rest)
     return clone
 
 
-def _pairs(module: nn.Module) -> Iterator[tuple[list[str], str]]:
-    """Names of the convolutions that feed a norm, and of the norm, among the children of ``module``."""
+def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
+    """Which convolutions feed a norm, or what has taken its place, among the children of ``module``.
+
+    In a sequence it is the layer before. Elsewhere ``bn<name>`` follows ``conv<name>``, or what the attribute
+    ``norms`` of the block says, a mapping of norms to convolutions; further convolutions ``conv<name>_*`` are
+    added before the norm (STM's memory stem).
+
+    Args:
+        module: a block.
+        kind: of what follows, such as batch norms.
+
+    Yields:
+        Names of the convolutions, and of what follows.
+    """
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):
-        names = list(children)
-        for conv, norm in itertools.pairwise(names):
-            if isinstance(children[conv], nn.Conv2d) and isinstance(children[norm], nn.BatchNorm2d):
-                yield [conv], norm
+        for conv, after in itertools.pairwise(children):
+            if isinstance(children[conv], nn.Conv2d) and isinstance(children[after], kind):
+                yield [conv], after
         return
+    norms: Mapping[str, str] = getattr(module, "norms", {})
     for name, child in children.items():
-        conv = "conv" + name.removeprefix("bn")
-        if isinstance(child, nn.BatchNorm2d) and isinstance(children.get(conv), nn.Conv2d):
+        conv = norms.get(name, "conv" + name.removeprefix("bn"))
+        if isinstance(child, kind) and isinstance(children.get(conv), nn.Conv2d):
             yield [conv, *(other for other in children if other.startswith(conv + "_"))], name
 
 

@@ -12,27 +12,40 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import ActivatedConv2d, Activation
 from segue.layers.normalise import MEAN, STD
 
 SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
 """Expansion, output channels, repeats, first stride of the stages (MobileNetV2 paper, table 2)."""
 
 
-class SameConv(nn.Conv2d):
+class SameConv(ActivatedConv2d):
     """Convolution with TensorFlow's SAME padding for even sides: stride 2 pads right and bottom only.
 
     The ImageNet weights that training starts from were learned with this sampling phase.
     """
 
-    def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        activation: Activation = "none",
+    ) -> None:
         padding = kernel // 2 if stride == 1 else 0
         super().__init__(cin, cout, kernel, stride, padding, groups=groups)
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.stride[0] == 2:
-            x = F.pad(x, (0, 1, 0, 1))
-        filtered: Tensor = super().forward(x)
-        return filtered
+        return super().forward(F.pad(x, (0, 1, 0, 1)) if self.stride[0] == 2 else x)
+
+    def centred(self) -> tuple[Tensor, tuple[int, ...]]:
+        if self.stride[0] == 1:
+            return super().centred()
+        # A kernel that begins one pixel earlier, with zeros there.
+        return F.pad(self.weight, (1, 0, 1, 0)), (1, 1)
 
 
 class InvertedResidual(nn.Module):
@@ -41,14 +54,14 @@ class InvertedResidual(nn.Module):
     def __init__(self, cin: int, cout: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = cin * expansion
-        self.expand = SameConv(cin, hidden, 1) if expansion > 1 else None
-        self.depthwise = SameConv(hidden, hidden, 3, stride, groups=hidden)
+        self.expand = SameConv(cin, hidden, 1, activation="relu6") if expansion > 1 else None
+        self.depthwise = SameConv(hidden, hidden, 3, stride, hidden, "relu6")
         self.project = SameConv(hidden, cout, 1)
         self.identity = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x if self.expand is None else F.relu6(self.expand(x))
-        y: Tensor = self.project(F.relu6(self.depthwise(wide)))
+        wide = x if self.expand is None else self.expand(x)
+        y: Tensor = self.project(self.depthwise(wide))
         return x + y if self.identity else y
 
 
@@ -63,7 +76,7 @@ class MobileNetV2Trunk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = SameConv(3, 32, 3, 2)
+        self.stem = SameConv(3, 32, 3, 2, activation="relu6")
         blocks: list[InvertedResidual] = []
         cin = 32
         for expansion, cout, repeats, first_stride in SETTINGS:
@@ -73,7 +86,7 @@ class MobileNetV2Trunk(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x = F.relu6(self.stem(x))
+        x = self.stem(x)
         stages = []
         for i, block in enumerate(self.blocks):
             x = block(x)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.widths import scaled
+
 
 class FrozenBatchNorm(nn.BatchNorm2d):
     """Batch norm that uses its running statistics in training as well, as STM and STCN do.
@@ -94,9 +96,9 @@ class Bottleneck(nn.Module):
         return _join(y, x, self.downsample)
 
 
-def stem_conv(cin: int, *, bias: bool = False) -> nn.Conv2d:
-    """The first convolution of a trunk: 7x7, stride 2, 64 channels."""
-    return nn.Conv2d(cin, 64, 7, stride=2, padding=3, bias=bias)
+def stem_conv(cin: int, cout: int = 64, *, bias: bool = False) -> nn.Conv2d:
+    """The first convolution of a trunk: 7x7, stride 2."""
+    return nn.Conv2d(cin, cout, 7, stride=2, padding=3, bias=bias)
 
 
 def pool_stem(x: Tensor) -> Tensor:
@@ -125,7 +127,39 @@ def bottleneck_stage(
     return nn.Sequential(Bottleneck(cin, width, stride, norm, stride_first), *rest)
 
 
-class ResNetTrunk(nn.Module):
+class ResidualTrunk(nn.Module):
+    """Stem and four stages, which the kinds of residual networks fill."""
+
+    conv1: nn.Conv2d
+    bn1: nn.Module
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        f4 = self.layer1(pool_stem(self.bn1(self.conv1(x))))
+        f8 = self.layer2(f4)
+        f16 = self.layer3(f8)
+        return f4, f8, f16, self.layer4(f16)
+
+
+class ResNet18Trunk(ResidualTrunk):
+    """ResNet-18 without its classifier, norms constant: (B, 3, H, W) → maps at strides 4, 8, 16 and 32."""
+
+    channels = (64, 128, 256, 512)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = stem_conv(3)
+        self.bn1 = ConstantBatchNorm(64)
+        self.layer1 = basic_stage(64, 64, 2, 1, ConstantBatchNorm, bias=False)
+        self.layer2 = basic_stage(64, 128, 2, 2, ConstantBatchNorm, bias=False)
+        self.layer3 = basic_stage(128, 256, 2, 2, ConstantBatchNorm, bias=False)
+        self.layer4 = basic_stage(256, 512, 2, 2, ConstantBatchNorm, bias=False)
+
+
+class ResNetTrunk(ResidualTrunk):
     """ResNet-50 or ResNet-101 without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32.
 
     Args:
@@ -147,12 +181,6 @@ class ResNetTrunk(nn.Module):
         self.layer3 = bottleneck_stage(512, 256, blocks[2], 2, norm, stride_first)
         self.layer4 = bottleneck_stage(1024, 512, blocks[3], 2, norm, stride_first)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        f4 = self.layer1(pool_stem(self.bn1(self.conv1(x))))
-        f8 = self.layer2(f4)
-        f16 = self.layer3(f8)
-        return f4, f8, f16, self.layer4(f16)
-
 
 class ResNet18(nn.Module):
     """ResNet-18 without its classifier, with norms that learn their statistics.
@@ -161,25 +189,27 @@ class ResNet18(nn.Module):
         channels: input channels.
         depth_channels: channels of a depth map that joins the picture after the first convolution; its
             convolution starts at zero, so that a network that was trained without depth stays what it was.
+        width: factor on ``widths``.
     """
 
     widths = (64, 64, 128, 256, 512)
 
-    def __init__(self, channels: int = 3, depth_channels: int = 0) -> None:
+    def __init__(self, channels: int = 3, depth_channels: int = 0, width: float = 1.0) -> None:
         super().__init__()
-        self.conv1 = stem_conv(channels)
+        c2, c4, c8, c16, c32 = (scaled(wide, width) for wide in self.widths)
+        self.conv1 = stem_conv(channels, c2)
         # A name after conv1's, so that folding scales it by the norm as well.
-        self.conv1_depth = stem_conv(depth_channels) if depth_channels else None
+        self.conv1_depth = stem_conv(depth_channels, c2) if depth_channels else None
         if self.conv1_depth is not None:
             nn.init.zeros_(self.conv1_depth.weight)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = basic_stage(64, 64, 2, 1, nn.BatchNorm2d, bias=False)
-        self.layer2 = basic_stage(64, 128, 2, 2, nn.BatchNorm2d, bias=False)
-        self.layer3 = basic_stage(128, 256, 2, 2, nn.BatchNorm2d, bias=False)
-        self.layer4 = basic_stage(256, 512, 2, 2, nn.BatchNorm2d, bias=False)
+        self.bn1 = nn.BatchNorm2d(c2)
+        self.layer1 = basic_stage(c2, c4, 2, 1, nn.BatchNorm2d, bias=False)
+        self.layer2 = basic_stage(c4, c8, 2, 2, nn.BatchNorm2d, bias=False)
+        self.layer3 = basic_stage(c8, c16, 2, 2, nn.BatchNorm2d, bias=False)
+        self.layer4 = basic_stage(c16, c32, 2, 2, nn.BatchNorm2d, bias=False)
 
     def forward(self, x: Tensor, depth: Tensor | None = None) -> tuple[Tensor, ...]:
-        """(B, channels, H, W) → maps of ``widths`` channels at strides 2, 4, 8, 16 and 32.
+        """(B, channels, H, W) → maps at strides 2, 4, 8, 16 and 32.
 
         Args:
             x: normalised pictures.

@@ -2,7 +2,7 @@
 
 from segue.masks.drawing import overlay
 from segue.masks.files import StoredMask, read_index_mask, read_stored_mask, write_index_mask
-from segue.masks.measure import ObjectExtent, measure, resize_mask
+from segue.masks.measure import ObjectExtent, fill_boxes, measure, resize_mask
 from segue.masks.palette import DAVIS_PALETTE, davis_palette, fold_ids
 from segue.masks.rle import Rle, decode_rle, encode_objects, encode_rle, rle_area, rle_box
 
@@ -15,6 +15,7 @@ __all__ = [
     "decode_rle",
     "encode_objects",
     "encode_rle",
+    "fill_boxes",
     "fold_ids",
     "measure",
     "overlay",

@@ -1,7 +1,8 @@
-"""Areas and boxes of all objects of an index mask, and its change of size."""
+"""Areas and boxes of all objects of an index mask, masks of boxes, and the change of size."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,22 @@ def measure(mask: IndexMask) -> dict[int, ObjectExtent]:
 def _box(place: tuple[slice, slice]) -> Box:
     rows, columns = place
     return float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)
+
+
+def fill_boxes(boxes: Mapping[int, Box], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Index mask, (H, W), of whole boxes by id; later ones cover earlier ones.
+
+    Corners are cut down to whole pixels, as in the STCN report. What lies beside the picture is left out.
+
+    Args:
+        boxes: ``(x0, y0, x1, y1)`` by id, 1 to 255.
+        size: height and width of the picture.
+    """
+    mask = np.zeros(size, np.uint8)
+    for number, box in boxes.items():
+        x0, y0, x1, y1 = (max(0, int(side)) for side in box)
+        mask[y0:y1, x0:x1] = number
+    return mask
 
 
 def resize_mask(mask: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:

@@ -1,16 +1,15 @@
 """DeepLabV3 on MobileNetV2, for the 21 classes of PASCAL VOC.
 
-Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation" (2017), in the small variant
-without dilated branches; batch norms are folded into the convolutions.
+Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation" (2017), see
+:class:`segue.layers.deeplab.DeepLabTrunk`.
 """
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.same_padding import same_padding
+from segue.layers.deeplab import DeepLabTrunk
 
 VOC_NAMES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -22,71 +21,15 @@ VOC_NAMES = (
 SIDE = 513
 """Side of the square that pictures are brought to."""
 
-_STAGES = ((1, 16, 1, 1, 1), (6, 24, 2, 2, 1), (6, 32, 3, 2, 1), (6, 64, 4, 2, 1), (6, 96, 3, 1, 1))
-_DILATED = ((6, 160, 1, 1, 1), (6, 160, 2, 1, 2), (6, 320, 1, 1, 2))
-"""Expansion, channels, repeats, first stride and dilation."""
 
-
-class Conv(nn.Module):
-    """A convolution with TensorFlow's SAME padding and an activation."""
-
-    def __init__(
-        self, cin: int, cout: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(cin, cout, kernel, stride, dilation=dilation, groups=groups)
-        self.reach = (kernel - 1) * dilation + 1
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        pads: list[int] = []
-        for size in (x.shape[3], x.shape[2]):
-            pads += same_padding(size, self.reach, self.stride)
-        y: Tensor = self.conv(F.pad(x, pads))
-        return y
-
-
-class Block(nn.Module):
-    """Expand, filter, project; ReLU6 after the first two."""
-
-    def __init__(self, cin: int, cout: int, expansion: int, stride: int, dilation: int) -> None:
-        super().__init__()
-        hidden = cin * expansion
-        self.expand = Conv(cin, hidden) if expansion > 1 else None
-        self.depthwise = Conv(hidden, hidden, 3, stride, dilation, groups=hidden)
-        self.project = Conv(hidden, cout)
-        self.identity = stride == 1 and cin == cout
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide = x if self.expand is None else F.relu6(self.expand(x))
-        y: Tensor = self.project(F.relu6(self.depthwise(wide)))
-        return x + y if self.identity else y
-
-
-class DeepLabV3(nn.Module):
+class DeepLabV3(DeepLabTrunk):
     """Semantic segmentation: pictures (B, 3, H, W), RGB in [0, 1] → logits (B, 21, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = Conv(3, 32, 3, 2)
-        blocks: list[Block] = []
-        cin = 32
-        for expansion, cout, repeats, first_stride, dilation in (*_STAGES, *_DILATED):
-            for i in range(repeats):
-                blocks.append(Block(cin, cout, expansion, first_stride if i == 0 else 1, dilation))
-                cin = cout
-        self.blocks = nn.ModuleList(blocks)
-        self.aspp0 = Conv(320, 256)
-        self.image_pooling = Conv(320, 256)
-        self.concat_projection = Conv(512, 256)
         self.logits = nn.Conv2d(256, len(VOC_NAMES), 1)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
         x = F.interpolate(images, (SIDE, SIDE), mode="bilinear", align_corners=False) * 2 - 1
-        x = F.relu6(self.stem(x))
-        for block in self.blocks:
-            x = block(x)
-        whole = F.relu(self.image_pooling(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[2:])
-        x = torch.cat((whole, F.relu(self.aspp0(x))), 1)
-        logits = self.logits(F.relu(self.concat_projection(x)))
+        logits = self.logits(self.maps(x)[-1])
         return F.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=True)

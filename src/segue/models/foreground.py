@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -11,6 +11,7 @@ Features = tuple[Tensor, ...]
 """Feature maps of a frame, fine to coarse, each (N, C, h, w)."""
 
 
+@runtime_checkable
 class ForegroundNetwork(Protocol):
     """A network whose work on a frame splits into a part per frame, which is kept, and a part per result.
 

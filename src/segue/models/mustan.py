@@ -20,13 +20,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import BatchNormReLU
 from segue.layers.localise import RLIM
 from segue.layers.normalise import normalise_planes
+from segue.layers.refinement import FRM, FuseBlock
 from segue.layers.resnet import ResNet18
+from segue.layers.widths import scaled
 from segue.models.foreground import Features
-
-CHANNELS = ResNet18.widths
-"""Channels of the feature maps at strides 2, 4, 8, 16 and 32."""
 
 STRIDE = 3
 """Frames from one frame of a window to the next."""
@@ -61,18 +61,23 @@ class WindowNetwork(nn.Module, ABC):
         options: what the network was built with, by name.
     """
 
-    options: dict[str, bool | int | str]
+    options: dict[str, bool | int | float | str]
     context: tuple[tuple[int, str], ...]
     background: str | None
     current = "current"
     channels = 1
     size_multiple = 1
 
-    def __init__(self, offsets: tuple[int, ...], *, rlim: bool) -> None:
+    def __init__(self, offsets: tuple[int, ...], channels: Sequence[int], *, rlim: bool) -> None:
         super().__init__()
         self.offsets = offsets
-        self.rlim = nn.ModuleList(RLIM() if rlim else nn.Identity() for _ in CHANNELS)
-        self.decoder = Decoder()
+        self.rlim = nn.ModuleList(RLIM() if rlim else nn.Identity() for _ in channels)
+        self.decoder = Decoder(channels)
+
+    @property
+    def takes_depth(self) -> bool:
+        """Whether it was built with an input for a depth map of the current frame."""
+        return bool(self.options["depth_channels"])
 
     @abstractmethod
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
@@ -167,6 +172,7 @@ class MUSTAN1(WindowNetwork):
         background: a picture of the empty scene joins the context.
         depth_channels: 1 to take a depth map of the current frame.
         rlim: refine the localisation.
+        width: factor on all channels; the paper's network is 1.
 
     Raises:
         ValueError: the options contradict each other.
@@ -182,11 +188,13 @@ class MUSTAN1(WindowNetwork):
         background: bool = False,
         depth_channels: Literal[0, 1] = 0,
         rlim: bool = True,
+        width: float = 1.0,
     ) -> None:
         _check_options(frm, background, depth_channels)
         if context not in ("late", "early"):
             raise ValueError(f"context is {context!r}; it must be late or early")
-        super().__init__((0,) if frm == "none" else window_offsets(frames, causal=causal), rlim=rlim)
+        offsets = (0,) if frm == "none" else window_offsets(frames, causal=causal)
+        super().__init__(offsets, channels_of(width), rlim=rlim)
         self.options = {
             "frames": frames,
             "causal": causal,
@@ -195,16 +203,17 @@ class MUSTAN1(WindowNetwork):
             "background": background,
             "depth_channels": depth_channels,
             "rlim": rlim,
+            "width": width,
         }
         self.early = context == "early"
         self.context = () if frm == "none" else tuple((offset, "context") for offset in self.offsets)
         self.background = "context" if background else None
-        self.fnet = ResNet18(depth_channels=depth_channels)
+        self.fnet = ResNet18(depth_channels=depth_channels, width=width)
         members = len(self.context) + background
         if frm != "none":
-            self.cnet = ResNet18(3 * members if self.early else 3)
+            self.cnet = ResNet18(3 * members if self.early else 3, width=width)
             maps = 1 if self.early else members
-            self.frm = nn.ModuleList(FRM(c, maps, attention=frm == "attention") for c in CHANNELS)
+            self.frm = nn.ModuleList(FRM(c, maps, attention=frm == "attention") for c in channels_of(width))
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
         """See :meth:`WindowNetwork.encode`; a frame of an early context is only normalised here."""
@@ -243,6 +252,7 @@ class MUSTAN2(WindowNetwork):
         depth_channels: 1 to take a depth map of the current frame.
         rlim: refine the localisation.
         share_encoders: one encoder for all frames, so that a stream encodes each frame once.
+        width: factor on all channels; the paper's network is 1.
 
     Raises:
         ValueError: the options contradict each other.
@@ -258,13 +268,15 @@ class MUSTAN2(WindowNetwork):
         depth_channels: Literal[0, 1] = 0,
         rlim: bool = True,
         share_encoders: bool = False,
+        width: float = 1.0,
     ) -> None:
         _check_options(frm, background, depth_channels)
         if share_encoders and depth_channels:
             raise ValueError("share_encoders encodes a frame for all roles, depth is for one: choose one")
         if frames < 3 and frm != "none":
             raise ValueError(f"frames is {frames}; MUSTAN2 takes a past and a future, 3 or more")
-        super().__init__((0,) if frm == "none" else window_offsets(frames, causal=causal), rlim=rlim)
+        offsets = (0,) if frm == "none" else window_offsets(frames, causal=causal)
+        super().__init__(offsets, channels_of(width), rlim=rlim)
         self.options = {
             "frames": frames,
             "causal": causal,
@@ -273,17 +285,20 @@ class MUSTAN2(WindowNetwork):
             "depth_channels": depth_channels,
             "rlim": rlim,
             "share_encoders": share_encoders,
+            "width": width,
         }
         past, future = (self.current, self.current) if share_encoders else ("past", "future")
         others = [offset for offset in self.offsets if offset]
         self.older = len(others) // 2
         self.context = tuple((offset, past if i < self.older else future) for i, offset in enumerate(others))
         self.background = past if background else None
-        self.enc_cur = ResNet18(depth_channels=depth_channels)
+        self.enc_cur = ResNet18(depth_channels=depth_channels, width=width)
         if frm != "none":
             if not share_encoders:
-                self.enc_past, self.enc_fut = ResNet18(), ResNet18()
-            self.fuse = nn.ModuleList(FuseBlock(c, attention=frm == "attention") for c in CHANNELS[1:])
+                self.enc_past, self.enc_fut = ResNet18(width=width), ResNet18(width=width)
+            self.fuse = nn.ModuleList(
+                FuseBlock(c, attention=frm == "attention") for c in channels_of(width)[1:]
+            )
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
         """See :meth:`WindowNetwork.encode`."""
@@ -303,70 +318,36 @@ class MUSTAN2(WindowNetwork):
         return [current[0], *(fuse(was, own, comes) for fuse, was, own, comes in fused)]
 
 
+def channels_of(width: float) -> tuple[int, ...]:
+    """Channels of the feature maps at strides 2, 4, 8, 16 and 32."""
+    return tuple(scaled(channels, width) for channels in ResNet18.widths)
+
+
 def mean_maps(members: Sequence[Features]) -> Features:
     """Mean of the maps of several frames, stride by stride."""
     return tuple(torch.stack(maps).mean(0) for maps in zip(*members, strict=True))
 
 
-class FRM(nn.Module):
-    """Feature refinement: context maps mixed into one, compared with the frame's, as a gate on it.
-
-    The gate is ``1 + attention``: where attention is near zero, features pass as they are.
+class Decoder(nn.Module):
+    """Maps of all strides to logits of the frame's size.
 
     Args:
-        channels: of every map.
-        maps: number of context maps.
-        attention: weigh the features; otherwise the compared maps take their place.
+        channels: of the maps, fine to coarse.
     """
 
-    def __init__(self, channels: int, maps: int, *, attention: bool = True) -> None:
+    def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(maps * channels, channels, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv = nn.Conv2d(2 * channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.attn = nn.Conv2d(channels, channels, 1) if attention else None
-
-    def forward(self, own: Tensor, context: Sequence[Tensor]) -> Tensor:
-        """(B, C, h, w) and as many context maps in the order of time → (B, C, h, w)."""
-        mixed = self.bn1(self.mix(torch.cat(list(context), 1))).relu_()
-        compared: Tensor = self.bn2(self.conv(torch.cat([mixed, own], 1))).relu_()
-        if self.attn is None:
-            return compared
-        return own * (1 + torch.sigmoid(self.attn(compared)))
-
-
-class FuseBlock(nn.Module):
-    """Past, present and future reduced to one map, as a gate on the present."""
-
-    def __init__(self, channels: int, *, attention: bool = True) -> None:
-        super().__init__()
-        self.reduce = nn.Conv2d(3 * channels, channels, 1, bias=False)
-        self.bn = nn.BatchNorm2d(channels)
-        self.attn = nn.Conv2d(channels, channels, 3, padding=1, bias=False) if attention else None
-
-    def forward(self, past: Tensor, current: Tensor, future: Tensor) -> Tensor:
-        """Three maps (B, C, h, w) → (B, C, h, w)."""
-        reduced: Tensor = self.bn(self.reduce(torch.cat([past, current, future], 1))).relu_()
-        if self.attn is None:
-            return reduced
-        return current * (1 + torch.sigmoid(self.attn(reduced)))
-
-
-class Decoder(nn.Module):
-    """Maps of all strides to logits of the frame's size."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.up1 = UpBlock(512 + 256, 256)
-        self.up2 = UpBlock(256 + 128, 128)
-        self.up3 = UpBlock(128 + 64, 64)
-        self.up4 = UpBlock(64 + 64, 32, convolutions=1)
-        self.up5 = UpBlock(32, 16, convolutions=1)
-        self.head = nn.Conv2d(16, 1, 3, padding=1)
+        c2, c4, c8, c16, c32 = channels
+        last, finest = max(8, c2 // 2), max(8, c2 // 4)
+        self.up1 = UpBlock(c32 + c16, c16)
+        self.up2 = UpBlock(c16 + c8, c8)
+        self.up3 = UpBlock(c8 + c4, c4)
+        self.up4 = UpBlock(c4 + c2, last, convolutions=1)
+        self.up5 = UpBlock(last, finest, convolutions=1)
+        self.head = nn.Conv2d(finest, 1, 3, padding=1)
 
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Maps of ``CHANNELS``, fine to coarse → (B, 1, *size)."""
+        """Maps, fine to coarse → (B, 1, *size)."""
         f2, f4, f8, f16, x = maps
         for up, skip in ((self.up1, f16), (self.up2, f8), (self.up3, f4), (self.up4, f2)):
             x = up(x, (skip.shape[-2], skip.shape[-1]), skip)
@@ -380,18 +361,18 @@ class UpBlock(nn.Module):
     def __init__(self, cin: int, cout: int, convolutions: Literal[1, 2] = 2) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(cin, cout, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(cout)
+        self.bn1 = BatchNormReLU(cout)
         self.conv2 = self.bn2 = None
         if convolutions == 2:
             self.conv2 = nn.Conv2d(cout, cout, 3, padding=1, bias=False)
-            self.bn2 = nn.BatchNorm2d(cout)
+            self.bn2 = BatchNormReLU(cout)
 
     def forward(self, x: Tensor, size: tuple[int, int], skip: Tensor | None = None) -> Tensor:
         """(B, c, h, w) and a skip (B, cin - c, *size) → (B, cout, *size)."""
         x = F.interpolate(x, size=size, mode="bilinear")
-        x = self.bn1(self.conv1(x if skip is None else torch.cat([x, skip], 1))).relu_()
+        x = self.bn1(self.conv1(x if skip is None else torch.cat([x, skip], 1)))
         if self.conv2 is not None and self.bn2 is not None:
-            x = self.bn2(self.conv2(x)).relu_()
+            x = self.bn2(self.conv2(x))
         return x
 
 

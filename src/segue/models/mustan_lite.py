@@ -4,7 +4,9 @@ After Pokala et al., "MUSTAN: Multi-scale Temporal Context as Attention for Robu
 Segmentation" (arXiv 2402.00918): features of frames around the current one meet its own at several scales.
 What differs is our own: one small encoder for all frames, fusion by concatenation instead of a gate, because
 a gate lets the comparison through only weakly, and a picture of the empty scene as a further input, because
-a few frames cannot show that somebody who stands still does not belong to the scene.
+a few frames cannot show that somebody who stands still does not belong to the scene. Beside its features each
+frame keeps its picture at half the size: what the colours themselves differ by is handed to every scale,
+because the features of a classifier forget how dark a plain surface is.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import BatchNormReLU
+from segue.layers.colour_changes import PER_FRAME, colour_changes, half_size
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.models.foreground import Features
 from segue.models.mustan import UpBlock
@@ -46,14 +50,18 @@ class MustanLite(nn.Module):
         self.encoder = MobileNetV2Trunk()
         members = len(self.context) + 2
         self.fuse = nn.ModuleList(
-            Fusion(members * cin, cout) for cin, cout in zip(self.encoder.channels, FUSED, strict=True)
+            Fusion(members * cin + (members - 1) * PER_FRAME, cout)
+            for cin, cout in zip(self.encoder.channels, FUSED, strict=True)
         )
         self.decoder = Decoder(FUSED, WIDTHS, self.channels)
 
     def encode(self, frames: Tensor, role: str) -> Features:
-        """Features of RGB frames (N, 3, H, W) in [0, 1]: 16, 24, 32 and 96 channels at strides 2 to 16."""
-        features: Features = self.encoder(frames * 2 - 1)
-        return features
+        """The picture of RGB frames (N, 3, H, W) in [0, 1] at stride 2, and their features.
+
+        Those have 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
+        """
+        picture = frames * 2 - 1
+        return (half_size(picture), *self.encoder(picture))
 
     def decode(
         self,
@@ -69,9 +77,11 @@ class MustanLite(nn.Module):
         """
         if background is None or len(context) != len(self.context):
             raise ValueError(f"mustan-lite decodes with {len(self.context)} context frames and a background")
-        members = (*context, current, background)
+        frames = (*context, current, background)
+        changes = colour_changes(current[0], [other[0] for other in (*context, background)], len(self.fuse))
         fused = [
-            fuse(torch.cat(maps, 1)) for fuse, maps in zip(self.fuse, zip(*members, strict=True), strict=True)
+            fuse(torch.cat([*(maps[scale] for maps in frames), change], 1))
+            for scale, (fuse, change) in enumerate(zip(self.fuse, changes, strict=True), start=1)
         ]
         logits = self.decoder(fused)
         return F.interpolate(logits, size=size, mode="bilinear")
@@ -96,10 +106,10 @@ class Fusion(nn.Module):
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(cin, cout, 1, bias=False)
-        self.bn = nn.BatchNorm2d(cout)
+        self.bn = BatchNormReLU(cout)
 
     def forward(self, maps: Tensor) -> Tensor:
-        fused: Tensor = self.bn(self.conv(maps)).relu_()
+        fused: Tensor = self.bn(self.conv(maps))
         return fused
 
 
@@ -119,4 +129,4 @@ class Decoder(nn.Module):
         for stage, skip in zip(self.stages, reversed(skips), strict=True):
             x = stage(x, (skip.shape[-2], skip.shape[-1]), skip)
         logits: Tensor = self.head(x)
-        return logits
+        return logits.contiguous()  # plane by plane, which is four times as fast to enlarge

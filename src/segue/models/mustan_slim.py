@@ -14,8 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.activated import BatchNormReLU
+from segue.layers.colour_changes import PER_FRAME, colour_changes, half_size
 from segue.layers.localise import RLIM
 from segue.layers.normalise import normalise_planes
+from segue.layers.widths import scaled
 from segue.models.foreground import Features
 from segue.models.mustan_lite import Decoder
 
@@ -39,6 +42,7 @@ class MustanSlim(nn.Module):
             ``concat`` hands the comparison itself on, at stride 2 too: better where it was tried.
         background: take a picture of the empty scene.
         shadow: give shadow as a second output.
+        changes: join what the colours differ by from those of the other frames, at every scale.
         width: factor on all channels, which are rounded to multiples of 8.
 
     Raises:
@@ -55,6 +59,7 @@ class MustanSlim(nn.Module):
         frm: Literal["attention", "concat"] = "attention",
         background: bool = False,
         shadow: bool = False,
+        changes: bool = False,
         width: float = 1.0,
     ) -> None:
         super().__init__()
@@ -64,19 +69,25 @@ class MustanSlim(nn.Module):
         self.context = tuple((offset, ROLE) for offset in self.offsets if offset)
         self.background = ROLE if background else None
         self.channels = 2 if shadow else 1
-        channels = [_rounded(width * c) for c in ENCODER]
+        channels = [scaled(c, width) for c in ENCODER]
         stages = [Stage(3, channels[0], residual=False)]
         stages += [Stage(cin, cout) for cin, cout in itertools.pairwise(channels)]
         self.encoder = nn.ModuleList(stages)
         members = len(self.offsets) + 1 + background
         refined = channels if frm == "concat" else channels[1:]
-        self.frm = nn.ModuleList(Refinement(c, members, attention=frm == "attention") for c in refined)
+        self.changes = changes
+        more = (members - 2) * PER_FRAME if changes else 0
+        self.frm = nn.ModuleList(Refinement(c, members, more, attention=frm == "attention") for c in refined)
         self.rlim = RLIM()
-        self.decoder = Decoder(channels, [_rounded(width * c) for c in DECODER], self.channels)
+        self.decoder = Decoder(channels, [scaled(c, width) for c in DECODER], self.channels)
 
     def encode(self, frames: Tensor, role: str) -> Features:
-        """Features of RGB frames (N, 3, H, W) in [0, 1] at strides 2 to 32."""
-        x, maps = normalise_planes(frames), []
+        """Features of RGB frames (N, 3, H, W) in [0, 1] at strides 2 to 32.
+
+        With ``changes`` the picture at stride 2 comes first.
+        """
+        x = normalise_planes(frames)
+        maps = [half_size(frames * 2 - 1)] if self.changes else []
         for stage in self.encoder:
             x = stage(x)
             maps.append(x)
@@ -98,12 +109,20 @@ class MustanSlim(nn.Module):
             wanted = "a background" if self.background else "no background"
             raise ValueError(f"this network decodes with {len(self.context)} context frames and {wanted}")
         now = self.offsets.index(0)
-        members = [*context[:now], current, *context[now:], *([] if background is None else [background])]
+        others = [*context, *([] if background is None else [background])]
+        members = [*context[:now], current, *others[now:]]
+        joined = [list(maps) for maps in zip(*members, strict=True)]
+        if self.changes:
+            first, *joined = joined
+            found = colour_changes(first[now], [other[0] for other in others], len(joined))
+            for maps, change in zip(joined, found, strict=True):
+                maps.insert(0, change)
+            current = current[1:]
         fine = len(current) - len(self.frm)
-        compared = zip(self.frm, current[fine:], list(zip(*members, strict=True))[fine:], strict=True)
-        maps = [*current[:fine], *(refine(own, others) for refine, own, others in compared)]
-        maps[-1] = self.rlim(maps[-1])
-        return F.interpolate(self.decoder(maps), size=size, mode="bilinear")
+        compared = zip(self.frm, current[fine:], joined[fine:], strict=True)
+        refined = [*current[:fine], *(refine(own, maps) for refine, own, maps in compared)]
+        refined[-1] = self.rlim(refined[-1])
+        return F.interpolate(self.decoder(refined), size=size, mode="bilinear")
 
     def forward(self, window: Tensor, background: Tensor | None = None) -> Tensor:
         """Logits (N, channels, H, W) of the current frames of windows.
@@ -123,7 +142,7 @@ class MustanSlim(nn.Module):
 
 def shipped_slim() -> MustanSlim:
     """The variant that segue trains and ships: it sees the past only, the frames that mustan-lite sees."""
-    return MustanSlim((-6, -3, 0), frm="concat", background=True, shadow=True)
+    return MustanSlim((-6, -3, 0), frm="concat", background=True, shadow=True, changes=True)
 
 
 class Stage(nn.Module):
@@ -132,34 +151,37 @@ class Stage(nn.Module):
     def __init__(self, cin: int, cout: int, *, residual: bool = True) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(cin, cout, 3, 2, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(cout)
+        self.bn1 = BatchNormReLU(cout)
         self.conv2 = self.bn2 = self.conv3 = self.bn3 = None
         if residual:
             self.conv2, self.conv3 = (nn.Conv2d(cout, cout, 3, 1, 1, bias=False) for _ in range(2))
-            self.bn2, self.bn3 = nn.BatchNorm2d(cout), nn.BatchNorm2d(cout)
+            self.bn2, self.bn3 = BatchNormReLU(cout), nn.BatchNorm2d(cout)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.bn1(self.conv1(x))
         if self.conv2 is None or self.bn2 is None or self.conv3 is None or self.bn3 is None:
             return x
-        y: Tensor = self.bn3(self.conv3(F.relu(self.bn2(self.conv2(x)))))
+        y: Tensor = self.bn3(self.conv3(self.bn2(self.conv2(x))))
         return F.relu(x + y)
 
 
 class Refinement(nn.Module):
-    """The map of the current frame in the light of all others."""
+    """The map of the current frame in the light of all others.
 
-    def __init__(self, channels: int, members: int, *, attention: bool) -> None:
+    Args:
+        channels: of the maps of frames.
+        members: number of those maps, with that of the frame twice.
+        more: channels that are joined besides.
+        attention: weigh the map of the frame; otherwise the comparison takes its place.
+    """
+
+    def __init__(self, channels: int, members: int, more: int, *, attention: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(members * channels, channels, 1, bias=False)
-        self.bn = nn.BatchNorm2d(channels)
+        self.conv = nn.Conv2d(members * channels + more, channels, 1, bias=False)
+        self.bn = BatchNormReLU(channels)
         self.attn = nn.Conv2d(channels, channels, 3, padding=1, groups=channels) if attention else None
 
     def forward(self, own: Tensor, others: Sequence[Tensor]) -> Tensor:
-        """(N, C, h, w) and the maps of all other members → (N, C, h, w)."""
-        mixed: Tensor = F.relu(self.bn(self.conv(torch.cat([*others, own], 1))))
+        """(N, C, h, w) and what it is compared with → (N, C, h, w)."""
+        mixed: Tensor = self.bn(self.conv(torch.cat([*others, own], 1)))
         return mixed if self.attn is None else own * (1 + torch.sigmoid(self.attn(mixed)))
-
-
-def _rounded(channels: float) -> int:
-    return max(8, int(channels / 8 + 0.5) * 8)

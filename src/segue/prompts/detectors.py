@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor, nn
 
 from segue.errors import PromptError
 from segue.masks import dense_crf
 from segue.masks.measure import measure
+from segue.models.base import MemoryNetwork
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.parts import Detections
@@ -24,6 +26,9 @@ from segue.prompts.grabcut import refine_box
 from segue.prompts.lost import Discovery, discover, discover_several
 from segue.prompts.selection import Found, Rules, checked_classes, select
 from segue.types import Frame, Image, ObjectInfo
+
+Refinement = Literal["crf", "grabcut", "none"]
+"""What draws the mask of a discovered object to the edges of the picture."""
 
 
 class Detector(Protocol):
@@ -121,11 +126,57 @@ class SemanticDetector:
 class DenseFeatures(Protocol):
     """What object discovery stands on: features of a picture on a grid of patches."""
 
-    patch: int
+    @property
+    def patch(self) -> int:
+        """Pixels of a patch in each direction."""
+        ...
 
     def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
         """RGB (1, 3, H, W) in [0, 1] → features (1, N, d) and the grid."""
         ...
+
+
+@dataclass(frozen=True)
+class FeatureMaps:
+    """Dense features of any convolutional network.
+
+    Attributes:
+        maps: RGB (1, 3, H, W) in [0, 1] → features (1, d, H/patch, W/patch).
+        patch: pixels of a feature in each direction.
+        stride: the sides of its pictures are multiples of this, and this of ``patch``.
+    """
+
+    maps: Callable[[Tensor], Tensor]
+    patch: int
+    stride: int
+
+    def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
+        """RGB (1, 3, H, W) in [0, 1] → features (1, N, d) and the grid.
+
+        The picture is filled up at the right and the bottom by its own rim.
+
+        Raises:
+            PromptError: queries or values are asked for, which only attention has.
+        """
+        if which != "keys":
+            raise PromptError(
+                f"there are no {which} among these features; choose a network with attention, as lost"
+            )
+        height, width = images.shape[-2:]
+        padded = F.pad(images, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
+        rows, columns = -(-height // self.patch), -(-width // self.patch)
+        features = self.maps(padded)[..., :rows, :columns]
+        return features.flatten(2).transpose(1, 2), (rows, columns)
+
+
+def key_features(network: MemoryNetwork) -> FeatureMaps:
+    """The query keys of a memory network as dense features."""
+
+    def keys(images: Tensor) -> Tensor:
+        pixels = (images[0] * 255).round().byte().permute(1, 2, 0)
+        return network.encode_query(network.prepare(pixels)).key
+
+    return FeatureMaps(keys, network.read_stride, network.stride)
 
 
 class DiscoveryDetector:
@@ -149,12 +200,14 @@ class DiscoveryDetector:
         *,
         which: FeatureName = "keys",
         max_objects: int = 1,
-        refine: str = "crf",
+        refine: Refinement = "crf",
         centre: bool = False,
         device: torch.device | None = None,
     ) -> None:
-        if refine not in ("crf", "grabcut", "none"):
-            raise PromptError(f"refinement {refine!r}: choose crf, grabcut or none")
+        if refine not in get_args(Refinement):
+            raise PromptError(f"refinement {refine!r}: choose {', '.join(get_args(Refinement))}")
+        if which not in get_args(FeatureName):
+            raise PromptError(f"features {which!r}: choose {', '.join(get_args(FeatureName))}")
         self.which, self.max_objects, self.refine, self.centre = which, max_objects, refine, centre
         self._device = device or torch.device("cpu")
         self._features = features.to(self._device) if isinstance(features, nn.Module) else features

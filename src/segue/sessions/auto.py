@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import CheckpointError, PromptError, SegueError
+from segue.errors import PromptError, SegueError
 from segue.prompts.detectors import Detector
 from segue.sessions.base import SessionState
 from segue.sessions.track import TrackSession
@@ -110,11 +110,7 @@ class AutoSession:
         Raises:
             CheckpointError: it was saved with another detector, network, or distance of the searches.
         """
-        for name, value in self._origin().items():
-            if state.values.get(name) != value:
-                raise CheckpointError(
-                    f"the session was saved with {name} {state.values.get(name)}, not {value}"
-                )
+        state.require(self._origin())
         self._track.restore(state.part("track"))
         waiting = state.part("waiting")
         images = waiting.arrays()

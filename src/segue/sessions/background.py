@@ -111,6 +111,17 @@ class MaskedMedian:
             self._hidden += self._hidden * copies
             self._dense = False
 
+    def heal(self, frame: Image, ghost: Mask) -> None:
+        """See :class:`segue.sessions.empty_scene.Background`."""
+        if self._picture is None:
+            return
+        self._finish()
+        planes = frame.transpose(2, 0, 1)
+        for kept, hidden in zip(self._frames, self._hidden, strict=True):
+            kept[:, ghost] = planes[:, ghost]
+            hidden[ghost] = False
+        self._picture = np.where(ghost[..., None], frame, self._picture)
+
     def fit(self, size: tuple[int, int]) -> None:
         """Any size will do."""
 

@@ -66,10 +66,9 @@ class ChangeWatch:
         paused = self._paused(time)
         if before is None or before.shape != small.shape:
             return Change.none
-        jumped = float((np.abs(small - before).max(axis=2) > STEP).mean())
-        if jumped > SCENE_SHARE and likeness(small, before) < LIKENESS:
+        if other_scene(small, before):
             return Change.scene
-        if jumped > SHARE:
+        if jumped(small, before) > SHARE:
             return Change.light
         return Change.pause if paused else Change.none
 
@@ -101,6 +100,16 @@ def reduced(image: Image) -> Small:
     scale = min(1.0, LONG_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def jumped(one: Small, other: Small) -> float:
+    """Share of the pixels in which two reduced pictures differ clearly."""
+    return float((np.abs(one - other).max(axis=2) > STEP).mean())
+
+
+def other_scene(one: Small, other: Small) -> bool:
+    """Whether two reduced pictures of one size show different scenes, not one in another light."""
+    return jumped(one, other) > SCENE_SHARE and likeness(one, other) < LIKENESS
 
 
 def likeness(one: Small, other: Small) -> float:

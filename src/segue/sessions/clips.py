@@ -110,6 +110,8 @@ def best_per_query(logits: Tensor, top: int, least: float, allowed: Collection[i
 
 def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Mask logits (K, h, w) of one frame at the size of the video."""
+    if len(logits) == 0:
+        return logits.new_zeros(0, *size, dtype=torch.float32)
     return F.interpolate(logits[None].float(), size, mode="bilinear", align_corners=False)[0]
 
 

@@ -15,7 +15,14 @@ from segue.models.detection.classes import COCO_NAMES, COCO_ORDER
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.pointrend import PointRend
 from segue.models.dino import DINO, FeatureName
-from segue.prompts.detectors import Detector, DiscoveryDetector, NetworkDetector, SemanticDetector
+from segue.prompts.detectors import (
+    Detector,
+    DiscoveryDetector,
+    NetworkDetector,
+    Refinement,
+    SemanticDetector,
+    key_features,
+)
 from segue.prompts.selection import Rules
 from segue.sessions.inference import choose_device
 from segue.sessions.motion import MotionDetector
@@ -28,7 +35,7 @@ DEFAULT = "motion"
 CLASSED = ("maskrcnn", "maskrcnn-v1", "pointrend", "deeplab")
 """Detectors that know classes and give scores."""
 
-DISCOVERIES = {"lost": "dino-s16", "lost-b16": "dino-b16"}
+DISCOVERIES = {"lost": "dino-s16", "lost-b16": "dino-b16", "lost-lite": "stcn-lite"}
 """Detectors without classes on the features of a network, and its name."""
 
 DETECTORS = (DEFAULT, *CLASSED, *DISCOVERIES)
@@ -41,8 +48,8 @@ def detector(
     classes: Collection[str] | None = None,
     score: float | None = None,
     max_objects: int | None = None,
-    features: FeatureName = "keys",
-    refine: str = "crf",
+    features: FeatureName | None = None,
+    refine: Refinement | None = None,
     device: str | torch.device | None = None,
 ) -> Detector:
     """What finds objects by itself, for :class:`segue.Auto` or to be called with a frame.
@@ -50,13 +57,15 @@ def detector(
     Args:
         name: ``motion`` comes with segue and finds what moves against the scene; ``maskrcnn``,
             ``maskrcnn-v1`` and ``pointrend`` know COCO's 80 classes, ``deeplab`` the 20 of PASCAL VOC;
-            ``lost`` and ``lost-b16`` find one object without knowing any class.
+            ``lost``, ``lost-b16`` and ``lost-lite`` find one object without knowing any class.
         weights: weight file; by default what `segue weights get` made.
         classes: labels that are wanted; None is all that it knows.
         score: least score, in 0..1; None is 0.5.
         max_objects: most objects of a frame; None is 10 with classes, else 1.
-        features: for ``lost``: keys, queries or values of the last attention.
-        refine: for ``lost``: ``crf``, ``grabcut`` or ``none``.
+        features: for ``lost`` and ``lost-b16``: ``keys``, ``queries`` or ``values`` of the last attention;
+            None is ``keys``.
+        refine: for ``lost``, ``lost-b16`` and ``lost-lite``, how the mask is drawn to the edges: ``crf``,
+            ``grabcut`` or ``none``; None is ``crf``.
         device: None takes a GPU if there is one.
 
     Raises:
@@ -71,18 +80,25 @@ def detector(
         raise PromptError(f"no detector is called {name!r}; known are {', '.join(DETECTORS)}")
     if max_objects is not None and max_objects < 1:
         raise PromptError(f"max_objects is {max_objects}, but must be at least 1")
+    if name not in DISCOVERIES and (features is not None or refine is not None):
+        raise PromptError(
+            f"{name} takes no features and no refinement; they belong to {', '.join(DISCOVERIES)}"
+        )
     if name in CLASSED:
         rules = _rules(classes, score, max_objects)
         return _classed(name, load(name, weights), rules, choose_device(device))
     if classes is not None or score is not None:
         raise PromptError(f"{name} knows no classes and gives no scores; choose {', '.join(CLASSED)}")
     if name in DISCOVERIES:
+        network, place = load(DISCOVERIES[name], weights), choose_device(device)
         return DiscoveryDetector(
-            cast(DINO, load(DISCOVERIES[name], weights)),
-            which=features,
+            network if isinstance(network, DINO) else key_features(cast(MemoryNetwork, network.to(place))),
+            which=features or "keys",
             max_objects=max_objects or 1,
-            refine=refine,
-            device=choose_device(device),
+            refine=refine or "crf",
+            # The keys of a memory network all agree in part: without their mean they tell more apart.
+            centre=not isinstance(network, DINO),
+            device=place,
         )
     if weights is not None:
         raise PromptError(f"{name} needs no weight file; leave it out, or choose another detector")

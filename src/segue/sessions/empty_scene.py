@@ -39,6 +39,10 @@ class Background(Protocol):
         """
         ...
 
+    def heal(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
+        """Believe a frame where the background shows something that has left, (H, W)."""
+        ...
+
     def restart(self) -> None:
         """Forget all frames."""
         ...
@@ -88,10 +92,7 @@ class FixedBackground:
         rows, columns = self._given.shape[:2]
         if not same_shape(size, (rows, columns)):
             raise PromptError(f"the background is {columns}x{rows}, but the frames are {width}x{height}")
-        self._picture = self._given
-        if (rows, columns) != size:
-            resized = cv2.resize(self._given, (width, height), interpolation=cv2.INTER_AREA)
-            self._picture = np.asarray(resized, np.uint8)
+        self._picture = resized(self._given, size)
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Frames change nothing."""
@@ -103,6 +104,9 @@ class FixedBackground:
     def replace(self, picture: Image, *, trusted: bool) -> None:
         """Take another picture."""
         self._picture = picture
+
+    def heal(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
+        """Frames change nothing: the picture is the empty scene."""
 
     def restart(self) -> None:
         """Go back to the picture that was given."""
@@ -121,6 +125,14 @@ def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Whether two sizes (height, width) are the same picture enlarged or reduced, up to rounding."""
     (height, width), (rows, columns) = size, other
     return abs(height * columns - width * rows) <= max(height, width, rows, columns)
+
+
+def resized(picture: Image, size: tuple[int, int]) -> Image:
+    """A picture at another height and width."""
+    height, width = size
+    if picture.shape[:2] == size:
+        return picture
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def gain_table(gain: float) -> npt.NDArray[np.uint8]:

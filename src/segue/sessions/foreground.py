@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import cv2
@@ -16,16 +15,28 @@ from torch import nn
 
 from segue.errors import PromptError
 from segue.models.foreground import ForegroundNetwork
-from segue.sessions.align import Aligner, Matrix, to_frame, to_reference
+from segue.sessions.align import Aligner, to_frame, to_reference
 from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.base import SessionState
 from segue.sessions.canvas import Canvas
-from segue.sessions.changes import LIKENESS, Change, ChangeWatch, exposure, likeness, reduced, relit
-from segue.sessions.empty_scene import Background
+from segue.sessions.changes import (
+    LIKENESS,
+    Change,
+    ChangeWatch,
+    exposure,
+    likeness,
+    other_scene,
+    reduced,
+    relit,
+)
+from segue.sessions.depth import Depth, DepthScale
+from segue.sessions.empty_scene import Background, resized, same_shape
 from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.foreground_queue import Pending, queue_state, queues_of
+from segue.sessions.ghosts import GhostWatch
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
-from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
+from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 
 SHORT_SIDE = 240
 """Frames are reduced to this short side, near the size that the networks were trained at."""
@@ -38,23 +49,7 @@ _GROW = np.ones((9, 9), np.uint8)
 
 
 class ForegroundWarning(UserWarning):
-    """The session began anew because the frames changed their size."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A frame whose result is still due.
-
-    Attributes:
-        image: at the working size, as seen from the reference, RGB, uint8.
-        matrix: from the reference to the frame, or None where both are the same.
-    """
-
-    index: int
-    time: float
-    size: tuple[int, int]
-    image: Image
-    matrix: Matrix | None
+    """The frames changed their size."""
 
 
 class ForegroundSession:
@@ -102,6 +97,8 @@ class ForegroundSession:
         self._aligner = Aligner() if align else None
         self._warm_up = warm_up
         self._watch = ChangeWatch()
+        self._ghosts = GhostWatch()
+        self._depth_scale = DepthScale()
         self._canvas: Canvas | None = None
         self.lag = self._segmenter.lag
         self.reset()
@@ -109,7 +106,7 @@ class ForegroundSession:
     def reset(self) -> None:
         """Forget all frames."""
         self._canvas = None
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[Pending] = deque()
         self._due: deque[Segmentation] = deque()
         self._masks.reset()
         self._watch.restart()
@@ -135,7 +132,8 @@ class ForegroundSession:
             The result of the frame ``lag`` frames before, or None if there is none.
 
         Raises:
-            PromptError: there is a prompt, or the region of interest does not fit the frame.
+            PromptError: there is a prompt, the region of interest or the depth map does not fit the frame,
+                or the model takes no depth.
         """
         if prompts is not None:
             raise PromptError(f"frame {frame.index}: foreground is found without prompts")
@@ -144,11 +142,13 @@ class ForegroundSession:
         if change is Change.scene:
             self._end_scene()
         matrix = None if self._aligner is None else self._aligner.find(image)
+        depth = self._depth(frame)
         if matrix is not None:
             image = to_reference(image, matrix, self._empty(image))
+            depth = None if depth is None else to_reference(depth, matrix, depth)
         self._follow(change, image)
-        self._pending.append(_Pending(frame.index, frame.time, frame.size, image, matrix))
-        maps = self._segmenter.step(image, self._empty(self._pending[0].image))
+        self._pending.append(Pending(frame.index, frame.time, frame.size, image, matrix))
+        maps = self._segmenter.step(image, self._empty(self._pending[0].image), depth)
         if maps is not None:
             self._complete(maps)
         return self._due.popleft() if self._due else None
@@ -166,7 +166,9 @@ class ForegroundSession:
             "background": self._background.state(),
             "masks": self._masks.state(),
             "watch": self._watch.state(),
-            "queue": _queue_state(self._pending, self._due),
+            "ghosts": self._ghosts.state(),
+            "depth": self._depth_scale.state(),
+            "queue": queue_state(self._pending, self._due),
         }
         if self._aligner is not None:
             parts["aligner"] = self._aligner.state()
@@ -196,7 +198,9 @@ class ForegroundSession:
         self._background.restore(state.part("background"))
         self._masks.restore(state.part("masks"))
         self._watch.restore(state.part("watch"))
-        self._pending, self._due = _queues_of(state.part("queue"))
+        self._ghosts.restore(state.part("ghosts"))
+        self._depth_scale.restore(state.part("depth"))
+        self._pending, self._due = queues_of(state.part("queue"))
         if self._aligner is not None:
             self._aligner.restore(state.part("aligner"))
         if "hidden" in values["parts"]:
@@ -213,22 +217,51 @@ class ForegroundSession:
         }
 
     def _reduced(self, frame: Frame) -> Image:
-        """The frame at the working size; frames of another size begin another scene."""
+        """The frame at the working size."""
         if self._canvas is None or self._canvas.picture != frame.size:
             self._masks.check(frame.size)
-            if self._canvas is not None:
-                (height, width), (rows, columns) = frame.size, self._canvas.picture
-                warnings.warn(
-                    f"frame {frame.index} is {width}x{height}, the frames before it are {columns}x{rows}; "
-                    "the background is learnt anew",
-                    ForegroundWarning,
-                    stacklevel=4,
-                )
-                self._end_scene()
-                self._watch.restart()
-            self._canvas = Canvas.of(frame.size, self._short_side, 1)
+            before, self._canvas = self._canvas, Canvas.of(frame.size, self._short_side, 1)
+            if before is not None:
+                self._change_size(before, frame)
             self._background.fit(self._canvas.working)
         return self._canvas.reduce(frame.image)
+
+    def _change_size(self, before: Canvas, frame: Frame) -> None:
+        """Keep the background, resized, if the frame shows the same scene; else begin another one."""
+        assert self._canvas is not None
+        (height, width), (rows, columns) = frame.size, before.picture
+        picture = self._background.picture
+        if picture is not None and (
+            not same_shape(frame.size, before.picture)
+            or other_scene(reduced(frame.image), reduced(resized(picture, frame.size)))
+        ):
+            picture = None
+        warnings.warn(
+            f"frame {frame.index} is {width}x{height}, the frames before it are {columns}x{rows}; "
+            f"the background is {'learnt anew' if picture is None else 'kept'}",
+            ForegroundWarning,
+            stacklevel=5,
+        )
+        self._end_scene()
+        self._watch.restart()
+        if picture is not None:
+            self._background.replace(resized(picture, self._canvas.working), trusted=True)
+
+    def _depth(self, frame: Frame) -> Depth | None:
+        """The depth map of a frame at the working size."""
+        if frame.depth is None:
+            return None
+        if not self._segmenter.uses_depth:
+            raise PromptError(f"frame {frame.index} brings depth, but {self._segmenter.name} takes none")
+        if frame.depth.shape != frame.size:
+            (rows, columns), (height, width) = frame.depth.shape[:2], frame.size
+            raise PromptError(
+                f"frame {frame.index}: the depth map is {columns}x{rows}, but the frame is {width}x{height}"
+            )
+        assert self._canvas is not None
+        height, width = self._canvas.working
+        small = cv2.resize(self._depth_scale(frame.depth), (width, height), interpolation=cv2.INTER_NEAREST)
+        return np.asarray(small, np.uint8)
 
     def _empty(self, image: Image) -> Image:
         """The background, or ``image`` as long as there is none."""
@@ -245,6 +278,8 @@ class ForegroundSession:
         self._background.restart()
         if self._aligner is not None:
             self._aligner.restart()
+        self._ghosts.restart()
+        self._depth_scale.restart()
         self._hidden = None
         self._completed = 0
         self._flooded = 0
@@ -299,6 +334,9 @@ class ForegroundSession:
                 self._segmenter.restart()
         elif self._segmenter.uses_background:
             self._background.update(image, mask)
+            ghost = self._ghosts.look(image, self._empty(image), mask)
+            if ghost is not None:
+                self._background.heal(image, ghost)
 
 
 def as_segmenter(
@@ -308,39 +346,3 @@ def as_segmenter(
     if isinstance(model, nn.Module):
         return NetworkSegmenter(cast(ForegroundNetwork, model), device=device, fast=fast)
     return cast(Segmenter, model)
-
-
-def _queue_state(pending: deque[_Pending], due: deque[Segmentation]) -> SessionState:
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    waiting, results = [], []
-    for place, item in enumerate(pending):
-        arrays[f"image{place}"] = item.image
-        if item.matrix is not None:
-            arrays[f"matrix{place}"] = item.matrix
-        waiting.append([item.index, item.time, item.size])
-    for place, result in enumerate(due):
-        arrays[f"mask{place}"] = result.mask.astype(np.int32)
-        results.append([result.index, result.time, [asdict(item) for item in result.objects]])
-    return SessionState.of(arrays, {"pending": waiting, "due": results})
-
-
-def _queues_of(state: SessionState) -> tuple[deque[_Pending], deque[Segmentation]]:
-    arrays = state.arrays()
-    pending = deque(
-        _Pending(index, time, tuple(size), arrays[f"image{place}"], arrays.get(f"matrix{place}"))
-        for place, (index, time, size) in enumerate(state.values["pending"])
-    )
-    due = deque(
-        Segmentation(index, time, _smallest(arrays[f"mask{place}"]), tuple(map(_object, objects)))
-        for place, (index, time, objects) in enumerate(state.values["due"])
-    )
-    return pending, due
-
-
-def _smallest(mask: npt.NDArray[np.int32]) -> IndexMask:
-    return mask.astype(np.uint8 if mask.max(initial=0) < 256 else np.uint16)
-
-
-def _object(values: dict[str, Any]) -> ObjectInfo:
-    box = values.pop("box")
-    return ObjectInfo(**values, box=None if box is None else tuple(box))

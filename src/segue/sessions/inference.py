@@ -9,6 +9,7 @@ from torch import nn
 
 from segue.errors import CheckpointError, SegueError
 from segue.layers.fold import fold_batch_norms
+from segue.layers.fused import can_fuse, use_fused
 from segue.layers.winograd import use_winograd
 
 Network = TypeVar("Network")
@@ -52,5 +53,7 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
     if device.type == "cpu" and dtype == torch.float32:
         use_winograd(copy)
     # The types of PyTorch do not know this way of calling it.
-    copy = cast(Any, copy).to(memory_format=torch.channels_last)
-    return cast(Network, copy.eval().requires_grad_(False))
+    copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    if device.type == "cpu" and can_fuse():
+        use_fused(copy)
+    return cast(Network, copy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,8 @@ class InstanceSession:
         self.device = choose_device(device)
         self._dtype = torch.bfloat16 if fast and has_bfloat16(self.device) else torch.float32
         self._network = inference_copy(network, self.device, self._dtype)
+        count = sum(parameter.numel() for parameter in network.parameters())
+        self._name = f"{type(network).__name__} with {count} parameters"
         self._names = dict(names or {})
         self.lag = self.options.window - 1
         self.reset()
@@ -168,6 +170,7 @@ class InstanceSession:
         for i, result in enumerate(self._due):
             tensors[f"due.{i}"] = torch.from_numpy(result.mask.astype(np.int32))
         values: dict[str, Any] = {
+            **self._origin(),
             "frames": [[p.index, p.time, *p.size] for p in self._frames],
             "tracks": [[track.id, track.missing] for track in self._tracks.known],
             "due": [_described(result) for result in self._due],
@@ -178,7 +181,12 @@ class InstanceSession:
         return SessionState(tensors, values)
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
+        """Go on from a saved state; network, options, class names and precision must be those of then.
+
+        Raises:
+            CheckpointError: they are not.
+        """
+        state.require(self._origin())
         self.reset()
         tensors, values = state.tensors, state.values
         self._frames = [
@@ -202,6 +210,16 @@ class InstanceSession:
         self._shared = values["shared"]
         self._size = tuple(values["size"]) if values["size"] else None
 
+    def _origin(self) -> dict[str, Any]:
+        """What a saved state belongs to, as JSON gives it back."""
+        classes = self.options.classes
+        return {
+            "network": self._name,
+            "options": {**asdict(self.options), "classes": None if classes is None else sorted(classes)},
+            "names": {str(channel): name for channel, name in self._names.items()},
+            "precision": str(self._dtype),
+        }
+
     @torch.inference_mode()
     def _look(self, keep: int) -> None:
         """Segment the window, queue the results of its new frames, and keep its last ``keep`` frames."""
@@ -211,9 +229,8 @@ class InstanceSession:
         logits = network.class_logits(decoded)[0].float()
         found = best_per_query(logits, 2 * options.top, options.score, options.classes)
         masks = network.mask_logits(memory, decoded, 0, found.queries).float()
-        instances = Instances(
-            decoded.instances[-1][0, found.queries].float(), logits[found.queries].sigmoid(), masks > 0
-        )
+        embeddings = decoded.instances[-1][0, found.queries].float()
+        instances = Instances(embeddings, self._class_scores(logits[found.queries]), masks > 0)
         seen = instances.masks.flatten(1).any(1).tolist()
         kept = [i for i in suppress(instances, DUPLICATE) if seen[i]][: options.top]
         chosen = Instances(instances.embeddings[kept], instances.class_scores[kept], instances.masks[kept])
@@ -223,6 +240,15 @@ class InstanceSession:
             self._due.append(self._segment(self._frames[t], masks[kept, t], ids, known))
         self._frames = self._frames[len(self._frames) - keep :] if keep else []
         self._shared = keep
+
+    def _class_scores(self, logits: Tensor) -> Tensor:
+        """Scores (K, classes); 0 for classes that are not wanted, so that none of them becomes a label."""
+        scores = logits.sigmoid()
+        if self.options.classes is None:
+            return scores
+        wanted = torch.zeros_like(scores)
+        wanted[:, sorted(self.options.classes)] = 1.0
+        return scores * wanted
 
     def _encode(self) -> Memory:
         """What the network sees in the window; frames of an earlier window are not encoded again."""

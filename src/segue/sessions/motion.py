@@ -1,8 +1,9 @@
-"""Find what moves against the scene between two frames: no labels, no downloaded weights.
+"""Find what moves against the scene in a few frames: no labels, no downloaded weights.
 
-The flow from a frame to the next is held against the movement of the camera, a homography. Flow is coarse at
-the edges of things; so GrabCut draws the mask inside its box, and then the memory network follows it to the
-next frame and back. Measured beside other ways on the first frames of DAVIS: see docs/detection.md.
+The flow from a frame to the next two is held against the movement of the camera, a homography. What moves
+has to do so on the way to both: flow is wrong where something is covered, and that is elsewhere each time. It
+is also coarse at the edges of things; so GrabCut draws the mask inside its box, and then the memory network
+follows it to the next frame and back. Measured beside other ways on first frames of DAVIS: docs/detection.md.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ WEAKEST = 0.25
 
 
 class MotionDetector:
-    """Finds what moves between a frame and the next.
+    """Finds what moves between a frame and the next two.
 
     Args:
         follower: follows masks to the next frame and back; it is used for nothing else.
@@ -58,7 +59,7 @@ class MotionDetector:
     """
 
     names: Mapping[int, str] = {}
-    lookahead = 1
+    lookahead = 2
 
     def __init__(
         self, follower: TrackSession, flow: FlowProvider | None = None, max_objects: int = 1
@@ -71,20 +72,23 @@ class MotionDetector:
         """What moves, the strongest first; scores say only the order. Without a next frame it is nothing."""
         if not following:
             return _found(np.zeros(frame.size, np.uint8))
-        rough = self.moving(frame.image, following[0].image)
+        rough = self.moving(frame.image, *(item.image for item in following))
         cut = cut_out(frame.image, rough)
         return _found(self.there_and_back(frame, following[0], cut) if cut.any() else rough)
 
-    def moving(self, first: Image, second: Image) -> npt.NDArray[np.uint8]:
-        """Rough index mask (H, W) of what moves from the first picture to the second."""
+    def moving(self, first: Image, *later: Image) -> npt.NDArray[np.uint8]:
+        """Rough index mask (H, W) of what moves from the first picture to each of the later ones."""
         size = first.shape[:2]
         scale = min(1.0, SHORT_SIDE / min(size))
         small = (max(1, round(size[1] * scale)), max(1, round(size[0] * scale)))
-        pair = [
+        begin, *ends = (
             np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
-            for image in (first, second)
-        ]
-        strength = cv2.GaussianBlur(against_scene(self._flow(*pair)), (0, 0), SMOOTH)
+            for image in (first, *later)
+        )
+        steady = np.min(
+            [against_scene(self._flow(begin, end)) / count for count, end in enumerate(ends, start=1)], axis=0
+        )
+        strength = cv2.GaussianBlur(steady, (0, 0), SMOOTH)
         regions = _strongest(np.asarray(strength, np.float32), self._max_objects)
         return np.asarray(resize_mask(regions, size), np.uint8)
 

@@ -12,7 +12,7 @@ import torch
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.errors import SinkError
 from segue.models.seqformer import SeqFormer
-from segue.sessions.clips import as_tensor, encode_frames, official_records, resized
+from segue.sessions.clips import SHORT_SIDE, as_tensor, encode_frames, official_records, resized
 from segue.sessions.inference import choose_device, has_bfloat16, inference_copy
 from segue.video.partial import PartialFile, writing
 
@@ -63,7 +63,7 @@ def write_official(
     copy = inference_copy(network, chosen, dtype)
     for count, video in enumerate(dataset, start=1):
         if video.id not in finished:
-            records = _records(copy, dataset, video, chosen, dtype)
+            records = video_records(copy, dataset, video, chosen, dtype)
             with writing(part), part.open("a", encoding="ascii") as file:
                 file.write(json.dumps({"video": video.id, "records": records}) + "\n")
         report(count, len(dataset), video.name)
@@ -106,11 +106,26 @@ def _begin(part: Path, settings: dict[str, Any], resume: bool) -> set[int]:
     return finished
 
 
-def _records(
-    network: SeqFormer, dataset: YTVISDataset, video: Video, device: torch.device, dtype: torch.dtype
+def video_records(
+    network: SeqFormer,
+    dataset: YTVISDataset,
+    video: Video,
+    device: torch.device,
+    dtype: torch.dtype,
+    short_side: int = SHORT_SIDE,
 ) -> Records:
+    """Entries of the result file for one video, which is one clip.
+
+    Args:
+        network: in evaluation mode, on ``device``, of precision ``dtype``.
+        dataset, video: where the pictures are.
+        short_side: pictures are resized to this short side.
+
+    Raises:
+        DatasetError: a picture is missing or damaged.
+    """
     with torch.inference_mode():
-        pictures = (resized(dataset.read_image(video, t)) for t in range(len(video)))
+        pictures = (resized(dataset.read_image(video, t), short_side) for t in range(len(video)))
         memory = encode_frames(network, [as_tensor([picture], device, dtype) for picture in pictures])
         return official_records(network, memory, network.decode(memory), video.size, video_id=video.id)
 

@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.foreground import Features, ForegroundNetwork
+from segue.models.mustan import WindowNetwork
 from segue.sessions.base import SessionState
+from segue.sessions.depth import Depth
 from segue.sessions.inference import choose_device, has_bfloat16, inference_copy
 from segue.types import Image
 
@@ -27,6 +29,7 @@ class Segmenter(Protocol):
         lag: frames by which the maps trail the frames.
         channels: 1 is foreground, 2 adds shadow.
         uses_background: whether it looks at the picture of the empty scene that it is given.
+        uses_depth: whether it looks at depth maps.
         restorable: whether :meth:`state` holds all that it knows.
     """
 
@@ -34,14 +37,16 @@ class Segmenter(Protocol):
     lag: int
     channels: int
     uses_background: bool
+    uses_depth: bool
     restorable: bool
 
-    def step(self, image: Image, background: Image) -> Maps | None:
+    def step(self, image: Image, background: Image, depth: Depth | None = None) -> Maps | None:
         """Take the next frame.
 
         Args:
             image: RGB (h, w, 3), uint8; all of one size.
             background: the empty scene for the frame whose result is due; another array if it has changed.
+            depth: of the frame, (h, w), uint8, if it has one and ``uses_depth``.
 
         Returns:
             Maps of the frame ``lag`` frames before, or None if there is none.
@@ -99,11 +104,13 @@ class NetworkSegmenter:
         self.name = f"{type(network).__name__} in {self._dtype}"
         self.channels = network.channels
         self.uses_background = network.background is not None
+        self.uses_depth = isinstance(network, WindowNetwork) and network.takes_depth
         self.restart()
 
     def restart(self) -> None:
         """Forget the scene."""
         self._images: dict[int, Image] = {}
+        self._depths: dict[int, Depth] = {}
         self._features: dict[tuple[int, str], Features] = {}
         self._seen = 0
         self._due = 0
@@ -114,9 +121,11 @@ class NetworkSegmenter:
         """Forget the context."""
         self.restart()
 
-    def step(self, image: Image, background: Image) -> Maps | None:
+    def step(self, image: Image, background: Image, depth: Depth | None = None) -> Maps | None:
         """Take the next frame; see :class:`Segmenter`."""
         self._images[self._seen] = image
+        if depth is not None:
+            self._depths[self._seen] = depth
         self._seen += 1
         return self._decode(background) if self._seen > self._due + self.lag else None
 
@@ -126,13 +135,18 @@ class NetworkSegmenter:
 
     def state(self) -> SessionState:
         """The frames that later results need; their features are computed anew."""
-        arrays = {str(i): image for i, image in self._images.items()}
+        arrays = {f"image{i}": image for i, image in self._images.items()}
+        arrays |= {f"depth{i}": depth for i, depth in self._depths.items()}
         return SessionState.of(arrays, {"seen": self._seen, "due": self._due})
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called."""
         self.restart()
-        self._images = {int(name): image for name, image in state.arrays().items()}
+        arrays = state.arrays()
+        self._images, self._depths = (
+            {int(name.removeprefix(kind)): array for name, array in arrays.items() if name.startswith(kind)}
+            for kind in ("image", "depth")
+        )
         self._seen, self._due = state.values["seen"], state.values["due"]
 
     @torch.inference_mode()
@@ -152,8 +166,17 @@ class NetworkSegmenter:
     def _encoded(self, index: int, role: str) -> Features:
         key = index, role
         if key not in self._features:
-            self._features[key] = self._network.encode(self._prepared(self._images[index]), role)
+            self._features[key] = self._network.encode(
+                self._prepared(self._images[index]), role, **self._depth(index, role)
+            )
         return self._features[key]
+
+    def _depth(self, index: int, role: str) -> dict[str, Tensor]:
+        """What an encoder of the current frame takes besides: its depth, (1, 1, h, w) in [0, 1]."""
+        if role != self._network.current or index not in self._depths:
+            return {}
+        depth = torch.from_numpy(self._depths[index][None, None]).to(self._device, self._dtype).div_(255)
+        return {"depth": self._extended(depth)}
 
     def _encoded_background(self, background: Image) -> Features | None:
         if self._network.background is None:
@@ -166,6 +189,7 @@ class NetworkSegmenter:
     def _evict(self, first: int) -> None:
         """Forget what lies before the first frame that a later result looks at."""
         self._images = {i: image for i, image in self._images.items() if i >= first}
+        self._depths = {i: depth for i, depth in self._depths.items() if i >= self._due}
         self._features = {key: found for key, found in self._features.items() if key[0] >= first}
 
     def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -178,8 +202,12 @@ class NetworkSegmenter:
         # A copy, because PyTorch complains of pictures that are read-only.
         pixels = torch.from_numpy(np.array(image, order="C")).to(self._device, non_blocking=True)
         frames = pixels.permute(2, 0, 1)[None].to(self._dtype).div_(255)
-        height, width = image.shape[:2]
+        return self._extended(frames).contiguous(memory_format=torch.channels_last)
+
+    def _extended(self, planes: Tensor) -> Tensor:
+        """Planes (1, C, h, w) whose border is repeated up to a size that fits the network."""
+        height, width = planes.shape[-2:]
         rows, columns = self._padded((height, width))
-        if (rows, columns) != (height, width):
-            frames = F.pad(frames, (0, columns - width, 0, rows - height), mode="replicate")
-        return frames.contiguous(memory_format=torch.channels_last)
+        if (rows, columns) == (height, width):
+            return planes
+        return F.pad(planes, (0, columns - width, 0, rows - height), mode="replicate")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from segue.errors import SegueError
 from segue.sessions.base import SessionState
+from segue.sessions.depth import Depth
 from segue.sessions.segmenters import Maps
 from segue.types import Image
 
@@ -42,6 +43,7 @@ class Subtractor:
     lag = 0
     channels = 2
     uses_background = False
+    uses_depth = False
     restorable = False
 
     def __init__(
@@ -74,7 +76,7 @@ class Subtractor:
         else:
             self._model = cv2.createBackgroundSubtractorKNN(self._history, self._threshold, True)
 
-    def step(self, image: Image, background: Image) -> Maps | None:
+    def step(self, image: Image, background: Image, depth: Depth | None = None) -> Maps | None:
         """Take the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
         labels = self._model.apply(_bgr(image), learningRate=self._learning_rate)
         self._seen += 1
@@ -118,6 +120,7 @@ class BackgroundDifference:
     lag = 0
     channels = 1
     uses_background = True
+    uses_depth = False
     restorable = True
 
     def __init__(self, *, threshold: float = 35, median: int = 9) -> None:
@@ -130,7 +133,7 @@ class BackgroundDifference:
     def pause(self) -> None:
         """There is nothing to forget."""
 
-    def step(self, image: Image, background: Image) -> Maps | None:
+    def step(self, image: Image, background: Image, depth: Depth | None = None) -> Maps | None:
         """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
         return _different(image, background, self._threshold, self._median)
 
@@ -157,6 +160,7 @@ class FrameDifference:
     lag = 0
     channels = 1
     uses_background = False
+    uses_depth = False
     restorable = True
 
     def __init__(self, *, threshold: float = 20, median: int = 3) -> None:
@@ -172,7 +176,7 @@ class FrameDifference:
         """Forget the frame before."""
         self.restart()
 
-    def step(self, image: Image, background: Image) -> Maps | None:
+    def step(self, image: Image, background: Image, depth: Depth | None = None) -> Maps | None:
         """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
         before = image if self._before is None else self._before
         self._before = image
@@ -223,6 +227,9 @@ class SubtractorBackground:
         """Begin a model with this picture."""
         self.restart()
         self.update(picture)
+
+    def heal(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
+        """The model forgets by itself."""
 
     def fit(self, size: tuple[int, int]) -> None:
         """Any size will do."""

@@ -245,11 +245,11 @@ def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
 def draw_mover(rng: Rng, cut_outs: Sequence[CutOut], size: tuple[int, int]) -> Mover:
     """A random mover that is somewhere on a canvas of ``size`` (H, W) at time 0.
 
-    Height 14 to 170 pixels, pace 0.15 to 5 pixels a frame, both log-uniform. Some came to a halt up to 120
+    Height 14 to 230 pixels, pace 0.15 to 5 pixels a frame, both log-uniform. Some came to a halt up to 120
     frames ago and stay; some stood all the time and have just left, which leaves a ghost in the background.
     """
     cut_out = cut_outs[int(rng.integers(len(cut_outs)))]
-    height = float(np.exp(rng.uniform(np.log(14), np.log(170))))
+    height = float(np.exp(rng.uniform(np.log(14), np.log(230))))
     pace = float(np.exp(rng.uniform(np.log(0.15), np.log(5)))) * np.sqrt(height / 60)
     direction = rng.uniform(0, 2 * np.pi)
     velocity = pace * np.cos(direction), pace * np.sin(direction) * rng.uniform(0, 0.7)
@@ -277,7 +277,7 @@ def draw_mover(rng: Rng, cut_outs: Sequence[CutOut], size: tuple[int, int]) -> M
         phase=float(rng.uniform(0, 2 * np.pi)),
     )
     # Dark movers and plain trousers teach that not all that is like other light on a plain wall is light.
-    light = rng.uniform(0.2, 0.65) if rng.random() < 0.15 else rng.uniform(0.65, 1.35)
+    light = rng.uniform(0.2, 0.65) if rng.random() < 0.2 else rng.uniform(0.65, 1.35)
     gain = light * rng.uniform(0.9, 1.1, 3)
     waist = rng.uniform(0, 0.75) if rng.random() < 0.4 else 1.0
     colour = np.clip(rng.uniform(5, 250) * rng.uniform(0.85, 1.15, 3), 0, 255)

@@ -36,7 +36,7 @@ SHADOW_DEPTH = 0.12
 VISIBLE = 20
 """Grey levels by which a pixel differs where something can be seen."""
 
-SHAPES = 0.3
+SHAPES = 0.2
 """Share of movers that are mere shapes."""
 
 LEAST_EVIDENCE = 0.5
@@ -275,12 +275,12 @@ def _reader(footage: Footage, index: int) -> Callable[[], Picture]:
 
 
 def draw_sun(rng: Rng) -> Sun:
-    cast = float(rng.uniform(0.15, 0.55)) if rng.random() < 0.6 else 0.0
+    cast = float(rng.uniform(0.15, 0.9)) if rng.random() < 0.7 else 0.0
     return Sun(
         shear=float(rng.uniform(-1.6, 1.6)),
         height=float(rng.choice([-1, 1]) * rng.uniform(0.12, 0.6)),
-        cast=cast * float(rng.uniform(0.5, 1)),
-        contact=float(rng.uniform(0.15, 0.5)) if rng.random() < 0.5 else 0.0,
+        cast=cast,
+        contact=float(rng.uniform(0.15, 0.85)) if rng.random() < 0.55 else 0.0,
         blur=float(rng.uniform(0.5, 4)),
         mirror=float(rng.uniform(0.08, 0.35)) if rng.random() < 0.04 else 0.0,
     )
@@ -289,19 +289,19 @@ def draw_sun(rng: Rng) -> Sun:
 def draw_background(rng: Rng, clip: Clip, current: Picture) -> Picture:
     """A picture of the scene as good and as bad as sessions come by."""
     kind = rng.random()
-    if kind < 0.52:
+    if kind < 0.38:
         return median([clip.frame(time, movers=False) for time in _past(rng, int(rng.integers(5, 9)), 12)])
-    if kind < 0.68:
+    if kind < 0.54:
         return median([clip.frame(time) for time in _past(rng, int(rng.integers(7, 12)), 12)])
-    if kind < 0.74:
-        return median([clip.frame(time) for time in _past(rng, int(rng.integers(2, 5)), 9)])
-    if kind < 0.82:
+    if kind < 0.68:
+        return median([clip.frame(time) for time in _past(rng, int(rng.integers(2, 6)), 9)])
+    if kind < 0.78:
         return clip.frame(-int(np.exp(rng.uniform(np.log(4), np.log(100)))))
-    if kind < 0.84:
+    if kind < 0.80:
         return clip.frame(-12)
-    if kind < 0.94:
+    if kind < 0.90:
         return _patchwork(rng, clip)
-    if kind < 0.96:
+    if kind < 0.94:
         return current
     return clip.frame(-int(rng.integers(1, 30)), movers=False)
 

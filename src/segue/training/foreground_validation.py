@@ -11,7 +11,9 @@ from torch import nn
 from segue.datasets.foreground import ForegroundSequence
 from segue.metrics.foreground import ForegroundAccumulator
 from segue.models.foreground import ForegroundNetwork
+from segue.models.mustan import WindowNetwork
 from segue.sessions.foreground import ForegroundSession
+from segue.training.foreground_windows import read_depth
 from segue.types import Frame
 
 
@@ -39,10 +41,12 @@ def score(network: ForegroundNetwork, film: ForegroundSequence) -> float:
     """
     accumulator = ForegroundAccumulator(film.key, roi=film.read_roi(), threshold=1)
     session = ForegroundSession(network)
+    takes_depth = isinstance(network, WindowNetwork) and network.takes_depth
 
     def results() -> Iterable[tuple[int, np.ndarray]]:
         for i in range(len(film)):
-            result = session.step(Frame(i, float(i), film.read_image(i)))
+            depth = read_depth(film, i) if takes_depth else None
+            result = session.step(Frame(i, float(i), film.read_image(i), depth))
             if result is not None:
                 yield result.index, result.mask
         for result in session.finish():

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +19,7 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.background import masked_median
+from segue.sessions.camera import camera_motion, is_moderate, seen_from
 from segue.training.footage import VOID, Footage
 from segue.training.foreground_clips import UNLIT, Sample, median, without_evidence_unknown
 from segue.training.warp import Matrix, Rng
@@ -27,17 +27,11 @@ from segue.training.warp import Matrix, Rng
 Picture = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
-LEAST_INLIERS = 0.4
-"""Share of the matches that a motion of the camera must explain."""
-
 NEAREST, FARTHEST = 4, 18
 """Frames between the current one and those that the background of a moving camera is made of."""
 
 TRIES = 500
 """Random frames that are looked at for one whose past can be warped onto it."""
-
-MOST_SHIFT = 0.3
-"""Parts of the picture by which a corner may move between a frame and the current one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,21 +143,12 @@ class MovingCameras:
         """Frames as the camera would have seen them from where it is now; None if that is not known."""
         video = self.videos[number]
         current = video.read(now)[0]
-        height, width = current.shape[:2]
         found = []
         for other in others:
             matrix = self._motion(number, other, now)
-            if matrix is None or not _is_moderate(matrix, width, height):
+            if matrix is None or not is_moderate(matrix, (current.shape[0], current.shape[1])):
                 return None
-            warped = cv2.warpPerspective(
-                video.read(other)[0],
-                matrix,
-                (width, height),
-                current.copy(),
-                flags=cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_TRANSPARENT,
-            )
-            found.append(np.asarray(warped, np.uint8))
+            found.append(seen_from(video.read(other)[0], matrix, current))
         return found
 
     def _motion(self, number: int, start: int, end: int) -> Matrix | None:
@@ -181,41 +166,11 @@ class MovingCameras:
         return np.asarray(total if start <= end else np.linalg.inv(total), np.float64)
 
 
-def camera_motion(first: tuple[Picture, Picture], second: tuple[Picture, Picture]) -> Matrix | None:
-    """Homography of what is no object from one picture to the next, each with its mask; None if unclear."""
-    orb = cv2.ORB.create(1000, fastThreshold=8)
-    points = []
-    for picture, mask in (first, second):
-        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-        points.append(orb.detectAndCompute(grey, (mask == 0).astype(np.uint8) * np.uint8(255)))
-    (keys1, codes1), (keys2, codes2) = points
-    if not keys1 or not keys2:
-        return None
-    matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(codes1, codes2)
-    if len(matches) < 20:
-        return None
-    source = np.array([keys1[m.queryIdx].pt for m in matches], np.float32)
-    target = np.array([keys2[m.trainIdx].pt for m in matches], np.float32)
-    cv2.setRNGSeed(0)
-    found: tuple[Any, Any] = cv2.findHomography(source, target, cv2.RANSAC, 2.0)
-    matrix, inliers = found
-    if matrix is None or inliers.mean() < LEAST_INLIERS:
-        return None
-    return np.asarray(matrix, np.float64)
-
-
 def runs_of(video: ForegroundSequence) -> list[Run]:
     breaks = [i for i in range(1, len(video)) if video.numbers[i] - video.numbers[i - 1] != 1]
     ends = zip([0, *breaks], [*breaks, len(video)], strict=True)
     runs = [Run(video, first, end - 1) for first, end in ends]
     return [run for run in runs if sum(run.first <= i <= run.last for i in video.labels) > 1]
-
-
-def _is_moderate(matrix: Matrix, width: int, height: int) -> bool:
-    """Whether no corner moves far."""
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
-    moved = cv2.perspectiveTransform(corners[None], matrix)[0]
-    return bool((np.abs(moved - corners) < MOST_SHIFT * np.array([width, height])).all())
 
 
 def _cut(rng: Rng, size: Size, pictures: Sequence[Picture]) -> list[Picture]:

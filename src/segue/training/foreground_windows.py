@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from segue.datasets.foreground import ForegroundSequence
+from segue.datasets.isd import IsdClip
 from segue.datasets.labels import MOTION, STATIC
 from segue.errors import DatasetError
+from segue.sessions.depth import DepthScale
 from segue.training.foreground_augment import augment, cut
 from segue.training.foreground_clips import Sample, median
 from segue.training.foreground_pool import collate
@@ -29,6 +32,17 @@ BACKGROUND_FRAMES = 9
 """Past frames whose median is the background."""
 
 
+@dataclass(frozen=True, slots=True)
+class WindowSample(Sample):
+    """A sample with a depth map.
+
+    Attributes:
+        depth: of the current frame, (H, W), uint8, as :class:`segue.sessions.depth.DepthScale` makes it.
+    """
+
+    depth: Picture
+
+
 class WindowSampler:
     """Draws windows.
 
@@ -38,22 +52,29 @@ class WindowSampler:
         size: height and width of what a window shows.
         background: whether the network takes a picture of the empty scene; otherwise none is made, and the
             current frame stands in its place.
+        depth: whether it takes depth maps of the current frame; those of films that have none are 0.
 
     Raises:
         DatasetError: no film has two labelled frames in a row.
     """
 
     def __init__(
-        self, films: Sequence[ForegroundSequence], offsets: tuple[int, ...], size: Size, *, background: bool
+        self,
+        films: Sequence[ForegroundSequence],
+        offsets: tuple[int, ...],
+        size: Size,
+        *,
+        background: bool,
+        depth: bool = False,
     ) -> None:
-        self.offsets, self.size, self.background = offsets, size, background
+        self.offsets, self.size, self.background, self.depth = offsets, size, background, depth
         self.spacing = int(np.gcd.reduce(np.abs(offsets))) or 1
         runs = [(run, _scored(run)) for film in films for run in runs_of(film)]
         self.runs = [(run, labelled) for run, labelled in runs if labelled]
         if not self.runs:
             raise DatasetError("no film with labelled frames that follow one another")
 
-    def sample(self, rng: Rng) -> Sample:
+    def sample(self, rng: Rng) -> WindowSample:
         """A random window, of a film that runs forwards or backwards, faster or slower.
 
         Raises:
@@ -71,8 +92,11 @@ class WindowSampler:
         if step == 0 and not self.background:
             # Nothing tells what moves.
             labels = np.where(labels == MOTION, np.uint8(STATIC), labels)
-        *window, background, labels = cut(rng, [*(read[i] for i in places), background, labels], self.size)
-        return augment(rng, Sample(np.stack(window), background, labels), self.offsets.index(0))
+        depth = read_depth(run.video, now) if self.depth else np.zeros_like(labels)
+        pictures = [*(read[i] for i in places), background, labels, depth]
+        *window, background, labels, depth = cut(rng, pictures, self.size)
+        changed = augment(rng, Sample(np.stack(window), background, labels), self.offsets.index(0))
+        return WindowSample(changed.window, changed.background, changed.labels, depth)
 
     def _places(self, run: Run, now: int, step: int) -> list[int]:
         """Frames of the window; beyond the ends of the film its first and last frame."""
@@ -86,6 +110,20 @@ class WindowSampler:
         return median([run.video.read_image(int(i)) for i in places] if past else [run.video.read_image(now)])
 
 
+def read_depth(film: ForegroundSequence, i: int) -> Picture:
+    """Depth map of a frame over the range of the film's first one, (H, W), uint8; zeros if there is none.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    clip = IsdClip.of(film)
+    if not clip.has_depth:
+        return np.zeros(film.read_image(i).shape[:2], np.uint8)
+    scale = DepthScale()
+    scale(clip.read_depth(0))
+    return scale(clip.read_depth(i))
+
+
 def _scored(run: Run) -> list[int]:
     """Frames of a run that count for something."""
     numbers = set(run.video.scored)
@@ -96,7 +134,8 @@ def _scored(run: Run) -> list[int]:
 class WindowBatches(Dataset[dict[str, Tensor]]):
     """Batch number ``i`` of a run of ``steps`` batches, from a generator of (seed, i).
 
-    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 3, h, w) and ``labels`` (B, h, w), all uint8.
+    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 3, h, w), ``labels`` (B, h, w) and, where it is
+    wanted, ``depth`` (B, h, w), all uint8.
 
     Attributes:
         samplers: what windows are drawn from; each gives the same share of every batch.
@@ -118,4 +157,8 @@ class WindowBatches(Dataset[dict[str, Tensor]]):
         # With a batch that does not divide, the samplers take turns.
         first = step * self.batch
         chosen = (self.samplers[(first + i) % len(self.samplers)] for i in range(self.batch))
-        return collate([sampler.sample(rng) for sampler in chosen])
+        samples = [sampler.sample(rng) for sampler in chosen]
+        batch = collate(samples)
+        if any(sampler.depth for sampler in self.samplers):
+            batch["depth"] = torch.from_numpy(np.stack([item.depth for item in samples]))
+        return batch

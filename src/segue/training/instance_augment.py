@@ -17,13 +17,35 @@ import PIL.Image
 from segue.training.warp import Rng
 from segue.types import Image
 
-SHORT_SIDES = (288, 320, 352, 392, 416, 448, 480, 512)
-LONGEST = 768
-"""Short sides that clips are resized to, and the bound on their long side."""
 
-SIDES_BEFORE_CROP = (400, 500, 600)
-LEAST_CROP, LARGEST_CROP = 384, 600
-"""Short sides before a crop, and the range of its sides."""
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes that clips are brought to; the defaults are the published ones.
+
+    Attributes:
+        short_sides, longest: short sides that clips are resized to, and the bound on their long side.
+        before_crop: short sides before a crop.
+        least_crop, largest_crop: range of its sides.
+    """
+
+    short_sides: tuple[int, ...] = (288, 320, 352, 392, 416, 448, 480, 512)
+    longest: int = 768
+    before_crop: tuple[int, ...] = (400, 500, 600)
+    least_crop: int = 384
+    largest_crop: int = 600
+
+    def halved(self) -> Sizes:
+        """All of them divided by two, for small networks."""
+        return Sizes(
+            tuple(side // 2 for side in self.short_sides),
+            self.longest // 2,
+            tuple(side // 2 for side in self.before_crop),
+            self.least_crop // 2,
+            self.largest_crop // 2,
+        )
+
+
+PUBLISHED = Sizes()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,22 +71,23 @@ class InstanceClip:
         return height, width
 
 
-def augmented(rng: Rng, clip: InstanceClip, *, colours: bool) -> InstanceClip:
+def augmented(rng: Rng, clip: InstanceClip, *, colours: bool, sizes: Sizes = PUBLISHED) -> InstanceClip:
     """A clip after the published changes; objects of which nothing is left are gone.
 
     Args:
         rng: source of everything random.
         clip: frames as they are in the data set.
         colours: change the colours, each frame for itself.
+        sizes: that the clip may get.
     """
     if rng.random() < 0.5:
         clip = flipped(clip)
     if colours:
         clip = replace(clip, frames=[distorted(rng, frame) for frame in clip.frames])
     if rng.random() < 0.5:
-        clip = resized(clip, size_for(clip.size, int(rng.choice(SIDES_BEFORE_CROP)), None))
-        clip = cropped(clip, *_window(rng, clip.size))
-    clip = resized(clip, size_for(clip.size, int(rng.choice(SHORT_SIDES)), LONGEST))
+        clip = resized(clip, size_for(clip.size, int(rng.choice(sizes.before_crop)), None))
+        clip = cropped(clip, *_window(rng, clip.size, sizes))
+    clip = resized(clip, size_for(clip.size, int(rng.choice(sizes.short_sides)), sizes.longest))
     return _visible(clip)
 
 
@@ -138,9 +161,10 @@ def _turned(rng: Rng, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), np.float32)
 
 
-def _window(rng: Rng, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _window(rng: Rng, size: tuple[int, int], sizes: Sizes) -> tuple[int, int, int, int]:
     """Top, left, height and width of a crop."""
-    height, width = (int(rng.integers(LEAST_CROP, min(side, LARGEST_CROP) + 1)) for side in size)
+    least, largest = sizes.least_crop, sizes.largest_crop
+    height, width = (int(rng.integers(least, min(side, largest) + 1)) for side in size)
     top = int(rng.integers(size[0] - height + 1))
     return top, int(rng.integers(size[1] - width + 1)), height, width
 

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from segue.datasets.files import Mask
+from segue.datasets.instances import Instance
+from segue.datasets.ytvis import Video, YTVISDataset
 from segue.errors import DatasetError
 from segue.training import warp
 from segue.training.clips import (
@@ -29,38 +31,65 @@ from segue.training.clips import (
     place_object,
     recolour,
 )
-from segue.training.footage import Footage, object_ids, relabel
+from segue.training.footage import object_ids, relabel
 from segue.training.instance_losses import ClipTargets
 from segue.training.warp import Rng
+from segue.types import Image
 
 SLOTS = 12
 """Most objects of a clip."""
 
-LEAST_PIXELS = 24
+MOST_OBJECTS = 254
+"""Objects of a picture that an index mask has room for."""
+
+LEAST_PIXELS = 64
 """Objects that are smaller on every frame are not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassedFootage:
-    """Footage whose objects have classes.
+    """A video or, with a single frame, a still image whose objects have classes.
 
     Attributes:
-        footage: pictures with index masks.
-        classes: class channel of each object id; objects of other ids are background.
+        dataset: where it is read from.
+        video: which one of it.
+        channels: class channel of each category; objects of others are background, as are crowds.
     """
 
-    footage: Footage
-    classes: Mapping[int, int]
+    dataset: YTVISDataset
+    video: Video
+    channels: Mapping[int, int]
 
-    def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Picture (H, W, 3) and index mask (H, W) of the objects with a class, numbered as in ``labels``."""
-        picture, mask = self.footage.read(index)
-        return picture, relabel(mask, self.classes)
+    def __len__(self) -> int:
+        return len(self.video)
 
     @property
     def labels(self) -> list[int]:
         """Class of object 1, 2, ... of :meth:`read`."""
-        return list(self.classes.values())
+        return [self.channels[item.category] for item in self._objects]
+
+    def read(self, index: int) -> tuple[Image, Mask]:
+        """Picture (H, W, 3) and index mask (H, W) of a frame, numbered as in ``labels``.
+
+        Where objects overlap, the smaller one counts.
+        """
+        mask = np.zeros(self.video.size, np.uint8)
+        areas = [int(item.masks.areas[index]) for item in self._objects]
+        for i in np.argsort(areas)[::-1]:
+            if areas[i]:
+                mask[self._objects[i].masks.decode(index)] = i + 1
+        return self.dataset.read_image(self.video, index), mask
+
+    @property
+    def _objects(self) -> list[Instance]:
+        found = self.dataset.annotations(self.video)
+        return [item for item in found if item.category in self.channels and not item.crowd][:MOST_OBJECTS]
+
+
+def classed_footage(dataset: YTVISDataset, channels: Mapping[int, int]) -> list[ClassedFootage]:
+    """All of a data set that shows an object of a class; arguments as of :class:`ClassedFootage`."""
+    footage = [ClassedFootage(dataset, video, channels) for video in dataset.videos]
+    return [item for item in footage if item.labels]
 
 
 class InstanceClipSampler:
@@ -91,7 +120,7 @@ class InstanceClipSampler:
 
     def _whole(self, rng: Rng, source: ClassedFootage, shape: ClipShape) -> tuple[Clip, list[int]]:
         """Frames of a source around one of its objects, under a moving camera."""
-        count = len(source.footage)
+        count = len(source)
         order = frame_order(rng, count, shape.frames, 6) if count > 1 else [0] * shape.frames
         pairs = [source.read(i) for i in dict.fromkeys(order)]
         of = dict(zip(dict.fromkeys(order), pairs, strict=True))
@@ -115,7 +144,7 @@ class InstanceClipSampler:
         source = _pick(rng, self.stills or self.videos)
         if self.videos and rng.random() < 0.4:
             source = _pick(rng, self.videos)
-        count = len(source.footage)
+        count = len(source)
         order = frame_order(rng, count, shape.frames, 3) if count > 1 else [0] * shape.frames
         of = {i: source.read(i) for i in set(order)}
         present = object_ids(of[order[0]][1], least=400)
@@ -142,6 +171,8 @@ class InstanceBatches(Dataset[dict[str, Tensor]]):
         count: number of batches.
         seed: of everything random.
         video_share: share of clips that start from a video.
+        single_share: share of the batches, the first ones, whose clips have a single frame; they have as many
+            frames in all as the others.
     """
 
     def __init__(
@@ -151,9 +182,10 @@ class InstanceBatches(Dataset[dict[str, Tensor]]):
         count: int,
         seed: int,
         video_share: float = 0.5,
+        single_share: float = 0.0,
     ) -> None:
         self.sampler, self.shape, self.count, self.seed = sampler, shape, count, seed
-        self.video_share = video_share
+        self.video_share, self.single_share = video_share, single_share
 
     def __len__(self) -> int:
         return self.count
@@ -163,6 +195,8 @@ class InstanceBatches(Dataset[dict[str, Tensor]]):
         rng = np.random.default_rng((self.seed, number))
         # Half of the batches move slowly, as most videos do.
         shape = replace(self.shape, pace=float(rng.uniform(0.1, 0.5)) if rng.random() < 0.5 else 1.0)
+        if number < self.single_share * self.count:
+            shape = replace(shape, batch=shape.batch * shape.frames, frames=1)
         drawn = [self.sampler.draw(rng, shape, self.video_share) for _ in range(shape.batch)]
         labels = torch.zeros(shape.batch, SLOTS, dtype=torch.int64)
         for row, (_, classes) in zip(labels, drawn, strict=True):

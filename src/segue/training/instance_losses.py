@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from torch import Tensor, distributed
 
 from segue.models.seqformer import Memory, SeqFormer
 from segue.models.seqformer.decoder import Decoded
@@ -148,6 +148,18 @@ def mask_targets(targets: Sequence[ClipTargets], multiple: int = 32) -> list[Ten
     return [masks[..., 2::4, 2::4] for masks in padded]
 
 
+def objects_per_device(targets: Sequence[ClipTargets]) -> float:
+    """Objects of a batch, at least 1; of several devices that train together the mean, as published.
+
+    A device whose clips show few objects then weighs each of them as the others do.
+    """
+    count = torch.tensor(float(sum(len(clip.labels) for clip in targets)), device=targets[0].labels.device)
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(count)
+        count /= distributed.get_world_size()
+    return max(1.0, float(count))
+
+
 @dataclass(frozen=True)
 class Losses:
     """Losses of a batch.
@@ -166,20 +178,16 @@ class Losses:
 
 
 def instance_losses(
-    network: SeqFormer,
-    memory: Memory,
-    decoded: Decoded,
-    targets: Sequence[ClipTargets],
-    processes: int = 1,
+    network: SeqFormer, memory: Memory, decoded: Decoded, targets: Sequence[ClipTargets]
 ) -> Losses:
-    """All losses of a forward pass.
+    """All losses of a forward pass, per object; see :func:`objects_per_device`.
 
     Args:
         network: what made ``memory`` and ``decoded``.
+        memory, decoded: of the batch.
         targets: one for each sample.
-        processes: devices that train together; objects are counted over all of them by the caller's batch.
     """
-    count = max(1.0, sum(len(clip.labels) for clip in targets) / processes)
+    count = objects_per_device(targets)
     wanted_masks = mask_targets(targets)
     parts: dict[str, Tensor] = {}
     total = memory.tokens.new_zeros(())

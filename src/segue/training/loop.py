@@ -48,7 +48,7 @@ class Recipe(Protocol):
 
     @property
     def gradient_clip(self) -> float | None:
-        """Norm at which the gradient is cut, or None."""
+        """Norm at which the gradient of the network is cut, or None."""
         ...
 
     @property
@@ -147,9 +147,8 @@ class _Run:
     def __init__(self, fabric: Fabric, recipe: Recipe, settings: RunSettings, network: nn.Module) -> None:
         self.fabric, self.recipe, self.settings = fabric, recipe, settings
         self.raw = network
-        self.network, self.optimizer = fabric.setup(
-            self.raw, recipe.optimizer(recipe.parameter_groups(self.raw))
-        )
+        self.plain_optimizer = recipe.optimizer(recipe.parameter_groups(self.raw))
+        self.network, self.optimizer = fabric.setup(self.raw, self.plain_optimizer)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.progress = Progress(recipe.name, settings.seed)
         self.state: dict[str, Any] = {
@@ -230,7 +229,7 @@ class _Run:
             )
         self.fabric.backward(loss)
         if recipe.gradient_clip:
-            self.fabric.clip_gradients(self.network, self.optimizer, max_norm=recipe.gradient_clip)
+            self._cut_gradient(recipe.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
@@ -238,6 +237,12 @@ class _Run:
         progress.step += 1
         self.log.step(values, factor)
         return stop
+
+    def _cut_gradient(self, norm: float) -> None:
+        """Cut the gradient of the network; that of what helps it to learn, as a discriminator, is left."""
+        assert isinstance(self.raw.network, nn.Module)
+        self.fabric.strategy.precision.unscale_gradients(self.plain_optimizer)
+        nn.utils.clip_grad_norm_(self.raw.network.parameters(), norm)
 
     def _means(self, values: dict[str, Tensor]) -> dict[str, float]:
         """Means over the devices, in one message between them."""

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
-from segue.training.instance_augment import InstanceClip, augmented
+from segue.training.instance_augment import PUBLISHED, InstanceClip, Sizes, augmented
 from segue.training.instance_losses import ClipTargets
 from segue.training.pseudo_clips import pseudo_clip
 from segue.training.warp import Rng
@@ -74,10 +74,11 @@ class VideoClips:
 
     Args:
         dataset: annotated videos with their pictures; category numbers are the class channels.
+        sizes: that the clips may get.
     """
 
-    def __init__(self, dataset: YTVISDataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: YTVISDataset, sizes: Sizes = PUBLISHED) -> None:
+        self.dataset, self.sizes = dataset, sizes
         self._starts = np.cumsum([0, *(len(video) for video in dataset.videos)])
 
     def __len__(self) -> int:
@@ -96,7 +97,7 @@ class VideoClips:
         clip = InstanceClip(
             [pictures[t] for t in frames], found.labels[alone], found.masks[alone], found.boxes[alone]
         )
-        clip = augmented(rng, clip, colours=True)
+        clip = augmented(rng, clip, colours=True, sizes=self.sizes)
         return clip if len(clip.labels) else None
 
 
@@ -106,10 +107,11 @@ class StillClips:
     Args:
         dataset: annotated pictures, as :class:`segue.datasets.CocoImages` reads them.
         channels: class channel of each category that is wanted.
+        sizes: that the clips may get.
     """
 
-    def __init__(self, dataset: YTVISDataset, channels: Mapping[int, int]) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: YTVISDataset, channels: Mapping[int, int], sizes: Sizes = PUBLISHED) -> None:
+        self.dataset, self.sizes = dataset, sizes
         self.channels = dict(channels)
         self._images = [
             image
@@ -129,9 +131,8 @@ class StillClips:
             return None
         labels = np.array([self.channels[label] for label in found.labels[wanted].tolist()], np.int64)
         picture = self.dataset.read_image(image, 0)
-        clip = augmented(
-            rng, pseudo_clip(rng, picture, found.masks[wanted, 0], labels, FRAMES), colours=False
-        )
+        views = pseudo_clip(rng, picture, found.masks[wanted, 0], labels, FRAMES)
+        clip = augmented(rng, views, colours=False, sizes=self.sizes)
         return clip if len(clip.labels) else None
 
 

@@ -253,13 +253,18 @@ class CameraReader:
         """Frames in order of arrival, with the wall clock's times.
 
         Raises:
-            SourceError: the camera does not answer.
+            SourceError: there is no such camera, or it does not answer any more.
         """
         index = 0
         clock = _LiveClock()
         while not self._patience.stopped.is_set():
-            camera = cv2.VideoCapture(self._number)
+            camera = _opened(self._number)
             try:
+                if not camera.isOpened() and index == 0:
+                    raise SourceError(
+                        f"{self.where}: there is none, or another program has it; see that it is connected "
+                        "or give another number"
+                    )
                 while not self._patience.stopped.is_set():
                     arrived, image = camera.read()
                     if not arrived:
@@ -270,6 +275,16 @@ class CameraReader:
             finally:
                 camera.release()
             self._patience.failed("no picture arrives; is it connected and free?")
+
+
+def _opened(number: int) -> cv2.VideoCapture:
+    """A camera, opened or not; without OpenCV's remarks, which say less than ours."""
+    logging: Any = cv2.utils.logging
+    before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(number)
+    finally:
+        logging.setLogLevel(before)
 
 
 def _bgr_to_rgb(image: npt.NDArray[Any]) -> Image:

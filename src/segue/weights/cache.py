@@ -5,15 +5,45 @@ from __future__ import annotations
 from pathlib import Path
 
 from segue.errors import CheckpointError, DownloadError
+from segue.video.partial import writing
 from segue.weights.catalogue import Entry
 from segue.weights.checkpoint import read_checkpoint
 from segue.weights.convert import convert
-from segue.weights.download import Report, fetch, home
+from segue.weights.download import Report, alone, fetch_alone, home
 
 
 def cached(entry: Entry) -> Path:
     """Where the converted weights of a network are, or would be."""
     return home() / "weights" / f"{entry.name}.safetensors"
+
+
+def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:
+    """Convert a weight file into the cache folder, where it is found by the name of its network.
+
+    Args:
+        source: official file.
+        overwrite: replace weights that are there.
+
+    Returns:
+        The converted file, and its network.
+
+    Raises:
+        CheckpointError: the file does not fit any network, or weights of its network are there.
+    """
+    folder = home() / "weights"
+    coming = folder / f"{source.stem}.coming.safetensors"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    entry = convert(source, coming)
+    target = cached(entry)
+    try:
+        if target.exists() and not overwrite:
+            raise CheckpointError(f"{target}: exists already; give --overwrite to replace it")
+        with writing(target):
+            coming.replace(target)
+    finally:
+        coming.unlink(missing_ok=True)
+    return target, entry
 
 
 def get(
@@ -23,7 +53,7 @@ def get(
 
     Args:
         entry: the network.
-        checksum: SHA-256 of the official file, for those whose publisher gives none.
+        checksum: SHA-256 of the official file, all 64 digits, for those whose publisher gives none.
         offline: use no network; what is downloaded already is converted.
         report: told of the progress.
 
@@ -43,12 +73,16 @@ def get(
     official = target.parent / entry.remote.name
     if offline and not official.exists():
         raise DownloadError(f"{official}: not there, and --offline forbids to download it")
-    official = fetch(entry.remote, checksum=checksum, report=report)
-    found = convert(official, target)
-    if found is not entry:
-        target.unlink()
-        raise CheckpointError(f"{official}: holds weights of {found.name}, not of {entry.name}")
-    official.unlink()
+    with alone(target.parent):
+        if target.exists():  # somebody else was faster
+            _require_origin(target, checksum)
+            return target
+        official = fetch_alone(entry.remote, target.parent, checksum=checksum, report=report)
+        found = convert(official, target)
+        if found is not entry:
+            target.unlink()
+            raise CheckpointError(f"{official}: holds weights of {found.name}, not of {entry.name}")
+        official.unlink()
     return target
 
 

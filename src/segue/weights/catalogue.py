@@ -18,6 +18,7 @@ from segue.models.hofam import HOFAM
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite
+from segue.models.mustan_slim import shipped_slim
 from segue.models.stcn import STCN
 from segue.models.stcn_lite import STCNLite
 from segue.models.stm import STM
@@ -44,7 +45,6 @@ class Entry:
         remote: the official file, where `segue weights get` can download it.
         rename: gives the tensors of the official file, or of a converted one, the names of the network.
         trained_by: what to give to ``segue train``, where that is not the name.
-        pending: its weights will come with a later version.
     """
 
     name: str
@@ -60,12 +60,17 @@ class Entry:
     remote: Remote | None = None
     rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     trained_by: str | None = None
-    pending: bool = False
 
     @property
     def training(self) -> str:
         """The command that trains it."""
         return f"segue train {self.trained_by or self.name}"
+
+    @property
+    def getting(self) -> str:
+        """The command that downloads its weights, where there is one."""
+        trust = "" if self.remote is None or self.remote.sha256 else " --sha256 CHECKSUM"
+        return f"segue weights get {self.name}{trust}"
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The tensors of a file with the names of the network."""
@@ -80,11 +85,11 @@ class Entry:
 
 
 _SEQFORMER = "detr.transformer.decoder.layers.0.time_attention_weights.weight"
-_MS_STS = "detr.transformer.encoder.layers.0.ms_sts.intra_linear.weight"
+_MS_STS = "detr.transformer.encoder.layers.0.ms_sts.out_proj.weight"
+_RESNET18 = "detr.backbone.0.body.layer4.1.conv2.weight"
 _RESNET50 = "detr.backbone.0.body.layer3.5.conv1.weight"
 _RESNET101 = "detr.backbone.0.body.layer3.22.conv1.weight"
 _SWIN = "detr.backbone.0.body.patch_embed.proj.weight"
-_MOBILENET = "detr.backbone.0.body.stem.weight"
 
 _SEQFORMER_PAPER = "Wu et al., ECCV 2022 (arXiv 2112.08275)"
 _SEQFORMER_LICENCE = "MIT, https://github.com/wjf5203/SeqFormer"
@@ -128,7 +133,16 @@ CATALOGUE = (
         paper="after Pokala et al., 2024 (arXiv 2402.00918)",
         licence="see the model card; the training data are partly for research only",
         bundled="mustan-lite.safetensors",
-        sha256="9d72576d624337c26c43686084290ba219bb80e0d62ebd09dce78ccaccaeb9bb",
+        sha256="198f4895bed74e091264df16b5d450cde22d85e80eced4766048c734d244efa7",
+    ),
+    Entry(
+        name="mustan-slim",
+        build=shipped_slim,
+        signature="encoder.4.conv3.weight",
+        paper="after Pokala et al., 2024 (arXiv 2402.00918)",
+        licence="see the model card; the training data are partly for research only",
+        bundled="mustan-slim.safetensors",
+        sha256="dd176f64db10d7c36604bed51f2e857c05ca92e56d17074c4f3a567546ccf41b",
     ),
     Entry(
         name="mustan2",
@@ -172,10 +186,11 @@ CATALOGUE = (
         name="msstsvis-lite",
         build=MSSTSVISLite,
         signature=_MS_STS,
-        besides=_MOBILENET,
+        besides="proposals.classify.weight",
         paper=_MSSTSVIS_PAPER,
-        licence="none are published",
-        pending=True,
+        licence="see the model card; the training data are partly for research only",
+        bundled="msstsvis-lite.safetensors",
+        sha256="07e7c73d385d787e46db7471cdc20d7caa9a5302d9273c9b762b09c8fa5499bb",
     ),
     Entry(
         name="msstsvis-r101",
@@ -201,6 +216,14 @@ CATALOGUE = (
         signature=_MS_STS,
         besides=_SWIN,
         trained_by="msstsvis --backbone swin-l",
+        paper=_MSSTSVIS_PAPER,
+        licence="none are published",
+    ),
+    Entry(
+        name="msstsvis-r18",
+        build=partial(instance_network, "msstsvis", "r18"),
+        signature=_MS_STS,
+        besides=_RESNET18,
         paper=_MSSTSVIS_PAPER,
         licence="none are published",
     ),

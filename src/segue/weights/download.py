@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import ssl
+import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,9 @@ import pooch
 
 from segue.errors import DownloadError
 from segue.weights.checkpoint import sha256
+
+if sys.platform != "win32":
+    import fcntl
 
 BLOCK = 1 << 18
 ATTEMPTS = 5
@@ -31,7 +36,20 @@ LARGEST = 4 << 30
 Report = Callable[[int, "int | None"], None]
 """Told the bytes that are there, and their number in the end if it is known."""
 
-_HEX = re.compile(r"[0-9a-f]{8,64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGITS = re.compile(r"[0-9]{1,18}")
+
+_INTERRUPTIONS = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    TimeoutError,
+    ConnectionError,
+    ssl.SSLError,
+)
+"""What may be better the next time."""
+
+_FINAL = frozenset({301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 451})
+"""Answers that are the same the next time; a redirect comes here only where it leads nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +97,7 @@ def fetch(
     report: Report | None = None,
     pause: float = FIRST_PAUSE,
 ) -> Path:
-    """Download a file unless it is there, and check it.
+    """Download a file unless it is there, and check it; whoever else gets into the folder is waited for.
 
     What came before an interruption stays as ``<name>.part`` and is gone on with. The file gets its name only
     when size and checksum are right.
@@ -87,7 +105,7 @@ def fetch(
     Args:
         remote: what to get.
         folder: where to; None is ``weights`` in :func:`home`.
-        checksum: SHA-256 that the caller trusts, where ``remote`` has none.
+        checksum: SHA-256 that the caller trusts, all 64 digits; needed where ``remote`` has none.
         report: told of the progress.
         pause: seconds before the second attempt.
 
@@ -98,32 +116,59 @@ def fetch(
         DownloadError: no checksum is known, the network is forbidden or fails, the disk is full, or what came
             is not the file.
     """
-    expected = (checksum or remote.sha256 or "").lower()
-    if not _HEX.fullmatch(expected):
-        raise DownloadError(
-            f"{remote.name}: its publisher gives no checksum; get {remote.address} yourself, or say which "
-            "SHA-256 you trust with --sha256"
-        )
     folder = folder or home() / "weights"
-    target = folder / remote.name
+    with alone(folder):
+        return fetch_alone(remote, folder, checksum=checksum, report=report, pause=pause)
+
+
+def fetch_alone(
+    remote: Remote,
+    folder: Path,
+    *,
+    checksum: str | None = None,
+    report: Report | None = None,
+    pause: float = FIRST_PAUSE,
+) -> Path:
+    """:func:`fetch` for those that hold :func:`alone` already."""
+    expected = _expected(remote, checksum)
+    if Path(remote.name).name != remote.name or remote.name in ("", ".."):
+        raise DownloadError(f"{remote.name!r}: no name of a file in {folder}")
+    target, part = folder / remote.name, folder / f"{remote.name}.part"
     if target.exists():
         check(target, expected, remote.size)
         return target
     if offline():
         raise DownloadError(f"{target}: not there, and SEGUE_OFFLINE forbids to download it")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f"{remote.name}.part"
-        _fetch_from_any(addresses(remote), part, remote, report or (lambda done, total: None), pause)
-        try:
-            check(part, expected, remote.size)
-        except DownloadError:
+        if part.is_symlink():  # what is written must not go elsewhere
             part.unlink()
-            raise
+        _fetch_from_any(remote, part, expected, report or (lambda done, total: None), pause)
         part.replace(target)
     except OSError as error:
         raise DownloadError(f"{target}: cannot be written: {error.strerror or error}") from error
     return target
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes and threads that download into a folder waiting; it is made if it is not there.
+
+    Where the system has no such locks (Windows), they may write into one part file; then no checksum fits,
+    and all of them say so.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = -1 if sys.platform == "win32" else os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise DownloadError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    if sys.platform == "win32":
+        yield
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def check(path: Path, expected: str, size: int | None = None) -> None:
@@ -142,20 +187,49 @@ def check(path: Path, expected: str, size: int | None = None) -> None:
         )
 
 
-def _fetch_from_any(places: list[str], part: Path, remote: Remote, report: Report, pause: float) -> None:
-    """Try the places in turn, several times."""
-    said = ""
+def _expected(remote: Remote, checksum: str | None) -> str:
+    """What the SHA-256 has to begin with."""
+    if checksum is None:
+        if remote.sha256 is None:
+            raise DownloadError(
+                f"{remote.name}: its publisher gives no checksum; get {remote.address} yourself, or say "
+                "which SHA-256 you trust with --sha256"
+            )
+        return remote.sha256
+    given = checksum.strip().lower()
+    if not _SHA256.fullmatch(given):
+        raise DownloadError(f"--sha256 {checksum!r}: a SHA-256 has 64 hexadecimal digits")
+    if remote.sha256 is not None and not given.startswith(remote.sha256):
+        raise DownloadError(
+            f"{remote.name}: the SHA-256 that its publisher gives begins with {remote.sha256}, not as {given}"
+        )
+    return given
+
+
+def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, pause: float) -> None:
+    """Try the addresses in turn, several times; one that has no such file, or another one, is given up."""
+    left = addresses(remote)
+    last = DownloadError(f"{remote.name}: there is no address to download it from")
     for attempt in range(ATTEMPTS):
-        if attempt:
+        if attempt and left:
             time.sleep(pause * 2 ** (attempt - 1))
-        for place in places:
+        for place in tuple(left):
+            begins = not part.exists()
             try:
                 _fetch_once(place, part, remote.size, report)
-            except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-                said = f"{place}: {_reason(error)}"
-            else:
+                check(part, expected, remote.size)
                 return
-    raise DownloadError(f"{remote.name}: cannot be downloaded ({said}); the same command goes on later")
+            except _INTERRUPTIONS as error:
+                given_up = isinstance(error, urllib.error.HTTPError) and error.code in _FINAL
+                said = f"cannot be downloaded ({place}: {_reason(error)})"
+                last = DownloadError(f"{remote.name}: {said}; the same command goes on later")
+            except DownloadError as error:
+                # What an earlier run or another address began may be at fault: then once more from the start.
+                given_up, last = begins, error
+                part.unlink(missing_ok=True)
+            if given_up:
+                left.remove(place)
+    raise last
 
 
 def _fetch_once(address: str, part: Path, size: int | None, report: Report) -> None:
@@ -180,27 +254,36 @@ def _fetch_once(address: str, part: Path, size: int | None, report: Report) -> N
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and begun:
             # Either it is complete, which the checksum will tell, or it is something else: begin anew.
-            with suppress(ValueError):
-                if int(error.headers.get("Content-Range", "").rpartition("/")[2]) == begun:
-                    return
+            if error.headers.get("Content-Range", "") == f"bytes */{begun}":
+                return
             part.unlink()
         raise
     with answer:
         resumed = answer.status == http.HTTPStatus.PARTIAL_CONTENT
-        begun = begun if resumed else 0
-        length = answer.headers.get("Content-Length")
-        total = size if length is None else begun + int(length)
-        bound = min(LARGEST, size if size is not None else LARGEST)
-        if total is not None and total > bound:
-            raise DownloadError(f"{address}: {total} bytes, more than the {bound} that are expected")
-        done = begun
-        with part.open("ab" if resumed else "wb") as file:
-            while block := answer.read(BLOCK):
-                done += len(block)
-                if done > bound:
-                    raise DownloadError(f"{address}: more than the {bound} bytes that are expected")
-                file.write(block)
-                report(done, total)
+        if resumed and not answer.headers.get("Content-Range", "").startswith(f"bytes {begun}-"):
+            part.unlink(missing_ok=True)
+            raise ConnectionError("sent another part than it was asked for")
+        _append(answer, part, begun if resumed else 0, size, report)
+
+
+def _append(
+    answer: http.client.HTTPResponse, part: Path, begun: int, size: int | None, report: Report
+) -> None:
+    """Write an answer behind the first ``begun`` bytes of a file."""
+    length = answer.headers.get("Content-Length", "")
+    # A length that is no number says nothing; whether all came, the checksum tells.
+    total = begun + int(length) if _DIGITS.fullmatch(length) else size
+    bound = min(LARGEST, size if size is not None else LARGEST)
+    if total is not None and total > bound:
+        raise DownloadError(f"{answer.url}: {total} bytes, more than the {bound} that are expected")
+    done = begun
+    with part.open("ab" if begun else "wb") as file:
+        while block := answer.read(BLOCK):
+            done += len(block)
+            if done > bound:
+                raise DownloadError(f"{answer.url}: more than the {bound} bytes that are expected")
+            file.write(block)
+            report(done, total)
     if total is not None and done < total:
         raise ConnectionError(f"ended after {done} of {total} bytes")
 

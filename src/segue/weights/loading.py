@@ -71,14 +71,9 @@ def _downloaded(entry: Entry) -> Path:
     path = cached(entry)
     if path.exists():
         return path
-    if entry.pending:
-        raise CheckpointError(
-            f"the weights of {entry.name} come with a later version; take another --model whose weights you "
-            "have, such as seqformer-r50 with the file of its release"
-        )
     if entry.remote is not None:
         raise CheckpointError(
-            f"no weights of {entry.name} are at hand: `segue weights get {entry.name}` downloads "
+            f"no weights of {entry.name} are at hand: `{entry.getting}` downloads "
             f"{entry.remote.address}, licence {entry.licence}"
         )
     if entry.source is None:
@@ -88,5 +83,5 @@ def _downloaded(entry: Entry) -> Path:
         )
     raise CheckpointError(
         f"no weights of {entry.name} come with segue: download {entry.source}, licence {entry.licence}; "
-        f"then `segue weights convert FILE {entry.name}.safetensors` and give that file as the weights"
+        "then `segue weights convert FILE --install`, or give FILE as the weights"
     )

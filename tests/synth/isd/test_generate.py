@@ -39,13 +39,13 @@ def _files(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_resumed_data_set_has_the_bytes_of_one_made_at_once(root: Path, tmp_path: Path) -> None:
+def test_a_set_resumed_by_other_workers_has_the_bytes_of_one_made_at_once(root: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     shutil.copytree(root / "train" / "scene00000", again / "train" / "scene00000")
     shutil.copytree(root / "train" / "scene00001", again / "train" / "scene00001")
     (again / "train" / "scene00001" / "meta.json").unlink()
     (again / "train" / "scene00001" / "input" / "in000002.jpg").write_bytes(b"half")
-    generate(again, ORDER, frames=9, seed=5, resume=True)
+    generate(again, ORDER, frames=9, seed=5, workers=2, resume=True)
     first, second = _files(root), _files(again)
     clips = [name for name in second if name.startswith("train/scene")]
     assert {name.split("/")[1] for name in clips} == {"scene00000", "scene00001", "scene00002"}
@@ -58,6 +58,14 @@ def test_a_folder_with_other_clips_is_refused(root: Path) -> None:
         generate(root, ORDER, frames=FRAMES, seed=5)
     with pytest.raises(SinkError, match="another seed"):
         generate(root, ORDER, frames=FRAMES, seed=6, resume=True)
+
+
+def test_a_folder_with_a_foreign_description_is_refused(tmp_path: Path) -> None:
+    clip = tmp_path / "train" / "scene00000"
+    clip.mkdir(parents=True)
+    (clip / "meta.json").write_text("[half")
+    with pytest.raises(SinkError, match=r"meta\.json: is not of a generated clip"):
+        generate(tmp_path, ORDER, frames=3, seed=5, resume=True)
 
 
 def test_clips_add_up_to_the_frames_that_were_asked_for(tmp_path: Path) -> None:

@@ -7,11 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from segue.synth.isd import renderer as renderer_module
 from segue.synth.isd.camera import looking
+from segue.synth.isd.composing import GRID
 from segue.synth.isd.lights import Gains, Light, Mood
-from segue.synth.isd.parts import Part, Shape, Surface, box, chained, numbered, placed, scaled
+from segue.synth.isd.meshes import FINE, mesh
+from segue.synth.isd.parts import Part, Shape, Surface, bounds, box, chained, numbered, placed, scaled
 from segue.synth.isd.pipeline import Maps
+from segue.synth.isd.presets import HARD
 from segue.synth.isd.renderer import MIRRORED, Renderer
+from segue.synth.isd.scene import build_scene
 from segue.synth.isd.staging import Moment, Stage
 from segue.synth.isd.textures import paint_textures
 from segue.synth.isd.truth import FOREGROUND, SHADOW, UNKNOWN, labels
@@ -48,7 +53,7 @@ def _things() -> list[Part]:
     return [replace(part, id=number) for number, part in enumerate(shapes, start=1)]
 
 
-def _stage(parts: list[Part], mirror: np.ndarray | None = None, still_camera: bool = True) -> Stage:  # type: ignore[type-arg]
+def _stage(parts: list[Part], mirror: np.ndarray | None = None, still_camera: bool = True) -> Stage:
     textures = paint_textures(np.random.default_rng(0))
     return Stage(parts, textures, MOOD, np.array([4.0, 4.0, 3.0]), mirror, still_camera)
 
@@ -169,3 +174,35 @@ def test_a_moving_camera_sees_what_a_still_one_sees(exact: Renderer) -> None:
     moving = exact.render(_moment(_things()))
     np.testing.assert_array_equal(still.ids, moving.ids)
     np.testing.assert_array_equal(still.image, moving.image)
+
+
+@pytest.mark.parametrize("part", _things(), ids=lambda part: part.shape.name)
+def test_bounds_hold_every_corner_of_a_solid(part: Part) -> None:
+    vertices, _ = mesh(part.shape, FINE)
+    points, far = vertices[:, :3].astype(float), vertices[:, 3] > 0.5
+    if part.shape is Shape.TUBE:
+        lengths = np.linalg.norm(part.pose[:, :3], axis=0)
+        end = 0.5 * (lengths[0] + lengths[1]) / lengths[2]
+        points *= np.where(far, part.taper, 1.0)[:, None] * (1, 1, end)
+        points[:, 2] += far
+    there = points @ part.pose[:, :3].T + part.pose[:, 3]
+    low, high = (corner[0] for corner in bounds([part]))
+    assert (there >= low - 1e-6).all()
+    assert (there <= high + 1e-6).all()
+    assert (high - low <= 1.8 * (there.max(axis=0) - there.min(axis=0)) + 0.1).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_shadows_are_looked_for_wherever_there_are_any(
+    smooth: Renderer, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = build_scene(seed, 10, SIZE, HARD)
+    smooth.set_stage(scene.stage)
+    smooth.render(scene.moment(2))
+    marked = smooth.render(scene.moment(5))
+    everything = np.ones((GRID, GRID), np.bool_)
+    for name in ("_under", "_around"):
+        monkeypatch.setattr(renderer_module, name, lambda *_: everything)
+    searched = smooth.render(scene.moment(5))
+    np.testing.assert_array_equal(marked.image, searched.image)
+    np.testing.assert_array_equal(marked.shadow, searched.shadow)

@@ -6,7 +6,9 @@ Thawakar et al., "Video Instance Segmentation via Multi-scale Spatio-temporal Sp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from typing import get_args
 
 from segue.layers.self_attention import SelfAttention
 from segue.models.msstsvis.temporal import (
@@ -24,21 +26,49 @@ RELEASED_DEPTH = 3
 """Encoder and decoder layers of the released training script."""
 
 
+R18_SIZE = Size(width=128, hidden=512, encoder_layers=3, decoder_layers=3, queries=100)
+"""Size of ``msstsvis-r18``, the small network beside the published ones (ours)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Which of the paper's parts are built in.
 
     Attributes:
-        encoder_attention: the split attention beside each encoder layer (section 3.1).
+        intra_mode, inter_mode: the two blocks of the split attention beside each encoder layer (section 3.1),
+            inside scales and between them; see :class:`SplitAttention`.
         decoder_attention: attention of the box queries over the frames (section 3.2), from the second layer
             on: in the first the box queries have no frames yet.
-        intra_mode, inter_mode: readings of the split attention, see :class:`SplitAttention`.
     """
 
-    encoder_attention: bool = True
-    decoder_attention: bool = True
     intra_mode: IntraMode = "position"
     inter_mode: InterMode = "sequence"
+    decoder_attention: bool = True
+
+    @property
+    def encoder_attention(self) -> bool:
+        """Whether anything of the split attention is there."""
+        return self.intra_mode != "none" or self.inter_mode != "none"
+
+    def text(self) -> str:
+        """As it is kept in a weight file; :meth:`parse` reads it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> Parts:
+        """Parts from the text of a weight file.
+
+        Raises:
+            ValueError: it is damaged, or asks for what there is not.
+        """
+        try:
+            parts = cls(**json.loads(text))
+        except (TypeError, ValueError):
+            raise ValueError(f"its parts {text!r} are damaged") from None
+        known = parts.intra_mode in get_args(IntraMode) and parts.inter_mode in get_args(InterMode)
+        if not known or not isinstance(parts.decoder_attention, bool):
+            raise ValueError(f"its parts {text!r} are unknown")
+        return parts
 
 
 class MSSTSVIS(SeqFormer):

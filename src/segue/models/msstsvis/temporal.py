@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from segue.layers.self_attention import SelfAttention
 from segue.models.seqformer.attention import Levels
 
-IntraMode = Literal["position", "joint"]
-InterMode = Literal["sequence", "channel"]
+IntraMode = Literal["position", "joint", "none"]
+InterMode = Literal["sequence", "channel", "none"]
 
 
 class BoxQueryAttention(SelfAttention):
@@ -53,8 +53,14 @@ class CrossAttention(nn.Module):
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.q, query), (self.k, key), (self.v, key))
         )
-        allowed = None if masked is None else ~masked[:, None, None]
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        if masked is None and key.shape[1] == 1:
+            attended = v.expand_as(q)
+        elif masked is None and q.dtype == torch.bfloat16:
+            # For a few frames at many places the fused attention is slower on a processor.
+            attended = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1).to(v) @ v
+        else:
+            allowed = None if masked is None else ~masked[:, None, None]
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
         y: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
         return y
 
@@ -83,11 +89,24 @@ class SplitAttention(nn.Module):
         width, heads: of the tokens.
         dropout: on the attention between scales.
         intra_mode: ``position`` attends over time at each place; ``joint`` over all places and times of a
-            scale of at most ``joint_max_tokens`` tokens.
+            scale of at most ``joint_max_tokens`` tokens; ``none`` leaves the block out.
         inter_mode: ``sequence`` lets a scale attend to its own and its coarser neighbour's frames;
-            ``channel`` joins both on the channels first.
+            ``channel`` joins both on the channels first; ``none`` leaves the block out.
         joint_max_tokens: see ``intra_mode``.
     """
+
+    intra_linear: nn.Linear
+    intra_attn: CrossAttention
+    intra_norm: nn.LayerNorm
+    intra_ffn: FeedForward
+    inter_own: nn.Linear
+    inter_partner: nn.Linear
+    inter_norm: nn.LayerNorm
+    inter_merge: nn.Linear | None
+    inter_attn: CrossAttention
+    inter_dropout: nn.Dropout
+    inter_ffn_norm: nn.LayerNorm
+    inter_ffn: FeedForward
 
     def __init__(
         self,
@@ -99,19 +118,21 @@ class SplitAttention(nn.Module):
         joint_max_tokens: int = 2048,
     ) -> None:
         super().__init__()
-        self.intra_mode, self.joint_max_tokens = intra_mode, joint_max_tokens
-        self.intra_linear = nn.Linear(width, width)
-        self.intra_attn = CrossAttention(width, heads)
-        self.intra_norm = nn.LayerNorm(width)
-        self.intra_ffn = FeedForward(width)
-        self.inter_own = nn.Linear(width, width)
-        self.inter_partner = nn.Linear(width, width)
-        self.inter_norm = nn.LayerNorm(width if inter_mode == "sequence" else 2 * width)
-        self.inter_merge = nn.Linear(2 * width, width) if inter_mode == "channel" else None
-        self.inter_attn = CrossAttention(width, heads)
-        self.inter_dropout = nn.Dropout(dropout)
-        self.inter_ffn_norm = nn.LayerNorm(width)
-        self.inter_ffn = FeedForward(width)
+        self.intra_mode, self.inter_mode, self.joint_max_tokens = intra_mode, inter_mode, joint_max_tokens
+        if intra_mode != "none":
+            self.intra_linear = nn.Linear(width, width)
+            self.intra_attn = CrossAttention(width, heads)
+            self.intra_norm = nn.LayerNorm(width)
+            self.intra_ffn = FeedForward(width)
+        if inter_mode != "none":
+            self.inter_own = nn.Linear(width, width)
+            self.inter_partner = nn.Linear(width, width)
+            self.inter_norm = nn.LayerNorm(width if inter_mode == "sequence" else 2 * width)
+            self.inter_merge = nn.Linear(2 * width, width) if inter_mode == "channel" else None
+            self.inter_attn = CrossAttention(width, heads)
+            self.inter_dropout = nn.Dropout(dropout)
+            self.inter_ffn_norm = nn.LayerNorm(width)
+            self.inter_ffn = FeedForward(width)
         self.out_proj = nn.Linear(width, width)
         nn.init.zeros_(self.out_proj.weight)
         nn.init.zeros_(self.out_proj.bias)
@@ -120,18 +141,27 @@ class SplitAttention(nn.Module):
         """Tokens with their position code (N, T, S, C) → (N, T, S, C)."""
         raw = torch.split(tokens, levels.areas, 2)
         padding = self._padding(levels, tokens.shape[1])
-        intra = [self._intra(level, mask) for level, mask in zip(raw, padding, strict=True)]
-        partners = [*intra[1:], raw[-1]]
+        related = list(raw)
+        if self.intra_mode != "none":
+            related = [self._intra(level, mask) for level, mask in zip(raw, padding, strict=True)]
+        if self.inter_mode != "none":
+            related = self._between(related, raw[-1], padding, levels)
+        y: Tensor = self.out_proj(torch.cat(related, 2))
+        return y
+
+    def _between(
+        self, intra: list[Tensor], coarsest: Tensor, padding: list[Tensor | None], levels: Levels
+    ) -> list[Tensor]:
+        """Relate each scale to the next coarser one, and the last to its own raw tokens."""
+        partners = [*intra[1:], coarsest]
         partner_shapes = [*levels.shapes[1:], levels.shapes[-1]]
         partner_padding = [*padding[1:], padding[-1]]
-        inter = [
+        return [
             self._inter(own, self._resized(partner, mask, shape, levels.shapes[i]))
             for i, (own, partner, mask, shape) in enumerate(
                 zip(intra, partners, partner_padding, partner_shapes, strict=True)
             )
         ]
-        y: Tensor = self.out_proj(torch.cat(inter, 2))
-        return y
 
     def _padding(self, levels: Levels, frames: int) -> list[Tensor | None]:
         """Padding of each level, (N, HW); all frames of a sample share it."""
@@ -148,7 +178,7 @@ class SplitAttention(nn.Module):
             masked = None if padding is None else padding.repeat(1, frames)
             attended = self.intra_attn(flat, flat, masked).view_as(u)
         else:
-            columns = y.transpose(1, 2).flatten(0, 1)
+            columns = _columns(y)
             attended = self.intra_attn(columns, columns).view(samples, places, frames, -1).transpose(1, 2)
         a = self.intra_norm(u + attended)
         related: Tensor = a + self.intra_ffn(a)
@@ -176,12 +206,18 @@ class SplitAttention(nn.Module):
         s = self.inter_own(own)
         if self.inter_merge is not None:
             keys = self.inter_merge(self.inter_norm(torch.cat((s, partner), -1)))
-            keys = keys.transpose(1, 2).flatten(0, 1)
+            keys = _columns(keys)
             queries = keys
         else:
-            keys = self.inter_norm(torch.cat((s, partner), 1)).transpose(1, 2).flatten(0, 1)
-            queries = keys[:, :frames]
+            keys = _columns(self.inter_norm(torch.cat((s, partner), 1)))
+            queries = keys[:, :frames].contiguous()
         attended = self.inter_attn(queries, keys).view(samples, places, frames, -1).transpose(1, 2)
         d = own + self.inter_dropout(attended)
         related: Tensor = d + self.inter_ffn(self.inter_ffn_norm(d))
         return related
+
+
+def _columns(tokens: Tensor) -> Tensor:
+    """The frames of each place, (N, T, HW, C) → (N·HW, T, C)."""
+    # Laid out anew: else the projections become one tiny product for each place.
+    return tokens.transpose(1, 2).flatten(0, 1).contiguous()

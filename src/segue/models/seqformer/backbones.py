@@ -7,11 +7,12 @@ from typing import Literal, Protocol, cast
 
 from torch import Tensor, nn
 
+from segue.layers.deeplab import DeepLabTrunk
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.layers.resnet import ResNetTrunk
+from segue.layers.resnet import ResidualTrunk, ResNet18Trunk, ResNetTrunk
 from segue.layers.swin import SwinTrunk
 
-BackboneName = Literal["r50", "r101", "swin-l", "mobilenet-v2"]
+BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "deeplab"]
 
 
 class Trunk(Protocol):
@@ -35,10 +36,13 @@ class Backbone(nn.Module):
     def __init__(self, name: BackboneName) -> None:
         super().__init__()
         self.body = _TRUNKS[name]()
-        self.used = slice(2, None) if name == "mobilenet-v2" else slice(1, None)
+        self.used = _USED.get(name, slice(1, None))
         self.channels = tuple(cast(Trunk, self.body).channels)[self.used]
-        self.symmetric_input = name == "mobilenet-v2"
-        if isinstance(self.body, ResNetTrunk):
+        self.symmetric_input = name in ("mobilenet-v2", "deeplab")
+        if isinstance(self.body, DeepLabTrunk):
+            # It knows the classes of PASCAL VOC from more pictures than are learned from here.
+            self.body.requires_grad_(False)
+        if isinstance(self.body, ResidualTrunk):
             # Stem and first stage keep what ImageNet taught them.
             self.body.conv1.requires_grad_(False)
             self.body.layer1.requires_grad_(False)
@@ -49,9 +53,13 @@ class Backbone(nn.Module):
         return maps[self.used]
 
 
+_USED: Mapping[str, slice] = {"mobilenet-v2": slice(2, None), "deeplab": slice(None)}
+
 _TRUNKS: Mapping[BackboneName, Callable[[], nn.Module]] = {
+    "r18": ResNet18Trunk,
     "r50": lambda: ResNetTrunk((3, 4, 6, 3)),
     "r101": lambda: ResNetTrunk((3, 4, 23, 3)),
     "swin-l": SwinTrunk,
     "mobilenet-v2": MobileNetV2Trunk,
+    "deeplab": DeepLabTrunk,
 }

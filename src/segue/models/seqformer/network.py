@@ -108,7 +108,12 @@ class SeqFormer(nn.Module):
     Attributes:
         class_names: name of each class channel, as far as they are known.
         options: what a file of its weights must tell to build it again.
+        short_side: short side in pixels at which it should see a video.
+        score: class score, in 0..1, from which on what it finds is worth showing.
     """
+
+    short_side = 360
+    score = 0.3
 
     def __init__(self, backbone: BackboneName = "r50", size: Size | None = None) -> None:
         super().__init__()

@@ -169,7 +169,7 @@ class Person:
 
     def _posed(self, time: float) -> tuple[list[Part], Floats]:
         if time not in self._cache:
-            if len(self._cache) > 3:
+            if len(self._cache) > 8:  # moments of one frame and the next
                 self._cache.clear()
             if self._spell(time) is None:
                 parts, hands = figure(self.build, self.wear, STANDING)

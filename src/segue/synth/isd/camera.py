@@ -100,6 +100,7 @@ class CameraPath:
         shake: of right, down (radians) and roll, or None.
         pan: radians to each side and seconds of a whole turn, or None.
         steps: moments and (right, down, zoom) from then on, or none.
+        bend: radial distortion, see :class:`~.lens.Lens`; 0 for none.
     """
 
     kind: str
@@ -109,6 +110,7 @@ class CameraPath:
     shake: Shake | None = None
     pan: tuple[float, float] | None = None
     steps: tuple[tuple[float, tuple[float, float, float]], ...] = ()
+    bend: float = 0.0
 
     def at(self, time: float) -> View:
         """The camera at a moment in seconds."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from segue.errors import SegueError
 from segue.synth.isd.meshes import Detail, mesh
-from segue.synth.isd.parts import Floats, Part, Shape
+from segue.synth.isd.parts import MOVING_BACKGROUND, Floats, Part, Shape
 
 if TYPE_CHECKING:
     import moderngl
@@ -58,17 +58,68 @@ def check_opengl() -> None:
     open_context().release()
 
 
-@dataclass(frozen=True)
-class Group:
-    """Parts of one shape in a buffer."""
+Uniform = bytes | int
+"""A value for a program: bytes of numbers, or a count or texture unit."""
 
-    shape: Shape
+
+def packed(values: Mapping[str, Any]) -> dict[str, Uniform]:
+    """Values for programs; whole numbers are counts and texture units."""
+    return {
+        name: value if isinstance(value, (bytes, int)) else np.asarray(value, np.float32).tobytes()
+        for name, value in values.items()
+    }
+
+
+def matrix(values: Floats) -> bytes:
+    """Bytes as OpenGL wants them: column after column."""
+    return np.asarray(values.T, np.float32).tobytes()
+
+
+class Program:
+    """A program and the names that its compiler left in it.
+
+    Args:
+        context: where it runs.
+        vertex: text of its vertex shader.
+        fragment: text of its fragment shader.
+    """
+
+    def __init__(self, context: moderngl.Context, vertex: str, fragment: str) -> None:
+        self.handle: Any = context.program(vertex, fragment)
+        self._members: dict[str, Any] = {name: self.handle[name] for name in self.handle}
+
+    def assign(self, values: Mapping[str, Uniform]) -> None:
+        """Set those values that the program has."""
+        for name, value in values.items():
+            member = self._members.get(name)
+            if member is None:
+                continue
+            if isinstance(value, int):
+                member.value = value
+            else:
+                member.write(value)
+
+    def layout(self, formats: str, names: Sequence[str]) -> tuple[Any, ...]:
+        """Layout of a buffer, with padding in place of what the compiler left out."""
+        per = formats.endswith("/i")
+        kinds = zip(formats.removesuffix("/i").split(), names, strict=True)
+        layout = [kind if name in self._members else f"{int(kind[0]) * 4}x" for kind, name in kinds]
+        used = (name for name in names if name in self._members)
+        return (" ".join(layout) + ("/i" if per else ""), *used)
+
+
+@dataclass
+class _Group:
+    """Parts of one shape in a buffer, those that throw shadows on what stands still first."""
+
     buffer: Any
-    count: int
+    count: int = 0
+    casting: int = 0
+    arrays: dict[Program, Any] = field(default_factory=dict)
 
 
-class Solids:
-    """The unit shapes as triangles, and buffers of parts.
+class Batch:
+    """Parts in buffers, to be drawn by any program.
 
     Args:
         context: where they are.
@@ -80,86 +131,78 @@ class Solids:
         self._meshes = {
             shape: tuple(context.buffer(array.tobytes()) for array in mesh(shape, detail)) for shape in Shape
         }
+        self._groups = {shape: _Group(context.buffer(reserve=_PART_FLOATS * 4)) for shape in Shape}
 
-    def upload(
+    def fill(
         self,
         parts: Sequence[Part],
         next_parts: Sequence[Part],
         times: tuple[float, float],
         layers: Mapping[str, int],
-    ) -> list[Group]:
-        """Buffers of parts as they are now and at the next frame, at ``times``; textures by their layer."""
-        groups = []
-        for shape in Shape:
-            chosen = [i for i, part in enumerate(parts) if part.shape is shape]
-            if chosen:
-                rows = _rows([parts[i] for i in chosen], [next_parts[i] for i in chosen], times, layers)
-                groups.append(Group(shape, self._context.buffer(rows.tobytes()), len(chosen)))
-        return groups
+    ) -> None:
+        """Take parts as they are now and at the next frame, at ``times``; textures by their layer."""
+        for shape, group in self._groups.items():
+            pairs = [pair for pair in zip(parts, next_parts, strict=True) if pair[0].shape is shape]
+            group.count = len(pairs)
+            group.casting = sum(casts(now) for now, _ in pairs)
+            if not pairs:
+                continue
+            pairs.sort(key=lambda pair: not casts(pair[0]))
+            data = _rows(pairs, times, layers).tobytes()
+            if len(data) > group.buffer.size:
+                group.buffer.orphan(2 * len(data))
+            group.buffer.write(data)
 
-    def arrays(self, program: Any, groups: Sequence[Group]) -> Iterator[tuple[Shape, Any, int]]:
-        """Shape, vertex array and number of instances of each group, with ``program`` set up for it."""
-        for group in groups:
-            vertices, corners = self._meshes[group.shape]
-            content = [
-                (vertices, *_used(_MESH_FORMAT, _MESH_NAMES, program)),
-                (group.buffer, *_used(_PART_FORMAT, _PART_NAMES, program)),
-            ]
-            array = self._context.vertex_array(program, content, corners)
-            program["shape"].value = int(group.shape)
-            yield group.shape, array, group.count
-            array.release()
+    def draw(
+        self, program: Program, *, casting: bool = False, sheets: bool = True, culled: bool = False
+    ) -> None:
+        """Draw parts, the nearer ones hiding others.
+
+        Args:
+            program: that draws.
+            casting: whether to draw only what throws shadows that are told apart.
+            sheets: whether to draw sheets.
+            culled: whether backs are left out, except those of sheets.
+        """
+        context = self._context
+        for shape, group in self._groups.items():
+            count = group.casting if casting else group.count
+            if not count or (shape is Shape.SHEET and not sheets):
+                continue
+            if program not in group.arrays:
+                vertices, corners = self._meshes[shape]
+                content = [
+                    (vertices, *program.layout(_MESH_FORMAT, _MESH_NAMES)),
+                    (group.buffer, *program.layout(_PART_FORMAT, _PART_NAMES)),
+                ]
+                group.arrays[program] = context.vertex_array(program.handle, content, corners)
+            program.assign({"shape": int(shape)})
+            cull = culled and shape is not Shape.SHEET
+            context.enable_only(context.DEPTH_TEST | (context.CULL_FACE if cull else 0))
+            group.arrays[program].render(instances=count)
 
 
-def release(groups: Sequence[Group]) -> None:
-    """Free buffers of parts."""
-    for group in groups:
-        group.buffer.release()
+def casts(part: Part) -> bool:
+    """Whether a part is foreground, whose shadows are told apart from all others."""
+    return 0 < part.id < MOVING_BACKGROUND
 
 
 def _rows(
-    parts: Sequence[Part], next_parts: Sequence[Part], times: tuple[float, float], layers: Mapping[str, int]
+    pairs: Sequence[tuple[Part, Part]], times: tuple[float, float], layers: Mapping[str, int]
 ) -> npt.NDArray[np.float32]:
-    rows = np.zeros((len(parts), _PART_FLOATS), np.float32)
-    rows[:, :12] = np.stack([part.pose for part in parts]).reshape(-1, 12)
-    rows[:, 12:24] = np.stack([part.pose for part in next_parts]).reshape(-1, 12)
-    for row, part in zip(rows, parts, strict=True):
-        look = part.surface
-        tiles = 1 / look.tile if look.tile else 0.0
-        row[24:28] = (*look.colour, layers[look.texture])
-        row[28:32] = (tiles, tiles, *look.shift)
-        row[32:36] = (look.gloss, look.glow, part.taper, part.id)
-        if part.wave is not None:
-            wave = part.wave
-            now, later = (wave.speed * time + wave.phase for time in times)
-            row[36:40] = (wave.amplitude, wave.count, now, later)
-        row[40] = look.mirror
+    rows = np.empty((len(pairs), _PART_FLOATS), np.float32)
+    rows[:, :12] = np.stack([now.pose for now, _ in pairs]).reshape(-1, 12)
+    rows[:, 12:24] = np.stack([later.pose for _, later in pairs]).reshape(-1, 12)
+    rows[:, 24:] = [_look(now, times, layers) for now, _ in pairs]
     return rows
 
 
-def matrix(values: Floats) -> bytes:
-    """Bytes as OpenGL wants them: column after column."""
-    return np.asarray(values.T, np.float32).tobytes()
-
-
-def assign(program: Any, values: Mapping[str, Any]) -> None:
-    """Set those uniforms that ``program`` has; whole numbers are counts and texture units."""
-    for name, value in values.items():
-        if name not in program:
-            continue
-        if isinstance(value, int):
-            program[name].value = value
-        else:
-            program[name].write(
-                value if isinstance(value, bytes) else np.asarray(value, np.float32).tobytes()
-            )
-
-
-def _used(formats: str, names: Sequence[str], program: Any) -> tuple[Any, ...]:
-    """Buffer layout with padding in place of what the compiler left out of ``program``."""
-    per = formats.endswith("/i")
-    kinds = formats.removesuffix("/i").split()
-    layout = [
-        kind if name in program else f"{int(kind[0]) * 4}x" for kind, name in zip(kinds, names, strict=True)
-    ]
-    return (" ".join(layout) + ("/i" if per else ""), *(name for name in names if name in program))
+def _look(part: Part, times: tuple[float, float], layers: Mapping[str, int]) -> tuple[float, ...]:
+    look, wave = part.surface, part.wave
+    tiles = 1 / look.tile if look.tile else 0.0
+    waving = (0.0, 0.0, 0.0, 0.0)
+    if wave is not None:
+        now, later = (wave.speed * time + wave.phase for time in times)
+        waving = (wave.amplitude, wave.count, now, later)
+    finish = (look.gloss, look.glow, part.taper, part.id)
+    return (*look.colour, layers[look.texture], tiles, tiles, *look.shift, *finish, *waving, look.mirror)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class Light:
         """Whether its rays are parallel."""
         return self.cone == 0.0
 
+    @cached_property
     def projection(self) -> Floats:
         """(4, 4), world to the clip space of its shadow map."""
         aside = np.array([1.0, 0, 0]) if abs(self.towards[2]) > 0.9 else np.array([0.0, 0, 1])

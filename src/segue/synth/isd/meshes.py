@@ -135,7 +135,7 @@ def _cylinder(detail: Detail) -> npt.NDArray[np.float64]:
 
 def _sheet(detail: Detail) -> npt.NDArray[np.float64]:
     del detail
-    columns, rows = 24, 6
+    columns, rows = 24, 1  # waves run across; along z a sheet is straight
     z, x = np.mgrid[-0.5 : 0.5 : (rows + 1) * 1j, -0.5 : 0.5 : (columns + 1) * 1j].reshape(2, -1)
     point = np.stack([x, 0 * x, z, 0 * x], axis=1)
     normal = np.broadcast_to([0.0, -1.0, 0.0], (len(x), 3))

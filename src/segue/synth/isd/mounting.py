@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from segue.synth.isd.camera import CameraPath, smooth_shake
-from segue.synth.isd.parts import Floats
+from segue.synth.isd.parts import Floats, bounds
 from segue.synth.isd.rooms import CELL, Room
 
 TRIES = 12
 """Places that are compared."""
 NEAR = 1.6
 """Distance in metres within which a thing in front of the camera is in the way."""
+WIDE = 0.85
+"""Focal length in widths of the picture below which lenses may distort: 61 degrees and more."""
 
 
 def draw_camera(
@@ -32,15 +36,14 @@ def draw_camera(
     low, high = _solids(room)
     paths = [_hung(rng, room, kind, length) for _ in range(TRIES)]
     scores = [_seen(path, spots, low, high, size) + float(rng.uniform(0, 0.15)) for path in paths]
-    return paths[int(np.argmax(scores))]
+    best = paths[int(np.argmax(scores))]
+    bend = float(rng.uniform(0.05, 0.35))
+    return replace(best, bend=bend) if best.focal < WIDE and rng.random() < 0.3 else best
 
 
 def _solids(room: Room) -> tuple[Floats, Floats]:
     """Corners of the boxes around everything in the room that is not one of its walls, (N, 3) each."""
-    poses = np.stack([part.pose for part in room.parts])
-    # A ball reaches one unit around its origin, a box half a unit; the larger does for both.
-    reach = np.abs(poses[:, :, :3]).sum(axis=2) * 0.6
-    low, high = poses[..., 3] - reach, poses[..., 3] + reach
+    low, high = bounds(room.parts)
     inner = ((high - low) < 0.8 * room.size).all(axis=1) | ((high - low).max(axis=1) < 3)
     return low[inner], high[inner]
 
@@ -79,8 +82,8 @@ def _hung(rng: np.random.Generator, room: Room, kind: str, length: float) -> Cam
         if rng.random() < 0.5
         else (float(rng.choice([0.0, 1.0])), along)
     )
-    place = np.array([0.3 + x * (w - 0.6), 0.3 + y * (d - 0.6), min(h - 0.2, rng.uniform(1.9, 3.8))])
-    middle = np.array([w / 2 + rng.normal(0, 0.1 * w), d / 2 + rng.normal(0, 0.1 * d), rng.uniform(0.2, 1.1)])
+    place = np.array([0.3 + x * (w - 0.6), 0.3 + y * (d - 0.6), min(h - 0.2, rng.uniform(1.5, 3.8))])
+    middle = np.array([w / 2 + rng.normal(0, 0.1 * w), d / 2 + rng.normal(0, 0.1 * d), rng.uniform(0.2, 1.2)])
     fov = np.radians(rng.uniform(35, 95))
     focal = 0.5 / float(np.tan(fov / 2))
     pixel = 1 / (320 * focal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -154,9 +154,35 @@ def stems(starts: Floats, ends: Floats, radii: Floats, across: Floats) -> Floats
 
 def moved(parts: Iterable[Part], pose: Floats) -> list[Part]:
     """The parts after another pose."""
-    return [replace(part, pose=chained(pose, part.pose)) for part in parts]
+    parts = list(parts)
+    if not parts:
+        return []
+    poses = chained(pose, np.stack([part.pose for part in parts]))
+    return [
+        Part(part.shape, there, part.surface, part.taper, part.id, part.wave)
+        for part, there in zip(parts, poses, strict=True)
+    ]
 
 
 def numbered(parts: Iterable[Part], id: int) -> list[Part]:
     """The parts with an id."""
-    return [replace(part, id=id) for part in parts]
+    return [Part(part.shape, part.pose, part.surface, part.taper, id, part.wave) for part in parts]
+
+
+def bounds(parts: Sequence[Part]) -> tuple[Floats, Floats]:
+    """Lower and upper corners (N, 3) of upright boxes that hold one part each, metres."""
+    poses = np.stack([part.pose for part in parts])
+    axes, middle = poses[..., :3], poses[..., 3]
+    shapes = np.array([part.shape for part in parts])[:, None]
+    long = (shapes == Shape.CYLINDER) | (shapes == Shape.TUBE)
+    taper = np.array([max(part.taper, 1.0) for part in parts])
+    radius = taper * np.linalg.norm(axes[..., :2], axis=1).max(axis=1)
+    waving = np.array([1.65 * part.wave.amplitude if part.wave else 0.0 for part in parts])
+    size = np.abs(axes)
+    half = np.select(
+        [long, shapes == Shape.BALL],
+        [0.5 * size[..., 2] + radius[:, None], np.linalg.norm(axes, axis=2)],
+        0.5 * size.sum(axis=2) + waving[:, None],
+    )
+    middle = np.where(long, middle + 0.5 * axes[..., 2], middle)
+    return middle - half, middle + half

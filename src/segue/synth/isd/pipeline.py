@@ -9,18 +9,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.synth.isd.camera import View
+from segue.synth.isd.camera import NEAR, View
 from segue.synth.isd.canvas import SIDE
-from segue.synth.isd.gl import Group, Solids, assign, matrix
+from segue.synth.isd.composing import (
+    COMPOSE_FRAGMENT,
+    FAR,
+    FRONT,
+    FRONT_FRAGMENT,
+    GRID,
+    MARK_FRONT_FRAGMENT,
+    MARK_SHADED_FRAGMENT,
+    SCREEN_VERTEX,
+    SHADED,
+)
+from segue.synth.isd.gl import Batch, Program, Uniform, matrix, packed
 from segue.synth.isd.lights import Light
 from segue.synth.isd.meshes import Detail
-from segue.synth.isd.parts import Floats, Part, Shape
+from segue.synth.isd.parts import Floats, Part
 from segue.synth.isd.shaders import (
-    COMPOSE_FRAGMENT,
     LIGHTS,
     MOVING_FRAGMENT,
     SCENE_VERTEX,
-    SCREEN_VERTEX,
     SHADOW_FRAGMENT,
     SHADOW_VERTEX,
     STILL_FRAGMENT,
@@ -43,6 +52,9 @@ PROGRAMS = {
     "still": (SCENE_VERTEX, STILL_FRAGMENT),
     "moving": (SCENE_VERTEX, MOVING_FRAGMENT),
     "shadow": (SHADOW_VERTEX, SHADOW_FRAGMENT),
+    "mark_front": (SCREEN_VERTEX, MARK_FRONT_FRAGMENT),
+    "front": (SCREEN_VERTEX, FRONT_FRAGMENT),
+    "mark_shaded": (SCREEN_VERTEX, MARK_SHADED_FRAGMENT),
     "compose": (SCREEN_VERTEX, COMPOSE_FRAGMENT),
 }
 """Vertex and fragment shaders."""
@@ -74,38 +86,105 @@ class Maps:
     flow: npt.NDArray[np.float32]
 
 
+Rect = tuple[int, int, int, int]
+"""Left, top, width and height in pixels."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a pipeline is told of one frame.
+
+    Attributes:
+        view: the camera.
+        next_view: the camera at the next frame.
+        still: whether the camera never moves.
+        corners: (N, 3), of boxes around all that moves, metres.
+        mirror: plane that all that is drawn lies before, or None.
+        mirrored: what the scene's mirror shows, or None.
+    """
+
+    view: View
+    next_view: View
+    still: bool
+    corners: Floats
+    mirror: Floats | None = None
+    mirrored: Any = None
+
+    def values(self, size: tuple[int, int]) -> dict[str, Uniform]:
+        """Values for the programs."""
+        view = self.view
+        return packed(
+            {
+                "projection": matrix(view.projection(size)),
+                "next_projection": matrix(self.next_view.projection(size)),
+                "to_camera": matrix(view.pose[:, :3]),
+                "eye": view.place,
+                "size": size[::-1],
+                "focal": view.focal * size[1],
+                "clip_plane": NO_CLIP if self.mirror is None else self.mirror,
+                "textures": 0,
+                "still_shadows": 1,
+                "moving_shadows": 2,
+                "plans": 3,
+            }
+        )
+
+    def part(self, size: tuple[int, int]) -> Rect | None:
+        """Part of the picture outside of which nothing moves; None if nothing does."""
+        height, width = size
+        if not len(self.corners):
+            return None
+        pixels, distance = self.view.see(self.corners, size)
+        if distance.max() < NEAR:
+            return None
+        if distance.min() < NEAR:  # something is beside or behind the camera
+            return 0, 0, width, height
+        left, top = np.clip(np.floor(pixels.min(axis=0)) - 1, 0, (width, height)).astype(int)
+        right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + 1, 0, (width, height)).astype(int)
+        if left >= right or top >= bottom:
+            return None
+        return int(left), int(top), int(right - left), int(bottom - top)
+
+
 class Kit:
     """What all pipelines share: programs, shadow maps and textures."""
 
     def __init__(self, context: moderngl.Context, detail: Detail) -> None:
         self.context = context
-        self.solids = Solids(context, detail)
-        self._programs: dict[str, Any] = {}
+        context.depth_func = "<="
+        self.still, self.moving = Batch(context, detail), Batch(context, detail)
+        self._programs: dict[tuple[str, tuple[tuple[str, bool], ...]], Program] = {}
         self._corners = context.buffer(np.array([[-1, -1], [3, -1], [-1, 3]], np.float32).tobytes())
+        self._screens: dict[Program, Any] = {}
         self.still_shadows, self.still_map = self._shadow_map()
         self.moving_shadows, self.moving_map = self._shadow_map()
         self.nothing = context.texture((1, 1), 4, bytes(4))
+        self.plans = context.texture(((LIGHTS + 1) * GRID, GRID), 1)
         self.textures: Any = None
         self._layers: dict[str, int] = {}
-        self.light: dict[str, Any] = {}
+        self.light: dict[str, Uniform] = {}
 
-    def program(self, name: str, smooth_still: bool = False, smooth_moving: bool = False) -> Any:
-        """The program of a name in :data:`PROGRAMS`, for pictures with or without samples."""
-        key = f"{name} {smooth_still} {smooth_moving}"
+    def program(self, name: str, **switches: bool) -> Program:
+        """The program of a name in :data:`PROGRAMS` with switches of its text."""
+        key = name, tuple(sorted(switches.items()))
         if key not in self._programs:
-            defines = {"SMOOTH_STILL": int(smooth_still), "SMOOTH_MOVING": int(smooth_moving)}
-            vertex, fragment = (source(text, **defines) for text in PROGRAMS[name])
-            self._programs[key] = self.context.program(vertex, fragment)
+            vertex, fragment = (source(text, **switches) for text in PROGRAMS[name])
+            self._programs[key] = Program(self.context, vertex, fragment)
         return self._programs[key]
 
-    def fill(self, program: Any) -> None:
-        """Run a program for every pixel of the picture."""
-        screen = self.context.vertex_array(program, [(self._corners, "2f", "in_corner")])
-        screen.render()
-        screen.release()
+    def fill(self, program: Program, values: dict[str, Uniform], level: float, mark: str) -> None:
+        """Run a program for every pixel, or for those whose depth stands in a relation to ``level``."""
+        if program not in self._screens:
+            content = [(self._corners, "2f", "in_corner")]
+            self._screens[program] = self.context.vertex_array(program.handle, content)
+        program.assign({**values, **packed({"level": level})})
+        self.context.enable_only(self.context.DEPTH_TEST)
+        self.context.depth_func = mark
+        self._screens[program].render()
+        self.context.depth_func = "<="
 
-    def set_textures(self, stage: Stage) -> None:
-        """Take the textures of a scene."""
+    def set_stage(self, stage: Stage) -> None:
+        """Take the textures and still things of a scene, and their shadows."""
         if self.textures is not None:
             self.textures.release()
         names = sorted(stage.textures)
@@ -113,25 +192,30 @@ class Kit:
         pixels = np.stack([stage.textures[name] for name in names])
         self.textures = self.context.texture_array((SIDE, SIDE, len(names)), 4, pixels.tobytes())
         self.textures.build_mipmaps()
+        self.still.fill(stage.parts, stage.parts, (0.0, 0.0), self._layers)
+        self._cast(self.still_shadows, self.still, stage.mood.lights, casting=False)
 
-    def upload(
-        self, parts: Sequence[Part], next_parts: Sequence[Part], times: tuple[float, float]
-    ) -> list[Group]:
-        """Buffers of parts."""
-        return self.solids.upload(parts, next_parts, times, self._layers)
+    def set_moving(
+        self,
+        parts: Sequence[Part],
+        next_parts: Sequence[Part],
+        times: tuple[float, float],
+        lights: Sequence[Light],
+    ) -> None:
+        """Take what moves, as it is now and at the next frame, and its shadows."""
+        self.moving.fill(parts, next_parts, times, self._layers)
+        self._cast(self.moving_shadows, self.moving, lights, casting=True)
 
-    def cast(self, target: Any, groups: Sequence[Group], lights: Sequence[Light]) -> None:
+    def _cast(self, target: Any, batch: Batch, lights: Sequence[Light], casting: bool) -> None:
         """Fill a shadow map, one tile a light."""
         target.use()
         target.clear()
-        self.context.enable_only(self.context.DEPTH_TEST)
-        self.context.polygon_offset = 2.0, 4.0
+        self.context.polygon_offset = 3.0, 4.0
         program = self.program("shadow")
-        for _, array, count in self.solids.arrays(program, groups):
-            for number, light in enumerate(lights):
-                target.viewport = (number * SHADOW_SIDE, 0, SHADOW_SIDE, SHADOW_SIDE)
-                assign(program, {"projection": matrix(light.projection()), "clip_plane": NO_CLIP})
-                array.render(instances=count)
+        for number, light in enumerate(lights):
+            target.viewport = (number * SHADOW_SIDE, 0, SHADOW_SIDE, SHADOW_SIDE)
+            program.assign(packed({"projection": matrix(light.projection), "clip_plane": NO_CLIP}))
+            batch.draw(program, casting=casting)
         self.context.polygon_offset = 0.0, 0.0
 
     def _shadow_map(self) -> tuple[Any, Any]:
@@ -153,6 +237,16 @@ class _Surfaces:
         self.target: Any = context.framebuffer(self.textures, depth)
         self.single = [context.framebuffer([texture]) for texture in self.textures]
 
+    def begin(self, part: Rect | None = None) -> None:
+        """Draw here from now on, on a clean ground; ``part`` is all that is cleaned and drawn into."""
+        self.target.scissor = part
+        self.target.use()
+        self.target.clear()
+
+    def show(self, pictures: bool) -> None:
+        """Whether drawing changes the pictures, or the depth alone."""
+        self.target.color_mask = ((pictures,) * 4,) * len(self.textures)
+
 
 class Pipeline:
     """From parts to maps at one size, for one view after another."""
@@ -165,12 +259,12 @@ class Pipeline:
         self._kit, self._size, self._smooth = kit, size, smooth
         context = kit.context
         self._still = _Surfaces(context, size, self.STILL, 0)
-        self._moving = _Surfaces(context, size, self.MOVING, 0)
+        self._moving = _Surfaces(context, size, self.MOVING, SAMPLES if smooth else 0)
+        self._front = _Surfaces(context, size, self.OUT, 0)
         self._out = _Surfaces(context, size, self.OUT, 0)
         if smooth:
             self._fine_still = _Surfaces(context, size, self.STILL, SAMPLES)
-            self._fine_moving = _Surfaces(context, size, self.MOVING, SAMPLES)
-        self._drawn: bytes | None = None
+        self._drawn: Uniform | None = None
 
     @property
     def picture(self) -> Any:
@@ -181,45 +275,30 @@ class Pipeline:
         """Draw what stands still anew at the next frame."""
         self._drawn = None
 
-    def draw(
-        self,
-        still: Sequence[Group],
-        moving: Sequence[Group],
-        view: View,
-        next_view: View,
-        still_camera: bool,
-        mirrored: Any,
-        mirror: Floats | None,
-    ) -> None:
-        """Draw all maps; for a mirror's picture, of things in front of the plane ``mirror``."""
-        context = self._kit.context
-        values = {
-            **self._kit.light,
-            "projection": matrix(view.projection(self._size)),
-            "next_projection": matrix(next_view.projection(self._size)),
-            "to_camera": matrix(view.pose[:, :3]),
-            "eye": view.place,
-            "size": self._size[::-1],
-            "focal": np.asarray(view.focal * self._size[1]),
-            "clip_plane": NO_CLIP if mirror is None else mirror,
-            "textures": 0,
-            "still_shadows": 1,
-            "moving_shadows": 2,
-        }
-        for unit, texture in enumerate((self._kit.textures, self._kit.still_map, self._kit.moving_map)):
+    def draw(self, sight: Sight) -> None:
+        """Draw all maps."""
+        context, kit = self._kit.context, self._kit
+        values = {**kit.light, **sight.values(self._size)}
+        for unit, texture in enumerate((kit.textures, kit.still_map, kit.moving_map, kit.plans)):
             texture.use(unit)
-        if mirror is not None:
+        mirroring = sight.mirror is not None
+        if mirroring:
             context.enable_direct(_CLIP_DISTANCE0)
-        culled = mirror is None
-        smooth_still = self._smooth and still_camera
-        key = values["projection"]
-        if self._drawn != key or not still_camera:
-            self._draw_still(still, values, smooth_still, culled)
-            self._drawn = key
-        self._draw_moving(moving, values, smooth_still, culled)
-        if mirror is not None:
+        smooth_still = self._smooth and sight.still
+        context.front_face = "cw"  # the picture is drawn upside down, so that row 0 comes first
+        if self._drawn != values["projection"] or not sight.still:
+            self._draw_still(values, smooth_still, culled=not mirroring)
+            self._drawn = values["projection"]
+        places = (self._fine_still if smooth_still else self._still).textures[4]
+        part = sight.part(self._size)
+        self._front.begin()
+        if part is not None:
+            self._draw_moving(values, places, smooth_still, part, culled=not mirroring)
+        if mirroring:
             context.disable_direct(_CLIP_DISTANCE0)
-        self._compose(values, smooth_still, mirrored)
+        if part is not None:
+            self._light_moving(values, part)
+        self._compose(values, places, smooth_still, sight.mirrored or kit.nothing)
 
     def read(self) -> Maps:
         """The maps of the last frame."""
@@ -239,70 +318,63 @@ class Pipeline:
             flow=np.ascontiguousarray(truth[..., 2:]),
         )
 
-    def _draw_still(self, still: Sequence[Group], values: dict[str, Any], smooth: bool, culled: bool) -> None:
+    def _draw_still(self, values: dict[str, Uniform], smooth: bool, culled: bool) -> None:
         surfaces = self._fine_still if smooth else self._still
-        surfaces.target.use()
-        surfaces.target.clear()
+        surfaces.begin()
         # Depth first, so that each pixel is lit once; sheets have holes and come with the second round.
-        solid = [group for group in still if group.shape is not Shape.SHEET]
-        surfaces.target.color_mask = ((False,) * 4,) * len(surfaces.textures)
-        self._draw_groups(self._kit.program("shadow"), solid, values, culled)
-        surfaces.target.color_mask = ((True,) * 4,) * len(surfaces.textures)
-        self._draw_groups(self._kit.program("still"), still, values, culled)
+        surfaces.show(False)
+        program = self._kit.program("shadow")
+        program.assign(values)
+        self._kit.still.draw(program, sheets=False, culled=culled)
+        surfaces.show(True)
+        program = self._kit.program("still")
+        program.assign(values)
+        self._kit.still.draw(program, culled=culled)
         if smooth:  # places are not averaged: between two surfaces there is none
-            self._reduce(self._fine_still, self._still, 4)
+            for fine, coarse in zip(surfaces.single[:4], self._still.single[:4], strict=True):
+                self._kit.context.copy_framebuffer(coarse, fine)
 
     def _draw_moving(
-        self, moving: Sequence[Group], values: dict[str, Any], smooth_still: bool, culled: bool
+        self, values: dict[str, Uniform], places: Any, smooth_still: bool, part: Rect, culled: bool
     ) -> None:
-        surfaces = self._fine_moving if self._smooth else self._moving
-        surfaces.target.use()
-        surfaces.target.clear()
-        self._places(smooth_still).use(3)
-        program = self._kit.program("moving", smooth_still)
-        self._draw_groups(program, moving, {**values, "place": 3}, culled)
-        if self._smooth:
-            self._reduce(self._fine_moving, self._moving, 3)
+        self._moving.begin(part)
+        program = self._kit.program("moving", SMOOTH_STILL=smooth_still)
+        program.assign({**values, **_bound({"place": places})})
+        self._kit.moving.draw(program, culled=culled)
 
-    def _places(self, smooth: bool) -> Any:
-        return (self._fine_still if smooth else self._still).textures[4]
+    def _light_moving(self, values: dict[str, Uniform], part: Rect) -> None:
+        """Light what moves; its many small triangles would each cost a whole block of pixels."""
+        names = ("moving_shown", "moving_normal", "moving_finish", "moving_truth")
+        values = {**values, **_bound(dict(zip(names, self._moving.textures, strict=True)))}
+        self._front.target.scissor = part
+        self._front.target.use()
+        self._front.show(False)
+        kit, smooth = self._kit, self._smooth
+        kit.fill(kit.program("mark_front", SMOOTH_MOVING=smooth), values, FRONT, "<")
+        self._front.show(True)
+        kit.fill(kit.program("front", SMOOTH_MOVING=smooth), values, FRONT, "==")
 
-    def _draw_groups(
-        self, program: Any, groups: Sequence[Group], values: dict[str, Any], culled: bool
-    ) -> None:
-        context = self._kit.context
-        context.depth_func = "<="
-        context.front_face = "cw"  # the picture is drawn upside down, so that row 0 comes first
-        assign(program, values)
-        for shape, array, count in self._kit.solids.arrays(program, groups):
-            cull = culled and shape is not Shape.SHEET
-            context.enable_only(context.DEPTH_TEST | (context.CULL_FACE if cull else 0))
-            array.render(instances=count)
-
-    def _reduce(self, fine: _Surfaces, coarse: _Surfaces, count: int) -> None:
-        """Average the samples of the first ``count`` pictures."""
-        for source_buffer, target_buffer in zip(fine.single[:count], coarse.single[:count], strict=True):
-            self._kit.context.copy_framebuffer(target_buffer, source_buffer)
-
-    def _compose(self, values: dict[str, Any], smooth_still: bool, mirrored: Any) -> None:
-        program = self._kit.program("compose", smooth_still, self._smooth)
+    def _compose(self, values: dict[str, Uniform], places: Any, smooth_still: bool, mirrored: Any) -> None:
+        names = ("shown", "direct", "highlight", "facing")
+        fronts = ("front_colour", "front_normal", "front_truth")
         textures = {
-            "shown": self._still.textures[0],
-            "direct": self._still.textures[1],
-            "highlight": self._still.textures[2],
-            "facing": self._still.textures[3],
-            "place": self._places(smooth_still),
-            "moving_shown": self._moving.textures[0],
-            "moving_normal": self._moving.textures[1],
-            "moving_finish": self._moving.textures[2],
-            "moving_truth": (self._fine_moving if self._smooth else self._moving).textures[3],
+            **dict(zip(names, self._still.textures, strict=False)),
+            **dict(zip(fronts, self._front.textures, strict=True)),
+            "place": places,
             "mirrored": mirrored,
         }
-        units = {}
-        for unit, (name, texture) in enumerate(textures.items(), start=3):
-            texture.use(unit)
-            units[name] = unit
-        self._out.target.use()
-        self._kit.context.enable_only(0)
-        assign(program, {**values, **units})
-        self._kit.fill(program)
+        values = {**values, **_bound(textures)}
+        kit, smooth = self._kit, smooth_still
+        self._out.begin()
+        self._out.show(False)
+        kit.fill(kit.program("mark_shaded", SMOOTH_STILL=smooth), values, SHADED, "<")
+        self._out.show(True)
+        kit.fill(kit.program("compose", SMOOTH_STILL=smooth, SHADED=False), values, FAR, "<")
+        kit.fill(kit.program("compose", SMOOTH_STILL=smooth, SHADED=True), values, SHADED, "==")
+
+
+def _bound(textures: dict[str, Any]) -> dict[str, Uniform]:
+    """Texture units of textures, from the first that :meth:`Pipeline.draw` leaves free."""
+    for unit, texture in enumerate(textures.values(), start=4):
+        texture.use(unit)
+    return {name: unit for unit, name in enumerate(textures, start=4)}

@@ -15,6 +15,7 @@ COMMON = SceneWishes(
     liveliness=0.35,
     events=0.3,
     rates=(5.0, 8.0, 10.0, 15.0, 25.0, 30.0),
+    thermal=0.03,
 )
 HARD = SceneWishes(
     cast=Wishes(people=(1, 7), present=0.5, camouflage=0.5, stops=0.6, bags=0.5, extras=0.3),
@@ -23,6 +24,7 @@ HARD = SceneWishes(
     liveliness=0.7,
     events=0.7,
     rates=(1.0, 2.0, 4.0, 8.0, 25.0),
+    thermal=0.05,
 )
 
 HELD_OUT = {"val": ("hall",), "test": ("ward", "lab")}

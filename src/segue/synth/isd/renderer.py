@@ -1,32 +1,31 @@
 """Scenes as pictures and truth.
 
 What stands still is drawn once for as long as the camera does, with the light that each lamp throws on it.
-Every frame draws what moves, and one pass over the picture then composes all maps: it takes from the still
-light what moving things keep away, and so knows the share that their shadows take.
+Every frame draws what moves and composes all maps (see :mod:`.composing`): that takes from the still light
+what moving things keep away, and so knows the share that their shadows take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import itertools
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from segue.synth.isd.camera import View
-from segue.synth.isd.gl import Group, open_context, release
+from segue.synth.isd.composing import GRID
+from segue.synth.isd.gl import casts, open_context, packed
 from segue.synth.isd.lights import Light
 from segue.synth.isd.meshes import COARSE, FINE
-from segue.synth.isd.parts import MOVING_BACKGROUND, Floats, Part
-from segue.synth.isd.pipeline import SHADOW_SIDE, Kit, Maps, Pipeline
-from segue.synth.isd.shaders import (
-    LIGHTS,
-    OCCLUDERS,
-    REACH,
-)
+from segue.synth.isd.parts import Floats, bounds
+from segue.synth.isd.pipeline import SHADOW_SIDE, Kit, Maps, Pipeline, Sight
+from segue.synth.isd.shaders import LIGHTS, OCCLUDERS, REACH
 from segue.synth.isd.staging import Moment, Stage
 
-if TYPE_CHECKING:
-    pass
+Plan = npt.NDArray[np.bool_]
+"""(GRID, GRID), fields of a square, row by row."""
+_CORNERS = tuple(itertools.product((False, True), repeat=3))
 
 MIRRORED = 4096
 """Added to the id where a mirror shows something of the foreground."""
@@ -48,15 +47,11 @@ class Renderer:
         self._main = Pipeline(self._kit, size, smooth=not exact)
         self._mirror = Pipeline(self._kit, (max(1, size[0] // 3), max(1, size[1] // 3)), smooth=False)
         self._stage: Stage | None = None
-        self._still: list[Group] = []
 
     def set_stage(self, stage: Stage) -> None:
         """Take a scene; its still shadows are computed here, once."""
         with self._context:
-            release(self._still)
-            self._kit.set_textures(stage)
-            self._still = self._kit.upload(stage.parts, stage.parts, (0.0, 0.0))
-            self._kit.cast(self._kit.still_shadows, self._still, stage.mood.lights)
+            self._kit.set_stage(stage)
         self._stage = stage
         for pipeline in (self._main, self._mirror):
             pipeline.forget()
@@ -74,24 +69,21 @@ class Renderer:
         self._context.release()
 
     def _draw(self, stage: Stage, moment: Moment) -> None:
-        kit = self._kit
-        moving = kit.upload(moment.parts, moment.next_parts, (moment.time, moment.next_time))
-        casting = [part for part in moment.parts if 0 < part.id < MOVING_BACKGROUND]
-        casters = kit.upload(casting, casting, (moment.time, moment.time))
-        kit.cast(kit.moving_shadows, casters, stage.mood.lights)
-        kit.light = _light(stage, moment, casting)
-        mirrored = kit.nothing
+        kit, lights = self._kit, stage.mood.lights
+        kit.set_moving(moment.parts, moment.next_parts, (moment.time, moment.next_time), lights)
+        kit.light = packed(_light(stage, moment))
+        # What is below the floor is out of the scene (see actors.AWAY).
+        here = [part for part in moment.parts if part.pose[2, 3] > -10]
+        low, high = bounds(here) if here else (np.zeros((0, 3)), np.zeros((0, 3)))
+        corners = np.stack([np.where(corner, high, low) for corner in _CORNERS], axis=1)
+        kit.plans.write(_plans(stage, moment, corners[[casts(part) for part in here]]))
+        corners = corners.reshape(-1, 3)
+        mirrored = None
         if stage.mirror is not None:
             view, next_view = (_reflected(v, stage.mirror) for v in (moment.view, moment.next_view))
-            self._mirror.draw(
-                self._still, moving, view, next_view, stage.still_camera, kit.nothing, stage.mirror
-            )
+            self._mirror.draw(Sight(view, next_view, stage.still_camera, corners, stage.mirror))
             mirrored = self._mirror.picture
-        self._main.draw(
-            self._still, moving, moment.view, moment.next_view, stage.still_camera, mirrored, None
-        )
-        release(moving)
-        release(casters)
+        self._main.draw(Sight(moment.view, moment.next_view, stage.still_camera, corners, mirrored=mirrored))
 
 
 def _reflected(view: View, mirror: Floats) -> View:
@@ -103,12 +95,12 @@ def _reflected(view: View, mirror: Floats) -> View:
     return View(pose, view.focal)
 
 
-def _light(stage: Stage, moment: Moment, casting: Sequence[Part]) -> dict[str, Any]:
+def _light(stage: Stage, moment: Moment) -> dict[str, Any]:
     """Uniforms of the light at a moment."""
     mood, gains = stage.mood, moment.gains
     lights = mood.lights
     empty = [(0.0,) * 4] * (LIGHTS - len(lights))
-    matrices = np.stack([light.projection().T for light in lights] + [np.zeros((4, 4))] * len(empty))
+    matrices = np.stack([light.projection.T for light in lights] + [np.zeros((4, 4))] * len(empty))
     powers = [
         (*(np.asarray(light.power) * gain), light.softness)
         for light, gain in zip(lights, gains.lights, strict=True)
@@ -116,38 +108,57 @@ def _light(stage: Stage, moment: Moment, casting: Sequence[Part]) -> dict[str, A
     spheres = np.zeros((OCCLUDERS, 4))
     count = min(len(moment.occluders), OCCLUDERS)
     spheres[:count] = moment.occluders[:count]
-    reach = REACH * spheres[:count, 3:]
     return {
         "light_count": len(lights),
         "light_projection": matrices,
         "light_place": [(*light.place, 0.0 if light.is_sun else 1.0) for light in lights] + empty,
         "light_axis": [(*light.towards, float(np.cos(light.cone))) for light in lights] + empty,
         "light_colour": powers + empty,
-        "light_bounds": [_bounds(light, casting) for light in lights] + empty,
         "ambient_up": np.asarray(mood.up) * gains.ambient,
         "ambient_down": np.asarray(mood.down) * gains.ambient,
         "room": stage.room,
         "occluder": spheres,
         "occluder_count": count,
-        "near_low": (spheres[:count, :3] - reach).min(axis=0, initial=1e3),
-        "near_high": (spheres[:count, :3] + reach).max(axis=0, initial=-1e3),
         "white": mood.tint,
-        "exposure": np.asarray(mood.exposure * gains.exposure),
+        "exposure": mood.exposure * gains.exposure,
     }
 
 
-def _bounds(light: Light, casting: Sequence[Part]) -> tuple[float, ...]:
-    """Part of a light's shadow map, in [0, 1], that the casters can reach: two corners."""
-    if not casting:
-        return 2.0, 2.0, -1.0, -1.0
-    poses = np.stack([part.pose for part in casting])
-    reach = 1.5 * np.linalg.norm(poses[:, :, :3], axis=1).max(axis=1)
-    offsets = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
-    corners = (poses[:, None, :, 3] + reach[:, None, None] * offsets).reshape(-1, 3)
-    clip = np.column_stack([corners, np.ones(len(corners))]) @ light.projection().T
-    if (clip[:, 3] < 0.2).any():  # something is beside or behind the lamp
-        return 0.0, 0.0, 1.0, 1.0
-    spots = 0.5 * clip[:, :2] / clip[:, 3:] + 0.5
-    margin = 2.0 * (light.softness + 2.0) / SHADOW_SIDE
-    low, high = spots.min(axis=0) - margin, spots.max(axis=0) + margin
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+def _plans(stage: Stage, moment: Moment, corners: Floats) -> bytes:
+    """Where moving things may keep light away, by the corners (N, 8, 3) around those that cast shadows."""
+    lights = stage.mood.lights
+    plans = [_under(light, corners) for light in lights]
+    plans += [np.zeros((GRID, GRID), bool)] * (LIGHTS - len(lights))
+    plans.append(_around(moment.occluders, stage.room))
+    return (255 * np.hstack(plans).astype(np.uint8)).tobytes()
+
+
+def _under(light: Light, corners: Floats) -> Plan:
+    """Fields of a light's shadow map in which casters may lie, by the corners (N, 8, 3) around them."""
+    clip = corners @ light.projection[:, :3].T + light.projection[:, 3]
+    flat, depth = clip[..., :2], clip[..., 3:]
+    beside = ((flat > depth).all(axis=1) | (flat < -depth).all(axis=1)).any(axis=1)
+    clip = clip[~beside & (depth > 0).any(axis=(1, 2))]
+    if not len(clip):
+        return np.zeros((GRID, GRID), bool)
+    if (clip[..., 3] < 0.2).any():  # something reaches behind the lamp
+        return np.ones((GRID, GRID), bool)
+    spots = 0.5 * clip[..., :2] / clip[..., 3:] + 0.5
+    margin = (light.softness + 2.0) / SHADOW_SIDE
+    return _fields(spots.min(axis=1) - margin, spots.max(axis=1) + margin)
+
+
+def _around(spheres: Floats, room: Floats) -> Plan:
+    """Fields of the floor at which spheres (N, 4) keep light away."""
+    reach = REACH * spheres[:, 3:]
+    return _fields((spheres[:, :2] - reach) / room[:2], (spheres[:, :2] + reach) / room[:2])
+
+
+def _fields(low: Floats, high: Floats) -> Plan:
+    """Fields of a square that rectangles with the corners (N, 2), x and y in [0, 1], touch."""
+    plan = np.zeros((GRID, GRID), bool)
+    first = np.clip(np.floor(low * GRID), 0, GRID).astype(int)
+    last = np.clip(np.ceil(high * GRID), 0, GRID).astype(int)
+    for (left, top), (right, bottom) in zip(first.tolist(), last.tolist(), strict=True):
+        plan[top:bottom, left:right] = True
+    return plan

@@ -8,20 +8,24 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segue.errors import SinkError
+from segue.synth.isd.gl import RendererError
+from segue.synth.isd.lens import Lens
 from segue.synth.isd.presets import Preset, split_of
 from segue.synth.isd.renderer import Renderer
 from segue.synth.isd.scene import Scene, build_scene, scene_seed
 from segue.synth.isd.sensor import Sensor
-from segue.synth.isd.truth import instances, labels
+from segue.synth.isd.truth import averaged, instances, labels
 from segue.synth.isd.writer import META, ClipWriter, youtube_vis
 from segue.video.partial import write_complete, writing
 
@@ -29,6 +33,8 @@ CLASSES = ("person", "bag", "trolley", "wheelchair", "pet", "robot", "ball", "ca
 """Classes of instances; their numbers in YouTube-VIS files count from 1."""
 BRIGHTNESS = {"day": 0.47, "neon": 0.45, "mixed": 0.43, "evening": 0.36, "night": 0.24}
 """Mean of an empty picture that the exposure aims at, in [0, 1]."""
+THERMAL_BRIGHTNESS = 0.28
+"""The same for thermal cameras: people must not burn out."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def generate(
 
     Raises:
         SinkError: ``out`` holds something and ``resume`` is not set, or a file cannot be written.
-        RendererError: there is no usable OpenGL.
+        RendererError: there is no usable OpenGL, or a worker was ended from outside.
     """
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -111,6 +117,10 @@ def generate(
                 job.result()
                 done += jobs[job].frames
                 report(done)
+        except BrokenProcessPool:
+            raise RendererError(
+                "a worker was ended, perhaps for want of memory; go on with --resume and fewer --workers"
+            ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -125,9 +135,12 @@ def _complete(order: Order, preset: Preset, seed: int) -> bool:
             with writing(order.folder):
                 shutil.rmtree(order.folder)
         return False
-    found = json.loads(meta.read_text(encoding="utf-8"))
+    try:
+        found = json.loads(meta.read_bytes())
+    except ValueError:
+        raise SinkError(f"{meta}: is not of a generated clip; give another folder") from None
     wanted = {"seed": str(scene_seed(seed, order.number)), "frames": order.frames, "size": list(preset.size)}
-    if any(found.get(key) != value for key, value in wanted.items()):
+    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
         raise SinkError(f"{order.folder}: comes from another seed, size or length; give another folder")
     return True
 
@@ -140,6 +153,15 @@ def _start(preset: Preset, seed: int) -> None:
     # One thread for each worker: more would only compete, and llvmpipe reads this when a context opens.
     os.environ["LP_NUM_THREADS"] = "1"
     _worker.update(preset=preset, seed=seed, renderer=None)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End this worker when the command is killed: it must not write beside a resumed run."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _make(order: Order) -> None:
@@ -157,25 +179,34 @@ def make_clip(renderer: Renderer, scene: Scene, folder: Path, split: str, name: 
     scene = exposed(renderer, scene)
     renderer.set_stage(scene.stage)
     sensor = Sensor(scene.sensor, scene.size, np.random.default_rng((scene.seed, 1)))
+    lens = Lens(scene.camera.bend, scene.size) if scene.camera.bend else None
     writer = ClipWriter(folder, scene)
     before = None
     for index in range(scene.frames):
         maps = renderer.render(scene.moment(index))
+        blur = [renderer.render(moment) for moment in scene.exposures(index)]
+        if blur:
+            maps = averaged(maps, blur)
+        if lens is not None:
+            maps = lens.maps(maps)
         image = sensor.expose(maps.image, index, before)
         writer.write(index, image, labels(maps), instances(maps), maps)
         before = maps.image
-    plate = sensor.clean(renderer.render(scene.empty()).image)
+    empty = renderer.render(scene.empty()).image
+    plate = sensor.clean(empty if lens is None else lens.picture(empty))
     writer.finish(plate, split, name)
 
 
 def exposed(renderer: Renderer, scene: Scene) -> Scene:
     """The scene with an exposure that shows the empty room as bright as its light asks for."""
-    goal = BRIGHTNESS[scene.stage.mood.name]
+    goal = THERMAL_BRIGHTNESS if scene.thermal else BRIGHTNESS[scene.stage.mood.name]
+    renderer.set_stage(scene.stage)
+    empty, factor = scene.empty(), 1.0
     for _ in range(2):
-        renderer.set_stage(scene.stage)
-        mean = float(renderer.render(scene.empty()).image.mean()) / 255
-        scene = scene.exposed(float(np.clip((goal / max(mean, 0.02)) ** 2, 0.1, 8)))
-    return scene
+        gains = replace(empty.gains, exposure=factor)
+        mean = float(renderer.render(replace(empty, gains=gains)).image.mean()) / 255
+        factor *= float(np.clip((goal / max(mean, 0.02)) ** 2, 0.1, 8))
+    return scene.exposed(factor)
 
 
 def _summarise(out: Path, orders: list[Order]) -> None:

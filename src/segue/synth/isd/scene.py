@@ -21,8 +21,9 @@ from segue.synth.isd.sensor import SensorPlan, draw_sensor
 from segue.synth.isd.staging import Moment, Stage
 from segue.synth.isd.templates import TEMPLATES
 from segue.synth.isd.textures import paint_textures
+from segue.synth.isd.thermal import heat, warmth
 
-VERSION = 1
+VERSION = 2
 """Of the generator; another one gives other scenes for the same seed."""
 
 
@@ -37,6 +38,7 @@ class SceneWishes:
         liveliness: of each kind of moving background.
         events: of changes of the light.
         rates: frames a second to choose from.
+        thermal: of a thermal camera.
     """
 
     cast: Wishes
@@ -45,6 +47,7 @@ class SceneWishes:
     liveliness: float
     events: float
     rates: tuple[float, ...]
+    thermal: float
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Scene:
         movers: background that moves.
         sensor: how the camera looks.
         begin: seconds of the actors' day at frame 0.
+        thermal: whether the camera sees warmth instead of light.
         tags: sorted names of what makes the clip hard.
     """
 
@@ -81,22 +85,19 @@ class Scene:
     movers: tuple[Mover, ...]
     sensor: SensorPlan
     begin: float
+    thermal: bool
     tags: tuple[str, ...]
 
     def moment(self, index: int) -> Moment:
         """What a renderer needs for frame ``index``."""
-        now, later = (self.begin + i / self.fps for i in (index, index + 1))
-        spheres = [sphere for actor in self.actors for sphere in actor.spheres(now)]
-        return Moment(
-            view=self.camera.at(now - self.begin),
-            next_view=self.camera.at(later - self.begin),
-            parts=self._moving(now),
-            next_parts=self._moving(later),
-            gains=gains_at(self.events, len(self.stage.mood.lights), now - self.begin, self.automatic),
-            time=now,
-            next_time=later,
-            occluders=np.asarray(spheres, float).reshape(-1, 4),
-        )
+        return self._at(*(self.begin + i / self.fps for i in (index, index + 1)))
+
+    def exposures(self, index: int) -> list[Moment]:
+        """What the open shutter sees before and after frame ``index``, without motion; mostly nothing."""
+        middle, sensor = self.begin + index / self.fps, self.sensor
+        shares = np.linspace(-0.5, 0.5, sensor.exposures) if sensor.exposures > 1 else ()
+        times = [middle + sensor.shutter * float(share) for share in shares if share]
+        return [self._at(time, time) for time in times]
 
     def empty(self, index: int = 0) -> Moment:
         """Frame ``index`` without foreground, in full light."""
@@ -120,6 +121,19 @@ class Scene:
         mood = replace(self.stage.mood, exposure=self.stage.mood.exposure * factor)
         return replace(self, stage=replace(self.stage, mood=mood))
 
+    def _at(self, now: float, later: float) -> Moment:
+        spheres = [sphere for actor in self.actors for sphere in actor.spheres(now)]
+        return Moment(
+            view=self.camera.at(now - self.begin),
+            next_view=self.camera.at(later - self.begin),
+            parts=self._moving(now),
+            next_parts=self._moving(later),
+            gains=gains_at(self.events, len(self.stage.mood.lights), now - self.begin, self.automatic),
+            time=now,
+            next_time=later,
+            occluders=np.asarray([] if self.thermal else spheres, float).reshape(-1, 4),
+        )
+
     def _moving(self, time: float) -> list[Part]:
         parts = [part for actor in self.actors for part in actor.parts(time)]
         for number, mover in enumerate(self.movers):
@@ -127,6 +141,8 @@ class Scene:
             if own and own[0].id == MOVING_BACKGROUND:
                 own = numbered(own, MOVING_BACKGROUND + number)
             parts += own
+        if self.thermal:
+            return warmth(parts, {actor.id: actor.kind for actor in self.actors})
         return parts
 
 
@@ -159,23 +175,31 @@ def build_scene(
     template = str(for_choice.choice(list(templates)))
     mood_name = _chosen(for_choice, wishes.moods)
     fps = float(for_choice.choice(wishes.rates))
+    thermal = bool(for_choice.random() < wishes.thermal)
     room = furnish(for_room, template, wishes.liveliness, night=mood_name in ("night", "evening"))
     mood = draw_mood(for_light, room, mood_name)
     length = frames / fps
     camera = draw_camera(for_camera, room, _chosen(for_camera, wishes.cameras), size, length)
     cast = Cast(for_actors, room, camera.at(0), size, length, wishes.cast)
     actors = cast.draw()
-    events = draw_events(for_events, mood, length, wishes.events)
+    events = () if thermal else draw_events(for_events, mood, length, wishes.events)
+    sensor = draw_sensor(for_sensor, mood_name == "night", fps)
     begin = _best_window(for_actors, actors, camera, size, length)
     tags = {camera.kind, mood_name} | cast.tags
     tags |= {event.kind for event in events} | {mover.kind for mover in room.movers}
-    if room.mirror is not None:
-        tags.add("reflection")
-    if fps < 8:
-        tags.add("low_fps")
-    stage = Stage(
-        room.parts, paint_textures(for_textures), mood, room.size, room.mirror, camera.kind == "static"
-    )
+    traits = {
+        "reflection": room.mirror is not None and not thermal,
+        "low_fps": fps < 8,
+        "motion_blur": sensor.exposures > 1,
+        "distortion": camera.bend > 0,
+        "thermal": thermal,
+    }
+    tags |= {name for name, holds in traits.items() if holds}
+    still, mirror = room.parts, room.mirror
+    if thermal:
+        still, mirror, mood, sensor = warmth(still, {}), None, heat(mood), sensor.thermal()
+    textures = paint_textures(for_textures)
+    stage = Stage(still, textures, mood, room.size, mirror, camera.kind == "static")
     return Scene(
         seed=seed,
         size=size,
@@ -188,8 +212,9 @@ def build_scene(
         automatic=float(for_camera.choice([0.0, 0.5, 0.8])),
         actors=tuple(actors),
         movers=tuple(room.movers),
-        sensor=draw_sensor(for_sensor, mood_name == "night"),
+        sensor=sensor,
         begin=begin,
+        thermal=thermal,
         tags=tuple(sorted(tags)),
     )
 

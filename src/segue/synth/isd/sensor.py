@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -31,6 +31,8 @@ class SensorPlan:
         scale: size of the picture inside the camera relative to the stored one.
         interlace: whether odd lines come from the frame before.
         quality: of the JPEG files.
+        exposures: moments that are averaged to a picture, odd; 1 for a picture without motion blur.
+        shutter: seconds from the first to the last of them.
     """
 
     noise: float
@@ -45,10 +47,17 @@ class SensorPlan:
     scale: float
     interlace: bool
     quality: int
+    exposures: int = 1
+    shutter: float = 0.0
+
+    def thermal(self) -> SensorPlan:
+        """The same camera with a thermal sensor: without colour, soft, and as bright everywhere."""
+        return replace(self, grey=True, blur=max(self.blur, 0.8), sharpen=0.0, vignette=0.0, hum=0.0)
 
 
-def draw_sensor(rng: np.random.Generator, dark: bool) -> SensorPlan:
-    """A camera; ``dark`` ones have more noise."""
+def draw_sensor(rng: np.random.Generator, dark: bool, fps: float) -> SensorPlan:
+    """A camera; ``dark`` ones have more noise and motion blur."""
+    exposures = int(rng.choice([1, 3, 5], p=(0.6, 0.2, 0.2) if dark else (0.88, 0.1, 0.02)))
     gain = float(rng.uniform(1.2, 2.2)) if dark else 1.0
     return SensorPlan(
         noise=gain * float(min(rng.gamma(1.6, 0.8), 3.5)),
@@ -58,11 +67,13 @@ def draw_sensor(rng: np.random.Generator, dark: bool) -> SensorPlan:
         vignette=float(rng.uniform(0.0, 0.3)) if rng.random() < 0.4 else 0.0,
         hum=float(rng.uniform(0.003, 0.015)) if rng.random() < 0.12 else 0.0,
         grey=bool(rng.random() < 0.08 + 0.15 * dark),
-        contrast=float(rng.uniform(0.95, 1.8)),
+        contrast=float(rng.uniform(0.9, 1.6)),
         saturation=float(rng.uniform(0.55, 1.35)),
         scale=float(rng.uniform(0.55, 0.9)) if rng.random() < 0.15 else 1.0,
         interlace=bool(rng.random() < 0.03),
         quality=int(rng.integers(45, 96)),
+        exposures=exposures,
+        shutter=float(rng.uniform(0.3, 0.9)) * min(1 / fps, 0.1),
     )
 
 
@@ -85,7 +96,9 @@ class Sensor:
         self._bank = bank
         level = np.arange(256, dtype=np.float32)
         self._strength = np.sqrt(plan.noise**2 + plan.shot**2 * level / 255).astype(np.float32)
-        self._curve = np.clip((level - 118) * plan.contrast + 118, 0, 255).astype(np.uint8)
+        away = level - 118  # the ends of the scale hold, or shadows would all be black
+        curve = level + (plan.contrast - 1) * away * (1 - (away / 137) ** 2)
+        self._curve = np.clip(np.rint(curve), 0, 255).astype(np.uint8)
         y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
         self._falloff = (1 - plan.vignette * 0.5 * (x * x + y * y)).astype(np.float32)[..., None]
         self._seed = int(rng.integers(2**63))

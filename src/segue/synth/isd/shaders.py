@@ -4,7 +4,7 @@ LIGHTS = 3
 """Lights that cast shadows."""
 OCCLUDERS = 32
 """Spheres that keep ambient light away."""
-REACH = 7.0
+REACH = 5.0
 """Radii beyond which a sphere keeps no light away."""
 
 _VERTEX = """
@@ -114,25 +114,22 @@ void main() {
 """
 )
 
-_LIGHTING = f"""
+LIGHTING = f"""
 const int LIGHTS = {LIGHTS};
 const int OCCLUDERS = {OCCLUDERS};
 const float REACH = {REACH:.1f};
 """
 
-_LIGHTING += """
+LIGHTING += """
 uniform int light_count;
 uniform mat4 light_projection[LIGHTS];
 uniform vec4 light_place[LIGHTS];      // w: 1 a lamp at a place, 0 the sun in a direction
 uniform vec4 light_axis[LIGHTS];       // direction, cosine of the cone
 uniform vec4 light_colour[LIGHTS];     // power, softness of the shadow in texels
-uniform vec4 light_bounds[LIGHTS];     // part of the shadow map that holds moving things
 uniform vec3 ambient_up;               // light from below (the floor's) and from above
 uniform vec3 ambient_down;
 uniform vec4 occluder[OCCLUDERS];
 uniform int occluder_count;
-uniform vec3 near_low;                 // corners of the box beyond which no sphere counts
-uniform vec3 near_high;
 uniform float exposure;
 uniform vec3 white;
 uniform vec3 eye;
@@ -154,14 +151,8 @@ float lit(sampler2DShadow shadows, int light, vec3 spot, float softness) {
 }
 
 vec3 spot_of(int i, vec3 position, vec3 n) {
-    vec4 clip = light_projection[i] * vec4(position + 0.012 * n, 1.0);
+    vec4 clip = light_projection[i] * vec4(position + 0.025 * n, 1.0);
     return 0.5 * clip.xyz / clip.w + 0.5;
-}
-
-float moving_light(int i, vec3 spot) {
-    vec4 bounds = light_bounds[i];
-    bool inside = all(greaterThan(spot.xy, bounds.xy)) && all(lessThan(spot.xy, bounds.zw));
-    return inside ? lit(moving_shadows, i, spot, light_colour[i].w) : 1.0;
 }
 
 // Light of unit power that comes from light i past everything that stands still, and its highlight.
@@ -182,13 +173,12 @@ vec2 still_light(int i, vec3 position, vec3 n, vec3 to_eye) {
 
 float free_sky(vec3 position, vec3 n) {
     float free = 1.0;
-    bool close = all(greaterThan(position, near_low)) && all(lessThan(position, near_high));
-    for (int i = 0; i < (close ? occluder_count : 0); i++) {
+    for (int i = 0; i < occluder_count; i++) {
         vec3 way = occluder[i].xyz - position;
         float d2 = dot(way, way), r2 = occluder[i].w * occluder[i].w;
         if (d2 > REACH * REACH * r2) continue;
         float facing = clamp(0.15 + dot(n, way) * inversesqrt(d2), 0.0, 1.0);
-        free *= 1.0 - clamp(r2 / max(d2, r2) * facing, 0.0, 0.8);
+        free *= 1.0 - clamp((r2 / max(d2, r2) - 1.0 / (REACH * REACH)) * facing, 0.0, 0.8);
     }
     return free;
 }
@@ -232,7 +222,7 @@ vec3 facing_us(vec3 to_eye) {
 """
 
 STILL_FRAGMENT = (
-    _LIGHTING
+    LIGHTING
     + _SURFACE
     + """
 layout(location = 0) out vec4 out_shown;      // colour as displayed, gloss
@@ -260,7 +250,7 @@ void main() {
 """
 )
 
-_PLACE = """
+PLACE = """
 #if SMOOTH_STILL
 uniform sampler2DMS place;
 #else
@@ -269,9 +259,9 @@ uniform sampler2D place;
 """
 
 MOVING_FRAGMENT = (
-    _LIGHTING
+    LIGHTING
     + _SURFACE
-    + _PLACE
+    + PLACE
     + """
 layout(location = 0) out vec4 out_shown;      // colour as displayed, 1
 layout(location = 1) out vec4 out_normal;     // normal in camera space, whether it is foreground
@@ -290,106 +280,8 @@ void main() {
 """
 )
 
-SCREEN_VERTEX = """
-in vec2 in_corner;
-void main() { gl_Position = vec4(in_corner, 0.0, 1.0); }
-"""
 
-COMPOSE_FRAGMENT = (
-    _LIGHTING
-    + _PLACE
-    + """
-#if SMOOTH_MOVING
-uniform sampler2DMS moving_truth;
-#else
-uniform sampler2D moving_truth;
-#endif
-uniform sampler2D shown, direct, highlight, facing, moving_shown, moving_normal, moving_finish, mirrored;
-uniform float focal;    // in pixels
-uniform mat4 projection;
-uniform mat4 next_projection;
-uniform vec2 size;
-layout(location = 0) out vec4 out_colour;   // picture, share of foreground
-layout(location = 1) out vec4 out_normal;   // normal in camera space, share of light that foreground takes
-layout(location = 2) out vec4 out_truth;    // distance along the axis, id, flow
-
-const vec3 LUMA = vec3(0.3, 0.59, 0.11);
-
-vec4 truth_of_moving(ivec2 p) {
-#if SMOOTH_MOVING
-    for (int i = 0; i < 4; i++) {
-        vec4 truth = texelFetch(moving_truth, p, i);
-        if (truth.x > 0.0) return truth;
-    }
-    return vec4(0.0);
-#else
-    return texelFetch(moving_truth, p, 0);
-#endif
-}
-
-// What moves is lit here, once a pixel: its many small triangles would each cost a whole block of pixels.
-vec3 picture_of_moving(ivec2 p, vec3 shown, vec3 n, float depth) {
-    vec3 ray = vec3((gl_FragCoord.xy - 0.5 * size) / focal, 1.0);
-    vec3 position = eye + (depth * ray) * to_camera, to_eye = normalize(eye - position);
-    vec4 finish = texelFetch(moving_finish, p, 0);
-    finish /= finish.w;
-    vec3 light = finish.z * mix(ambient_up, ambient_down, 0.5 + 0.5 * n.z);
-    light *= mix(1.0, free_sky(position, n), 0.35);
-    vec3 shine = vec3(0.0);
-    for (int i = 0; i < light_count; i++) {
-        vec2 power = still_light(i, position, n, to_eye);
-        vec3 left = light_colour[i].rgb * moving_light(i, spot_of(i, position, n));
-        light += power.x * left;
-        shine += power.y * left;
-    }
-    return picture_of(shown * shown * (light + 2.0 * finish.y) + finish.x * 0.5 * shine);
-}
-
-void main() {
-    ivec2 p = ivec2(gl_FragCoord.xy);
-    vec4 front = texelFetch(moving_shown, p, 0), front_normal = texelFetch(moving_normal, p, 0);
-    vec4 truth = truth_of_moving(p);
-    vec4 surface = texelFetch(shown, p, 0), power = texelFetch(direct, p, 0);
-    vec4 shine = texelFetch(highlight, p, 0), way = texelFetch(facing, p, 0);
-    vec4 at = texelFetch(place, p, 0);
-    vec3 n = normalize(way.xyz), albedo = surface.rgb * surface.rgb;
-    vec3 without = power.w * mix(ambient_up, ambient_down, 0.5 + 0.5 * n.z), glitter = vec3(0.0);
-    vec3 with = without * free_sky(at.xyz, n);
-    for (int i = 0; i < light_count; i++) {
-        float left = moving_light(i, spot_of(i, at.xyz, n));
-        without += light_colour[i].rgb * power[i];
-        with += light_colour[i].rgb * power[i] * left;
-        glitter += light_colour[i].rgb * shine[i] * left;
-    }
-    vec3 picture = picture_of(albedo * (with + shine.w) + surface.a * 0.5 * glitter);
-    vec3 normal = to_camera * n;
-    float marked = 0.0;
-    if (way.w > 0.0) {
-        vec4 seen = texture(mirrored, gl_FragCoord.xy / size);
-        picture = mix(picture, seen.rgb, way.w);
-        if (seen.a * way.w > 0.2) marked = 4096.0;
-    }
-    if (truth.x > 0.0) {
-        vec3 facing_normal = normalize(2.0 * front_normal.rgb / front.a - 1.0);
-        vec3 moving = picture_of_moving(p, front.rgb / front.a, facing_normal * to_camera, truth.x);
-        picture = mix(picture, moving, front.a);
-        if (front.a > 0.5) normal = facing_normal;
-    }
-    vec2 light = vec2(dot(albedo, (with + shine.w) * LUMA), dot(albedo, (without + shine.w) * LUMA));
-    float taken = 1.0 - light.x / max(light.y, 1e-6);
-    out_colour = vec4(picture, front_normal.a);
-    out_normal = vec4(0.5 + 0.5 * normal, taken * (1.0 - front.a));
-    out_truth = truth;
-    if (front.a < 0.5) {
-        vec4 later = next_projection * vec4(at.xyz, 1.0), now = projection * vec4(at.xyz, 1.0);
-        out_truth = vec4(at.w, marked, 0.5 * size * (later.xy / later.w - now.xy / now.w));
-    }
-}
-"""
-)
-
-
-def source(body: str, **defines: int) -> str:
-    """A complete program text."""
-    lines = "".join(f"#define {name} {value}\n" for name, value in defines.items())
+def source(body: str, **switches: bool) -> str:
+    """A complete program text with its switches as macros of value 0 or 1."""
+    lines = "".join(f"#define {name} {int(value)}\n" for name, value in switches.items())
     return f"#version 330\n{lines}{body}"

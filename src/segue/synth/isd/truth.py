@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,6 +31,19 @@ def labels(maps: Maps) -> Labels:
     truth[maps.coverage > BORDER[0] * 255] = UNKNOWN
     truth[maps.coverage >= BORDER[1] * 255] = FOREGROUND
     return truth
+
+
+def averaged(maps: Maps, others: Sequence[Maps]) -> Maps:
+    """The maps of a frame with the light and the shares of further moments of its exposure."""
+    moments = [maps, *others]
+    light = sum(np.square(moment.image, dtype=np.float32) for moment in moments) / np.float32(len(moments))
+
+    def mean(name: str) -> npt.NDArray[np.uint8]:
+        total = sum(getattr(moment, name).astype(np.uint16) for moment in moments)
+        return np.asarray(total / len(moments) + 0.5, np.uint8)
+
+    image = np.asarray(np.sqrt(light) + np.float32(0.5), np.uint8)
+    return replace(maps, image=image, coverage=mean("coverage"), shadow=mean("shadow"))
 
 
 def instances(maps: Maps) -> npt.NDArray[np.uint16]:

@@ -119,6 +119,7 @@ class ClipWriter:
             "frames": len(self._cameras),
             "size": list(scene.size),
             "depth_unit": DEPTH_UNIT,
+            "distortion": scene.camera.bend,
             "cameras": self._cameras,
             "light_events": [
                 {

@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError
+from segue.layers.deeplab import DeepLabTrunk
 from segue.layers.mobilenet import MobileNetV2Trunk
+from segue.models.deeplab import DeepLabV3
 from segue.models.msstsvis import Discriminator
 from segue.models.msstsvis.lite import MSSTSVISLite
+from segue.models.msstsvis.proposals import DecodedProposals
 from segue.models.seqformer import SeqFormer
 from segue.naming import first_few
 from segue.training import separability
@@ -26,10 +29,15 @@ from segue.training.instance_clips import (
     targets,
 )
 from segue.training.instance_losses import WEIGHTS, instance_losses, mask_targets
+from segue.training.proposal_losses import WEIGHTS as PROPOSAL_WEIGHTS
+from segue.training.proposal_losses import proposal_losses
 from segue.training.separability import separability_losses, soft_union
 from segue.training.trunks import load_mobilenet
 from segue.training.ytvis_clips import clip_targets, valid_places
 from segue.weights import load_strict, read_checkpoint
+
+LITE_STEPS = 4000
+"""Steps of ``msstsvis-lite``."""
 
 SLOW = ("reference_points", "sampling_offsets")
 """Parts of names of the parameters that learn at a tenth of the rate."""
@@ -58,6 +66,10 @@ class InstanceObjective(nn.Module):
         losses = instance_losses(self.network, memory, decoded, clips)
         parts = {name: losses.parts[name].detach() for name in WEIGHTS}
         total = losses.total
+        if isinstance(decoded, DecodedProposals):
+            proposals = proposal_losses(decoded.proposed, memory.levels, clips)
+            total = total + sum(PROPOSAL_WEIGHTS[name] * value for name, value in proposals.items())
+            parts |= {name: value.detach() for name, value in proposals.items()}
         if self.discriminator is not None:
             true = torch.stack([planes.any(0) for planes in mask_targets(clips)])
             predicted = soft_union(losses.masks, true.float())
@@ -84,6 +96,7 @@ class InstanceRecipe:
         drops: progress at which the rates fall to a tenth; none follows a cosine instead.
         separability: train a discriminator beside the network.
         backbone: file of the trunk to start from.
+        video_share, single_share: see :class:`InstanceBatches`.
         start: weights of a former run of this network, or None.
     """
 
@@ -101,6 +114,7 @@ class InstanceRecipe:
     gradient_clip: float | None = 0.1
     average_decay: float | None = None
     video_share: float = 0.5
+    single_share: float = 0.0
 
     def network(self) -> nn.Module:
         """The objective with a network that starts from ``start``, or from a trained trunk."""
@@ -115,7 +129,7 @@ class InstanceRecipe:
     def batches(self, count: int, seed: int) -> InstanceBatches:
         """Whole batches by number."""
         sampler = InstanceClipSampler(self.videos, self.stills)
-        return InstanceBatches(sampler, self.shape, count, seed, self.video_share)
+        return InstanceBatches(sampler, self.shape, count, seed, self.video_share, self.single_share)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """See :func:`rate_groups`."""
@@ -155,31 +169,37 @@ def lite(
     backbone: Path | None,
     start: Path | None = None,
 ) -> InstanceRecipe:
-    """The recipe of ``msstsvis-lite``: small crops, short clips, a pretrained trunk that learns slowly."""
+    """The recipe of ``msstsvis-lite``: small crops, single pictures first and then short clips."""
     return InstanceRecipe(
         build=MSSTSVISLite,
         videos=videos,
         stills=stills,
-        shape=ClipShape(batch=4, frames=3, side=192, objects=0),
+        shape=ClipShape(batch=3, frames=3, side=192, objects=0),
         name="msstsvis-lite",
-        rate=5e-4,
-        trunk_rate=1e-4,
+        rate=6e-4,
         drops=(),
-        separability=True,
+        separability=False,
         backbone=backbone,
         start=start,
-        gradient_clip=1.0,
+        gradient_clip=2.0,
         average_decay=0.998,
+        video_share=0.4,
+        single_share=0.6,
     )
 
 
 def load_trunk(network: SeqFormer, path: Path) -> None:
-    """Start the trunk from a classifier in torchvision's layout.
+    """Start the trunk from a classifier in torchvision's layout, or from a DeepLabV3.
 
     Raises:
         CheckpointError: the file cannot be read, or is of another trunk.
     """
     body = network.backbone.body
+    if isinstance(body, DeepLabTrunk):
+        whole = DeepLabV3()
+        load_strict(whole, path)
+        body.load_state_dict({name: whole.state_dict()[name] for name in body.state_dict()})
+        return
     if isinstance(body, MobileNetV2Trunk):
         load_mobilenet(body, path)
         return

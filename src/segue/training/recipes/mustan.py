@@ -53,6 +53,7 @@ class MustanRecipe:
         start: weights of a former run of the same network, or None.
         batch: windows of a batch, per device.
         size: height and width of what a window shows, at least 32.
+        rate: learning rate; the paper's by default. Narrow networks from random weights want more.
     """
 
     name: Literal["mustan1", "mustan2"]
@@ -62,12 +63,15 @@ class MustanRecipe:
     start: Path | None = None
     batch: int = BATCH
     size: tuple[int, int] = SIZE
+    rate: float = RATE
     gradient_clip: float | None = None
     average_decay: float | None = None
 
     def __post_init__(self) -> None:
         if min(self.size) < 32 or self.batch < 1:
             raise TrainingError(f"size is {self.size} and batch is {self.batch}; at least 32, and 1")
+        if not self.rate > 0:
+            raise TrainingError(f"rate is {self.rate}; it must be above 0")
         if not self.sources or not all(self.sources):
             raise TrainingError("no films to train on")
 
@@ -88,19 +92,21 @@ class MustanRecipe:
             load_strict(network, self.start)
         elif self.trunk is not None:
             load_trunks(network, self.trunk)
-        return ForegroundObjective(network, TVERSKY, background=network.background is not None)
+        objective = DepthObjective if network.takes_depth else ForegroundObjective
+        return objective(network, TVERSKY, background=network.background is not None)
 
     def batches(self, count: int, seed: int) -> WindowBatches:
         with torch.device("meta"):
             network = self.build()
-        background = network.background is not None
+        background, depth = network.background is not None, network.takes_depth
         samplers = [
-            WindowSampler(films, network.offsets, self.size, background=background) for films in self.sources
+            WindowSampler(films, network.offsets, self.size, background=background, depth=depth)
+            for films in self.sources
         ]
         return WindowBatches(samplers, self.batch, count, seed)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        return [{"params": list(network.parameters()), "lr": RATE}]
+        return [{"params": list(network.parameters()), "lr": self.rate}]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.Adam(groups)
@@ -108,6 +114,24 @@ class MustanRecipe:
     def learning_rate(self, progress: float, step: int) -> float:
         """Halved after each of :data:`FALLS`."""
         return float(0.5 ** sum(progress >= fall for fall in FALLS))
+
+
+class DepthObjective(ForegroundObjective):
+    """The loss of a network that takes the depth map of the current frame as well."""
+
+    def forward(
+        self, batch: dict[str, Tensor], progress: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        depth = batch["depth"][:, None].float() / 255
+
+        def beside(module: nn.Module, inputs: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            return inputs, {**named, "depth": depth}
+
+        handle = self.network.register_forward_pre_hook(beside, with_kwargs=True)
+        try:
+            return super().forward(batch, progress, step)
+        finally:
+            handle.remove()
 
 
 @torch.no_grad()

@@ -25,10 +25,13 @@ from segue.training.foreground_pool import Pool, PoolBatches
 from segue.training.trunks import load_mobilenet
 from segue.weights import load_strict
 
-STEPS = 3000
-SLIM_STEPS = 3500
+STEPS = 3200
+SLIM_STEPS = 2400
 SAMPLES = 10_000
 BATCH = 8
+
+SHADOW_PRICE = 0.3
+"""Weight of pixels in shadow, against 1 for all others, in the loss of foreground."""
 
 SAMPLE_SIZE = (192, 256)
 """Height and width of the samples of a pool."""
@@ -98,7 +101,8 @@ class MustanLiteRecipe(_PoolRecipe):
             load_mobilenet(network.encoder, self.backbone, self.scaling)
         for layer in (network.encoder.stem, *network.encoder.blocks[:2]):
             layer.requires_grad_(False)
-        return ForegroundObjective(convert_conv2d_weight_memory_format(network, torch.channels_last))
+        student = convert_conv2d_weight_memory_format(network, torch.channels_last)
+        return ForegroundObjective(student, shadow=SHADOW_PRICE, pooled=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,4 +126,4 @@ class MustanSlimRecipe(_PoolRecipe):
             load_strict(teacher, self.teacher)
             teacher = convert_conv2d_weight_memory_format(teacher, torch.channels_last)
         student = convert_conv2d_weight_memory_format(network, torch.channels_last)
-        return ForegroundObjective(student, teacher=teacher)
+        return ForegroundObjective(student, shadow=SHADOW_PRICE, pooled=True, teacher=teacher)

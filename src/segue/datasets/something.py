@@ -1,0 +1,208 @@
+"""Reader of the boxes of Something-Else, which are drawn by people in videos of Something-Something.
+
+Layout, as in https://github.com/joaanna/something_else::
+
+    annotations.json           {"<video>": [{"name": "<video>/0001.jpg", "labels": [...]}, ...]}
+    videos/<video>/0001.jpg    12 frames a second
+
+A label has ``box2d`` (``x1``, ``y1``, ``x2``, ``y2`` in pixels), ``category``, and ``gt_annotation``, which
+tells the objects of a video apart. Objects are known by it here, not by their place in the list, as in the
+STCN report: places shift as soon as an object leaves the picture.
+
+Materzynska et al., "Something-Else: Compositional Action Recognition with Spatial-Temporal Interaction
+Networks", CVPR 2020.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Annotated
+
+from pydantic import Field
+
+from segue.datasets.files import PICTURES, Mask, picture_size, read_rgb
+from segue.datasets.instances import Record
+from segue.datasets.json_files import entries, read_json_text, validated
+from segue.errors import DatasetError
+from segue.masks import fill_boxes
+from segue.naming import first_few, natural_key
+from segue.types import Box
+from segue.types import Image as RgbImage
+
+MAX_OBJECTS = 254
+"""Most objects of a video: 255 means void in an index mask."""
+
+Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Box(Record):
+    x1: Coordinate
+    y1: Coordinate
+    x2: Coordinate
+    y2: Coordinate
+
+
+class _Label(Record):
+    box2d: _Box
+    category: str
+    gt_annotation: str | None = None
+
+
+class _Frame(Record):
+    name: str
+    labels: list[_Label]
+
+
+@dataclass(frozen=True)
+class BoxSequence:
+    """One video whose objects are known by their boxes.
+
+    Attributes:
+        name: of the video.
+        frames: pictures, from the first one on that has a box.
+        annotations: for each frame, the box of every object that is there by its id. Ids count the boxes of
+            the first frame; objects that come later are left out.
+        labels: category of each object.
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    annotations: Mapping[int, Mapping[int, Box]] = field(hash=False)
+    labels: Mapping[int, str] = field(hash=False)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read_image(self, i: int) -> RgbImage:
+        """Picture of frame ``i``, RGB, (H, W, 3), uint8."""
+        return read_rgb(self.frames[i])
+
+    def read_boxes(self, i: int) -> Mapping[int, Box]:
+        """Boxes of frame ``i`` by id."""
+        return self.annotations[i]
+
+    def read_mask(self, i: int) -> Mask:
+        """The boxes of frame ``i``, filled, as an index mask (H, W); later ids cover earlier ones."""
+        return fill_boxes(self.annotations[i], picture_size(self.frames[i]))
+
+
+class SomethingElseFolder:
+    """The annotated videos whose pictures are there, in natural order.
+
+    >>> SomethingElseFolder("something_else")["2"].read_boxes(0)
+
+    Attributes:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path | str, videos: Iterable[str] | None = None) -> None:
+        """Read the annotations.
+
+        Args:
+            root: folder that holds ``annotations.json`` and ``videos``.
+            videos: names of those that are wanted; None is all whose folder is there.
+
+        Raises:
+            DatasetError: a file, folder, picture or wanted video is missing, or an annotation is wrong.
+        """
+        self.root = Path(root)
+        path, folder = self.root / "annotations.json", self.root / "videos"
+        if not folder.is_dir():
+            raise DatasetError(f"no folder {folder}; it must hold one folder of pictures for each video")
+        wanted = None if videos is None else list(dict.fromkeys(videos))
+        records: dict[str, list[_Frame]] = {}
+        for name, i, _, value in entries(read_json_text(path), path):
+            # Folders are looked for among names that are there: a name of the file is not made a path.
+            if i >= 0 and (name in wanted if wanted is not None else _is_video(folder, name)):
+                records.setdefault(name, []).append(validated(_Frame, value, f"{path}: {name}[{i}]"))
+        for name in wanted or ():
+            if name not in records:
+                raise DatasetError(f"no video {name} in {path}; it has no annotated frame")
+        if not records:
+            raise DatasetError(f"{folder} holds no video that is annotated in {path}")
+        self._videos = {
+            name: _sequence(name, records[name], folder, path)
+            for name in wanted or sorted(records, key=natural_key)
+        }
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the videos."""
+        return tuple(self._videos)
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def __iter__(self) -> Iterator[BoxSequence]:
+        return iter(self._videos.values())
+
+    def __getitem__(self, name: str) -> BoxSequence:
+        if name not in self._videos:
+            raise DatasetError(f"no video {name} in {self.root}; there are {first_few(self.names)}")
+        return self._videos[name]
+
+
+def _is_video(folder: Path, name: str) -> bool:
+    return _is_plain(name) and (folder / name).is_dir()
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is that of a file or folder, without any way to elsewhere."""
+    windows = PureWindowsPath(name)  # knows both kinds of separators
+    return windows.parts == (name,) and not windows.drive and name != ".." and "\0" not in name
+
+
+def _sequence(name: str, records: list[_Frame], folder: Path, path: Path) -> BoxSequence:
+    begin = next((i for i, record in enumerate(records) if record.labels), None)
+    if begin is None:
+        raise DatasetError(f"{path}: video {name} has no box")
+    numbers: dict[tuple[str, int], int] = {}
+    labels: dict[int, str] = {}
+    for key, label in _keyed(records[begin]):
+        numbers[key] = len(numbers) + 1
+        labels[numbers[key]] = label.category
+    if len(numbers) > MAX_OBJECTS:
+        raise DatasetError(
+            f"{path}: video {name} has {len(numbers)} boxes in a frame; at most {MAX_OBJECTS} are read"
+        )
+    frames, boxes = [], {}
+    for i, record in enumerate(records[begin:]):
+        frames.append(_picture(name, record.name, folder, path))
+        boxes[i] = {numbers[key]: _corners(label) for key, label in _keyed(record) if key in numbers}
+    return BoxSequence(name, tuple(frames), boxes, labels)
+
+
+def _keyed(record: _Frame) -> Iterator[tuple[tuple[str, int], _Label]]:
+    """The labels of a frame with what tells their objects apart.
+
+    That is the annotation's own name; of several that have one name, such as two hands, the first is the
+    first in every frame.
+    """
+    seen: Counter[str] = Counter()
+    for label in record.labels:
+        name = label.gt_annotation or label.category
+        seen[name] += 1
+        yield (name, seen[name]), label
+
+
+def _corners(label: _Label) -> Box:
+    box = label.box2d
+    return box.x1, box.y1, box.x2, box.y2
+
+
+def _picture(video: str, name: str, folder: Path, path: Path) -> Path:
+    head, _, file = name.partition("/")
+    if (
+        head != video
+        or not _is_plain(video)
+        or not _is_plain(file)
+        or Path(file).suffix.lower() not in PICTURES
+    ):
+        raise DatasetError(f"{path}: video {video}: {name!r} is no picture of it, such as {video}/0001.jpg")
+    picture = folder / video / file
+    if not picture.is_file():
+        raise DatasetError(f"no picture {picture}; {path} has boxes for it")
+    return picture

@@ -1,0 +1,47 @@
+"""The plain form that segue's video instance segmentation is measured against computes the same."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from segue.models.msstsvis import MSSTSVIS
+from segue.models.seqformer import SeqFormer, Size
+from segue.sessions.inference import inference_copy
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
+
+import instances
+from instances import Differences, Outcome
+
+TINY = Size(width=64, hidden=32, encoder_layers=1, decoder_layers=2, heads=4, queries=30, classes=6)
+
+
+@pytest.mark.parametrize("kind", [SeqFormer, MSSTSVIS])
+def test_both_forms_give_every_query_the_same(kind: type[SeqFormer]) -> None:
+    torch.manual_seed(0)
+    network = kind("mobilenet-v2", TINY).eval().requires_grad_(False)
+    ours = inference_copy(network, torch.device("cpu"), torch.float32)
+    clip = torch.rand(1, 3, 3, 48, 80)
+    with torch.inference_mode():
+        plain, segue = instances.plain(network, clip), instances.segue(ours, clip)
+    assert plain.queries.tolist() == list(range(30))
+    assert 0 < len(segue.queries) <= instances.TOP
+    apart = Differences.between(plain, segue)
+    assert apart.logits < 1e-4
+    assert apart.boxes < 1e-4
+    assert apart.masks < 1e-4
+    assert apart.pixels > 0.999
+
+
+def test_masks_are_compared_query_by_query_whatever_their_rank() -> None:
+    masks = torch.arange(4.0).view(4, 1, 1, 1) - 1.5
+    logits, boxes = torch.zeros(4, 2), torch.zeros(1, 4, 4)
+    plain = Outcome(logits, boxes, torch.arange(4), masks)
+    few = torch.tensor([3, 0])
+    assert Differences.between(plain, Outcome(logits, boxes, few, masks[few])) == Differences(0, 0, 0, 1)
+    swapped = Differences.between(plain, Outcome(logits + 0.5, boxes, few, masks[few.flip(0)]))
+    assert swapped == Differences(0.5, 0, 2, 0)

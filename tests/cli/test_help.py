@@ -1,0 +1,56 @@
+"""What the command says about itself, and what it imports for that."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import segue
+from segue.cli.main import COMMANDS, load_command
+
+LEFT_OUT = ("torch", "scipy", "cv2", "av")
+"""Packages that take long to import."""
+
+
+def imported(program: str) -> set[str]:
+    """Which of the packages above a program has imported when it ends."""
+    ask = f"{program}\nimport sys\nprint(*(name for name in {LEFT_OUT!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    first, *_ = load_command(name).help.strip().split("\n\n")
+    assert " ".join(first.split()) == COMMANDS[name]
+
+
+def test_a_group_of_commands_has_no_options_but_help() -> None:
+    assert load_command("eval").params == []
+
+
+def test_help_needs_no_large_package() -> None:
+    run = "from segue.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass"
+    assert imported(run) == set()
+
+
+@pytest.mark.parametrize("module", ["segue.cli.evaluation", "segue.metrics", "segue.datasets", "segue.video"])
+def test_scoring_and_reading_need_no_networks(module: str) -> None:
+    assert "torch" not in imported(f"import {module}")
+
+
+def test_a_network_needs_pytorch() -> None:
+    assert "torch" in imported("import segue\nsegue.load")
+
+
+def test_every_public_name_is_there() -> None:
+    for name in segue.__all__:
+        assert getattr(segue, name) is not None
+    assert set(segue.__all__) <= set(dir(segue))
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'segue' has no attribute 'nothing'"):
+        _ = segue.nothing  # type: ignore[attr-defined]

@@ -1,0 +1,230 @@
+"""Reader of Something-Else: boxes of people, as published, and files that mean harm."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.datasets import SomethingElseFolder
+from segue.errors import DatasetError
+
+
+def label(
+    x1: float, y1: float, x2: float, y2: float, category: str = "cup", name: str = "object 0"
+) -> dict[str, Any]:
+    """A label as the published file has it."""
+    box = {"x1": x1, "x2": x2, "y1": y1, "y2": y2}
+    return {"box2d": box, "category": category, "gt_annotation": name, "standard_category": "0000"}
+
+
+def hand(x1: float, y1: float, x2: float, y2: float) -> dict[str, Any]:
+    """A hand, of which all have one name."""
+    return label(x1, y1, x2, y2, "hand", "object hand")
+
+
+def frame(video: str, number: int, *labels: dict[str, Any]) -> dict[str, Any]:
+    """A frame as the published file has it."""
+    path = f"{video}/{number:04d}.jpg"
+    return {
+        "name": path,
+        "labels": list(labels),
+        "gt_placeholders": ["cup"],
+        "nr_instances": len(labels),
+        "split": "80perc_106",
+        "task_index": 823,
+        "url": f"https://example.invalid/{path}",
+    }
+
+
+def store(root: Path, annotations: object, *, pictures: bool = True) -> Path:
+    """A folder in the published layout, with pictures of 30x20 pixels."""
+    root.mkdir(exist_ok=True)
+    (root / "videos").mkdir(exist_ok=True)
+    (root / "annotations.json").write_text(json.dumps(annotations))
+    if pictures and isinstance(annotations, dict):
+        for video, frames in annotations.items():
+            (root / "videos" / video).mkdir(exist_ok=True)
+            for i in range(len(frames)):
+                Image.fromarray(np.full((20, 30, 3), i, np.uint8)).save(
+                    root / "videos" / video / f"{i + 1:04d}.jpg"
+                )
+    return root
+
+
+def test_boxes_are_read_as_they_were_published(tmp_path: Path) -> None:
+    # The numbers are those that the README of the data set gives for video 2.
+    first = {
+        "gt_placeholders": ["pillow"],
+        "labels": [
+            {
+                "box2d": {
+                    "x1": 97.64950730138266,
+                    "x2": 427,
+                    "y1": 11.889318166856967,
+                    "y2": 239.92858832368972,
+                },
+                "category": "pillow",
+            },
+            {
+                "box2d": {
+                    "x1": 210.1160330781122,
+                    "x2": 345.4329005999551,
+                    "y1": 78.65516045335991,
+                    "y2": 209.68758889799403,
+                },
+                "category": "hand",
+            },
+        ],
+        "name": "2/0001.jpg",
+        "nr_instances": 2,
+    }
+    root = store(tmp_path / "data", {"2": [first]}, pictures=False)
+    (root / "videos" / "2").mkdir()
+    Image.fromarray(np.zeros((240, 427, 3), np.uint8)).save(root / "videos" / "2" / "0001.jpg")
+    video = SomethingElseFolder(root)["2"]
+    assert video.labels == {1: "pillow", 2: "hand"}
+    assert video.read_boxes(0)[1] == (97.64950730138266, 11.889318166856967, 427.0, 239.92858832368972)
+    mask = video.read_mask(0)
+    assert mask.shape == (240, 427)
+    # As the report cuts them: rows 78 to 208 and columns 210 to 344 are the hand's, which covers the pillow.
+    assert (mask[78:209, 210:345] == 2).all()
+    assert np.count_nonzero(mask == 2) == 131 * 135
+    assert np.count_nonzero(mask) == (239 - 11) * (427 - 97)
+
+
+def test_videos_come_in_natural_order_and_can_be_chosen(tmp_path: Path) -> None:
+    frames = {name: [frame(name, 1, label(1, 1, 9, 9))] for name in ("151201", "13", "2")}
+    root = store(tmp_path / "data", frames)
+    assert SomethingElseFolder(root).names == ("2", "13", "151201")
+    assert SomethingElseFolder(root, ["13"]).names == ("13",)
+    with pytest.raises(DatasetError, match=r"no video 99 in .*; it has no annotated frame"):
+        SomethingElseFolder(root, ["99"])
+    with pytest.raises(DatasetError, match="there are 2, 13, 151201"):
+        SomethingElseFolder(root)["7"]
+
+
+def test_of_a_large_file_only_videos_that_are_there_count(tmp_path: Path) -> None:
+    frames = {name: [frame(name, 1, label(1, 1, 9, 9))] for name in ("1", "2")}
+    root = store(tmp_path / "data", frames)
+    (root / "videos" / "1" / "0001.jpg").unlink()
+    (root / "videos" / "1").rmdir()
+    assert SomethingElseFolder(root).names == ("2",)
+
+
+def test_an_object_keeps_its_id_when_others_leave(tmp_path: Path) -> None:
+    cup, spoon = label(0, 0, 5, 5), label(20, 10, 29, 19, "spoon", "object 1")
+    frames = [
+        frame("1", 1, cup, hand(8, 0, 12, 4), hand(20, 0, 24, 4)),
+        frame("1", 2, hand(9, 0, 13, 4), spoon),
+        frame("1", 3, cup, hand(9, 0, 13, 4), hand(21, 0, 25, 4)),
+    ]
+    video = SomethingElseFolder(store(tmp_path / "data", {"1": frames}))["1"]
+    assert video.labels == {1: "cup", 2: "hand", 3: "hand"}
+    assert [sorted(video.read_boxes(i)) for i in range(3)] == [[1, 2, 3], [2], [1, 2, 3]]
+    # A spoon that comes later is nobody's, and the first of the hands stays the first.
+    assert video.read_boxes(1)[2] == (9, 0, 13, 4)
+    assert set(np.unique(video.read_mask(1))) == {0, 2}
+
+
+def test_a_video_begins_with_its_first_box(tmp_path: Path) -> None:
+    frames = [frame("1", 1), frame("1", 2, label(1, 1, 9, 9)), frame("1", 3)]
+    video = SomethingElseFolder(store(tmp_path / "data", {"1": frames}))["1"]
+    assert len(video) == 2
+    assert video.frames[0].name == "0002.jpg"
+    assert not video.read_mask(1).any()
+    with pytest.raises(DatasetError, match="video 1 has no box"):
+        SomethingElseFolder(store(tmp_path / "none", {"1": [frame("1", 1)]}))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1/../../secret.jpg",
+        "../secret.jpg",
+        "/etc/secret.jpg",
+        "1/a/b.jpg",
+        "2/0001.jpg",
+        "1\\..\\s.jpg",
+        "1/C:s.jpg",
+        "1/..",
+        "1/",
+        "1",
+        "",
+        "1/0001.jpg\0.png",
+        "1/passwd",
+    ],
+)
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    root = store(tmp_path / "data", {"1": [frame("1", 1, label(1, 1, 9, 9)) | {"name": name}]})
+    (tmp_path / "secret.jpg").write_bytes(b"")
+    with pytest.raises(DatasetError, match="is no picture of it"):
+        SomethingElseFolder(root)
+
+
+@pytest.mark.parametrize("video", ["..", ".", "../data", "/", "a/b", "C:"])
+def test_a_video_whose_name_leads_elsewhere_is_no_video(tmp_path: Path, video: str) -> None:
+    annotations = {video: [frame(video, 1, label(1, 1, 9, 9))]}
+    root = store(tmp_path / "data", annotations, pictures=False)
+    with pytest.raises(DatasetError, match="holds no video that is annotated"):
+        SomethingElseFolder(root)
+    with pytest.raises(DatasetError):
+        SomethingElseFolder(root, [video])
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([{"category": "cup"}], r"1\[0\].labels\[0\].box2d: Field required"),
+        ([label(1, 1, 9, 9) | {"box2d": {"x1": 1, "y1": 1, "x2": 9}}], "y2: Field required"),
+        ([label(1, 1, 9, 9) | {"box2d": {"x1": "1", "y1": 1, "x2": 9, "y2": 9}}], "x1: Input should be a"),
+        ([label(1, 1, 9, 9) | {"category": 3}], "category: Input should be a valid string"),
+        ("all", "labels: Input should be a valid list"),
+        ([hand(1, 1, 9, 9)] * 255, "has 255 boxes in a frame; at most 254"),
+    ],
+)
+def test_wrong_annotations_are_named(tmp_path: Path, labels: object, words: str) -> None:
+    root = store(tmp_path / "data", {"1": [frame("1", 1) | {"labels": labels}]})
+    with pytest.raises(DatasetError, match=words):
+        SomethingElseFolder(root)
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2", '{"1": [{"name": NaN}]}', "[" * 100_000, ""])
+def test_what_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
+    root = store(tmp_path / "data", {"1": [frame("1", 1, label(1, 1, 9, 9))]})
+    (root / "annotations.json").write_text(text)
+    with pytest.raises(DatasetError, match=r"annotations\.json"):
+        SomethingElseFolder(root)
+
+
+def test_boxes_beside_the_picture_and_of_any_size_are_harmless(tmp_path: Path) -> None:
+    wild = label(-1e300, -7, 1e300, 4, name="object 0"), label(50, 50, 60, 60, name="object 1")
+    backwards = label(9, 9, 1, 1, name="object 2")
+    root = store(tmp_path / "data", {"1": [frame("1", 1, *wild, backwards)]})
+    mask = SomethingElseFolder(root)["1"].read_mask(0)
+    assert (mask[:4] == 1).all()
+    assert not mask[4:].any()
+
+
+def test_a_box_without_an_end_is_refused(tmp_path: Path) -> None:
+    root = store(tmp_path / "data", {"1": [frame("1", 1, label(1, 1, 77, 9))]})
+    text = (root / "annotations.json").read_text()
+    (root / "annotations.json").write_text(text.replace("77", "1e999"))
+    with pytest.raises(DatasetError, match="x2: Input should be a finite number"):
+        SomethingElseFolder(root)
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no folder .*videos"):
+        SomethingElseFolder(tmp_path)
+    (tmp_path / "videos").mkdir()
+    with pytest.raises(DatasetError, match=r"no file .*annotations\.json"):
+        SomethingElseFolder(tmp_path)
+    root = store(tmp_path / "data", {"1": [frame("1", 1, label(1, 1, 9, 9)), frame("1", 2)]})
+    (root / "videos" / "1" / "0002.jpg").unlink()
+    with pytest.raises(DatasetError, match=r"no picture .*0002\.jpg"):
+        SomethingElseFolder(root)

@@ -1,0 +1,128 @@
+"""Networks on cameras that move, and how the motion is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from segue.errors import SegueError
+from segue.models.foreground import ForegroundNetwork
+from segue.moving import foreground
+from segue.sessions import SessionState
+from segue.sessions.camera import METHODS, Homography, Method, is_moderate, seen_from
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.moving_camera import PAST, MovingCameraSegmenter
+from segue.types import Segmentation
+from tests.sessions.scenes import Bytes, film, overlap, square_mask, with_squares
+from tests.sessions.tiny_foreground import MovesByItself, TinyForeground
+
+SIZE = (120, 160)
+STEP = 3
+
+
+def street() -> Bytes:
+    """A long scene with many corners, dark enough for bright squares before it."""
+    rng = np.random.default_rng(0)
+    blocks = cv2.resize(rng.integers(10, 150, (30, 75, 3), dtype=np.uint8), None, fx=5, fy=5, interpolation=0)
+    return np.asarray(cv2.GaussianBlur(blocks, (0, 0), 0.7), np.uint8)
+
+
+LONG = street()
+PLACES = [(50, 20 + 7 * t) for t in range(40)]
+"""A square goes faster than the camera."""
+
+PAN = film([with_squares(LONG, [place])[15:135, STEP * t : STEP * t + 160] for t, place in enumerate(PLACES)])
+TRUTH = [
+    square_mask((150, 375), [place])[15:135, STEP * t : STEP * t + 160] for t, place in enumerate(PLACES)
+]
+NOTHING = np.zeros(SIZE, np.uint8)
+
+
+def play(session: ForegroundSession) -> list[Segmentation]:
+    results = [result for frame in PAN if (result := session.step(frame)) is not None]
+    return results + list(session.finish())
+
+
+def mean_overlap(results: list[Segmentation]) -> float:
+    return float(np.mean([overlap(results[t].mask, TRUTH[t]) for t in range(15, 30)]))
+
+
+@pytest.mark.parametrize(("method", "pixels"), [("features", 1.5), ("ecc", 0.7)])
+def test_the_motion_of_a_camera_is_found(method: Method, pixels: float) -> None:
+    turned: Homography = np.array([[0.998, -0.02, 4.0], [0.02, 0.998, -2.0], [1e-5, 0, 1]])
+    shift = np.array([[1.0, 0, -40], [0, 1, -10], [0, 0, 1]])
+    moved = seen_from(LONG, turned @ shift, np.zeros_like(LONG))[:120, :160]
+    found = METHODS[method]((LONG[10:130, 40:200], NOTHING), (moved, NOTHING))
+    assert found is not None
+    corners = np.array([[[10.0, 10.0], [150.0, 10.0], [10.0, 110.0], [150.0, 110.0]]])
+    expected, got = (cv2.perspectiveTransform(corners, matrix) for matrix in (turned, found))
+    np.testing.assert_allclose(got, expected, atol=pixels)
+
+
+def test_pictures_that_have_nothing_in_common_have_no_motion() -> None:
+    plain = np.full((*SIZE, 3), 90, np.uint8)
+    assert METHODS["features"]((plain, NOTHING), (LONG[:120, :160], NOTHING)) is None
+    assert METHODS["ecc"]((plain, NOTHING), (plain, NOTHING)) is None
+
+
+def test_pictures_far_apart_are_not_warped() -> None:
+    assert is_moderate(np.eye(3), SIZE)
+    away = np.eye(3)
+    away[0, 2] = 0.4 * SIZE[1]
+    assert not is_moderate(away, SIZE)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_moves_is_found_although_the_camera_pans(method: Method) -> None:
+    followed = ForegroundSession(MovingCameraSegmenter(MovesByItself(), method, device="cpu"), align=False)
+    still = ForegroundSession(MovesByItself(), align=False, device="cpu")
+    assert mean_overlap(play(followed)) > 0.6
+    assert mean_overlap(play(still)) < 0.4
+    assert followed.background is None, (
+        "the picture of the empty scene would be of a camera that stands still"
+    )
+
+
+def test_frames_wait_for_those_that_come_after_them() -> None:
+    network = TinyForeground(((-2, "past"), (2, "future")))
+    session = ForegroundSession(MovingCameraSegmenter(network, device="cpu"), align=False)
+    assert session.lag == 2
+    assert [result.index for result in play(session)] == list(range(len(PAN)))
+
+
+def test_no_more_frames_are_kept_than_the_background_needs() -> None:
+    segmenter = MovingCameraSegmenter(MovesByItself(), device="cpu")
+    for frame in PAN:
+        segmenter.step(frame.image, frame.image)
+        assert len(segmenter._images) <= max(PAST) + 1
+        assert len(segmenter._features) <= 1
+
+
+def test_it_goes_on_from_a_saved_state(tmp_path: Path) -> None:
+    def make() -> ForegroundSession:
+        return ForegroundSession(MovingCameraSegmenter(MovesByItself(), device="cpu"), align=False)
+
+    expected, first, second = play(make()), make(), make()
+    for frame in PAN[:20]:
+        first.step(frame)
+    first.state().save(tmp_path / "state.safetensors")
+    second.restore(SessionState.load(tmp_path / "state.safetensors"))
+    for frame in PAN[20:]:
+        result = second.step(frame)
+        assert result is not None
+        assert np.array_equal(result.mask, expected[frame.index].mask)
+
+
+def test_the_function_takes_a_network_or_says_what_is_wrong() -> None:
+    network: ForegroundNetwork = MovesByItself()
+    pictures = [frame.image for frame in PAN]
+    results = list(foreground(pictures, model=network, follow_camera="features", device="cpu"))
+    assert mean_overlap(results) > 0.6
+    with pytest.raises(SegueError, match="for networks"):
+        foreground(pictures, model="median", follow_camera="features")
+    with pytest.raises(SegueError, match="choose features or ecc"):
+        foreground(pictures, model=network, follow_camera="flow", device=torch.device("cpu"))  # type: ignore[arg-type]

@@ -1,0 +1,86 @@
+"""Detectors by name: whose numbers mean what, what they are asked for, and what becomes of their finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segue.errors import PromptError
+from segue.models.detection.parts import Detections
+from segue.models.dino import DINO
+from segue.prompts.detectors import DiscoveryDetector
+from segue.sessions.detecting import DETECTORS, detector
+from segue.types import Frame
+
+PICTURE = Frame(0, 0.0, np.zeros((20, 40, 3), np.uint8))
+
+LABELS = {"maskrcnn": (1, 3, 18), "maskrcnn-v1": (1, 3, 18), "pointrend": (0, 2, 16)}
+"""Numbers of person, car and dog: torchvision has those of COCO, Detectron 2 closes its gaps."""
+
+
+class Told(nn.Module):
+    """Finds the same in every picture: a person, a car that the person covers in part, and a doubtful dog."""
+
+    def __init__(self, labels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.labels = labels
+
+    def forward(self, image: Tensor) -> Detections:
+        masks = torch.zeros(3, *image.shape[-2:])
+        masks[0, 2:12, 0:10] = 0.9
+        masks[1, 2:12, 5:25] = 0.8
+        masks[2, 2:12, 30:40] = 0.9
+        boxes = torch.tensor([[0.0, 2, 10, 12], [5, 2, 25, 12], [30, 2, 40, 12]])
+        return Detections(boxes, torch.tensor([0.9, 0.8, 0.4]), torch.tensor(self.labels), masks)
+
+
+@pytest.fixture(autouse=True)
+def _told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
+    monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: Told(LABELS[name]))
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_numbers_become_names_and_masks_become_objects(name: str) -> None:
+    found = detector(name, device="cpu")(PICTURE)
+    assert [(item.label, item.box) for item in found.objects] == [
+        ("person", (0, 2, 10, 12)),
+        ("car", (10, 2, 25, 12)),
+    ]
+    assert [round(item.score, 3) for item in found.objects] == [0.9, 0.8]
+    assert set(np.unique(found.mask)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_wishes_are_heard(name: str) -> None:
+    def labels(**wishes: object) -> list[str | None]:
+        return [item.label for item in detector(name, device="cpu", **wishes)(PICTURE).objects]  # type: ignore[arg-type]
+
+    assert labels(classes=["car", "dog"]) == ["car"]
+    assert labels(classes=["car", "dog"], score=0.3) == ["car", "dog"]
+    assert labels(max_objects=1) == ["person"]
+    with pytest.raises(PromptError, match="class 'unicorn' is unknown to this detector; it knows airplane"):
+        labels(classes=["unicorn"])
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if not name.startswith("lost")])
+def test_what_belongs_to_lost_is_refused_elsewhere(name: str) -> None:
+    for wishes in ({"refine": "grabcut"}, {"features": "values"}):
+        with pytest.raises(PromptError, match="they belong to lost, lost-b16, lost-lite"):
+            detector(name, **wishes)  # type: ignore[arg-type]
+
+
+def test_lost_compares_and_refines_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: DINO(64, depth=1))
+    for wishes, expected in (
+        ({}, ("keys", "crf", False)),
+        ({"features": "values", "refine": "grabcut"}, ("values", "grabcut", False)),
+        ({"features": "queries", "refine": "none"}, ("queries", "none", False)),
+    ):
+        find = detector("lost", device="cpu", **wishes)  # type: ignore[arg-type]
+        assert isinstance(find, DiscoveryDetector)
+        assert (find.which, find.refine, find.centre) == expected
