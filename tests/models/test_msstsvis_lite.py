@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+from importlib import resources
+from pathlib import Path
+
+import pytest
 import torch
 
+from segue.layers.deeplab import DeepLabTrunk
 from segue.models.deeplab import DeepLabV3
-from segue.models.msstsvis.lite import LITE_SIZE, MSSTSVISLite
+from segue.models.msstsvis.lite import LITE_NAMES, LITE_SIZE, MSSTSVISLite
 from segue.models.msstsvis.proposals import best, overlaps, waves
+from segue.recognising import instances
+from segue.video import open_source
+from segue.weights import load
 from tests.fill import fill_plainly
 
 
@@ -33,8 +42,10 @@ def test_boxes_are_told_by_waves() -> None:
 def test_the_trunk_is_that_of_deeplab_and_stays() -> None:
     network = MSSTSVISLite()
     trunk = network.backbone.body
+    assert isinstance(trunk, DeepLabTrunk)
     assert not any(parameter.requires_grad for parameter in trunk.parameters())
     teacher = fill_plainly(DeepLabV3())
+    assert isinstance(teacher, DeepLabV3)
     trunk.load_state_dict(
         {name: value for name, value in teacher.state_dict().items() if "logits" not in name}
     )
@@ -46,6 +57,7 @@ def test_the_trunk_is_that_of_deeplab_and_stays() -> None:
 
 def test_a_clip_of_any_length_has_queries_on_all_frames() -> None:
     network = fill_plainly(MSSTSVISLite()).eval()
+    assert isinstance(network, MSSTSVISLite)
     for frames in (1, 3):
         with torch.inference_mode():
             memory = network.encode(torch.rand(2, frames, 3, 64, 96))
@@ -55,3 +67,19 @@ def test_a_clip_of_any_length_has_queries_on_all_frames() -> None:
         assert decoded.references[0].shape[-1] == 4
         assert masks.shape == (2, frames, 16, 24)
         assert decoded.proposed.logits.shape == (2, frames, 8 * 12 + 4 * 6 + 2 * 3, LITE_SIZE.classes)
+
+
+def test_the_weights_that_come_with_segue_load_and_are_small() -> None:
+    network = load("msstsvis-lite")
+    assert isinstance(network, MSSTSVISLite)
+    assert network.class_names == LITE_NAMES
+    with resources.as_file(resources.files("segue") / "assets" / "msstsvis-lite.safetensors") as path:
+        assert path.stat().st_size < 12e6
+
+
+@pytest.mark.shared
+def test_the_woman_and_the_dog_of_a_film_are_found(shared: Path) -> None:
+    with open_source(shared / "data" / "clips" / "dog_1280x720.mp4") as source:
+        frames = [frame.image for frame in itertools.islice(source, 6)]
+    results = list(instances(frames, model="msstsvis-lite", score=0.3, device="cpu"))
+    assert {"person", "animal"} <= {item.label for item in results[3].objects}

@@ -165,7 +165,7 @@ instances.__doc__ = EXAMPLES
 def chosen_model(
     model: str | None, weights: Path | None, *, detectors: bool = True, quiet: bool = False
 ) -> str:
-    """The network that was named, or else the default, which is told where it needs files of the user's.
+    """The network that was named, or else the default, which is told.
 
     Raises:
         CheckpointError: the weights cannot be read.
@@ -173,8 +173,12 @@ def chosen_model(
     if model is not None:
         return model
     found = default_model(weights, detectors=detectors)
-    if found != DEFAULT_MODEL and not quiet:
-        why = f"that of {weights}" if weights else "whose weights are at hand; --model chooses another"
+    if not quiet and (weights is None or found != DEFAULT_MODEL):
+        why = "whose weights are at hand; --model chooses another"
+        if weights:
+            why = f"that of {weights}"
+        elif found == DEFAULT_MODEL:
+            why = "the small one that comes with segue; `segue weights list` shows better ones"
         typer.echo(f"model: {found}, {why}", err=True)
     return found
 

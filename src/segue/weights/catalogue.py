@@ -145,6 +145,16 @@ CATALOGUE = (
         sha256="dd176f64db10d7c36604bed51f2e857c05ca92e56d17074c4f3a567546ccf41b",
     ),
     Entry(
+        name="mustan-slim-isd",
+        build=shipped_slim,
+        signature="encoder.4.conv3.weight",
+        paper="after Pokala et al., 2024 (arXiv 2402.00918)",
+        licence="MIT, as segue; trained on rendered rooms alone",
+        bundled="mustan-slim-isd.safetensors",
+        sha256="9e8119b983c482e5bb16e79749d00a690ef67f2cd65614f27eded1b1f8969a35",
+        trained_by="mustan-slim",
+    ),
+    Entry(
         name="mustan2",
         build=MUSTAN2,
         signature="enc_cur.conv1.weight",
