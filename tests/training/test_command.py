@@ -6,30 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 import segue
 from segue.cli import training_options
-from segue.cli.main import app
 from segue.errors import DatasetError, TrainingError
 from segue.models.stcn_lite import STCNLite
 from segue.training.clips import ClipShape, Curriculum
 from segue.training.recipes import stcn_lite
 from segue.weights import write_checkpoint
 from tests.clips import clip
+from tests.training.commands import run
 from tests.training.making import write_all, write_video
 
 pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
-
-
-def run(*arguments: object) -> str:
-    """What the command writes; its errors are raised."""
-    result = CliRunner().invoke(
-        app, ["train", *map(str, arguments)], catch_exceptions=False, standalone_mode=False
-    )
-    if result.exception:
-        raise result.exception
-    return result.output
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from segue.cli.main import app
 from segue.errors import CheckpointError, SinkError, TrainingError
 from segue.models.mustan_lite import MustanLite
 from segue.models.mustan_slim import shipped_slim
@@ -17,19 +15,10 @@ from segue.training.recipes import mustan_lite as recipes
 from segue.training.recipes.mustan_lite import MustanLiteRecipe, MustanSlimRecipe
 from segue.training.trunks import load_mobilenet
 from segue.weights import load_strict, write_checkpoint
+from tests.training.commands import run
 from tests.training.making import write_all
 
 pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
-
-
-def run(*arguments: object) -> str:
-    """What the command writes; its errors are raised."""
-    result = CliRunner().invoke(
-        app, ["train", *map(str, arguments)], catch_exceptions=False, standalone_mode=False
-    )
-    if result.exception:
-        raise result.exception
-    return result.output
 
 
 @pytest.fixture(autouse=True)

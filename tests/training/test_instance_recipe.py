@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from segue.cli import training_instances
-from segue.cli.main import app
 from segue.cli.training_instances import coco_channels
 from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.layers.resnet import ResNetTrunk
@@ -27,6 +25,7 @@ from segue.training.recipes.msstsvis import InstanceObjective, load_trunk
 from segue.training.recipes.seqformer import PublishedRecipe, start_from
 from segue.weights import read_checkpoint, write_checkpoint
 from segue.weights.checkpoint import OPTIONS
+from tests.training.commands import run
 from tests.training.instance_sets import save_coco, save_ytvis
 from tests.training.test_ytvis_clips import NAMES, Places, small_clip
 
@@ -182,16 +181,6 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         training_instances, "run", lambda recipe, **settings: found.update(settings, recipe=recipe)
     )
     return found
-
-
-def run(*arguments: object) -> str:
-    """What the command writes; its errors are raised."""
-    result = CliRunner().invoke(
-        app, ["train", *map(str, arguments)], catch_exceptions=False, standalone_mode=False
-    )
-    if result.exception:
-        raise result.exception
-    return result.output
 
 
 def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from segue.cli import training_lite
-from segue.cli.main import app
 from segue.datasets.coco import CocoImages
 from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.models.deeplab import DeepLabV3
@@ -19,6 +17,7 @@ from segue.training.instance_clips import classed_footage
 from segue.training.recipes.msstsvis import InstanceObjective, lite, load_trunk
 from segue.weights import write_checkpoint
 from tests.fill import fill_plainly
+from tests.training import commands
 from tests.training.instance_sets import save_coco, save_ytvis
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.
@@ -38,11 +37,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def run(*arguments: object) -> str:
     """What the command writes; its errors are raised."""
-    words = ["train", "msstsvis-lite", *map(str, arguments)]
-    result = CliRunner().invoke(app, words, catch_exceptions=False, standalone_mode=False)
-    if result.exception:
-        raise result.exception
-    return result.output
+    return commands.run("msstsvis-lite", *arguments)
 
 
 def test_classes_of_the_data_are_grouped_and_counted(tmp_path: Path, seen: dict[str, Any]) -> None:

@@ -8,26 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 import segue
 from segue.cli import training_fgsegnet, training_mustan
-from segue.cli.main import app
 from segue.errors import DatasetError, TrainingError
 from segue.models.hofam import HOFAM
+from tests.training.commands import run
 from tests.training.scenes import save_scene
 
 pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
-
-
-def run(*arguments: object) -> str:
-    """What the command writes; its errors are raised."""
-    result = CliRunner().invoke(
-        app, ["train", *map(str, arguments)], catch_exceptions=False, standalone_mode=False
-    )
-    if result.exception:
-        raise result.exception
-    return result.output
 
 
 @pytest.fixture(scope="module")

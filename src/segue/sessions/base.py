@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from segue.errors import CheckpointError
-from segue.types import Frame, IndexMask, Prompt, Segmentation
+from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import PartialFile, writing
 
 FORMAT = "segue-session-1"
@@ -97,6 +97,27 @@ class SessionState:
         if metadata.get("format") != FORMAT:
             raise CheckpointError(f"{path}: not a saved session of this version of segue")
         return cls(tensors, json.loads(metadata["values"]))
+
+
+def saved_result(result: Segmentation) -> tuple[npt.NDArray[np.int32], dict[str, Any]]:
+    """A result that waits to be given, for a state: its mask, and all else as JSON values."""
+    values = {
+        "index": result.index,
+        "time": result.time,
+        "wide": result.mask.dtype == np.uint16,
+        "objects": [asdict(item) for item in result.objects],
+    }
+    return result.mask.astype(np.int32), values
+
+
+def restored_result(mask: npt.NDArray[np.int32], values: Mapping[str, Any]) -> Segmentation:
+    """What :func:`saved_result` was given; its probabilities are those of the mask."""
+    dtype = np.uint16 if values["wide"] else np.uint8
+    objects = (
+        ObjectInfo(**{**item, "box": None if item["box"] is None else tuple(item["box"])})
+        for item in values["objects"]
+    )
+    return Segmentation(values["index"], values["time"], mask.astype(dtype), tuple(objects))
 
 
 class Session(Protocol):

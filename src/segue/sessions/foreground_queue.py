@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.align import Matrix
-from segue.sessions.base import SessionState
-from segue.types import Image, IndexMask, ObjectInfo, Segmentation
+from segue.sessions.base import SessionState, restored_result, saved_result
+from segue.types import Image, Segmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,8 @@ def queue_state(pending: deque[Pending], due: deque[Segmentation]) -> SessionSta
             arrays[f"matrix{place}"] = item.matrix
         waiting.append([item.index, item.time, item.size])
     for place, result in enumerate(due):
-        arrays[f"mask{place}"] = result.mask.astype(np.int32)
-        results.append([result.index, result.time, [asdict(item) for item in result.objects]])
+        arrays[f"mask{place}"], described = saved_result(result)
+        results.append(described)
     return SessionState.of(arrays, {"pending": waiting, "due": results})
 
 
@@ -53,16 +52,7 @@ def queues_of(state: SessionState) -> tuple[deque[Pending], deque[Segmentation]]
         for place, (index, time, size) in enumerate(state.values["pending"])
     )
     due = deque(
-        Segmentation(index, time, _smallest(arrays[f"mask{place}"]), tuple(map(_object, objects)))
-        for place, (index, time, objects) in enumerate(state.values["due"])
+        restored_result(arrays[f"mask{place}"], described)
+        for place, described in enumerate(state.values["due"])
     )
     return pending, due
-
-
-def _smallest(mask: npt.NDArray[np.int32]) -> IndexMask:
-    return mask.astype(np.uint8 if mask.max(initial=0) < 256 else np.uint16)
-
-
-def _object(values: dict[str, Any]) -> ObjectInfo:
-    box = values.pop("box")
-    return ObjectInfo(**values, box=None if box is None else tuple(box))

@@ -16,7 +16,7 @@ from torch import Tensor
 from segue.errors import PromptError, SourceError
 from segue.masks.measure import ObjectExtent, measure
 from segue.models.seqformer import Memory, SeqFormer
-from segue.sessions.base import SessionState
+from segue.sessions.base import SessionState, restored_result, saved_result
 from segue.sessions.clips import (
     SHORT_SIDE,
     as_tensor,
@@ -167,13 +167,14 @@ class InstanceSession:
             tensors[f"track.{i}.embedding"] = track.embedding.float().cpu()
             tensors[f"track.{i}.class_scores"] = track.class_scores.float().cpu()
             tensors[f"track.{i}.masks"] = track.masks.cpu().contiguous()
-        for i, result in enumerate(self._due):
-            tensors[f"due.{i}"] = torch.from_numpy(result.mask.astype(np.int32))
+        due = [saved_result(result) for result in self._due]
+        for i, (mask, _) in enumerate(due):
+            tensors[f"due.{i}"] = torch.from_numpy(mask)
         values: dict[str, Any] = {
             **self._origin(),
             "frames": [[p.index, p.time, *p.size] for p in self._frames],
             "tracks": [[track.id, track.missing] for track in self._tracks.known],
-            "due": [_described(result) for result in self._due],
+            "due": [described for _, described in due],
             "shared": self._shared,
             "next_id": self._tracks.next_id,
             "size": self._size,
@@ -205,7 +206,8 @@ class InstanceSession:
         ]
         self._tracks = Tracks(known, values["next_id"])
         self._due = deque(
-            _result(tensors[f"due.{i}"].numpy(), described) for i, described in enumerate(values["due"])
+            restored_result(tensors[f"due.{i}"].numpy(), described)
+            for i, described in enumerate(values["due"])
         )
         self._shared = values["shared"]
         self._size = tuple(values["size"]) if values["size"] else None
@@ -296,19 +298,6 @@ def _probabilities(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.floa
     background = (1 - inside).prod(0, keepdim=True)
     together = torch.cat((background, inside))
     return np.asarray((together / together.sum(0)).cpu().numpy(), np.float32)
-
-
-def _described(result: Segmentation) -> dict[str, Any]:
-    objects = [[o.id, o.label, o.score, o.box, o.area] for o in result.objects]
-    return {"index": result.index, "time": result.time, "dtype": str(result.mask.dtype), "objects": objects}
-
-
-def _result(mask: npt.NDArray[Any], described: Mapping[str, Any]) -> Segmentation:
-    objects = tuple(
-        ObjectInfo(number, label, score, None if box is None else tuple(box), area)
-        for number, label, score, box, area in described["objects"]
-    )
-    return Segmentation(described["index"], described["time"], mask.astype(described["dtype"]), objects)
 
 
 def allowed_classes(wanted: Collection[str], names: Mapping[int, str]) -> frozenset[int]:

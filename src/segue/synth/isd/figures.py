@@ -120,7 +120,6 @@ PHONE = replace(STANDING, shoulder=(0.1, 0.55), elbow=(0.2, 2.3), nod=0.25)
 REACHING = replace(STANDING, shoulder=(0.3, 1.7), elbow=(0.3, 0.4), lean=0.12)
 WAVING = replace(STANDING, raise_=(0.12, 2.2), elbow=(0.2, 0.9))
 ARMS_CROSSED = replace(STANDING, shoulder=(0.5, 0.5), raise_=(0.05, 0.05), elbow=(1.9, 1.9))
-CARRYING = replace(STANDING, shoulder=(0.6, 0.6), elbow=(1.1, 1.1))
 
 
 @dataclass

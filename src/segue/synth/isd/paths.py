@@ -18,12 +18,6 @@ Cell = tuple[int, int]
 _STEPS = tuple((dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0))
 
 
-def cell_of(point: tuple[float, float], plan: Plan) -> Cell:
-    """Cell of a point in metres, at most at the border of the plan."""
-    x, y = (int(np.clip(v / CELL, 0, side - 1)) for v, side in zip(point, plan.shape, strict=True))
-    return x, y
-
-
 def nearest_free(point: tuple[float, float], plan: Plan) -> Cell | None:
     """The free cell nearest to a point, or None if there is none."""
     free = np.argwhere(~plan)
