@@ -1,5 +1,6 @@
 # make demo    install segue and follow the objects of the bundled sample
 # make test    install what the tests need and run them (make test-slow: those that take minutes)
+# make fuzz    feed damaged files to all readers, for minutes
 # make lint    ruff: rules and format       make types   mypy
 # make docs    build the documentation      make bench   measure speed and memory
 # make clean   remove everything that make made
@@ -19,10 +20,10 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint types docs bench clean
+.PHONY: help demo test test-slow fuzz lint types docs bench clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,9p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,10p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
@@ -32,6 +33,9 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -s -m slow tests/fuzz $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -57,7 +61,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing segue and its tools into $(VENV) (a few minutes the first time)"
-	$(PIP_INSTALL) --editable '.[dev,train,synth,keras]'
+	$(PIP_INSTALL) --editable '.[dev,train,synth,keras,onnx,web,cluster]'
 	@touch $@ $(VENV)/.installed
 
 $(BIN)/python:

@@ -27,8 +27,9 @@ from torch import Tensor
 import segue
 from segue.datasets.davis import DavisFolder, Sequence
 from segue.masks.dense_crf import refine
-from segue.metrics.tables import count_pairs, region_similarities
+from segue.metrics.measures import count_pairs, region_similarities
 from segue.models.stcn_lite import STCNLite
+from segue.prompts import GrabCut, MakePrompter, Prompter
 from segue.prompts.detectors import Detector, DiscoveryDetector, FeatureMaps
 from segue.sessions import TrackSession
 from segue.sessions.motion import MotionDetector, cut_out
@@ -73,7 +74,8 @@ def main() -> int:
 def make_ways(deeplab: Path | None) -> dict[str, Way]:
     """All ways by name."""
     network = cast(STCNLite, segue.load("stcn-lite"))
-    motion = MotionDetector(TrackSession(network, device="cpu"))
+    follower = TrackSession(network, device="cpu")
+    motion = MotionDetector(follower)
 
     def next_only(first: Frame, *following: Frame) -> IndexMask:
         return motion.moving(first.image, following[0].image)
@@ -81,8 +83,8 @@ def make_ways(deeplab: Path | None) -> dict[str, Way]:
     def rough(*frames: Frame) -> IndexMask:
         return motion.moving(*(frame.image for frame in frames))
 
-    def motion_cut(first: Frame, *following: Frame) -> IndexMask:
-        return cut_out(first.image, rough(first, *following))
+    def cut_by(prompter: MakePrompter) -> Way:
+        return lambda first, *following: cut_out(first.image, rough(first, *following), prompter)
 
     def motion_there_and_back(first: Frame, *following: Frame) -> IndexMask:
         return motion.there_and_back(first, following[0], rough(first, *following))
@@ -94,9 +96,11 @@ def make_ways(deeplab: Path | None) -> dict[str, Way]:
         "motion to the next frame alone": next_only,
         "motion": rough,
         "motion, CRF": lambda first, *following: refine(rough(first, *following), first.image),
-        "motion, GrabCut": motion_cut,
+        "motion, GrabCut": cut_by(GrabCut),
+        "motion, segue-prompt": cut_by(Prompter),
         "motion, there and back": motion_there_and_back,
-        "motion, GrabCut, there and back": using(motion),
+        "motion, GrabCut, there and back": using(MotionDetector(follower, prompter=GrabCut)),
+        "motion, segue-prompt, there and back": using(motion),
     }
     if deeplab is not None:
         ways["DeepLabV3, all objects"] = using(segue.detector("deeplab", weights=deeplab, device="cpu"))

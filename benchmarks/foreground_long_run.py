@@ -18,7 +18,7 @@ import torch
 
 from foreground import frame_size, picture
 from long_run import watch_memory
-from segue.moving import make_model
+from segue.api.foreground import make_model
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.video import open_source

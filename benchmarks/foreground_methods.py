@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import torch
 
-from segue.models.foreground import ForegroundNetwork
-from segue.moving import make_model
+from segue.api.foreground import make_model
+from segue.models.base import ForegroundNetwork
+from segue.registry import MODELS
 from segue.sessions.foreground import ForegroundSession, as_segmenter
 from segue.sessions.segmenters import Maps, Segmenter
-from segue.sessions.subtractors import BackgroundDifference, FrameDifference, Subtractor
+from segue.sessions.subtractors import BackgroundDifference, Envelope, FrameDifference, Subtractor
 from segue.types import Image
-from segue.weights.catalogue import find
 
 CLASSICAL: Mapping[str, Callable[[], Segmenter]] = {
     "mog2": lambda: Subtractor("mog2", median=1),
@@ -25,6 +25,7 @@ CLASSICAL: Mapping[str, Callable[[], Segmenter]] = {
     "knn, median 9": lambda: Subtractor("knn", threshold=400, median=9),
     "knn 800, median 9": lambda: Subtractor("knn", threshold=800, median=9),
     "median": BackgroundDifference,
+    "envelope": Envelope,
     "difference": FrameDifference,
 }
 """OpenCV's subtractors with several settings, and plain differences."""
@@ -75,5 +76,5 @@ def untrained(method: str, device: str, *, fast: bool = False) -> Clocked:
     if method in CLASSICAL:
         return Clocked(CLASSICAL[method]())
     torch.manual_seed(0)
-    network = find(method).build().eval()
+    network = MODELS.find(method).build().eval()
     return Clocked(as_segmenter(cast(ForegroundNetwork, network), device=device, fast=fast))

@@ -5,8 +5,12 @@ Example::
     python benchmarks/foreground_scores.py --data ../shared/data/foreground/cdnet2014 --shake \\
         --methods mustan-lite --methods median --methods "knn 800, median 9"
 
-Every method sees the frames once, in order, with nothing before the first one, and has the same settings for
-all films. Counts are those of CDnet2014, pooled over a film. Prints Markdown tables.
+    python benchmarks/foreground_scores.py --data ../shared/data --scenes --methods envelope
+
+With ``--scenes`` the films are the groups of `foreground_scenes.py`: models are chosen by the mean of the
+groups and the worst of them. Every method sees the frames once, in order, with nothing before the first one,
+and has the same settings for all films. Counts are those of CDnet2014, pooled over a film. Prints Markdown
+tables.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +28,7 @@ import torch
 
 from foreground_clips import Film, read_films, shaken
 from foreground_methods import CLASSICAL, session
+from foreground_scenes import development_scenes, held_out_scenes
 from machine import describe
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.sessions.foreground import ForegroundSession
@@ -80,6 +85,27 @@ def score_table(scores: dict[str, dict[str, Score]]) -> str:
     return "\n".join(lines)
 
 
+def group_table(scores: dict[str, dict[str, Score]], groups: dict[str, list[Film]]) -> str:
+    """Markdown: F of each method on each film, means of the groups, their mean and the worst of them."""
+    f = {m: {name: item.counts.measures()["F"] for name, item in by.items()} for m, by in scores.items()}
+    means = {
+        m: {group: float(np.mean([by[film.name] for film in films])) for group, films in groups.items()}
+        for m, by in f.items()
+    }
+    lines = ["| F | " + " | ".join(f) + " |", "| --- |" + " --- |" * len(f)]
+
+    def line(name: str, values: Iterable[float]) -> None:
+        lines.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+
+    for group, films in groups.items():
+        for film in films:
+            line(film.name, (by[film.name] for by in f.values()))
+        line(f"**{group}**", (by[group] for by in means.values()))
+    line("**mean of the groups**", (float(np.mean([*by.values()])) for by in means.values()))
+    line("**worst group**", (min(by.values()) for by in means.values()))
+    return "\n".join(lines)
+
+
 def run(films: Sequence[Film], options: argparse.Namespace) -> dict[str, dict[str, Score]]:
     """All methods on all films."""
     found: dict[str, dict[str, Score]] = {}
@@ -103,7 +129,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder of CDnet2014")
+    add("--data", type=Path, required=True, help="folder of CDnet2014, or with --scenes of all data")
+    add("--scenes", action="store_true", help="the scenes that models are developed on, in groups")
+    add("--held-out", action="store_true", help="the scenes that are looked at once, in the end")
     add("--films", default="baseline/highway,baseline/office", help="category/video, with commas between")
     add(
         "--methods",
@@ -129,10 +157,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Score and print."""
     options = parse(arguments)
     torch.set_num_threads(options.threads)
-    films = read_films(options.data, options.films.split(","))
+    groups: dict[str, list[Film]] = {}
+    if options.scenes:
+        groups |= development_scenes(options.data)
+    if options.held_out:
+        groups |= held_out_scenes(options.data)
+    films = [film for group in groups.values() for film in group]
+    if not groups:
+        films = read_films(options.data, options.films.split(","))
+        films += map(shaken, films) if options.shake else []
     print(f"Measured on {describe(options.threads, options.device)}.\n")
-    scores = run([*films, *(map(shaken, films) if options.shake else [])], options)
-    print(score_table(scores), flush=True)
+    scores = run(films, options)
+    print(group_table(scores, groups) if groups else score_table(scores), flush=True)
     if options.json:
         numbers = {m: {f: asdict(item) for f, item in by.items()} for m, by in scores.items()}
         json.dump(numbers, options.json, indent=1)

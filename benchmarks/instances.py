@@ -30,9 +30,9 @@ from torch import Tensor
 from machine import describe, names_of
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer
-from segue.models.seqformer import attention as deformable
+from segue.models.seqformer import encoder as deformable
+from segue.sessions.base import inference_copy
 from segue.sessions.clips import best_entries, encode_frames
-from segue.sessions.inference import inference_copy
 from timing import resident_peak
 
 TOP = 10

@@ -24,13 +24,13 @@ import numpy as np
 import torch
 
 import segue
+from segue.api.instances import make_finder
 from segue.models.base import MemoryNetwork
 from segue.prompts import read_prompt_masks
-from segue.recognising import make_finder
 from segue.sessions.base import Session
 from segue.sessions.clips import SHORT_SIDE
 from segue.types import Frame, Image, Segmentation
-from segue.video import Format, Source, open_sinks, open_source
+from segue.video import Source, open_sinks, open_source
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def watch_memory(
     source: Source,
     mask: str | None = None,
     *,
-    formats: Sequence[Format] = ("png",),
+    formats: Sequence[str] = ("png",),
     every: int = 500,
 ) -> None:
     """Take a source through a session into files that are thrown away, and print the memory now and then."""

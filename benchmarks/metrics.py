@@ -26,8 +26,7 @@ import numpy.typing as npt
 from machine import describe
 from segue.datasets.davis import DavisFolder
 from segue.datasets.results import open_results
-from segue.metrics.measures import DEFAULT_BOUND_TH
-from segue.metrics.tables import contour_accuracies, count_pairs, region_similarities
+from segue.metrics.measures import DEFAULT_BOUND_TH, contour_accuracies, count_pairs, region_similarities
 
 Mask = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]

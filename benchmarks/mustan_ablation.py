@@ -28,9 +28,9 @@ import torch
 from machine import describe, names_of
 from segue.datasets.foreground import ForegroundSequence
 from segue.errors import SegueError
-from segue.models.foreground import ForegroundNetwork
-from segue.training.films import Films, gather_films
-from segue.training.foreground_validation import score
+from segue.models.base import ForegroundNetwork
+from segue.training.foreground_material import Films, gather_films
+from segue.training.validation import score
 from segue.weights import load, read_checkpoint
 
 Data = Literal["all", "rendered", "one left out"]

@@ -99,8 +99,8 @@ class SegueRunner(Runner):
     ) -> None:
         super().__init__(device)
         self._session = TrackSession(network, schedule, device=device, fast=fast)
-        self._bank = self._session._bank
-        self._network = self._session._network
+        tracker: Any = self._session.tracker
+        self._bank, self._network = tracker.bank, tracker.network
         self._index = 0
 
     def start(self, image: Image, mask: IndexMask) -> None:
@@ -136,7 +136,7 @@ class SegueRunner(Runner):
         """Wrap the parts of the network and the read of the bank."""
         for name in ("encode_query", "encode_memory", "decode"):
             setattr(self._network, name, clock.timed(self._network, name))
-        self._session._bank = WatchedBank(self._bank, clock)  # type: ignore[assignment]
+        self._session.tracker.bank = WatchedBank(self._bank, clock)  # type: ignore[attr-defined]
 
 
 class WatchedBank:

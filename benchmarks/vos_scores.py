@@ -99,7 +99,15 @@ def trackers(options: argparse.Namespace) -> dict[str, Callable[[], Tracker]]:
 
 def _schedule(published: Schedule, options: argparse.Namespace) -> Schedule:
     """The schedule of the network with the given options put in."""
-    names = ("mem_every", "top_k", "include_last", "memory_frames", "memory_policy", "doubt", "last_doubt")
+    names = (
+        "mem_every",
+        "top_k",
+        "include_last",
+        "memory_frames",
+        "memory_policy",
+        "penalty",
+        "last_penalty",
+    )
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if given.get("top_k") == 0:
         given["top_k"] = None
@@ -174,8 +182,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--top-k", type=int, help="memory positions that a position reads; 0 for all")
     add("--include-last", action=argparse.BooleanOptionalAction, help="read the previous frame as well")
     add("--memory-frames", type=int, help="bound on the memory")
-    add("--doubt", type=float, help="taken off the affinities of frames with predicted masks")
-    add("--last-doubt", type=float, help="the same for the previous frame")
+    add("--penalty", type=float, help="taken off the affinities of frames with predicted masks")
+    add("--last-penalty", type=float, help="the same for the previous frame")
     add("--memory-policy", choices=("usage", "fifo", "all"), help="which memory frame makes room")
     add("--fast", action="store_true", help="bfloat16 where the processor has it")
     add("--device", default="cpu", help="of the model (default: cpu)")

@@ -35,6 +35,7 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "mustan": (("decoder.head.weight", 0.1),),
     "hofam": (),
     "fgsegnet_v2": (),
+    "nanodet": (("head.gfl_cls.*.weight", 0.02),),
 }
 """Factor of each tensor, by network: the first pattern that fits counts."""
 

@@ -13,12 +13,15 @@ from segue.errors import SegueError
 
 if TYPE_CHECKING:
     from segue import models
-    from segue.moving import foreground
-    from segue.recognising import instances
+    from segue.api.foreground import foreground
+    from segue.api.instances import instances
+    from segue.api.save import save
+    from segue.api.track import track
+    from segue.prompts import Prompter
+    from segue.registry import Entry, register
     from segue.sessions import ForegroundSession, InstanceSession, Session, SessionState, TrackSession
     from segue.sessions.auto import Auto
     from segue.sessions.detecting import detector
-    from segue.tracking import save, track
     from segue.types import (
         BoxPrompt,
         Frame,
@@ -35,12 +38,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    "moving": ("foreground",),
-    "recognising": ("instances",),
+    "api.foreground": ("foreground",),
+    "api.instances": ("instances",),
+    "api.save": ("save",),
+    "api.track": ("track",),
+    "prompts": ("Prompter",),
+    "registry": ("Entry", "register"),
     "sessions": ("ForegroundSession", "InstanceSession", "Session", "SessionState", "TrackSession"),
     "sessions.auto": ("Auto",),
     "sessions.detecting": ("detector",),
-    "tracking": ("save", "track"),
     "types": (
         "BoxPrompt",
         "Frame",
@@ -59,6 +65,7 @@ _MODULES = {
 __all__ = [
     "Auto",
     "BoxPrompt",
+    "Entry",
     "ForegroundSession",
     "Frame",
     "InstanceSession",
@@ -66,6 +73,7 @@ __all__ = [
     "ObjectInfo",
     "PointPrompt",
     "Prompt",
+    "Prompter",
     "RemovePrompt",
     "Segmentation",
     "SegueError",
@@ -78,6 +86,7 @@ __all__ = [
     "load",
     "models",
     "open_source",
+    "register",
     "save",
     "track",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,26 @@ Point = tuple[float, float]
 """``(x, y)`` in pixels."""
 
 
-@dataclass(frozen=True, slots=True)
+def same_values(self: Any, other: Any) -> Any:
+    """Equality of two objects of one dataclass whose fields may be arrays, which compare by content.
+
+    Stands for ``__eq__`` in classes whose generated one would ask an array for its truth.
+    """
+    if type(other) is not type(self):
+        return NotImplemented
+    compared = (item.name for item in fields(other) if item.compare)
+    return all(_same(getattr(self, name), getattr(other, name)) for name in compared)
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, np.ndarray) != isinstance(other, np.ndarray):
+        return False
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one is other or (one.dtype == other.dtype and np.array_equal(one, other))
+    return bool(one == other)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One picture of a video.
 
@@ -38,6 +58,9 @@ class Frame:
     image: Image
     depth: npt.NDArray[np.generic] | None = None
 
+    __eq__ = same_values
+    __hash__ = None  # type: ignore[assignment]
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
@@ -52,7 +75,8 @@ class ObjectInfo:
     Attributes:
         id: value of the object in the index mask; the same through the whole video.
         label: class or name, if anybody gave one.
-        score: mean probability inside the object's own mask, in [0, 1]; 0 when it is not visible.
+        score: how good the mask is likely to be, in [0, 1]; 0 when the object is not visible. From tracking
+            it is the expected IoU with the truth, see :func:`segue.sessions.track.expected_overlap`.
         box: tight ``(x0, y0, x1, y1)`` around the mask, or None when the object is not visible.
         area: number of pixels.
     """
@@ -64,9 +88,12 @@ class ObjectInfo:
     area: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
     """The result for one frame, the one result type of every session.
+
+    Two are equal if index, time, objects and masks are; probabilities do not count. It can be pickled, and
+    holds nothing of a GPU.
 
     Attributes:
         index: index of the frame.
@@ -83,6 +110,9 @@ class Segmentation:
     _probabilities: Callable[[], npt.NDArray[np.float32]] | None = field(
         default=None, repr=False, compare=False
     )
+
+    __eq__ = same_values
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def probabilities(self) -> npt.NDArray[np.float32]:
@@ -102,6 +132,72 @@ class Segmentation:
         """Ids of ``objects``, in order."""
         return tuple(item.id for item in self.objects)
 
+    @property
+    def prompts(self) -> list[MaskPrompt]:
+        """The visible objects as prompts, to follow them from this frame on."""
+        return [
+            MaskPrompt(item.id, self.mask == item.id, label=item.label) for item in self.objects if item.area
+        ]
+
+    @classmethod
+    def from_coco(
+        cls,
+        records: Iterable[Mapping[str, Any]],
+        size: tuple[int, int],
+        *,
+        names: Mapping[int, str] | None = None,
+        index: int = 0,
+        time: float = 0.0,
+    ) -> Segmentation:
+        """Results or annotations of one picture in COCO's form, such as the output of any detector.
+
+        Args:
+            records: each with ``category_id``, and ``segmentation`` (run lengths or polygons) or else
+                ``bbox``; ``score`` and ``track_id`` where there are any.
+            size: height and width of the picture.
+            names: class names by number; others are called by their number.
+            index, time: of the frame.
+
+        Raises:
+            DatasetError: a mask is damaged or of another size.
+            PromptError: an id occurs twice.
+
+        Example:
+            >>> first = Segmentation.from_coco(results, (480, 854))
+            >>> for result in segue.track("dog.mp4", {0: first.prompts}): ...
+        """
+        from segue.masks.detections import from_coco
+
+        return from_coco(records, size, names=names, index=index, time=time)
+
+    @classmethod
+    def from_supervision(
+        cls, detections: Any, size: tuple[int, int] | None = None, *, index: int = 0, time: float = 0.0
+    ) -> Segmentation:
+        """The ``Detections`` of the package supervision, which has them of most detectors there are.
+
+        Args:
+            detections: of one picture; ids are those of its ``tracker_id``, labels its ``class_name``.
+            size: height and width, which detections without masks do not tell.
+            index, time: of the frame.
+
+        Raises:
+            PromptError: an id occurs twice or is below 1, or ``size`` is missing.
+        """
+        from segue.masks.detections import from_supervision
+
+        return from_supervision(detections, size, index=index, time=time)
+
+    def to_supervision(self) -> Any:
+        """``supervision.Detections`` of what is visible, for its annotators, zones and counters.
+
+        Raises:
+            SegueError: supervision is not installed.
+        """
+        from segue.masks.detections import to_supervision
+
+        return to_supervision(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -116,16 +212,19 @@ class Prompt:
     label: str | None = field(default=None, kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class MaskPrompt(Prompt):
     """The object covers the pixels where ``mask`` (H, W) is true or non-zero."""
 
     mask: npt.NDArray[np.generic]
 
+    __eq__ = same_values
+    __hash__ = None  # type: ignore[assignment]
+
 
 @dataclass(frozen=True, slots=True)
 class BoxPrompt(Prompt):
-    """The object is inside ``box``; ``fill`` takes the whole box instead of refining it with GrabCut."""
+    """The object is inside ``box``; ``fill`` takes the whole box instead of looking for the object."""
 
     box: Box
     fill: bool = False

@@ -30,6 +30,6 @@ def test_every_way_has_a_row_and_motion_finds_the_square(
     assert first_frame.main() == 0
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
     found = {name: float(mean) for name, mean, *_ in rows[2:]}
-    assert len(found) == 9
+    assert len(found) == 11
     assert found["motion, GrabCut, there and back"] > 0.9
     assert first_frame.region(mask, mask > 0) == 1

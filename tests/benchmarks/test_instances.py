@@ -10,7 +10,7 @@ import torch
 
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
-from segue.sessions.inference import inference_copy
+from segue.sessions.base import inference_copy
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
 

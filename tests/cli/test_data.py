@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from segue.cli.data import KindName, app
-from segue.datasets.origins import ORIGINS, Kind
+from segue.cli.data import app
+from segue.registry import DATASETS
 from tests.datasets.foreground_videos import save_cdnet_video
 
 
@@ -30,7 +29,7 @@ def test_check_prints_videos_and_what_is_missing_and_where_it_comes_from(root: P
         "baseline/office\t1\t1\t",
     ]
     assert "missing: 52 videos: baseline/highway" in result.stderr
-    assert ORIGINS["cdnet"].address in result.stderr
+    assert DATASETS.find("cdnet").address in result.stderr
 
 
 def test_check_writes_what_was_found(root: Path, tmp_path: Path) -> None:
@@ -46,9 +45,5 @@ def test_check_writes_what_was_found(root: Path, tmp_path: Path) -> None:
 def test_list_names_every_data_set_with_its_address() -> None:
     result = CliRunner().invoke(app, ["list"])
     assert result.exit_code == 0
-    for kind, origin in ORIGINS.items():
-        assert f"{kind}\t{origin.title}\t{origin.address}" in result.stdout
-
-
-def test_every_kind_can_be_asked_for() -> None:
-    assert tuple(kind.value for kind in KindName) == get_args(Kind)
+    for origin in DATASETS:
+        assert f"{origin.name}\t{origin.title}\t{origin.address}" in result.stdout

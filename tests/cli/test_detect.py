@@ -71,11 +71,14 @@ def test_what_cannot_be_done_is_said_on_one_line(command: Command, picture: Path
     for arguments, words in (
         (("--with", "maskrcnn"), "`segue weights get maskrcnn` downloads https://download.pytorch.org/"),
         (("--with", "dinosaur"), "no detector is called 'dinosaur'; known are motion, maskrcnn"),
-        (("--with", "lost", "--classes", "person"), "lost knows no classes"),
-        (("--with", "maskrcnn", "--refine", "grabcut"), "takes no features and no refinement"),
+        (("--with", "lost", "--classes", "person"), "lost takes no classes; classes belong to maskrcnn"),
+        (
+            ("--with", "maskrcnn", "--refine", "grabcut"),
+            "maskrcnn takes no refinements; refinements belong to nanodet, lost",
+        ),
         (
             ("--features", "values"),
-            "motion takes no features and no refinement; they belong to lost, lost-b16",
+            "motion takes no features; features belong to lost, lost-b16",
         ),
         (
             ("--with", "lost"),
@@ -132,7 +135,7 @@ def test_options_of_the_search_go_with_it(track: Command, inputs: Path) -> None:
     for arguments, mask in (
         (("--with", "motion"), inputs / "first.png"),
         (("--auto-every", 5), inputs / "first.png"),
-        (("--refine", "grabcut"), inputs / "first.png"),
+        (("--tiles", 2), inputs / "first.png"),
     ):
         assert "go with --auto" in track(*arguments, mask=mask).complaint
     assert "--auto finds the objects" in track("--auto").complaint

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 import segue
+from segue.api.foreground import foreground
 from segue.masks import read_index_mask
-from segue.moving import foreground
 from segue.sessions.foreground import ForegroundSession
 from tests.cli.running import Command, Outcome, contents
 from tests.sessions.scenes import square_mask, wall, with_squares
@@ -79,7 +79,7 @@ def test_a_video_becomes_masks_and_an_overlay(find: Command, camera: Path, tmp_p
 @pytest.mark.parametrize("model", ["mog2", "knn", "difference"])
 def test_other_classical_models(find: Command, tmp_path: Path, model: str) -> None:
     assert find("--model", model, "--format", "cdnet").code == 0
-    masks = sorted((tmp_path / "out" / "cdnet").iterdir())
+    masks = sorted((tmp_path / "out" / "cdnet").glob("*.png"))
     assert [path.name for path in masks] == [f"bin{t:06d}.png" for t in range(1, 25)]
     with Image.open(masks[15]) as picture:
         assert np.asarray(picture).max() == 255
@@ -168,9 +168,12 @@ def test_an_empty_scene_that_was_given(find: Command, tmp_path: Path) -> None:
         (("--model", "knn", "--weights", "w.safetensors"), "knn has no weights; leave them out"),
         (("--threshold", 2), "threshold is 2.0, but must lie between 0 and 1"),
         (("--objects", "--shadows"), "objects and shadows exclude each other"),
-        (("--roi", "missing.png"), "missing.png: no such mask file"),
+        (("--roi", "missing.png"), "missing.png: no such file"),
         (("--scene", "missing.png"), "missing.png: no such picture; the scene is median"),
-        (("--model", "stcn-lite"), "stcn-lite does not find foreground"),
+        (
+            ("--model", "stcn-lite"),
+            "stcn-lite is made to follow objects, not to find foreground; choose one of mustan-lite",
+        ),
         (("--follow-camera", "ecc"), "follow_camera is for networks"),
         (("--depth", "."), "0 depth maps, none for frame 0"),
         (("--fps", 0), "fps is 0.0, but must be a number above 0"),
@@ -212,3 +215,14 @@ def test_the_function_refuses_what_cannot_be_meant(camera: Path) -> None:
         foreground(camera, model="median", fps=0)
     with pytest.raises(segue.SegueError, match="no weights"):
         foreground(camera, model="mog2", weights="w.safetensors")
+
+
+def test_composites_of_hofam_are_not_taken_for_frames(command: Command, tmp_path: Path) -> None:
+    panels = np.random.default_rng(0).integers(0, 255, (256, 512, 3), np.uint8)
+    label = np.zeros((256, 256, 3), np.uint8)
+    label[60:90, 40:80] = 255
+    for index in range(3):
+        composite = np.concatenate((panels, label), 1)
+        Image.fromarray(composite).save(tmp_path / f"{index:06d}.png")
+    outcome = command("foreground", tmp_path, "--model", "median", "--output", tmp_path / "out")
+    assert "000000.png: a composite of HOFAM" in outcome.complaint

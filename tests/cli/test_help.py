@@ -8,7 +8,8 @@ import sys
 import pytest
 
 import segue
-from segue.cli.main import COMMANDS, load_command
+from segue.cli.main import load_command
+from segue.registry import COMMANDS, CommandEntry
 
 LEFT_OUT = ("torch", "scipy", "cv2", "av")
 """Packages that take long to import."""
@@ -21,10 +22,10 @@ def imported(program: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
-    first, *_ = load_command(name).help.strip().split("\n\n")
-    assert " ".join(first.split()) == COMMANDS[name]
+@pytest.mark.parametrize("entry", tuple(COMMANDS), ids=lambda entry: entry.name)
+def test_the_list_of_commands_says_what_each_says_of_itself(entry: CommandEntry) -> None:
+    first, *_ = load_command(entry.name).help.strip().split("\n\n")
+    assert " ".join(first.split()) == entry.help
 
 
 def test_a_group_of_commands_has_no_options_but_help() -> None:
@@ -36,7 +37,7 @@ def test_help_needs_no_large_package() -> None:
     assert imported(run) == set()
 
 
-@pytest.mark.parametrize("module", ["segue.cli.evaluation", "segue.metrics", "segue.datasets", "segue.video"])
+@pytest.mark.parametrize("module", ["segue.cli.eval", "segue.metrics", "segue.datasets", "segue.video"])
 def test_scoring_and_reading_need_no_networks(module: str) -> None:
     assert "torch" not in imported(f"import {module}")
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue import recognising
-from segue.datasets.ytvis import YTVISDataset
-from segue.datasets.ytvis_results import read_results
+from segue.api import instances as api
+from segue.api.instances import instances
+from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import CheckpointError, PromptError
 from segue.masks import read_index_mask
 from segue.models.msstsvis.lite import LITE_NAMES, MSSTSVISLite
-from segue.recognising import instances
+from segue.prompts.selection import Found
 from segue.sessions import official
 from segue.sessions.instances import InstanceSession
-from segue.types import Frame, ObjectInfo, Segmentation
+from segue.types import Frame, ObjectInfo
 from segue.video import open_source
 from segue.video.mask_folder import read_records
 from segue.weights import write_checkpoint
@@ -79,7 +79,7 @@ def test_the_command_writes_what_the_function_gives(
     records = read_records(folder / "masks")
     for result in results:
         assert np.array_equal(read_index_mask(folder / "masks" / f"{result.index:05d}.png"), result.mask)
-        assert [item["label"] for item in records[result.index]["objects"]] == [
+        assert [item.label for item in records[result.index].objects] == [
             item.label for item in result.objects
         ]
     tracks = json.loads((folder / "ytvis.json").read_text())
@@ -113,7 +113,7 @@ def test_an_interrupted_run_goes_on_to_the_same_files(find: Command, tmp_path: P
 def test_only_the_classes_that_are_wanted_are_found(find: Command, tmp_path: Path) -> None:
     assert find("--classes", "vehicle, 2", "--format", "png").code == 0
     records = read_records(tmp_path / "out" / "masks").values()
-    labels = {item["label"] for record in records for item in record["objects"]}
+    labels = {item.label for record in records for item in record.objects}
     assert labels <= {"vehicle", "animal"}
     assert labels
 
@@ -123,7 +123,7 @@ def test_class_names_come_from_a_file_where_they_are_given(find: Command, tmp_pa
     (tmp_path / "names.json").write_text(json.dumps({"videos": [], "categories": categories}))
     assert find("--names", tmp_path / "names.json", "--format", "png").code == 0
     records = read_records(tmp_path / "out" / "masks").values()
-    assert {item["label"] for record in records for item in record["objects"]} <= {"otter", "heron"}
+    assert {item.label for record in records for item in record.objects} <= {"otter", "heron"}
 
 
 def test_wrong_wishes_are_told_in_one_line(
@@ -134,7 +134,8 @@ def test_wrong_wishes_are_told_in_one_line(
     (tmp_path / "names.json").write_text("{}")
     assert "has no categories" in find("--names", tmp_path / "names.json").complaint
     clip = inputs / "clip.mp4"
-    assert "stcn-lite finds no instances" in command("instances", clip, "--model", "stcn-lite").complaint
+    complaint = command("instances", clip, "--model", "stcn-lite").complaint
+    assert "stcn-lite is made to follow objects, not to find and follow instances" in complaint
     assert "SeqFormer_r50" in command("instances", clip, "--model", "seqformer-r50").complaint
 
 
@@ -143,7 +144,7 @@ def test_the_function_says_what_is_wrong_before_it_reads_a_frame(inputs: Path) -
         instances(inputs / "clip.mp4", model=lively(), classes=["unicorn"])
     with pytest.raises(ValueError, match="score is 2"):
         instances(inputs / "clip.mp4", model=lively(), score=2)
-    with pytest.raises(CheckpointError, match="finds no instances"):
+    with pytest.raises(CheckpointError, match="not to find and follow instances"):
         instances(inputs / "clip.mp4", model="stcn-lite")
 
 
@@ -180,17 +181,20 @@ class LeftHalf:
     def __init__(self, name: str, **options: Any) -> None:
         self.name, self.options = name, options
 
-    def __call__(self, frame: Frame, *_: Frame) -> Segmentation:
+    def __call__(self, frame: Frame, *_: Frame) -> Found:
         mask = np.zeros(frame.size, np.uint8)
         mask[:, : frame.size[1] // 2] = 1
-        return Segmentation(frame.index, frame.time, mask, (ObjectInfo(1, "dog"),))
+        box = (0.0, 0.0, frame.size[1] // 2, frame.size[0])
+        return Found(mask, (ObjectInfo(1, "dog", 0.9, box, int(mask.sum())),), mask[None] > 0)
 
 
 def test_a_detector_finds_what_a_network_for_tracking_follows(
     inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recognising, "detector", LeftHalf)
-    monkeypatch.setattr(recognising, "load", lambda name: {"stcn-lite": lively_lite()}[name])
+    monkeypatch.setattr(api, "detector", LeftHalf)
+    monkeypatch.setattr(
+        api, "load_for", lambda task, name: {("track", "stcn-lite"): lively_lite()}[task, name]
+    )
     results = list(
         instances(inputs / "clip.mp4", model="maskrcnn+stcn-lite", classes=["dog"], window=4, device="cpu")
     )

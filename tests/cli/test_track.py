@@ -72,7 +72,7 @@ def test_masks_boxes_and_points_on_several_frames(track: Command, inputs: Path, 
     )
     assert outcome.code == 0, outcome.err
     records = read_records(tmp_path / "out" / "masks")
-    ids = {index: [item["id"] for item in record["objects"]] for index, record in records.items()}
+    ids = {index: [item.id for item in record.objects] for index, record in records.items()}
     assert ids[0] == ids[1] == [1, 2]
     assert ids[2] == [1, 2, 7]
     assert ids[3] == [1, 2, 7, 9]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.datasets.coco import CocoImages
+from segue.datasets.ytvis import CocoImages
 from segue.errors import DatasetError
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.

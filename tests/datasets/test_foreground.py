@@ -11,13 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.datasets import lasiesta, sbi
 from segue.datasets.cdnet import VIDEOS, draw_folds, open_cdnet, read_training_frames, unseen_folds
 from segue.datasets.foreground import open_plain
-from segue.datasets.hofam import open_hofam, read_flow
-from segue.datasets.lasiesta import open_lasiesta
-from segue.datasets.limu import open_limu
-from segue.datasets.sbi import open_sbi
+from segue.datasets.foreground_sets import (
+    LASIESTA_VIDEOS,
+    SBI_VIDEOS,
+    STATIC_CAMERA,
+    open_hofam,
+    open_lasiesta,
+    open_limu,
+    open_sbi,
+    read_flow,
+)
 from segue.errors import DatasetError
 from tests.datasets.foreground_videos import Array, picture, save, save_cdnet_video
 
@@ -190,8 +195,8 @@ def test_lasiesta_is_found_however_it_was_unpacked(tmp_path: Path, pictures: str
 
 def test_the_published_sets_have_their_numbers_of_videos() -> None:
     assert (len(VIDEOS), sum(map(len, VIDEOS.values()))) == (11, 53)
-    assert len(sbi.VIDEOS) == 14
-    assert (len(lasiesta.VIDEOS), len(lasiesta.STATIC_CAMERA)) == (14, 10)
+    assert len(SBI_VIDEOS) == 14
+    assert (len(LASIESTA_VIDEOS), len(STATIC_CAMERA)) == (14, 10)
 
 
 def test_limu_is_read_as_its_manifest_says(tmp_path: Path) -> None:

@@ -108,5 +108,5 @@ def test_labels_of_16_bits_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"gone\.png does not exist"):
+    with pytest.raises(DatasetError, match=r"gone\.png: no such file"):
         read_cdnet_labels(tmp_path / "gone.png")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from segue.layers.colour_changes import CONTRAST, PER_FRAME, colour_changes, half_size
+from segue.layers.colours import CONTRAST, PER_FRAME, colour_changes, half_size
 
 
 def test_a_constant_difference_is_the_same_at_every_scale() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from segue.layers.deformable import sample_levels, sample_levels_plainly
+from segue.layers.attention import sample_levels, sample_levels_plainly
 
 SHAPES = ((5, 7), (3, 4), (1, 2))
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.layers.fold import fold_batch_norms
-from segue.layers.refinement import FRM, FuseBlock
+from segue.layers.fused import fold_batch_norms
+from segue.layers.gates import FRM, FuseBlock
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 

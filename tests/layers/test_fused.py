@@ -9,11 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from segue.layers.activated import ActivatedConv2d, Activation, BatchNormReLU
-from segue.layers.fold import fold_batch_norms
-from segue.layers.fused import FusedConv2d, can_fuse, use_fused
+from segue.layers.fused import (
+    ActivatedConv2d,
+    Activation,
+    BatchNormReLU,
+    FusedConv2d,
+    can_fuse,
+    fold_batch_norms,
+    use_fused,
+)
 from segue.layers.mobilenet import MobileNetV2Trunk, SameConv
-from segue.sessions.inference import inference_copy
+from segue.sessions.base import inference_copy
 
 pytestmark = pytest.mark.skipif(not can_fuse(), reason="PyTorch has no fused convolutions on this processor")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from segue.layers.per_object import add_frame, conv_channels
-from segue.layers.residual import JointResBlock, ResBlock
+from segue.layers.residual import JointResBlock, ResBlock, add_frame, conv_channels
 
 
 def normal(*shape: int, seed: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from segue.layers import winograd
-from segue.layers.per_object import conv_channels
+from segue.layers.residual import conv_channels
 from segue.layers.winograd import Scratch, WinogradConv2d, outputs_in_parts, strips, use_winograd
 
 few = settings(max_examples=40, deadline=None)

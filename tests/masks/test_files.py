@@ -130,7 +130,7 @@ def test_pictures_that_are_no_masks_are_refused(tmp_path: Path) -> None:
 
 
 def test_missing_and_damaged_masks_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"nowhere\.png: no such mask file"):
+    with pytest.raises(SourceError, match=r"nowhere\.png: no such file"):
         read_index_mask(tmp_path / "nowhere.png")
     write_index_mask(tmp_path / "a.png", np.random.default_rng(0).integers(0, 9, (50, 50)))
     data = (tmp_path / "a.png").read_bytes()

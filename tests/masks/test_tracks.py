@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from segue.errors import DatasetError
 from segue.masks import encode_rle
-from segue.masks.run_lengths import check_runs, check_size
+from segue.masks.rle import check_runs, check_size
 from segue.masks.tracks import RleTrack
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.

@@ -12,8 +12,7 @@ import pytest
 
 from segue.datasets.cdnet import open_cdnet
 from segue.datasets.foreground import open_plain
-from segue.datasets.hofam import open_hofam
-from segue.datasets.lasiesta import open_lasiesta
+from segue.datasets.foreground_sets import open_hofam, open_lasiesta
 from segue.errors import DatasetError
 from segue.metrics.cdnet import evaluate_cdnet, evaluate_videos
 from segue.metrics.cross_scene import evaluate_hofam, evaluate_lasiesta

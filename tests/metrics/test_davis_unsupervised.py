@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.errors import DatasetError
-from segue.metrics.davis_unsupervised import UnsupervisedAccumulator
+from segue.metrics.davis import UnsupervisedAccumulator
 from segue.metrics.report import DavisReport, SequenceScore
 from tests.golden_arrays import Golden
 

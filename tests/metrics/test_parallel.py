@@ -7,7 +7,7 @@ import os
 import pytest
 
 from segue.errors import DatasetError, SegueError
-from segue.metrics.parallel import map_sequences
+from segue.metrics.evaluation import map_sequences
 
 
 def double(number: int) -> int:

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from segue.metrics.measures import contour_accuracy, region_similarity
-from segue.metrics.tables import (
+from segue.metrics.measures import (
     contour_accuracies,
+    contour_accuracy,
     contour_table,
     count_pairs,
     region_similarities,
+    region_similarity,
     region_table,
 )
 

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segue.datasets.instances import DetectedInstance, Instance
-from segue.datasets.ytvis import YTVISDataset
-from segue.datasets.ytvis_results import read_results
+from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import DatasetError
 from segue.metrics.average_precision import TrackScores
 from segue.metrics.ytvis import YTVISAccumulator, evaluate_ytvis

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from segue.layers.self_attention import SelfAttention
+from segue.layers.attention import SelfAttention
 from segue.models.msstsvis import MSSTSVIS, Discriminator, Parts, ReleasedMSSTSVIS
 from segue.models.msstsvis.temporal import BoxQueryAttention, SplitAttention
 from segue.models.seqformer import SeqFormer
-from segue.models.seqformer.attention import Levels
+from segue.models.seqformer.encoder import Levels
 from tests.fill import fill_plainly
-from tests.golden_arrays import load_golden
+from tests.golden_arrays import best_golden
 from tests.models.test_seqformer import (
     CONTRACTS,
     SMALL,
@@ -67,19 +66,22 @@ def test_a_clip_gives_the_numbers_of_the_release(golden: GoldenReader) -> None:
         expected.check("top_masks", network.mask_logits(memory, decoded, 0, queries))
 
 
-def test_discriminator_and_temporal_attention_are_those_of_the_release(shared: Path) -> None:
-    golden = load_golden("msstsvis_units", shared / "golden")
-    inputs = {name: torch.from_numpy(golden[name]) for name in ("img", "mask", "f0", "f1", "f2", "ta_in")}
+def test_the_discriminator_is_that_of_the_release() -> None:
+    golden = best_golden("msstsvis_units")
+    image, mask, *levels = (torch.from_numpy(golden[name]) for name in ("img", "mask", "f0", "f1", "f2"))
     with torch.inference_mode():
-        judge = fill_plainly(Discriminator())
-        levels = [inputs["f0"], inputs["f1"], inputs["f2"]]
-        golden.check("disc_out", judge(inputs["img"], inputs["mask"], levels).sigmoid())
+        golden.check("disc_out", fill_plainly(Discriminator())(image, mask, levels).sigmoid())
+
+
+def test_temporal_attention_is_that_of_the_release() -> None:
+    golden = best_golden("msstsvis_units")
+    with torch.inference_mode():
         for key, attention in (
             ("ta_out_nobias", SelfAttention(32, 4)),
             ("ta_out_bias", SelfAttention(32, 4, qkv_bias=True)),
             ("ta_out_noqkv", SelfAttention(32, 4, project=False)),
         ):
-            golden.check(key, fill_plainly(attention)(inputs["ta_in"]))
+            golden.check(key, fill_plainly(attention)(torch.from_numpy(golden["ta_in"])))
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:

@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from segue.layers.deeplab import DeepLabTrunk
-from segue.models.deeplab import DeepLabV3
-from segue.models.msstsvis.lite import LITE_NAMES, LITE_SIZE, MSSTSVISLite
-from segue.models.msstsvis.proposals import best, overlaps, waves
-from segue.recognising import instances
+from segue.api.instances import instances
+from segue.models.deeplab import DeepLabTrunk, DeepLabV3
+from segue.models.msstsvis.lite import LITE_NAMES, LITE_SIZE, MSSTSVISLite, best, overlaps, waves
 from segue.video import open_source
 from segue.weights import load
 from tests.fill import fill_plainly

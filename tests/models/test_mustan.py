@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.layers.fold import fold_batch_norms
-from segue.models.foreground import Features, ForegroundNetwork
+from segue.layers.fused import fold_batch_norms
+from segue.models.base import Features, ForegroundNetwork
 from segue.models.mustan import MUSTAN1, MUSTAN2, WindowNetwork, window_offsets
 from tests.fill import fill
 from tests.golden_arrays import Golden

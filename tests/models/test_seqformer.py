@@ -11,15 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.layers.deformable import sample_levels
+from segue.layers.attention import sample_levels
 from segue.models.seqformer import Memory, SeqFormer, Size
-from segue.models.seqformer.attention import DeformableAttention, Levels
-from segue.models.seqformer.backbones import Backbone
-from segue.models.seqformer.decoder import Decoded, DecoderLayer
-from segue.models.seqformer.encoder import EncoderLayer, reference_points, sine_position
-from segue.models.seqformer.masks import dynamic_masks, upsample_aligned
+from segue.models.seqformer.decoder import Decoded, DecoderLayer, dynamic_masks, upsample_aligned
+from segue.models.seqformer.encoder import (
+    DeformableAttention,
+    EncoderLayer,
+    Levels,
+    reference_points,
+    sine_position,
+)
+from segue.models.seqformer.network import Backbone
 from tests.fill import fill_plainly
-from tests.golden_arrays import Golden, load_golden
+from tests.golden_arrays import Golden, best_golden, load_golden
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"
 
@@ -129,8 +133,8 @@ def test_what_lies_in_the_padding_of_the_frames_does_not_reach_the_transformer()
     assert torch.equal(one.refined[-1], two.refined[-1])
 
 
-def test_swin_has_the_published_features(shared: Path) -> None:
-    golden = load_golden("seqformer_swin_l_backbone", shared / "golden")
+def test_swin_has_the_published_features() -> None:
+    golden = best_golden("seqformer_swin_l_backbone")
     trunk = fill_plainly(Backbone("swin-l"), "detr.backbone.0.")
     assert isinstance(trunk, Backbone)
     with torch.inference_mode():
@@ -140,8 +144,8 @@ def test_swin_has_the_published_features(shared: Path) -> None:
 
 
 @pytest.fixture
-def units(shared: Path) -> Golden:
-    return load_golden("seqformer_deform_attn", shared / "golden")
+def units() -> Golden:
+    return best_golden("seqformer_deform_attn")
 
 
 def tensors(golden: Golden, *names: str) -> list[Tensor]:
@@ -203,8 +207,8 @@ def test_the_position_code_is_that_of_the_release(units: Golden) -> None:
     units.check("pos_out", sine_position(~padded, 32))
 
 
-def test_masks_of_chosen_queries_are_those_of_the_release(shared: Path) -> None:
-    golden = load_golden("seqformer_mask_head", shared / "golden")
+def test_masks_of_chosen_queries_are_those_of_the_release() -> None:
+    golden = best_golden("seqformer_mask_head")
     features, parameters, centres = tensors(golden, "mask_feats", "params", "ref_points_px")
     golden.check("masks_0", dynamic_masks(features[0], parameters[0], centres[0].transpose(0, 1)))
     (small,) = tensors(golden, "up_in")

@@ -99,7 +99,7 @@ def test_every_part_gives_the_published_numbers(parts: dict[str, Tensor], golden
 
 
 def test_unused_channels_count_whether_or_not_they_are_asked_for(parts: dict[str, Tensor]) -> None:
-    merged = STM.aggregate(STM.__new__(STM), parts["object_prob"])
+    merged = STM.aggregate(parts["object_prob"])
     torch.testing.assert_close(merged, parts["prob"][:3])
 
 

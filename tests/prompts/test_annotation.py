@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from segue.errors import PromptError
 from segue.masks import measure, read_index_mask
-from segue.prompts import resolve
+from segue.prompts import GrabCut, MakePrompter, Prompter, resolve
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Prompt, RemovePrompt
 
 HEIGHT, WIDTH = 60, 90
@@ -85,21 +85,21 @@ def test_a_filled_box_is_clipped_to_the_picture(x0: float, y0: float, width: flo
 
 def test_a_box_is_refined_to_the_object_inside_it() -> None:
     truth = disc(42, 28, 15)
-    found = resolve(disc_frame(truth), [BoxPrompt(1, (26, 12, 59, 45))]).mask == 1
+    found = resolve(disc_frame(truth), [BoxPrompt(1, (26, 12, 59, 45))], prompter=GrabCut).mask == 1
     assert iou(found, truth) > 0.95
 
 
 def test_several_boxes_are_refined_apart() -> None:
     left, right = disc(20, 30, 10), disc(65, 30, 12)
     boxes = [BoxPrompt(5, (8, 18, 33, 43)), BoxPrompt(6, (51, 16, 80, 45))]
-    annotation = resolve(disc_frame(left, right), boxes)
+    annotation = resolve(disc_frame(left, right), boxes, prompter=GrabCut)
     assert iou(annotation.mask == 5, left) > 0.9
     assert iou(annotation.mask == 6, right) > 0.9
 
 
 def test_one_point_finds_the_object_under_it() -> None:
     left, right = disc(20, 30, 10), disc(65, 30, 12)
-    found = resolve(disc_frame(left, right), [PointPrompt(1, ((20, 30),))]).mask == 1
+    found = resolve(disc_frame(left, right), [PointPrompt(1, ((20, 30),))], prompter=GrabCut).mask == 1
     assert iou(found, left) > 0.9
 
 
@@ -108,15 +108,17 @@ def test_points_of_one_id_are_joined() -> None:
     frame = disc_frame(left, right)
     apart = [PointPrompt(1, ((20, 30),)), PointPrompt(1, ((65, 30),)), PointPrompt(1, (), ((44, 30),))]
     joined = [PointPrompt(1, ((20, 30), (65, 30)), ((44, 30),))]
-    np.testing.assert_array_equal(resolve(frame, apart).mask, resolve(frame, joined).mask)
-    assert iou(resolve(frame, joined).mask == 1, left | right) > 0.9
+    found = resolve(frame, joined, prompter=GrabCut).mask
+    np.testing.assert_array_equal(resolve(frame, apart, prompter=GrabCut).mask, found)
+    assert iou(found == 1, left | right) > 0.9
 
 
 def test_a_negative_point_takes_a_part_out_of_a_box() -> None:
     top, bottom = disc(45, 16, 9), disc(45, 44, 9)
     frame, box = disc_frame(top, bottom), BoxPrompt(1, (34, 5, 57, 55))
-    both = resolve(frame, [box]).mask == 1
-    one = resolve(frame, [box, PointPrompt(1, ((45, 16),), ((45, 44),))]).mask == 1
+    both = resolve(frame, [box], prompter=GrabCut).mask == 1
+    points = PointPrompt(1, ((45, 16),), ((45, 44),))
+    one = resolve(frame, [box, points], prompter=GrabCut).mask == 1
     assert both[44, 45]
     assert one[16, 45]
     assert not one[44, 45]
@@ -128,10 +130,11 @@ def test_refining_gives_the_same_mask_every_time() -> None:
     np.testing.assert_array_equal(resolve(frame, prompts).mask, resolve(frame, prompts).mask)
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("prompter", [GrabCut, Prompter])
+@settings(max_examples=15, deadline=None)
 @given(data=st.data(), height=st.integers(1, 40), width=st.integers(1, 40))
 def test_any_box_and_point_on_any_picture_gives_a_mask_or_a_prompt_error(
-    data: st.DataObject, height: int, width: int
+    prompter: MakePrompter, data: st.DataObject, height: int, width: int
 ) -> None:
     seed = data.draw(st.integers(0, 99))
     deviation = data.draw(st.sampled_from([0, 60]))
@@ -142,7 +145,7 @@ def test_any_box_and_point_on_any_picture_gives_a_mask_or_a_prompt_error(
     prompts: tuple[Prompt, ...] = (BoxPrompt(3, (x0, y0, x1, y1)), PointPrompt(3, ((x0, y0),)))
     for prompt in prompts:
         try:
-            mask = resolve(frame, [prompt]).mask
+            mask = resolve(frame, [prompt], prompter=prompter).mask
         except PromptError:
             continue
         assert mask.shape == (height, width)
@@ -185,7 +188,7 @@ WHOLE = np.ones((HEIGHT, WIDTH), np.uint8)
         ([MaskPrompt(1, NOTHING)], "object 1: the mask is empty"),
         ([MaskPrompt(0, WHOLE)], "0 is out of range"),
         ([MaskPrompt(1, WHOLE), MaskPrompt(2, WHOLE)], "object 1 is completely covered"),
-        ([MaskPrompt(1, WHOLE), BoxPrompt(1, (0, 0, 5, 5))], "one mask, or one box"),
+        ([MaskPrompt(1, WHOLE), BoxPrompt(1, (0, 0, 5, 5))], "one mask or one box"),
         ([MaskPrompt(1, WHOLE), RemovePrompt(1)], "given and removed"),
         ([BoxPrompt(1, (5, 5, 5, 9))], r"box \(5, 5, 5, 9\) is empty"),
         ([BoxPrompt(1, (95, 0, 99, 9))], "covers no pixel of the 90x60 picture"),
@@ -205,8 +208,9 @@ def test_what_does_not_fit_is_refused_with_its_frame(
 
 def test_a_box_in_which_nothing_is_found_is_refused_and_not_filled() -> None:
     everywhere = tuple((float(x), float(y)) for x in range(10, 20) for y in range(10, 20))
-    with pytest.raises(PromptError, match="GrabCut finds nothing in the box; give a mask, or fill the box"):
-        resolve(plain_frame(), [BoxPrompt(1, (10, 10, 20, 20)), PointPrompt(1, (), everywhere)])
+    prompts = [BoxPrompt(1, (10, 10, 20, 20)), PointPrompt(1, (), everywhere)]
+    with pytest.raises(PromptError, match="nothing is found in the box; give a mask, or fill the box"):
+        resolve(plain_frame(), prompts, prompter=GrabCut)
 
 
 @pytest.mark.shared
@@ -219,5 +223,6 @@ def test_grabcut_beats_the_filled_box_on_real_pictures(shared: Path) -> None:
         box = measure(truth.astype(np.uint8))[1].box
         for fill, values in scores.items():
             frame = Frame(0, 0.0, np.ascontiguousarray(image))
-            values.append(iou(resolve(frame, [BoxPrompt(1, box, fill)]).mask > 0, truth))
+            found = resolve(frame, [BoxPrompt(1, box, fill)], prompter=GrabCut).mask > 0
+            values.append(iou(found, truth))
     assert np.mean(scores[False]) > np.mean(scores[True]) + 0.05

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity, attend
 from segue.layers.attention import read as read_dense
-from segue.sessions import MemoryBank
+from segue.models.memory import MemoryBank
 
 CHANNELS = 4
 VALUE_CHANNELS = 3

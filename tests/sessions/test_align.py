@@ -101,3 +101,13 @@ def test_a_frame_goes_to_the_reference_and_its_values_come_back() -> None:
     assert (fill == 7).all()
     back = to_frame(view(STILL)[..., 0].astype(np.float32), true)
     assert np.percentile(np.abs(back - view(true)[..., 0])[12:-12, 12:-12], 99) <= 8
+
+
+def test_a_movement_of_a_fifth_of_the_picture_is_no_shake() -> None:
+    """A fifth of the width of 160 are 32 pixels; what is shaken further is a camera that was turned."""
+    for pixels, is_found in ((24, True), (38, False)):
+        aligner = Aligner()
+        true = movement(pixels, 0, 0)
+        assert aligner.find(view(STILL)) is None
+        found = [aligner.find(view(true)) for _ in range(6)]
+        assert any(matrix is not None and distance(matrix, true) < 1 for matrix in found) is is_found

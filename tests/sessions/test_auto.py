@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -16,10 +16,11 @@ from segue.models.base import MemoryNetwork
 from segue.models.stcn_lite import STCNLite
 from segue.prompts.selection import Found
 from segue.sessions import SessionState, TrackSession
-from segue.sessions.auto import Auto, AutoSession, is_known
+from segue.sessions.auto import MOST_OBJECTS, PATIENCE, Auto, AutoSession, known_as
 from segue.types import Frame, MaskPrompt, ObjectInfo, Segmentation
 from tests.clips import clip
 from tests.lite import lively_lite
+from tests.plugin.package.segue_blobs.trackers import ColourMemory
 
 FRAMES, MASKS = clip(5, 8, 48, 64, 2)
 
@@ -141,12 +142,12 @@ def test_objects_are_known_by_overlap_and_label() -> None:
     known = Segmentation(0, 0.0, mask, (ObjectInfo(4, "dog", area=100), ObjectInfo(5, "cat", area=0)))
     found = np.zeros((20, 20), bool)
     found[:8, :8] = True
-    assert is_known(found, "cat", known)
+    assert known_as(found, "cat", known)
     found[:] = True
-    assert is_known(found, "dog", known)
-    assert is_known(found, None, known)
-    assert not is_known(found, "cat", known)
-    assert not is_known(mask == 0, "dog", known)
+    assert known_as(found, "dog", known)
+    assert known_as(found, None, known)
+    assert not known_as(found, "cat", known)
+    assert not known_as(mask == 0, "dog", known)
 
 
 def test_the_function_finds_and_follows(lite: STCNLite) -> None:
@@ -158,3 +159,100 @@ def test_the_function_finds_and_follows(lite: STCNLite) -> None:
         Auto(every=0)
     with pytest.raises(ValueError, match="required"):
         segue.track(list(FRAMES), Auto(detector), model=lite, required={0})
+
+
+def test_a_newcomer_gets_no_pixel_of_the_objects_that_are_followed(trained: MemoryNetwork) -> None:
+    """It is found with a part of a known object: that part stays with the known one."""
+    newcomer = np.zeros_like(MASKS[0])
+    newcomer[:, : MASKS[0].shape[1] // 2] = 1
+    newcomer[MASKS[0] > 0] = 0
+    rows, columns = np.nonzero(MASKS[0] == 1)
+    newcomer[rows[: len(rows) // 4], columns[: len(rows) // 4]] = 1
+    following = session(trained, Told({0: MASKS[0], 1: newcomer}), every=1)
+    still = [following.step(Frame(t, t / 10, FRAMES[0])) for t in range(2)]
+    assert still[0] is not None
+    assert still[1] is not None
+    assert still[1].ids == (1, 2, 3)
+    taken = (newcomer == 1) & (still[0].mask == 1)
+    assert taken.sum() > 10
+    assert (still[1].mask[taken] == 1).mean() > 0.9
+
+
+class Passers:
+    """A detector that finds a spot of a colour of its own on each frame; none is there for longer."""
+
+    names: Mapping[int, str] = {}
+    lookahead = 0
+
+    def __call__(self, frame: Frame, *_: Frame) -> Found:
+        mask = (frame.image.max(axis=2) > 0).astype(np.uint8)
+        return Found(mask, (ObjectInfo(1, None, area=int(mask.sum())),), mask[None] > 0)
+
+
+def colours() -> TrackSession:
+    """Follows by colour, quickly."""
+    return TrackSession(ColourMemory(), device="cpu")
+
+
+def passing(count: int) -> Iterator[Frame]:
+    """Frames of spots in 216 colours that are far apart, each at another place."""
+    for t in range(count):
+        image = np.zeros((12, 16, 3), np.uint8)
+        row, column = t % 3 * 4, t % 4 * 4
+        colour = [40 * (1 + t // 6**power % 6) for power in range(3)]
+        image[row : row + 4, column : column + 4] = colour
+        yield Frame(t, t / 25, image)
+
+
+def followed_over(count: int) -> list[int]:
+    """Number of objects on every frame of a session that finds a new one on each."""
+    following = AutoSession(colours(), Passers(), 1)
+    sizes = []
+    for one in passing(count):
+        result = following.step(one)
+        assert result is not None
+        assert len({item.id for item in result.objects}) == len(result.objects)
+        sizes.append(len(result.objects))
+    assert len(following.state().values["lives"]) == sizes[-1]
+    return sizes
+
+
+def test_objects_that_are_out_of_sight_for_long_are_followed_no_longer() -> None:
+    sizes = followed_over(200)
+    assert max(sizes) == PATIENCE + 1
+    assert sizes[20:] == [sizes[20]] * 180
+
+
+@pytest.mark.slow
+def test_ten_thousand_frames_are_flat() -> None:
+    assert max(followed_over(10_000)) == PATIENCE + 1
+
+
+def test_an_object_that_comes_back_in_time_keeps_its_id(trained: MemoryNetwork) -> None:
+    """Hidden for fewer looks than it takes to be forgotten, then for more."""
+    black = np.zeros_like(FRAMES[0])
+    for hidden, expected in ((PATIENCE - 2, (1, 2)), (PATIENCE + 2, ())):
+        shown = [FRAMES[0]] * 2 + [black] * hidden + [FRAMES[0]]
+        following = AutoSession(colours(), Told({0: MASKS[0]}), 1)
+        results = [following.step(Frame(t, t / 10, image)) for t, image in enumerate(shown)]
+        assert results[-1] is not None
+        assert results[-1].ids == expected
+
+
+def test_newcomers_make_room_where_too_many_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue.sessions.auto.MOST_OBJECTS", 3)
+    assert MOST_OBJECTS > 3
+    sizes = followed_over(30)
+    assert max(sizes) == 3
+
+
+def test_ids_begin_again_at_the_first_that_is_free() -> None:
+    following = AutoSession(colours(), Passers(), 1)
+    following._last_id = 65533
+    ids = []
+    following._looked = -1
+    for one in passing(4):
+        result = following.step(one)
+        assert result is not None
+        ids.append(max(following._lives, key=lambda i: following._lives[i].confirmed))
+    assert ids == [65534, 65535, 1, 2]

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from segue.api.foreground import foreground
 from segue.errors import SegueError
-from segue.models.foreground import ForegroundNetwork
-from segue.moving import foreground
+from segue.models.base import ForegroundNetwork
 from segue.sessions import SessionState
 from segue.sessions.camera import METHODS, Homography, Method, is_moderate, seen_from
+from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.moving_camera import PAST, MovingCameraSegmenter
 from segue.types import Segmentation
@@ -97,7 +98,7 @@ def test_frames_wait_for_those_that_come_after_them() -> None:
 def test_no_more_frames_are_kept_than_the_background_needs() -> None:
     segmenter = MovingCameraSegmenter(MovesByItself(), device="cpu")
     for frame in PAN:
-        segmenter.step(frame.image, frame.image)
+        segmenter.step(frame.image, Scene.of(frame.image))
         assert len(segmenter._images) <= max(PAST) + 1
         assert len(segmenter._features) <= 1
 

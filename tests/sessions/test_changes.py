@@ -93,3 +93,22 @@ def test_it_goes_on_from_a_saved_state() -> None:
     assert second.look(wall(4), 0.3) is Change.scene
     second.restore(first.state())
     assert second.look(wall(0), 9.0) is Change.pause
+
+
+def test_a_camera_that_becomes_slower_is_not_paused_for_ever() -> None:
+    """From 25 frames a second to one in three seconds: the first gaps are pauses, the later ones its rate."""
+    times = [*(t / 25 for t in range(50)), *(2 + 3.0 * (t + 1) for t in range(20))]
+    found = changes([wall(0)] * 70, times)
+    assert found[50] is Change.pause
+    assert found.count(Change.pause) <= 3
+    assert set(found[53:]) == {Change.none}
+
+
+def test_single_pauses_stay_pauses() -> None:
+    times, now = [], 0.0
+    for t in range(60):
+        now += 5.0 if t % 10 == 9 else 0.04
+        times.append(now)
+    assert [t for t, found in enumerate(changes([wall(0)] * 60, times)) if found is Change.pause] == [
+        9, 19, 29, 39, 49, 59,
+    ]  # fmt: skip

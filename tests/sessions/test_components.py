@@ -149,3 +149,12 @@ def test_small_pieces_are_left_out() -> None:
     assert not without_small(mask, 17).any()
     diagonal = np.eye(6, dtype=bool)
     assert np.array_equal(without_small(diagonal, 6), diagonal), "corners connect"
+
+
+@pytest.mark.parametrize(("frames", "comes_back"), [(2, False), (3, True)])
+def test_an_object_is_waited_for_from_its_third_frame_on(told: Told, frames: int, comes_back: bool) -> None:
+    for t in range(frames):
+        assert told((5, 10 + t))[(5, 10 + t)] == 1
+    told()
+    assert (1 in told.followed) is comes_back
+    assert told((5, 12))[(5, 12)] == (1 if comes_back else 2)

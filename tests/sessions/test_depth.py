@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from segue.api.foreground import foreground
 from segue.errors import PromptError, SourceError
 from segue.models.mustan import MUSTAN2
-from segue.moving import foreground
 from segue.sessions import SessionState
-from segue.sessions.depth import DepthScale
+from segue.sessions.extra_inputs import DepthScale
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.subtractors import BackgroundDifference
 from segue.types import Frame, Segmentation

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor, nn
 
 from segue.errors import PromptError
+from segue.models.detection.nanodet import Boxes
 from segue.models.detection.parts import Detections
 from segue.models.dino import DINO
 from segue.prompts.detectors import DiscoveryDetector
-from segue.sessions.detecting import DETECTORS, detector
+from segue.registry import DETECTORS
+from segue.sessions.detecting import detector
 from segue.types import Frame
 
 PICTURE = Frame(0, 0.0, np.zeros((20, 40, 3), np.uint8))
@@ -67,10 +70,12 @@ def test_wishes_are_heard(name: str) -> None:
         labels(classes=["unicorn"])
 
 
-@pytest.mark.parametrize("name", [name for name in DETECTORS if not name.startswith("lost")])
+@pytest.mark.parametrize(
+    "name", [name for name in DETECTORS.names if not name.startswith(("lost", "nanodet"))]
+)
 def test_what_belongs_to_lost_is_refused_elsewhere(name: str) -> None:
     for wishes in ({"refine": "grabcut"}, {"features": "values"}):
-        with pytest.raises(PromptError, match="they belong to lost, lost-b16, lost-lite"):
+        with pytest.raises(PromptError, match=r"belong to .*lost, lost-b16, lost-lite"):
             detector(name, **wishes)  # type: ignore[arg-type]
 
 
@@ -84,3 +89,27 @@ def test_lost_compares_and_refines_what_it_is_told(monkeypatch: pytest.MonkeyPat
         find = detector("lost", device="cpu", **wishes)  # type: ignore[arg-type]
         assert isinstance(find, DiscoveryDetector)
         assert (find.which, find.refine, find.centre) == expected
+
+
+class Boxed(nn.Module):
+    """Finds a car that is also a truck, another car, and a doubtful dog, in every picture."""
+
+    def detect(self, image: npt.NDArray[np.uint8], least_score: float, tiles: int) -> Boxes:
+        places = torch.tensor([[0.0, 2, 10, 12], [0, 2, 10, 11], [12, 2, 22, 12], [30, 2, 40, 12]])
+        found = Boxes(places, torch.tensor([0.9, 0.8, 0.7, 0.4]), torch.tensor([2, 7, 2, 16]))
+        return found.take(found.scores >= least_score)
+
+
+def test_boxes_of_one_object_become_one_object_with_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: Boxed())
+    found = detector("nanodet", refine="none", device="cpu")(PICTURE)
+    assert [(item.label, item.box) for item in found.objects] == [
+        ("car", (0, 2, 10, 12)),
+        ("car", (12, 2, 22, 12)),
+    ]
+    trucks = detector("nanodet", refine="none", classes=["truck", "dog"], score=0.3, device="cpu")(PICTURE)
+    assert [item.label for item in trucks.objects] == ["truck", "dog"]
+    with pytest.raises(PromptError, match="tiles is 9; give 1 to 8"):
+        detector("nanodet", tiles=9)
+    with pytest.raises(PromptError, match="refine is 'crf'; for nanodet choose network, grabcut, none"):
+        detector("nanodet", refine="crf")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,19 @@ import numpy.typing as npt
 import pytest
 import torch
 
+import segue
 from segue.errors import CheckpointError, PromptError, SegueError
 from segue.sessions import SessionState
-from segue.sessions.empty_scene import FixedBackground
+from segue.sessions.background import MaskedMedian
+from segue.sessions.changes import Change
+from segue.sessions.empty_scene import FixedBackground, Scene
 from segue.sessions.foreground import FLOOD_FRAMES, ForegroundSession, ForegroundWarning
 from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
 from segue.sessions.segmenters import NetworkSegmenter
 from segue.sessions.subtractors import (
     BLIND,
     BackgroundDifference,
+    Envelope,
     FrameDifference,
     Subtractor,
     SubtractorBackground,
@@ -80,7 +85,8 @@ def test_streaming_gives_what_the_whole_window_gives(
     context: tuple[tuple[int, str], ...], size: tuple[int, int]
 ) -> None:
     network = TinyForeground(context)
-    scene = wall(5, *size)
+    empty = wall(5, *size)
+    scene = Scene.of(empty)
     pictures = [wall(t, *size) for t in range(9)]
     segmenter = NetworkSegmenter(network, device="cpu")
     maps = [segmenter.step(picture, scene) for picture in pictures]
@@ -95,7 +101,7 @@ def test_streaming_gives_what_the_whole_window_gives(
         times = [min(max(t + offset, 0), 8) for offset, _ in context] + [t]
         window = pad(as_tensor([pictures[i] for i in times]), padding, mode="replicate")
         with torch.inference_mode():
-            logits = network(window, pad(as_tensor([scene]), padding, mode="replicate"))
+            logits = network(window, pad(as_tensor([empty]), padding, mode="replicate"))
         expected = logits[0, :, : size[0], : size[1]].sigmoid().numpy()
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -104,7 +110,7 @@ def test_each_frame_is_encoded_once_for_each_role() -> None:
     network = TinyForeground(LOOK_AHEAD)
     segmenter = NetworkSegmenter(network, device="cpu")
     segmenter._network.encoded = counted = network.encoded
-    scenes = [wall(1, 16, 16), wall(2, 16, 16)]
+    scenes = [Scene.of(wall(1, 16, 16)), Scene.of(wall(2, 16, 16))]
     for t in range(20):
         segmenter.step(wall(t, 16, 16), scenes[t // 10])
     assert counted == {"past": 16, "now": 18, "future": 18, "scene": 2}
@@ -112,7 +118,7 @@ def test_each_frame_is_encoded_once_for_each_role() -> None:
 
 def test_only_the_frames_that_are_needed_are_kept() -> None:
     segmenter = NetworkSegmenter(TinyForeground(LOOK_AHEAD), device="cpu")
-    scene = wall(1, 16, 16)
+    scene = Scene.of(wall(1, 16, 16))
     for t in range(200):
         segmenter.step(wall(t % 3, 16, 16), scene)
         assert len(segmenter._images) <= 5
@@ -195,7 +201,8 @@ def test_the_ghost_of_what_was_there_for_long_heals_within_a_second() -> None:
 
 def test_a_background_that_is_wrong_everywhere_is_learnt_anew() -> None:
     other = wall(0, light=0.4)
-    session = new_session(background=FixedBackground(wall(8, light=1.5)))
+    session = new_session()
+    session._background.replace(wall(8, light=1.5), trusted=True)
     shares = [result.mask.mean() for result in run(session, film([other] * 12))]
     assert min(shares[: FLOOD_FRAMES - 1]) > 0.7
     assert max(shares[FLOOD_FRAMES + 1 :]) == 0
@@ -388,8 +395,8 @@ def test_subtractors_begin_with_empty_masks_and_tell_their_background(method: An
 
 
 def test_a_subtractor_can_give_the_background_to_a_network() -> None:
-    cue = SubtractorBackground(Subtractor("mog2"), every=3)
-    session = new_session(MovesByItself(), background=cue)
+    scene = SubtractorBackground(Subtractor("mog2"), every=3)
+    session = new_session(MovesByItself(), background=scene)
     results = run(session, WALK)
     assert overlap(results[25].mask == 1, square_mask(SIZE, [PATH[25]])) > 0.5
     assert not session.restorable
@@ -459,3 +466,127 @@ def test_pictures_that_cannot_be_written_to_do_no_harm() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(new_session(MovesByItself()), film(frozen))
+
+
+def test_a_given_background_stays_whatever_fills_the_picture() -> None:
+    """More frames than the flood guard waits for are all foreground against it."""
+    empty = np.full((96, 128, 3), 40, np.uint8)
+    session = new_session(background=FixedBackground(empty), align=False)
+    session.step(Frame(0, 0.0, empty))
+    crowd = wall(2)
+    for t in range(1, 4 * FLOOD_FRAMES):
+        session.step(Frame(t, t / 25, crowd))
+    picture = session.background
+    assert picture is not None
+    assert likeness_of(picture, crowd) < 0.2
+    assert picture.std() < 1, "one grey, perhaps in another light"
+
+
+def likeness_of(one: Bytes, other: Bytes) -> float:
+    return abs(
+        float(np.corrcoef(one[..., 0].ravel() + np.arange(one[..., 0].size) % 2, other[..., 0].ravel())[0, 1])
+    )
+
+
+@pytest.mark.parametrize("frames", [4, 6])
+def test_a_learnt_background_is_replaced_after_five_flooded_frames(frames: int) -> None:
+    session = new_session(align=False)
+    for t in range(3):
+        session.step(Frame(t, t / 25, wall(0)))
+    before = session.background
+    # The same structure, so that it is not another scene, and brighter everywhere.
+    flood = np.clip(wall(0).astype(int) + 12, 0, 255).astype(np.uint8)
+    session._watch.look = lambda *_: Change.none  # type: ignore[method-assign]
+    session._segmenter.step = lambda *_: np.ones((1, 96, 128), np.float32)  # type: ignore[method-assign]
+    for t in range(3, 3 + frames):
+        session.step(Frame(t, t / 25, flood))
+    after = session.background
+    assert before is not None
+    assert after is not None
+    assert np.array_equal(after, flood) is (frames > 5)
+
+
+def test_a_source_that_refills_one_array_gives_what_one_of_many_gives() -> None:
+    pictures = [with_squares(wall(1), [place]) for place in PATH]
+
+    def refilled() -> Iterator[Bytes]:
+        array = np.empty_like(pictures[0])
+        for picture in pictures:
+            array[:] = picture
+            yield array
+
+    options: dict[str, Any] = {"model": "mustan-lite", "short_side": 0, "device": "cpu"}
+    once = [result.mask for result in segue.foreground(refilled(), **options)]
+    each = [result.mask for result in segue.foreground(pictures, **options)]
+    assert np.array_equal(once, each)
+    assert np.any(each)
+
+
+def test_healing_leaves_the_picture_of_the_caller_alone() -> None:
+    planes = np.zeros((3, 20, 30), np.uint8)
+    picture = planes.transpose(1, 2, 0)  # as planes it is what the background keeps
+    background = MaskedMedian()
+    background.update(picture)
+    background.remove_ghost(np.full((20, 30, 3), 200, np.uint8), np.ones((20, 30), bool))
+    assert not planes.any()
+
+
+def test_a_refused_frame_leaves_the_session_as_it_was() -> None:
+    session = new_session(MovesByItself())
+    for one in WALK[:4]:
+        session.step(one)
+    before = session.state()
+    for wrong in (
+        replace(WALK[4], depth=np.zeros((96, 128), np.uint8)),
+        replace(WALK[4], image=wall(7), depth=np.zeros((3, 3), np.uint8)),
+    ):
+        with pytest.raises(PromptError):
+            session.step(wrong)
+    after = session.state()
+    assert after.values == before.values
+    assert all(torch.equal(after.tensors[name], value) for name, value in before.tensors.items())
+
+
+def test_results_can_be_pickled() -> None:
+    for options in ({}, {"objects": True}, {"shadows": True}):
+        for result in run(new_session(Subtractor("mog2"), **options), WALK[:12])[-2:]:
+            again = pickle.loads(pickle.dumps(result))
+            assert again == result
+            assert np.array_equal(again.probabilities, result.probabilities)
+
+
+def test_what_flickers_stays_inside_of_its_range() -> None:
+    """A stripe of the picture changes between two levels all the time; then something third comes."""
+    dark, light = np.full((64, 96, 3), 60, np.uint8), np.full((64, 96, 3), 60, np.uint8)
+    light[:, :16] = 160
+    pictures = [light if t % 4 < 2 else dark for t in range(200)]
+    pictures[-1] = dark.copy()
+    pictures[-1][20:44, :16] = 240
+    found = run(new_session(Envelope(), align=False), film(pictures))
+    assert not found[-2].mask.any()
+    assert (found[-1].mask[26:38, 2:12] == 1).all()
+    blind = run(new_session(BackgroundDifference(), align=False), film(pictures))
+    assert blind[-2].mask.any() or blind[-4].mask.any()
+
+
+def test_the_threshold_is_that_of_the_network_unless_another_is_given() -> None:
+    class Doubtful(MovesByItself):
+        threshold = 0.9
+
+    own, given = (
+        run(new_session(Doubtful(), align=False, **more), WALK)[20].mask.sum()
+        for more in ({}, {"threshold": 0.01})
+    )
+    assert 0 < own < given
+
+
+def test_a_result_can_be_explained() -> None:
+    session = new_session(MovesByItself())
+    session.explain()
+    assert session.explanation is None
+    session.step(WALK[0])
+    strip = session.explanation
+    assert strip is not None
+    height, width = SIZE
+    assert strip.shape == (height, 5 * width, 3)  # frame, empty scene, low, high, probability
+    np.testing.assert_array_equal(strip[:, :width], WALK[0].image)

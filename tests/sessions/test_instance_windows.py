@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.models.seqformer import Memory, SeqFormer
-from segue.models.seqformer.attention import Levels
+from segue.models.seqformer.encoder import Levels
 from segue.sessions.instances import InstanceOptions, InstanceSession
 from segue.types import Frame
 

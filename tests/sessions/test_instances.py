@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,7 +173,7 @@ def test_a_whole_clip_gives_the_published_results(shared: object) -> None:
 
 
 def test_pictures_are_reduced_as_published() -> None:
-    from segue.layers.normalise import normalise_planes
+    from segue.layers.colours import normalise_planes
 
     golden = load_golden("seqformer_preprocess")
     small = resized(golden["image_u8"], int(golden["short_side"]))
@@ -246,3 +247,22 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(PromptError, match="no class 'cow'; there are dog"):
         allowed_classes(["cow"], {1: "dog"})
     assert allowed_classes(["dog", "2"], {1: "dog", 2: "cat"}) == {1, 2}
+
+
+def test_an_object_is_forgotten_after_twenty_windows_without_it() -> None:
+    look, scores = torch.ones(4), [0.9, 0.1]
+    nothing = Instances(torch.zeros(0, 4), torch.zeros(0, 2), torch.zeros(0, 2, 12, 12, dtype=torch.bool))
+    for missed, same in ((20, True), (21, False)):
+        tracks = Tracks()
+        assert tracks.update(instances((look, scores, square(2, 2))), shared=0, keep=1) == [1]
+        for _ in range(missed):
+            tracks.update(nothing, shared=1, keep=1)
+        again = tracks.update(instances((look, scores, square(2, 2))), shared=1, keep=1)
+        assert again == ([1] if same else [2])
+
+
+def test_results_can_be_pickled() -> None:
+    for result in followed(InstanceSession(network(), OPTIONS, device="cpu"), frames(5)):
+        again = pickle.loads(pickle.dumps(result))
+        assert again == result
+        assert np.array_equal(again.probabilities, result.probabilities)

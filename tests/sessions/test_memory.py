@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from segue.models.base import MemoryPolicy
-from segue.sessions import MemoryBank
+from segue.models.memory import MemoryBank
 from tests.sessions.banks import Told, filled_bank, new_bank, random_frames, reference, tell
 
 few = settings(max_examples=60, deadline=None)
@@ -190,10 +190,11 @@ def test_a_restored_bank_goes_on_bit_by_bit(
         tell(bank, frame)
         bank.read(frame.keys[:1], [1, 2])
     copies = [new_bank(**options) for _ in range(2)]
-    state = bank.state()
+    tensors, values = bank.state()
+    tensors = {name: table.clone() for name, table in tensors.items()}
     for one in (bank, *copies):
         if one is not bank:
-            one.restore(*state)
+            one.restore(tensors, values)
         for frame in told[written:]:
             tell(one, frame)
             one.read(frame.keys[:1], [1, 2])

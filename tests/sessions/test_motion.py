@@ -8,8 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from segue.errors import PromptError
+from segue.registry import DETECTORS
 from segue.sessions import TrackSession
-from segue.sessions.detecting import DETECTORS, detector
+from segue.sessions.detecting import detector
 from segue.sessions.motion import MotionDetector, against_scene
 from segue.types import Frame
 from tests.lite import lively_lite
@@ -97,9 +98,12 @@ def test_a_flow_of_the_scene_alone_is_no_motion() -> None:
 
 def test_detectors_refuse_what_they_do_not_have() -> None:
     for arguments, words in (
-        ({"name": "other"}, f"known are {', '.join(DETECTORS)}"),
-        ({"classes": ["dog"]}, "motion knows no classes"),
-        ({"weights": "a.pth"}, "needs no weight file"),
+        ({"name": "other"}, f"known are {', '.join(DETECTORS.names)}"),
+        (
+            {"classes": ["dog"]},
+            "motion takes no classes; classes belong to maskrcnn, maskrcnn-v1, pointrend, nanodet, deeplab",
+        ),
+        ({"weights": "a.pth"}, "motion takes no weights"),
         ({"max_objects": 0}, "max_objects is 0"),
         ({"name": "deeplab", "score": 2.0}, "score 2: give a number"),
     ):

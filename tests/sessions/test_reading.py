@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity
-from segue.sessions import reading
-from segue.sessions.reading import cell_members, key_rows, pool_keys, query_rows, top_k
+from segue.models.memory import reading
+from segue.models.memory.reading import cell_members, key_rows, pool_keys, query_rows, top_k
 from tests.sessions.banks import filled_bank, random_frames, reference
 
 few = settings(max_examples=60, deadline=None)

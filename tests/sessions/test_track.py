@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,23 @@ from safetensors.torch import save_file
 
 from segue.errors import CheckpointError, PromptError, SegueError, SinkError, SourceError
 from segue.models.base import MemoryNetwork, Schedule
+from segue.models.memory import reading, tracker
 from segue.models.stcn_lite import STCNLite
-from segue.sessions import SessionState, TrackSession, reading, track
-from segue.sessions.inference import choose_device, has_bfloat16
-from segue.types import BoxPrompt, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
+from segue.prompts import Answer
+from segue.prompts import Prompts as Asked
+from segue.sessions import SessionState, TrackSession, track
+from segue.sessions.base import choose_device, has_bfloat16
+from segue.types import (
+    BoxPrompt,
+    Frame,
+    Image,
+    IndexMask,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    RemovePrompt,
+    Segmentation,
+)
 from tests.clips import clip
 from tests.lite import lively_lite
 
@@ -70,6 +86,39 @@ def network(request: pytest.FixtureRequest, lite: STCNLite) -> MemoryNetwork:
     return found
 
 
+class Recorder:
+    """A prompter that keeps what it is asked and answers with the mask so far, or all of the picture."""
+
+    def __init__(self, image: Image, asked: list[Asked]) -> None:
+        self.size, self.asked = (image.shape[0], image.shape[1]), asked
+
+    def answer(self, prompts: Asked) -> Answer:
+        self.asked.append(prompts)
+        plane = np.ones(self.size, np.float32) if prompts.mask is None else prompts.mask
+        return Answer(self.size, (0, 0, self.size[1], self.size[0]), np.ones(1, np.float32), plane[None])
+
+
+def test_a_click_on_a_known_object_corrects_where_the_tracker_sees_it(lite: STCNLite) -> None:
+    asked: list[Asked] = []
+    session = new_session(lite, prompter=partial(Recorder, asked=asked))
+    session.step(frame(0), FIRST)
+    expected = session.peek(frame(1))
+    y, x = np.argwhere(expected.mask == 2)[0]
+    result = session.step(frame(1), [PointPrompt(2, ((float(x), float(y)),))])
+    assert asked[0].mask is not None
+    np.testing.assert_array_equal(asked[0].mask, expected.probabilities[2])
+    assert np.array_equal(result.mask == 2, expected.probabilities[2] > 0.5)
+    assert result.ids == expected.ids
+
+
+def test_a_click_on_a_new_object_has_no_mask_so_far(lite: STCNLite) -> None:
+    asked: list[Asked] = []
+    session = new_session(lite, prompter=partial(Recorder, asked=asked))
+    session.step(frame(0), FIRST)
+    session.step(frame(1), [PointPrompt(9, ((3.0, 3.0),))])
+    assert asked[0].mask is None
+
+
 def test_the_clip_is_worth_following(plain: list[Segmentation]) -> None:
     for result in plain:
         areas = [item.area for item in result.objects]
@@ -107,14 +156,18 @@ def test_probabilities_do_not_depend_on_when_they_are_asked_for(
         assert np.array_equal(early, result.probabilities)
 
 
-def test_objects_tell_box_area_and_mean_probability(plain: list[Segmentation]) -> None:
+def test_objects_tell_box_area_and_expected_overlap(plain: list[Segmentation]) -> None:
+    factor, offset = STCNLite.confidence
     for result in plain:
         for channel, item in enumerate(result.objects, start=1):
             inside = result.mask == item.id
             rows, columns = np.nonzero(inside)
             assert item.area == inside.sum()
             assert item.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-            assert item.score == pytest.approx(result.probabilities[channel][inside].mean(), abs=1e-5)
+            probability = result.probabilities[channel].astype(np.float64)
+            share = probability[inside].sum() / (inside.sum() + probability[~inside].sum())
+            odds = np.exp(offset) * (share / (1 - share)) ** factor
+            assert item.score == pytest.approx(odds / (1 + odds), abs=1e-4)
 
 
 def test_the_given_mask_is_the_result_of_its_frame(plain: list[Segmentation]) -> None:
@@ -387,7 +440,7 @@ def test_a_state_of_another_precision_is_refused(lite: STCNLite) -> None:
 
 def test_files_that_are_no_saved_sessions_are_refused(lite: STCNLite, tmp_path: Path) -> None:
     path = tmp_path / "session.safetensors"
-    with pytest.raises(CheckpointError, match="cannot read the saved session"):
+    with pytest.raises(CheckpointError, match="no such file"):
         SessionState.load(path)
     path.write_bytes(b"no safetensors at all")
     with pytest.raises(CheckpointError, match="cannot read the saved session"):
@@ -447,7 +500,7 @@ def test_pictures_that_are_read_only_or_views_are_taken_as_they_are(
 def test_large_frames_are_read_from_coarse_to_fine(
     lite: STCNLite, plain: list[Segmentation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(track, "COARSE_ABOVE", 0)
+    monkeypatch.setattr(tracker, "COARSE_ABOVE", 0)
     monkeypatch.setattr(reading, "COARSE_CELLS", 6)
     session = new_session(lite)
     results = follow(session, {0: FIRST}, end=6)
@@ -497,3 +550,44 @@ def test_memory_is_flat_over_ten_thousand_frames(lite: STCNLite) -> None:
         if t in (500, 10_000):
             used[t] = resident_bytes()
     assert used[10_000] <= 1.02 * used[500]
+
+
+def test_results_can_be_pickled_and_give_the_same_probabilities(lite: STCNLite) -> None:
+    for result in follow(new_session(lite), {0: FIRST}, end=3):
+        data = pickle.dumps(result)
+        assert len(data) < 300_000, "a result takes no network with it"
+        again = pickle.loads(data)
+        assert again == result
+        assert np.array_equal(again.probabilities, result.probabilities)
+
+
+def test_peeking_changes_nothing(lite: STCNLite, plain: list[Segmentation]) -> None:
+    """With room for two frames, what is read decides which frame makes room."""
+    schedule = replace(lite.schedule, mem_every=1, memory_frames=2)
+    whole = follow(new_session(lite, schedule=schedule), {0: FIRST})
+    session = new_session(lite, schedule=schedule)
+    results = []
+    for t in range(len(FRAMES)):
+        if t:
+            before = session.state()
+            session.peek(frame(t))
+            after = session.state()
+            assert after.values == before.values
+            assert all(torch.equal(after.tensors[name], value) for name, value in before.tensors.items())
+        results.append(session.step(frame(t), FIRST if t == 0 else None))
+    assert_same(results, whole)
+
+
+def test_a_saved_state_is_written_straight_from_the_memory(lite: STCNLite, tmp_path: Path) -> None:
+    session = new_session(lite)
+    follow(session, {0: FIRST}, end=3)
+    shared, copied = session.state(copy=False), session.state()
+    banks = {table.untyped_storage().data_ptr() for table in session.tracker.state()[0].values()}
+    assert {table.untyped_storage().data_ptr() for table in shared.tensors.values()} == banks
+    assert not banks & {table.untyped_storage().data_ptr() for table in copied.tensors.values()}
+    for name, state in (("shared", shared), ("copied", copied)):
+        state.save(tmp_path / name)
+    assert (tmp_path / "shared").read_bytes() == (tmp_path / "copied").read_bytes()
+    loaded = SessionState.load(tmp_path / "shared")
+    assert loaded.values == json.loads(json.dumps(copied.values))
+    assert all(torch.equal(loaded.tensors[name], value) for name, value in copied.tensors.items())

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.models.foreground import Features
+from segue.models.base import Features
 
 
 class TinyForeground(nn.Module):
@@ -22,7 +22,9 @@ class TinyForeground(nn.Module):
 
     current = "now"
     channels = 2
+    threshold = 0.3
     size_multiple = 4
+    takes_depth = False
 
     def __init__(
         self,

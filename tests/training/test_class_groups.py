@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from segue.models.detection.classes import COCO_NAMES
+from segue.models.detection.boxes import COCO_NAMES
 from segue.models.msstsvis.lite import LITE_NAMES
-from segue.models.seqformer.classes import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
-from segue.training.class_groups import group_channels
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.training.instance_clips import group_channels
 
 THINGS = {"hand", "skateboard", "surfboard", "snowboard", "tennis_racket", "flying_disc"}
 

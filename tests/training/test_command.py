@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import segue
-from segue.cli import training_options
+from segue.cli.train import making
 from segue.errors import DatasetError, TrainingError
 from segue.models.stcn_lite import STCNLite
 from segue.training.clips import ClipShape, Curriculum
@@ -18,7 +18,7 @@ from tests.clips import clip
 from tests.training.commands import run
 from tests.training.making import write_all, write_video
 
-pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_stcn_lite_is_trained_resumed_and_loaded(
     tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = Curriculum(0.5, 2, ClipShape(1, 3, 32, 1))
-    monkeypatch.setattr(stcn_lite, "curriculum", lambda progress, rng: small)
+    monkeypatch.setattr(stcn_lite, "refinement", lambda progress, rng: small)
     videos, stills = write_all(tmp_path)
     held_out = write_video(tmp_path / "held-out", "goat", *clip(7, 4, 48, 64, 1))
     command = (
@@ -81,8 +81,9 @@ def test_nothing_is_both_trained_and_validated_on(tmp_path: Path, start: Path) -
 def test_without_the_extra_one_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_options, "find_spec", lambda name: None)
+    monkeypatch.setattr(making, "find_spec", lambda name: None)
     with pytest.raises(
-        TrainingError, match=r'^training needs lightning and tensorboard: pip install "segue\[train\]"$'
+        TrainingError,
+        match=r'^training needs lightning-fabric and tensorboard: pip install "segue\[train\]"$',
     ):
         run("stcn-lite", "--data", tmp_path, "--out", tmp_path)

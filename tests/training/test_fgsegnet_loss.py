@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from segue.models.fgsegnet import FgSegNetV2
-from segue.training.fgsegnet_loss import balanced_weights, fgsegnet_loss
+from segue.training.losses import balanced_weights, fgsegnet_loss
 from tests.fill import fill
 from tests.golden_arrays import Golden
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
-from segue.training import scenery
+from segue.sessions.background import MedianSettings
+from segue.training import living, scenery
 from segue.training.cut_outs import (
     CutOut,
     Mover,
@@ -25,14 +26,14 @@ from segue.training.cut_outs import (
 from segue.training.footage import gather
 from segue.training.foreground_clips import (
     MARGIN,
+    UNLIT,
     Clip,
     ClipMaker,
     Sun,
-    draw_background,
-    median,
     scenes_of,
     without_evidence_unknown,
 )
+from segue.training.foreground_past import passers_by, past_masks, past_times
 from segue.training.scenery import Camera, Light, Sensor
 from tests.clips import Bytes
 from tests.training.making import write_all
@@ -58,13 +59,13 @@ def white_square(path: Path, leaves: float = np.inf) -> Mover:
     alpha = np.zeros((18, 18), np.uint8)
     alpha[3:15, 3:15] = 255
     cut_out = CutOut((np.full((18, 18, 3), 250, np.uint8),), (alpha,), 12)
-    return Mover(cut_out, path, 1.0, 1.0, 0, 1.0, (1, 1, 1), leaves=leaves)
+    return Mover(cut_out, path, 1.0, 1.0, 0, 1.0, leaves=leaves)
 
 
 def scene(*movers: Mover, sun: Sun = NO_SUN) -> Clip:
     """A grey scene in which nothing but the movers changes."""
     stock = scenery.noise_stock(count=1 << 16)
-    return Clip(plate(), [], movers, STEADY, still_camera(), PLAIN_SENSOR, sun, None, stock)
+    return Clip(plate(), [], movers, STEADY, still_camera(), PLAIN_SENSOR, sun, None, False, stock)
 
 
 @pytest.fixture
@@ -76,8 +77,8 @@ def maker(tmp_path: File) -> ClipMaker:
 
 def test_what_moves_is_labelled_where_it_is() -> None:
     clip = scene(white_square(Path((40, 50), (2, 0))))
-    frame, labels = clip.frame_with_labels()
-    changed = (frame != clip.frame(0, movers=False)).any(-1)
+    frame, labels = clip.frame_with_labels(0)
+    changed = (frame != scene().frame(0)).any(-1)
     assert (labels == MOTION).sum() == 144
     assert (changed[labels == MOTION]).all()
     assert not changed[labels == STATIC].any()
@@ -93,7 +94,7 @@ def test_movers_keep_their_pace() -> None:
 
 def test_who_stopped_stands_still_and_stays_foreground() -> None:
     clip = scene(white_square(Path((40, 50), (2, 0), stop=-4)))
-    frame, labels = clip.frame_with_labels()
+    frame, labels = clip.frame_with_labels(0)
     np.testing.assert_array_equal(clip.frame(-4), frame)
     assert (clip.frame(-5) != frame).any()
     assert (labels == MOTION).sum() == 144
@@ -101,7 +102,7 @@ def test_who_stopped_stands_still_and_stays_foreground() -> None:
 
 def test_who_has_left_is_seen_in_the_past_only_and_not_labelled() -> None:
     clip = scene(white_square(Path((40, 50), (0, 0)), leaves=-2))
-    frame, labels = clip.frame_with_labels()
+    frame, labels = clip.frame_with_labels(0)
     assert (clip.frame(-3) != frame).any()
     np.testing.assert_array_equal(clip.frame(-2), frame)
     assert (labels == STATIC).all()
@@ -110,7 +111,7 @@ def test_who_has_left_is_seen_in_the_past_only_and_not_labelled() -> None:
 def test_shadows_are_dark_and_labelled_as_such() -> None:
     sun = replace(NO_SUN, shear=-1.0, height=-0.5, cast=0.6, contact=0.5)
     clip = scene(white_square(Path((40, 45), (2, 0))), sun=sun)
-    frame, labels = clip.frame_with_labels()
+    frame, labels = clip.frame_with_labels(0)
     assert (labels == SHADOW).sum() > 30
     assert (frame[labels == SHADOW] < 92).all()
     assert (labels == MOTION).sum() == 144
@@ -119,10 +120,10 @@ def test_shadows_are_dark_and_labelled_as_such() -> None:
 def test_labels_follow_a_camera_that_shakes() -> None:
     camera = Camera(3.0, np.full((3, 2), 0.3), np.ones((3, 2)), (0, 0), 7)
     clip = replace(scene(white_square(Path((46, 50), (2, 0)))), camera=camera)
-    frame, labels = clip.frame_with_labels()
+    frame, labels = clip.frame_with_labels(0)
     assert (frame[labels == MOTION] > 120).all()
     assert (frame[labels == STATIC] < 220).all()
-    assert (labels != scene(white_square(Path((46, 50), (2, 0)))).frame_with_labels()[1]).any()
+    assert (labels != scene(white_square(Path((46, 50), (2, 0)))).frame_with_labels(0)[1]).any()
 
 
 def test_a_switched_light_changes_all_before_the_switch() -> None:
@@ -133,14 +134,11 @@ def test_a_switched_light_changes_all_before_the_switch() -> None:
 
 @given(st.integers(0, 10_000), st.integers(-120, 0))
 def test_scenes_are_the_same_whenever_they_are_drawn(seed: int, time: int) -> None:
-    rng = np.random.default_rng(seed)
-    canvas = scenery.procedural(rng, (40, 50))
-    effects = [
-        scenery.waving(rng, (40, 50)),
-        scenery.flicker(rng, (40, 50)),
-        scenery.passing_cloud(rng, (40, 50)),
-        scenery.screen(rng, (40, 50), [lambda: canvas]),
-    ]
+    rng, size = np.random.default_rng(seed), (40, 50)
+    canvas = scenery.procedural(rng, size)
+    makers = (living.waving, living.foliage, living.water, living.trembling, living.bars, living.tree_shade)
+    makers += (living.stray_shadow, living.rain, living.snow, scenery.flicker, scenery.passing_cloud)
+    effects = [make(rng, size) for make in makers] + [scenery.screen(rng, size, [lambda: canvas])]
     before = canvas.copy()
     for effect in effects:
         first = effect(canvas, time)
@@ -152,43 +150,62 @@ def test_scenes_are_the_same_whenever_they_are_drawn(seed: int, time: int) -> No
 
 
 def test_samples_depend_on_their_seed_alone(maker: ClipMaker) -> None:
-    for seed in range(12):
-        first, again = (maker.sample(np.random.default_rng(seed)) for _ in range(2))
-        for name in ("window", "background", "labels"):
-            np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
-        assert first.window.shape == (3, *SIZE, 3)
-        assert first.background.shape == (*SIZE, 3)
-        assert set(np.unique(first.labels)) <= {STATIC, SHADOW, UNKNOWN, MOTION}
+    for seed in range(6):
+        drawn, redrawn = (maker.samples(np.random.default_rng(seed)) for _ in range(2))
+        assert len(drawn) == len(redrawn) in (1, 2)
+        for first, again in zip(drawn, redrawn, strict=True):
+            for name in ("window", "background", "labels"):
+                np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+            assert first.window.shape == (3, *SIZE, 3)
+            assert first.background.shape == (*SIZE, 21)
+            assert set(np.unique(first.labels)) <= {STATIC, UNLIT, SHADOW, UNKNOWN, MOTION}
 
 
 def test_empty_scenes_have_nothing_to_find(maker: ClipMaker) -> None:
+    clip = maker.clip(np.random.default_rng(0), [-3], empty=True)
+    assert np.isin(clip.frame_with_labels(0)[1], (STATIC, UNLIT)).all()
+
+
+@given(st.integers(0, 10_000))
+def test_the_past_comes_before_now_and_in_order(seed: int) -> None:
+    times = past_times(np.random.default_rng(seed))
+    assert times == sorted(times)
+    assert times[-1] < 0
+    assert len(times) <= MedianSettings().keep
+
+
+def test_who_passed_by_was_on_the_canvas_when_it_is_said() -> None:
     rng = np.random.default_rng(0)
-    assert (maker.clip(rng, empty=True).frame_with_labels()[1] == STATIC).all()
+    mover = white_square(Path((40, 50), (2, 1)))
+    others = [other for _ in range(20) for other in passers_by(rng, [mover], [-200])]
+    assert others
+    for other in others:
+        # Each comes to the place of the mover some time in the past.
+        assert min(np.hypot(*np.subtract(other.path.at(t)[:2], (40, 50))) for t in range(-201, 1)) < 2
 
 
-def test_every_kind_of_background_has_the_size_of_the_frames(maker: ClipMaker) -> None:
-    for seed in range(40):
-        rng = np.random.default_rng(seed)
-        clip = maker.clip(rng)
-        current = clip.frame(0)
-        assert draw_background(rng, clip, current).shape == current.shape
+def test_masks_of_the_past_are_grown_and_sometimes_wrong() -> None:
+    solids = np.zeros((12, 24, 32), bool)
+    solids[:, 8:12, 8:12] = True
+    frames = np.full((12, 24, 32, 3), 90, np.uint8)
+    frames[::2, 16:22, 20:28] = 200  # half of the time something flickers
+    kinds = {"none": 0, "movers": 0, "flicker": 0}
+    for seed in range(60):
+        masks = past_masks(np.random.default_rng(seed), frames, solids)
+        kinds["none"] += not masks.any()
+        kinds["movers"] += bool(masks[-6:, 7:13, 7:13].any() and not masks[:, 18, 24].any())
+        kinds["flicker"] += bool(masks[:, 18, 24].any())
+    assert min(kinds.values()) > 3
 
 
 def test_a_mover_of_which_no_picture_tells_takes_no_part() -> None:
     clip = scene(white_square(Path((40, 50), (2, 0))))
-    frame, labels = clip.frame_with_labels()
-    empty = clip.frame(0, movers=False)
+    frame, labels = clip.frame_with_labels(0)
+    empty = scene().frame(0)
     told = without_evidence_unknown(frame, [frame, empty], labels)
     np.testing.assert_array_equal(told, labels)
     untold = without_evidence_unknown(frame, [frame, frame], labels)
     assert set(np.unique(untold)) == {STATIC, UNKNOWN}
-
-
-@given(st.integers(1, 9), st.integers(0, 100))
-def test_the_median_is_the_lower_of_the_middle_ones(count: int, seed: int) -> None:
-    frames = np.random.default_rng(seed).integers(0, 256, (count, 3, 4, 3)).astype(np.uint8)
-    expected = np.quantile(frames, 0.5, axis=0, method="lower")
-    np.testing.assert_array_equal(median(list(frames)), expected)
 
 
 @given(st.integers(-30, 80), st.integers(-30, 60))

@@ -18,7 +18,7 @@ from segue.weights import load_strict, write_checkpoint
 from tests.training.commands import run
 from tests.training.making import write_all
 
-pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
 from segue.training.foreground_clips import UNLIT
-from segue.training.foreground_losses import (
+from segue.training.foreground_pool import ForegroundObjective
+from segue.training.losses import (
     foreground_target,
     known,
     priced,
@@ -20,7 +21,6 @@ from segue.training.foreground_losses import (
     tversky_loss,
     weighted_cross_entropy,
 )
-from segue.training.foreground_objective import ForegroundObjective
 from tests.golden_arrays import Golden
 
 LABELS = torch.tensor([[[STATIC, SHADOW, OUTSIDE, UNKNOWN, MOTION, UNLIT]]], dtype=torch.uint8)

@@ -22,11 +22,11 @@ class Numbers:
 
     drawn = 0
 
-    def sample(self, rng: Rng) -> Sample:
+    def samples(self, rng: Rng) -> list[Sample]:
         self.drawn += 1
         level = rng.integers(0, 256, dtype=np.uint8)
-        window = np.full((3, *SHAPE, 3), level, np.uint8)
-        return Sample(window, window[0] // 2, np.full(SHAPE, level, np.uint8))
+        window, scene = np.full((3, *SHAPE, 3), level, np.uint8), np.full((*SHAPE, 21), level // 2, np.uint8)
+        return [Sample(window, scene, np.full(SHAPE, level, np.uint8))]
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_whole_files_are_drawn(tmp_path: Path) -> None:
     assert len(pool) == 12
     sample = pool[11]
     assert sample.window.shape == (3, *SHAPE, 3)
-    np.testing.assert_array_equal(sample.background, sample.window[0] // 2)
+    assert (sample.background == sample.window[0, 0, 0, 0] // 2).all()
     assert (sample.labels == sample.window[0, 0, 0, 0]).all()
     with pytest.raises(IndexError):
         pool[12]
@@ -108,7 +108,7 @@ def test_a_batch_depends_on_seed_and_number_alone(tmp_path: Path) -> None:
     for name, value in first[5].items():
         np.testing.assert_array_equal(value, again[5][name])
     assert first[5]["window"].shape == (2, 3, 3, 8, 8)
-    assert first[5]["background"].shape == (2, 3, 8, 8)
+    assert first[5]["background"].shape == (2, 21, 8, 8)
     assert first[5]["labels"].shape == (2, 8, 8)
 
 
@@ -116,9 +116,23 @@ def test_frames_and_labels_are_moved_together() -> None:
     labels = np.zeros((20, 30), np.uint8)
     labels[5:15, 8:12] = 255
     window = np.repeat(labels[None, ..., None] // 2 + 60, 3, -1).repeat(3, 0)
+    scene = np.repeat(labels[..., None] // 2 + 60, 21, -1)
     for seed in range(20):
-        shown = jitter(np.random.default_rng(seed), Sample(window, window[0], labels), (16, 24))
+        shown = jitter(np.random.default_rng(seed), Sample(window, scene, labels), (16, 24))
         inside = shown.labels == 255
         assert inside.any()
-        for frame in (*shown.window, shown.background):
+        for frame in (*shown.window, shown.background[..., 3:6], shown.background[..., 15:18]):
             assert frame[inside].min() > frame[~inside].max()
+
+
+def test_quantiles_stay_quantiles_in_other_light() -> None:
+    scene = np.sort(np.random.default_rng(0).integers(0, 256, (2, 3, 20, 30, 3), dtype=np.uint8), axis=1)
+    planes = np.concatenate([*(scene[0]), *(scene[1]), np.zeros((20, 30, 3), np.uint8)], -1)
+    for seed in range(20):
+        sample = Sample(np.zeros((3, 20, 30, 3), np.uint8), planes, np.zeros((20, 30), np.uint8))
+        low, middle, high = (
+            jitter(np.random.default_rng(seed), sample, (20, 30)).background[..., i : i + 3]
+            for i in (0, 3, 6)
+        )
+        assert (low <= middle).all()
+        assert (middle <= high).all()

@@ -10,7 +10,7 @@ from torch import nn
 
 from segue.datasets.foreground import open_plain
 from segue.models.mustan_lite import MustanLite
-from segue.training.foreground_validation import FMeasure
+from segue.training.validation import FMeasure
 from tests.training.test_foreground_videos import save_film
 
 

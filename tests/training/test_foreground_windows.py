@@ -15,9 +15,9 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.labels import MOTION, STATIC
 from segue.errors import DatasetError
 from segue.training import foreground_windows
-from segue.training.films import gather_films
 from segue.training.foreground_augment import augment, cut
 from segue.training.foreground_clips import Sample
+from segue.training.foreground_material import gather_films
 from segue.training.foreground_windows import WindowBatches, WindowSampler
 from tests.clips import Bytes
 from tests.datasets.foreground_videos import save
@@ -199,7 +199,7 @@ def test_a_fold_leaves_out_its_published_scenes(root: Path) -> None:
     ("data", "exclude", "message"),
     [
         ("FOLDER", [], "give LAYOUT=FOLDER"),
-        ("what=FOLDER", [], "one of cdnet, isd"),
+        ("what=FOLDER", [], "one of cdnet, hofam, isd, lasiesta"),
         ("cdnet=FOLDER", ["kitchen"], "no scene or category kitchen"),
         ("cdnet=FOLDER", ["baseline", "shadow"], "no films to train on"),
     ],

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.training.hofam_loss import ALPHA, BINARISE, HofamLoss, class_scale, focal_loss, hofam_loss
+from segue.training.losses import ALPHA, BINARISE, HofamLoss, class_scale, focal_loss, hofam_loss
 from tests.golden_arrays import Golden
 
 GoldenReader = Callable[[str], Golden]

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from segue.datasets.coco import CocoImages
-from segue.datasets.ytvis import YTVISDataset
+from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.masks import encode_rle
 from segue.models.msstsvis import Discriminator
 from segue.models.seqformer import SeqFormer, Size
@@ -23,8 +22,8 @@ from segue.training.instance_clips import (
     normalised_boxes,
     targets,
 )
+from segue.training.instance_losses import separability_losses, soft_union
 from segue.training.recipes.msstsvis import InstanceObjective, InstanceRecipe
-from segue.training.separability import separability_losses, soft_union
 from tests.training.instance_sets import BRIGHT, DARK, SIZE, save_coco, save_ytvis
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.

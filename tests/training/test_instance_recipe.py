@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from segue.cli import training_instances
-from segue.cli.training_instances import coco_channels
+from segue.cli.train import making
 from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.layers.resnet import ResNetTrunk
 from segue.models.msstsvis import MSSTSVIS, Parts
 from segue.models.seqformer import SeqFormer, Size
-from segue.models.seqformer.classes import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.training.instance_augment import InstanceClip, cropped
 from segue.training.instance_clips import normalised_boxes
+from segue.training.instance_material import coco_channels
 from segue.training.recipes.msstsvis import InstanceObjective, load_trunk
 from segue.training.recipes.seqformer import PublishedRecipe, start_from
 from segue.weights import read_checkpoint, write_checkpoint
@@ -177,14 +177,12 @@ def test_coco_has_the_classes_of_both_editions() -> None:
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the commands would run."""
     found: dict[str, Any] = {}
-    monkeypatch.setattr(
-        training_instances, "run", lambda recipe, **settings: found.update(settings, recipe=recipe)
-    )
+    monkeypatch.setattr(making, "train", lambda recipe, **settings: found.update(settings, recipe=recipe))
     return found
 
 
 def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:
-    pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
     vis, coco = save_ytvis(tmp_path / "vis", NAMES), save_coco(tmp_path / "coco", {1: "lamp", 2: "soot"})
     data = ("--data", f"ovis={vis}", "--data", f"coco={coco}", "--out", tmp_path / "run")
     output = run("msstsvis", *data, "--init", tmp_path / "resnet.pth", "--backbone", "r101", "--batch", 2)
@@ -203,7 +201,7 @@ def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:
 
 
 def test_each_part_of_the_paper_can_be_left_out(tmp_path: Path, seen: dict[str, Any]) -> None:
-    pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
     data = ("--data", f"ytvis={save_ytvis(tmp_path / 'vis', NAMES)}", "--init", tmp_path / "resnet.pth")
     for switch, expected in (
         ("--no-intra-attention", (Parts(intra_mode="none"), True)),
@@ -218,7 +216,7 @@ def test_each_part_of_the_paper_can_be_left_out(tmp_path: Path, seen: dict[str, 
 
 
 def test_the_small_recipe_sees_smaller_clips(tmp_path: Path, seen: dict[str, Any]) -> None:
-    pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
     root = tmp_path / "isd"
     save_ytvis(root, NAMES)
     (root / "train.json").rename(root / "train" / "instances.json")
@@ -243,7 +241,7 @@ def test_the_small_recipe_sees_smaller_clips(tmp_path: Path, seen: dict[str, Any
 
 
 def test_videos_that_validate_are_not_trained_on(tmp_path: Path, seen: dict[str, Any]) -> None:
-    pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
     vis = save_ytvis(tmp_path / "vis", NAMES)
     save_ytvis(tmp_path / "vis", NAMES, split="valid")
     data = ("--data", f"ytvis={vis}", "--init", tmp_path / "resnet.pth", "--out", tmp_path / "run")
@@ -258,10 +256,10 @@ def test_videos_that_validate_are_not_trained_on(tmp_path: Path, seen: dict[str,
 
 
 def test_wrong_data_are_named(tmp_path: Path) -> None:
-    pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
     vis = save_ytvis(tmp_path / "vis", NAMES)
     out = ("--out", tmp_path / "run", "--init", tmp_path / "resnet.pth")
-    with pytest.raises(DatasetError, match="LAYOUT one of ytvis, ovis, isd, coco"):
+    with pytest.raises(DatasetError, match="LAYOUT one of coco, isd, ovis, ytvis"):
         run("seqformer", "--data", vis, *out)
     other = save_ytvis(tmp_path / "other", {1: "lamp", 2: "otter"})
     with pytest.raises(DatasetError, match="other categories than"):

@@ -14,8 +14,8 @@ from segue.masks import encode_rle
 from segue.metrics.ytvis import evaluate_ytvis
 from segue.models.seqformer import SeqFormer, Size
 from segue.sessions import official
-from segue.training import instance_validation
-from segue.training.instance_validation import ClipAP
+from segue.training import validation
+from segue.training.validation import ClipAP
 from tests.training.instance_sets import BRIGHT, DARK, save_ytvis
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.
@@ -66,7 +66,7 @@ def test_masks_and_classes_count(
     expected: float,
 ) -> None:
     monkeypatch.setattr(
-        instance_validation, "video_records", lambda _, data, video, *__: records(data, video, label, seen)
+        validation, "video_records", lambda _, data, video, *__: records(data, video, label, seen)
     )
     assert ClipAP(dataset)(tiny()) == pytest.approx(expected)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from segue.cli import training_lite
-from segue.datasets.coco import CocoImages
+from segue.cli.train import making
+from segue.datasets.ytvis import CocoImages
 from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.models.deeplab import DeepLabV3
 from segue.models.msstsvis.lite import LITE_NAMES, MSSTSVISLite
@@ -27,11 +27,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the command would run."""
-    pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
     found: dict[str, Any] = {}
-    monkeypatch.setattr(
-        training_lite, "run", lambda recipe, **settings: found.update(settings, recipe=recipe)
-    )
+    monkeypatch.setattr(making, "train", lambda recipe, **settings: found.update(settings, recipe=recipe))
     return found
 
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import segue
-from segue.cli import training_fgsegnet, training_mustan
+from segue.cli.train import making
 from segue.errors import DatasetError, TrainingError
 from segue.models.hofam import HOFAM
 from tests.training.commands import run
 from tests.training.scenes import save_scene
 
-pytest.importorskip("lightning.fabric", reason="the extra train is not installed")
+pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,7 @@ def test_hofam_is_trained_resumed_and_loaded_as_it_was_built(root: Path, tmp_pat
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the commands would run."""
     found: dict[str, Any] = {}
-    for module in (training_mustan, training_fgsegnet):
-        monkeypatch.setattr(module, "run", lambda recipe, **settings: found.update(settings, recipe=recipe))
+    monkeypatch.setattr(making, "train", lambda recipe, **settings: found.update(settings, recipe=recipe))
     return found
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from segue.datasets.cdnet import open_cdnet
 from segue.datasets.foreground import ForegroundSequence, read_video
-from segue.datasets.hofam import open_hofam
+from segue.datasets.foreground_sets import open_hofam
 from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.flow import FlowPictures
 from segue.flow.providers import DIS

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.models.msstsvis.proposals import Proposed, anchors
-from segue.models.seqformer.attention import Levels
-from segue.training.instance_losses import ClipTargets
-from segue.training.proposal_losses import WEIGHTS, proposal_losses, wanted
+from segue.models.msstsvis.lite import Proposed, anchors
+from segue.models.seqformer.encoder import Levels
+from segue.training.instance_losses import PROPOSAL_WEIGHTS, ClipTargets, proposal_losses, wanted
 
 SHAPES = ((8, 16), (4, 8), (2, 4))
 """Levels of a picture of 64x128."""
@@ -77,7 +76,7 @@ def test_tokens_that_are_right_cost_nothing() -> None:
     )
     predicted = torch.where((classes > 0)[..., None], boxes, anchors(levels)[:, None])
     losses = proposal_losses(Proposed(logits, predicted), levels, [clip])
-    assert losses.keys() == WEIGHTS.keys()
+    assert losses.keys() == PROPOSAL_WEIGHTS.keys()
     assert all(value.item() == pytest.approx(0, abs=1e-5) for value in losses.values())
     wrong = proposal_losses(Proposed(-logits, predicted + 0.05), levels, [clip])
-    assert all(wrong[name] > losses[name] + 0.1 for name in WEIGHTS)
+    assert all(wrong[name] > losses[name] + 0.1 for name in PROPOSAL_WEIGHTS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import RBFInterpolator
 
-from segue.training.spline import ThinPlateSpline
+from segue.training.warp import ThinPlateSpline
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.datasets.coco import CocoImages
-from segue.datasets.ytvis import YTVISDataset
+from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.errors import DatasetError
 from segue.training.instance_augment import (
     PUBLISHED,
@@ -25,7 +24,6 @@ from segue.training.instance_augment import (
     resized,
     size_for,
 )
-from segue.training.pseudo_clips import pseudo_clip, tight_boxes
 from segue.training.ytvis_clips import (
     FRAMES,
     ClipBatches,
@@ -34,6 +32,8 @@ from segue.training.ytvis_clips import (
     clip_frames,
     clip_targets,
     collate,
+    pseudo_clip,
+    tight_boxes,
     valid_places,
 )
 from tests.training.instance_sets import BRIGHT, DARK, picture, save_coco, save_ytvis

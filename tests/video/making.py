@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video import partial
+from segue.video.partial import PartialFile
 
 TICKS = 1000
 
@@ -19,6 +21,12 @@ FULL_DISK = Path("/dev/full")
 """What is written here meets a full disk (Linux)."""
 
 needs_full_disk = pytest.mark.skipif(not FULL_DISK.exists(), reason="this system has no /dev/full")
+
+
+def fill_disk_at(final: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whoever writes this file next meet a full disk."""
+    monkeypatch.setattr(partial, "_token", lambda: "0" * 8)
+    PartialFile(final).path.symlink_to(FULL_DISK)
 
 
 def level(index: int) -> int:

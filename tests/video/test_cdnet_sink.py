@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from segue.errors import SinkError
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import CdnetSink
 
@@ -24,7 +26,7 @@ def test_foreground_is_255_and_files_count_from_one(tmp_path: Path) -> None:
     with CdnetSink(tmp_path / "highway") as sink:
         for index in (0, 41):
             sink.write(FRAME, Segmentation(index, 0.0, MASK))
-    names = {path.name for path in (tmp_path / "highway").iterdir()}
+    names = {path.name for path in (tmp_path / "highway").glob("*.png")}
     assert names == {"bin000001.png", "bin000042.png"}
     assert written(tmp_path / "highway" / "bin000001.png") == [[0, 255, 255], [255, 0, 255]]
 
@@ -40,14 +42,29 @@ def test_numbers_come_from_the_names_of_the_pictures(tmp_path: Path) -> None:
     with CdnetSink(tmp_path, names=("in000470", "in000471", "other")) as sink:
         for index in range(4):
             sink.write(FRAME, Segmentation(index, 0.0, MASK))
-    numbers = sorted(path.name for path in tmp_path.iterdir())
+    numbers = sorted(path.name for path in tmp_path.glob("*.png"))
     assert numbers == ["bin000003.png", "bin000004.png", "bin000470.png", "bin000471.png"]
 
 
-def test_masks_take_the_size_of_the_video_and_those_of_an_earlier_run_go(tmp_path: Path) -> None:
-    (tmp_path / "bin000099.png").write_bytes(b"")
-    (tmp_path / "notes.txt").write_text("mine")
+def test_masks_take_the_size_of_the_video(tmp_path: Path) -> None:
     with CdnetSink(tmp_path, size=(4, 6)) as sink:
         sink.write(FRAME, Segmentation(0, 0.0, MASK))
-    assert {path.name for path in tmp_path.iterdir()} == {"bin000001.png", "notes.txt"}
     assert np.array_equal(written(tmp_path / "bin000001.png"), (MASK > 0).repeat(2, 0).repeat(2, 1) * 255)
+
+
+def test_the_masks_of_an_earlier_run_go_with_the_first_new_one_and_nothing_else(tmp_path: Path) -> None:
+    with CdnetSink(tmp_path) as sink:
+        for index in range(3):
+            sink.write(FRAME, Segmentation(index, 0.0, MASK))
+    (tmp_path / "notes.txt").write_text("mine")
+    with CdnetSink(tmp_path) as sink:
+        assert len(list(tmp_path.glob("*.png"))) == 3
+        sink.write(FRAME, Segmentation(7, 0.0, MASK))
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {"bin000008.png", "notes.txt"}
+
+
+def test_masks_that_another_program_wrote_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "bin000099.png").write_bytes(b"of another program")
+    with pytest.raises(SinkError, match=r"has bin000099\.png, which segue did not write"):
+        CdnetSink(tmp_path)
+    assert (tmp_path / "bin000099.png").read_bytes() == b"of another program"

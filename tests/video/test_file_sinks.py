@@ -14,7 +14,7 @@ from segue.errors import SinkError
 from segue.masks import decode_rle, overlay, resize_mask
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import CocoSink, NpzSink, OverlayVideoSink, Sink, open_source
-from tests.video.making import FULL_DISK, corners, needs_full_disk, result
+from tests.video.making import corners, fill_disk_at, needs_full_disk, result
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -220,11 +220,12 @@ def test_an_aborted_file_leaves_nothing(tmp_path: Path, make: Callable[[Path], S
 
 @pytest.mark.parametrize("make", MAKERS)
 @needs_full_disk
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, make: Callable[[Path], Sink]) -> None:
+def test_a_full_disk_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Sink]
+) -> None:
     path = tmp_path / "out.bin"
+    fill_disk_at(path, monkeypatch)
     sink = make(path)
-    path.with_name("out.bin.partial").unlink()
-    path.with_name("out.bin.partial").symlink_to(FULL_DISK)
 
     def run() -> None:
         with sink:

@@ -137,3 +137,28 @@ def test_a_header_that_claims_an_absurd_size_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"P6 70000 70000 255\n" + bytes(100))
     with pytest.raises(SourceError, match=r"a\.ppm"):
         list(open_source(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.png", "a.tiff"])
+def test_an_animation_is_a_film(tmp_path: Path, name: str) -> None:
+    frames = [Image.fromarray(picture(i)) for i in range(4)]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=200, lossless=True)
+    source = open_source(tmp_path / name, fps=5)
+    assert (source.frame_count, source.size, source.name) == (4, (48, 64), "a")
+    assert levels(source) == [level(i) for i in range(4)]
+    assert [frame.time for frame in source] == pytest.approx([0, 0.2, 0.4, 0.6])
+
+
+def test_an_animation_among_pictures_is_told(folder: Path) -> None:
+    frames = [Image.fromarray(picture(i)) for i in range(2)]
+    frames[0].save(folder / "f3.webp", save_all=True, append_images=frames[1:], lossless=True)
+    with pytest.raises(SourceError, match=r"f3\.webp: holds 2 frames; give the file itself"):
+        levels(open_source(folder))
+
+
+def test_a_format_that_nobody_asked_for_is_not_opened(tmp_path: Path) -> None:
+    """Pillow would hand it to Ghostscript."""
+    Image.fromarray(picture(0)).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").replace(tmp_path / "a.png")
+    with pytest.raises(SourceError, match=r"a\.png: unreadable picture \(not a picture\)"):
+        levels(open_source(tmp_path / "a.png"))

@@ -14,7 +14,7 @@ import pytest
 from segue.errors import SourceError
 from segue.video import Reconnect, open_source
 from segue.video import live as live_module
-from tests.video.making import level, picture, write_video
+from tests.video.making import busy_pictures, level, picture, write_video
 
 QUICK = Reconnect(tries=3, first_delay=0.001, max_delay=0.002, timeout=5.0)
 
@@ -26,8 +26,11 @@ class Server:
     The last answer is repeated.
     """
 
-    def __init__(self, content: bytes, answers: list[int | None], *, tell_length: bool) -> None:
+    def __init__(
+        self, content: bytes, answers: list[int | None], *, tell_length: bool, ranges: bool = False
+    ) -> None:
         self.requests = 0
+        self.begins: list[int] = []
         lock = threading.Lock()
         owner = self
 
@@ -39,11 +42,17 @@ class Server:
                 if answer is None:
                     self.send_error(503)
                     return
-                self.send_response(200)
+                asked = self.headers.get("Range") if ranges else None
+                begin = 0 if asked is None else int(asked.removeprefix("bytes=").split("-")[0])
+                owner.begins.append(begin)
+                self.send_response(206 if ranges else 200)
+                if ranges:
+                    self.send_header("Accept-Ranges", "bytes")
+                    self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
                 if tell_length:
-                    self.send_header("Content-Length", str(len(content)))
+                    self.send_header("Content-Length", str(len(content) - begin))
                 self.end_headers()
-                self.wfile.write(content[:answer])
+                self.wfile.write(content[begin : begin + answer])
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -63,8 +72,10 @@ class Server:
 def serve() -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
-    def start(content: bytes, answers: list[int | None], *, tell_length: bool = False) -> Server:
-        servers.append(Server(content, answers, tell_length=tell_length))
+    def start(
+        content: bytes, answers: list[int | None], *, tell_length: bool = False, ranges: bool = False
+    ) -> Server:
+        servers.append(Server(content, answers, tell_length=tell_length, ranges=ranges))
         return servers[-1]
 
     yield start
@@ -111,6 +122,62 @@ def test_a_film_behind_an_address_is_read_on_where_it_broke_and_ends_at_its_end(
     values = [round(float(frame.image.mean())) for frame in frames]
     assert values == pytest.approx([level(i) for i in range(20)], abs=3)
     assert server.requests >= 2
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> bytes:
+    """A film of 20 pictures that says nowhere how long it is."""
+    return write_video(
+        tmp_path / "a.mjpeg", [picture(i) for i in range(20)], codec="mjpeg", pixels="yuvj420p", options={}
+    ).read_bytes()
+
+
+def test_a_body_of_known_length_ends_where_it_ends(serve: Callable[..., Server], bare: bytes) -> None:
+    server = serve(bare, [len(bare)], tell_length=True)
+    frames = list(open_source(server.address("film.mjpeg"), reconnect=QUICK))
+    assert [frame.index for frame in frames] == list(range(20))
+    assert server.requests <= 2
+
+
+def test_a_body_that_is_always_cut_at_one_place_is_given_up(
+    serve: Callable[..., Server], bare: bytes
+) -> None:
+    server = serve(bare, [len(bare) // 2], tell_length=True)
+    frames = []
+    with pytest.raises(SourceError, match="gave up after 3 tries in a row"):
+        frames.extend(open_source(server.address("film.mjpeg"), reconnect=QUICK))
+    assert server.requests < 20
+
+
+def test_the_rest_of_a_film_that_is_cut_again_and_again_is_asked_for_by_range(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / "a.mp4", busy_pictures(8), options={"g": "1", "qp": "20"})
+    content = path.read_bytes()
+    assert len(content) > 40_000
+    server = serve(content, [8_000], tell_length=True, ranges=True)
+    frames = list(open_source(server.address("film.mp4"), reconnect=QUICK))
+    assert len(frames) == 8
+    assert sum(begin == 0 for begin in server.begins) <= 3
+    assert server.requests < 3 * len(content) / 8_000 + 8
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["rtsp://user:secret@host:abc/x", "http://[::1", "rtsp://user:secret@host:99999/x", "http:///x"],
+)
+def test_an_address_that_is_none_is_told_without_its_password(address: str) -> None:
+    with pytest.raises(SourceError, match="is no address") as error:
+        open_source(address)
+    assert "secret" not in str(error.value)
+
+
+def test_the_stored_address_keeps_no_password_and_tells_cameras_apart() -> None:
+    stored = live_module.stored_address("rtsp://user:secret@host:554/gate?camera=1&key=hidden")
+    assert stored.startswith("rtsp://host:554/gate?sha256=")
+    assert "secret" not in stored
+    assert "hidden" not in stored
+    assert stored != live_module.stored_address("rtsp://user:secret@host:554/gate?camera=2&key=hidden")
 
 
 def test_an_address_that_never_answers_is_given_up_with_its_reason(serve: Callable[..., Server]) -> None:
@@ -184,6 +251,12 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
     Camera.openings, Camera.numbers = [], []
     monkeypatch.setattr(live_module.cv2, "VideoCapture", Camera)
     return Camera
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "99999999999", 10**30])
+def test_a_camera_with_a_number_that_no_system_knows_is_refused(number: int | str) -> None:
+    with pytest.raises(SourceError, match="camera"):
+        open_source(number)
 
 
 @pytest.mark.parametrize("number", [2, "2"])

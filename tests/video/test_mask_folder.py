@@ -13,7 +13,7 @@ from segue.masks import read_index_mask, resize_mask
 from segue.types import Segmentation
 from segue.video import PngSink, read_marker, replay
 from segue.video.mask_folder import RECORDS
-from tests.video.making import FULL_DISK, needs_full_disk, result
+from tests.video.making import fill_disk_at, needs_full_disk, result
 
 
 def masks_in(folder: Path) -> dict[str, bytes]:
@@ -125,7 +125,7 @@ def test_a_folder_of_other_pictures_is_never_touched(tmp_path: Path, arguments: 
 
 
 def test_resuming_with_other_settings_is_refused_by_name(tmp_path: Path) -> None:
-    PngSink(tmp_path, settings={"model": "stcn", "top_k": 20}).abort()
+    PngSink(tmp_path, settings={"model": "stcn", "top_k": 20}).flush()
     with pytest.raises(SinkError, match="begun with top_k=20, now it is 50"):
         PngSink(tmp_path, settings={"model": "stcn", "top_k": 50}, resume=True)
 
@@ -138,17 +138,17 @@ def test_resuming_where_nothing_was_begun_begins(tmp_path: Path) -> None:
 
 
 def test_a_damaged_marker_is_named(tmp_path: Path) -> None:
-    PngSink(tmp_path).abort()
+    PngSink(tmp_path).flush()
     (tmp_path / ".segue.json").write_text("{")
     with pytest.raises(SinkError, match=r"\.segue\.json: damaged"):
         PngSink(tmp_path, resume=True)
 
 
 @needs_full_disk
-def test_a_full_disk_leaves_no_half_mask(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_half_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sink = PngSink(tmp_path)
     write(sink, range(1))
-    (tmp_path / "00001.png.partial").symlink_to(FULL_DISK)
+    fill_disk_at(tmp_path / "00001.png", monkeypatch)
     with pytest.raises(SinkError, match=r"00001\.png: cannot be written \(the disk is full"):
         write(sink, range(1, 2))
     sink.abort()

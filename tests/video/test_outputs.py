@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from segue.errors import SinkError
+from segue.errors import SinkError, SourceError
 from segue.masks import read_index_mask, resize_mask
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Source, open_sinks, open_source, output_paths, replayed
-from tests.video.making import picture
+from tests.video.making import picture, write_video
 
 ALL = ("png", "overlay", "coco", "ytvis", "npz")
 
@@ -53,8 +58,8 @@ def test_a_file_takes_the_format_of_its_ending() -> None:
     [
         ("a.mp4", ["png"], "ending in .mp4 cannot hold png"),
         ("a.json", ["coco", "ytvis"], "cannot hold coco"),
-        ("out", ["gif"], "output format 'gif': choose from png, overlay"),
-        ("out", [], "output format none"),
+        ("out", ["gif"], "no format is called 'gif'; known are png, overlay"),
+        ("out", [], "there is no output format"),
     ],
 )
 def test_formats_that_do_not_fit_are_refused(output: str, formats: list[str], message: str) -> None:
@@ -150,6 +155,98 @@ def test_a_refused_mask_folder_leaves_no_other_file(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="did not write"):
         open_sinks(tmp_path, ALL, film(), overwrite=True)
     assert list(contents(tmp_path)) == ["masks/photo.png"]
+
+
+@pytest.mark.parametrize("name", ["cdnet", "png"])
+def test_a_run_that_is_refused_leaves_all_that_was_there(tmp_path: Path, name: str) -> None:
+    """Here the events cannot be written, which is seen after the sink before them was opened."""
+    with open_sinks(tmp_path, [name], film(), overwrite=True).sink as sink:
+        for frame in film():
+            sink.write(frame, segment(frame))
+    before = contents(tmp_path)
+    with pytest.raises(SinkError, match=r"events go to a file ending in \.csv or \.json"):
+        open_sinks(tmp_path, [name, "events"], film(), overwrite=True, places={"events": tmp_path / "a.txt"})
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../thesis.txt", "../thesis.png", "/thesis.png", "a/../../thesis.png", "..", "", "a\0.png"],
+)
+def test_overwriting_follows_no_record_out_of_its_folder(tmp_path: Path, name: str) -> None:
+    whole_run(tmp_path)
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "thesis.png").write_text("years of work")
+    records = tmp_path / "masks" / ".segue.jsonl"
+    records.write_text(json.dumps({"file": name, "index": 0, "time": 0.0, "objects": []}) + "\n")
+    with pytest.raises(SourceError, match="damaged record"):
+        open_sinks(tmp_path, ALL, film(), overwrite=True)
+    assert (tmp_path / "thesis.txt").exists()
+    assert (tmp_path / "thesis.png").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "masks", "overlay.mp4", "coco.json", "ytvis.json", "masks.npz", "thesis.txt", "thesis.png"
+    }  # fmt: skip
+
+
+def test_a_mask_that_segue_did_not_write_is_not_replaced(tmp_path: Path) -> None:
+    whole_run(tmp_path)
+    (tmp_path / "masks" / "00011.png").write_bytes(b"mine")
+    frame = next(iter(film()))
+    sink = open_sinks(tmp_path, ["png"], film(), overwrite=True).sink
+    with pytest.raises(SinkError, match=r"00011\.png: segue did not write this file"), sink:
+        sink.write(frame, replace(segment(frame), index=11))
+    assert (tmp_path / "masks" / "00011.png").read_bytes() == b"mine"
+
+
+def test_two_runs_cannot_write_to_one_place_at_a_time(tmp_path: Path) -> None:
+    first = open_sinks(tmp_path, ["overlay", "png"], film())
+    for formats in (["png"], ["overlay"]):
+        with pytest.raises(SinkError, match="another run is writing there"):
+            open_sinks(tmp_path, formats, film(), overwrite=True)
+    open_sinks(tmp_path, ["npz"], film()).sink.abort()
+    with first.sink as sink:
+        for frame in film():
+            sink.write(frame, segment(frame))
+    assert {path.name for path in tmp_path.iterdir()} == {"masks", "overlay.mp4"}
+    open_sinks(tmp_path, ["overlay", "png"], film(), overwrite=True).sink.abort()
+
+
+def test_the_lock_of_a_killed_run_is_gone_with_it_and_so_is_its_half_written_file(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from tests.video.test_outputs import *\n"
+        "outputs = open_sinks(Path(sys.argv[1]), ['overlay', 'png'], film(), background=False)\n"
+        "for frame in film(): outputs.sink.write(frame, segment(frame))\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=environment, check=False)
+    assert ended.returncode == -9
+    assert list(tmp_path.glob(".overlay.mp4.*.partial"))
+    with open_sinks(tmp_path, ["overlay", "png"], film(), resume=True).sink as sink:
+        for frame in film():
+            sink.write(frame, segment(frame))
+    assert {path.name for path in tmp_path.iterdir()} == {"masks", "overlay.mp4"}
+
+
+def test_an_output_that_is_the_source_is_refused(tmp_path: Path) -> None:
+    film_file = write_video(tmp_path / "v.mp4", [picture(i) for i in range(3)])
+    (tmp_path / "link.mp4").symlink_to(film_file)
+    before = film_file.read_bytes()
+    for output in (film_file, tmp_path / "link.mp4"):
+        with pytest.raises(SinkError, match="the frames come from there"):
+            open_sinks(output, ["overlay"], open_source(film_file), overwrite=True)
+    assert film_file.read_bytes() == before
+    with open_sinks(tmp_path, ["cdnet"], film()).sink as sink:
+        for frame in film():
+            sink.write(frame, segment(frame))
+    with pytest.raises(SinkError, match="the frames come from there"):
+        open_sinks(tmp_path, ["cdnet"], open_source(tmp_path / "cdnet"), overwrite=True)
+
+
+def test_two_formats_with_one_place_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="is to hold both coco and events; give each a place of its own"):
+        open_sinks(tmp_path, ["coco", "events"], film(), places={"events": tmp_path / "x/../coco.json"})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_resuming_needs_masks_and_excludes_overwriting(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from segue.errors import SinkError
 from segue.types import Frame, Segmentation
 from segue.video import BackgroundSink, MultiSink, Sink
 from segue.video.partial import PartialFile, write_complete
-from tests.video.making import FULL_DISK, needs_full_disk, result
+from tests.video.making import fill_disk_at, needs_full_disk, result
 
 
 class Recorder(Sink):
@@ -128,12 +128,14 @@ def test_a_failure_that_nobody_saw_comes_back_at_the_end() -> None:
 
 
 @needs_full_disk
-def test_a_whole_file_replaces_the_old_one_or_leaves_it(tmp_path: Path) -> None:
+def test_a_whole_file_replaces_the_old_one_or_leaves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.png"
     write_complete(path, b"old")
     write_complete(path, b"new")
     assert path.read_bytes() == b"new"
-    (tmp_path / "a.png.partial").symlink_to(FULL_DISK)
+    fill_disk_at(path, monkeypatch)
     with pytest.raises(SinkError, match=r"a\.png: cannot be written \(the disk is full; free some space\)"):
         write_complete(path, b"newer")
     assert path.read_bytes() == b"new"

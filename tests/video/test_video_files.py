@@ -5,14 +5,16 @@ from __future__ import annotations
 import gc
 import resource
 import threading
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
 from segue.errors import SourceError
-from segue.video import DamageWarning, Source, open_source
+from segue.video import DamageWarning, Source, decode, open_source
 from segue.video.decode import turn_upright
 from tests.video.making import busy_pictures, corners, level, picture, write_video
 
@@ -304,3 +306,27 @@ def test_memory_does_not_grow_with_the_frames_read(tmp_path: Path) -> None:
 def resident_megabytes() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
+
+
+def test_a_picture_whose_packet_was_lost_is_damaged_and_others_come_before_it() -> None:
+    """Of packets lost at 3 and 5, a picture at 5 is the second one, damaged; the first has no picture."""
+    picture = SimpleNamespace(pts=5, is_corrupt=False, duration=1)
+    lost = [3, 5]
+    told = [(item.time, item.frame) for item in decode._place(picture, None, lost, Fraction(1, 10))]  # type: ignore[arg-type]
+    assert told == [(0.3, None), (0.5, None)]
+    assert lost == []
+
+
+def test_a_title_that_is_not_utf_8_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Gruesse"
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width = 48, 64
+        for index in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="rgb24")))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert b"Gruesse" in content
+    path.write_bytes(content.replace(b"Gruesse", b"Gr\xfc\xdfe !"))
+    assert len(list(open_source(path))) == 3

@@ -18,11 +18,12 @@ from segue.errors import CheckpointError, DownloadError
 from segue.models.detection.pointrend import PointRend
 from segue.models.dino import DINO
 from segue.models.stcn_lite import STCNLite
-from segue.weights import cache, find, load, read_checkpoint
-from segue.weights.cache import cached, get, install
-from segue.weights.catalogue import CATALOGUE, Entry, recognise
+from segue.registry import MODELS, Entry
+from segue.weights import cache, load, read_checkpoint
+from segue.weights.cache import get, install
+from segue.weights.catalogue import recognise
 from segue.weights.convert import convert
-from segue.weights.download import Remote
+from segue.weights.download import Remote, cached
 from tests.weights.test_download import Behaviour, server
 
 __all__ = ["server"]
@@ -51,11 +52,13 @@ def served(entry: Entry, address: str, behaviour: Behaviour, state: dict[str, Te
 
 def dino_entry() -> Entry:
     """A catalogue entry for a very small DINO."""
-    return replace(find("dino-s16"), name="dino-tiny", build=lambda: DINO(64, depth=1), shape=(1, 197, 64))
+    return replace(
+        MODELS.find("dino-s16"), name="dino-tiny", build=lambda: DINO(64, depth=1), shape=(1, 197, 64)
+    )
 
 
 def test_every_download_has_a_safe_address_and_a_file_name() -> None:
-    remotes = [entry.remote for entry in CATALOGUE if entry.remote]
+    remotes = [entry.remote for entry in MODELS if entry.remote]
     assert len(remotes) == 5
     for remote in remotes:
         assert remote.address.startswith("https://")
@@ -71,7 +74,7 @@ def test_a_network_is_downloaded_converted_and_then_found_by_name(
     address, behaviour = server
     state = DINO(64, depth=1).state_dict()
     entry = served(dino_entry(), address, behaviour, state, tmp_path)
-    monkeypatch.setattr("segue.weights.catalogue.CATALOGUE", (entry,))
+    monkeypatch.setattr(MODELS, "_own", {entry.name: entry})
     with pytest.raises(CheckpointError, match=r"segue weights get dino-tiny.*file\.pth"):
         load("dino-tiny")
     seen: list[int] = []
@@ -107,7 +110,7 @@ def test_a_file_without_a_known_checksum_needs_one(server: tuple[str, Behaviour]
         get(unknown)
     assert behaviour.asked == []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("segue.weights.catalogue.CATALOGUE", (unknown,))
+        patch.setattr(MODELS, "_own", {unknown.name: unknown})
         assert get(unknown, checksum=digest).exists()
 
 
@@ -116,8 +119,8 @@ def test_weights_of_another_network_do_not_stay(
 ) -> None:
     address, behaviour = server
     entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
-    monkeypatch.setattr("segue.weights.catalogue.CATALOGUE", (entry,))
-    other = replace(find("dino-tiny"), name="dino-other")
+    monkeypatch.setattr(MODELS, "_own", {entry.name: entry})
+    other = replace(MODELS.find("dino-tiny"), name="dino-other")
     with pytest.raises(CheckpointError, match="holds weights of dino-tiny, not of dino-other"):
         get(other)
     assert not cached(other).exists()
@@ -126,7 +129,7 @@ def test_weights_of_another_network_do_not_stay(
 def test_networks_without_an_address_say_what_to_do() -> None:
     for name, words in (("stcn-lite", "come with segue"), ("stcn", "drive.google"), ("mustan2", "train")):
         with pytest.raises(DownloadError, match=words):
-            get(find(name))
+            get(MODELS.find(name))
 
 
 def test_the_official_pickle_of_pointrend_is_converted_by_name(tmp_path: Path) -> None:
@@ -147,7 +150,7 @@ def test_the_official_pickle_of_pointrend_is_converted_by_name(tmp_path: Path) -
 @pytest.mark.parametrize(("name", "version"), [("maskrcnn", 2), ("maskrcnn-v1", 1)])
 def test_names_of_mask_rcnn_tell_its_version(name: str, version: int) -> None:
     with torch.device("meta"):
-        state = find(name).build().state_dict()
+        state = MODELS.find(name).build().state_dict()
     entry = recognise(state)
     assert entry is not None
     assert entry.name == name
@@ -170,10 +173,10 @@ def test_a_training_checkpoint_of_dino_gives_its_teacher(tmp_path: Path) -> None
 def test_sizes_of_dino_are_told_apart_by_shape() -> None:
     for name in ("dino-s16", "dino-b16"):
         with torch.device("meta"):
-            entry = recognise(find(name).build().state_dict())
+            entry = recognise(MODELS.find(name).build().state_dict())
         assert entry is not None
         assert entry.name == name
-    assert cache.cached(find("dino-b16")).name == "dino-b16.safetensors"
+    assert cache.cached(MODELS.find("dino-b16")).name == "dino-b16.safetensors"
 
 
 def test_a_file_of_the_user_is_installed_under_the_name_of_its_network(tmp_path: Path) -> None:
@@ -181,7 +184,7 @@ def test_a_file_of_the_user_is_installed_under_the_name_of_its_network(tmp_path:
     state = STCNLite().state_dict()
     torch.save(state, tmp_path / "mine.pth")
     target, entry = install(tmp_path / "mine.pth")
-    assert (entry.name, target) == ("stcn-lite", cached(find("stcn-lite")))
+    assert (entry.name, target) == ("stcn-lite", cached(MODELS.find("stcn-lite")))
     assert torch.equal(read_checkpoint(target).tensors["key_proj.weight"], state["key_proj.weight"])
     with pytest.raises(CheckpointError, match="exists already; give --overwrite"):
         install(tmp_path / "mine.pth")

@@ -13,15 +13,14 @@ from segue.errors import CheckpointError
 from segue.models.msstsvis import MSSTSVIS, Parts
 from segue.models.msstsvis.lite import LITE_NAMES, MSSTSVISLite
 from segue.models.seqformer import SeqFormer
-from segue.models.seqformer.classes import (
+from segue.models.seqformer.network import (
     YOUTUBE_VIS_2019,
     YOUTUBE_VIS_2021,
     names_text,
     parse_names,
 )
 from segue.weights import convert, load, read_checkpoint, write_checkpoint
-from segue.weights.catalogue import recognise
-from segue.weights.instance_networks import instance_network
+from segue.weights.catalogue import instance_network, recognise
 from tests.weights.test_convert import CONTRACTS, official
 
 

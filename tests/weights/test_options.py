@@ -12,7 +12,8 @@ from segue.errors import CheckpointError
 from segue.models.fgsegnet import FgSegNetV2
 from segue.models.hofam import HOFAM
 from segue.models.mustan import MUSTAN1, MUSTAN2
-from segue.weights import find, load, write_checkpoint
+from segue.registry import MODELS
+from segue.weights import load, write_checkpoint
 from segue.weights.catalogue import recognise
 
 
@@ -80,5 +81,5 @@ def test_what_nobody_published_is_to_be_trained() -> None:
 @pytest.mark.parametrize("name", ["mustan1", "mustan2", "hofam", "fgsegnet"])
 def test_files_are_recognised_by_their_names(name: str) -> None:
     with torch.device("meta"):
-        found = recognise(find(name).build().state_dict())
-    assert found is find(name)
+        found = recognise(MODELS.find(name).build().state_dict())
+    assert found is MODELS.find(name)

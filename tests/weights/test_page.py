@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from segue.weights import CATALOGUE, Entry
+from segue.registry import MODELS, Entry
 
 PAGE = Path(__file__).parents[2] / "docs" / "weights.md"
+
+NETWORKS = [entry for entry in MODELS if entry.signature]
 
 
 def shipped(entry: Entry) -> str:
@@ -40,10 +42,10 @@ def trained(entry: Entry) -> str:
 
 def rows() -> list[str]:
     """Rows of all tables in the order of the page."""
-    with_remote = [entry for entry in CATALOGUE if entry.remote]
-    with_source = [entry for entry in CATALOGUE if entry.source and not entry.remote]
-    with_file = [entry for entry in CATALOGUE if entry.bundled]
-    others = [entry for entry in CATALOGUE if not entry.bundled and not entry.remote and not entry.source]
+    with_remote = [entry for entry in NETWORKS if entry.remote]
+    with_source = [entry for entry in NETWORKS if entry.source and not entry.remote]
+    with_file = [entry for entry in NETWORKS if entry.bundled]
+    others = [entry for entry in NETWORKS if not entry.bundled and not entry.remote and not entry.source]
     return [
         *map(shipped, with_file),
         *map(downloaded, with_remote),
@@ -56,6 +58,6 @@ def test_the_tables_of_the_page_are_the_catalogue() -> None:
     if not PAGE.exists():
         pytest.skip("the documentation is not part of this installation")
     found = [line for line in PAGE.read_text().splitlines() if line.startswith("| `") and line.count("`") > 1]
-    named = {f"| `{entry.name}` |" for entry in CATALOGUE}
+    named = {f"| `{entry.name}` |" for entry in NETWORKS}
     tables = [line for line in found if any(line.startswith(name) for name in named)]
     assert tables == rows(), "docs/weights.md should have these rows:\n" + "\n".join(rows())

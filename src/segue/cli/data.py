@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from segue.cli.outcome import progress
-from segue.cli.tables import plain, print_table
+from segue.cli.tables import plain, print_table, progress
 from segue.datasets.check import DataCheck, check_data
-from segue.datasets.origins import ORIGINS
 from segue.naming import first_few
+from segue.registry import DATASETS
 from segue.reports import prepare
 from segue.video.partial import write_complete
 
@@ -25,25 +23,11 @@ app = typer.Typer(
 )
 
 
-class KindName(str, Enum):
-    """Data sets that can be checked."""
-
-    davis = "davis"
-    ytvos = "ytvos"
-    ytvis = "ytvis"
-    ovis = "ovis"
-    cdnet = "cdnet"
-    isd = "isd"
-    sbi = "sbi"
-    lasiesta = "lasiesta"
-    limu = "limu"
-
-
 @app.command("check")
 def check(
     root: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     kind: Annotated[
-        KindName | None, typer.Option(help="Which data set it is.  [default: the one whose layout it has]")
+        str | None, typer.Option(help="Which data set it is.  [default: the one whose layout it has]")
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write what was found as JSON.")
@@ -62,7 +46,7 @@ def check(
     if json_file is not None:
         prepare(json_file)
     with progress("checking") as show:
-        found = check_data(root, kind.value if kind else None, progress=show)
+        found = check_data(root, kind, progress=show)
     _print(found)
     if json_file is not None:
         write_complete(json_file, (json.dumps(found.values(), indent=1) + "\n").encode())
@@ -72,10 +56,7 @@ def check(
 @app.command("list")
 def list_sets() -> None:
     """List the data sets that segue reads, and where they come from."""
-    rows = [
-        (kind, (origin.title, origin.address, origin.licence, origin.layout))
-        for kind, origin in ORIGINS.items()
-    ]
+    rows = [(entry.name, (entry.title, entry.address, entry.licence, entry.layout)) for entry in DATASETS]
     print_table(Console(), ("data set", "name", "address", "terms", "layout"), rows)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.tracking import FormatName, track
+from segue.cli.track import track
 
 
 def demo(
@@ -26,7 +26,6 @@ def demo(
             str(sample / "video.mp4"),
             mask=[str(sample / "first.png")],
             output=output,
-            format=[FormatName.png, FormatName.overlay],
             side_by_side=True,
             overwrite=overwrite,
         )

@@ -12,11 +12,13 @@ import typer
 from PIL import Image as PillowImage
 from rich.console import Console
 
-from segue.cli.finding import NAMES, FeatureChoice, Finding, RefineChoice
+from segue.cli.prompting import NAMES, Finding
 from segue.cli.tables import print_table
 from segue.errors import SinkError, SourceError
 from segue.masks import overlay
 from segue.masks.files import encode_index_mask
+from segue.models.dino import FeatureName
+from segue.prompts.detectors import Refinement
 from segue.prompts.selection import Found
 from segue.types import Frame, Image, ObjectInfo
 from segue.video import open_source
@@ -33,11 +35,16 @@ def detect(
     score: Annotated[float | None, typer.Option(help="Least score.")] = None,
     max_objects: Annotated[int | None, typer.Option(help="Most objects.")] = None,
     features: Annotated[
-        FeatureChoice | None,
+        FeatureName | None,
         typer.Option(help="For lost: what of the attention is compared.  [default: keys]"),
     ] = None,
     refine: Annotated[
-        RefineChoice | None, typer.Option(help="For lost: what draws the mask to the edges.  [default: crf]")
+        Refinement | None,
+        typer.Option(help="What draws the mask to the edges.  [default: crf, for nanodet network]"),
+    ] = None,
+    tiles: Annotated[
+        int | None,
+        typer.Option(min=1, help="For nanodet: look at so many parts a side besides, for small objects."),
     ] = None,
     start: Annotated[str | None, typer.Option(help="Frame of a video: 250, 12.5s or 1:30.")] = None,
     output: Annotated[
@@ -61,7 +68,7 @@ def detect(
 
         segue detect my.mp4 --start 12.5s --json objects.json
     """
-    finding = Finding(with_, weights, classes, score, max_objects, features, refine)
+    finding = Finding(with_, weights, classes, score, max_objects, features, refine, tiles)
     opened = open_source(source, start=start)
     folder = output or Path("segue-out") / opened.name
     targets = [folder / "mask.png", folder / "overlay.png", *([json_file] if json_file else [])]

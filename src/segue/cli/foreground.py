@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,17 +11,21 @@ import numpy as np
 import typer
 from PIL import Image as PillowImage
 
-from segue.cli.job import DamageName, Job
+from segue.api.foreground import check_rate, chosen_frames, following, make_background, make_model, preferred
+from segue.cli.job import DEFAULT_FORMATS, Formats, Job, run_settings
 from segue.errors import SegueError, SinkError, SourceError
+from segue.flow.providers import FlowName
+from segue.inputs import printable
 from segue.masks import read_stored_mask
-from segue.moving import check_rate, chosen_frames, following, make_background, make_model
-from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
-from segue.sessions.foreground_masks import THRESHOLD, ForegroundMasks
+from segue.sessions.camera import Method
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.foreground_masks import ForegroundMasks
 from segue.types import Image, Segmentation
-from segue.video import Format, Source, open_source
-from segue.video.images import read_image
-from segue.video.partial import write_complete
+from segue.video import Source, open_source
+from segue.video.images import IMAGE_SUFFIXES, read_image
+from segue.video.partial import write_complete, writing
 from segue.video.readers import DamageError
+from segue.video.source import DamagePolicy
 
 EXAMPLES = """
 Find what moves or does not belong to the scene.
@@ -40,35 +44,10 @@ Examples:
 
     segue foreground walk.mp4 --follow-camera ecc
 
+    segue foreground tree.mp4 --explain why
+
     segue foreground long.mp4 --shadows --background empty.png --resume
 """
-
-
-class FlowChoice(str, Enum):
-    """What gives optical flow."""
-
-    dis = "dis"
-    farneback = "farneback"
-    raft = "raft"
-
-
-class MotionName(str, Enum):
-    """Ways to follow a camera."""
-
-    features = "features"
-    ecc = "ecc"
-
-
-class FormatName(str, Enum):
-    """Formats of results."""
-
-    png = "png"
-    overlay = "overlay"
-    cdnet = "cdnet"
-    coco = "coco"
-    ytvis = "ytvis"
-    npz = "npz"
-    events = "events"
 
 
 def foreground(
@@ -78,14 +57,12 @@ def foreground(
         typer.Option(help="Network by name, or mog2, knn, median (running median), difference (of frames)."),
     ] = "mustan-lite",
     weights: Annotated[Path | None, typer.Option(help="Weight file of the network.")] = None,
-    flow: Annotated[FlowChoice, typer.Option(help="Optical flow for hofam and stam.")] = FlowChoice.dis,
+    flow: Annotated[FlowName, typer.Option(help="Optical flow for hofam and stam.")] = "dis",
     flow_weights: Annotated[Path | None, typer.Option(help="Weights of torchvision's raft_small.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Output folder.  [default: segue-out/NAME]")
     ] = None,
-    format: Annotated[
-        list[FormatName] | None, typer.Option(help="What to write.  [default: png and overlay]")
-    ] = None,
+    format: Formats = None,
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Put the plain frame beside the overlay.")
     ] = False,
@@ -97,7 +74,16 @@ def foreground(
     background: Annotated[
         Path | None, typer.Option(help="Write the picture of the empty scene at the end, .png.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Foreground from this probability on.")] = THRESHOLD,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for a strip of pictures for each frame: the frame, the empty scene with its low and "
+            "high quantiles, what the network makes of the past at each scale, the probability."
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Foreground from this probability on.  [default: the model's own]")
+    ] = None,
     roi: Annotated[Path | None, typer.Option(help="Mask of where to look: anything but black.")] = None,
     min_area: Annotated[int, typer.Option(help="Leave out pieces with fewer pixels.")] = 0,
     scene: Annotated[str, typer.Option(help="Empty scene: median, mog2, knn, or a picture file.")] = "median",
@@ -105,13 +91,16 @@ def foreground(
         Path | None, typer.Option(help="Folder of depth maps, one a frame, for a network that takes them.")
     ] = None,
     short_side: Annotated[
-        int, typer.Option(help="Reduce frames to this short side for the work; 0 never does.")
-    ] = SHORT_SIDE,
+        int | None,
+        typer.Option(
+            help="Reduce frames to this short side for the work; 0 never does.  [default: mostly 240]"
+        ),
+    ] = None,
     align: Annotated[
         bool, typer.Option("--align/--no-align", help="Hold the picture of a shaken camera still.")
     ] = True,
     follow_camera: Annotated[
-        MotionName | None,
+        Method | None,
         typer.Option(help="For a camera that pans or is carried: how its motion is found; for networks."),
     ] = None,
     warm_up: Annotated[int, typer.Option(help="Empty masks on so many first frames of a scene.")] = 0,
@@ -119,7 +108,7 @@ def foreground(
     start: Annotated[str | None, typer.Option(help="First frame: 250, 12.5s or 1:30.")] = None,
     end: Annotated[str | None, typer.Option(help="First frame not wanted any more.")] = None,
     max_size: Annotated[int | None, typer.Option(help="Reduce frames to this longer side.")] = None,
-    on_damage: Annotated[DamageName, typer.Option(help="What an unreadable frame does.")] = DamageName.stop,
+    on_damage: Annotated[DamagePolicy, typer.Option(help="What an unreadable frame does.")] = "stop",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="bfloat16 where the hardware has it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
@@ -127,14 +116,17 @@ def foreground(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Find foreground; see ``EXAMPLES``, which is the help text."""
-    opened = open_source(source, start=start, end=end, max_size=max_size, on_damage=on_damage.value)
+    options = dict(locals())
+    opened = open_source(source, start=start, end=end, max_size=max_size, on_damage=on_damage)
+    _check_composites(opened)
     _check_background(background, overwrite or resume)
-    formats = [item.value for item in format or (FormatName.png, FormatName.overlay)]
+    formats = list(format or DEFAULT_FORMATS)
     if events is not None and "events" not in formats:
         formats.append("events")
-    made = make_model(model, weights, flow.value, flow_weights)
+    threshold, short_side = preferred(model, threshold, short_side)
+    made = make_model(model, weights, flow, flow_weights)
     if follow_camera is not None:
-        made = following(made, follow_camera.value, device=device, fast=fast)
+        made = following(made, follow_camera, device=device, fast=fast)
     try:
         check_rate(fps)
         session = ForegroundSession(
@@ -155,18 +147,17 @@ def foreground(
         )
     except ValueError as error:
         raise SegueError(str(error)) from None
-    places: dict[Format, Path] = {} if events is None else {"events": events}
+    places: dict[str, Path] = {} if events is None else {"events": events}
     job = Job(
         source=opened,
         session=session,
         output=output or Path("segue-out") / opened.name,
         formats=tuple(formats),
-        settings=_settings(
-            source=source, model=model, weights=weights, threshold=threshold, roi=roi, min_area=min_area,
-            objects=objects or "events" in formats, shadows=shadows, scene=scene, short_side=short_side,
-            align=align, warm_up=warm_up, fps=fps, fast=fast, flow=flow.value,
-            follow_camera=follow_camera and follow_camera.value, depth=depth,
-            flow_weights=flow_weights,
+        settings=run_settings(
+            options,
+            objects=objects or "events" in formats,
+            threshold=threshold,
+            short_side=short_side,
         ),
         side_by_side=side_by_side,
         overwrite=overwrite,
@@ -174,21 +165,20 @@ def foreground(
         quiet=quiet,
         saves=session.restorable,
         places=places,
-    )  # fmt: skip
+    )
     with opened:
         _, frames = job.frames()
-        job.run(chosen_frames(frames, fps, depth), note=_note, total=_expected(opened, fps))
+        note = _note
+        if explain is not None:
+            session.explain()
+            note = partial(_explained, session, explain)
+        job.run(chosen_frames(frames, fps, depth), note=note, total=_expected(opened, fps))
     if background is not None:
         _write_background(background, session.background, model)
-        typer.echo(f"background: {background}")
+        typer.echo(printable(f"background: {background}"))
 
 
 foreground.__doc__ = EXAMPLES
-
-
-def _settings(**values: Any) -> dict[str, Any]:
-    """What the masks depend on, as JSON values."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _read_scene(scene: str) -> Any:
@@ -204,6 +194,26 @@ def _read_scene(scene: str) -> Any:
         raise SourceError(str(error)) from None
 
 
+def _check_composites(source: Source) -> None:
+    """Refuse HOFAM's composites, whose flow and labels would be taken for parts of the scene.
+
+    Raises:
+        SourceError: the first picture is one: 768 x 256 pixels, of which the right third is a grey label.
+    """
+    if source.size != (256, 768) or not source.files or source.files[0].suffix.lower() not in IMAGE_SUFFIXES:
+        return
+    try:
+        label = read_image(source.files[0])[:, 512:]
+    except DamageError:  # told when the frame is wanted
+        return
+    grey = bool((label == label[..., :1]).all())
+    if grey and float(np.isin(label[..., 0], (0, 255)).mean()) > 0.9:
+        raise SourceError(
+            f"{source.files[0]}: a composite of HOFAM (frame, flow and label side by side) is no frame; "
+            "give the frames, or score it with `segue eval hofam`"
+        )
+
+
 def _check_background(path: Path | None, replace: bool) -> None:
     if path is None:
         return
@@ -216,6 +226,12 @@ def _check_background(path: Path | None, replace: bool) -> None:
 def _write_background(path: Path, picture: Image | None, model: str) -> None:
     if picture is None:
         raise SinkError(f"{path}: {model} makes no picture of the empty scene")
+    _write_picture(path, picture)
+
+
+def _write_picture(path: Path, picture: Image) -> None:
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     PillowImage.fromarray(np.ascontiguousarray(picture)).save(buffer, format="PNG")
     write_complete(path, buffer.getvalue())
@@ -227,6 +243,14 @@ def _expected(source: Source, fps: float | None) -> int | None:
     if count is None or fps is None or source.fps is None or fps >= source.fps:
         return count
     return round(count * fps / source.fps)
+
+
+def _explained(session: ForegroundSession, folder: Path, result: Segmentation) -> str:
+    """Write the strip of a frame."""
+    strip = session.explanation
+    assert strip is not None
+    _write_picture(folder / f"{result.index:06d}.png", strip)
+    return _note(result)
 
 
 def _note(result: Segmentation) -> str:

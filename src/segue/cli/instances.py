@@ -1,20 +1,24 @@
-"""``segue instances``: find, classify, segment and follow all objects of a video."""
+"""``segue instances``, and ``segue instances-official``: the published inference for its official server."""
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from segue.cli.job import DamageName, Job
-from segue.datasets.class_names import read_class_names
+from segue.api.instances import DEFAULT_MODEL, default_model, instance_model, make_finder
+from segue.cli.job import DEFAULT_FORMATS, Formats, Job, run_settings
+from segue.cli.tables import progress
+from segue.datasets.json_files import read_class_names
+from segue.datasets.ytvis import YTVISDataset
 from segue.errors import SegueError
-from segue.models.seqformer.classes import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
-from segue.recognising import DEFAULT_MODEL, default_model, make_finder
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.sessions.official import write_official
 from segue.types import Segmentation
 from segue.video import open_source
+from segue.video.source import DamagePolicy
+from segue.weights.checkpoint import sha256
 
 EXAMPLES = """
 Find every instance of a video, say what it is, and follow it.
@@ -39,16 +43,6 @@ EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
 """Class names that need no file."""
 
 
-class FormatName(str, Enum):
-    """Formats of results."""
-
-    png = "png"
-    overlay = "overlay"
-    coco = "coco"
-    ytvis = "ytvis"
-    npz = "npz"
-
-
 Model = Annotated[
     str | None,
     typer.Option(
@@ -71,8 +65,8 @@ def instances(
     model: Annotated[
         str | None,
         typer.Option(
-            help="msstsvis-lite, seqformer-r50, msstsvis-r101 ...; or a detector and what follows its finds, "
-            "as in maskrcnn+stcn-lite.  [default: that of --weights, or the best whose weights are at hand]"
+            help="seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and what follows its finds, "
+            "as in nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are at hand]"
         ),
     ] = None,
     weights: Weights = None,
@@ -88,8 +82,12 @@ def instances(
     ] = None,
     top: Annotated[int, typer.Option(help="Most objects at a time.")] = 10,
     window: Annotated[
-        int, typer.Option(help="Frames that are looked at together; a detector looks every so many frames.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            help="Frames that are looked at together, or from look to look of a detector.  "
+            "[default: 10, detectors 5]",
+        ),
+    ] = None,
     overlap: Annotated[int, typer.Option(help="Frames that neighbouring windows share.")] = 3,
     short_side: Annotated[
         int | None,
@@ -100,9 +98,7 @@ def instances(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Output folder.  [default: segue-out/NAME]")
     ] = None,
-    format: Annotated[
-        list[FormatName] | None, typer.Option(help="What to write.  [default: png and overlay]")
-    ] = None,
+    format: Formats = None,
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Put the plain frame beside the overlay.")
     ] = False,
@@ -110,7 +106,7 @@ def instances(
     end: Annotated[str | None, typer.Option(help="First frame not wanted any more.")] = None,
     stride: Annotated[int, typer.Option(help="Take every n-th frame.")] = 1,
     max_size: Annotated[int | None, typer.Option(help="Reduce frames to this longer side.")] = None,
-    on_damage: Annotated[DamageName, typer.Option(help="What an unreadable frame does.")] = DamageName.stop,
+    on_damage: Annotated[DamagePolicy, typer.Option(help="What an unreadable frame does.")] = "stop",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="bfloat16 where the hardware has it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
@@ -118,10 +114,9 @@ def instances(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Find all instances; see ``EXAMPLES``, which is the help text."""
+    options = dict(locals())
     model = chosen_model(model, weights, quiet=quiet)
-    opened = open_source(
-        source, start=start, end=end, stride=stride, max_size=max_size, on_damage=on_damage.value
-    )
+    opened = open_source(source, start=start, end=end, stride=stride, max_size=max_size, on_damage=on_damage)
     try:
         finder = make_finder(
             model,
@@ -142,18 +137,14 @@ def instances(
         source=opened,
         session=finder.session,
         output=output or Path("segue-out") / opened.name,
-        formats=tuple(item.value for item in format or (FormatName.png, FormatName.overlay)),
-        settings={
-            "source": source, "model": model, "weights": str(weights), "names": names, "classes": classes,
-            "score": score, "top": top, "window": window, "overlap": overlap, "short_side": short_side,
-            "fast": fast,
-        },
+        formats=tuple(format or DEFAULT_FORMATS),
+        settings=run_settings(options, model=model),
         side_by_side=side_by_side,
         overwrite=overwrite,
         resume=resume,
         quiet=quiet,
         categories={name: number for number, name in finder.names.items()},
-    )  # fmt: skip
+    )
     with opened:
         _, frames = job.frames()
         job.run(frames, note=_note)
@@ -174,11 +165,7 @@ def chosen_model(
         return model
     found = default_model(weights, detectors=detectors)
     if not quiet and (weights is None or found != DEFAULT_MODEL):
-        why = "whose weights are at hand; --model chooses another"
-        if weights:
-            why = f"that of {weights}"
-        elif found == DEFAULT_MODEL:
-            why = "the small one that comes with segue; `segue weights list` shows better ones"
+        why = f"that of {weights}" if weights else "whose weights are at hand; --model chooses another"
         typer.echo(f"model: {found}, {why}", err=True)
     return found
 
@@ -197,3 +184,49 @@ def read_names(names: str | None) -> dict[int, str] | None:
 def _note(result: Segmentation) -> str:
     visible = sum(item.area > 0 for item in result.objects)
     return f"{visible} objects"
+
+
+def instances_official(
+    root: Annotated[Path, typer.Argument(help="Folder of YouTube-VIS or OVIS, or its annotation file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .json.")],
+    part: Annotated[str, typer.Option("--set", help="train, valid or test.")] = "valid",
+    model: Model = None,
+    weights: Weights = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="bfloat16 where the hardware has it.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Run the published inference over a data set, and write the results for its official server.
+
+    Every video is one clip, whatever its length; its ten best pairs of query and class count.
+
+    Examples:
+
+        segue instances-official youtube_vis_2019 --model seqformer-r50 --weights seqformer-r50.safetensors
+        --output results.json
+
+        segue eval ytvis results.json --data youtube_vis_2019 --set valid
+    """
+    dataset = YTVISDataset.open(root, part)
+    model = chosen_model(model, weights, detectors=False)
+    network = instance_model(model, weights)
+    settings = {
+        "annotations": sha256(dataset.path),
+        "model": model,
+        "weights": None if weights is None else sha256(weights),
+        "fast": fast,
+    }
+    with progress("instances", "interrupted; the finished videos are kept, give --resume to go on") as show:
+        write_official(
+            network,
+            dataset,
+            output,
+            settings=settings,
+            overwrite=overwrite,
+            resume=resume,
+            device=device,
+            fast=fast,
+            report=show,
+        )
+    typer.echo(f"results: {output}")

@@ -5,28 +5,71 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segue.errors import SourceError
+from segue.inputs import exists, printable
+from segue.registry import SINKS
 from segue.sessions import Session
 from segue.sessions.resumable import PromptSource, forget_state, run
 from segue.types import Frame, Segmentation
-from segue.video import Format, Outputs, Source, open_sinks
+from segue.video import Outputs, Source, open_sinks
+from segue.video.live import is_address, stored_address
+from segue.weights.checkpoint import sha256
+
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(help=f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]"),
+]
+DEFAULT_FORMATS = ("png", "overlay")
+
+WATCH: ContextVar[Callable[[Frame, Segmentation], None] | None] = ContextVar("watch", default=None)
+"""Told of every frame and its result, beside the sinks; a batch counts and draws with it."""
 
 
-class DamageName(str, Enum):
-    """What an unreadable frame does."""
+_MEANS_NOTHING = frozenset(
+    "output format side_by_side events background device on_damage overwrite resume quiet".split()  # noqa: SIM905
+)
+"""Options on which masks that are there do not depend. A run that stopped at damage may go on past it."""
 
-    stop = "stop"
-    skip = "skip"
-    hold = "hold"
+
+def run_settings(options: Mapping[str, Any], **resolved: Any) -> dict[str, Any]:
+    """All that the masks of a run depend on, as JSON values: every option that is not known to mean nothing.
+
+    A file counts by its content, an address without its password.
+
+    Args:
+        options: the options of the command by name, as :func:`locals` gives them at its beginning.
+        resolved: what stands for options, or besides them.
+    """
+    values = {name: value for name, value in {**options, **resolved}.items() if name not in _MEANS_NOTHING}
+    source = values.pop("source", None)
+    if isinstance(source, str) and is_address(source):
+        source = stored_address(source)
+    return {"source": source, **{name: _stored(value) for name, value in values.items()}}
+
+
+def _stored(value: Any) -> Any:
+    """A value for JSON; the checksum of a file that it names comes with it."""
+    if isinstance(value, (list, tuple)):
+        return [_stored(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _stored(item) for name, item in value.items()}
+    if not isinstance(value, (str, Path)):
+        return value
+    text = str(value)
+    # A mask may come as FRAME@ID=FILE.
+    for place in (text, text.rpartition("@")[2], text.rpartition("=")[2]):
+        if place and exists(Path(place)) and Path(place).is_file():
+            return f"{text} sha256={sha256(place)}"
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +98,7 @@ class Job:
     resume: bool
     quiet: bool
     saves: bool = True
-    places: Mapping[Format, Path] = field(default_factory=dict)
+    places: Mapping[str, Path] = field(default_factory=dict)
     categories: Mapping[str, int] = field(default_factory=dict)
 
     def frames(self) -> tuple[Frame, Iterator[Frame]]:
@@ -97,7 +140,7 @@ class Job:
             typer.echo(self._how_to_go_on(outputs), err=True)
             raise typer.Exit(130) from None
         for name, path in outputs.paths.items():
-            typer.echo(f"{name}: {path}")
+            typer.echo(printable(f"{name}: {path}"))
         return outputs
 
     def _follow(
@@ -109,7 +152,7 @@ class Job:
         outputs: Outputs,
     ) -> None:
         console = Console(stderr=True, quiet=self.quiet, highlight=False, soft_wrap=True)
-        begun, count = time.perf_counter(), 0
+        begun, count, watch = time.perf_counter(), 0, WATCH.get()
         masks = outputs.paths.get("png") if self.saves else None
         with outputs.sink as sink, _progress(console) as progress:
             task = progress.add_task("frames", total=total, note="")
@@ -117,6 +160,8 @@ class Job:
             def report(frame: Frame, result: Segmentation) -> None:
                 nonlocal count
                 count += 1
+                if watch is not None:
+                    watch(frame, result)
                 speed = count / (time.perf_counter() - begun)
                 progress.update(task, completed=count, note=f"{speed:.1f} frames/s, {note(result)}")
 

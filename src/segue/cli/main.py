@@ -2,40 +2,86 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 import warnings
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 from typer.main import get_group
 
 import segue
 from segue.errors import SegueError
+from segue.inputs import printable
+from segue.registry import COMMANDS, CommandEntry
 
-COMMANDS = {
-    "track": "Follow objects through a video of any length.",
-    "foreground": "Find what moves or does not belong to the scene.",
-    "instances": "Find every instance of a video, say what it is, and follow it.",
-    "instances-official": (
-        "Run the published inference over a data set, and write the results for its official server."
+_COMMANDS = {
+    "track": ("segue.cli.track:track", "Follow objects through a video of any length."),
+    "foreground": ("segue.cli.foreground:foreground", "Find what moves or does not belong to the scene."),
+    "instances": (
+        "segue.cli.instances:instances",
+        "Find every instance of a video, say what it is, and follow it.",
     ),
-    "detect": "Find the objects of a picture, or of one frame of a video, and draw them.",
-    "demo": "Follow the objects of the bundled sample video; needs no network and no files of yours.",
-    "compare": "Score two results under one protocol, and say how much they differ, sequence by sequence.",
-    "eval": "Score results of any program; the numbers equal those of the official tools.",
-    "data": "Data sets: see what is there and what is missing.",
-    "train": "Train a network; needs the extra `train`.",
-    "synth": "Paint labelled videos; needs the extra `synth`.",
-    "reproduce": "Repeat experiments of the papers.",
-    "weights": "Weight files: list, download, convert and verify.",
+    "instances-official": (
+        "segue.cli.instances:instances_official",
+        "Run the published inference over a data set, and write the results for its official server.",
+    ),
+    "batch": (
+        "segue.cli.batch:batch",
+        "Do many videos on all cores, or on a Ray cluster; what is done stays done.",
+    ),
+    "run": (
+        "segue.cli.run:run",
+        "Run a model over a whole data set by its protocol, and score it.",
+    ),
+    "detect": (
+        "segue.cli.detect:detect",
+        "Find the objects of a picture, or of one frame of a video, and draw them.",
+    ),
+    "annotate": (
+        "segue.cli.annotate:annotate",
+        "Point, look and correct in the browser: click an object, track it, correct a frame, export.",
+    ),
+    "view": (
+        "segue.cli.annotate:view",
+        "Look at results in the browser, or compare two of them, or one with the truth.",
+    ),
+    "demo": (
+        "segue.cli.demo:demo",
+        "Follow the objects of the bundled sample video; needs no network and no files of yours.",
+    ),
+    "compare": (
+        "segue.cli.eval:compare",
+        "Score two results under one protocol, and say how much they differ, sequence by sequence.",
+    ),
+    "eval": (
+        "segue.cli.eval:app",
+        "Score results of any program; the numbers equal those of the official tools.",
+    ),
+    "data": ("segue.cli.data:app", "Data sets: see what is there and what is missing."),
+    "train": ("segue.cli.train:app", "Train a network; needs the extra `train`."),
+    "synth": ("segue_isd.command:app", "Paint labelled videos; needs the extra `synth`."),
+    "reproduce": ("segue.cli.reproduce:app", "Repeat experiments of the papers."),
+    "export": ("segue.cli.export:export", "Write a network as graphs that run without PyTorch."),
+    "weights": ("segue.cli.weights:app", "Weight files: list, download, convert and verify."),
 }
-"""The commands, and the first line of their help."""
+"""Where each command is, and the first line of its help."""
 
-MODULES = {"track": "tracking", "eval": "evaluation", "compare": "comparing", "train": "training"}
-"""Modules of the commands that are called otherwise."""
+
+def _imported(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+ENTRIES = tuple(
+    CommandEntry(name, text, partial(_imported, place)) for name, (place, text) in _COMMANDS.items()
+)
+"""The commands of segue, for the registry."""
 
 
 class LazyGroup(TyperGroup):
@@ -48,14 +94,13 @@ class LazyGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """Import a command or group of commands: ``app`` of its module, or the function of its name."""
-    function = name.replace("-", "_")
-    module = import_module(f"segue.cli.{MODULES.get(name, function)}")
+    """Import a command or group of commands."""
+    found = COMMANDS.find(name).load()
     loaded = typer.Typer(rich_markup_mode="markdown")
-    if hasattr(module, "app"):
-        loaded.add_typer(module.app, name=name)
+    if isinstance(found, typer.Typer):
+        loaded.add_typer(found, name=name)
     else:
-        loaded.command(name)(getattr(module, function))
+        loaded.command(name, cls=getattr(found, "command_class", None))(found)
     return get_group(loaded).commands[name]
 
 
@@ -75,8 +120,8 @@ def _unloaded() -> None:
     """Stands for a command that :class:`LazyGroup` has not imported."""
 
 
-for _name, _help in COMMANDS.items():
-    app.command(_name, help=_help)(_unloaded)
+for _entry in COMMANDS:
+    app.command(_entry.name, help=_entry.help)(_unloaded)
 
 
 def _print_version(wanted: bool) -> None:
@@ -97,10 +142,29 @@ def options(
 
 def main() -> None:
     """Run the command line; errors that a user can repair take one line and exit code 2."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    warnings.showwarning = lambda message, *_: console.print(f"warning: {message}", markup=False)
+    # Names of files need not be valid text; a name that cannot be shown is no reason to fail at the end.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = lambda message, *_: _complain("warning", message)
     try:
         app()
     except SegueError as error:
-        console.print(f"error: {error}", markup=False)
+        _complain("error", error)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is not None:  # no permission, a name too long: only the system knows beforehand
+            _complain("error", f"{os.fspath(error.filename)}: {error.strerror}")
+            sys.exit(2)
+        if error.errno not in (errno.ENOSPC, errno.EIO):
+            raise
+        _complain("error", f"the standard output cannot be written ({error.strerror})")
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else Python fails once more at its end
+        sys.exit(2)
+
+
+def _complain(kind: str, message: object) -> None:
+    """Write a message as it is, on one line: names in it neither end the line nor command the terminal."""
+    print(f"{kind}: {printable(str(message))}", file=sys.stderr)

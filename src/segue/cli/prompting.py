@@ -1,20 +1,109 @@
-"""Prompts of the command line: masks, boxes and points, each for any frame."""
+"""What is to be followed, on the command line: masks, boxes, points, or a search for objects."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import typer
 
 from segue.errors import PromptError
+from segue.inputs import whole_number
 from segue.masks import resize_mask
-from segue.prompts import parse_boxes, parse_point, read_prompt_masks, resolve
+from segue.models.dino import FeatureName
+from segue.models.segue_prompt import SeguePrompt
+from segue.prompts import (
+    GrabCut,
+    MakePrompter,
+    Prompter,
+    parse_boxes,
+    parse_point,
+    read_prompt_masks,
+    resolve,
+)
+from segue.prompts.detectors import Detector, Refinement
+from segue.prompts.onnx_prompter import OnnxNetwork, OnnxPrompter
+from segue.registry import DETECTORS, PromptKind
+from segue.sessions.detecting import DEFAULT, detector
 from segue.types import Box, Frame, MaskPrompt, Point, Prompt, RemovePrompt
+from segue.weights import load
 
-_AT = re.compile(r"(\d+)@(.+)", re.DOTALL)
+NAMES = ", ".join(DETECTORS.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the user wants found.
+
+    Attributes:
+        name: the detector; None is the one that comes with segue.
+        weights: its weight file.
+        classes: labels separated by commas.
+        score: least score.
+        max_objects: most objects of a frame.
+        features: what LOST compares.
+        refine: what draws the masks of LOST or NanoDet to the edges.
+        tiles: parts a side that NanoDet looks at besides.
+    """
+
+    name: str | None = None
+    weights: Path | None = None
+    classes: str | None = None
+    score: float | None = None
+    max_objects: int | None = None
+    features: FeatureName | None = None
+    refine: Refinement | None = None
+    tiles: int | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything is said of it."""
+        return any(value is not None for value in asdict(self).values())
+
+    def detector(self, device: str | None) -> Detector:
+        """The detector, which runs on ``device``.
+
+        Raises:
+            PromptError, CheckpointError: as described there.
+        """
+        return detector(
+            self.name or DEFAULT,
+            weights=self.weights,
+            classes=self._classes(),
+            score=self.score,
+            max_objects=self.max_objects,
+            features=self.features,
+            refine=self.refine,
+            tiles=self.tiles,
+            device=device,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """All that the masks depend on, as JSON values."""
+        values = asdict(self)
+        return {**values, "name": self.name or DEFAULT, "weights": str(self.weights)}
+
+    def announce(self) -> None:
+        """Say what is looked for where the user did not choose."""
+        if self.name is None:
+            typer.echo("looking for what moves (detector motion; --with chooses another)", err=True)
+
+    def _classes(self) -> list[str] | None:
+        if self.classes is None:
+            return None
+        names = [name.strip() for name in self.classes.split(",") if name.strip()]
+        if not names:
+            raise PromptError(f"classes {self.classes!r}: give names separated by commas, such as person,car")
+        return names
+
+
+_AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -46,6 +135,7 @@ def to_prompts(
     """Read and check what was typed for one frame.
 
     Args:
+        texts: what was typed.
         size: height and width of the source, in whose pixels people speak.
         frame_size: height and width of the frames that the session sees.
         fill: take whole boxes.
@@ -67,21 +157,53 @@ def to_prompts(
             replace(point, positive=_scaled(point.positive, scale), negative=_scaled(point.negative, scale))
         )
     for text in texts.removals:
-        if not text.isdecimal():
+        number = whole_number(text)
+        if number is None:
             raise PromptError(f"remove '{text}': give FRAME@ID, for example 120@2")
-        prompts.append(RemovePrompt(int(text)))
+        prompts.append(RemovePrompt(number))
     return prompts
 
 
-def settled(frame: Frame, prompts: Sequence[Prompt]) -> list[Prompt]:
-    """The same prompts with all objects as masks: what is wrong with them shows now, GrabCut runs once.
+def make_prompter(refine: Refinement | None, files: str | None, device: str | None) -> MakePrompter:
+    """What turns boxes and points into masks.
+
+    Args:
+        refine: network or GrabCut.
+        files: weights of segue-prompt, or ONNX files of another network, see :class:`OnnxNetwork`.
+        device: where segue-prompt runs.
+
+    Raises:
+        PromptError: the choice is one for detectors alone, or there are files for GrabCut.
+        CheckpointError: the files cannot be used.
+    """
+    if files is not None and refine not in (None, "network"):
+        raise PromptError(f"--prompter brings a network; leave out --refine {refine}")
+    if files is not None and ".onnx" in files:
+        return partial(OnnxPrompter, network=OnnxNetwork(files))
+    if refine in (None, "network"):
+        network = None if files is None else cast(SeguePrompt, load("segue-prompt", files))
+        return partial(Prompter, network=network, device=device)
+    if refine != "grabcut":
+        raise PromptError(f"--refine {refine}: boxes and points take network or grabcut")
+    return GrabCut
+
+
+def settled(
+    frame: Frame,
+    prompts: Sequence[Prompt],
+    prompter: MakePrompter | None = None,
+    native: Collection[PromptKind] = (),
+) -> list[Prompt]:
+    """The same prompts with objects as masks: what is wrong with them shows now, and they are found once.
+
+    Boxes and points of the kinds ``native``, which the network takes itself, stay as they are.
 
     Raises:
         PromptError: the prompts do not fit the frame or each other.
     """
-    found = resolve(frame, prompts)
-    masks = [MaskPrompt(i, found.mask == i) for i in found.ids]
-    return [*masks, *(RemovePrompt(i) for i in found.removed)]
+    found = resolve(frame, prompts, prompter=prompter, native=native)
+    masks = [MaskPrompt(i, found.mask == i) for i in found.ids if i not in found.native_ids]
+    return [*masks, *found.prompts, *(RemovePrompt(i) for i in found.removed)]
 
 
 def _scaled(points: tuple[Point, ...], scale: tuple[float, float]) -> tuple[Point, ...]:

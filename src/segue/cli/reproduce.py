@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from segue.cli.outcome import progress
-from segue.cli.scoring import YearName
-from segue.cli.tables import print_remarks, print_table
+from segue.cli.scoring import Year
+from segue.cli.tables import print_remarks, print_table, progress
 from segue.datasets import DavisFolder, SomethingElseFolder
 from segue.errors import PromptError
 from segue.metrics.davis import SemiSupervised
-from segue.models.base import MemoryNetwork
+from segue.registry import DETECTORS
+from segue.reproduce.stcn_report import Row, Truth, Videos, compare_first_frames, first_frames
 from segue.sessions import TrackSession
-from segue.sessions.detecting import DETECTORS
-from segue.stcn_report import Row, Truth, Videos, compare_first_frames, first_frames
-from segue.weights import load
+from segue.weights import load_for
 
 app = typer.Typer(help="Repeat experiments of the papers.", no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -41,9 +39,7 @@ def stcn_report(
     sequence: Annotated[
         list[str] | None, typer.Option(help="Follow only this sequence; may be given several times.")
     ] = None,
-    year: Annotated[
-        YearName, typer.Option(help="Edition of DAVIS; 2016 takes all objects as one.")
-    ] = YearName.y2017,
+    year: Annotated[Year, typer.Option(help="Edition of DAVIS; 2016 takes all objects as one.")] = "2017",
     source: Annotated[
         list[str] | None, typer.Option(help="Only this row; may be given several times.")
     ] = None,
@@ -73,13 +69,11 @@ def stcn_report(
     if davis is not None and something is not None and sequence:
         raise PromptError("--sequence names videos of one data set; give --davis or --something, not both")
     files = _files(detector_weights or [])
-    session = TrackSession(cast(MemoryNetwork, load(model, weights)), device=device)
+    session = TrackSession(load_for("track", model, weights), device=device)
     jobs: list[tuple[str, Videos, Truth, SemiSupervised]] = []
     if davis is not None:
         masks = DavisFolder(davis, sequence or subset)
-        jobs.append(
-            (f"{len(masks)} sequences of {davis}, DAVIS {year.value}, {model}", masks, "masks", year.value)
-        )
+        jobs.append((f"{len(masks)} sequences of {davis}, DAVIS {year}, {model}", masks, "masks", year))
     if something is not None:
         boxes = SomethingElseFolder(something, sequence)
         jobs.append((f"{len(boxes)} videos of {something}, Something-Else, {model}", boxes, "boxes", "2017"))
@@ -97,7 +91,7 @@ def _files(texts: Iterable[str]) -> dict[str, str]:
         name, _, file = text.partition("=")
         if name not in DETECTORS or not file:
             raise PromptError(
-                f"detector weights {text!r}: give NAME=FILE with NAME one of {', '.join(DETECTORS)}"
+                f"detector weights {text!r}: give NAME=FILE with NAME one of {', '.join(DETECTORS.names)}"
             )
         files[name] = file
     return files

@@ -1,106 +1,63 @@
-"""How the command line scores each data set, for ``segue eval`` and ``segue compare`` alike."""
+"""How each data set is scored, for ``segue eval`` and ``segue compare`` alike: one row a data set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
-from enum import Enum
 from pathlib import Path
-from typing import cast
+from typing import Annotated, Any, Literal
 
-from segue.datasets import hofam, lasiesta, limu, sbi
+from annotated_types import Ge, Le
+
 from segue.datasets.cdnet import open_cdnet, read_training_frames
 from segue.datasets.davis import DavisFolder
 from segue.datasets.foreground import ForegroundFolder, open_plain
+from segue.datasets.foreground_sets import SBI_VIDEOS, open_hofam, open_lasiesta, open_limu, open_sbi
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, read_categories
 from segue.errors import DatasetError
+from segue.inputs import whole_number
 from segue.metrics import davis_results, foreground_results
 from segue.metrics.cdnet import OFFICIAL, evaluate_cdnet, evaluate_videos
 from segue.metrics.cross_scene import HOFAM, evaluate_hofam, evaluate_lasiesta
-from segue.metrics.evaluation import Evaluation
+from segue.metrics.evaluation import Evaluation, Progress
 from segue.metrics.foreground_results import ForegroundSettings
-from segue.metrics.missing import Missing
-from segue.metrics.parallel import Progress
 from segue.metrics.ytvis import evaluate_ytvis
 from segue.metrics.ytvos import evaluate_ytvos
+from segue.registry import DATASETS
 
-
-class DataSetName(str, Enum):
-    """Data sets that results can be scored on."""
-
-    davis = "davis"
-    folder = "folder"
-    ytvos = "ytvos"
-    ytvis = "ytvis"
-    ovis = "ovis"
-    cdnet = "cdnet"
-    sbi = "sbi"
-    lasiesta = "lasiesta"
-    limu = "limu"
-    hofam = "hofam"
-    foreground = "foreground"
-
-
-class TaskName(str, Enum):
-    """Tasks of DAVIS."""
-
-    semi = "semi"
-    unsupervised = "unsupervised"
-
-
-class YearName(str, Enum):
-    """Editions of DAVIS."""
-
-    y2016 = "2016"
-    toolkit = "2016-toolkit"
-    y2017 = "2017"
-
-
-class MissingName(str, Enum):
-    """What a frame without a result is."""
-
-    error = "error"
-    empty = "empty"
-
-
-class ForegroundMissingName(str, Enum):
-    """What a labelled frame without a result is."""
-
-    error = "error"
-    empty = "empty"
-    skip = "skip"
+Year = Literal["2016", "2016-toolkit", "2017"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is scored and how; ``results`` come apart, for there may be two.
+    """What is scored and how; results come apart, for there may be two.
 
     Attributes:
-        dataset: which data set it is.
-        data: where its ground truth lies.
-        subset: name of its split.
-        sequences: names of the only sequences to score.
+        data: folder of the data set.
+        dataset: what to score as; any data set of segue eval.
+        subset: split, as for segue eval.
+        sequences: score only this sequence, video or category; may be given several times.
         task: task of DAVIS.
-        year: edition of DAVIS.
-        seen: file with the categories of YouTube-VOS that were trained on.
-        threshold: value from which on results are foreground; None for that of the data set.
-        training_frames: ``COUNT@FILE``: frames to leave out.
-        missing: what a frame without a result is.
-        workers: processes that score sequences side by side.
+        year: edition of DAVIS; 2016 takes all objects as one, 2016-toolkit scores all frames.
+        seen: categories of YouTube-VOS that were trained on: one in a line, or a meta.json.  [default: all]
+        threshold: results are foreground from this value on.  [default: 255; hofam 15]
+        training_frames: leave out the training frames of CDnet2014 in a list, COUNT@FILE.
+        missing: what a labelled frame without a result is.
+        workers: sequences to score side by side.
     """
 
-    dataset: DataSetName
     data: Path
+    dataset: str = "davis"
     subset: str | None = None
-    sequences: tuple[str, ...] = ()
-    task: TaskName = TaskName.semi
-    year: YearName = YearName.y2017
+    sequences: list[str] | None = None
+    task: Literal["semi", "unsupervised"] = "semi"
+    year: Year = "2017"
     seen: Path | None = None
-    threshold: int | None = None
+    threshold: Annotated[int | None, Ge(1), Le(255)] = None
     training_frames: str | None = None
-    missing: str = "error"
-    workers: int = 1
+    missing: foreground_results.Missing = "error"
+    workers: Annotated[int, Ge(1)] = 1
 
     def score(self, results: Path, progress: Progress) -> Evaluation:
         """Score results.
@@ -108,150 +65,291 @@ class Request:
         Raises:
             SegueError: something is missing, does not fit, or has no meaning for the data set.
         """
-        score, options = _SCORERS[self.dataset]
+        row = data_sets().get(self.dataset)
+        if row is None:
+            raise DatasetError(f"dataset {self.dataset!r}: give one of {', '.join(data_sets())}")
+        known = {"data", "dataset", *(word.partition(":")[0] for word in row.options.split())}
         for item in fields(self):
-            given = item.name not in ("dataset", "data") and getattr(self, item.name) != item.default
-            if given and item.name not in options:
-                name = _OPTIONS.get(item.name, item.name.replace("_", "-"))
-                raise DatasetError(f"--{name} means nothing for {self.dataset.value}; leave it out")
-        return score(results, self, progress)
+            if item.name not in known and getattr(self, item.name) not in (item.default, []):
+                name = OPTIONS.get(item.name, item.name).replace("_", "-")
+                raise DatasetError(f"--{name} means nothing for {self.dataset}; leave it out")
+        return row.score(results, self, progress)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What all evaluations of masks are given."""
+        return {"missing": self.missing, "workers": self.workers}
+
+
+OPTIONS = {"subset": "set", "sequences": "sequence"}
+"""Options that are called otherwise than their attribute."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """How a data set is scored.
+
+    Attributes:
+        help: of its command; the example follows.
+        score: scores results.
+        options: attributes of a request that mean something to it.
+        results: what its results are.
+        defaults, texts: of the options, where they are not those of :class:`Request`.
+        csv: whether it has official result files.
+    """
+
+    help: str
+    score: Callable[[Path, Request, Progress], Evaluation]
+    options: str = "sequences threshold missing workers"
+    results: str = "Folder or zip with pictures VIDEO/*000001.png."
+    defaults: Mapping[str, Any] | None = None
+    texts: Mapping[str, str] | None = None
+    csv: bool = False
+
+
+def open_davis(request: Request) -> DavisFolder:
+    """The sequences of a request for ``davis`` or ``folder``.
+
+    Raises:
+        DatasetError: something is missing or does not fit.
+    """
+    unsupervised = request.task == "unsupervised"
+    if unsupervised and request.year != "2017":
+        raise DatasetError(f"the unsupervised task is of DAVIS 2017, but --year is {request.year}")
+    if request.sequences and request.subset is not None:
+        raise DatasetError("give --set or --sequence, not both")
+    subset = request.subset
+    if subset is None and (request.data / "ImageSets").is_dir() and request.dataset == "davis":
+        subset = "val"
+    return DavisFolder(
+        request.data,
+        request.sequences or subset,
+        year=int(request.year[:4]),
+        annotations="Annotations_unsupervised" if unsupervised else "Annotations",
+    )
 
 
 def _davis(results: Path, request: Request, progress: Progress) -> Evaluation:
-    if request.task == TaskName.unsupervised and request.year != YearName.y2017:
-        raise DatasetError(f"the unsupervised task is of DAVIS 2017, but --year is {request.year.value}")
-    unsupervised = request.task == TaskName.unsupervised
-    subset = request.subset
-    if subset is None and (request.data / "ImageSets").is_dir() and request.dataset == DataSetName.davis:
-        subset = "val"
-    davis = DavisFolder(
-        request.data,
-        _names(request) or subset,
-        year=int(request.year.value[:4]),
-        annotations="Annotations_unsupervised" if unsupervised else "Annotations",
-    )
-    protocol = "unsupervised" if unsupervised else request.year.value
+    davis = open_davis(request)
+    protocol: davis_results.Protocol = "unsupervised" if request.task == "unsupervised" else request.year
     return davis_results.evaluate_davis(
-        results,
-        davis,
-        protocol=cast(davis_results.Protocol, protocol),
-        missing=cast(Missing, request.missing),
-        workers=request.workers,
-        progress=progress,
+        results, davis, protocol=protocol, progress=progress, **request.settings
     )
 
 
-def _names(request: Request) -> tuple[str, ...]:
-    if request.sequences and request.subset is not None:
-        raise DatasetError("give --set or --sequence, not both")
-    return request.sequences
+def open_ytvos(request: Request) -> YtvosFolder:
+    """The videos of a request for ``ytvos``.
+
+    Raises:
+        DatasetError: something is missing or does not fit.
+    """
+    return YtvosFolder(request.data / (request.subset or "."), videos=request.sequences or None)
 
 
 def _ytvos(results: Path, request: Request, progress: Progress) -> Evaluation:
-    ytvos = YtvosFolder(request.data / (request.subset or "."), videos=request.sequences or None)
-    return evaluate_ytvos(
-        results,
-        ytvos,
-        seen=None if request.seen is None else read_categories(request.seen),
-        missing=cast(Missing, request.missing),
-        workers=request.workers,
-        progress=progress,
-    )
+    ytvos = open_ytvos(request)
+    seen = None if request.seen is None else read_categories(request.seen)
+    return evaluate_ytvos(results, ytvos, seen=seen, progress=progress, **request.settings)
 
 
 def _ytvis(results: Path, request: Request, progress: Progress) -> Evaluation:
     return evaluate_ytvis(results, YTVISDataset.open(request.data, request.subset or "valid"))
 
 
-def _cdnet(results: Path, request: Request, progress: Progress) -> Evaluation:
-    exclude: Mapping[str, Collection[int]] | None = None
-    if request.training_frames is not None:
-        count, _, file = request.training_frames.partition("@")
-        if not count.isdecimal() or not file:
-            raise DatasetError(f"--training-frames {request.training_frames}: give COUNT@FILE")
-        exclude = read_training_frames(file, int(count))
-    return evaluate_cdnet(
-        results,
-        _videos(open_cdnet, request),
-        _settings(request),
-        missing=_missing(request),
-        exclude=exclude,
-        workers=request.workers,
-        progress=progress,
-    )
-
-
-def _named_videos(
-    name: str, open_videos: Callable[[Path], ForegroundFolder], expected: Collection[str] = ()
+def _videos(
+    evaluate: Callable[..., Evaluation],
+    open_videos: Callable[[Path], ForegroundFolder],
+    base: ForegroundSettings = OFFICIAL,
+    **more: Any,
 ) -> Callable[[Path, Request, Progress], Evaluation]:
-    """Scores videos that have no protocol of their own."""
+    """Scores foreground."""
 
     def score(results: Path, request: Request, progress: Progress) -> Evaluation:
-        return evaluate_videos(
-            results,
-            _videos(open_videos, request),
-            _settings(request),
-            missing=_missing(request),
-            protocol=name,
-            expected=expected,
-            workers=request.workers,
-            progress=progress,
-        )
+        videos = open_videos(request.data)
+        if request.sequences:
+            videos = videos.select(request.sequences)
+        settings = base if request.threshold is None else replace(base, threshold=request.threshold)
+        left_out: dict[str, Any] = {}
+        if request.training_frames is not None:
+            left_out["exclude"] = _training_frames(request.training_frames)
+        return evaluate(results, videos, settings, progress=progress, **request.settings, **left_out, **more)
 
     return score
 
 
-def _lasiesta(results: Path, request: Request, progress: Progress) -> Evaluation:
-    return evaluate_lasiesta(
-        results,
-        _videos(lasiesta.open_lasiesta, request),
-        _settings(request),
-        missing=_missing(request),
-        workers=request.workers,
-        progress=progress,
-    )
+def _training_frames(text: str) -> Mapping[str, Collection[int]]:
+    count, _, file = text.partition("@")
+    number = whole_number(count)
+    if number is None or not file:
+        raise DatasetError(f"--training-frames {text}: give COUNT@FILE")
+    return read_training_frames(file, number)
 
 
-def _hofam(results: Path, request: Request, progress: Progress) -> Evaluation:
-    return evaluate_hofam(
-        results,
-        _videos(hofam.open_hofam, request),
-        _settings(request, HOFAM),
-        missing=_missing(request),
-        workers=request.workers,
-        progress=progress,
-    )
+_MASKS = "Folder or zip with masks SEQUENCE/FRAME.png."
+_TRACKS = "Result file of the official form, JSON or zip."
+_SPLIT = {"subset": "Split: train, valid or test."}
 
-
-def _videos(open_videos: Callable[[Path], ForegroundFolder], request: Request) -> ForegroundFolder:
-    videos = open_videos(request.data)
-    return videos.select(request.sequences) if request.sequences else videos
-
-
-def _settings(request: Request, base: ForegroundSettings = OFFICIAL) -> ForegroundSettings:
-    return base if request.threshold is None else replace(base, threshold=request.threshold)
-
-
-def _missing(request: Request) -> foreground_results.Missing:
-    return cast(foreground_results.Missing, request.missing)
-
-
-_OPTIONS = {"subset": "set", "sequences": "sequence"}
-"""Options that are called otherwise than their attribute."""
-
-_OF_VIDEOS = ("sequences", "threshold", "missing", "workers")
-
-_SCORERS: Mapping[DataSetName, tuple[Callable[[Path, Request, Progress], Evaluation], Collection[str]]] = {
-    DataSetName.davis: (_davis, ("subset", "sequences", "task", "year", "missing", "workers")),
-    DataSetName.folder: (_davis, ("sequences", "task", "missing", "workers")),
-    DataSetName.ytvos: (_ytvos, ("subset", "sequences", "seen", "missing", "workers")),
-    DataSetName.ytvis: (_ytvis, ("subset",)),
-    DataSetName.ovis: (_ytvis, ("subset",)),
-    DataSetName.cdnet: (_cdnet, (*_OF_VIDEOS, "training_frames")),
-    DataSetName.sbi: (_named_videos("SBI2015", sbi.open_sbi, sbi.VIDEOS), _OF_VIDEOS),
-    DataSetName.lasiesta: (_lasiesta, _OF_VIDEOS),
-    DataSetName.limu: (_named_videos("LIMU", limu.open_limu), _OF_VIDEOS),
-    DataSetName.hofam: (_hofam, _OF_VIDEOS),
-    DataSetName.foreground: (_named_videos("foreground", open_plain), _OF_VIDEOS),
+OPENERS: Mapping[str, Callable[[Path], ForegroundFolder]] = {
+    "cdnet": open_cdnet,
+    "sbi": open_sbi,
+    "lasiesta": open_lasiesta,
+    "limu": open_limu,
+    "hofam": open_hofam,
+    "foreground": open_plain,
 }
-"""How each data set is scored, and which attributes of a request mean something to it."""
+"""Readers of videos with foreground labels."""
+
+DATA_SETS: Mapping[str, DataSet] = {
+    "davis": DataSet(
+        """DAVIS 2016 and 2017: J, F and their mean.
+
+        Examples:
+
+            segue eval davis results/ --data DAVIS
+
+            segue eval davis results.zip --data DAVIS --task unsupervised --workers 4 --report scores.html
+
+            segue eval davis results/ --data DAVIS --year 2016 --json scores.json --csv official/
+        """,
+        _davis,
+        "subset sequences task year missing workers",
+        _MASKS,
+        texts={"subset": "Split in ImageSets.  [default: val; without ImageSets, all sequences]"},
+        csv=True,
+    ),
+    "folder": DataSet(
+        """Any folder in the layout of DAVIS, all of its sequences: J, F and their mean.
+
+        Examples:
+
+            segue eval folder results/ --data my_videos
+
+            segue eval folder results/ --data my_videos --sequence dog --sequence cat --report scores.html
+        """,
+        _davis,
+        "sequences task missing workers",
+        _MASKS,
+        csv=True,
+    ),
+    "ytvos": DataSet(
+        """YouTube-VOS where all annotations are at hand: J and F of seen and unseen categories, and overall.
+
+        Examples:
+
+            segue eval ytvos results/ --data YouTubeVOS --set train --sequence 003234408d
+
+            segue eval ytvos results.zip --data held_out --seen train/meta.json --workers 4
+        """,
+        _ytvos,
+        "subset sequences seen missing workers",
+        _MASKS,
+        texts={"subset": "Part below the folder, such as train."},
+    ),
+    "ytvis": DataSet(
+        """YouTube-VIS 2019, 2021: AP, AP50, AP75, AR1, AR10. `--data` may also be the annotation file.
+
+        Examples:
+
+            segue eval ytvis results.json --data youtube_vis_2021 --set train
+
+            segue eval ytvis results.zip --data annotations.json --json scores.json
+        """,
+        _ytvis,
+        "subset",
+        _TRACKS,
+        {"subset": "valid"},
+        _SPLIT,
+    ),
+    "ovis": DataSet(
+        """OVIS, scored as YouTube-VIS: AP, AP50, AP75, AR1, AR10.
+
+        Example:
+
+            segue eval ovis results.json --data OVIS --set train --report scores.html
+        """,
+        _ytvis,
+        "subset",
+        _TRACKS,
+        {"subset": "valid"},
+        _SPLIT,
+    ),
+    "cdnet": DataSet(
+        """CDnet2014: Re, Sp, FPR, FNR, PWC, Pr and F by video, category and overall.
+
+        Examples:
+
+            segue eval cdnet results/ --data CDnet2014 --workers 4
+
+            segue eval cdnet results/ --data CDnet2014 --sequence shadow --sequence baseline/highway
+
+            segue eval cdnet results/ --data CDnet2014 --training-frames 200@train_frame_lists.json
+        """,
+        _videos(evaluate_cdnet, open_cdnet),
+        "sequences threshold training_frames missing workers",
+        csv=True,
+    ),
+    "sbi": DataSet(
+        """SBI2015 with its later foreground masks: F and the other measures of CDnet2014.
+
+        Example:
+
+            segue eval sbi results/ --data SBI2015 --report scores.html
+        """,
+        _videos(evaluate_videos, open_sbi, protocol="SBI2015", expected=SBI_VIDEOS),
+    ),
+    "lasiesta": DataSet(
+        """LASIESTA: F and the other measures of CDnet2014, overall with a static camera.
+
+        Example:
+
+            segue eval lasiesta results/ --data LASIESTA --json scores.json
+        """,
+        _videos(evaluate_lasiesta, open_lasiesta),
+    ),
+    "limu": DataSet(
+        """LIMU: F and the other measures of CDnet2014.
+
+        Example:
+
+            segue eval limu results/ --data LIMU --sequence LightSwitch
+        """,
+        _videos(evaluate_videos, open_limu, protocol="LIMU"),
+    ),
+    "hofam": DataSet(
+        """Composite pictures of HOFAM: Mean Dice, recall, precision, F, as its program counts.
+
+        Example:
+
+            segue eval hofam results/ --data demo --report scores.html
+        """,
+        _videos(evaluate_hofam, open_hofam, HOFAM),
+    ),
+    "foreground": DataSet(
+        """Any videos VIDEO/input/* with labels VIDEO/groundtruth/*: F and its like.
+
+        Example:
+
+            segue eval foreground results/ --data my_videos --report scores.html
+        """,
+        _videos(evaluate_videos, open_plain, protocol="foreground"),
+    ),
+}
+"""By the name of the command; :func:`data_sets` adds those of other packages."""
+
+
+def _added(name: str) -> DataSet:
+    """A data set of another package, which is imported when it is scored."""
+
+    def films(root: Path) -> ForegroundFolder:
+        opened = DATASETS.find(name).films
+        if opened is None:
+            raise DatasetError(f"{name} has no films of still cameras; segue knows no other scores of it")
+        return opened(root)
+
+    score = _videos(evaluate_videos, films, protocol=name)
+    return DataSet(f"{name}, of another package: F and the other measures of CDnet2014.", score)
+
+
+def data_sets() -> dict[str, DataSet]:
+    """All data sets by the name of their command, segue's own first."""
+    return {**DATA_SETS} | {name: _added(name) for name in DATASETS.added}

@@ -1,20 +1,106 @@
-"""Scores on the terminal: tables for people, tab-separated lines for other programs."""
+"""What commands show: progress, tables for people or tab-separated lines for other programs, files."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from segue.errors import SinkError
+from segue.inputs import printable
+from segue.metrics import evaluation
 from segue.metrics.compare import Comparison
 from segue.metrics.evaluation import Evaluation, Measures
+from segue.reports import prepare
 from segue.reports.html import describe_interval
 from segue.reports.page import number, signed
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files to write beside the table.
+
+    Attributes:
+        json: file for all scores in full precision.
+        report: file for a page with charts and pictures.
+        csv: folder for the official result files.
+    """
+
+    json: Path | None = None
+    report: Path | None = None
+    csv: Path | None = None
+
+    def check(self, *inputs: Path) -> None:
+        """See that all of them can be written, before any work is spent.
+
+        Args:
+            inputs: what is scored; folders stand for all that is in them.
+
+        Raises:
+            SinkError: one cannot, two are one file, or a file that is scored would be replaced.
+        """
+        if self.json is not None and self.report is not None and self.json.resolve() == self.report.resolve():
+            raise SinkError(f"{self.json}: is to hold both scores and report; give each a file of its own")
+        for target in filter(None, (self.json, self.report)):
+            if not target.exists():
+                continue
+            inside = any(place.resolve() in target.resolve().parents for place in inputs)
+            scored = inside and target.suffix.lower() not in (".json", ".html")
+            scored = scored or any(place.exists() and target.samefile(place) for place in inputs)
+            if scored:
+                raise SinkError(f"{target}: is a file of what is scored; give another name")
+        for path in (self.json, self.report, self.csv and self.csv / "results.csv"):
+            if path is not None:
+                prepare(path)
+
+    def tell(self) -> None:
+        """Say where they are."""
+        for path in (self.json, self.report, self.csv):
+            if path is not None:
+                typer.echo(printable(f"written: {path}"), err=True)
+
+
+@contextmanager
+def progress(
+    title: str, interrupted: str = "interrupted; nothing was written"
+) -> Iterator[evaluation.Progress]:
+    """A function that shows how many sequences are done; nothing is shown where no terminal is.
+
+    Args:
+        title: what is going on.
+        interrupted: said when the user interrupts it.
+
+    Raises:
+        typer.Exit: the user interrupted the work.
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[name]}", markup=False),
+    )
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task(plain(title), total=None, name="")
+
+            def show(done: int, total: int, name: str) -> None:
+                bar.update(task, completed=done, total=total, name=plain(name))
+
+            yield show
+    except KeyboardInterrupt:
+        typer.echo(interrupted, err=True)
+        raise typer.Exit(130) from None
 
 
 def print_evaluation(evaluation: Evaluation) -> None:

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from segue.cli.tables import print_table
 from segue.errors import CheckpointError
-from segue.weights import CATALOGUE, Entry, convert, find, load, read_checkpoint
-from segue.weights.cache import cached, get
+from segue.registry import MODELS, Entry
+from segue.weights import convert, load, read_checkpoint, recognise
+from segue.weights.cache import get
 from segue.weights.cache import install as installed
-from segue.weights.catalogue import recognise
-from segue.weights.download import Report
+from segue.weights.download import Report, cached
 
 app = typer.Typer(help="Weight files: list, download, convert and verify.", no_args_is_help=True)
 
@@ -40,10 +40,10 @@ def list_networks(
     """
     console = Console(highlight=False, soft_wrap=True)
     if not names:
-        rows = [(entry.name, (_state(entry), entry.licence)) for entry in CATALOGUE]
+        rows = [(entry.name, (_state(entry), entry.licence)) for entry in MODELS if entry.signature]
         print_table(console, ("network", "weights", "licence"), rows)
     for name in names or ():
-        for field, value in _details(find(name)):
+        for field, value in _details(MODELS.find(name)):
             typer.echo(f"{field}\t{value}")
 
 
@@ -93,7 +93,7 @@ def get_weights(
 
         segue weights get dino-s16 --sha256 THE_CHECKSUM_THAT_YOU_TRUST
     """
-    entry = find(name)
+    entry = MODELS.find(name)
     with _download_bar(name) as report:
         path = get(entry, checksum=sha256, offline=offline, report=report)
     typer.echo(f"{path}: weights of {name}, licence {entry.licence}")

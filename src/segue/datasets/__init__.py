@@ -1,17 +1,13 @@
 """Readers of data sets; they list files when opened and decode them when asked."""
 
 from segue.datasets.cdnet import open_cdnet
-from segue.datasets.coco import CocoImages
 from segue.datasets.davis import DavisFolder, ImageMaskFolder, Sequence
 from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, open_plain
-from segue.datasets.hofam import open_hofam
+from segue.datasets.foreground_sets import open_hofam, open_lasiesta, open_limu, open_sbi
 from segue.datasets.isd import open_isd
-from segue.datasets.lasiesta import open_lasiesta
-from segue.datasets.limu import open_limu
 from segue.datasets.results import Results, open_results
-from segue.datasets.sbi import open_sbi
 from segue.datasets.something import SomethingElseFolder
-from segue.datasets.ytvis import YTVISDataset
+from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, YtvosVideo, read_categories
 
 __all__ = [

@@ -5,29 +5,142 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from segue.datasets import check_foreground, check_objects
-from segue.datasets.checking import CheckedVideo, Inventory
-from segue.datasets.origins import ORIGINS, Kind, Origin
+from segue.datasets import inventories
+from segue.datasets.cdnet import open_cdnet
+from segue.datasets.foreground import ForegroundFolder
+from segue.datasets.foreground_sets import open_hofam, open_lasiesta
+from segue.datasets.inventories import CheckedVideo
+from segue.datasets.isd import INDEX, open_isd
+from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.errors import DatasetError
+from segue.registry import DATASETS, DatasetEntry
+
+
+def _isd_films(root: Path) -> ForegroundFolder:
+    """The part for training of a rendered data set, or films that lie in one folder."""
+    return open_isd(root / "train" if (root / INDEX).is_file() else root)
+
+
+def _training_part(root: Path) -> YTVISDataset:
+    return YTVISDataset.open(root, "train")
+
+
+# The first layout that fits a folder is taken; synthetic scenes also have annotations like YouTube-VIS.
+ENTRIES = (
+    DatasetEntry(
+        "isd",
+        "synthetic scenes of segue (ISD)",
+        "made by `segue synth`",
+        "yours",
+        "index.csv, <split>/<scene>/input, groundtruth, ROI.bmp, temporalROI.txt",
+        inventories.is_isd,
+        inventories.list_isd,
+        films=_isd_films,
+        shadows=True,
+        rendered=True,
+        instances=_training_part,
+    ),
+    DatasetEntry(
+        "ytvos",
+        "YouTube-VOS",
+        "https://youtube-vos.org/dataset/vos/",
+        "terms on its page; registration needed",
+        "<part>/meta.json, <part>/JPEGImages/<video>, <part>/Annotations/<video>",
+        inventories.is_ytvos,
+        inventories.list_ytvos,
+    ),
+    DatasetEntry(
+        "ovis",
+        "OVIS",
+        "https://songbai.site/ovis/",
+        "terms on its page",
+        "annotations_<split>.json, <split>/<video>, in a folder named ovis",
+        inventories.is_ovis,
+        inventories.list_ytvis,
+        instances=_training_part,
+    ),
+    DatasetEntry(
+        "ytvis",
+        "YouTube-VIS",
+        "https://youtube-vos.org/dataset/vis/",
+        "terms on its page; registration needed",
+        "<split>.json or <split>/instances.json, <split>/JPEGImages/<video>",
+        inventories.is_ytvis,
+        inventories.list_ytvis,
+        instances=_training_part,
+    ),
+    DatasetEntry(
+        "davis",
+        "DAVIS 2016 and 2017",
+        "https://davischallenge.org",
+        "CC BY-NC 4.0 in its terms of use; the films have terms of their own",
+        "JPEGImages/480p/<sequence>, Annotations/480p/<sequence>, ImageSets/<year>",
+        inventories.is_davis,
+        inventories.list_davis,
+    ),
+    DatasetEntry(
+        "lasiesta",
+        "LASIESTA",
+        "https://www.gti.ssr.upm.es/data/lasiesta_database.html",
+        "terms on its page; cite Cuevas et al. 2016",
+        "I_SI_01/*.bmp, I_SI_01-GT/*.png",
+        inventories.is_lasiesta,
+        inventories.list_lasiesta,
+        films=open_lasiesta,
+    ),
+    DatasetEntry(
+        "sbi",
+        "SBI2015",
+        "https://sbmi2015.na.icar.cnr.it/SBIdataset.html (frames), "
+        "https://github.com/lim-anggun/FgSegNet_v2 (masks)",
+        "terms on its pages; cite Maddalena and Petrosino 2015, Lim and Keles 2020",
+        "<scene>/input, <scene>/groundtruth",
+        inventories.is_sbi,
+        inventories.list_sbi,
+    ),
+    DatasetEntry(
+        "cdnet",
+        "CDnet2014",
+        "http://changedetection.net",
+        "no licence stated; for research, with a citation of Wang et al. 2014",
+        "[dataset/]<category>/<video>/input, groundtruth, ROI.bmp, temporalROI.txt",
+        inventories.is_cdnet,
+        inventories.list_cdnet,
+        films=open_cdnet,
+        shadows=True,
+    ),
+    DatasetEntry(
+        "limu",
+        "LIMU",
+        "https://limu.ait.kyushu-u.ac.jp/dataset/en/",
+        "terms on its page",
+        "<video>/input, <video>/groundtruth, or as a manifest says",
+        inventories.is_limu,
+        inventories.list_limu,
+    ),
+    DatasetEntry(
+        "hofam",
+        "composite pictures of HOFAM's programs",
+        "https://github.com/WeiZongqi/HOFAM",
+        "none is stated",
+        "*.png of 768x256 pixels: frame, optical flow and labels side by side",
+        films=open_hofam,
+    ),
+    DatasetEntry(
+        "coco",
+        "COCO 2017",
+        "https://cocodataset.org",
+        "annotations CC BY 4.0; the pictures have terms of their own",
+        "annotations/instances_train2017.json, train2017/*.jpg",
+        instances=lambda root: CocoImages.open(root, "train2017"),
+    ),
+)
+"""The data sets of segue, for the registry."""
 
 Progress = Callable[[int, int, str], None]
 """Called after each video with the number done, the number of all and the name of this one."""
-
-_INVENTORIES: dict[Kind, tuple[Callable[[Path], bool], Callable[[Path], Inventory]]] = {
-    # Synthetic scenes also have annotations in the form of YouTube-VIS.
-    "isd": (check_foreground.is_isd, check_foreground.list_isd),
-    "ytvos": (check_objects.is_ytvos, check_objects.list_ytvos),
-    "ovis": (check_objects.is_ovis, check_objects.list_ytvis),
-    "ytvis": (check_objects.is_ytvis, check_objects.list_ytvis),
-    "davis": (check_objects.is_davis, check_objects.list_davis),
-    "lasiesta": (check_foreground.is_lasiesta, check_foreground.list_lasiesta),
-    "sbi": (check_foreground.is_sbi, check_foreground.list_sbi),
-    "cdnet": (check_foreground.is_cdnet, check_foreground.list_cdnet),
-    "limu": (check_foreground.is_limu, check_foreground.list_limu),
-}
-"""How each layout is told and listed; the first that fits is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +155,16 @@ class DataCheck:
         problems: what is wrong with the data set as a whole.
     """
 
-    kind: Kind
+    kind: str
     root: Path
     videos: tuple[CheckedVideo, ...]
     missing: tuple[str, ...]
     problems: tuple[str, ...]
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> DatasetEntry:
         """Where the data set comes from."""
-        return ORIGINS[self.kind]
+        return DATASETS.find(self.kind)
 
     @property
     def complete(self) -> bool:
@@ -69,14 +182,16 @@ class DataCheck:
             "kind": self.kind,
             "root": str(self.root),
             "complete": self.complete,
-            "origin": asdict(self.origin),
+            "origin": {
+                name: getattr(self.origin, name) for name in ("title", "address", "licence", "layout")
+            },
             "videos": [asdict(video) for video in self.videos],
             "missing": list(self.missing),
             "problems": list(self.problems),
         }
 
 
-def check_data(root: Path | str, kind: Kind | None = None, *, progress: Progress | None = None) -> DataCheck:
+def check_data(root: Path | str, kind: str | None = None, *, progress: Progress | None = None) -> DataCheck:
     """Say what a folder holds of a data set.
 
     The header of every picture is read, so that damaged downloads show; nothing is decoded.
@@ -97,9 +212,11 @@ def check_data(root: Path | str, kind: Kind | None = None, *, progress: Progress
         raise DatasetError(f"no folder {root}")
     if kind is None:
         kind = recognise(root)
-    elif kind not in _INVENTORIES:
-        raise DatasetError(f"kind is {kind!r}; it must be one of {', '.join(get_args(Kind))}")
-    inventory = _INVENTORIES[kind][1](root)
+    listing = DATASETS.find(kind).list if kind in DATASETS else None
+    if listing is None:
+        known = ", ".join(entry.name for entry in DATASETS if entry.list)
+        raise DatasetError(f"kind is {kind!r}; it must be one of {known}")
+    inventory = listing(root)
     videos = []
     for name, check in inventory.parts.items():
         videos.append(check())
@@ -109,14 +226,14 @@ def check_data(root: Path | str, kind: Kind | None = None, *, progress: Progress
     return DataCheck(kind, root, tuple(videos), tuple(missing), inventory.problems)
 
 
-def recognise(root: Path) -> Kind:
+def recognise(root: Path) -> str:
     """The data set whose layout a folder has.
 
     Raises:
         DatasetError: there is none.
     """
-    for kind, (fits, _) in _INVENTORIES.items():
-        if fits(root):
-            return kind
-    layouts = "; ".join(f"{kind}: {origin.layout}" for kind, origin in ORIGINS.items())
+    for entry in DATASETS:
+        if entry.fits is not None and entry.fits(root):
+            return entry.name
+    layouts = "; ".join(f"{entry.name}: {entry.layout}" for entry in DATASETS if entry.fits)
     raise DatasetError(f"{root} has the layout of no data set that segue knows ({layouts})")

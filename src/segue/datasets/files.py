@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from segue.errors import DatasetError, SourceError
+from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
 from segue.masks import StoredMask, read_stored_mask
 from segue.naming import natural_key
 from segue.types import Image as RgbImage
@@ -28,11 +30,8 @@ def read_rgb(path: Path) -> RgbImage:
     Raises:
         DatasetError: not a readable picture.
     """
-    try:
-        with Image.open(path) as picture:
-            return np.array(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{path} is not a readable picture: {error}") from error
+    with _opened(path) as picture:
+        return np.array(picture.convert("RGB"))
 
 
 def read_mask_file(file: Path | IO[bytes], where: str) -> StoredMask:
@@ -69,10 +68,18 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         DatasetError: not a readable picture.
     """
+    with _opened(path) as picture:
+        return picture.height, picture.width
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture file; what Pillow raises inside the block comes as a DatasetError."""
+    check_file(path, DatasetError)
     try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        with Image.open(path, formats=PICTURE_FORMATS) as picture:
+            yield picture
+    except (*PICTURE_ERRORS, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path} is not a readable picture: {error}") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
@@ -12,15 +13,25 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from segue.datasets.instances import CategoryRecord, add_category
 from segue.errors import DatasetError
+from segue.inputs import check_file, exists
 
 Model = TypeVar("Model", bound=BaseModel)
 
-MAX_BYTES = 2**32
-"""Largest text that is unpacked from a zip file."""
+MAX_BYTES = 2**31
+"""Largest text that is read."""
+
+MAX_RATIO = 200
+"""A text that unpacks to so many times its packed size is refused; run lengths reach 10."""
 
 Entry = tuple[str, int, int, Any]
 """Key at the top level, place in its list (-1: the value is no list), where it starts in the text, value."""
+
+_UNREADABLE = (
+    *(OSError, ValueError, RuntimeError, EOFError),
+    *(struct.error, zipfile.BadZipFile, zlib.error),
+)
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -31,13 +42,22 @@ def read_json_text(path: Path) -> str:
     Raises:
         DatasetError: the file is missing or unreadable, or a zip file has not exactly one JSON file.
     """
+    if not exists(path):
+        raise DatasetError(f"no file {path}")
+    check_file(path, DatasetError, MAX_BYTES)
     try:
         if path.suffix.lower() == ".zip":
             return _text_in_zip(path)
         return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DatasetError(f"no file {path}") from None
-    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        EOFError,
+        struct.error,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from error
 
 
@@ -50,8 +70,11 @@ def _text_in_zip(path: Path) -> str:
         ]
         if len(members) != 1:
             raise DatasetError(f"{path} holds {len(members)} .json files; it must hold exactly one")
-        if members[0].file_size > MAX_BYTES:
-            raise DatasetError(f"{path}: {members[0].filename} unpacks to more than {MAX_BYTES} bytes")
+        size, packed = members[0].file_size, members[0].compress_size
+        if size > min(MAX_BYTES, MAX_RATIO * packed + 2**20):
+            raise DatasetError(
+                f"{path}: {members[0].filename} unpacks to {size} bytes, from {packed}; refused"
+            )
         return archive.read(members[0]).decode("utf-8-sig")
 
 
@@ -159,3 +182,20 @@ def _after_comma(text: str, at: int) -> int:
 def _skip(text: str, at: int) -> int:
     """The next place that is no white space."""
     return _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches the empty text too
+
+
+def read_class_names(path: Path | str) -> dict[int, str]:
+    """Names by number, as ``categories`` of the file has them.
+
+    Raises:
+        DatasetError: the file cannot be read, or has no categories.
+    """
+    path = Path(path)
+    names: dict[int, str] = {}
+    for key, i, _, value in entries(read_json_text(path), path):
+        if key == "categories" and i >= 0:
+            where = f"{path}: categories[{i}]"
+            add_category(names, validated(CategoryRecord, value, where), where)
+    if not names:
+        raise DatasetError(f"{path} has no categories; give an annotation file of YouTube-VIS, OVIS or COCO")
+    return names

@@ -23,6 +23,7 @@ from PIL import Image
 
 from segue.datasets.files import read_rgb
 from segue.errors import DatasetError, SourceError
+from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
 from segue.video.readers import check_pixels
 
 STATIC, SHADOW, OUTSIDE, UNKNOWN, MOTION = 0, 50, 85, 170, 255
@@ -50,7 +51,9 @@ def read_grey(file: Path | IO[bytes], where: str) -> Labels:
         DatasetError: not a readable 8-bit picture.
     """
     try:
-        with Image.open(file) as picture:
+        if isinstance(file, Path):
+            check_file(file, DatasetError)
+        with Image.open(file, formats=PICTURE_FORMATS) as picture:
             check_pixels(picture.height, picture.width, where)
             if picture.format == "BMP":
                 return _read_grey_bitmap(file)
@@ -59,9 +62,7 @@ def read_grey(file: Path | IO[bytes], where: str) -> Labels:
             if picture.mode == "P":
                 return _palette_to_grey(picture)
             return np.array(picture if picture.mode == "L" else picture.convert("L"))
-    except FileNotFoundError:
-        raise DatasetError(f"{where} does not exist") from None
-    except (OSError, SyntaxError, ValueError, SourceError, Image.DecompressionBombError) as error:
+    except (*PICTURE_ERRORS, SourceError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{where} is not a readable picture: {error}") from error
 
 

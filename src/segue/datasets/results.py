@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import IO, Protocol
 from segue.datasets.files import read_mask_file
 from segue.datasets.labels import Labels, read_grey
 from segue.errors import DatasetError
+from segue.inputs import check_file, exists
 from segue.masks import StoredMask
 from segue.naming import first_few, natural_key
 
@@ -22,6 +24,10 @@ MASK_SUFFIXES = frozenset({".png"})
 
 MAX_MEMBER_BYTES = 2**27
 """A member of an archive that says it unpacks to more is refused."""
+
+_RECORDS = ".segue.jsonl"
+_INNER = ("masks", "cdnet")
+"""What tells a folder that segue made in an output: its file of records, and its name."""
 
 MAX_DEPTH = 4
 """Levels of folders that are searched for masks; links may lead in circles."""
@@ -39,7 +45,8 @@ class Results:
 
     A sequence is a folder that holds masks. Levels above it, such as ``480p`` or the top folder of an
     archive, do not matter: ``bear`` is found in ``results/480p/bear``, and ``baseline/highway`` where the
-    last two levels have these names, the folder or archive itself being the topmost level.
+    last two levels have these names, the folder or archive itself being the topmost level. Where segue wrote
+    ``bear/masks`` (or ``highway/cdnet``), these are the masks of ``bear``.
 
     Attributes:
         path: the folder or archive.
@@ -125,23 +132,29 @@ class Results:
         return [folder for folder in self._folders if folder[-len(wanted) :] == wanted]
 
 
-def open_results(path: Path | str, *, suffixes: Collection[str] = MASK_SUFFIXES) -> Results:
+def open_results(
+    path: Path | str, *, suffixes: Collection[str] = MASK_SUFFIXES, inner: str = "masks"
+) -> Results:
     """Open a folder or a ``.zip`` of masks; nothing is unpacked to disk.
 
     Args:
         path: folder or archive with files ``<sequence>/<frame>.png``, below any levels that they share.
         suffixes: endings of the files that are masks, in small letters with their dot.
+        inner: name of the folder that segue makes in its output for such files.
 
     Raises:
         DatasetError: nothing is there, it is neither folder nor archive, or it holds no mask.
     """
     path = Path(path)
-    if not path.exists():
+    if not exists(path):
         raise DatasetError(f"{path} does not exist; results are a folder or a zip archive")
     store: _Store = _Folder(path) if path.is_dir() else _Archive(path)
     folders: dict[_Parts, _Files] = {}
+    ours: set[_Parts] = set()
     for parts, member in store.files():
         name = parts[-1]
+        if name == _RECORDS and len(parts) > 1:
+            ours.add((store.name, *parts[:-1]))
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
         if not hidden and os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122  of 100,000 names
             folders.setdefault((store.name, *parts[:-1]), []).append((name, member))
@@ -149,7 +162,28 @@ def open_results(path: Path | str, *, suffixes: Collection[str] = MASK_SUFFIXES)
         raise DatasetError(
             f"{path} holds no {' or '.join(sorted(suffixes))} file; results are <sequence>/<frame>.png"
         )
-    return Results(store, folders)
+    return Results(store, _without_inner(folders, ours, inner))
+
+
+def _without_inner(
+    folders: Mapping[_Parts, _Files], ours: Collection[_Parts], inner: str
+) -> dict[_Parts, _Files]:
+    """The same folders, where those that segue made in an output stand for the output.
+
+    An output may hold masks in several forms, each in a folder of its own; those that are not asked for are
+    passed over where the others are there, and else stay under their own name.
+    """
+    wanted = {folder[:-1] for folder in ours if folder[-1] == inner and folder in folders}
+    found: dict[_Parts, _Files] = {}
+    for folder, files in folders.items():
+        output = folder[:-1] if folder in ours and folder[-1] in _INNER else None
+        if output is None or output in folders:
+            found[folder] = files
+        elif folder[-1] == inner:
+            found[output] = files
+        elif output not in wanted:
+            found[folder] = files
+    return found
 
 
 class _Store(Protocol):
@@ -211,7 +245,7 @@ class _Archive:
             raise DatasetError(f"{where} unpacks to {size} bytes; at most {MAX_MEMBER_BYTES} are taken")
         try:
             data = self._archive().read(member)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, struct.error) as error:
             raise DatasetError(f"{where} is damaged: {error}") from error
         except (RuntimeError, NotImplementedError) as error:  # a password, or an unknown way of packing
             raise DatasetError(f"{where} cannot be unpacked: {error}; pack it as a plain zip") from error
@@ -219,9 +253,11 @@ class _Archive:
 
     def _archive(self) -> zipfile.ZipFile:
         if self._zip is None:
+            check_file(self.path, DatasetError)
             try:
                 self._zip = zipfile.ZipFile(self.path)
-            except zipfile.BadZipFile as error:
+            except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+                # An unknown version, and names that are not in the encoding that they claim.
                 raise DatasetError(f"{self.path} is neither a folder nor a zip archive: {error}") from error
             except OSError as error:
                 raise DatasetError(f"{self.path} cannot be read: {error.strerror or error}") from error

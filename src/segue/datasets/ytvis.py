@@ -25,6 +25,7 @@ from segue.datasets.instances import (
     Area,
     CategoryRecord,
     ClipInstances,
+    DetectedInstance,
     Instance,
     Number,
     Record,
@@ -34,7 +35,7 @@ from segue.datasets.instances import (
 )
 from segue.datasets.json_files import entries, entry_at, read_json_text, validated
 from segue.errors import DatasetError
-from segue.masks.run_lengths import check_size
+from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
 from segue.naming import first_few
 from segue.types import Image
@@ -280,3 +281,85 @@ def _videos(records: list[VideoRecord]) -> Iterator[Video]:
     for record, folder in zip(records, folders, strict=True):
         name = folder if distinct else str(record.id)
         yield Video(record.id, name, (record.height, record.width), tuple(record.file_names))
+
+
+class CocoImages(YTVISDataset):
+    """The images of an annotation file; each is a video whose only frame is 0.
+
+    >>> dataset = CocoImages.open("coco", "train2017")
+    >>> image = dataset.videos[0]
+    >>> dataset.read_image(image, 0), dataset.instances(image, [0]).masks
+    """
+
+    _frames_key: ClassVar[str] = "images"
+
+    def _video_record(self, value: Any, where: str) -> VideoRecord:
+        record = validated(_ImageRecord, value, where)
+        return VideoRecord(
+            id=record.id,
+            width=record.width,
+            height=record.height,
+            length=1,
+            file_names=[record.file_name],
+        )
+
+    def _annotation_record(self, value: Any, where: str) -> AnnotationRecord:
+        record = validated(_ObjectRecord, value, where)
+        return AnnotationRecord(
+            id=record.id,
+            video_id=record.image_id,
+            category_id=record.category_id,
+            iscrowd=record.iscrowd,
+            segmentations=[record.segmentation],
+            areas=[record.area],
+        )
+
+
+class _ImageRecord(Record):
+    id: Number
+    width: int
+    height: int
+    file_name: str
+
+
+class _ObjectRecord(Record):
+    id: AnnotationNumber
+    image_id: Number
+    category_id: Number
+    iscrowd: int
+    segmentation: Any
+    area: Area
+
+
+def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[DetectedInstance]]:
+    """Results by the number of their video, in the order of the file; videos without results have none.
+
+    Raises:
+        DatasetError: the file cannot be read or holds no result, or an entry is wrong: a missing or unfit
+            value, damaged run lengths, masks of another size, a video that is not in ``dataset``. The message
+            names the entry by its place in the list, from 0.
+    """
+    path = Path(path)
+    results: dict[int, list[DetectedInstance]] = {}
+    for key, i, _, value in entries(read_json_text(path), path):
+        if key or i < 0:
+            raise DatasetError(f"{path} is not a list of results; each entry must be an object in one list")
+        where = f"{path}: entry {i}"
+        record = validated(_ResultRecord, value, where)
+        try:
+            size = dataset.video(record.video_id).size
+            masks = RleTrack.parse(record.segmentations, size, forms="compressed")
+        except DatasetError as error:
+            raise DatasetError(f"{where}: {error}") from None
+        found = DetectedInstance(record.category_id, record.score, masks)
+        results.setdefault(record.video_id, []).append(found)
+    if not results:
+        raise DatasetError(f"{path} holds no result; the official evaluation needs at least one")
+    return results
+
+
+class _ResultRecord(Record):
+    video_id: int
+    category_id: int
+    score: float = Field(allow_inf_nan=False)
+    segmentations: list[Any]

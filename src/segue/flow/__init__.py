@@ -4,7 +4,6 @@ A room of its own, beside ``video`` and ``masks``: sessions need flow to run the
 to make their data, and it knows neither of them.
 """
 
-from segue.flow.pictures import FlowPictures
-from segue.flow.providers import DIS, RAFT, Farneback, FlowProvider, flow_provider
+from segue.flow.providers import DIS, RAFT, Farneback, FlowPictures, FlowProvider, flow_provider
 
 __all__ = ["DIS", "RAFT", "Farneback", "FlowPictures", "FlowProvider", "flow_provider"]

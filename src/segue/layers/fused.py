@@ -1,24 +1,155 @@
-"""Convolution, bias and activation in one pass over memory, for inference on a processor.
+"""Convolution, batch norm and activation in one pass over memory, for inference.
 
-What PyTorch does one after the other, oneDNN does at once, with weights that are arranged for it beforehand;
-it is the operator that ``torch.compile`` gives such pairs to. PyTorch itself leaves small convolutions to a
-slower path where it runs on one thread; this one does not.
+In evaluation mode a batch norm scales and shifts each channel by constants, which the convolution before it
+can do by itself: ``w' = w · γ/√(σ² + ε)``, ``b' = β + (b − μ) · γ/√(σ² + ε)``. What PyTorch then does one
+after the other, convolution, bias and activation, oneDNN does at once, with weights that are arranged for it
+beforehand; it is the operator that ``torch.compile`` gives such pairs to. PyTorch itself leaves small
+convolutions to a slower path where it runs on one thread; this one does not.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.activated import ActivatedConv2d, Activation
-from segue.layers.fold import convolutions_before
+Activation = Literal["none", "relu", "relu6", "leaky"]
+"""``leaky`` has the slope 0.1 below zero."""
+
+
+class ActivatedConv2d(nn.Conv2d):
+    """A convolution, and the activation after it."""
+
+    activation: Activation = "none"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, cin, H, W) → (B, cout, h, w)."""
+        y = super().forward(x)
+        if self.activation == "none":
+            return y
+        if self.activation == "leaky":
+            return F.leaky_relu(y, 0.1)
+        return F.relu(y) if self.activation == "relu" else F.relu6(y)
+
+    def centred(self) -> tuple[Tensor, tuple[int, ...]]:
+        """Weights, and a padding that is the same on opposite sides, which give the same convolution."""
+        assert isinstance(self.padding, tuple)
+        return self.weight, self.padding
+
+
+class BatchNormReLU(nn.BatchNorm2d):
+    """Batch norm and the ReLU after it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
+        return super().forward(x).relu_()
+
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def fold_batch_norms(module: Module) -> Module:
+    """A copy of ``module`` for inference in which convolutions carry the batch norms that follow them.
+
+    Folded are the pairs of :func:`convolutions_before`. Of a norm with a ReLU the ReLU stays. Everything
+    else, and all storage that does not change, is shared with ``module``, which is left as it is.
+
+    Returns:
+        The copy, in evaluation mode; its outputs agree with those of ``module.eval()`` up to rounding.
+    """
+    clone = _shallow(module)
+    clone.training = False
+    for name, child in module.named_children():
+        setattr(clone, name, fold_batch_norms(child))
+    for convolutions, norm_name in convolutions_before(module, nn.BatchNorm2d):
+        norm = module.get_submodule(norm_name)
+        assert isinstance(norm, nn.BatchNorm2d)
+        scale, shift = _scale_and_shift(norm)
+        first, *others = convolutions
+        setattr(clone, first, _scaled(module.get_submodule(first), scale, shift))
+        for name in others:
+            setattr(clone, name, _scaled(module.get_submodule(name), scale, None))
+        rest = nn.ReLU(inplace=True) if isinstance(norm, BatchNormReLU) else nn.Identity()
+        setattr(clone, norm_name, rest)
+    return clone
+
+
+def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
+    """Which convolutions feed a norm, or what has taken its place, among the children of ``module``.
+
+    In a sequence it is the layer before. Elsewhere ``bn<name>`` follows ``conv<name>``, or what the attribute
+    ``norms`` of the block says, a mapping of norms to convolutions; further convolutions ``conv<name>_*`` are
+    added before the norm (STM's memory stem).
+
+    Args:
+        module: a block.
+        kind: of what follows, such as batch norms.
+
+    Yields:
+        Names of the convolutions, and of what follows.
+    """
+    children = dict(module.named_children())
+    if isinstance(module, nn.Sequential):
+        for conv, after in itertools.pairwise(children):
+            if isinstance(children[conv], nn.Conv2d) and isinstance(children[after], kind):
+                yield [conv], after
+        return
+    norms: Mapping[str, str] = getattr(module, "norms", {})
+    for name, child in children.items():
+        conv = norms.get(name, "conv" + name.removeprefix("bn"))
+        if isinstance(child, kind) and isinstance(children.get(conv), nn.Conv2d):
+            yield [conv, *(other for other in children if other.startswith(conv + "_"))], name
+
+
+def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The norm as ``x · scale + shift``, in float64."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.detach().double() - norm.running_mean.double() * scale
+
+
+def _scaled(conv: nn.Module, scale: Tensor, shift: Tensor | None) -> nn.Module:
+    """``conv`` with outputs scaled, and shifted if ``shift`` is given."""
+    assert isinstance(conv, nn.Conv2d)
+    clone = _shallow(conv)
+    weight = conv.weight.detach()
+    clone.weight = _constant((weight.double() * scale[:, None, None, None]).to(weight))
+    if conv.bias is not None:
+        shift = conv.bias.detach().double() * scale + (0 if shift is None else shift)
+    if shift is not None:
+        clone.bias = _constant(shift.to(weight))
+    return clone
+
+
+def _constant(value: Tensor) -> nn.Parameter:
+    return nn.Parameter(value, requires_grad=False)
+
+
+def _shallow(module: Module) -> Module:
+    """A copy on the same storage, whose parameters, buffers and children can be replaced.
+
+    Parameters are new objects: moving or casting a module swaps the data inside of them, and that must not
+    reach the original.
+    """
+    clone = copy.copy(module)
+    for table in ("_parameters", "_buffers", "_modules"):
+        clone.__dict__[table] = dict(module.__dict__[table])
+    for name, parameter in module.named_parameters(recurse=False):
+        clone.__dict__["_parameters"][name] = _constant(parameter.detach())
+    return clone
+
 
 _ATTRIBUTES: dict[Activation, tuple[str, list[float]]] = {
     "none": ("none", []),
     "relu": ("relu", []),
     "relu6": ("hardtanh", [0.0, 6.0]),
+    "leaky": ("leaky_relu", [0.1]),
 }
 """What oneDNN calls the activations, and their parameters."""
 

@@ -1,4 +1,4 @@
-"""MobileNetV2 trunk up to stride 16, with its batch norms folded into the convolutions.
+"""MobileNetV2 trunk up to stride 16 or 32, with its batch norms folded into the convolutions.
 
 Layer names and shapes follow torchvision's ``features``; since the norms are never trained here, each
 convolution carries their scale and shift as its own weight and bias (`from_torchvision` does the folding).
@@ -7,16 +7,20 @@ convolution carries their scale and shift as its own weight and bias (`from_torc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.activated import ActivatedConv2d, Activation
-from segue.layers.normalise import MEAN, STD
+from segue.layers.colours import MEAN, STD
+from segue.layers.fused import ActivatedConv2d, Activation
 
-SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
+SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2))
 """Expansion, output channels, repeats, first stride of the stages (MobileNetV2 paper, table 2)."""
+
+_ENDS = (0, 2, 5, 12, 15)
+"""The last block at strides 2, 4, 8, 16 and 32."""
 
 
 class SameConv(ActivatedConv2d):
@@ -66,34 +70,39 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2Trunk(nn.Module):
-    """Features 0 to 13 of MobileNetV2, width 1.0.
+    """Features 0 to 13 of MobileNetV2, width 1.0, or 0 to 16.
 
     ``forward`` maps (B, 3, H, W) in [-1, 1] to four maps: 16 channels at stride 2, 24 at 4, 32 at 8 and 96
     at 16; H and W are multiples of 16.
+
+    Args:
+        stride: 32 adds features 14 to 16, and a map of 160 channels; H and W are then multiples of 32.
     """
 
-    channels = (16, 24, 32, 96)
+    channels: tuple[int, ...] = (16, 24, 32, 96)
 
-    def __init__(self) -> None:
+    def __init__(self, stride: Literal[16, 32] = 16) -> None:
         super().__init__()
+        settings = SETTINGS if stride == 32 else SETTINGS[:-1]
+        if stride == 32:
+            self.channels = (*self.channels, 160)
         self.stem = SameConv(3, 32, 3, 2, activation="relu6")
         blocks: list[InvertedResidual] = []
         cin = 32
-        for expansion, cout, repeats, first_stride in SETTINGS:
+        for expansion, cout, repeats, first_stride in settings:
             for i in range(repeats):
                 blocks.append(InvertedResidual(cin, cout, first_stride if i == 0 else 1, expansion))
                 cin = cout
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.stem(x)
         stages = []
         for i, block in enumerate(self.blocks):
             x = block(x)
-            if i in (0, 2, 5, 12):
+            if i in _ENDS:
                 stages.append(x)
-        f2, f4, f8, f16 = stages
-        return f2, f4, f8, f16
+        return tuple(stages)
 
     def load_torchvision(self, state: Mapping[str, Tensor], scaling: str = "unit") -> None:
         """Take over the weights of ``torchvision.models.mobilenet_v2`` (its full state dict).
@@ -104,7 +113,7 @@ class MobileNetV2Trunk(nn.Module):
                 less the ImageNet mean over its deviation (torchvision's own files), which the stem takes up.
 
         Raises:
-            KeyError: a layer of features 0 to 13 is missing.
+            KeyError: a layer of the features is missing.
         """
         _fold(self.stem, state, "features.0.0", "features.0.1")
         if scaling == "imagenet":

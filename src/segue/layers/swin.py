@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.mlp import Mlp
+from segue.layers.attention import Mlp
 
 _MASKED = -100.0
 """Added to the attention between regions that a shifted window joins though they are far apart."""

@@ -1,9 +1,16 @@
 """Index masks: palette, PNG files, run lengths, areas and boxes, overlays."""
 
 from segue.masks.drawing import overlay
-from segue.masks.files import StoredMask, read_index_mask, read_stored_mask, write_index_mask
+from segue.masks.files import (
+    DAVIS_PALETTE,
+    StoredMask,
+    davis_palette,
+    fold_ids,
+    read_index_mask,
+    read_stored_mask,
+    write_index_mask,
+)
 from segue.masks.measure import ObjectExtent, fill_boxes, measure, resize_mask
-from segue.masks.palette import DAVIS_PALETTE, davis_palette, fold_ids
 from segue.masks.rle import Rle, decode_rle, encode_objects, encode_rle, rle_area, rle_box
 
 __all__ = [

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.masks.files import DAVIS_PALETTE, fold_ids
 from segue.masks.measure import measure
-from segue.masks.palette import DAVIS_PALETTE, fold_ids
 from segue.types import Box, Image, IndexMask
 
 

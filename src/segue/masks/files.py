@@ -1,4 +1,4 @@
-"""Index masks as PNG files: lossless, with the DAVIS palette up to id 255, 16-bit grey beyond."""
+"""Index masks as PNG files, in the one palette of the project: the colours of PASCAL VOC and DAVIS."""
 
 from __future__ import annotations
 
@@ -13,16 +13,48 @@ import numpy.typing as npt
 from PIL import Image
 
 from segue.errors import SinkError, SourceError
-from segue.masks.palette import DAVIS_PALETTE
+from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
 from segue.types import IndexMask
+
+
+def davis_palette() -> npt.NDArray[np.uint8]:
+    """Colour of every id, (256, 3), uint8, RGB; 0 is black.
+
+    The bit rule of the PASCAL VOC development kit: the three lowest bits of the id become the highest
+    bits of red, green and blue, the next three the second highest, and so on.
+    """
+    ids = np.arange(256)
+    palette = np.zeros((256, 3), np.uint8)
+    for level in range(8):
+        for channel in range(3):
+            bit = (ids >> (3 * level + channel)) & 1
+            palette[:, channel] |= (bit << (7 - level)).astype(np.uint8)
+    return palette
+
+
+DAVIS_PALETTE = davis_palette()
+"""The result of :func:`davis_palette`, computed once; do not write to it."""
+DAVIS_PALETTE.setflags(write=False)
+
+
+def fold_ids(mask: IndexMask) -> npt.NDArray[np.uint8]:
+    """Palette entries for an index mask of any integer type: ids beyond 255 start again at 1, never at 0."""
+    if mask.dtype == np.uint8:
+        return np.asarray(mask, np.uint8)
+    folded = np.where(mask > 0, (mask.astype(np.int64) - 1) % 255 + 1, 0)
+    return folded.astype(np.uint8)
+
 
 StoredMask: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """Values of a mask file, (H, W)."""
 
+MAX_PIXELS = 2**28
+"""A picture with more pixels is refused: no camera makes it, but a damaged header can claim it."""
+
 MAX_ID = 65535
 """Largest id that an index mask file can hold."""
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+_UNREADABLE = (*PICTURE_ERRORS, Image.DecompressionBombError)
 """What Pillow raises for a damaged file."""
 
 
@@ -61,13 +93,15 @@ def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
 def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
     """The picture of a file, decoded; errors of Pillow come as SourceError."""
     try:
-        with Image.open(file) as picture:
+        if isinstance(file, str | Path):
+            check_file(Path(file), SourceError)
+        with Image.open(file, formats=PICTURE_FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise SourceError(f"{where}: a mask of {picture.width}x{picture.height} is refused")
             if picture.format in ("JPEG", "MPO"):
                 raise SourceError(f"{where}: a JPEG cannot hold an index mask without loss; save it as PNG")
             picture.load()
             yield picture
-    except FileNotFoundError:
-        raise SourceError(f"{where}: no such mask file") from None
     except _UNREADABLE as error:
         raise SourceError(f"{where}: not a readable mask picture ({_reason(error)})") from error
 

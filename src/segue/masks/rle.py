@@ -1,15 +1,168 @@
-"""Run lengths of binary masks in the compressed form of COCO, by pycocotools."""
+"""Run lengths of masks: encoding, and checks of foreign ones before pycocotools, which trusts what it gets.
+
+A mask is cut into runs down its columns, the first one of zeros. COCO stores them as a list of integers, or
+as a string: every number in groups of five bits, lowest first, one character 48 + value each, with 32 added
+while more follow; from the fourth number on the difference to the number two places before is stored.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from segue.errors import DatasetError
 from segue.types import Box, IndexMask
+
+MAX_PIXELS = 2**26
+"""Largest picture that is accepted, 8192×8192: sizes in files of others must not decide what is allocated."""
+
+_LONGEST_NUMBER = 6
+"""Characters of a number; six hold every difference of two runs of a picture of `MAX_PIXELS`."""
+
+_SIGNED = np.where(np.arange(64) & 16, np.arange(64) % 32 - 32, np.arange(64) % 32).astype(np.int32)
+"""Value of the last five bits of a number; the highest of them is the sign."""
+
+
+def check_size(height: object, width: object) -> tuple[int, int]:
+    """Height and width from a file.
+
+    Raises:
+        DatasetError: not positive integers, or more than `MAX_PIXELS` together.
+    """
+    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
+        raise DatasetError(f"size {height!r} x {width!r} (height x width) is not two positive integers")
+    if height * width > MAX_PIXELS:
+        raise DatasetError(f"size {height} x {width} (height x width) is beyond {MAX_PIXELS} pixels")
+    return height, width
+
+
+def check_runs(counts: Sequence[bytes], pixels: int) -> npt.NDArray[np.bool_]:
+    """Go through compressed run lengths of masks that have ``pixels`` pixels each, all masks at once.
+
+    Returns:
+        Whether each mask, (masks,), is free of empty runs inside, at which pycocotools may stop too early.
+
+    Raises:
+        DatasetError: one of them is damaged: a character that does not occur in run lengths, a number that
+            is cut off, a negative run, or runs that do not add up to ``pixels``. The message names no place.
+    """
+    if not counts:
+        return np.zeros(0, np.bool_)
+    if not all(counts):
+        raise DatasetError("run lengths are empty")
+    ends = np.cumsum([len(text) for text in counts])
+    # Bytes below 48 wrap around, so one comparison finds them and those beyond 48 + 63.
+    digits = np.frombuffer(b"".join(counts), np.uint8) - np.uint8(48)
+    if digits.max() > 63:
+        raise DatasetError("run lengths hold a character that is none of COCO's; they must be a COCO string")
+    if (digits[ends - 1] >= 32).any():
+        raise DatasetError("run lengths end in the middle of a number; the string is cut off")
+    stops = np.flatnonzero(digits < 32)
+    last = np.searchsorted(stops, ends - 1)
+    first = np.concatenate([[0], last[:-1] + 1])
+    runs = _undo_differences(_numbers(digits, stops), first)
+    if (
+        runs.min() < 0
+        or runs.max() > pixels
+        or (np.add.reduceat(runs, first, dtype=np.int64) != pixels).any()
+    ):
+        raise DatasetError(f"run lengths do not add up to the {pixels} pixels of the frame")
+    empty = runs == 0
+    empty[first] = empty[last] = False
+    return ~np.logical_or.reduceat(empty, first)
+
+
+def _numbers(digits: npt.NDArray[np.uint8], stops: npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
+    """The numbers that end at ``stops``."""
+    values = _SIGNED[digits[stops]]
+    longer = np.flatnonzero(np.diff(stops, prepend=-1) > 1)
+    place = stops[longer]
+    for _ in range(_LONGEST_NUMBER - 1):
+        place = place - 1
+        values[longer] = values[longer] * 32 + (digits[place] & 31)
+        more = np.flatnonzero((place > 0) & (digits[place - 1] >= 32))
+        longer, place = longer[more], place[more]
+        if not len(longer):
+            return values
+    raise DatasetError("run lengths hold a number that is too large for any frame")
+
+
+def _undo_differences(values: npt.NDArray[np.int32], first: npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
+    """The runs of masks that begin at ``first``.
+
+    Differences are summed up over all masks at once; then what came before each mask is taken off. Sums that
+    are too large for 32 bits wrap around as they do in pycocotools, and so show what that would see.
+    """
+    sums = np.empty_like(values)
+    for half in (0, 1):
+        np.cumsum(values[half::2], dtype=np.int32, out=sums[half::2])
+    # Second, fourth, ... run of a mask: from the end of the mask before; third, ...: without the first.
+    before, start = np.where(first > 0, sums[first - 1], 0), sums[first]
+    ends = np.append(first[1:], len(values))
+    runs = np.empty_like(values)
+    for half in (0, 1):
+        length = (ends - half + 1) // 2 - (first - half + 1) // 2
+        base = np.where(first % 2 == half, start, before)
+        runs[half::2] = sums[half::2] - np.repeat(base, length)
+    runs[first] = values[first]
+    return runs
+
+
+def compress_runs(counts: Sequence[Any], size: tuple[int, int]) -> bytes:
+    """Compressed form of a list of run lengths of a mask of ``size`` (height, width).
+
+    Raises:
+        DatasetError: the list is not one of integers that are not negative and add up to the pixels.
+    """
+    pixels = size[0] * size[1]
+    try:
+        runs = np.asarray(counts)
+    except ValueError:  # lists of different lengths in it
+        runs = np.zeros(0)
+    if runs.ndim != 1 or runs.dtype.kind != "i" or runs.min() < 0 or runs.max() > pixels:
+        raise DatasetError("run lengths are not a list of integers between 0 and the pixels of the frame")
+    if runs.sum() != pixels:
+        raise DatasetError(f"run lengths do not add up to the {pixels} pixels of the frame")
+    compressed = coco_mask.frPyObjects({"size": list(size), "counts": runs}, *size)
+    return bytes(compressed["counts"])
+
+
+def fill_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> bytes:
+    """Compressed form of the mask that ``polygons`` cover together, each ``[x0, y0, x1, y1, ...]`` in pixels.
+
+    A polygon of fewer than three corners covers nothing.
+
+    Raises:
+        DatasetError: not lists of pairs of finite numbers, corners far outside the frame, or an outline
+            longer than any mask of this ``size`` (height, width) can have.
+    """
+    corners = [_corners(polygon, size) for polygon in polygons]
+    areas = [polygon.ravel().tolist() for polygon in corners if len(polygon) >= 3]
+    if not areas:
+        return compress_runs([size[0] * size[1]], size)
+    return bytes(coco_mask.merge(coco_mask.frPyObjects(areas, *size))["counts"])
+
+
+def _corners(polygon: Any, size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Corners (n, 2) of a polygon."""
+    numbers = isinstance(polygon, Sequence | np.ndarray) and all(
+        isinstance(value, int | float) for value in polygon
+    )
+    if not numbers or len(polygon) % 2:
+        raise DatasetError("a polygon is not a list of pairs of numbers")
+    corners = np.array(polygon, np.float64).reshape(-1, 2)
+    height, width = size
+    frame = np.array([width, height])
+    if not ((corners >= -frame) & (corners <= 2 * frame)).all():
+        raise DatasetError(f"a polygon has a corner far outside its frame of {width}x{height}")
+    length = np.abs(np.diff(corners, axis=0, append=corners[:1])).max(axis=1, initial=0).sum()
+    if length > height * width + 4 * (height + width):  # pycocotools allocates by the length
+        raise DatasetError("the outline of a polygon is longer than that of any mask of its frame")
+    return corners
 
 
 class Rle(TypedDict):

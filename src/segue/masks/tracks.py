@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from segue.errors import DatasetError
-from segue.masks.run_lengths import check_runs, check_size, compress_runs, fill_polygons
+from segue.masks.rle import check_runs, check_size, compress_runs, fill_polygons
 
 Forms = Literal["any", "compressed"]
 """How a mask may be written: as polygons, list or string of run lengths; or as a string only."""

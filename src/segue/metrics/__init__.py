@@ -3,9 +3,8 @@
 from segue.metrics.cdnet import evaluate_cdnet, evaluate_videos
 from segue.metrics.compare import Comparison, Interval, compare
 from segue.metrics.cross_scene import evaluate_hofam, evaluate_lasiesta
-from segue.metrics.davis import DavisAccumulator
+from segue.metrics.davis import DavisAccumulator, UnsupervisedAccumulator
 from segue.metrics.davis_results import evaluate_davis
-from segue.metrics.davis_unsupervised import UnsupervisedAccumulator
 from segue.metrics.evaluation import Evaluation, FrameView, Series
 from segue.metrics.foreground import ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity

@@ -1,4 +1,8 @@
-"""Average precision and recall from matched tracks, as COCO and YouTube-VIS summarise them."""
+"""Average precision and recall of tracks, as COCO and YouTube-VIS match and summarise them.
+
+Yang, Fan and Xu, "Video Instance Segmentation", ICCV 2019, section 3: overlap is measured over the whole
+video. Greedy matching in the order of the scores is that of COCO.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,169 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
 
-from segue.metrics.track_matching import AREA_RANGES, MAX_DETECTIONS, Floats, Matches
+from segue.datasets.instances import DetectedInstance, Instance
+
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+MAX_DETECTIONS = 100
+"""Detections that count for a category in a video: those with the highest scores."""
+
+AREA_RANGES = {"all": (0.0, 1e10), "s": (0.0, 128.0**2), "m": (128.0**2, 256.0**2), "l": (256.0**2, 1e10)}
+"""Mean areas in pixels, both ends included."""
+
+_CEILING = 1 - 1e-10
+"""What an overlap has to reach at most."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """The D detections and G annotated objects of one category in one video.
+
+    Attributes:
+        order: place of each detection in the list given, highest score first, (D,).
+        scores: of the detections in that order, (D,), float64.
+        overlaps: IoU of detections and objects, (D, G), float64.
+        matched: object of each detection, or -1, (area ranges, thresholds, D).
+        ignored: detections that count neither as right nor as wrong, of the same shape, bool.
+        counted: objects that must be found, (area ranges, G), bool.
+        frame_overlaps: IoU of each object with its detection at the lowest threshold, (G, T), float64; 0 if
+            nothing was matched, NaN where neither is visible.
+    """
+
+    order: npt.NDArray[np.intp]
+    scores: Floats
+    overlaps: Floats
+    matched: npt.NDArray[np.intp]
+    ignored: Booleans
+    counted: Booleans
+    frame_overlaps: Floats
+
+
+def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Instance]) -> Matches:
+    """Match the detections of one category in one video with its objects.
+
+    Detections of equal score keep their order; equal overlaps go to the later object.
+    """
+    scores = np.array([item.score for item in detections], np.float64)
+    order = np.argsort(-scores, kind="stable")[:MAX_DETECTIONS]
+    chosen = [detections[i] for i in order]
+    shared, found, true = _frame_areas(chosen, objects)
+    overlaps = _track_overlaps(shared, found, true, [len(item.masks) for item in chosen])
+    crowd = np.array([item.crowd for item in objects], np.bool_)
+    left_out = _outside([item.mean_area for item in objects]) | crowd
+    matched = _match(overlaps, left_out, crowd)
+    outside = _outside([item.masks.mean_area for item in chosen])[:, None]
+    ignored = np.where(matched >= 0, _taken(left_out, matched), outside)
+    best = _best_detection(matched[0, 0], len(objects))
+    frame_overlaps = _frame_overlaps(best, shared, found, true)
+    return Matches(order, scores[order], overlaps, matched, ignored, ~left_out, frame_overlaps)
+
+
+def _frame_areas(
+    detections: Sequence[DetectedInstance], objects: Sequence[Instance]
+) -> tuple[Floats, Floats, Floats]:
+    """Pixels on each frame of the objects: shared (T, D, G), of the detections (T, D), of the objects (T, G).
+
+    Detections may have more or fewer frames than the objects; what is more is cut, what is less is empty.
+    """
+    frames = len(objects[0].masks) if objects else 0
+    found = np.zeros((frames, len(detections)))
+    for d, detection in enumerate(detections):
+        areas = detection.masks.areas[:frames]
+        found[: len(areas), d] = areas
+    true = np.zeros((frames, len(objects)))
+    for g, item in enumerate(objects):
+        true[:, g] = item.masks.areas
+    shared = np.zeros((frames, len(detections), len(objects)))
+    for t in range(frames):
+        rows, columns = np.flatnonzero(found[t]), np.flatnonzero(true[t])
+        if len(rows) and len(columns):
+            # For crowds pycocotools gives the share of the detection that is inside.
+            shares = coco_mask.iou(
+                [detections[d].masks.rle(t) for d in rows.tolist()],
+                [objects[g].masks.rle(t) for g in columns.tolist()],
+                [1] * len(columns),
+            )
+            shared[t, rows[:, None], columns] = np.rint(shares * found[t, rows, None])
+    return shared, found, true
+
+
+def _track_overlaps(shared: Floats, found: Floats, true: Floats, lengths: Sequence[int]) -> Floats:
+    """IoU over the frames that both lists have, (D, G)."""
+    there = np.arange(len(true))[:, None] < np.array(lengths, np.int64)  # (T, D)
+    both = shared.sum(axis=0)
+    union = found.sum(axis=0)[:, None] + there.T.astype(np.float64) @ true - both
+    return _ratio(both, union, empty=0.0)
+
+
+def _outside(areas: Sequence[float]) -> Booleans:
+    """Whether each area is outside of each range, (area ranges, areas)."""
+    values = np.array(areas, np.float64)
+    return np.stack([(values < low) | (values > high) for low, high in AREA_RANGES.values()])
+
+
+def _match(overlaps: Floats, left_out: Booleans, crowd: Booleans) -> npt.NDArray[np.intp]:
+    """Object of each detection, or -1, (area ranges, thresholds, D).
+
+    A detection takes, of the objects that are free and overlap enough, one that must be found before one
+    that is left out, then the one of largest overlap, then the last. Crowds are always free.
+    """
+    detections, objects = overlaps.shape
+    ranges, thresholds = len(AREA_RANGES), np.minimum(IOU_THRESHOLDS, _CEILING)
+    matched = np.full((ranges, len(thresholds), detections), -1, np.intp)
+    free = np.ones((ranges, len(thresholds), objects), np.bool_)
+    close = overlaps >= thresholds[0]
+    for d in np.flatnonzero(close.any(axis=1)):
+        candidates = np.flatnonzero(close[d])[::-1]  # the first maximum is then the last object
+        values = overlaps[d, candidates]
+        rank = np.unique(values, return_inverse=True)[1] + 1
+        preference = rank + len(candidates) * ~left_out[:, candidates]
+        possible = free[:, :, candidates] & (values >= thresholds[:, None])
+        preferences = np.where(possible, preference[:, None], 0)
+        choice = candidates[preferences.argmax(axis=2)]
+        hit = possible.any(axis=2)
+        matched[:, :, d] = np.where(hit, choice, -1)
+        a, t = np.nonzero(hit & ~crowd[choice])
+        free[a, t, choice[a, t]] = False
+    return matched
+
+
+def _taken(left_out: Booleans, matched: npt.NDArray[np.intp]) -> Booleans:
+    """Whether the object of each detection is left out; anything where there is no object."""
+    if not left_out.shape[1]:
+        return np.zeros(matched.shape, np.bool_)
+    return np.stack([flags[choice] for flags, choice in zip(left_out, matched, strict=True)])
+
+
+def _best_detection(matched: npt.NDArray[np.intp], objects: int) -> npt.NDArray[np.intp]:
+    """Detection of each object, or -1, (G,); a crowd, which may have several, keeps the first."""
+    best = np.full(objects, -1, np.intp)
+    for d in np.flatnonzero(matched >= 0)[::-1]:
+        best[matched[d]] = d
+    return best
+
+
+def _frame_overlaps(best: npt.NDArray[np.intp], shared: Floats, found: Floats, true: Floats) -> Floats:
+    """IoU by object and frame, (G, T)."""
+    values: Floats = np.where(true > 0, 0.0, np.nan).T
+    for g in np.flatnonzero(best >= 0):
+        both = shared[:, best[g], g]
+        union = found[:, best[g]] + true[:, g] - both
+        values[g] = _ratio(both, union, empty=np.nan)
+    return values
+
+
+def _ratio(part: Floats, whole: Floats, *, empty: float) -> Floats:
+    """``part / whole``, and ``empty`` where the whole is 0."""
+    result = np.full_like(whole, empty)
+    np.divide(part, whole, out=result, where=whole > 0)
+    return result
+
 
 RECALL_POINTS = np.linspace(0, 1, 101)
 RECALL_LIMITS = (1, 10, MAX_DETECTIONS)

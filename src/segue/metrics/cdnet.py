@@ -15,7 +15,7 @@ from segue.datasets.cdnet import VIDEOS
 from segue.datasets.foreground import ForegroundFolder
 from segue.datasets.labels import OUTSIDE
 from segue.datasets.results import Results
-from segue.metrics.evaluation import Evaluation, Measures
+from segue.metrics.evaluation import Evaluation, Measures, Progress
 from segue.metrics.foreground import MEASURES, Counts
 from segue.metrics.foreground_results import (
     ForegroundSettings,
@@ -25,7 +25,6 @@ from segue.metrics.foreground_results import (
     find_scoring,
     frame_name,
 )
-from segue.metrics.parallel import Progress
 from segue.naming import first_few
 
 OFFICIAL = ForegroundSettings()
@@ -55,7 +54,7 @@ def evaluate_cdnet(
         missing: what a labelled frame without a result is.
         exclude: numbers of frames to leave out by ``category/video``, such as training frames.
         workers: processes that count videos side by side; 1 counts in this process.
-        progress: see :data:`segue.metrics.parallel.Progress`.
+        progress: see :data:`segue.metrics.evaluation.Progress`.
 
     Raises:
         DatasetError: results are missing or do not fit.
@@ -92,7 +91,7 @@ def evaluate_videos(
         protocol: name of the data set for the report.
         expected: keys of the videos that a complete data set has.
         workers: processes that count videos side by side; 1 counts in this process.
-        progress: see :data:`segue.metrics.parallel.Progress`.
+        progress: see :data:`segue.metrics.evaluation.Progress`.
 
     Raises:
         DatasetError: results are missing or do not fit.

@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from segue.datasets.foreground import ForegroundFolder
+from segue.datasets.foreground_sets import LASIESTA_VIDEOS, MOVING_CAMERA, STATIC_CAMERA
 from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
-from segue.datasets.lasiesta import MOVING_CAMERA, STATIC_CAMERA, VIDEOS
 from segue.datasets.results import Results
 from segue.metrics.cdnet import OFFICIAL, mean, summarise
-from segue.metrics.evaluation import Evaluation, Measures
+from segue.metrics.evaluation import Evaluation, Measures, Progress
 from segue.metrics.foreground import Counts
 from segue.metrics.foreground_results import ForegroundSettings, Missing, VideoScore, find_scoring
-from segue.metrics.parallel import Progress
 
 HOFAM = ForegroundSettings(threshold=15, ignored=(UNKNOWN, OUTSIDE, SHADOW))
 """How the released program of HOFAM counts: foreground from a probability of 0.059 on, against 0 and 255."""
@@ -40,13 +39,13 @@ def evaluate_lasiesta(
         settings: how to score.
         missing: what a labelled frame without a result is.
         workers: processes that count videos side by side; 1 counts in this process.
-        progress: see :data:`segue.metrics.parallel.Progress`.
+        progress: see :data:`segue.metrics.evaluation.Progress`.
 
     Raises:
         DatasetError: results are missing or do not fit.
     """
     scoring = find_scoring(results, videos, settings, missing)
-    known = [f"{category}/{name}" for category, names in VIDEOS.items() for name in names]
+    known = [f"{category}/{name}" for category, names in LASIESTA_VIDEOS.items() for name in names]
     evaluation = summarise("LASIESTA", scoring, scoring.run(workers, progress), expected=known)
     groups = {
         "static camera": _group(evaluation.categories, STATIC_CAMERA),
@@ -87,7 +86,7 @@ def evaluate_hofam(
         settings: how to score.
         missing: what a labelled frame without a result is.
         workers: processes that count videos side by side; 1 counts in this process.
-        progress: see :data:`segue.metrics.parallel.Progress`.
+        progress: see :data:`segue.metrics.evaluation.Progress`.
 
     Raises:
         DatasetError: results are missing or do not fit.

@@ -12,12 +12,19 @@ import numpy as np
 from segue.datasets.davis import DavisFolder, Sequence
 from segue.datasets.results import Results, open_results
 from segue.errors import DatasetError
-from segue.metrics.davis import VOID, DavisAccumulator
-from segue.metrics.davis_unsupervised import UnsupervisedAccumulator
-from segue.metrics.evaluation import Evaluation, FrameView, Series
+from segue.metrics.davis import VOID, DavisAccumulator, UnsupervisedAccumulator
+from segue.metrics.evaluation import (
+    Evaluation,
+    FrameView,
+    Missing,
+    Progress,
+    Series,
+    check_missing,
+    find_missing,
+    map_sequences,
+    say_missing,
+)
 from segue.metrics.measures import DEFAULT_BOUND_TH
-from segue.metrics.missing import Missing, check_missing, find_missing, say_missing
-from segue.metrics.parallel import Progress, map_sequences
 from segue.metrics.report import DavisReport, SequenceScore
 from segue.naming import first_few
 from segue.types import IndexMask

@@ -1,13 +1,23 @@
-"""What every evaluation gives: one shape for tables, files, reports and comparisons."""
+"""What every evaluation gives, and what all of them do: frames without a result, sequences side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import active_children, get_context
+from typing import Literal, TypeVar, get_args
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.datasets.results import Results
+from segue.errors import DatasetError, SegueError
+from segue.naming import first_few
 from segue.types import Image, IndexMask
 
 Measures = Mapping[str, float]
@@ -73,3 +83,166 @@ class Evaluation:
     remarks: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     view: Callable[[str, str], FrameView] | None = field(default=None, compare=False, repr=False)
+
+
+Missing = Literal["error", "empty"]
+"""What to do about frames without a result: refuse to score, or score them as empty masks."""
+
+
+def find_missing(results: Results, scored: Mapping[str, Collection[str]]) -> dict[str, tuple[str, ...]]:
+    """Names of the frames without a result, by sequence; sequences that lack none are left out.
+
+    Args:
+        results: where to look.
+        scored: names of the frames that are scored, by sequence.
+
+    Raises:
+        DatasetError: a sequence is there more than once, or two files have one name.
+    """
+    missing = {}
+    for sequence, frames in scored.items():
+        present = set(results.names(sequence)) if sequence in results else set()
+        if absent := tuple(name for name in frames if name not in present):
+            missing[sequence] = absent
+    return missing
+
+
+def say_missing(
+    missing: Mapping[str, Collection[str]], scored: Mapping[str, Collection[str]], results: Results
+) -> tuple[str, ...]:
+    """Remarks for the reader: which sequences and frames were scored as empty masks; none if none were."""
+    if not missing:
+        return ()
+    return (f"{_lacks(missing, scored, results)}; they were scored as empty masks",)
+
+
+def check_missing(
+    missing: Mapping[str, Collection[str]],
+    scored: Mapping[str, Collection[str]],
+    results: Results,
+    policy: Missing,
+) -> None:
+    """Stop before any work if frames are missing and must not be.
+
+    Raises:
+        DatasetError: they are and the policy is ``error``, or there is no such policy.
+    """
+    if policy not in get_args(Missing):
+        raise DatasetError(f"missing is {policy!r}; it must be one of {', '.join(get_args(Missing))}")
+    if any(scored.values()) and all(len(missing.get(name, ())) == len(scored[name]) for name in scored):
+        raise DatasetError(f"{_lacks(missing, scored, results)}; there are {first_few(results.sequences)}")
+    if missing and policy == "error":
+        raise DatasetError(
+            f'{_lacks(missing, scored, results)}; add them, or score them as empty masks (missing="empty")'
+        )
+
+
+def _lacks(
+    missing: Mapping[str, Collection[str]], scored: Mapping[str, Collection[str]], results: Results
+) -> str:
+    whole = [sequence for sequence, frames in missing.items() if len(frames) == len(scored[sequence])]
+    single = [
+        f"{sequence} {frame}"
+        for sequence, frames in missing.items()
+        if sequence not in whole
+        for frame in frames
+    ]
+    parts = []
+    if whole:
+        parts.append(f"all frames of {first_few(whole)}")
+    if single:
+        parts.append(f"{len(single)} frame{'s' if len(single) > 1 else ''}: {first_few(single)}")
+    return f"{results.path} lacks {' and '.join(parts)}"
+
+
+Progress = Callable[[int, int, str], None]
+"""Called after each sequence with the number done, the number of all and the name of this one."""
+
+_Task = TypeVar("_Task")
+_Score = TypeVar("_Score")
+
+
+def map_sequences(
+    score: Callable[[_Task], _Score],
+    tasks: Sequence[tuple[str, _Task]],
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> list[_Score]:
+    """Apply ``score`` to the task of each sequence.
+
+    Args:
+        score: a function of a module, so that other processes find it.
+        tasks: names of the sequences and what to score; sent to other processes.
+        workers: processes; up to 1 scores in this process.
+        progress: see :data:`Progress`; called in this process.
+
+    Returns:
+        The scores in the order of the tasks.
+
+    Raises:
+        SegueError: what ``score`` raises first, or a process died.
+    """
+    if min(workers, len(tasks)) > 1:
+        return _map_in_processes(score, tasks, workers, progress)
+    scores = []
+    for name, task in tasks:
+        scores.append(score(task))
+        if progress is not None:
+            progress(len(scores), len(tasks), name)
+    return scores
+
+
+def _map_in_processes(
+    score: Callable[[_Task], _Score],
+    tasks: Sequence[tuple[str, _Task]],
+    workers: int,
+    progress: Progress | None,
+) -> list[_Score]:
+    others = set(active_children())
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _begin_worker)
+    try:
+        with _interrupts_held():
+            futures = {pool.submit(score, task): name for name, task in tasks}
+        for done, future in enumerate(as_completed(futures), start=1):
+            _raise_first_error(future)
+            if progress is not None:
+                progress(done, len(tasks), futures[future])
+        return [future.result() for future in futures]
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(active_children()) - others:
+            process.terminate()  # a long sequence would keep the program from ending
+        raise
+    finally:
+        pool.shutdown()
+
+
+def _raise_first_error(future: Future[_Score]) -> None:
+    try:
+        future.result()
+    except BrokenProcessPool as error:
+        raise SegueError(
+            "a process that scored sequences died, perhaps for lack of memory; use fewer workers"
+        ) from error
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keep SIGINT from processes that start here until :func:`_begin_worker`, where the system knows how."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_worker() -> None:
+    """End on Ctrl-C without a traceback, for the parent tells the user; leave the other cores to others."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    cv2.setNumThreads(1)

@@ -15,9 +15,8 @@ from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, numb
 from segue.datasets.labels import MOTION, OUTSIDE, UNKNOWN, Labels
 from segue.datasets.results import Results, open_results
 from segue.errors import DatasetError
-from segue.metrics.evaluation import FrameView, Series
+from segue.metrics.evaluation import FrameView, Progress, Series, map_sequences
 from segue.metrics.foreground import ALPHA, Counts, ForegroundAccumulator
-from segue.metrics.parallel import Progress, map_sequences
 from segue.naming import first_few
 
 RESULT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm"})
@@ -108,7 +107,7 @@ class Scoring:
 
         Args:
             workers: processes that count videos side by side; 1 counts in this process.
-            progress: see :data:`segue.metrics.parallel.Progress`.
+            progress: see :data:`segue.metrics.evaluation.Progress`.
 
         Raises:
             DatasetError: a file cannot be read or has another size.
@@ -153,10 +152,17 @@ def find_scoring(
             no frame to score.
     """
     check_choice("missing", missing, Missing)
-    found = results if isinstance(results, Results) else open_results(results, suffixes=RESULT_SUFFIXES)
+    found = results
+    if not isinstance(found, Results):
+        found = open_results(found, suffixes=RESULT_SUFFIXES, inner="cdnet")
     tasks = {
         video.key: _pair(found, video, frozenset((exclude or {}).get(video.key, ()))) for video in videos
     }
+    if all(len(task.missing) == len(task.names) for task in tasks.values()):
+        raise DatasetError(
+            f"{found.path} has no result of any frame of {first_few(tasks)}; there are "
+            f"{first_few(found.sequences)}; segue foreground writes them with --format cdnet"
+        )
     lacking = [f"{key} ({len(task.missing)})" for key, task in tasks.items() if task.missing]
     if lacking and missing == "error":
         key, task = next((key, task) for key, task in tasks.items() if task.missing)

@@ -13,12 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from segue.datasets.instances import DetectedInstance, Instance
-from segue.datasets.ytvis import Video, YTVISDataset
-from segue.datasets.ytvis_results import read_results
+from segue.datasets.ytvis import Video, YTVISDataset, read_results
 from segue.errors import DatasetError
-from segue.metrics.average_precision import TrackScores, score_tracks
+from segue.metrics.average_precision import Floats, Matches, TrackScores, match_tracks, score_tracks
 from segue.metrics.evaluation import Evaluation, FrameView, Series
-from segue.metrics.track_matching import Floats, Matches, match_tracks
 from segue.naming import first_few
 from segue.types import IndexMask
 

@@ -17,12 +17,19 @@ import numpy as np
 from segue.datasets.results import Results, open_results
 from segue.datasets.ytvos import YtvosFolder, YtvosObject, YtvosVideo
 from segue.errors import DatasetError
-from segue.metrics.evaluation import Evaluation, FrameView, Series
-from segue.metrics.measures import DEFAULT_BOUND_TH
-from segue.metrics.missing import Missing, check_missing, find_missing, say_missing
-from segue.metrics.parallel import Progress, map_sequences
+from segue.metrics.evaluation import (
+    Evaluation,
+    FrameView,
+    Missing,
+    Progress,
+    Series,
+    check_missing,
+    find_missing,
+    map_sequences,
+    say_missing,
+)
+from segue.metrics.measures import DEFAULT_BOUND_TH, contour_accuracies, count_pairs, region_similarities
 from segue.metrics.report import Scores, mean_of_known
-from segue.metrics.tables import contour_accuracies, count_pairs, region_similarities
 from segue.naming import first_few
 from segue.types import IndexMask
 
@@ -50,7 +57,7 @@ def evaluate_ytvos(
         ytvos: the ground truth.
         seen: categories that occur in the training set; default: all are taken as seen.
         bound_th: tolerance of the contour accuracy, see :func:`segue.metrics.contour_accuracy`.
-        missing: what to do about scored frames without a result, see :data:`segue.metrics.missing.Missing`.
+        missing: what to do about scored frames without a result.
         workers: processes that score videos side by side; 1 scores in this process.
         progress: called after each video.
 

@@ -1,17 +1,28 @@
-"""The face that every memory network shows to a tracking session.
+"""The faces that networks show to sessions: trackers, memory networks, foreground networks.
+
+A tracker owns everything that it remembers of a video. The session hands it pictures and what is said of
+them, and asks for probabilities, for its state, and that objects be forgotten; it knows no memory.
 
 A memory network is four functions of tensors: prepare a picture, look at it as a query, remember it as
-memory, decode what was read from the memory. It knows nothing of videos, devices or files; the session
-calls the functions in turn and the memory bank does the reading in between.
+memory, decode what was read from the memory. :class:`segue.models.memory.MemoryTracker` calls them in turn,
+and the memory bank does the reading in between.
+
+A foreground network segments what moves from a frame and a few others around it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from segue.registry import PromptKind
+from segue.types import BoxPrompt, Image, PointPrompt
 
 MemoryPolicy = Literal["usage", "fifo", "all"]
 
@@ -27,11 +38,14 @@ class Schedule:
         last_window: how far from its own place, in memory positions, a position may read in the previous
             frame; None for anywhere. Objects move little from one frame to the next, their doubles elsewhere
             in the picture do not move to them.
-        doubt: taken off the affinities of kept frames unless their masks were given: other masks are
-            predictions, and an error in them that is believed without reserve feeds on itself. Only for L2.
-        last_doubt: the same for the previous frame.
+        penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given:
+            other masks are predictions, whose errors would otherwise feed on themselves. Only for L2.
+        last_penalty: the same for the previous frame.
         memory_frames: bound on the number of permanent memory frames.
         memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.
+        reach: pieces of a predicted mask that lie farther than this part of the picture's diagonal from the
+            object's mask on the frame before are taken away, before the frame becomes memory, see
+            :func:`segue.models.memory.tracker.remove_strays`; None keeps them.
         short_side: larger pictures are reduced to this short side for the network, and its probabilities
             brought back to their size; None never reduces.
     """
@@ -40,10 +54,11 @@ class Schedule:
     top_k: int | None = 20
     include_last: bool = False
     last_window: int | None = None
-    doubt: float = 0.0
-    last_doubt: float = 0.0
+    penalty: float = 0.0
+    last_penalty: float = 0.0
     memory_frames: int = 50
     memory_policy: MemoryPolicy = "usage"
+    reach: float | None = None
     short_side: int | None = None
 
 
@@ -62,11 +77,130 @@ class QueryFeatures:
     features: tuple[Tensor, ...]
 
 
-class MemoryNetwork(Protocol):
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a tracker is to run.
+
+    Attributes:
+        schedule: what becomes memory and how it is read; trackers heed what concerns them.
+        device, dtype: of the network.
+        memory_limit: bytes that one pass over several objects may take, roughly.
+    """
+
+    schedule: Schedule
+    device: torch.device
+    dtype: torch.dtype
+    memory_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is said of a frame.
+
+    Attributes:
+        mask: index mask (H, W) of the objects that have a mask, int32, on the tracker's device; 0 elsewhere.
+        masked: their ids.
+        prompts: boxes and points of the other objects, in pixels of the picture; only of the kinds that
+            :attr:`Tracker.prompts` names.
+    """
+
+    mask: Tensor
+    masked: tuple[int, ...]
+    prompts: tuple[BoxPrompt | PointPrompt, ...] = ()
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All objects that something is said of, each once."""
+        return tuple(dict.fromkeys((*self.masked, *(prompt.id for prompt in self.prompts))))
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """Where the objects are on a frame.
+
+    Attributes:
+        ids: the objects, ascending.
+        probabilities: (K+1, H, W), float32, background first, then the objects; sums to 1.
+        again: works the same out once more from what takes little memory and none of a GPU; it is kept with
+            the result, and can be pickled.
+    """
+
+    ids: tuple[int, ...]
+    probabilities: Tensor
+    again: Callable[[], npt.NDArray[np.float32]]
+
+
+class Tracker(Protocol):
+    """Follows objects, one picture after another, with a memory of its own, which is bounded.
+
+    All methods run without gradients. Pictures are RGB (H, W, 3), uint8, all of one size.
+    """
+
+    prompts: frozenset[PromptKind]
+    """Kinds of prompts that it takes as they are; others are made masks before. Masks it always takes."""
+
+    def __init__(self, network: Any, setup: Setup) -> None: ...
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The objects that are followed, ascending."""
+        ...
+
+    @property
+    def due(self) -> bool:
+        """Whether the next picture changes the memory: then it must not be skipped."""
+        ...
+
+    def step(self, image: Image, given: Given | None = None, *, predict: bool = True) -> Tracked:
+        """Take the next picture.
+
+        Args:
+            image: the picture.
+            given: what is said of it; objects may be new. Never None as long as nothing is followed.
+            predict: False takes what is given alone, and all other objects for hidden.
+
+        Raises:
+            PromptError: the network cannot do anything with a box or a point; then nothing has changed.
+        """
+        ...
+
+    def peek(self, image: Image) -> Tracked:
+        """Where the objects are on the next picture, which is not taken: nothing changes."""
+        ...
+
+    def skip(self) -> None:
+        """Let a picture pass that nobody needs."""
+        ...
+
+    def forget(self, ids: Collection[int]) -> None:
+        """Follow objects no longer."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything."""
+        ...
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that :meth:`restore` needs, as tensors and JSON values; the tensors may share the memory."""
+        ...
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go on from where :meth:`state` was called; the tensors are copied."""
+        ...
+
+
+class TrackNetwork(Protocol):
     """A network for :class:`segue.sessions.TrackSession`."""
 
     schedule: Schedule
     """The schedule of the publication, used where the caller says nothing."""
+
+    tracker: ClassVar[type[Tracker]]
+    """What follows objects with it."""
+
+
+class MemoryNetwork(TrackNetwork, Protocol):
+    """A network that a :class:`segue.models.memory.MemoryTracker` can run."""
 
     stride: int
     """Height and width of a prepared picture are multiples of this."""
@@ -102,6 +236,8 @@ class MemoryNetwork(Protocol):
         """Encode a frame with the soft masks of its objects, (K, H', W') in [0, 1].
 
         Args:
+            query: what :meth:`encode_query` gave for the frame.
+            masks: as above.
             total: sum of the masks of all objects, (1, H', W'), for calls that hold only some of them.
 
         Returns:
@@ -165,3 +301,50 @@ def aggregate_logits(probabilities: Tensor) -> Tensor:
 
 EPSILON = 1e-7
 EMPTY_ODDS = EPSILON / (1 - EPSILON)
+
+Features = tuple[Tensor, ...]
+"""Feature maps of a frame, fine to coarse, each (N, C, h, w)."""
+
+
+@runtime_checkable
+class ForegroundNetwork(Protocol):
+    """A network whose work on a frame splits into a part per frame, which is kept, and a part per result.
+
+    A session encodes each frame once per role and keeps what later results need, so that streaming costs
+    one encoding per role and gives what ``forward`` gives on the whole window.
+    """
+
+    context: tuple[tuple[int, str], ...]
+    """Frames besides the current one: offset to it in frames, negative is the past, and role."""
+
+    current: str
+    """Role of the current frame."""
+
+    background: str | None
+    """Role of a picture of the empty scene, or None where the network takes none."""
+
+    channels: int
+    """Output maps: 1 is foreground, 2 adds shadow."""
+
+    threshold: float
+    """Probability from which on a pixel is foreground: as published, or as our own were trained."""
+
+    size_multiple: int
+    """Height and width must be multiples of this."""
+
+    takes_depth: bool
+    """Whether ``encode`` takes ``depth`` of the current frame, (N, 1, H, W) in [0, 1]."""
+
+    def encode(self, frames: Tensor, role: str) -> Features:
+        """Features of RGB frames (N, 3, H, W) in [0, 1] for one role."""
+        ...
+
+    def decode(
+        self,
+        current: Features,
+        context: Sequence[Features],
+        background: Features | None,
+        size: tuple[int, int],
+    ) -> Tensor:
+        """Logits (N, channels, H, W) at ``size``, the context in the order of ``self.context``."""
+        ...

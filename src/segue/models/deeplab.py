@@ -1,15 +1,108 @@
-"""DeepLabV3 on MobileNetV2, for the 21 classes of PASCAL VOC.
+"""DeepLabV3 on MobileNetV2, for the 21 classes of PASCAL VOC, and its trunk with batch norms folded in.
 
-Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation" (2017), see
-:class:`segue.layers.deeplab.DeepLabTrunk`.
+Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation" (2017), in the small variant
+without dilated branches.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.deeplab import DeepLabTrunk
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after a side of ``size`` with which the output has ``ceil(size / stride)``.
+
+    ``kernel`` is the reach of the kernel, dilation included.
+    """
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+_STAGES = ((1, 16, 1, 1, 1), (6, 24, 2, 2, 1), (6, 32, 3, 2, 1), (6, 64, 4, 2, 1), (6, 96, 3, 1, 1))
+_DILATED = ((6, 160, 1, 1, 1), (6, 160, 2, 1, 2), (6, 320, 1, 1, 2))
+"""Expansion, channels, repeats, first stride and dilation."""
+
+_STRIDE_8, _STRIDE_16 = 5, 12
+"""Last blocks at stride 8, and of the stages that are MobileNetV2's own."""
+
+
+class Conv(nn.Module):
+    """A convolution with TensorFlow's SAME padding."""
+
+    def __init__(
+        self, cin: int, cout: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(cin, cout, kernel, stride, dilation=dilation, groups=groups)
+        self.reach = (kernel - 1) * dilation + 1
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads: list[int] = []
+        for size in (x.shape[3], x.shape[2]):
+            pads += same_padding(size, self.reach, self.stride)
+        y: Tensor = self.conv(F.pad(x, pads))
+        return y
+
+
+class Block(nn.Module):
+    """Expand, filter, project; ReLU6 after the first two."""
+
+    def __init__(self, cin: int, cout: int, expansion: int, stride: int, dilation: int) -> None:
+        super().__init__()
+        hidden = cin * expansion
+        self.expand = Conv(cin, hidden) if expansion > 1 else None
+        self.depthwise = Conv(hidden, hidden, 3, stride, dilation, groups=hidden)
+        self.project = Conv(hidden, cout)
+        self.identity = stride == 1 and cin == cout
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x if self.expand is None else F.relu6(self.expand(x))
+        y: Tensor = self.project(F.relu6(self.depthwise(wide)))
+        return x + y if self.identity else y
+
+
+class DeepLabTrunk(nn.Module):
+    """What DeepLabV3 computes before its class scores.
+
+    ``forward`` maps (B, 3, H, W) in [-1, 1] to two maps: 32 channels at stride 8; and at stride 16 the 96 of
+    MobileNetV2 beside the 256 that the class scores are read from.
+    """
+
+    channels = (32, 96 + 256)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = Conv(3, 32, 3, 2)
+        blocks: list[Block] = []
+        cin = 32
+        for expansion, cout, repeats, first_stride, dilation in (*_STAGES, *_DILATED):
+            for i in range(repeats):
+                blocks.append(Block(cin, cout, expansion, first_stride if i == 0 else 1, dilation))
+                cin = cout
+        self.blocks = nn.ModuleList(blocks)
+        self.aspp0 = Conv(320, 256)
+        self.image_pooling = Conv(320, 256)
+        self.concat_projection = Conv(512, 256)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        fine, middle, meaning = self.maps(x)
+        return fine, torch.cat((middle, meaning), 1)
+
+    def maps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The 32 channels at stride 8, and the 96 and the 256 at stride 16."""
+        x = F.relu6(self.stem(x))
+        kept = {}
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in (_STRIDE_8, _STRIDE_16):
+                kept[i] = x
+        whole = F.relu(self.image_pooling(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[2:])
+        x = torch.cat((whole, F.relu(self.aspp0(x))), 1)
+        return kept[_STRIDE_8], kept[_STRIDE_16], F.relu(self.concat_projection(x))
+
 
 VOC_NAMES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),

@@ -13,9 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.mlp import Mlp
-from segue.layers.normalise import normalise_planes
-from segue.layers.self_attention import SelfAttention
+from segue.layers.attention import Mlp, SelfAttention
+from segue.layers.colours import normalise_planes
 
 STORED_GRID = 14
 """Patches per side at the training resolution of 224 pixels, for patches of 16."""

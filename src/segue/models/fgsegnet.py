@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.normalise import normalise_planes
-from segue.models.foreground import Features
+from segue.layers.colours import normalise_planes
+from segue.models.base import Features
 
 BACKBONE = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, 512, 512, 512))
 """Channels before and after the convolutions of the four blocks of VGG-16."""
@@ -46,7 +46,9 @@ class FgSegNetV2(nn.Module):
     current = "current"
     background: str | None = None
     channels = 1
+    threshold = 0.7
     size_multiple = 1
+    takes_depth = False
 
     def __init__(self, scaling: Scaling = "raw255", scene: str | None = None) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.same_padding import same_padding
+from segue.models.deeplab import same_padding
 
 FlowMode = Literal["hierarchical", "single"]
 
@@ -249,6 +249,7 @@ def picture_norm(channels: int) -> nn.GroupNorm:
 
 
 def activate(x: Tensor) -> Tensor:
+    """Leaky ReLU with the slope of the release."""
     return F.leaky_relu(x, SLOPE)
 
 

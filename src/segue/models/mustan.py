@@ -20,13 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.activated import BatchNormReLU
-from segue.layers.localise import RLIM
-from segue.layers.normalise import normalise_planes
-from segue.layers.refinement import FRM, FuseBlock
-from segue.layers.resnet import ResNet18
-from segue.layers.widths import scaled
-from segue.models.foreground import Features
+from segue.layers.colours import normalise_planes
+from segue.layers.fused import BatchNormReLU
+from segue.layers.gates import FRM, RLIM, FuseBlock
+from segue.layers.resnet import ResNet18, scaled
+from segue.models.base import Features
 
 STRIDE = 3
 """Frames from one frame of a window to the next."""
@@ -66,6 +64,7 @@ class WindowNetwork(nn.Module, ABC):
     background: str | None
     current = "current"
     channels = 1
+    threshold = 0.5
     size_multiple = 1
 
     def __init__(self, offsets: tuple[int, ...], channels: Sequence[int], *, rlim: bool) -> None:
@@ -167,7 +166,7 @@ class MUSTAN1(WindowNetwork):
     Args:
         frames: frames of a window, odd; the paper's next checks are 3, 5 and 7.
         causal: no frame after the current one.
-        frm: how context changes the features; ``none`` leaves the context network out.
+        frm: how context changes the features; none is the ablation, without the context network.
         context: ``late`` encodes every frame by itself, which streams; ``early`` the window as a whole.
         background: a picture of the empty scene joins the context.
         depth_channels: 1 to take a depth map of the current frame.
@@ -247,7 +246,7 @@ class MUSTAN2(WindowNetwork):
     Args:
         frames: frames of a window, odd; the paper's next checks are 3, 5 and 7.
         causal: no frame after the current one.
-        frm: how context changes the features; ``none`` leaves the encoders of the context out.
+        frm: how context changes the features; none is the ablation, without the encoders of the context.
         background: a picture of the empty scene joins the past.
         depth_channels: 1 to take a depth map of the current frame.
         rlim: refine the localisation.

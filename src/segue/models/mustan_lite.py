@@ -1,12 +1,12 @@
 """MUSTAN for cameras at home: context as in MUSTAN, on a MobileNetV2 that all frames share.
 
 After Pokala et al., "MUSTAN: Multi-scale Temporal Context as Attention for Robust Video Foreground
-Segmentation" (arXiv 2402.00918): features of frames around the current one meet its own at several scales.
-What differs is our own: one small encoder for all frames, fusion by concatenation instead of a gate, because
-a gate lets the comparison through only weakly, and a picture of the empty scene as a further input, because
-a few frames cannot show that somebody who stands still does not belong to the scene. Beside its features each
-frame keeps its picture at half the size: what the colours themselves differ by is handed to every scale,
-because the features of a classifier forget how dark a plain surface is.
+Segmentation" (arXiv 2402.00918): what is known from other times meets the features of the current frame at
+several scales. What differs is our own: one small encoder for the frame and a picture of the empty scene,
+because a few frames cannot show that somebody who stands still does not belong to the scene; fusion by
+concatenation instead of a gate, because a gate lets the comparison through only weakly; and the range in
+which each pixel lived, over all its past and over what was background, because appearance has to tell a
+tree that waves from a thing that was put there.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.activated import BatchNormReLU
-from segue.layers.colour_changes import PER_FRAME, colour_changes, half_size
+from segue.layers.fused import BatchNormReLU
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.models.foreground import Features
+from segue.layers.past import PICTURE, PastPyramid, past_cues
+from segue.layers.past import WIDTHS as PAST
+from segue.models.base import Features
 from segue.models.mustan import UpBlock
 
-ROLE = "frame"
+CURRENT, CONTEXT, SCENE = "current", "context", "scene"
+"""Roles: the current frame, frames before it, and what is known of the empty scene."""
+
 FUSED = (16, 32, 48, 96)
 """Channels after fusion at strides 2, 4, 8 and 16."""
 
@@ -32,36 +35,44 @@ WIDTHS = (48, 24, 16)
 
 
 class MustanLite(nn.Module):
-    """Foreground and shadow from a frame, two frames before it and a picture of the empty scene.
+    """Foreground and shadow from a frame, two frames before it and what is known of the empty scene.
 
     Attributes:
         offsets: times of the frames of a window, in frames before the current one.
+        sees_past: of the scene it takes all planes, see :class:`segue.sessions.empty_scene.Scene`.
     """
 
     offsets = (-6, -3, 0)
-    context = ((-6, ROLE), (-3, ROLE))
-    current = ROLE
-    background: str | None = ROLE
+    context = ((-6, CONTEXT), (-3, CONTEXT))
+    current = CURRENT
+    background: str | None = SCENE
+    sees_past = True
     channels = 2
+    threshold = 0.3
     size_multiple = 16
+    takes_depth = False
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = MobileNetV2Trunk()
-        members = len(self.context) + 2
+        self.past = PastPyramid(len(self.context))
         self.fuse = nn.ModuleList(
-            Fusion(members * cin + (members - 1) * PER_FRAME, cout)
-            for cin, cout in zip(self.encoder.channels, FUSED, strict=True)
+            Fusion(2 * cin + past, cout)
+            for cin, past, cout in zip(self.encoder.channels, PAST, FUSED, strict=True)
         )
         self.decoder = Decoder(FUSED, WIDTHS, self.channels)
 
     def encode(self, frames: Tensor, role: str) -> Features:
-        """The picture of RGB frames (N, 3, H, W) in [0, 1] at stride 2, and their features.
+        """Pixels, and features of 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
 
-        Those have 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
+        Args:
+            frames: RGB (N, 3, H, W) in [0, 1], or the planes of a scene, (N, 21, H, W) in [0, 1].
+            role: a frame of the context gives its pixels alone.
         """
-        picture = frames * 2 - 1
-        return (half_size(picture), *self.encoder(picture))
+        if role == CONTEXT:
+            return (frames,)
+        picture = frames[:, PICTURE] if role == SCENE else frames
+        return (frames, *self.encoder(picture * 2 - 1))
 
     def decode(
         self,
@@ -77,27 +88,35 @@ class MustanLite(nn.Module):
         """
         if background is None or len(context) != len(self.context):
             raise ValueError(f"mustan-lite decodes with {len(self.context)} context frames and a background")
-        frames = (*context, current, background)
-        changes = colour_changes(current[0], [other[0] for other in (*context, background)], len(self.fuse))
+        past = self.past(past_cues(current[0], background[0], [pixels for (pixels,) in context]))
         fused = [
-            fuse(torch.cat([*(maps[scale] for maps in frames), change], 1))
-            for scale, (fuse, change) in enumerate(zip(self.fuse, changes, strict=True), start=1)
+            fuse(torch.cat(maps, 1))
+            for fuse, *maps in zip(self.fuse, current[1:], background[1:], past, strict=True)
         ]
         logits = self.decoder(fused)
         return F.interpolate(logits, size=size, mode="bilinear")
 
-    def forward(self, window: Tensor, background: Tensor) -> Tensor:
+    def context_maps(
+        self, current: Features, context: Sequence[Features], background: Features
+    ) -> list[Tensor]:
+        """What the past says about the frame: means over channels, (N, h, w) at strides 2, 4, 8 and 16."""
+        cues = past_cues(current[0], background[0], [pixels for (pixels,) in context])
+        return [maps.mean(1) for maps in self.past(cues)]
+
+    def forward(self, window: Tensor, scene: Tensor) -> Tensor:
         """Logits (N, 2, H, W) of the last frame of windows.
 
         Args:
             window: RGB frames (N, 3, 3, H, W) in [0, 1] at ``self.offsets``.
-            background: RGB pictures of the empty scene, (N, 3, H, W) in [0, 1].
+            scene: what is known of the empty scene, (N, 21, H, W) in [0, 1].
         """
-        frames = torch.cat([window, background[:, None]], 1)
-        features = self.encode(frames.transpose(0, 1).flatten(0, 1), ROLE)
-        *context, current, scene = zip(*(maps.chunk(frames.shape[1]) for maps in features), strict=True)
+        *context, current = window.unbind(1)
+        # Both at once is faster than one after the other.
+        maps = [found.chunk(2) for found in self.encoder(torch.cat([current, scene[:, PICTURE]]) * 2 - 1)]
+        frame, empty = zip(*maps, strict=True)
         height, width = window.shape[-2:]
-        return self.decode(current, context, scene, (height, width))
+        known = [(pixels,) for pixels in context]
+        return self.decode((current, *frame), known, (scene, *empty), (height, width))
 
 
 class Fusion(nn.Module):

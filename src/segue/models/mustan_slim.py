@@ -14,12 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.activated import BatchNormReLU
-from segue.layers.colour_changes import PER_FRAME, colour_changes, half_size
-from segue.layers.localise import RLIM
-from segue.layers.normalise import normalise_planes
-from segue.layers.widths import scaled
-from segue.models.foreground import Features
+from segue.layers.colours import PER_FRAME, colour_changes, half_size, normalise_planes
+from segue.layers.fused import BatchNormReLU
+from segue.layers.gates import RLIM
+from segue.layers.resnet import scaled
+from segue.models.base import Features
 from segue.models.mustan_lite import Decoder
 
 ROLE = "frame"
@@ -50,7 +49,9 @@ class MustanSlim(nn.Module):
     """
 
     current = ROLE
+    threshold = 0.3
     size_multiple = 1
+    takes_depth = False
 
     def __init__(
         self,

@@ -9,18 +9,18 @@ convolutions over concatenated features) is computed once and broadcast over the
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.cbam import CBAM
-from segue.layers.normalise import normalise
-from segue.layers.per_object import add_frame, conv_channels
-from segue.layers.residual import JointResBlock, ResBlock
+from segue.layers.colours import normalise
+from segue.layers.gates import CBAM
+from segue.layers.residual import JointResBlock, ResBlock, add_frame, conv_channels
 from segue.layers.resnet import FrozenBatchNorm, basic_stage, bottleneck_stage, pool_stem, stem_conv
-from segue.models.base import QueryFeatures, Schedule, aggregate, padding
+from segue.models.base import QueryFeatures, Schedule, Tracker, aggregate, padding
+from segue.models.memory import MemoryTracker
 
 KEY_CHANNELS = 64
 VALUE_CHANNELS = 512
@@ -38,6 +38,7 @@ class STCN(nn.Module):
     """
 
     schedule = Schedule(mem_every=5, top_k=20, include_last=False)
+    tracker: ClassVar[type[Tracker]] = MemoryTracker
     stride = 16
     read_stride = 16
     key_channels = KEY_CHANNELS
@@ -46,6 +47,7 @@ class STCN(nn.Module):
     shared_keys = True
     aggregate_prompts = True
     masks_in_padding = True
+    aggregate = staticmethod(aggregate)
 
     def __init__(self, *, single_object: bool = False) -> None:
         super().__init__()
@@ -84,10 +86,6 @@ class STCN(nn.Module):
         """Decode readouts, ([B,] K, 512, H/16, W/16), to log-odds, ([B,] K, H/4, W/4)."""
         logits: Tensor = self.decoder(readout.flatten(0, -4), *query.features[1:])
         return logits.view(*readout.shape[:-3], *logits.shape[-2:])
-
-    def aggregate(self, probabilities: Tensor) -> Tensor:
-        """Soft aggregation, (K, H, W) → (K+1, H, W)."""
-        return aggregate(probabilities)
 
 
 class KeyEncoder(nn.Module):

@@ -8,16 +8,16 @@ the memory is read at stride 8, where small objects still have a few cells, and 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.layers.per_object import add_frame, conv_channels
-from segue.layers.residual import JointResBlock, ResBlock
-from segue.models.base import QueryFeatures, Schedule, aggregate, padding
+from segue.layers.residual import JointResBlock, ResBlock, add_frame, conv_channels
+from segue.models.base import QueryFeatures, Schedule, Tracker, aggregate, padding
+from segue.models.memory import MemoryTracker
 
 FEATURE_GAIN = 8.0
 """Brings the joint feature, whose two parts have unit norm per position, to entries of about unit size."""
@@ -39,11 +39,15 @@ class STCNLite(nn.Module):
         top_k=20,
         include_last=True,
         last_window=12,
-        doubt=1.0,
-        last_doubt=2.0,
+        penalty=1.0,
+        last_penalty=2.0,
         memory_frames=5,
+        reach=0.03,
         short_side=384,
     )
+    tracker: ClassVar[type[Tracker]] = MemoryTracker
+    confidence = (1.17, -1.27)
+    """See :func:`segue.sessions.track.expected_overlap`; fitted to the seven development clips."""
     stride = 16
     read_stride = 8
     key_channels = 64
@@ -52,6 +56,7 @@ class STCNLite(nn.Module):
     shared_keys = True
     aggregate_prompts = True
     masks_in_padding = True
+    aggregate = staticmethod(aggregate)
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,10 +101,6 @@ class STCNLite(nn.Module):
         thin, _, f4, f2 = query.features
         logits: Tensor = self.decoder(readout.flatten(0, -4), thin, f4, f2)
         return logits.view(readout.shape[:-3] + logits.shape[2:])
-
-    def aggregate(self, probabilities: Tensor) -> Tensor:
-        """Soft aggregation, (K, H, W) → (K+1, H, W)."""
-        return aggregate(probabilities)
 
 
 class ValueEncoder(nn.Module):

@@ -9,16 +9,17 @@ computed once and broadcast.
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.normalise import image_statistics, normalise
-from segue.layers.per_object import add_frame, conv_channels
-from segue.layers.residual import ResBlock
+from segue.layers.colours import image_statistics, normalise
+from segue.layers.residual import ResBlock, add_frame, conv_channels
 from segue.layers.resnet import FrozenBatchNorm, bottleneck_stage, pool_stem, stem_conv
-from segue.models.base import QueryFeatures, Schedule, aggregate, padding
+from segue.models.base import QueryFeatures, Schedule, Tracker, aggregate, padding
+from segue.models.memory import MemoryTracker
 
 KEY_CHANNELS = 128
 VALUE_CHANNELS = 512
@@ -35,6 +36,7 @@ class STM(nn.Module):
     """
 
     schedule = Schedule(mem_every=5, top_k=None, include_last=True)
+    tracker: ClassVar[type[Tracker]] = MemoryTracker
     stride = 16
     read_stride = 16
     key_channels = KEY_CHANNELS
@@ -43,6 +45,7 @@ class STM(nn.Module):
     shared_keys = False
     aggregate_prompts = False
     masks_in_padding = False
+    aggregate = staticmethod(partial(aggregate, channels=OBJECT_CHANNELS))
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,10 +92,6 @@ class STM(nn.Module):
         scores: Tensor = self.Decoder(readout.flatten(0, -4), *query.features)
         log_odds = scores[:, 1] - scores[:, 0]
         return log_odds.view(*readout.shape[:-3], *log_odds.shape[1:])
-
-    def aggregate(self, probabilities: Tensor) -> Tensor:
-        """Soft aggregation with the unused channels of the release, (K, H, W) → (K+1, H, W)."""
-        return aggregate(probabilities, channels=OBJECT_CHANNELS)
 
 
 class Trunk(nn.Module):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,44 +10,78 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks import resize_mask
-from segue.prompts.checks import check_id, wrong_size
-from segue.prompts.grabcut import refine_box, refine_points
-from segue.types import Box, BoxPrompt, Frame, IndexMask, MaskPrompt, Point, PointPrompt, Prompt, RemovePrompt
+from segue.prompts.parse import check_id, wrong_size
+from segue.prompts.prompter import MakePrompter, PicturePrompter, Prompter, Prompts, check_points, clip_box
+from segue.registry import PromptKind
+from segue.types import (
+    BoxPrompt,
+    Frame,
+    IndexMask,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    RemovePrompt,
+    same_values,
+)
 
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
-    """What was said of one frame, as a memory network takes it.
+    """What was said of one frame, as a tracker takes it.
 
     Attributes:
         mask: index mask of the objects given on this frame, (H, W), int32; 0 elsewhere.
-        ids: ids of these objects, in the order in which they were given; each has at least one pixel.
+        ids: ids of these objects, in the order in which they were given; each has at least one pixel, or
+            stands in ``prompts``.
         labels: label of every object that has one.
         removed: ids that are followed no longer from this frame on.
+        prompts: boxes and points that stay as they are, for a network that understands them.
     """
 
     mask: npt.NDArray[np.int32]
     ids: tuple[int, ...]
     labels: dict[int, str] = field(default_factory=dict)
     removed: tuple[int, ...] = ()
+    prompts: tuple[BoxPrompt | PointPrompt, ...] = ()
+
+    __eq__ = same_values
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def native_ids(self) -> frozenset[int]:
+        """Ids of the objects in ``prompts``, which have no mask."""
+        return frozenset(prompt.id for prompt in self.prompts)
 
 
-def resolve(frame: Frame, prompts: IndexMask | Sequence[Prompt], *, fit: bool = False) -> Annotation:
+def resolve(
+    frame: Frame,
+    prompts: IndexMask | Sequence[Prompt],
+    *,
+    fit: bool = False,
+    native: Collection[PromptKind] = (),
+    prompter: MakePrompter | None = None,
+    known: Mapping[int, npt.NDArray[np.float32]] | None = None,
+) -> Annotation:
     """Turn an index mask or a list of prompts into one annotation of ``frame``.
 
-    Several prompts of one id describe one object: its points are joined, and points correct its box. Where
-    objects overlap, the later one wins.
+    Several prompts of one id describe one object: its points are joined, and points correct its box or its
+    mask. Where objects overlap, the later one wins.
 
     Args:
         frame: the frame that the prompts speak of.
         prompts: index mask, (H, W), or prompts.
         fit: resize masks of another size (nearest neighbour) instead of refusing them.
+        native: kinds of prompts that the network understands itself: objects of which nothing else is said
+            get no mask here.
+        prompter: what turns boxes and points into masks; None is segue-prompt.
+        known: where objects are on this frame as far as is known, (H, W), probability by id; points of such
+            an id, without a box or mask, correct that.
 
     Raises:
-        PromptError: a mask is empty or of the wrong size, a box or point lies outside the picture, GrabCut
-            finds nothing, prompts contradict each other, or an id is not in 1..65535.
+        PromptError: a mask is empty or of the wrong size, a box or point lies outside the picture, nothing
+            is found there, prompts contradict each other, or an id is not in 1..65535.
 
     Example:
         >>> frame = Frame(0, 0.0, np.zeros((4, 6, 3), np.uint8))
@@ -60,7 +93,7 @@ def resolve(frame: Frame, prompts: IndexMask | Sequence[Prompt], *, fit: bool = 
     """
     try:
         if isinstance(prompts, Sequence):
-            return _resolve_list(frame, prompts, fit)
+            return _resolve_list(frame, prompts, fit, native, prompter or Prompter, known or {})
         return _resolve_index_mask(frame, np.asarray(prompts), fit)
     except PromptError as error:
         raise PromptError(f"frame {frame.index}: {error}") from None
@@ -76,20 +109,37 @@ def _resolve_index_mask(frame: Frame, mask: npt.NDArray[np.generic], fit: bool) 
     return Annotation(fitted.astype(np.int32), ids)
 
 
-def _resolve_list(frame: Frame, prompts: Sequence[Prompt], fit: bool) -> Annotation:
+def _resolve_list(
+    frame: Frame,
+    prompts: Sequence[Prompt],
+    fit: bool,
+    native: Collection[PromptKind],
+    make: MakePrompter,
+    known: Mapping[int, npt.NDArray[np.float32]],
+) -> Annotation:
     groups, removed = _group(prompts)
     mask = np.zeros(frame.size, np.int32)
+    prompter: PicturePrompter | None = None
+    kept: list[BoxPrompt | PointPrompt] = []
     for id, group in groups.items():
         try:
-            mask[_object_mask(frame, group, fit)] = id
+            as_they_are = _understood(frame, group, native)
+            if as_they_are is not None:
+                kept += as_they_are
+                continue
+            found = _given(frame, group, fit)
+            if found is None:
+                prompter = prompter or make(frame.image)
+                found = _prompted(frame, group, fit, prompter, known.get(id))
+            mask[found] = id
         except PromptError as error:
             raise PromptError(f"object {id}: {error}") from None
-    present = set(np.unique(mask).tolist())
+    present = {*np.unique(mask).tolist(), *(prompt.id for prompt in kept)}
     for id in groups:
         if id not in present:
             raise PromptError(f"object {id} is completely covered by later objects; change their order")
     labels = {item.id: item.label for item in prompts if item.label is not None}
-    return Annotation(mask, tuple(groups), labels, removed)
+    return Annotation(mask, tuple(groups), labels, removed, tuple(kept))
 
 
 def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[int, ...]]:
@@ -111,24 +161,41 @@ def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[in
     return groups, tuple(dict.fromkeys(removed))
 
 
-def _object_mask(frame: Frame, group: list[Prompt], fit: bool) -> Mask:
-    masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
-    boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]
-    points = [prompt for prompt in group if isinstance(prompt, PointPrompt)]
-    if len(masks) + len(boxes) > 1 or (masks and points):
-        raise PromptError("give one mask, or one box with or without points, for each id")
-    if masks:
-        return _given_mask(frame, masks[0], fit)
-    positive = _inside([point for prompt in points for point in prompt.positive], frame.size)
-    negative = _inside([point for prompt in points for point in prompt.negative], frame.size)
-    if boxes:
-        return _box_mask(frame, boxes[0], positive, negative)
-    if not positive:
-        raise PromptError("needs at least one positive point, or a box")
-    found = refine_points(frame.image, positive, negative)
-    if not found.any():
-        raise PromptError("GrabCut finds nothing at the points; add points, or give a box or a mask")
-    return found
+def _understood(
+    frame: Frame, group: list[Prompt], native: Collection[PromptKind]
+) -> list[BoxPrompt | PointPrompt] | None:
+    """The prompts of an object if the network understands each of them, else None.
+
+    Raises:
+        PromptError: a box or a point lies outside the picture.
+    """
+    understood: list[BoxPrompt | PointPrompt] = []
+    for prompt in group:
+        if isinstance(prompt, BoxPrompt) and "box" in native and not prompt.fill:
+            clip_box(prompt.box, frame.size)
+        elif isinstance(prompt, PointPrompt) and "point" in native:
+            check_points([*prompt.positive, *prompt.negative], frame.size)
+        else:
+            return None
+        understood.append(prompt)
+    return understood
+
+
+def _given(frame: Frame, group: list[Prompt], fit: bool) -> Mask | None:
+    """The mask of prompts that say it themselves; None where it is to be found."""
+    areas = [prompt for prompt in group if isinstance(prompt, MaskPrompt | BoxPrompt)]
+    if len(areas) > 1:
+        raise PromptError("give one mask or one box for an id, with or without points")
+    if areas and isinstance(areas[0], BoxPrompt) and areas[0].fill:
+        if len(group) > 1:
+            raise PromptError("a filled box cannot be corrected by points; leave fill out")
+        x0, y0, x1, y1 = (int(side) for side in clip_box(areas[0].box, frame.size))
+        mask = np.zeros(frame.size, np.bool_)
+        mask[y0:y1, x0:x1] = True
+        return mask
+    if areas and isinstance(areas[0], MaskPrompt) and len(group) == 1:
+        return _given_mask(frame, areas[0], fit)
+    return None
 
 
 def _given_mask(frame: Frame, prompt: MaskPrompt, fit: bool) -> Mask:
@@ -138,43 +205,36 @@ def _given_mask(frame: Frame, prompt: MaskPrompt, fit: bool) -> Mask:
     return mask.astype(np.bool_)
 
 
-def _box_mask(frame: Frame, prompt: BoxPrompt, positive: list[Point], negative: list[Point]) -> Mask:
-    x0, y0, x1, y1 = _clip(prompt.box, frame.size)
-    if prompt.fill:
-        if positive or negative:
-            raise PromptError("a filled box cannot be corrected by points; leave fill out")
-        mask = np.zeros(frame.size, np.bool_)
-        mask[y0:y1, x0:x1] = True
-        return mask
-    for x, y in positive:
-        if not (x0 <= x < x1 and y0 <= y < y1):
-            raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
-    mask = refine_box(frame.image, (x0, y0, x1, y1), positive, negative)
-    if not mask.any():
-        raise PromptError("GrabCut finds nothing in the box; give a mask, or fill the box (fill=True)")
-    return mask
-
-
-def _clip(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    name = "box (" + ", ".join(f"{value:g}" for value in box) + ")"
-    if len(box) != 4 or not all(math.isfinite(value) for value in box):
-        raise PromptError(f"{name} does not have four finite numbers x0, y0, x1, y1")
-    if box[2] <= box[0] or box[3] <= box[1]:
-        raise PromptError(f"{name} is empty: x1 must be larger than x0, and y1 than y0")
-    height, width = size
-    x0, x1 = (min(max(round(value), 0), width) for value in (box[0], box[2]))
-    y0, y1 = (min(max(round(value), 0), height) for value in (box[1], box[3]))
-    if x1 <= x0 or y1 <= y0:
-        raise PromptError(f"{name} covers no pixel of the {width}x{height} picture")
-    return x0, y0, x1, y1
-
-
-def _inside(points: list[Point], size: tuple[int, int]) -> list[Point]:
-    height, width = size
-    for x, y in points:
-        if not (0 <= x < width and 0 <= y < height):
-            raise PromptError(f"point ({x:g}, {y:g}) is outside the {width}x{height} picture")
-    return points
+def _prompted(
+    frame: Frame,
+    group: list[Prompt],
+    fit: bool,
+    prompter: PicturePrompter,
+    known: npt.NDArray[np.float32] | None,
+) -> Mask:
+    """What a prompter finds; points alone correct what is known."""
+    points = [prompt for prompt in group if isinstance(prompt, PointPrompt)]
+    box = next((prompt.box for prompt in group if isinstance(prompt, BoxPrompt)), None)
+    mask = next((_given_mask(frame, prompt, fit) for prompt in group if isinstance(prompt, MaskPrompt)), None)
+    prompts = Prompts(
+        box,
+        [point for prompt in points for point in prompt.positive],
+        [point for prompt in points for point in prompt.negative],
+        mask=known if box is None and mask is None else mask,
+    ).checked(frame.size)
+    if prompts.box is not None:
+        x0, y0, x1, y1 = prompts.box
+        for x, y in prompts.points:
+            if not (x0 <= x < x1 and y0 <= y < y1):
+                raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
+    found = prompter.answer(prompts).mask
+    if not found.any():
+        raise PromptError(
+            "nothing is found at the points; add points, or give a box or a mask"
+            if box is None
+            else "nothing is found in the box; give a mask, or fill the box (fill=True)"
+        )
+    return found
 
 
 def _fit(mask: npt.NDArray[np.generic], size: tuple[int, int], fit: bool) -> npt.NDArray[np.generic]:

@@ -18,17 +18,28 @@ from segue.masks import dense_crf
 from segue.masks.measure import measure
 from segue.models.base import MemoryNetwork
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
+from segue.models.detection.boxes import COCO_ORDER, suppress
 from segue.models.detection.mask_rcnn import MaskRCNN
+from segue.models.detection.nanodet import Boxes, NanoDetPlus
 from segue.models.detection.parts import Detections
 from segue.models.detection.pointrend import PointRend
 from segue.models.dino import FeatureName
 from segue.prompts.grabcut import refine_box
 from segue.prompts.lost import Discovery, discover, discover_several
+from segue.prompts.planes import pixels
+from segue.prompts.prompter import Answer, MakePrompter, Prompts
 from segue.prompts.selection import Found, Rules, checked_classes, select
-from segue.types import Frame, Image, ObjectInfo
+from segue.types import Box, Frame, Image, ObjectInfo
 
-Refinement = Literal["crf", "grabcut", "none"]
-"""What draws the mask of a discovered object to the edges of the picture."""
+Refinement = Literal["crf", "network", "grabcut", "none"]
+"""What draws the mask of an object to the edges of the picture; ``network`` is segue-prompt."""
+
+DISCOVERY_MASKS = ("crf", "grabcut", "none")
+"""What of these draws the mask of a discovered object."""
+
+
+SAME_OBJECT = 0.8
+"""Overlap (IoU) of two boxes of different classes from which on the weaker one is the same object again."""
 
 
 class Detector(Protocol):
@@ -88,6 +99,124 @@ class NetworkDetector:
         """All that the network finds in a picture (H, W, 3), before any rule."""
         found: Detections = self._network(as_planes(image).to(self._device)[0])
         return found
+
+
+class FilledBox:
+    """Takes whole boxes for masks; see :class:`segue.prompts.prompter.PicturePrompter`."""
+
+    def __init__(self, image: Image) -> None:
+        self._size = image.shape[0], image.shape[1]
+
+    def answer(self, prompts: Prompts) -> Answer:
+        """The box.
+
+        Raises:
+            PromptError: there is none, or it lies outside.
+        """
+        box = prompts.checked(self._size).box
+        if box is None:
+            raise PromptError("a box is needed")
+        x0, y0, x1, y1 = pixels(box, self._size)
+        plane = np.ones((1, y1 - y0, x1 - x0), np.float32)
+        return Answer(self._size, (x0, y0, x1, y1), np.array([np.nan], np.float32), plane)
+
+
+class BoxDetector:
+    """NanoDet-Plus, and what makes masks of its boxes.
+
+    Args:
+        network: the network, in evaluation mode.
+        prompter: takes a picture and makes masks of boxes.
+        rules: what becomes an object.
+        tiles: see :meth:`segue.models.detection.nanodet.NanoDetPlus.detect`.
+    """
+
+    names: Mapping[int, str] = COCO_ORDER
+    lookahead = 0
+
+    def __init__(
+        self,
+        network: NanoDetPlus,
+        prompter: MakePrompter,
+        rules: Rules | None = None,
+        *,
+        tiles: int = 1,
+    ) -> None:
+        self.rules, self.tiles = _checked(rules or Rules(), self.names), tiles
+        self._network, self._prompter = network, prompter
+
+    def __call__(self, frame: Frame, *_: Frame) -> Found:
+        """The objects of a frame, best first."""
+        found = self.propose(frame, self.rules.score)
+        masks = [found.mask(number) for number in range(len(found.boxes))]
+        stacked = np.stack(masks) if masks else np.zeros((0, *frame.size), np.float32)
+        return select(stacked, np.array(found.scores), found.labels, self.rules)
+
+    def propose(self, frame: Frame, least_score: float) -> Proposals:
+        """The finds of a frame; see :func:`propose`."""
+        found = self.boxes(frame.image, least_score)
+        boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in found.boxes.tolist())
+        prompter = self._prompter(frame.image)
+        return Proposals(
+            boxes,
+            tuple(found.scores.tolist()),
+            tuple(self.names[label] for label in found.labels.tolist()),
+            lambda number: prompter.answer(Prompts(box=boxes[number])).probability,
+        )
+
+    def boxes(self, image: Image, least_score: float | None = None) -> Boxes:
+        """Boxes of the wanted classes, one an object, best first.
+
+        Args:
+            image: RGB, (H, W, 3), uint8.
+            least_score: None is that of the rules.
+        """
+        rules = self.rules
+        found = self._network.detect(image, rules.score if least_score is None else least_score, self.tiles)
+        found = Boxes(*(values.cpu() for values in found))
+        if rules.classes is not None:
+            wanted = [self.names[label] in rules.classes for label in found.labels.tolist()]
+            found = found.take(torch.tensor(wanted, dtype=torch.bool))
+        # An object that two classes claim, as car and truck do, is one object.
+        one = suppress(found.boxes, found.scores, torch.zeros_like(found.labels), SAME_OBJECT)
+        return found.take(one[: rules.max_objects])
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What a detector finds in a frame, before it becomes objects.
+
+    Attributes:
+        boxes: in pixels, best first.
+        scores: of each, in 0..1.
+        labels: of each.
+        mask: probabilities (H, W) of one of them, by its number; made when asked for.
+    """
+
+    boxes: tuple[Box, ...]
+    scores: tuple[float, ...]
+    labels: tuple[str | None, ...]
+    mask: Callable[[int], npt.NDArray[np.float32]]
+
+
+def propose(detector: Detector, frame: Frame, least_score: float) -> Proposals:
+    """The finds of a detector; where it makes masks of boxes, masks wait until they are asked for.
+
+    Args:
+        detector: any that needs no further frames.
+        frame: where to look.
+        least_score: of the finds, for a detector that can tell what is below its own threshold.
+    """
+    if isinstance(detector, BoxDetector):
+        return detector.propose(frame, least_score)
+    found = detector(frame)
+    seen = [(item, plane) for item, plane in zip(found.objects, found.planes, strict=True) if item.box]
+    return Proposals(
+        tuple(item.box for item, _ in seen if item.box),
+        tuple(item.score for item, _ in seen),
+        tuple(item.label for item, _ in seen),
+        lambda number: seen[number][1].astype(np.float32),
+    )
 
 
 class SemanticDetector:
@@ -204,8 +333,8 @@ class DiscoveryDetector:
         centre: bool = False,
         device: torch.device | None = None,
     ) -> None:
-        if refine not in get_args(Refinement):
-            raise PromptError(f"refinement {refine!r}: choose {', '.join(get_args(Refinement))}")
+        if refine not in DISCOVERY_MASKS:
+            raise PromptError(f"refinement {refine!r}: choose {', '.join(DISCOVERY_MASKS)}")
         if which not in get_args(FeatureName):
             raise PromptError(f"features {which!r}: choose {', '.join(get_args(FeatureName))}")
         self.which, self.max_objects, self.refine, self.centre = which, max_objects, refine, centre

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from segue.errors import PromptError
 from segue.masks.measure import measure
-from segue.types import IndexMask, ObjectInfo
+from segue.types import IndexMask, ObjectInfo, same_values
 
 Floats = npt.NDArray[np.floating]
 Planes = npt.NDArray[np.bool_]
@@ -38,7 +38,7 @@ class Rules:
     classes: frozenset[str] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
     """Objects of one picture.
 
@@ -51,6 +51,9 @@ class Found:
     mask: IndexMask
     objects: tuple[ObjectInfo, ...]
     planes: Planes
+
+    __eq__ = same_values
+    __hash__ = None  # type: ignore[assignment]
 
     def __len__(self) -> int:
         return len(self.objects)

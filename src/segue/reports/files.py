@@ -12,7 +12,7 @@ import segue
 from segue.errors import SinkError
 from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
 from segue.metrics.evaluation import Evaluation, Measures
-from segue.video.partial import PartialFile, write_complete, writing
+from segue.video.partial import PartialFile, write_complete
 
 
 def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
@@ -102,9 +102,6 @@ def prepare(path: Path) -> None:
     Raises:
         SinkError: it cannot be written there.
     """
-    with writing(path):
-        if path.is_dir():
-            raise SinkError(f"{path}: is a folder; give the name of a file")
     partial = PartialFile(path)
     partial.prepare()
     partial.discard()

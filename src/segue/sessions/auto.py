@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError, SegueError
+from segue.masks.files import MAX_ID
 from segue.prompts.detectors import Detector
 from segue.sessions.base import SessionState
 from segue.sessions.track import TrackSession
-from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, Prompt, Segmentation
+from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, Prompt, RemovePrompt, Segmentation
 
 OVERLAP = 0.5
 """Share of a found object, or of a known one, from which on both are the same."""
+
+PATIENCE = 5
+"""Looks in a row on which an object may be out of sight before it is followed no longer."""
+
+MOST_OBJECTS = 50
+"""Objects that are followed at a time; newcomers take the place of those that were not found for longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,9 @@ class AutoSession:
     """Finds objects and follows them.
 
     Every frame is looked at until the first objects are found. With ``every``, newcomers are looked for that
-    many frames later, and again; what overlaps a known object is that object and changes nothing.
+    many frames later, and again; what overlaps a known object is that object and changes nothing. Objects
+    that were out of sight on :data:`PATIENCE` looks are followed no longer, so that neither time nor memory
+    grow with the length of the video. Ids are given in order; after 65535 the lowest free ones follow.
 
     Args:
         session: follows the objects; new.
@@ -62,10 +72,11 @@ class AutoSession:
         self._seen = 0
         self._looked = 0
         self._last_id = 0
+        self._lives: dict[int, _Life] = {}
 
     @property
     def found(self) -> int:
-        """Number of objects found so far."""
+        """The last id that was given: the number of objects found, as long as there are ids."""
         return self._last_id
 
     def reset(self) -> None:
@@ -73,6 +84,7 @@ class AutoSession:
         self._track.reset()
         self._waiting.clear()
         self._seen = self._looked = self._last_id = 0
+        self._lives = {}
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any.
@@ -83,7 +95,8 @@ class AutoSession:
         """
         if prompts is not None:
             raise PromptError(f"frame {frame.index}: objects are found here; leave the prompts out")
-        self._waiting.append(frame)
+        # Frames that wait are copies: the caller may fill one array again and again.
+        self._waiting.append(replace(frame, image=np.array(frame.image)) if self.lag else frame)
         try:
             return self._advance() if len(self._waiting) > self.lag else None
         except SegueError:
@@ -95,13 +108,19 @@ class AutoSession:
         while self._waiting:
             yield self._advance()
 
-    def state(self) -> SessionState:
+    def state(self, *, copy: bool = True) -> SessionState:
         """Everything that is needed to go on identically."""
         images = {str(i): frame.image for i, frame in enumerate(self._waiting)}
         times = [[frame.index, frame.time] for frame in self._waiting]
         return SessionState.joined(
-            {"track": self._track.state(), "waiting": SessionState.of(images, {"frames": times})},
-            {**self._origin(), "seen": self._seen, "looked": self._looked, "last_id": self._last_id},
+            {"track": self._track.state(copy=copy), "waiting": SessionState.of(images, {"frames": times})},
+            {
+                **self._origin(),
+                "seen": self._seen,
+                "looked": self._looked,
+                "last_id": self._last_id,
+                "lives": [[i, *astuple(life)] for i, life in self._lives.items()],
+            },
         )
 
     def restore(self, state: SessionState) -> None:
@@ -119,6 +138,7 @@ class AutoSession:
         )
         self._seen, self._looked = state.values["seen"], state.values["looked"]
         self._last_id = state.values["last_id"]
+        self._lives = {i: _Life(*life) for i, *life in state.values["lives"]}
 
     def _origin(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "every": self._every}
@@ -132,50 +152,94 @@ class AutoSession:
     def _advance(self) -> Segmentation:
         """Take the frame that has waited longest; nothing changes where that fails."""
         frame, *following = self._waiting
+        prompts: list[Prompt] = []
+        lives = {i: replace(life) for i, life in self._lives.items()}
         looking = self._due
-        newcomers = self._newcomers(frame, following) if looking else []
-        result = self._track.step(frame, newcomers or None)
+        if looking:
+            newcomers = self._look(frame, following, lives)
+            gone = self._retired(lives, len(newcomers))
+            lives = {i: life for i, life in lives.items() if i not in gone}
+            ids = self._free_ids(len(newcomers), lives)
+            lives |= {i: _Life(self._seen) for i in ids}
+            prompts = [
+                MaskPrompt(i, mask, label=label) for i, (mask, label) in zip(ids, newcomers, strict=True)
+            ]
+            prompts += map(RemovePrompt, gone)
+        result = self._track.step(frame, prompts or None)
         self._waiting.popleft()
-        self._looked = self._seen if looking else self._looked
+        if looking:
+            self._looked = self._seen
+            self._last_id = next(
+                (p.id for p in reversed(prompts) if isinstance(p, MaskPrompt)), self._last_id
+            )
         self._seen += 1
-        self._last_id += len(newcomers)
+        for item in result.objects:
+            lives[item.id].visible = item.area > 0
+        self._lives = lives
         return result
 
-    def _newcomers(self, frame: Frame, following: Sequence[Frame]) -> list[MaskPrompt]:
+    def _look(
+        self, frame: Frame, following: Sequence[Frame], lives: dict[int, _Life]
+    ) -> list[tuple[npt.NDArray[np.bool_], str | None]]:
+        """Masks and labels of what is new on a frame, the best first; the lives take note of the look."""
+        for life in lives.values():
+            life.missing = 0 if life.visible else life.missing + 1
         found = self._detector(frame, *following)
-        if not self._track.ids or not found.objects:
-            planes = [(found.mask == item.id, item.label) for item in found.objects]
-        else:
-            known = self._track.peek(frame)
-            planes = [
-                (mask & (known.mask == 0), item.label)
-                for item in found.objects
-                if not is_known(mask := found.mask == item.id, item.label, known)
-            ]
-        return [
-            MaskPrompt(number, mask, label=label)
-            for number, (mask, label) in enumerate(planes, start=self._last_id + 1)
-        ]
+        newcomers = [(found.mask == item.id, item.label) for item in found.objects]
+        if not lives or not newcomers:
+            return newcomers[:MOST_OBJECTS]
+        known = self._track.peek(frame)
+        fresh = []
+        for mask, label in newcomers:
+            number = known_as(mask, label, known)
+            if number is None:
+                fresh.append((mask & (known.mask == 0), label))
+            else:
+                lives[number].confirmed, lives[number].missing = self._seen, 0
+        return fresh[:MOST_OBJECTS]
+
+    @staticmethod
+    def _retired(lives: dict[int, _Life], newcomers: int) -> list[int]:
+        """Ids of those that are followed no longer: out of sight for long, or in the way of newcomers."""
+        gone = [i for i, life in lives.items() if life.missing >= PATIENCE]
+        rest = sorted((life.confirmed, i) for i, life in lives.items() if life.missing < PATIENCE)
+        return gone + [i for _, i in rest[: max(0, len(rest) + newcomers - MOST_OBJECTS)]]
+
+    def _free_ids(self, count: int, lives: Collection[int]) -> list[int]:
+        """The next ids that nobody has."""
+        numbers = ((self._last_id + step - 1) % MAX_ID + 1 for step in itertools.count(1))
+        return list(itertools.islice((i for i in numbers if i not in lives), count))
 
 
-def is_known(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation) -> bool:
-    """Whether a found object is one of those that are followed.
+@dataclass(slots=True)
+class _Life:
+    """What looks have told of an object: frame of the last that found it, and how many missed it since."""
 
-    It is if more than half of it lies in known objects, or if more than half of a known object of the same
-    label, or of none, lies in it.
+    confirmed: int
+    missing: int = 0
+    visible: bool = True
+
+
+def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation) -> int | None:
+    """The followed object that a found one is, or None.
+
+    It is one if more than half of it lies in known objects, or if more than half of a known object of the
+    same label, or of none, lies in it.
 
     Args:
         mask: the found object, (H, W).
         label: its label, if it has one.
         known: where the others are on the same frame.
     """
-    if np.count_nonzero(known.mask[mask]) > OVERLAP * mask.sum():
-        return True
-    return any(
-        np.count_nonzero(mask & (known.mask == item.id)) > OVERLAP * item.area
-        for item in known.objects
-        if item.area and _may_be(label, item)
-    )
+    inside = known.mask[mask]
+    if np.count_nonzero(inside) > OVERLAP * mask.sum():
+        numbers, counts = np.unique(inside[inside > 0], return_counts=True)
+        return int(numbers[counts.argmax()])
+    for item in known.objects:
+        inside = mask & (known.mask == item.id)
+        if item.area and _may_be(label, item) and np.count_nonzero(inside) > OVERLAP * item.area:
+            return item.id
+    return None
 
 
 def _may_be(label: str | None, item: ObjectInfo) -> bool:

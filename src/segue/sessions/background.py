@@ -1,9 +1,11 @@
-"""The empty scene: a running median that leaves out what was taken for foreground."""
+"""The empty scene: quantiles of the past of each pixel, with and without what was taken for foreground."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,17 +13,17 @@ import numpy.typing as npt
 
 from segue.errors import SourceError
 from segue.sessions.base import SessionState
-from segue.sessions.empty_scene import gain_table, in_other_light
+from segue.sessions.empty_scene import PLANES, Scene, gain_table
 from segue.types import Image
 
 Mask = npt.NDArray[np.bool_]
 
-MASK_ABOVE = 0.4
+MASK_ABOVE = 0.2
 """Foreground probability above which a pixel is left out of the background."""
 
 _GROW = np.ones((5, 5), np.uint8)
 _FRAMES_A_STEP = 4
-"""Work of one step: the median of this many whole frames; about 2 ms at 240x320."""
+"""Work of one step, in whole frames."""
 
 
 FIRST_FRAMES = 9
@@ -75,7 +77,7 @@ class MaskedMedian:
     Example:
         >>> background = MaskedMedian()
         >>> for frame in frames:
-        ...     mask = segment(frame, background.picture)
+        ...     mask = segment(frame, background.scene)
         ...     background.update(frame, mask)
     """
 
@@ -90,16 +92,13 @@ class MaskedMedian:
         self._frames: list[Image] = []  # planar, (3, H, W)
         self._hidden: list[Mask] = []
         self._since = 0
-        self._picture: Image | None = None
+        self._scene: Scene | None = None
         self._pass: _Pass | None = None
 
     @property
-    def picture(self) -> Image | None:
-        """The background, RGB (H, W, 3), uint8, or None before the first frame.
-
-        It is never written to: another array means that it has changed.
-        """
-        return self._picture
+    def scene(self) -> Scene | None:
+        """What is known of the empty scene, or None before the first frame; another object if it changes."""
+        return self._scene
 
     def replace(self, picture: Image, *, trusted: bool) -> None:
         """See :class:`segue.sessions.empty_scene.Background`."""
@@ -111,16 +110,19 @@ class MaskedMedian:
             self._hidden += self._hidden * copies
             self._dense = False
 
-    def heal(self, frame: Image, ghost: Mask) -> None:
+    def remove_ghost(self, frame: Image, ghost: Mask) -> None:
         """See :class:`segue.sessions.empty_scene.Background`."""
-        if self._picture is None:
+        if self._scene is None:
             return
         self._finish()
         planes = frame.transpose(2, 0, 1)
         for kept, hidden in zip(self._frames, self._hidden, strict=True):
             kept[:, ghost] = planes[:, ghost]
             hidden[ghost] = False
-        self._picture = np.where(ghost[..., None], frame, self._picture)
+        known = self._scene.planes.copy()
+        known[:18, ghost] = np.tile(planes[:, ghost], (6, 1))
+        known[18:20, ghost] = 0
+        self._scene = Scene(known)
 
     def fit(self, size: tuple[int, int]) -> None:
         """Any size will do."""
@@ -136,7 +138,9 @@ class MaskedMedian:
             SourceError: frame or mask has another size than the frames before.
         """
         if self._frames and frame.shape[:2] != self._frames[0].shape[1:]:
-            raise SourceError(f"background: a frame of {_size(frame)} after frames of {_size(self._picture)}")
+            raise SourceError(
+                f"background: a frame of {_size(frame)} after frames of {_size(self._hidden[0])}"
+            )
         if foreground is not None and foreground.shape != frame.shape[:2]:
             raise SourceError(f"background: a mask of {_size(foreground)} for a frame of {_size(frame)}")
         if self._due():
@@ -152,7 +156,7 @@ class MaskedMedian:
         Args:
             gains: factors of red, green and blue.
         """
-        if self._picture is None:
+        if self._scene is None:
             return
         self._finish()
         tables = [gain_table(gain) for gain in gains]
@@ -160,16 +164,16 @@ class MaskedMedian:
             np.stack([table[plane] for table, plane in zip(tables, frame, strict=True)])
             for frame in self._frames
         ]
-        self._picture = in_other_light(self._picture, gains)
+        self._scene = self._scene.in_other_light(gains)
 
     def state(self) -> SessionState:
         """All that :meth:`restore` needs."""
         arrays: dict[str, npt.NDArray[np.generic]] = {}
-        if self._frames and self._picture is not None:
+        if self._frames and self._scene is not None:
             arrays = {
                 "frames": np.stack(self._frames),
                 "hidden": np.stack(self._hidden),
-                "picture": self._picture,
+                "planes": self._scene.planes,
             }
         if self._pass is not None:
             arrays["result"] = self._pass.result
@@ -190,18 +194,18 @@ class MaskedMedian:
         arrays = state.arrays()
         if "frames" in arrays:
             self._frames, self._hidden = list(arrays["frames"]), list(arrays["hidden"])
-            self._picture = arrays["picture"]
+            self._scene = Scene(arrays["planes"])
         if values["row"] is not None:
             self._pass = _Pass(arrays["result"], values["row"])
 
     def _keep(self, frame: Image, foreground: npt.NDArray[np.generic] | None) -> None:
-        planes = np.ascontiguousarray(frame.transpose(2, 0, 1))
+        planes = np.array(frame.transpose(2, 0, 1), order="C")
         hidden = np.zeros(frame.shape[:2], np.uint8) if foreground is None else (foreground != 0)
         grown = np.asarray(cv2.dilate(hidden.astype(np.uint8), _GROW) > 0)
         self._heal(planes, grown)
         self._frames.append(planes)
         self._hidden.append(grown)
-        self._pass = _Pass(np.empty_like(self._frames[0]))
+        self._pass = _Pass(np.empty((PLANES, *grown.shape), np.uint8))
 
     def _heal(self, frame: Image, hidden: Mask) -> None:
         """Believe the median of all frames where it has made the foreground go away.
@@ -212,12 +216,12 @@ class MaskedMedian:
         if not self._frames:
             return
         visible = len(self._frames) - np.count_nonzero(self._hidden, axis=0)
-        healed = too_few(visible, len(self._frames), self._settings.least) & ~hidden
-        if not healed.any():
+        renewed = too_few(visible, len(self._frames), self._settings.least) & ~hidden
+        if not renewed.any():
             return
-        now = frame[:, healed].astype(np.int16)
+        now = frame[:, renewed].astype(np.int16)
         for kept, mask in zip(self._frames, self._hidden, strict=True):
-            mask[healed] = np.abs(kept[:, healed] - now).max(axis=0) > _LIKE
+            mask[renewed] = np.abs(kept[:, renewed] - now).max(axis=0) > _LIKE
 
     @property
     def _distance(self) -> int:
@@ -258,61 +262,127 @@ class MaskedMedian:
             self._advance(self._frames[0].shape[1])
 
     def _advance(self, rows: int) -> None:
-        """Compute the median of the next ``rows`` rows."""
+        """Compute the next ``rows`` rows."""
         work = self._pass
         assert work is not None
         part = slice(work.row, work.row + rows)
         frames = np.stack([frame[:, part] for frame in self._frames])
         hidden = np.stack([mask[part] for mask in self._hidden])
-        masked_median(frames, hidden, self._settings.least, out=work.result[:, part])
+        scene_planes(frames, hidden, self._settings.least, out=work.result[:, part])
         work.row += rows
         if work.row >= work.result.shape[1]:
-            self._picture = np.ascontiguousarray(work.result.transpose(1, 2, 0))
-            self._pass = None
+            self._scene, self._pass = Scene(work.result), None
 
 
 @dataclass(slots=True)
 class _Pass:
-    """A median in the making, planar (3, H, W), done up to ``row``."""
+    """A scene in the making, (21, H, W), done up to ``row``."""
 
     result: npt.NDArray[np.uint8]
     row: int = 0
 
 
-def masked_median(
+LOW = 0.1
+"""The envelope of a pixel reaches from this quantile of its past to the opposite one."""
+
+RESTLESS = 4
+"""A pixel whose mask changes in one of so many kept frames belongs to something that comes and goes, as
+leaves do, not to a thing that was put there."""
+
+_RESTLESS_FROM = 12
+
+
+def scene_planes(
     frames: npt.NDArray[np.uint8], hidden: Mask, least: int, out: npt.NDArray[np.uint8] | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Median over the first axis that leaves out hidden values.
-
-    The result is built bit by bit from the top: a bit is set where no more values than the rank of the median
-    lie below what it gives. Hidden values count as 255, which is never below anything.
+    """What the past tells of each pixel; see :class:`~segue.sessions.empty_scene.Scene`.
 
     Args:
-        frames: (n, 3, H, W), uint8, n at most 255.
-        hidden: (n, H, W).
-        least: where fewer values are visible, all count; see :func:`too_few`.
-        out: array (3, H, W), uint8, to write to.
+        frames: (n, 3, H, W), uint8, n at most 255, in the order of time.
+        hidden: (n, H, W), where something was in front of the background.
+        least: where fewer values are visible, all count, see :func:`too_few`; they do as well where the mask
+            flickers, see :data:`RESTLESS`, and hides a third of the past.
+        out: array (21, H, W), uint8, to write to.
 
     Returns:
-        (3, H, W), uint8; of an even number of values the upper one of the middle two.
+        (21, H, W), uint8. Of an even number of values the upper one of the middle two is the median.
     """
-    visible = len(frames) - np.count_nonzero(hidden, axis=0)
-    few = too_few(visible, len(frames), least)
-    rank = np.where(few, len(frames), visible).astype(np.uint8) // 2
-    values = np.maximum(frames, np.where(few, False, hidden)[:, None] * np.uint8(255))
-    median = np.zeros(frames.shape[1:], np.uint8) if out is None else out
-    median.fill(0)
-    candidate, count = np.empty_like(median), np.empty_like(median)
-    test = np.empty(median.shape, bool)
-    for bit in (128, 64, 32, 16, 8, 4, 2, 1):
-        np.add(median, np.uint8(bit), out=candidate)
-        count.fill(0)
-        for value in values:
-            np.less(value, candidate, out=test)
-            np.add(count, test.view(np.uint8), out=count)
-        np.less_equal(count, rank, out=test)
-        np.copyto(median, candidate, where=test)
-    return median
+    count, (height, width) = len(frames), frames.shape[2:]
+    # Contiguous whatever ``out`` is, so that it can be indexed by pixel.
+    planes = np.empty((PLANES, height, width), np.uint8)
+    covered = np.add.reduce(hidden.view(np.uint8), axis=0, dtype=np.uint8)
+    shown = np.uint8(count) - covered
+    changes = np.add.reduce(hidden[1:] ^ hidden[:-1], axis=0, dtype=np.uint8)
+    admitted = too_few(shown, count, least)
+    if count >= _RESTLESS_FROM:
+        admitted |= (changes >= -(-count // RESTLESS)) & (covered >= -(-count // 3))
+    ordered = _ordered(frames, _ranks(count))
+    for i, rank in enumerate(_ranks(count)):
+        planes[3 * i : 3 * i + 3] = planes[9 + 3 * i : 12 + 3 * i] = ordered[rank]
+    partly = np.flatnonzero((shown < count) & ~admitted)
+    if len(partly):
+        values = frames.reshape(count, 3, -1)[:, :, partly]
+        # What is hidden counts as 255, which comes last.
+        lifted = hidden.reshape(count, 1, -1)[:, :, partly].view(np.uint8) * np.uint8(255)
+        np.maximum(values, lifted, out=values)
+        visible, pixels = np.stack(_ordered(values, range(count))), planes.reshape(PLANES, -1)
+        for i, rank in enumerate(_ranks(shown.reshape(-1)[partly])):
+            pixels[3 * i : 3 * i + 3, partly] = np.take_along_axis(visible, rank[None, None], 0)[0]
+    shares = np.arange(256) * 255
+    planes[18] = (shares // count).astype(np.uint8)[covered]
+    planes[19] = (shares // max(1, count - 1)).astype(np.uint8)[changes]
+    planes[20] = min(255, 7 * count)
+    if out is None:
+        return planes
+    out[:] = planes
+    return out
+
+
+def masked_median(frames: npt.NDArray[np.uint8], hidden: Mask, least: int) -> npt.NDArray[np.uint8]:
+    """Median over the first axis that leaves out hidden values: (3, H, W) of :func:`scene_planes`."""
+    return scene_planes(frames, hidden, least)[3:6]
+
+
+def _ranks(count: Any) -> tuple[Any, Any, Any]:
+    """Places of the low quantile, the median and the high quantile among ``count`` values in order."""
+    low = (count - 1) // round(1 / LOW)
+    return low, count // 2, count - 1 - low
+
+
+def _ordered(values: npt.NDArray[np.uint8], wanted: Iterable[int]) -> list[npt.NDArray[np.uint8]]:
+    """The values of the first axis in ascending order, right at the wanted places, by minima and maxima."""
+    wires = list(values.copy())
+    spare = np.empty_like(wires[0])
+    for low, high in _comparators(len(wires), tuple(wanted)):
+        np.minimum(wires[low], wires[high], out=spare)
+        np.maximum(wires[low], wires[high], out=wires[high])
+        wires[low], spare = spare, wires[low]
+    return wires
+
+
+@lru_cache(maxsize=300)
+def _comparators(count: int, wanted: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Batcher's odd-even merge sort (1968): pairs of places to be put in order, one after the other.
+
+    What does not matter to the wanted places is left out.
+    """
+    found = []
+    span = 1
+    while span < count:
+        step = span
+        while step:
+            for start in range(step % span, count - step, 2 * step):
+                for i in range(start, min(start + step, count - step)):
+                    if i // (2 * span) == (i + step) // (2 * span):
+                        found.append((i, i + step))
+            step //= 2
+        span *= 2
+    needed, used = set(wanted), []
+    for pair in reversed(found):
+        if needed.intersection(pair):
+            needed.update(pair)
+            used.append(pair)
+    return tuple(reversed(used))
 
 
 def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> Mask:

@@ -1,4 +1,4 @@
-"""The face of everything that carries context through time."""
+"""The face of everything that carries context through time, and how networks run in it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,36 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
-from segue.errors import CheckpointError
+from segue.errors import CheckpointError, SegueError
+from segue.inputs import check_file, parse_json
+from segue.layers.fused import can_fuse, fold_batch_norms, use_fused
+from segue.layers.winograd import use_winograd
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import PartialFile, writing
 
-FORMAT = "segue-session-1"
+FORMAT = "segue-session-2"
+
+
+_KINDS = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""Names of the types in the safetensors format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +88,28 @@ class SessionState:
             SinkError: it cannot be written.
         """
         file = PartialFile(Path(path))
-        metadata = {"format": FORMAT, "values": json.dumps(self.values)}
         try:
-            with writing(file.final):
-                file.path.write_bytes(safetensors.torch.save(self.tensors, metadata))
+            with writing(file.final), file.path.open("wb") as stream:
+                self._write(stream)
             file.commit()
         except BaseException:
             file.discard()
             raise
+
+    def _write(self, stream: BinaryIO) -> None:
+        """The safetensors format, one tensor after the other: no second copy of them is made."""
+        header: dict[str, Any] = {"__metadata__": {"format": FORMAT, "values": json.dumps(self.values)}}
+        end = 0
+        for name, tensor in self.tensors.items():
+            begin, end = end, end + tensor.numel() * tensor.element_size()
+            kind = _KINDS[tensor.dtype]
+            header[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        stream.write(len(text).to_bytes(8, "little") + text)
+        for tensor in self.tensors.values():
+            flat = tensor.detach().cpu().contiguous().flatten()
+            stream.write(flat.view(torch.uint8).numpy().data)
 
     @classmethod
     def load(cls, path: str | Path) -> SessionState:
@@ -88,6 +118,7 @@ class SessionState:
         Raises:
             CheckpointError: the file is missing, damaged or not a session.
         """
+        check_file(Path(path), CheckpointError)
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
@@ -96,7 +127,13 @@ class SessionState:
             raise CheckpointError(f"{path}: cannot read the saved session ({error})") from None
         if metadata.get("format") != FORMAT:
             raise CheckpointError(f"{path}: not a saved session of this version of segue")
-        return cls(tensors, json.loads(metadata["values"]))
+        try:
+            values = parse_json(metadata["values"])
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(f"{path}: damaged session ({error})") from None
+        if not isinstance(values, dict):
+            raise CheckpointError(f"{path}: damaged session (its values have no names)")
+        return cls(tensors, values)
 
 
 def saved_result(result: Segmentation) -> tuple[npt.NDArray[np.int32], dict[str, Any]]:
@@ -138,8 +175,12 @@ class Session(Protocol):
         """Forget everything but the settings."""
         ...
 
-    def state(self) -> SessionState:
-        """All that :meth:`restore` needs to go on identically."""
+    def state(self, *, copy: bool = True) -> SessionState:
+        """All that :meth:`restore` needs to go on identically.
+
+        Args:
+            copy: False lets tensors share the session's memory, to be used before its next step.
+        """
         ...
 
     def restore(self, state: SessionState) -> None:
@@ -154,3 +195,50 @@ def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]
         if result is not None:
             yield result
     yield from session.finish()
+
+
+Network = TypeVar("Network")
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """The given device, or a GPU if there is one, else the processor.
+
+    Raises:
+        SegueError: there is no such device.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError):  # what PyTorch raises depends on how it was built
+        raise SegueError(f"device {str(device)!r}: there is no such device here; try cpu") from None
+    return chosen
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32 here: any recent GPU, processors with AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
+
+
+def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
+    """A copy of a network for running, batch norms folded and channels last; the original stays as it is.
+
+    Raises:
+        CheckpointError: a weight is not a finite number.
+    """
+    module = cast(nn.Module, network)
+    for name, value in module.state_dict().items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
+    copy = fold_batch_norms(module).to(device, dtype)
+    if device.type == "cpu" and dtype == torch.float32:
+        use_winograd(copy)
+    # The types of PyTorch do not know this way of calling it.
+    copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    if device.type == "cpu" and can_fuse():
+        use_fused(copy)
+    return cast(Network, copy)

@@ -31,6 +31,9 @@ PAUSE_SECONDS = 2.0
 PAUSE_FRAMES = 10.0
 """A pause is longer than both: these seconds, and this many times the usual distance of two frames."""
 
+RATE_FRAMES = 3
+"""So many pauses in a row are no pauses: the camera has become slower."""
+
 GAIN = 0.08
 """Logarithm of the gain beyond which the background follows the exposure."""
 
@@ -58,6 +61,7 @@ class ChangeWatch:
         self._before: Small | None = None
         self._time: float | None = None
         self._usual: float | None = None
+        self._pauses = 0
 
     def look(self, image: Image, time: float) -> Change:
         """Take the next frame, RGB (H, W, 3), uint8, and its time stamp in seconds."""
@@ -75,12 +79,13 @@ class ChangeWatch:
     def state(self) -> SessionState:
         """All that :meth:`restore` needs."""
         arrays = {} if self._before is None else {"before": self._before}
-        return SessionState.of(arrays, {"time": self._time, "usual": self._usual})
+        return SessionState.of(arrays, {"time": self._time, "usual": self._usual, "pauses": self._pauses})
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called."""
         self._before = state.arrays().get("before")
-        self._time, self._usual = state.values["time"], state.values["usual"]
+        values = state.values
+        self._time, self._usual, self._pauses = values["time"], values["usual"], values["pauses"]
 
     def _paused(self, time: float) -> bool:
         """Whether the camera has skipped something, or its clock has gone back."""
@@ -88,8 +93,14 @@ class ChangeWatch:
         if before is None:
             return False
         gap, usual = time - before, self._usual
-        if gap < 0 or (usual is not None and gap > max(PAUSE_SECONDS, PAUSE_FRAMES * usual)):
+        if gap < 0:
             return True
+        if usual is not None and gap > max(PAUSE_SECONDS, PAUSE_FRAMES * usual):
+            self._pauses += 1
+            if self._pauses == RATE_FRAMES:
+                self._usual, self._pauses = gap, 0
+            return True
+        self._pauses = 0
         self._usual = gap if usual is None else 0.9 * usual + 0.1 * gap
         return False
 

@@ -80,6 +80,8 @@ def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = Non
     """The ``top`` best (query, class) pairs of class logits (Q, classes), as in the official inference.
 
     Args:
+        logits: before the sigmoid.
+        top: number of pairs.
         allowed: class channels that may be found; None is all of them.
     """
     scores = logits.float().sigmoid()
@@ -130,6 +132,7 @@ def official_records(
     without any pixel is left out.
 
     Args:
+        network: what made them.
         memory, decoded: of the whole clip.
         size: height and width of the video.
         video_id: what the file calls the video.

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from typing import cast
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any, cast
 
 import torch
 
 from segue.errors import PromptError
 from segue.models.base import MemoryNetwork
-from segue.models.deeplab import DeepLabV3
-from segue.models.detection.classes import COCO_NAMES, COCO_ORDER
-from segue.models.detection.mask_rcnn import MaskRCNN
-from segue.models.detection.pointrend import PointRend
-from segue.models.dino import DINO, FeatureName
+from segue.models.detection.boxes import COCO_NAMES, COCO_ORDER
+from segue.models.dino import FeatureName
 from segue.prompts.detectors import (
+    BoxDetector,
+    DenseFeatures,
     Detector,
     DiscoveryDetector,
+    FilledBox,
     NetworkDetector,
     Refinement,
     SemanticDetector,
     key_features,
 )
+from segue.prompts.prompter import GrabCut, MakePrompter, Prompter, prepared
 from segue.prompts.selection import Rules
-from segue.sessions.inference import choose_device
+from segue.registry import DETECTORS, DetectorEntry, DetectorOptions
+from segue.sessions.base import choose_device, inference_copy
 from segue.sessions.motion import MotionDetector
 from segue.sessions.track import TrackSession
 from segue.weights import load
@@ -32,13 +35,10 @@ from segue.weights import load
 DEFAULT = "motion"
 """The detector that needs no weights that segue does not bring."""
 
-CLASSED = ("maskrcnn", "maskrcnn-v1", "pointrend", "deeplab")
-"""Detectors that know classes and give scores."""
+BOX_MASKS = ("network", "grabcut", "none")
+"""What may make masks of boxes."""
 
-DISCOVERIES = {"lost": "dino-s16", "lost-b16": "dino-b16", "lost-lite": "stcn-lite"}
-"""Detectors without classes on the features of a network, and its name."""
-
-DETECTORS = (DEFAULT, *CLASSED, *DISCOVERIES)
+MAX_TILES = 8
 
 
 def detector(
@@ -50,13 +50,15 @@ def detector(
     max_objects: int | None = None,
     features: FeatureName | None = None,
     refine: Refinement | None = None,
+    tiles: int | None = None,
     device: str | torch.device | None = None,
 ) -> Detector:
     """What finds objects by itself, for :class:`segue.Auto` or to be called with a frame.
 
     Args:
-        name: ``motion`` comes with segue and finds what moves against the scene; ``maskrcnn``,
-            ``maskrcnn-v1`` and ``pointrend`` know COCO's 80 classes, ``deeplab`` the 20 of PASCAL VOC;
+        name: ``motion`` and ``nanodet`` come with segue: the first finds what moves against the scene, the
+            second, as ``maskrcnn``, ``maskrcnn-v1`` and ``pointrend``, COCO's 80 classes; ``deeplab`` knows
+            the 20 of PASCAL VOC;
             ``lost``, ``lost-b16`` and ``lost-lite`` find one object without knowing any class.
         weights: weight file; by default what `segue weights get` made.
         classes: labels that are wanted; None is all that it knows.
@@ -65,7 +67,11 @@ def detector(
         features: for ``lost`` and ``lost-b16``: ``keys``, ``queries`` or ``values`` of the last attention;
             None is ``keys``.
         refine: for ``lost``, ``lost-b16`` and ``lost-lite``, how the mask is drawn to the edges: ``crf``,
-            ``grabcut`` or ``none``; None is ``crf``.
+            ``grabcut`` or ``none``; None is ``crf``. For ``nanodet``, what makes masks of its boxes:
+            ``network`` for segue-prompt, ``grabcut``, or ``none`` for the boxes themselves; None is
+            ``network``.
+        tiles: for ``nanodet``: look at so many overlapping parts a side besides, for objects that are small
+            in large pictures; None looks at the whole alone.
         device: None takes a GPU if there is one.
 
     Raises:
@@ -76,49 +82,112 @@ def detector(
         >>> find = segue.detector("maskrcnn", classes=["person"])  # doctest: +SKIP
         >>> [item.box for item in find(frame).objects]  # doctest: +SKIP
     """
-    if name not in DETECTORS:
-        raise PromptError(f"no detector is called {name!r}; known are {', '.join(DETECTORS)}")
+    entry = DETECTORS.find(name)
+    options = DetectorOptions(weights, classes, score, max_objects, features, refine, tiles, device)
     if max_objects is not None and max_objects < 1:
         raise PromptError(f"max_objects is {max_objects}, but must be at least 1")
-    if name not in DISCOVERIES and (features is not None or refine is not None):
-        raise PromptError(
-            f"{name} takes no features and no refinement; they belong to {', '.join(DISCOVERIES)}"
-        )
-    if name in CLASSED:
-        rules = _rules(classes, score, max_objects)
-        return _classed(name, load(name, weights), rules, choose_device(device))
-    if classes is not None or score is not None:
-        raise PromptError(f"{name} knows no classes and gives no scores; choose {', '.join(CLASSED)}")
-    if name in DISCOVERIES:
-        network, place = load(DISCOVERIES[name], weights), choose_device(device)
-        return DiscoveryDetector(
-            network if isinstance(network, DINO) else key_features(cast(MemoryNetwork, network.to(place))),
-            which=features or "keys",
-            max_objects=max_objects or 1,
-            refine=refine or "crf",
-            # The keys of a memory network all agree in part: without their mean they tell more apart.
-            centre=not isinstance(network, DINO),
-            device=place,
-        )
-    if weights is not None:
-        raise PromptError(f"{name} needs no weight file; leave it out, or choose another detector")
-    follower = TrackSession(cast(MemoryNetwork, load("stcn-lite")), device=device)
-    return MotionDetector(follower, max_objects=max_objects or 1)
-
-
-def _classed(name: str, network: torch.nn.Module, rules: Rules, device: torch.device) -> Detector:
-    if isinstance(network, DeepLabV3):
-        return SemanticDetector(network, rules, device)
-    names = COCO_ORDER if name == "pointrend" else COCO_NAMES
-    return NetworkDetector(cast("MaskRCNN | PointRend", network), names, rules, device)
-
-
-def _rules(classes: Collection[str] | None, score: float | None, max_objects: int | None) -> Rules:
-    standard = Rules()
     if score is not None and not 0 <= score <= 1:
         raise PromptError(f"score {score:g}: give a number in 0..1")
-    return Rules(
-        score=standard.score if score is None else score,
-        max_objects=max_objects or standard.max_objects,
-        classes=None if classes is None else frozenset(classes),
+    for option, what in _OPTIONS.items():
+        if getattr(options, option) is not None and option not in entry.takes:
+            others = ", ".join(other.name for other in DETECTORS if option in other.takes)
+            raise PromptError(f"{name} takes no {what}; {what} belong to {others}")
+    return entry.build(options)
+
+
+_OPTIONS = {
+    "classes": "classes",
+    "score": "scores",
+    "features": "features",
+    "refine": "refinements",
+    "tiles": "tiles",
+    "weights": "weights",
+}
+"""Options that not every detector takes, and what they are called."""
+
+_CLASSED = frozenset({"weights", "classes", "score"})
+_DISCOVERY = frozenset({"weights", "features", "refine"})
+
+
+def _motion(options: DetectorOptions) -> Detector:
+    return MotionDetector(
+        TrackSession(cast(MemoryNetwork, load("stcn-lite")), device=options.device),
+        max_objects=options.max_objects or 1,
     )
+
+
+def _network(name: str, names: Mapping[int, str], options: DetectorOptions) -> Detector:
+    network: Any = load(name, options.weights)
+    return NetworkDetector(network, names, _rules(options), choose_device(options.device))
+
+
+def _deeplab(options: DetectorOptions) -> Detector:
+    network: Any = load("deeplab", options.weights)
+    return SemanticDetector(network, _rules(options), choose_device(options.device))
+
+
+def _nanodet(options: DetectorOptions) -> Detector:
+    refine, tiles = options.refine or "network", 1 if options.tiles is None else options.tiles
+    if refine not in BOX_MASKS:
+        raise PromptError(f"refine is {refine!r}; for nanodet choose {', '.join(BOX_MASKS)}")
+    if not 1 <= tiles <= MAX_TILES:
+        raise PromptError(f"tiles is {tiles}; give 1 to {MAX_TILES} a side")
+    place = choose_device(options.device)
+    network: Any = load("nanodet", options.weights)
+    made: dict[str, MakePrompter] = {"grabcut": GrabCut, "none": FilledBox}
+    if refine == "network":
+        made["network"] = partial(Prompter, network=prepared(device=place))
+    return BoxDetector(
+        inference_copy(network, place, torch.float32), made[refine], _rules(options), tiles=tiles
+    )
+
+
+def _discovery(
+    name: str,
+    options: DetectorOptions,
+    *,
+    wrap: Callable[[Any], DenseFeatures] = lambda network: network,
+    centre: bool = False,
+) -> Detector:
+    place = choose_device(options.device)
+    return DiscoveryDetector(
+        wrap(load(name, options.weights).to(place)),
+        which=options.features or "keys",
+        max_objects=options.max_objects or 1,
+        refine=options.refine or "crf",
+        centre=centre,
+        device=place,
+    )
+
+
+def _rules(options: DetectorOptions) -> Rules:
+    standard = Rules()
+    return Rules(
+        score=standard.score if options.score is None else options.score,
+        max_objects=options.max_objects or standard.max_objects,
+        classes=None if options.classes is None else frozenset(options.classes),
+    )
+
+
+def _coco(name: str, names: Mapping[int, str], rank: int) -> DetectorEntry:
+    return DetectorEntry(name, partial(_network, name, names), _CLASSED, name, COCO_NAMES, rank)
+
+
+ENTRIES = (
+    DetectorEntry(DEFAULT, _motion),
+    _coco("maskrcnn", COCO_NAMES, 1),
+    _coco("maskrcnn-v1", COCO_NAMES, 3),
+    _coco("pointrend", COCO_ORDER, 2),
+    DetectorEntry("nanodet", _nanodet, _CLASSED | {"refine", "tiles"}, "nanodet", COCO_NAMES, 4),
+    DetectorEntry("deeplab", _deeplab, _CLASSED, "deeplab", None, 5),
+    DetectorEntry("lost", partial(_discovery, "dino-s16"), _DISCOVERY, "dino-s16"),
+    DetectorEntry("lost-b16", partial(_discovery, "dino-b16"), _DISCOVERY, "dino-b16"),
+    # The keys of a memory network all agree in part: without their mean they tell more apart.
+    DetectorEntry(
+        "lost-lite",
+        partial(_discovery, "stcn-lite", wrap=key_features, centre=True),
+        _DISCOVERY,
+        "stcn-lite",
+    ),
+)
+"""The detectors of segue, for the registry; their ranks are those of the published AP of masks on COCO."""

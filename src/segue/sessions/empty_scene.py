@@ -13,13 +13,56 @@ from segue.errors import PromptError
 from segue.sessions.base import SessionState
 from segue.types import Image
 
+PLANES = 21
+"""Planes of a scene."""
 
-class Background(Protocol):
-    """What gives a picture of the empty scene."""
+
+class Scene:
+    """What is known of the empty scene.
+
+    Args:
+        planes: (21, H, W), uint8; not written to. Three times red, green and blue: 10 % quantile, median and
+            90 % quantile of the frames in which the pixel was background; the same of all frames; shares of
+            255: of the frames in which the pixel was foreground, and of the steps from one to the next at
+            which it changed sides; and seven times the number of frames.
+
+    Attributes:
+        picture: the median of the background, RGB (H, W, 3), uint8.
+    """
+
+    __slots__ = ("picture", "planes")
+
+    def __init__(self, planes: npt.NDArray[np.uint8]) -> None:
+        self.planes = planes
+        self.picture: Image = np.ascontiguousarray(planes[3:6].transpose(1, 2, 0))
+
+    @classmethod
+    def of(cls, picture: Image, frames: int = 35) -> Scene:
+        """A scene that is known from a picture, RGB (H, W, 3), as if from so many frames."""
+        known = np.tile(picture.transpose(2, 0, 1), (6, 1, 1))
+        height, width = picture.shape[:2]
+        count = np.full((1, height, width), min(255, 7 * frames), np.uint8)
+        return cls(np.concatenate([known, np.zeros((2, height, width), np.uint8), count]))
 
     @property
-    def picture(self) -> Image | None:
-        """RGB (H, W, 3), uint8, or None before the first frame; another array when it has changed."""
+    def range_of_all(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Low and high quantile of all frames, each (3, H, W)."""
+        return self.planes[9:12], self.planes[15:18]
+
+    def in_other_light(self, gains: Sequence[float]) -> Scene:
+        """The scene brighter or darker by factors of red, green and blue."""
+        planes = self.planes.copy()
+        for channel, gain in enumerate(gains):
+            planes[channel:18:3] = gain_table(gain)[planes[channel:18:3]]
+        return Scene(planes)
+
+
+class Background(Protocol):
+    """What knows the empty scene."""
+
+    @property
+    def scene(self) -> Scene | None:
+        """What is known, or None before the first frame; another object when it has changed."""
         ...
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
@@ -39,7 +82,7 @@ class Background(Protocol):
         """
         ...
 
-    def heal(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
+    def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
         """Believe a frame where the background shows something that has left, (H, W)."""
         ...
 
@@ -75,12 +118,12 @@ class FixedBackground:
         if picture.ndim != 3 or picture.shape[2] != 3:
             raise PromptError(f"a background is a picture (H, W, 3), not an array {picture.shape}")
         self._given = picture
-        self._picture = picture
+        self._scene = Scene.of(picture)
 
     @property
-    def picture(self) -> Image:
+    def scene(self) -> Scene:
         """The picture at the size of the frames."""
-        return self._picture
+        return self._scene
 
     def fit(self, size: tuple[int, int]) -> None:
         """Bring the picture to this height and width.
@@ -92,33 +135,32 @@ class FixedBackground:
         rows, columns = self._given.shape[:2]
         if not same_shape(size, (rows, columns)):
             raise PromptError(f"the background is {columns}x{rows}, but the frames are {width}x{height}")
-        self._picture = resized(self._given, size)
+        self._scene = Scene.of(resized(self._given, size))
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Frames change nothing."""
 
     def relight(self, gains: Sequence[float]) -> None:
         """Make the picture brighter or darker by factors of red, green and blue."""
-        self._picture = in_other_light(self._picture, gains)
+        self._scene = self._scene.in_other_light(gains)
 
     def replace(self, picture: Image, *, trusted: bool) -> None:
-        """Take another picture."""
-        self._picture = picture
+        """The picture stays: frames change no more than its light, see :meth:`relight`."""
 
-    def heal(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
+    def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
         """Frames change nothing: the picture is the empty scene."""
 
     def restart(self) -> None:
         """Go back to the picture that was given."""
-        self.fit((self._picture.shape[0], self._picture.shape[1]))
+        self.fit((self._scene.picture.shape[0], self._scene.picture.shape[1]))
 
     def state(self) -> SessionState:
         """The picture as it is now."""
-        return SessionState.of({"picture": self._picture}, {})
+        return SessionState.of({"picture": self._scene.picture}, {})
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called."""
-        self._picture = state.arrays()["picture"]
+        self._scene = Scene.of(state.arrays()["picture"])
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
@@ -138,9 +180,3 @@ def resized(picture: Image, size: tuple[int, int]) -> Image:
 def gain_table(gain: float) -> npt.NDArray[np.uint8]:
     """Each level after a gain."""
     return np.asarray(np.clip(np.rint(np.arange(256) * gain), 0, 255), np.uint8)
-
-
-def in_other_light(picture: Image, gains: Sequence[float]) -> Image:
-    """A picture brighter or darker by factors of red, green and blue."""
-    planes = [gain_table(gain)[picture[..., channel]] for channel, gain in enumerate(gains)]
-    return np.asarray(np.stack(planes, axis=-1), np.uint8)

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from segue.errors import PromptError
-from segue.models.foreground import ForegroundNetwork
+from segue.models.base import ForegroundNetwork
+from segue.models.canvas import Canvas
 from segue.sessions.align import Aligner, to_frame, to_reference
 from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.base import SessionState
-from segue.sessions.canvas import Canvas
 from segue.sessions.changes import (
     LIKENESS,
     Change,
@@ -29,10 +29,9 @@ from segue.sessions.changes import (
     reduced,
     relit,
 )
-from segue.sessions.depth import Depth, DepthScale
-from segue.sessions.empty_scene import Background, resized, same_shape
-from segue.sessions.foreground_masks import ForegroundMasks
-from segue.sessions.foreground_queue import Pending, queue_state, queues_of
+from segue.sessions.empty_scene import Background, Scene, resized, same_shape
+from segue.sessions.extra_inputs import Depth, DepthScale
+from segue.sessions.foreground_masks import ForegroundMasks, Pending, queue_state, queues_of
 from segue.sessions.ghosts import GhostWatch
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
@@ -93,6 +92,7 @@ class ForegroundSession:
         self._segmenter = as_segmenter(model, device=device, fast=fast)
         self._background = background or MaskedMedian()
         self._masks = masks or ForegroundMasks()
+        self._masks.settle(self._segmenter.threshold)
         self._short_side = short_side
         self._aligner = Aligner() if align else None
         self._warm_up = warm_up
@@ -100,12 +100,14 @@ class ForegroundSession:
         self._ghosts = GhostWatch()
         self._depth_scale = DepthScale()
         self._canvas: Canvas | None = None
+        self._explains = False
         self.lag = self._segmenter.lag
         self.reset()
 
     def reset(self) -> None:
         """Forget all frames."""
         self._canvas = None
+        self._explanation: Image | None = None
         self._pending: deque[Pending] = deque()
         self._due: deque[Segmentation] = deque()
         self._masks.reset()
@@ -123,7 +125,37 @@ class ForegroundSession:
         """The empty scene at the working size, RGB (h, w, 3), uint8; None if there is no such picture."""
         if isinstance(self._segmenter, Subtractor):
             return self._segmenter.scene
-        return self._background.picture if self._segmenter.uses_background else None
+        return self._picture if self._segmenter.uses_background else None
+
+    @property
+    def _picture(self) -> Image | None:
+        scene = self._background.scene
+        return None if scene is None else scene.picture
+
+    def explain(self) -> None:
+        """Keep with each result from now on what it was made of, for :attr:`explanation`."""
+        self._explains = True
+        if isinstance(self._segmenter, NetworkSegmenter):
+            self._segmenter.explains = True
+
+    @property
+    def explanation(self) -> Image | None:
+        """What the last result was made of, as one strip of pictures at the working size, RGB (h, n w, 3).
+
+        The frame; the empty scene, its low and its high quantile, all of what was background; the maps of the
+        context at each scale, for networks that tell them; probability of foreground. None before the first
+        result, and if :meth:`explain` was not called.
+        """
+        return self._explanation
+
+    def _explained(self, image: Image, foreground: npt.NDArray[np.float32]) -> Image:
+        scene = self._empty(image)
+        quantiles = [scene.planes[i : i + 3].transpose(1, 2, 0) for i in (0, 6)]
+        maps = self._segmenter.context_maps if isinstance(self._segmenter, NetworkSegmenter) else []
+        size = image.shape[1], image.shape[0]
+        grey = [cv2.resize(found / max(float(found.max()), 1e-6), size) for found in maps]
+        shown = [np.repeat(np.uint8(255 * plane)[..., None], 3, 2) for plane in (*grey, foreground)]
+        return np.ascontiguousarray(np.hstack([image, scene.picture, *quantiles, *shown]))
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
         """Take the next frame.
@@ -137,6 +169,7 @@ class ForegroundSession:
         """
         if prompts is not None:
             raise PromptError(f"frame {frame.index}: foreground is found without prompts")
+        self._check_depth(frame)
         image = self._reduced(frame)
         change = self._watch.look(image, frame.time)
         if change is Change.scene:
@@ -144,7 +177,7 @@ class ForegroundSession:
         matrix = None if self._aligner is None else self._aligner.find(image)
         depth = self._depth(frame)
         if matrix is not None:
-            image = to_reference(image, matrix, self._empty(image))
+            image = to_reference(image, matrix, self._empty(image).picture)
             depth = None if depth is None else to_reference(depth, matrix, depth)
         self._follow(change, image)
         self._pending.append(Pending(frame.index, frame.time, frame.size, image, matrix))
@@ -159,7 +192,7 @@ class ForegroundSession:
         while self._due:
             yield self._due.popleft()
 
-    def state(self) -> SessionState:
+    def state(self, *, copy: bool = True) -> SessionState:
         """Everything that is needed to go on identically; only if :attr:`restorable`."""
         parts = {
             "segmenter": self._segmenter.state(),
@@ -220,17 +253,19 @@ class ForegroundSession:
         """The frame at the working size."""
         if self._canvas is None or self._canvas.picture != frame.size:
             self._masks.check(frame.size)
-            before, self._canvas = self._canvas, Canvas.of(frame.size, self._short_side, 1)
+            canvas = Canvas.of(frame.size, self._short_side, 1)
+            picture = self._picture
+            self._background.fit(canvas.working)
+            before, self._canvas = self._canvas, canvas
             if before is not None:
-                self._change_size(before, frame)
-            self._background.fit(self._canvas.working)
-        return self._canvas.reduce(frame.image)
+                self._change_size(before, frame, picture)
+        # A copy where nothing is reduced: the caller may fill one array again and again.
+        return np.array(self._canvas.reduce(frame.image))
 
-    def _change_size(self, before: Canvas, frame: Frame) -> None:
-        """Keep the background, resized, if the frame shows the same scene; else begin another one."""
+    def _change_size(self, before: Canvas, frame: Frame, picture: Image | None) -> None:
+        """Keep ``picture`` as the background if the frame shows the same scene; else begin another one."""
         assert self._canvas is not None
         (height, width), (rows, columns) = frame.size, before.picture
-        picture = self._background.picture
         if picture is not None and (
             not same_shape(frame.size, before.picture)
             or other_scene(reduced(frame.image), reduced(resized(picture, frame.size)))
@@ -247,10 +282,10 @@ class ForegroundSession:
         if picture is not None:
             self._background.replace(resized(picture, self._canvas.working), trusted=True)
 
-    def _depth(self, frame: Frame) -> Depth | None:
-        """The depth map of a frame at the working size."""
+    def _check_depth(self, frame: Frame) -> None:
+        """Refuse a depth map that does not fit, before anything has changed."""
         if frame.depth is None:
-            return None
+            return
         if not self._segmenter.uses_depth:
             raise PromptError(f"frame {frame.index} brings depth, but {self._segmenter.name} takes none")
         if frame.depth.shape != frame.size:
@@ -258,15 +293,20 @@ class ForegroundSession:
             raise PromptError(
                 f"frame {frame.index}: the depth map is {columns}x{rows}, but the frame is {width}x{height}"
             )
+
+    def _depth(self, frame: Frame) -> Depth | None:
+        """The depth map of a frame at the working size."""
+        if frame.depth is None:
+            return None
         assert self._canvas is not None
         height, width = self._canvas.working
         small = cv2.resize(self._depth_scale(frame.depth), (width, height), interpolation=cv2.INTER_NEAREST)
         return np.asarray(small, np.uint8)
 
-    def _empty(self, image: Image) -> Image:
+    def _empty(self, image: Image) -> Scene:
         """The background, or ``image`` as long as there is none."""
-        picture = self._background.picture
-        return image if picture is None else picture
+        scene = self._background.scene
+        return Scene.of(image, 1) if scene is None else scene
 
     def _end_scene(self) -> None:
         self._drain()
@@ -286,7 +326,7 @@ class ForegroundSession:
 
     def _follow(self, change: Change, image: Image) -> None:
         """Bring context and background in line with what has happened to the picture as a whole."""
-        picture = self._background.picture
+        picture = self._picture
         if change is Change.light:
             self._drain()
             if self._segmenter.uses_background:
@@ -313,6 +353,8 @@ class ForegroundSession:
     def _complete(self, maps: Maps) -> None:
         """Make the result of the first frame that is due."""
         item = self._pending.popleft()
+        if self._explains:
+            self._explanation = self._explained(item.image, maps[0])
         self._learn_from(item.image, maps[0])
         self._completed += 1
         if self._completed <= self._warm_up:
@@ -334,9 +376,9 @@ class ForegroundSession:
                 self._segmenter.restart()
         elif self._segmenter.uses_background:
             self._background.update(image, mask)
-            ghost = self._ghosts.look(image, self._empty(image), mask)
+            ghost = self._ghosts.look(image, self._empty(image).picture, mask)
             if ghost is not None:
-                self._background.heal(image, ghost)
+                self._background.remove_ghost(image, ghost)
 
 
 def as_segmenter(

@@ -1,6 +1,11 @@
-"""From probabilities at the working size to the result of a frame."""
+"""From frames that wait for later ones to probabilities at the working size, to the result of a frame."""
 
 from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,26 +13,25 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks import measure, resize_mask
-from segue.sessions.base import SessionState
+from segue.sessions.align import Matrix
+from segue.sessions.base import SessionState, restored_result, saved_result
 from segue.sessions.components import ComponentTracker, without_small
 from segue.sessions.empty_scene import same_shape
 from segue.sessions.segmenters import Maps
-from segue.types import ObjectInfo, Segmentation
+from segue.types import Image, ObjectInfo, Segmentation
 
 FOREGROUND, SHADOW = 1, 2
 """Ids in a mask without single objects."""
 
 Mask = npt.NDArray[np.bool_]
 
-THRESHOLD = 0.3
-"""Probability from which on a pixel is foreground; mustan-lite rather misses than invents."""
-
 
 class ForegroundMasks:
     """Makes masks and objects of probabilities.
 
     Args:
-        threshold: a pixel is foreground, or shadow, from this probability on.
+        threshold: a pixel is foreground, or shadow, from this probability on; None takes that of the model,
+            see :meth:`settle`.
         roi: (H, W), true or non-zero where there can be foreground; None for everywhere. At another size of
             frames of the same shape it is resized.
         min_area: connected pieces with fewer pixels are left out.
@@ -42,13 +46,13 @@ class ForegroundMasks:
     def __init__(
         self,
         *,
-        threshold: float = THRESHOLD,
+        threshold: float | None = None,
         roi: npt.NDArray[np.generic] | None = None,
         min_area: int = 0,
         objects: bool = False,
         shadows: bool = False,
     ) -> None:
-        if not 0 < threshold < 1:
+        if threshold is not None and not 0 < threshold < 1:
             raise ValueError(f"threshold is {threshold}, but must lie between 0 and 1")
         if min_area < 0:
             raise ValueError(f"min_area is {min_area}, but must be at least 0")
@@ -56,11 +60,15 @@ class ForegroundMasks:
             raise ValueError("objects and shadows exclude each other: an id tells either")
         if roi is not None and np.ndim(roi) != 2:
             raise ValueError(f"roi has the shape {np.shape(roi)}, but must be (H, W)")
-        self._threshold = threshold
+        self._given, self._threshold = threshold, 0.5 if threshold is None else threshold
         self._roi = None if roi is None else np.asarray(roi) != 0
         self._min_area = min_area
         self._shadows = shadows
         self._tracker = ComponentTracker() if objects else None
+
+    def settle(self, threshold: float) -> None:
+        """Take the threshold of a model, if none was given."""
+        self._threshold = threshold if self._given is None else self._given
 
     def check(self, size: tuple[int, int]) -> None:
         """See that the region of interest fits frames of this height and width.
@@ -103,37 +111,32 @@ class ForegroundMasks:
             size: height and width of the frame.
             maps: probabilities at the working size, (channels, h, w).
         """
-        foreground = self._inside(_enlarged(maps[0], size))
+        foreground = _inside(maps[0], size, self._roi)
         mask = without_small(foreground >= self._threshold, self._min_area)
         if self._tracker is not None:
             labels, objects = self._tracker.update(mask, time, foreground)
-
-            def each() -> npt.NDArray[np.float32]:
-                return _of_objects(self._inside(_enlarged(maps[0], size)), labels, objects)
-
-            return Segmentation(index, time, labels, objects, each)
+            lazily = partial(_of_objects, maps[0], size, self._roi, labels, objects)
+            return Segmentation(index, time, labels, objects, lazily)
         with_shadow = self._shadows and len(maps) > 1
-
-        def classes() -> npt.NDArray[np.float32]:
-            full = [self._inside(_enlarged(item, size)) for item in maps[: 2 if with_shadow else 1]]
-            return _of_classes(full)
-
+        lazily = partial(_of_classes, maps[: 2 if with_shadow else 1], size, self._roi)
         both = mask.astype(np.uint8)
         scores = [foreground]
         if with_shadow:
-            scores.append(self._inside(_enlarged(maps[1], size)))
+            scores.append(_inside(maps[1], size, self._roi))
             both[(scores[1] >= self._threshold) & ~mask] = SHADOW
-        return Segmentation(index, time, both, _summary(both, scores), classes)
+        return Segmentation(index, time, both, _summary(both, scores), lazily)
 
     def nothing(self, index: int, time: float, size: tuple[int, int]) -> Segmentation:
         """The result of a frame on which nothing is looked for yet."""
         return Segmentation(index, time, np.zeros(size, np.uint8))
 
-    def _inside(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Values, (H, W), 0 outside the region of interest."""
-        if self._roi is None:
-            return values
-        return np.asarray(values * resize_mask(self._roi, (values.shape[0], values.shape[1])), np.float32)
+
+def _inside(
+    values: npt.NDArray[np.float32], size: tuple[int, int], roi: npt.NDArray[np.generic] | None
+) -> npt.NDArray[np.float32]:
+    """Probabilities (h, w) at the size of the frame, 0 outside the region of interest."""
+    full = _enlarged(values, size)
+    return full if roi is None else np.asarray(full * resize_mask(roi, size), np.float32)
 
 
 def _enlarged(values: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -158,17 +161,69 @@ def _summary(mask: npt.NDArray[np.uint8], scores: list[npt.NDArray[np.float32]])
     return tuple(objects)
 
 
-def _of_classes(maps: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+def _of_classes(
+    maps: npt.NDArray[np.float32], size: tuple[int, int], roi: npt.NDArray[np.generic] | None
+) -> npt.NDArray[np.float32]:
     """Background, foreground and perhaps shadow, which sum to one: shadow is what is not foreground."""
-    foreground, *rest = maps
+    foreground, *rest = (_inside(item, size, roi) for item in maps)
     shadows = [shadow * (1 - foreground) for shadow in rest]
     return np.stack([1 - foreground - sum(shadows), foreground, *shadows]).astype(np.float32)
 
 
 def _of_objects(
-    foreground: npt.NDArray[np.float32], labels: npt.NDArray[np.integer], objects: tuple[ObjectInfo, ...]
+    values: npt.NDArray[np.float32],
+    size: tuple[int, int],
+    roi: npt.NDArray[np.generic] | None,
+    labels: npt.NDArray[np.integer],
+    objects: tuple[ObjectInfo, ...],
 ) -> npt.NDArray[np.float32]:
     """Background and each object, which has its probability inside its own piece only."""
+    foreground = _inside(values, size, roi)
     each = [np.where(labels == item.id, foreground, 0) for item in objects]
     inside = np.where(labels > 0, foreground, 0)
     return np.stack([1 - inside, *each]).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A frame whose result is still due.
+
+    Attributes:
+        image: at the working size, as seen from the reference, RGB, uint8.
+        matrix: from the reference to the frame, or None where both are the same.
+    """
+
+    index: int
+    time: float
+    size: tuple[int, int]
+    image: Image
+    matrix: Matrix | None
+
+
+def queue_state(pending: deque[Pending], due: deque[Segmentation]) -> SessionState:
+    """Both queues, to be saved."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    waiting, results = [], []
+    for place, item in enumerate(pending):
+        arrays[f"image{place}"] = item.image
+        if item.matrix is not None:
+            arrays[f"matrix{place}"] = item.matrix
+        waiting.append([item.index, item.time, item.size])
+    for place, result in enumerate(due):
+        arrays[f"mask{place}"], described = saved_result(result)
+        results.append(described)
+    return SessionState.of(arrays, {"pending": waiting, "due": results})
+
+
+def queues_of(state: SessionState) -> tuple[deque[Pending], deque[Segmentation]]:
+    """What :func:`queue_state` was given."""
+    arrays = state.arrays()
+    pending = deque(
+        Pending(index, time, tuple(size), arrays[f"image{place}"], arrays.get(f"matrix{place}"))
+        for place, (index, time, size) in enumerate(state.values["pending"])
+    )
+    due = deque(
+        restored_result(arrays[f"mask{place}"], described)
+        for place, described in enumerate(state.values["due"])
+    )
+    return pending, due

@@ -14,9 +14,17 @@ import torch
 from torch import Tensor
 
 from segue.errors import PromptError, SourceError
+from segue.inputs import whole_number
 from segue.masks.measure import ObjectExtent, measure
 from segue.models.seqformer import Memory, SeqFormer
-from segue.sessions.base import SessionState, restored_result, saved_result
+from segue.sessions.base import (
+    SessionState,
+    choose_device,
+    has_bfloat16,
+    inference_copy,
+    restored_result,
+    saved_result,
+)
 from segue.sessions.clips import (
     SHORT_SIDE,
     as_tensor,
@@ -26,7 +34,6 @@ from segue.sessions.clips import (
     joined,
     resized,
 )
-from segue.sessions.inference import choose_device, has_bfloat16, inference_copy
 from segue.sessions.instance_tracks import Instances, Track, Tracks, suppress
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
 
@@ -145,7 +152,8 @@ class InstanceSession:
                 f"{self._size[1]}x{self._size[0]}"
             )
         self._size = frame.size
-        picture = resized(frame.image, self.options.short_side)
+        # A copy where nothing is resized: the caller may fill one array again and again.
+        picture = np.array(resized(frame.image, self.options.short_side))
         self._frames.append(_Pending(frame.index, frame.time, frame.size, picture))
         if len(self._frames) == self.options.window:
             self._look(keep=self.options.overlap)
@@ -158,7 +166,7 @@ class InstanceSession:
         while self._due:
             yield self._due.popleft()
 
-    def state(self) -> SessionState:
+    def state(self, *, copy: bool = True) -> SessionState:
         """All that :meth:`restore` needs to go on identically."""
         tensors: dict[str, Tensor] = {}
         for i, pending in enumerate(self._frames):
@@ -271,7 +279,7 @@ class InstanceSession:
         extents = measure(mask)
         objects = tuple(self._describe(known[number], extents.get(number)) for number in sorted(ids))
         order = [ids.index(item.id) for item in objects]
-        lazily = functools.partial(_probabilities, logits[order].half(), pending.size)
+        lazily = functools.partial(_probabilities, logits[order].half().cpu(), pending.size)
         return Segmentation(pending.index, pending.time, mask, objects, lazily)
 
     def _describe(self, track: Track, extent: ObjectExtent | None) -> ObjectInfo:
@@ -311,8 +319,8 @@ def allowed_classes(wanted: Collection[str], names: Mapping[int, str]) -> frozen
     for text in wanted:
         if text in by_name:
             chosen.add(by_name[text])
-        elif text.isdecimal() and int(text) in names:
-            chosen.add(int(text))
+        elif (number := whole_number(text)) is not None and number in names:
+            chosen.add(number)
         else:
             raise PromptError(f"no class {text!r}; there are {', '.join(sorted(by_name))}")
     return frozenset(chosen)

@@ -2,7 +2,7 @@
 
 The flow from a frame to the next two is held against the movement of the camera, a homography. What moves
 has to do so on the way to both: flow is wrong where something is covered, and that is elsewhere each time. It
-is also coarse at the edges of things; so GrabCut draws the mask inside its box, and then the memory network
+is also coarse at the edges of things; so segue-prompt draws the mask anew, and then the memory network
 follows it to the next frame and back. Measured beside other ways on first frames of DAVIS: docs/detection.md.
 """
 
@@ -19,7 +19,7 @@ from scipy import ndimage
 from segue.flow import DIS, FlowProvider
 from segue.flow.providers import Flow
 from segue.masks import measure, resize_mask
-from segue.prompts.grabcut import refine_box
+from segue.prompts.prompter import MakePrompter, Prompter, Prompts
 from segue.prompts.selection import Found
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Image, IndexMask, ObjectInfo
@@ -53,27 +53,33 @@ class MotionDetector:
     """Finds what moves between a frame and the next two.
 
     Args:
-        follower: follows masks to the next frame and back; it is used for nothing else.
+        tracker: follows masks to the next frame and back; it is used for nothing else.
         flow: gives the motion; None is :class:`segue.flow.DIS`.
         max_objects: most moving regions.
+        prompter: what draws them to the edges of the picture; None is segue-prompt.
     """
 
     names: Mapping[int, str] = {}
     lookahead = 2
 
     def __init__(
-        self, follower: TrackSession, flow: FlowProvider | None = None, max_objects: int = 1
+        self,
+        tracker: TrackSession,
+        flow: FlowProvider | None = None,
+        max_objects: int = 1,
+        prompter: MakePrompter | None = None,
     ) -> None:
-        self._follower = follower
+        self._tracker = tracker
         self._flow = flow or DIS()
         self._max_objects = max_objects
+        self._prompter = prompter or Prompter
 
     def __call__(self, frame: Frame, *following: Frame) -> Found:
         """What moves, the strongest first; scores say only the order. Without a next frame it is nothing."""
         if not following:
             return _found(np.zeros(frame.size, np.uint8))
         rough = self.moving(frame.image, *(item.image for item in following))
-        cut = cut_out(frame.image, rough)
+        cut = cut_out(frame.image, rough, self._prompter)
         return _found(self.there_and_back(frame, following[0], cut) if cut.any() else rough)
 
     def moving(self, first: Image, *later: Image) -> npt.NDArray[np.uint8]:
@@ -99,9 +105,9 @@ class MotionDetector:
         return back if back.any() else mask
 
     def _follow(self, start: Frame, end: Frame, mask: IndexMask) -> IndexMask:
-        self._follower.reset()
-        self._follower.step(start, mask)
-        return self._follower.step(end).mask
+        self._tracker.reset()
+        self._tracker.step(start, mask)
+        return self._tracker.step(end).mask
 
 
 def against_scene(flow: Flow) -> npt.NDArray[np.float32]:
@@ -121,12 +127,12 @@ def against_scene(flow: Flow) -> npt.NDArray[np.float32]:
     return np.asarray(np.linalg.norm(place + flow - expected, axis=-1), np.float32)
 
 
-def cut_out(image: Image, mask: IndexMask) -> npt.NDArray[np.uint8]:
-    """Objects of a rough index mask (H, W), each drawn by GrabCut in its box; the first keep their pixels."""
+def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> npt.NDArray[np.uint8]:
+    """Objects of a rough index mask (H, W), each drawn anew by a prompter; the first keep their pixels."""
     cut = np.zeros(mask.shape, np.uint8)
-    for number, extent in measure(mask).items():
-        x0, y0, x1, y1 = (int(side) for side in extent.box)
-        cut[refine_box(image, (x0, y0, x1, y1)) & (cut == 0)] = number
+    prompter = make(image)
+    for number in measure(mask):
+        cut[prompter.answer(Prompts(mask=mask == number)).mask & (cut == 0)] = number
     return cut
 
 

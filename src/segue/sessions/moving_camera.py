@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 
 from segue.errors import SegueError
-from segue.models.foreground import Features, ForegroundNetwork
-from segue.sessions.background import MASK_ABOVE, masked_median
+from segue.models.base import Features, ForegroundNetwork
+from segue.sessions.background import MASK_ABOVE, scene_planes
 from segue.sessions.base import SessionState
 from segue.sessions.camera import METHODS, Homography, Method, is_moderate, seen_from
-from segue.sessions.depth import Depth
+from segue.sessions.empty_scene import Scene
+from segue.sessions.extra_inputs import Depth
 from segue.sessions.segmenters import Maps, NetworkSegmenter
 from segue.types import Image
 
@@ -67,14 +68,14 @@ class MovingCameraSegmenter(NetworkSegmenter):
         super().restart()
         self._steps, self._masks = {}, {}
 
-    def step(self, image: Image, background: Image, depth: Depth | None = None) -> Maps | None:
-        """Take the next frame; the background does not count."""
+    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
+        """Take the next frame; the scene does not count."""
         last = self._seen - 1
         if last in self._images:
             nothing = np.zeros(image.shape[:2], np.uint8)
             before = self._images[last], self._masks.get(last, nothing)
             self._steps[self._seen] = self._find(before, (image, nothing))
-        return super().step(image, background, depth)
+        return super().step(image, scene, depth)
 
     def state(self) -> SessionState:
         """The frames that later results need, their masks and the motions between them."""
@@ -92,9 +93,9 @@ class MovingCameraSegmenter(NetworkSegmenter):
         self._steps = _numbered(state.part("steps"))
         self._masks = _numbered(state.part("masks"))
 
-    def _decode(self, background: Image) -> Maps:
+    def _decode(self, scene: Scene) -> Maps:
         now = self._due
-        maps = super()._decode(background)
+        maps = super()._decode(scene)
         mask = (maps[0] > MASK_ABOVE).astype(np.uint8)
         self._masks[now] = np.asarray(cv2.dilate(mask, _GROW), np.uint8)
         return maps
@@ -104,10 +105,10 @@ class MovingCameraSegmenter(NetworkSegmenter):
             return super()._encoded(index, role)
         return self._network.encode(self._prepared(self._warped(index)), role)
 
-    def _encoded_background(self, background: Image) -> Features | None:
+    def _encoded_background(self, scene: Scene) -> Features | None:
         if not self._wants_background or self._network.background is None:
             return None
-        return self._network.encode(self._prepared(self._past()), self._network.background)
+        return self._network.encode(self._known(self._past()), self._network.background)
 
     def _evict(self, first: int) -> None:
         images = self._images
@@ -134,7 +135,7 @@ class MovingCameraSegmenter(NetworkSegmenter):
             return current
         return seen_from(self._images[index], matrix, current)
 
-    def _past(self) -> Image:
+    def _past(self) -> Scene:
         """The empty scene as the current frame sees it: the current frame where nothing tells more."""
         current = self._images[self._due]
         size = current.shape[0], current.shape[1]
@@ -148,9 +149,8 @@ class MovingCameraSegmenter(NetworkSegmenter):
             mask = self._masks.get(self._due - back, np.zeros(size, np.uint8))
             hidden.append(seen_from(mask, matrix, unknown) > 0)
         if not frames:
-            return current
-        median = masked_median(np.ascontiguousarray(np.stack(frames)), np.stack(hidden), least=1)
-        return np.ascontiguousarray(median.transpose(1, 2, 0))
+            return Scene.of(current, 1)
+        return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), np.stack(hidden), least=1))
 
 
 def _numbered(state: SessionState) -> dict[int, Any]:

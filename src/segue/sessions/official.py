@@ -12,8 +12,8 @@ import torch
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.errors import SinkError
 from segue.models.seqformer import SeqFormer
+from segue.sessions.base import choose_device, has_bfloat16, inference_copy
 from segue.sessions.clips import SHORT_SIDE, as_tensor, encode_frames, official_records, resized
-from segue.sessions.inference import choose_device, has_bfloat16, inference_copy
 from segue.video.partial import PartialFile, writing
 
 Report = Callable[[int, int, str], None]
@@ -118,6 +118,7 @@ def video_records(
 
     Args:
         network: in evaluation mode, on ``device``, of precision ``dtype``.
+        device, dtype: see ``network``.
         dataset, video: where the pictures are.
         short_side: pictures are resized to this short side.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from segue.errors import PromptError, SinkError, SourceError
+from segue.errors import CheckpointError, PromptError, SinkError, SourceError
 from segue.sessions.base import Session, SessionState
 from segue.types import Frame, IndexMask, Prompt, Segmentation
 from segue.video import Sink, replayed
@@ -20,6 +21,8 @@ STATE = ".segue.session.safetensors"
 """File in the mask folder from which an interrupted run goes on."""
 
 SAVE_EVERY_SECONDS = 20.0
+SAVE_SHARE = 0.05
+"""Share of the time that saving may take: a large state is saved less often."""
 
 PromptSource = Callable[[Frame], "IndexMask | Sequence[Prompt] | None"]
 
@@ -39,11 +42,14 @@ def run(
     """Take all frames through the session into the sink.
 
     The session is saved into ``folder`` now and then, when the run is interrupted and when a frame cannot be
-    read or prompted, always after the results before it are written. On Ctrl-C the current frame is finished
-    first.
+    read or prompted, always after the results before it are written. On Ctrl-C, SIGTERM and SIGHUP the
+    current frame is finished first.
 
     Args:
+        session: what takes them.
+        frames: in order of time.
         prompts: gives the prompts of a frame, or None.
+        sink: gets every result.
         folder: mask folder of the run, or None for a run that cannot be resumed.
         resume: go on with the session saved in ``folder``, if there is one.
         report: called after each frame.
@@ -57,7 +63,7 @@ def run(
         job.catch_up(frames)
     elif folder is not None:
         forget_state(folder)
-    saved = time.monotonic()
+    due = time.monotonic() + SAVE_EVERY_SECONDS
     with interruptible() as interrupted:
         try:
             for frame in frames:
@@ -65,9 +71,11 @@ def run(
                 if interrupted():
                     job.save()
                     raise KeyboardInterrupt
-                if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                begun = time.monotonic()
+                if begun > due:
                     job.save()
-                    saved = time.monotonic()
+                    ended = time.monotonic()
+                    due = ended + max(SAVE_EVERY_SECONDS, (ended - begun) / SAVE_SHARE)
         except (SourceError, PromptError):  # they come before the session has taken the frame
             job.save()
             raise
@@ -104,7 +112,7 @@ class _Run:
         if self._folder is None or self._taken is None:
             return
         self._sink.flush()
-        state = self._session.state()
+        state = self._session.state(copy=False)
         progress = {
             "next_frame": self._waiting[0].index if self._waiting else self._taken + 1,
             "waiting": len(self._waiting),
@@ -117,16 +125,24 @@ class _Run:
         """Restore the session, and write the results before it once more."""
         assert self._folder is not None
         state = SessionState.load(self._folder / STATE)
-        self._session.restore(state)
-        for frame, result in replayed(self._folder, frames, int(state.values["next_frame"])):
+        try:
+            next_frame, done, waiting, self._taken = (
+                int(state.values[name]) for name in ("next_frame", "done", "waiting", "taken")
+            )
+            self._session.restore(state)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            # The file may come from anywhere, and each session has a form of its own.
+            raise CheckpointError(
+                f"{self._folder / STATE}: damaged session ({type(error).__name__}); give --overwrite"
+            ) from error
+        for frame, result in replayed(self._folder, frames, next_frame):
             self._write(frame, result)
-        missing = int(state.values["done"]) - self._done
+        missing = done - self._done
         if missing:
             raise SinkError(
                 f"{self._folder}: {missing} masks of the interrupted run are missing; give --overwrite"
             )
-        self._waiting.extend(itertools.islice(frames, int(state.values["waiting"])))
-        self._taken = int(state.values["taken"])
+        self._waiting.extend(itertools.islice(frames, max(waiting, 0)))
 
     def _write(self, frame: Frame, result: Segmentation) -> None:
         self._sink.write(frame, result)
@@ -141,16 +157,23 @@ def forget_state(folder: Path) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag; the second one interrupts at once."""
+    """Turn the first Ctrl-C, SIGTERM or SIGHUP into a flag; the second one interrupts at once."""
     asked = False
+    if threading.current_thread() is not threading.main_thread():  # only that one can take signals
+        yield lambda: False
+        return
 
     def ask(number: int, _: object) -> None:
         nonlocal asked
         asked = True
         signal.signal(number, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGINT, ask)
+    # What the caller ignores, as nohup does with SIGHUP, stays ignored.
+    found = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
+    numbers = [number for number in found if number and signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

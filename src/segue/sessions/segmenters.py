@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.models.foreground import Features, ForegroundNetwork
-from segue.models.mustan import WindowNetwork
-from segue.sessions.base import SessionState
-from segue.sessions.depth import Depth
-from segue.sessions.inference import choose_device, has_bfloat16, inference_copy
+from segue.models.base import Features, ForegroundNetwork
+from segue.sessions.base import SessionState, choose_device, has_bfloat16, inference_copy
+from segue.sessions.empty_scene import Scene
+from segue.sessions.extra_inputs import Depth
 from segue.types import Image
 
 Maps = npt.NDArray[np.float32]
@@ -28,7 +27,8 @@ class Segmenter(Protocol):
         name: what it is called in messages and saved states.
         lag: frames by which the maps trail the frames.
         channels: 1 is foreground, 2 adds shadow.
-        uses_background: whether it looks at the picture of the empty scene that it is given.
+        threshold: probability from which on a pixel is foreground, where nobody says another one.
+        uses_background: whether it looks at the empty scene that it is given.
         uses_depth: whether it looks at depth maps.
         restorable: whether :meth:`state` holds all that it knows.
     """
@@ -36,16 +36,17 @@ class Segmenter(Protocol):
     name: str
     lag: int
     channels: int
+    threshold: float
     uses_background: bool
     uses_depth: bool
     restorable: bool
 
-    def step(self, image: Image, background: Image, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
         """Take the next frame.
 
         Args:
             image: RGB (h, w, 3), uint8; all of one size.
-            background: the empty scene for the frame whose result is due; another array if it has changed.
+            scene: the empty scene for the frame whose result is due; another object if it has changed.
             depth: of the frame, (h, w), uint8, if it has one and ``uses_depth``.
 
         Returns:
@@ -53,7 +54,7 @@ class Segmenter(Protocol):
         """
         ...
 
-    def drain(self, background: Image) -> Maps | None:
+    def drain(self, scene: Scene) -> Maps | None:
         """Maps of the next frame that is still due when no more frames come, or None after the last."""
         ...
 
@@ -87,6 +88,8 @@ class NetworkSegmenter:
     """
 
     restorable = True
+    explains = False
+    """Whether the maps of the context are kept with each result, for networks that tell them."""
 
     def __init__(
         self,
@@ -102,9 +105,9 @@ class NetworkSegmenter:
         self._reach = max(0, -min(offsets, default=0))
         self.lag = max(0, max(offsets, default=0))
         self.name = f"{type(network).__name__} in {self._dtype}"
-        self.channels = network.channels
+        self.channels, self.threshold = network.channels, network.threshold
         self.uses_background = network.background is not None
-        self.uses_depth = isinstance(network, WindowNetwork) and network.takes_depth
+        self.uses_depth = network.takes_depth
         self.restart()
 
     def restart(self) -> None:
@@ -112,26 +115,27 @@ class NetworkSegmenter:
         self._images: dict[int, Image] = {}
         self._depths: dict[int, Depth] = {}
         self._features: dict[tuple[int, str], Features] = {}
+        self.context_maps: list[Maps] = []
         self._seen = 0
         self._due = 0
-        self._shown: Image | None = None
+        self._shown: Scene | None = None
         self._scene: Features | None = None
 
     def pause(self) -> None:
         """Forget the context."""
         self.restart()
 
-    def step(self, image: Image, background: Image, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
         """Take the next frame; see :class:`Segmenter`."""
         self._images[self._seen] = image
         if depth is not None:
             self._depths[self._seen] = depth
         self._seen += 1
-        return self._decode(background) if self._seen > self._due + self.lag else None
+        return self._decode(scene) if self._seen > self._due + self.lag else None
 
-    def drain(self, background: Image) -> Maps | None:
+    def drain(self, scene: Scene) -> Maps | None:
         """The next result that is due; see :class:`Segmenter`."""
-        return self._decode(background) if self._seen > self._due else None
+        return self._decode(scene) if self._seen > self._due else None
 
     def state(self) -> SessionState:
         """The frames that later results need; their features are computed anew."""
@@ -150,14 +154,18 @@ class NetworkSegmenter:
         self._seen, self._due = state.values["seen"], state.values["due"]
 
     @torch.inference_mode()
-    def _decode(self, background: Image) -> Maps:
+    def _decode(self, scene: Scene) -> Maps:
         network, t = self._network, self._due
         last = self._seen - 1
         current = self._encoded(t, network.current)
         context = [self._encoded(min(max(t + offset, 0), last), role) for offset, role in network.context]
         size = self._images[t].shape[:2]
         padded = self._padded(size)
-        logits = network.decode(current, context, self._encoded_background(background), padded)
+        background = self._encoded_background(scene)
+        logits = network.decode(current, context, background, padded)
+        if self.explains and hasattr(network, "context_maps"):
+            maps = network.context_maps(current, context, background)
+            self.context_maps = [found[0].float().cpu().numpy() for found in maps]
         self._due += 1
         self._evict(self._due - self._reach)
         maps = logits[0, :, : size[0], : size[1]].float().sigmoid_()
@@ -178,13 +186,20 @@ class NetworkSegmenter:
         depth = torch.from_numpy(self._depths[index][None, None]).to(self._device, self._dtype).div_(255)
         return {"depth": self._extended(depth)}
 
-    def _encoded_background(self, background: Image) -> Features | None:
+    def _encoded_background(self, scene: Scene) -> Features | None:
         if self._network.background is None:
             return None
-        if self._shown is not background:
-            self._scene = self._network.encode(self._prepared(background), self._network.background)
-            self._shown = background
+        if self._shown is not scene:
+            self._scene = self._network.encode(self._known(scene), self._network.background)
+            self._shown = scene
         return self._scene
+
+    def _known(self, scene: Scene) -> Tensor:
+        """A scene as the network takes it: its planes, or the picture alone."""
+        if not getattr(self._network, "sees_past", False):
+            return self._prepared(scene.picture)
+        planes = torch.from_numpy(scene.planes.copy()).to(self._device)[None].to(self._dtype).div_(255)
+        return self._extended(planes).contiguous(memory_format=torch.channels_last)
 
     def _evict(self, first: int) -> None:
         """Forget what lies before the first frame that a later result looks at."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial, reduce
 from typing import Any, Literal
 
 import cv2
@@ -10,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SegueError
+from segue.registry import Entry
 from segue.sessions.base import SessionState
-from segue.sessions.depth import Depth
+from segue.sessions.empty_scene import Scene
+from segue.sessions.extra_inputs import Depth
 from segue.sessions.segmenters import Maps
 from segue.types import Image
 
@@ -42,6 +45,7 @@ class Subtractor:
 
     lag = 0
     channels = 2
+    threshold = 0.5
     uses_background = False
     uses_depth = False
     restorable = False
@@ -76,15 +80,19 @@ class Subtractor:
         else:
             self._model = cv2.createBackgroundSubtractorKNN(self._history, self._threshold, True)
 
-    def step(self, image: Image, background: Image, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
         """Take the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
-        labels = self._model.apply(_bgr(image), learningRate=self._learning_rate)
-        self._seen += 1
+        labels = self.apply(image)
         if self._seen <= BLIND:
             labels = np.zeros_like(labels)
         return np.stack([_filtered(labels == value, self._median) for value in (255, SHADOW)])
 
-    def drain(self, background: Image) -> None:
+    def apply(self, image: Image) -> Image:
+        """Let the model learn from a frame, and give what OpenCV says of it, (h, w)."""
+        self._seen += 1
+        return np.asarray(self._model.apply(_bgr(image), learningRate=self._learning_rate), np.uint8)
+
+    def drain(self, scene: Scene) -> None:
         """Nothing is ever due."""
 
     def pause(self) -> None:
@@ -119,6 +127,7 @@ class BackgroundDifference:
     name = "median"
     lag = 0
     channels = 1
+    threshold = 0.5
     uses_background = True
     uses_depth = False
     restorable = True
@@ -133,11 +142,11 @@ class BackgroundDifference:
     def pause(self) -> None:
         """There is nothing to forget."""
 
-    def step(self, image: Image, background: Image, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
         """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
-        return _different(image, background, self._threshold, self._median)
+        return _different(image, scene.picture, self._threshold, self._median)
 
-    def drain(self, background: Image) -> None:
+    def drain(self, scene: Scene) -> None:
         """Nothing is ever due."""
 
     def state(self) -> SessionState:
@@ -146,6 +155,31 @@ class BackgroundDifference:
 
     def restore(self, state: SessionState) -> None:
         """There is nothing to restore."""
+
+
+class Envelope(BackgroundDifference):
+    """Foreground is what leaves the range in which a pixel lived, 10 to 90 % of all its past.
+
+    Nothing that waves, flickers or glitters leaves it; what was often there does not either.
+
+    Args:
+        threshold: levels outside of the range, 0 to 255.
+        median: side of the median filter over the mask, odd; 1 for none.
+    """
+
+    name = "envelope"
+
+    def __init__(self, *, threshold: float = 25, median: int = 9) -> None:
+        super().__init__(threshold=threshold, median=median)
+
+    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
+        """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
+        # Saturating, so that inside of the range both differences are 0.
+        outside = (
+            cv2.max(cv2.subtract(plane, high), cv2.subtract(low, plane))
+            for plane, low, high in zip(cv2.split(image), *scene.range_of_all, strict=True)
+        )
+        return _filtered(np.asarray(reduce(cv2.max, outside)) > self._threshold, self._median)[None]
 
 
 class FrameDifference:
@@ -159,6 +193,7 @@ class FrameDifference:
     name = "difference"
     lag = 0
     channels = 1
+    threshold = 0.5
     uses_background = False
     uses_depth = False
     restorable = True
@@ -176,13 +211,13 @@ class FrameDifference:
         """Forget the frame before."""
         self.restart()
 
-    def step(self, image: Image, background: Image, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
         """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
         before = image if self._before is None else self._before
         self._before = image
         return _different(image, before, self._threshold, self._median)
 
-    def drain(self, background: Image) -> None:
+    def drain(self, scene: Scene) -> None:
         """Nothing is ever due."""
 
     def state(self) -> SessionState:
@@ -205,19 +240,20 @@ class SubtractorBackground:
     def __init__(self, subtractor: Subtractor, *, every: int = 9) -> None:
         self._subtractor = subtractor
         self._every = every
-        self._picture: Image | None = None
+        self._scene: Scene | None = None
         self._seen = 0
 
     @property
-    def picture(self) -> Image | None:
+    def scene(self) -> Scene | None:
         """See :class:`segue.sessions.empty_scene.Background`."""
-        return self._picture
+        return self._scene
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame; the mask does not count."""
-        self._subtractor.step(frame, frame)
-        if self._seen % self._every == 0:
-            self._picture = self._subtractor.scene
+        self._subtractor.apply(frame)
+        picture = self._subtractor.scene if self._seen % self._every == 0 else None
+        if picture is not None:
+            self._scene = Scene.of(picture)
         self._seen += 1
 
     def relight(self, gains: Sequence[float]) -> None:
@@ -228,7 +264,7 @@ class SubtractorBackground:
         self.restart()
         self.update(picture)
 
-    def heal(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
+    def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
         """The model forgets by itself."""
 
     def fit(self, size: tuple[int, int]) -> None:
@@ -237,7 +273,7 @@ class SubtractorBackground:
     def restart(self) -> None:
         """Forget all frames."""
         self._subtractor.restart()
-        self._picture, self._seen = None, 0
+        self._scene, self._seen = None, 0
 
     def state(self) -> SessionState:
         """See :class:`Subtractor`."""
@@ -269,3 +305,13 @@ def _filtered(mask: npt.NDArray[np.bool_], median: int) -> npt.NDArray[np.float3
     if median > 1:
         mask = cv2.medianBlur(mask.view(np.uint8) * np.uint8(255), median) > 0
     return mask.astype(np.float32)
+
+
+ENTRIES = (
+    Entry("mog2", "foreground", partial(Subtractor, "mog2"), "Zivkovic, ICPR 2004"),
+    Entry("knn", "foreground", partial(Subtractor, "knn"), "Zivkovic and van der Heijden, PRL 2006"),
+    Entry("median", "foreground", BackgroundDifference),
+    Entry("envelope", "foreground", Envelope),
+    Entry("difference", "foreground", FrameDifference),
+)
+"""Methods without weights, for the registry of networks."""

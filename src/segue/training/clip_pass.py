@@ -1,4 +1,4 @@
-"""Run a memory network over a short clip with gradients, the way STCN is trained.
+"""Run a memory network over a short clip with gradients, the way STM and STCN are trained.
 
 The first frame's masks are given; every later frame is segmented from the memory of all frames before it
 and then becomes memory itself with its predicted masks, through which gradients flow (STCN, section 4).
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.attention import affinity, attend, read
+from segue.layers.attention import Similarity, affinity, attend, read
 from segue.models.base import MemoryNetwork, QueryFeatures, aggregate_logits
 from segue.training.footage import VOID
 
@@ -19,7 +19,7 @@ def clip_logits(network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: T
     """Segment frames 1 to T-1 of a batch of clips.
 
     Args:
-        network: a memory network with shared keys and L2 similarity.
+        network: a memory network.
         frames: prepared pictures, (B, T, 3, H, W).
         masks: masks of the first frame, (B, K, H, W) in [0, 1].
         exists: (B, K), 1 where the object slot is in use; an unused slot has probability 0 everywhere.
@@ -30,37 +30,43 @@ def clip_logits(network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: T
     batch, length = frames.shape[:2]
     queries = _split(network.encode_query(frames.flatten(0, 1)), batch)
     selector = exists[:, :, None, None].float()
-    keys = [queries[0].key]
-    values = [network.encode_memory(queries[0], masks)[1]]
-    outputs = []
+    keys: list[Tensor] = []
+    values: list[Tensor] = []
+    outputs: list[Tensor] = []
     for t in range(1, length):
-        readout = dense_read(keys, values, queries[t].key)
+        key, value = network.encode_memory(queries[t - 1], masks)
+        keys.append(queries[t - 1].key if key is None else key)
+        values.append(value)
+        readout = dense_read(keys, values, queries[t].key, network.similarity)
         logits = network.decode(queries[t], readout)
         full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
         merged = aggregate_logits(torch.sigmoid(full) * selector)
         outputs.append(merged)
-        if t < length - 1:
-            soft = torch.softmax(merged, dim=1)[:, 1:]
-            keys.append(queries[t].key)
-            values.append(network.encode_memory(queries[t], soft)[1])
+        masks = torch.softmax(merged, dim=1)[:, 1:]
     return torch.stack(outputs, dim=1)
 
 
-def dense_read(keys: list[Tensor], values: list[Tensor], query: Tensor) -> Tensor:
-    """Read the memory with a full softmax over the L2 similarity, in float32.
+def dense_read(
+    keys: list[Tensor], values: list[Tensor], query: Tensor, similarity: Similarity = "l2"
+) -> Tensor:
+    """Read the memory with a full softmax over the similarity, in float32.
 
     Args:
-        keys: memory keys, each (B, C, h, w).
+        keys: memory keys, each (B, C, h, w), or (B, K, C, h, w) where every object has its own.
         values: memory values, each (B, K, V, h, w).
         query: (B, C, h, w).
+        similarity: L2 as STCN, or dot product as STM.
 
     Returns:
         (B, K, V, h, w).
     """
-    memory = torch.stack(keys, dim=2).flatten(2)
-    weights = attend(affinity(memory, query.flatten(2), "l2"))
-    value = torch.stack(values, dim=3).flatten(3)
-    return read(weights, value.flatten(1, 2)).view(values[0].shape)
+    memory, value = (torch.stack(frames, dim=-3).flatten(-3) for frames in (keys, values))
+    positions = query.flatten(2)
+    if memory.dim() == 4:
+        readout = read(attend(affinity(memory, positions[:, None], similarity)), value)
+    else:
+        readout = read(attend(affinity(memory, positions, similarity)), value.flatten(1, 2))
+    return readout.view(values[0].shape)
 
 
 def class_targets(masks: Tensor, exists: Tensor) -> Tensor:

@@ -22,6 +22,9 @@ from segue.training.clip_pass import object_masks
 from segue.training.footage import VOID, Footage, object_ids, relabel
 from segue.training.warp import Motion, Rng
 
+MOST_DRAWS = 200
+"""Clips that are drawn for each one of a batch before the material is found to be empty."""
+
 Picture = npt.NDArray[np.uint8]
 
 WHOLE_PICTURE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
@@ -36,6 +39,9 @@ class ClipShape:
 
     ``pace`` scales all artificial motion. A calm clip (below 1) is like a fixed camera: most of its backdrops
     stand still, and what an object uncovers was never seen before.
+
+    ``hardship`` is the probability of each of three things that lose an object: a double of it somewhere
+    else, a span of frames without it, and motion blur.
     """
 
     batch: int
@@ -43,6 +49,7 @@ class ClipShape:
     side: int
     objects: int
     pace: float = 1.0
+    hardship: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +109,22 @@ class ClipSampler:
             clip = self._moved_still(rng, shape)
         else:
             clip = self._cut_out_still(rng, shape)
+        if shape.hardship and rng.random() < shape.hardship:
+            self._paste_double(rng, clip, shape)
+        if shape.hardship and rng.random() < shape.hardship:
+            self._cut_away(rng, clip, shape)
         if shape.objects > 1:
             for index in range(2, shape.objects + 1):
                 self._paste_object(rng, clip, shape, max_gap, index)
         if rng.random() < 0.3:
             self._paste_object(rng, clip, shape, max_gap, 0)
+        if shape.hardship and rng.random() < shape.hardship:
+            blur_motion(rng, clip, shape)
         return recolour(rng, clip)
 
     def _video_clip(self, rng: Rng, max_gap: int, shape: ClipShape) -> Clip:
         footage = self._pick(rng, self.videos)
-        order = frame_order(rng, len(footage), shape.frames, max_gap)
+        order = frame_order(rng, len(footage), shape.frames, max(1, max_gap // footage.spacing))
         pairs = [footage.read(i) for i in order]
         chosen = _random_object(rng, pairs[0][1])
         matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
@@ -151,7 +164,7 @@ class ClipSampler:
         """Paste an object of another source with its own motion; an occluder may enter late."""
         if self.videos and rng.random() < 0.4:
             footage = self._pick(rng, self.videos)
-            order = frame_order(rng, len(footage), shape.frames, max_gap)
+            order = frame_order(rng, len(footage), shape.frames, max(1, max_gap // footage.spacing))
             pairs = [footage.read(i) for i in order]
         else:
             pairs = [self._pick(rng, self.stills).read(0)] * shape.frames
@@ -170,6 +183,39 @@ class ClipSampler:
             alphas.append(blur(alpha, 3, 0.8))
         behind = index != 0 and bool(rng.random() < 0.4) and any(mask.any() for mask in clip.masks)
         clip.paste(frames, alphas, index, behind)
+
+    @staticmethod
+    def _paste_double(rng: Rng, clip: Clip, shape: ClipShape) -> None:
+        """Paste the object once more as what it is not: unlabelled, elsewhere, and a little changed."""
+        first = clip.masks[0] == 1
+        if not first.any():
+            return
+        x, y, _ = _box(first)
+        scale = float(np.exp(rng.uniform(-0.3, 0.3)))
+        matrix = warp.crop_matrix((x, y), scale, shape.side, bool(rng.random() < 0.5))
+        matrix[:2, 2] += rng.uniform(-0.45, 0.45, 2) * shape.side
+        colour = warp.colour_jitter(rng, 0.15)
+        frames, alphas = [], []
+        steps = animation(rng, CUT_OUT, shape, shape.pace)
+        for picture, mask, (step, field) in zip(clip.frames, clip.masks, steps, strict=True):
+            moved = warp.apply(picture, step @ matrix, shape.side, field)
+            frames.append(warp.apply_colour(moved, colour))
+            solid = (mask == 1).astype(np.uint8) * np.uint8(255)
+            alphas.append(blur(warp.apply(solid, step @ matrix, shape.side, field, mask=True), 3, 0.8))
+        clip.paste(frames, alphas, 0, behind=bool(rng.random() < 0.7))
+
+    def _cut_away(self, rng: Rng, clip: Clip, shape: ClipShape) -> None:
+        """Show another picture for a span of frames; the last one stays, so that the object comes back."""
+        if shape.frames < 3:
+            return
+        start = int(rng.integers(1, shape.frames - 1))
+        end = int(rng.integers(start + 1, shape.frames))
+        picture, mask = self._any_frame(rng)
+        matrix = crop_around(rng, mask > 0, shape.side)
+        for t, (step, field) in enumerate(animation(rng, BACKDROP, shape, shape.pace)):
+            if start <= t < end:
+                clip.frames[t] = warp.apply(picture, step @ matrix, shape.side, field)
+                clip.masks[t] = np.zeros((shape.side, shape.side), np.uint8)
 
     def _any_frame(self, rng: Rng) -> tuple[Picture, Picture]:
         pool = self.videos if self.videos and (not self.stills or rng.random() < 0.3) else self.stills
@@ -210,7 +256,14 @@ class ClipBatches(Dataset[dict[str, Tensor]]):
         plan = self.curriculum(step / self.steps, rng)
         shape = plan.shape
         clips: list[Clip] = []
+        tries = 0
         while len(clips) < shape.batch:
+            if tries == MOST_DRAWS * shape.batch:
+                raise DatasetError(
+                    f"{tries} clips were drawn, and {len(clips)} of them show an object: nearly all masks of "
+                    "the still images and videos are empty"
+                )
+            tries += 1
             clip = self.sampler.draw(rng, bool(rng.random() < plan.video_share), plan.max_gap, shape)
             if ((clip.masks[0] > 0) & (clip.masks[0] < VOID)).sum() >= 40:
                 clips.append(clip)
@@ -308,6 +361,18 @@ def recolour(rng: Rng, clip: Clip) -> Clip:
             picture = blur(picture, 0, float(rng.uniform(0.4, 1.2)))
         clip.frames[t] = picture
     return clip
+
+
+def blur_motion(rng: Rng, clip: Clip, shape: ClipShape) -> None:
+    """Smear each frame along one direction, by up to 4 % of the side."""
+    angle = rng.uniform(0, np.pi)
+    for t, length in enumerate(rng.uniform(0, 0.04 * shape.side, shape.frames)):
+        radius = max(1, round(length / 2))
+        along = np.linspace(-length / 2, length / 2, 4 * radius + 1)
+        kernel = np.zeros((2 * radius + 1,) * 2, np.float32)
+        columns, rows = np.rint(np.outer((np.cos(angle), np.sin(angle)), along)).astype(int) + radius
+        np.add.at(kernel, (rows.clip(0, 2 * radius), columns.clip(0, 2 * radius)), 1 / len(along))
+        clip.frames[t] = np.asarray(cv2.filter2D(clip.frames[t], -1, kernel), np.uint8)
 
 
 def blur(picture: Picture, size: int, sigma: float) -> Picture:

@@ -137,9 +137,6 @@ class Mover:
         scale: of its pixels at time 0; negative mirrors it.
         stretch: width over height, relative to the original.
         first, pace: picture shown at time 0, and pictures per frame of motion (back and forth).
-        gain: factor on red, green and blue.
-        waist: part of the height, from above, below which it is painted over.
-        paint: that colour, and how much it covers in [0, 1].
         comes, leaves: time from which it is there without having been seen to come, and from which it is
             gone again.
     """
@@ -150,14 +147,17 @@ class Mover:
     stretch: float
     first: int
     pace: float
-    gain: tuple[float, float, float]
-    waist: float = 1.0
-    paint: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     comes: float = -np.inf
     leaves: float = np.inf
 
     def present(self, time: float) -> bool:
         return self.comes <= time < self.leaves
+
+    def near(self, time: float, size: tuple[int, int]) -> bool:
+        """Whether it or its shadow may be on a canvas of ``size`` (H, W)."""
+        x, y, growth, _ = self.path.at(time)
+        reach = 2.5 * self.cut_out.height * abs(self.scale) * growth + 20
+        return -reach < x < size[1] + reach and -reach < y < size[0] + reach
 
     def picture(self, time: float) -> int:
         """Number of the picture that is shown; films run forwards and backwards in turn."""
@@ -168,14 +168,9 @@ class Mover:
         return min(position, 2 * count - 2 - position)
 
     def patch(self, time: float) -> Picture:
-        """Its picture in its colours, with alpha as the fourth channel, (h, w, 4)."""
+        """Its picture, with alpha as the fourth channel, (h, w, 4)."""
         index = self.picture(time)
-        alpha = self.cut_out.alphas[index]
-        coloured = np.minimum(self.cut_out.pictures[index] * np.array(self.gain, np.float32), 255)
-        below = coloured[int(self.waist * alpha.shape[0]) :]
-        *colour, cover = self.paint
-        below += cover * (np.array(colour, np.float32) - below)
-        return np.dstack([coloured.astype(np.uint8), alpha])
+        return np.asarray(cv2.merge([self.cut_out.pictures[index], self.cut_out.alphas[index]]), np.uint8)
 
     def matrix(self, time: float) -> Matrix:
         """Affine map (2, 3) from its picture to the canvas: the foot, bottom centre, goes to the path."""
@@ -205,11 +200,6 @@ def place(
         return None
     local = matrix.copy()
     local[:, 2] -= low
-    shrinks = np.sqrt(abs(np.linalg.det(local[:, :2]))) < 0.6
-    if shrinks:
-        # A bilinear warp that shrinks skips pixels and sparkles; a blur beforehand keeps it calm.
-        sigma = 0.4 / np.sqrt(abs(np.linalg.det(local[:, :2])))
-        patch = np.asarray(cv2.GaussianBlur(patch, (0, 0), sigma), np.uint8)
     reach = int(high[0] - low[0]), int(high[1] - low[1])
     warped = cv2.warpAffine(patch, local, reach, flags=cv2.INTER_LINEAR)
     return (slice(low[1], high[1]), slice(low[0], high[0])), np.asarray(warped, np.uint8)
@@ -245,20 +235,20 @@ def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
 def draw_mover(rng: Rng, cut_outs: Sequence[CutOut], size: tuple[int, int]) -> Mover:
     """A random mover that is somewhere on a canvas of ``size`` (H, W) at time 0.
 
-    Height 14 to 230 pixels, pace 0.15 to 5 pixels a frame, both log-uniform. Some came to a halt up to 120
+    Height 14 to 230 pixels, pace 0.4 to 6 pixels a frame, both log-uniform. Some came to a halt up to 120
     frames ago and stay; some stood all the time and have just left, which leaves a ghost in the background.
     """
     cut_out = cut_outs[int(rng.integers(len(cut_outs)))]
     height = float(np.exp(rng.uniform(np.log(14), np.log(230))))
-    pace = float(np.exp(rng.uniform(np.log(0.15), np.log(5)))) * np.sqrt(height / 60)
+    pace = float(np.exp(rng.uniform(np.log(0.4), np.log(6)))) * np.sqrt(height / 60)
     direction = rng.uniform(0, 2 * np.pi)
     velocity = pace * np.cos(direction), pace * np.sin(direction) * rng.uniform(0, 0.7)
     place = rng.uniform(0, size[1]), rng.uniform(0.15 * size[0], size[0] + 0.5 * height)
     kind = rng.random()
     stop, start, comes, leaves = np.inf, -np.inf, -np.inf, np.inf
-    if kind < 0.42:
-        stop = -float(np.floor(rng.uniform(0, 20 if rng.random() < 0.4 else 120)))
-    elif kind < 0.50:
+    if kind < 0.34:
+        stop = -float(np.floor(rng.uniform(0, rng.choice([20, 120, 350], p=[0.4, 0.4, 0.2]))))
+    elif kind < 0.46:
         leaves = -float(np.floor(np.exp(rng.uniform(0, np.log(60)))) - 1)
         stop = -200.0
     elif kind < 0.56:
@@ -276,21 +266,52 @@ def draw_mover(rng: Rng, cut_outs: Sequence[CutOut], size: tuple[int, int]) -> M
         period=float(rng.uniform(8, 40)),
         phase=float(rng.uniform(0, 2 * np.pi)),
     )
-    # Dark movers and plain trousers teach that not all that is like other light on a plain wall is light.
-    light = rng.uniform(0.2, 0.65) if rng.random() < 0.2 else rng.uniform(0.65, 1.35)
-    gain = light * rng.uniform(0.9, 1.1, 3)
-    waist = rng.uniform(0, 0.75) if rng.random() < 0.4 else 1.0
-    colour = np.clip(rng.uniform(5, 250) * rng.uniform(0.85, 1.15, 3), 0, 255)
+    reduced, scale = _reduced(cut_out, height / cut_out.height)
     return Mover(
-        cut_out,
+        _dressed(rng, reduced),
         path,
-        scale=float(height / cut_out.height * rng.choice([-1, 1])),
+        scale=float(scale * rng.choice([-1, 1])),
         stretch=float(np.exp(rng.normal(0, 0.08))),
         first=int(rng.integers(200)),
         pace=float(rng.uniform(0.4, 1.4)),
-        gain=(float(gain[0]), float(gain[1]), float(gain[2])),
-        waist=float(waist),
-        paint=(float(colour[0]), float(colour[1]), float(colour[2]), float(rng.uniform(0.5, 1))),
         comes=comes,
         leaves=leaves,
     )
+
+
+def _reduced(cut_out: CutOut, scale: float) -> tuple[CutOut, float]:
+    """A cut-out that is shown much smaller than it is, reduced, and its scale from there.
+
+    A bilinear warp that shrinks skips pixels and sparkles.
+    """
+    if scale >= 0.6:
+        return cut_out, scale
+    shrink = scale / 0.9
+
+    def small(picture: Picture) -> Picture:
+        height, width = (max(2, round(side * shrink)) for side in picture.shape[:2])
+        return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+    pictures, alphas = (tuple(map(small, planes)) for planes in (cut_out.pictures, cut_out.alphas))
+    return CutOut(pictures, alphas, cut_out.height * shrink), 0.9
+
+
+def _dressed(rng: Rng, cut_out: CutOut) -> CutOut:
+    """A cut-out in other light, sometimes in plain trousers.
+
+    Dark movers and plain trousers teach that not all that is like other light on a plain wall is light.
+    """
+    light = rng.uniform(0.2, 0.65) if rng.random() < 0.2 else rng.uniform(0.65, 1.35)
+    gain = np.diag(light * rng.uniform(0.9, 1.1, 3))
+    waist = rng.uniform(0, 0.75) if rng.random() < 0.4 else 1.0
+    colour = np.clip(rng.uniform(5, 250) * rng.uniform(0.85, 1.15, 3), 0, 255)
+    cover = rng.uniform(0.5, 1)
+    trousers = np.column_stack([(1 - cover) * np.eye(3), cover * colour])
+    dressed = []
+    for picture in cut_out.pictures:
+        lit = np.asarray(cv2.transform(picture, gain), np.uint8)
+        below = lit[int(waist * len(lit)) :]
+        if len(below):
+            below[:] = cv2.transform(below, trousers)
+        dressed.append(lit)
+    return CutOut(tuple(dressed), cut_out.alphas, cut_out.height)

@@ -12,11 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from segue.datasets.foreground import ForegroundSequence
-from segue.datasets.hofam import read_flow, read_frame
+from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.labels import MOTION
 from segue.errors import DatasetError
-from segue.flow.pictures import FlowPictures
-from segue.flow.providers import FlowProvider
+from segue.flow.providers import FlowPictures, FlowProvider
 from segue.training.scenery import Picture
 
 SIDE = 256

@@ -79,6 +79,7 @@ def gather(
     or ``IMAGES:MASKS``; ``5@FOLDER`` lists its content five times, so that it is drawn five times as often.
 
     Args:
+        folders: as above.
         exclude: names of sequences to leave out.
         include_val: keep sequences of DAVIS val, which serve for scores, see :data:`DAVIS_VAL`.
         report: told in one line what was left out.

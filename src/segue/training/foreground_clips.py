@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -15,9 +16,11 @@ import numpy.typing as npt
 
 from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
-from segue.training import scenery
+from segue.sessions.empty_scene import Scene
+from segue.training import living, scenery
 from segue.training.cut_outs import CutOut, Mover, draw_mover, place, shape_cut_out
 from segue.training.footage import Footage
+from segue.training.foreground_past import Masks, passers_by, past_masks, past_planes, past_times
 from segue.training.scenery import Camera, Effect, Light, Picture, Plane, Sensor, Size
 from segue.training.warp import Rng
 
@@ -49,7 +52,8 @@ class Sample:
 
     Attributes:
         window: RGB frames (T, H, W, 3), uint8, in the order of time.
-        background: RGB picture of the scene as a session would have it, (H, W, 3), uint8.
+        background: the scene as a session would know it, (H, W, 21), see
+            :class:`~segue.sessions.empty_scene.Scene`, or an RGB picture of it alone, (H, W, 3), uint8.
         labels: of the current frame, (H, W), uint8, in the values of CDnet and :data:`UNLIT`.
     """
 
@@ -89,22 +93,24 @@ class Clip:
     sensor: Sensor
     sun: Sun
     occluder: Plane | None
+    unlit: bool
     noise: npt.NDArray[np.int8] = field(repr=False)
 
-    def frame(self, time: int, *, movers: bool = True) -> Picture:
-        """RGB frame (H, W, 3), with or without what moves."""
-        return self._draw(time, self.movers if movers else ())[0]
+    def frame(self, time: int) -> Picture:
+        """RGB frame (H, W, 3)."""
+        return self._draw(time)[0]
 
-    def frame_with_labels(self) -> tuple[Picture, Picture]:
-        """The current frame, and its labels (H, W)."""
-        frame, solid, shade = self._draw(0, self.movers)
-        labels = np.where(shade > 255 * SHADOW_DEPTH, np.uint8(SHADOW), np.uint8(STATIC))
+    def frame_with_labels(self, time: int) -> tuple[Picture, Picture]:
+        """A frame, and its labels (H, W)."""
+        frame, solid, shade = self._draw(time)
+        other = np.uint8(UNLIT if self.unlit else STATIC)
+        labels = np.where(shade > 255 * SHADOW_DEPTH, np.uint8(SHADOW), other)
         labels[solid > 255 * NO_ALPHA] = UNKNOWN
         labels[solid > 255 * WHOLE_ALPHA] = MOTION
-        seen = self.camera.view(labels, 0, MARGIN, mask=True)
+        seen = self.camera.view(labels, time, MARGIN, mask=True)
         return frame, np.ascontiguousarray(seen)
 
-    def _draw(self, time: int, movers: Sequence[Mover]) -> tuple[Picture, Picture, Picture]:
+    def _draw(self, time: int) -> tuple[Picture, Picture, Picture]:
         canvas = self.plate
         for effect in self.effects:
             canvas = effect(canvas, time)
@@ -112,7 +118,7 @@ class Clip:
         canvas = canvas.copy()
         size = canvas.shape[:2]
         solid, shade = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
-        present = [mover for mover in movers if mover.present(time)]
+        present = [mover for mover in self.movers if mover.present(time) and mover.near(time, size)]
         for mover in present:
             _cast(canvas, shade, mover, time, self.sun)
         for mover in present:
@@ -208,32 +214,55 @@ class ClipMaker:
         self.canvas = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
         self.noise = scenery.noise_stock()
 
-    def sample(self, rng: Rng) -> Sample:
-        """One sample of a random kind."""
+    def samples(self, rng: Rng) -> list[Sample]:
+        """Two samples of one clip, at different times, with different pasts."""
         kind = rng.random()
-        clip = self.clip(rng, switched=kind < 0.025, empty=0.04 <= kind < 0.10)
-        current, labels = clip.frame_with_labels()
-        if 0.11 <= kind < 0.13:
-            return self._first_frame(current, labels)
-        after_a_cut = 0.13 <= kind < 0.145
-        background = self.clip(rng).frame(-20) if after_a_cut else draw_background(rng, clip, current)
-        window = self._window(clip, current)
-        seen = without_evidence_unknown(current, [*window, background], labels)
-        return Sample(window, background, seen)
+        times = past_times(rng)
+        clip = self.clip(rng, times, switched=kind < 0.025, empty=0.04 <= kind < 0.12)
+        if 0.12 <= kind < 0.14:
+            return [self._first_frame(*clip.frame_with_labels(0))]
+        kept = [clip.frame_with_labels(time) for time in times]
+        frames = np.stack([frame for frame, _ in kept])
+        solids = np.stack([np.isin(labels, (MOTION, UNKNOWN)) for _, labels in kept])
+        if 0.14 <= kind < 0.155:  # another scene: what is known is of the one before it
+            frames = frames[:, :, ::-1, ::-1]
+        earlier = -int(rng.integers(1, 1 - times[0]))
+        return [
+            self._sample(rng, clip, now, frames[:known], solids[:known])
+            for now in (0, earlier)
+            if (known := sum(time < now for time in times))
+        ]
 
-    def clip(self, rng: Rng, *, switched: bool = False, empty: bool = False) -> Clip:
-        """A random clip; ``switched`` has a light that was switched just now, ``empty`` has no movers."""
+    def _sample(self, rng: Rng, clip: Clip, now: int, frames: Picture, solids: Masks) -> Sample:
+        current, labels = clip.frame_with_labels(now)
+        scene = past_planes(frames, past_masks(rng, frames, solids))
+        window = np.stack([clip.frame(now + time) if time else current for time in self.offsets])
+        pictures = [*window, scene[..., 3:6], scene[..., 12:15]]
+        return Sample(window, scene, without_evidence_unknown(current, pictures, labels))
+
+    def clip(self, rng: Rng, times: list[int], *, switched: bool = False, empty: bool = False) -> Clip:
+        """A random clip.
+
+        Args:
+            rng: random numbers.
+            times: of the frames that are kept; others came by then.
+            switched: a light was switched just now.
+            empty: there are no movers.
+        """
         count = 0 if empty else int(rng.choice(5, p=[0.03, 0.36, 0.31, 0.18, 0.12]))
         sun = draw_sun(rng)
+        effects, unlit = living.draw_effects(rng, self.canvas, self.pictures)
+        movers = [self._mover(rng) for _ in range(count)]
         return Clip(
             self._furnished(rng, sun),
-            scenery.draw_effects(rng, self.canvas, self.pictures),
-            [self._mover(rng) for _ in range(count)],
+            effects,
+            movers + passers_by(rng, movers, times),
             scenery.draw_light(rng, self.canvas, switched),
             scenery.draw_camera(rng),
             scenery.draw_sensor(rng),
             sun,
             _occluder(rng, self.canvas) if rng.random() < 0.05 else None,
+            unlit,
             self.noise,
         )
 
@@ -257,12 +286,10 @@ class ClipMaker:
             _paint(plate, aside, thing, 0)
         return plate
 
-    def _window(self, clip: Clip, current: Picture) -> Picture:
-        return np.stack([clip.frame(time) if time else current for time in self.offsets])
-
     def _first_frame(self, current: Picture, labels: Picture) -> Sample:
         """The first frame of a film is its own context and background."""
-        return Sample(np.stack([current] * len(self.offsets)), current, _unknown(labels))
+        scene = Scene.of(current, 1).planes.transpose(1, 2, 0)
+        return Sample(np.stack([current] * len(self.offsets)), scene, _unknown(labels))
 
 
 def scenes_of(footage: Sequence[Footage]) -> list[Callable[[], Picture]]:
@@ -275,6 +302,7 @@ def _reader(footage: Footage, index: int) -> Callable[[], Picture]:
 
 
 def draw_sun(rng: Rng) -> Sun:
+    """Shadows and reflections as a light would cast them, often none."""
     cast = float(rng.uniform(0.15, 0.9)) if rng.random() < 0.7 else 0.0
     return Sun(
         shear=float(rng.uniform(-1.6, 1.6)),
@@ -284,44 +312,6 @@ def draw_sun(rng: Rng) -> Sun:
         blur=float(rng.uniform(0.5, 4)),
         mirror=float(rng.uniform(0.08, 0.35)) if rng.random() < 0.04 else 0.0,
     )
-
-
-def draw_background(rng: Rng, clip: Clip, current: Picture) -> Picture:
-    """A picture of the scene as good and as bad as sessions come by."""
-    kind = rng.random()
-    if kind < 0.38:
-        return median([clip.frame(time, movers=False) for time in _past(rng, int(rng.integers(5, 9)), 12)])
-    if kind < 0.54:
-        return median([clip.frame(time) for time in _past(rng, int(rng.integers(7, 12)), 12)])
-    if kind < 0.68:
-        return median([clip.frame(time) for time in _past(rng, int(rng.integers(2, 6)), 9)])
-    if kind < 0.78:
-        return clip.frame(-int(np.exp(rng.uniform(np.log(4), np.log(100)))))
-    if kind < 0.80:
-        return clip.frame(-12)
-    if kind < 0.90:
-        return _patchwork(rng, clip)
-    if kind < 0.94:
-        return current
-    return clip.frame(-int(rng.integers(1, 30)), movers=False)
-
-
-def median(frames: Sequence[Picture]) -> Picture:
-    """Median over frames, the lower one of an even number."""
-    middle = (len(frames) - 1) // 2
-    return np.asarray(np.partition(np.stack(frames), middle, axis=0)[middle], np.uint8)
-
-
-def _past(rng: Rng, count: int, longest_gap: int) -> list[int]:
-    return [-int(time) for time in np.cumsum(rng.integers(1, longest_gap + 1, count))]
-
-
-def _patchwork(rng: Rng, clip: Clip) -> Picture:
-    """A clean scene where the past showed it, and a past frame with its movers elsewhere."""
-    time = -int(rng.integers(4, 60))
-    seen, clean = clip.frame(time), clip.frame(time, movers=False)
-    part = scenery.blob(rng, (seen.shape[0], seen.shape[1]), rng.uniform(0.2, 0.8)) > 0.5
-    return np.where(part[..., None], seen, clean)
 
 
 def _occluder(rng: Rng, size: Size) -> Plane:
@@ -349,7 +339,8 @@ def without_evidence_unknown(current: Picture, others: Sequence[Picture], labels
 def _difference(picture: Picture, other: Picture) -> npt.NDArray[np.float32]:
     """Largest difference of the channels at each pixel, (H, W), less what light changes all over."""
     change = picture.astype(np.float32) - other
-    return np.asarray(np.abs(change - np.median(change, axis=(0, 1))).max(-1))
+    planes = cv2.split(np.abs(change - np.median(change[::4, ::4], axis=(0, 1)).astype(np.float32)))
+    return np.asarray(reduce(np.maximum, planes))
 
 
 def _unknown(labels: Picture) -> Picture:

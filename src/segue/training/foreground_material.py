@@ -1,4 +1,4 @@
-"""What foreground networks are trained on, from folders to a pool of samples."""
+"""What foreground networks are trained on: labelled films, and folders made into a pool of samples."""
 
 from __future__ import annotations
 
@@ -7,32 +7,16 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segue.datasets.cdnet import open_cdnet
+from segue.datasets.cdnet import unseen_folds
 from segue.datasets.foreground import ForegroundFolder, ForegroundSequence
-from segue.datasets.hofam import open_hofam
-from segue.datasets.isd import INDEX, open_isd
-from segue.datasets.lasiesta import open_lasiesta
 from segue.errors import DatasetError
 from segue.naming import first_few
+from segue.registry import DATASETS, DatasetEntry
 from segue.training.cut_outs import cut_outs_of_stills, cut_outs_of_videos
 from segue.training.footage import Material, gather
 from segue.training.foreground_clips import ClipMaker, scenes_of
 from segue.training.foreground_pool import Maker, Pool, fill
 from segue.training.foreground_videos import FARTHEST, MovingCameras, StillCameras
-
-
-def _open_isd(root: Path) -> ForegroundFolder:
-    """The part for training of a rendered data set, or films that lie in one folder."""
-    return open_isd(root / "train" if (root / INDEX).is_file() else root)
-
-
-LAYOUTS: dict[str, tuple[Callable[[Path], ForegroundFolder], bool]] = {
-    "cdnet": (open_cdnet, True),
-    "isd": (_open_isd, True),
-    "hofam": (open_hofam, False),
-    "lasiesta": (open_lasiesta, False),
-}
-"""Films of still cameras by the name of their layout: what opens them, and whether shadows are labelled."""
 
 VIDEO_WEIGHT = 6
 """How often a mover is cut out of a video, which has limbs that move, against one of a still image."""
@@ -43,7 +27,21 @@ MOVING_SHARE, STILL_SHARE = 0.05, 0.25
 SAMPLES_A_FRAME = 6
 """Most samples for each labelled frame of a still camera."""
 
-_NAMED = re.compile(rf"({'|'.join(LAYOUTS)})=(.+)")
+
+def films_of(text: str) -> tuple[DatasetEntry, ForegroundFolder] | None:
+    """The data set and the films of ``NAME=FOLDER``; None for a text of another form.
+
+    Raises:
+        DatasetError: no data set with films has the name, or the folder does not hold it.
+    """
+    name, _, folder = text.partition("=")
+    if not folder or not re.fullmatch(r"[\w-]+", name):
+        return None
+    entry = DATASETS.find(name) if name in DATASETS else None
+    if entry is None or entry.films is None:
+        known = ", ".join(sorted(other.name for other in DATASETS if other.films))
+        raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {known}")
+    return entry, entry.films(Path(folder))
 
 
 @dataclass(slots=True)
@@ -74,7 +72,7 @@ def gather_foreground(
     """List what folders hold.
 
     Args:
-        folders: ``LAYOUT=FOLDER`` with a name of :data:`LAYOUTS`, or folders of videos and of still images
+        folders: ``LAYOUT=FOLDER`` with a data set that has films, or folders of videos and of still images
             with masks, see :func:`~segue.training.footage.gather`.
         exclude: names of videos to leave out.
         include_val: keep sequences of DAVIS val.
@@ -87,16 +85,15 @@ def gather_foreground(
     material, plain = ForegroundMaterial(), []
     left_out = set()
     for text in folders:
-        match = _NAMED.fullmatch(text)
-        if match is None:
+        opened = films_of(text)
+        if opened is None:
             plain.append(text)
             continue
-        open_films, shadows = LAYOUTS[match[1]]
-        for film in open_films(Path(match[2])):
+        for film in opened[1]:
             if film.name in exclude:
                 left_out.add(film.name)
             else:
-                material.films[shadows].append(film)
+                material.films[opened[0].shadows].append(film)
     rest = [name for name in exclude if name not in left_out]
     material.footage = gather(plain, exclude=rest, include_val=include_val, report=report)
     return material
@@ -116,10 +113,14 @@ def fill_pool(
     """Draw samples into a folder; those that are there already are kept.
 
     Args:
+        folder: of the pool.
+        material: what is drawn from.
         offsets: times of the frames of a window, in frames from the current one.
         size: height and width of the samples.
         samples: of artificial clips; those of films come on top.
+        seed: of everything random.
         workers: processes that draw.
+        report: told in a line at a time what is there.
 
     Raises:
         DatasetError: there is nothing to draw from, or the folder holds a pool of other settings.
@@ -160,3 +161,56 @@ def _names(material: ForegroundMaterial) -> list[str]:
     footage = material.footage
     listed = [item.name for item in (*footage.stills, *footage.videos)]
     return listed + [film.key for films in material.films.values() for film in films]
+
+
+@dataclass(slots=True)
+class Films:
+    """The films of a training.
+
+    Attributes:
+        real, rendered: what is learned from.
+        left_out: scenes that are kept from it, for an honest score.
+    """
+
+    real: list[ForegroundSequence] = field(default_factory=list)
+    rendered: list[ForegroundSequence] = field(default_factory=list)
+    left_out: list[ForegroundSequence] = field(default_factory=list)
+
+    @property
+    def sources(self) -> list[list[ForegroundSequence]]:
+        """Films to learn from, by kind."""
+        return [films for films in (self.real, self.rendered) if films]
+
+
+def gather_films(folders: Iterable[str], *, exclude: Collection[str] = (), fold: int | None = None) -> Films:
+    """List the films of ``LAYOUT=FOLDER``, with a data set that has films.
+
+    Args:
+        folders: as above.
+        exclude: names of scenes to leave out, or of categories of scenes.
+        fold: leave out the scenes of this fold of CDnet 2014, 0 to 3.
+
+    Raises:
+        DatasetError: a folder does not hold what its layout says, nothing is left to learn from, or no scene
+            has a name that is to be left out.
+    """
+    films, unknown, folds = Films(), set(exclude), unseen_folds()
+    for text in folders:
+        opened = films_of(text)
+        if opened is None:
+            known = ", ".join(sorted(entry.name for entry in DATASETS if entry.films))
+            raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {known}")
+        for film in opened[1]:
+            names = {film.key, film.name, film.category}
+            if not names.isdisjoint(exclude) or (fold is not None and folds.get(film.key) == fold):
+                films.left_out.append(film)
+                unknown -= names
+            elif opened[0].rendered:
+                films.rendered.append(film)
+            else:
+                films.real.append(film)
+    if unknown:
+        raise DatasetError(f"no scene or category {first_few(sorted(unknown))} to leave out")
+    if not films.sources:
+        raise DatasetError("no films to train on; see --data and what is left out")
+    return films

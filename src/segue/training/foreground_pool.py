@@ -6,8 +6,10 @@ each time as another part of the picture, mirrored or not, with other colours.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,12 +17,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
+from segue.layers.past import PICTURE
 from segue.training.foreground_clips import Sample
-from segue.training.warp import Rng, apply_colour, colour_jitter
+from segue.training.losses import (
+    foreground_target,
+    priced,
+    shadow_known,
+    shadow_target,
+    tversky_loss,
+    weighted_cross_entropy,
+)
+from segue.training.warp import Rng
 
 Picture = npt.NDArray[np.uint8]
 
@@ -33,7 +44,7 @@ DESCRIPTION = "pool.json"
 class Maker(Protocol):
     """What draws samples, all of one size."""
 
-    def sample(self, rng: Rng) -> Sample: ...
+    def samples(self, rng: Rng) -> Sequence[Sample]: ...
 
 
 class Pool:
@@ -46,11 +57,15 @@ class Pool:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.frames, self.labels = [], []
+        self.scenes: list[Picture] = []
         for path in sorted(folder.glob("frames-*.npy")):
-            frames, labels = _map(path), _map(path.with_name(path.name.replace("frames", "labels")))
-            if frames.ndim != 5 or labels.shape != (frames.shape[0], *frames.shape[2:4]):
+            kinds = ("frames", "scenes", "labels")
+            frames, scenes, labels = (_map(path.with_name(path.name.replace("frames", k))) for k in kinds)
+            size = (len(frames), *labels.shape[1:])
+            if frames.ndim != 5 or scenes.shape[:3] != size or (len(frames), *frames.shape[2:4]) != size:
                 raise DatasetError(f"{path}: not a file of samples; remove it and build the pool anew")
             self.frames.append(frames)
+            self.scenes.append(scenes)
             self.labels.append(labels)
         if not self.frames:
             raise DatasetError(f"{folder}: holds no samples")
@@ -59,9 +74,9 @@ class Pool:
         return sum(len(shard) for shard in self.frames)
 
     def __getitem__(self, index: int) -> Sample:
-        for frames, labels in zip(self.frames, self.labels, strict=True):
+        for frames, scenes, labels in zip(self.frames, self.scenes, self.labels, strict=True):
             if index < len(frames):
-                return Sample(frames[index, :-1], frames[index, -1], labels[index])
+                return Sample(frames[index], scenes[index], labels[index])
             index -= len(frames)
         raise IndexError(index)
 
@@ -77,9 +92,12 @@ def fill(
     """Complete a pool: what is there stays, what is missing is drawn.
 
     Args:
+        folder: of the pool.
         makers: with the number of samples that each draws, rounded up to whole files.
+        seed: of everything random.
         workers: processes that draw; 0 draws in this one.
         settings: what the samples depend on; a pool with others is refused.
+        report: told in a line at a time what is there.
 
     Raises:
         DatasetError: the folder holds a pool with other settings, or cannot be written.
@@ -119,11 +137,15 @@ class _Shards(Dataset[int]):
         if index >= len(self.missing):
             raise IndexError(index)
         number, maker = self.missing[index]
-        samples = [maker.sample(np.random.default_rng([self.seed, number, i])) for i in range(SHARD)]
-        frames = np.stack([np.concatenate([item.window, item.background[None]]) for item in samples])
-        # The frames come last: they tell that both files are there.
+        samples: list[Sample] = []
+        draws = itertools.count()
+        while len(samples) < SHARD:
+            samples += maker.samples(np.random.default_rng([self.seed, number, next(draws)]))
+        del samples[SHARD:]
+        # The frames come last: they tell that all files are there.
         self._write("labels", number, np.stack([item.labels for item in samples]))
-        self._write("frames", number, frames)
+        self._write("scenes", number, np.stack([item.background for item in samples]))
+        self._write("frames", number, np.stack([item.window for item in samples]))
         return number
 
     def _write(self, kind: str, number: int, values: Picture) -> None:
@@ -140,7 +162,7 @@ class _Shards(Dataset[int]):
 class PoolBatches(Dataset[dict[str, Tensor]]):
     """Batch number ``i`` of a run of ``steps`` batches, from a generator of (seed, i).
 
-    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 3, h, w) and ``labels`` (B, h, w), all uint8.
+    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 21, h, w) and ``labels`` (B, h, w), all uint8.
 
     Args:
         size: (h, w) of the random part that is shown of a sample.
@@ -167,20 +189,40 @@ class PoolBatches(Dataset[dict[str, Tensor]]):
 
 
 def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
-    """Show a sample anew: a part of it, maybe mirrored, in other colours, each frame with some of its own."""
+    """Show a sample anew: a part of it, maybe mirrored, in other light, each frame with some of its own.
+
+    Colours are changed one by one, so that quantiles stay quantiles. One kind of them at times takes the
+    place of the other: a network must not rely on either alone.
+    """
     height, width = sample.labels.shape
     top, left = int(rng.integers(height - size[0] + 1)), int(rng.integers(width - size[1] + 1))
-    turn = -1 if rng.random() < 0.5 else 1
     rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
-    frames = np.concatenate([sample.window, sample.background[None]])[:, rows, columns][:, :, ::turn]
-    labels = sample.labels[rows, columns][:, ::turn]
-    colours = colour_jitter(rng, 0.25)
-    gains = np.exp(rng.normal(0, 0.015, len(frames)))
+    turn = -1 if rng.random() < 0.5 else 1
+    window = sample.window[:, rows, columns][:, :, ::turn]
+    scene = sample.background[rows, columns][:, ::turn].copy()
+    kind = rng.random()
+    if kind < 0.08:
+        scene[..., 9:18] = scene[..., :9]
+    elif kind < 0.2:
+        scene[..., :9] = scene[..., 9:18]
+        scene[..., 18:20] = 0
+    order = rng.permutation(3) if rng.random() < 0.3 else np.arange(3)
+    contrast = 1 + rng.uniform(-0.25, 0.25)
+    gain = contrast * (1 + rng.uniform(-0.08, 0.08, 3))
+    offset = 30 * rng.uniform(-1, 1) + 128 * (1 - contrast)
     shown = [
-        apply_colour(np.ascontiguousarray(frame), colours * gain)
-        for frame, gain in zip(frames, gains, strict=True)
+        _coloured(frame[..., order], gain * own, offset)
+        for frame, own in zip(window, np.exp(rng.normal(0, 0.015, len(window))), strict=True)
     ]
-    return Sample(np.stack(shown[:-1]), shown[-1], np.ascontiguousarray(labels))
+    for first in range(0, 18, 3):
+        scene[..., first : first + 3] = _coloured(scene[..., order + first], gain, offset)
+    return Sample(np.stack(shown), scene, np.ascontiguousarray(sample.labels[rows, columns][:, ::turn]))
+
+
+def _coloured(picture: Picture, gain: npt.NDArray[np.float64], offset: float) -> Picture:
+    """Each of three colours (H, W, 3) times a gain plus an offset, clipped."""
+    matrix = np.column_stack([np.diag(gain), np.full(3, offset)])
+    return np.asarray(cv2.transform(np.ascontiguousarray(picture), matrix), np.uint8)
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Tensor]:
@@ -219,3 +261,72 @@ def _map(path: Path) -> Picture:
 
 def _one_thread(_: int) -> None:
     cv2.setNumThreads(1)
+
+
+SHADOW_WEIGHT = 0.3
+"""Of the loss of shadow, against 1 for that of foreground."""
+
+TEACHER_WEIGHT = 0.5
+"""Of the cross-entropy against what a teacher says, against 1 for that against the labels."""
+
+
+class ForegroundObjective(nn.Module):
+    """``forward(batch, progress, step)`` → loss and its parts.
+
+    Args:
+        network: takes ``(window, background)``, or the window alone, in [0, 1].
+        tversky: prices of false alarms and misses.
+        shadow: weight of pixels in shadow in the loss of foreground.
+        pooled: the Tversky index is that of a batch, not the mean of those of its pictures.
+        background: the network takes a picture of the empty scene.
+        teacher: a trained network with the same inputs, whose soft masks are learned too; it learns nothing.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        tversky: tuple[float, float] = (0.5, 0.5),
+        *,
+        shadow: float = 1.0,
+        pooled: bool = False,
+        background: bool = True,
+        teacher: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.background, self.shadow = background, shadow
+        self.overlap = partial(tversky_loss, alpha=tversky[0], beta=tversky[1], pooled=pooled)
+        # In a list it is no part of the module: neither its weights nor its mode follow those of the student.
+        self.teacher: Sequence[nn.Module] = [] if teacher is None else [teacher.eval().requires_grad_(False)]
+
+    def forward(
+        self, batch: dict[str, Tensor], progress: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, labels = self._run(self.network, batch), batch["labels"]
+        weight, target = priced(labels, self.shadow), foreground_target(labels)
+        parts = {
+            "entropy": weighted_cross_entropy(logits[:, 0], target, weight),
+            "tversky": self.overlap(logits[:, 0], target, weight),
+        }
+        loss = parts["entropy"] + parts["tversky"]
+        if logits.shape[1] > 1:
+            weight, target = shadow_known(labels), shadow_target(labels)
+            parts["shadow"] = weighted_cross_entropy(logits[:, 1], target, weight)
+            parts["shadow"] = parts["shadow"] + self.overlap(logits[:, 1], target, weight)
+            loss = loss + SHADOW_WEIGHT * parts["shadow"]
+        for teacher in self.teacher:
+            with torch.no_grad():
+                soft = torch.sigmoid(self._run(teacher, batch)[:, : logits.shape[1]].float())
+            parts["teacher"] = weighted_cross_entropy(logits, soft, torch.ones_like(soft))
+            loss = loss + TEACHER_WEIGHT * parts["teacher"]
+        return loss, parts
+
+    def _run(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        """Logits of a network that takes all that is known of the scene, its picture, or nothing of it."""
+        inputs = [batch["window"].float() / 255]
+        if self.background:
+            known = batch["background"].float() / 255
+            whole = getattr(network, "sees_past", False) or known.shape[1] == 3
+            inputs.append(known if whole else known[:, PICTURE])
+        logits: Tensor = network(*inputs)
+        return logits

@@ -18,10 +18,10 @@ import numpy.typing as npt
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import DatasetError
-from segue.sessions.background import masked_median
 from segue.sessions.camera import camera_motion, is_moderate, seen_from
 from segue.training.footage import VOID, Footage
-from segue.training.foreground_clips import UNLIT, Sample, median, without_evidence_unknown
+from segue.training.foreground_clips import UNLIT, Sample, without_evidence_unknown
+from segue.training.foreground_past import past_masks, past_planes
 from segue.training.warp import Matrix, Rng
 
 Picture = npt.NDArray[np.uint8]
@@ -64,37 +64,21 @@ class StillCameras:
         if not self.runs:
             raise DatasetError("no film with labelled frames that follow one another")
 
-    def sample(self, rng: Rng) -> Sample:
+    def samples(self, rng: Rng) -> list[Sample]:
         """A random labelled frame; half of the films run backwards."""
         run = self.runs[int(rng.integers(len(self.runs)))]
         labelled = [i for i in run.video.labels if run.first <= i <= run.last]
         now = labelled[int(rng.integers(len(labelled)))]
         sense = 1 if rng.random() < 0.5 else -1
         times = [int(np.clip(now + sense * offset, run.first, run.last)) for offset in self.offsets]
-        frames = [run.video.read_image(i) for i in times]
-        background = self._background(rng, run, now, sense)
+        before = [i for i in labelled if sense * i < sense * now] or [now]
+        chosen = rng.choice(before, min(int(rng.integers(1, 24)), len(before)), replace=False)
+        past = sorted((int(i) for i in chosen), key=lambda i: sense * i)
         labels = run.video.read_labels(now)
         if not self.shadows:
             labels = np.where(labels == STATIC, np.uint8(UNLIT), labels)
-        *shown, background, labels = _cut(rng, self.size, [*frames, background, labels])
-        current = shown[self.offsets.index(0)]
-        labels = without_evidence_unknown(current, [*shown, background], labels)
-        return Sample(np.stack(shown), background, labels)
-
-    def _background(self, rng: Rng, run: Run, now: int, sense: int) -> Picture:
-        """Median of past frames with or without what moves in them, or a single past frame."""
-        past = range(run.first, now) if sense > 0 else range(now + 1, run.last + 1)
-        labelled = [i for i in past if i in run.video.labels] or [now]
-        kind = rng.random()
-        count = 1 if kind < 0.2 else int(rng.integers(3, 12))
-        chosen = rng.choice(labelled, min(count, len(labelled)), replace=False)
-        frames = [run.video.read_image(int(i)) for i in chosen]
-        if kind < 0.4:
-            return median(frames)
-        hidden = [_grown(run.video.read_labels(int(i)) >= UNKNOWN) for i in chosen]
-        planes = np.stack(frames).transpose(0, 3, 1, 2)
-        clean = masked_median(np.ascontiguousarray(planes), np.stack(hidden), min(3, len(frames)))
-        return np.ascontiguousarray(clean.transpose(1, 2, 0))
+        frames = [run.video.read_image(i) for i in (*times, *past)]
+        return [_sample(rng, self, frames, [run.video.read_labels(i) for i in past], labels)]
 
 
 class MovingCameras:
@@ -110,7 +94,7 @@ class MovingCameras:
         self.videos, self.offsets, self.size = list(videos), tuple(offsets), size
         self._steps: dict[int, list[Matrix | None]] = {}
 
-    def sample(self, rng: Rng) -> Sample:
+    def samples(self, rng: Rng) -> list[Sample]:
         """A random frame whose past can be warped onto it.
 
         Raises:
@@ -120,24 +104,22 @@ class MovingCameras:
             number = int(rng.integers(len(self.videos)))
             video = self.videos[number]
             sense = 1 if rng.random() < 0.5 else -1
-            past = rng.integers(NEAREST, FARTHEST + 1, int(rng.integers(1, 6)))
-            times = [sense * int(time) for time in (*(-past), *self.offsets)]
+            past = -np.sort(-rng.integers(NEAREST, FARTHEST + 1, int(rng.integers(1, 9))))
+            times = [sense * int(time) for time in (*self.offsets, *(-past))]
             frames = range(max(0, -min(times)), len(video) - max(0, *times))
             if not frames:
                 continue
             now = int(rng.choice(frames))
             warped = self._warped(number, now, [now + time for time in times])
             if warped is not None:
-                return self._sample(rng, video.read(now)[1], warped[: len(past)], warped[len(past) :])
+                mask = video.read(now)[1]
+                labels = np.where(mask > 0, np.uint8(MOTION), np.uint8(UNLIT))
+                labels[mask == VOID] = UNKNOWN
+                # Nobody warps the masks: those of a session are as if missing, or crude.
+                return [_sample(rng, self, warped, [np.zeros_like(mask)] * len(past), labels)]
         raise DatasetError(
             f"{TRIES} tries to warp the past onto a frame failed; leave the videos out, or give longer ones"
         )
-
-    def _sample(self, rng: Rng, mask: Picture, past: Sequence[Picture], window: Sequence[Picture]) -> Sample:
-        labels = np.where(mask > 0, np.uint8(MOTION), np.uint8(UNLIT))
-        labels[mask == VOID] = UNKNOWN
-        *shown, background, labels = _cut(rng, self.size, [*window, median(past), labels])
-        return Sample(np.stack(shown), background, labels)
 
     def _warped(self, number: int, now: int, others: Sequence[int]) -> list[Picture] | None:
         """Frames as the camera would have seen them from where it is now; None if that is not known."""
@@ -167,10 +149,35 @@ class MovingCameras:
 
 
 def runs_of(video: ForegroundSequence) -> list[Run]:
+    """Stretches of a film without a gap between its frames and with two or more labelled ones."""
     breaks = [i for i in range(1, len(video)) if video.numbers[i] - video.numbers[i - 1] != 1]
     ends = zip([0, *breaks], [*breaks, len(video)], strict=True)
     runs = [Run(video, first, end - 1) for first, end in ends]
     return [run for run in runs if sum(run.first <= i <= run.last for i in video.labels) > 1]
+
+
+def _sample(
+    rng: Rng,
+    maker: StillCameras | MovingCameras,
+    frames: Sequence[Picture],
+    masks: Sequence[Picture],
+    labels: Picture,
+) -> Sample:
+    """A part of a film.
+
+    Args:
+        frames: of the window, and then of the past, the oldest first.
+        masks: labels of the past.
+        labels: of the current frame.
+    """
+    cut = _cut(rng, maker.size, [*frames, *masks, labels])
+    count, length = len(maker.offsets), len(frames)
+    solids = np.stack(cut[length:-1]) >= UNKNOWN
+    past = np.stack(cut[count:length])
+    scene = past_planes(past, past_masks(rng, past, solids))
+    pictures = [*cut[:count], scene[..., 3:6], scene[..., 12:15]]
+    current = cut[maker.offsets.index(0)]
+    return Sample(np.stack(cut[:count]), scene, without_evidence_unknown(current, pictures, cut[-1]))
 
 
 def _cut(rng: Rng, size: Size, pictures: Sequence[Picture]) -> list[Picture]:
@@ -185,7 +192,3 @@ def _cut(rng: Rng, size: Size, pictures: Sequence[Picture]) -> list[Picture]:
         interpolation = cv2.INTER_NEAREST if picture.ndim == 2 else cv2.INTER_LINEAR
         found.append(np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8))
     return found
-
-
-def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)

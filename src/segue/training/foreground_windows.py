@@ -14,9 +14,9 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.isd import IsdClip
 from segue.datasets.labels import MOTION, STATIC
 from segue.errors import DatasetError
-from segue.sessions.depth import DepthScale
+from segue.sessions.extra_inputs import DepthScale
 from segue.training.foreground_augment import augment, cut
-from segue.training.foreground_clips import Sample, median
+from segue.training.foreground_clips import Sample
 from segue.training.foreground_pool import collate
 from segue.training.foreground_videos import Run, runs_of
 from segue.training.scenery import Picture, Size
@@ -37,7 +37,7 @@ class WindowSample(Sample):
     """A sample with a depth map.
 
     Attributes:
-        depth: of the current frame, (H, W), uint8, as :class:`segue.sessions.depth.DepthScale` makes it.
+        depth: of the current frame, (H, W), uint8, see :class:`segue.sessions.extra_inputs.DepthScale`.
     """
 
     depth: Picture
@@ -107,7 +107,9 @@ class WindowSampler:
         """Median of frames that are spread evenly over the past, in the direction of the window."""
         past = range(run.first, now) if step >= 0 else range(now + 1, run.last + 1)
         places = np.unique(np.linspace(past.start, past.stop - 1, BACKGROUND_FRAMES).round().astype(int))
-        return median([run.video.read_image(int(i)) for i in places] if past else [run.video.read_image(now)])
+        return _median(
+            [run.video.read_image(int(i)) for i in places] if past else [run.video.read_image(now)]
+        )
 
 
 def read_depth(film: ForegroundSequence, i: int) -> Picture:
@@ -162,3 +164,9 @@ class WindowBatches(Dataset[dict[str, Tensor]]):
         if any(sampler.depth for sampler in self.samplers):
             batch["depth"] = torch.from_numpy(np.stack([item.depth for item in samples]))
         return batch
+
+
+def _median(frames: list[Picture]) -> Picture:
+    """Median over frames, the lower one of an even number."""
+    middle = (len(frames) - 1) // 2
+    return np.asarray(np.partition(np.stack(frames), middle, axis=0)[middle], np.uint8)

@@ -17,6 +17,7 @@ from segue.datasets.files import Mask
 from segue.datasets.instances import Instance
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.errors import DatasetError
+from segue.models.msstsvis.lite import LITE_NAMES
 from segue.training import warp
 from segue.training.clips import (
     CUT_OUT,
@@ -35,6 +36,37 @@ from segue.training.footage import object_ids, relabel
 from segue.training.instance_losses import ClipTargets
 from segue.training.warp import Rng
 from segue.types import Image
+
+_ANIMALS = """
+animal ape bear bird cat cow deer dog duck eagle earless_seal elephant fish fox frog giant_panda giraffe horse
+leopard lizard monkey mouse owl parrot pet poultry rabbit shark sheep snake squirrel tiger turtle whale zebra
+"""
+_VEHICLES = """
+airplane bicycle boat bus car motorbike motorcycle sedan train truck vehicle vehical
+"""
+"""As YouTube-VIS, OVIS (which writes "vehical"), COCO and ISD call them."""
+
+_CHANNELS = {name: channel for channel, name in LITE_NAMES.items()}
+
+
+def group_channels(categories: Mapping[int, str]) -> dict[int, int]:
+    """Channel of ``msstsvis-lite`` for each category number, by its name.
+
+    What is neither a being nor a vehicle is an object.
+    """
+    names = {number: name.lower().replace(" ", "_") for number, name in categories.items()}
+    # Where there are keyboards, as in COCO, a mouse belongs to one.
+    things = {"mouse"} if "keyboard" in names.values() else set()
+    return {number: _CHANNELS["object" if name in things else _group(name)] for number, name in names.items()}
+
+
+def _group(name: str) -> str:
+    if name == "person":
+        return name
+    if name in _ANIMALS.split():
+        return "animal"
+    return "vehicle" if name in _VEHICLES.split() else "object"
+
 
 SLOTS = 12
 """Most objects of a clip."""

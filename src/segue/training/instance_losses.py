@@ -1,7 +1,12 @@
-"""Matching and losses of SeqFormer and MS-STS VIS.
+"""Matching and losses of SeqFormer, MS-STS VIS and msstsvis-lite.
 
 Wu et al., "SeqFormer" (ECCV 2022), section 3.4, with the exact costs and weights of the release. A frame in
 which an object is absent takes part in every term, with a box of no size and an empty mask.
+
+Foreground-background separability, where a discriminator learns to tell true masks and the network to deceive
+it, is that of Thawakar et al., "MS-STS VIS" (ECCV 2022), section 3.3. What goes in, and how it is weighed, is
+our reading. Which tokens should tell an object (msstsvis-lite) follows Tian et al., "FCOS" (ICCV 2019): those
+within 1.5 cells of the middle of its box, on the level that suits its size.
 """
 
 from __future__ import annotations
@@ -12,10 +17,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.func import functional_call
 
+from segue.models.msstsvis.lite import Proposed, anchors
 from segue.models.seqformer import Memory, SeqFormer
-from segue.models.seqformer.decoder import Decoded
+from segue.models.seqformer.decoder import Decoded, to_maps
+from segue.models.seqformer.encoder import Levels
 
 WEIGHTS: Mapping[str, float] = {
     "loss_ce": 2.0,
@@ -210,3 +218,116 @@ def instance_losses(
             parts[name + suffix] = value
             total = total + weight * value
     return Losses(total, parts, matches, masks)
+
+
+PROPOSAL_WEIGHTS: Mapping[str, float] = {"proposal_ce": 2.0, "proposal_bbox": 5.0, "proposal_giou": 2.0}
+
+RADIUS = 1.5
+"""Cells from the middle of a box within which tokens should tell it."""
+
+SIZES = ((0.0, 6.0), (2.0, 7.0), (2.5, 1000.0))
+"""Mean sides of boxes, in cells of the level, that a level tells; neighbours share some."""
+
+
+def proposal_losses(proposed: Proposed, levels: Levels, targets: Sequence[ClipTargets]) -> dict[str, Tensor]:
+    """Class, L1 and GIoU losses, per token that should tell an object.
+
+    Args:
+        proposed: of N clips without padding.
+        levels: layout of their frames.
+        targets: one for each clip.
+    """
+    classes, boxes = wanted(levels, targets)
+    told = classes > 0
+    count = max(1, int(told.sum()))
+    truth = torch.zeros_like(proposed.logits, dtype=torch.float32)
+    truth.scatter_(-1, classes[..., None], told[..., None].float())
+    predicted, true = proposed.boxes[told], boxes[told]
+    return {
+        "proposal_ce": focal(proposed.logits.float(), truth).sum() / count,
+        "proposal_bbox": (predicted - true).abs().sum() / count,
+        "proposal_giou": (1 - generalized_iou(corners(predicted), corners(true))).sum() / count,
+    }
+
+
+@torch.no_grad()
+def wanted(levels: Levels, targets: Sequence[ClipTargets]) -> tuple[Tensor, Tensor]:
+    """Class (N, T, S) and box (N, T, S, 4) that each token should tell; class 0 is none.
+
+    A token within several boxes tells the smallest.
+    """
+    middle = anchors(levels)[0, :, :2]
+    cells, least, most = _rows(levels, middle)
+    labels, boxes = [], []
+    for clip in targets:
+        truth = clip.boxes.transpose(0, 1)  # (T, n, 4)
+        if truth.shape[1] == 0:
+            labels.append(torch.zeros(len(truth), len(middle), dtype=torch.int64, device=middle.device))
+            boxes.append(middle.new_zeros(len(truth), len(middle), 4))
+            continue
+        away = ((truth[:, :, None, :2] - middle) * cells).abs().amax(-1)
+        side = (truth[:, :, None, 2:] * cells).prod(-1).sqrt()
+        inside = ((truth[:, :, None, :2] - middle).abs() * 2 <= truth[:, :, None, 2:]).all(-1)
+        near = (away <= 0.5) | (inside & (away <= RADIUS))
+        fits = near & (side > least) & (side <= most)
+        areas = truth[..., 2:].prod(-1)[..., None].where(fits, torch.inf)
+        smallest, which = areas.min(1)
+        labels.append(clip.labels[which] * smallest.isfinite())
+        boxes.append(truth.gather(1, which[..., None].expand(-1, -1, 4)))
+    return torch.stack(labels), torch.stack(boxes)
+
+
+def _rows(levels: Levels, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each token: cells of its level along a side of the frame (S, 2), and the sizes it tells, (S,)."""
+    repeats = torch.tensor(levels.areas, device=like.device)
+    cells = like.new_tensor([(w, h) for h, w in levels.shapes]).repeat_interleave(repeats, 0)
+    sizes = like.new_tensor(SIZES[: len(levels.shapes)]).repeat_interleave(repeats, 0)
+    return cells, sizes[:, 0], sizes[:, 1]
+
+
+ADVERSARIAL_WEIGHT = 0.1
+"""What the adversarial loss counts beside the others (our choice; the paper gives none)."""
+
+
+def separability_losses(
+    discriminator: nn.Module, memory: Memory, frames: Tensor, true: Tensor, predicted: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Loss of the network and loss of the discriminator, from one forward pass.
+
+    The network's loss does not reach the discriminator's parameters and the other way round, so that both can
+    be added and differentiated at once.
+
+    Args:
+        discriminator: judges (frames, masks, features), see :class:`segue.models.msstsvis.Discriminator`.
+        memory: of the clips.
+        frames: normalised frames, (N, T, 3, H, W).
+        true: foreground at stride 4, (N, T, h, w), bool.
+        predicted: foreground at stride 4 in 0..1, of the same shape.
+    """
+    levels = to_maps(memory.tokens.flatten(0, 1), memory.levels.shapes, 3)
+    size = levels[0].shape[-2:]
+    pictures = F.interpolate(frames.flatten(0, 1), size, mode="bilinear", align_corners=False)
+    real = true.flatten(0, 1)[:, None, ::2, ::2].to(pictures)
+    fake = F.avg_pool2d(predicted.flatten(0, 1)[:, None], 2)
+    frozen = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
+    deceived = functional_call(discriminator, frozen, (pictures, fake, levels))
+    apart = [level.detach() for level in levels]
+    judged = discriminator(pictures, real, apart), discriminator(pictures, fake.detach(), apart)
+    adversarial = F.binary_cross_entropy_with_logits(deceived, torch.ones_like(deceived))
+    recognised = [
+        F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+        for logits, target in zip(judged, (1.0, 0.0), strict=True)
+    ]
+    return adversarial, 0.5 * (recognised[0] + recognised[1])
+
+
+def soft_union(logits: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Probability that any object has a pixel, (N, T, h, w), from mask logits (n, T, h, w) of each clip.
+
+    Computed as ``1 - exp(-Σ softplus(logit))``, which stays exact for logits of thousands.
+    """
+    unions = [
+        1 - torch.exp(-F.softplus(masks).sum(0)) if len(masks) else torch.zeros_like(empty)
+        for masks, empty in zip(logits, like, strict=True)
+    ]
+    return torch.stack(unions)

@@ -16,102 +16,22 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import cv2
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.loggers.csv_logs import CSVLogger
-from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+from lightning_fabric import Fabric
+from lightning_fabric.loggers.csv_logs import CSVLogger
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Subset
 
 from segue.errors import DatasetError, TrainingError
 from segue.sessions.resumable import interruptible
 from segue.training import checkpoints
 from segue.training.checkpoints import Average, Progress
-
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-
-Batch = dict[str, Tensor]
-
-
-class Recipe(Protocol):
-    """What differs from one training to the next."""
-
-    @property
-    def name(self) -> str:
-        """Name of the network, and of the file of weights."""
-        ...
-
-    @property
-    def gradient_clip(self) -> float | None:
-        """Norm at which the gradient of the network is cut, or None."""
-        ...
-
-    @property
-    def average_decay(self) -> float | None:
-        """Decay of the moving average of the weights, which is then what is exported; or None."""
-        ...
-
-    def network(self) -> nn.Module:
-        """The initialised network as attribute ``network`` of a module.
-
-        Its ``forward(batch, progress, step)`` returns the loss and its parts by name; ``progress`` in [0, 1).
-        """
-        ...
-
-    def batches(self, count: int, seed: int) -> Dataset[Batch]:
-        """Map-style data set of ``count`` whole batches."""
-        ...
-
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """Parameters with their base learning rates."""
-        ...
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer: ...
-
-    def learning_rate(self, progress: float, step: int) -> float:
-        """Factor on the base learning rates."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """How a recipe is run.
-
-    Attributes:
-        out: folder for checkpoints, weights and logs.
-        steps: optimiser steps in all; a resumed run may change it, schedules follow ``step / steps``.
-        precision: a Fabric precision; ``16-mixed`` scales the loss.
-        accelerator, devices: what Fabric takes for them, such as ``"cpu"``, or ``"cuda"`` and 4.
-        workers: processes that prepare batches; 0 prepares them between the steps.
-        save_every: steps between two checkpoints.
-        resume: go on with the run in ``out``.
-        overwrite: throw the run in ``out`` away.
-        until: stop after this step without changing the schedules; the run can be resumed later.
-        validate: scores a network in evaluation mode, higher is better; the best one is kept apart.
-        validate_every: steps between two validations.
-        report: told what happens, a line at a time.
-    """
-
-    out: Path
-    steps: int
-    seed: int = 0
-    precision: Precision = "32-true"
-    accelerator: str = "auto"
-    devices: int | str = 1
-    workers: int = 0
-    save_every: int = 500
-    log_every: int = 20
-    resume: bool = False
-    overwrite: bool = False
-    until: int | None = None
-    validate: Callable[[nn.Module], float] | None = None
-    validate_every: int = 1000
-    report: Callable[[str], None] = print
+from segue.training.recipe import Batch, Recipe, RunSettings
 
 
 def train(recipe: Recipe, settings: RunSettings) -> Path:

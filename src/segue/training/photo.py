@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
-from segue.training.spline import ThinPlateSpline
-from segue.training.warp import Matrix, Rng
+from segue.training.warp import Matrix, Rng, ThinPlateSpline
 
 Picture = npt.NDArray[np.uint8]
 
@@ -152,6 +151,7 @@ def random_crop(rng: Rng, item: Labelled, side: int) -> Labelled:
 
 
 def crop(item: Labelled, top: int, left: int, height: int, width: int) -> Labelled:
+    """A part of a picture and of its mask."""
     rows, columns = slice(top, top + height), slice(left, left + width)
     return item.each(lambda x: x[rows, columns], lambda x: x[rows, columns])
 

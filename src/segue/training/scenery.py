@@ -68,42 +68,6 @@ def blob(rng: Rng, size: Size, share: float) -> Plane:
     return np.asarray(np.clip((field - level) * 4 + 0.5, 0, 1), np.float32)
 
 
-def draw_effects(rng: Rng, size: Size, pictures: Sequence[Callable[[], Picture]]) -> list[Effect]:
-    """What goes on in a scene, in the order of acting."""
-    effects: list[Effect] = []
-    if rng.random() < 0.25:
-        effects.append(waving(rng, size))
-    if rng.random() < 0.03:
-        effects.append(screen(rng, size, pictures))
-    if rng.random() < 0.06:
-        effects.append(flicker(rng, size))
-    if rng.random() < 0.06:
-        effects.append(passing_cloud(rng, size))
-    return effects
-
-
-def waving(rng: Rng, size: Size) -> Effect:
-    """A region that waves by 0.4 to 6 pixels: smooth like branches, or fine like water and leaves."""
-    fine = rng.random() < 0.5
-    knots = int(rng.integers(12, 40)) if fine else int(rng.integers(3, 9))
-    strength = float(np.exp(rng.uniform(np.log(0.4), np.log(3 if fine else 6))))
-    region = blob(rng, size, rng.uniform(0.08, 0.5)) * strength
-    fields = [np.stack([clouds(rng, size, knots), clouds(rng, size, knots)], -1) for _ in range(3)]
-    fields = [np.asarray(field * region[..., None], np.float32) for field in fields]
-    speeds, phases = rng.uniform(0.05, 1.6, 3), rng.uniform(0, 2 * np.pi, 3)
-    grid = np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), -1).astype(np.float32)
-
-    def act(canvas: Picture, time: int) -> Picture:
-        weights = np.sin(speeds * time + phases).astype(np.float32)
-        where = grid + weights[0] * fields[0] + weights[1] * fields[1] + weights[2] * fields[2]
-        warped = cv2.remap(
-            canvas, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-        )
-        return np.asarray(warped, np.uint8)
-
-    return act
-
-
 def screen(rng: Rng, size: Size, pictures: Sequence[Callable[[], Picture]]) -> Effect:
     """A screen or window behind which another picture runs, so fast that each frame tells.
 
@@ -230,9 +194,9 @@ class Camera:
 
 
 def draw_camera(rng: Rng) -> Camera:
-    """Three of four cameras stand still, others tremble by less than a pixel or shake by up to 4."""
+    """Half of the cameras stand still, others tremble by less than a pixel or shake by up to 4."""
     kind = rng.random()
-    amplitude = 0.0 if kind < 0.75 else rng.uniform(0.2, 1) if kind < 0.9 else rng.uniform(1, 4)
+    amplitude = 0.0 if kind < 0.55 else rng.uniform(0.2, 1) if kind < 0.92 else rng.uniform(1, 4)
     drift = rng.uniform(-0.4, 0.4, 2) if rng.random() < 0.01 else np.zeros(2)
     return Camera(
         float(amplitude),
@@ -286,6 +250,7 @@ class Sensor:
 
 
 def draw_sensor(rng: Rng) -> Sensor:
+    """A camera that blurs, has noise, another tone curve, no colour, or compresses, or none of it."""
     gamma, contrast = np.exp(rng.normal(0, 0.2)), rng.uniform(0.7, 1.1)
     levels = np.linspace(0, 1, 256) ** gamma
     tone = np.clip(255 * ((levels - 0.5) * contrast + 0.5 + rng.normal(0, 0.05)), 0, 255).astype(np.uint8)

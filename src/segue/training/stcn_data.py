@@ -1,14 +1,15 @@
-"""Training samples of STCN: three frames of a still image or of a video (its release; paper, section 4).
+"""Training samples of STCN and STM: three frames of a still image or of a video.
 
-Every draw is the published one, in its order, where it is known. Where it is not, the choice is noted at the
-function that makes it.
+For STCN every draw is the published one (its release; paper, section 4), in its order, where it is known.
+Where it is not, the choice is noted at the function that makes it. What STM does otherwise has fields with
+STCN's value as their default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -32,33 +33,39 @@ SPLINE_SHARE = 0.33
 
 @dataclass(frozen=True, slots=True)
 class StillSamples:
-    """One object of a still image, moved and bent into three frames (stage 0).
+    """Objects of a still image, moved and bent into three frames (stage 0).
 
     The shared draws come first, then those of each frame; the spline is the last step of a frame. Published
-    masks hold one object; of an image with several, one is drawn.
+    masks of STCN hold one object; of an image with more than ``slots``, some are drawn.
 
     Attributes:
         footage: still images.
         side: of the square frames, a multiple of 16.
+        slots: objects at most.
+        spline_share: share of the frames that are bent.
     """
 
     footage: Sequence[Footage]
     side: int
     slots: int = 1
+    spline_share: float = SPLINE_SHARE
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
         """A clip of footage ``index``, whose gap between frames has no meaning here."""
         picture, mask = self.footage[index].read(0)
         ids = object_ids(mask)
-        label = relabel(mask, [int(rng.choice(ids))] if ids else [])
-        planes = np.stack([label == 1, label == VOID], axis=-1) * np.uint8(255)
+        chosen = rng.choice(np.array(ids, np.int64), min(self.slots, len(ids)), replace=False).tolist()
+        label = relabel(mask, chosen)
+        planes = np.stack([label == i for i in (*range(1, self.slots + 1), VOID)], axis=-1) * np.uint8(255)
         item = self._shared(rng, Labelled(picture, planes))
         clip = Clip([], [])
         for _ in range(FRAMES):
             frame = self._frame(rng, item)
             clip.frames.append(frame.picture)
-            inside, void = frame.mask[..., 0] > 127, frame.mask[..., 1] > 127
-            clip.masks.append(np.where(void, np.uint8(VOID), inside.astype(np.uint8)))
+            inside = frame.mask > 127
+            index = inside[..., :-1].argmax(-1) + 1
+            known = np.where(inside[..., :-1].any(-1), index, 0)
+            clip.masks.append(np.where(inside[..., -1], VOID, known).astype(np.uint8))
         return clip
 
     def _shared(self, rng: Rng, item: Labelled) -> Labelled:
@@ -74,12 +81,12 @@ class StillSamples:
         item = photo.warp_affine(item, matrix, picture=cv2.INTER_CUBIC, mask=cv2.INTER_CUBIC)
         item = photo.random_crop(rng, photo.resize_short_side(item, self.side), self.side)
         item = Labelled(Jitter(0.1, 0.05, 0.05).draw(rng)(item.picture), item.mask)
-        return photo.warp_spline(rng, item) if rng.random() < SPLINE_SHARE else item
+        return photo.warp_spline(rng, item) if rng.random() < self.spline_share else item
 
 
 @dataclass(frozen=True, slots=True)
 class VideoSamples:
-    """Three frames of a video with up to two of its objects (stages 1 to 3).
+    """Three frames of a video with some of its objects (stages 1 to 3).
 
     Attributes:
         footage: videos with at least three labelled frames.
@@ -88,6 +95,8 @@ class VideoSamples:
         small_objects: ``drop`` passes over objects that are too small to learn from, which BL30K has: all of
             at most 100 pixels in the first frame, and those of at most 900 there that grow to 400 or more
             in another frame.
+        slots: objects at most.
+        choose: picks the frames, see :func:`choose_frames`.
     """
 
     footage: Sequence[Footage]
@@ -95,13 +104,14 @@ class VideoSamples:
     least_area: float = 0.36
     small_objects: Literal["keep", "drop"] = "keep"
     slots: int = 2
+    choose: Callable[[Rng, int, int], Sequence[int]] = field(default=lambda *draw: choose_frames(*draw))
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
         """A clip of footage ``index`` whose frames are at most about ``max_skip`` frames of film apart."""
         footage = self.footage[index]
         reach = max(1, max_skip // footage.spacing)
         for _ in range(1 + REDRAWS):
-            order = choose_frames(rng, len(footage), reach)
+            order = self.choose(rng, len(footage), reach)
             clip = self._augment(rng, [Labelled(*footage.read(i)) for i in order])
             ids = self._candidates(clip)
             if ids:
@@ -159,7 +169,7 @@ class SampleBatches(Dataset[dict[str, Tensor]]):
         batch: int,
         count: int,
         seed: int,
-        skips: SkipCurriculum | None,
+        skips: Skips | None,
     ) -> None:
         if not samples.footage:
             raise DatasetError("no footage to train on; see --data")
@@ -184,9 +194,17 @@ class SampleBatches(Dataset[dict[str, Tensor]]):
         return batch
 
 
+class Skips(Protocol):
+    """How far apart the three frames may be; changes between passes over the data."""
+
+    def max_skip(self, epoch: int, epochs: int) -> int:
+        """Value of pass ``epoch`` (from 0) of ``epochs``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SkipCurriculum:
-    """How far apart the three frames may be; changes between passes over the data.
+    """The curriculum of STCN.
 
     Attributes:
         fall: share of the training after which the gap falls back to its start.
@@ -195,7 +213,6 @@ class SkipCurriculum:
     fall: float
 
     def max_skip(self, epoch: int, epochs: int) -> int:
-        """Value of pass ``epoch`` (from 0) of ``epochs``."""
         value = 5
         for share, then in ((0.1, 10), (0.2, 15), (0.3, 20), (0.4, 25), (self.fall, 5)):
             if epoch >= round(epochs * share):
@@ -207,6 +224,7 @@ def choose_frames(rng: Rng, count: int, max_skip: int) -> tuple[int, int, int]:
     """Three of ``count`` frames in order of time, reversed half the time; two may be the same.
 
     Args:
+        rng: random numbers.
         count: at least 1.
         max_skip: largest distance of two, at least 1.
     """

@@ -1,4 +1,4 @@
-"""Scores during training: J&F on sequences that are not trained on."""
+"""Scores during training, on videos that are not trained on: J&F, F of foreground, AP."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ from collections.abc import Iterable
 from typing import cast
 
 import numpy as np
+import torch
 from torch import nn
 
 from segue.datasets.davis import Sequence
+from segue.datasets.foreground import ForegroundSequence
+from segue.datasets.instances import DetectedInstance
+from segue.datasets.ytvis import Video, YTVISDataset
+from segue.errors import DatasetError
+from segue.masks.tracks import RleTrack
 from segue.metrics import DavisAccumulator
-from segue.models.base import MemoryNetwork
+from segue.metrics.foreground import ForegroundAccumulator
+from segue.metrics.ytvis import YTVISAccumulator
+from segue.models.base import ForegroundNetwork, MemoryNetwork
+from segue.models.seqformer import SeqFormer
 from segue.sessions import TrackSession
+from segue.sessions.clips import SHORT_SIDE
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.official import video_records
 from segue.training.footage import VOID
+from segue.training.foreground_windows import read_depth
 from segue.types import Frame
 
 
@@ -41,3 +54,82 @@ def _score(network: MemoryNetwork, sequence: Sequence) -> float:
         if truth is not None:
             accumulator.update(result.mask, truth)
     return accumulator.score().j_and_f
+
+
+class FMeasure:
+    """Mean over films of CDnet's F measure, in a session as users run it, cold from the first frame on.
+
+    Args:
+        films: all frames are segmented, the labelled ones scored.
+    """
+
+    def __init__(self, films: Iterable[ForegroundSequence]) -> None:
+        self.films = list(films)
+
+    def __call__(self, network: nn.Module) -> float:
+        """Score a network in evaluation mode."""
+        model = cast(ForegroundNetwork, network)
+        return float(np.mean([score(model, film) for film in self.films]))
+
+
+def score(network: ForegroundNetwork, film: ForegroundSequence) -> float:
+    """F of one film.
+
+    Raises:
+        DatasetError: a picture or its labels cannot be read.
+    """
+    accumulator = ForegroundAccumulator(film.key, roi=film.read_roi(), threshold=1)
+    session = ForegroundSession(network)
+    takes_depth = network.takes_depth
+
+    def results() -> Iterable[tuple[int, np.ndarray]]:
+        for i in range(len(film)):
+            depth = read_depth(film, i) if takes_depth else None
+            result = session.step(Frame(i, float(i), film.read_image(i), depth))
+            if result is not None:
+                yield result.index, result.mask
+        for result in session.finish():
+            yield result.index, result.mask
+
+    for index, mask in results():
+        if index in film.labels:
+            accumulator.update(mask, film.read_labels(index))
+    return accumulator.counts.measures()["F"]
+
+
+class ClipAP:
+    """AP of YouTube-VIS by the published inference: every video is one clip.
+
+    Args:
+        dataset: annotated videos with their pictures; category numbers are the class channels.
+        short_side: pictures are resized to this short side for the network.
+
+    Raises:
+        DatasetError: it has no annotations, or no object.
+    """
+
+    def __init__(self, dataset: YTVISDataset, short_side: int = SHORT_SIDE) -> None:
+        if not any(dataset.annotations(video) for video in dataset):
+            raise DatasetError(f"{dataset.path} has no annotated object; AP cannot be measured on it")
+        self.dataset, self.short_side = dataset, short_side
+
+    def __call__(self, network: nn.Module) -> float:
+        """Score a network in evaluation mode, where it is and as precise as it is."""
+        accumulator = YTVISAccumulator(self.dataset.categories)
+        for video in self.dataset:
+            found = self._found(cast(SeqFormer, network), video)
+            accumulator.update(video.id, self.dataset.annotations(video), found)
+        return accumulator.score().stats["AP"]
+
+    def _found(self, network: SeqFormer, video: Video) -> list[DetectedInstance]:
+        like = next(network.parameters())
+        device, dtype = like.device, torch.float32
+        records = video_records(network, self.dataset, video, device, dtype, self.short_side)
+        return [
+            DetectedInstance(
+                record["category_id"],
+                record["score"],
+                RleTrack.parse(record["segmentations"], video.size, forms="compressed"),
+            )
+            for record in records
+        ]

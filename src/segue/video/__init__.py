@@ -6,7 +6,7 @@ from segue.video.event_sink import EventSink
 from segue.video.json_sink import CocoSink
 from segue.video.live import Reconnect
 from segue.video.mask_folder import PngSink, read_marker, replay
-from segue.video.outputs import Format, Outputs, open_sinks, output_paths, replayed
+from segue.video.outputs import Outputs, open_sinks, output_paths, replayed
 from segue.video.sinks import BackgroundSink, MultiSink, Sink
 from segue.video.source import DamagePolicy, DamageWarning, Source, open_source
 from segue.video.span import Span, parse_position
@@ -19,7 +19,6 @@ __all__ = [
     "DamagePolicy",
     "DamageWarning",
     "EventSink",
-    "Format",
     "MultiSink",
     "NpzSink",
     "Outputs",

@@ -5,28 +5,30 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from segue.errors import SinkError
 from segue.masks import resize_mask
 from segue.types import Frame, Segmentation
-from segue.video.partial import write_complete, writing
+from segue.video.mask_folder import MaskFolder, Record
 from segue.video.sinks import Sink
 
 SHADOW = 50
 """Grey value of shadow; only 255 counts as foreground."""
 
 _OURS = re.compile(r"bin\d{6,}\.png")
-_NUMBER = re.compile(r"in(\d+)")
+_NUMBER = re.compile(r"in([0-9]{1,18})")
 
 
 class CdnetSink(Sink):
     """Writes ``bin000001.png`` ...: 255 is foreground, 50 what is labelled shadow, 0 the rest.
 
-    A frame from a picture ``in000123.jpg`` gets that number; others are counted from 1 on. Masks of an
-    earlier run are removed.
+    A frame from a picture ``in000123.jpg`` gets that number; others are counted from 1 on. The masks that an
+    earlier run wrote there are removed when the first new one is written.
 
     Args:
         folder: folder to write to; made if it is not there.
@@ -34,20 +36,18 @@ class CdnetSink(Sink):
         names: name (without ending) of the picture by frame index.
 
     Raises:
-        SinkError: the folder cannot be written to.
+        SinkError: the folder cannot be written to, or holds such files that segue did not write.
     """
 
     def __init__(
         self, folder: Path, *, size: tuple[int, int] | None = None, names: Sequence[str] | None = None
     ) -> None:
-        self._folder = folder
+        self._folder = MaskFolder(folder)
         self._size = size
         self._names = names
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            for path in folder.iterdir():
-                if _OURS.fullmatch(path.name):
-                    path.unlink()
+        self._begun = False
+        if strangers := self._folder.strangers(lambda name: _OURS.fullmatch(name) is not None):
+            raise SinkError(f"{folder}: has {strangers[0]}, which segue did not write; choose another folder")
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         """Write the mask of one frame."""
@@ -58,7 +58,25 @@ class CdnetSink(Sink):
                 values[mask == item.id] = SHADOW
         buffer = io.BytesIO()
         Image.fromarray(values).save(buffer, format="PNG")
-        write_complete(self._folder / f"bin{self._number(segmentation.index):06d}.png", buffer.getvalue())
+        self._begin()
+        name = f"bin{self._number(segmentation.index):06d}.png"
+        self._folder.put(Record.of(name, segmentation), buffer.getvalue())
+
+    def close(self) -> None:
+        """Close the folder's records."""
+        self._begin()
+        self._folder.end()
+
+    def abort(self) -> None:
+        """Leave the masks written so far."""
+        if self._begun:
+            with suppress(SinkError):
+                self._folder.end()
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._folder.begin(anew=True)
+            self._begun = True
 
     def _number(self, index: int) -> int:
         if self._names is not None and index < len(self._names):

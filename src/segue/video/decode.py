@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import cast
+from typing import Any, cast
 
 import av
 import av.container
@@ -20,6 +20,10 @@ from av.video.stream import VideoStream
 from segue.errors import SourceError
 from segue.types import Image
 from segue.video.readers import DamageError, check_pixels
+
+# Titles are not always the UTF-8 that the formats want; the film is none the worse for that. From version 19
+# on PyAV takes them as they come.
+_TITLES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 DisplayMatrix = npt.NDArray[np.int32]
 """How a player turns the pictures: 3x3, 16.16 fixed point, as in ISO/IEC 14496-12, 8.2.2."""
@@ -57,7 +61,10 @@ def open_container(
         SourceError: it cannot be opened or holds no video.
     """
     try:
-        container = av.open(address, mode="r", container_options=options or {}, timeout=timeout)
+        container = cast(
+            "av.container.InputContainer",
+            av.open(address, mode="r", container_options=options or {}, timeout=timeout, **_TITLES),
+        )
     except av.error.InvalidDataError as error:
         raise SourceError(f"{where}: not a video, or cut off before its index ({error.strerror})") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:

@@ -37,6 +37,7 @@ class VideoFileReader:
         self.name = path.stem
         self.where = str(path)
         self.names: tuple[str, ...] | None = None
+        self.files: tuple[Path, ...] = (path,)
         self.once = False
         self.works_ahead = True
         with open_container(self._address, self.where) as container:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps, UnidentifiedImageError
 
 from segue.errors import SourceError
+from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
 from segue.naming import natural_key
 from segue.types import Image
 from segue.video.readers import DEFAULT_FPS, DamageError, Picture, as_rgb, check_pixels
@@ -23,12 +25,19 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 
 
 def list_images(source: Path) -> list[Path]:
-    """Pictures of a folder, in natural order of their names, without hidden files."""
-    found = [
-        path
-        for path in source.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    ]
+    """Pictures of a folder, in natural order of their names, without hidden files.
+
+    Raises:
+        SourceError: the folder cannot be read.
+    """
+    try:
+        found = [
+            path
+            for path in source.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        ]
+    except OSError as error:
+        raise SourceError(f"{source}: cannot be read ({error.strerror})") from error
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
@@ -42,17 +51,48 @@ def read_image(path: Path) -> Image:
     """RGB picture of a file, (H, W, 3), uint8, turned upright as its EXIF data say.
 
     Raises:
-        DamageError: the file cannot be decoded.
+        DamageError: the file cannot be decoded, or holds a film.
     """
+    with _opened(path) as picture:
+        if _frames_of(picture) > 1:
+            raise DamageError(
+                f"{path}: holds {_frames_of(picture)} frames; give the file itself as the source"
+            )
+        return _to_rgb(picture, path)
+
+
+def count_frames(path: Path) -> int:
+    """Number of frames of a picture file: 1, but for animations and TIFF files of several pages."""
     try:
-        with PillowImage.open(path) as picture:
+        with _opened(path) as picture:
+            return _frames_of(picture)
+    except DamageError:  # told when the picture is wanted
+        return 1
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[PillowImage.Image]:
+    """A picture file, not decoded yet; what Pillow raises inside the block comes as a DamageError."""
+    try:
+        check_file(path, SourceError)
+        with PillowImage.open(path, formats=PICTURE_FORMATS) as picture:
             check_pixels(picture.height, picture.width, str(path))
-            picture.load()
-            upright = ImageOps.exif_transpose(picture)
-            return as_rgb(_to_bytes(upright), str(path))
-    except (OSError, SyntaxError, ValueError, EOFError, PillowImage.DecompressionBombError) as error:
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DamageError(f"{path}: unreadable picture ({reason})") from error
+            yield picture
+    except SourceError as error:
+        raise DamageError(str(error)) from error
+    except (*PICTURE_ERRORS, PillowImage.DecompressionBombError) as error:
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error).split("\n")[0]
+        raise DamageError(f"{path}: unreadable picture ({reason or type(error).__name__})") from error
+
+
+def _frames_of(picture: PillowImage.Image) -> int:
+    # The further pictures of a JPEG are views for other screens.
+    return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
+
+
+def _to_rgb(picture: PillowImage.Image, path: Path) -> Image:
+    picture.load()
+    return as_rgb(_to_bytes(ImageOps.exif_transpose(picture)), str(path))
 
 
 def _to_bytes(picture: PillowImage.Image) -> npt.NDArray[Any]:
@@ -84,6 +124,7 @@ class ImageReader:
         stems = tuple(path.stem for path in files)
         # Two pictures that differ only in folder or ending must not share one mask file.
         self.names: tuple[str, ...] | None = stems if len(set(stems)) == len(stems) else None
+        self.files: tuple[Path, ...] = tuple(files)
         self.once = False
         self.works_ahead = True
 
@@ -102,3 +143,57 @@ class ImageReader:
         except DamageError:  # reported when the frame is wanted, as the caller chose
             return None
         return height, width
+
+
+class AnimationReader:
+    """The frames of an animated WebP or PNG file, or the pages of a TIFF file.
+
+    Args:
+        path: the file.
+        fps: frames a second where the file does not say how long a frame is shown.
+
+    Raises:
+        SourceError: its first frame cannot be decoded.
+    """
+
+    def __init__(self, path: Path, fps: float | None) -> None:
+        self._path = path
+        self.name = path.stem
+        self.where = str(path)
+        self._fps = fps or DEFAULT_FPS
+        self.names: tuple[str, ...] | None = None
+        self.files: tuple[Path, ...] = (path,)
+        self.once = False
+        self.works_ahead = True
+        self.total: int | None = count_frames(path)
+        try:
+            with _opened(path) as picture:
+                height, width = _to_rgb(picture, path).shape[:2]
+                self.size: tuple[int, int] | None = (height, width)
+                self.fps: float | None = 1 / self._shown(picture)
+        except DamageError as error:
+            raise SourceError(str(error)) from error
+
+    def pictures(self) -> Iterator[Picture]:
+        """All frames in order, at the times that the file says."""
+        time = 0.0
+        with _opened(self._path) as picture:
+            for index in range(self.total or 0):
+                yield Picture(index, time, partial(self._load, picture, index))
+                time += self._shown(picture)
+
+    def interrupt(self) -> None:
+        """A local file does not block for long."""
+
+    def _load(self, picture: PillowImage.Image, index: int) -> Image:
+        try:
+            picture.seek(index)
+            return _to_rgb(picture, self._path)
+        except (*PICTURE_ERRORS, PillowImage.DecompressionBombError) as error:
+            reason = str(error).split("\n")[0]
+            raise DamageError(f"{self.where}: frame {index} is damaged ({reason})") from error
+
+    def _shown(self, picture: PillowImage.Image) -> float:
+        """Seconds for which the frame that was read last is shown."""
+        duration = picture.info.get("duration", 0)  # milliseconds
+        return duration / 1000 if isinstance(duration, (int, float)) and 0 < duration < 1e7 else 1 / self._fps

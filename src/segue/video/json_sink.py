@@ -13,9 +13,9 @@ import numpy as np
 from segue.errors import SinkError
 from segue.masks import encode_objects, resize_mask, rle_area, rle_box
 from segue.types import Frame, Segmentation
+from segue.video.array_sink import Spool
 from segue.video.partial import PartialFile, writing
 from segue.video.sinks import Sink
-from segue.video.spool import Spool
 
 Flavour = Literal["coco", "ytvis"]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +29,9 @@ SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "
 
 _LEAST_STEP = 1e-3
 """Least distance in seconds of two frames of a live source."""
+
+_LAST_CAMERA = 99
+"""OpenCV reads the hundreds of a number as the driver to take."""
 
 _EARLY_END = 0.5
 """Seconds by which a film may end before its promised length without counting as broken off."""
@@ -60,11 +65,32 @@ def is_address(text: str) -> bool:
 
 
 def public_address(address: str) -> str:
-    """The address without user name, password and query, fit for messages."""
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+    """The address without user name, password and query, fit for messages.
+
+    Raises:
+        SourceError: it is no address: its host or port cannot be read.
+    """
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host:
+        # The whole of it may hold a password where nobody expects one.
+        raise SourceError(
+            f"{address.partition('://')[0]}://...: is no address; write it as rtsp://host:554/name, with a "
+            "port up to 65535"
+        )
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+
+
+def stored_address(address: str) -> str:
+    """The public part of an address, and a hash of its query, which may name the camera and hold a key."""
+    public = public_address(address)
+    query = urlsplit(address).query
+    digest = hashlib.sha256(query.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{public}?sha256={digest[:16]}" if query else public
 
 
 class _Patience:
@@ -96,8 +122,8 @@ class _Patience:
 class NetworkReader:
     """A stream behind an address, connected when it is read, and again whenever the connection breaks.
 
-    A live stream goes on with the next frame that arrives; its times continue by the wall clock. A film of
-    known length is read on from where it broke, and its end is the end.
+    A live stream goes on with the next frame that arrives; its times continue by the wall clock. A film,
+    which has a length in seconds or bytes, is read on from where it broke, and its end is the end.
 
     Args:
         address: RTSP, RTMP or HTTP(S) address, possibly with user name and password.
@@ -114,12 +140,16 @@ class NetworkReader:
         self.fps = fps
         self.size: tuple[int, int] | None = None
         self.names: tuple[str, ...] | None = None
+        self.files: tuple[Path, ...] = ()
         self.once = True
         self.works_ahead = True
         self._patience = _Patience(reconnect, self.where)
         self._clock = _LiveClock()
         self._last = -1.0
         self._start: float | None = None
+        self._given = 0
+        self._by_range = True
+        self._bytes = 0
         self._duration = 0.0
         self._promised = 0.0
 
@@ -148,6 +178,7 @@ class NetworkReader:
                 reason = describe(error)
             except SourceError as error:
                 reason = str(error).removeprefix(f"{self.where}: ")
+            self._by_range = not self._by_range  # a server that knows no ranges is asked for the whole again
             self._patience.failed(reason)
 
     def _new_items(self) -> Iterator[tuple[float, Decoded]]:
@@ -157,10 +188,16 @@ class NetworkReader:
         """
         lost: list[tuple[float, Decoded]] = []
         started = False
-        for item in self._connection():
-            time = self._time_in_film(item.time) if self._duration else self._clock.time_of(item.time)
+        for place, item in enumerate(self._connection()):
+            if self._duration:
+                time = self._time_in_film(item.time)
+            elif self._bytes and place < self._given:
+                continue
+            else:
+                time = self._clock.time_of(item.time)
             if time is None or time <= self._last:
                 continue
+            self._given = place + 1
             if item.frame is None:
                 if started:
                     lost.append((time, item))
@@ -179,10 +216,17 @@ class NetworkReader:
         return stamp - self._start
 
     def _connection(self) -> Iterator[Decoded]:
-        options = {"rtsp_transport": "tcp"} if self._address.lower().startswith("rtsp") else {}
+        options = {}
+        if self._address.lower().startswith("rtsp"):
+            options = {"rtsp_transport": "tcp"}
+        elif self._address.lower().startswith("http"):
+            # Where a server cuts a file short, FFmpeg asks for the rest of it by a range.
+            options = {"reconnect": str(int(self._by_range)), "reconnect_delay_max": "0"}
         with open_container(self._address, self.where, options, self._reconnect.timeout) as container:
             stream = video_stream(container)
             self._duration = max(container.duration or 0, 0) / av.time_base
+            size: int | None = container.size  # of a stream without end None, or an error below 0
+            self._bytes = max(size or 0, 0)
             alone = len(container.streams) == 1
             self._promised = promised_duration(stream) or (self._duration if alone else 0.0)
             self.fps = float(stream.average_rate) if stream.average_rate else self.fps
@@ -193,7 +237,9 @@ class NetworkReader:
 
     def _is_complete(self) -> bool:
         """Whether this is a film, not a live stream, and was read to its end."""
-        return self._duration > 0 and self._last >= 0 and self._last > self._promised - _EARLY_END
+        if not self._duration:
+            return self._by_range and self._bytes > 0 and self._given > 0
+        return self._last >= 0 and self._last > self._promised - _EARLY_END
 
 
 class _LiveClock:
@@ -232,8 +278,8 @@ class CameraReader:
     """
 
     def __init__(self, number: int, reconnect: Reconnect) -> None:
-        if number < 0:
-            raise SourceError(f"camera {number}: cameras are numbered from 0")
+        if not 0 <= number <= _LAST_CAMERA:
+            raise SourceError(f"camera {number}: cameras are numbered from 0 to {_LAST_CAMERA}")
         self._number = number
         self.where = f"camera {number}"
         self.name = f"camera{number}"
@@ -241,6 +287,7 @@ class CameraReader:
         self.fps: float | None = None
         self.size: tuple[int, int] | None = None
         self.names: tuple[str, ...] | None = None
+        self.files: tuple[Path, ...] = ()
         self.once = True
         self.works_ahead = True
         self._patience = _Patience(reconnect, self.where)

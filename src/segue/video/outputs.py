@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 
 from segue.errors import SinkError
+from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
 from segue.video.array_sink import NpzSink
 from segue.video.cdnet_sink import CdnetSink
 from segue.video.event_sink import EventSink
 from segue.video.json_sink import CocoSink, Flavour
 from segue.video.mask_folder import PngSink, Settings, replay
-from segue.video.sinks import BackgroundSink, MultiSink, Sink
+from segue.video.partial import locked
+from segue.video.sinks import BackgroundSink, LockedSink, MultiSink, Sink
 from segue.video.source import Source
 from segue.video.video_sink import OverlayVideoSink
 
-Format = Literal["png", "overlay", "coco", "ytvis", "npz", "cdnet", "events"]
-
-_FILES: dict[Format, str] = {
-    "overlay": "overlay.mp4",
-    "coco": "coco.json",
-    "ytvis": "ytvis.json",
-    "npz": "masks.npz",
-    "cdnet": "cdnet",
-    "events": "events.csv",
-    "png": "masks",
-}
-"""Name of each format inside the output folder, in the order in which the sinks are completed: a mask folder
-that is marked complete means that everything is."""
-
-_SUFFIXES: dict[Format, str] = {
-    "overlay": ".mp4",
-    "coco": ".json",
-    "ytvis": ".json",
-    "npz": ".npz",
-    "events": ".csv",
-}
+MASKS = "png"
+"""The format that a run can be resumed from. It is completed last: a mask folder that is marked complete
+means that everything is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +37,34 @@ class Outputs:
     """
 
     sink: Sink
-    paths: dict[Format, Path]
+    paths: dict[str, Path]
 
 
-def output_paths(output: Path, formats: Sequence[Format]) -> dict[Format, Path]:
+def output_paths(output: Path, formats: Sequence[str]) -> dict[str, Path]:
     """File or folder of each format.
 
-    ``output`` is a folder that holds all of them (``masks/``, ``overlay.mp4``, ``coco.json``, ``ytvis.json``,
-    ``masks.npz``, ``cdnet/``, ``events.csv``), or, if it has the ending of the only format, that file itself.
+    ``output`` is a folder that holds all of them under the names of their entries (``masks/``,
+    ``overlay.mp4`` ...), or, if it has the ending of the only format, that file itself.
 
     Raises:
         SinkError: a format is unknown or there is none, or ``output`` has an ending that does not fit.
     """
-    unknown = [name for name in formats if name not in get_args(Format)]
-    if unknown or not formats:
-        what = repr(unknown[0]) if unknown else "none"
-        raise SinkError(f"output format {what}: choose from {', '.join(get_args(Format))}")
+    if not formats:
+        raise SinkError(f"there is no output format; choose from {', '.join(SINKS.names)}")
+    entries = {name: SINKS.find(name) for name in formats}
     suffix = output.suffix.lower()
-    if suffix in _SUFFIXES.values():
-        if len(set(formats)) > 1 or _SUFFIXES.get(formats[0]) != suffix:
+    if suffix and any(suffix == entry.suffix for entry in SINKS):
+        if len(entries) > 1 or entries[formats[0]].suffix != suffix:
             raise SinkError(
                 f"{output}: a file ending in {suffix} cannot hold {' + '.join(formats)}; give a folder"
             )
         return {formats[0]: output}
-    return {name: output / file for name, file in _FILES.items() if name in formats}
+    return {name: output / entry.file for name, entry in entries.items()}
 
 
 def open_sinks(
     output: Path,
-    formats: Sequence[Format],
+    formats: Sequence[str],
     source: Source,
     *,
     overwrite: bool = False,
@@ -87,10 +72,13 @@ def open_sinks(
     settings: Settings | None = None,
     side_by_side: bool = False,
     background: bool = True,
-    places: Mapping[Format, Path] | None = None,
+    places: Mapping[str, Path] | None = None,
     categories: Mapping[str, int] | None = None,
 ) -> Outputs:
-    """Open everything that a run writes; existing files are checked before anything is touched.
+    """Open everything that a run writes.
+
+    What an earlier run wrote stays as it is until the first result is written, and no other run can write
+    there until the sink is closed.
 
     Masks are written at the size of the source, overlays at the size of the frames. Cameras, addresses and
     iterators do not tell their size beforehand: with ``max_size`` their masks keep the reduced size.
@@ -109,64 +97,74 @@ def open_sinks(
         categories: number of each label, for the formats that number classes; others get free numbers.
 
     Raises:
-        SinkError: something exists and neither ``overwrite`` nor ``resume`` is given, cannot be resumed, or
-            cannot be written.
+        SinkError: something exists and neither ``overwrite`` nor ``resume`` is given, cannot be resumed or
+            written, is the source itself, has the path of another output, or is written by another run.
+        SourceError: what an earlier run wrote there is damaged.
     """
-    found = dict(places or {})
+    paths = _all_paths(output, formats, places or {})
+    check_apart(paths, source)
+    if resume and overwrite:
+        raise SinkError("overwrite and resume exclude each other; give one of them")
+    if resume and MASKS not in paths:
+        raise SinkError("resume needs the masks of the interrupted run; add the format png")
+    for name, path in paths.items():
+        if name != MASKS and path.exists() and not (overwrite or resume):
+            raise SinkError(f"{path}: exists already; give --overwrite or --resume, or another output")
+    options = SinkOptions(
+        size=source.original_size,
+        names=source.names,
+        fps=source.fps,
+        settings=settings,
+        side_by_side=side_by_side,
+        overwrite=overwrite,
+        resume=resume,
+        categories=categories or {},
+    )
+    locks = ExitStack()
+    sinks: list[Sink] = []
+    try:
+        locks.enter_context(locked(paths.values()))
+        for name, path in paths.items():
+            sinks.append(SINKS.find(name).open(path, options))
+    except BaseException:
+        for sink in sinks:
+            sink.abort()
+        locks.close()
+        raise
+    together = sinks[0] if len(sinks) == 1 else MultiSink(sinks)
+    return Outputs(LockedSink(BackgroundSink(together) if background else together, locks), paths)
+
+
+def check_apart(outputs: Mapping[Any, Path], source: Source) -> None:
+    """Refuse outputs that would replace each other, or what the frames come from.
+
+    Args:
+        outputs: what is to be written, by names for messages.
+        source: where the frames come from.
+
+    Raises:
+        SinkError: two outputs have one path, or an output is a file of the source or the folder of one.
+    """
+    places: dict[Path, str] = {}
+    for name, path in outputs.items():
+        other = places.setdefault(path.resolve(), name)
+        if other != name:
+            raise SinkError(f"{path}: is to hold both {other} and {name}; give each a place of its own")
+    files = source.files
+    for path in outputs.values():
+        taken = {file.parent for file in files} if path.is_dir() else files
+        if path.exists() and any(file.exists() and path.samefile(file) for file in taken):
+            raise SinkError(f"{path}: the frames come from there; choose another output")
+
+
+def _all_paths(output: Path, formats: Sequence[str], places: Mapping[str, Path]) -> dict[str, Path]:
+    """File or folder of each format, those that have a place of their own included."""
+    found = dict(places)
     rest = [name for name in formats if name not in found]
     if rest or not found:
         found |= output_paths(output, rest)
-    paths = {name: found[name] for name in _FILES if name in found}
-    if resume and overwrite:
-        raise SinkError("overwrite and resume exclude each other; give one of them")
-    if resume and "png" not in paths:
-        raise SinkError("resume needs the masks of the interrupted run; add the format png")
-    for name, path in paths.items():
-        if name != "png" and path.exists() and not (overwrite or resume):
-            raise SinkError(f"{path}: exists already; give --overwrite or --resume, or another output")
-    sinks: list[Sink] = []
-    try:
-        for name, path in paths.items():
-            if name == "png":
-                sinks.append(_mask_sink(path, source, settings, overwrite, resume))
-            else:
-                sinks.append(_file_sink(name, path, source, side_by_side, categories))
-    except SinkError:
-        for sink in sinks:
-            sink.abort()
-        raise
-    together = sinks[0] if len(sinks) == 1 else MultiSink(sinks)
-    return Outputs(BackgroundSink(together) if background else together, paths)
-
-
-def _mask_sink(
-    folder: Path, source: Source, settings: Settings | None, overwrite: bool, resume: bool
-) -> PngSink:
-    return PngSink(
-        folder,
-        size=source.original_size,
-        names=source.names,
-        settings=settings,
-        overwrite=overwrite,
-        resume=resume,
-    )
-
-
-def _file_sink(
-    name: Format, path: Path, source: Source, side_by_side: bool, categories: Mapping[str, int] | None
-) -> Sink:
-    if name == "overlay":
-        return OverlayVideoSink(path, source.fps, side_by_side=side_by_side)
-    if name == "npz":
-        return NpzSink(path, size=source.original_size)
-    if name == "cdnet":
-        return CdnetSink(path, size=source.original_size, names=source.names)
-    if name == "events":
-        return EventSink(path, size=source.original_size)
-    flavour: Flavour = "ytvis" if name == "ytvis" else "coco"
-    return CocoSink(
-        path, flavour=flavour, size=source.original_size, names=source.names, categories=categories
-    )
+    order = dict.fromkeys((*formats, *found))
+    return {name: found[name] for name in sorted(order, key=lambda name: name == MASKS)}
 
 
 def replayed(
@@ -193,3 +191,39 @@ def replayed(
                 "the run cannot be resumed, give --overwrite"
             )
         yield frame, result
+
+
+def _masks(path: Path, options: SinkOptions) -> Sink:
+    return PngSink(
+        path,
+        size=options.size,
+        names=options.names,
+        settings=options.settings,
+        overwrite=options.overwrite,
+        resume=options.resume,
+    )
+
+
+def _run_lengths(flavour: Flavour, path: Path, options: SinkOptions) -> Sink:
+    return CocoSink(
+        path, flavour=flavour, size=options.size, names=options.names, categories=options.categories
+    )
+
+
+ENTRIES = (
+    SinkEntry(MASKS, "masks", _masks),
+    SinkEntry(
+        "overlay",
+        "overlay.mp4",
+        lambda path, options: OverlayVideoSink(path, options.fps, side_by_side=options.side_by_side),
+        needs_frames=True,
+    ),
+    SinkEntry("coco", "coco.json", partial(_run_lengths, "coco")),
+    SinkEntry("ytvis", "ytvis.json", partial(_run_lengths, "ytvis")),
+    SinkEntry("npz", "masks.npz", lambda path, options: NpzSink(path, size=options.size)),
+    SinkEntry(
+        "cdnet", "cdnet", lambda path, options: CdnetSink(path, size=options.size, names=options.names)
+    ),
+    SinkEntry("events", "events.csv", lambda path, options: EventSink(path, size=options.size)),
+)
+"""The formats of segue, for the registry."""

@@ -1,11 +1,17 @@
-"""Output files that appear under their final name only when they are complete."""
+"""Output files that appear under their final name only when they are complete, and the lock of a run."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from segue.errors import SinkError
 
@@ -17,7 +23,13 @@ _REASONS = {
     errno.EROFS: "the file system is read-only",
     errno.EFBIG: "the file would be too large for this file system",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.ENAMETOOLONG: "the name is too long for this file system",
 }
+
+_LONGEST_STEM = 200
+"""Bytes of a file's name that go into the names of its partial file and its lock; file systems take 255."""
+
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
 
 
 @contextmanager
@@ -32,14 +44,19 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
         raise SinkError(f"{path}: cannot be written ({reason})") from error
+    except ValueError as error:  # a name with a null character
+        raise SinkError(f"{path!s}: cannot be written ({error})") from error
 
 
 class PartialFile:
-    """Path to write to in place of ``final``; renamed by :meth:`commit`, removed by :meth:`discard`."""
+    """Path to write to in place of ``final``; renamed by :meth:`commit`, removed by :meth:`discard`.
+
+    No two of them share a path, so that two runs never write into one file.
+    """
 
     def __init__(self, final: Path) -> None:
         self.final = final
-        self.path = final.with_name(final.name + ".partial")
+        self.path = final.with_name(f".{_stem(final)}.{_token()}.partial")
 
     def prepare(self) -> None:
         """Make the folder and see that the file can be written, before any work is spent on it.
@@ -48,16 +65,24 @@ class PartialFile:
             SinkError: it cannot be written there.
         """
         with writing(self.final):
+            if self.final.is_dir():
+                raise SinkError(f"{self.final}: is a folder; give the name of a file")
+            if self.final.exists() and not self.final.is_file():
+                raise SinkError(f"{self.final}: is no regular file; give another name")
             self.final.parent.mkdir(parents=True, exist_ok=True)
             self.path.open("wb").close()
 
     def commit(self) -> None:
-        """Give the file its final name.
+        """Give the file its final name, after its content has reached the disk.
 
         Raises:
             SinkError: it cannot be renamed.
         """
         with writing(self.final):
+            # Else a loss of power can leave an empty file under the final name: the rename kept, the content
+            # not.
+            with self.path.open("rb+") as file:
+                os.fsync(file.fileno())
             self.path.replace(self.final)
 
     def discard(self) -> None:
@@ -77,6 +102,68 @@ def write_complete(path: Path, data: bytes) -> None:
         with writing(path):
             partial.path.write_bytes(data)
         partial.commit()
-    except SinkError:
+    except BaseException:
         partial.discard()
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names of a folder's files have reached the disk, where the system can promise that."""
+    with suppress(OSError):  # Windows opens no folders, and some file systems sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def locked(paths: Iterable[Path]) -> Iterator[None]:
+    """Keep outputs to this run; what an earlier run left half-written beside them is removed.
+
+    The locks end with the process, however that ends.
+
+    Raises:
+        SinkError: another run writes to one of them, or there is no permission to write beside it.
+    """
+    with ExitStack() as stack:
+        for path in sorted(paths):
+            lock = path.with_name(f".{_stem(path)}.lock")
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                held = FileLock(lock, timeout=0)
+                try:
+                    held.acquire()
+                except Timeout:
+                    raise SinkError(
+                        f"{path}: another run is writing there; wait for it, or give another output"
+                    ) from None
+            # The file goes first: whoever opened it before finds that it is gone, and does not hold the lock.
+            stack.callback(held.release)
+            stack.callback(lock.unlink, missing_ok=True)
+            remove_partial(path.parent, path)
+        yield
+
+
+def remove_partial(folder: Path, final: Path | None = None) -> None:
+    """Remove what a run that was killed left half-written: of one file, or of all files of a folder.
+
+    Only whoever holds the lock of that file or folder may do so.
+    """
+    start = "." if final is None else f".{_stem(final)}."
+    with suppress(OSError):
+        for entry in list(folder.iterdir()):
+            if entry.name.startswith(start) and _PARTIAL.fullmatch(entry.name) and entry.is_file():
+                entry.unlink()
+
+
+def _stem(path: Path) -> str:
+    """The name of a file, or of one with a very long name as much as leaves room for an ending."""
+    name = os.fsencode(path.name)
+    if len(name) <= _LONGEST_STEM:
+        return path.name
+    return f"{os.fsdecode(name[:100])}-{hashlib.sha256(name).hexdigest()[:16]}"
+
+
+def _token() -> str:
+    return secrets.token_hex(4)

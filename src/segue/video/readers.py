@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SourceError
+from segue.masks.files import MAX_PIXELS
 from segue.types import Image
-
-MAX_PIXELS = 2**28
-"""A picture with more pixels is refused: no camera makes it, but a damaged header can claim it."""
 
 DEFAULT_FPS = 25.0
 """Frames a second of pictures that have no clock: image folders and arrays."""
@@ -48,6 +48,7 @@ class Reader(Protocol):
         fps: mean number of pictures a second, if known.
         size: height and width, if known before reading.
         names: a name for every picture, where pictures are files with different names.
+        files: the files that the pictures come from; none for arrays, cameras and addresses.
         once: whether the pictures can be gone through only once.
         works_ahead: whether reading in a thread pays and is allowed.
     """
@@ -58,6 +59,7 @@ class Reader(Protocol):
     fps: float | None
     size: tuple[int, int] | None
     names: tuple[str, ...] | None
+    files: tuple[Path, ...]
     once: bool
     works_ahead: bool
 
@@ -110,3 +112,43 @@ def _three_channels(value: npt.NDArray[np.uint8]) -> Image:
     if value.shape[2] == 1:
         return np.repeat(value, 3, axis=2)
     return np.ascontiguousarray(value[..., :3])
+
+
+class ArrayReader:
+    """Pictures that are in memory, or that an iterator makes one after the other.
+
+    Args:
+        values: sequence or iterator of pictures, or one array or tensor (T, H, W, 3).
+        fps: pictures a second.
+    """
+
+    def __init__(self, values: Iterable[Any], fps: float | None) -> None:
+        shape = getattr(values, "shape", None)
+        if shape is not None and len(shape) != 4:
+            raise SourceError(
+                f"array of shape {tuple(shape)}: a video is (T, H, W, 3); put one picture in a list"
+            )
+        self._values = values
+        self.name = "array"
+        self.where = "array"
+        self.total = len(values) if isinstance(values, Sized) else None
+        self.fps: float | None = fps or DEFAULT_FPS
+        self.size: tuple[int, int] | None = None
+        self.names: tuple[str, ...] | None = None
+        self.files: tuple[Path, ...] = ()
+        self.once = isinstance(values, Iterator)
+        # The caller's iterator may be bound to the caller's thread, and arrays need no decoding.
+        self.works_ahead = False
+        if self.total == 0:
+            raise SourceError("array: has no frames")
+        if self.total is not None and hasattr(values, "__getitem__"):
+            self.size = as_rgb(values[0], "array, frame 0").shape[:2]
+
+    def pictures(self) -> Iterator[Picture]:
+        """All pictures in order."""
+        rate = self.fps or DEFAULT_FPS
+        for index, value in enumerate(self._values):
+            yield Picture(index, index / rate, partial(as_rgb, value, f"{self.where}, frame {index}"))
+
+    def interrupt(self) -> None:
+        """Nothing blocks here."""

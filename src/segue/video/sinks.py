@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -89,6 +90,37 @@ class MultiSink(Sink):
         """Abort every sink."""
         for sink in self._sinks:
             sink.abort()
+
+
+class LockedSink(Sink):
+    """Another sink, whose outputs are kept to this run until it ends.
+
+    Args:
+        sink: the other one.
+        locks: closed when the sink is closed or aborted.
+    """
+
+    def __init__(self, sink: Sink, locks: ExitStack) -> None:
+        self._sink = sink
+        self._locks = locks
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Give the result to the other sink."""
+        self._sink.write(frame, segmentation)
+
+    def flush(self) -> None:
+        """Flush the other sink."""
+        self._sink.flush()
+
+    def close(self) -> None:
+        """Complete the other sink and release its outputs."""
+        with self._locks:
+            self._sink.close()
+
+    def abort(self) -> None:
+        """Abort the other sink and release its outputs."""
+        with self._locks:
+            self._sink.abort()
 
 
 class _Job(NamedTuple):

@@ -14,13 +14,20 @@ import cv2
 import numpy as np
 
 from segue.errors import SourceError
+from segue.inputs import check_file, exists, whole_number
 from segue.types import Frame, Image
-from segue.video.arrays import ArrayReader
 from segue.video.files import VideoFileReader
-from segue.video.images import IMAGE_SUFFIXES, ImageReader, list_images, match_images
+from segue.video.images import (
+    IMAGE_SUFFIXES,
+    AnimationReader,
+    ImageReader,
+    count_frames,
+    list_images,
+    match_images,
+)
 from segue.video.live import CameraReader, NetworkReader, Reconnect, is_address
 from segue.video.prefetch import Prefetcher
-from segue.video.readers import DamageError, Reader
+from segue.video.readers import ArrayReader, DamageError, Reader
 from segue.video.span import Span
 
 if TYPE_CHECKING:
@@ -56,6 +63,7 @@ class Source:
         frame_count: expected number of frames that an iteration gives, or None. It rests on the file's
             header, so use it for progress only.
         original_size: height and width before ``max_size``, or None before the first frame of a live source.
+        files: files that the frames come from; none for arrays, cameras and addresses.
         names: name of each picture by frame index (stem of the file), for image folders; otherwise None.
     """
 
@@ -82,6 +90,7 @@ class Source:
         self.fps = reader.fps
         self.frame_count = span.count(reader.total, reader.fps)
         self.original_size = reader.size
+        self.files = reader.files
         self.names = reader.names
 
     @property
@@ -266,20 +275,26 @@ def _reader_of_text(text: str, fps: float | None, reconnect: Reconnect) -> Reade
     path = Path(text)
     if is_address(text):
         return NetworkReader(text, fps, reconnect)
-    if path.exists():
+    if exists(path):
         return _reader_of_path(path, fps)
     if text.isdecimal():
-        return CameraReader(int(text), reconnect)
+        number = whole_number(text)
+        if number is None:
+            raise SourceError(f"camera {text[:20]}: there is no such number")
+        return CameraReader(number, reconnect)
     if any(sign in text for sign in "*?["):
         return ImageReader(match_images(text), path.parent.name or "images", text, fps)
     return _reader_of_path(path, fps)
 
 
 def _reader_of_path(path: Path, fps: float | None) -> Reader:
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         return ImageReader(list_images(path), path.resolve().name, str(path), fps)
-    if not path.exists():
+    if not exists(path):
         raise SourceError(f"{path}: no such file or folder")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return ImageReader([path], path.stem, str(path), fps)
-    return VideoFileReader(path, fps)
+    check_file(path, SourceError)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return VideoFileReader(path, fps)
+    if count_frames(path) > 1:
+        return AnimationReader(path, fps)
+    return ImageReader([path], path.stem, str(path), fps)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from segue.errors import SourceError
+from segue.inputs import whole_number
 
 Position = int | float
 """A place in a source: a frame index if it is an int, a time in seconds if it is a float."""
@@ -33,11 +34,11 @@ def parse_position(value: int | float | str, argument: str = "position") -> Posi
 
 
 def _parse_text(text: str, argument: str) -> Position:
-    if text.isdecimal():
-        return int(text)
-    if match := _SECONDS.fullmatch(text):
+    if (number := whole_number(text, 2**53)) is not None:
+        return number
+    if len(text) < 32 and (match := _SECONDS.fullmatch(text)):
         return float(match[1])
-    if match := _CLOCK.fullmatch(text):
+    if len(text) < 32 and (match := _CLOCK.fullmatch(text)):
         hours, minutes, seconds = match.groups()
         return int(hours or 0) * 3600.0 + int(minutes) * 60.0 + float(seconds)
     raise SourceError(f"{argument} {text!r}: write a frame index (250), seconds (12.5s) or a time (1:30)")

@@ -1,18 +1,18 @@
-"""Weights: the catalogue, strict loading, and conversion of the official files."""
+"""Weights: the catalogue of networks, strict loading, and conversion of the official files."""
 
-from segue.weights.catalogue import CATALOGUE, Entry, find
+from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from segue.weights.convert import convert
-from segue.weights.loading import load, load_strict
+from segue.weights.loading import keep_networks, load, load_for, load_strict
 
 __all__ = [
-    "CATALOGUE",
     "Checkpoint",
-    "Entry",
     "convert",
-    "find",
+    "keep_networks",
     "load",
+    "load_for",
     "load_strict",
     "read_checkpoint",
+    "recognise",
     "write_checkpoint",
 ]

@@ -5,16 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from segue.errors import CheckpointError, DownloadError
+from segue.registry import Entry
 from segue.video.partial import writing
-from segue.weights.catalogue import Entry
 from segue.weights.checkpoint import read_checkpoint
 from segue.weights.convert import convert
-from segue.weights.download import Report, alone, fetch_alone, home
-
-
-def cached(entry: Entry) -> Path:
-    """Where the converted weights of a network are, or would be."""
-    return home() / "weights" / f"{entry.name}.safetensors"
+from segue.weights.download import Report, alone, cached, fetch_alone, home
 
 
 def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:

@@ -3,85 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from segue.errors import CheckpointError
 from segue.models.deeplab import DeepLabV3
 from segue.models.detection.mask_rcnn import MaskRCNN, rename_v1
+from segue.models.detection.nanodet import NanoDetPlus
 from segue.models.detection.pointrend import PointRend, rename_release
 from segue.models.dino import DINO, rename_training
 from segue.models.fgsegnet import FgSegNetV2
 from segue.models.hofam import HOFAM
+from segue.models.msstsvis import MSSTSVIS, Parts, ReleasedMSSTSVIS
 from segue.models.msstsvis.lite import MSSTSVISLite
+from segue.models.msstsvis.network import R18_SIZE
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite
 from segue.models.mustan_slim import shipped_slim
+from segue.models.segue_prompt import SeguePrompt
+from segue.models.seqformer import SeqFormer
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, BackboneName, parse_names
 from segue.models.stcn import STCN
 from segue.models.stcn_lite import STCNLite
 from segue.models.stm import STM
+from segue.registry import MODELS, Entry
 from segue.weights.download import Remote
-from segue.weights.instance_networks import instance_network
+
+Kind = Callable[[BackboneName], SeqFormer]
+
+KINDS: dict[str, Kind] = {"seqformer": SeqFormer, "msstsvis-released": ReleasedMSSTSVIS}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One network of the catalogue.
+def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts: str = "") -> SeqFormer:
+    """A network of the published size, or for the trunk ``r18`` a small one, with fresh weights.
 
-    Attributes:
-        name: the name that users give.
-        build: makes the network with fresh weights; its options, by name, are those that training varies.
-        signature: a tensor name that files of this network have and files of no other.
-        paper: where the network was published, or what it derives from.
-        licence: terms of the weights.
-        bundled: file in ``segue/assets``, or None where the weights are not ours to ship.
-        sha256: checksum of the bundled file, or None where it is not pinned.
-        source: where the official file comes from, or None where the weights are bundled or nobody published
-            any.
-        besides: a further name that its files have, where the signature alone is not enough.
-        shape: shape of the signature, where names alone are not enough.
-        remote: the official file, where `segue weights get` can download it.
-        rename: gives the tensors of the official file, or of a converted one, the names of the network.
-        trained_by: what to give to ``segue train``, where that is not the name.
+    Args:
+        kind: ``msstsvis`` or one of ``KINDS``.
+        backbone: its trunk.
+        classes: class names as :func:`segue.models.seqformer.network.names_text` writes them; by default
+            those of YouTube-VIS 2019, on which the published files were trained.
+        parts: those of ``msstsvis`` as :meth:`segue.models.msstsvis.Parts.text` writes them; by default all.
+
+    Raises:
+        ValueError: names or parts are damaged, or the network has no parts.
     """
-
-    name: str
-    build: Callable[..., nn.Module]
-    signature: str
-    paper: str
-    licence: str
-    bundled: str | None = None
-    sha256: str | None = None
-    source: str | None = None
-    besides: str | None = None
-    shape: tuple[int, ...] | None = None
-    remote: Remote | None = None
-    rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
-    trained_by: str | None = None
-
-    @property
-    def training(self) -> str:
-        """The command that trains it."""
-        return f"segue train {self.trained_by or self.name}"
-
-    @property
-    def getting(self) -> str:
-        """The command that downloads its weights, where there is one."""
-        trust = "" if self.remote is None or self.remote.sha256 else " --sha256 CHECKSUM"
-        return f"segue weights get {self.name}{trust}"
-
-    def renamed(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The tensors of a file with the names of the network."""
-        return tensors if self.rename is None else self.rename(tensors)
-
-    def recognises(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether tensors are those of its files."""
-        found = self.renamed(tensors)
-        if self.signature not in found or (self.besides is not None and self.besides not in found):
-            return False
-        return self.shape is None or tuple(found[self.signature].shape) == self.shape
+    if parts and kind != "msstsvis":
+        raise ValueError(f"{kind} has no parts")
+    if kind == "msstsvis":
+        chosen = Parts.parse(parts) if parts else Parts()
+        network: SeqFormer = MSSTSVIS(backbone, R18_SIZE if backbone == "r18" else None, chosen)
+    else:
+        network = KINDS[kind](backbone)
+    network.class_names = dict(YOUTUBE_VIS_2019)
+    if classes:
+        network.class_names = parse_names(classes, network.size.classes)
+        network.options["classes"] = classes
+    if parts:
+        network.options["parts"] = parts
+    return network
 
 
 _SEQFORMER = "detr.transformer.decoder.layers.0.time_attention_weights.weight"
@@ -100,9 +79,10 @@ _DINO_PAPER = "Caron et al., ICCV 2021 (arXiv 2104.14294)"
 _DINO_LICENCE = "that of the release, https://github.com/facebookresearch/dino"
 
 # Of entries whose files have a name in common, the larger network comes first: see `recognise`.
-CATALOGUE = (
+ENTRIES = (
     Entry(
         name="stcn-lite",
+        task="track",
         build=STCNLite,
         signature="key_encoder.stem.weight",
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
@@ -112,14 +92,17 @@ CATALOGUE = (
     ),
     Entry(
         name="stcn",
+        task="track",
         build=STCN,
         signature="value_encoder.fuser.block1.conv1.weight",
         paper="Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
+        rank=1,
         licence="that of the release, https://github.com/hkchengrex/STCN",
         source="https://drive.google.com/uc?id=1mRrE0uCI2ktdWlUgapJI_KmgeIiF2eOm (stcn.pth)",
     ),
     Entry(
         name="stm",
+        task="track",
         build=STM,
         signature="KV_M_r4.Key.weight",
         paper="Oh et al., ICCV 2019 (arXiv 1904.00607)",
@@ -128,15 +111,17 @@ CATALOGUE = (
     ),
     Entry(
         name="mustan-lite",
+        task="foreground",
         build=MustanLite,
         signature="fuse.0.conv.weight",
         paper="after Pokala et al., 2024 (arXiv 2402.00918)",
         licence="see the model card; the training data are partly for research only",
         bundled="mustan-lite.safetensors",
-        sha256="198f4895bed74e091264df16b5d450cde22d85e80eced4766048c734d244efa7",
+        sha256="cd6a41d72d3f732843e5be98845e3cd2d1500563bbb66bcba18f32a084fcc87d",
     ),
     Entry(
         name="mustan-slim",
+        task="foreground",
         build=shipped_slim,
         signature="encoder.4.conv3.weight",
         paper="after Pokala et al., 2024 (arXiv 2402.00918)",
@@ -146,6 +131,7 @@ CATALOGUE = (
     ),
     Entry(
         name="mustan-slim-isd",
+        task="foreground",
         build=shipped_slim,
         signature="encoder.4.conv3.weight",
         paper="after Pokala et al., 2024 (arXiv 2402.00918)",
@@ -155,7 +141,19 @@ CATALOGUE = (
         trained_by="mustan-slim",
     ),
     Entry(
+        name="segue-prompt",
+        task="prompt",
+        build=SeguePrompt,
+        signature="prompt.0.conv.weight",
+        paper="after Sofiiuk et al., ICIP 2022 (arXiv 2102.06583)",
+        licence="see the model card; the training data are partly for research only",
+        bundled="segue-prompt.safetensors",
+        sha256="2f4ba87ce7efc1154ae413147eb3be3a0a8d53601d96713c543b8fbf240b9ece",
+        trained_by="prompt",
+    ),
+    Entry(
         name="mustan2",
+        task="foreground",
         build=MUSTAN2,
         signature="enc_cur.conv1.weight",
         paper="after Pokala et al., 2024 (arXiv 2402.00918)",
@@ -163,6 +161,7 @@ CATALOGUE = (
     ),
     Entry(
         name="mustan1",
+        task="foreground",
         build=MUSTAN1,
         signature="fnet.conv1.weight",
         paper="after Pokala et al., 2024 (arXiv 2402.00918)",
@@ -170,6 +169,8 @@ CATALOGUE = (
     ),
     Entry(
         name="hofam",
+        task="foreground",
+        needs_flow=True,
         build=HOFAM,
         signature="enc_flow.1.conv.weight",
         paper="IEEE Transactions on Multimedia 2025 (CrossNet)",
@@ -178,6 +179,8 @@ CATALOGUE = (
     ),
     Entry(
         name="stam",
+        task="foreground",
+        needs_flow=True,
         build=partial(HOFAM, flow_mode="single"),
         signature="enc_flow.1.conv.weight",
         paper="Liang et al., Sensors 2019, 19(23), 5142",
@@ -186,6 +189,7 @@ CATALOGUE = (
     ),
     Entry(
         name="fgsegnet",
+        task="foreground",
         build=FgSegNetV2,
         signature="fpm.pool_proj.weight",
         paper="Lim and Keles, Pattern Analysis and Applications 2019 (arXiv 1808.01477)",
@@ -194,6 +198,7 @@ CATALOGUE = (
     ),
     Entry(
         name="msstsvis-lite",
+        task="instances",
         build=MSSTSVISLite,
         signature=_MS_STS,
         besides="proposals.classify.weight",
@@ -203,7 +208,18 @@ CATALOGUE = (
         sha256="07e7c73d385d787e46db7471cdc20d7caa9a5302d9273c9b762b09c8fa5499bb",
     ),
     Entry(
+        name="nanodet",
+        task="detect",
+        build=NanoDetPlus,
+        signature="head.gfl_cls.0.weight",
+        paper="NanoDet-Plus-m 416, https://github.com/RangiLyu/nanodet",
+        licence="Apache-2.0, copyright 2020-2021 RangiLyu",
+        bundled="nanodet.safetensors",
+        sha256="b3a87fcf07279935f2ce17a2fffe9ec5c5e0cbbc2fb7ee3a0a39d2b15c080f51",
+    ),
+    Entry(
         name="msstsvis-r101",
+        task="instances",
         build=partial(instance_network, "msstsvis", "r101"),
         signature=_MS_STS,
         besides=_RESNET101,
@@ -213,6 +229,7 @@ CATALOGUE = (
     ),
     Entry(
         name="msstsvis-r50",
+        task="instances",
         build=partial(instance_network, "msstsvis", "r50"),
         signature=_MS_STS,
         besides=_RESNET50,
@@ -222,6 +239,7 @@ CATALOGUE = (
     ),
     Entry(
         name="msstsvis-swin-l",
+        task="instances",
         build=partial(instance_network, "msstsvis", "swin-l"),
         signature=_MS_STS,
         besides=_SWIN,
@@ -231,6 +249,7 @@ CATALOGUE = (
     ),
     Entry(
         name="msstsvis-r18",
+        task="instances",
         build=partial(instance_network, "msstsvis", "r18"),
         signature=_MS_STS,
         besides=_RESNET18,
@@ -239,6 +258,7 @@ CATALOGUE = (
     ),
     Entry(
         name="msstsvis-released",
+        task="instances",
         build=partial(instance_network, "msstsvis-released", "r50"),
         signature="detr.transformer.decoder.layers.0.temp_attn_box.qkv.weight",
         paper="code beside Thawakar et al., ECCV 2022 (arXiv 2203.13253)",
@@ -247,33 +267,40 @@ CATALOGUE = (
     ),
     Entry(
         name="seqformer-r101",
+        task="instances",
         build=partial(instance_network, "seqformer", "r101"),
         signature=_SEQFORMER,
         besides=_RESNET101,
         paper=_SEQFORMER_PAPER,
         licence=_SEQFORMER_LICENCE,
+        rank=2,
         source="https://drive.google.com/file/d/1bUaMVz5zITzKzqnQC8aM9Ul0KrQ6sKgn (SeqFormer_r101)",
     ),
     Entry(
         name="seqformer-r50",
+        task="instances",
         build=partial(instance_network, "seqformer", "r50"),
         signature=_SEQFORMER,
         besides=_RESNET50,
         paper=_SEQFORMER_PAPER,
         licence=_SEQFORMER_LICENCE,
+        rank=3,
         source="https://drive.google.com/file/d/1ecKUrt9vNZscI4gaGCrvjRLu6rDM9wNX (SeqFormer_r50)",
     ),
     Entry(
         name="seqformer-swin-l",
+        task="instances",
         build=partial(instance_network, "seqformer", "swin-l"),
         signature=_SEQFORMER,
         besides=_SWIN,
         paper=_SEQFORMER_PAPER,
         licence=_SEQFORMER_LICENCE,
+        rank=1,
         source="https://drive.google.com/file/d/1lENhEaMVhP9DylTcQFElPMVQOfKqmo0a (SeqFormer_swin_L)",
     ),
     Entry(
         name="maskrcnn",
+        task="detect",
         build=MaskRCNN,
         signature="roi_heads.box_head.5.weight",
         besides="roi_heads.mask_predictor.conv5_mask.weight",
@@ -287,6 +314,7 @@ CATALOGUE = (
     ),
     Entry(
         name="maskrcnn-v1",
+        task="detect",
         build=partial(MaskRCNN, 1),
         signature="roi_heads.box_head.fc6.weight",
         besides="roi_heads.mask_predictor.conv5_mask.weight",
@@ -301,6 +329,7 @@ CATALOGUE = (
     ),
     Entry(
         name="pointrend",
+        task="detect",
         build=PointRend,
         signature="roi_heads.mask_head.point_head.predictor.weight",
         paper="Kirillov et al., CVPR 2020 (arXiv 1912.08193)",
@@ -314,6 +343,7 @@ CATALOGUE = (
     ),
     Entry(
         name="dino-s16",
+        task="features",
         build=DINO,
         signature="pos_embed",
         besides="blocks.0.attn.qkv.weight",
@@ -328,6 +358,7 @@ CATALOGUE = (
     ),
     Entry(
         name="dino-b16",
+        task="features",
         build=partial(DINO, 768),
         signature="pos_embed",
         besides="blocks.0.attn.qkv.weight",
@@ -342,6 +373,7 @@ CATALOGUE = (
     ),
     Entry(
         name="deeplab",
+        task="detect",
         build=DeepLabV3,
         signature="concat_projection.conv.weight",
         paper="Chen et al., 2017 (arXiv 1706.05587)",
@@ -354,19 +386,6 @@ CATALOGUE = (
 )
 
 
-def find(name: str) -> Entry:
-    """The entry called ``name``.
-
-    Raises:
-        CheckpointError: there is no such network.
-    """
-    for entry in CATALOGUE:
-        if entry.name == name:
-            return entry
-    known = ", ".join(entry.name for entry in CATALOGUE)
-    raise CheckpointError(f"no network is called {name!r}; known are {known}")
-
-
 def recognise(tensors: Mapping[str, Tensor]) -> Entry | None:
     """The first entry whose files hold such tensors, or None."""
-    return next((entry for entry in CATALOGUE if entry.recognises(tensors)), None)
+    return next((entry for entry in MODELS if entry.recognises(tensors)), None)

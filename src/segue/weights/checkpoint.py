@@ -6,22 +6,25 @@ Whatever the file, nothing in it is executed: a PyTorch file is read with ``weig
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import pickle
 import tempfile
+import zipfile
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.errors import CheckpointError
+from segue.inputs import check_file, parse_json
 from segue.weights.detectron import read_detectron
 from segue.weights.keras import MAGIC, read_keras
 from segue.weights.tensorflow import read_npz
@@ -34,9 +37,9 @@ OPTIONS = "options"
 WRAPPERS = ("network", "model", "teacher")
 """Keys under which training checkpoints of STCN, of SeqFormer and of DINO keep the weights."""
 
-# Beside the weights SeqFormer's checkpoints keep the arguments of the training and the milestones of its
-# schedule. Both classes only hold values, and restoring them runs no code of the file.
-torch.serialization.add_safe_globals([Namespace, Counter])
+SAFE: list[Any] = [Namespace, Counter]
+"""Beside the weights SeqFormer's checkpoints keep the arguments of the training and the milestones of its
+schedule. Both classes only hold values, and restoring them runs no code of the file."""
 
 FORMAT_VERSION = 1
 """Version of our own files, in their metadata under ``segue_format``."""
@@ -66,6 +69,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         CheckpointError: the file is missing, damaged, needs unpickling, or holds anything but tensors.
     """
     path = Path(path)
+    check_file(path, CheckpointError)
     try:
         with path.open("rb") as file:
             start = file.read(9)  # the first bytes tell the kinds apart
@@ -133,7 +137,7 @@ def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> d
         CheckpointError: they are not plain values by name.
     """
     try:
-        options = json.loads(metadata.get(OPTIONS, "{}"))
+        options = parse_json(metadata.get(OPTIONS, "{}"))
     except ValueError:
         options = None
     if not isinstance(options, dict) or not all(
@@ -152,6 +156,17 @@ def sha256(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that unpacks to more than it is: PyTorch packs nothing, its reader believes all."""
+    if not zipfile.is_zipfile(path):
+        return
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        declared = sum(info.file_size for info in archive.infolist())
+    if declared > size:
+        raise CheckpointError(f"{path}: an archive of {size} bytes that unpacks to {declared}; refused")
+
+
 def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
@@ -167,7 +182,11 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_archive(path)
+        with torch.serialization.safe_globals(SAFE):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: not a plain file of weights: either damaged, or it holds objects that only unpickling "
@@ -184,6 +203,82 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path}: entry {name!r} of the state dict is not a tensor")
+    # A stretch of the file may stand for many numbers and under many names; copies of it know no bound.
+    numbers = sum(value.numel() * value.element_size() for value in content.values())
+    if numbers > 4 * path.stat().st_size + 2**30:
+        raise CheckpointError(f"{path}: holds more numbers than its size allows; refused")
     if all(name.startswith("module.") for name in content):
         content = {name.removeprefix("module."): value for name, value in content.items()}
     return dict(content)
+
+
+LISTED = 10
+"""Names that an error lists of each kind."""
+
+COUNTER = "num_batches_tracked"
+"""Buffer of batch norms that old files lack and that inference does not use."""
+
+VALUE_STEM = "value_encoder.conv1.weight"
+
+
+def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file, complete and in the types and shapes of ``expected``.
+
+    Accepted differences: floating-point types; missing ``num_batches_tracked``, which become 0; a value
+    stem of STCN's single-object stage, to which a zero channel is appended for the masks of the others.
+
+    Args:
+        path: the file, for messages.
+        tensors: what it holds.
+        expected: state dict of the network.
+
+    Raises:
+        CheckpointError: names are missing or unexpected, shapes or kinds of numbers differ, or a tensor
+            holds NaN or infinity.
+    """
+    found = dict(tensors)
+    for name, wanted in expected.items():
+        if name.endswith(COUNTER):
+            found.setdefault(name, torch.zeros_like(wanted))
+    if VALUE_STEM in found and VALUE_STEM in expected:
+        found[VALUE_STEM] = _with_others_channel(found[VALUE_STEM], expected[VALUE_STEM])
+    _require_equal_layout(path, found, expected)
+    for name, wanted in expected.items():
+        found[name] = found[name].to(wanted.dtype)
+        if wanted.is_floating_point() and not torch.isfinite(found[name]).all():
+            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values; get the file anew")
+    return found
+
+
+def _with_others_channel(stem: Tensor, wanted: Tensor) -> Tensor:
+    if stem.dim() == 4 and stem.shape[1] == 4 and wanted.shape[1] == 5:
+        return F.pad(stem, (0, 0, 0, 0, 0, 1))
+    return stem
+
+
+def _require_equal_layout(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    missing = [name for name in expected if name not in found]
+    unexpected = [name for name in found if name not in expected]
+    different = [
+        f"{name} is {_layout(found[name])}, not {_layout(wanted)}"
+        for name, wanted in expected.items()
+        if name in found and _layout(found[name]) != _layout(wanted)
+    ]
+    problems = [
+        f"{len(names)} {kind} ({_listed(names)})"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("different", different))
+        if names
+    ]
+    if problems:
+        raise CheckpointError(f"{path}: weights of another network or version: {'; '.join(problems)}")
+
+
+def _layout(tensor: Tensor) -> str:
+    kind = "" if tensor.is_floating_point() else " integer"
+    return f"{list(tensor.shape)}{kind}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    rest = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {rest} more" if rest > 0 else "")

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from segue.errors import CheckpointError
-from segue.weights.catalogue import CATALOGUE, Entry, recognise
-from segue.weights.checkpoint import read_checkpoint, sha256, write_checkpoint
-from segue.weights.matching import match
+from segue.registry import MODELS, Entry
+from segue.weights.catalogue import recognise
+from segue.weights.checkpoint import match, read_checkpoint, sha256, write_checkpoint
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Entry:
@@ -31,7 +31,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
     tensors = read_checkpoint(source).tensors
     entry = recognise(tensors)
     if entry is None:
-        known = ", ".join(entry.name for entry in CATALOGUE)
+        known = ", ".join(entry.name for entry in MODELS if entry.signature)
         some = ", ".join(list(tensors)[:3])
         raise CheckpointError(f"{source}: weights of none of {known}; its names begin with {some}")
     matched = match(Path(source), entry.renamed(tensors), entry.build().state_dict())

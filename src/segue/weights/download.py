@@ -19,6 +19,7 @@ from pathlib import Path
 import pooch
 
 from segue.errors import DownloadError
+from segue.registry import Entry
 from segue.weights.checkpoint import sha256
 
 if sys.platform != "win32":
@@ -316,3 +317,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.URLError):
         return str(error.reason)
     return str(error) or type(error).__name__
+
+
+def cached(entry: Entry) -> Path:
+    """Where the converted weights of a network are, or would be."""
+    return home() / "weights" / f"{entry.name}.safetensors"

@@ -54,7 +54,7 @@ def read_keras(path: Path) -> dict[str, Tensor]:
     try:
         with h5py.File(path, "r") as file:
             arrays = dict(_arrays(file, path))
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{path}: damaged or no weights of Keras ({error})") from error
     names = _names({layer for layer, _ in arrays}, path)
     return {f"{names[layer]}.{LEAVES[leaf]}": _tensor(array) for (layer, leaf), array in arrays.items()}
@@ -63,13 +63,15 @@ def read_keras(path: Path) -> dict[str, Tensor]:
 def _arrays(file: Any, path: Path) -> Iterator[tuple[tuple[str, str], Any]]:
     """Arrays by layer and kind."""
     root = file.get("model_weights", file)
+    left = LARGEST
     for layer in map(_text, root.attrs["layer_names"]):
         for name in map(_text, root[layer].attrs["weight_names"]):
             owner, _, leaf = name.removesuffix(":0").rpartition("/")
             dataset = root[layer][name]
             foreign = dataset.external or dataset.is_virtual or dataset.file != file
-            if leaf not in LEAVES or foreign or dataset.size > LARGEST or dataset.dtype.kind != "f":
+            if leaf not in LEAVES or foreign or dataset.size > left or dataset.dtype.kind != "f":
                 raise CheckpointError(f"{path}: {name} is nothing that FgSegNet_v2 has")
+            left -= dataset.size
             yield (owner.rpartition("/")[2], leaf), dataset[...]
 
 

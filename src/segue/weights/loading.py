@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from segue.errors import CheckpointError
-from segue.weights.cache import cached
-from segue.weights.catalogue import Entry, find
-from segue.weights.checkpoint import read_checkpoint, read_options, sha256
-from segue.weights.matching import match
+from segue.registry import MODELS, TASKS, Entry, Task
+from segue.weights.checkpoint import match, read_checkpoint, read_options, sha256
+from segue.weights.download import cached
+
+_KEPT: ContextVar[dict[tuple[str, str | None], nn.Module] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def keep_networks(kept: dict[tuple[str, str | None], nn.Module]) -> Iterator[None]:
+    """Inside the block :func:`load` gives a network that ``kept`` has from before, without reading it again.
+
+    For workers that take one video after the other through the same network.
+    """
+    token = _KEPT.set(kept)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
 
 
 def load(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
     """A network in evaluation mode on the CPU.
 
     Args:
-        name: its name in the catalogue, such as ``stcn-lite``; `segue weights list` shows all.
+        name: its name, such as ``stcn-lite``; `segue weights list` shows all.
         weights: weight file, converted or official; by default the one that comes with segue or that
             `segue weights get` made.
 
@@ -29,7 +47,22 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
     Example:
         >>> network = segue.load("stcn", weights="stcn.safetensors")  # doctest: +SKIP
     """
-    entry = find(name)
+    kept = _KEPT.get()
+    if kept is None:
+        return _read(name, weights)
+    key = name, None if weights is None else os.fspath(weights)
+    if key not in kept:
+        kept[key] = _read(name, weights)
+    return kept[key]
+
+
+def _read(name: str, weights: str | os.PathLike[str] | None) -> nn.Module:
+    entry = MODELS.find(name)
+    if entry.signature is None:
+        if weights is not None:
+            raise CheckpointError(f"{name} has no weights; leave them out")
+        made: nn.Module = entry.build()
+        return made
     if weights is not None:
         return _filled(entry, Path(weights))
     if entry.bundled is None:
@@ -40,10 +73,25 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
         return _filled(entry, path)
 
 
+def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
+    """A network of one task, as :func:`load`; :class:`segue.registry.Entry` names the face that it shows.
+
+    Raises:
+        CheckpointError: as :func:`load`, or the network serves another task.
+    """
+    entry = MODELS.find(name)
+    if entry.task != task:
+        fitting = ", ".join(other.name for other in MODELS if other.task == task)
+        raise CheckpointError(
+            f"{name} is made to {TASKS[entry.task]}, not to {TASKS[task]}; choose one of {fitting}"
+        )
+    return load(name, weights)
+
+
 def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     """Fill ``network`` from a weight file, converted or official, and put it in evaluation mode.
 
-    Every name and shape must fit; see :func:`segue.weights.matching.match` for what is forgiven. When the
+    Every name and shape must fit; see :func:`segue.weights.loading.match` for what is forgiven. When the
     file does not fit, the network is left as it was.
 
     Raises:
@@ -59,7 +107,7 @@ def _filled(entry: Entry, path: Path) -> nn.Module:
     checkpoint = read_checkpoint(path)
     options = read_options(path, checkpoint.metadata)
     try:
-        network = entry.build(**options)
+        network: nn.Module = entry.build(**options)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {entry.name} cannot be built as this file asks: {error}") from error
     network.load_state_dict(match(path, entry.renamed(checkpoint.tensors), network.state_dict()))

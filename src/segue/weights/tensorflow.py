@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +25,13 @@ from segue.errors import CheckpointError
 
 LARGEST = 1 << 30
 """Bytes that all variables may take together; those of the published network take 0.7 billion."""
+
+_DAMAGE = (
+    *(OSError, ValueError, EOFError, RuntimeError, SyntaxError, TypeError, KeyError, MemoryError),
+    *(struct.error, zlib.error, zipfile.BadZipFile),
+)
+"""What the readers of archives and of NumPy's headers raise for damaged bytes; NotImplementedError and
+RecursionError are RuntimeErrors."""
 
 VARIABLE = re.compile(r"generator/(?:g_)?(bn_)?(e|op|d|attention|fusion)([0-8])(?:_conv)?/([a-z]+)(?::0)?")
 OPTIMIZER = re.compile(r".*/Adam(_1)?|beta[12]_power(_\d+)?|global_step|Variable(_\d+)?")
@@ -52,7 +61,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
                 with archive.open(info) as file:
                     tensors[hofam_name(name)] = _tensor(_read_array(file, info.file_size))
             return tensors
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise CheckpointError(f"{path}: damaged or no .npz file of weights ({error})") from error
 
 

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.normalise import normalise_planes
+from segue.layers.colours import normalise_planes
 from segue.layers.resnet import ConstantBatchNorm, FrozenBatchNorm
+from segue.models.detection.boxes import pool_levels
 from segue.models.detection.parts import (
     MULTIPLE,
     RPN,
@@ -27,7 +28,6 @@ from segue.models.detection.parts import (
     choose,
     scale_to,
 )
-from segue.models.detection.roi import pool_levels
 
 CLASSES = 91
 """Outputs: background, and COCO's numbers with their gaps."""

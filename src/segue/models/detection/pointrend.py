@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.models.detection.boxes import clip
+from segue.models.detection.boxes import clip, pool_levels
 from segue.models.detection.parts import (
     MULTIPLE,
     RPN,
@@ -27,7 +27,6 @@ from segue.models.detection.parts import (
     choose,
     scale_to,
 )
-from segue.models.detection.roi import pool_levels
 
 CLASSES = 80
 """COCO's classes in order, without gaps; the background is the last of 81 scores."""
@@ -111,6 +110,7 @@ class PointHead(nn.Module):
         Args:
             fine: (R, C, P).
             coarse: (R, classes, P).
+            labels: class of each region, (R,).
         """
         x = torch.cat((fine, coarse), 1)
         for layer in (self.fc1, self.fc2, self.fc3):

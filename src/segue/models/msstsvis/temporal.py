@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.self_attention import SelfAttention
-from segue.models.seqformer.attention import Levels
+from segue.layers.attention import SelfAttention
+from segue.models.seqformer.encoder import Levels
 
 IntraMode = Literal["position", "joint", "none"]
 InterMode = Literal["sequence", "channel", "none"]

@@ -6,19 +6,129 @@ are those of the official release, so that its files load as they are.
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.normalise import normalise_planes
-from segue.models.seqformer.attention import DeformableAttention, Levels
-from segue.models.seqformer.backbones import Backbone, BackboneName
-from segue.models.seqformer.decoder import MLP, Decoded, Decoder, DecoderLayer
-from segue.models.seqformer.encoder import Encoder, EncoderLayer, sine_position
-from segue.models.seqformer.masks import PARAMETERS, MaskFeatures, dynamic_masks, to_maps
+from segue.layers.colours import normalise_planes
+from segue.layers.mobilenet import MobileNetV2Trunk
+from segue.layers.resnet import ResidualTrunk, ResNet18Trunk, ResNetTrunk
+from segue.layers.swin import SwinTrunk
+from segue.models.deeplab import DeepLabTrunk
+from segue.models.seqformer.decoder import (
+    MLP,
+    PARAMETERS,
+    Decoded,
+    Decoder,
+    DecoderLayer,
+    MaskFeatures,
+    dynamic_masks,
+    to_maps,
+)
+from segue.models.seqformer.encoder import DeformableAttention, Encoder, EncoderLayer, Levels, sine_position
+
+
+def _numbered(names: str) -> Mapping[int, str]:
+    return MappingProxyType(dict(enumerate(names.split(), start=1)))
+
+
+YOUTUBE_VIS_2019 = _numbered(
+    "person giant_panda lizard parrot skateboard sedan ape dog snake monkey hand rabbit duck cat cow fish "
+    "train horse turtle bear motorbike giraffe leopard fox deer owl surfboard airplane truck zebra tiger "
+    "elephant snowboard boat shark mouse frog eagle earless_seal tennis_racket"
+)
+"""Categories of YouTube-VIS 2019 by number, which are the channels of the published networks."""
+
+YOUTUBE_VIS_2021 = _numbered(
+    "airplane bear bird boat car cat cow deer dog duck earless_seal elephant fish flying_disc fox frog "
+    "giant_panda giraffe horse leopard lizard monkey motorbike mouse parrot person rabbit shark skateboard "
+    "snake snowboard squirrel surfboard tennis_racket tiger train truck turtle whale zebra"
+)
+"""Categories of YouTube-VIS 2021 by number."""
+
+
+def names_text(names: Mapping[int, str]) -> str:
+    """Class names as they are kept in a weight file; :func:`parse_names` reads them."""
+    return json.dumps({str(channel): name for channel, name in names.items()})
+
+
+def parse_names(text: str, classes: int) -> dict[int, str]:
+    """Class names by channel from the text of a weight file.
+
+    Args:
+        text: what :func:`names_text` gave.
+        classes: number of channels.
+
+    Raises:
+        ValueError: it is damaged, or names a channel that does not exist.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise ValueError("its class names are damaged")
+    names = {int(channel): name for channel, name in found.items()}
+    if not all(0 <= channel < classes for channel in names):
+        raise ValueError(f"it names classes beyond its {classes} channels")
+    return names
+
+
+BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "deeplab"]
+
+
+class Trunk(Protocol):
+    """What all trunks have in common."""
+
+    channels: Sequence[int]
+
+    def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """Frames (B, 3, H, W) → maps, fine to coarse."""
+        ...
+
+
+class Backbone(nn.Module):
+    """A trunk, and which of its maps are used.
+
+    Attributes:
+        channels: of the maps that are used.
+        symmetric_input: frames are wanted in [-1, 1] instead of normalised by ImageNet's statistics.
+    """
+
+    def __init__(self, name: BackboneName) -> None:
+        super().__init__()
+        self.body = _TRUNKS[name]()
+        self.used = _USED.get(name, slice(1, None))
+        self.channels = tuple(cast(Trunk, self.body).channels)[self.used]
+        self.symmetric_input = name in ("mobilenet-v2", "deeplab")
+        if isinstance(self.body, DeepLabTrunk):
+            # It knows the classes of PASCAL VOC from more pictures than are learned from here.
+            self.body.requires_grad_(False)
+        if isinstance(self.body, ResidualTrunk):
+            # Stem and first stage keep what ImageNet taught them.
+            self.body.conv1.requires_grad_(False)
+            self.body.layer1.requires_grad_(False)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """Frames (B, 3, H, W) → the maps that are used, the finest at stride 8."""
+        maps: tuple[Tensor, ...] = self.body(frames)
+        return maps[self.used]
+
+
+_USED: Mapping[str, slice] = {"mobilenet-v2": slice(2, None), "deeplab": slice(None)}
+
+_TRUNKS: Mapping[BackboneName, Callable[[], nn.Module]] = {
+    "r18": ResNet18Trunk,
+    "r50": lambda: ResNetTrunk((3, 4, 6, 3)),
+    "r101": lambda: ResNetTrunk((3, 4, 23, 3)),
+    "swin-l": SwinTrunk,
+    "mobilenet-v2": MobileNetV2Trunk,
+    "deeplab": DeepLabTrunk,
+}
 
 FOCAL_PRIOR = 0.01
 """Probability that the class heads start from."""

@@ -22,10 +22,9 @@ from torch.utils.data import Dataset
 from segue.datasets.foreground import ForegroundSequence
 from segue.errors import DatasetError
 from segue.models.fgsegnet import BACKBONE, FgSegNetV2
-from segue.training.fgsegnet_loss import ClassWeight, Kind, fgsegnet_loss
-from segue.training.foreground_losses import foreground_target, known
+from segue.training.losses import ClassWeight, Kind, fgsegnet_loss, foreground_target, known
 from segue.weights import load, read_checkpoint
-from segue.weights.matching import match
+from segue.weights.checkpoint import match
 
 RATE = 1e-4
 DECAY = 0.9
@@ -88,11 +87,10 @@ class FgSegNetRecipe:
     Attributes:
         film: the scene.
         split: its frames.
-        trunk: file of torchvision's VGG-16, or None.
-        start: weights of a network for some scene, such as a published one, or None. With neither, all layers
-            start at random and learn.
-        loss: what was meant, or what the release ran with.
-        class_weight: whether rare foreground weighs more.
+        trunk: VGG-16 of torchvision; with neither it nor weights all layers start at random and learn.
+        start: weights of a network for some scene, such as a published one, to start from.
+        loss: as meant, or as the release ran.
+        class_weight: as meant, or none as the release ran.
     """
 
     film: ForegroundSequence

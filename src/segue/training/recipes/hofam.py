@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from segue.datasets.foreground import ForegroundSequence
 from segue.errors import TrainingError
-from segue.flow.pictures import GAPS, SINGLE_GAP
-from segue.flow.providers import FlowName, FlowProvider, flow_provider
+from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, FlowProvider, flow_provider
 from segue.models.hofam import HOFAM
 from segue.training.flow_samples import FlowBatches, FlowSamples
-from segue.training.hofam_loss import ClassInScale, hofam_loss
+from segue.training.losses import ClassInScale, hofam_loss
 from segue.weights import load_strict
 
 RATE = 5e-4
@@ -37,26 +37,26 @@ class HofamRecipe:
     Attributes:
         name: which of the two networks.
         films: labelled films, or composites with their flow; none of them may be used for scores.
-        gf: width of the network.
-        levels: 8, or 6 for a network that takes other sizes than 256.
-        train_fusion: let the fusion convolutions learn, which the release does not.
-        class_in_scale: when rare foreground weighs more in the loss.
-        flow: provider of the flow of films.
-        flow_weights: file with the weights of RAFT.
-        start: weights of a former run of the same network, or None.
+        gf: width of the network; 16 is for computers without a GPU.
+        levels: 6 takes other sizes than 256 x 256.
+        train_fusion: let the fusion convolutions learn; the release does not.
+        class_in_scale: when rare foreground weighs more: as meant, as the release ran, always.
+        flow: what computes the flow of films.
+        flow_weights: weights of torchvision's raft_small.
+        start: weights of this network to start from.
         batch: pictures of a batch, per device.
     """
 
     name: Literal["hofam", "stam"]
     films: Sequence[ForegroundSequence]
-    gf: int = 64
+    gf: Annotated[int, Ge(1), Le(64)] = 64
     levels: Literal[6, 8] = 8
     train_fusion: bool = True
     class_in_scale: ClassInScale = "gated"
     flow: FlowName = "dis"
     flow_weights: Path | None = None
     start: Path | None = None
-    batch: int = BATCH
+    batch: Annotated[int, Ge(1)] = BATCH
     gradient_clip: float | None = None
     average_decay: float | None = None
 

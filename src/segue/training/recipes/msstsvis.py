@@ -12,15 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError
-from segue.layers.deeplab import DeepLabTrunk
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.models.deeplab import DeepLabV3
+from segue.models.deeplab import DeepLabTrunk, DeepLabV3
 from segue.models.msstsvis import Discriminator
-from segue.models.msstsvis.lite import MSSTSVISLite
-from segue.models.msstsvis.proposals import DecodedProposals
+from segue.models.msstsvis.lite import DecodedProposals, MSSTSVISLite
 from segue.models.seqformer import SeqFormer
 from segue.naming import first_few
-from segue.training import separability
 from segue.training.clips import ClipShape
 from segue.training.instance_clips import (
     ClassedFootage,
@@ -28,10 +25,16 @@ from segue.training.instance_clips import (
     InstanceClipSampler,
     targets,
 )
-from segue.training.instance_losses import WEIGHTS, instance_losses, mask_targets
-from segue.training.proposal_losses import WEIGHTS as PROPOSAL_WEIGHTS
-from segue.training.proposal_losses import proposal_losses
-from segue.training.separability import separability_losses, soft_union
+from segue.training.instance_losses import (
+    ADVERSARIAL_WEIGHT,
+    PROPOSAL_WEIGHTS,
+    WEIGHTS,
+    instance_losses,
+    mask_targets,
+    proposal_losses,
+    separability_losses,
+    soft_union,
+)
 from segue.training.trunks import load_mobilenet
 from segue.training.ytvis_clips import clip_targets, valid_places
 from segue.weights import load_strict, read_checkpoint
@@ -77,7 +80,7 @@ class InstanceObjective(nn.Module):
             deceive, judge = separability_losses(
                 self.discriminator, memory, scaled.view_as(frames), true, predicted
             )
-            total = total + separability.WEIGHT * deceive + judge
+            total = total + ADVERSARIAL_WEIGHT * deceive + judge
             parts |= {"adversarial": deceive.detach(), "discriminator": judge.detach()}
         return total, parts
 
@@ -169,7 +172,13 @@ def lite(
     backbone: Path | None,
     start: Path | None = None,
 ) -> InstanceRecipe:
-    """The recipe of ``msstsvis-lite``: small crops, single pictures first and then short clips."""
+    """The recipe of ``msstsvis-lite``: small crops, single pictures first and then short clips.
+
+    Args:
+        videos, stills: classed footage; none of it may be used for scores.
+        backbone: DeepLabV3 on MobileNetV2, for the trunk.
+        start: weights of this network to start from.
+    """
     return InstanceRecipe(
         build=MSSTSVISLite,
         videos=videos,

@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from segue.datasets.foreground import ForegroundSequence
 from segue.errors import TrainingError
 from segue.layers.resnet import ResNet18
 from segue.models.mustan import MUSTAN1, MUSTAN2
-from segue.training.foreground_objective import ForegroundObjective
+from segue.training.foreground_pool import ForegroundObjective
 from segue.training.foreground_windows import WindowBatches, WindowSampler
 from segue.weights import load_strict, read_checkpoint
-from segue.weights.checkpoint import Option
-from segue.weights.matching import match
+from segue.weights.checkpoint import Option, match
 
 RATE = 1e-4
 STEPS = 40_000
@@ -49,11 +49,11 @@ class MustanRecipe:
         sources: labelled films by kind, such as real and rendered ones; each kind gives the same share of
             every batch. None of them may be used for scores.
         options: what the network is built with.
-        trunk: file of torchvision's ResNet-18, from which every encoder starts, or None.
-        start: weights of a former run of the same network, or None.
+        trunk: ResNet-18 of torchvision, for all encoders.
+        start: weights of this network to start from.
         batch: windows of a batch, per device.
-        size: height and width of what a window shows, at least 32.
-        rate: learning rate; the paper's by default. Narrow networks from random weights want more.
+        size: height and width that a window shows, at least 32.
+        rate: learning rate; narrow networks from random weights want 1e-3.
     """
 
     name: Literal["mustan1", "mustan2"]
@@ -61,7 +61,7 @@ class MustanRecipe:
     options: dict[str, Option] = field(default_factory=dict)
     trunk: Path | None = None
     start: Path | None = None
-    batch: int = BATCH
+    batch: Annotated[int, Ge(1)] = BATCH
     size: tuple[int, int] = SIZE
     rate: float = RATE
     gradient_clip: float | None = None

@@ -1,7 +1,7 @@
 """Recipes of mustan-lite and mustan-slim: a pool of artificial clips and films, one run.
 
-What mattered in trials: the picture of the empty scene as an input, in training as good and as bad as
-sessions come by; an encoder from ImageNet; Tversky with equal prices, whose best threshold is one half.
+What mattered in trials: what is known of the past of each pixel as an input, in training as good and as bad
+as sessions come by; an encoder from ImageNet; backgrounds that live in most samples.
 Scenes must be alive without movers, but nothing in them may change like something that is put there and
 stays: with screens that change and stand still a network takes whatever has straight edges for one. Scenes
 need things that are pasted and do not move, and movers that are mere shapes, or it learns how pasting looks.
@@ -20,8 +20,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from segue.models.mustan_lite import MustanLite
 from segue.models.mustan_slim import shipped_slim
-from segue.training.foreground_objective import ForegroundObjective
-from segue.training.foreground_pool import Pool, PoolBatches
+from segue.training.foreground_pool import ForegroundObjective, Pool, PoolBatches
 from segue.training.trunks import load_mobilenet
 from segue.weights import load_strict
 
@@ -33,10 +32,14 @@ BATCH = 8
 SHADOW_PRICE = 0.3
 """Weight of pixels in shadow, against 1 for all others, in the loss of foreground."""
 
-SAMPLE_SIZE = (192, 256)
+PRICES = (0.3, 0.7)
+"""Of false alarms and misses. With equal ones a short training gives a timid network, and what it misses of
+somebody who stands still becomes background."""
+
+SAMPLE_SIZE = (160, 208)
 """Height and width of the samples of a pool."""
 
-SHOWN_SIZE = (160, 208)
+SHOWN_SIZE = (144, 192)
 """Height and width of what a batch shows of a sample."""
 
 
@@ -46,7 +49,7 @@ class _PoolRecipe:
 
     Attributes:
         pool: folder of a filled pool.
-        start: weights of a former run of this network, or None.
+        start: weights of this network to start from.
     """
 
     pool: Path
@@ -83,9 +86,8 @@ class MustanLiteRecipe(_PoolRecipe):
     """Everything that a training of mustan-lite needs.
 
     Attributes:
-        backbone: file of a MobileNetV2 in torchvision's layout, or None to start from ``start``.
-        scaling: input scaling that ``backbone`` was trained with, ``unit`` for [-1, 1] or ``imagenet`` for
-            torchvision's own.
+        backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
+        scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
     """
 
     name: str = "mustan-lite"
@@ -99,10 +101,10 @@ class MustanLiteRecipe(_PoolRecipe):
             load_strict(network, self.start)
         elif self.backbone is not None:
             load_mobilenet(network.encoder, self.backbone, self.scaling)
-        for layer in (network.encoder.stem, *network.encoder.blocks[:2]):
+        for layer in (network.encoder.stem, *network.encoder.blocks[:6]):
             layer.requires_grad_(False)
         student = convert_conv2d_weight_memory_format(network, torch.channels_last)
-        return ForegroundObjective(student, shadow=SHADOW_PRICE, pooled=True)
+        return ForegroundObjective(student, PRICES, shadow=SHADOW_PRICE, pooled=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class MustanSlimRecipe(_PoolRecipe):
     """Everything that a training of mustan-slim needs; it starts from nothing.
 
     Attributes:
-        teacher: weights of mustan-lite, whose soft masks are learned beside the labels, or None.
+        teacher: weights of mustan-lite whose soft masks are learned too.
     """
 
     name: str = "mustan-slim"

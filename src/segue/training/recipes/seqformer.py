@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import nn
 
 from segue.models.msstsvis import Discriminator
@@ -21,7 +22,7 @@ from segue.models.seqformer.encoder import EncoderLayer
 from segue.training.recipes.msstsvis import InstanceObjective, load_trunk, rate_groups
 from segue.training.ytvis_clips import ClipBatches, ClipSource
 from segue.weights import read_checkpoint
-from segue.weights.matching import match
+from segue.weights.checkpoint import match
 
 EPOCHS = 12
 DROPS = (4 / 12, 10 / 12)
@@ -41,16 +42,16 @@ class PublishedRecipe:
         name: name of the network.
         build: makes it with fresh weights.
         sources: clips to learn from; none of them may be used for scores.
-        batch: clips of a batch, per device. In all the papers have 16 for SeqFormer, 10 for MS-STS VIS.
-        separability: train a discriminator beside the network.
-        trunk: classifier in torchvision's layout to start the trunk from, or None.
-        start: weights to start from, see :func:`start_from`, or None.
+        batch: clips of a batch, per device; in all the papers have 16 for SeqFormer, 10 for MS-STS VIS.
+        separability: the discriminator and its adversarial loss.
+        trunk: classifier of the trunk, in torchvision's layout.
+        start: weights to start from, such as those of a training on COCO.
     """
 
     name: str
     build: Callable[[], SeqFormer]
     sources: Sequence[ClipSource]
-    batch: int
+    batch: Annotated[int, Ge(1)]
     separability: bool
     trunk: Path | None = None
     start: Path | None = None

@@ -8,17 +8,19 @@ steps, as published, so that in a run of less than 20 000 steps all pixels count
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from segue.errors import DatasetError, TrainingError
-from segue.layers.normalise import normalise
+from segue.layers.colours import normalise
 from segue.models.stcn import STCN
+from segue.models.stm import STM
 from segue.training.clip_pass import class_targets, clip_logits, object_masks
 from segue.training.footage import Footage
 from segue.training.losses import bootstrap_fraction, bootstrapped_cross_entropy
@@ -29,8 +31,9 @@ from segue.training.stcn_data import (
     StillSamples,
     VideoSamples,
 )
+from segue.training.trunks import take
 from segue.weights import read_checkpoint
-from segue.weights.matching import VALUE_STEM, match
+from segue.weights.checkpoint import VALUE_STEM, match
 
 SEED = 14159265
 RATE = 1e-5
@@ -78,19 +81,21 @@ class STCNRecipe:
     """Everything that one stage needs.
 
     Attributes:
-        stage: index into :data:`STAGES`.
+        stage: 0 still images, 1 BL30K, 2 and 3 videos after 1 and 0.
         footage: still images for stage 0, videos for the others; none of it may be used for scores.
-        start: weights of a former stage or run, or None to start from ``trunks``.
-        trunks: files of torchvision's ResNet-50 (key side) and ResNet-18 (value side).
-        batch: clips of a batch; None is the published number.
-        side: of the square frames, a multiple of 16.
+        start: weights of a former stage or run of this network.
+        init: ResNet-50 of torchvision, for the key side, where nothing else is to start from.
+        init_value: ResNet-18 of torchvision, for the value side.
+        batch: clips of a batch, per device.  [default: as published]
+        side: side of the square frames, a multiple of 16.
     """
 
-    stage: int
+    stage: Annotated[int, Ge(0), Le(3)]
     footage: Sequence[Footage]
     start: Path | None = None
-    trunks: tuple[Path, Path] | None = None
-    batch: int | None = None
+    init: Path | None = None
+    init_value: Path | None = None
+    batch: Annotated[int | None, Ge(1)] = None
     side: int = 384
     name: str = "stcn"
     gradient_clip: float | None = None
@@ -111,8 +116,8 @@ class STCNRecipe:
         network = STCN(single_object=self.plan.objects == 1)
         if self.start is not None:
             fill(network, self.start)
-        elif self.trunks is not None:
-            load_trunks(network, *self.trunks)
+        elif self.init is not None and self.init_value is not None:
+            load_trunks(network, self.init, self.init_value)
         return ClipObjective(network)
 
     def samples(self) -> StillSamples | VideoSamples:
@@ -139,11 +144,15 @@ class STCNRecipe:
 
 
 class ClipObjective(nn.Module):
-    """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts."""
+    """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts.
 
-    def __init__(self, network: STCN) -> None:
+    Args:
+        fraction: share of the pixels, the hardest ones, that count at a step.
+    """
+
+    def __init__(self, network: STCN | STM, fraction: Callable[[int], float] = bootstrap_fraction) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.fraction = network, fraction
 
     def forward(
         self, batch: dict[str, Tensor], progress: float, step: int
@@ -155,7 +164,7 @@ class ClipObjective(nn.Module):
         frames = planes.transpose(0, 1).reshape(count, length, *planes.shape[:1], *planes.shape[2:])
         masks = object_masks(batch["masks"][:, 0], exists.shape[1])
         logits = clip_logits(self.network, frames, masks, exists)
-        target, fraction = class_targets(batch["masks"], exists), bootstrap_fraction(step)
+        target, fraction = class_targets(batch["masks"], exists), self.fraction(step)
         losses = [
             bootstrapped_cross_entropy(logits[:, t - 1], target[:, t], exists, fraction)
             for t in range(1, length)
@@ -192,7 +201,7 @@ def load_trunks(network: STCN, resnet50: Path, resnet18: Path) -> None:
         CheckpointError: a file cannot be read, or a layer is missing or has another shape.
     """
     key, value = network.key_encoder.state_dict(), network.value_encoder
-    _take(resnet50, {name.replace("res2.", "layer1."): tensor for name, tensor in key.items()})
+    take(resnet50, {name.replace("res2.", "layer1."): tensor for name, tensor in key.items()})
     trunk = {"conv1.weight": value.conv1.weight[:, :3]}
     for part in ("bn1", "layer1", "layer2", "layer3"):
         trunk |= {f"{part}.{name}": tensor for name, tensor in getattr(value, part).state_dict().items()}
@@ -200,12 +209,4 @@ def load_trunks(network: STCN, resnet50: Path, resnet18: Path) -> None:
     for bias in (value.conv1.bias, *(trunk.pop(name) for name in biases)):
         assert bias is not None
         bias.zero_()
-    _take(resnet18, trunk)
-
-
-def _take(path: Path, wanted: dict[str, Tensor]) -> None:
-    """Fill tensors in place from those of the same names in a file, which may hold more."""
-    tensors = read_checkpoint(path).tensors
-    present = {name: tensors[name] for name in wanted if name in tensors}
-    for name, tensor in match(path, present, wanted).items():
-        wanted[name].copy_(tensor)
+    take(resnet18, trunk)

@@ -43,10 +43,9 @@ class STCNLiteRecipe:
 
     Attributes:
         videos, stills: labelled footage; none of it may be used for scores.
-        backbone: file of a MobileNetV2 in torchvision's layout, or None to start from ``start``.
-        start: weights of a former run of this network, or None.
-        scaling: input scaling that ``backbone`` was trained with, ``unit`` for [-1, 1] or ``imagenet`` for
-            torchvision's own.
+        backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
+        start: weights of this network to start from.
+        scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
     """
 
     videos: Sequence[Footage]
@@ -74,7 +73,7 @@ class STCNLiteRecipe:
         return ClipObjective(convert_conv2d_weight_memory_format(network, torch.channels_last))
 
     def batches(self, count: int, seed: int) -> ClipBatches:
-        return ClipBatches(self.sampler(), curriculum, count, seed)
+        return ClipBatches(self.sampler(), refinement if self.start else curriculum, count, seed)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         factors = {"network.key_encoder.": 0.2, "network.key_proj.": 0.3, "": 1.0}
@@ -82,7 +81,8 @@ class STCNLiteRecipe:
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
                 groups[next(prefix for prefix in factors if name.startswith(prefix))].append(parameter)
-        return [{"params": params, "lr": self.rate * factors[prefix]} for prefix, params in groups.items()]
+        rate = self.rate * (0.67 if self.start else 1)
+        return [{"params": params, "lr": rate * factors[prefix]} for prefix, params in groups.items()]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, weight_decay=1e-2)
@@ -114,6 +114,22 @@ def curriculum(progress: float, rng: Rng) -> Curriculum:
     objects = 2 if rng.random() < 0.35 else 1
     batch = max(1, round(PIXELS_PER_STEP / (frames * side * side) * (0.75 if objects == 2 else 1)))
     return Curriculum(0.3 + 0.45 * ramp, max_gap, ClipShape(batch, frames, side, objects, pace))
+
+
+def refinement(progress: float, rng: Rng) -> Curriculum:
+    """For a network that follows already: crops and gaps as in use, and what loses objects, all the time.
+
+    Gaps go up to 30 frames, most of them small. The last tenth has no made-up hardship, whose doubles are
+    harder than those that films have.
+    """
+    frames, side = [(3, 384), (3, 320), (4, 256), (5, 224), (8, 176)][int(rng.integers(5))]
+    max_gap, pace = round(math.exp(rng.uniform(math.log(2), math.log(30)))), 1.0
+    if rng.random() < 0.3:
+        max_gap, pace = int(rng.integers(1, 3)), float(rng.uniform(0.1, 0.5))
+    objects = 2 if rng.random() < 0.35 else 1
+    batch = max(1, round(PIXELS_PER_STEP / (frames * side * side) * (0.75 if objects == 2 else 1)))
+    hardship = 0.12 if progress < 0.9 else 0.0
+    return Curriculum(0.65, max_gap, ClipShape(batch, frames, side, objects, pace, hardship))
 
 
 class ClipObjective(nn.Module):

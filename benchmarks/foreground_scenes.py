@@ -1,0 +1,237 @@
+"""Scenes to develop foreground models on, in groups: calm, shaken, living, shadow, light.
+
+Real films with labels; versions of them with leaves, water, rain, shadows or other light put in; and real
+living backgrounds with movers pasted over them, whose masks are known. Everything is drawn from fixed seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from foreground_clips import Film, Shot, read_films, shaken
+from segue.datasets.davis import DavisFolder
+from segue.datasets.labels import MOTION, STATIC, UNKNOWN
+from segue.masks import read_stored_mask
+from segue.training import living, scenery
+from segue.training.cut_outs import CutOut, Mover, cut_outs_of_videos, draw_mover
+from segue.training.footage import DAVIS_VAL, gather
+from segue.training.foreground_clips import MARGIN, Clip, Sun
+from segue.training.scenery import Camera, Effect, Light, Picture, Sensor, Size
+from segue.training.warp import Rng
+from segue.types import Image
+from segue.video.images import read_image
+
+LENGTH = 150
+"""Frames of a film that is made from another one."""
+
+PLATE_LENGTH = 240
+"""Frames of a film over a living background."""
+
+GROUPS = ("calm", "shaken", "living", "shadow", "light")
+
+
+def development_scenes(root: Path) -> dict[str, list[Film]]:
+    """All scenes by group.
+
+    Args:
+        root: folder that holds ``foreground/cdnet2014``, ``foreground/wallflower``, ``vos/davis2016_240p``.
+    """
+    calm = read_films(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
+    highway, office = calm
+    wallflower = root / "foreground/wallflower"
+    cut_outs = unseen_cut_outs(root)
+    living_films = [labelled_frame(wallflower / name) for name in ("WavingTrees", "Camouflage")]
+    living_films += [
+        pasted(f"{name}, pasted", pictures(wallflower / name / "input", last), cut_outs, seed)
+        for seed, (name, last) in enumerate((("WavingTrees", 240), ("Camouflage", 238)))
+    ]
+    living_films += [
+        altered(highway, "waved", _strong_waves, 1),
+        altered(office, "leaves", living.foliage, 2),
+        altered(highway, "rain", living.rain, 3),
+        altered(office, "water", living.water, 4),
+    ]
+    return {
+        "calm": calm,
+        "shaken": [shaken(film) for film in calm],
+        "living": living_films,
+        "shadow": [
+            altered(highway, "shadows of trees", living.tree_shade, 5),
+            altered(office, "shadows of trees", living.tree_shade, 6),
+            altered(highway, "stray shadow", living.stray_shadow, 7),
+        ],
+        "light": [
+            altered(highway, "dusk", _dusk, 8),
+            altered(office, "dimming", _dimming, 9),
+            altered(office, "flicker", scenery.flicker, 10),
+            altered(highway, "clouds", scenery.passing_cloud, 11),
+        ],
+    }
+
+
+def held_out_scenes(root: Path) -> dict[str, list[Film]]:
+    """Scenes that are looked at once, when weights have been chosen: their pictures were never trained on."""
+    davis = root / "vos/davis2016_360p_train"
+    films = []
+    for seed, (name, part) in enumerate(HELD_OUT.items(), start=40):
+        plate = [reduced(picture)[part] for picture in pictures(davis / "JPEGImages" / name, 10_000)]
+        masks = sorted((davis / "Annotations" / name).glob("*.png"))
+        own = [cv2.resize(read_stored_mask(path, str(path)), (427, 240))[part] > 0 for path in masks]
+        films.append(pasted(f"{name}, pasted", plate, unseen_cut_outs(root), seed, own))
+    return {"held out": films}
+
+
+HELD_OUT = {
+    "mallard-water": (slice(0, 240), slice(0, 320)),
+    "boat": (slice(0, 240), slice(60, 380)),
+    "swing": (slice(0, 240), slice(0, 320)),
+}
+"""Sequences of DAVIS, none of which is trained on, and what is shown of them at 427x240."""
+
+
+def reduced(picture: Image) -> Image:
+    return np.asarray(cv2.resize(picture, (427, 240), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def labelled_frame(folder: Path) -> Film:
+    """A film of Wallflower, of which one frame is labelled."""
+    (truth,) = (folder / "groundtruth").glob("gt*.png")
+    labels = np.asarray(cv2.imread(str(truth), cv2.IMREAD_GRAYSCALE), np.uint8)
+    last = int(truth.stem.removeprefix("gt"))
+
+    def shots() -> Iterator[Shot]:
+        for index, picture in enumerate(pictures(folder / "input", last + 1)):
+            yield picture, labels if index == last else None
+
+    return Film(folder.name, np.ones(labels.shape, bool), shots)
+
+
+def pictures(folder: Path, last: int) -> list[Image]:
+    """Pictures of a folder whose number lies below ``last``, in order."""
+    paths = sorted(folder.glob("*.jpg"))
+    return [read_image(path) for path in paths if int(path.stem.removeprefix("in")) < last]
+
+
+def unseen_cut_outs(root: Path) -> list[CutOut]:
+    """Movers that no training uses: the objects of DAVIS val."""
+    folder = root / "vos/davis2016_240p"
+    trained = [video.name for video in DavisFolder(folder) if video.name not in DAVIS_VAL]
+    return cut_outs_of_videos(
+        gather([str(folder)], exclude=trained, include_val=True, report=lambda _: None).videos
+    )
+
+
+def altered(film: Film, what: str, make: Callable[[Rng, Size], Effect], seed: int) -> Film:
+    """The first frames of a film with an effect on all that is no foreground."""
+
+    def shots() -> Iterator[Shot]:
+        effect: Effect | None = None
+        for index, (image, labels) in enumerate(film.shots()):
+            if index == LENGTH:
+                return
+            if effect is None:
+                effect = make(np.random.default_rng(seed), (image.shape[0], image.shape[1]))
+            changed = effect(image.copy(), index)
+            if labels is None or make in LIGHTS:
+                yield changed, labels
+                continue
+            still = cv2.GaussianBlur((labels > STATIC).astype(np.float32), (0, 0), 1.0)[..., None]
+            yield np.asarray(image * still + changed * (1 - still), np.uint8), labels
+
+    return Film(f"{film.name}, {what}", film.roi, shots)
+
+
+def pasted(
+    name: str,
+    plate: Sequence[Image],
+    cut_outs: Sequence[CutOut],
+    seed: int,
+    own: Sequence[npt.NDArray[np.bool_]] | None = None,
+) -> Film:
+    """Movers over a living background, which is shown forwards and backwards in turn.
+
+    Args:
+        own: where something moves by itself in the pictures of the plate; its label is unknown.
+    """
+    size = plate[0].shape[0], plate[0].shape[1]
+
+    def shots() -> Iterator[Shot]:
+        rng = np.random.default_rng(seed)
+        canvas = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
+        wide = [cv2.copyMakeBorder(p, *(MARGIN,) * 4, cv2.BORDER_REFLECT_101) for p in plate]
+        still = Camera(0.0, np.zeros((3, 2)), np.zeros((3, 2)), (0.0, 0.0), 0)
+        clip = Clip(
+            plate=np.asarray(wide[0], np.uint8),
+            effects=[lambda _, time: np.asarray(wide[_there_and_back(time, len(wide))], np.uint8)],
+            movers=[_at(rng, cut_outs, canvas, time) for time in rng.uniform(25, PLATE_LENGTH, 9)],
+            light=Light((1.0, 1.0, 1.0), -1000, None, 0.0, 1.0),
+            camera=still,
+            sensor=Sensor(0.5, 1.0, np.arange(256, dtype=np.uint8), False, None, 0),
+            sun=Sun(0.5, 0.3, 0.3, 0.4, 1.5, 0.0),
+            occluder=None,
+            unlit=False,
+            noise=scenery.noise_stock(count=1 << 20),
+        )
+        for time in range(PLATE_LENGTH):
+            frame, labels = clip.frame_with_labels(time)
+            if own is not None:
+                labels[own[_there_and_back(time, len(own))] & (labels != MOTION)] = UNKNOWN
+            yield frame, labels
+
+    return Film(name, np.ones(size, bool), shots)
+
+
+def _at(rng: Rng, cut_outs: Sequence[CutOut], size: Size, time: float) -> Mover:
+    """A mover that is somewhere on the canvas at a time, and goes on its way without a stop."""
+    mover = draw_mover(rng, cut_outs, size)
+    (x, y), (vx, vy) = mover.path.place, mover.path.velocity
+    place = x - vx * time, y - vy * time
+    path = replace(mover.path, place=place, stop=np.inf, start=-np.inf, growth=0.0)
+    return replace(mover, path=path, comes=-np.inf, leaves=np.inf)
+
+
+def _there_and_back(time: int, count: int) -> int:
+    place = time % (2 * count - 2)
+    return min(place, 2 * count - 2 - place)
+
+
+def _strong_waves(rng: Rng, size: Size) -> Effect:
+    """Waves of three pixels over half of the picture."""
+    sway = living.swaying(rng, size, 8, 3 * scenery.blob(rng, size, 0.5))
+
+    def act(canvas: Picture, time: int) -> Picture:
+        moved = cv2.remap(canvas, *sway(time), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        return np.asarray(moved, np.uint8)
+
+    return act
+
+
+def _dusk(rng: Rng, size: Size) -> Effect:
+    """A third of the light, and the noise that comes with it."""
+
+    def act(canvas: Picture, time: int) -> Picture:
+        noise: npt.NDArray[np.float32] = np.random.default_rng([8, time]).standard_normal(
+            canvas.shape, np.float32
+        )
+        return np.asarray(np.clip(canvas * 0.3 + 3 * noise, 0, 255), np.uint8)
+
+    return act
+
+
+def _dimming(rng: Rng, size: Size) -> Effect:
+    """Light that goes down to half over the film."""
+
+    def act(canvas: Picture, time: int) -> Picture:
+        return np.asarray(canvas * (1 - 0.5 * time / LENGTH), np.uint8)
+
+    return act
+
+
+LIGHTS = frozenset({_dusk, _dimming, scenery.flicker, scenery.passing_cloud, living.rain})
+"""What acts on movers as well."""

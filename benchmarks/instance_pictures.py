@@ -1,0 +1,69 @@
+"""Draw what `segue instances` finds in films, at three moments of each, as in docs/instances.md.
+
+Example::
+
+    python benchmarks/instance_pictures.py ../shared/data/clips/*.mp4 --out docs/images
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+import segue
+from segue.masks import overlay
+from segue.types import Image, Segmentation
+
+MOMENTS = (0.15, 0.5, 0.85)
+"""When, as shares of a film."""
+
+WIDTH, QUALITY, GAP = 400, 82, 4
+
+
+def main() -> int:
+    """Write one strip for each film."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("films", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--model", help="as for segue instances  [default: the default there]")
+    parser.add_argument("--max-size", type=int, default=640, help="longer side of the frames")
+    parser.add_argument("--stride", type=int, default=1, help="take every n-th frame")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    given.out.mkdir(parents=True, exist_ok=True)
+    for film in given.films:
+        source = segue.open_source(film, max_size=given.max_size, stride=given.stride)
+        with source:
+            images = [frame.image for frame in source]
+        moments = {round(share * (len(images) - 1)) for share in MOMENTS}
+        pictures, ids = [], set()
+        for t, result in enumerate(segue.instances(images, model=given.model, device="cpu")):
+            ids |= {(item.id, item.label) for item in result.objects if item.area}
+            if t in moments:
+                pictures.append(drawn(images[t], result))
+        path = given.out / f"instances_{film.stem.split('_')[0]}.jpg"
+        gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
+        strip = np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], 1)
+        _, data = cv2.imencode(".jpg", strip[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        path.write_bytes(data.tobytes())
+        named = ", ".join(f"{number} {label}" for number, label in sorted(ids, key=str))
+        print(f"{path}: {len(data) / 1000:.0f} kB, {len(images)} frames, objects {named}", flush=True)
+    return 0
+
+
+def drawn(image: Image, result: Segmentation) -> Image:
+    """A frame with the outlines and names of its objects, ``WIDTH`` pixels wide."""
+    captions = {item.id: item.label for item in result.objects if item.label}
+    marked = overlay(image, result.mask, captions=captions)
+    height = round(marked.shape[0] * WIDTH / marked.shape[1])
+    return np.asarray(cv2.resize(marked, (WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""Score what finds and follows instances: AP of tracks, id switches, HOTA and IDF1.
+
+Example::
+
+    python benchmarks/instance_scores.py --data ../shared/data --sets composites,davis,stills
+    python benchmarks/instance_scores.py --data ../shared/data --models msstsvis-lite --groups
+    python benchmarks/instance_scores.py --annotated isd/val/instances.json --sets annotated
+
+AP is that of YouTube-VIS, over COCO's 80 classes or, with ``--groups``, over person, animal, vehicle and
+object; a class counts where the set has it. Id switches, HOTA and IDF1 are those of TrackEval, without
+classes. What a film shows beside its labelled objects counts as false, the same for all. Stills are films of
+one frame: pictures of COCO and Penn-Fudan that segue-prompt was not trained on, of which the detector was
+trained on those of COCO. Speed counts the session alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from instance_clips import TrueClip, annotated, composites, davis, stills
+from machine import describe, names_of
+from segue.api.instances import make_finder
+from segue.datasets.files import Mask
+from segue.datasets.instances import DetectedInstance, Instance
+from segue.masks.rle import encode_rle
+from segue.masks.tracks import RleTrack
+from segue.metrics.identity import Identity, identity
+from segue.metrics.ytvis import YTVISAccumulator
+from segue.models.detection.boxes import COCO_NAMES
+from segue.models.msstsvis.lite import LITE_NAMES
+from segue.sessions.base import Session, results
+from segue.training.instance_clips import group_channels
+from segue.types import Frame, Segmentation
+
+SETS: dict[str, Callable[[Path, int], list[TrueClip]]] = {
+    "composites": composites,
+    "davis": davis,
+    "stills": lambda data, _: stills(data),
+    "annotated": annotated,
+}
+
+MODELS = ("nanodet+stcn-lite",)
+
+
+@dataclass
+class Row:
+    """What was measured on one film."""
+
+    name: str
+    identity: Identity
+    frames: int
+    seconds: float
+    ids: int
+
+
+@dataclass
+class Scorer:
+    """Takes films one by one.
+
+    Args:
+        groups: score four groups instead of 80 classes.
+    """
+
+    groups: bool
+    rows: list[Row] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        names = LITE_NAMES if self.groups else COCO_NAMES
+        channels = group_channels(COCO_NAMES) if self.groups else {number: number for number in COCO_NAMES}
+        self._numbers = {name: channels[number] for number, name in COCO_NAMES.items()}
+        if self.groups:
+            self._numbers |= {name: number for number, name in LITE_NAMES.items()}
+        self._accumulator = YTVISAccumulator(names)
+
+    def add(self, clip: TrueClip, session: Session) -> Row:
+        """Run a session over a film."""
+        truth: list[Mask] = []
+        found: list[Segmentation] = []
+        seconds = 0.0
+
+        def watched() -> Any:
+            for frame, mask in clip.frames():
+                truth.append(mask)
+                yield frame
+
+        begun = time.perf_counter()
+        reading = _Clock(watched())
+        for result in results(session, reading):
+            found.append(result)
+        seconds = time.perf_counter() - begun - reading.seconds
+        objects = self._objects(truth, clip.classes)
+        self._accumulator.update(len(self.rows), objects, self._detections(found))
+        row = Row(
+            clip.name,
+            identity(truth, [result.mask for result in found]),
+            len(truth),
+            seconds,
+            len({item.id for result in found for item in result.objects if item.area}),
+        )
+        self.rows.append(row)
+        return row
+
+    def averages(self) -> Mapping[str, float]:
+        """AP, AP50 and their like, in 0..1."""
+        return self._accumulator.score().stats
+
+    def _objects(self, masks: Sequence[Mask], classes: Mapping[int, str]) -> list[Instance]:
+        found = []
+        for number, label in classes.items():
+            track = _track([mask == number for mask in masks])
+            if track.areas.any():
+                found.append(Instance(number, self._numbers[label], track, float(track.mean_area)))
+        return found
+
+    def _detections(self, found: Sequence[Segmentation]) -> list[DetectedInstance]:
+        told: dict[int, dict[int, Any]] = {}
+        for t, result in enumerate(found):
+            for item in result.objects:
+                if item.area and item.label in self._numbers:
+                    told.setdefault(item.id, {})[t] = item
+        detections = []
+        for number, frames in told.items():
+            last = frames[max(frames)]
+            track = _track([result.mask == number for result in found])
+            score = float(np.mean([item.score for item in frames.values()]))
+            detections.append(DetectedInstance(self._numbers[last.label], score, track))
+        return sorted(detections, key=lambda item: -item.score)
+
+
+class _Clock:
+    """Frames, and the seconds that it took to make them."""
+
+    def __init__(self, frames: Any) -> None:
+        self._frames, self.seconds = frames, 0.0
+
+    def __iter__(self) -> _Clock:
+        return self
+
+    def __next__(self) -> Frame:
+        begun = time.perf_counter()
+        try:
+            frame: Frame = next(self._frames)
+        finally:
+            self.seconds += time.perf_counter() - begun
+        return frame
+
+
+def _track(planes: Sequence[Any]) -> RleTrack:
+    runs = [encode_rle(plane) if plane.any() else None for plane in planes]
+    return RleTrack.parse(runs, planes[0].shape)
+
+
+def main() -> int:
+    """Measure and print tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "--data", type=Path, default=Path("../shared/data"), help="folder with vos and static"
+    )
+    parser.add_argument("--annotated", type=Path, help="file in the layout of YouTube-VIS, for that set")
+    parser.add_argument("--sets", type=names_of(SETS), default=["composites"], help=",".join(SETS))
+    parser.add_argument("--models", type=lambda text: text.split(","), default=list(MODELS))
+    parser.add_argument("--groups", action="store_true", help="person, animal, vehicle, object")
+    parser.add_argument("--frames", type=int, default=100, help="of each film, at most")
+    parser.add_argument("--only", help="films whose name has this in it")
+    parser.add_argument("--window", type=int, help="frames from look to look")
+    parser.add_argument("--score", type=float, help="least score; stills are always scored from 0.05 on")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    print(describe(given.threads))
+    for name in given.sets:
+        root = given.annotated if name == "annotated" else given.data
+        clips = [clip for clip in SETS[name](root, given.frames) if (given.only or "") in clip.name]
+        for model in given.models:
+            scorer = Scorer(given.groups)
+            session = _session(model, given, 0.05 if name == "stills" else given.score)
+            print(f"\n{model} on {name}\n")
+            if name != "stills":
+                print("| film | HOTA | DetA | AssA | IDF1 | id switches | ids | frames/s |")
+                print("| --- " * 8 + "|")
+            for clip in clips:
+                session.reset()
+                row = scorer.add(clip, session)
+                if name != "stills":
+                    _print(row.name, [row])
+            if name != "stills":
+                _print("**mean**", scorer.rows)
+            stats = scorer.averages()
+            print("\n" + ", ".join(f"{key} {value:.3f}" for key, value in stats.items()), flush=True)
+    return 0
+
+
+def _session(model: str, given: argparse.Namespace, score: float | None) -> Session:
+    return make_finder(
+        model,
+        None,
+        names=None,
+        classes=None,
+        score=score,
+        top=100 if score == 0.05 else 10,
+        window=given.window,
+        overlap=3,
+        short_side=None,
+        device="cpu",
+        fast=False,
+    ).session
+
+
+def _print(name: str, rows: Sequence[Row]) -> None:
+    marks = [(row.identity.hota, row.identity.deta, row.identity.assa, row.identity.idf1) for row in rows]
+    means = " | ".join(f"{mean:.3f}" for mean in np.mean(marks, 0))
+    switches, ids = sum(row.identity.switches for row in rows), sum(row.ids for row in rows)
+    speed = sum(row.frames for row in rows) / sum(row.seconds for row in rows)
+    print(f"| {name} | {means} | {switches} | {ids} | {speed:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What ``import segue`` offers, one function a file; the commands of the same names call them."""

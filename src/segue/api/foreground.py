@@ -1,0 +1,240 @@
+"""Find what moves or does not belong to the scene: the function behind ``segue foreground``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from segue.errors import SegueError, SourceError
+from segue.flow import flow_provider
+from segue.flow.providers import FlowName
+from segue.masks import read_stored_mask
+from segue.models.base import ForegroundNetwork
+from segue.naming import natural_key
+from segue.registry import MODELS
+from segue.sessions.background import MaskedMedian
+from segue.sessions.base import results
+from segue.sessions.camera import Method
+from segue.sessions.empty_scene import Background, FixedBackground
+from segue.sessions.extra_inputs import FlowNetwork
+from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
+from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.moving_camera import MovingCameraSegmenter
+from segue.sessions.segmenters import Segmenter
+from segue.sessions.subtractors import Subtractor, SubtractorBackground
+from segue.types import Frame, Image, Segmentation
+from segue.video import Source, open_source
+from segue.weights import load_for
+
+DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
+
+BackgroundModel = Literal["median", "mog2", "knn"]
+
+
+def foreground(
+    source: Source | str | Path | int | Iterable[Any],
+    *,
+    model: str | ForegroundNetwork | Segmenter = "mustan-lite",
+    weights: str | Path | None = None,
+    flow: FlowName = "dis",
+    flow_weights: str | Path | None = None,
+    threshold: float | None = None,
+    roi: npt.NDArray[np.generic] | None = None,
+    min_area: int = 0,
+    objects: bool = False,
+    shadows: bool = False,
+    scene: BackgroundModel | Image = "median",
+    depth: str | Path | None = None,
+    short_side: int | None = None,
+    align: bool = True,
+    follow_camera: Method | None = None,
+    warm_up: int = 0,
+    fps: float | None = None,
+    device: str | torch.device | None = None,
+    fast: bool = False,
+) -> Iterator[Segmentation]:
+    """Tell foreground from background on every frame.
+
+    Args:
+        source: anything :func:`segue.open_source` takes, such as a file, a folder, a camera's number or
+            address, or a list of RGB arrays.
+        model: a name for :func:`segue.load`; ``mog2``, ``knn``, ``median`` (difference to the running median)
+            or ``difference`` (to the frame before); a network; or a segmenter of :mod:`segue.sessions`.
+        weights: weight file for a network by name.
+        flow: what gives the optical flow to ``hofam`` and ``stam``.
+        flow_weights: file of torchvision's ``raft_small``, for ``raft``.
+        threshold: a pixel is foreground from this probability on; None takes that of the model.
+        roi: (H, W), non-zero where there can be foreground.
+        min_area: connected pieces with fewer pixels are left out.
+        objects: give every connected piece an id that stays the same; else all foreground is 1.
+        shadows: mark shadow as 2, where the model tells it; not with ``objects``.
+        scene: where the picture of the empty scene comes from: the running median, the model of MOG2 or
+            KNN, or a picture of your own, RGB (H, W, 3), uint8.
+        depth: folder of depth maps, one for each frame in the order of their names, 8 or 16 bits, 0 where
+            nothing is known; for networks that were trained with ``--depth``.
+        short_side: reduce larger frames to this short side; 0 never does, None is what suits the model,
+            mostly 240.
+        align: hold the picture of a shaken camera still.
+        follow_camera: for a camera that pans or is carried: bring what was seen before onto the current
+            frame, ``features`` or ``ecc`` finding the motion; for networks. ``align`` does nothing then. See
+            :class:`segue.sessions.moving_camera.MovingCameraSegmenter`.
+        warm_up: frames at the beginning of each scene whose masks are empty.
+        fps: take this many frames a second; None takes all.
+        device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
+        fast: bfloat16 where the hardware has it.
+
+    Yields:
+        One result per frame, in order; those of networks that look ahead come some frames later.
+
+    Raises:
+        SourceError, PromptError, CheckpointError: as described there.
+        ValueError: a number is out of range.
+
+    Example:
+        >>> for result in segue.foreground("camera.mp4", objects=True):
+        ...     print(result.index, [item.box for item in result.objects])
+    """
+    threshold, short_side = preferred(model, threshold, short_side)
+    made = make_model(model, weights, flow, flow_weights)
+    if follow_camera is not None:
+        made = following(made, follow_camera, device=device, fast=fast)
+    session = ForegroundSession(
+        made,
+        background=make_background(scene),
+        masks=ForegroundMasks(
+            threshold=threshold, roi=roi, min_area=min_area, objects=objects, shadows=shadows
+        ),
+        short_side=short_side or None,
+        align=align and follow_camera is None,
+        warm_up=warm_up,
+        device=device,
+        fast=fast,
+    )
+    check_rate(fps)
+    opened = source if isinstance(source, Source) else open_source(source)
+    return _results(session, opened, fps, depth)
+
+
+def _results(
+    session: ForegroundSession, source: Source, fps: float | None, depth: str | Path | None
+) -> Iterator[Segmentation]:
+    with source:
+        yield from results(session, chosen_frames(source, fps, depth))
+
+
+def chosen_frames(
+    frames: Iterable[Frame], fps: float | None = None, depth: str | Path | None = None
+) -> Iterator[Frame]:
+    """The frames that are needed, with their depth maps; see :func:`foreground`.
+
+    Raises:
+        SourceError: a depth map is missing or cannot be read.
+    """
+    wanted = iter(frames) if fps is None else at_rate(frames, fps)
+    return wanted if depth is None else with_depth(wanted, Path(depth))
+
+
+def with_depth(frames: Iterable[Frame], folder: Path) -> Iterator[Frame]:
+    """Frames with the depth maps of a folder: the first frame of the source has the first one.
+
+    Raises:
+        SourceError: the folder does not exist, a map is missing or cannot be read.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder of depth maps")
+    maps = sorted(
+        (path for path in folder.iterdir() if path.suffix.lower() in DEPTH_SUFFIXES),
+        key=lambda path: natural_key(path.name),
+    )
+    for frame in frames:
+        if frame.index >= len(maps):
+            raise SourceError(f"{folder}: {len(maps)} depth maps, none for frame {frame.index}")
+        path = maps[frame.index]
+        yield replace(frame, depth=read_stored_mask(path, str(path)))
+
+
+def preferred(model: object, threshold: float | None, short_side: int | None) -> tuple[float | None, int]:
+    """Threshold and short side as asked for, or else as the entry of the model says.
+
+    A threshold of None is that which the network itself names.
+    """
+    entry = MODELS.find(model) if isinstance(model, str) else None
+    threshold = entry.threshold if threshold is None and entry is not None else threshold
+    short_side = entry.short_side if short_side is None and entry is not None else short_side
+    return threshold, SHORT_SIDE if short_side is None else short_side
+
+
+def make_model(
+    model: str | ForegroundNetwork | Segmenter,
+    weights: str | Path | None = None,
+    flow: FlowName = "dis",
+    flow_weights: str | Path | None = None,
+) -> ForegroundNetwork | Segmenter:
+    """A model by its name; anything else as it is.
+
+    Raises:
+        CheckpointError: no network has the name, it does something else, or the weights do not fit.
+        FlowError: there is no such flow.
+    """
+    if not isinstance(model, str):
+        return model
+    network = load_for("foreground", model, weights)
+    if MODELS.find(model).needs_flow:
+        return FlowNetwork(network, flow_provider(flow, flow_weights))
+    return cast("ForegroundNetwork | Segmenter", network)
+
+
+def following(
+    model: ForegroundNetwork | Segmenter,
+    method: Method,
+    *,
+    device: str | torch.device | None = None,
+    fast: bool = False,
+) -> Segmenter:
+    """A network made into a segmenter that follows a moving camera.
+
+    Raises:
+        SegueError: the model is no network, or there is no such method.
+    """
+    if not isinstance(model, nn.Module):
+        raise SegueError(
+            "follow_camera is for networks: mog2, knn, median and difference need a still camera"
+        )
+    return MovingCameraSegmenter(cast(ForegroundNetwork, model), method, device=device, fast=fast)
+
+
+def make_background(scene: BackgroundModel | Image) -> Background:
+    """What gives the picture of the empty scene."""
+    if not isinstance(scene, str):
+        return FixedBackground(np.asarray(scene, np.uint8))
+    return MaskedMedian() if scene == "median" else SubtractorBackground(Subtractor(scene))
+
+
+def check_rate(fps: float | None) -> None:
+    """See that it is a number of frames a second.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"fps is {fps}, but must be a number above 0")
+
+
+def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
+    """The frames that are needed for ``fps`` frames a second, by their time stamps."""
+    due, before = -math.inf, -math.inf
+    for frame in frames:
+        if frame.time < before:  # the clock has been set back, as by a camera that starts anew
+            due = frame.time
+        before = frame.time
+        if frame.time + 1e-6 >= due:
+            yield frame
+            due = due + 1 / fps if due + 1 / fps > frame.time else frame.time + 1 / fps

@@ -1,0 +1,247 @@
+"""Find, classify, segment and follow all instances: the function behind ``segue instances``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from segue.errors import PromptError
+from segue.models.seqformer import SeqFormer
+from segue.registry import DETECTORS, MODELS, DetectorEntry, Entry
+from segue.sessions import TrackSession
+from segue.sessions.base import Session, results
+from segue.sessions.detected import DetectionOptions, DetectionSession
+from segue.sessions.detecting import detector
+from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_classes
+from segue.types import Segmentation
+from segue.video import Source, open_source
+from segue.weights import load_for, read_checkpoint, recognise
+from segue.weights.download import cached
+
+DEFAULT_MODEL = "msstsvis-lite"
+"""The network that comes with segue; what is taken for a weight file that nothing recognises."""
+
+
+def instances(
+    source: Source | str | Path | int | Iterable[Any],
+    *,
+    model: str | SeqFormer | None = None,
+    weights: str | Path | None = None,
+    names: Mapping[int, str] | None = None,
+    classes: Collection[str] | None = None,
+    score: float | None = None,
+    top: int = 10,
+    window: int | None = None,
+    overlap: int = 3,
+    short_side: int | None = None,
+    device: str | torch.device | None = None,
+    fast: bool = False,
+) -> Iterator[Segmentation]:
+    """Find every instance of a video of any length, say what it is, and follow it.
+
+    The video is looked at in windows of frames that overlap; on the frames that two windows share, objects
+    are known again. Memory does not grow with the video.
+
+    Args:
+        source: anything :func:`segue.open_source` takes, such as a file, a folder, a camera's number or
+            address, or a list of RGB arrays.
+        model: name for :func:`segue.load`, or a network. ``maskrcnn+stcn-lite`` has a detector look every
+            ``window`` frames, and a network for tracking follow what it finds. None is what
+            :func:`default_model` names.
+        weights: weight file for a network by name, or for the detector.
+        names: names of the class channels, where the weight file does not have them.
+        classes: names or numbers of the classes that are wanted; None is all that have a name.
+        score: least class score of an object, in 0..1; None is what suits the network, 0.3 for the published
+            ones, and for detectors 0.5.
+        top: most objects of a window, or of a look of the detector.
+        window: frames that are looked at together, or from one look of a detector to the next; None is 10,
+            for detectors 5.
+        overlap: frames that neighbouring windows share; not for detectors.
+        short_side: pictures are resized to this short side for the network, None is the one that it was made
+            for; not for detectors.
+        device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
+        fast: bfloat16 where the hardware has it; a detector itself stays in float32.
+
+    Yields:
+        One result per frame, in order, ``window - 1`` frames or less after its frame was read. The objects
+        carry their class as label.
+
+    Raises:
+        SourceError, CheckpointError: as described there.
+        PromptError: there is no such class.
+        ValueError: a number is out of range.
+
+    Example:
+        >>> for result in segue.instances("street.mp4", classes=["person"]):
+        ...     print(result.index, [(item.id, item.label, item.box) for item in result.objects])
+    """
+    finder = make_finder(
+        default_model(weights) if model is None else model,
+        weights,
+        names=names,
+        classes=classes,
+        score=score,
+        top=top,
+        window=window,
+        overlap=overlap,
+        short_side=short_side,
+        device=device,
+        fast=fast,
+    )
+    opened = source if isinstance(source, Source) else open_source(source)
+    return _results(finder.session, opened)
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """What finds and follows instances.
+
+    Attributes:
+        session: takes the frames.
+        names: class names by number, as files of results number them.
+    """
+
+    session: Session
+    names: Mapping[int, str]
+
+
+def make_finder(
+    model: str | SeqFormer,
+    weights: str | Path | None,
+    *,
+    names: Mapping[int, str] | None,
+    classes: Collection[str] | None,
+    score: float | None,
+    top: int,
+    window: int | None,
+    overlap: int,
+    short_side: int | None,
+    device: str | torch.device | None,
+    fast: bool,
+) -> Finder:
+    """What :func:`instances` describes.
+
+    Raises:
+        CheckpointError, PromptError, ValueError: as described there.
+    """
+    if isinstance(model, str) and "+" in model:
+        if names is not None:
+            raise PromptError(f"{model} knows the names of its classes; leave the names out")
+        finding, _, following = model.partition("+")
+        classed = [entry.name for entry in DETECTORS if "classes" in entry.takes]
+        if finding not in classed:
+            raise PromptError(f"{model}: the detector is one of {', '.join(classed)}")
+        tracker = TrackSession(load_for("track", following), device=device, fast=fast)
+        found = detector(
+            finding, weights=weights, classes=classes, score=score, max_objects=top, device=device
+        )
+        numbers = DETECTORS.find(finding).categories
+        standard = DetectionOptions()
+        options = DetectionOptions(
+            every=standard.every if window is None else window,
+            score=standard.score if score is None else score,
+            top=top,
+        )
+        session = DetectionSession(tracker, found, options)
+        return Finder(session, found.names if numbers is None else numbers)
+    network = instance_model(model, weights)
+    entry = MODELS.find(model) if isinstance(model, str) else None
+    least = network.score if entry is None or entry.threshold is None else entry.threshold
+    side = network.short_side if entry is None or entry.short_side is None else entry.short_side
+    known = class_names(network, names)
+    windows = InstanceOptions(
+        window=InstanceOptions().window if window is None else window,
+        overlap=overlap,
+        score=least if score is None else score,
+        top=top,
+        classes=wanted_channels(classes, known),
+        short_side=side if short_side is None else short_side,
+    )
+    return Finder(InstanceSession(network, windows, names=known, device=device, fast=fast), known)
+
+
+def default_model(weights: str | Path | None = None, *, detectors: bool = True) -> str:
+    """What finds instances where nothing is named.
+
+    It is the network of the weight file, if there is one. Else it is the best whose official weights are in
+    the cache folder: a SeqFormer by its published AP, then a detector of torchvision or Detectron 2 with a
+    network that follows its finds; and where there are none, what comes with segue: the small detector with
+    a tracker, or alone msstsvis-lite.
+
+    Args:
+        weights: a weight file.
+        detectors: whether a detector with a tracker may be named.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    by_network = {entry.network: entry for entry in DETECTORS if "classes" in entry.takes}
+    if weights is not None:
+        known = recognise(read_checkpoint(weights).tensors)
+        name = DEFAULT_MODEL if known is None else known.name
+        return f"{name}+{_default_tracker()}" if detectors and name in by_network else name
+    network = _best(entry for entry in MODELS if entry.task == "instances")
+    if network is not None:
+        return network.name
+    detector_entry = _best(by_network.values()) if detectors else None
+    return DEFAULT_MODEL if detector_entry is None else f"{detector_entry.name}+{_default_tracker()}"
+
+
+Ranked = TypeVar("Ranked", Entry, DetectorEntry)
+
+
+def _best(entries: Iterable[Ranked]) -> Ranked | None:
+    """That of the lowest rank of those whose weights come with segue or are in the cache folder."""
+    ranked = [(entry.rank, entry) for entry in entries if entry.rank is not None and _at_hand(entry)]
+    return min(ranked, key=lambda pair: pair[0], default=(0, None))[1]
+
+
+def _at_hand(entry: Entry | DetectorEntry) -> bool:
+    network = entry if isinstance(entry, Entry) else MODELS.find(entry.network or entry.name)
+    return network.bundled is not None or cached(network).exists()
+
+
+def _default_tracker() -> str:
+    found = _best(entry for entry in MODELS if entry.task == "track")
+    return "stcn-lite" if found is None else found.name
+
+
+def instance_model(model: str | SeqFormer, weights: str | Path | None = None) -> SeqFormer:
+    """A network that finds instances, by its name, or as it is.
+
+    Raises:
+        CheckpointError: no network has the name, it finds no instances, or the weights do not fit.
+    """
+    if not isinstance(model, str):
+        return model
+    found: SeqFormer = load_for("instances", model, weights)
+    return found
+
+
+def class_names(network: SeqFormer, names: Mapping[int, str] | None = None) -> dict[int, str]:
+    """Names of a network's class channels: those that are given, or those that came with its weights."""
+    return {
+        channel: name
+        for channel, name in (network.class_names if names is None else names).items()
+        if 0 <= channel < network.size.classes
+    }
+
+
+def wanted_channels(classes: Collection[str] | None, names: Mapping[int, str]) -> frozenset[int] | None:
+    """Channels of the classes that are wanted; all that have a name if nothing was said.
+
+    Raises:
+        PromptError: there is no such class.
+    """
+    if classes is not None:
+        return allowed_classes(classes, names)
+    return frozenset(names) or None
+
+
+def _results(session: Session, source: Source) -> Iterator[Segmentation]:
+    with source:
+        yield from results(session, source)

@@ -1,0 +1,396 @@
+"""Workers: processes of this machine, or actors of a Ray cluster, behind one face."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from segue.batch.plan import Task
+from segue.batch.work import Order, Outcome, Stopped, Watch, perform
+from segue.errors import SegueError
+
+BEAT_SECONDS = 2.0
+"""Time between two signs of life of a worker."""
+
+SILENT_SECONDS = 120.0
+"""A worker that says nothing for so long is taken for dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """News from a worker.
+
+    Attributes:
+        kind: ``beat``: it lives; ``done``, ``failed``, ``stopped`` (interrupted, to be gone on with): what
+            became of its video; ``lost``: it died, and another one has its place.
+        worker: its name.
+        frames: frames of the video so far.
+        error: what was wrong, one line.
+        outcome: of a video that is done.
+    """
+
+    kind: Literal["beat", "done", "failed", "stopped", "lost"]
+    worker: str
+    frames: int = 0
+    error: str = ""
+    outcome: Outcome | None = None
+
+
+class Engine(Protocol):
+    """Workers that hold their networks from video to video."""
+
+    @property
+    def workers(self) -> dict[str, str]:
+        """The machine of each worker by name."""
+
+    @property
+    def memory(self) -> dict[str, float]:
+        """Bytes that the videos on each machine may take together."""
+
+    def give(self, worker: str, task: Task) -> None:
+        """Have an idle worker do a video."""
+
+    def events(self, seconds: float) -> Sequence[Event]:
+        """News, after at most so many seconds."""
+
+    def interrupt(self) -> None:
+        """Ask all workers to stop after the frame in work."""
+
+    def close(self) -> None:
+        """End all workers at once."""
+
+
+class LocalEngine:
+    """Worker processes on this machine.
+
+    Args:
+        order: what is done with every video.
+        count: number of workers.
+        devices: device of each worker in turn, such as ``cuda:0``; empty leaves it to the command.
+        threads: threads of each worker; None shares the cores among the workers.
+    """
+
+    def __init__(
+        self, order: Order, count: int, devices: Sequence[str] = (), threads: int | None = None
+    ) -> None:
+        self._order = order
+        self._context = multiprocessing.get_context("spawn")
+        self._threads = threads or max(1, (os.cpu_count() or 1) // count)
+        self._devices = {f"worker-{n}": devices[n % len(devices)] if devices else "" for n in range(count)}
+        self._machine = socket.gethostname()
+        self._processes: dict[str, tuple[Any, Connection]] = {}
+        self._heard: dict[str, float] = {}
+        for name in self._devices:
+            self._start(name)
+
+    @property
+    def workers(self) -> dict[str, str]:
+        """The machine of each worker by name."""
+        return dict.fromkeys(self._devices, self._machine)
+
+    @property
+    def memory(self) -> dict[str, float]:
+        """Nine tenths of what is free on this machine."""
+        return {self._machine: 0.9 * _free_memory()}
+
+    def give(self, worker: str, task: Task) -> None:
+        """Have an idle worker do a video."""
+        self._heard[worker] = time.monotonic()
+        with contextlib.suppress(OSError):  # a worker that has just died is found by events
+            self._processes[worker][1].send(task)
+
+    def events(self, seconds: float) -> list[Event]:
+        """News, after at most so many seconds."""
+        by_pipe: dict[Any, str] = {pipe: name for name, (_, pipe) in self._processes.items()}
+        found = []
+        for ready in wait(list(by_pipe), seconds):
+            name = by_pipe[ready]
+            try:
+                event = self._processes[name][1].recv()
+            except (EOFError, OSError):
+                found.append(self._replace(name, "died"))
+            else:
+                self._heard[name] = time.monotonic()
+                found.append(event)
+        late = time.monotonic() - SILENT_SECONDS
+        found += [self._replace(name, "fell silent") for name, heard in self._heard.items() if heard < late]
+        return found
+
+    def interrupt(self) -> None:
+        """Ask all workers to stop after the frame in work."""
+        for process, _ in self._processes.values():
+            if process.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGINT)
+
+    def close(self) -> None:
+        """End all workers at once."""
+        for process, pipe in self._processes.values():
+            process.kill()
+            process.join()
+            pipe.close()
+        self._processes.clear()
+
+    def _start(self, name: str) -> None:
+        pipe, end = self._context.Pipe()
+        order = self._order
+        if self._devices[name]:
+            order = replace(order, options=(*order.options, "--device", self._devices[name]))
+        process = self._context.Process(
+            target=_serve, args=(name, end, order, self._threads, os.getpid()), name=name, daemon=True
+        )
+        process.start()
+        end.close()
+        self._processes[name] = process, pipe
+        self._heard[name] = time.monotonic()
+
+    def _replace(self, name: str, how: str) -> Event:
+        process, pipe = self._processes[name]
+        process.kill()
+        process.join()
+        pipe.close()
+        code = process.exitcode or 0
+        self._start(name)
+        reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        return Event("lost", name, error=f"the worker {how} ({reason})")
+
+
+def _serve(name: str, pipe: Connection, order: Order, threads: int, parent: int) -> None:
+    """A worker process: one video after the other, and a sign of life every now and then."""
+    os.setsid()  # Ctrl-C reaches the batch, which passes it on once
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with(parent)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    lock = threading.Lock()
+    watch = Watch()
+
+    def say(event: Event) -> None:
+        with lock:
+            pipe.send(event)
+
+    def beat() -> None:
+        while True:
+            time.sleep(BEAT_SECONDS)
+            try:
+                say(Event("beat", name, watch.frames))
+            except OSError:  # the batch is gone
+                os._exit(1)
+
+    threading.Thread(target=beat, daemon=True).start()
+    while True:
+        try:
+            task = pipe.recv()
+        except EOFError:
+            os._exit(1)
+        watch.restart()
+        say(report(name, task, order, watch))
+
+
+def report(name: str, task: Task, order: Order, watch: Watch) -> Event:
+    """Do one video, and say what became of it."""
+    try:
+        return Event("done", name, watch.frames, outcome=perform(task, order, watch))
+    except (Stopped, KeyboardInterrupt):
+        return Event("stopped", name, watch.frames)
+    except SegueError as error:
+        return Event("failed", name, watch.frames, " ".join(str(error).split()))
+    except Exception as error:  # one rotten video must not end the batch
+        return Event("failed", name, watch.frames, f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel end this process when its parent dies, where it can (Linux)."""
+    if sys.platform == "linux":
+        death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _free_memory() -> float:
+    """Bytes that programs can still take on this machine."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+        free = next(line.split()[1] for line in text.splitlines() if line.startswith("MemAvailable"))
+        return 1024.0 * int(free)
+    except (OSError, StopIteration, ValueError):
+        return float("inf")
+
+
+class RayEngine:
+    """Actors of a Ray cluster: one a core, or a share of a GPU.
+
+    Args:
+        order: what is done with every video; scratch is a folder on each node.
+        address: address of the cluster; ``local`` starts one on this machine.
+        count: number of actors; None takes one for each share of cores or GPUs that the cluster has.
+        gpus: share of a GPU for each actor.
+        cores: cores of each actor.
+    """
+
+    def __init__(
+        self, order: Order, address: str, count: int | None = None, gpus: float = 0.0, cores: int = 1
+    ) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise SegueError("--address needs Ray: pip install 'segue[cluster]'") from None
+        self._ray: Any = ray
+        _require_listener(address)
+        where = None if address == "local" else address
+        try:
+            self._ray.init(address=where, log_to_driver=False, include_dashboard=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise SegueError(f"{address}: there is no Ray cluster ({' '.join(str(error).split())})") from None
+        self._order = order
+        self._options = {"num_cpus": cores, "num_gpus": gpus, "max_restarts": 0}
+        total = self._ray.cluster_resources()
+        room = int(total.get("GPU", 0) / gpus) if gpus else int(total.get("CPU", 1) / cores)
+        self._mailbox: Any = self._ray.remote(_Mailbox).options(num_cpus=0).remote()
+        self._actors: dict[str, Any] = {}
+        self._machines: dict[str, str] = {}
+        self._waiting: dict[Any, str] = {}
+        for number in range(count or max(1, room)):
+            self._start(f"actor-{number}", cores)
+        self._cores = cores
+
+    @property
+    def workers(self) -> dict[str, str]:
+        """The node of each actor by name."""
+        return dict(self._machines)
+
+    @property
+    def memory(self) -> dict[str, float]:
+        """What Ray counts as the memory of each node."""
+        nodes = (node for node in self._ray.nodes() if node["Alive"])
+        return {node["NodeID"]: node["Resources"].get("memory", float("inf")) for node in nodes}
+
+    def give(self, worker: str, task: Task) -> None:
+        """Have an idle actor do a video."""
+        self._waiting[self._actors[worker].perform.remote(task)] = worker
+
+    def events(self, seconds: float) -> list[Event]:
+        """News, after at most so many seconds."""
+        if not self._waiting:
+            time.sleep(min(seconds, 0.1))
+            return []
+        ready, _ = self._ray.wait(list(self._waiting), num_returns=1, timeout=seconds)
+        found = []
+        for reference in ready:
+            worker = self._waiting.pop(reference)
+            try:
+                found.append(self._ray.get(reference))
+            except self._ray.exceptions.RayError as error:
+                with contextlib.suppress(Exception):
+                    self._ray.kill(self._actors[worker])
+                self._start(worker, self._cores)
+                first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                found.append(Event("lost", worker, error=f"the actor died ({first})"))
+        beats = self._ray.get(self._mailbox.take.remote())
+        busy = set(self._waiting.values())
+        return found + [Event("beat", worker, frames) for worker, frames in beats.items() if worker in busy]
+
+    def interrupt(self) -> None:
+        """Actors are ended with the batch; what they were at begins anew from what they saved."""
+        self.close()
+
+    def close(self) -> None:
+        """End all actors at once."""
+        for actor in self._actors.values():
+            with contextlib.suppress(Exception):
+                self._ray.kill(actor)
+        self._actors.clear()
+        self._ray.shutdown()
+
+    def _start(self, name: str, cores: int) -> None:
+        remote = self._ray.remote(_Actor).options(**self._options)
+        self._actors[name] = remote.remote(name, self._order, cores, self._mailbox)
+        self._machines[name] = self._ray.get(self._actors[name].machine.remote())
+
+
+def _require_listener(address: str) -> None:
+    """See that somebody listens there; Ray itself asks for minutes.
+
+    Raises:
+        SegueError: nobody does.
+    """
+    host, mark, port = address.rpartition("://")[2].rpartition(":")
+    if mark and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise SegueError(f"{address}: there is no Ray cluster ({error})") from None
+
+
+class _Mailbox:
+    """Keeps the last sign of life of every actor until the batch asks for it."""
+
+    def __init__(self) -> None:
+        self._frames: dict[str, int] = {}
+
+    def put(self, worker: str, frames: int) -> None:
+        self._frames[worker] = frames
+
+    def take(self) -> dict[str, int]:
+        frames, self._frames = self._frames, {}
+        return frames
+
+
+class _Actor:
+    """A worker on a node of the cluster."""
+
+    def __init__(self, name: str, order: Order, cores: int, mailbox: Any) -> None:
+        import torch
+
+        torch.set_num_threads(cores)
+        self._name = name
+        self._order = replace(order, scratch=order.scratch or Path(tempfile.gettempdir()))
+        self._watch = Watch()
+        self._mailbox = mailbox
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def machine(self) -> str:
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
+    def perform(self, task: Task) -> Event:
+        self._watch.restart()
+        return report(self._name, task, self._order, self._watch)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(BEAT_SECONDS)
+            self._mailbox.put.remote(self._name, self._watch.frames)
+
+
+def open_engine(
+    order: Order,
+    *,
+    address: str | None = None,
+    count: int | None = None,
+    devices: Iterable[str] = (),
+    gpus: float = 0.0,
+) -> Engine:
+    """Local processes, or with an address the actors of a Ray cluster."""
+    if address is not None:
+        return RayEngine(order, address, count, gpus)
+    return LocalEngine(order, count or max(1, os.cpu_count() or 1), tuple(devices))

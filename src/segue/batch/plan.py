@@ -1,0 +1,202 @@
+"""The videos of a batch: read from a folder, a pattern or a list, and what each of them will cost."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import av
+
+from segue.batch.places import files_below, is_remote, remote_size
+from segue.errors import SegueError, SourceError
+from segue.naming import natural_key
+
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
+
+PROMPTS = ("mask", "box", "point", "remove", "classes", "with")
+"""Columns whose values are options of that name; several values are parted by semicolons."""
+
+KNOWN_COLUMNS = frozenset({"source", "name", "auto", "options", *PROMPTS})
+
+MIB = 2**20
+BASE_MEMORY = 700 * MIB
+"""A worker with PyTorch and a small network."""
+
+BYTES_PER_PIXEL = 300
+"""Decoded frames on their way, features and masks, for every pixel of a frame."""
+
+BYTES_PER_BYTE = 20.0
+"""Decoded megapixels for each byte of a compressed file, roughly; where only the size of a file is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One video that is to be done.
+
+    Attributes:
+        name: name of its results, a relative path without a suffix.
+        source: file, folder or address.
+        arguments: options of the command that are its own, such as prompts.
+        cost: expected work, in pixels of all frames.
+        memory: bytes that it is expected to take.
+    """
+
+    name: str
+    source: str
+    arguments: tuple[str, ...] = ()
+    cost: float = 1.0
+    memory: float = BASE_MEMORY
+
+
+def read_tasks(sources: Sequence[str]) -> list[Task]:
+    """The videos that folders, patterns, lists and single films name, without duplicates, not yet measured.
+
+    A folder stands for the films below it; where there are none, each folder of pictures in it is a video. A
+    text file has one source a line (empty lines and those that begin with # do not count); CSV and Parquet
+    have the column ``source`` and may have ``name``, ``mask``, ``box``, ``point``, ``remove``, ``auto``,
+    ``classes``, ``with`` and ``options``. Relative paths in a list begin at the list.
+
+    Raises:
+        SourceError: nothing is there, or a list cannot be read.
+    """
+    tasks = [task for text in sources for task in _expanded(text)]
+    if not tasks:
+        raise SourceError(f"{', '.join(sources) or 'nothing'}: there are no videos")
+    return list({(task.source, task.arguments): task for task in tasks}.values())
+
+
+def measured(tasks: Iterable[Task], threads: int = 8) -> list[Task]:
+    """The same tasks with what their headers say of cost and memory; what cannot be read stays as it is."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(_measured, tasks))
+
+
+def _expanded(text: str) -> Iterator[Task]:
+    suffix = PurePosixPath(text).suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        yield from _from_rows(_csv_rows(Path(text)), text)
+    elif suffix == ".parquet":
+        yield from _from_rows(_parquet_rows(text), text)
+    elif suffix in (".txt", ".list"):
+        lines = (line.strip() for line in _text_of(Path(text)).splitlines())
+        yield from _from_rows(({"source": line} for line in lines if line and line[0] != "#"), text)
+    elif is_remote(text):
+        if suffix in VIDEO_SUFFIXES:
+            yield Task(PurePosixPath(text).stem, text)
+        else:
+            for path in files_below(text, VIDEO_SUFFIXES):
+                yield Task(str(PurePosixPath(path[len(text) :].lstrip("/")).with_suffix("")), path)
+    elif Path(text).is_dir():
+        yield from _below(Path(text))
+    elif Path(text).is_file():
+        yield Task(Path(text).stem, text)
+    elif glob.has_magic(text):
+        for found in sorted(glob.glob(text, recursive=True), key=natural_key):  # noqa: PTH207
+            yield from [Task(Path(found).name, found)] if Path(found).is_dir() else _expanded(found)
+    else:
+        raise SourceError(f"{text}: no such file, folder or list")
+
+
+def _below(folder: Path) -> Iterator[Task]:
+    films = sorted(
+        (path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()),
+        key=lambda path: natural_key(str(path)),
+    )
+    names = [film.relative_to(folder).with_suffix("").as_posix() for film in films]
+    for film, name in zip(films, names, strict=True):
+        twin = names.count(name) > 1
+        yield Task(film.relative_to(folder).as_posix() if twin else name, str(film))
+    if not films:
+        inner = (path for path in folder.iterdir() if path.is_dir())
+        for item in sorted(inner, key=lambda path: natural_key(path.name)) or [folder]:
+            yield Task(item.name, str(item))
+
+
+def _from_rows(rows: Iterable[Mapping[str, Any]], place: str) -> Iterator[Task]:
+    folder = None if is_remote(place) else Path(place).parent
+    for number, row in enumerate(rows, 1):
+        source = str(row.get("source") or "").strip()
+        if not source:
+            raise SourceError(f"{place}: row {number} has no source")
+        unknown = sorted(set(row) - KNOWN_COLUMNS)
+        if unknown:
+            raise SourceError(
+                f"{place}: column {unknown[0]!r} is not known; choose from {', '.join(sorted(KNOWN_COLUMNS))}"
+            )
+        name = str(row.get("name") or PurePosixPath(source).stem)
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise SourceError(f"{place}: row {number}: the name {name!r} must stay inside the output")
+        yield Task(name, _beside(folder, source), tuple(_arguments(row, folder, f"{place}: row {number}")))
+
+
+def _arguments(row: Mapping[str, Any], folder: Path | None, where: str) -> Iterator[str]:
+    for column in PROMPTS:
+        for value in filter(None, map(str.strip, str(row.get(column) or "").split(";"))):
+            yield from (f"--{column}", _mask(folder, value) if column == "mask" else value)
+    if str(row.get("auto") or "").strip().lower() in ("1", "true", "yes", "auto"):
+        yield "--auto"
+    try:
+        yield from shlex.split(str(row.get("options") or ""))
+    except ValueError as error:
+        raise SourceError(f"{where}: the options cannot be read ({error})") from None
+
+
+def _mask(folder: Path | None, value: str) -> str:
+    """``[FRAME@][ID=]PATH`` with the path taken from the list's folder."""
+    head, mark, path = value.rpartition("=" if "=" in value else "@")
+    return f"{head}{mark}{_beside(folder, path)}"
+
+
+def _beside(folder: Path | None, path: str) -> str:
+    return path if folder is None or is_remote(path) else str(folder / path)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: the list cannot be read ({error})") from None
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    for row in csv.DictReader(io.StringIO(_text_of(path)), delimiter=delimiter):
+        if None in row:
+            raise SourceError(f"{path}: a row has more values than columns; quote those with commas")
+        yield row
+
+
+def _parquet_rows(place: str) -> Iterator[dict[str, Any]]:
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise SegueError(f"{place}: Parquet needs pyarrow: pip install 'segue[cluster]'") from None
+    try:
+        rows: list[dict[str, Any]] = parquet.read_table(place).to_pylist()
+    except Exception as error:  # pyarrow's errors have no common base but Exception
+        raise SourceError(f"{place}: the list cannot be read ({error})") from None
+    yield from rows
+
+
+def _measured(task: Task) -> Task:
+    if is_remote(task.source):
+        size = remote_size(task.source)
+        return task if size is None else replace(task, cost=size * BYTES_PER_BYTE)
+    if Path(task.source).is_dir():
+        return replace(task, cost=float(sum(1 for _ in Path(task.source).iterdir())) * MIB)
+    try:
+        with av.open(task.source, metadata_errors="replace") as container:
+            stream = container.streams.video[0]
+            pixels = stream.width * stream.height
+            seconds = (container.duration or 0) / av.time_base
+            frames = stream.frames or seconds * float(stream.average_rate or 25)
+    except (av.FFmpegError, OSError, IndexError, ValueError):
+        return task  # the worker says what is wrong with it
+    return replace(task, cost=max(1.0, pixels * frames), memory=BASE_MEMORY + BYTES_PER_PIXEL * float(pixels))

@@ -1,0 +1,101 @@
+"""The loop of a batch: news come in, the ledger keeps them, idle workers get the next video."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from segue.batch.engines import Engine, Event
+from segue.batch.ledger import Ledger
+from segue.batch.scheduler import Scheduler
+from segue.sessions.resumable import interruptible
+
+ROUND_SECONDS = 1.0
+"""News are waited for so long; then the ledger is saved and progress is shown."""
+
+STOP_SECONDS = 60.0
+"""Workers have so long to finish their frame and save when the batch is interrupted."""
+
+
+def run_batch(
+    ledger: Ledger,
+    scheduler: Scheduler,
+    engine: Engine,
+    *,
+    pictures: Path,
+    show: Callable[[list[Event]], None] = lambda _: None,
+) -> None:
+    """Do everything that the scheduler has.
+
+    Args:
+        ledger: keeps what becomes of each video.
+        scheduler: says who takes which.
+        engine: the workers; ended by this function.
+        pictures: folder for a picture of each video.
+        show: called with the news of each round.
+
+    Raises:
+        KeyboardInterrupt: the batch was interrupted, and everything is saved.
+    """
+    idle = set(engine.workers)
+    with ExitStack() as stack:
+        stack.callback(ledger.save)
+        stack.callback(engine.close)
+        interrupted = stack.enter_context(interruptible())
+        asked = 0.0
+        while not scheduler.over:
+            if interrupted() and not asked:
+                asked = time.monotonic()
+                engine.interrupt()
+            if asked and (len(idle) == len(engine.workers) or time.monotonic() - asked > STOP_SECONDS):
+                break
+            if not asked:
+                _give_out(ledger, scheduler, engine, idle)
+            events = list(engine.events(ROUND_SECONDS))
+            for event in events:
+                _take_in(event, ledger, scheduler, pictures)
+                if event.kind != "beat":
+                    idle.add(event.worker)
+            ledger.save()
+            show(events)
+        if asked:
+            ledger.recover()
+            raise KeyboardInterrupt
+
+
+def _give_out(ledger: Ledger, scheduler: Scheduler, engine: Engine, idle: set[str]) -> None:
+    machines = engine.workers
+    for worker in sorted(idle):
+        task = scheduler.assign(worker, time.monotonic(), machines[worker])
+        if task is not None:
+            ledger.begun(task.name, worker)
+            ledger.save()
+            engine.give(worker, task)
+            idle.discard(worker)
+
+
+def _take_in(event: Event, ledger: Ledger, scheduler: Scheduler, pictures: Path) -> None:
+    task = scheduler.task_of(event.worker)
+    if task is None:
+        return
+    if event.kind == "beat":
+        ledger.beat(task.name, event.frames)
+    elif event.kind == "done" and event.outcome is not None:
+        outcome = event.outcome
+        if scheduler.done(event.worker, time.monotonic())[1]:
+            ledger.done(task.name, event.worker, outcome.frames, outcome.seconds, outcome.digest)
+            if outcome.picture:
+                place = pictures / f"{task.name}.jpg"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(outcome.picture)
+    elif event.kind == "failed":
+        if scheduler.failed(event.worker)[1]:
+            ledger.failed(task.name, event.error)
+    elif event.kind == "stopped":
+        ledger.waits(task.name)
+    elif scheduler.lost(event.worker):
+        ledger.failed(task.name, f"{event.error}, and so did {scheduler.tries - 1} before it")
+    else:
+        ledger.waits(task.name)

@@ -1,0 +1,182 @@
+"""What a worker does with one video: fetch it, run the command over it, put the results in their place."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+from PIL import Image as PillowImage
+
+from segue.batch.places import fetch, is_remote, publish
+from segue.batch.plan import Task
+from segue.errors import SegueError
+from segue.types import Frame, Segmentation
+from segue.video.mask_folder import MARKER
+
+PICTURE_WIDTH = 320
+"""Width of the picture of a video in the report, in pixels."""
+
+
+SINGLE_FILES = ("--events", "--background")
+"""Options that name a file, which all videos would write."""
+
+
+COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+"""Base of what is wrong with a command line; versions of typer differ in where they keep it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is done with every video of a batch.
+
+    Attributes:
+        command: ``track``, ``foreground`` or ``instances``.
+        options: options of that command.
+        output: folder or address of the results.
+        scratch: folder on this machine for what is under way.
+    """
+
+    command: str
+    options: tuple[str, ...]
+    output: str
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a video that was done.
+
+    Attributes:
+        frames: frames with results.
+        seconds: time that it took, fetching and uploading included.
+        digest: SHA-256 over names and contents of the results.
+        picture: JPEG of one frame with its result, from the middle of what was seen.
+    """
+
+    frames: int
+    seconds: float
+    digest: str
+    picture: bytes
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """The work was interrupted and can be gone on with."""
+
+
+class Watch:
+    """Counts frames, and keeps one from the middle with something on it for the report."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with another video."""
+        self.frames = 0
+        self._kept: tuple[Frame, Segmentation] | None = None
+        self._next = 1
+
+    def __call__(self, frame: Frame, result: Segmentation) -> None:
+        """Take notice of a result."""
+        self.frames += 1
+        # Frames 1, 2, 4, 8 ... replace one another: the last one lies somewhere in the second half.
+        if self.frames >= self._next and (self._kept is None or result.mask.any()):
+            self._kept, self._next = (frame, result), 2 * self.frames
+
+    def picture(self) -> bytes:
+        """JPEG of the kept frame with its objects; empty if there was no frame."""
+        from segue.masks import overlay
+
+        if self._kept is None:
+            return b""
+        frame, result = self._kept
+        drawn = PillowImage.fromarray(np.ascontiguousarray(overlay(frame.image, result.mask)))
+        drawn.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
+        buffer = io.BytesIO()
+        drawn.save(buffer, "JPEG", quality=80)
+        return buffer.getvalue()
+
+
+def perform(task: Task, order: Order, watch: Watch) -> Outcome:
+    """Do one video, going on with what an earlier worker left of it.
+
+    Raises:
+        SegueError: the video cannot be done; the message says why.
+        Stopped: the user interrupted the work.
+    """
+    begun = time.perf_counter()
+    source = fetch(task.source, order.scratch / "fetched") if is_remote(task.source) else Path(task.source)
+    work = order.scratch / "work" / task.name
+    going_on = "--resume" if (work / "masks" / MARKER).exists() else "--overwrite"
+    arguments = [str(source), *order.options, *_fetched(task.arguments, order.scratch)]
+    _run(order.command, [*arguments, "--quiet", "--output", str(work), going_on], watch)
+    picture = watch.picture()
+    digest = publish(work, order.output, task.name)
+    if is_remote(task.source):
+        source.unlink(missing_ok=True)
+    return Outcome(watch.frames, time.perf_counter() - begun, digest, picture)
+
+
+def check(order: Order, task: Task) -> None:
+    """See that the command takes the options, before anything is begun.
+
+    Raises:
+        SegueError: it does not.
+    """
+    from segue.cli.main import load_command
+
+    single = [name for name in SINGLE_FILES if name in (*order.options, *task.arguments)]
+    if single:
+        raise SegueError(f"{single[0]} names one file for all videos; give --format instead")
+    try:
+        load_command(order.command).make_context(
+            f"segue {order.command}", [task.source, *order.options, *task.arguments], resilient_parsing=False
+        )
+    except typer.Exit:
+        raise SegueError(f"--help is no option of a batch; see `segue {order.command} --help`") from None
+    except COMMAND_LINE_ERROR as error:
+        raise SegueError(f"segue {order.command}: {error}") from None
+
+
+_NETWORKS: dict[tuple[str, str | None], Any] = {}
+"""Networks that this worker has read."""
+
+
+def _run(command: str, arguments: list[str], watch: Callable[[Frame, Segmentation], None]) -> None:
+    from segue.cli.job import WATCH
+    from segue.cli.main import load_command
+    from segue.weights import keep_networks
+
+    token = WATCH.set(watch)
+    try:
+        with (
+            Path(os.devnull).open("w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            keep_networks(_NETWORKS),
+        ):
+            code = load_command(command).main(arguments, prog_name=f"segue {command}", standalone_mode=False)
+    except COMMAND_LINE_ERROR as error:
+        raise SegueError(str(error)) from None
+    finally:
+        WATCH.reset(token)
+    if code == 130:
+        raise Stopped
+    if code:
+        raise SegueError(f"the command ended with {code}")
+
+
+def _fetched(arguments: tuple[str, ...], scratch: Path) -> list[str]:
+    """The arguments with remote masks brought here."""
+    found = list(arguments)
+    for place, value in enumerate(found):
+        head, mark, path = value.rpartition("=")
+        if place and found[place - 1] == "--mask" and is_remote(path):
+            found[place] = f"{head}{mark}{fetch(path, scratch / 'fetched')}"
+    return found

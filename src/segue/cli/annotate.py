@@ -1,0 +1,101 @@
+"""``segue annotate`` and ``segue view``: the page in the browser."""
+
+from __future__ import annotations
+
+import webbrowser
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segue.errors import SegueError
+
+PORT = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
+BROWSER = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")]
+
+
+def annotate(
+    film: Annotated[Path, typer.Argument(help="Video file or folder of pictures.")],
+    project: Annotated[
+        Path | None, typer.Option(help="Project folder.  [default: segue-out/NAME.project]")
+    ] = None,
+    import_: Annotated[
+        list[Path] | None, typer.Option("--import", help="Masks, COCO, YouTube-VIS or CVAT to begin with.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="What tracks: stcn-lite, stcn or stm.")] = "stcn-lite",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
+    port: PORT = 0,
+    browser: BROWSER = True,
+) -> None:
+    """Point, look and correct in the browser: click an object, track it, correct a frame, export.
+
+    Everything is saved as it happens, in the project folder; the same command goes on with it. The page is
+    for this machine alone, at an address with a secret.
+
+    Examples:
+
+        segue annotate my.mp4
+
+        segue annotate frames/ --project cat.project --import masks/ --no-browser --port 8080
+    """
+    _need_web()
+    from segue.web.annotate import AnnotateDesk
+    from segue.web.film import Film
+    from segue.web.labels import read_labels
+
+    opened = Film(film)
+    folder = project or Path("segue-out") / f"{opened.name}.project"
+    desk = AnnotateDesk(opened, folder, model=model, device=device)
+    for path in import_ or []:
+        labels = read_labels(path, opened.size, opened.count)
+        typer.echo(f"{path}: {len(labels.names)} objects on {desk.import_labels(labels)} frames")
+    typer.echo(f"project: {folder}")
+    _serve(desk, port, browser)
+
+
+def view(
+    results: Annotated[Path, typer.Argument(help="Folder or .zip of masks, COCO, YouTube-VIS or CVAT file.")],
+    film: Annotated[
+        Path | None, typer.Option(help="Film of the results.  [default: the one that they were made of]")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="A second result, or the truth, to compare with.")
+    ] = None,
+    port: PORT = 0,
+    browser: BROWSER = True,
+) -> None:
+    """Look at results in the browser, or compare two of them, or one with the truth.
+
+    Results are what `segue track`, `foreground` and `instances` write, and masks of other programs.
+
+    Examples:
+
+        segue view segue-out/dog --film dog.mp4
+
+        segue view segue-out/dog --film dog.mp4 --against truth/
+    """
+    _need_web()
+    from segue.web.film import Film
+    from segue.web.viewing import ViewDesk, film_of
+
+    _serve(ViewDesk(Film(film or film_of(results)), results, against), port, browser)
+
+
+def _serve(desk: object, port: int, browser: bool) -> None:
+    from typing import cast
+
+    from segue.web.server import Desk, serve
+
+    def tell(address: str) -> None:
+        typer.echo(f"the page is at {address}  (Ctrl-C ends)")
+        if browser:
+            webbrowser.open(address)
+
+    serve(cast(Desk, desk), port, tell)
+
+
+def _need_web() -> None:
+    missing = [name for name in ("fastapi", "uvicorn", "websockets") if find_spec(name) is None]
+    if missing:
+        raise SegueError(f"the page needs {', '.join(missing)}; install them with: pip install 'segue[web]'")

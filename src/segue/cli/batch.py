@@ -1,0 +1,340 @@
+"""``segue batch``: many videos, on all cores of this machine or on a Ray cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pooch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typer.core import TyperCommand
+
+from segue.batch.ledger import Ledger, only_process
+from segue.batch.places import is_remote
+from segue.batch.plan import Task, measured, read_tasks
+from segue.batch.scheduler import Scheduler
+from segue.cli.main import load_command
+from segue.errors import SegueError
+
+EXAMPLES = """
+Do many videos on all cores, or on a Ray cluster; what is done stays done.
+
+SOURCES are folders, patterns, films, or lists: text with a source a line, CSV or Parquet with the columns
+`source`, `name`, `mask`, `box`, `point`, `auto`, `options`. Options not listed here are handed to the
+command that is done. Each video gets a folder of its own in the output, which appears when it is complete. A
+worker that dies is replaced, and its video is gone on with; a rotten file costs one line in the report.
+
+Examples:
+
+    segue batch films/ --do foreground --model mustan-slim --format png -o results
+
+    segue batch list.csv --do track -o results            # prompts from the columns of list.csv
+
+    segue batch list.csv --do track -o results --resume   # after Ctrl-C, a crash or a power cut
+
+    segue batch --status -o results
+
+    segue batch s3://bucket/films --do instances -o s3://bucket/results --address ray://head:10001
+"""
+
+SUBFOLDER = ".segue-batch"
+"""Folder in the output with the ledger, the pictures of the report and what is under way."""
+
+LEDGER = "ledger.sqlite"
+
+DOABLE = ("track", "foreground", "instances")
+
+
+class BatchCommand(TyperCommand):
+    """Takes its own options, and keeps those of the command that is done in ``context.args``."""
+
+    def handed_on(self, args: list[str]) -> str:
+        """The command that the other options are for."""
+        return value_of(args, "--do") or "track"
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Part the arguments, and parse those of the batch."""
+        own = {name: item for item in self.get_params(ctx) for name in (*item.opts, *item.secondary_opts)}
+        handed: dict[str, Any] = {}
+        mine, theirs, rest = [], [], list(args)
+        while rest:
+            word = rest.pop(0)
+            name, has_value, _ = word.partition("=")
+            if not word.startswith("-") or name in own or word == "-":
+                mine.append(word)
+                if name in own and takes_value(own[name]) and not has_value:
+                    mine += rest[:1]
+                    del rest[:1]
+                continue
+            to = self.handed_on(args)
+            handed = handed or _options_of(to, ctx)
+            if name not in handed:
+                raise SegueError(f"{ctx.info_name}: there is no option {name}, nor has `segue {to}` one")
+            theirs.append(word)
+            if takes_value(handed[name]) and not has_value:
+                theirs += rest[:1]
+                del rest[:1]
+        super().parse_args(ctx, mine)
+        ctx.args = theirs
+        return theirs
+
+
+def _options_of(command: str, context: Any) -> dict[str, Any]:
+    if command not in DOABLE:
+        raise SegueError(f"--do {command}: choose from {', '.join(DOABLE)}")
+    params = load_command(command).get_params(context)
+    return {name: item for item in params for name in (*item.opts, *item.secondary_opts)}
+
+
+def takes_value(option: Any) -> bool:
+    """Whether an option is followed by a value."""
+    return not (getattr(option, "is_flag", False) or getattr(option, "count", False))
+
+
+def value_of(args: list[str], name: str) -> str | None:
+    """The value that an option has among the arguments."""
+    for place, word in enumerate(args):
+        if word == name and place + 1 < len(args):
+            return args[place + 1]
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None
+
+
+def batch(
+    context: typer.Context,
+    sources: Annotated[list[str] | None, typer.Argument(help="Folders, patterns, films or lists.")] = None,
+    do: Annotated[
+        str, typer.Option(help="What is done with each video: track, foreground or instances.")
+    ] = "track",
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Folder or address of the results.")
+    ] = "segue-out",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of workers.  [default: one a core, or a share of a GPU]")
+    ] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="Share of a GPU for each worker, such as 0.5.")] = 0.0,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster: auto, ray://HOST:10001, HOST:6379, or local.")
+    ] = None,
+    tries: Annotated[int, typer.Option(min=1, help="A video that so many workers died of has failed.")] = 3,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(help="Folder on each machine for what is under way.  [default: in the output]"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the batch of this output.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Go on, and try again what has failed.")
+    ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Say how far the batch of this output is.")
+    ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json-lines", help="Progress as one JSON object a line on standard output.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Do many videos; see ``EXAMPLES``, which is the help text."""
+    if status:
+        with Ledger(_home(output) / LEDGER, create=False) as ledger:
+            _tell(ledger, json_lines)
+        return
+    if do not in DOABLE:
+        raise SegueError(f"--do {do}: choose from {', '.join(DOABLE)}")
+    if not sources and not (resume or retry_failed):
+        raise SegueError("say which videos: a folder, a pattern, films, or a list")
+    tasks = read_tasks(sources) if sources else []
+    running = Running(
+        do,
+        tuple(context.args),
+        output,
+        workers=workers,
+        gpus=gpus,
+        address=address,
+        tries=tries,
+        scratch=scratch,
+        resume=resume,
+        retry_failed=retry_failed,
+        json_lines=json_lines,
+        quiet=quiet,
+    )
+    if do_tasks(tasks, running):
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """How a batch is done.
+
+    Attributes:
+        command, options: what is done with every video.
+        output: folder or address of the results.
+        workers: number of workers; None takes one a core, or a share of a GPU.
+        gpus: share of a GPU for each worker.
+        address: Ray cluster.
+        tries: a video that so many workers died of has failed.
+        scratch: folder on each machine for what is under way.
+        resume: go on with the batch of this output.
+        retry_failed: go on, and try again what has failed.
+        json_lines, quiet: how progress is shown.
+    """
+
+    command: str
+    options: tuple[str, ...]
+    output: str
+    workers: int | None = None
+    gpus: float = 0.0
+    address: str | None = None
+    tries: int = 3
+    scratch: Path | None = None
+    resume: bool = False
+    retry_failed: bool = False
+    json_lines: bool = False
+    quiet: bool = False
+
+
+def do_tasks(tasks: Sequence[Task], how: Running) -> int:
+    """Do videos, and say what became of them.
+
+    Returns:
+        The number of videos that have failed.
+
+    Raises:
+        SegueError: something does not fit, or there is a batch and it is not to be gone on with.
+        typer.Exit: the user interrupted it.
+    """
+    from segue.batch.engines import open_engine
+    from segue.batch.run import run_batch
+    from segue.batch.work import Order, check
+
+    home = _home(how.output)
+    if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
+        raise SegueError(
+            f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
+        )
+    order = Order(how.command, how.options, how.output, (how.scratch or home).absolute())
+    for task in tasks[:1]:
+        check(order, task)
+    home.mkdir(parents=True, exist_ok=True)
+    with only_process(home / "lock"), Ledger(home / LEDGER) as ledger:
+        ledger.settle({"do": how.command, "options": list(how.options)})
+        ledger.add(measured(tasks))
+        ledger.recover(failed=how.retry_failed)
+        waiting = list(ledger.queued())
+        if waiting:
+            devices = _devices(how.gpus, how.address)
+            count = how.workers or (max(1, int(len(devices) / how.gpus)) if devices else None)
+            engine = open_engine(
+                order,
+                address=how.address,
+                count=count and min(count, len(waiting)),
+                devices=devices,
+                gpus=how.gpus,
+            )
+            copies = is_remote(how.output) and how.address is not None
+            scheduler = Scheduler(waiting, tries=how.tries, memory=engine.memory, copies=copies)
+            try:
+                with _progress(ledger, how.quiet, how.json_lines) as show:
+                    run_batch(ledger, scheduler, engine, pictures=home / "pictures", show=show)
+            except KeyboardInterrupt:
+                typer.echo("interrupted; give the same command with --resume to go on", err=True)
+                raise typer.Exit(130) from None
+            finally:
+                _write_report(ledger, home)
+        return _tell(ledger, how.json_lines)
+
+
+batch.__doc__ = EXAMPLES
+
+batch.command_class = BatchCommand  # type: ignore[attr-defined]
+
+
+def _home(output: str) -> Path:
+    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user."""
+    if not is_remote(output):
+        return Path(output) / SUBFOLDER
+    return Path(pooch.os_cache("segue")) / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]
+
+
+def _devices(gpus: float, address: str | None) -> list[str]:
+    """The GPUs of this machine, if they are wanted."""
+    if not gpus or address is not None:
+        return []
+    import torch
+
+    found = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    if not found:
+        raise SegueError("--gpus: this machine has no GPU that PyTorch can use")
+    return found
+
+
+def _tell(ledger: Ledger, json_lines: bool) -> int:
+    """Say what became of the videos; the number of those that failed."""
+    counts = ledger.counts()
+    if json_lines:
+        typer.echo(json.dumps({"event": "status", **counts}))
+    else:
+        typer.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
+        for row in ledger.rows("failed"):
+            typer.echo(f"failed: {row.name} ({row.source}), {row.tries} tries: {row.error}")
+    return counts["failed"]
+
+
+def _write_report(ledger: Ledger, home: Path) -> None:
+    from segue.batch.report import write_batch_report
+
+    ledger.save()
+    write_batch_report(ledger, home / "pictures", home / "report.html")
+    typer.echo(f"report: {home / 'report.html'}", err=True)
+
+
+@contextmanager
+def _progress(ledger: Ledger, quiet: bool, json_lines: bool) -> Iterator[Callable[[list[Any]], None]]:
+    """A function that shows the news of each round, for a person or as JSON lines for a machine."""
+    console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    begun, frames = time.perf_counter(), {}
+    finished = 0
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        counts = ledger.counts()
+        task = bar.add_task("videos", total=sum(counts.values()), completed=counts["done"], note="")
+
+        def show(events: list[Any]) -> None:
+            nonlocal finished
+            for event in events:
+                if event.kind == "beat":
+                    frames[event.worker] = event.frames
+                else:
+                    frames.pop(event.worker, None)
+                    finished += event.frames if event.kind == "done" else 0
+                    if json_lines:
+                        typer.echo(
+                            json.dumps(
+                                {
+                                    "event": event.kind,
+                                    "worker": event.worker,
+                                    "frames": event.frames,
+                                    **({"error": event.error} if event.error else {}),
+                                }
+                            )
+                        )
+            counts = ledger.counts()
+            speed = (finished + sum(frames.values())) / (time.perf_counter() - begun)
+            note = f"{speed:.1f} frames/s, {counts['running']} in work, {counts['failed']} failed"
+            bar.update(task, completed=counts["done"] + counts["failed"], note=note)
+
+        yield show

@@ -1,0 +1,134 @@
+"""``segue eval`` and ``segue compare``: score results with the numbers of the official tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from annotated_types import Ge
+
+from segue.cli.options import Options, command
+from segue.cli.scoring import OPTIONS, DataSet, Request, data_sets
+from segue.cli.tables import Files, print_comparison, print_evaluation, progress
+from segue.metrics.compare import compare as compare_evaluations
+from segue.reports import (
+    comparison_values,
+    evaluation_values,
+    write_comparison,
+    write_csv,
+    write_json,
+    write_report,
+)
+
+app = typer.Typer(
+    help="Score results of any program; the numbers equal those of the official tools.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+Values = dict[str, Any]
+
+
+def _offered(names: str) -> str:
+    """Attributes of a request with the names of their options."""
+    return " ".join(f"{name}:{OPTIONS[name]}" if name in OPTIONS else name for name in names.split())
+
+
+def _results(results: Path) -> None: ...
+
+
+def _command(name: str, row: DataSet) -> Callable[..., None]:
+    def score(given: Values, options: Values, output: Values) -> None:
+        request, files = Request(dataset=name, **options), Files(**output)
+        results = given["results"]
+        files.check(results, request.data)
+        with progress(results.name) as show:
+            evaluation = request.score(results, show)
+        print_evaluation(evaluation)
+        if files.json is not None:
+            write_json(files.json, evaluation_values(evaluation))
+        if files.csv is not None:
+            write_csv(files.csv, evaluation)
+        if files.report is not None:
+            about = {"results": str(results), "data": str(request.data)}
+            write_report(evaluation, files.report, about=about)
+        files.tell()
+
+    score.__doc__ = row.help
+    in_masks = "threshold" not in row.options
+    return command(
+        score,
+        Options(_results, "results!", help={"results": row.results}),
+        Options(
+            Request,
+            _offered(f"data {row.options}"),
+            row.defaults or {},
+            {"missing": Literal["error", "empty"]} if in_masks else {},
+            row.texts or {},
+        ),
+        Options(Files, "json csv report" if row.csv else "json report"),
+    )
+
+
+for _name, _row in data_sets().items():
+    app.command(_name)(_command(_name, _row))
+
+
+def _pair(first: Path, second: Path, seed: Annotated[int, Ge(0)] = 0) -> None:
+    """Two results.
+
+    Args:
+        first: results, as for segue eval.
+        second: results to compare with.
+        seed: seed of the bootstrap.
+    """
+
+
+def _compare(pair: Values, options: Values, bootstrap: Values, output: Values) -> None:
+    """Score two results under one protocol, and say how much they differ, sequence by sequence.
+
+    The mean difference comes with a paired bootstrap interval over the sequences.
+
+    Examples:
+
+        segue compare old/ new/ --data DAVIS
+
+        segue compare old/ new/ --data CDnet2014 --dataset cdnet --sequence shadow --report difference.html
+    """
+    files, request = Files(**output), Request(**options)
+    files.check(pair["first"], pair["second"], request.data)
+    evaluations = []
+    for results in (pair["first"], pair["second"]):
+        with progress(results.name) as show:
+            evaluations.append(request.score(results, show))
+    names = _distinct(pair["first"], pair["second"])
+    comparison = compare_evaluations(*evaluations, names=names, **bootstrap)
+    print_comparison(comparison)
+    if files.json is not None:
+        write_json(files.json, comparison_values(comparison))
+    if files.report is not None:
+        write_comparison(comparison, files.report)
+    files.tell()
+
+
+compare = command(
+    _compare,
+    Options(_pair, "first! second!"),
+    Options(
+        Request,
+        _offered("data dataset subset sequences task year seen threshold training_frames missing workers"),
+    ),
+    Options(_pair, "seed"),
+    Options(Files, "json report"),
+)
+
+
+def _distinct(first: Path, second: Path) -> tuple[str, str]:
+    """The shortest ends of two paths that tell them apart; the whole paths if nothing does."""
+    for length in range(1, min(len(first.parts), len(second.parts)) + 1):
+        ends = tuple("/".join(path.parts[-length:]) for path in (first, second))
+        if ends[0] != ends[1]:
+            return ends[0], ends[1]
+    return str(first), str(second)

@@ -1,0 +1,182 @@
+"""``segue run``: a model over a whole data set by its protocol, and the score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from segue.batch.plan import Task
+from segue.cli.batch import BatchCommand, Running, do_tasks
+from segue.cli.scoring import OPENERS, Request, Year, open_davis, open_ytvos
+from segue.cli.tables import print_evaluation, progress
+from segue.datasets.files import PICTURES
+from segue.errors import DatasetError
+from segue.masks import write_index_mask
+from segue.reports import evaluation_values, write_json
+from segue.types import IndexMask
+
+EXAMPLES = """
+Run a model over a whole data set by its protocol, and score it.
+
+DATASET is davis, folder (DAVIS's layout), ytvos, cdnet, sbi, lasiesta, limu or foreground. First masks, late
+objects and regions of interest are those of the data set. Options not listed here are handed to `segue track`
+or `segue foreground`. What is there is run: a video that fails costs one line, and the others are scored.
+
+Examples:
+
+    segue run davis DAVIS --model stcn --weights stcn.safetensors -o results
+
+    segue run cdnet CDnet2014 --sequence shadow --model mustan-lite -o results --resume
+
+    segue run ytvos YouTubeVOS --set valid -o results --workers 8
+"""
+
+VOID = 255
+"""Pixels that belong to no object and are not scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a data set is run.
+
+    Attributes:
+        command: what is done with its videos.
+        format: what that writes, as ``segue eval`` reads it.
+        tasks: its videos; what must be written for them (masks, regions) goes into the folder.
+    """
+
+    command: str
+    format: str
+    tasks: Callable[[Request, Path], Iterator[Task]]
+
+
+def run(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="Name of the data set.")],
+    root: Annotated[Path, typer.Argument(help="Its folder.")],
+    output: Annotated[Path, typer.Option("--output", "--out", "-o", help="Folder of the results.")],
+    subset: Annotated[str | None, typer.Option("--set", help="Split, as for `segue eval`.")] = None,
+    sequence: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this sequence, video or category; may be given several times."),
+    ] = None,
+    year: Annotated[Year, typer.Option(help="Edition of DAVIS; 2016 takes all objects as one.")] = "2017",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of workers.  [default: one a core]")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Scores in full precision.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Run a data set; see ``EXAMPLES``, which is the help text."""
+    protocol = _protocol(dataset)
+    request = Request(data=root, dataset=dataset, subset=subset, sequences=sequence, year=year)
+    tasks = list(protocol.tasks(request, output / ".segue-batch" / "prompts"))
+    running = Running(
+        protocol.command,
+        (*context.args, "--format", protocol.format),
+        str(output),
+        workers=workers,
+        resume=resume,
+        quiet=quiet,
+    )
+    failed = do_tasks(tasks, running)
+    request = replace(request, missing="empty" if failed else "error", workers=workers or 1)
+    with progress(dataset) as show:
+        evaluation = request.score(output, show)
+    print_evaluation(evaluation)
+    if json is not None:
+        write_json(json, evaluation_values(evaluation))
+        typer.echo(f"written: {json}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+run.__doc__ = EXAMPLES
+
+
+class RunCommand(BatchCommand):
+    """Keeps the options of the command that the data set is run with."""
+
+    def handed_on(self, args: list[str]) -> str:
+        """``track`` or ``foreground``, by the name of the data set."""
+        name = next((word for word in args if word in PROTOCOLS), "davis")
+        return _protocol(name).command
+
+
+run.command_class = RunCommand  # type: ignore[attr-defined]
+
+
+def _protocol(name: str) -> Protocol:
+    if name not in PROTOCOLS:
+        raise DatasetError(f"no protocol of {name!r} is known; choose from {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
+
+
+def _davis(request: Request, folder: Path) -> Iterator[Task]:
+    """The first annotated frame is given."""
+    for sequence in open_davis(request):
+        if not sequence.annotations:
+            raise DatasetError(f"sequence {sequence.name} has no annotated frame")
+        first = min(sequence.annotations)
+        mask = sequence.read_mask(first)
+        mask = np.where(mask == VOID, 0, mask)
+        if request.year != "2017":
+            mask = (mask > 0).astype(np.uint8)
+        given = _given(folder / sequence.name, first, mask)
+        yield Task(sequence.name, str(sequence.frames[0].parent), given)
+
+
+def _ytvos(request: Request, folder: Path) -> Iterator[Task]:
+    """Every object is given in the frame in which the description says that it appears."""
+    for video in open_ytvos(request):
+        names = list(video.frames)
+        arguments: tuple[str, ...] = ()
+        for frame in sorted({item.given for item in video.objects}, key=names.index):
+            mask = video.read_mask(frame)
+            coming = np.isin(mask, [item.id for item in video.objects if item.given == frame])
+            arguments += _given(folder / video.name, names.index(frame), np.where(coming, mask, 0))
+        yield Task(video.name, str(video.frames[names[0]].parent), arguments)
+
+
+def _foreground(request: Request, folder: Path) -> Iterator[Task]:
+    """Every video from its first picture on; outside its region of interest there is no foreground."""
+    videos = OPENERS[request.dataset](request.data)
+    for video in videos.select(request.sequences) if request.sequences else videos:
+        source = video.frames[0].parent
+        others = {path for path in source.iterdir() if path.suffix.lower() in PICTURES} - set(video.frames)
+        if others:
+            raise DatasetError(
+                f"{source}: {min(others).name} is no picture of {video.key}; move it elsewhere"
+            )
+        arguments: tuple[str, ...] = ()
+        if video.roi is not None:
+            path = folder / f"{video.key}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_index_mask(path, video.read_roi().astype(np.uint8))
+            arguments = ("--roi", str(path))
+        yield Task(video.key, str(source), arguments)
+
+
+def _given(folder: Path, frame: int, mask: IndexMask) -> tuple[str, str]:
+    path = folder / f"{frame:05d}.png"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_index_mask(path, mask)
+    return "--mask", f"{frame}@{path}"
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    "davis": Protocol("track", "png", _davis),
+    "folder": Protocol("track", "png", _davis),
+    "ytvos": Protocol("track", "png", _ytvos),
+    **{
+        name: Protocol("foreground", "cdnet", _foreground)
+        for name in ("cdnet", "sbi", "lasiesta", "limu", "foreground")
+    },
+}
+"""By the name that ``segue eval`` has for the data set."""

@@ -1,0 +1,211 @@
+"""``segue train``: video instance networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from segue.cli.options import Options
+from segue.cli.train.making import LITE, PAPER, Prepared, Values, must_start, say, training
+from segue.datasets.ytvis import YTVISDataset
+from segue.errors import DatasetError
+from segue.models.msstsvis import Parts
+from segue.models.seqformer.network import names_text
+from segue.sessions.clips import SHORT_SIDE
+from segue.training.instance_augment import PUBLISHED
+from segue.training.instance_material import clip_sources, gather_classed
+from segue.training.recipes import msstsvis as lite_recipe
+from segue.training.recipes.seqformer import PublishedRecipe
+from segue.training.ytvis_clips import ClipSource, VideoClips
+from segue.weights.catalogue import instance_network
+
+R18_SHORT_SIDE = 180
+"""Short side at which ``msstsvis-r18`` is validated; it learns from clips of half the published size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tubes:
+    """Annotated videos and pictures.
+
+    Attributes:
+        data: ytvis=ROOT, ovis=ROOT or isd=ROOT (videos), coco=ROOT (pictures as clips); several may be given.
+            ROOT may also be the annotation file.
+        validate: annotated videos to measure AP on while training: an annotation file, or a folder with a
+            part valid.
+    """
+
+    data: list[str]
+    validate: Path | None = None
+
+    def validation(self, sources: list[ClipSource], names: dict[int, str], short_side: int) -> Any:
+        """What measures AP on videos that are not trained on."""
+        if self.validate is None:
+            return None
+        from segue.training.validation import ClipAP
+
+        dataset = YTVISDataset.open(self.validate, "valid")
+        trained = {source.dataset.path.resolve() for source in sources if isinstance(source, VideoClips)}
+        if dataset.path.resolve() in trained:
+            raise DatasetError(f"{dataset.path}: both trained on and validated on; give other videos")
+        if dataset.categories != names:
+            raise DatasetError(f"{dataset.path} has other categories than the data that are trained on")
+        return ClipAP(dataset, short_side)
+
+
+TUBES = Options(Tubes, "data validate")
+
+BACKBONES = {"backbone": Literal["r50", "r101", "swin-l"]}
+EPOCHS = {"steps": "Steps in all.  [default: those of 12 epochs]"}
+
+
+def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
+    must_start(
+        run,
+        "--start with weights, or --init with a classifier of the trunk",
+        recipe["start"],
+        recipe["trunk"],
+    )
+    small = network["backbone"] == "r18"
+    sources, names = clip_sources(tubes.data, PUBLISHED.halved() if small else PUBLISHED)
+    options = network | {"classes": names_text(names)}
+    if run["resume"]:
+        recipe = recipe | {"trunk": None, "start": None}
+    made = PublishedRecipe(
+        name=f"{kind}-{network['backbone']}",
+        build=partial(instance_network, kind, **options),
+        sources=sources,
+        **recipe,
+    )
+    say(f"{sum(map(len, sources))} clips an epoch, {len(names)} classes")
+    return made, {
+        "steps": run["steps"] or made.steps(run["devices"]),
+        "validate": tubes.validation(sources, names, R18_SHORT_SIDE if small else SHORT_SIDE),
+    }
+
+
+@training(
+    "seqformer",
+    TUBES,
+    Options(instance_network, "backbone", {"backbone": "r50"}, BACKBONES),
+    Options(PublishedRecipe, "trunk:init start batch", {"batch": 2}),
+    help=EPOCHS,
+    **PAPER,
+    steps=None,
+    validate_every=5000,
+    save_every=2000,
+)
+def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
+    """Train SeqFormer on YouTube-VIS, and COCO beside it, by the published recipe.
+
+    As published are 16 clips in all, 2 on each of 8 devices.
+
+    Examples:
+
+        segue train seqformer --data ytvis=youtube_vis_2019 --data coco=coco --start coco.safetensors
+        --devices 8 --out runs/seqformer
+
+        segue train seqformer --data ovis=ovis --init resnet50.pth --batch 1 --out runs/ovis
+    """
+    return _published("seqformer", tubes, network, recipe | {"separability": False}, run)
+
+
+@training(
+    "msstsvis",
+    TUBES,
+    Options(instance_network, "backbone", {"backbone": "r50"}, BACKBONES),
+    Options(
+        Parts,
+        "intra_mode:intra-attention inter_mode:inter-attention decoder_attention",
+        {"intra_mode": True, "inter_mode": True},
+        {"intra_mode": bool, "inter_mode": bool},
+        {
+            "intra_mode": "Attention over time inside each scale, in the encoder.",
+            "inter_mode": "Attention between neighbouring scales, in the encoder.",
+            "decoder_attention": "Attention of the box queries over the frames.",
+        },
+    ),
+    Options(PublishedRecipe, "trunk:init start batch separability", {"batch": 1, "separability": True}),
+    help=EPOCHS,
+    **PAPER,
+    steps=None,
+    validate_every=5000,
+    save_every=2000,
+)
+def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: Values) -> Prepared:
+    """Train MS-STS VIS with its discriminator; it may start from weights of SeqFormer.
+
+    As published are 10 clips in all.
+
+    Examples:
+
+        segue train msstsvis --data ytvis=youtube_vis_2019 --data coco=coco --start seqformer-r50.safetensors
+        --devices 10 --out runs/msstsvis
+    """
+    chosen = Parts(
+        "position" if parts["intra_mode"] else "none",
+        "sequence" if parts["inter_mode"] else "none",
+        parts["decoder_attention"],
+    )
+    return _published("msstsvis", tubes, network | {"parts": chosen.text()}, recipe, run)
+
+
+@training(
+    "msstsvis-r18",
+    TUBES,
+    Options(PublishedRecipe, "trunk:init start batch", {"batch": 4}),
+    help=EPOCHS,
+    **{**PAPER, "workers": 1, "log_every": 20},
+    steps=None,
+)
+def msstsvis_r18(tubes: Tubes, recipe: Values, run: Values) -> Prepared:
+    """Train a small MS-STS VIS on ResNet-18 that a processor can train: half the layers and picture sizes.
+
+    The rest is the recipe of `segue train msstsvis`.
+
+    Examples:
+
+        segue train msstsvis-r18 --data isd=isd --init resnet18.pth --validate isd/val/instances.json
+        --out runs/r18
+    """
+    network = {"backbone": "r18", "parts": Parts().text()}
+    return _published("msstsvis", tubes, network, recipe | {"separability": True}, run)
+
+
+@dataclass(frozen=True, slots=True)
+class Classed:
+    """Annotated videos and still images.
+
+    Attributes:
+        data: coco=ROOT (still images), ytvis=ROOT, ovis=ROOT or isd=ROOT (videos); several may be given.
+            5@coco=ROOT counts five times. ROOT may also be the annotation file.
+    """
+
+    data: list[str]
+
+
+@training(
+    "msstsvis-lite",
+    Options(Classed, "data"),
+    Options(lite_recipe.lite, "backbone:init start", {"backbone": None}),
+    **LITE,
+    steps=lite_recipe.LITE_STEPS,
+)
+def msstsvis_lite(classed: Classed, options: Values, run: Values) -> Prepared:
+    """Train msstsvis-lite on videos and still images together.
+
+    Its classes are person, animal, vehicle and object. Categories are grouped by their names; what is neither
+    a being nor a vehicle is an object. The trunk is that of a DeepLabV3 and is not trained.
+
+    Examples:
+
+        segue train msstsvis-lite --data coco=coco --data ytvis=youtube_vis_2021 --data isd=isd
+        --init deeplab.safetensors --out runs/lite
+    """
+    must_start(run, "--init with a DeepLabV3, or --start", options["backbone"], options["start"])
+    videos, stills = gather_classed(classed.data)
+    say(f"{len(videos)} videos and {len(stills)} still images")
+    if run["resume"]:
+        options = dict.fromkeys(options)
+    return lite_recipe.lite(videos, stills, **options), {}

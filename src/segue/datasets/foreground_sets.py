@@ -1,0 +1,333 @@
+"""Smaller data sets with foreground labels: SBI2015, LASIESTA, LIMU, and the composites of HOFAM.
+
+**SBI2015** (Maddalena and Petrosino, "Towards Benchmarking Scene Background Initialization", ICIAP Workshops
+2015) with the foreground masks that Lim and Keles made for it ("Learning multi-scale features for foreground
+segmentation", 2020). A name may end in ``_a``, as in the mask package; frames may be missing. Layout::
+
+    <scene>/input/in000001.png or <scene>_000001.png ...     CAVIAR2 and Foliage: .jpg
+    <scene>/groundtruth/gt000001.png ...                     or <masks>/<scene>/gt000001.png
+
+**LASIESTA** (Cuevas et al., "Labeled dataset for integral evaluation of moving object detection algorithms:
+LASIESTA", CVIU 2016): fully labelled indoor and outdoor videos, 352x288. Layout, at any of the upper levels
+of the root::
+
+    I_SI_01/I_SI_01-1.bmp ...
+    I_SI_01-GT/I_SI_01-GT_1.png ...      also I_SI_01_GT; beside the pictures' folder or in it
+
+**LIMU** (Kyushu University): videos such as CameraParameter, Intersection and LightSwitch, labelled in part.
+Where its files lie is said by a manifest, so that any copy of the data can be read without renaming::
+
+    {"LightSwitch": {"frames_glob": "LightSwitch/input/*", "gt_glob": "LightSwitch/groundtruth/*"}}
+
+``number`` is a regular expression for the frame number in a name without its ending, by default the digits at
+the end; ``positive`` is the grey value of foreground, by default 255. The manifest that comes with segue is
+the one above for the three videos.
+
+**HOFAM**'s composites, released with the code of "CrossNet: Cross-Scene Background Subtraction Network via 3D
+Optical Flow": frame, optical flow and ground truth side by side in one PNG, 256 pixels high and 768 wide. The
+flow panel holds the length of the flow to three earlier frames, the largest distance in red. The ground truth
+is resized with grey values between, its foreground is white.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from importlib import resources
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from segue.datasets.files import read_rgb
+from segue.datasets.foreground import (
+    NUMBER,
+    ForegroundFolder,
+    ForegroundSequence,
+    by_number,
+    numbered_files,
+    subfolders,
+)
+from segue.datasets.labels import (
+    MOTION,
+    Labels,
+    LasiestaLabels,
+    StaticAs,
+    read_binary_labels,
+    read_sbi_labels,
+)
+from segue.errors import DatasetError
+from segue.naming import natural_key
+from segue.types import Image
+
+SBI_VIDEOS = (
+    "Board",
+    "Candela_m1.10",
+    "CAVIAR1",
+    "CAVIAR2",
+    "CaVignal",
+    "Foliage",
+    "HallAndMonitor",
+    "HighwayI",
+    "HighwayII",
+    "HumanBody2",
+    "IBMtest2",
+    "PeopleAndFoliage",
+    "Toscana",
+    "Snellen",
+)
+"""The 14 videos."""
+
+
+def open_sbi(root: Path | str, masks: Path | str | None = None) -> ForegroundFolder:
+    """Open SBI2015; folders with other names than those of its videos are passed over.
+
+    Args:
+        root: folder of the videos.
+        masks: folder with one folder of masks for each video; default: ``groundtruth`` beside ``input``.
+
+    Raises:
+        DatasetError: a video lacks its pictures or masks or is there twice, a file does not fit, or there is
+            no video.
+    """
+    root = Path(root)
+    mask_folders = {} if masks is None else {scene_name(path): path for path in subfolders(Path(masks))}
+    folders = sorted(
+        (path for path in subfolders(root) if scene_name(path) in SBI_VIDEOS),
+        key=lambda path: SBI_VIDEOS.index(scene_name(path)),
+    )
+    return ForegroundFolder(
+        root,
+        (read_sbi_video(path, mask_folders.get(scene_name(path), path / "groundtruth")) for path in folders),
+    )
+
+
+def scene_name(folder: Path) -> str:
+    """Name of the video in a folder."""
+    return folder.name.removesuffix("_a")
+
+
+def read_sbi_video(folder: Path, masks: Path) -> ForegroundSequence:
+    """List one video.
+
+    Raises:
+        DatasetError: pictures or masks are missing, or a file does not fit.
+    """
+    pictures = numbered_files(folder / "input")
+    return ForegroundSequence(
+        scene_name(folder),
+        "",
+        tuple(pictures.values()),
+        tuple(pictures),
+        numbered_files(masks),
+        decode_labels=read_sbi_labels,
+    )
+
+
+STATIC_CAMERA = ("I_SI", "I_CA", "I_OC", "I_IL", "I_MB", "I_BS", "O_CL", "O_RA", "O_SN", "O_SU")
+"""The ten categories of published tables; the camera stands still."""
+
+MOVING_CAMERA = ("I_MC", "I_SM", "O_MC", "O_SM")
+"""Categories with camera motion, real (MC) or simulated (SM)."""
+
+LASIESTA_VIDEOS: Mapping[str, tuple[str, ...]] = {
+    category: tuple(f"{category}_{i + 1:02d}" for i in range(12 if category.endswith("SM") else 2))
+    for category in (*STATIC_CAMERA, *MOVING_CAMERA)
+}
+"""The 48 videos by category."""
+
+LEVELS = 3
+"""Levels of folders that are searched for videos."""
+
+_NAME = re.compile(r"[IO]_[A-Z]{2}_[0-9]{2}")
+_PICTURES = frozenset({".bmp", ".png", ".jpg"})
+
+
+def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> ForegroundFolder:
+    """Open LASIESTA.
+
+    Args:
+        root: folder of the videos.
+        static_as: what a moving object that stays still counts as.
+
+    Raises:
+        DatasetError: a video lacks its labels or is there twice, a file does not fit, or there is no video.
+    """
+    root = Path(root)
+    decode = LasiestaLabels(static_as)
+    folders = sorted(find_videos(root), key=lambda path: natural_key(path.name))
+    return ForegroundFolder(root, (read_lasiesta_video(folder, decode) for folder in folders))
+
+
+def find_videos(root: Path, levels: int = LEVELS) -> Iterator[Path]:
+    """Folders of pictures that have the name of a video, on at most ``levels`` levels below ``root``.
+
+    Raises:
+        DatasetError: there is no folder ``root``.
+    """
+    for folder in subfolders(root):
+        if _NAME.fullmatch(folder.name) and any(
+            path.suffix.lower() in _PICTURES for path in folder.iterdir() if not path.name.startswith(".")
+        ):
+            yield folder
+        elif levels > 1:
+            yield from find_videos(folder, levels - 1)
+
+
+def read_lasiesta_video(folder: Path, decode: LasiestaLabels) -> ForegroundSequence:
+    """List one video.
+
+    Raises:
+        DatasetError: its labels are missing, or a file does not fit.
+    """
+    names = (f"{folder.name}-GT", f"{folder.name}_GT")
+    places = [parent / name for parent in (folder.parent, folder) for name in names]
+    labels = next((place for place in places if place.is_dir()), places[0])
+    pictures = numbered_files(folder, _PICTURES)
+    return ForegroundSequence(
+        folder.name,
+        folder.name[:4],
+        tuple(pictures.values()),
+        tuple(pictures),
+        numbered_files(labels, {".png"}),
+        decode_labels=decode,
+    )
+
+
+def _inside(pattern: str) -> str:
+    if PurePosixPath(pattern).is_absolute() or PureWindowsPath(pattern).drive or ".." in Path(pattern).parts:
+        raise ValueError("must stay inside the folder of the data set")
+    return pattern
+
+
+def _one_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from error
+    if groups != 1:
+        raise ValueError("must have one group, the number")
+    return pattern
+
+
+class Entry(BaseModel):
+    """Where the files of one video are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frames_glob: Annotated[str, Field(min_length=1), AfterValidator(_inside)]
+    gt_glob: Annotated[str, Field(min_length=1), AfterValidator(_inside)]
+    number: Annotated[str, AfterValidator(_one_group)] = NUMBER.pattern
+    positive: Annotated[int, Field(ge=0, le=255)] = 255
+
+
+_MANIFEST = TypeAdapter(dict[str, Entry])
+
+
+def open_limu(root: Path | str, manifest: Path | str | None = None) -> ForegroundFolder:
+    """Open the videos of a manifest whose pictures are there.
+
+    Args:
+        root: folder that the patterns of the manifest start from.
+        manifest: JSON file; default: the one that comes with segue.
+
+    Raises:
+        DatasetError: the manifest has another form, a file does not fit, or there is no video.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DatasetError(f"no folder {root}")
+    videos = (read_limu_video(root, name, entry) for name, entry in read_manifest(manifest).items())
+    return ForegroundFolder(root, (video for video in videos if video.frames))
+
+
+def read_manifest(path: Path | str | None = None) -> dict[str, Entry]:
+    """Entries of a manifest by name of the video.
+
+    Raises:
+        DatasetError: it cannot be read or has another form.
+    """
+    file = resources.files("segue") / "assets" / "limu.json" if path is None else Path(path)
+    try:
+        return _MANIFEST.validate_json(file.read_bytes())
+    except OSError as error:
+        raise DatasetError(f"{file} cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DatasetError(f"{file} is no manifest: {where}: {first['msg']}") from error
+
+
+def read_limu_video(root: Path, name: str, entry: Entry) -> ForegroundSequence:
+    """List the video of an entry; it has no frames where its pictures are not there.
+
+    Raises:
+        DatasetError: a name has no frame number, or two have the same.
+    """
+    pictures = _matches(root, entry.frames_glob, entry.number)
+    return ForegroundSequence(
+        name,
+        "",
+        tuple(pictures.values()),
+        tuple(pictures),
+        _matches(root, entry.gt_glob, entry.number),
+        decode_labels=partial(read_binary_labels, positive=entry.positive),
+    )
+
+
+def _matches(root: Path, pattern: str, number: str) -> dict[int, Path]:
+    return by_number((path for path in root.glob(pattern) if path.is_file()), re.compile(number))
+
+
+WHITE = 128
+"""Foreground is where all three channels of the ground truth are at least this bright."""
+
+
+def open_hofam(folder: Path | str) -> ForegroundFolder:
+    """Open a folder of composite pictures as one video; neighbouring numbers may be of different scenes.
+
+    Raises:
+        DatasetError: there is no picture, or one has no number.
+    """
+    folder = Path(folder)
+    files = numbered_files(folder, {".png"})
+    video = ForegroundSequence(
+        folder.resolve().name,
+        "",
+        tuple(files.values()),
+        tuple(files),
+        files,
+        decode_image=read_frame,
+        decode_labels=read_truth,
+    )
+    return ForegroundFolder(folder, [video])
+
+
+def read_frame(path: Path) -> Image:
+    """Frame of a composite, RGB, (H, W, 3), uint8."""
+    return _panel(path, 0)
+
+
+def read_flow(path: Path) -> Image:
+    """Flow panel of a composite, (H, W, 3), uint8."""
+    return _panel(path, 1)
+
+
+def read_truth(path: Path) -> Labels:
+    """Ground truth of a composite, (H, W), uint8: 0 or 255."""
+    panel = _panel(path, 2)
+    labels = np.zeros(panel.shape[:2], np.uint8)
+    labels[(panel >= WHITE).all(axis=2)] = MOTION
+    return labels
+
+
+def _panel(path: Path, i: int) -> Image:
+    composite = read_rgb(path)
+    width, rest = divmod(composite.shape[1], 3)
+    if rest:
+        raise DatasetError(
+            f"{path} is {composite.shape[1]} pixels wide; three panels side by side are needed"
+        )
+    return composite[:, i * width : (i + 1) * width]

@@ -1,0 +1,145 @@
+"""Follow objects with the graphs of ``segue export stcn-lite``, with onnxruntime and numpy alone.
+
+    tracker = Tracker("FOLDER")
+    first = tracker.step(frame, mask)    # frame (H, W, 3) uint8 RGB, mask (H, W) with ids 1, 2, ...
+    mask = tracker.step(next_frame)      # (H, W), the ids of the first mask
+
+Inputs and outputs of the graphs stand in ``graphs.json`` beside them. All frames have one size, at least 40
+pixels each way; bring pictures with a short side above 384 down to it first, for which the network was made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+Array = np.ndarray[Any, Any]
+
+
+class Tracker:
+    """Follows the objects of a first mask; a later mask starts anew.
+
+    The memory is five kept frames and the previous one; where it is full, the frame that was read least makes
+    room, but never the first.
+
+    Args:
+        folder: where the graphs are.
+        providers: execution providers of ONNX Runtime.
+    """
+
+    def __init__(self, folder: str | Path, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
+        self.plan = json.loads((Path(folder) / "graphs.json").read_text("utf-8"))["schedule"]
+        graphs = ("encode", "read", "decode", "remember")
+        files = [str(Path(folder) / f"{name}.onnx") for name in graphs]
+        sessions = [onnxruntime.InferenceSession(file, providers=list(providers)) for file in files]
+        self.graphs = dict(zip(graphs, sessions, strict=True))
+        self.memory: list[dict[str, Any]] = []
+        self.before: Array = np.zeros(0)  # masks of the frame before, at the size of the log-odds
+
+    def step(self, frame: Array, mask: Array | None = None) -> Array:
+        """Ids of the next frame, (H, W); the first frame comes with a mask."""
+        (height, width), (rows, columns) = frame.shape[:2], (-frame.shape[0] % 16, -frame.shape[1] % 16)
+        top, left = rows // 2, columns // 2
+        around = ((top, rows - top), (left, columns - left))
+        image = np.pad(frame, (*around, (0, 0)), mode="edge")
+        key, thin, joint, f4, f2 = self._run("encode", image=image)
+        if mask is not None:
+            self.ids = np.array([i for i in np.unique(mask) if i])
+            self.memory, self.seen, self.reads, self.kept_at = [], 0, 0, 0
+            classes = merge((np.pad(mask, around) == self.ids[:, None, None]).astype(np.float32))
+        else:
+            (logits,) = self._run("decode", readout=self._read(key), thin=thin, f4=f4, f2=f2)
+            reach = round(self.plan["reach"] * math.hypot(*logits.shape[1:]))
+            kept = [remove_strays(*pair, reach) for pair in zip(logits, self.before, strict=True)]
+            classes = merge(1 / (1 + np.exp(-double(double(np.stack(kept), 1), 2))))
+        self.before = classes[1:, 1::2, 1::2] > 0.5
+        self._write(image, key, joint, classes[1:], mask is not None)
+        best = classes[:, top : top + height, left : left + width].argmax(0)
+        shown: Array = np.array([0, *self.ids])[best]
+        return shown
+
+    def _read(self, key: Array) -> Array:
+        """What each object's memory holds for the positions of a key (C, h, w), (K, V, h, w)."""
+        self.reads += 1
+        channels, height, width = key.shape
+        query = key.reshape(channels, -1).T
+        keys = np.stack([item["keys"] for item in self.memory])
+        values = np.stack([item["values"] for item in self.memory], 1)
+        window = self.plan["last_window"] if len(self.memory) > 1 else height + width
+        grid = {"width": np.array(width), "window": np.array(window)}
+        parts = []
+        for start in range(0, len(query), 512):  # bounds what the affinities take
+            block = {"query": query[start : start + 512], "start": np.array(start)}
+            readout, usage = self._run("read", keys=keys, values=values, **block, **grid)
+            parts.append(readout)
+            for item, share in zip(self.memory, usage, strict=True):
+                item["usage"] += float(share)
+        whole: Array = np.concatenate(parts, 1).transpose(0, 2, 1)
+        return whole.reshape(len(values), -1, height, width)
+
+    def _write(self, image: Array, key: Array, joint: Array, masks: Array, given: bool) -> None:
+        """Remember a frame with the probabilities of its objects; the previous one, if not kept, goes."""
+        keep = given or self.seen - self.kept_at >= self.plan["mem_every"]
+        penalty = 0 if given else self.plan["penalty" if keep else "last_penalty"]
+        rows = key.reshape(len(key), -1).T
+        extra = np.square(rows).sum(1, keepdims=True) + penalty * math.sqrt(len(key))
+        self.memory = [item for item in self.memory if item["kept"]]
+        if keep and len(self.memory) >= self.plan["memory_frames"]:
+            rates = [item["usage"] / max(self.reads - item["since"], 1) for item in self.memory[1:]]
+            del self.memory[1 + int(np.argmin(rates))]
+        item = {"keys": np.concatenate([rows, extra], 1), "kept": keep, "usage": 0.0, "since": self.reads}
+        (item["values"],) = self._run("remember", image=image, joint=joint, masks=masks)
+        self.memory.append(item)
+        self.kept_at = self.seen if keep else self.kept_at
+        self.seen += 1
+
+    def _run(self, graph: str, **inputs: Array) -> list[Array]:
+        outputs: list[Array] = self.graphs[graph].run(None, inputs)
+        return outputs
+
+
+def double(x: Array, axis: int) -> Array:
+    """Twice as long along an axis, by linear interpolation between the centres of pixels."""
+    x = np.moveaxis(x, axis, -1)
+    before = np.concatenate([x[..., :1], x[..., :-1]], -1)
+    after = np.concatenate([x[..., 1:], x[..., -1:]], -1)
+    both = np.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], -1)
+    longer: Array = np.moveaxis(both.reshape(*x.shape[:-1], -1), -1, axis)
+    return longer
+
+
+def merge(planes: Array) -> Array:
+    """Probabilities of the objects, (K, H, W), to those of background and objects, (K+1, H, W)."""
+    every = np.concatenate([np.prod(1 - planes, 0, keepdims=True), planes]).clip(1e-7, 1 - 1e-7)
+    odds = every / (1 - every)
+    shares: Array = (odds / odds.sum(0)).astype(np.float32)
+    return shares
+
+
+def remove_strays(logits: Array, before: Array, reach: int) -> Array:
+    """Log-odds (h, w) without small pieces that are farther than ``reach`` from the mask before."""
+    if not before.any():
+        return logits
+    height, width = logits.shape
+    piece = np.where(logits > -2.2, np.arange(logits.size).reshape(height, width), -1)
+    while True:  # every position takes the largest number around it, then the number that stands there
+        edge = np.pad(piece, 1, constant_values=-1)
+        around = [edge[y : y + height, x : x + width] for y in range(3) for x in range(3)]
+        largest = np.where(piece >= 0, np.max(around, 0), -1)
+        largest = np.where(piece >= 0, largest.ravel()[largest], -1)
+        if (largest == piece).all():
+            break
+        piece = largest
+    size = 2 * reach + 1
+    counts = np.pad(before, ((reach + 1, reach), (reach + 1, reach))).cumsum(0).cumsum(1)
+    near = counts[size:, size:] - counts[:-size, size:] - counts[size:, :-size] + counts[:-size, :-size] > 0
+    numbers, areas = np.unique(piece[piece >= 0], return_counts=True)
+    touched = np.isin(numbers, piece[near])
+    strays = numbers[~touched & (areas < 0.3 * areas[touched].sum())]
+    return np.where(np.isin(piece, strays), np.float32(-10), logits)

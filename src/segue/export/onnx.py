@@ -1,0 +1,286 @@
+"""``segue export``: networks as ONNX graphs with their memory as plain inputs and outputs.
+
+stcn-lite becomes four graphs, encode, read, decode and remember; what to do between them is
+:mod:`segue.export.follow`, which is written beside them. A network that finds foreground becomes decode and
+encode, one for each role of a frame. Sizes of pictures, frames of the memory and objects may differ from call
+to call.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from segue.errors import SegueError
+from segue.layers.fused import fold_batch_norms
+from segue.models.base import ForegroundNetwork, QueryFeatures
+from segue.models.mustan_lite import MustanLite
+from segue.models.mustan_slim import MustanSlim
+from segue.models.stcn_lite import STCNLite
+from segue.sessions.empty_scene import PLANES
+
+OPSET = 17
+SAMPLE = 96, 128
+"""Height and width of the pictures that the graphs are traced with."""
+
+
+class Encode(nn.Module):
+    """What stcn-lite sees in a frame."""
+
+    def __init__(self, network: STCNLite) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """(H, W, 3) uint8, multiples of 16 → key (64, h, w) and features thin, joint, f4, f2."""
+        seen = self.network.encode_query(prepared(image))
+        return (seen.key[0], *seen.features)
+
+
+class Read(nn.Module):
+    """Top-k read of a block of query positions over all frames of the memory.
+
+    Same as :func:`segue.models.memory.reading.read`, at full resolution whatever the size of the picture.
+    """
+
+    def __init__(self, top_k: int) -> None:
+        super().__init__()
+        self.top_k = top_k
+
+    def forward(
+        self, keys: Tensor, values: Tensor, query: Tensor, start: Tensor, width: Tensor, window: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Read.
+
+        Args:
+            keys: (T, P, C+1), a row's last channel holds its squared norm, and the confidence penalty.
+            values: (K, T, P, V).
+            query: (Q, C), positions ``start`` to ``start + Q`` of a grid ``width`` positions wide.
+            start, width: see ``query``.
+            window: rows and columns around its own place within which a position reads the last frame.
+
+        Returns:
+            Readouts (K, Q, V), and the attention that each frame received, summed over objects, (T,).
+        """
+        rows = keys.flatten(0, 1)
+        affinity = (2 * query @ rows[:, :-1].T - rows[:, -1]) / math.sqrt(query.shape[1])
+        own = start + torch.arange(query.shape[0])
+        place = torch.arange(keys.shape[1])
+        far = ((own // width)[:, None] - place // width).abs() > window
+        far = far | (((own % width)[:, None] - place % width).abs() > window)
+        last = torch.arange(keys.shape[0]) == keys.shape[0] - 1
+        out = (last[None, :, None] & far[:, None]).flatten(1)
+        best, index = affinity.masked_fill(out, -torch.inf).topk(self.top_k, dim=1)
+        weights = best.softmax(1)
+        readout = (values.flatten(1, 2)[:, index] * weights[..., None]).sum(2)
+        frames = torch.arange(keys.shape[0])
+        received = torch.where((index // keys.shape[1])[..., None] == frames, weights[..., None], 0.0)
+        return readout, received.sum((0, 1)) * values.shape[0]
+
+
+class Decode(nn.Module):
+    """Readouts of the objects to log-odds at half the size."""
+
+    def __init__(self, network: STCNLite) -> None:
+        super().__init__()
+        self.decoder = network.decoder
+
+    def forward(self, readout: Tensor, thin: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
+        """(K, V, h, w) and features of the frame → (K, H/2, W/2)."""
+        logits: Tensor = self.decoder(readout, thin, f4, f2)
+        return logits[:, 0]
+
+
+class Remember(nn.Module):
+    """The values of a frame with the masks of its objects."""
+
+    def __init__(self, network: STCNLite) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
+        """(H, W, 3) uint8, feature of the frame, soft masks (K, H, W) → values (K, P, V)."""
+        seen = QueryFeatures(prepared(image), joint, (joint, joint))
+        return self.network.encode_memory(seen, masks)[1].flatten(2).transpose(1, 2)
+
+
+class EncodeScene(nn.Module):
+    """Maps of a frame, or of what is known of the empty scene, for a network that finds foreground."""
+
+    def __init__(self, network: ForegroundNetwork, role: str) -> None:
+        super().__init__()
+        self.network, self.role = network, role
+
+    def forward(self, frame: Tensor) -> tuple[Tensor, ...]:
+        """(1, C, H, W) in [0, 1] → maps, fine to coarse."""
+        return self.network.encode(frame, self.role)
+
+
+class DecodeScene(nn.Module):
+    """Probabilities from the maps of the current frame, of those around it and of the empty scene."""
+
+    def __init__(self, network: ForegroundNetwork, counts: Sequence[int], stride: int) -> None:
+        super().__init__()
+        self.network, self.counts, self.stride = network, counts, stride
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Maps of all frames, one frame after the other → (1, channels, H, W) in [0, 1]."""
+        rest = iter(maps)
+        current, *others = (tuple(itertools.islice(rest, count)) for count in self.counts)
+        context = others[: len(self.network.context)]
+        background = others[-1] if self.network.background else None
+        size = self.stride * current[0].shape[-2], self.stride * current[0].shape[-1]
+        return self.network.decode(current, context, background, size).sigmoid()
+
+
+def prepared(image: Tensor) -> Tensor:
+    """Picture (H, W, 3), uint8 → (1, 3, H, W) in [-1, 1]."""
+    return image.permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
+    """Write a network as ONNX graphs.
+
+    Args:
+        network: stcn-lite, or a network that finds foreground and shares one encoder among its frames.
+        folder: it is made; files in it are replaced.
+
+    Returns:
+        What was written.
+
+    Raises:
+        SegueError: the extra ``onnx`` is not installed, or there are no graphs for this network.
+    """
+    if find_spec("onnx") is None:
+        raise SegueError('exporting needs onnx: pip install "segue[onnx]"')
+    folded = fold_batch_norms(network).float().eval().requires_grad_(False)
+    if isinstance(folded, STCNLite):
+        return _export_tracker(folded, folder)
+    if isinstance(folded, MustanLite | MustanSlim):
+        return _export_scene(cast(ForegroundNetwork, folded), folder)
+    name = type(network).__name__
+    raise SegueError(f"{name} cannot be exported; stcn-lite, mustan-lite and mustan-slim can")
+
+
+def _export_tracker(network: STCNLite, folder: Path) -> list[Path]:
+    schedule = network.schedule
+    assert schedule.top_k is not None
+    height, width = SAMPLE
+    image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
+    masks = torch.rand(2, height, width) / 2
+    with torch.inference_mode():
+        key, thin, joint, f4, f2 = Encode(network)(image)
+        values = Remember(network)(image, joint, masks)
+    positions = values.shape[1]
+    row = key.flatten(1).T
+    keys = torch.cat([row, row.square().sum(1, keepdim=True)], 1)[None].repeat(2, 1, 1)
+    memory = values[:, None].repeat(1, 2, 1, 1)
+    numbers = [torch.tensor(number) for number in (16, width // 8, 12)]
+    readout = torch.zeros(2, values.shape[2], height // 8, width // 8)
+    graphs = [
+        _Graph("encode", Encode(network), {"image": image}, ("key", "thin", "joint", "f4", "f2")),
+        _Graph(
+            "read",
+            Read(schedule.top_k),
+            dict(
+                zip(
+                    ("keys", "values", "query", "start", "width", "window"),
+                    (keys, memory, row[16 : positions - 8], *numbers),
+                    strict=True,
+                )
+            ),
+            ("readout", "usage"),
+        ),
+        _Graph(
+            "decode", Decode(network), {"readout": readout, "thin": thin, "f4": f4, "f2": f2}, ("logits",)
+        ),
+        _Graph("remember", Remember(network), {"image": image, "joint": joint, "masks": masks}, ("values",)),
+    ]
+    follow = folder / "follow.py"
+    written = _write(graphs, folder, {"network": "stcn-lite", "schedule": asdict(schedule)})
+    follow.write_text((resources.files("segue") / "export" / "follow.py").read_text("utf-8"), "utf-8")
+    return [*written, follow]
+
+
+def _export_scene(network: ForegroundNetwork, folder: Path) -> list[Path]:
+    frames = {"current": network.current} | {f"at_{offset}": role for offset, role in network.context}
+    if network.background is not None:
+        frames["background"] = network.background
+    roles = list(dict.fromkeys(frames.values()))
+    graphs, maps = [], {}
+    for role in roles:
+        planes = PLANES if getattr(network, "sees_past", False) and role == network.background else 3
+        encode, frame = EncodeScene(network, role), torch.rand(1, planes, *SAMPLE)
+        with torch.inference_mode():
+            maps[role] = encode(frame)
+        names = tuple(f"map_{i}" for i in range(len(maps[role])))
+        graphs.append(
+            _Graph("encode" if len(roles) == 1 else f"encode_{role}", encode, {"frame": frame}, names)
+        )
+    inputs = {f"{name}_map_{i}": found for name, role in frames.items() for i, found in enumerate(maps[role])}
+    stride = SAMPLE[0] // maps[network.current][0].shape[-2]
+    decode = DecodeScene(network, [len(maps[role]) for role in frames.values()], stride)
+    graphs.append(_Graph("decode", decode, inputs, ("probabilities",)))
+    about = {
+        "context": [offset for offset, _ in network.context],
+        "multiple": network.size_multiple,
+        "roles": frames,
+    }
+    return _write(graphs, folder, about)
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """One graph to write.
+
+    Attributes:
+        inputs: example values by name.
+        outputs: names.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+
+
+def _write(graphs: Sequence[_Graph], folder: Path, about: dict[str, Any]) -> list[Path]:
+    """Trace and write graphs, and ``graphs.json`` that tells their inputs and outputs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    listing: dict[str, Any] = {}
+    written = []
+    for graph in graphs:
+        path = folder / f"{graph.name}.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the tracer, about sizes that it takes for fixed
+            torch.onnx.export(
+                graph.module.eval(),
+                tuple(graph.inputs.values()),
+                str(path),
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                dynamic_axes={
+                    name: {axis: f"{name}_{axis}" for axis in range(value.dim())}
+                    for name, value in graph.inputs.items()
+                    if value.dim()
+                },
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        types = {name: str(value.dtype).removeprefix("torch.") for name, value in graph.inputs.items()}
+        listing[graph.name] = {"inputs": types, "outputs": list(graph.outputs)}
+        written.append(path)
+    index = folder / "graphs.json"
+    index.write_text(json.dumps({**about, "graphs": listing}, indent=1), encoding="utf-8")
+    return [*written, index]

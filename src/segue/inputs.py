@@ -1,0 +1,88 @@
+"""Files and texts of others: what is checked before they are believed."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+from segue.errors import SegueError
+
+PICTURE_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may open. Left to itself it tries all formats that it knows, and hands EPS to Ghostscript."""
+
+PICTURE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, MemoryError)
+"""What Pillow and its codecs raise for damaged files; a bomb (``DecompressionBombError``) comes besides."""
+
+
+def check_file(path: Path, error: type[SegueError], largest: int | None = None) -> None:
+    """See that a path leads to a regular file, which gives its bytes without waiting for a writer.
+
+    Args:
+        path: the file.
+        error: what to raise.
+        largest: most bytes that it may have.
+
+    Raises:
+        SegueError: nothing is there, it is a folder, pipe or device, too large, or the name is impossible.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise error(f"{path}: no such file") from None
+    except (OSError, ValueError) as reason:
+        raise error(f"{path}: cannot be read ({getattr(reason, 'strerror', None) or reason})") from None
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
+        raise error(f"{path}: is {what}, not a file")
+    if largest is not None and status.st_size > largest:
+        raise error(f"{path}: has {status.st_size} bytes; at most {largest} are taken")
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there; False for names that no file can have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
+    """A number from 0 to ``largest`` that is written in digits; None for any other text.
+
+    Python itself refuses texts of more than 4,300 digits with an error that nobody expects.
+    """
+    if not (text.isascii() and text.isdecimal()) or len(text.lstrip("0")) > len(str(largest)):
+        return None
+    number = int(text[-len(str(largest)) :])
+    return number if number <= largest else None
+
+
+def printable(text: str) -> str:
+    """A text for one line of a terminal: what would end the line or command the terminal is escaped."""
+    return "".join(
+        sign if sign.isprintable() or sign == "\u00a0" else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
+
+
+def parse_json(text: str) -> Any:
+    """A JSON value of a text that may come from anywhere.
+
+    Raises:
+        ValueError: it is none, is nested too deeply, or holds a number that is none.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a finite number."""
+    return type(value) in (int, float) and abs(value) < 2.0**63  # type: ignore[arg-type]
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")

@@ -1,0 +1,128 @@
+"""Gates on feature maps: CBAM of STCN, and MUSTAN's refinement and fusion blocks.
+
+CBAM (Woo et al., "CBAM", ECCV 2018) stands here as STCN uses it, without batch norm. MUSTAN's paper gives the
+roles of its blocks and the sigmoid; their layers are our reading (docs/systems/mustan.md).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from segue.layers.fused import BatchNormReLU
+
+
+class CBAM(nn.Module):
+    """A gate over channels, then a gate over positions, (B, C, H, W) → (B, C, H, W)."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.ChannelGate = ChannelGate(channels, reduction)
+        self.SpatialGate = SpatialGate()
+
+    def forward(self, x: Tensor) -> Tensor:
+        gated: Tensor = self.SpatialGate(self.ChannelGate(x))
+        return gated
+
+
+class ChannelGate(nn.Module):
+    """Scale each channel by a small perceptron of its mean and its maximum over the picture."""
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels, channels // reduction),
+            nn.ReLU(),
+            nn.Linear(channels // reduction, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.mlp(x.mean((2, 3))) + self.mlp(x.amax((2, 3))))
+        return x * gate[:, :, None, None]
+
+
+class SpatialGate(nn.Module):
+    """Scale each position by a 7x7 convolution of the maximum and the mean over channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spatial = nn.Sequential(OrderedDict(conv=nn.Conv2d(2, 1, 7, padding=3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return gate_positions(x, self.spatial)
+
+
+def gate_positions(x: Tensor, gate: nn.Module) -> Tensor:
+    """Scale each position by the sigmoid of ``gate`` on the maximum and the mean over channels."""
+    pooled = torch.stack([x.amax(1), x.mean(1)], dim=1)
+    return x * torch.sigmoid(gate(pooled))
+
+
+class RLIM(nn.Module):
+    """A gate over positions, (B, C, H, W) → (B, C, H, W); 99 parameters.
+
+    The paper names the module and gives no internals. The name says localisation, and the smallest block that
+    weighs *where* is a 7x7 convolution of the maximum and the mean over channels; it also fits the size that
+    the paper states.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return gate_positions(x, self.conv)
+
+
+class FRM(nn.Module):
+    """Feature refinement: context maps mixed into one, compared with the frame's, as a gate on it.
+
+    The gate is ``1 + attention``: where attention is near zero, features pass as they are.
+
+    Args:
+        channels: of every map.
+        maps: number of context maps.
+        attention: weigh the features; otherwise the compared maps take their place.
+    """
+
+    norms: ClassVar[Mapping[str, str]] = {"bn1": "mix", "bn2": "conv"}
+
+    def __init__(self, channels: int, maps: int, *, attention: bool = True) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(maps * channels, channels, 1, bias=False)
+        self.bn1 = BatchNormReLU(channels)
+        self.conv = nn.Conv2d(2 * channels, channels, 3, padding=1, bias=False)
+        self.bn2 = BatchNormReLU(channels)
+        self.attn = nn.Conv2d(channels, channels, 1) if attention else None
+
+    def forward(self, own: Tensor, context: Sequence[Tensor]) -> Tensor:
+        """(B, C, h, w) and as many context maps in the order of time → (B, C, h, w)."""
+        mixed = self.bn1(self.mix(torch.cat(list(context), 1)))
+        compared: Tensor = self.bn2(self.conv(torch.cat([mixed, own], 1)))
+        if self.attn is None:
+            return compared
+        return own * (1 + torch.sigmoid(self.attn(compared)))
+
+
+class FuseBlock(nn.Module):
+    """Past, present and future reduced to one map, as a gate on the present."""
+
+    norms: ClassVar[Mapping[str, str]] = {"bn": "reduce"}
+
+    def __init__(self, channels: int, *, attention: bool = True) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(3 * channels, channels, 1, bias=False)
+        self.bn = BatchNormReLU(channels)
+        self.attn = nn.Conv2d(channels, channels, 3, padding=1, bias=False) if attention else None
+
+    def forward(self, past: Tensor, current: Tensor, future: Tensor) -> Tensor:
+        """Three maps (B, C, h, w) → (B, C, h, w)."""
+        reduced: Tensor = self.bn(self.reduce(torch.cat([past, current, future], 1)))
+        if self.attn is None:
+            return reduced
+        return current * (1 + torch.sigmoid(self.attn(reduced)))

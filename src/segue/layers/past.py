@@ -1,0 +1,89 @@
+"""What the past of each pixel says about the current frame: from full resolution to every scale of a network.
+
+A frame is compared with the range in which each pixel lived; how far it lies outside, and how restless the
+pixel is, goes through a small pyramid of convolutions beside that of the frames themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from segue.layers.fused import BatchNormReLU
+
+WIDTHS = (16, 24, 32, 32)
+"""Channels at strides 2, 4, 8 and 16."""
+
+CONTRAST = 4.0
+"""Factor on differences, which are small beside features."""
+
+_LOW, _MEDIAN, _HIGH, _LOW_ALL, _MEDIAN_ALL, _HIGH_ALL = (slice(i, i + 3) for i in range(0, 18, 3))
+_SHARES = slice(18, 21)
+
+PICTURE = _MEDIAN
+"""The planes of a scene that are its picture."""
+
+
+def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tensor:
+    """Signed differences of a frame to its past, and what is known of each pixel.
+
+    Args:
+        frame: (N, 3, H, W) in [0, 1].
+        planes: (N, 21, H, W) in [0, 1], see :class:`segue.sessions.empty_scene.Scene`.
+        context: frames before it, (N, 3, H, W) in [0, 1].
+
+    Returns:
+        (N, 17 + 3 K, H, W) for K frames of context: distances to the range of what was background and of all
+        that was there, 0 inside; differences to both medians; widths of both ranges, largest of the three
+        colours; shares of foreground and changes, and number of frames; differences to the context.
+    """
+    low, high = planes[:, _LOW], planes[:, _HIGH]
+    low_all, high_all = planes[:, _LOW_ALL], planes[:, _HIGH_ALL]
+    differences = [
+        frame - frame.clamp(low, high),
+        frame - frame.clamp(low_all, high_all),
+        frame - planes[:, _MEDIAN],
+        frame - planes[:, _MEDIAN_ALL],
+        (high - low).amax(1, keepdim=True),
+        (high_all - low_all).amax(1, keepdim=True),
+        *(frame - other for other in context),
+    ]
+    return torch.cat([CONTRAST * torch.cat(differences, 1), planes[:, _SHARES]], 1)
+
+
+class PastPyramid(nn.Module):
+    """Cues at full resolution → maps at strides 2, 4, 8 and so on.
+
+    Args:
+        context: number of context frames.
+        widths: channels of the maps.
+    """
+
+    def __init__(self, context: int, widths: Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        channels = (17 + 3 * context, *widths)
+        pairs = list(itertools.pairwise(channels))
+        self.stages = nn.ModuleList(Stage(cin, cout) for cin, cout in pairs)
+
+    def forward(self, cues: Tensor) -> list[Tensor]:
+        maps = []
+        for stage in self.stages:
+            cues = stage(cues)
+            maps.append(cues)
+        return maps
+
+
+class Stage(nn.Module):
+    """Half the size by a strided convolution, (N, cin, H, W) → (N, cout, H/2, W/2)."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(cin, cout, 3, 2, 1, bias=False)
+        self.bn = BatchNormReLU(cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        halved: Tensor = self.bn(self.conv(x))
+        return halved

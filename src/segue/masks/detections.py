@@ -1,0 +1,130 @@
+"""Results and detections of other programs: COCO records and the ``Detections`` of supervision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import PromptError, SegueError
+from segue.masks.measure import fill_boxes, measure
+from segue.masks.tracks import RleTrack
+from segue.types import ObjectInfo, Segmentation
+
+Planes = npt.NDArray[np.bool_]
+
+
+def composed(
+    planes: Iterable[Planes],
+    *,
+    size: tuple[int, int],
+    ids: Sequence[int] | None = None,
+    labels: Sequence[str | None] | None = None,
+    scores: Sequence[float] | None = None,
+    index: int = 0,
+    time: float = 0.0,
+) -> Segmentation:
+    """One result of the masks of single objects; a pixel of several objects is that of the best.
+
+    Args:
+        planes: mask of each object, (H, W).
+        size: height and width.
+        ids: id of each; None counts from 1.
+        labels, scores: of each; None are no labels and scores of 1.
+        index, time: of the frame.
+
+    Raises:
+        PromptError: an id occurs twice or is not in 1..65535, or a mask has another size.
+    """
+    masks = [np.asarray(plane) != 0 for plane in planes]
+    numbers = list(range(1, len(masks) + 1)) if ids is None else [int(i) for i in ids]
+    if len(set(numbers)) < len(numbers) or any(not 1 <= i <= 65535 for i in numbers):
+        raise PromptError(f"ids {numbers}: each object needs one of its own in 1..65535")
+    names = [None] * len(masks) if labels is None else list(labels)
+    certain = [1.0] * len(masks) if scores is None else [float(score) for score in scores]
+    merged = np.zeros(size, np.uint16 if max(numbers, default=0) > 255 else np.uint8)
+    for place in np.argsort(certain, kind="stable"):
+        if masks[place].shape != size:
+            (rows, columns), (height, width) = masks[place].shape, size
+            raise PromptError(f"a mask is {columns}x{rows} pixels, the frame {width}x{height}")
+        merged[masks[place]] = numbers[place]
+    extents = measure(merged)
+    objects = []
+    for i, name, score in sorted(zip(numbers, names, certain, strict=True), key=lambda item: item[0]):
+        extent = extents.get(i)
+        if extent is None:
+            objects.append(ObjectInfo(i, name, 0.0))
+        else:
+            objects.append(ObjectInfo(i, name, score, extent.box, extent.area))
+    return Segmentation(index, time, merged, tuple(objects))
+
+
+def from_coco(
+    records: Iterable[Mapping[str, Any]],
+    size: tuple[int, int],
+    *,
+    names: Mapping[int, str] | None = None,
+    index: int = 0,
+    time: float = 0.0,
+) -> Segmentation:
+    """COCO results or annotations of one picture; see :meth:`segue.Segmentation.from_coco`."""
+    planes, ids, labels, scores = [], [], [], []
+    for number, record in enumerate(records, start=1):
+        if record.get("segmentation") is None:
+            x, y, w, h = record["bbox"]
+            planes.append(fill_boxes({1: (x, y, x + w, y + h)}, size) > 0)
+        else:
+            planes.append(RleTrack.parse([record["segmentation"]], size).decode(0))
+        ids.append(int(record.get("track_id", number)))
+        category = int(record["category_id"])
+        labels.append((names or {}).get(category, str(category)))
+        scores.append(float(record.get("score", 1.0)))
+    return composed(planes, size=size, ids=ids, labels=labels, scores=scores, index=index, time=time)
+
+
+def from_supervision(
+    detections: Any, size: tuple[int, int] | None = None, *, index: int = 0, time: float = 0.0
+) -> Segmentation:
+    """supervision's ``Detections`` of one picture; see :meth:`segue.Segmentation.from_supervision`."""
+    if detections.mask is None:
+        if size is None:
+            raise PromptError("these detections have boxes alone: give the size of the picture as well")
+        planes = [fill_boxes({1: (x0, y0, x1, y1)}, size) > 0 for x0, y0, x1, y1 in detections.xyxy.tolist()]
+    else:
+        planes = list(detections.mask)
+        size = size or tuple(detections.mask.shape[1:])
+    names = detections.data.get("class_name")
+    if names is None and detections.class_id is not None:
+        names = detections.class_id
+    return composed(
+        planes,
+        size=size,
+        ids=detections.tracker_id,
+        labels=None if names is None else [str(name) for name in names],
+        scores=detections.confidence,
+        index=index,
+        time=time,
+    )
+
+
+def to_supervision(result: Segmentation) -> Any:
+    """supervision's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_supervision`."""
+    try:
+        from supervision import Detections
+    except ImportError as error:
+        raise SegueError(f"{error}: install supervision (pip install supervision)") from error
+    seen = [item for item in result.objects if item.box is not None]
+    if not seen:
+        return Detections.empty()
+    labels = [item.label or "object" for item in seen]
+    classes = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    return Detections(
+        xyxy=np.array([item.box for item in seen], np.float32),
+        mask=np.stack([result.mask == item.id for item in seen]),
+        confidence=np.array([item.score for item in seen], np.float32),
+        class_id=np.array([classes[label] for label in labels]),
+        tracker_id=np.array([item.id for item in seen]),
+        data={"class_name": np.array(labels)},
+    )

@@ -1,0 +1,146 @@
+"""Whether objects keep their ids: HOTA, IDF1 and id switches, with the definitions of TrackEval.
+
+HOTA: Luiten et al., "HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking" (IJCV 2021). IDF1:
+Ristani et al., "Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking" (ECCV workshops
+2016). Id switches: Bernardin and Stiefelhagen, "Evaluating Multiple Object Tracking Performance" (2008).
+Similarity is the IoU of masks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from segue.types import IndexMask
+
+ALPHAS = np.arange(0.05, 0.99, 0.05)
+"""Similarities from which on HOTA takes two masks for one object; it is the mean over them."""
+
+MATCH = 0.5
+"""The same for IDF1 and id switches."""
+
+_EPSILON = float(np.finfo(float).eps)
+
+Doubles = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How well ids were kept in a video.
+
+    Attributes:
+        hota: geometric mean of detection and association, mean over ``ALPHAS``, in 0..1.
+        deta, assa: accuracy of detection and of association, likewise.
+        idf1: F1 score of the one-to-one assignment of ids that suits the whole video best, in 0..1.
+        switches: how often a true object was matched with another id than before.
+        objects: true objects, summed over the frames.
+    """
+
+    hota: float
+    deta: float
+    assa: float
+    idf1: float
+    switches: int
+    objects: int
+
+
+def identity(truth: Iterable[IndexMask], results: Iterable[IndexMask]) -> Identity:
+    """Compare the ids of two videos of index masks, frame by frame; classes do not count.
+
+    Args:
+        truth: true masks, (H, W) each, 0 is background.
+        results: masks to be judged, of the same sizes.
+
+    Raises:
+        ValueError: one has more frames than the other.
+    """
+    frames = [_similarity(a, b) for a, b in zip(truth, results, strict=True)]
+    true_ids, own_ids = (
+        {number: i for i, number in enumerate(sorted({n for frame in frames for n in frame[side]}))}
+        for side in (0, 1)
+    )
+    numbered = [
+        (
+            np.array([true_ids[n] for n in a], np.intp),
+            np.array([own_ids[n] for n in b], np.intp),
+            similarity,
+        )
+        for a, b, similarity in frames
+    ]
+    counts = np.zeros(len(true_ids)), np.zeros(len(own_ids))
+    for a, b, _ in numbered:
+        counts[0][a] += 1
+        counts[1][b] += 1
+    deta, assa = _hota(numbered, *counts)
+    total = counts[0].sum() + counts[1].sum()
+    return Identity(
+        hota=float(np.sqrt(deta * assa).mean()),
+        deta=float(deta.mean()),
+        assa=float(assa.mean()),
+        idf1=float(2 * _identified(numbered, *counts) / total) if total else math.nan,
+        switches=_switches(numbered, len(true_ids)),
+        objects=int(counts[0].sum()),
+    )
+
+
+def _similarity(truth: IndexMask, result: IndexMask) -> tuple[Sequence[int], Sequence[int], Doubles]:
+    """Ids of both masks, and the IoU of each pair."""
+    if truth.shape != result.shape:
+        raise ValueError(f"a mask of {result.shape} is compared with one of {truth.shape}")
+    true_ids, a = np.unique(truth, return_inverse=True)
+    own_ids, b = np.unique(result, return_inverse=True)
+    table = np.bincount(a.ravel() * len(own_ids) + b.ravel(), minlength=len(true_ids) * len(own_ids))
+    both = table.reshape(len(true_ids), len(own_ids)).astype(np.float64)
+    union = both.sum(1, keepdims=True) + both.sum(0, keepdims=True) - both
+    iou = (both / union)[true_ids > 0][:, own_ids > 0]
+    return true_ids[true_ids > 0].tolist(), own_ids[own_ids > 0].tolist(), iou
+
+
+def _hota(frames: Sequence[tuple[Ids, Ids, Doubles]], true: Doubles, own: Doubles) -> tuple[Doubles, Doubles]:
+    """Detection and association accuracy for each alpha, (19,) each."""
+    shared = np.zeros((len(true), len(own)))
+    for a, b, similarity in frames:
+        union = similarity.sum(0, keepdims=True) + similarity.sum(1, keepdims=True) - similarity
+        shared[np.ix_(a, b)] += np.divide(
+            similarity, union, out=np.zeros_like(similarity), where=union > _EPSILON
+        )
+    alignment = shared / np.maximum(true[:, None] + own[None] - shared, _EPSILON)
+    matches = np.zeros((len(ALPHAS), len(true), len(own)))
+    for a, b, similarity in frames:
+        rows, columns = linear_sum_assignment(alignment[np.ix_(a, b)] * similarity, maximize=True)
+        for k, alpha in enumerate(ALPHAS):
+            enough = similarity[rows, columns] >= alpha - _EPSILON
+            matches[k, a[rows[enough]], b[columns[enough]]] += 1
+    found = matches.sum((1, 2))
+    detection = found / np.maximum(true.sum() + own.sum() - found, 1)
+    each = matches / np.maximum(true[:, None] + own[None] - matches, 1)
+    return detection, (matches * each).sum((1, 2)) / np.maximum(found, 1)
+
+
+def _identified(frames: Sequence[tuple[Ids, Ids, Doubles]], true: Doubles, own: Doubles) -> float:
+    """Matches of the best one-to-one assignment of ids."""
+    together = np.zeros((len(true), len(own)))
+    for a, b, similarity in frames:
+        together[np.ix_(a, b)] += similarity >= MATCH
+    return float(together[linear_sum_assignment(together, maximize=True)].sum())
+
+
+def _switches(frames: Sequence[tuple[Ids, Ids, Doubles]], objects: int) -> int:
+    """Changes of the id that an object is matched with; a match of the frame before is kept if it can be."""
+    last, before = np.full(objects, -1), np.full(objects, -1)
+    switches = 0
+    for a, b, similarity in frames:
+        value = np.where(similarity >= MATCH - _EPSILON, 1000.0 * (before[a][:, None] == b) + similarity, 0.0)
+        rows, columns = linear_sum_assignment(value, maximize=True)
+        matched = value[rows, columns] > 0
+        objects_now, ids_now = a[rows[matched]], b[columns[matched]]
+        switches += int(((last[objects_now] >= 0) & (last[objects_now] != ids_now)).sum())
+        before[:] = -1
+        last[objects_now] = before[objects_now] = ids_now
+    return switches

@@ -1,0 +1,366 @@
+"""NanoDet-Plus-m: boxes of COCO's 80 classes by a network of 1.2 M parameters.
+
+No paper describes it; it is the network of the repository RangiLyu/nanodet. ShuffleNetV2 1.0 (Ma et al., ECCV
+2018) gives features at strides 8 to 32, a path aggregation of ghost blocks (Han et al., GhostNet, CVPR 2020)
+four levels at strides 8 to 64, and each level has a head of generalised focal loss (Li et al., NeurIPS 2020):
+class logits, and for each side of the box a distribution over eight distances.
+
+The batch norms are folded, as in the released inference models. The places of the norms in the official
+sequences stay empty, so that the names are those of the release.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.fused import ActivatedConv2d
+from segue.models.detection.boxes import areas, clip, suppress
+from segue.types import Image
+
+STRIDES = (8, 16, 32, 64)
+CLASSES, BINS = 80, 8
+WIDTH = 96
+"""Channels of the four levels."""
+
+SIDE = 416
+"""The network was trained on pictures of this side."""
+
+MULTIPLE = 32
+MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
+"""Of the channels blue, green and red, in that order, in 0..255."""
+
+NMS_IOU = 0.6
+LIMIT = 100
+"""Most boxes of a picture."""
+
+TILE_OVERLAP = 0.2
+"""Share of its side by which a tile reaches into the next one."""
+
+TILE_RIM = 0.01
+"""A box that ends within this share of the side of a tile, at an edge where the picture goes on, is a cut-off
+part of an object that another tile or the whole picture shows better."""
+
+PART_COVERED = 0.8
+"""A box of a tile goes when this share of it lies in a better one of its class from another view."""
+
+
+class Boxes(NamedTuple):
+    """Detections of a picture, best first.
+
+    Attributes:
+        boxes: (N, 4), x0, y0, x1, y1 in pixels of the picture.
+        scores: (N,), in 0..1.
+        labels: (N,), int64, in 0..79, the order of :data:`segue.models.detection.boxes.COCO_ORDER`.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+    def take(self, index: Tensor) -> Boxes:
+        """Those of a boolean or integer index."""
+        return Boxes(*(values[index] for values in self))
+
+
+class NanoDetPlus(nn.Module):
+    """Detector; takes pictures as :func:`prepare` makes them, sides in multiples of 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = ShuffleNetV2()
+        self.fpn = GhostPAN(self.backbone.channels)
+        self.head = Head()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) → (B, 112, h, w) for each stride: 80 class logits, then 8 bins of each side."""
+        outputs: list[Tensor] = self.head(self.fpn(self.backbone(images)))
+        return outputs
+
+    def features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Backbone features at strides 8 to 32 and the 96-channel levels at strides 8 to 64."""
+        trunk = self.backbone(images)
+        return trunk, self.fpn(trunk)
+
+    @torch.inference_mode()
+    def detect(self, image: Image, least_score: float = 0.05, tiles: int = 1) -> Boxes:
+        """Find the objects of a picture of any size.
+
+        Args:
+            image: RGB, (H, W, 3), uint8.
+            least_score: of a box, in 0..1.
+            tiles: look besides at ``tiles`` x ``tiles`` overlapping parts at full detail, for objects that
+                are small in a large picture; 1 looks at the whole alone.
+        """
+        height, width = image.shape[:2]
+        found = [self._look(image, least_score)]
+        for x0, y0, x1, y1 in tile_grid(height, width, tiles):
+            part = self._look(image[y0:y1, x0:x1], least_score)
+            rim_x, rim_y = TILE_RIM * (x1 - x0), TILE_RIM * (y1 - y0)
+            low = part.boxes.new_tensor([rim_x if x0 else -1.0, rim_y if y0 else -1.0])
+            high = part.boxes.new_tensor(
+                [
+                    x1 - x0 - rim_x if x1 < width else x1 + 1.0,
+                    y1 - y0 - rim_y if y1 < height else y1 + 1.0,
+                ]
+            )
+            part = part.take((part.boxes[:, :2] > low).all(1) & (part.boxes[:, 2:] < high).all(1))
+            shift = part.boxes.new_tensor([x0, y0, x0, y0])
+            found.append(part._replace(boxes=part.boxes + shift))
+        if len(found) == 1:
+            return found[0]
+        views = torch.cat([torch.full_like(part.labels, i) for i, part in enumerate(found)])
+        merged = Boxes(*(torch.cat(values) for values in zip(*found, strict=True)))
+        kept = suppress(merged.boxes, merged.scores, merged.labels, NMS_IOU)
+        merged, views = merged.take(kept), views[kept]
+        return merged.take(_not_parts(merged, views).nonzero()[:LIMIT, 0])
+
+    def _look(self, image: Image, least_score: float) -> Boxes:
+        # In the copy for inference the weights are buffers.
+        pixels = prepare(image).to(next(itertools.chain(self.parameters(), self.buffers())))
+        outputs = self(pixels.contiguous(memory_format=torch.channels_last))
+        found = select(outputs, (pixels.shape[2], pixels.shape[3]), least_score)
+        scale = found.boxes.new_tensor([image.shape[1] / pixels.shape[3], image.shape[0] / pixels.shape[2]])
+        return found._replace(boxes=found.boxes * scale.repeat(2))
+
+
+def network_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width that a picture is brought to: the square of the training, whatever its proportions.
+
+    Only beyond 2:1 the short side becomes less, so that no picture is stretched by more than that.
+    """
+    share = min(1.0, 2 * min(height, width) / max(height, width))
+    short = max(round(SIDE * share / MULTIPLE), 1) * MULTIPLE
+    return (SIDE, short) if height > width else (short, SIDE)
+
+
+def prepare(image: Image, size: tuple[int, int] | None = None) -> Tensor:
+    """Resize and normalise a picture: RGB (H, W, 3), uint8 → blue, green, red, (1, 3, h, w), float32."""
+    rows, columns = size or network_size(*image.shape[:2])
+    if image.shape[0] > 2 * rows and image.shape[1] > 2 * columns:
+        # Bilinear resizing reads two pixels a side and would skip the others.
+        image = np.asarray(cv2.resize(image, (2 * columns, 2 * rows), interpolation=cv2.INTER_AREA), np.uint8)
+    if image.shape[:2] != (rows, columns):
+        image = np.asarray(cv2.resize(image, (columns, rows), interpolation=cv2.INTER_LINEAR), np.uint8)
+    pixels = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None].float()
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    return (pixels - mean) / std
+
+
+def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Boxes (N, 4), clipped to ``size``, and class logits (N, 80) of all cells, level by level, row by row.
+
+    A cell (i, j) of stride s stands for the point (j·s, i·s), without half a cell; a distance is s times the
+    mean of its distribution over 0..7.
+    """
+    boxes, logits = [], []
+    for stride, output in zip(STRIDES, outputs, strict=True):
+        rows, columns = output.shape[-2:]
+        flat = output[0].flatten(1).T
+        logits.append(flat[:, :CLASSES])
+        steps = torch.arange(BINS, device=flat.device, dtype=flat.dtype)
+        distances = (flat[:, CLASSES:].unflatten(1, (4, BINS)).softmax(-1) * steps).sum(-1) * stride
+        y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        points = torch.stack((x, y), -1).view(-1, 2).to(flat) * stride
+        boxes.append(torch.cat((points - distances[:, :2], points + distances[:, 2:]), -1))
+    return clip(torch.cat(boxes), size), torch.cat(logits)
+
+
+def select(outputs: Sequence[Tensor], size: tuple[int, int], least_score: float) -> Boxes:
+    """The boxes of a picture after class-wise suppression; a cell may give several classes."""
+    boxes, logits = decode([output.float() for output in outputs], size)
+    scores = logits.sigmoid()
+    cell, label = (scores > least_score).nonzero().unbind(1)
+    found = Boxes(boxes[cell], scores[cell, label], label)
+    found = found.take(areas(found.boxes) > 0)
+    return found.take(suppress(*found, NMS_IOU)[:LIMIT])
+
+
+def tile_grid(height: int, width: int, tiles: int) -> list[tuple[int, int, int, int]]:
+    """``tiles`` x ``tiles`` overlapping parts, x0, y0, x1, y1, that cover a picture; none for one tile."""
+    if tiles <= 1:
+        return []
+    spans = []
+    for side in (height, width):
+        length = min(side, round(side / (tiles - (tiles - 1) * TILE_OVERLAP)))
+        starts = np.linspace(0, side - length, tiles).round().astype(int).tolist()
+        spans.append([(start, start + length) for start in starts])
+    return [(x0, y0, x1, y1) for y0, y1 in spans[0] for x0, x1 in spans[1]]
+
+
+def _not_parts(found: Boxes, views: Tensor) -> Tensor:
+    """Which boxes do not lie in a better one of their class that another view shows, (N,)."""
+    low = torch.maximum(found.boxes[:, None, :2], found.boxes[None, :, :2])
+    high = torch.minimum(found.boxes[:, None, 2:], found.boxes[None, :, 2:])
+    inside = (high - low).clamp(min=0).prod(-1) > PART_COVERED * areas(found.boxes)[:, None]
+    other = (found.labels[:, None] == found.labels) & (views[:, None] != views)
+    return ~(inside & other).tril(-1).any(1)
+
+
+def _conv(
+    cin: int, cout: int, kernel: int, stride: int = 1, *, depthwise: bool = False, leaky: bool = True
+) -> ActivatedConv2d:
+    groups = cin if depthwise else 1
+    conv = ActivatedConv2d(cin, cout, kernel, stride, kernel // 2, groups=groups)
+    conv.activation = "leaky" if leaky else "none"
+    return conv
+
+
+class ShuffleUnit(nn.Module):
+    """A unit of ShuffleNetV2: half of the channels pass, or with stride 2 both halves are computed."""
+
+    def __init__(self, cin: int, cout: int, stride: int) -> None:
+        super().__init__()
+        half = cout // 2
+        within = cin if stride > 1 else half
+        none = nn.Identity()
+        self.branch1 = (
+            nn.Sequential(_conv(cin, cin, 3, stride, depthwise=True, leaky=False), none, _conv(cin, half, 1))
+            if stride > 1
+            else None
+        )
+        middle = _conv(half, half, 3, stride, depthwise=True, leaky=False)
+        self.branch2 = nn.Sequential(_conv(within, half, 1), none, none, middle, none, _conv(half, half, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, cin, H, W) → (B, cout, H/stride, W/stride)."""
+        if self.branch1 is None:
+            passed, x = x.chunk(2, 1)
+        else:
+            passed = self.branch1(x)
+        return F.channel_shuffle(torch.cat((passed, self.branch2(x)), 1), 2)
+
+
+class ShuffleNetV2(nn.Module):
+    """Trunk: (B, 3, H, W) → features at strides 8, 16 and 32."""
+
+    channels = (116, 232, 464)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Sequential(_conv(3, 24, 3, 2))
+        before = (24, *self.channels)
+        self.stage2, self.stage3, self.stage4 = (
+            nn.Sequential(ShuffleUnit(cin, cout, 2), *(ShuffleUnit(cout, cout, 1) for _ in range(units - 1)))
+            for cin, cout, units in zip(before, self.channels, (4, 8, 4), strict=False)
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x = F.max_pool2d(self.conv1(images), 3, 2, 1)
+        levels = []
+        for stage in (self.stage2, self.stage3, self.stage4):
+            x = stage(x)
+            levels.append(x)
+        return levels
+
+
+class Ghost(nn.Module):
+    """Half of the channels by a 1x1 convolution, the other half of these by a depthwise one."""
+
+    def __init__(self, cin: int, cout: int, *, leaky: bool) -> None:
+        super().__init__()
+        half = cout // 2
+        self.primary_conv = nn.Sequential(_conv(cin, half, 1, leaky=leaky))
+        self.cheap_operation = nn.Sequential(_conv(half, half, 3, depthwise=True, leaky=leaky))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.primary_conv(x)
+        return torch.cat((first, self.cheap_operation(first)), 1)
+
+
+class GhostBottleneck(nn.Module):
+    """Two ghost modules beside a depthwise shortcut: (B, 192, H, W) → (B, 96, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ghost1 = Ghost(2 * WIDTH, WIDTH, leaky=True)
+        self.ghost2 = Ghost(WIDTH, WIDTH, leaky=False)
+        self.shortcut = nn.Sequential(
+            _conv(2 * WIDTH, 2 * WIDTH, 5, depthwise=True, leaky=False),
+            nn.Identity(),
+            _conv(2 * WIDTH, WIDTH, 1, leaky=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.ghost2(self.ghost1(x)) + self.shortcut(x)
+        return y
+
+
+class GhostBlocks(nn.Module):
+    """What the release calls a block: a sequence of one bottleneck."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(GhostBottleneck())
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Two maps of 96 channels → one."""
+        y: Tensor = self.blocks(torch.cat((first, second), 1))
+        return y
+
+
+class Separable(nn.Sequential):
+    """5x5 depthwise and 1x1 convolution."""
+
+    def __init__(self, stride: int = 1) -> None:
+        super().__init__()
+        self.depthwise = _conv(WIDTH, WIDTH, 5, stride, depthwise=True)
+        self.pointwise = _conv(WIDTH, WIDTH, 1)
+
+
+class Reduced(nn.Module):
+    """1x1 convolution under the name that the release gives it."""
+
+    def __init__(self, cin: int) -> None:
+        super().__init__()
+        self.conv = _conv(cin, WIDTH, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y
+
+
+class GhostPAN(nn.Module):
+    """Path aggregation, down and up again, with a further level: strides 8 to 32 → 8 to 64, 96 channels."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.reduce_layers = nn.ModuleList(Reduced(count) for count in channels)
+        self.top_down_blocks = nn.ModuleList(GhostBlocks() for _ in channels[1:])
+        self.downsamples = nn.ModuleList(Separable(2) for _ in channels[1:])
+        self.bottom_up_blocks = nn.ModuleList(GhostBlocks() for _ in channels[1:])
+        self.extra_lvl_in_conv = nn.ModuleList([Separable(2)])
+        self.extra_lvl_out_conv = nn.ModuleList([Separable(2)])
+
+    def forward(self, trunk: Sequence[Tensor]) -> list[Tensor]:
+        r8, r16, r32 = (layer(level) for layer, level in zip(self.reduce_layers, trunk, strict=True))
+        t16 = self.top_down_blocks[0](_doubled(r32), r16)
+        o8 = self.top_down_blocks[1](_doubled(t16), r8)
+        o16 = self.bottom_up_blocks[0](self.downsamples[0](o8), t16)
+        o32 = self.bottom_up_blocks[1](self.downsamples[1](o16), r32)
+        o64 = self.extra_lvl_in_conv[0](r32) + self.extra_lvl_out_conv[0](o32)
+        return [o8, o16, o32, o64]
+
+
+class Head(nn.Module):
+    """Two separable convolutions and the outputs, with weights of their own for each level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cls_convs = nn.ModuleList(nn.Sequential(Separable(), Separable()) for _ in STRIDES)
+        self.gfl_cls = nn.ModuleList(_conv(WIDTH, CLASSES + 4 * BINS, 1, leaky=False) for _ in STRIDES)
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        together = zip(self.cls_convs, self.gfl_cls, levels, strict=True)
+        return [output(convs(level)) for convs, output, level in together]
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear")

@@ -1,0 +1,234 @@
+"""Reading a memory: affinity, exact top-k and weighted values, one block of query rows at a time.
+
+All tables are position-major: one row per position. With the L2 similarity a row carries one extra channel,
+so that a plain dot product of a memory row and a query row is the affinity of STCN:
+``(2 m.q - |m|^2) / sqrt(C)`` (the term ``|q|^2`` is the same for all memory positions and drops out).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Similarity = Literal["l2", "dot"]
+
+BLOCK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
+"""Affinities that exist at a time: 8 MiB stay near a processor's cache, a GPU wants large products."""
+
+BLOCK_ROWS = 64
+"""Query rows of a block at least; thinner products waste a processor's registers."""
+
+GROUP = 32
+"""Positions of which top-k selection first keeps only the largest."""
+
+COARSE_CELLS = 24
+"""Cells of 2x2 positions that the coarse step of a coarse-to-fine read hands to the fine step."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """One read of objects that look at the same keys in the same frames.
+
+    Attributes:
+        keys: (T, P, C) rows of ``key_rows`` for T frames of P positions.
+        values: per object (T, P, Cv).
+        outputs: per object (P, Cv), written by the read.
+        absent: frames that these objects do not have.
+        top_k: positions to read, None for all.
+        coarse: (T, P/4, C) rows of ``pool_keys`` for a coarse-to-fine read, else None.
+        grid: rows and columns of the query, P = rows * columns.
+        usage: (T,), the attention that each frame receives is added here.
+        window: a frame and a radius: a query position reads that frame only so many rows and columns from
+            its own place.
+    """
+
+    keys: Tensor
+    values: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+    absent: tuple[int, ...]
+    top_k: int | None
+    coarse: Tensor | None
+    grid: tuple[int, int]
+    usage: Tensor
+    window: tuple[int, int] | None = None
+
+
+def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tensor:
+    """Memory key (C, h, w) to float32 rows, (h*w, C) or (h*w, C+1) for L2.
+
+    Args:
+        key: of one frame.
+        similarity: L2 or dot product.
+        penalty: taken off all affinities to this key; it goes into the extra channel of L2 and costs nothing.
+    """
+    rows = key.float().flatten(1).T
+    if similarity == "l2":
+        extra = rows.square().sum(1, keepdim=True) + penalty * math.sqrt(rows.shape[1])
+        rows = torch.cat([rows, extra], dim=1)
+    return rows
+
+
+def query_rows(key: Tensor, similarity: Similarity) -> Tensor:
+    """Query key (C, h, w) to float32 rows whose product with ``key_rows`` is the affinity."""
+    rows = key.float().flatten(1).T
+    scale = 1 / math.sqrt(rows.shape[1])
+    if similarity == "l2":
+        return torch.cat([rows * (2 * scale), rows.new_full((len(rows), 1), -scale)], dim=1)
+    return rows * scale
+
+
+def pool_keys(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tensor:
+    """Rows of a key averaged over cells of 2x2 positions, (C, h, w) → (h*w/4, C or C+1)."""
+    return key_rows(F.avg_pool2d(key.float()[None], 2)[0], similarity, penalty)
+
+
+def read(query: Tensor, plan: ReadPlan) -> None:
+    """Fill ``plan.outputs`` for query rows (P, C).
+
+    Each query position takes the softmax over its ``top_k`` best memory positions, over all frames together
+    (all positions if there are fewer), and the values there weighted by it.
+    """
+    if plan.top_k is None:
+        _read_all(query, plan)
+    elif plan.coarse is not None:
+        _read_coarse_to_fine(query, plan)
+    else:
+        _read_top(query, plan)
+
+
+def _read_all(query: Tensor, plan: ReadPlan) -> None:
+    frames, positions, _ = plan.keys.shape
+    for rows, affinity in _affinities(query, plan):
+        weights = affinity.softmax(dim=1)
+        plan.usage.add_(weights.view(-1, frames, positions).sum((0, 2)), alpha=len(plan.values))
+        for value, output in zip(plan.values, plan.outputs, strict=True):
+            output[rows] = weights.to(value.dtype) @ value.flatten(0, 1)
+
+
+def _read_top(query: Tensor, plan: ReadPlan) -> None:
+    frames, positions, _ = plan.keys.shape
+    count = min(plan.top_k or 0, (frames - len(plan.absent)) * positions)
+    for rows, affinity in _affinities(query, plan):
+        best, index = top_k(affinity, count)
+        _gather(rows, best.softmax(dim=1), index, plan)
+
+
+def _read_coarse_to_fine(query: Tensor, plan: ReadPlan) -> None:
+    """Top-k among the positions of the cells that match best at half resolution.
+
+    A block is a set of coarse query cells; the four positions of a cell share their candidates.
+    """
+    assert plan.coarse is not None
+    frames, _, channels = plan.keys.shape
+    height, width = plan.grid
+    cells = query.view(height // 2, 2, width // 2, 2, channels).transpose(1, 2).reshape(-1, 4, channels)
+    pooled = cells.mean(1)
+    coarse = plan.coarse.flatten(0, 1)
+    keys = plan.keys.flatten(0, 1)
+    members = cell_members(height, width, frames, query.device)
+    places = members[: len(cells)]
+    wanted = min(COARSE_CELLS, (frames - len(plan.absent)) * len(cells))
+    count = min(plan.top_k or 0, 4 * wanted)
+    far = _far(plan, (height // 2, width // 2), 2, query.device)
+    for rows in _blocks(pooled, len(coarse)):
+        affinity = pooled[rows] @ coarse.T
+        _exclude(affinity, rows, plan, far)
+        _, chosen = top_k(affinity, wanted)
+        candidates = members[chosen].flatten(1)
+        scores = cells[rows] @ F.embedding(candidates, keys).transpose(1, 2)
+        best, place = scores.topk(count, dim=2, sorted=False)
+        index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
+        _gather(places[rows].flatten(), best.softmax(dim=2).flatten(0, 1), index.flatten(0, 1), plan)
+
+
+def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` largest entries of each row and their places, in no particular order.
+
+    Exact: the largest entries lie in at most ``count`` groups, and those are among the groups with the
+    largest maxima. Selecting groups first leaves a hundredth of the entries to select from.
+    """
+    rows, columns = scores.shape
+    groups = columns // GROUP
+    if groups <= 2 * count:
+        return torch.topk(scores, count, dim=1, sorted=False)
+    body = scores[:, : groups * GROUP].view(rows, groups, GROUP)
+    chosen = body.amax(dim=2).topk(count, dim=1, sorted=False).indices
+    inside = torch.arange(GROUP, device=scores.device)
+    places = (chosen[:, :, None] * GROUP + inside).flatten(1)
+    if groups * GROUP < columns:
+        rest = torch.arange(groups * GROUP, columns, device=scores.device)
+        places = torch.cat([places, rest.expand(rows, -1)], dim=1)
+    best, within = scores.gather(1, places).topk(count, dim=1, sorted=False)
+    return best, places.gather(1, within)
+
+
+def cell_members(height: int, width: int, frames: int, device: torch.device) -> Tensor:
+    """Positions of every 2x2 cell of ``frames`` frames, (frames * height/2 * width/2, 4)."""
+    grid = torch.arange(frames * height * width, device=device)
+    grid = grid.view(frames, height // 2, 2, width // 2, 2)
+    return grid.transpose(2, 3).reshape(-1, 4)
+
+
+def _gather(rows: slice | Tensor, weights: Tensor, index: Tensor, plan: ReadPlan) -> None:
+    """Write the weighted sum of the values at ``index`` (Q, k) into the outputs, and count the usage."""
+    positions = plan.keys.shape[1]
+    received = weights.flatten() * len(plan.values)
+    plan.usage.scatter_add_(0, (index // positions).flatten(), received)
+    for value, output in zip(plan.values, plan.outputs, strict=True):
+        output[rows] = F.embedding_bag(
+            index, value.flatten(0, 1), per_sample_weights=weights.to(value.dtype), mode="sum"
+        )
+
+
+def _affinities(query: Tensor, plan: ReadPlan) -> Iterator[tuple[slice, Tensor]]:
+    """Affinity of each block of query rows to all memory positions; one buffer serves all blocks."""
+    keys = plan.keys.flatten(0, 1)
+    blocks = _blocks(query, len(keys))
+    far = _far(plan, plan.grid, 1, query.device)
+    buffer = query.new_empty(blocks[0].stop, len(keys))
+    for rows in blocks:
+        affinity = torch.mm(query[rows], keys.T, out=buffer[: rows.stop - rows.start])
+        _exclude(affinity, rows, plan, far)
+        yield rows, affinity
+
+
+def _exclude(affinity: Tensor, rows: slice, plan: ReadPlan, far: Tensor | None) -> None:
+    """Rule out frames that the objects do not have, and what lies outside the window."""
+    by_frame = affinity.view(len(affinity), len(plan.keys), -1)
+    if plan.absent:
+        by_frame[:, list(plan.absent)] = -torch.inf
+    if plan.window and far is not None:
+        by_frame[:, plan.window[0]].masked_fill_(far[rows], -torch.inf)
+
+
+def _far(plan: ReadPlan, grid: tuple[int, int], cell: int, device: torch.device) -> Tensor | None:
+    """Pairs of positions of ``grid`` that lie outside each other's window, (P, P); None without a window.
+
+    Where the frame with the window is all that there is to read, it is read whole.
+    """
+    if plan.window is None or len(plan.keys) - len(plan.absent) < 2:
+        return None
+    return far_pairs(*grid, plan.window[1] // cell, device)
+
+
+@functools.lru_cache(maxsize=4)
+def far_pairs(height: int, width: int, radius: int, device: torch.device) -> Tensor:
+    """Whether two positions of a grid are more than ``radius`` rows or columns apart, (h*w, h*w)."""
+    rows = torch.arange(height, device=device)
+    columns = torch.arange(width, device=device)
+    far_rows = (rows[:, None] - rows).abs() > radius
+    far_columns = (columns[:, None] - columns).abs() > radius
+    return (far_rows[:, None, :, None] | far_columns[None, :, None, :]).flatten(2).flatten(0, 1)
+
+
+def _blocks(query: Tensor, columns: int) -> list[slice]:
+    """Slices of the query rows so that a block's affinity stays within bounds."""
+    size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // columns, BLOCK_ROWS)
+    return [slice(start, min(start + size, len(query))) for start in range(0, len(query), size)]

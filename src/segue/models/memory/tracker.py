@@ -1,0 +1,307 @@
+"""What follows objects with a memory network: when a frame becomes memory, and how masks are merged.
+
+Pieces of a predicted mask that appear far from where the object was are taken away before they become memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.models.base import Given, MemoryNetwork, QueryFeatures, Setup, Tracked
+from segue.models.canvas import Canvas
+from segue.models.memory.bank import MemoryBank
+from segue.registry import PromptKind
+from segue.types import Image
+
+LIKELY = -2.2
+"""Log-odds (probability 0.1) above which a position belongs to a piece."""
+
+UNLIKELY = -10.0
+"""Log-odds that a position gets which is taken away."""
+
+LARGE = 0.3
+"""A piece this large, compared with all that is near, stays: it may well be the object."""
+
+
+def remove_strays(
+    logits: npt.NDArray[np.float32], before: npt.NDArray[np.bool_], reach: int
+) -> npt.NDArray[np.float32]:
+    """Lower the log-odds of small pieces that nothing of the previous mask is near to.
+
+    A piece is a connected region of likely positions. One that comes within ``reach`` rows and columns of
+    the previous mask stays as a whole. Where no piece does, or where there was no mask, everything stays: an
+    object that jumped or comes back is found anywhere.
+
+    Args:
+        logits: log-odds of the objects, (K, h, w); changed in place.
+        before: their masks on the frame before, (K, h, w).
+        reach: in positions.
+
+    Returns:
+        ``logits``.
+    """
+    kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
+    for plane, mask in zip(logits, before, strict=True):
+        if not mask.any():
+            continue
+        likely = (plane > LIKELY).astype(np.uint8)
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(likely, connectivity=8)
+        if count <= 2:
+            continue
+        near = cv2.dilate(mask.astype(np.uint8), kernel)
+        touched = np.bincount(pieces[near > 0], minlength=count) > 0
+        areas = stats[:, cv2.CC_STAT_AREA]
+        main = areas[1:][touched[1:]].sum()
+        stray = ~touched & (areas < LARGE * main)
+        stray[0] = False
+        if stray.any():
+            plane[stray[pieces]] = UNLIKELY
+    return logits
+
+
+COARSE_ABOVE = 2500
+"""Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
+
+PASS_BYTES_PER_PIXEL = 512
+"""Rough use of memory by one object in one pass of a decoder, per pixel of the picture."""
+
+
+class MemoryTracker:
+    """Follows objects with a :class:`segue.models.base.MemoryNetwork` and a :class:`MemoryBank`.
+
+    See :class:`segue.models.base.Tracker` for what the methods do.
+    """
+
+    prompts: frozenset[PromptKind] = frozenset()
+
+    def __init__(self, network: MemoryNetwork, setup: Setup) -> None:
+        self.network, self._setup = network, setup
+        self.schedule = setup.schedule
+        self._peeked: tuple[Image, Canvas, QueryFeatures] | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all objects and frames."""
+        schedule, network = self.schedule, self.network
+        self.bank = MemoryBank(
+            similarity=network.similarity,
+            shared_keys=network.shared_keys,
+            top_k=schedule.top_k,
+            memory_frames=schedule.memory_frames,
+            policy=schedule.memory_policy,
+            coarse_above=COARSE_ABOVE if network.read_stride < 16 else None,
+            last_window=schedule.last_window if schedule.include_last else None,
+            penalty=schedule.penalty,
+            last_penalty=schedule.last_penalty,
+        )
+        self.ids: tuple[int, ...] = ()
+        self._before: Tensor | None = None
+        self._seen = self._last_memory = 0
+
+    @property
+    def due(self) -> bool:
+        """Whether the next frame becomes memory, be it for one frame only."""
+        return bool(self.ids) and (self.schedule.include_last or self._keeps)
+
+    @property
+    def _keeps(self) -> bool:
+        return self._seen - self._last_memory >= self.schedule.mem_every
+
+    def skip(self) -> None:
+        """Let a frame pass; it counts for the schedule."""
+        self._seen += 1
+
+    def step(self, image: Image, given: Given | None = None, *, predict: bool = True) -> Tracked:
+        """Segment the next frame, and remember it if it is due or something is given."""
+        canvas, query = self._look(image)
+        logits = self._decode(query) if self.ids and predict else None
+        if given is None:
+            assert logits is not None
+            seen = self._probabilities(logits, canvas)
+            tracked = self._tracked(seen, logits, canvas)
+        else:
+            seen, shown = self._merge(logits, given, canvas)
+            tracked = Tracked(self.ids, shown, functools.partial(to_array, shown.cpu()))
+        if self.schedule.reach is not None:
+            self._before = seen[1:] > 0.5
+        self._remember(query, seen, canvas, pinned=given is not None)
+        self._seen += 1
+        return tracked
+
+    def peek(self, image: Image) -> Tracked:
+        """Where the objects are on the next frame; nothing is changed."""
+        canvas, query = self._look(image)
+        self._peeked = image, canvas, query
+        logits = self._decode(query, count=False)
+        return self._tracked(self._probabilities(logits, canvas), logits, canvas)
+
+    def forget(self, ids: Collection[int]) -> None:
+        """Follow objects no longer."""
+        stay = [i not in ids for i in self.ids]
+        self.ids = tuple(i for i in self.ids if i not in ids)
+        self._before = None if self._before is None else self._before[stay]
+        self.bank.forget(tuple(ids))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors, which share memory with the bank, and JSON values, for :meth:`restore`."""
+        tensors, bank = self.bank.state()
+        if self._before is not None:
+            tensors["before"] = self._before
+        values = {"bank": bank, "ids": self.ids, "seen": self._seen, "last_memory": self._last_memory}
+        return tensors, values
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go on from where :meth:`state` was called."""
+        self.reset()
+        self.ids = tuple(values["ids"])
+        self._seen, self._last_memory = int(values["seen"]), int(values["last_memory"])
+        bank = {name: value.to(self._setup.device) for name, value in tensors.items()}
+        self._before = bank.pop("before", None)
+        self.bank.restore(bank, values["bank"])
+
+    def _look(self, image: Image) -> tuple[Canvas, QueryFeatures]:
+        peeked, self._peeked = self._peeked, None
+        if peeked is not None and peeked[0] is image:
+            return peeked[1:]
+        canvas = Canvas.of(image.shape[:2], self.schedule.short_side, self.network.stride)
+        # A copy, because PyTorch complains of pictures that are read-only.
+        pixels = torch.from_numpy(np.array(canvas.reduce(image), order="C"))
+        prepared = self.network.prepare(pixels.to(self._setup.device, non_blocking=True)).to(
+            self._setup.dtype
+        )
+        return canvas, self.network.encode_query(prepared.contiguous(memory_format=torch.channels_last))
+
+    def _passes(self, ids: Sequence[int], query: QueryFeatures) -> list[list[int]]:
+        height, width = query.image.shape[-2:]
+        size = max(1, self._setup.memory_limit // (PASS_BYTES_PER_PIXEL * height * width))
+        return [list(ids[start : start + size]) for start in range(0, len(ids), size)]
+
+    def _decode(self, query: QueryFeatures, *, count: bool = True) -> Tensor:
+        """Log-odds of all objects, (K, h, w), float32.
+
+        Args:
+            query: the frame.
+            count: whether the read counts for what makes room.
+        """
+        logits = [
+            self.network.decode(
+                query, self.bank.read(query.key, ids, count=count).to(self._setup.dtype)
+            ).float()
+            for ids in self._passes(self.ids, query)
+        ]
+        merged = logits[0] if len(logits) == 1 else torch.cat(logits)
+        if self._before is None or self.schedule.reach is None:
+            return merged
+        reach = round(self.schedule.reach * math.hypot(*merged.shape[1:]))
+        step = self._before.shape[-1] // merged.shape[-1]
+        before = self._before[:, step // 2 :: step, step // 2 :: step]
+        kept = remove_strays(merged.cpu().numpy(), before.cpu().numpy(), reach)
+        return torch.from_numpy(kept).to(merged.device)
+
+    def _probabilities(self, logits: Tensor, canvas: Canvas) -> Tensor:
+        return merged_probabilities(logits, canvas, self.network.aggregate)
+
+    def _tracked(self, seen: Tensor, logits: Tensor, canvas: Canvas) -> Tracked:
+        small = Compact(logits.cpu(), canvas, self.network.aggregate)
+        return Tracked(self.ids, canvas.enlarge(seen), small)
+
+    def _merge(self, logits: Tensor | None, given: Given, canvas: Canvas) -> tuple[Tensor, Tensor]:
+        """Put given masks into the prediction; objects new to the tracker are added.
+
+        Returns:
+            Probabilities at the padded size for the memory, and at the size of the picture for the result;
+            the result holds the masks as they were given even where the network sees the picture reduced.
+        """
+        before = self.ids
+        self.ids = tuple(sorted({*before, *given.ids}))
+        predicted = None if logits is None else self._probabilities(logits, canvas)
+        seen = self._put_in(predicted, before, canvas.reduce_mask(given.mask), given.ids)
+        if not canvas.resizes:
+            return seen, canvas.unpad(seen)
+        predicted = None if predicted is None else canvas.enlarge(predicted)
+        return seen, self._put_in(predicted, before, given.mask, given.ids)
+
+    def _put_in(
+        self, predicted: Tensor | None, before: Sequence[int], mask: Tensor, ids: Sequence[int]
+    ) -> Tensor:
+        """Predicted probabilities of the objects ``before`` with the objects ``ids`` of ``mask`` put in.
+
+        Inside the given masks nothing else remains; a corrected object has nothing outside its new mask
+        (spec of the STCN release, "objects that appear later").
+        """
+        merged = torch.zeros(len(self.ids), *mask.shape, device=mask.device)
+        for channel, i in enumerate(self.ids):
+            if i in ids:
+                merged[channel] = mask == i
+            elif predicted is not None:
+                merged[channel] = predicted[before.index(i) + 1].masked_fill(mask > 0, 0)
+        if self.network.aggregate_prompts:
+            return self.network.aggregate(merged)
+        return torch.cat([1 - merged.sum(0, keepdim=True), merged])
+
+    def _remember(self, query: QueryFeatures, probabilities: Tensor, canvas: Canvas, *, pinned: bool) -> None:
+        keep = pinned or self._keeps
+        if not keep and not self.schedule.include_last:
+            return
+        masks = probabilities[1:].to(self._setup.dtype)
+        if not self.network.masks_in_padding:
+            masks = canvas.pad(canvas.unpad(masks))
+        total = masks.sum(0, keepdim=True)
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
+        for ids in self._passes(range(len(masks)), query):
+            key, value = self.network.encode_memory(query, masks[ids[0] : ids[-1] + 1], total)
+            keys.append(query.key if key is None else key)
+            values.append(value)
+        shared = self.network.shared_keys
+        self.bank.write(
+            self.ids,
+            keys[0] if shared or len(keys) == 1 else torch.cat(keys),
+            values[0] if len(values) == 1 else torch.cat(values),
+            keep=keep,
+            pinned=pinned,
+        )
+        if keep:
+            self._last_memory = self._seen
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """Probabilities that are worked out again when they are asked for; it can be pickled, and holds no GPU.
+
+    Attributes:
+        logits: log-odds of the objects, (K, h, w), float32, on the CPU.
+        canvas: the sizes.
+        aggregate: merges the objects.
+    """
+
+    logits: Tensor
+    canvas: Canvas
+    aggregate: Callable[[Tensor], Tensor]
+
+    @torch.inference_mode()
+    def __call__(self) -> npt.NDArray[np.float32]:
+        """(K+1, H, W) at the size of the picture."""
+        return to_array(self.canvas.enlarge(merged_probabilities(self.logits, self.canvas, self.aggregate)))
+
+
+def merged_probabilities(logits: Tensor, canvas: Canvas, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
+    """Log-odds (K, h, w) → aggregated probabilities at the padded size, (K+1, h', w'), float32."""
+    full = F.interpolate(logits[None], size=canvas.padded, mode="bilinear")[0]
+    return aggregate(full.sigmoid_())
+
+
+def to_array(probabilities: Tensor) -> npt.NDArray[np.float32]:
+    """A copy as an array."""
+    return np.array(probabilities.numpy(), np.float32)

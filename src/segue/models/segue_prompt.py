@@ -1,0 +1,182 @@
+"""segue-prompt: the object that a box, clicks, a scribble or an earlier mask speak of, in one crop.
+
+Prompts are drawn into planes and meet the features of the picture only behind the encoder (late fusion), as
+in the click networks after Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive
+Segmentation" (ICIP 2022), so that the features of a crop are kept while a person clicks. Beside the planes
+themselves the decoder sees how much each place resembles what the prompts lie on. Several masks with a
+predicted IoU each, of which the first is the answer to be taken, follow Kirillov et al., "Segment Anything"
+(ICCV 2023).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.fused import BatchNormReLU
+from segue.layers.mobilenet import MobileNetV2Trunk
+
+POSITIVE, NEGATIVE, BOX, PREVIOUS = range(4)
+"""The prompt planes: disks and strokes on the object, those beside it, the filled box, the mask so far."""
+
+PLANES = 4
+MASKS = 3
+PROMPT_WIDTHS = (8, 16, 32, 64)
+"""Channels of the prompt branch at strides 2, 4, 8 and 16."""
+
+WIDTHS = (16, 32, 64, 128)
+"""Channels of the decoder at strides 2, 4, 8 and 16."""
+
+KEYS = (16, 32)
+"""Channels in which places are compared, at strides 8 and 16."""
+
+_STATISTICS = 2
+
+
+class SeguePrompt(nn.Module):
+    """Masks of one object in a square crop, and how good they are.
+
+    Attributes:
+        size_multiple: what the side of a crop is a multiple of.
+    """
+
+    size_multiple = 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = MobileNetV2Trunk(32)
+        f2, f4, f8, f16, f32 = self.encoder.channels
+        w2, w4, w8, w16 = WIDTHS
+        p2, p4, p8, p16 = PROMPT_WIDTHS
+        self.prompt = nn.ModuleList(
+            ConvNormReLU(cin, cout, 3, stride=2)
+            for cin, cout in zip((PLANES, *PROMPT_WIDTHS[:-1]), PROMPT_WIDTHS, strict=True)
+        )
+        self.key8 = nn.Conv2d(f8, KEYS[0], 1)
+        self.key16 = nn.Conv2d(f16 + f32, KEYS[1], 1)
+        self.join16 = ConvNormReLU(f16 + f32 + p16 + PLANES, w16)
+        self.context = nn.Sequential(Separable(w16, 5), Separable(w16, 5))
+        self.blocks16 = nn.Sequential(*(Separable(w16, 5) for _ in range(3)))
+        self.join8 = Join(w16, f8 + p8 + PLANES, w8)
+        self.blocks8 = nn.Sequential(Separable(w8, 5), Separable(w8, 5))
+        self.join4 = Join(w8, f4 + p4, w4)
+        self.blocks4 = nn.Sequential(Separable(w4, 3), Separable(w4, 3))
+        self.join2 = Join(w4, f2 + p2, w2)
+        self.blocks2 = Separable(w2, 3)
+        self.head = nn.Conv2d(w2, MASKS, 1)
+        self.judge = nn.Sequential(nn.Linear(w16 + 2 * w8 + _STATISTICS, 64), nn.ReLU(), nn.Linear(64, 1))
+
+    def encode(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """Features of RGB crops (N, 3, S, S) in [0, 1] at strides 2 to 32; S is a multiple of 32."""
+        features: tuple[Tensor, ...] = self.encoder(pictures * 2 - 1)
+        return features
+
+    def decode(self, features: tuple[Tensor, ...], prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """Masks for prompts.
+
+        Args:
+            features: of :meth:`encode`, (N, ...).
+            prompts: prompt planes (N, 4, S, S) in [0, 1], 0 where nothing is said; see :data:`POSITIVE`.
+
+        Returns:
+            Logits (N, 3, S/2, S/2) of the best guess and two others, and logits of their IoU (N, 3).
+        """
+        f2, f4, f8, f16, f32 = features
+        p2, p4, p8, p16 = self._prompt_maps(prompts)
+        deep = torch.cat([f16, F.interpolate(f32, size=f16.shape[-2:], mode="bilinear")], 1)
+        x = self.join16(torch.cat([deep, p16, likeness(self.key16(deep), prompts)], 1))
+        around = self.context(F.avg_pool2d(x, 2))
+        x16 = self.blocks16(x + F.interpolate(around, size=x.shape[-2:], mode="bilinear"))
+        x8 = self.blocks8(self.join8(x16, torch.cat([f8, p8, likeness(self.key8(f8), prompts)], 1)))
+        x4 = self.blocks4(self.join4(x8, torch.cat([f4, p4], 1)))
+        x2 = self.blocks2(self.join2(x4, torch.cat([f2, p2], 1)))
+        masks = self.head(x2).contiguous()
+        return masks, self._judged(masks.detach(), x16, x8)
+
+    def forward(self, pictures: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`encode` and :meth:`decode`."""
+        return self.decode(self.encode(pictures), prompts)
+
+    def _prompt_maps(self, prompts: Tensor) -> list[Tensor]:
+        maps, x = [], prompts
+        for layer in self.prompt:
+            x = layer(x)
+            maps.append(x)
+        return maps
+
+    def _judged(self, masks: Tensor, x16: Tensor, x8: Tensor) -> Tensor:
+        """Logits of the IoU (N, 3), from the crop, what is under each mask, how sure and large it is."""
+        probability = masks.float().sigmoid()
+        hard = (probability > 0.5).float()
+        sure = (probability * hard).sum((2, 3)) / torch.maximum(probability, hard).sum((2, 3)).clamp(min=1)
+        statistics = torch.stack([sure, hard.mean((2, 3)).sqrt()], 2)
+        weight = F.adaptive_avg_pool2d(probability, (x8.shape[2], x8.shape[3])).flatten(2)
+        weight = weight / weight.sum(2, keepdim=True).clamp(min=1e-3)
+        inside = weight @ x8.float().flatten(2).transpose(1, 2)
+        whole = torch.cat([x16.float().mean((2, 3)), x8.float().mean((2, 3))], 1)
+        described = torch.cat([whole[:, None].expand(-1, MASKS, -1), inside, statistics], 2)
+        judged: Tensor = self.judge(described)[..., 0]
+        return judged
+
+
+def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
+    """Cosine similarity of each place to the mean key under each kind of prompt.
+
+    Kinds are positive and negative points, outside the box, and the mask so far.
+
+    Args:
+        keys: (N, C, h, w).
+        prompts: planes (N, 4, S, S) in [0, 1].
+
+    Returns:
+        (N, 4, h, w) in [-1, 1]; 0 where there is no such prompt.
+    """
+    weights = F.adaptive_avg_pool2d(prompts.float(), (keys.shape[2], keys.shape[3])).flatten(2)
+    given = (weights.amax(2, keepdim=True) > 0).float()
+    kinds = [weights[:, k : k + 1] for k in range(PLANES)]
+    kinds[BOX] = given[:, BOX : BOX + 1] - kinds[BOX]
+    weights = torch.cat(kinds, 1)
+    unit = F.normalize(keys.float().flatten(2), dim=1)
+    means = F.normalize(weights @ unit.transpose(1, 2), dim=2)
+    similar: Tensor = ((means @ unit) * given).unflatten(2, keys.shape[2:]).to(keys.dtype)
+    return similar
+
+
+class ConvNormReLU(nn.Module):
+    """Convolution without bias, batch norm, ReLU; the sides are divided by ``stride``."""
+
+    def __init__(self, cin: int, cout: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = BatchNormReLU(cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.bn(self.conv(x))
+        return y
+
+
+class Separable(nn.Module):
+    """Depthwise and 1x1 convolution around which the input is added."""
+
+    def __init__(self, width: int, kernel: int) -> None:
+        super().__init__()
+        self.depthwise = ConvNormReLU(width, width, kernel, groups=width)
+        self.pointwise = ConvNormReLU(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.pointwise(self.depthwise(x))
+        return y
+
+
+class Join(nn.Module):
+    """A coarse map, enlarged, beside the maps of the next finer stride."""
+
+    def __init__(self, below: int, skip: int, width: int) -> None:
+        super().__init__()
+        self.below = nn.Conv2d(below, width, 1)
+        self.skip = ConvNormReLU(skip, width)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        y: Tensor = self.skip(skip)
+        return y + F.interpolate(self.below(x), size=y.shape[-2:], mode="bilinear")

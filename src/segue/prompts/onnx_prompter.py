@@ -1,0 +1,246 @@
+"""Promptable networks that people have as ONNX files: the family of SAM, encoder and decoder apart.
+
+Which of the published layouts a pair has is told by the names of its inputs:
+
+* **SAM**, and MobileSAM, SAM-HQ and others exported alike (``segment_anything/utils/onnx.py``): the decoder
+  takes ``image_embeddings``, ``point_coords``, ``point_labels``, ``mask_input``, ``has_mask_input`` and
+  ``orig_im_size``; pictures keep their ratio, the long side is 1024, the rest of the square is filled up.
+* **SAM 2**, as samexporter writes it: ``image_embed``, ``high_res_feats_0`` and ``high_res_feats_1`` instead
+  of ``image_embeddings``; pictures are stretched to the square.
+* **EfficientSAM** (its ``export_to_onnx.py``): ``image_embeddings``, ``batched_point_coords``,
+  ``batched_point_labels`` and ``orig_im_size``; pictures go in as they are, and no earlier mask does. The
+  export in a single file takes ``batched_images`` itself.
+
+Labels of points are 1 on the object, 0 beside it, 2 and 3 for the corners of a box, -1 for none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import CheckpointError
+from segue.prompts.planes import tight_box
+from segue.prompts.prompter import Answer, Prompts
+from segue.types import Image, Point
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+Floats = npt.NDArray[np.float32]
+
+MEAN = np.array([123.675, 116.28, 103.53], np.float32)
+STD = np.array([58.395, 57.12, 57.375], np.float32)
+SIDE = 1024
+"""Side of the square that SAM and SAM 2 see, where the file leaves it open, in pixels."""
+
+LOW = 4
+"""The side of the mask that goes in and comes out is this many times smaller."""
+
+STROKE_POINTS = 5
+"""Points that a stroke of a scribble becomes."""
+
+SURE = 8.0
+"""Logit of an earlier mask where it is certain."""
+
+
+class OnnxNetwork:
+    """An encoder and a decoder, ready to run on the processor.
+
+    Args:
+        files: ``ENCODER.onnx,DECODER.onnx``, or one of both where the names differ in the words "encoder" and
+            "decoder" alone, or a single file that holds everything.
+
+    Raises:
+        CheckpointError: onnxruntime is not installed, a file is missing or cannot be read, or the inputs are
+            those of no known layout.
+    """
+
+    def __init__(self, files: str) -> None:
+        paths = _pair(files)
+        sessions = [_session(path) for path in paths]
+        self.decoder = sessions[-1]
+        self.encoder = sessions[0] if len(sessions) == 2 else None
+        self.inputs = {item.name: item.type for item in self.decoder.get_inputs()}
+        self.outputs = [item.name for item in self.decoder.get_outputs()]
+        names = set(self.inputs)
+        if {"batched_point_coords", "batched_point_labels"} <= names:
+            self.layout = "efficient"
+        elif {"point_coords", "point_labels", "high_res_feats_0", "high_res_feats_1"} <= names:
+            self.layout = "sam2"
+        elif {"point_coords", "point_labels", "image_embeddings"} <= names:
+            self.layout = "sam"
+        else:
+            raise CheckpointError(
+                f"{paths[-1]}: takes {', '.join(sorted(names))}, which is none of the known layouts of "
+                "decoders: SAM, SAM 2, EfficientSAM"
+            )
+        if self.encoder is None and "batched_images" not in names:
+            raise CheckpointError(f"{paths[-1]}: is a decoder; give ENCODER.onnx,DECODER.onnx")
+
+    @property
+    def side(self) -> int:
+        """Side of the square that the encoder sees, in pixels."""
+        shape = [] if self.encoder is None else self.encoder.get_inputs()[0].shape
+        return shape[-1] if len(shape) == 4 and isinstance(shape[-1], int) else SIDE
+
+    def encode(self, image: Image) -> dict[str, npt.NDArray[Any]]:
+        """What the decoder asks of a picture, by name."""
+        if self.encoder is None:
+            return {"batched_images": _planes(image / np.float32(255))}
+        first = self.encoder.get_inputs()[0]
+        if self.layout == "efficient":
+            picture = _planes(image / np.float32(255))
+        elif self.layout == "sam2":
+            stretched = cv2.resize(image, (self.side, self.side), interpolation=_flags(image, self.side))
+            picture = _planes((stretched.astype(np.float32) - MEAN) / STD)
+        else:
+            height, width = self.inner(image.shape)
+            shrunk = cv2.resize(image, (width, height), interpolation=_flags(image, max(height, width)))
+            picture = np.asarray(shrunk, np.float32)
+            if len(first.shape) == 4:  # the others normalise and fill up by themselves
+                picture = _planes((picture - MEAN) / STD)
+                rest = ((0, 0), (0, 0), (0, self.side - height), (0, self.side - width))
+                picture = np.pad(picture, rest)
+        found = self.encoder.run(None, {first.name: picture})
+        names = [item.name for item in self.encoder.get_outputs()]
+        if self.layout != "sam2":
+            return {"image_embeddings": found[0]}
+        by_name = dict(zip(names, found, strict=True))
+        wanted = ("high_res_feats_0", "high_res_feats_1", "image_embed")
+        return {name: by_name.get(name, found[i]) for i, name in enumerate(wanted)}
+
+    def inner(self, size: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width that a picture of ``size`` (H, W) has inside the square."""
+        if self.layout == "sam2":
+            return self.side, self.side
+        scale = self.side / max(size[0], size[1])
+        return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
+
+
+class OnnxPrompter:
+    """Such a network on one picture.
+
+    Args:
+        image: RGB, (H, W, 3), uint8.
+        network: what answers.
+    """
+
+    def __init__(self, image: Image, network: OnnxNetwork) -> None:
+        self.image, self._network = image, network
+        self._encoded: dict[str, npt.NDArray[Any]] | None = None
+
+    def answer(self, prompts: Prompts) -> Answer:
+        """The object that ``prompts`` speak of, the masks in order of their predicted IoU.
+
+        Raises:
+            PromptError: see :meth:`Prompts.checked`.
+        """
+        network, size = self._network, (self.image.shape[0], self.image.shape[1])
+        prompts = prompts.checked(size)
+        if self._encoded is None:
+            self._encoded = network.encode(self.image)
+        takes_mask = "mask_input" in network.inputs
+        points, labels = _points(prompts, takes_mask)
+        given: dict[str, npt.NDArray[Any]] = {**self._encoded, "orig_im_size": np.array(size)}
+        if network.layout == "efficient":
+            given |= {"batched_point_coords": points[None, None], "batched_point_labels": labels[None, None]}
+        else:
+            height, width = network.inner(size)
+            given["point_coords"] = (points * [width / size[1], height / size[0]])[None]
+            given["point_labels"] = labels[None]
+            given["mask_input"] = self._earlier(prompts)
+            given["has_mask_input"] = np.array([float(prompts.mask is not None)])
+        fed = {name: given[name].astype(_TYPES[kind]) for name, kind in network.inputs.items()}
+        found = dict(zip(network.outputs, network.decoder.run(None, fed), strict=True))
+        logits = found["low_res_masks"] if "low_res_masks" in found else found[network.outputs[0]]
+        iou = found["iou_predictions"] if "iou_predictions" in found else found[network.outputs[1]]
+        planes = np.asarray(logits, np.float32).reshape(-1, *logits.shape[-2:])
+        order = np.argsort(-np.asarray(iou, np.float32).ravel(), kind="stable")
+        planes = self._inside(planes[order])
+        probability = 1 / (1 + np.exp(-planes.clip(-50, 50)))
+        whole = (0, 0, size[1], size[0])
+        return Answer(size, whole, np.asarray(iou, np.float32).ravel()[order].clip(0, 1), probability)
+
+    def _earlier(self, prompts: Prompts) -> Floats:
+        """The earlier mask as logits, (1, 1, side/4, side/4), 0 where there is none."""
+        network = self._network
+        low = network.side // LOW
+        square = np.zeros((1, 1, low, low), np.float32)
+        if prompts.mask is not None:
+            height, width = (max(1, round(side / LOW)) for side in network.inner(self.image.shape))
+            part = cv2.resize(prompts.mask, (width, height), interpolation=cv2.INTER_AREA)
+            square[:] = -SURE
+            square[0, 0, :height, :width] = (np.asarray(part) * 2 - 1) * SURE
+        return square
+
+    def _inside(self, planes: Floats) -> Floats:
+        """Masks of the square, cut to what the picture takes of it; masks of the picture stay."""
+        network = self._network
+        if network.layout != "sam" or planes.shape[1:] == self.image.shape[:2]:
+            return planes
+        height, width = network.inner(self.image.shape)
+        large = [cv2.resize(plane, (network.side, network.side)) for plane in planes]
+        return np.stack([np.asarray(plane, np.float32)[:height, :width] for plane in large])
+
+
+_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
+
+def _points(prompts: Prompts, takes_mask: bool) -> tuple[Floats, Floats]:
+    """Points (N, 2) in pixels and their labels (N,); where no mask can go in, its box does."""
+    points: list[Point] = [*prompts.points, *prompts.negative]
+    labels = [1.0] * len(prompts.points) + [0.0] * len(prompts.negative)
+    for stroke in prompts.scribble:
+        chosen = np.linspace(0, len(stroke) - 1, min(STROKE_POINTS, len(stroke))).round().astype(int)
+        points += [stroke[i] for i in chosen]
+        labels += [1.0] * len(chosen)
+    box = prompts.box
+    if box is None and prompts.mask is not None and not takes_mask:
+        box = tight_box(prompts.mask > 0.5)
+    if box is not None:
+        points += [(box[0], box[1]), (box[2], box[3])]
+        labels += [2.0, 3.0]
+    elif takes_mask:
+        points.append((0.0, 0.0))  # what SAM's own export asks for where there is no box
+        labels.append(-1.0)
+    return np.array(points, np.float32), np.array(labels, np.float32)
+
+
+def _planes(picture: npt.NDArray[Any]) -> Floats:
+    """(H, W, 3) → (1, 3, H, W)."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
+
+
+def _flags(image: Image, side: int) -> int:
+    return cv2.INTER_AREA if max(image.shape[:2]) > side else cv2.INTER_LINEAR
+
+
+def _pair(files: str) -> list[Path]:
+    """The file of the encoder and that of the decoder, or the single one."""
+    paths = [Path(part.strip()) for part in files.split(",")]
+    if len(paths) > 2:
+        raise CheckpointError(f"{files}: give ENCODER.onnx,DECODER.onnx")
+    if len(paths) == 1 and any(word in paths[0].name for word in ("encoder", "decoder")):
+        encoder = paths[0].name.replace("decoder", "encoder")
+        paths = [paths[0].with_name(name) for name in (encoder, encoder.replace("encoder", "decoder"))]
+    for path in paths:
+        if not path.is_file():
+            raise CheckpointError(f"{path}: there is no such file; give ENCODER.onnx,DECODER.onnx")
+    return paths
+
+
+def _session(path: Path) -> InferenceSession:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise CheckpointError('ONNX files need onnxruntime: pip install "segue[onnx]"') from None
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises classes of its own that share no base
+        first = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{path}: cannot be read as ONNX: {first}") from error

@@ -1,0 +1,62 @@
+"""Prompts as planes of a crop, and which part of a picture a crop shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.types import Box, Point
+
+Plane = npt.NDArray[np.uint8]
+
+Window = tuple[float, float, float, float]
+"""Part of a picture, ``(x0, y0, x1, y1)`` in pixels; it may have any shape and becomes a square crop."""
+
+MOST_ASPECT = 2.0
+"""Longer windows are filled up on their short side, so that a crop is stretched by no more than this."""
+
+
+def tight_box(mask: npt.NDArray[np.generic]) -> Box:
+    """Smallest box around the non-zero pixels of a mask that has some."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def grown(box: Box, margin: float) -> Box:
+    """``box`` with ``margin`` times its width and height more on each side."""
+    x0, y0, x1, y1 = box
+    dx, dy = margin * (x1 - x0), margin * (y1 - y0)
+    return x0 - dx, y0 - dy, x1 + dx, y1 + dy
+
+
+def box_window(box: Box, size: tuple[int, int]) -> Window:
+    """The window that shows ``box`` of a picture of ``size`` (H, W): clipped, and not too long."""
+    x0, y0, x1, y1 = box
+    width, height = x1 - x0, y1 - y0
+    width, height = max(width, height / MOST_ASPECT), max(height, width / MOST_ASPECT)
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    left, top = max(0.0, x - width / 2), max(0.0, y - height / 2)
+    return left, top, min(float(size[1]), x + width / 2), min(float(size[0]), y + height / 2)
+
+
+def pixels(window: Window, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A window in whole pixels inside a picture of ``size`` (H, W), with one pixel at least."""
+    x0, y0 = min(int(window[0]), size[1] - 1), min(int(window[1]), size[0] - 1)
+    x1, y1 = min(math.ceil(window[2]), size[1]), min(math.ceil(window[3]), size[0])
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
+
+
+def draw_disk(plane: Plane, point: Point) -> None:
+    """Mark a click (x, y) on a square plane: a disk of radius 2 % of the side, 3 pixels at least."""
+    radius = max(3, round(0.02 * plane.shape[0]))
+    cv2.circle(plane, (int(point[0]), int(point[1])), radius, 255, -1)
+
+
+def draw_stroke(plane: Plane, points: Sequence[Point]) -> None:
+    """Mark a stroke along points (x, y) on a square plane, 3 % of the side wide, 3 pixels at least."""
+    line = np.array(points, np.int32).reshape(-1, 1, 2)
+    cv2.polylines(plane, [line], False, 255, thickness=max(3, round(0.03 * plane.shape[0])))

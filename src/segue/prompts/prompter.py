@@ -1,0 +1,439 @@
+"""From prompts on one picture to the mask of an object: the one door for boxes, clicks, scribbles and masks.
+
+Whoever answers, segue-prompt, GrabCut or a network from elsewhere, takes a picture once and is then asked as
+often as a person clicks.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any, Protocol, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from segue.errors import PromptError
+from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
+from segue.prompts.grabcut import refine_box, refine_points
+from segue.prompts.planes import Window, box_window, draw_disk, draw_stroke, grown, pixels, tight_box
+from segue.types import Box, Frame, Image, Point
+from segue.weights import load
+
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+Stroke = Sequence[Point]
+Place = tuple[int, int, int, int]
+"""A window in whole pixels."""
+
+SIDE = 192
+"""Side of the crops that segue-prompt sees, in pixels. On left-out stills 192 gave better masks than 256,
+which is more than it mostly learned on, in half the time."""
+
+BOX_MARGIN = 0.25
+MASK_MARGIN = 0.3
+"""What a crop shows around a box and around an earlier mask, as a share of their sides."""
+
+LEAST_MARGIN = 0.05
+"""What a crop that is used again must show around a mask."""
+
+WIDER = 2
+"""How often a mask that reaches the edge of its crop is looked at once more, in a wider one."""
+
+LOOKS = (1.0, 0.5, 0.25)
+"""What is looked at first where only clicks are given: squares around them, their sides as shares of the
+longer side of the picture; the first is the whole picture. It alone takes small things for a part of what is
+around them, or finds nothing."""
+
+LOOK_SIDE = 160
+"""Side of the crops of these looks, in pixels: they only have to find the object."""
+
+CALIBRATION = {"box": (1.39, -0.51), "click": (1.5, -1.74), "mask": (1.7, -1.24)}
+"""Gain and offset of the logit of the predicted IoU for a box, a first click, and a mask so far: least
+squares on 50 objects of left-out stills. Raw predictions are too sure of first clicks, since of several looks
+the surest is taken."""
+
+CROPS = 8
+"""Crops whose features are kept."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """All that is said of one object on one picture, in pixels.
+
+    Attributes:
+        box: ``(x0, y0, x1, y1)`` around it, ends exclusive.
+        points: clicks on it.
+        negative: clicks beside it.
+        scribble: strokes on it, each a sequence of points.
+        mask: where it was taken to be so far, (H, W), bool or probability in [0, 1].
+    """
+
+    box: Box | None = None
+    points: Sequence[Point] = ()
+    negative: Sequence[Point] = ()
+    scribble: Sequence[Stroke] = ()
+    mask: npt.NDArray[Any] | None = None
+
+    @property
+    def positive(self) -> list[Point]:
+        """All places that lie on the object."""
+        return [*self.points, *(point for stroke in self.scribble for point in stroke)]
+
+    def checked(self, size: tuple[int, int]) -> Prompts:
+        """The same for a picture of ``size`` (H, W), its box clipped.
+
+        Raises:
+            PromptError: nothing says where the object is, something lies outside the picture, or the mask is
+                empty or of another size.
+        """
+        check_points([*self.positive, *self.negative], size)
+        mask = self.mask
+        if mask is not None:
+            mask = np.asarray(mask, np.float32)
+            if mask.shape != size:
+                raise PromptError(f"the mask has shape {mask.shape}, the picture {size}")
+            if not (mask > 0.5).any():
+                mask = None
+        box = None if self.box is None else clip_box(self.box, size)
+        if box is None and mask is None and not self.positive:
+            raise PromptError("needs at least one positive point, a box or a mask that is not empty")
+        return Prompts(box, self.points, self.negative, self.scribble, mask)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Masks of an object, the one to take first.
+
+    Attributes:
+        size: height and width of the picture.
+        window: part of the picture ``(x0, y0, x1, y1)`` outside of which all masks are empty, in pixels.
+        iou: predicted IoU of each mask with what was meant, (K,), in [0, 1].
+        planes: probability of each mask in the window, at any resolution, (K, h, w).
+    """
+
+    size: tuple[int, int]
+    window: Place
+    iou: Floats
+    planes: Floats = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.iou)
+
+    @functools.cached_property
+    def probability(self) -> Floats:
+        """Probability of the first mask, (H, W)."""
+        return self.probability_of(0)
+
+    @functools.cached_property
+    def mask(self) -> Mask:
+        """The first mask, (H, W)."""
+        return np.asarray(self.probability > 0.5)
+
+    @functools.cached_property
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """All masks, (K, H, W)."""
+        return np.stack([self.probability_of(k) > 0.5 for k in range(len(self))])
+
+    def probability_of(self, k: int) -> Floats:
+        """Probability of mask ``k``, (H, W)."""
+        x0, y0, x1, y1 = self.window
+        whole = np.zeros(self.size, np.float32)
+        whole[y0:y1, x0:x1] = cv2.resize(self.planes[k], (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        return whole
+
+
+class PicturePrompter(Protocol):
+    """Answers prompts on one picture."""
+
+    def answer(self, prompts: Prompts) -> Answer:
+        """The object that ``prompts`` speak of.
+
+        Raises:
+            PromptError: see :meth:`Prompts.checked`.
+        """
+        ...
+
+
+MakePrompter = Callable[[Image], PicturePrompter]
+"""What takes a picture, RGB (H, W, 3), uint8."""
+
+
+class Prompter:
+    """segue-prompt on one picture, whose features are kept while a person clicks.
+
+    Args:
+        picture: a frame, or RGB (H, W, 3), uint8.
+        network: None is the one that comes with segue.
+        device: where it runs; None takes a GPU if there is one. A network that was prepared by
+            :func:`prepared` stays where it is.
+
+    Example:
+        >>> prompter = segue.Prompter(frame)  # doctest: +SKIP
+        >>> first = prompter(points=[(300, 200)])
+        >>> better = prompter(points=[(300, 200)], negative=[(420, 260)], mask=first.probability)
+        >>> better.mask.shape, better.iou
+    """
+
+    def __init__(
+        self,
+        picture: Frame | Image,
+        network: SeguePrompt | None = None,
+        *,
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.image = picture.image if isinstance(picture, Frame) else picture
+        self._network = prepared(network, device)
+        self._device = next(chain(self._network.parameters(), self._network.buffers())).device
+        self._crops: OrderedDict[tuple[int, Place], tuple[Tensor, ...]] = OrderedDict()
+
+    def __call__(
+        self,
+        *,
+        box: Box | None = None,
+        points: Sequence[Point] = (),
+        negative: Sequence[Point] = (),
+        scribble: Sequence[Stroke] = (),
+        mask: npt.NDArray[np.generic] | None = None,
+    ) -> Answer:
+        """The object that the prompts speak of; see :class:`Prompts`.
+
+        Raises:
+            PromptError: nothing says where the object is, or something lies outside the picture.
+        """
+        return self.answer(Prompts(box, points, negative, scribble, mask))
+
+    def answer(self, prompts: Prompts) -> Answer:
+        """The object that ``prompts`` speak of.
+
+        Raises:
+            PromptError: see :meth:`Prompts.checked`.
+        """
+        size = (self.image.shape[0], self.image.shape[1])
+        prompts = prompts.checked(size)
+        kind = "mask" if prompts.box is None else "box"
+        if prompts.box is None and prompts.mask is None:
+            looks = [self._ask(prompts, window, LOOK_SIDE) for window in _looks(prompts.positive, size)]
+            first = max(looks, key=lambda look: float(look.iou[0]) if look.mask.any() else -1.0)
+            if not first.mask.any():
+                return first
+            kind = "click"
+            prompts = replace(prompts, mask=first.probability)
+        found = self._ask(prompts, self._window(prompts, size), SIDE)
+        for _ in range(WIDER):
+            if prompts.box is not None or not _cut_off(found):
+                break
+            prompts = replace(prompts, mask=found.probability)
+            found = self._ask(prompts, self._window(prompts, size), SIDE)
+        gain, offset = CALIBRATION[kind]
+        logit = np.log(found.iou / np.maximum(1 - found.iou, 1e-6))
+        return replace(found, iou=np.asarray(1 / (1 + np.exp(-gain * logit - offset)), np.float32))
+
+    def _window(self, prompts: Prompts, size: tuple[int, int]) -> Window:
+        """What to look at: box, mask, points and some margin; a crop that is known, if it does as well."""
+        boxes = [(x, y, x + 1, y + 1) for x, y in (*prompts.positive, *prompts.negative)]
+        margin = MASK_MARGIN if prompts.box is None else BOX_MARGIN
+        extents = [] if prompts.box is None else [prompts.box]
+        if prompts.mask is not None:
+            extents.append(tight_box(prompts.mask > 0.5))
+        window = box_window(_around([*boxes, *(grown(extent, margin) for extent in extents)]), size)
+        if prompts.mask is not None:
+            least = _clipped(_around([*boxes, *(grown(extent, LEAST_MARGIN) for extent in extents)]), size)
+            for side, known in reversed(self._crops):
+                if side == SIDE and _serves(known, window, least):
+                    return known
+        return window
+
+    @torch.inference_mode()
+    def _ask(self, prompts: Prompts, window: Window, side: int) -> Answer:
+        size = (self.image.shape[0], self.image.shape[1])
+        place = pixels(window, size)
+        planes = torch.from_numpy(_draw(prompts, place, side)).to(self._device)
+        logits, quality = self._network.decode(self._features(place, side), planes[None])
+        return Answer(
+            size,
+            place,
+            quality[0].float().sigmoid().cpu().numpy(),
+            logits[0].float().sigmoid().cpu().numpy(),
+        )
+
+    def _features(self, place: Place, side: int) -> tuple[Tensor, ...]:
+        if (side, place) in self._crops:
+            self._crops.move_to_end((side, place))
+            return self._crops[side, place]
+        x0, y0, x1, y1 = place
+        crop = resized(self.image[y0:y1, x0:x1], side)
+        planes = torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None].float() / 255
+        features = self._network.encode(planes.contiguous(memory_format=torch.channels_last))
+        self._crops[side, place] = features
+        if len(self._crops) > CROPS:
+            self._crops.popitem(last=False)
+        return features
+
+
+class GrabCut:
+    """GrabCut behind the same door; of an earlier mask it knows nothing but the box."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+
+    def answer(self, prompts: Prompts) -> Answer:
+        """The object that ``prompts`` speak of; all false where GrabCut finds nothing.
+
+        Raises:
+            PromptError: see :meth:`Prompts.checked`.
+        """
+        size = (self.image.shape[0], self.image.shape[1])
+        prompts = prompts.checked(size)
+        box = prompts.box
+        if box is None and prompts.mask is not None:
+            box = _around(
+                [tight_box(prompts.mask > 0.5), *((x, y, x + 1, y + 1) for x, y in prompts.positive)]
+            )
+        if box is None:
+            found = refine_points(self.image, prompts.positive, prompts.negative)
+        else:
+            x0, y0, x1, y1 = pixels(box, size)
+            inside = [(x, y) for x, y in prompts.positive if x0 <= x < x1 and y0 <= y < y1]
+            found = refine_box(self.image, (x0, y0, x1, y1), inside, prompts.negative)
+        whole = (0, 0, size[1], size[0])
+        return Answer(size, whole, np.array([np.nan], np.float32), found[None].astype(np.float32))
+
+
+@functools.cache
+def _shipped() -> SeguePrompt:
+    return cast(SeguePrompt, load("segue-prompt"))
+
+
+@functools.lru_cache(maxsize=4)
+def _ready(network: SeguePrompt, device: torch.device) -> SeguePrompt:
+    from segue.sessions.base import inference_copy  # sessions stand on prompts
+
+    return inference_copy(network, device, torch.float32)
+
+
+def prepared(network: SeguePrompt | None = None, device: str | torch.device | None = None) -> SeguePrompt:
+    """A network ready to run; the work is done once for each network and device."""
+    from segue.sessions.base import choose_device
+
+    network = _shipped() if network is None else network
+    if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
+        return network
+    return _ready(network, choose_device(device))
+
+
+def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
+    """See that points lie in a picture of ``size`` (H, W).
+
+    Raises:
+        PromptError: one does not.
+    """
+    height, width = size
+    for x, y in points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise PromptError(f"point ({x:g}, {y:g}) is outside the {width}x{height} picture")
+
+
+def clip_box(box: Box, size: tuple[int, int]) -> Box:
+    """``box`` in whole pixels inside a picture of ``size`` (H, W).
+
+    Raises:
+        PromptError: it is no box, or covers no pixel of the picture.
+    """
+    name = "box (" + ", ".join(f"{value:g}" for value in box) + ")"
+    if len(box) != 4 or not all(math.isfinite(value) for value in box):
+        raise PromptError(f"{name} does not have four finite numbers x0, y0, x1, y1")
+    if box[2] <= box[0] or box[3] <= box[1]:
+        raise PromptError(f"{name} is empty: x1 must be larger than x0, and y1 than y0")
+    height, width = size
+    x0, x1 = (min(max(round(value), 0), width) for value in (box[0], box[2]))
+    y0, y1 = (min(max(round(value), 0), height) for value in (box[1], box[3]))
+    if x1 <= x0 or y1 <= y0:
+        raise PromptError(f"{name} covers no pixel of the {width}x{height} picture")
+    return x0, y0, x1, y1
+
+
+def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
+    """A picture as a square of ``side`` pixels, of its type; where it shrinks, areas are averaged."""
+    shrinks = min(picture.shape[:2]) > side
+    flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=flags))
+
+
+def _looks(points: Sequence[Point], size: tuple[int, int]) -> list[Window]:
+    """The windows that :data:`LOOKS` says, each with all points in it."""
+    x0, y0, x1, y1 = _around([(x, y, x + 1, y + 1) for x, y in points])
+    windows = []
+    for share in LOOKS:
+        reach = share * max(size) / 2
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        square = (min(x - reach, x0), min(y - reach, y0), max(x + reach, x1), max(y + reach, y1))
+        whole = (0.0, 0.0, float(size[1]), float(size[0]))
+        windows.append(whole if share == 1 else box_window(square, size))
+    return windows
+
+
+def _draw(prompts: Prompts, place: Place, side: int) -> Floats:
+    """Prompt planes (4, side, side) of a crop, in [0, 1]."""
+    x0, y0, x1, y1 = place
+    sx, sy = side / (x1 - x0), side / (y1 - y0)
+
+    def at(points: Sequence[Point]) -> list[Point]:
+        return [((x + 0.5 - x0) * sx, (y + 0.5 - y0) * sy) for x, y in points]
+
+    marks = np.zeros((PLANES, side, side), np.uint8)
+    for point in at(prompts.points):
+        draw_disk(marks[POSITIVE], point)
+    for point in at(prompts.negative):
+        draw_disk(marks[NEGATIVE], point)
+    for stroke in prompts.scribble:
+        draw_stroke(marks[POSITIVE], at(stroke))
+    planes = marks.astype(np.float32) / 255
+    if prompts.box is not None:
+        left, top, right, bottom = prompts.box
+        columns = slice(max(0, round((left - x0) * sx)), max(0, round((right - x0) * sx)))
+        planes[BOX, max(0, round((top - y0) * sy)) : max(0, round((bottom - y0) * sy)), columns] = 1
+    if prompts.mask is not None:
+        part = np.asarray(prompts.mask[y0:y1, x0:x1], np.float32)
+        planes[PREVIOUS] = resized(part, side)
+    return np.asarray(planes, np.float32)
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    """The smallest box around boxes."""
+    corners = np.array(boxes, np.float64)
+    x0, y0 = corners[:, :2].min(0)
+    x1, y1 = corners[:, 2:].max(0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def _clipped(box: Box, size: tuple[int, int]) -> Box:
+    x0, y0, x1, y1 = box
+    return max(0.0, x0), max(0.0, y0), min(float(size[1]), x1), min(float(size[0]), y1)
+
+
+def _cut_off(found: Answer) -> bool:
+    """Whether the first mask reaches an edge of its window that is not one of the picture."""
+    inside = found.planes[0] > 0.5
+    x0, y0, x1, y1 = found.window
+    edges = (
+        (x0 > 0, inside[:, :1]),
+        (y0 > 0, inside[:1]),
+        (x1 < found.size[1], inside[:, -1:]),
+        (y1 < found.size[0], inside[-1:]),
+    )
+    return any(within and bool(edge.any()) for within, edge in edges)
+
+
+def _serves(known: Window, wanted: Window, least: Box) -> bool:
+    """Whether a known crop shows ``least`` and shows it not much smaller than the wanted one would."""
+    holds = known[0] <= least[0] and known[1] <= least[1] and known[2] >= least[2] and known[3] >= least[3]
+    (w0, h0), (w1, h1) = ((w[2] - w[0], w[3] - w[1]) for w in (known, wanted))
+    return holds and w0 * h0 <= 1.6 * w1 * h1

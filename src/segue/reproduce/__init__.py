@@ -1,0 +1,1 @@
+"""Experiments of the papers; ``segue reproduce`` runs them."""

@@ -1,0 +1,257 @@
+"""Which detection is which known object: overlap, class, motion and look, and when an object comes and goes.
+
+Nothing here knows a network: boxes (x0, y0, x1, y1) are in pixels, looks are vectors of unit length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from segue.types import Box
+
+Floats = npt.NDArray[np.float32]
+
+OVERLAP, MOTION, LOOK, CLASS = 1.0, 0.5, 0.5, 0.3
+"""What the overlap with the tracked mask, with the place where the motion leads, the look, and the class
+count in a match."""
+
+CONTESTED_OVERLAP, CONTESTED_LOOK = 0.3, 1.5
+"""The same where objects of one class met: there the mask may have gone over to the other one."""
+
+NEAR = 0.3
+"""Overlap, with the mask or the place where the motion leads, from which on a detection may be an object."""
+
+RIM = 0.1
+"""Share of its sides by which a box is grown to see whether it touches another."""
+
+APART = 0.05
+"""Overlap (IoU) up to which two places where motions lead are apart."""
+
+SURPLUS = 0.1
+"""A detection whose score is this much above the threshold is believed at once; others are seen twice."""
+
+MOMENTUM = 0.8
+"""Part of the old look that an object keeps."""
+
+SURE = 0.02
+"""A known object goes when the chance that the detector missed it so often in a row is below this."""
+
+LONGEST, SHORTEST = 12, 2
+"""Bounds on the looks of the detector that an object may be missed."""
+
+PROVEN = 3
+"""Times that an object must have been found before it may be missed longer."""
+
+SHAPE = 0.6
+"""Share of width times height that a mask must keep since the last detection to count as the same shape."""
+
+REACH = 60
+"""Frames for which a motion is believed."""
+
+
+@dataclass
+class Track:
+    """A known object.
+
+    Attributes:
+        id: its id in the results.
+        box: around its mask, or around its last detection while it is out of sight.
+        seen: frame of the box, counted by the session.
+        look: its look, (C,), unit length.
+        votes: sum of the detection scores of each class.
+        looks, hits: of the detector while it was followed, and those that found it.
+        misses: looks since it was last found; one in which its mask has lost its shape counts as two.
+        size: width and height of the last detection.
+        area: of its mask at the last look, in pixels.
+        doubts: looks in a row in which mask and detection disagreed.
+        velocity: of its centre, pixels a frame, (2,).
+        anchor: frame, and centre and size of the box, when it last stood alone: (5,).
+        contested: it met another of its class since.
+    """
+
+    id: int
+    box: Box
+    seen: int
+    look: Floats
+    votes: dict[str, float] = field(default_factory=dict)
+    looks: int = 1
+    hits: int = 1
+    misses: int = 0
+    size: tuple[float, float] = (0.0, 0.0)
+    area: int = 0
+    doubts: int = 0
+    velocity: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
+    anchor: Floats | None = None
+    contested: bool = False
+
+    @property
+    def label(self) -> str | None:
+        """The class that was seen most."""
+        best = max(self.votes.items(), key=lambda pair: pair[1], default=("", 0.0))
+        return best[0] or None
+
+    @property
+    def score(self) -> float:
+        """Mean score of the detections, in 0..1."""
+        return min(sum(self.votes.values()) / max(self.hits, 1), 1.0)
+
+    @property
+    def patience(self) -> int:
+        """Looks that it may be missed: few for what is new, and for what is nearly always found."""
+        if self.hits < PROVEN:
+            return SHORTEST
+        rate = (self.hits + 1) / (self.looks + 2)
+        return int(min(max(math.ceil(math.log(SURE) / math.log(1 - rate)), SHORTEST), LONGEST))
+
+    def vote(self, label: str | None, score: float) -> None:
+        """Count a detection of a class."""
+        self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
+
+    def found(self, box: Box, score: float, label: str | None, look: Floats, *, alone: bool) -> None:
+        """The detector has found it; where it stands alone its look is learnt."""
+        self.hits += 1
+        self.misses = 0
+        self.size = box[2] - box[0], box[3] - box[1]
+        self.vote(label, score)
+        if alone:
+            mixed = MOMENTUM * self.look + (1 - MOMENTUM) * look
+            self.look = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
+
+    def missed(self, shown: Box | None) -> None:
+        """The detector has not found it; its mask, if there is one, is in the box ``shown``."""
+        kept = 0.0
+        if shown is not None:
+            now = shown[2] - shown[0], shown[3] - shown[1]
+            before = self.size
+            kept = math.prod(min(a, b) / max(a, b, 1e-6) for a, b in zip(now, before, strict=True))
+        self.misses += 1 if kept >= SHAPE else 2
+
+    def stands_alone(self, box: Box, at: int) -> None:
+        """Learn the motion from a box that is surely its own, on frame ``at``."""
+        place = _place(box)
+        if self.anchor is not None and not self.contested:
+            passed = at - float(self.anchor[0])
+            if 0 < passed <= REACH:
+                fresh = (place[:2] - self.anchor[1:3]) / passed
+                self.velocity = np.asarray((self.velocity + fresh) / 2, np.float32)
+        self.anchor = np.array([at, *place], np.float32)
+        self.contested = False
+
+    def expected(self, at: int) -> Box:
+        """Where its motion leads by frame ``at``."""
+        if self.anchor is None or at - self.anchor[0] > REACH:
+            return self.box
+        x, y = self.anchor[1:3] + self.velocity * (at - self.anchor[0])
+        width, height = self.anchor[3:] / 2
+        return float(x - width), float(y - height), float(x + width), float(y + height)
+
+
+@dataclass
+class Candidate:
+    """What was detected but is not believed yet.
+
+    Attributes:
+        box: the last detection.
+        label: its class.
+        total: sum of its scores.
+        looks: in which it was found, in a row.
+    """
+
+    box: Box
+    label: str | None
+    total: float
+    looks: int = 1
+
+    @property
+    def score(self) -> float:
+        """Mean score."""
+        return self.total / self.looks
+
+    def believed(self, threshold: float) -> bool:
+        """Whether it is an object: seen twice, or once with certainty."""
+        return self.score >= (threshold if self.looks > 1 else threshold + SURPLUS)
+
+
+def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Floats:
+    """IoU of boxes, (N, M)."""
+    a, b = (np.array(boxes, np.float32).reshape(-1, 4) for boxes in (first, second))
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inner = (high - low).clip(min=0).prod(-1)
+    union = (a[:, 2:] - a[:, :2]).prod(-1)[:, None] + (b[:, 2:] - b[:, :2]).prod(-1)[None] - inner
+    return np.asarray(inner / np.maximum(union, 1e-6), np.float32)
+
+
+def match(
+    tracks: Sequence[Track],
+    shown: Sequence[Box | None],
+    boxes: Sequence[Box],
+    labels: Sequence[str | None],
+    looks: Floats,
+    at: int,
+) -> dict[int, int]:
+    """The detection of each track that has one, by position in ``tracks``.
+
+    Args:
+        tracks: known objects.
+        shown: box around the mask of each on this frame, None where it is out of sight.
+        boxes, labels: detections.
+        looks: of the detections, (N, C), unit length.
+        at: number of this frame.
+    """
+    if not tracks or not boxes:
+        return {}
+    nowhere: Box = (0.0, 0.0, 0.0, 0.0)
+    overlap = overlaps([box or nowhere for box in shown], boxes)
+    motion = overlaps([track.expected(at) for track in tracks], boxes)
+    look = np.stack([track.look for track in tracks]) @ looks.T
+    same = np.array([[label in track.votes for label in labels] for track in tracks], np.float32)
+    contested = np.array([track.contested for track in tracks])[:, None]
+    value = (
+        np.where(contested, CONTESTED_OVERLAP, OVERLAP) * overlap
+        + MOTION * motion
+        + np.where(contested, CONTESTED_LOOK, LOOK) * look
+        + CLASS * same
+    )
+    visible = np.array([box is not None for box in shown])[:, None]
+    near = (overlap >= NEAR) | ((motion >= NEAR) & (contested | ~visible))
+    # A person is no car; what is seen nearly at the same place may be a mistake of the class.
+    near &= (same > 0) | (overlap >= 2 * NEAR)
+    value = np.where(near, value, 0.0)
+    rows, columns = linear_sum_assignment(value, maximize=True)
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return {row: column for row, column in pairs if near[row, column]}
+
+
+def meeting(tracks: Sequence[Track], shown: Sequence[Box | None], at: int) -> list[bool]:
+    """Whether each track is out of sight, or touches another of its class, where it is or should be by now.
+
+    Args:
+        tracks: known objects.
+        shown: box around the mask of each on this frame, None where it is out of sight.
+        at: number of this frame.
+    """
+    boxes = [_grown(box or track.box) for track, box in zip(tracks, shown, strict=True)]
+    expected = [track.expected(at) for track in tracks]
+    near = (overlaps(boxes, boxes) > 0) | (overlaps(expected, expected) > APART)
+    same = np.array([[a.label == b.label for b in tracks] for a in tracks], np.bool_).reshape(near.shape)
+    near &= same & ~np.eye(len(tracks), dtype=np.bool_)
+    return [box is None or bool(row.any()) for box, row in zip(shown, near, strict=True)]
+
+
+def _grown(box: Box) -> Box:
+    """A box with its rim: those of two masks that touch overlap."""
+    x0, y0, x1, y1 = box
+    x, y = RIM * (x1 - x0), RIM * (y1 - y0)
+    return x0 - x, y0 - y, x1 + x, y1 + y
+
+
+def _place(box: Box) -> Floats:
+    """Centre and size of a box, (4,)."""
+    x0, y0, x1, y1 = box
+    return np.array([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], np.float32)

@@ -1,0 +1,473 @@
+"""Instances by detection and tracking: a detector looks every few frames, masks are carried on between."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import PromptError
+from segue.masks.measure import ObjectExtent, measure
+from segue.prompts.detectors import Detector, Proposals, propose
+from segue.sessions.association import Candidate, Floats, Track, match, meeting, overlaps
+from segue.sessions.base import SessionState
+from segue.sessions.track import TrackSession
+from segue.types import Box, Frame, Image, IndexMask, MaskPrompt, Prompt, Segmentation
+
+Plane = npt.NDArray[np.bool_]
+"""One mask, (H, W)."""
+
+DOUBTFUL = 0.6
+"""Scores from this share of the threshold on are kept as candidates."""
+
+CANDIDATE_OVERLAP = 0.3
+"""Overlap (IoU) of the detections of two looks from which on they may be one object."""
+
+INSIDE = 0.7
+"""Share of a new mask in a known object from which on it is held for a part of that, unless its score is
+above the threshold by ``PART_SURPLUS``, or by twice as much if both have one class."""
+
+PART_SURPLUS = 0.1
+
+IN_FRONT = 0.5
+"""A new mask with less than this share of the area of a known object lies in front of it, else behind."""
+
+LEFT = 0.5
+"""Share of a new mask that must be left when what known objects have is taken away."""
+
+AGREES, FITS = 0.8, 0.5
+"""Overlap (IoU) of the box around a mask with its detection below which the mask is doubted, and from which
+on look and motion are learnt from the detection."""
+
+DOUBTS = 2
+"""Looks in a row after which a doubted mask is made anew."""
+
+RIM = 0.05
+"""What a mask may reach out of its detection, as a share of the sides."""
+
+BETTER = 0.05
+"""By how much more a new mask has to agree."""
+
+SUDDEN = 0.5
+"""A mask that shrinks below this share of what it had at the last look has the detector look at once."""
+
+SMALLEST = 0.0003
+"""Share of the picture below which an object is out of sight."""
+
+RETURNS = 0.75
+"""Likeness from which on a newcomer may be a lost object."""
+
+RETURN_SPEED = 0.02
+"""What a lost object may move, in diagonals of the picture a frame, to be known by a lesser likeness."""
+
+REMEMBERED = 32
+"""Lost objects that are remembered."""
+
+HUES, LIGHTS = 8, 4
+"""Bins of the colours of a look, for each of two axes and for lightness."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionOptions:
+    """When the detector looks, and what becomes an object.
+
+    Attributes:
+        every: frames from one look to the next; where a mask shrinks suddenly, it comes sooner.
+        score: mean score of an object over the first two looks; beyond it by 0.1, one look is enough.
+        top: most objects that are followed at a time.
+    """
+
+    every: int = 5
+    score: float = 0.5
+    top: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
+        if self.every < 1 or self.top < 1:
+            raise ValueError(f"window is {self.every} and top {self.top}; both are at least 1")
+        if not 0 <= self.score <= 1:
+            raise ValueError(f"score is {self.score}; it must be in 0..1")
+
+
+class DetectionSession:
+    """Finds, names and follows all objects, with a detector and a network for tracking.
+
+    On every ``every``-th frame detections are matched with the followed objects by overlap, class, motion and
+    look. What is left over becomes an object when it is seen again, or at once if its score is high; an
+    object that was lost returns under its id. Objects that are out of sight or that the detector misses
+    longer than it usually does are lost, and the oldest lost ones are forgotten. A mask that disagrees with
+    its detections is made anew.
+
+    Args:
+        session: follows the objects; new.
+        detector: finds them.
+        options: see there.
+    """
+
+    lag = 0
+
+    def __init__(
+        self, session: TrackSession, detector: Detector, options: DetectionOptions | None = None
+    ) -> None:
+        if detector.lookahead:
+            raise PromptError("a detector that compares frames finds no instances; choose one with classes")
+        self._session, self._detector = session, detector
+        self.options = options or DetectionOptions()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all objects and frames."""
+        self._session.reset()
+        self._tracks: dict[int, Track] = {}
+        self._lost: deque[Track] = deque(maxlen=REMEMBERED)
+        self._candidates: list[Candidate] = []
+        self._seen = self._due = 0
+        self._last_id = 0
+
+    def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation:
+        """Take the next frame.
+
+        Raises:
+            PromptError: there are prompts; here the objects are found.
+            SourceError: the frame has another size than those before.
+        """
+        if prompts is not None:
+            raise PromptError("instances are found without prompts; use segue track for objects of your own")
+        looking = self._seen >= self._due
+        said = self._look(frame) if looking else []
+        if looking:
+            self._due = self._seen + self.options.every
+        result = self._session.step(frame, said or None)
+        objects = []
+        for item in result.objects:
+            track = self._tracks[item.id]
+            if item.box is not None and item.area >= SMALLEST * result.mask.size:
+                track.box, track.seen = item.box, self._seen
+            if looking:
+                track.area = item.area
+            elif item.area < SUDDEN * track.area:
+                self._due = self._seen + 1  # it leaves, hides, or is lost: the detector knows
+            objects.append(replace(item, label=track.label, score=track.score))
+        self._seen += 1
+        return replace(result, objects=tuple(objects))
+
+    def finish(self) -> Iterator[Segmentation]:
+        """Nothing is ever due: every ``step`` answers at once."""
+        return iter(())
+
+    def state(self, *, copy: bool = True) -> SessionState:
+        """Everything that is needed to go on identically."""
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        described: dict[str, list[dict[str, Any]]] = {"tracks": [], "lost": []}
+        for kind, tracks in (("tracks", self._tracks.values()), ("lost", self._lost)):
+            for i, track in enumerate(tracks):
+                values = asdict(track)
+                for name in ("look", "velocity", "anchor"):
+                    array = values.pop(name)
+                    if array is not None:
+                        arrays[f"{kind}.{i}.{name}"] = array
+                described[kind].append(values)
+        return SessionState.joined(
+            {"track": self._session.state(copy=copy), "known": SessionState.of(arrays, described)},
+            {
+                **self._origin(),
+                "candidates": [asdict(candidate) for candidate in self._candidates],
+                "seen": self._seen,
+                "due": self._due,
+                "last_id": self._last_id,
+            },
+        )
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            CheckpointError: it was saved with another detector, network or options.
+        """
+        state.require(self._origin())
+        self._session.restore(state.part("track"))
+        known = state.part("known")
+        arrays = known.arrays()
+
+        def read(kind: str) -> list[Track]:
+            tracks = []
+            for i, values in enumerate(known.values[kind]):
+                own: Any = {name: arrays.get(f"{kind}.{i}.{name}") for name in ("look", "velocity", "anchor")}
+                described = {**values, "box": tuple(values["box"]), "size": tuple(values["size"])}
+                tracks.append(Track(**described, **own))
+            return tracks
+
+        self._tracks = {track.id: track for track in read("tracks")}
+        self._lost = deque(read("lost"), maxlen=REMEMBERED)
+        self._candidates = [
+            Candidate(**{**values, "box": tuple(values["box"])}) for values in state.values["candidates"]
+        ]
+        self._seen, self._due = state.values["seen"], state.values["due"]
+        self._last_id = state.values["last_id"]
+
+    def _origin(self) -> dict[str, object]:
+        return {"detector": type(self._detector).__name__, "options": asdict(self.options)}
+
+    def _look(self, frame: Frame) -> list[Prompt]:
+        """Hold the detections of a frame against what is known; what the tracking is told of it."""
+        found = propose(self._detector, frame, DOUBTFUL * self.options.score)
+        mask = self._session.peek(frame).mask if self._tracks else np.zeros(frame.size, np.uint8)
+        labels = {i: track.label for i, track in self._tracks.items()}
+        scene = _Scene(frame, found, mask, labels, self._seen, self.options.score)
+        matched = self._matched(scene)
+        lost = self._lose(matched)
+        scene.clear(lost)
+        self._session.forget(lost)
+        said: list[Prompt] = []
+        corrected = self._corrections(scene, matched)
+        # What was remembered of them was wrong, the first mask not least, and would grow back.
+        self._session.forget([*corrected])
+        fresh = {
+            **corrected,
+            **self._newcomers(scene, [i for i in range(len(found.boxes)) if i not in matched.values()]),
+        }
+        for number, plane in fresh.items():
+            own = plane & (scene.mask == number)  # a later one may lie in front
+            if own.any():
+                said.append(MaskPrompt(number, own))
+            elif number not in self._session.ids:
+                del self._tracks[number]
+        return said
+
+    def _matched(self, scene: _Scene) -> dict[int, int]:
+        """The detection of each known object that has one; tracks are told."""
+        tracks = list(self._tracks.values())
+        shown = [scene.box_of(track.id) for track in tracks]
+        together = meeting(tracks, shown, scene.at)
+        for track, met in zip(tracks, together, strict=True):
+            track.looks += 1
+            track.contested |= met
+        found = scene.found
+        pairs = match(tracks, shown, found.boxes, found.labels, scene.looks, scene.at)
+        for i, track in enumerate(tracks):
+            number = pairs.get(i)
+            if number is None:
+                track.missed(shown[i])
+                continue
+            box = found.boxes[number]
+            agreement = float(overlaps([shown[i] or track.box], [box])[0, 0])
+            track.doubts = 0 if agreement >= AGREES else track.doubts + 1
+            alone = not together[i] and agreement >= FITS
+            track.found(box, found.scores[number], found.labels[number], scene.looks[number], alone=alone)
+            if alone:
+                track.stands_alone(box, scene.at)
+        return {tracks[i].id: number for i, number in pairs.items()}
+
+    def _lose(self, matched: dict[int, int]) -> list[int]:
+        """Objects that are followed no longer; they are remembered."""
+        lost = [i for i, track in self._tracks.items() if i not in matched and track.misses >= track.patience]
+        for i in lost:
+            self._lost.append(self._tracks.pop(i))
+        return lost
+
+    def _corrections(self, scene: _Scene, matched: dict[int, int]) -> dict[int, Plane]:
+        """New masks of objects whose masks disagree with their detections, where there are better ones."""
+        wrong = {
+            i: number
+            for i, number in matched.items()
+            if (scene.box_of(i) is None or self._tracks[i].doubts >= DOUBTS)
+            and scene.found.scores[number] >= self.options.score
+        }
+        before, boxes = scene.mask.copy(), {i: scene.box_of(i) for i in wrong}
+        scene.clear(wrong)  # the masks of two may have changed places
+        fresh = {}
+        for i, number in wrong.items():
+            plane, old = scene.carved(number, i), boxes[i]
+            agreement = 0.0 if old is None else float(overlaps([old], [scene.found.boxes[number]])[0, 0])
+            if plane is not None and overlaps([_extent(plane)], [scene.found.boxes[number]])[0, 0] > (
+                agreement + BETTER
+            ):
+                self._tracks[i].doubts = 0
+                fresh[i] = plane
+            else:
+                plane = (before == i) & (scene.mask == 0)
+            scene.put(i, plane)
+        return fresh
+
+    def _newcomers(self, scene: _Scene, free: Sequence[int]) -> dict[int, Plane]:
+        """Objects that are new, or back, among the detections that belong to no known object."""
+        found, before = scene.found, list(self._candidates)
+        self._candidates = []
+        fresh = {}
+        for number in sorted(free, key=lambda i: -found.scores[i]):
+            box, label, score = found.boxes[number], found.labels[number], found.scores[number]
+            candidate = _earlier(before, box, label)
+            if candidate is None:
+                candidate = Candidate(box, label, score)
+            else:
+                before.remove(candidate)
+                candidate = Candidate(box, label, candidate.total + score, candidate.looks + 1)
+            if not candidate.believed(self.options.score) or len(self._tracks) >= self.options.top:
+                self._candidates.append(candidate)
+                continue
+            mask = scene.carved(number, None)
+            if mask is None:
+                continue
+            track = self._known_again(scene, number) or self._new(scene, number)
+            track.stands_alone(box, scene.at)
+            self._tracks[track.id] = track
+            scene.put(track.id, mask)
+            fresh[track.id] = mask
+        return fresh
+
+    def _new(self, scene: _Scene, number: int) -> Track:
+        self._last_id += 1
+        found = scene.found
+        votes = {found.labels[number] or "": found.scores[number]}
+        x0, y0, x1, y1 = box = found.boxes[number]
+        return Track(self._last_id, box, scene.at, scene.looks[number], votes, size=(x1 - x0, y1 - y0))
+
+    def _known_again(self, scene: _Scene, number: int) -> Track | None:
+        """The lost object that a newcomer is, taken from the lost ones."""
+        box, label = scene.found.boxes[number], scene.found.labels[number]
+        diagonal = float(np.hypot(*scene.mask.shape))
+        best: float = RETURNS
+        chosen = None
+        for track in self._lost:
+            if label not in track.votes:
+                continue
+            likeness = float(track.look @ scene.looks[number])
+            away = np.hypot(*(np.add(box[:2], box[2:]) - np.add(track.box[:2], track.box[2:]))) / 2
+            if away <= RETURN_SPEED * diagonal * (scene.at - track.seen + 1):
+                likeness += 0.1
+            if likeness > best:
+                best, chosen = float(likeness), track
+        if chosen is not None:
+            self._lost.remove(chosen)
+            chosen.misses = chosen.doubts = 0
+            chosen.contested = False
+            chosen.anchor = None
+            chosen.box, chosen.seen = box, scene.at
+            chosen.vote(label, scene.found.scores[number])
+            chosen.hits += 1
+            chosen.looks += 1
+        return chosen
+
+
+class _Scene:
+    """A frame at which the detector looks.
+
+    Attributes:
+        found: the detections.
+        mask: what each known object has, (H, W), which changes as objects come and go.
+        looks: of the detections, (N, C).
+        at: number of the frame.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        found: Proposals,
+        mask: IndexMask,
+        labels: dict[int, str | None],
+        at: int,
+        score: float,
+    ) -> None:
+        self.found, self.at, self._score, self._labels = found, at, score, labels
+        self.mask = np.array(mask, np.int32)
+        self.looks = (
+            np.stack([look_of(frame.image, box) for box in found.boxes]) if found.boxes else _NO_LOOKS
+        )
+        self._extents: dict[int, ObjectExtent] = measure(self.mask)
+
+    def box_of(self, number: int) -> Box | None:
+        """Around the mask of a known object, None where it is out of sight."""
+        extent = self._extents.get(number)
+        return None if extent is None or extent.area < SMALLEST * self.mask.size else extent.box
+
+    def clear(self, numbers: Collection[int]) -> None:
+        """Give the pixels of objects to nobody."""
+        self.mask[np.isin(self.mask, list(numbers))] = 0
+        self._extents = measure(self.mask)
+
+    def put(self, number: int, mask: Plane) -> None:
+        """Give an object this mask."""
+        self.mask[mask] = number
+        self._extents = measure(self.mask)
+
+    def carved(self, number: int, own: int | None) -> Plane | None:
+        """The mask of a detection less what others have; None where that is an object that is known.
+
+        Args:
+            number: the detection.
+            own: id of the object that it belongs to; None if it is new.
+        """
+        mask = (self.found.mask(number) > 0.5) & _around(self.found.boxes[number], self.mask.shape)
+        whole = int(mask.sum())
+        if whole < SMALLEST * self.mask.size:
+            return None
+        others = {i: extent for i, extent in self._extents.items() if i != own}
+        shared = Counter(dict(zip(*np.unique(self.mask[mask], return_counts=True), strict=True)))
+        for i, extent in others.items():
+            inside = shared.get(i, 0)
+            if inside and (whole >= IN_FRONT * extent.area or self._is_part(inside / whole, number, i)):
+                mask &= self.mask != i
+        return mask if int(mask.sum()) >= LEFT * whole else None
+
+    def _is_part(self, share: float, number: int, of: int) -> bool:
+        """Whether a detection, ``share`` of which lies in a known object, is only a part of that."""
+        same = self.found.labels[number] == self._labels.get(of)
+        return share >= INSIDE and self.found.scores[number] < self._score + PART_SURPLUS * (1 + same)
+
+
+_NO_LOOKS: Floats = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float32)
+
+
+def look_of(image: Image, box: Box) -> Floats:
+    """Colours of the upper and lower half of a box, (512,), unit length; products are Bhattacharyya's.
+
+    Args:
+        image: RGB, (H, W, 3), uint8.
+        box: in its pixels; only the ellipse inside counts.
+    """
+    height, width = image.shape[:2]
+    x0, y0 = max(int(box[0]), 0), max(int(box[1]), 0)
+    x1, y1 = min(max(round(box[2]), x0 + 1), width), min(max(round(box[3]), y0 + 1), height)
+    small = cv2.resize(image[y0:y1, x0:x1], (32, 32), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(int)
+    rows, columns = np.mgrid[0:32, 0:32] - 15.5
+    inside = rows**2 + columns**2 <= 14.0**2
+    hues = np.clip((lab[..., 1:] - 64) * HUES // 128, 0, HUES - 1)
+    bins = ((rows > 0) * LIGHTS + lab[..., 0] * LIGHTS // 256) * HUES**2 + hues[..., 0] * HUES + hues[..., 1]
+    counts = np.bincount(bins[inside], minlength=2 * LIGHTS * HUES**2)
+    return np.asarray(np.sqrt(counts / counts.sum()), np.float32)
+
+
+def _earlier(candidates: Sequence[Candidate], box: Box, label: str | None) -> Candidate | None:
+    """The candidate of the look before that is detected again; its class may change if its place does not."""
+    overlap = overlaps([candidate.box for candidate in candidates], [box])[:, 0]
+    least = [CANDIDATE_OVERLAP * (1 if candidate.label == label else 2) for candidate in candidates]
+    fitting = [i for i in range(len(candidates)) if overlap[i] >= least[i]]
+    return candidates[max(fitting, key=lambda i: overlap[i])] if fitting else None
+
+
+def _around(box: Box, shape: tuple[int, ...]) -> Plane:
+    """A box and a little around it, (H, W): detections end where objects do, masks sometimes run out."""
+    x0, y0, x1, y1 = box
+    margin_x, margin_y = RIM * (x1 - x0), RIM * (y1 - y0)
+    plane = np.zeros(shape, np.bool_)
+    plane[
+        max(int(y0 - margin_y), 0) : math.ceil(y1 + margin_y),
+        max(int(x0 - margin_x), 0) : math.ceil(x1 + margin_x),
+    ] = True
+    return plane
+
+
+def _extent(mask: Plane) -> Box:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -1,1 +1,0 @@
-"""Pictures and clips that segue paints itself, with their truth."""

@@ -1,0 +1,363 @@
+"""Masks of a project for other programs: data sets, annotation tools, editors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.video.frame import VideoFrame
+
+from segue.errors import SinkError
+from segue.masks import encode_rle, measure, read_index_mask, rle_area, rle_box, write_index_mask
+from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
+from segue.video import CocoSink, OverlayVideoSink
+from segue.video.partial import PartialFile, writing
+from segue.web.film import Film
+
+SUFFIX = {
+    "davis": "",
+    "coco": ".json",
+    "ytvis": ".json",
+    "cvat": ".xml",
+    "labelstudio": "",
+    "overlay": ".mp4",
+    "prores": ".mov",
+    "vp9": ".webm",
+    "png": "",
+}
+"""Ending of the file of each format; those without are folders."""
+
+_RUN_BITS = (3, 4, 9, 16)
+"""Bits for the length of a run in Label Studio's format; runs are written in the shortest that holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is exported.
+
+    Attributes:
+        files: mask file by frame index.
+        names: name and colour by object id; other objects are left out.
+        scores: score by frame and object.
+    """
+
+    files: Mapping[int, Path]
+    names: Mapping[int, tuple[str, str]]
+    scores: Mapping[tuple[int, int], float]
+
+    def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
+        """Index mask of a frame with the chosen objects; empty where nothing is saved."""
+        if index not in self.files:
+            return np.zeros(size, np.uint8)
+        mask = read_index_mask(self.files[index])
+        return np.where(np.isin(mask, sorted(self.names)), mask, 0).astype(mask.dtype)
+
+    def result(self, index: int, film: Film) -> Segmentation:
+        """The frame as a result of a session."""
+        mask = self.mask(index, film.size)
+        extents = measure(mask)
+        objects = tuple(
+            ObjectInfo(i, name, self.scores.get((index, i), 0.0), extents[i].box, extents[i].area)
+            if i in extents
+            else ObjectInfo(i, name, 0.0)
+            for i, (name, _) in self.names.items()
+        )
+        return Segmentation(index, film.time(index), mask, objects)
+
+
+def export_job(tools: Any, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
+    """Job of :meth:`segue.web.worker.Worker.begin`: writes ``target``, and yields how many frames are done.
+
+    A file or folder appears under its name only when it is complete.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    yield from _WRITERS[form](tools.film, taken, target)
+
+
+def _frames(film: Film, taken: Snapshot) -> Iterator[tuple[Frame, Segmentation]]:
+    for frame in film.walk(0, film.count - 1):
+        yield frame, taken.result(frame.index, film)
+
+
+def _with_sink(make: Callable[[Path, Film], Any], *, pictures: bool) -> Callable[..., Iterator[int]]:
+    def write(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+        blank = np.zeros((*film.size, 3), np.uint8)
+        with make(target, film) as sink:
+            for index in range(film.count):
+                frame = film.frame(index) if pictures else Frame(index, film.time(index), blank)
+                sink.write(frame, taken.result(index, film))
+                yield index + 1
+
+    return write
+
+
+class _Folder:
+    """A folder that gets its name when it is complete."""
+
+    def __init__(self, final: Path) -> None:
+        self._final, self.path = final, final.with_name(final.name + ".partial")
+
+    def __enter__(self) -> Path:
+        with writing(self._final):
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.path.mkdir(parents=True)
+        return self.path
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            with writing(self._final):
+                self.path.replace(self._final)
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _davis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """The tree of DAVIS 2017, which `segue eval davis` and the official tools read."""
+    name = target.name
+    with _Folder(target) as folder, writing(target):
+        pictures, masks = (folder / kind / "480p" / name for kind in ("JPEGImages", "Annotations"))
+        for made in (pictures, masks, folder / "ImageSets" / "2017"):
+            made.mkdir(parents=True)
+        (folder / "ImageSets" / "2017" / "val.txt").write_text(f"{name}\n")
+        for index in range(film.count):
+            (pictures / f"{index:05d}.jpg").write_bytes(film.jpeg(index))
+            write_index_mask(masks / f"{index:05d}.png", taken.mask(index, film.size))
+            yield index + 1
+
+
+def _ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """An annotation file of YouTube-VIS: videos, annotations, and the objects' names as categories."""
+    height, width = film.size
+    tracks: dict[int, list[Any]] = {i: [] for i in taken.names}
+    for index in range(film.count):
+        mask = taken.mask(index, film.size)
+        for i, track in tracks.items():
+            lengths = encode_rle(mask == i)
+            track.append(lengths if rle_area(lengths) else None)
+        yield index + 1
+    categories = {
+        name: n for n, name in enumerate(dict.fromkeys(name for name, _ in taken.names.values()), 1)
+    }
+    annotations = [
+        {
+            "id": n,
+            "video_id": 1,
+            "category_id": categories[taken.names[i][0]],
+            "iscrowd": 0,
+            "width": width,
+            "height": height,
+            "length": 1,
+            "segmentations": track,
+            "areas": [entry and rle_area(entry) for entry in track],
+            "bboxes": [entry and _xywh(rle_box(entry)) for entry in track],
+        }
+        for n, (i, track) in enumerate(tracks.items(), 1)
+    ]
+    names = [f"{film.name}/{index:05d}.jpg" for index in range(film.count)]
+    video = {"id": 1, "width": width, "height": height, "length": film.count, "file_names": names}
+    listed = [{"id": n, "name": name, "supercategory": "object"} for name, n in categories.items()]
+    text = json.dumps(
+        {"info": {}, "licenses": [], "videos": [video], "categories": listed, "annotations": annotations}
+    )
+    _write_file(target, text.encode())
+
+
+def _xywh(box: tuple[float, float, float, float] | None) -> list[float] | None:
+    return box and [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+
+
+def _cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """CVAT for video 1.1.
+
+    CVAT follows no masks, so each is a track of one frame, as CVAT itself writes them; those of one object
+    share its group.
+    """
+    root = ET.Element("annotations")
+    ET.SubElement(root, "version").text = "1.1"
+    meta = ET.SubElement(ET.SubElement(root, "meta"), "task")
+    for key, value in (("name", film.name), ("size", film.count), ("mode", "interpolation"),
+                       ("start_frame", 0), ("stop_frame", film.count - 1)):  # fmt: skip
+        ET.SubElement(meta, key).text = str(value)
+    labels = ET.SubElement(meta, "labels")
+    for name, colour in dict(taken.names.values()).items():
+        label = ET.SubElement(labels, "label")
+        for key, value in (("name", name), ("color", colour), ("type", "mask")):
+            ET.SubElement(label, key).text = value
+        ET.SubElement(label, "attributes")
+    height, width = film.size
+    size = ET.SubElement(meta, "original_size")
+    ET.SubElement(size, "width").text, ET.SubElement(size, "height").text = str(width), str(height)
+    number = 0
+    for index in range(film.count):
+        mask = taken.mask(index, film.size)
+        for i, extent in measure(mask).items():
+            x0, y0, x1, y1 = (int(side) for side in extent.box)
+            attributes = {
+                "id": str(number),
+                "label": taken.names[i][0],
+                "source": "semi-auto",
+                "group_id": str(i),
+            }
+            track = ET.SubElement(root, "track", attributes)
+            shape = {"frame": index, "keyframe": 1, "outside": 0, "occluded": 0,
+                     "rle": ", ".join(map(str, row_runs(mask[y0:y1, x0:x1] == i))),
+                     "left": x0, "top": y0, "width": x1 - x0, "height": y1 - y0, "z_order": 0}  # fmt: skip
+            ET.SubElement(track, "mask", {key: str(value) for key, value in shape.items()})
+            number += 1
+        yield index + 1
+    ET.indent(root)
+    _write_file(target, ET.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Run lengths along the rows, the first one of zeros, as CVAT has them."""
+    flat = mask.ravel()
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff([0, *ends.tolist(), flat.size]).tolist()
+    return [0, *runs] if flat.size and flat[0] else runs
+
+
+def _labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """Tasks of Label Studio with brush labels, one a frame, beside the pictures they are of."""
+    height, width = film.size
+    with _Folder(target) as folder, writing(target):
+        (folder / "frames").mkdir()
+        tasks = []
+        for index in range(film.count):
+            (folder / "frames" / f"{index:05d}.jpg").write_bytes(film.jpeg(index))
+            mask = taken.mask(index, film.size)
+            results = [
+                {
+                    "id": f"f{index}o{i}",
+                    "type": "brushlabels",
+                    "from_name": "tag",
+                    "to_name": "image",
+                    "original_width": width,
+                    "original_height": height,
+                    "image_rotation": 0,
+                    "value": {
+                        "format": "rle",
+                        "rle": brush_rle(mask == i),
+                        "brushlabels": [taken.names[i][0]],
+                    },
+                }
+                for i in measure(mask)
+            ]
+            picture = f"/data/local-files/?d={target.name}/frames/{index:05d}.jpg"
+            tasks.append({"data": {"image": picture, "frame": index}, "annotations": [{"result": results}]})
+            yield index + 1
+        names = dict(taken.names.values())
+        config = ET.Element("View")
+        ET.SubElement(config, "Image", {"name": "image", "value": "$image"})
+        brushes = ET.SubElement(config, "BrushLabels", {"name": "tag", "toName": "image"})
+        for name, colour in names.items():
+            ET.SubElement(brushes, "Label", {"value": name, "background": colour})
+        (folder / "tasks.json").write_text(json.dumps(tasks), "utf-8")
+        (folder / "labels.xml").write_text(ET.tostring(config, encoding="unicode"), "utf-8")
+
+
+def brush_rle(mask: npt.NDArray[np.generic]) -> list[int]:
+    """Bytes of Label Studio's brush run lengths: RGBA values of 8 bits along the rows, 0 or 255.
+
+    The bits: number of values (32), size of a value less 1 (5), four sizes of run lengths less 1 (4 each);
+    then for each run a 1, which of the four sizes (2), the length less 1, and the value.
+    """
+    flat = mask.ravel() != 0
+    ends = np.append(np.flatnonzero(np.diff(flat)) + 1, flat.size)
+    starts = np.append(0, ends[:-1])
+    parts = [f"{4 * flat.size:032b}", f"{7:05b}", *(f"{bits - 1:04b}" for bits in _RUN_BITS)]
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        left, value = 4 * (end - start), "1" * 8 if flat[start] else "0" * 8
+        while left:
+            length = min(left, 1 << _RUN_BITS[-1])
+            which = next(n for n, bits in enumerate(_RUN_BITS) if length <= 1 << bits)
+            parts.append(f"1{which:02b}{length - 1:0{_RUN_BITS[which]}b}{value}")
+            left -= length
+    bits = np.frombuffer("".join(parts).encode(), np.uint8) - ord("0")
+    return [int(byte) for byte in np.packbits(bits)]
+
+
+def _matte(codec: str, pixels: str, options: dict[str, str]) -> Callable[..., Iterator[int]]:
+    def write(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+        """The objects cut out, as a film with transparency."""
+        file = PartialFile(target)
+        file.prepare()
+        form = "mov" if target.suffix == ".mov" else "webm"
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(writing(target))
+                container = stack.enter_context(av.open(f"file:{file.path}", "w", format=form))
+                stream: Any = container.add_stream(codec, rate=Fraction(film.fps).limit_denominator(1001))
+                height, width = (side + side % 2 for side in film.size)
+                stream.height, stream.width, stream.pix_fmt, stream.options = height, width, pixels, options
+                for frame, result in _frames(film, taken):
+                    picture = VideoFrame.from_ndarray(_even(cut_out(frame.image, result.mask)), format="rgba")
+                    picture.pts = None
+                    container.mux(stream.encode(picture.reformat(format=pixels)))
+                    yield frame.index + 1
+                container.mux(stream.encode(None))
+            file.commit()
+        except av.error.FFmpegError as error:
+            raise SinkError(f"{target}: cannot be encoded ({error.strerror or error})") from error
+        finally:
+            file.discard()
+
+    return write
+
+
+def cut_out(image: Image, mask: IndexMask) -> Image:
+    """The pixels of the objects, RGBA, (H, W, 4), uint8; all else is transparent and black."""
+    alpha = (mask > 0).astype(np.uint8)
+    return np.dstack([image * alpha[..., None], alpha * 255])
+
+
+def _even(picture: Image) -> Image:
+    bottom, right = picture.shape[0] % 2, picture.shape[1] % 2
+    return np.asarray(cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_CONSTANT), np.uint8)
+
+
+def _png(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """RGBA pictures, one a frame."""
+    with _Folder(target) as folder, writing(target):
+        for frame, result in _frames(film, taken):
+            picture = cv2.cvtColor(cut_out(frame.image, result.mask), cv2.COLOR_RGBA2BGRA)
+            (folder / f"{frame.index:05d}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+            yield frame.index + 1
+
+
+def _write_file(target: Path, data: bytes) -> None:
+    file = PartialFile(target)
+    file.prepare()
+    with writing(target):
+        file.path.write_bytes(data)
+    file.commit()
+
+
+_VP9 = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"}
+"""Quality and speed; alternative reference frames do not go with transparency."""
+
+_WRITERS: dict[str, Callable[[Film, Snapshot, Path], Iterator[int]]] = {
+    "davis": _davis,
+    "coco": _with_sink(lambda path, film: CocoSink(path, flavour="coco", size=film.size), pictures=False),
+    "ytvis": _ytvis,
+    "cvat": _cvat,
+    "labelstudio": _labelstudio,
+    "overlay": _with_sink(lambda path, film: OverlayVideoSink(path, film.fps), pictures=True),
+    "prores": _matte("prores_ks", "yuva444p10le", {"profile": "4444"}),
+    "vp9": _matte("libvpx-vp9", "yuva420p", _VP9),
+    "png": _png,
+}

@@ -1,0 +1,275 @@
+"""Frames of a film by their index, in any order: for a page that scrubs and a tracker that runs back."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import av.container
+import av.error
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.video.stream import VideoStream
+
+from segue.errors import SourceError
+from segue.types import Frame, Image
+from segue.video.decode import (
+    Decoded,
+    DisplayMatrix,
+    describe,
+    display_matrix,
+    open_container,
+    to_rgb,
+    video_stream,
+)
+from segue.video.images import IMAGE_SUFFIXES, list_images, read_image
+from segue.video.readers import DEFAULT_FPS, DamageError
+
+SCAN_BYTES = 256 << 20
+"""Files without an index of their frames are read through when they open; larger ones meanwhile."""
+
+CACHE_BYTES = 96 << 20
+"""JPEG pictures that are kept."""
+
+CHUNK_BYTES = 256 << 20
+"""Decoded frames that :meth:`Film.walk` holds when it runs backwards."""
+
+QUALITY = 88
+
+
+class Film:
+    """A video file or a folder of pictures whose frames can be asked for by index.
+
+    Args:
+        path: the file or folder.
+
+    Attributes:
+        size: height and width.
+        count: number of frames.
+        fps: mean frames a second.
+        exact: whether index and time belong together for sure; False while a long file without an index is
+            read through, when both are guessed from the frame rate.
+
+    Raises:
+        SourceError: it cannot be read as a film.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, path.stem if path.is_file() else path.resolve().name
+        self._lock = threading.Lock()
+        self._jpegs: OrderedDict[int, bytes] = OrderedDict()
+        self._container: av.container.InputContainer | None = None
+        self._files: list[Path] | None = None
+        self._next = -1
+        self._closed = False
+        self.exact = True
+        self.progress = 1.0
+        if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+            self._open_pictures(path)
+        elif not path.exists():
+            raise SourceError(f"{path}: no such file or folder")
+        else:
+            self._open_video(path)
+
+    def _open_pictures(self, path: Path) -> None:
+        files = list_images(path) if path.is_dir() else [path]
+        if not files:
+            raise SourceError(f"{path}: no pictures here")
+        self._files, self.count, self.fps = files, len(files), DEFAULT_FPS
+        self._times = np.arange(len(files)) / DEFAULT_FPS
+        self.size: tuple[int, int] = self._picture(0).shape[:2]
+
+    def _open_video(self, path: Path) -> None:
+        self._container = open_container(f"file:{path}", str(path))
+        self._stream = video_stream(self._container)
+        self._stream.thread_type = "AUTO"
+        base = self._stream.time_base
+        if base is None:
+            raise SourceError(f"{path}: does not say how its time is counted")
+        self._base = float(base)
+        self.fps = float(self._stream.average_rate or DEFAULT_FPS)
+        self._matrix: DisplayMatrix | None = None
+        self._frames: Iterator[av.VideoFrame] = iter(())
+        stamps = _indexed(self._stream) or (_scanned(path) if path.stat().st_size <= SCAN_BYTES else None)
+        self.exact = stamps is not None
+        self._take(stamps or _guessed(self._container, self._stream, self.fps))
+        first = self._decode(0)
+        self.size = first.shape[0], first.shape[1]
+        if not self.exact:
+            self.progress = 0.0
+            threading.Thread(target=self._scan, daemon=True, name="segue-film-index").start()
+
+    def _take(self, stamps: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]) -> None:
+        self._pts, self._keys = stamps
+        self.count = len(self._pts)
+        if not self.count:
+            raise SourceError(f"{self.path}: has no frames that can be decoded")
+        self._times = (self._pts - self._pts[0]) * self._base
+
+    def _scan(self) -> None:
+        def report(share: float) -> bool:
+            self.progress = share
+            return not self._closed
+
+        stamps = _scanned(self.path, report)
+        if stamps is not None:
+            with self._lock:
+                self._take(stamps)
+                self._jpegs.clear()
+                self._next, self.exact, self.progress = -1, True, 1.0
+
+    def time(self, index: int) -> float:
+        """Seconds from the first frame."""
+        return float(self._times[index])
+
+    def frame(self, index: int) -> Frame:
+        """The frame with an index.
+
+        Raises:
+            SourceError: there is none, or it is damaged.
+        """
+        with self._lock:
+            return Frame(index, self.time(self._checked(index)), self._picture(index))
+
+    def jpeg(self, index: int, *, near: bool = False) -> bytes:
+        """A frame as JPEG; ``near`` takes the key frame at or before it, which decodes at once."""
+        with self._lock:
+            self._checked(index)
+            if near and index not in self._jpegs and self._files is None:
+                index = int(self._keys[bisect_right(self._keys, index) - 1])
+            data = self._jpegs.get(index)
+            if data is None:
+                picture = cv2.cvtColor(self._picture(index), cv2.COLOR_RGB2BGR)
+                data = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))[1].tobytes()
+                self._jpegs[index] = data
+                while sum(map(len, self._jpegs.values())) > CACHE_BYTES:
+                    self._jpegs.popitem(last=False)
+            else:
+                self._jpegs.move_to_end(index)
+            return data
+
+    def walk(self, start: int, stop: int) -> Iterator[Frame]:
+        """Frames from ``start`` to ``stop``, both included, forwards or backwards."""
+        if start <= stop:
+            for index in range(start, stop + 1):
+                yield self.frame(index)
+            return
+        chunk = max(8, CHUNK_BYTES // (3 * self.size[0] * self.size[1]))
+        for last in range(start, stop - 1, -chunk):
+            yield from reversed([self.frame(i) for i in range(max(stop, last - chunk + 1), last + 1)])
+
+    def describe(self) -> dict[str, object]:
+        """What the page and the project know of it."""
+        height, width = self.size
+        return {
+            "name": self.name,
+            "width": width,
+            "height": height,
+            "frames": self.count,
+            "fps": self.fps,
+            "exact": self.exact,
+            "progress": round(self.progress, 3),
+        }
+
+    def close(self) -> None:
+        """Close the file."""
+        self._closed = True
+        with self._lock:
+            if self._container is not None:
+                self._container.close()
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < self.count:
+            raise SourceError(f"{self.path}: there is no frame {index}; the last one is {self.count - 1}")
+        return index
+
+    def _picture(self, index: int) -> Image:
+        if self._files is None:
+            return self._decode(index)
+        try:
+            picture = read_image(self._files[index])
+        except DamageError as error:
+            raise SourceError(str(error)) from error
+        if hasattr(self, "size") and picture.shape[:2] != self.size:
+            raise SourceError(f"{self._files[index]}: has another size than the first picture")
+        return picture
+
+    def _decode(self, index: int) -> Image:
+        """Decode on where that is nearer than the key frame, else from the key frame on."""
+        assert self._container is not None
+        target = int(self._pts[index])
+        key = int(self._keys[bisect_right(self._keys, index) - 1])
+        try:
+            if not self._next <= index or self._next < key:
+                self._container.seek(int(self._pts[key]), stream=self._stream, backward=True)
+                self._frames = self._container.decode(self._stream)
+            for frame in self._frames:
+                if frame.pts is None or frame.pts < target:
+                    continue
+                if self._matrix is None:
+                    self._matrix = display_matrix(frame)
+                self._next = index + 1
+                return to_rgb(Decoded(None, frame, 0.0, self._matrix), f"{self.path}: frame {index}")
+        except (av.error.FFmpegError, OSError, DamageError) as error:
+            self._next = self.count + 1
+            raise SourceError(f"{self.path}: frame {index} cannot be decoded ({describe(error)})") from error
+        self._next = self.count + 1
+        raise SourceError(f"{self.path}: ends before frame {index}; cut off or damaged")
+
+
+Stamps = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Time stamps of all frames in order of presentation, and indices of the key frames."""
+
+
+def _indexed(stream: VideoStream) -> Stamps | None:
+    """From the index of the container, if it lists every frame and their distance is constant.
+
+    The index of MP4 has decoding times; with a constant distance the times of presentation are as far apart.
+    """
+    entries = stream.index_entries
+    count = len(entries)
+    if count == 0 or count != stream.frames:
+        return None
+    times = np.fromiter((entry.timestamp for entry in entries), np.int64, count)
+    keys = np.fromiter((entry.is_keyframe for entry in entries), np.bool_, count)
+    gaps = np.diff(times)
+    if not keys.any() or (count > 1 and (gaps != gaps[0]).any()):
+        return None
+    first = stream.start_time if stream.start_time is not None else int(times[0])
+    return times - times[0] + first, np.flatnonzero(keys)
+
+
+def _scanned(path: Path, report: Callable[[float], bool] | None = None) -> Stamps | None:
+    """By reading all packets; None if ``report``, called with the share that is read, says to stop."""
+    stamps: list[int] = []
+    keys: list[int] = []
+    size = max(path.stat().st_size, 1)
+    with open_container(f"file:{path}", str(path)) as container:
+        try:
+            for number, packet in enumerate(container.demux(video_stream(container))):
+                if packet.pts is None or packet.is_discard:
+                    continue
+                stamps.append(packet.pts)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
+                if report is not None and number % 500 == 0 and not report((packet.pos or 0) / size):
+                    return None
+        except (av.error.FFmpegError, OSError):
+            pass  # what follows a damaged place is not reached by a player either
+    pts = np.unique(np.array(stamps, np.int64))
+    found = np.searchsorted(pts, np.array(keys or stamps[:1], np.int64))
+    return pts, np.unique(np.append(found, 0) if len(pts) else found)
+
+
+def _guessed(container: av.container.InputContainer, stream: VideoStream, fps: float) -> Stamps:
+    """From the length and the frame rate of the header; every second counts as a place to seek to."""
+    base = float(stream.time_base or 1)
+    seconds = float(stream.duration * base) if stream.duration else (container.duration or 0) / av.time_base
+    count = max(1, round(seconds * fps))
+    pts = (stream.start_time or 0) + np.round(np.arange(count) / fps / base).astype(np.int64)
+    return pts, np.arange(0, count, max(1, round(fps)))

@@ -1,0 +1,191 @@
+"""What a page may ask of the server: every field is bounded before anything looks at it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+
+from segue.errors import SegueError
+
+MAX_BYTES = 4 << 20
+"""Longest message."""
+
+ExportFormat = Literal["davis", "coco", "ytvis", "cvat", "labelstudio", "overlay", "prores", "vp9", "png"]
+
+Number = Annotated[int, Field(ge=1, le=65535)]
+Index = Annotated[int, Field(ge=0, le=2**31)]
+Revision = Annotated[int, Field(ge=0)]
+Coordinate = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class Message(BaseModel):
+    """A request; the answer has the same ``id``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    id: int
+
+
+class Hello(Message):
+    """All that a page needs to begin."""
+
+    op: Literal["hello"]
+
+
+class Look(Message):
+    """Masks and prompts of frames."""
+
+    op: Literal["look"]
+    frames: Annotated[list[Index], Field(max_length=64)]
+
+
+class Prepare(Message):
+    """The frame that is looked at: the next click will be there."""
+
+    op: Literal["prepare"]
+    frame: Index
+
+
+class Edit(Message):
+    """A change of one object on one frame; ``object`` None makes a new one."""
+
+    frame: Index
+    object: Number | None
+    seen: Revision
+
+
+class ClickEdit(Edit):
+    """All clicks and the box of the object on this frame, those of before included."""
+
+    op: Literal["click"]
+    points: Annotated[list[tuple[Coordinate, Coordinate, bool]], Field(max_length=200)] = []
+    box: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
+
+
+class StrokeEdit(Edit):
+    """Pixels added to the object or taken from it: a brush, an eraser, a polygon."""
+
+    op: Literal["stroke"]
+    add: bool
+    counts: Annotated[str, Field(max_length=MAX_BYTES)]
+
+
+class ForgetEdit(Edit):
+    """The object's mask on this frame goes; ``hidden``: and it is known to be out of sight."""
+
+    op: Literal["forget"]
+    object: Number
+    hidden: bool
+
+
+class ObjectEdit(Message):
+    """Name, colour, visibility and lock of an object."""
+
+    op: Literal["object"]
+    object: Number
+    name: Name | None = None
+    colour: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")] | None = None
+    visible: bool | None = None
+    locked: bool | None = None
+
+
+class Remove(Message):
+    """Remove an object everywhere."""
+
+    op: Literal["remove"]
+    object: Number
+
+
+class Undo(Message):
+    """Undo or redo."""
+
+    op: Literal["undo", "redo"]
+
+
+class Track(Message):
+    """Follow the objects from the corrected frame nearest to ``frame``; ``resume`` goes on with the last."""
+
+    op: Literal["track"]
+    direction: Literal["forward", "back", "between"]
+    frame: Index
+    objects: Annotated[list[Number], Field(max_length=1000)] | None = None
+    stop: Index | None = None
+    resume: bool = False
+
+
+class Stop(Message):
+    """Stop what is computed."""
+
+    op: Literal["stop"]
+
+
+class Find(Message):
+    """Propose objects of a frame."""
+
+    op: Literal["find"]
+    frame: Index
+    detector: Annotated[str, Field(max_length=40)]
+
+
+class Adopt(Message):
+    """Make objects of what was proposed last."""
+
+    op: Literal["adopt"]
+    frame: Index
+    chosen: Annotated[list[Index], Field(max_length=1000)]
+
+
+class Export(Message):
+    """Write the masks for another program."""
+
+    op: Literal["export"]
+    format: ExportFormat
+    objects: Annotated[list[Number], Field(max_length=1000)] | None = None
+
+
+class Settings(Message):
+    """What the page should remember."""
+
+    op: Literal["settings"]
+    values: Annotated[dict[str, str | int | float | bool], Field(max_length=40)]
+
+    @field_validator("values")
+    @classmethod
+    def _short(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if any(len(key) > 40 or len(str(value)) > 200 for key, value in values.items()):
+            raise ValueError("too long to be a setting")
+        return values
+
+
+class Score(Message):
+    """How well two results agree on a frame."""
+
+    op: Literal["score"]
+    frame: Index
+
+
+AnyMessage = (
+    Hello | Look | Prepare | ClickEdit | StrokeEdit | ForgetEdit | ObjectEdit | Remove
+    | Undo | Track | Stop | Find | Adopt | Export | Settings | Score
+)  # fmt: skip
+
+_ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discriminator="op")])
+
+T = TypeVar("T")
+
+
+def parse(text: str) -> AnyMessage:
+    """A message.
+
+    Raises:
+        SegueError: it is none; one line.
+    """
+    if len(text) > MAX_BYTES:
+        raise SegueError(f"a message of {len(text)} characters is refused; the limit is {MAX_BYTES}")
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise SegueError(f"a message that is none: {place + ': ' if place else ''}{first['msg']}") from None

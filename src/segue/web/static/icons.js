@@ -1,0 +1,52 @@
+// Line icons, 24 units wide.
+/** @type {Record<string, string>} */
+const PATHS = {
+  click: "M8 3v3M3 8h3M5 5l2 2M10 10l4 10 2-4 4-2z",
+  minus: "M8 3v3M3 8h3M5 5l2 2M10 10l4 10 2-4 4-2zM15 5h6",
+  box: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4",
+  brush: "M14 4l6 6-8 8H8v-4zM4 20c0-2 2-3 4-2",
+  eraser: "M4 15l9-10 7 6-8 9H8zM9 10l7 6M12 20h8",
+  polygon: "M12 3l8 6-3 11H7L4 9z",
+  hand: "M8 12V6a1.5 1.5 0 013 0v5V4.5a1.5 1.5 0 013 0V11V6a1.5 1.5 0 013 0v9a6 6 0 01-6 6c-3 0-4-2-6-6-1-2 1-3 3-1z",
+  undo: "M8 5L3 10l5 5M3 10h11a6 6 0 010 12h-3",
+  redo: "M16 5l5 5-5 5M21 10H10a6 6 0 000 12h3",
+  forward: "M5 5l9 7-9 7zM18 5v14",
+  back: "M19 5l-9 7 9 7zM6 5v14",
+  between: "M3 6l6 6-6 6M21 6l-6 6 6 6M12 4v16",
+  stop: "M6 6h12v12H6z",
+  play: "M7 4l13 8-13 8z",
+  pause: "M8 5v14M16 5v14",
+  next: "M9 5l7 7-7 7", previous: "M15 5l-7 7 7 7",
+  first: "M18 5l-8 7 8 7M6 5v14", last: "M6 5l8 7-8 7M18 5v14",
+  given: "M4 12l6-6v12zM17 8l4 4-4 4-4-4z", nextGiven: "M20 12l-6-6v12zM7 8l4 4-4 4-4-4z",
+  eye: "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12zM12 9a3 3 0 100 6 3 3 0 000-6z",
+  closed: "M3 3l18 18M10 6c6-2 12 6 12 6l-3 3M6 8c-2 2-4 4-4 4s4 7 10 7c1 0 3 0 4-1",
+  lock: "M6 11h12v9H6zM8 11V8a4 4 0 018 0v3",
+  open: "M6 11h12v9H6zM8 11V8a4 4 0 017-2",
+  trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
+  plus: "M12 5v14M5 12h14",
+  close: "M6 6l12 12M18 6L6 18",
+  find: "M11 4a7 7 0 100 14 7 7 0 000-14zM16 16l5 5",
+  export: "M12 15V3M8 7l4-4 4 4M4 15v5h16v-5",
+  import: "M12 3v12M8 11l4 4 4-4M4 15v5h16v-5",
+  theme: "M20 14.5A8.5 8.5 0 019.5 4 8.5 8.5 0 1020 14.5z",
+  help: "M12 3a9 9 0 100 18 9 9 0 000-18zM9.5 9.5a2.5 2.5 0 115 0c0 1.7-2.5 1.7-2.5 3.8M12 16.7v.2",
+  panel: "M4 5h16v14H4zM14 5v14",
+  hide: "M3 3l18 18M6 6h12v12",
+  clear: "M5 5l14 14M19 5L5 19",
+};
+
+/**
+ * @param {string} name
+ * @returns {SVGSVGElement}
+ */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", "i");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", PATHS[name]);
+  svg.append(path);
+  return svg;
+}

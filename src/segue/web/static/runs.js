@@ -1,0 +1,91 @@
+// COCO's compressed run lengths: runs down the columns, the first one of zeros. Every number is written in groups
+// of five bits, lowest first, as the character 48 + value, with 32 added while more groups follow; from the fourth
+// number on the difference to the number two places before it stands instead.
+
+/**
+ * @param {string} text
+ * @returns {number[]} run lengths
+ */
+export function decodeRuns(text) {
+  /** @type {number[]} */
+  const runs = [];
+  let at = 0;
+  while (at < text.length) {
+    let value = 0;
+    let shift = 0;
+    let group = 0;
+    do {
+      group = text.charCodeAt(at++) - 48;
+      value |= (group & 31) << shift;
+      shift += 5;
+    } while (group & 32);
+    if (group & 16 && shift < 32) value |= -1 << shift;
+    runs.push(runs.length > 2 ? value + runs[runs.length - 2] : value);
+  }
+  return runs;
+}
+
+/**
+ * @param {number[]} runs
+ * @returns {string}
+ */
+export function encodeRuns(runs) {
+  let text = "";
+  runs.forEach((run, i) => {
+    let value = i > 2 ? run - runs[i - 2] : run;
+    for (let more = true; more; ) {
+      let group = value & 31;
+      value >>= 5;
+      more = group & 16 ? value !== -1 : value !== 0;
+      if (more) group |= 32;
+      text += String.fromCharCode(group + 48);
+    }
+  });
+  return text;
+}
+
+/**
+ * Write an object into an index mask that is stored row by row.
+ * @param {Uint16Array} labels
+ * @param {string} text
+ * @param {number} id
+ * @param {number} width
+ * @param {number} height
+ */
+export function fillLabels(labels, text, id, width, height) {
+  let position = 0;
+  let inside = false;
+  for (const run of decodeRuns(text)) {
+    if (inside) {
+      let x = Math.floor(position / height);
+      let y = position - x * height;
+      for (let n = 0; n < run; n++) {
+        labels[y * width + x] = id;
+        if (++y === height) { y = 0; x++; }
+      }
+    }
+    position += run;
+    inside = !inside;
+  }
+}
+
+/**
+ * Run lengths of what is opaque in a picture.
+ * @param {ImageData} image
+ * @returns {{counts: string, area: number}}
+ */
+export function runsOfAlpha(image) {
+  const { width, height, data } = image;
+  const runs = [0];
+  let inside = false;
+  let area = 0;
+  for (let x = 0; x < width; x++) {
+    for (let y = 0; y < height; y++) {
+      const now = data[4 * (y * width + x) + 3] > 127;
+      if (now !== inside) { runs.push(0); inside = now; }
+      runs[runs.length - 1]++;
+      if (now) area++;
+    }
+  }
+  return { counts: encodeRuns(runs), area };
+}

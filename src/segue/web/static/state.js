@@ -1,0 +1,138 @@
+// What the page knows, and who wants to hear of it.
+
+/**
+ * @typedef {{name: string, width: number, height: number, frames: number, fps: number, exact: boolean, progress: number}} Film
+ * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean}} Thing
+ * @typedef {{kind: string, score: number, area: number, weight: number | null, agreement: number | null}} Mark
+ * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
+ * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
+ *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number, number | null, number | null]>}} Look
+ * @typedef {{undo: string | null, redo: string | null}} History
+ * @typedef {{what: string, done: number, total: number, rate?: number}} Running
+ * @typedef {{counts: string, label: string | null, score: number, box: number[] | null}} Found
+ * @typedef {{event: string, [key: string]: any}} ServerEvent
+ */
+
+export class State {
+  constructor() {
+    /** @type {"loading" | "annotate" | "view" | "compare"} */
+    this.mode = "loading";
+    /** @type {Film} */
+    this.film = { name: "", width: 1, height: 1, frames: 1, fps: 25, exact: true, progress: 1 };
+    /** @type {Thing[]} */
+    this.objects = [];
+    /** marks by object, then frame @type {Map<number, Map<number, Mark>>} */
+    this.marks = new Map();
+    /** @type {Map<number, Look>} */
+    this.looks = new Map();
+    /** @type {History} */
+    this.history = { undo: null, redo: null };
+    /** @type {Running | null} */
+    this.running = null;
+    /** @type {{done: number, total: number, direction: string} | null} */
+    this.interrupted = null;
+    this.frame = 0;
+    this.revision = 0;
+    /** @type {number | null} */
+    this.object = null;
+    this.tool = "click";
+    this.playing = false;
+    this.online = false;
+    /** @type {Found[]} */
+    this.found = [];
+    this.foundFrame = -1;
+    /** @type {Set<number>} */
+    this.chosen = new Set();
+    /** @type {{x: number, y: number} | null} */
+    this.cursor = null;
+    /** @type {string} */
+    this.compare = "slider";
+    this.split = 0.5;
+    /** @type {string[]} */
+    this.names = [];
+    /** @type {Record<string, any>} */
+    this.settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, detector: "" };
+    /** @type {Set<() => void>} */
+    this.listeners = new Set();
+    this.due = false;
+  }
+
+  /** @param {() => void} listener */
+  subscribe(listener) {
+    this.listeners.add(listener);
+  }
+
+  /** Tell everybody, once before the next picture. */
+  changed() {
+    if (this.due) return;
+    this.due = true;
+    requestAnimationFrame(() => {
+      this.due = false;
+      for (const listener of this.listeners) listener();
+    });
+  }
+
+  /** @param {[number, number, string, number, number, number | null, number | null][]} rows */
+  setTimeline(rows) {
+    this.marks = new Map();
+    for (const [frame, object, kind, score, area, weight, agreement] of rows) {
+      this.marksOf(object).set(frame, { kind, score, area, weight, agreement });
+    }
+  }
+
+  /** @param {number} object */
+  marksOf(object) {
+    let marks = this.marks.get(object);
+    if (!marks) this.marks.set(object, (marks = new Map()));
+    return marks;
+  }
+
+  /** @param {Look} look */
+  setLook(look) {
+    this.looks.set(look.frame, look);
+    for (const marks of this.marks.values()) marks.delete(look.frame);
+    for (const [id, [kind, score, area, weight, agreement]] of Object.entries(look.marks)) {
+      this.marksOf(Number(id)).set(look.frame, { kind, score, area, weight, agreement });
+    }
+    if (this.looks.size > 400) {
+      for (const key of [...this.looks.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.looks.delete(key);
+    }
+  }
+
+  /** @returns {Thing | undefined} */
+  get chosenObject() {
+    return this.objects.find((item) => item.id === this.object);
+  }
+
+  /** frames on which somebody gave a mask, ascending @returns {number[]} */
+  givenFrames() {
+    const frames = new Set();
+    for (const marks of this.marks.values()) for (const [frame, mark] of marks) if (mark.kind === "given") frames.add(frame);
+    return [...frames].sort((a, b) => a - b);
+  }
+
+  /**
+   * Frames to look at next: the least sure ones, no two of an object within ten frames.
+   * @returns {{frame: number, object: Thing, value: number}[]}
+   */
+  unsure() {
+    const limit = Number(this.settings.threshold);
+    const all = [];
+    for (const object of this.objects) {
+      /** @type {{frame: number, object: Thing, value: number}[]} */
+      const kept = [];
+      const candidates = [];
+      for (const [frame, mark] of this.marksOf(object.id)) {
+        const value = Math.min(mark.score, mark.agreement ?? 1);
+        if (mark.kind !== "given" && mark.area > 0 && value < limit) candidates.push({ frame, object, value });
+      }
+      candidates.sort((a, b) => a.value - b.value);
+      for (const item of candidates) {
+        if (kept.length >= 12) break;
+        if (kept.every((other) => Math.abs(other.frame - item.frame) > 10)) kept.push(item);
+      }
+      all.push(...kept);
+    }
+    return all.sort((a, b) => a.value - b.value).slice(0, 20);
+  }
+}

@@ -1,0 +1,310 @@
+// Tools: what a pointer, or the cross that the keyboard moves, does to the picture.
+
+import { runsOfAlpha } from "./runs.js";
+import { point } from "./view.js";
+
+/**
+ * @typedef {{x: number, y: number}} Point
+ * @typedef {{id: string, key: string, icon: string, name: string, hint: string}} ToolInfo
+ */
+
+/** @type {ToolInfo[]} */
+export const TOOLS = [
+  { id: "click", key: "c", icon: "click", name: "Click on the object", hint: "Click on the object. Right click, or hold Alt, to say what does not belong to it." },
+  { id: "minus", key: "x", icon: "minus", name: "Click beside the object", hint: "Click on what does not belong to the object." },
+  { id: "box", key: "r", icon: "box", name: "Box", hint: "Draw a box around the object." },
+  { id: "brush", key: "b", icon: "brush", name: "Brush", hint: "Paint the object. [ and ] change the size." },
+  { id: "eraser", key: "e", icon: "eraser", name: "Eraser", hint: "Erase what does not belong to the object. [ and ] change the size." },
+  { id: "polygon", key: "p", icon: "polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up." },
+  { id: "hand", key: "v", icon: "hand", name: "Move the picture", hint: "Drag to move, turn the wheel to zoom." },
+];
+
+export class Tools {
+  /**
+   * @param {import("./view.js").View} view
+   * @param {import("./state.js").State} state
+   * @param {{click: (points: [number, number, boolean][], box: number[] | null) => void,
+   *   stroke: (counts: string, add: boolean) => void}} actions
+   */
+  constructor(view, state, actions) {
+    this.view = view;
+    this.state = state;
+    this.actions = actions;
+    /** @type {Map<number, Point>} */
+    this.pointers = new Map();
+    /** @type {"pan" | "draw" | "split" | null} */
+    this.doing = null;
+    /** @type {Point[]} */
+    this.path = [];
+    /** points that the server has not answered yet @type {[number, number, boolean][]} */
+    this.pending = [];
+    const { canvas } = view;
+    canvas.addEventListener("pointerdown", (event) => this.down(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    canvas.addEventListener("pointerup", (event) => this.up(event));
+    canvas.addEventListener("pointercancel", (event) => this.up(event));
+    canvas.addEventListener("pointerleave", () => this.hover(null));
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    canvas.addEventListener("dblclick", () => { if (this.state.tool === "polygon") this.closePolygon(); });
+    canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+  }
+
+  get tool() {
+    return this.state.mode === "annotate" ? this.state.tool : "hand";
+  }
+
+  get colour() {
+    return this.state.chosenObject?.colour ?? "#ffffff";
+  }
+
+  /** @param {WheelEvent} event */
+  wheel(event) {
+    event.preventDefault();
+    const lines = event.deltaMode === 1 ? event.deltaY * 30 : event.deltaY;
+    this.view.zoom(Math.exp(-Math.max(-120, Math.min(120, lines)) / 300), this.view.place(event));
+  }
+
+  /** @param {PointerEvent} event */
+  down(event) {
+    this.view.canvas.setPointerCapture(event.pointerId);
+    this.view.canvas.focus({ preventScroll: true });
+    this.state.cursor = null;
+    this.pointers.set(event.pointerId, this.view.place(event));
+    if (this.pointers.size > 1) { this.cancel(); this.doing = "pan"; return; }
+    const at = this.view.filmPoint(event);
+    if (this.state.mode === "compare" && this.state.compare === "slider" && event.button === 0 && this.nearSplit(at)) this.doing = "split";
+    else if (event.button === 1 || this.tool === "hand") this.doing = "pan";
+    else if (event.button === 0 || event.button === 2) this.press(at, event.button === 2 || event.altKey);
+  }
+
+  /** @param {Point} at @param {boolean} opposite */
+  press(at, opposite) {
+    const inside = at.x >= 0 && at.y >= 0 && at.x < this.state.film.width && at.y < this.state.film.height;
+    if (this.tool === "click" || this.tool === "minus") {
+      if (inside) this.click(at, (this.tool === "click") !== opposite);
+    } else if (this.tool === "polygon") {
+      this.corner(at);
+    } else if (!opposite) {
+      this.doing = "draw";
+      this.path = [at];
+      this.preview();
+    }
+  }
+
+  /** @param {PointerEvent} event */
+  move(event) {
+    const before = this.pointers.get(event.pointerId);
+    const now = this.view.place(event);
+    if (before) this.pointers.set(event.pointerId, now);
+    const at = this.view.filmPoint(event);
+    if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);
+    else if (before && this.doing === "split") this.moveSplit(at);
+    else if (before && this.doing === "draw") { this.path.push(at); this.preview(); }
+    else this.hover(at);
+  }
+
+  /** @param {number} id @param {Point} before @param {Point} now */
+  panOrPinch(id, before, now) {
+    const other = [...this.pointers].find(([key]) => key !== id)?.[1];
+    if (other) {
+      const old = Math.hypot(before.x - other.x, before.y - other.y);
+      const distance = Math.hypot(now.x - other.x, now.y - other.y);
+      this.view.zoom(distance / Math.max(old, 1), { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
+      this.view.pan((now.x - before.x) / 2, (now.y - before.y) / 2);
+    } else this.view.pan(now.x - before.x, now.y - before.y);
+  }
+
+  /** @param {PointerEvent} event */
+  up(event) {
+    this.pointers.delete(event.pointerId);
+    if (this.doing === "draw") this.finish();
+    if (this.pointers.size === 0) this.doing = null;
+  }
+
+  /** @param {Point} at */
+  nearSplit(at) {
+    return Math.abs(at.x - this.state.split * this.state.film.width) * this.view.scale < 24 * devicePixelRatio;
+  }
+
+  /** @param {Point} at */
+  moveSplit(at) {
+    this.state.split = Math.min(Math.max(at.x / this.state.film.width, 0), 1);
+    this.state.changed();
+  }
+
+  /** @param {Point | null} at */
+  hover(at) {
+    const { canvas } = this.view;
+    const brushes = this.tool === "brush" || this.tool === "eraser";
+    canvas.style.cursor = this.state.mode === "compare" && at && this.state.compare === "slider" && this.nearSplit(at) ? "ew-resize"
+      : this.tool === "hand" ? "grab" : brushes ? "none" : "crosshair";
+    if (this.tool === "polygon" && this.path.length) { this.drawPolygon(at); return; }
+    this.view.draft = brushes && at ? (context, pixel) => this.ring(context, at, pixel) : null;
+    if (brushes || this.view.draft !== null) this.state.changed();
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {Point} at @param {number} pixel */
+  ring(context, at, pixel) {
+    for (const [colour, line] of /** @type {[string, number][]} */ ([["#000a", 3], [this.tool === "eraser" ? "#fff" : this.colour, 1.5]])) {
+      context.beginPath();
+      context.arc(at.x, at.y, Number(this.state.settings.brush) / 2, 0, 7);
+      context.lineWidth = line * pixel;
+      context.strokeStyle = colour;
+      context.stroke();
+    }
+  }
+
+  /** @param {Point} at @param {boolean} positive */
+  click(at, positive) {
+    /** @type {[number, number, boolean]} */
+    const given = [Math.round(at.x * 10) / 10, Math.round(at.y * 10) / 10, positive];
+    this.pending.push(given);
+    const colour = this.colour;
+    this.view.draft = (context, pixel) => { for (const [x, y, on] of this.pending) point(context, x, y, on, colour, pixel); };
+    this.state.changed();
+    this.actions.click([given], null);
+  }
+
+  /** @param {[number, number, boolean][]} points */
+  answered(points) {
+    this.pending = this.pending.filter((item) => !points.includes(item));
+    if (!this.pending.length) this.view.draft = null;
+    this.state.changed();
+  }
+
+  preview() {
+    const { path, tool } = this;
+    this.view.draft = (context, pixel) => {
+      if (tool === "box") {
+        const [a, b] = [path[0], path[path.length - 1]];
+        context.fillStyle = "#ffffff22";
+        context.fillRect(a.x, a.y, b.x - a.x, b.y - a.y);
+        context.lineWidth = 1.5 * pixel;
+        context.strokeStyle = this.colour;
+        context.strokeRect(a.x, a.y, b.x - a.x, b.y - a.y);
+      } else {
+        context.globalAlpha = 0.55;
+        this.trace(context, tool === "eraser" ? "#ffffff" : this.colour);
+        context.globalAlpha = 1;
+        this.ring(context, path[path.length - 1], pixel);
+      }
+    };
+    this.state.changed();
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {string} colour */
+  trace(context, colour) {
+    context.lineCap = context.lineJoin = "round";
+    context.lineWidth = Number(this.state.settings.brush);
+    context.strokeStyle = colour;
+    context.beginPath();
+    context.moveTo(this.path[0].x, this.path[0].y);
+    for (const { x, y } of this.path) context.lineTo(x, y);
+    if (this.path.length === 1) context.lineTo(this.path[0].x + 0.01, this.path[0].y);
+    context.stroke();
+  }
+
+  finish() {
+    const { path, tool } = this;
+    this.view.draft = null;
+    if (tool === "box") {
+      const [a, b] = [path[0], path[path.length - 1]];
+      if (Math.abs(a.x - b.x) > 2 && Math.abs(a.y - b.y) > 2) {
+        this.actions.click([], [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)]);
+      }
+    } else this.rasterise((context) => this.trace(context, "#000"), tool === "brush");
+    this.path = [];
+    this.state.changed();
+  }
+
+  /** @param {(context: CanvasRenderingContext2D) => void} draw @param {boolean} add */
+  rasterise(draw, add) {
+    const { width, height } = this.state.film;
+    const sheet = document.createElement("canvas");
+    sheet.width = width;
+    sheet.height = height;
+    const context = /** @type {CanvasRenderingContext2D} */ (sheet.getContext("2d", { willReadFrequently: true }));
+    draw(context);
+    const { counts, area } = runsOfAlpha(context.getImageData(0, 0, width, height));
+    if (area) this.actions.stroke(counts, add);
+  }
+
+  /** @param {Point} at */
+  corner(at) {
+    const first = this.path[0];
+    const near = (10 * devicePixelRatio) / this.view.scale;
+    if (this.path.length > 2 && Math.hypot(at.x - first.x, at.y - first.y) < near) { this.closePolygon(); return; }
+    this.path.push(at);
+    this.drawPolygon(null);
+  }
+
+  /** @param {Point | null} at */
+  drawPolygon(at) {
+    const corners = at ? [...this.path, at] : [...this.path];
+    this.view.draft = (context, pixel) => {
+      context.beginPath();
+      corners.forEach(({ x, y }, i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+      context.fillStyle = "#ffffff22";
+      context.fill();
+      context.lineWidth = 2 * pixel;
+      context.strokeStyle = this.colour;
+      context.stroke();
+      for (const { x, y } of this.path) {
+        context.beginPath();
+        context.arc(x, y, 4 * pixel, 0, 7);
+        context.fillStyle = "#fff";
+        context.fill();
+        context.stroke();
+      }
+    };
+    this.state.changed();
+  }
+
+  closePolygon() {
+    const corners = this.path;
+    this.cancel();
+    if (corners.length < 3) return;
+    this.rasterise((context) => {
+      context.beginPath();
+      for (const { x, y } of corners) context.lineTo(x, y);
+      context.fill();
+    }, true);
+  }
+
+  /** Give up what is being drawn. @returns {boolean} whether there was anything */
+  cancel() {
+    const busy = this.path.length > 0;
+    this.path = [];
+    this.doing = null;
+    this.view.draft = null;
+    this.state.changed();
+    return busy;
+  }
+
+  // By keyboard: a cross that moves, and Enter in place of the button.
+
+  /** @param {number} dx @param {number} dy in pixels of the film */
+  moveCross(dx, dy) {
+    const { width, height } = this.state.film;
+    const { x, y } = this.state.cursor ?? { x: width / 2, y: height / 2 };
+    this.state.cursor = { x: Math.min(Math.max(x + dx, 0), width - 1), y: Math.min(Math.max(y + dy, 0), height - 1) };
+    if (this.path.length && this.tool === "box") { this.path = [this.path[0], this.state.cursor]; this.preview(); }
+    if (this.path.length && this.tool === "polygon") this.drawPolygon(this.state.cursor);
+    this.state.changed();
+  }
+
+  useCross() {
+    const at = this.state.cursor;
+    if (!at && this.tool === "polygon" && this.path.length) { this.closePolygon(); return; }
+    if (!at) { this.moveCross(0, 0); return; }
+    if (this.tool === "click" || this.tool === "minus") this.click(at, this.tool === "click");
+    else if (this.tool === "polygon") {
+      const last = this.path[this.path.length - 1];
+      if (last && last.x === at.x && last.y === at.y) this.closePolygon();
+      else this.corner({ ...at });
+    } else if (this.tool === "box") {
+      if (this.path.length) { this.path.push({ ...at }); this.finish(); }
+      else { this.path = [{ ...at }]; this.preview(); }
+    } else if (this.tool !== "hand") { this.path = [{ ...at }]; this.finish(); }
+  }
+}

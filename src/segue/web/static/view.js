@@ -1,0 +1,427 @@
+// The picture: frame, masks, prompts and cross on one canvas, with zoom and pan.
+
+import { decodeRuns, fillLabels } from "./runs.js";
+
+const KEPT_FRAMES = 64;
+const KEPT_MASKS = 24;
+
+/** @param {string} colour @returns {[number, number, number]} */
+export function rgb(colour) {
+  const value = parseInt(colour.slice(1), 16);
+  return [value >> 16, (value >> 8) & 255, value & 255];
+}
+
+export class View {
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {import("./state.js").State} state
+   * @param {(frames: number[]) => Promise<void>} look asks the server for masks
+   */
+  constructor(canvas, state, look) {
+    this.canvas = canvas;
+    this.state = state;
+    this.look = look;
+    this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    this.scale = 1;
+    this.offset = { x: 0, y: 0 };
+    this.fitted = true;
+    /** @type {Map<number, ImageBitmap>} */
+    this.bitmaps = new Map();
+    /** @type {Map<number, Promise<void>>} */
+    this.loading = new Map();
+    /** @type {Map<string, HTMLCanvasElement>} */
+    this.overlays = new Map();
+    /** what a tool draws over everything, in pixels of the film @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
+    this.draft = null;
+    /** @type {ImageBitmap | null} */
+    this.shown = null;
+    this.shownFrame = -1;
+    /** @type {(message: string) => void} */
+    this.onError = () => undefined;
+    new ResizeObserver(() => this.resize()).observe(canvas);
+    state.subscribe(() => this.draw());
+  }
+
+  resize() {
+    const box = this.canvas.getBoundingClientRect();
+    const ratio = devicePixelRatio;
+    this.canvas.width = Math.max(1, Math.round(box.width * ratio));
+    this.canvas.height = Math.max(1, Math.round(box.height * ratio));
+    if (this.fitted) this.fit();
+    this.draw();
+  }
+
+  fit() {
+    const { width, height } = this.state.film;
+    const margin = 20 * devicePixelRatio;
+    this.scale = Math.min((this.canvas.width - 2 * margin) / width, (this.canvas.height - 2 * margin) / height);
+    this.scale = Math.max(this.scale, 0.01);
+    this.offset = { x: (this.canvas.width - width * this.scale) / 2, y: (this.canvas.height - height * this.scale) / 2 };
+    this.fitted = true;
+  }
+
+  /** @param {number} factor @param {{x: number, y: number}} at in device pixels */
+  zoom(factor, at = { x: this.canvas.width / 2, y: this.canvas.height / 2 }) {
+    const scale = Math.min(Math.max(this.scale * factor, 0.02), 64);
+    this.offset.x = at.x - ((at.x - this.offset.x) * scale) / this.scale;
+    this.offset.y = at.y - ((at.y - this.offset.y) * scale) / this.scale;
+    this.scale = scale;
+    this.fitted = false;
+    this.state.changed();
+  }
+
+  /** @param {number} dx @param {number} dy in device pixels */
+  pan(dx, dy) {
+    this.offset.x += dx;
+    this.offset.y += dy;
+    this.fitted = false;
+    this.state.changed();
+  }
+
+  /** @param {PointerEvent | WheelEvent | MouseEvent} event @returns {{x: number, y: number}} device pixels */
+  place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return { x: (event.clientX - box.left) * devicePixelRatio, y: (event.clientY - box.top) * devicePixelRatio };
+  }
+
+  /** @param {PointerEvent | MouseEvent} event @returns {{x: number, y: number}} pixels of the film */
+  filmPoint(event) {
+    const { x, y } = this.place(event);
+    return { x: (x - this.offset.x) / this.scale, y: (y - this.offset.y) / this.scale };
+  }
+
+  /** Whether frame and masks of the moment are on the screen. */
+  get ready() {
+    return this.bitmaps.has(this.state.frame) && this.state.looks.has(this.state.frame);
+  }
+
+  /**
+   * Load what is needed around the current frame.
+   * @param {boolean} quick show the key frame before it meanwhile
+   * @param {number} ahead frames to load in advance
+   */
+  async load(quick, ahead) {
+    const { frame, film } = this.state;
+    const wanted = [frame];
+    for (let n = 1; n <= ahead; n++) wanted.push(frame + n);
+    const frames = wanted.filter((index) => index < film.frames);
+    const missing = frames.filter((index) => !this.state.looks.has(index));
+    if (missing.length) void this.look(missing);
+    if (quick && !this.bitmaps.has(frame)) void this.fetchFrame(frame, true);
+    for (const index of frames) {
+      if (!this.bitmaps.has(index)) await this.fetchFrame(index, false);
+      if (this.state.frame !== frame && !this.state.playing) return;
+    }
+  }
+
+  /** @param {number} index @param {boolean} near @returns {Promise<void>} */
+  fetchFrame(index, near) {
+    const key = near ? -1 - index : index;
+    const running = this.loading.get(key);
+    if (running) return running;
+    const work = (async () => {
+      try {
+        const exact = this.state.film.exact;
+        const answer = await fetch(`frame/${index}.jpg?exact=${exact}${near ? "&near=true" : ""}`);
+        if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `frame ${index} cannot be read`);
+        const bitmap = await createImageBitmap(await answer.blob());
+        if (near) {
+          if (this.state.frame === index && !this.bitmaps.has(index)) this.shown = bitmap;
+        } else {
+          this.bitmaps.set(index, bitmap);
+          this.forget();
+        }
+        this.state.changed();
+      } catch (error) {
+        if (!near && this.state.online) this.onError(String(error instanceof Error ? error.message : error));
+      } finally {
+        this.loading.delete(key);
+      }
+    })();
+    this.loading.set(key, work);
+    return work;
+  }
+
+  forget() {
+    const pixels = this.state.film.width * this.state.film.height;
+    const most = Math.max(6, Math.min(KEPT_FRAMES, Math.round(120e6 / pixels)));
+    for (const index of this.bitmaps.keys()) {
+      if (this.bitmaps.size <= most) return;
+      if (index !== this.state.frame) {
+        this.bitmaps.get(index)?.close();
+        this.bitmaps.delete(index);
+      }
+    }
+  }
+
+  /** Forget all pictures, as when the film's index has become exact. */
+  reset() {
+    this.bitmaps.clear();
+    this.overlays.clear();
+  }
+
+  draw() {
+    const { context, canvas, state } = this;
+    if (state.mode === "loading") return;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    const bitmap = this.bitmaps.get(state.frame);
+    if (bitmap) { this.shown = bitmap; this.shownFrame = state.frame; }
+    context.setTransform(this.scale, 0, 0, this.scale, this.offset.x, this.offset.y);
+    const { width, height } = state.film;
+    context.imageSmoothingEnabled = this.scale < 3 * devicePixelRatio;
+    if (this.shown) context.drawImage(this.shown, 0, 0, width, height);
+    else { context.fillStyle = "#0003"; context.fillRect(0, 0, width, height); }
+    const look = state.looks.get(state.frame);
+    if (look && !state.settings.hidden) this.drawMasks(look);
+    if (state.mode === "annotate") this.drawFound();
+    const pixel = devicePixelRatio / this.scale;
+    if (look && state.mode === "annotate") this.drawPrompts(look, pixel);
+    if (this.draft) this.draft(context, pixel);
+    if (state.cursor) this.drawCross(pixel);
+  }
+
+  /** @param {import("./state.js").Look} look */
+  drawMasks(look) {
+    const { context, state } = this;
+    const { width, height } = state.film;
+    if (state.mode !== "compare") {
+      context.drawImage(this.overlay(look.masks, `a${look.frame}.${look.revision}`), 0, 0, width, height);
+      return;
+    }
+    const first = () => this.overlay(look.masks, `a${look.frame}`);
+    const second = () => this.overlay(look.other ?? {}, `b${look.frame}`);
+    if (state.compare === "first") context.drawImage(first(), 0, 0, width, height);
+    else if (state.compare === "second") context.drawImage(second(), 0, 0, width, height);
+    else if (state.compare === "difference") context.drawImage(this.difference(look), 0, 0, width, height);
+    else {
+      const x = state.split * width;
+      for (const [make, left, right] of /** @type {[() => HTMLCanvasElement, number, number][]} */ ([[first, 0, x], [second, x, width]])) {
+        context.save();
+        context.beginPath();
+        context.rect(left, 0, right - left, height);
+        context.clip();
+        context.drawImage(make(), 0, 0, width, height);
+        context.restore();
+      }
+      const pixel = devicePixelRatio / this.scale;
+      context.fillStyle = "#fff";
+      context.fillRect(x - pixel, 0, 2 * pixel, height);
+      context.beginPath();
+      context.arc(x, height / 2, 11 * pixel, 0, 7);
+      context.fill();
+      context.fillStyle = "#222";
+      context.font = `${12 * pixel}px system-ui`;
+      context.textAlign = "center";
+      context.textBaseline = "middle";
+      context.fillText("⟷", x, height / 2);
+      context.font = `600 ${12 * pixel}px system-ui`;
+      for (const [text, at, align] of /** @type {[string, number, CanvasTextAlign][]} */ ([[state.names[0], x - 16 * pixel, "right"], [state.names[1], x + 16 * pixel, "left"]])) {
+        context.textAlign = align;
+        context.lineWidth = 3 * pixel;
+        context.strokeStyle = "#000b";
+        context.strokeText(text, at, 16 * pixel);
+        context.fillStyle = "#fff";
+        context.fillText(text, at, 16 * pixel);
+      }
+    }
+  }
+
+  /**
+   * The masks of a frame as a picture, made once.
+   * @param {Record<string, string>} masks
+   * @param {string} name
+   */
+  overlay(masks, name) {
+    const { width, height } = this.state.film;
+    const visible = this.state.objects.filter((item) => item.visible && masks[item.id] !== undefined);
+    const opacity = Number(this.state.settings.opacity);
+    const key = [name, opacity, this.state.object, ...visible.map((item) => item.id + item.colour)].join();
+    const known = this.overlays.get(key);
+    if (known) return known;
+    const labels = new Uint16Array(width * height);
+    /** @type {Map<number, [number, number, number]>} */
+    const colours = new Map();
+    for (const item of visible) {
+      fillLabels(labels, masks[item.id], item.id, width, height);
+      colours.set(item.id, rgb(item.colour));
+    }
+    return this.keep(key, labels, (id, rim) => {
+      const colour = colours.get(id);
+      if (!colour) return null;
+      return [...colour, rim ? 255 : 255 * opacity * (this.state.object === null || id === this.state.object ? 1 : 0.75)];
+    });
+  }
+
+  /**
+   * Hits, misses and false alarms; the second result is the truth.
+   * @param {import("./state.js").Look} look
+   */
+  difference(look) {
+    const { width, height } = this.state.film;
+    const visible = this.state.objects.filter((item) => item.visible);
+    const key = ["d", look.frame, ...visible.map((item) => item.id)].join();
+    const known = this.overlays.get(key);
+    if (known) return known;
+    const one = new Uint16Array(width * height);
+    const two = new Uint16Array(width * height);
+    for (const { id } of visible) {
+      if (look.masks[id]) fillLabels(one, look.masks[id], id, width, height);
+      if (look.other?.[id]) fillLabels(two, look.other[id], id, width, height);
+    }
+    const labels = new Uint16Array(width * height);
+    for (let i = 0; i < labels.length; i++) labels[i] = one[i] && one[i] === two[i] ? 1 : two[i] ? 2 : one[i] ? 3 : 0;
+    const colours = DIFFERENCE.map(({ colour }) => rgb(colour));
+    return this.keep(key, labels, (id, rim) => [...colours[id - 1], rim ? 255 : 150]);
+  }
+
+  /**
+   * @param {string} key
+   * @param {Uint16Array} labels
+   * @param {(id: number, rim: boolean) => number[] | null} colour RGBA
+   */
+  keep(key, labels, colour) {
+    const { width, height } = this.state.film;
+    const picture = document.createElement("canvas");
+    picture.width = width;
+    picture.height = height;
+    const context = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
+    const image = context.createImageData(width, height);
+    const words = new Uint32Array(image.data.buffer);
+    const thick = Math.max(1, Math.round(Math.min(width, height) / 360));
+    /** @type {Map<number, number>} */
+    const cache = new Map();
+    /** @param {number} id @param {boolean} rim */
+    const word = (id, rim) => {
+      const at = 2 * id + Number(rim);
+      let value = cache.get(at);
+      if (value === undefined) {
+        const [r, g, b, a] = colour(id, rim) ?? [0, 0, 0, 0];
+        value = ((a << 24) | (b << 16) | (g << 8) | r) >>> 0;
+        cache.set(at, value);
+      }
+      return value;
+    };
+    for (let y = 0, i = 0; y < height; y++) {
+      for (let x = 0; x < width; x++, i++) {
+        const id = labels[i];
+        if (!id) continue;
+        const rim = x < thick || y < thick || x >= width - thick || y >= height - thick
+          || labels[i - thick] !== id || labels[i + thick] !== id
+          || labels[i - thick * width] !== id || labels[i + thick * width] !== id;
+        words[i] = word(id, rim);
+      }
+    }
+    context.putImageData(image, 0, 0);
+    this.overlays.set(key, picture);
+    for (const old of this.overlays.keys()) {
+      if (this.overlays.size <= KEPT_MASKS) break;
+      this.overlays.delete(old);
+    }
+    return picture;
+  }
+
+  drawFound() {
+    const { context, state } = this;
+    if (state.foundFrame !== state.frame) return;
+    const { width, height } = state.film;
+    state.found.forEach((item, i) => {
+      const key = `f${state.foundFrame}.${i}.${state.chosen.has(i)}.${item.counts.length}`;
+      let picture = this.overlays.get(key);
+      if (!picture) {
+        const labels = new Uint16Array(width * height);
+        fillLabels(labels, item.counts, 1, width, height);
+        const alpha = state.chosen.has(i) ? 110 : 40;
+        picture = this.keep(key, labels, (_, rim) => [255, 255, 255, rim ? 255 : alpha]);
+      }
+      context.drawImage(picture, 0, 0, width, height);
+    });
+  }
+
+  /** @param {import("./state.js").Look} look @param {number} pixel */
+  drawPrompts(look, pixel) {
+    const { context, state } = this;
+    for (const [id, prompts] of Object.entries(look.prompts)) {
+      const item = state.objects.find((other) => other.id === Number(id));
+      if (!item?.visible) continue;
+      const chosen = item.id === state.object;
+      context.globalAlpha = chosen ? 1 : 0.55;
+      if (prompts.box) {
+        const [x0, y0, x1, y1] = prompts.box;
+        context.setLineDash([6 * pixel, 4 * pixel]);
+        context.lineWidth = 1.5 * pixel;
+        context.strokeStyle = item.colour;
+        context.strokeRect(x0, y0, x1 - x0, y1 - y0);
+        context.setLineDash([]);
+      }
+      for (const [x, y, positive] of prompts.points) point(context, x, y, positive, item.colour, pixel);
+      context.globalAlpha = 1;
+    }
+  }
+
+  /** @param {number} pixel */
+  drawCross(pixel) {
+    const { x, y } = /** @type {{x: number, y: number}} */ (this.state.cursor);
+    for (const [colour, line] of /** @type {[string, number][]} */ ([["#000", 3], ["#fff", 1]])) {
+      this.context.strokeStyle = colour;
+      this.context.lineWidth = line * pixel;
+      this.context.beginPath();
+      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+        this.context.moveTo(x + 4 * dx * pixel, y + 4 * dy * pixel);
+        this.context.lineTo(x + 16 * dx * pixel, y + 16 * dy * pixel);
+      }
+      this.context.stroke();
+    }
+  }
+
+  /** id of the object at a point of the film, or null @param {{x: number, y: number}} at */
+  objectAt(at) {
+    const look = this.state.looks.get(this.state.frame);
+    const { width, height } = this.state.film;
+    const x = Math.floor(at.x);
+    const y = Math.floor(at.y);
+    if (!look || x < 0 || y < 0 || x >= width || y >= height) return null;
+    const wanted = x * height + y;
+    for (const [id, text] of Object.entries(look.masks)) {
+      let position = 0;
+      let inside = false;
+      for (const run of decodeRuns(text)) {
+        if (inside && wanted >= position && wanted < position + run) return Number(id);
+        position += run;
+        inside = !inside;
+        if (position > wanted) break;
+      }
+    }
+    return null;
+  }
+}
+
+/** What the colours of a comparison mean. */
+export const DIFFERENCE = [
+  { name: "hit", colour: "#2fbf71" },
+  { name: "missed", colour: "#3a86ff" },
+  { name: "false alarm", colour: "#ff5d5d" },
+];
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x @param {number} y @param {boolean} positive @param {string} colour @param {number} pixel
+ */
+export function point(context, x, y, positive, colour, pixel) {
+  context.beginPath();
+  context.arc(x, y, 7 * pixel, 0, 7);
+  context.fillStyle = positive ? colour : "#14161a";
+  context.fill();
+  context.lineWidth = 2 * pixel;
+  context.strokeStyle = positive ? "#fff" : colour;
+  context.stroke();
+  context.beginPath();
+  context.moveTo(x - 3.5 * pixel, y);
+  context.lineTo(x + 3.5 * pixel, y);
+  if (positive) {
+    context.moveTo(x, y - 3.5 * pixel);
+    context.lineTo(x, y + 3.5 * pixel);
+  }
+  context.strokeStyle = positive ? "#14161a" : "#fff";
+  context.stroke();
+}

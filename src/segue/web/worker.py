@@ -1,0 +1,319 @@
+"""The process that computes, so that the page answers while a network is at work."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import threading
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import PromptError, SegueError
+from segue.types import Box, Point
+from segue.web.film import Film
+
+if TYPE_CHECKING:
+    from segue.prompts import Prompter
+
+Plane = npt.NDArray[np.bool_]
+
+KEPT_FRAMES = 4
+"""Frames whose features are kept for further clicks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """What a person says of one object on a frame: see :class:`segue.types.PointPrompt`.
+
+    Attributes:
+        frame: index.
+        positive, negative: points.
+        box: box around the object.
+        previous: mask that is corrected, (H, W).
+    """
+
+    frame: int
+    positive: tuple[Point, ...] = ()
+    negative: tuple[Point, ...] = ()
+    box: Box | None = None
+    previous: Plane | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Look at a frame ahead of the first click."""
+
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Find the objects of a frame with a detector of :func:`segue.detector`."""
+
+    frame: int
+    detector: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A computation of many steps.
+
+    Attributes:
+        number: given back with each of its results.
+        make: what yields them; called in the other process with its :class:`Tools`.
+        arguments: arguments of ``make``.
+    """
+
+    number: int
+    make: Callable[..., Iterator[Any]]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the job that runs."""
+
+
+@dataclass
+class Tools:
+    """What the process keeps between requests: the film, the networks, and features of frames.
+
+    Attributes:
+        film: the film.
+        model: name of the tracker's network.
+        device: where networks run; None takes a GPU if there is one.
+    """
+
+    film: Film
+    model: str
+    device: str | None
+    _network: Any = None
+    _detectors: dict[str, Any] = field(default_factory=dict)
+    _prompters: OrderedDict[int, Prompter] = field(default_factory=OrderedDict)
+
+    @property
+    def network(self) -> Any:
+        """The tracker's network."""
+        from segue.weights.loading import load_for
+
+        self._network = self._network or load_for("track", self.model)
+        return self._network
+
+    def prompter(self, index: int) -> Prompter:
+        """segue-prompt on a frame; what it computed of the frame is kept for the next click."""
+        from segue.prompts import Prompter
+
+        if index not in self._prompters:
+            self._prompters[index] = Prompter(self.film.frame(index), device=self.device)
+            while len(self._prompters) > KEPT_FRAMES:
+                self._prompters.popitem(last=False)
+        return self._prompters[index]
+
+    def prepare(self, index: int) -> None:
+        """Load what a click and a tracking need, and look at the frame as the first click will."""
+        height, width = self.film.size
+        self.prompter(index)(points=[(width / 2, height / 2)])
+        self.network  # noqa: B018  loaded now, so that the first tracking begins at once
+
+    def click(self, click: Click) -> Plane:
+        """The mask that is meant.
+
+        Raises:
+            PromptError: nothing is found there.
+        """
+        answer = self.prompter(click.frame)(
+            box=click.box, points=click.positive, negative=click.negative, mask=click.previous
+        )
+        if not answer.mask.any():
+            raise PromptError("nothing is found there; add a point, draw a box, or paint it")
+        return answer.mask
+
+    def find(self, wanted: Find) -> list[tuple[Plane, str | None, float]]:
+        """Masks, labels and scores of what a detector finds."""
+        from segue.sessions.detecting import detector
+
+        if wanted.detector not in self._detectors:
+            self._detectors[wanted.detector] = detector(wanted.detector, device=self.device)
+        find = self._detectors[wanted.detector]
+        last = min(wanted.frame + find.lookahead, self.film.count - 1)
+        found = find(*self.film.walk(wanted.frame, last))
+        return [
+            (np.asarray(plane, np.bool_), item.label, item.score)
+            for plane, item in zip(found.planes, found.objects, strict=True)
+        ]
+
+
+def work(connection: Connection, path: Path, model: str, device: str | None) -> None:
+    """Answer requests until the connection ends; jobs go on between them, one step at a time."""
+    try:
+        tools = Tools(Film(path), model, device)
+        job: Job | None = None
+        steps: Iterator[Any] = iter(())
+        while True:
+            if job is None or connection.poll():
+                message = connection.recv()
+                if isinstance(message, Stop):
+                    job = None
+                elif isinstance(message, Job):
+                    job, steps = message, message.make(tools, *message.arguments)
+                else:
+                    number, request = message
+                    connection.send((number, *_answer(tools, request)))
+            else:
+                ended, value, error = _step(steps)
+                connection.send(("job", job.number, ended, value, error))
+                job = None if ended else job
+    except (EOFError, KeyboardInterrupt, BrokenPipeError):
+        return
+
+
+def _answer(tools: Tools, request: Any) -> tuple[Any, str | None]:
+    try:
+        if isinstance(request, Click):
+            return tools.click(request), None
+        if isinstance(request, Prepare):
+            tools.prepare(request.frame)
+            return None, None
+        return tools.find(request), None
+    except Exception as error:
+        return None, _told(error)
+
+
+def _step(steps: Iterator[Any]) -> tuple[bool, Any, str | None]:
+    try:
+        return False, next(steps), None
+    except StopIteration:
+        return True, None, None
+    except Exception as error:
+        return True, None, _told(error)
+
+
+def _told(error: Exception) -> str:
+    """One line for the page; a defect leaves its traceback on the terminal."""
+    if isinstance(error, (SegueError, ValueError)):
+        return str(error)
+    traceback.print_exception(error)
+    return f"this failed inside segue ({type(error).__name__}: {error}); the terminal has the details"
+
+
+class Worker:
+    """The other process, seen from the server; it is started again when it has ended.
+
+    Args:
+        path: film.
+        model: name of the tracker's network.
+        device: where networks run.
+        report: called in the event loop with (job number, ended, value, error) of each step of a job.
+    """
+
+    def __init__(
+        self, path: Path, model: str, device: str | None, report: Callable[[int, bool, Any, str | None], None]
+    ) -> None:
+        self._arguments = (path, model, device)
+        self._report = report
+        self._numbers = count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._process: Any = None
+        self._job: int | None = None
+
+    def start(self) -> None:
+        """Start the process unless it runs."""
+        if self._process is not None and self._process.is_alive():
+            return
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=work, args=(theirs, *self._arguments), daemon=True)
+        self._process.start()
+        theirs.close()
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._listen, args=(self._connection, loop), daemon=True).start()
+
+    async def ask(self, request: Click | Prepare | Find) -> Any:
+        """The answer to a request.
+
+        Raises:
+            SegueError: what went wrong there.
+        """
+        self.start()
+        number = next(self._numbers)
+        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._connection.send((number, request))
+        except OSError:  # it ended this very moment; the listener tells all that wait
+            self._ended()
+        return await answer
+
+    def begin(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> int:
+        """Begin a job in place of the one that runs; its steps are reported with this number."""
+        self.start()
+        if self._job is not None:
+            self._connection.send(Stop())
+        self._job = next(self._numbers)
+        self._connection.send(Job(self._job, make, arguments))
+        return self._job
+
+    def stop(self) -> None:
+        """End the job; nothing more of it is reported, even if the process is in the midst of a step."""
+        if self._job is not None:
+            self._job = None
+            self._connection.send(Stop())
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.join(5)
+
+    def _listen(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            try:
+                message = connection.recv()
+            except (EOFError, OSError):
+                break
+            loop.call_soon_threadsafe(self._hear, message)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._ended)
+
+    def _hear(self, message: tuple[Any, ...]) -> None:
+        if message[0] == "job":
+            _, number, ended, value, error = message
+            if number == self._job:
+                self._job = None if ended else number
+                self._report(number, ended, value, error)
+            return
+        number, value, error = message
+        answer = self._waiting.pop(number)
+        if not answer.done():
+            answer.set_result(value) if error is None else answer.set_exception(SegueError(error))
+
+    def _ended(self) -> None:
+        """The process is gone, perhaps for lack of memory: all that waits for it is told."""
+        reason = "the process that computes has ended, perhaps for lack of memory; do it again"
+        waiting, self._waiting = self._waiting, {}
+        for answer in waiting.values():
+            if not answer.done():
+                answer.set_exception(SegueError(reason))
+        if self._job is not None:
+            number, self._job = self._job, None
+            self._report(number, True, None, reason)
+
+
+def track_job(
+    tools: Tools, corrected: Any, start: int, stop: int, objects: list[int], join: bool
+) -> Iterator[Any]:
+    """Job of :meth:`Worker.begin`: frame index and :class:`segue.web.tracking.Tracked` of each object."""
+    from segue.web.tracking import between, follow, one_way
+
+    network = cast(Any, tools.network)
+    if join:
+        return between(network, tools.film, corrected, start, stop, objects, device=tools.device)
+    return one_way(follow(network, tools.film, corrected, start, stop, device=tools.device), objects)

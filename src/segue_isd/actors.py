@@ -1,0 +1,369 @@
+"""Who and what moves through a scene: people, what they carry and push, pets, robots, balls and cars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from segue_isd.figures import (
+    SITTING,
+    STANDING,
+    Build,
+    Pose,
+    Wardrobe,
+    blend,
+    carried_bag,
+    figure,
+    walking,
+)
+from segue_isd.parts import (
+    Floats,
+    Part,
+    Shape,
+    Surface,
+    ball,
+    box,
+    chained,
+    cylinder,
+    moved,
+    numbered,
+    placed,
+    scaled,
+    stems,
+)
+from segue_isd.paths import Walk
+
+AWAY = placed(0, 0, -50.0)
+"""Where things are that are not in the scene."""
+
+
+class Actor(Protocol):
+    """Something of the foreground.
+
+    Attributes:
+        id: its number in the instance map.
+        kind: its class.
+    """
+
+    id: int
+    kind: str
+
+    def parts(self, time: float) -> list[Part]:
+        """Its solids at a moment in seconds; always as many and in the same order."""
+        ...
+
+    def spheres(self, time: float) -> list[tuple[float, float, float, float]]:
+        """Centres and radii of what keeps light from its surroundings."""
+        ...
+
+
+@dataclass(frozen=True)
+class Spell:
+    """One stretch of somebody's day.
+
+    Attributes:
+        start: seconds.
+        end: seconds.
+        walk: the way, or None for staying.
+        place: (x, y, direction) of a stay.
+        pose: of a stay.
+    """
+
+    start: float
+    end: float
+    walk: Walk | None
+    place: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    pose: Pose = STANDING
+
+
+TURNING = 0.5
+"""Seconds that changes of pose and direction take."""
+
+
+@dataclass
+class Person:
+    """Somebody who walks, stays and does things by a schedule; outside of it nobody is there."""
+
+    id: int
+    build: Build
+    wear: Wardrobe
+    schedule: Sequence[Spell]
+    phase: float
+    fidget: Floats
+    kind: str = "person"
+    rides: bool = False
+    _cache: dict[float, tuple[list[Part], Floats]] = field(default_factory=dict, repr=False)
+
+    def parts(self, time: float) -> list[Part]:
+        """The body."""
+        return self._posed(time)[0]
+
+    def hand(self, time: float) -> Floats:
+        """Place of the right hand, (3,)."""
+        return np.asarray(self._posed(time)[1][1])
+
+    def spheres(self, time: float) -> list[tuple[float, float, float, float]]:
+        """Feet and trunk."""
+        x, y, _ = self.place(time)
+        h = self.build.height
+        return [(x, y, 0.1, 0.16), (x, y, 0.35 * h, 0.16), (x, y, 0.68 * h, 0.2)]
+
+    def place(self, time: float) -> tuple[float, float, float]:
+        """x, y and direction; far away outside of the schedule."""
+        spell = self._spell(time)
+        if spell is None:
+            return -50.0, -50.0, 0.0
+        if spell.walk is None:
+            return spell.place
+        distance = self._distance(spell, time)
+        x, y = spell.walk.at(distance)
+        return x, y, spell.walk.heading(distance)
+
+    def _spell(self, time: float) -> Spell | None:
+        return next((spell for spell in self.schedule if spell.start <= time < spell.end), None)
+
+    @staticmethod
+    def _distance(spell: Spell, time: float) -> float:
+        assert spell.walk is not None
+        share = (time - spell.start) / (spell.end - spell.start)
+        return share * spell.walk.length
+
+    def _pose(self, time: float) -> Pose:
+        spell = self._spell(time)
+        assert spell is not None
+        if self.rides:
+            return SITTING
+        if spell.walk is None:
+            wave = np.sin(self.fidget[:4] * time + self.fidget[4:8])
+            return replace(
+                spell.pose,
+                look=spell.pose.look + 0.5 * float(wave[0]),
+                sway=spell.pose.sway + 0.04 * float(wave[1]),
+                twist=spell.pose.twist + 0.12 * float(wave[2]),
+                elbow=(
+                    spell.pose.elbow[0] + 0.12 * float(wave[3]),
+                    spell.pose.elbow[1] - 0.1 * float(wave[0]),
+                ),
+            )
+        speed = spell.walk.length / (spell.end - spell.start)
+        stride = 0.78 * self.build.height * (0.55 + 0.45 * min(speed / 1.3, 1.8))
+        turn = 2 * np.pi * self._distance(spell, time) / max(stride, 0.2) + self.phase
+        return walking(turn, float(np.clip(speed / 1.25, 0.35, 1.7)))
+
+    def _blended(self, time: float) -> tuple[Pose, tuple[float, float, float]]:
+        """Pose and place, soft at the borders of spells."""
+        spell = self._spell(time)
+        assert spell is not None
+        pose, (x, y, direction) = self._pose(time), self.place(time)
+        for border, other in ((spell.start, spell.start - 1e-3), (spell.end, spell.end + 1e-3)):
+            gap = abs(time - border)
+            if gap < TURNING / 2 and self._spell(other) is not None:
+                share = 0.5 * (1 - gap / (TURNING / 2))
+                pose = blend(pose, self._pose(other), share)
+                turn = (self.place(other)[2] - direction + np.pi) % (2 * np.pi) - np.pi
+                direction += share * turn
+        return pose, (x, y, direction)
+
+    def _posed(self, time: float) -> tuple[list[Part], Floats]:
+        if time not in self._cache:
+            if len(self._cache) > 8:  # moments of one frame and the next
+                self._cache.clear()
+            if self._spell(time) is None:
+                parts, hands = figure(self.build, self.wear, STANDING)
+                where = AWAY
+            else:
+                pose, (x, y, direction) = self._blended(time)
+                parts, hands = figure(self.build, self.wear, pose)
+                where = placed(x, y, 0, direction)
+            there = hands @ where[:, :3].T + where[:, 3]
+            self._cache[time] = numbered(moved(parts, where), self.id), there
+        return self._cache[time]
+
+
+@dataclass
+class Bag:
+    """A bag that its owner carries, leaves behind at a moment, or takes from where it stood.
+
+    Attributes:
+        changes: moment at which it is put down or taken.
+        left: True if it is put down then, False if it is taken then.
+        known: True if it belonged to the background until it was taken.
+    """
+
+    id: int
+    owner: Person
+    surface: Surface
+    changes: float
+    left: bool
+    known: bool = False
+    kind: str = "bag"
+
+    def parts(self, time: float) -> list[Part]:
+        """The bag in the hand or on the floor."""
+        standing = (time >= self.changes) == self.left
+        if standing:
+            part = self._on_floor()
+        else:
+            spot = self.owner.hand(time) - (0, 0, 0.18)
+            turn = self.owner.place(time)[2]
+            part = carried_bag(self.surface, np.zeros(3))
+            part = replace(part, pose=chained(placed(spot[0], spot[1], spot[2], turn), part.pose))
+        still_background = self.known and time < self.changes
+        return [replace(part, id=0 if still_background else self.id)]
+
+    def spheres(self, time: float) -> list[tuple[float, float, float, float]]:
+        """One sphere where it stands."""
+        if (time >= self.changes) != self.left or (self.known and time < self.changes):
+            return []
+        x, y, z = (float(v) for v in self._on_floor().pose[:, 3])
+        return [(x, y, z, 0.16)]
+
+    def _on_floor(self) -> Part:
+        x, y, turn = self.owner.place(self.changes)
+        spot = chained(placed(x, y, 0, turn), placed(0.1, -0.38, 0.14))
+        return replace(carried_bag(self.surface, np.zeros(3)), pose=chained(spot, scaled((0.42, 0.16, 0.28))))
+
+
+@dataclass
+class Pushed:
+    """Something that its owner pushes: a trolley, or the wheelchair that the owner sits in."""
+
+    id: int
+    kind: str
+    owner: Person
+    solids: Sequence[Part]
+    ahead: float
+
+    def parts(self, time: float) -> list[Part]:
+        """The solids in front of their owner."""
+        x, y, turn = self.owner.place(time)
+        where = AWAY if x < -40 else chained(placed(x, y, 0, turn), placed(self.ahead, 0))
+        return numbered(moved(self.solids, where), self.id)
+
+    def spheres(self, time: float) -> list[tuple[float, float, float, float]]:
+        """One sphere."""
+        x, y, turn = self.owner.place(time)
+        return [(x + self.ahead * float(np.cos(turn)), y + self.ahead * float(np.sin(turn)), 0.25, 0.25)]
+
+
+@dataclass
+class Roller:
+    """Something that goes along a way at constant speed: a robot, car, ball or pet."""
+
+    id: int
+    kind: str
+    walk: Walk
+    start: float
+    speed: float
+    solids: Sequence[Part]
+    radius: float
+    hops: float = 0.0
+    legs: Surface | None = None
+
+    def parts(self, time: float) -> list[Part]:
+        """The solids on their way; a pet's legs swing, a ball turns and hops."""
+        where = self._pose(time)
+        parts = moved(self.solids, where)
+        if self.legs is not None:
+            parts += moved(_pet_legs(self.legs, self.radius, 9 * self._distance(time)), where)
+        return numbered(parts, self.id)
+
+    def spheres(self, time: float) -> list[tuple[float, float, float, float]]:
+        """One sphere."""
+        x, y, z = (float(v) for v in self._pose(time)[:, 3])
+        return [(x, y, z + self.radius, self.radius)]
+
+    def _distance(self, time: float) -> float:
+        """Metres along the way, there and back again."""
+        length = self.walk.length
+        gone = (time - self.start) * self.speed % (2 * length)
+        return gone if gone < length else 2 * length - gone
+
+    def _pose(self, time: float) -> Floats:
+        distance = self._distance(time)
+        back = (time - self.start) * self.speed % (2 * self.walk.length) >= self.walk.length
+        x, y = self.walk.at(distance)
+        turn = self.walk.heading(distance) + (np.pi if back else 0.0)
+        if not self.hops:
+            return placed(x, y, 0, turn)
+        lift = self.hops * abs(float(np.sin(3.5 * time)))
+        roll = distance / self.radius
+        c, s = np.cos(roll), np.sin(roll)
+        spin = np.array([[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, 0]])
+        return chained(placed(x, y, lift + self.radius, turn), spin)
+
+
+def pet_solids(coat: Surface, size: float) -> list[Part]:
+    """Body, head, ears and tail of a four-legged animal; ``size`` is the height of its shoulders."""
+    s = size
+    starts = [
+        (-0.55 * s, 0, 0.85 * s),
+        (0.5 * s, 0, 0.95 * s),
+        (0.8 * s, 0, 1.25 * s),
+        (-0.6 * s, 0, 0.95 * s),
+    ]
+    ends = [(0.5 * s, 0, 0.9 * s), (0.75 * s, 0, 1.2 * s), (1.05 * s, 0, 1.15 * s), (-1.0 * s, 0, 1.3 * s)]
+    radii = [(0.24 * s, 0.26 * s), (0.15 * s, 0.15 * s), (0.15 * s, 0.15 * s), (0.06 * s, 0.06 * s)]
+    across = np.tile((0.0, 1.0, 0.0), (4, 1))
+    poses = stems(np.asarray(starts), np.asarray(ends), np.asarray(radii), across)
+    tapers = (0.95, 0.9, 0.6, 0.5)
+    body = [Part(Shape.TUBE, pose, coat, taper) for pose, taper in zip(poses, tapers, strict=True)]
+    ears = [ball((0.05 * s, 0.05 * s, 0.12 * s), (0.78 * s, y * s, 1.42 * s), coat) for y in (-0.1, 0.1)]
+    return body + ears
+
+
+def _pet_legs(coat: Surface, radius: float, phase: float) -> list[Part]:
+    s = radius / 0.6
+    hips = np.array([(x * s, y * s, 0.8 * s) for x in (-0.45, 0.42) for y in (-0.14, 0.14)])
+    swing = 0.45 * np.sin(phase + np.array([0, np.pi, np.pi, 0]))
+    feet = hips + np.stack([0.7 * s * np.sin(swing), 0 * swing, -0.72 * s * np.cos(swing)], axis=1)
+    poses = stems(hips, feet, np.full((4, 2), 0.085 * s), np.tile((0.0, 1.0, 0.0), (4, 1)))
+    return [Part(Shape.TUBE, pose, coat, 0.6) for pose in poses]
+
+
+def trolley(rng: np.random.Generator) -> list[Part]:
+    """A cart with boxes on it."""
+    frame = Surface((0.55, 0.57, 0.6), "metal", 0.5, gloss=0.5)
+    load = Surface((1, 1, 1), "cardboard", 0)
+    parts = [box((0.8, 0.5, 0.04), (0, 0, z), frame) for z in (0.18, 0.7)]
+    parts += [box((0.03, 0.03, 0.85), (x, y, 0.15), frame) for x in (-0.38, 0.38) for y in (-0.23, 0.23)]
+    parts += [
+        ball((0.06, 0.03, 0.06), (x, y, 0.07), Surface((0.1, 0.1, 0.1)))
+        for x in (-0.35, 0.35)
+        for y in (-0.2, 0.2)
+    ]
+    parts.append(box((0.5, 0.4, rng.uniform(0.15, 0.4)), (0.05, 0, 0.74), load))
+    parts.append(box((0.6, 0.4, 0.25), (0, 0, 0.22), load))
+    return parts
+
+
+def wheelchair() -> list[Part]:
+    """A wheelchair around somebody who sits."""
+    frame, tyre = Surface((0.3, 0.3, 0.32), gloss=0.5), Surface((0.1, 0.1, 0.1))
+    across = np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0]], float)
+    parts = [
+        box((0.45, 0.48, 0.05), (0.05, 0, 0.42), frame),
+        box((0.05, 0.46, 0.5), (-0.2, 0, 0.45), frame),
+        box((0.2, 0.36, 0.03), (0.5, 0, 0.1), frame),
+    ]
+    for y in (-0.3, 0.26):
+        wheel = chained(placed(-0.1, y + 0.04, 0.3), across)
+        parts.append(Part(Shape.CYLINDER, chained(wheel, scaled((0.3, 0.3, 0.04))), tyre))
+        parts.append(ball((0.07, 0.025, 0.07), (0.4, y * 0.8, 0.07), tyre))
+    return parts
+
+
+def robot_solids(rng: np.random.Generator) -> list[Part]:
+    """A floor-cleaning or delivery robot."""
+    look = Surface((0.85, 0.85, 0.87) if rng.random() < 0.5 else (0.15, 0.15, 0.17), gloss=0.6)
+    parts = [
+        cylinder(0.18, 0.09, (0, 0, 0.01), look),
+        cylinder(0.06, 0.03, (0.05, 0, 0.1), Surface((0.3, 0.5, 0.9))),
+    ]
+    if rng.random() < 0.4:
+        parts.append(box((0.3, 0.28, 0.7), (0, 0, 0.1), look))
+        parts.append(box((0.02, 0.2, 0.14), (0.15, 0, 0.6), Surface((0.2, 0.8, 0.9), glow=0.6)))
+    return parts

@@ -1,0 +1,292 @@
+"""Who appears in a scene, and what everybody does there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from segue_isd import figures, furniture
+from segue_isd.actors import (
+    Actor,
+    Bag,
+    Person,
+    Pushed,
+    Roller,
+    Spell,
+    pet_solids,
+    robot_solids,
+    trolley,
+    wheelchair,
+)
+from segue_isd.camera import View
+from segue_isd.equipment import car_parts
+from segue_isd.figures import Pose
+from segue_isd.parts import Surface, ball
+from segue_isd.paths import Plan, Walk, find_way, nearest_free, smooth_way, walk
+from segue_isd.rooms import CELL, Room
+from segue_isd.wardrobe import dressed, grown
+
+LEAD = 30.0
+"""Seconds of the actors' day beyond the length of a clip."""
+
+_STANDING_POSES = (
+    figures.STANDING, figures.PHONE, figures.REACHING, figures.WAVING, figures.ARMS_CROSSED, figures.BENDING,
+    figures.STANDING,
+)  # fmt: skip
+_SITTING_POSES = (figures.SITTING, figures.TYPING, figures.TYPING)
+
+
+@dataclass(frozen=True)
+class CastOptions:
+    """What a preset wants to see more of; chances in [0, 1].
+
+    Attributes:
+        people: limits of their number, the upper one exclusive.
+        present: that somebody is there from the first frame on.
+        camouflage: that somebody looks like the room.
+        stops: that somebody who arrives stays for long.
+        bags: of a bag left or taken.
+        extras: of each kind of pet, robot, trolley, ball and car.
+    """
+
+    people: tuple[int, int] = (1, 5)
+    present: float = 0.35
+    camouflage: float = 0.15
+    stops: float = 0.3
+    bags: float = 0.3
+    extras: float = 0.15
+
+
+class Cast:
+    """Draws the actors of a scene.
+
+    Args:
+        rng: source of all choices.
+        room: where they are.
+        view: what the camera sees at the start.
+        size: of the picture.
+        length: seconds that the clip takes.
+        options: of the preset.
+    """
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        room: Room,
+        view: View,
+        size: tuple[int, int],
+        length: float,
+        options: CastOptions,
+    ) -> None:
+        self._rng, self._room, self._options = rng, room, options
+        self._end = length + LEAD
+        self._plan: Plan = room.taken.copy()
+        self._plan[[0, -1]] = True
+        self._plan[:, [0, -1]] = True
+        free = np.argwhere(~self._plan)
+        spots = np.column_stack([(free + 0.5) * CELL, np.full(len(free), 0.9)])
+        places, distance = view.see(spots, size) if len(free) else (np.zeros((0, 2)), np.zeros(0))
+        seen = (distance > 0.8) & (places >= 0).all(axis=1) & (places < size[::-1]).all(axis=1)
+        self._seen, self._hidden = free[seen], free[~seen]
+        self._next = 1
+        self.tags: set[str] = set()
+
+    def draw(self) -> list[Actor]:
+        """All actors; their ids count from 1."""
+        rng, options = self._rng, self._options
+        actors: list[Actor] = []
+        if not len(self._seen):
+            return actors
+        for _ in range(int(rng.integers(*options.people))):
+            person = self._person()
+            if person is not None:
+                actors.append(person)
+                actors += self._belongings(person)
+        for make in (self._pet, self._robot, self._ball, self._car):
+            if rng.random() < options.extras * (0.4 if make is not self._car else 1.0):
+                extra = make()
+                if extra is not None:
+                    actors.append(extra)
+        return actors
+
+    def _id(self) -> int:
+        self._next += 1
+        return self._next - 1
+
+    def _goal(self) -> tuple[float, float]:
+        cells = self._seen[int(self._rng.integers(len(self._seen)))]
+        x, y = (cells + self._rng.uniform(0.2, 0.8, 2)) * CELL
+        return float(x), float(y)
+
+    def _outside(self) -> tuple[float, float]:
+        """Where somebody may appear unseen, else at a door."""
+        rng, room = self._rng, self._room
+        if room.openings and (not len(self._hidden) or rng.random() < 0.4):
+            return room.openings[int(rng.integers(len(room.openings)))]
+        if not len(self._hidden):
+            return self._goal()
+        cell = self._hidden[int(rng.integers(len(self._hidden)))]
+        x, y = (cell + 0.5) * CELL
+        return float(x), float(y)
+
+    def _way(self, start: tuple[float, float], goal: tuple[float, float]) -> Walk | None:
+        first, last = nearest_free(start, self._plan), nearest_free(goal, self._plan)
+        if first is None or last is None or first == last:
+            return None
+        cells = find_way(self._plan, first, last)
+        if cells is None:
+            return None
+        points = smooth_way(self._plan, cells)
+        both = np.vstack([[start], points[1:-1], [goal]])
+        keep = np.concatenate([[True], np.linalg.norm(np.diff(both, axis=0), axis=1) > 1e-3])
+        both = both[keep]
+        return walk(both) if len(both) > 1 else None
+
+    def _schedule(self, speed: float, sits: bool) -> list[Spell]:
+        rng, options = self._rng, self._options
+        spells: list[Spell] = []
+        if rng.random() < options.present:
+            now, where = 0.0, self._goal()
+            spells.append(
+                self._stay(now, float(rng.uniform(1, self._end * 0.8)), where, rng.uniform(-3, 3), False)
+            )
+            now = spells[-1].end
+        else:
+            now, where = float(rng.uniform(0, self._end * 0.5)), self._outside()
+        while now < self._end:
+            seat = None
+            if sits and self._room.seats and rng.random() < 0.35:
+                seat = self._room.seats[int(rng.integers(len(self._room.seats)))]
+            goal = (seat[0], seat[1]) if seat else self._goal()
+            if rng.random() < 0.12 and spells:
+                goal = self._outside()
+            way = self._way(where, goal)
+            if way is None or way.length < 0.3:
+                now += 1.0
+                if not spells or spells[-1].end < now:
+                    spells.append(self._stay(now - 1.0, 1.0, where, rng.uniform(-3, 3), False))
+                continue
+            pace = speed * float(rng.uniform(0.85, 1.15))
+            spells.append(Spell(now, now + way.length / pace, way))
+            now, where = spells[-1].end, goal
+            long = rng.random() < options.stops
+            stay = float(rng.uniform(6, 25)) if long else float(rng.exponential(2.0))
+            if stay > 0.5:
+                facing = seat[2] if seat else way.heading(way.length) + float(rng.normal(0, 0.6))
+                spells.append(self._stay(now, stay, where, facing, bool(seat and seat[3])))
+                now = spells[-1].end
+        return spells
+
+    def _stay(
+        self, start: float, length: float, where: tuple[float, float], facing: float, sitting: bool
+    ) -> Spell:
+        poses: tuple[Pose, ...] = _SITTING_POSES if sitting else _STANDING_POSES
+        pose = poses[int(self._rng.integers(len(poses)))]
+        return Spell(start, start + length, None, (*where, facing), pose)
+
+    def _person(self) -> Person | None:
+        rng, room = self._rng, self._room
+        hidden = None
+        if rng.random() < self._options.camouflage:
+            hidden = (room.wall, room.floor)
+            self.tags.add("camouflage")
+        speed = float(rng.uniform(2.0, 3.0)) if rng.random() < 0.1 else float(rng.uniform(0.7, 1.5))
+        rides = bool(rng.random() < 0.05)
+        spells = self._schedule(speed * (0.6 if rides else 1), sits=not rides)
+        if not spells:
+            return None
+        wear = dressed(rng, hidden)
+        phase, fidget = float(rng.uniform(0, 6)), rng.uniform(0.3, 2.0, 8)
+        return Person(self._id(), grown(rng), wear, spells, phase, fidget, rides=rides)
+
+    def _belongings(self, person: Person) -> list[Actor]:
+        rng, options = self._rng, self._options
+        if person.rides:
+            return [Pushed(self._id(), "wheelchair", person, wheelchair(), 0.0)]
+        if rng.random() < options.bags:
+            stays = [spell for spell in person.schedule if spell.walk is None and spell.start > 0]
+            look = Surface(
+                furniture.pick(rng, furniture.CLOTHS, 0.1), str(rng.choice(["fabric", "plain"])), 0.4
+            )
+            moment = stays[int(rng.integers(len(stays)))].start + 0.4 if stays else 1e9
+            left = bool(rng.random() < 0.6)
+            known = not left and bool(rng.random() < 0.5)
+            self.tags.add("left_bag" if left else "ghost" if known else "taken_bag")
+            return [Bag(self._id(), person, look, moment, left, known)]
+        if rng.random() < options.extras * 0.6:
+            return [Pushed(self._id(), "trolley", person, trolley(rng), 0.75)]
+        return []
+
+    def _rounds(self, least: float) -> Walk | None:
+        for _ in range(4):
+            way = self._way(self._outside() if self._rng.random() < 0.5 else self._goal(), self._goal())
+            if way is not None and way.length > least:
+                return way
+        return None
+
+    def _pet(self) -> Actor | None:
+        rng, way = self._rng, self._rounds(1.5)
+        if way is None:
+            return None
+        tone = furniture.pick(
+            rng, ((0.75, 0.6, 0.4), (0.15, 0.13, 0.12), (0.9, 0.88, 0.84), (0.5, 0.35, 0.22))
+        )
+        coat, size = Surface(tone, "hair", 0.2), float(rng.uniform(0.25, 0.55))
+        return Roller(
+            self._id(),
+            "pet",
+            way,
+            0.0,
+            float(rng.uniform(0.6, 2.2)),
+            pet_solids(coat, size),
+            0.6 * size,
+            legs=coat,
+        )
+
+    def _robot(self) -> Actor | None:
+        way = self._rounds(1.0)
+        if way is None:
+            return None
+        return Roller(
+            self._id(), "robot", way, 0.0, float(self._rng.uniform(0.2, 0.6)), robot_solids(self._rng), 0.2
+        )
+
+    def _ball(self) -> Actor | None:
+        rng, way = self._rng, self._rounds(2.0)
+        if way is None:
+            return None
+        radius = float(rng.uniform(0.08, 0.2))
+        look = Surface(
+            furniture.pick(rng, furniture.CLOTHS, 0.3),
+            str(rng.choice(["checks", "stripes", "dots"])),
+            0,
+            gloss=0.3,
+        )
+        hops = float(rng.uniform(0.1, 0.8))
+        return Roller(
+            self._id(),
+            "ball",
+            way,
+            0.0,
+            float(rng.uniform(1, 3)),
+            [ball((radius,) * 3, (0, 0, 0), look)],
+            radius,
+            hops,
+        )
+
+    def _car(self) -> Actor | None:
+        if self._room.template != "parking":
+            return None
+        wide = self._plan.copy()
+        for axis in (0, 1):
+            for shift in (-3, -2, -1, 1, 2, 3):
+                wide |= np.roll(self._plan, shift, axis)
+        kept, self._plan = self._plan, wide
+        way = self._rounds(4.0)
+        self._plan = kept
+        if way is None:
+            return None
+        return Roller(
+            self._id(), "car", way, 0.0, float(self._rng.uniform(1.5, 4)), car_parts(self._rng), 0.9
+        )

@@ -1,0 +1,128 @@
+"""``segue synth``: data that segue paints itself."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from segue.errors import SegueError
+
+PresetName = Literal["tiny", "smoke", "isd-like", "hard"]
+
+app = typer.Typer(
+    help="Paint labelled videos; needs the extra `synth`.", no_args_is_help=True, rich_markup_mode="markdown"
+)
+
+
+@app.callback()
+def synth() -> None:
+    """Paint labelled videos; needs the extra `synth`."""
+
+
+@app.command("isd")
+def isd(
+    out: Annotated[Path, typer.Argument(help="Folder for the data set.")],
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames in all.  [default: those of the preset]")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    preset: Annotated[
+        PresetName, typer.Option(help="Clip length, size and contents: see below.")
+    ] = "isd-like",
+    clip: Annotated[
+        int | None, typer.Option(min=1, help="Frames of a clip.  [default: those of the preset]")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Width x height, such as 320x240.  [default: that of the preset]")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 1,
+    preview: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of pictures and labels (PNG).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the data set in the folder.")] = False,
+) -> None:
+    """Render indoor surveillance scenes with labels, depth, normals, instances and flow.
+
+    Presets: `tiny` 6 clips of 12 frames at 96x64, `smoke` 24 of 60 at 160x120, `isd-like` 600 of 250 at
+    320x240 (150,000 frames), `hard` 200 of 400 at 320x240 with night, low frame rates, moving cameras,
+    camouflage and stops.
+
+    Examples:
+
+        segue synth isd out/tiny --preset tiny --preview out/tiny.png
+
+        segue synth isd out/isd --frames 150000 --seed 1 --workers 8
+
+        segue synth isd out/isd --frames 150000 --seed 1 --workers 8 --resume
+    """
+    from segue_isd.gl import check_opengl
+    from segue_isd.presets import PRESETS
+    from segue_isd.runner import generate
+    from segue_isd.sheet import write_sheet
+
+    order = PRESETS[preset]
+    if clip is not None:
+        order = replace(order, length=clip)
+    if size is not None:
+        order = replace(order, size=_size(size))
+    total = frames or PRESETS[preset].clips * PRESETS[preset].length
+    check_opengl()
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    begun = time.perf_counter()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("frames", total=total)
+        try:
+            clips = generate(
+                out,
+                order,
+                frames=total,
+                seed=seed,
+                workers=workers,
+                resume=resume,
+                report=lambda done: progress.update(task, completed=done),
+            )
+        except KeyboardInterrupt:
+            typer.echo("interrupted; give the same command with --resume to go on", err=True)
+            raise typer.Exit(130) from None
+    seconds = time.perf_counter() - begun
+    typer.echo(f"{out}: {total} frames in {len(clips)} clips, {seconds:.0f} s", err=True)
+    if preview is not None:
+        write_sheet(preview, clips)
+        typer.echo(f"preview: {preview}")
+
+
+@app.command("davis")
+def davis(
+    root: Annotated[Path, typer.Argument(help="Folder that `segue synth isd` wrote, or one of its splits.")],
+    out: Annotated[Path, typer.Argument(help="Folder for JPEGImages and Annotations.")],
+) -> None:
+    """Write the clips of `segue synth isd` in DAVIS' layout, to train networks that follow objects.
+
+    Example:
+
+        segue synth davis out/isd/train out/isd-davis
+    """
+    from segue.datasets.isd import export_davis, open_isd
+
+    if out.exists() and any(out.iterdir()):
+        raise SegueError(f"{out}: is not empty; give another folder")
+    clips = open_isd(root)
+    export_davis(clips, out)
+    typer.echo(f"{out}: {len(clips)} clips")
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Height and width of a text such as 320x240."""
+    width, _, height = text.lower().partition("x")
+    if not (
+        width.isdecimal() and height.isdecimal() and 16 <= int(width) <= 4096 and 16 <= int(height) <= 4096
+    ):
+        raise SegueError(f"--size {text}: give width x height between 16 and 4096, such as 320x240")
+    return int(height), int(width)

@@ -1,0 +1,292 @@
+"""Human figures: proportions, clothes, and the solids of a body in a pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from segue_isd.parts import Floats, Part, Shape, Surface, scaled, stems
+
+X, Y, Z = np.eye(3)
+"""Forward, left and up in a figure's own frame, whose origin is on the floor between the feet."""
+
+
+@dataclass(frozen=True)
+class Wardrobe:
+    """What a figure wears and carries; None where there is none."""
+
+    skin: Surface
+    hair: Surface
+    face: Surface
+    top: Surface
+    sleeve: Surface
+    trousers: Surface
+    shoes: Surface
+    coat: Surface | None = None
+    skirt: Surface | None = None
+    hat: Surface | None = None
+    backpack: Surface | None = None
+    bag: Surface | None = None
+    long_hair: bool = False
+
+
+@dataclass(frozen=True)
+class Build:
+    """Proportions: height in metres, and factors of the breadth of body and limbs."""
+
+    height: float
+    breadth: float
+    belly: float
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Angles in radians; pairs are left and right.
+
+    Attributes:
+        hip: of the thighs, forward.
+        spread: of the thighs, aside.
+        knee: bending.
+        shoulder: of the upper arms, forward.
+        raise_: of the upper arms, aside.
+        elbow: bending.
+        lean: of the trunk, forward.
+        sway: of the trunk, to the left.
+        twist: of the trunk, to the left.
+        look: of the head, to the left.
+        nod: of the head, forward.
+        lift: of the whole body above the floor, metres.
+    """
+
+    hip: tuple[float, float] = (0.0, 0.0)
+    spread: tuple[float, float] = (0.05, 0.05)
+    knee: tuple[float, float] = (0.04, 0.04)
+    shoulder: tuple[float, float] = (0.0, 0.0)
+    raise_: tuple[float, float] = (0.12, 0.12)
+    elbow: tuple[float, float] = (0.2, 0.2)
+    lean: float = 0.02
+    sway: float = 0.0
+    twist: float = 0.0
+    look: float = 0.0
+    nod: float = 0.0
+    lift: float = 0.0
+
+
+def blend(first: Pose, second: Pose, share: float) -> Pose:
+    """Between two poses."""
+
+    def between(a: object, b: object) -> object:
+        if isinstance(a, tuple) and isinstance(b, tuple):
+            return tuple(x + (y - x) * share for x, y in zip(a, b, strict=True))
+        assert isinstance(a, float)
+        assert isinstance(b, float)
+        return a + (b - a) * share
+
+    names = first.__dataclass_fields__
+    values = {name: between(getattr(first, name), getattr(second, name)) for name in names}
+    return replace(first, **values)  # type: ignore[arg-type]
+
+
+def walking(phase: float, vigour: float) -> Pose:
+    """Pose in a walk: ``phase`` in radians, 2 pi for two steps; ``vigour`` about 1 (running: 1.7)."""
+    swing = 0.42 * min(vigour, 1.4)
+    left, right = np.sin(phase), -np.sin(phase)
+    lifted = 0.75 * vigour**0.7
+
+    def knee(angle: float) -> float:
+        return float(0.10 + lifted * max(0.0, np.cos(angle + 0.25)) ** 1.5)
+
+    arm = 0.45 * vigour
+    return Pose(
+        hip=(float(swing * left + 0.05), float(swing * right + 0.05)),
+        spread=(0.02, 0.02),
+        knee=(knee(phase), knee(phase + np.pi)),
+        shoulder=(float(-arm * left), float(-arm * right)),
+        elbow=(float(0.25 + 0.35 * vigour * max(0.0, -left)), float(0.25 + 0.35 * vigour * max(0.0, -right))),
+        lean=0.05 * vigour,
+        sway=float(0.03 * np.cos(phase)),
+        twist=float(-0.10 * left),
+    )
+
+
+STANDING = Pose()
+SITTING = Pose(
+    hip=(1.5, 1.45), knee=(1.5, 1.5), spread=(0.12, 0.12), shoulder=(0.55, 0.5), elbow=(1.0, 1.1), lean=0.1
+)
+BENDING = Pose(hip=(0.5, 0.6), knee=(0.7, 0.8), shoulder=(1.2, 1.3), elbow=(0.2, 0.2), lean=0.95, nod=0.3)
+TYPING = replace(SITTING, shoulder=(0.75, 0.75), elbow=(0.95, 0.95), nod=0.25, lean=0.15)
+PHONE = replace(STANDING, shoulder=(0.1, 0.55), elbow=(0.2, 2.3), nod=0.25)
+REACHING = replace(STANDING, shoulder=(0.3, 1.7), elbow=(0.3, 0.4), lean=0.12)
+WAVING = replace(STANDING, raise_=(0.12, 2.2), elbow=(0.2, 0.9))
+ARMS_CROSSED = replace(STANDING, shoulder=(0.5, 0.5), raise_=(0.05, 0.05), elbow=(1.9, 1.9))
+
+
+@dataclass
+class _Solids:
+    """Collected solids of one body."""
+
+    starts: list[Floats] = field(default_factory=list)
+    ends: list[Floats] = field(default_factory=list)
+    radii: list[tuple[float, float]] = field(default_factory=list)
+    across: list[Floats] = field(default_factory=list)
+    looks: list[tuple[Surface, float]] = field(default_factory=list)
+    others: list[Part] = field(default_factory=list)
+
+    def tube(
+        self,
+        start: Floats,
+        end: Floats,
+        radius: tuple[float, float],
+        surface: Surface,
+        taper: float = 1.0,
+        across: Floats = Y,
+    ) -> None:
+        self.starts.append(start)
+        self.ends.append(end)
+        self.radii.append(radius)
+        self.across.append(across)
+        self.looks.append((surface, taper))
+
+    def parts(self) -> list[Part]:
+        poses = stems(*(np.asarray(v, float) for v in (self.starts, self.ends, self.radii, self.across)))
+        tubes = [
+            Part(Shape.TUBE, pose, surface, taper)
+            for pose, (surface, taper) in zip(poses, self.looks, strict=True)
+        ]
+        return tubes + self.others
+
+
+def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Floats]:
+    """Solids of a body on the floor in its own frame, and where its hands are, (2, 3): left, right."""
+    h, wide = build.height, build.breadth
+    solids = _Solids()
+    trunk = _turn(pose.lean, pose.sway, pose.twist)
+    hips = np.zeros(3)
+    feet_low = _legs(solids, h, wide, wear, pose, hips)
+    forward, left, up = trunk.T
+    waist = hips + 0.06 * h * up
+    chest = hips + 0.25 * h * up
+    neck = hips + 0.31 * h * up
+    depth = 0.062 * h * wide * build.belly
+    solids.tube(hips - 0.01 * h * up, waist, (0.086 * h * wide, 0.066 * h * wide), wear.trousers, 0.98, left)
+    solids.tube(waist, chest, (0.080 * h * wide, depth), wear.top, 1.16, left)
+    reach = 0.094 * h * wide
+    solids.tube(
+        chest + reach * left + 0.012 * h * up,
+        chest - reach * left + 0.012 * h * up,
+        (0.044 * h * wide, 0.048 * h * wide),
+        wear.top,
+        1.0,
+        forward,
+    )
+    hands = _arms(solids, h, wide, wear, pose, chest + 0.018 * h * up, reach + 0.018 * h, trunk)
+    solids.tube(chest + 0.03 * h * up, neck + 0.01 * h * up, (0.031 * h, 0.031 * h), wear.skin, 0.9, left)
+    _head(solids, h, wear, neck, trunk @ _turn(pose.nod, 0, pose.look))
+    if wear.coat is not None:
+        solids.tube(waist - 0.16 * h * up, chest, (0.098 * h * wide, 0.084 * h * wide), wear.coat, 0.98, left)
+    if wear.skirt is not None:
+        hem = hips - 0.24 * h * up + 0.05 * h * (np.sin(pose.hip[0]) + np.sin(pose.hip[1])) * forward
+        solids.tube(hem, waist, (0.125 * h * wide, 0.110 * h * wide), wear.skirt, 0.62, left)
+    if wear.backpack is not None:
+        spot = chest - 0.105 * h * wide * forward - 0.06 * h * up
+        frame = np.column_stack([0.11 * h * forward, 0.17 * h * left, 0.24 * h * up, spot])
+        solids.others.append(Part(Shape.BOX, frame, wear.backpack))
+    if wear.bag is not None:
+        solids.others.append(carried_bag(wear.bag, hands[1] - (0, 0, 0.16)))
+    rise = np.array([0, 0, -feet_low + pose.lift])
+    placed_parts = []
+    for part in solids.parts():
+        pose_matrix = part.pose.copy()
+        pose_matrix[:, 3] += rise
+        placed_parts.append(replace(part, pose=pose_matrix))
+    return placed_parts, hands + rise
+
+
+def carried_bag(surface: Surface, at: Floats) -> Part:
+    """A bag whose middle is at ``at``."""
+    return Part(Shape.BOX, scaled((0.42, 0.16, 0.28), at), surface)
+
+
+def _turn(forward: float, aside: float, around: float) -> Floats:
+    """Rotation whose columns are forward, left and up after leaning, swaying and twisting."""
+    c, s = np.cos(around), np.sin(around)
+    twist = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    c, s = np.cos(forward), np.sin(forward)
+    lean = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    c, s = np.cos(aside), np.sin(aside)
+    sway = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    return np.asarray(lean @ sway @ twist)
+
+
+def _legs(solids: _Solids, h: float, wide: float, wear: Wardrobe, pose: Pose, hips: Floats) -> float:
+    """Add the legs; the height of the lowest sole relative to the hips."""
+    low = 0.0
+    bare = wear.skirt is not None
+    for number, side in enumerate((1.0, -1.0)):
+        a, k, s = pose.hip[number], pose.knee[number], pose.spread[number]
+        joint = hips + 0.046 * h * wide * side * Y - 0.01 * h * Z
+        thigh = np.array([np.sin(a), side * np.sin(s), -np.cos(a)])
+        shin = np.array([np.sin(a - k), 0.3 * side * np.sin(s), -np.cos(a - k)])
+        knee, thigh = joint + 0.245 * h * thigh, thigh / np.linalg.norm(thigh)
+        ankle = knee + 0.235 * h * shin
+        cloth = wear.skin if bare else wear.trousers
+        solids.tube(joint, knee, (0.052 * h * wide, 0.056 * h * wide), cloth, 0.70)
+        solids.tube(knee, ankle, (0.036 * h * wide, 0.038 * h * wide), cloth, 0.72 if bare else 0.9)
+        toe = np.array([np.cos(0.6 * (a - k)), 0.15 * side, np.sin(0.6 * (a - k))])
+        heel = ankle - 0.02 * h * toe - 0.018 * h * Z
+        tip = heel + 0.105 * h * toe
+        solids.tube(heel, tip, (0.026 * h, 0.022 * h), wear.shoes, 0.85)
+        low = min(low, heel[2] - 0.022 * h, tip[2] - 0.019 * h)
+    return float(low)
+
+
+def _arms(
+    solids: _Solids,
+    h: float,
+    wide: float,
+    wear: Wardrobe,
+    pose: Pose,
+    shoulders: Floats,
+    reach: float,
+    trunk: Floats,
+) -> Floats:
+    hands = np.zeros((2, 3))
+    for number, side in enumerate((1.0, -1.0)):
+        a, r, e = pose.shoulder[number], pose.raise_[number], pose.elbow[number]
+        upper = np.array([np.sin(a) * np.cos(r), side * np.sin(r), -np.cos(a) * np.cos(r)])
+        fore = np.array(
+            [np.sin(a + e), side * np.sin(r) * np.cos(e) - 0.25 * side * np.sin(e), -np.cos(a + e)]
+        )
+        if r > 1.0:  # a raised arm bends upwards
+            fore = np.array([0.25, side * np.sin(r - e), -np.cos(r + e)])
+        fore /= np.linalg.norm(fore)
+        joint = shoulders + reach * side * trunk[:, 1]
+        elbow = joint + 0.165 * h * (trunk @ upper)
+        wrist = elbow + 0.14 * h * (trunk @ fore)
+        hand = wrist + 0.055 * h * (trunk @ fore)
+        solids.tube(joint, elbow, (0.034 * h * wide, 0.034 * h * wide), wear.top, 0.78)
+        solids.tube(elbow, wrist, (0.027 * h * wide, 0.027 * h * wide), wear.sleeve, 0.72)
+        solids.tube(wrist, hand, (0.016 * h, 0.022 * h), wear.skin, 0.75)
+        hands[number] = hand
+    return hands
+
+
+def _head(solids: _Solids, h: float, wear: Wardrobe, neck: Floats, turn: Floats) -> None:
+    forward, left, up = turn.T
+    middle = neck + 0.075 * h * up + 0.012 * h * forward
+
+    def egg(sizes: tuple[float, float, float], at: Floats, surface: Surface) -> None:
+        axes = np.column_stack([sizes[0] * h * forward, sizes[1] * h * left, sizes[2] * h * up, at])
+        solids.others.append(Part(Shape.BALL, axes, surface))
+
+    egg((0.056, 0.045, 0.068), middle, wear.face)
+    egg((0.012, 0.008, 0.014), middle + 0.056 * h * forward - 0.008 * h * up, wear.skin)
+    cap = middle + 0.018 * h * up - 0.012 * h * forward
+    egg((0.056, 0.050, 0.060), cap, wear.hair)
+    if wear.long_hair:
+        back = middle - 0.03 * h * forward
+        solids.tube(back, back - 0.10 * h * up, (0.046 * h, 0.028 * h), wear.hair, 0.8, left)
+    if wear.hat is not None:
+        egg((0.062, 0.056, 0.050), middle + 0.038 * h * up - 0.004 * h * forward, wear.hat)
+        egg((0.060, 0.040, 0.010), middle + 0.036 * h * up + 0.045 * h * forward, wear.hat)

@@ -1,0 +1,208 @@
+"""OpenGL without a display, and the solids of a scene in its buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import SegueError
+from segue_isd.meshes import Detail, mesh
+from segue_isd.parts import MOVING_BACKGROUND, Floats, Part, Shape
+
+if TYPE_CHECKING:
+    import moderngl
+
+_HEADLESS: dict[str, Any] = {"backend": "egl"}
+_MESH_FORMAT = "4f 3f 2f 2f"
+_MESH_NAMES = ("in_point", "in_normal", "in_uv", "in_axes")
+_PART_FORMAT = "4f 4f 4f 4f 4f 4f 4f 4f 4f 4f 1f/i"
+_PART_NAMES = (
+    "now0", "now1", "now2", "next0", "next1", "next2", "tint", "tiling", "finish", "waving", "mirror",
+)  # fmt: skip
+_PART_FLOATS = 41
+
+
+class RendererError(SegueError):
+    """There is no usable OpenGL, or no binding for it."""
+
+
+def open_context() -> moderngl.Context:
+    """An OpenGL 3.3 context without a display.
+
+    Raises:
+        RendererError: the binding or the system's OpenGL is missing.
+    """
+    try:
+        import moderngl
+    except ImportError:
+        raise RendererError('the ISD generator needs moderngl: pip install "segue[synth]"') from None
+    try:
+        return moderngl.create_context(standalone=True, require=330, **_HEADLESS)
+    except Exception as error:  # moderngl raises bare Exception where libEGL cannot be loaded
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RendererError(
+            f"no usable OpenGL ({reason}); install the system packages libegl1 and libgl1-mesa-dri"
+        ) from error
+
+
+def check_opengl() -> None:
+    """See that scenes can be rendered here, before any work is spent.
+
+    Raises:
+        RendererError: they cannot.
+    """
+    open_context().release()
+
+
+Uniform = bytes | int
+"""A value for a program: bytes of numbers, or a count or texture unit."""
+
+
+def packed(values: Mapping[str, Any]) -> dict[str, Uniform]:
+    """Values for programs; whole numbers are counts and texture units."""
+    return {
+        name: value if isinstance(value, (bytes, int)) else np.asarray(value, np.float32).tobytes()
+        for name, value in values.items()
+    }
+
+
+def matrix(values: Floats) -> bytes:
+    """Bytes as OpenGL wants them: column after column."""
+    return np.asarray(values.T, np.float32).tobytes()
+
+
+class Program:
+    """A program and the names that its compiler left in it.
+
+    Args:
+        context: where it runs.
+        vertex: text of its vertex shader.
+        fragment: text of its fragment shader.
+    """
+
+    def __init__(self, context: moderngl.Context, vertex: str, fragment: str) -> None:
+        self.handle: Any = context.program(vertex, fragment)
+        self._members: dict[str, Any] = {name: self.handle[name] for name in self.handle}
+
+    def assign(self, values: Mapping[str, Uniform]) -> None:
+        """Set those values that the program has."""
+        for name, value in values.items():
+            member = self._members.get(name)
+            if member is None:
+                continue
+            if isinstance(value, int):
+                member.value = value
+            else:
+                member.write(value)
+
+    def layout(self, formats: str, names: Sequence[str]) -> tuple[Any, ...]:
+        """Layout of a buffer, with padding in place of what the compiler left out."""
+        per = formats.endswith("/i")
+        kinds = zip(formats.removesuffix("/i").split(), names, strict=True)
+        layout = [kind if name in self._members else f"{int(kind[0]) * 4}x" for kind, name in kinds]
+        used = (name for name in names if name in self._members)
+        return (" ".join(layout) + ("/i" if per else ""), *used)
+
+
+@dataclass
+class _Group:
+    """Parts of one shape in a buffer, those that throw shadows on what stands still first."""
+
+    buffer: Any
+    count: int = 0
+    casting: int = 0
+    arrays: dict[Program, Any] = field(default_factory=dict)
+
+
+class Batch:
+    """Parts in buffers, to be drawn by any program.
+
+    Args:
+        context: where they are.
+        detail: of round shapes.
+    """
+
+    def __init__(self, context: moderngl.Context, detail: Detail) -> None:
+        self._context = context
+        self._meshes = {
+            shape: tuple(context.buffer(array.tobytes()) for array in mesh(shape, detail)) for shape in Shape
+        }
+        self._groups = {shape: _Group(context.buffer(reserve=_PART_FLOATS * 4)) for shape in Shape}
+
+    def fill(
+        self,
+        parts: Sequence[Part],
+        next_parts: Sequence[Part],
+        times: tuple[float, float],
+        layers: Mapping[str, int],
+    ) -> None:
+        """Take parts as they are now and at the next frame, at ``times``; textures by their layer."""
+        for shape, group in self._groups.items():
+            pairs = [pair for pair in zip(parts, next_parts, strict=True) if pair[0].shape is shape]
+            group.count = len(pairs)
+            group.casting = sum(casts(now) for now, _ in pairs)
+            if not pairs:
+                continue
+            pairs.sort(key=lambda pair: not casts(pair[0]))
+            data = _rows(pairs, times, layers).tobytes()
+            if len(data) > group.buffer.size:
+                group.buffer.orphan(2 * len(data))
+            group.buffer.write(data)
+
+    def draw(
+        self, program: Program, *, casting: bool = False, sheets: bool = True, culled: bool = False
+    ) -> None:
+        """Draw parts, the nearer ones hiding others.
+
+        Args:
+            program: that draws.
+            casting: whether to draw only what throws shadows that are told apart.
+            sheets: whether to draw sheets.
+            culled: whether backs are left out, except those of sheets.
+        """
+        context = self._context
+        for shape, group in self._groups.items():
+            count = group.casting if casting else group.count
+            if not count or (shape is Shape.SHEET and not sheets):
+                continue
+            if program not in group.arrays:
+                vertices, corners = self._meshes[shape]
+                content = [
+                    (vertices, *program.layout(_MESH_FORMAT, _MESH_NAMES)),
+                    (group.buffer, *program.layout(_PART_FORMAT, _PART_NAMES)),
+                ]
+                group.arrays[program] = context.vertex_array(program.handle, content, corners)
+            program.assign({"shape": int(shape)})
+            cull = culled and shape is not Shape.SHEET
+            context.enable_only(context.DEPTH_TEST | (context.CULL_FACE if cull else 0))
+            group.arrays[program].render(instances=count)
+
+
+def casts(part: Part) -> bool:
+    """Whether a part is foreground, whose shadows are told apart from all others."""
+    return 0 < part.id < MOVING_BACKGROUND
+
+
+def _rows(
+    pairs: Sequence[tuple[Part, Part]], times: tuple[float, float], layers: Mapping[str, int]
+) -> npt.NDArray[np.float32]:
+    rows = np.empty((len(pairs), _PART_FLOATS), np.float32)
+    rows[:, :12] = np.stack([now.pose for now, _ in pairs]).reshape(-1, 12)
+    rows[:, 12:24] = np.stack([later.pose for _, later in pairs]).reshape(-1, 12)
+    rows[:, 24:] = [_look(now, times, layers) for now, _ in pairs]
+    return rows
+
+
+def _look(part: Part, times: tuple[float, float], layers: Mapping[str, int]) -> tuple[float, ...]:
+    look, wave = part.surface, part.wave
+    tiles = 1 / look.tile if look.tile else 0.0
+    waving = (0.0, 0.0, 0.0, 0.0)
+    if wave is not None:
+        now, later = (wave.speed * time + wave.phase for time in times)
+        waving = (wave.amplitude, wave.count, now, later)
+    finish = (look.gloss, look.glow, part.taper, part.id)
+    return (*look.colour, layers[look.texture], tiles, tiles, *look.shift, *finish, *waving, look.mirror)

@@ -1,0 +1,70 @@
+"""Radial distortion of a wide lens, for pictures and all maps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue_isd.pipeline import Maps
+
+_STEPS = 5
+"""Of Newton's method; the radius is then exact to a thousandth of a pixel."""
+
+
+class Lens:
+    """Bends what a pinhole camera saw; corners keep their place.
+
+    A point at the distance r from the middle, in half diagonals, shows what a pinhole camera has at
+    r (1 + bend r^2) / (1 + bend).
+
+    Args:
+        bend: strength, above 0: straight lines bulge.
+        size: height and width of the pictures.
+    """
+
+    def __init__(self, bend: float, size: tuple[int, int]) -> None:
+        height, width = size
+        self._bend, self._half = bend, np.float32(np.hypot(height, width) / 2)
+        self._middle = np.array([width / 2, height / 2], np.float32)
+        self._places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1) + np.float32(0.5)
+        away = (self._places - self._middle) / self._half
+        stretch = (1 + bend * (away**2).sum(axis=-1, keepdims=True)) / (1 + bend)
+        self._sources = (self._middle + self._half * away * stretch - 0.5).astype(np.float32)
+
+    def picture(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """A picture or share, (H, W) or (H, W, 3), smoothly."""
+        return np.asarray(self._taken(image, cv2.INTER_LINEAR), np.uint8)
+
+    def maps(self, maps: Maps) -> Maps:
+        """All maps of a frame; what must not be mixed is taken from the nearest pixel."""
+        flow = self._taken(maps.flow, cv2.INTER_NEAREST)
+        ids = self._taken(maps.ids.astype(np.float32), cv2.INTER_NEAREST)
+        return replace(
+            maps,
+            image=self.picture(maps.image),
+            coverage=self.picture(maps.coverage),
+            shadow=self.picture(maps.shadow),
+            normal=np.asarray(self._taken(maps.normal, cv2.INTER_NEAREST), np.uint8),
+            depth=np.asarray(self._taken(maps.depth, cv2.INTER_NEAREST), np.float32),
+            ids=ids.astype(np.int32),
+            flow=self._bent_flow(np.asarray(flow, np.float32)),
+        )
+
+    def _taken(self, values: npt.NDArray[np.generic], how: int) -> cv2.typing.MatLike:
+        return cv2.remap(values, self._sources, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload,no-any-return]
+
+    def _bent_flow(self, flow: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Motion in the bent picture of points that move by ``flow`` (H, W, 2) in the straight one."""
+        if not flow.any():
+            return flow
+        ends = (self._sources + 0.5 + flow - self._middle) / self._half
+        goal = np.linalg.norm(ends, axis=-1) * np.float32(1 + self._bend)
+        radius = goal / np.float32(1 + self._bend)
+        for _ in range(_STEPS):
+            radius -= (radius * (1 + self._bend * radius**2) - goal) / (1 + 3 * self._bend * radius**2)
+        ends *= (radius * np.float32(1 + self._bend) / np.maximum(goal, 1e-6))[..., None]
+        moved = self._middle + self._half * ends - self._places
+        return np.where(flow.any(axis=-1, keepdims=True), moved, 0).astype(np.float32)

@@ -1,0 +1,162 @@
+"""Background that moves: curtains, fans, screens, swaying plants, water, belts, signs and doors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from segue_isd.parts import (
+    MOVING_BACKGROUND,
+    UNDECIDED,
+    Floats,
+    Part,
+    Shape,
+    Surface,
+    Wave,
+    box,
+    chained,
+    moved,
+    numbered,
+    placed,
+    scaled,
+)
+
+
+class Mover(Protocol):
+    """Something that is not still but no foreground either."""
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+        ...
+
+    def parts(self, time: float) -> list[Part]:
+        """Its solids at a moment in seconds; always as many and in the same order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Still:
+    """Parts that move only by their own wave."""
+
+    kind: str
+    solids: tuple[Part, ...]
+
+    def parts(self, time: float) -> list[Part]:
+        """The same at any time; the renderer waves them."""
+        del time
+        return list(self.solids)
+
+
+@dataclass(frozen=True)
+class Fan:
+    """A ceiling or standing fan: blades that turn about an axis."""
+
+    kind: str
+    hub: Floats
+    surface: Surface
+    length: float
+    speed: float
+
+    def parts(self, time: float) -> list[Part]:
+        """The blades."""
+        blades = []
+        for blade in range(4):
+            turn = chained(self.hub, placed(0, 0, 0, self.speed * time + blade * np.pi / 2))
+            body = chained(turn, scaled((self.length, 0.14, 0.015), (self.length / 2 + 0.08, 0, 0)))
+            blades.append(Part(Shape.BOX, body, self.surface, id=MOVING_BACKGROUND))
+        return blades
+
+
+@dataclass(frozen=True)
+class Slide:
+    """Surfaces whose texture slides (belts, water) or jumps (screens)."""
+
+    kind: str
+    solids: tuple[Part, ...]
+    speed: tuple[float, float]
+    jump: float = 0.0
+
+    def parts(self, time: float) -> list[Part]:
+        """The solids with their texture shifted; ``jump`` holds each picture that many seconds."""
+        shift: tuple[float, float]
+        if self.jump:
+            count = int(np.floor(time / self.jump))
+            shift = (0.37 * count % 1.0, 0.61 * count % 1.0)
+        else:
+            shift = (self.speed[0] * time % 1.0, self.speed[1] * time % 1.0)
+        return [
+            replace(part, surface=replace(part.surface, shift=shift), id=MOVING_BACKGROUND)
+            for part in self.solids
+        ]
+
+
+@dataclass(frozen=True)
+class Swing:
+    """Something that hangs and swings about the x axis of its pose."""
+
+    kind: str
+    pivot: Floats
+    solids: tuple[Part, ...]
+    amplitude: float
+    speed: float
+    id: int = MOVING_BACKGROUND
+
+    def parts(self, time: float) -> list[Part]:
+        """The solids at their angle."""
+        angle = self.amplitude * np.sin(self.speed * time)
+        c, s = np.cos(angle), np.sin(angle)
+        turn = np.array([[1, 0, 0, 0], [0, c, -s, 0], [0, s, c, 0]])
+        return numbered(moved(self.solids, chained(self.pivot, turn)), self.id)
+
+
+@dataclass(frozen=True)
+class Door:
+    """A door that opens at some moments; its label is undecided."""
+
+    kind: str
+    hinge: Floats
+    solids: tuple[Part, ...]
+    moments: tuple[float, ...]
+
+    def parts(self, time: float) -> list[Part]:
+        """The leaf at its angle."""
+        opening = max((float(np.exp(-(((time - m) / 1.1) ** 4))) for m in self.moments), default=0.0)
+        return numbered(moved(self.solids, chained(self.hinge, placed(0, 0, 0, 1.35 * opening))), UNDECIDED)
+
+
+def curtain(rng: np.random.Generator, width: float, height: float, pose: Floats, surface: Surface) -> Still:
+    """A curtain in a draught; ``pose`` is the middle of its lower edge."""
+    body = chained(pose, scaled((width, 1.0, height), (0, 0, height / 2)))
+    wave = Wave(rng.uniform(0.02, 0.09), rng.uniform(2, 5), rng.uniform(0.6, 3.0), rng.uniform(0, 6))
+    return Still("curtain", (Part(Shape.SHEET, body, surface, id=MOVING_BACKGROUND, wave=wave),))
+
+
+def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Floats) -> Still:
+    """The leaves of a plant in a draught."""
+    waves = [
+        Wave(rng.uniform(0.02, 0.07), rng.uniform(0.3, 0.8), rng.uniform(1, 4), rng.uniform(0, 6))
+        for _ in leaves
+    ]
+    solids = [
+        replace(leaf, wave=wave, id=MOVING_BACKGROUND) for leaf, wave in zip(leaves, waves, strict=True)
+    ]
+    return Still("plant", tuple(moved(solids, pose)))
+
+
+def hanging_sign(rng: np.random.Generator, place: Floats) -> Swing:
+    """A sign on two cords below the ceiling."""
+    look = Surface((1, 1, 1), "sign", 0, gloss=0.3)
+    cord = Surface((0.2, 0.2, 0.2))
+    drop = float(rng.uniform(0.2, 0.5))
+    solids = (
+        box((0.9, 0.03, 0.35), (0, 0, -drop - 0.35), look),
+        box((0.01, 0.01, drop), (-0.35, 0, -drop), cord),
+        box((0.01, 0.01, drop), (0.35, 0, -drop), cord),
+    )
+    x, y, z = (float(v) for v in place)
+    turn = placed(x, y, z, float(rng.choice([0, np.pi / 2])))
+    return Swing("sign", turn, solids, float(rng.uniform(0.05, 0.3)), float(rng.uniform(1.5, 3.5)))

@@ -1,0 +1,123 @@
+"""Ways over free floor: search on a grid, straightened, walked at a speed."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from segue_isd.parts import Floats
+from segue_isd.rooms import CELL
+
+Plan = npt.NDArray[np.bool_]
+"""(cells along x, cells along y), True where nobody can be."""
+Cell = tuple[int, int]
+
+_STEPS = tuple((dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0))
+
+
+def nearest_free(point: tuple[float, float], plan: Plan) -> Cell | None:
+    """The free cell nearest to a point, or None if there is none."""
+    free = np.argwhere(~plan)
+    if not len(free):
+        return None
+    distance = ((free + 0.5) * CELL - np.asarray(point)) ** 2
+    x, y = free[int(distance.sum(axis=1).argmin())]
+    return int(x), int(y)
+
+
+def find_way(plan: Plan, start: Cell, goal: Cell) -> list[Cell] | None:
+    """Shortest way between free cells (A*), or None."""
+    queue: list[tuple[float, float, Cell]] = [(0.0, 0.0, start)]
+    came: dict[Cell, Cell | None] = {start: None}
+    cost = {start: 0.0}
+    while queue:
+        _, spent, here = heapq.heappop(queue)
+        if here == goal:
+            return _trace(came, goal)
+        if spent > cost[here]:
+            continue
+        for dx, dy in _STEPS:
+            x, y = here[0] + dx, here[1] + dy
+            if not (0 <= x < plan.shape[0] and 0 <= y < plan.shape[1]) or plan[x, y]:
+                continue
+            if dx and dy and (plan[here[0], y] or plan[x, here[1]]):
+                continue
+            price = spent + (1.4142 if dx and dy else 1.0)
+            if price < cost.get((x, y), np.inf):
+                cost[x, y], came[x, y] = price, here
+                left = float(np.hypot(goal[0] - x, goal[1] - y))
+                heapq.heappush(queue, (price + left, price, (x, y)))
+    return None
+
+
+def _trace(came: dict[Cell, Cell | None], goal: Cell) -> list[Cell]:
+    way, here = [], goal
+    while here is not None:
+        way.append(here)
+        following = came[here]
+        if following is None:
+            break
+        here = following
+    return way[::-1]
+
+
+def _clear(plan: Plan, first: Cell, second: Cell) -> bool:
+    steps = 2 * max(abs(first[0] - second[0]), abs(first[1] - second[1])) + 1
+    line = np.linspace(first, second, steps + 1).round().astype(int)
+    return not plan[line[:, 0], line[:, 1]].any()
+
+
+def smooth_way(plan: Plan, way: list[Cell]) -> Floats:
+    """Points (N, 2) in metres along a way without detours, its corners rounded."""
+    kept, last = [way[0]], 0
+    while last < len(way) - 1:
+        ahead = next(
+            i for i in range(len(way) - 1, last, -1) if i == last + 1 or _clear(plan, way[last], way[i])
+        )
+        kept.append(way[ahead])
+        last = ahead
+    points = (np.asarray(kept, float) + 0.5) * CELL
+    for _ in range(3):  # Chaikin's corner cutting
+        if len(points) < 3:
+            break
+        first, second = points[:-1], points[1:]
+        cut = np.stack([0.75 * first + 0.25 * second, 0.25 * first + 0.75 * second], axis=1).reshape(-1, 2)
+        points = np.concatenate([points[:1], cut[1:-1], points[-1:]])
+    return points
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A way with its lengths.
+
+    Attributes:
+        points: (N, 2), metres.
+        lengths: (N,), metres from the start.
+    """
+
+    points: Floats
+    lengths: Floats
+
+    @property
+    def length(self) -> float:
+        """Metres in all."""
+        return float(self.lengths[-1])
+
+    def at(self, distance: float) -> tuple[float, float]:
+        """Where one is after so many metres."""
+        x, y = (float(np.interp(distance, self.lengths, self.points[:, axis])) for axis in (0, 1))
+        return x, y
+
+    def heading(self, distance: float) -> float:
+        """Direction of the way in radians, smoothed over a quarter of a metre to both sides."""
+        (x0, y0), (x1, y1) = self.at(distance - 0.25), self.at(distance + 0.25)
+        return float(np.arctan2(y1 - y0, x1 - x0))
+
+
+def walk(points: Floats) -> Walk:
+    """The walk along points (N, 2), N at least 2."""
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    return Walk(points, np.concatenate([[0.0], steps.cumsum()]))

@@ -1,0 +1,380 @@
+"""Drawing of parts into maps: what stands still, what moves, and both together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segue_isd.camera import NEAR, View
+from segue_isd.canvas import SIDE
+from segue_isd.composing import (
+    COMPOSE_FRAGMENT,
+    FAR,
+    FRONT,
+    FRONT_FRAGMENT,
+    GRID,
+    MARK_FRONT_FRAGMENT,
+    MARK_SHADED_FRAGMENT,
+    SCREEN_VERTEX,
+    SHADED,
+)
+from segue_isd.gl import Batch, Program, Uniform, matrix, packed
+from segue_isd.lights import Light
+from segue_isd.meshes import Detail
+from segue_isd.parts import Floats, Part
+from segue_isd.shaders import (
+    LIGHTS,
+    MOVING_FRAGMENT,
+    SCENE_VERTEX,
+    SHADOW_FRAGMENT,
+    SHADOW_VERTEX,
+    STILL_FRAGMENT,
+    source,
+)
+from segue_isd.staging import Stage
+
+if TYPE_CHECKING:
+    import moderngl
+
+SHADOW_SIDE = 512
+"""Texels along one side of a shadow map."""
+SAMPLES = 4
+"""Samples of a pixel at smooth borders."""
+
+NO_CLIP = (0.0, 0.0, 0.0, 1.0)
+"""A plane that everything is in front of."""
+
+PROGRAMS = {
+    "still": (SCENE_VERTEX, STILL_FRAGMENT),
+    "moving": (SCENE_VERTEX, MOVING_FRAGMENT),
+    "shadow": (SHADOW_VERTEX, SHADOW_FRAGMENT),
+    "mark_front": (SCREEN_VERTEX, MARK_FRONT_FRAGMENT),
+    "front": (SCREEN_VERTEX, FRONT_FRAGMENT),
+    "mark_shaded": (SCREEN_VERTEX, MARK_SHADED_FRAGMENT),
+    "compose": (SCREEN_VERTEX, COMPOSE_FRAGMENT),
+}
+"""Vertex and fragment shaders."""
+
+_CLIP_DISTANCE0 = 0x3000
+"""OpenGL's number of the switch for the first clip plane."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """One rendered frame.
+
+    Attributes:
+        image: RGB, (H, W, 3), uint8.
+        coverage: share of each pixel that foreground covers, (H, W), uint8, 255 = all.
+        normal: camera space (x right, y down, z away), (n + 1) / 2 * 255, (H, W, 3), uint8.
+        shadow: share of the light that foreground takes from the background, (H, W), uint8, 255 = all.
+        depth: distance along the optical axis in metres, (H, W), float32.
+        ids: (H, W), int32; mirrors are marked by :data:`MIRRORED`.
+        flow: x and y in pixels to the next frame, (H, W, 2), float32.
+    """
+
+    image: npt.NDArray[np.uint8]
+    coverage: npt.NDArray[np.uint8]
+    normal: npt.NDArray[np.uint8]
+    shadow: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    ids: npt.NDArray[np.int32]
+    flow: npt.NDArray[np.float32]
+
+
+Rect = tuple[int, int, int, int]
+"""Left, top, width and height in pixels."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a pipeline is told of one frame.
+
+    Attributes:
+        view: the camera.
+        next_view: the camera at the next frame.
+        still: whether the camera never moves.
+        corners: (N, 3), of boxes around all that moves, metres.
+        mirror: plane that all that is drawn lies before, or None.
+        mirrored: what the scene's mirror shows, or None.
+    """
+
+    view: View
+    next_view: View
+    still: bool
+    corners: Floats
+    mirror: Floats | None = None
+    mirrored: Any = None
+
+    def values(self, size: tuple[int, int]) -> dict[str, Uniform]:
+        """Values for the programs."""
+        view = self.view
+        return packed(
+            {
+                "projection": matrix(view.projection(size)),
+                "next_projection": matrix(self.next_view.projection(size)),
+                "to_camera": matrix(view.pose[:, :3]),
+                "eye": view.place,
+                "size": size[::-1],
+                "focal": view.focal * size[1],
+                "clip_plane": NO_CLIP if self.mirror is None else self.mirror,
+                "textures": 0,
+                "still_shadows": 1,
+                "moving_shadows": 2,
+                "plans": 3,
+            }
+        )
+
+    def part(self, size: tuple[int, int]) -> Rect | None:
+        """Part of the picture outside of which nothing moves; None if nothing does."""
+        height, width = size
+        if not len(self.corners):
+            return None
+        pixels, distance = self.view.see(self.corners, size)
+        if distance.max() < NEAR:
+            return None
+        if distance.min() < NEAR:  # something is beside or behind the camera
+            return 0, 0, width, height
+        left, top = np.clip(np.floor(pixels.min(axis=0)) - 1, 0, (width, height)).astype(int)
+        right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + 1, 0, (width, height)).astype(int)
+        if left >= right or top >= bottom:
+            return None
+        return int(left), int(top), int(right - left), int(bottom - top)
+
+
+class Kit:
+    """What all pipelines share: programs, shadow maps and textures."""
+
+    def __init__(self, context: moderngl.Context, detail: Detail) -> None:
+        self.context = context
+        context.depth_func = "<="
+        self.still, self.moving = Batch(context, detail), Batch(context, detail)
+        self._programs: dict[tuple[str, tuple[tuple[str, bool], ...]], Program] = {}
+        self._corners = context.buffer(np.array([[-1, -1], [3, -1], [-1, 3]], np.float32).tobytes())
+        self._screens: dict[Program, Any] = {}
+        self.still_shadows, self.still_map = self._shadow_map()
+        self.moving_shadows, self.moving_map = self._shadow_map()
+        self.nothing = context.texture((1, 1), 4, bytes(4))
+        self.plans = context.texture(((LIGHTS + 1) * GRID, GRID), 1)
+        self.textures: Any = None
+        self._layers: dict[str, int] = {}
+        self.light: dict[str, Uniform] = {}
+
+    def program(self, name: str, **switches: bool) -> Program:
+        """The program of a name in :data:`PROGRAMS` with switches of its text."""
+        key = name, tuple(sorted(switches.items()))
+        if key not in self._programs:
+            vertex, fragment = (source(text, **switches) for text in PROGRAMS[name])
+            self._programs[key] = Program(self.context, vertex, fragment)
+        return self._programs[key]
+
+    def fill(self, program: Program, values: dict[str, Uniform], level: float, mark: str) -> None:
+        """Run a program for every pixel, or for those whose depth stands in a relation to ``level``."""
+        if program not in self._screens:
+            content = [(self._corners, "2f", "in_corner")]
+            self._screens[program] = self.context.vertex_array(program.handle, content)
+        program.assign({**values, **packed({"level": level})})
+        self.context.enable_only(self.context.DEPTH_TEST)
+        self.context.depth_func = mark
+        self._screens[program].render()
+        self.context.depth_func = "<="
+
+    def set_stage(self, stage: Stage) -> None:
+        """Take the textures and still things of a scene, and their shadows."""
+        if self.textures is not None:
+            self.textures.release()
+        names = sorted(stage.textures)
+        self._layers = {name: layer for layer, name in enumerate(names)}
+        pixels = np.stack([stage.textures[name] for name in names])
+        self.textures = self.context.texture_array((SIDE, SIDE, len(names)), 4, pixels.tobytes())
+        self.textures.build_mipmaps()
+        self.still.fill(stage.parts, stage.parts, (0.0, 0.0), self._layers)
+        self._cast(self.still_shadows, self.still, stage.mood.lights, casting=False)
+
+    def set_moving(
+        self,
+        parts: Sequence[Part],
+        next_parts: Sequence[Part],
+        times: tuple[float, float],
+        lights: Sequence[Light],
+    ) -> None:
+        """Take what moves, as it is now and at the next frame, and its shadows."""
+        self.moving.fill(parts, next_parts, times, self._layers)
+        self._cast(self.moving_shadows, self.moving, lights, casting=True)
+
+    def _cast(self, target: Any, batch: Batch, lights: Sequence[Light], casting: bool) -> None:
+        """Fill a shadow map, one tile a light."""
+        target.use()
+        target.clear()
+        self.context.polygon_offset = 3.0, 4.0
+        program = self.program("shadow")
+        for number, light in enumerate(lights):
+            target.viewport = (number * SHADOW_SIDE, 0, SHADOW_SIDE, SHADOW_SIDE)
+            program.assign(packed({"projection": matrix(light.projection), "clip_plane": NO_CLIP}))
+            batch.draw(program, casting=casting)
+        self.context.polygon_offset = 0.0, 0.0
+
+    def _shadow_map(self) -> tuple[Any, Any]:
+        depth = self.context.depth_texture((LIGHTS * SHADOW_SIDE, SHADOW_SIDE))
+        depth.compare_func = "<="
+        depth.repeat_x = depth.repeat_y = False
+        return self.context.framebuffer(depth_attachment=depth), depth
+
+
+class _Surfaces:
+    """Pictures to draw into, with a depth buffer."""
+
+    def __init__(self, context: moderngl.Context, size: tuple[int, int], kinds: str, samples: int) -> None:
+        height, width = size
+        self.textures = [
+            context.texture((width, height), 4, samples=samples, dtype=kind) for kind in kinds.split()
+        ]
+        depth = context.depth_renderbuffer((width, height), samples=samples)
+        self.target: Any = context.framebuffer(self.textures, depth)
+        self.single = [context.framebuffer([texture]) for texture in self.textures]
+
+    def begin(self, part: Rect | None = None) -> None:
+        """Draw here from now on, on a clean ground; ``part`` is all that is cleaned and drawn into."""
+        self.target.scissor = part
+        self.target.use()
+        self.target.clear()
+
+    def show(self, pictures: bool) -> None:
+        """Whether drawing changes the pictures, or the depth alone."""
+        self.target.color_mask = ((pictures,) * 4,) * len(self.textures)
+
+
+class Pipeline:
+    """From parts to maps at one size, for one view after another."""
+
+    STILL = "f1 f2 f2 f2 f4"
+    MOVING = "f1 f1 f1 f4"
+    OUT = "f1 f1 f4"
+
+    def __init__(self, kit: Kit, size: tuple[int, int], smooth: bool) -> None:
+        self._kit, self._size, self._smooth = kit, size, smooth
+        context = kit.context
+        self._still = _Surfaces(context, size, self.STILL, 0)
+        self._moving = _Surfaces(context, size, self.MOVING, SAMPLES if smooth else 0)
+        self._front = _Surfaces(context, size, self.OUT, 0)
+        self._out = _Surfaces(context, size, self.OUT, 0)
+        if smooth:
+            self._fine_still = _Surfaces(context, size, self.STILL, SAMPLES)
+        self._drawn: Uniform | None = None
+
+    @property
+    def picture(self) -> Any:
+        """The last picture, with the share of foreground."""
+        return self._out.textures[0]
+
+    def forget(self) -> None:
+        """Draw what stands still anew at the next frame."""
+        self._drawn = None
+
+    def draw(self, sight: Sight) -> None:
+        """Draw all maps."""
+        context, kit = self._kit.context, self._kit
+        values = {**kit.light, **sight.values(self._size)}
+        for unit, texture in enumerate((kit.textures, kit.still_map, kit.moving_map, kit.plans)):
+            texture.use(unit)
+        mirroring = sight.mirror is not None
+        if mirroring:
+            context.enable_direct(_CLIP_DISTANCE0)
+        smooth_still = self._smooth and sight.still
+        context.front_face = "cw"  # the picture is drawn upside down, so that row 0 comes first
+        if self._drawn != values["projection"] or not sight.still:
+            self._draw_still(values, smooth_still, culled=not mirroring)
+            self._drawn = values["projection"]
+        places = (self._fine_still if smooth_still else self._still).textures[4]
+        part = sight.part(self._size)
+        self._front.begin()
+        if part is not None:
+            self._draw_moving(values, places, smooth_still, part, culled=not mirroring)
+        if mirroring:
+            context.disable_direct(_CLIP_DISTANCE0)
+        if part is not None:
+            self._light_moving(values, part)
+        self._compose(values, places, smooth_still, sight.mirrored or kit.nothing)
+
+    def read(self) -> Maps:
+        """The maps of the last frame."""
+        height, width = self._size
+        colour, normal = (
+            np.frombuffer(texture.read(), np.uint8).reshape(height, width, 4)
+            for texture in self._out.textures[:2]
+        )
+        truth = np.frombuffer(self._out.textures[2].read(), np.float32).reshape(height, width, 4)
+        return Maps(
+            image=np.ascontiguousarray(colour[..., :3]),
+            coverage=np.ascontiguousarray(colour[..., 3]),
+            normal=np.ascontiguousarray(normal[..., :3]),
+            shadow=np.ascontiguousarray(normal[..., 3]),
+            depth=np.ascontiguousarray(truth[..., 0]),
+            ids=np.rint(truth[..., 1]).astype(np.int32),
+            flow=np.ascontiguousarray(truth[..., 2:]),
+        )
+
+    def _draw_still(self, values: dict[str, Uniform], smooth: bool, culled: bool) -> None:
+        surfaces = self._fine_still if smooth else self._still
+        surfaces.begin()
+        # Depth first, so that each pixel is lit once; sheets have holes and come with the second round.
+        surfaces.show(False)
+        program = self._kit.program("shadow")
+        program.assign(values)
+        self._kit.still.draw(program, sheets=False, culled=culled)
+        surfaces.show(True)
+        program = self._kit.program("still")
+        program.assign(values)
+        self._kit.still.draw(program, culled=culled)
+        if smooth:  # places are not averaged: between two surfaces there is none
+            for fine, coarse in zip(surfaces.single[:4], self._still.single[:4], strict=True):
+                self._kit.context.copy_framebuffer(coarse, fine)
+
+    def _draw_moving(
+        self, values: dict[str, Uniform], places: Any, smooth_still: bool, part: Rect, culled: bool
+    ) -> None:
+        self._moving.begin(part)
+        program = self._kit.program("moving", SMOOTH_STILL=smooth_still)
+        program.assign({**values, **_bound({"place": places})})
+        self._kit.moving.draw(program, culled=culled)
+
+    def _light_moving(self, values: dict[str, Uniform], part: Rect) -> None:
+        """Light what moves; its many small triangles would each cost a whole block of pixels."""
+        names = ("moving_shown", "moving_normal", "moving_finish", "moving_truth")
+        values = {**values, **_bound(dict(zip(names, self._moving.textures, strict=True)))}
+        self._front.target.scissor = part
+        self._front.target.use()
+        self._front.show(False)
+        kit, smooth = self._kit, self._smooth
+        kit.fill(kit.program("mark_front", SMOOTH_MOVING=smooth), values, FRONT, "<")
+        self._front.show(True)
+        kit.fill(kit.program("front", SMOOTH_MOVING=smooth), values, FRONT, "==")
+
+    def _compose(self, values: dict[str, Uniform], places: Any, smooth_still: bool, mirrored: Any) -> None:
+        names = ("shown", "direct", "highlight", "facing")
+        fronts = ("front_colour", "front_normal", "front_truth")
+        textures = {
+            **dict(zip(names, self._still.textures, strict=False)),
+            **dict(zip(fronts, self._front.textures, strict=True)),
+            "place": places,
+            "mirrored": mirrored,
+        }
+        values = {**values, **_bound(textures)}
+        kit, smooth = self._kit, smooth_still
+        self._out.begin()
+        self._out.show(False)
+        kit.fill(kit.program("mark_shaded", SMOOTH_STILL=smooth), values, SHADED, "<")
+        self._out.show(True)
+        kit.fill(kit.program("compose", SMOOTH_STILL=smooth, SHADED=False), values, FAR, "<")
+        kit.fill(kit.program("compose", SMOOTH_STILL=smooth, SHADED=True), values, SHADED, "==")
+
+
+def _bound(textures: dict[str, Any]) -> dict[str, Uniform]:
+    """Texture units of textures, from the first that :meth:`Pipeline.draw` leaves free."""
+    for unit, texture in enumerate(textures.values(), start=4):
+        texture.use(unit)
+    return {name: unit for unit, name in enumerate(textures, start=4)}

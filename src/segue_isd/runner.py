@@ -1,0 +1,225 @@
+"""Renders a whole data set: scene after scene in parallel workers, resumable."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segue.errors import SinkError
+from segue.video.partial import write_complete, writing
+from segue_isd.gl import RendererError
+from segue_isd.lens import Lens
+from segue_isd.presets import Preset, split_of
+from segue_isd.renderer import Renderer
+from segue_isd.scene import Scene, build_scene, scene_seed
+from segue_isd.sensor import Sensor
+from segue_isd.truth import averaged, instances, labels
+from segue_isd.writer import META, ClipWriter, youtube_vis
+
+CLASSES = ("person", "bag", "trolley", "wheelchair", "pet", "robot", "ball", "car")
+"""Classes of instances; their numbers in YouTube-VIS files count from 1."""
+BRIGHTNESS = {"day": 0.47, "neon": 0.45, "mixed": 0.43, "evening": 0.36, "night": 0.24}
+"""Mean of an empty picture that the exposure aims at, in [0, 1]."""
+THERMAL_BRIGHTNESS = 0.28
+"""The same for thermal cameras: people must not burn out."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One clip to make.
+
+    Attributes:
+        number: of the scene, from 0.
+        frames: how many.
+        folder: where to.
+        name: of the clip.
+        split: it belongs to.
+    """
+
+    number: int
+    frames: int
+    folder: Path
+    name: str
+    split: str
+
+
+def plan(out: Path, preset: Preset, frames: int) -> list[Order]:
+    """The clips that make up ``frames`` frames; the last one may be shorter."""
+    orders = []
+    for number, first in enumerate(range(0, frames, preset.length)):
+        split, _ = split_of(number)
+        name = f"scene{number:05d}"
+        orders.append(Order(number, min(preset.length, frames - first), out / split / name, name, split))
+    return orders
+
+
+def generate(
+    out: Path,
+    preset: Preset,
+    *,
+    frames: int,
+    seed: int = 0,
+    workers: int = 1,
+    resume: bool = False,
+    report: Callable[[int], None] = lambda frames: None,
+) -> list[Path]:
+    """Make a data set; the same arguments give the same files on one machine.
+
+    Args:
+        out: folder of the data set.
+        preset: clip length, size and contents.
+        frames: in all.
+        seed: of everything random.
+        workers: processes.
+        resume: keep the clips that are complete.
+        report: told how many frames are done after every clip.
+
+    Returns:
+        The folders of the clips.
+
+    Raises:
+        SinkError: ``out`` holds something and ``resume`` is not set, or a file cannot be written.
+        RendererError: there is no usable OpenGL, or a worker was ended from outside.
+    """
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not resume:
+            raise SinkError(f"{out}: is not empty; give --resume to go on, or another folder")
+    orders = plan(out, preset, frames)
+    done = 0
+    waiting = []
+    for order in orders:
+        if _complete(order, preset, seed):
+            done += order.frames
+        else:
+            waiting.append(order)
+    report(done)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start, initargs=(preset, seed)
+    ) as pool:
+        jobs = {pool.submit(_make, order): order for order in waiting}
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                done += jobs[job].frames
+                report(done)
+        except BrokenProcessPool:
+            raise RendererError(
+                "a worker was ended, perhaps for want of memory; go on with --resume and fewer --workers"
+            ) from None
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    _summarise(out, orders)
+    return [order.folder for order in orders]
+
+
+def _complete(order: Order, preset: Preset, seed: int) -> bool:
+    meta = order.folder / META
+    if not meta.is_file():
+        if order.folder.exists():
+            with writing(order.folder):
+                shutil.rmtree(order.folder)
+        return False
+    try:
+        found = json.loads(meta.read_bytes())
+    except ValueError:
+        raise SinkError(f"{meta}: is not of a generated clip; give another folder") from None
+    wanted = {"seed": str(scene_seed(seed, order.number)), "frames": order.frames, "size": list(preset.size)}
+    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
+        raise SinkError(f"{order.folder}: comes from another seed, size or length; give another folder")
+    return True
+
+
+_worker: dict[str, Any] = {}
+"""Renderer and order book of a worker process."""
+
+
+def _start(preset: Preset, seed: int) -> None:
+    # One thread for each worker: more would only compete, and llvmpipe reads this when a context opens.
+    os.environ["LP_NUM_THREADS"] = "1"
+    _worker.update(preset=preset, seed=seed, renderer=None)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End this worker when the command is killed: it must not write beside a resumed run."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _make(order: Order) -> None:
+    preset: Preset = _worker["preset"]
+    if _worker["renderer"] is None:
+        _worker["renderer"] = Renderer(preset.size)
+    _, templates = split_of(order.number)
+    seed = scene_seed(_worker["seed"], order.number)
+    scene = build_scene(seed, order.frames, preset.size, preset.options, templates)
+    make_clip(_worker["renderer"], scene, order.folder, order.split, order.name)
+
+
+def make_clip(renderer: Renderer, scene: Scene, folder: Path, split: str, name: str) -> None:
+    """Render and write one clip."""
+    scene = exposed(renderer, scene)
+    renderer.set_stage(scene.stage)
+    sensor = Sensor(scene.sensor, scene.size, np.random.default_rng((scene.seed, 1)))
+    lens = Lens(scene.camera.bend, scene.size) if scene.camera.bend else None
+    writer = ClipWriter(folder, scene)
+    before = None
+    for index in range(scene.frames):
+        maps = renderer.render(scene.moment(index))
+        blur = [renderer.render(moment) for moment in scene.exposures(index)]
+        if blur:
+            maps = averaged(maps, blur)
+        if lens is not None:
+            maps = lens.maps(maps)
+        image = sensor.expose(maps.image, index, before)
+        writer.write(index, image, labels(maps), instances(maps), maps)
+        before = maps.image
+    empty = renderer.render(scene.empty()).image
+    plate = sensor.clean(empty if lens is None else lens.picture(empty))
+    writer.finish(plate, split, name)
+
+
+def exposed(renderer: Renderer, scene: Scene) -> Scene:
+    """The scene with an exposure that shows the empty room as bright as its light asks for."""
+    goal = THERMAL_BRIGHTNESS if scene.thermal else BRIGHTNESS[scene.stage.mood.name]
+    renderer.set_stage(scene.stage)
+    empty, factor = scene.empty(), 1.0
+    for _ in range(2):
+        gains = replace(empty.gains, exposure=factor)
+        mean = float(renderer.render(replace(empty, gains=gains)).image.mean()) / 255
+        factor *= float(np.clip((goal / max(mean, 0.02)) ** 2, 0.1, 8))
+    return scene.exposed(factor)
+
+
+def _summarise(out: Path, orders: list[Order]) -> None:
+    """Write ``index.csv`` and one YouTube-VIS file a split."""
+    metas = [json.loads((order.folder / META).read_text(encoding="utf-8")) for order in orders]
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(["scene_id", "split", "template", "camera", "light", "tags", "frames", "seed"])
+    for meta in metas:
+        columns = [meta[key] for key in ("name", "split", "template", "camera", "light")]
+        rows.writerow([*columns, " ".join(meta["tags"]), meta["frames"], meta["seed"]])
+    write_complete(out / "index.csv", table.getvalue().encode())
+    for split in sorted({meta["split"] for meta in metas}):
+        chosen = [meta for meta in metas if meta["split"] == split]
+        text = json.dumps(youtube_vis(chosen, CLASSES))
+        write_complete(out / split / "instances.json", text.encode())

@@ -1,0 +1,252 @@
+"""A whole scene from a seed: room, light, camera, actors and sensor, each from its own source of chance."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from segue_isd.actors import Actor
+from segue_isd.camera import CameraPath
+from segue_isd.casting import LEAD, Cast, CastOptions
+from segue_isd.illumination import draw_events, draw_mood
+from segue_isd.lights import LightEvent, gains_at
+from segue_isd.mounting import draw_camera
+from segue_isd.moving import Mover
+from segue_isd.parts import MOVING_BACKGROUND, Part, numbered
+from segue_isd.rooms import Room, furnish
+from segue_isd.sensor import SensorPlan, draw_sensor
+from segue_isd.staging import Moment, Stage
+from segue_isd.templates import TEMPLATES
+from segue_isd.textures import paint_textures
+from segue_isd.thermal import heat, warmth
+
+VERSION = 2
+"""Of the generator; another one gives other scenes for the same seed."""
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """What a preset wants of its scenes; chances in [0, 1].
+
+    Attributes:
+        cast: of the actors.
+        moods: of the light, with their chances.
+        cameras: kinds of camera motion, with their chances.
+        liveliness: of each kind of moving background.
+        events: of changes of the light.
+        rates: frames a second to choose from.
+        thermal: of a thermal camera.
+    """
+
+    cast: CastOptions
+    moods: tuple[tuple[str, float], ...]
+    cameras: tuple[tuple[str, float], ...]
+    liveliness: float
+    events: float
+    rates: tuple[float, ...]
+    thermal: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that a clip shows.
+
+    Attributes:
+        seed: of the scene.
+        size: height and width of the pictures.
+        frames: how many there are.
+        fps: of the camera.
+        room: with its furniture.
+        stage: the still part, for the renderer.
+        camera: its path.
+        events: of the light.
+        automatic: how far the exposure follows the light, in [0, 1].
+        actors: the foreground.
+        movers: background that moves.
+        sensor: how the camera looks.
+        begin: seconds of the actors' day at frame 0.
+        thermal: whether the camera sees warmth instead of light.
+        tags: sorted names of what makes the clip hard.
+    """
+
+    seed: int
+    size: tuple[int, int]
+    frames: int
+    fps: float
+    room: Room
+    stage: Stage
+    camera: CameraPath
+    events: tuple[LightEvent, ...]
+    automatic: float
+    actors: tuple[Actor, ...]
+    movers: tuple[Mover, ...]
+    sensor: SensorPlan
+    begin: float
+    thermal: bool
+    tags: tuple[str, ...]
+
+    def moment(self, index: int) -> Moment:
+        """What a renderer needs for frame ``index``."""
+        return self._at(*(self.begin + i / self.fps for i in (index, index + 1)))
+
+    def exposures(self, index: int) -> list[Moment]:
+        """What the open shutter sees before and after frame ``index``, without motion; mostly nothing."""
+        middle, sensor = self.begin + index / self.fps, self.sensor
+        shares = np.linspace(-0.5, 0.5, sensor.exposures) if sensor.exposures > 1 else ()
+        times = [middle + sensor.shutter * float(share) for share in shares if share]
+        return [self._at(time, time) for time in times]
+
+    def empty(self, index: int = 0) -> Moment:
+        """Frame ``index`` without foreground, in full light."""
+        moment = self.moment(index)
+        pairs = [
+            (now, later)
+            for now, later in zip(moment.parts, moment.next_parts, strict=True)
+            if now.id == 0 or now.id >= MOVING_BACKGROUND
+        ]
+        lights = len(self.stage.mood.lights)
+        return replace(
+            moment,
+            parts=[now for now, _ in pairs],
+            next_parts=[later for _, later in pairs],
+            gains=gains_at((), lights, 0.0, 0.0),
+            occluders=np.zeros((0, 4)),
+        )
+
+    def exposed(self, factor: float) -> Scene:
+        """The scene with another exposure."""
+        mood = replace(self.stage.mood, exposure=self.stage.mood.exposure * factor)
+        return replace(self, stage=replace(self.stage, mood=mood))
+
+    def _at(self, now: float, later: float) -> Moment:
+        spheres = [sphere for actor in self.actors for sphere in actor.spheres(now)]
+        return Moment(
+            view=self.camera.at(now - self.begin),
+            next_view=self.camera.at(later - self.begin),
+            parts=self._moving(now),
+            next_parts=self._moving(later),
+            gains=gains_at(self.events, len(self.stage.mood.lights), now - self.begin, self.automatic),
+            time=now,
+            next_time=later,
+            occluders=np.asarray([] if self.thermal else spheres, float).reshape(-1, 4),
+        )
+
+    def _moving(self, time: float) -> list[Part]:
+        parts = [part for actor in self.actors for part in actor.parts(time)]
+        for number, mover in enumerate(self.movers):
+            own = mover.parts(time)
+            if own and own[0].id == MOVING_BACKGROUND:
+                own = numbered(own, MOVING_BACKGROUND + number)
+            parts += own
+        if self.thermal:
+            return warmth(parts, {actor.id: actor.kind for actor in self.actors})
+        return parts
+
+
+def scene_seed(root: int, index: int) -> int:
+    """Seed of a scene, the same on every machine."""
+    text = f"segue-synth/{VERSION}/{root}/{index}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def build_scene(
+    seed: int,
+    frames: int,
+    size: tuple[int, int],
+    options: SceneOptions,
+    templates: Sequence[str] = tuple(TEMPLATES),
+) -> Scene:
+    """The scene of a seed.
+
+    Args:
+        seed: see :func:`scene_seed`.
+        frames: length of the clip, at least 1.
+        size: height and width.
+        options: of the preset.
+        templates: kinds of rooms to choose from.
+    """
+    children = np.random.SeedSequence(seed).spawn(8)
+    for_choice, for_room, for_light, for_camera, for_actors, for_sensor, for_textures, for_events = (
+        np.random.default_rng(child) for child in children
+    )
+    template = str(for_choice.choice(list(templates)))
+    mood_name = _chosen(for_choice, options.moods)
+    fps = float(for_choice.choice(options.rates))
+    thermal = bool(for_choice.random() < options.thermal)
+    room = furnish(for_room, template, options.liveliness, night=mood_name in ("night", "evening"))
+    mood = draw_mood(for_light, room, mood_name)
+    length = frames / fps
+    camera = draw_camera(for_camera, room, _chosen(for_camera, options.cameras), size, length)
+    cast = Cast(for_actors, room, camera.at(0), size, length, options.cast)
+    actors = cast.draw()
+    events = () if thermal else draw_events(for_events, mood, length, options.events)
+    sensor = draw_sensor(for_sensor, mood_name == "night", fps)
+    begin = _best_window(for_actors, actors, camera, size, length)
+    tags = {camera.kind, mood_name} | cast.tags
+    tags |= {event.kind for event in events} | {mover.kind for mover in room.movers}
+    traits = {
+        "reflection": room.mirror is not None and not thermal,
+        "low_fps": fps < 8,
+        "motion_blur": sensor.exposures > 1,
+        "distortion": camera.bend > 0,
+        "thermal": thermal,
+    }
+    tags |= {name for name, holds in traits.items() if holds}
+    still, mirror = room.parts, room.mirror
+    if thermal:
+        still, mirror, mood, sensor = warmth(still, {}), None, heat(mood), sensor.thermal()
+    textures = paint_textures(for_textures)
+    stage = Stage(still, textures, mood, room.size, mirror, camera.kind == "static")
+    return Scene(
+        seed=seed,
+        size=size,
+        frames=frames,
+        fps=fps,
+        room=room,
+        stage=stage,
+        camera=camera,
+        events=events,
+        automatic=float(for_camera.choice([0.0, 0.5, 0.8])),
+        actors=tuple(actors),
+        movers=tuple(room.movers),
+        sensor=sensor,
+        begin=begin,
+        thermal=thermal,
+        tags=tuple(sorted(tags)),
+    )
+
+
+def _chosen(rng: np.random.Generator, options: Sequence[tuple[str, float]]) -> str:
+    names, chances = zip(*options, strict=True)
+    return str(rng.choice(names, p=np.asarray(chances) / np.sum(chances)))
+
+
+def _best_window(
+    rng: np.random.Generator,
+    actors: Sequence[Actor],
+    camera: CameraPath,
+    size: tuple[int, int],
+    length: float,
+) -> float:
+    """Beginning of a stretch of the day in which something is to be seen, mostly."""
+    starts = rng.uniform(1.0, LEAD, 6)
+    if rng.random() < 0.1:
+        return float(starts[0])
+    view = camera.at(0)
+    scores = []
+    for start in starts:
+        score, before = 0.0, None
+        for time in np.linspace(start, start + length, 5):
+            spots = [sphere[:3] for actor in actors for sphere in actor.spheres(time)[:1]]
+            here = np.asarray(spots, float).reshape(-1, 3)
+            pixels, distance = view.see(here, size)
+            inside = (distance > 0.5) & (pixels >= 0).all(axis=1) & (pixels < size[::-1]).all(axis=1)
+            score += float(inside.sum())
+            if before is not None and before.shape == here.shape:
+                score += 2.0 * float((inside & (np.linalg.norm(here - before, axis=1) > 0.03)).sum())
+            before = here
+        scores.append(score)
+    return float(starts[int(np.argmax(scores))])

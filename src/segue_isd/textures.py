@@ -1,0 +1,282 @@
+"""The pictures on all surfaces: materials, prints, screens and faces, painted anew for each scene."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from segue_isd import prints
+from segue_isd.canvas import SIDE, Field, Painter, Picture, Texture, U, V, cells, grey, noise, tinted
+
+
+def paint_textures(rng: np.random.Generator) -> dict[str, Texture]:
+    """All textures by name; every call of another ``rng`` gives other ones."""
+    children = rng.spawn(len(_PAINTERS))
+    textures = {}
+    for child, (name, painter) in zip(children, _PAINTERS.items(), strict=True):
+        colour = np.clip(painter(child) * 255, 0, 255).astype(np.uint8)
+        textures[name] = np.dstack([colour, np.full((SIDE, SIDE), 255, np.uint8)])
+    textures["leaves"] = _leaves(rng.spawn(1)[0])
+    return textures
+
+
+def _plain(rng: np.random.Generator) -> Picture:
+    return grey(0.97 + 0.012 * noise(rng, 0.8))
+
+
+def _plaster(rng: np.random.Generator) -> Picture:
+    return grey(0.93 + 0.025 * noise(rng, 0.5) + 0.03 * noise(rng, 1.8))
+
+
+def _concrete(rng: np.random.Generator) -> Picture:
+    stains = np.clip(noise(rng, 1.6, (0.6, 1)), -2, 2)
+    return grey(0.82 + 0.06 * stains + 0.04 * noise(rng, 0.4))
+
+
+def _carpet(rng: np.random.Generator) -> Picture:
+    return grey(0.8 + 0.10 * noise(rng, 0.15) + 0.04 * noise(rng, 1.3))
+
+
+def _grain(rng: np.random.Generator) -> Field:
+    wavy = noise(rng, 1.7, (5, 0.7))
+    return np.asarray(
+        0.5 + 0.5 * np.sin(9 * wavy + 40 * V) * 0.35 + 0.12 * noise(rng, 0.6, (1, 8)), np.float32
+    )
+
+
+def _wood(rng: np.random.Generator) -> Picture:
+    return tinted(_grain(rng), (0.62, 0.52, 0.42), (0.98, 0.9, 0.8))
+
+
+def _planks(rng: np.random.Generator) -> Picture:
+    cell, border = cells(int(rng.integers(5, 9)), 1)
+    tone = rng.uniform(0.75, 1.0, SIDE).astype(np.float32)[cell]
+    return np.asarray(
+        _wood(rng) * tone[..., None] * (0.55 + 0.45 * np.clip(border / 1.5, 0, 1))[..., None], np.float32
+    )
+
+
+def _parquet(rng: np.random.Generator) -> Picture:
+    cell, border = cells(8, 3, shift=0.5)
+    tone = rng.uniform(0.7, 1.0, 64).astype(np.float32)[cell]
+    return np.asarray(
+        _wood(rng) * tone[..., None] * (0.7 + 0.3 * np.clip(border, 0, 1))[..., None], np.float32
+    )
+
+
+def _tiles(rng: np.random.Generator) -> Picture:
+    count = int(rng.integers(2, 5))
+    cell, border = cells(count, count)
+    tone = rng.uniform(0.88, 1.0, 64).astype(np.float32)[cell]
+    joint = np.clip(border - 0.6, 0, 1)
+    return grey((tone + 0.02 * noise(rng, 1.2)) * (0.62 + 0.38 * joint))
+
+
+def _checks(rng: np.random.Generator) -> Picture:
+    cell, _ = cells(4, 4)
+    odd = ((cell // 4 + cell) % 2).astype(np.float32)
+    dark = rng.uniform(0.2, 0.75)
+    return grey((dark + (1 - dark) * odd) * (0.95 + 0.03 * noise(rng, 1.0)))
+
+
+def _speckles(rng: np.random.Generator) -> Picture:
+    base = grey(0.88 + 0.02 * noise(rng, 1.0))
+    for _ in range(260):
+        centre = tuple(int(c) for c in rng.integers(0, SIDE, 2))
+        tone = tuple(float(c) for c in rng.uniform(0.35, 1.0, 3))
+        cv2.circle(base, centre, int(rng.integers(1, 3)), tone, -1)
+    return base
+
+
+def _brick(rng: np.random.Generator) -> Picture:
+    cell, border = cells(10, 4, shift=0.5)
+    tone = rng.uniform(0.6, 1.0, 64).astype(np.float32)[cell]
+    stone = np.asarray((0.85, 0.55, 0.45)) * (tone + 0.06 * noise(rng, 0.6))[..., None]
+    joint = np.clip(border - 0.7, 0, 1)[..., None]
+    return np.asarray(stone * joint + 0.8 * (1 - joint), np.float32)
+
+
+def _boards(rng: np.random.Generator) -> Picture:
+    _, border = cells(1, int(rng.integers(2, 5)))
+    return grey((0.95 + 0.02 * noise(rng, 1.5)) * (0.7 + 0.3 * np.clip(border / 1.5, 0, 1)))
+
+
+def _wallpaper(rng: np.random.Generator) -> Picture:
+    waves = [
+        np.sin(2 * np.pi * (a * U + b * V) + p) for a, b, p in zip(*rng.integers(-4, 5, (3, 4)), strict=True)
+    ]
+    field = np.tanh(2 * np.sum(waves, axis=0))
+    return grey(np.asarray(0.9 + 0.07 * field + 0.01 * noise(rng, 0.4), np.float32))
+
+
+def _fabric(rng: np.random.Generator) -> Picture:
+    folds = noise(rng, 2.2, (0.5, 1.3))
+    return grey(0.84 + 0.05 * folds + 0.04 * noise(rng, 0.1))
+
+
+def _denim(rng: np.random.Generator) -> Picture:
+    worn = noise(rng, 1.9, (0.6, 1.2))
+    return grey(0.78 + 0.07 * worn + 0.06 * noise(rng, 0.2, (3, 0.6)))
+
+
+def _stripes(rng: np.random.Generator) -> Picture:
+    count, second = rng.integers(3, 9), rng.uniform(0.15, 1.0, 3)
+    band = (np.sin(2 * np.pi * count * V) > rng.uniform(-0.5, 0.6)).astype(np.float32)
+    return np.asarray(tinted(band, second, (1, 1, 1)) * _fabric(rng) * np.float32(1.1), np.float32)
+
+
+def _plaid(rng: np.random.Generator) -> Picture:
+    colours = rng.uniform(0.2, 1.0, (3, 3))
+    count = int(rng.integers(3, 6))
+    u = (np.sin(2 * np.pi * count * U) > 0.2).astype(np.float32)
+    v = (np.sin(2 * np.pi * count * V) > 0.2).astype(np.float32)
+    cloth = 0.5 * (tinted(u, colours[0], colours[1]) + tinted(v, colours[1], colours[2]))
+    return np.asarray(cloth * _fabric(rng) * 1.15, np.float32)
+
+
+def _dots(rng: np.random.Generator) -> Picture:
+    count, second = int(rng.integers(6, 11)), rng.uniform(0.1, 1, 3)
+    row = np.floor(V * count)
+    distance = np.hypot((U * count + 0.5 * (row % 2)) % 1 - 0.5, V * count % 1 - 0.5)
+    return np.asarray(
+        tinted((distance > 0.27).astype(np.float32), second, (1, 1, 1)) * _fabric(rng) * np.float32(1.1),
+        np.float32,
+    )
+
+
+def _blotches(rng: np.random.Generator) -> Picture:
+    colours = rng.uniform(0.25, 1.0, (3, 3)).astype(np.float32)
+    picture = np.broadcast_to(colours[0], (SIDE, SIDE, 3)).copy()
+    for colour in colours[1:]:
+        picture[noise(rng, 1.6) > 0.5] = colour
+    return np.asarray(picture * _fabric(rng) * np.float32(1.1), np.float32)
+
+
+def _logo(rng: np.random.Generator) -> Picture:
+    cloth = _fabric(rng) * np.float32(1.1)
+    mark = rng.uniform(0, 1, 3)
+    # A cloth runs once around the body; its front is at a quarter turn, its back at three quarters.
+    for middle in (SIDE // 4, 3 * SIDE // 4)[: int(rng.integers(1, 3))]:
+        place = (middle, int(rng.integers(45, 75)))
+        axes = (int(rng.integers(6, 14)), int(rng.integers(6, 16)))
+        cv2.ellipse(cloth, place, axes, float(rng.uniform(0, 90)), 0, 360, tuple(map(float, mark)), -1)
+    return np.asarray(cloth, np.float32)
+
+
+def _metal(rng: np.random.Generator) -> Picture:
+    return grey(0.85 + 0.05 * noise(rng, 0.5, (0.3, 6)) + 0.03 * noise(rng, 1.5))
+
+
+def _cardboard(rng: np.random.Generator) -> Picture:
+    picture = grey(0.88 + 0.03 * noise(rng, 1.2)) * np.asarray((0.95, 0.78, 0.58), np.float32)
+    cv2.rectangle(picture, (56, 0), (72, SIDE), (0.82, 0.72, 0.55), -1)
+    x, y = (int(v) for v in rng.integers(8, 80, 2))
+    cv2.rectangle(picture, (x, y), (x + 26, y + 18), (0.95, 0.95, 0.93), -1)
+    for line in range(3):
+        cv2.line(picture, (x + 3, y + 4 + 5 * line), (x + 21, y + 4 + 5 * line), (0.2, 0.2, 0.2), 1)
+    return picture
+
+
+def _keyboard(rng: np.random.Generator) -> Picture:
+    _, border = cells(5, 14)
+    return grey(0.25 + rng.uniform(0.1, 0.6) * np.clip(border - 0.5, 0, 1))
+
+
+def _rug(rng: np.random.Generator) -> Picture:
+    colours = rng.uniform(0.15, 0.9, (4, 3)).astype(np.float32)
+    fold = np.maximum(np.abs(U - 0.5), np.abs(V - 0.5))
+    ornament = np.sin(24 * np.abs(U - 0.5)) * np.sin(24 * np.abs(V - 0.5))
+    picture = np.where((ornament > rng.uniform(-0.3, 0.3))[..., None], colours[0], colours[1])
+    picture = np.where((fold > 0.4)[..., None], colours[2], picture)
+    picture = np.where((fold > 0.46)[..., None], colours[3], picture)
+    return np.asarray(picture * _carpet(rng) * np.float32(1.15), np.float32)
+
+
+def _hair(rng: np.random.Generator) -> Picture:
+    return grey(0.75 + 0.16 * noise(rng, 0.7, (0.3, 4)))
+
+
+def _door(rng: np.random.Generator) -> Picture:
+    picture = _wood(rng) if rng.random() < 0.5 else _plain(rng)
+    for top, bottom in ((12, 54), (66, 116)):
+        cv2.rectangle(picture, (18, top), (110, bottom), (0.6, 0.55, 0.5), 2)
+    cv2.circle(picture, (116, 66), 3, (0.75, 0.72, 0.6), -1)
+    return picture
+
+
+def _blinds(rng: np.random.Generator) -> Picture:
+    slat = 0.72 + 0.28 * np.sin(2 * np.pi * int(rng.integers(10, 18)) * V)
+    return grey(np.asarray(slat, np.float32))
+
+
+def _water(rng: np.random.Generator) -> Picture:
+    ripple = np.abs(noise(rng, 1.5, (1.4, 0.8)))
+    return tinted(np.exp(-3 * ripple), (0.25, 0.5, 0.6), (0.85, 0.97, 1.0))
+
+
+def _belt(rng: np.random.Generator) -> Picture:
+    _, border = cells(10, 1)
+    return grey((0.55 + 0.05 * noise(rng, 0.5)) * (0.45 + 0.55 * np.clip(border / 2, 0, 1)))
+
+
+def _leaves(rng: np.random.Generator) -> Texture:
+    texture = np.zeros((SIDE, SIDE, 4), np.uint8)
+    for _ in range(46):
+        angle = rng.uniform(0, 360)
+        reach = rng.uniform(5, 52)
+        centre = (
+            int(SIDE / 2 + reach * np.cos(np.radians(angle))),
+            int(SIDE / 2 + reach * np.sin(np.radians(angle))),
+        )
+        tone = rng.uniform(0.5, 1.0) * np.asarray((0.55, 0.85, 0.4)) * 255
+        axes = (int(rng.integers(9, 16)), int(rng.integers(3, 7)))
+        cv2.ellipse(texture, centre, axes, angle, 0, 360, (*map(float, tone), 255.0), -1)
+    return texture
+
+
+_PAINTERS: dict[str, Painter] = {
+    "plain": _plain,
+    "plaster": _plaster,
+    "concrete": _concrete,
+    "carpet": _carpet,
+    "wood": _wood,
+    "planks": _planks,
+    "parquet": _parquet,
+    "tiles": _tiles,
+    "checks": _checks,
+    "speckles": _speckles,
+    "brick": _brick,
+    "boards": _boards,
+    "wallpaper": _wallpaper,
+    "fabric": _fabric,
+    "denim": _denim,
+    "stripes": _stripes,
+    "plaid": _plaid,
+    "dots": _dots,
+    "blotches": _blotches,
+    "logo": _logo,
+    "metal": _metal,
+    "cardboard": _cardboard,
+    "books": prints.books,
+    "goods": prints.goods,
+    "papers": prints.papers,
+    "whiteboard": prints.whiteboard,
+    "portrait0": prints.portrait,
+    "portrait1": prints.portrait,
+    "portrait2": prints.portrait,
+    "landscape": prints.landscape,
+    "street": prints.street,
+    "night": prints.night,
+    "desktop0": prints.desktop,
+    "desktop1": prints.desktop,
+    "broadcast": prints.broadcast,
+    "keyboard": _keyboard,
+    "rug": _rug,
+    "face": prints.face,
+    "hair": _hair,
+    "door": _door,
+    "blinds": _blinds,
+    "sign": prints.sign,
+    "water": _water,
+    "belt": _belt,
+}

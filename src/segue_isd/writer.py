@@ -1,0 +1,190 @@
+"""The files of one generated clip, in CDnet2014's layout with all further maps beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Picture
+
+from segue.errors import SinkError
+from segue.masks import encode_objects, rle_area, rle_box
+from segue.video.partial import write_complete, writing
+from segue_isd.parts import MOVING_BACKGROUND
+from segue_isd.pipeline import Maps
+from segue_isd.scene import VERSION, Scene
+from segue_isd.truth import Labels
+
+META = "meta.json"
+"""Written last: a clip without it is not complete."""
+DEPTH_UNIT = 1000
+"""Values of a depth file in one metre."""
+_FAST_PNG: tuple[int, ...] = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # older versions choose a filter for every row, which takes long
+    _FAST_PNG += (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)
+
+
+class ClipWriter:
+    """Writes the frames of one scene into a folder.
+
+    Args:
+        folder: of the clip; made if it is not there.
+        scene: what is shown.
+
+    Raises:
+        SinkError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, scene: Scene) -> None:
+        self._folder, self._scene = folder, scene
+        self._hash = hashlib.sha256()
+        self._cameras: list[dict[str, Any]] = []
+        self._seen: dict[int, dict[int, Any]] = {}
+        with writing(folder):
+            for name in ("input", "groundtruth", "depth", "normal", "instance", "flow"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+
+    def write(
+        self, index: int, image: npt.NDArray[np.uint8], truth: Labels, ids: npt.NDArray[np.uint16], maps: Maps
+    ) -> None:
+        """Write frame ``index`` (from 0): picture (H, W, 3), labels and ids (H, W), and the other maps.
+
+        Raises:
+            SinkError: a file cannot be written.
+        """
+        number = f"{index + 1:06d}"
+        depth = np.clip(np.rint(maps.depth * DEPTH_UNIT), 0, 65535).astype(np.uint16)
+        quality = (cv2.IMWRITE_JPEG_QUALITY, self._scene.sensor.quality)
+        files = {
+            f"input/in{number}.jpg": _encoded(".jpg", image[..., ::-1], quality),
+            f"groundtruth/gt{number}.png": _encoded(".png", truth, _FAST_PNG),
+            f"depth/d{number}.png": _encoded(".png", depth, _FAST_PNG),
+            f"normal/n{number}.png": _encoded(".png", maps.normal[..., ::-1], _FAST_PNG),
+            f"instance/i{number}.png": _encoded(".png", ids, _FAST_PNG),
+            f"flow/f{number}.npz": _packed(maps.flow),
+        }
+        for name, data in files.items():
+            with writing(self._folder / name):
+                (self._folder / name).write_bytes(data)
+        for array in (truth, ids, depth):
+            self._hash.update(array.tobytes())
+        self._note(index, ids)
+
+    def finish(self, plate: npt.NDArray[np.uint8], split: str, name: str) -> None:
+        """Write what belongs to the whole clip: ``plate`` is the background without foreground, (H, W, 3).
+
+        Raises:
+            SinkError: a file cannot be written.
+        """
+        height, width = self._scene.size
+        region = io.BytesIO()
+        Picture.fromarray(np.full((height, width), 255, np.uint8)).save(region, format="BMP")
+        last = len(self._cameras)
+        write_complete(self._folder / "ROI.bmp", region.getvalue())
+        write_complete(self._folder / "temporalROI.txt", f"1 {last}\n".encode())
+        write_complete(self._folder / "background.png", _encoded(".png", plate[..., ::-1], _FAST_PNG))
+        text = json.dumps(self._meta(split, name), indent=1, sort_keys=True)
+        write_complete(self._folder / META, text.encode())
+
+    def _note(self, index: int, ids: npt.NDArray[np.uint16]) -> None:
+        view = self._scene.camera.at(index / self._scene.fps)
+        pose, matrix = view.pose, view.intrinsics(self._scene.size)
+        self._cameras.append({"K": np.round(matrix, 6).tolist(), "pose": np.round(pose, 8).tolist()})
+        present = [int(id) for id in np.unique(ids) if 0 < id < MOVING_BACKGROUND]
+        for id, rle in encode_objects(ids, present).items():
+            self._seen.setdefault(id, {})[index] = rle
+
+    def _meta(self, split: str, name: str) -> dict[str, Any]:
+        scene = self._scene
+        kinds: Mapping[int, str] = {actor.id: actor.kind for actor in scene.actors}
+        mood = scene.stage.mood
+        return {
+            "name": name,
+            "split": split,
+            "seed": str(scene.seed),
+            "version": VERSION,
+            "template": scene.room.template,
+            "camera": scene.camera.kind,
+            "light": mood.name,
+            "tags": list(scene.tags),
+            "fps": scene.fps,
+            "frames": len(self._cameras),
+            "size": list(scene.size),
+            "depth_unit": DEPTH_UNIT,
+            "distortion": scene.camera.bend,
+            "cameras": self._cameras,
+            "light_events": [
+                {
+                    "kind": e.kind,
+                    "light": e.light,
+                    "start": e.start,
+                    "length": e.length,
+                    "strength": e.strength,
+                }
+                for e in scene.events
+            ],
+            "moving_background": {
+                str(MOVING_BACKGROUND + number): mover.kind for number, mover in enumerate(scene.movers)
+            },
+            "instances": [
+                {"id": id, "class": kinds[id], "segmentations": {str(i): rle for i, rle in frames.items()}}
+                for id, frames in sorted(self._seen.items())
+            ],
+            "sha256": self._hash.hexdigest(),
+        }
+
+
+def _encoded(kind: str, pixels: npt.NDArray[np.generic], options: tuple[int, ...]) -> bytes:
+    done, data = cv2.imencode(kind, np.ascontiguousarray(pixels), list(options))
+    if not done:
+        raise SinkError(f"a picture of {pixels.shape} {pixels.dtype} cannot be stored as {kind}")
+    return bytes(data)
+
+
+def _packed(flow: npt.NDArray[np.float32]) -> bytes:
+    """Archive with ``flow``, float16, (2, H, W); the same flow always gives the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        array = io.BytesIO()
+        np.lib.format.write_array(array, np.ascontiguousarray(np.moveaxis(flow, 2, 0), np.float16))
+        archive.writestr(zipfile.ZipInfo("flow.npy"), array.getvalue(), zipfile.ZIP_DEFLATED, 1)
+    return buffer.getvalue()
+
+
+def youtube_vis(metas: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
+    """Annotations in YouTube-VIS' layout of clips by their ``meta.json``."""
+    videos: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, meta in enumerate(metas, start=1):
+        frames, (height, width) = meta["frames"], meta["size"]
+        names = [f"{meta['name']}/input/in{i + 1:06d}.jpg" for i in range(frames)]
+        videos.append({"id": number, "width": width, "height": height, "length": frames, "file_names": names})
+        for item in meta["instances"]:
+            lengths = [item["segmentations"].get(str(i)) for i in range(frames)]
+            boxes = [rle_box(rle) if rle else None for rle in lengths]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "video_id": number,
+                    "category_id": classes.index(item["class"]) + 1,
+                    "iscrowd": 0,
+                    "width": width,
+                    "height": height,
+                    "length": frames,
+                    "segmentations": lengths,
+                    "areas": [rle_area(rle) if rle else None for rle in lengths],
+                    "bboxes": [[b[0], b[1], b[2] - b[0], b[3] - b[1]] if b else None for b in boxes],
+                }
+            )
+    categories = [
+        {"id": i, "name": name, "supercategory": "foreground"} for i, name in enumerate(classes, start=1)
+    ]
+    return {"videos": videos, "annotations": annotations, "categories": categories}

@@ -1,0 +1,174 @@
+"""The functions of the public API: ``segue.track`` and ``segue.save``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import segue
+from segue.api.track import make_schedule
+from segue.errors import PromptError, SinkError, SourceError
+from segue.masks import read_index_mask
+from segue.models.stcn import STCN
+from segue.models.stcn_lite import STCNLite
+from segue.models.stm import STM
+from segue.types import BoxPrompt, MaskPrompt, Segmentation
+from tests.clips import clip
+from tests.lite import lively_lite
+
+FRAMES, MASKS = clip(5, 8, 48, 64, 2)
+PICTURES = list(FRAMES)
+
+
+@pytest.fixture(scope="module")
+def lite() -> STCNLite:
+    return lively_lite()
+
+
+@pytest.fixture(scope="module")
+def results(lite: STCNLite) -> list[Segmentation]:
+    return list(segue.track(PICTURES, {0: MASKS[0]}, model=lite, device="cpu"))
+
+
+def test_every_frame_gives_one_result_in_order(results: list[Segmentation]) -> None:
+    assert [result.index for result in results] == list(range(8))
+    assert [result.time for result in results] == [t / 25 for t in range(8)]
+    assert all(result.mask.shape == (48, 64) for result in results)
+
+
+def test_results_come_while_frames_are_read(lite: STCNLite) -> None:
+    read: list[int] = []
+
+    def pictures() -> object:
+        for t, picture in enumerate(PICTURES):
+            read.append(t)
+            yield picture
+
+    source = segue.open_source(pictures(), prefetch=0)
+    following = segue.track(source, {0: MASKS[0]}, model=lite, device="cpu")
+    assert next(following).index == 0
+    assert read == [0]
+
+
+def test_an_array_and_an_open_source_are_sources_too(lite: STCNLite, results: list[Segmentation]) -> None:
+    for source in (FRAMES, segue.open_source(PICTURES)):
+        again = list(segue.track(source, {0: MASKS[0]}, model=lite, device="cpu"))
+        assert all(np.array_equal(one.mask, other.mask) for one, other in zip(again, results, strict=True))
+
+
+def test_prompts_of_several_kinds_on_several_frames(lite: STCNLite) -> None:
+    prompts = {
+        2: [MaskPrompt(1, MASKS[2] == 1, label="cat")],
+        4: [BoxPrompt(2, (8, 8, 30, 30), fill=True)],
+        6: np.where(MASKS[6] == 1, 3, 0),
+    }
+    ids = [result.ids for result in segue.track(PICTURES, prompts, model=lite, device="cpu")]
+    assert ids == [(), (), (1,), (1,), (1, 2), (1, 2), (1, 2, 3), (1, 2, 3)]
+
+
+def test_only_required_frames_and_those_of_the_memory_are_looked_at(lite: STCNLite) -> None:
+    found = segue.track(
+        PICTURES, {0: MASKS[0]}, model=lite, device="cpu", required={0, 4}, mem_every=3, include_last=False
+    )
+    assert [result.index for result in found] == [0, 3, 4, 6]
+
+
+def test_without_prompts_there_is_nothing_to_follow(lite: STCNLite) -> None:
+    with pytest.raises(PromptError, match="say what to follow"):
+        list(segue.track(PICTURES, {}, model=lite, device="cpu"))
+
+
+def test_a_prompt_beyond_the_end_is_told_after_all_results(lite: STCNLite) -> None:
+    following = segue.track(PICTURES, {0: MASKS[0], 20: MASKS[0]}, model=lite, device="cpu")
+    assert [next(following).index for _ in range(8)] == list(range(8))
+    with pytest.raises(PromptError, match="a prompt for frame 20, but the source has no such frame"):
+        next(following)
+
+
+def test_a_missing_file_is_told_at_once(lite: STCNLite) -> None:
+    with pytest.raises(SourceError, match=r"nothing\.mp4: no such file"):
+        segue.track("nothing.mp4", {0: MASKS[0]}, model=lite)
+
+
+@pytest.mark.parametrize("network", [STCN, STM, STCNLite])
+def test_what_is_left_out_is_as_published(network: type[STCN] | type[STM] | type[STCNLite]) -> None:
+    assert make_schedule(network.schedule) == network.schedule
+
+
+def test_what_is_given_replaces_what_is_published() -> None:
+    schedule = make_schedule(
+        STM.schedule, mem_every=7, top_k=9, include_last=False, memory_frames=11, memory_policy="fifo"
+    )
+    assert (schedule.mem_every, schedule.top_k, schedule.include_last) == (7, 9, False)
+    assert (schedule.memory_frames, schedule.memory_policy) == (11, "fifo")
+    assert make_schedule(STCN.schedule, top_k=None).top_k is None
+
+
+@pytest.mark.parametrize("name", ["mem_every", "top_k", "memory_frames"])
+def test_numbers_below_one_are_refused(lite: STCNLite, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is 0, but must be at least 1"):
+        segue.track(PICTURES, {0: MASKS[0]}, model=lite, **{name: 0})
+
+
+def test_an_unknown_policy_is_refused(lite: STCNLite) -> None:
+    with pytest.raises(ValueError, match="memory_policy is 'lru'; choose usage, fifo or all"):
+        segue.track(PICTURES, {0: MASKS[0]}, model=lite, memory_policy="lru")
+
+
+def test_results_are_saved_as_masks(results: list[Segmentation], tmp_path: Path) -> None:
+    paths = segue.save(results, tmp_path / "out")
+    assert paths == {"png": tmp_path / "out" / "masks"}
+    for result in results:
+        saved = read_index_mask(paths["png"] / f"{result.index:05d}.png")
+        assert np.array_equal(saved, result.mask)
+
+
+def test_results_are_saved_in_all_formats_while_they_come(lite: STCNLite, tmp_path: Path) -> None:
+    following = segue.track(PICTURES, {0: MASKS[0]}, model=lite, device="cpu")
+    formats = ("png", "overlay", "coco", "ytvis", "npz")
+    paths = segue.save(following, tmp_path, formats=formats, source=PICTURES)
+    assert paths.keys() == set(formats)
+    assert all(path.exists() for path in paths.values())
+    assert len(list(segue.open_source(paths["overlay"]))) == 8
+    with np.load(paths["npz"]) as archive:
+        assert archive["masks"].shape == (8, 48, 64)
+        assert archive["ids"].tolist() == [1, 2]
+    assert len(json.loads(paths["coco"].read_text())["images"]) == 8
+
+
+def test_a_single_format_goes_into_a_file(results: list[Segmentation], tmp_path: Path) -> None:
+    assert segue.save(results, tmp_path / "a.npz", formats=["npz"]) == {"npz": tmp_path / "a.npz"}
+    with np.load(tmp_path / "a.npz") as archive:
+        assert np.array_equal(archive["masks"][3], results[3].mask)
+
+
+def test_results_of_some_frames_find_their_pictures(results: list[Segmentation], tmp_path: Path) -> None:
+    paths = segue.save(results[2::3], tmp_path, formats=["overlay"], source=PICTURES)
+    assert len(list(segue.open_source(paths["overlay"]))) == 2
+
+
+def test_results_of_another_source_are_refused(results: list[Segmentation], tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="the source has no frame 5"):
+        segue.save(results, tmp_path, formats=["overlay"], source=PICTURES[:5])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_overlay_needs_the_frames(results: list[Segmentation], tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="give source as well"):
+        segue.save(results, tmp_path, formats=["overlay"])
+
+
+def test_saving_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="no results to write"):
+        segue.save([], tmp_path)
+
+
+def test_saved_results_are_not_replaced_unasked(results: list[Segmentation], tmp_path: Path) -> None:
+    segue.save(results, tmp_path)
+    with pytest.raises(SinkError, match="--overwrite"):
+        segue.save(results, tmp_path)
+    segue.save(results[:2], tmp_path, overwrite=True)
+    assert len(list((tmp_path / "masks").glob("*.png"))) == 2

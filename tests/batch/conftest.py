@@ -1,0 +1,62 @@
+"""A few small films with something that moves, and runs of ``segue batch`` as a user starts them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.cli.running import Command, command_in
+from tests.video.making import write_video
+
+Batch = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def film(path: Path, frames: int, seed: int = 0) -> Path:
+    """A red square crosses a blurred pattern."""
+    noise = np.random.default_rng(seed).integers(60, 120, (96, 128, 3), dtype=np.uint8)
+    scene = cv2.GaussianBlur(noise, (0, 0), 3)
+    pictures = []
+    for time in range(frames):
+        picture = scene.copy()
+        left = 5 + 2 * (time % 45)
+        picture[30:60, left : left + 25] = (220, 40, 30)
+        pictures.append(picture)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_video(path, pictures)
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A folder with three films, one of them below another folder."""
+    for number, name in enumerate(("a", "b", "inner/c")):
+        film(tmp_path / "films" / f"{name}.mp4", 12 + 6 * number, number)
+    return tmp_path / "films"
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs ``segue`` in an empty folder, inside the test's process."""
+    monkeypatch.chdir(tmp_path)
+    return command_in(monkeypatch, capsys)
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Batch:
+    """Runs the command in an empty folder."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "segue", "batch", *map(str, arguments)]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+
+    return run
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Every mask below a folder of results."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("0*.png"))}

@@ -1,0 +1,103 @@
+"""The ledger: what it keeps, what a crash leaves, and who may write it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segue.batch import Ledger, Task
+from segue.batch.ledger import only_process
+from segue.errors import SegueError
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger.sqlite")
+
+
+def test_a_video_done_twice_has_one_entry_with_the_first_result(ledger: Ledger) -> None:
+    ledger.add([Task("a", "a.mp4")])
+    ledger.begun("a", "w1")
+    ledger.done("a", "w1", 10, 1.0, "one")
+    ledger.done("a", "w2", 99, 9.0, "two")
+    ledger.failed("a", "too late")
+
+    (row,) = ledger.rows()
+
+    assert (row.state, row.worker, row.frames, row.digest, row.tries) == ("done", "w1", 10, "one", 1)
+
+
+def test_the_same_list_twice_adds_nothing_and_other_prompts_are_another_video(ledger: Ledger) -> None:
+    first = [Task("clip", "one/clip.mp4"), Task("clip", "two/clip.mp4")]
+    ledger.add(first)
+    ledger.add([*first, Task("clip", "one/clip.mp4", ("--box", "1,2,3,4"))])
+
+    assert [row.name for row in ledger.rows()] == ["clip", "clip-2", "clip-3"]
+
+
+def test_what_was_in_work_at_a_crash_is_queued_again(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.add([Task(name, name) for name in "abc"])
+    ledger.begun("a", "w")
+    ledger.failed("b", "rotten")
+    ledger.save()
+
+    with Ledger(tmp_path / "ledger.sqlite", create=False) as later:
+        later.recover()
+        assert [task.name for task in later.queued()] == ["a", "c"]
+        later.recover(failed=True)
+        assert [task.name for task in later.queued()] == ["a", "b", "c"]
+
+
+def test_a_batch_goes_on_only_with_the_settings_it_was_begun_with(ledger: Ledger) -> None:
+    ledger.settle({"do": "track", "options": ["--fit"]})
+    ledger.settle({"do": "track", "options": ["--fit"]})
+
+    with pytest.raises(SegueError, match=r'begun with options \["--fit"\], not \[\]'):
+        ledger.settle({"do": "track", "options": []})
+
+
+def test_a_file_that_is_no_ledger_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_text("something else, and long enough to be read as a header" * 20)
+
+    with pytest.raises(SegueError, match="cannot be used"):
+        Ledger(tmp_path / "ledger.sqlite")
+
+
+def test_only_one_process_works_on_a_batch_and_its_death_frees_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from segue.batch.ledger import only_process\n"
+        f"with only_process(Path({str(tmp_path / 'lock')!r})): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(SegueError, match="another batch is at work"), only_process(tmp_path / "lock"):
+            pass
+        other.kill()
+        other.wait()
+
+    with only_process(tmp_path / "lock"):
+        pass
+
+
+def test_the_cost_of_a_video_does_not_grow_with_the_ledger(ledger: Ledger) -> None:
+    statements: list[str] = []
+    ledger._base.set_trace_callback(statements.append)
+    ledger.add([Task("a", "a.mp4")])
+    ledger.begun("a", "w")
+    ledger.beat("a", 3)
+    ledger.waits("a")
+    ledger.failed("a", "rotten")
+    ledger.done("a", "w", 3, 1.0, "d")
+    ledger._base.set_trace_callback(None)
+    updates = [text for text in statements if text.startswith("update")]
+
+    plans = [ledger._base.execute(f"explain query plan {text}").fetchone()[3] for text in updates]
+
+    assert len(plans) == 5
+    assert all(plan.startswith("SEARCH videos USING INDEX") for plan in plans), plans

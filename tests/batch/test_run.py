@@ -1,0 +1,95 @@
+"""``segue run``: a data set by its protocol, from its folder to its score."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.cli.run import PROTOCOLS
+from segue.cli.scoring import Request
+from segue.masks import read_index_mask, write_index_mask
+from tests.cli.running import FRAMES, MASKS, Command
+
+
+@pytest.fixture
+def davis(tmp_path: Path) -> Path:
+    """One sequence in the layout of DAVIS, with a border of void in its first mask."""
+    root = tmp_path / "DAVIS"
+    for kind in ("JPEGImages", "Annotations"):
+        (root / kind / "480p" / "clip").mkdir(parents=True)
+    for index, (image, mask) in enumerate(zip(FRAMES, MASKS, strict=True)):
+        Image.fromarray(image).save(root / f"JPEGImages/480p/clip/{index:05d}.jpg", quality=98)
+        labels = mask.astype(np.uint8)
+        if index == 0:
+            labels[0] = 255
+        write_index_mask(root / f"Annotations/480p/clip/{index:05d}.png", labels)
+    return root
+
+
+def test_davis_gives_the_objects_of_the_first_mask_without_void(davis: Path, tmp_path: Path) -> None:
+    (task,) = PROTOCOLS["davis"].tasks(Request(data=davis), tmp_path / "given")
+
+    name, given = task.arguments
+    frame, path = given.split("@")
+    assert (task.name, name, frame) == ("clip", "--mask", "0")
+    expected = MASKS[0].copy()
+    expected[0] = 0
+    np.testing.assert_array_equal(read_index_mask(path), expected)
+
+
+def test_davis_2016_takes_all_objects_as_one(davis: Path, tmp_path: Path) -> None:
+    (task,) = PROTOCOLS["davis"].tasks(Request(data=davis, year="2016"), tmp_path / "given")
+
+    assert set(np.unique(read_index_mask(task.arguments[1].split("@")[1]))) == {0, 1}
+
+
+def test_youtube_vos_gives_each_object_in_the_frame_where_it_appears(tmp_path: Path) -> None:
+    root = tmp_path / "train"
+    for kind in ("JPEGImages", "Annotations"):
+        (root / kind / "v").mkdir(parents=True)
+    for index in range(4):
+        Image.fromarray(FRAMES[index]).save(root / f"JPEGImages/v/{5 * index:05d}.jpg")
+        write_index_mask(root / f"Annotations/v/{5 * index:05d}.png", MASKS[index].astype(np.uint8))
+    objects = {
+        "1": {"category": "cat", "frames": ["00000", "00005"]},
+        "2": {"category": "dog", "frames": ["00010", "00015"]},
+    }
+    (root / "meta.json").write_text(json.dumps({"videos": {"v": {"objects": objects}}}))
+
+    (task,) = PROTOCOLS["ytvos"].tasks(Request(data=root, dataset="ytvos"), tmp_path / "given")
+
+    given = dict(text.split("@") for text in task.arguments[1::2])
+    assert list(given) == ["0", "2"]  # positions of the pictures, not their names
+    np.testing.assert_array_equal(read_index_mask(given["0"]), np.where(MASKS[0] == 1, 1, 0))
+    np.testing.assert_array_equal(read_index_mask(given["2"]), np.where(MASKS[2] == 2, 2, 0))
+
+
+def test_a_data_set_is_run_and_scored_by_one_command(davis: Path, command: Command, tmp_path: Path) -> None:
+    ended = command("run", "davis", davis, "-o", "out", "--workers", 1, "--json", "scores.json", "-q")
+
+    assert ended.code == 0, ended.err
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    again = command("eval", "davis", "out", "--data", davis, "--json", "again.json")
+    assert again.code == 0, again.err
+    assert scores["global"] == json.loads((tmp_path / "again.json").read_text())["global"]
+    assert command("run", "davis", davis, "-o", "out", "--workers", 1, "--resume", "-q").code == 0
+
+
+def test_unknown_data_sets_and_foreign_pictures_are_refused(
+    command: Command, davis: Path, tmp_path: Path
+) -> None:
+    assert "no protocol of 'imagenet'" in command("run", "imagenet", davis, "-o", "out").complaint
+    for kind in ("input", "groundtruth"):
+        (tmp_path / "set" / "v" / kind).mkdir(parents=True)
+    Image.fromarray(FRAMES[0]).save(tmp_path / "set/v/input/000001.jpg")
+    Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / "set/v/groundtruth/000001.png")
+
+    (task,) = PROTOCOLS["foreground"].tasks(
+        Request(data=tmp_path / "set", dataset="foreground"), tmp_path / "given"
+    )
+
+    assert (task.name, task.source, task.arguments) == ("v", str(tmp_path / "set/v/input"), ())

@@ -1,0 +1,136 @@
+"""The scheduler by itself: order, memory, lost workers, and a simulated cluster."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from pathlib import Path
+
+import pytest
+
+from segue.batch import Ledger, Scheduler, Task
+
+
+def tasks(*costs: float, memory: float = 1.0) -> list[Task]:
+    return [Task(f"v{n}", f"v{n}.mp4", (), cost, memory) for n, cost in enumerate(costs)]
+
+
+def test_the_longest_video_goes_first() -> None:
+    scheduler = Scheduler(tasks(3, 9, 5))
+
+    given = [scheduler.assign(worker, 0.0) for worker in "abcd"]
+
+    assert [task and task.cost for task in given] == [9, 5, 3, None]
+
+
+def test_videos_of_a_machine_share_its_memory_and_an_idle_machine_takes_any() -> None:
+    large, small = Task("large", "l", (), 9, 30), Task("small", "s", (), 1, 4)
+    scheduler = Scheduler([large, Task("huge", "h", (), 8, 50), small], memory={"m": 32})
+
+    assert scheduler.assign("a", 0, "m") == large
+    assert scheduler.assign("b", 0, "m") is None  # neither of the others fits beside it
+    scheduler.done("a", 1)
+    assert scheduler.assign("a", 1, "m") is not None  # too large for the machine, but alone there
+    assert scheduler.assign("b", 1, "m") is None
+
+
+def test_a_video_that_three_workers_died_of_has_failed() -> None:
+    scheduler = Scheduler(tasks(1), tries=3)
+
+    failed = []
+    for worker in "abc":
+        assert scheduler.assign(worker, 0) is not None
+        failed.append(scheduler.lost(worker))
+
+    assert failed == [False, False, True]
+    assert scheduler.over
+
+
+def test_a_late_video_is_given_to_an_idle_worker_and_only_the_first_result_counts() -> None:
+    scheduler = Scheduler(tasks(10, 10), copies=True)
+    scheduler.assign("fast", 0)
+    scheduler.assign("slow", 0)
+    scheduler.done("fast", 10)
+
+    assert scheduler.assign("fast", 11) is None  # not late yet
+    copy = scheduler.assign("fast", 25)
+
+    assert copy is not None
+    assert scheduler.done("fast", 35) == (copy, True)
+    assert scheduler.over
+    assert scheduler.done("slow", 40) == (copy, False)
+
+
+class Cluster:
+    """Made-up workers with their own speeds, of which some die for good, in made-up time."""
+
+    def __init__(
+        self, scheduler: Scheduler, ledger: Ledger, speeds: list[float], deaths: dict[str, float]
+    ) -> None:
+        self.scheduler, self.ledger = scheduler, ledger
+        self.speed = {f"w{n}": speed for n, speed in enumerate(speeds)}
+        self.deaths = deaths
+        self.now = 0.0
+
+    def run(self) -> float:
+        """Time at which everything is done."""
+        events: list[tuple[float, int, str, str]] = []
+        number = 0
+        for worker, when in self.deaths.items():
+            events.append((when, -1, "dies", worker))
+        heapq.heapify(events)
+        dead: set[str] = set()
+        idle = set(self.speed)
+        while not self.scheduler.over:
+            for worker in sorted(idle):
+                task = self.scheduler.assign(worker, self.now)
+                if task is None:
+                    continue
+                idle.discard(worker)
+                self.ledger.begun(task.name, worker)
+                number += 1
+                heapq.heappush(events, (self.now + task.cost / self.speed[worker], number, "ends", worker))
+            if self.scheduler.over:
+                break
+            self.now, _, what, worker = heapq.heappop(events)
+            if worker in dead:
+                continue
+            if what == "dies":
+                dead.add(worker)
+                idle.discard(worker)
+                held = self.scheduler.task_of(worker)
+                if held is not None:
+                    assert not self.scheduler.lost(worker)
+                    self.ledger.waits(held.name)
+                continue
+            task, first = self.scheduler.done(worker, self.now)
+            if first:
+                self.ledger.done(task.name, worker, 1, 1.0, "digest")
+            idle.add(worker)
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("videos", "workers"), [(20_000, 100), pytest.param(100_000, 500, marks=pytest.mark.slow)]
+)
+def test_a_large_cluster_with_deaths_and_slow_workers_loses_nothing_and_wastes_little(
+    tmp_path: Path, videos: int, workers: int
+) -> None:
+    rng = random.Random(7)
+    made = [Task(f"v{n}", f"v{n}.mp4", (), rng.lognormvariate(3, 1), 1.0) for n in range(videos)]
+    speeds = [rng.choice([1.0, 1.0, 1.0, 0.5, 0.1]) for _ in range(workers)]
+    total = sum(task.cost for task in made)
+    ideal = total / sum(speeds)
+    dying = rng.sample(range(workers), workers // 50)
+    deaths = {f"w{n}": rng.uniform(0.2, 0.8) * ideal for n in dying}
+    power = sum(speeds) - sum(speeds[n] * (1 - deaths[f"w{n}"] / ideal) for n in dying)
+
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.add(made)
+        cluster = Cluster(Scheduler(ledger.queued(), copies=True), ledger, speeds, deaths)
+        took = cluster.run()
+        ledger.save()
+
+        assert ledger.counts() == {"queued": 0, "running": 0, "done": videos, "failed": 0}
+        assert len({row.name for row in ledger.rows("done")}) == videos
+    assert total / power / took >= 0.95

@@ -1,0 +1,49 @@
+"""The reference names every public object of every room."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import segue
+
+SOURCE = Path(segue.__file__).parent
+PAGE = SOURCE.parent.parent / "docs" / "api.md"
+
+WHOLE = {"segue.types", "segue.errors"}
+"""Modules of which all is shown."""
+
+INSIDE = {"segue.web", "segue.cli", "segue.registry.Named", "segue.models.seqformer.network.Trunk"}
+"""Rooms that are commands, and protocols that are of no use outside their module."""
+
+
+def public_names() -> Iterator[str]:
+    """What ``__all__`` of a room offers, and the protocols that somebody may want to fulfil."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        module = ".".join(("segue", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        )
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                yield from (f"{module}.{name}" for name in ast.literal_eval(node.value))
+            elif isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):
+                yield f"{module}.{node.name}"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not beside the package")
+def test_every_public_name_is_on_the_page() -> None:
+    shown = set(re.findall(r"^::: (\S+)", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    leaves = {name.rpartition(".")[2] for name in shown}
+    missing = [
+        name
+        for name in public_names()
+        if not name.rpartition(".")[2].startswith("_")
+        and not any(name == inside or name.startswith(f"{inside}.") for inside in INSIDE)
+        and name.rpartition(".")[2] not in leaves
+        and not any(hasattr(__import__(module, fromlist=["x"]), name.rpartition(".")[2]) for module in WHOLE)
+    ]
+    assert missing == ["segue.models"]  # the room itself

@@ -1,0 +1,121 @@
+"""Detections of other programs become results, and results become theirs."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+import segue
+from segue.errors import DatasetError, PromptError
+from segue.types import ObjectInfo, Segmentation
+
+SIZE = (6, 8)
+LEFT = np.zeros(SIZE, bool)
+LEFT[1:5, 0:4] = True
+RIGHT = np.zeros(SIZE, bool)
+RIGHT[2:6, 3:8] = True
+EXPECTED = np.where(RIGHT, 2, np.where(LEFT, 1, 0)).astype(np.uint8)
+"""The right one is the surer, and has the pixels of both."""
+
+OBJECTS = (
+    ObjectInfo(1, "dog", 0.6, (0, 1, 4, 5), 13),
+    ObjectInfo(2, "cat", 0.9, (3, 2, 8, 6), 20),
+)
+
+
+def detections(**others: object) -> SimpleNamespace:
+    """As ``supervision.Detections`` holds them."""
+    found = {
+        "xyxy": np.array([[0, 1, 4, 5], [3, 2, 8, 6]], np.float32),
+        "mask": np.stack([LEFT, RIGHT]),
+        "confidence": np.array([0.6, 0.9]),
+        "class_id": np.array([16, 15]),
+        "tracker_id": None,
+        "data": {"class_name": np.array(["dog", "cat"])},
+    }
+    return SimpleNamespace(**{**found, **others})
+
+
+def test_detections_become_one_result() -> None:
+    assert Segmentation.from_supervision(detections()) == Segmentation(0, 0.0, EXPECTED, OBJECTS)
+    named = Segmentation.from_supervision(
+        detections(tracker_id=np.array([7, 300]), data={}), index=3, time=0.1
+    )
+    assert (named.index, named.time, named.ids) == (3, 0.1, (7, 300))
+    assert [item.label for item in named.objects] == ["16", "15"]
+    assert named.mask.dtype == np.uint16
+    assert set(np.unique(named.mask)) == {0, 7, 300}
+
+
+def test_boxes_alone_are_filled_and_need_the_size() -> None:
+    boxes = detections(mask=None)
+    assert Segmentation.from_supervision(boxes, SIZE) == Segmentation.from_supervision(detections())
+    with pytest.raises(PromptError, match="give the size"):
+        Segmentation.from_supervision(boxes)
+
+
+def test_nothing_found_is_an_empty_result() -> None:
+    none = detections(
+        xyxy=np.zeros((0, 4)), mask=np.zeros((0, *SIZE), bool), confidence=None, class_id=None, data={}
+    )
+    assert Segmentation.from_supervision(none) == Segmentation(0, 0.0, np.zeros(SIZE, np.uint8))
+
+
+@pytest.mark.parametrize("ids", [[1, 1], [0, 1], [1, 70000]])
+def test_ids_that_cannot_be_are_refused(ids: list[int]) -> None:
+    with pytest.raises(PromptError, match="each object needs one of its own"):
+        Segmentation.from_supervision(detections(tracker_id=np.array(ids)))
+
+
+def test_results_of_coco_become_one_result() -> None:
+    """The run lengths are pycocotools' own; a box of whole pixels, as a polygon, covers them."""
+    run_lengths = coco_mask.encode(np.asfortranarray(LEFT.astype(np.uint8)))
+    records = [
+        {"category_id": 18, "score": 0.6, "segmentation": run_lengths},
+        {"category_id": 17, "score": 0.9, "segmentation": [[3, 2, 8, 2, 8, 6, 3, 6]]},
+    ]
+    found = Segmentation.from_coco(records, SIZE, names={17: "cat", 18: "dog"})
+    assert found == Segmentation(0, 0.0, EXPECTED, OBJECTS)
+    boxes = [
+        {"category_id": 18, "score": 0.6, "bbox": [0, 1, 4, 4]},
+        {**records[1], "segmentation": None, "bbox": [3, 2, 5, 4]},
+    ]
+    assert np.array_equal(Segmentation.from_coco(boxes, SIZE).mask, EXPECTED)
+
+
+def test_damaged_run_lengths_are_refused() -> None:
+    with pytest.raises(DatasetError, match="do not add up"):
+        Segmentation.from_coco(
+            [{"category_id": 1, "segmentation": {"size": list(SIZE), "counts": "11"}}], SIZE
+        )
+    other = coco_mask.encode(np.zeros((4, 4), np.uint8, order="F"))
+    with pytest.raises(DatasetError, match="size is"):
+        Segmentation.from_coco([{"category_id": 1, "segmentation": other}], SIZE)
+
+
+def test_what_others_found_is_followed() -> None:
+    """The instances of one frame go in as prompts, with their ids and labels."""
+    from tests.plugin.package.segue_blobs.trackers import ColourMemory
+
+    frame = np.zeros((*SIZE, 3), np.uint8)
+    frame[LEFT], frame[RIGHT] = (200, 0, 0), (0, 200, 0)
+    first = Segmentation.from_supervision(detections(tracker_id=np.array([4, 9])))
+    results = list(segue.track([frame] * 3, {0: first.prompts}, model=ColourMemory(), device="cpu"))
+    for result in results:
+        assert np.array_equal(result.mask, first.mask)
+        assert [(item.id, item.label) for item in result.objects] == [(4, "dog"), (9, "cat")]
+
+
+def test_results_go_into_supervision_and_back() -> None:
+    pytest.importorskip("supervision", reason="supervision is not installed")
+    result = Segmentation.from_supervision(detections(tracker_id=np.array([4, 9])))
+    found = result.to_supervision()
+    assert np.array_equal(found.xyxy, [[0, 1, 4, 5], [3, 2, 8, 6]])
+    assert np.array_equal(found.tracker_id, [4, 9])
+    again = Segmentation.from_supervision(found)
+    assert np.array_equal(again.mask, result.mask)
+    assert [(item.id, item.label) for item in again.objects] == [(4, "dog"), (9, "cat")]
+    assert len(Segmentation(0, 0.0, np.zeros(SIZE, np.uint8)).to_supervision()) == 0

@@ -1,0 +1,120 @@
+"""NanoDet-Plus against the released network: levels, outputs, boxes, and pictures of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import segue
+from segue.models.detection.boxes import COCO_ORDER
+from segue.models.detection.nanodet import (
+    STRIDES,
+    Boxes,
+    NanoDetPlus,
+    decode,
+    network_size,
+    prepare,
+    select,
+    tile_grid,
+)
+from segue.sessions.base import inference_copy
+from tests.fill import fill
+from tests.golden_arrays import Golden, load_golden
+
+Reader = Callable[[str], Golden]
+
+PLACES = ((30, 20), (1050, 900))
+"""Where a picture with two people stands in a larger one; the second lies across cuts between tiles."""
+
+
+@pytest.fixture(scope="module")
+def trained() -> NanoDetPlus:
+    if not (Path(segue.__file__).parent / "assets" / "nanodet.safetensors").exists():
+        pytest.skip("no weights come with this version")
+    return cast(NanoDetPlus, segue.load("nanodet"))
+
+
+@pytest.mark.parametrize("weights", ["fill", "real"])
+@torch.inference_mode()
+def test_levels_outputs_and_boxes_are_those_of_the_release(
+    golden: Reader, trained: NanoDetPlus, weights: str
+) -> None:
+    expected = golden("nanodet_plus_m")
+    network = trained if weights == "real" else cast(NanoDetPlus, fill(NanoDetPlus(), "nanodet"))
+    picture = expected["small_bgr"][..., ::-1]
+    trunk, levels = network.features(prepare(picture, (64, 96)))
+    outputs = network.head(levels)
+    for stride, features in zip((3, 4, 5), trunk, strict=True):
+        expected.check(f"{weights}_c{stride}", features[0, ::4])
+    for stride, level, output in zip(STRIDES, levels, outputs, strict=True):
+        expected.check(f"{weights}_fpn{stride}", level[0, ::4])
+        expected.check(f"{weights}_raw{stride}", output[0])
+    expected.check(f"{weights}_all_boxes", decode(outputs, (64, 96))[0])
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+@torch.inference_mode()
+def test_what_is_found_is_what_the_release_finds(
+    golden: Reader, trained: NanoDetPlus, prepared: bool
+) -> None:
+    expected = golden("nanodet_plus_m")
+    network = inference_copy(trained, torch.device("cpu"), torch.float32) if prepared else trained
+    size = expected["pic_bgr"].shape[:2]
+    outputs = network(prepare(expected["pic_bgr"][..., ::-1], size))
+    for name, least in (("pic", 0.3), ("pic05", 0.05)):
+        found = select(outputs, size, least)
+        np.testing.assert_allclose(found.boxes, expected[f"{name}_boxes"], atol=1e-2)
+        np.testing.assert_allclose(found.scores, expected[f"{name}_scores"], atol=1e-4)
+        np.testing.assert_array_equal(found.labels, expected[f"{name}_classes"])
+
+
+@pytest.mark.shared
+def test_boxes_are_in_the_pixels_of_the_picture(golden: Reader, shared: Path, trained: NanoDetPlus) -> None:
+    with Image.open(shared / "data" / "static" / "images" / "coco_000000000036.jpg") as file:
+        found = trained.detect(np.array(file.convert("RGB")), 0.4)
+    expected = golden("nanodet_plus_m")
+    np.testing.assert_allclose(found.boxes, expected["full_boxes"], atol=0.5)
+    np.testing.assert_allclose(found.scores, expected["full_scores"], atol=5e-3)
+    assert [COCO_ORDER[label] for label in found.labels.tolist()] == ["person", "umbrella"]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((480, 640), (416, 416)), ((1080, 1920), (416, 416)), ((200, 1000), (160, 416)), ((9, 3), (416, 288))],
+)
+def test_pictures_are_stretched_to_the_square_but_not_beyond_two(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    assert network_size(*size) == expected
+
+
+def test_tiles_cover_the_picture_and_overlap_by_a_fifth() -> None:
+    assert tile_grid(100, 100, 1) == []
+    assert tile_grid(90, 180, 2) == [(0, 0, 100, 50), (80, 0, 180, 50), (0, 40, 100, 90), (80, 40, 180, 90)]
+
+
+def test_tiles_find_what_is_too_small_for_the_whole_and_nothing_twice(trained: NanoDetPlus) -> None:
+    picture = load_golden("nanodet_plus_m")["pic_bgr"][..., ::-1]
+    wide = np.full((1536, 2048, 3), 127, np.uint8)
+    for x, y in PLACES:
+        wide[y : y + 192, x : x + 256] = picture
+    whole, tiled = (
+        found.take(found.labels == 0).boxes
+        for found in (trained.detect(wide, 0.55), trained.detect(wide, 0.55, tiles=4))
+    )
+    people = trained.detect(picture, 0.55)
+    people = people.take(people.labels == 0)
+    shifted = torch.cat([people.boxes + torch.tensor([x, y, x, y]) for x, y in PLACES])
+    assert len(whole) < len(tiled) == len(shifted) == 4
+    assert float((tiled[:, None] - shifted).abs().amax(-1).amin(0).max()) < 12
+
+
+def test_boxes_can_be_taken_by_a_boolean_index() -> None:
+    found = Boxes(torch.arange(8.0).view(2, 4), torch.tensor([0.9, 0.5]), torch.tensor([3, 7]))
+    assert found.take(found.scores > 0.6).labels.tolist() == [3]

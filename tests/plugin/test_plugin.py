@@ -1,0 +1,299 @@
+"""A package of somebody else adds a network of each kind, a detector, a sink, a data set and a command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import invalidate_caches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+
+import segue
+from segue.errors import CheckpointError, PromptError, SegueError
+from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, SINKS, Entry, register
+from segue.sessions import SessionState, TrackSession
+from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from tests.cli.running import Command, command_in
+
+PACKAGE = Path(__file__).parent / "package"
+
+SIZE = (48, 64)
+RED, GREEN = (220, 30, 30), (30, 200, 30)
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def place(t: int) -> tuple[slice, slice]:
+    """Where the red square is on a frame; the green one stands still at the right."""
+    return slice(10, 22), slice(4 + 3 * t, 16 + 3 * t)
+
+
+def picture(t: int) -> Bytes:
+    shown = np.full((*SIZE, 3), 90, np.uint8)
+    shown[place(t)] = RED
+    shown[30:40, 48:60] = GREEN
+    return shown
+
+
+FILM = [picture(t) for t in range(8)]
+TRUE = np.zeros((8, *SIZE), np.uint8)
+for number in range(8):
+    TRUE[number][place(number)] = 1
+    TRUE[number, 30:40, 48:60] = 2
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as pip leaves it behind: its modules, and what it says of itself beside them."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(PACKAGE / "segue_blobs", folder / "segue_blobs")
+    about = folder / "segue_blobs-1.0.dist-info"
+    about.mkdir()
+    for name in ("METADATA", "entry_points.txt"):
+        shutil.copy(PACKAGE / name, about)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the package on the path for one test."""
+    monkeypatch.syspath_prepend(str(site))
+    registries: tuple[Any, ...] = (MODELS, DETECTORS, SINKS, DATASETS, COMMANDS)
+    for registry in registries:
+        monkeypatch.setattr(registry, "_installed", None)
+        monkeypatch.setattr(registry, "_loaded", {})
+    invalidate_caches()
+    yield
+    for name in [name for name in sys.modules if name.startswith("segue_blobs")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_in(monkeypatch, capsys)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """A folder of pictures."""
+    folder = tmp_path / "film"
+    folder.mkdir()
+    for t, shown in enumerate(FILM):
+        Image.fromarray(shown).save(folder / f"{t:05d}.png")
+    return folder
+
+
+def masks_of(folder: Path) -> list[Bytes]:
+    return [np.asarray(Image.open(path)) for path in sorted((folder / "masks").glob("*.png"))]
+
+
+def forbidden(*_: Any, **__: Any) -> Any:
+    raise AssertionError("a prompt that the network understands was made a mask before")
+
+
+def test_names_are_known_before_anything_is_imported() -> None:
+    assert "colour-memory" in MODELS
+    assert "reddest" in DETECTORS.names
+    assert "areas" in SINKS.names
+    assert "squares" in DATASETS.names
+    assert "blobs" in COMMANDS
+    assert not any(name.startswith("segue_blobs") for name in sys.modules)
+
+
+def test_a_recurrent_tracker_follows_as_the_command_line_asks(
+    command: Command, film: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(TRUE[0]).save(tmp_path / "first.png")
+    outcome = command(
+        "track", film, "--mask", tmp_path / "first.png", "--model", "colour-memory",
+        "--format", "png", "--format", "areas", "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert np.array_equal(masks_of(tmp_path / "out"), TRUE)
+    lines = (tmp_path / "out" / "areas.csv").read_text().splitlines()
+    assert lines == [f"{t},{i},{144 if i == 1 else 120}" for t in range(8) for i in (1, 2)]
+
+
+def test_boxes_and_clicks_go_into_a_network_that_takes_them(
+    film: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue.sessions.track.Prompter", forbidden)
+    monkeypatch.setattr("segue.prompts.annotation.Prompter", forbidden)
+    prompts = {0: [BoxPrompt(1, (3, 9, 17, 23)), PointPrompt(2, ((50, 35),))]}
+    found = list(segue.track(FILM, prompts, model="clicked-colour", device="cpu"))
+    assert np.array_equal([result.mask for result in found], TRUE)
+    outcome = command(
+        "track", film, "--box", "1:3,9,17,23", "--point", "2:50,35", "--model", "clicked-colour",
+        "--format", "png", "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert np.array_equal(masks_of(tmp_path / "out"), TRUE)
+
+
+def session(name: str = "clicked-colour") -> TrackSession:
+    return TrackSession(segue.load(name), device="cpu")  # type: ignore[arg-type]
+
+
+def steps(following: TrackSession, prompts: dict[int, Any], first: int = 0) -> list[Segmentation]:
+    return [following.step(Frame(t, t / 10, FILM[t]), prompts.get(t)) for t in range(first, 8)]
+
+
+def test_a_box_outside_the_picture_is_refused_before_the_network_sees_it() -> None:
+    with pytest.raises(PromptError, match="covers no pixel"):
+        session().step(Frame(0, 0.0, FILM[0]), [BoxPrompt(1, (70, 0, 80, 9))])
+
+
+def test_what_the_network_refuses_changes_nothing() -> None:
+    following = session()
+    following.step(Frame(0, 0.0, FILM[0]), [BoxPrompt(1, (3, 9, 17, 23), label="red")])
+    with pytest.raises(PromptError, match="object 2: click on it"):
+        following.step(Frame(1, 0.1, FILM[1]), [PointPrompt(2, (), ((1, 1),), label="none")])
+    result = following.step(Frame(1, 0.1, FILM[1]))
+    assert [(item.id, item.label) for item in result.objects] == [(1, "red")]
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+def test_a_tracker_goes_on_bit_by_bit_from_its_saved_state(tmp_path: Path, stop: int) -> None:
+    prompts: dict[int, Any] = {
+        0: [BoxPrompt(1, (3, 9, 17, 23), label="red")],
+        2: [MaskPrompt(7, TRUE[2] == 2)],
+        5: [RemovePrompt(1)],
+    }
+    whole = steps(session(), prompts)
+    assert [result.ids for result in whole] == [(1,)] * 2 + [(1, 7)] * 3 + [(7,)] * 3
+    first = session()
+    for t in range(stop):
+        first.step(Frame(t, t / 10, FILM[t]), prompts.get(t))
+    first.state().save(tmp_path / "state")
+    second = session()
+    second.restore(SessionState.load(tmp_path / "state"))
+    rest = steps(second, prompts, stop)
+    assert rest == whole[stop:]
+    for one, other in zip(rest, whole[stop:], strict=True):
+        assert np.array_equal(one.probabilities, other.probabilities)
+
+
+def test_a_detector_finds_what_the_trackers_follow(command: Command, film: Path, tmp_path: Path) -> None:
+    outcome = command("detect", film / "00000.png", "--with", "reddest", "--output", tmp_path / "one")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.splitlines()[1].startswith("1\tred\t1.000\t4,10,16,22\t144")
+    refused = command(
+        "detect", film / "00000.png", "--with", "reddest", "--refine", "crf", "--output", tmp_path
+    )
+    assert "reddest takes no refinements" in refused.complaint
+    outcome = command(
+        "instances", film, "--model", "reddest+colour-memory", "--window", 4,
+        "--format", "png", "--output", tmp_path / "all",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert np.array_equal(masks_of(tmp_path / "all"), TRUE == 1)
+
+
+def test_a_foreground_network_has_weights_and_a_threshold_of_its_own(
+    command: Command, film: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="nobody published weights of bright"):
+        segue.load("bright")
+    save_file(MODELS.find("bright").build().state_dict(), tmp_path / "bright.safetensors")
+    listed = command("weights", "list").out
+    assert "bright\tnone published\tMIT" in listed
+    assert "complete weights of bright" in command("weights", "verify", tmp_path / "bright.safetensors").out
+    # Grey of 0.53 is foreground at 0.5, where 40 * 0.03 is 1.2 in log-odds, but not at 0.9, which is 2.2.
+    grey = [np.full((32, 32, 3), level, np.uint8) for level in (135, 150)]
+    for threshold, expected in ((None, [False, True]), (0.5, [True, True])):
+        results = segue.foreground(
+            grey, model="bright", weights=tmp_path / "bright.safetensors", threshold=threshold, device="cpu"
+        )
+        assert [bool(result.mask.any()) for result in results] == expected
+
+
+def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for name, values in (("input", np.stack(FILM)), ("groundtruth", (TRUE == 1).astype(np.uint8) * 255)):
+        (root / "walk" / name).mkdir(parents=True)
+        for t, shown in enumerate(values, start=1):
+            start = "in" if name == "input" else "gt"
+            Image.fromarray(shown).save(root / "walk" / name / f"{start}{t:06d}.png")
+    (root / "SQUARES").touch()
+    assert "squares\tSquares" in command("data", "list").out
+    checked = command("data", "check", root)
+    assert checked.code == 0, checked.err
+    assert "walk\t8\t8" in checked.out
+    results = tmp_path / "results" / "walk"
+    results.mkdir(parents=True)
+    for t in range(8):
+        Image.fromarray((TRUE[t] == 1).astype(np.uint8) * 255).save(results / f"bin{t + 1:06d}.png")
+    arguments = (tmp_path / "results", "--data", root)
+    compared = command(
+        "compare", tmp_path / "results", tmp_path / "results", "--data", root, "--dataset", "squares"
+    )
+    assert compared.code == 0, compared.err
+    scored = run_alone("eval", "squares", *arguments)
+    assert scored.returncode == 0, scored.stderr
+    assert "F" in scored.stdout
+
+    from segue.training.foreground_material import gather_films
+
+    films = gather_films([f"squares={root}"])
+    assert [film.name for film in films.real] == ["walk"]
+
+
+def test_a_command_is_listed_and_runs() -> None:
+    listed = run_alone("--help")
+    assert "Blobs of one colour." in listed.stdout
+    assert run_alone("blobs", "3").stdout == "ooo\n"
+
+
+def run_alone(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, which finds the package on its path."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"}
+    asked = [sys.executable, "-m", "segue", *map(str, arguments)]
+    return subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_broken_entry_is_told_where_it_is_asked_for_and_warned_of_in_lists() -> None:
+    with pytest.raises(CheckpointError, match=r"broken of segue-blobs \(segue.models\) cannot be imported"):
+        segue.load("broken")
+    with pytest.warns(UserWarning, match="broken of segue-blobs"):
+        names = [entry.name for entry in MODELS]
+    assert "broken" not in names
+    assert "colour-memory" in names
+
+
+def test_names_that_are_taken_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODELS, "_own", dict(MODELS._known))
+    build: Callable[..., Any] = MODELS.find("colour-memory").build
+    with pytest.raises(SegueError, match="there is a network called 'colour-memory' already"):
+        register(Entry("colour-memory", "track", build))
+    register(Entry("another", "track", build))
+    assert isinstance(segue.load("another"), build)  # type: ignore[arg-type]
+    MODELS.unregister("another")
+    with pytest.raises(CheckpointError, match="no network is called 'another'; known are"):
+        segue.load("another")
+
+
+def test_a_network_of_another_task_is_refused_in_one_line() -> None:
+    for ask in (
+        lambda: segue.track(FILM, {0: TRUE[0]}, model="bright"),
+        lambda: segue.foreground(FILM, model="colour-memory"),
+        lambda: segue.instances(FILM, model="colour-memory"),
+        lambda: segue.track(FILM, {0: TRUE[0]}, model="mustan-lite"),
+    ):
+        with pytest.raises(CheckpointError, match=r"is made to .*, not to .*; choose one of "):
+            ask()
+
+
+def test_every_entry_for_tracking_says_which_prompts_its_network_takes() -> None:
+    for entry in MODELS:
+        if entry.task == "track":
+            native = entry.build().tracker.prompts
+            assert entry.prompts == native | {"mask"}, entry.name

@@ -1,0 +1,161 @@
+"""Boxes, clicks, scribbles and earlier masks on one picture: what comes back, is kept, is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from segue.errors import PromptError
+from segue.masks import read_index_mask
+from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
+from segue.prompts import Answer, Prompter, Prompts
+from segue.prompts.planes import box_window, pixels, tight_box
+from segue.prompts.prompter import LOOK_SIDE, SIDE
+from segue.types import Frame, Image
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Watched(SeguePrompt):
+    """Counts pictures that are encoded, keeps the prompt planes, and hands a plane back as its mask."""
+
+    size_multiple = 32
+
+    def __init__(self, plane: int = BOX) -> None:
+        torch.nn.Module.__init__(self)
+        self.dummy = torch.nn.Parameter(torch.zeros(1))
+        self.plane, self.encoded, self.planes = plane, 0, list[npt.NDArray[np.float32]]()
+
+    def encode(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        self.encoded += 1
+        return (pictures,)
+
+    def decode(
+        self, features: tuple[torch.Tensor, ...], prompts: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self.planes.append(prompts[0].numpy())
+        seen = torch.nn.functional.avg_pool2d(prompts[:, self.plane : self.plane + 1], 2)
+        return (seen * 20 - 10).expand(-1, 3, -1, -1), torch.tensor([[2.0, 0.0, 1.0]])
+
+
+def picture(height: int = 240, width: int = 320) -> Image:
+    return np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
+
+
+def overlap(found: Mask, truth: Mask) -> float:
+    return float((found & truth).sum() / (found | truth).sum())
+
+
+@pytest.mark.parametrize("size", [(240, 320), (1080, 1920), (37, 50)])
+def test_a_box_goes_into_the_crop_and_back_to_its_place_at_any_size(size: tuple[int, int]) -> None:
+    height, width = size
+    box = (0.3 * width // 1, 0.2 * height // 1, 0.6 * width // 1, 0.9 * height // 1)
+    answer = Prompter(picture(*size), Watched())(box=box)
+    truth = np.zeros(size, np.bool_)
+    truth[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = True
+    assert answer.mask.shape == size
+    assert overlap(answer.mask, truth) > 0.93
+
+
+def test_features_of_a_crop_are_kept_for_further_clicks() -> None:
+    network = Watched(PREVIOUS)
+    prompter = Prompter(picture(), network)
+    mask = np.zeros((240, 320), np.bool_)
+    mask[80:160, 100:200] = True
+    first = prompter(points=[(150, 120)], mask=mask)
+    again = prompter(points=[(150, 120), (110, 90)], negative=[(95, 75)], mask=first.probability)
+    assert network.encoded == 1
+    assert again.window == first.window
+    assert overlap(again.mask, mask) > 0.9
+
+
+def test_a_click_is_looked_at_from_afar_and_from_near_and_the_surest_look_is_taken() -> None:
+    network = Watched(POSITIVE)
+    answer = Prompter(picture(), network)(points=[(40, 30)])
+    assert network.encoded == 4  # three looks, and one at what they found
+    assert [plane.shape[-1] for plane in network.planes] == [LOOK_SIDE, LOOK_SIDE, LOOK_SIDE, SIDE]
+    assert answer.mask[30, 40]
+
+
+def test_a_mask_that_reaches_the_edge_of_its_crop_is_looked_at_in_a_wider_one() -> None:
+    network = Watched(PREVIOUS)
+    mask = np.zeros((240, 320), np.float32)
+    mask[100:140, 140:180] = 1
+    network.decode = lambda features, prompts: (  # type: ignore[method-assign]
+        torch.full((1, 3, 96, 96), 9.0),
+        torch.zeros(1, 3),
+    )
+    answer = Prompter(picture(), network)(mask=mask)
+    assert network.encoded == 3
+    assert answer.window[0] < 110
+    assert Prompter(picture(), network)(box=(140, 100, 180, 140)).window == (130, 90, 190, 150)
+
+
+def test_clicks_scribbles_and_masks_have_planes_of_their_own() -> None:
+    network = Watched(PREVIOUS)
+    mask = np.zeros((240, 320), np.bool_)
+    mask[60:180, 80:240] = True
+    prompter = Prompter(picture(), network)
+    prompter(points=[(100, 100)], negative=[(220, 160)], scribble=[[(120, 80), (200, 80)]], mask=mask)
+    planes = network.planes[-1]
+    x0, y0, x1, y1 = prompter(points=[(100, 100)], mask=mask).window
+
+    def at(x: float, y: float) -> tuple[int, int]:
+        return int((y + 0.5 - y0) / (y1 - y0) * SIDE), int((x + 0.5 - x0) / (x1 - x0) * SIDE)
+
+    assert planes[POSITIVE][at(100, 100)] == 1
+    assert planes[POSITIVE][at(160, 80)] == 1
+    assert planes[POSITIVE][at(220, 160)] == 0
+    assert planes[NEGATIVE][at(220, 160)] == 1
+    assert not planes[BOX].any()
+    assert planes[PREVIOUS][at(100, 100)] == 1
+    assert planes[PREVIOUS][at(60, 100)] == 0
+
+
+def test_a_window_is_never_more_than_twice_as_long_as_wide_and_stays_in_the_picture() -> None:
+    assert box_window((100, 100, 300, 110), (400, 400)) == (100, 55, 300, 155)
+    assert box_window((-20, 0, 200, 200), (400, 400)) == (0, 0, 200, 200)
+    assert pixels((399.5, 10.2, 400, 10.3), (400, 400)) == (399, 10, 400, 11)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        (Prompts(), "at least one positive point, a box or a mask"),
+        (Prompts(negative=[(5, 5)]), "at least one positive point, a box or a mask"),
+        (Prompts(mask=np.zeros((240, 320))), "a mask that is not empty"),
+        (Prompts(points=[(320, 5)]), r"point \(320, 5\) is outside the 320x240 picture"),
+        (Prompts(scribble=[[(5, 5), (5, 300)]]), r"point \(5, 300\) is outside"),
+        (Prompts(box=(5, 5, 5, 9)), r"box \(5, 5, 5, 9\) is empty"),
+        (Prompts(points=[(5, 5)], mask=np.ones((3, 4))), r"the mask has shape \(3, 4\)"),
+    ],
+)
+def test_what_says_nothing_or_does_not_fit_is_refused(prompts: Prompts, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        Prompter(picture(), Watched()).answer(prompts)
+
+
+def test_an_answer_brings_its_masks_to_the_size_of_the_picture() -> None:
+    planes = np.stack([np.full((4, 4), 0.9), np.full((4, 4), 0.2)]).astype(np.float32)
+    answer = Answer((20, 30), (10, 5, 26, 13), np.array([0.8, 0.3], np.float32), planes)
+    assert tight_box(answer.mask) == (10, 5, 26, 13)
+    assert answer.masks[0].sum() == 16 * 8
+    assert not answer.masks[1].any()
+    assert answer.probability[6, 12] == np.float32(0.9)
+
+
+@pytest.mark.shared
+def test_corrections_bring_a_mask_near_the_truth_on_real_pictures(shared: Path) -> None:
+    folder = shared / "data" / "vos" / "davis2016_480p"
+    reached = []
+    for name in ("dog-agility", "drift-straight"):
+        image = cv2.imread(str(folder / "JPEGImages" / name / "00000.jpg"))[..., ::-1]
+        truth = read_index_mask(folder / "Annotations" / name / "00000.png") > 0
+        prompter = Prompter(Frame(0, 0.0, np.ascontiguousarray(image)))
+        reached.append(overlap(prompter(box=tight_box(truth)).mask, truth))
+    assert np.mean(reached) > 0.7

@@ -1,0 +1,129 @@
+"""Motion blur, bent pictures and thermal cameras."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from segue_isd.casting import CastOptions
+from segue_isd.lens import Lens
+from segue_isd.parts import Floats
+from segue_isd.pipeline import Maps
+from segue_isd.presets import COMMON
+from segue_isd.scene import Scene, build_scene
+from segue_isd.truth import BACKGROUND, FOREGROUND, SHADOW, UNKNOWN, averaged, labels
+
+SIZE = (48, 64)
+BUSY = replace(COMMON, cast=CastOptions(people=(3, 5), bags=1.0, present=1.0))
+
+
+def _maps(coverage: float = 0, shadow: float = 0, image: float = 0) -> Maps:
+    """One pixel."""
+    grey = np.full((1, 1), image, np.uint8)
+    return Maps(
+        image=np.repeat(grey[..., None], 3, axis=2),
+        coverage=np.full((1, 1), round(255 * coverage), np.uint8),
+        normal=np.zeros((1, 1, 3), np.uint8),
+        shadow=np.full((1, 1), round(255 * shadow), np.uint8),
+        depth=np.ones((1, 1), np.float32),
+        ids=np.full((1, 1), int(coverage > 0.5), np.int32),
+        flow=np.zeros((1, 1, 2), np.float32),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shares", "label"),
+    [((1, 1, 1), FOREGROUND), ((1, 0, 1), UNKNOWN), ((0, 0, 1), UNKNOWN), ((0, 0, 0), BACKGROUND)],
+)
+def test_what_foreground_covers_for_part_of_the_exposure_is_unknown(
+    shares: tuple[float, ...], label: int
+) -> None:
+    first, *others = (_maps(coverage=share) for share in shares)
+    assert labels(averaged(first, others))[0, 0] == label
+
+
+def test_a_shadow_must_be_dark_on_average() -> None:
+    assert labels(averaged(_maps(shadow=0.3), [_maps(), _maps()]))[0, 0] == BACKGROUND
+    assert labels(averaged(_maps(shadow=0.3), [_maps(shadow=0.2), _maps()]))[0, 0] == SHADOW
+
+
+def test_exposures_add_light_not_grey_levels() -> None:
+    mixed = averaged(_maps(image=0), [_maps(image=200)])
+    assert mixed.image[0, 0, 0] == round(200 / 2**0.5)
+
+
+def test_the_moments_of_an_exposure_lie_around_its_frame() -> None:
+    scene = build_scene(4, 10, SIZE, BUSY, ["office"])
+    scene = replace(scene, sensor=replace(scene.sensor, exposures=5, shutter=0.04))
+    middle = scene.moment(3).time
+    times = [moment.time - middle for moment in scene.exposures(3)]
+    assert times == pytest.approx([-0.02, -0.01, 0.01, 0.02])
+
+
+def _straight(places: Floats, bend: float, size: tuple[int, int]) -> Floats:
+    """Where points (x, y) of a bent picture were, by the formula of the class."""
+    half, middle = np.hypot(*size) / 2, np.array(size[::-1]) / 2
+    away = (places - middle) / half
+    radius = np.linalg.norm(away, axis=-1, keepdims=True)
+    return np.asarray(middle + half * away * (1 + bend * radius**2) / (1 + bend))
+
+
+def _centres(size: tuple[int, int]) -> Floats:
+    """(H, W, 2), x and y of the middles of the pixels."""
+    return np.stack(np.meshgrid(*(np.arange(side, dtype=np.float64) + 0.5 for side in size[::-1])), axis=-1)
+
+
+def _ramps(size: tuple[int, int]) -> Maps:
+    """Maps whose depth is the number of the column, moving by (2, -1) pixels and a little more."""
+    height, width = size
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    blank = np.zeros(size, np.uint8)
+    flow = np.stack([2 + 0 * x, -1 + 0 * y], axis=2)
+    return Maps(
+        np.dstack([x, y, x]).astype(np.uint8), blank, np.dstack([blank] * 3), blank, x, x.astype(int), flow
+    )
+
+
+def test_a_lens_takes_each_pixel_from_where_its_formula_says() -> None:
+    bent = Lens(0.3, SIZE).maps(_ramps(SIZE))
+    places = _centres(SIZE)
+    goal = _straight(places, 0.3, SIZE) - 0.5
+    assert np.abs(bent.image[..., :2].astype(float) - goal).max() <= 0.6
+    assert np.abs(bent.depth - goal[..., 0]).max() <= 0.51
+    np.testing.assert_array_equal(bent.ids, bent.depth)
+
+
+def test_flow_through_a_lens_ends_where_the_point_goes() -> None:
+    bent = Lens(0.3, SIZE).maps(_ramps(SIZE))
+    places = _centres(SIZE)
+    before, after = (_straight(spots, 0.3, SIZE) for spots in (places, places + bent.flow))
+    np.testing.assert_allclose(after - before, np.broadcast_to((2, -1), before.shape), atol=2e-3)
+
+
+def test_what_does_not_move_does_not_flow_behind_a_lens() -> None:
+    maps = replace(_ramps(SIZE), flow=np.zeros((*SIZE, 2), np.float32))
+    assert not Lens(0.3, SIZE).maps(maps).flow.any()
+
+
+@pytest.fixture(scope="module")
+def thermal() -> Scene:
+    return build_scene(5, 10, SIZE, replace(BUSY, thermal=1.0), ["office"])
+
+
+def test_a_thermal_camera_sees_no_lamps_and_no_shadows(thermal: Scene) -> None:
+    assert "thermal" in thermal.tags
+    assert thermal.stage.mood.lights == ()
+    assert not len(thermal.moment(3).occluders)
+    assert thermal.events == ()
+    assert thermal.sensor.grey
+
+
+def test_people_are_warmer_than_the_room_for_a_thermal_camera(thermal: Scene) -> None:
+    people = {actor.id for actor in thermal.actors if actor.kind == "person"}
+    assert people
+    parts = thermal.moment(3).parts
+    warm = [part.surface.colour[0] for part in parts if part.id in people]
+    cold = [part.surface.colour[0] for part in [*parts, *thermal.stage.parts] if part.id == 0]
+    assert min(warm) > max(cold)

@@ -1,0 +1,312 @@
+"""Instances by detection and tracking: who is believed, who is the same, who is lost and who returns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import segue
+from segue.errors import CheckpointError, PromptError
+from segue.prompts.selection import Found
+from segue.sessions import SessionState, TrackSession
+from segue.sessions.association import Candidate, Track, match, meeting, overlaps
+from segue.sessions.detected import DetectionOptions, DetectionSession, look_of
+from segue.types import Box, Frame, Image, ObjectInfo, Segmentation
+
+SIZE = 60, 120
+RED, GREEN, BLUE = (220, 30, 30), (30, 200, 30), (30, 30, 220)
+Thing = tuple[str, float, int, int, tuple[int, int, int]]
+"""Label, score, left edge, top edge and colour of a square of 20 pixels."""
+
+
+def drawn(*things: Thing) -> tuple[Image, Found]:
+    """A picture of squares, later ones in front, and what a perfect detector finds in it."""
+    image = np.full((*SIZE, 3), 128, np.uint8)
+    mask = np.zeros(SIZE, np.uint8)
+    planes = np.zeros((len(things), *SIZE), bool)
+    for number, (_, _, x, y, colour) in enumerate(things, start=1):
+        where = slice(y, y + 20), slice(max(x, 0), max(x + 20, 0))
+        image[where], mask[where] = colour, number
+        planes[number - 1][where] = True
+    objects = []
+    for number, (label, score, x, y, _) in enumerate(things, start=1):
+        visible = int((mask == number).sum())
+        if visible >= 40:
+            box = max(x, 0), y, min(x + 20, SIZE[1]), y + 20
+            objects.append(ObjectInfo(number, label, score, box, visible))
+    kept = [item.id - 1 for item in objects]
+    return image, Found(mask, tuple(objects), planes[kept])
+
+
+class Told:
+    """A detector that finds what it is told, by frame."""
+
+    names: Mapping[int, str] = {}
+    lookahead = 0
+
+    def __init__(self, found: list[Found]) -> None:
+        self._found = found
+
+    def __call__(self, frame: Frame, *_: Frame) -> Found:
+        return self._found[frame.index]
+
+
+class Copies(TrackSession):
+    """Follows by colour: each object is where the colour of its prompt is."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.colours: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def step(self, frame, prompts=None, *, predict=True) -> Segmentation:  # type: ignore[no-untyped-def]
+        for prompt in prompts or ():
+            pixels = frame.image[np.asarray(prompt.mask, bool)]
+            self.colours[prompt.id] = np.median(pixels, 0).astype(np.uint8)
+        mask = np.zeros(SIZE, np.uint8)
+        for number, colour in self.colours.items():
+            mask[(frame.image == colour).all(-1)] = number
+        objects = []
+        for number in sorted(self.colours):
+            rows, columns = np.nonzero(mask == number)
+            box = None
+            if len(rows):
+                box = float(columns.min()), float(rows.min()), columns.max() + 1.0, rows.max() + 1.0
+            objects.append(ObjectInfo(number, None, 1.0, box, len(rows)))
+        return Segmentation(frame.index, frame.time, mask, tuple(objects))
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(sorted(self.colours))
+
+    def forget(self, ids: Collection[int]) -> None:
+        self.colours = {i: colour for i, colour in self.colours.items() if i not in ids}
+
+    def peek(self, frame: Frame) -> Segmentation:
+        return self.step(frame)
+
+
+def run(film: list[tuple[Image, Found]], **options: object) -> list[Segmentation]:
+    chosen = DetectionOptions(**{"every": 1, **options})  # type: ignore[arg-type]
+    session = DetectionSession(Copies(), Told([found for _, found in film]), chosen)
+    return [session.step(Frame(t, t / 10, image)) for t, (image, _) in enumerate(film)]
+
+
+def seen(result: Segmentation) -> list[tuple[int, str | None]]:
+    return [(item.id, item.label) for item in result.objects if item.area]
+
+
+def test_what_is_sure_is_there_at_once_and_what_is_not_must_be_seen_twice() -> None:
+    things = ("person", 0.8, 10, 20, RED), ("lamp", 0.55, 60, 20, GREEN), ("vase", 0.4, 90, 20, BLUE)
+    results = run([drawn(*things)] * 4)
+    assert seen(results[0]) == [(1, "person")]
+    for later in results[1:]:
+        assert seen(later) == [(1, "person"), (2, "lamp")]
+
+
+def test_a_flash_never_becomes_an_object() -> None:
+    calm, flash = (
+        drawn(("person", 0.8, 10, 20, RED)),
+        drawn(("person", 0.8, 10, 20, RED), ("cat", 0.55, 60, 20, GREEN)),
+    )
+    for result in run([calm, flash, calm, flash, calm]):
+        assert seen(result) == [(1, "person")]
+
+
+def test_the_class_that_is_seen_most_is_the_name() -> None:
+    labels = ["frisbee", "sports ball", "sports ball", "frisbee", "sports ball"]
+    results = run([drawn((label, 0.8, 10, 20, RED)) for label in labels])
+    assert {item.id for result in results for item in result.objects} == {1}
+    assert results[-1].objects[0].label == "sports ball"
+
+
+def test_who_leaves_is_lost_and_returns_under_the_same_id() -> None:
+    stays = ("person", 0.9, 10, 20, GREEN)
+    film = [drawn(stays, ("person", 0.9, 60 + 8 * t, 20, RED)) for t in range(7)]
+    film += [drawn(stays)] * 12
+    film += [drawn(stays, ("person", 0.9, 100 - 8 * t, 20, RED)) for t in range(4)]
+    film += [drawn(stays, ("person", 0.9, 76, 20, RED), ("person", 0.9, 40, 20, BLUE))] * 3
+    results = run(film)
+    assert seen(results[0]) == [(1, "person"), (2, "person")]
+    assert [item.id for item in results[18].objects] == [1]  # the other is no longer followed
+    assert seen(results[21]) == [(1, "person"), (2, "person")]
+    assert seen(results[-1]) == [(1, "person"), (2, "person"), (3, "person")]
+
+
+def test_who_vanishes_between_two_looks_has_the_detector_look_at_once() -> None:
+    stays = ("person", 0.9, 10, 20, GREEN)
+    film = [drawn(stays, ("dog", 0.9, 60, 20, RED))] * 3 + [drawn(stays)] * 6
+    results = run(film, every=5)
+    assert seen(results[2]) == [(1, "person"), (2, "dog")]
+    # Gone on frame 3, looked for on frame 4, and no longer followed then.
+    assert [item.id for item in results[3].objects] == [1, 2]
+    assert [item.id for item in results[4].objects] == [1]
+
+
+def test_a_second_box_on_a_known_object_is_no_second_object() -> None:
+    image, found = drawn(("person", 0.9, 10, 20, RED))
+    half = np.zeros((1, *SIZE), bool)
+    half[0, 20:34, 10:30] = True
+    part = ObjectInfo(2, "person", 0.7, (10, 20, 30, 34), 280)
+    twice = Found(found.mask, (*found.objects, part), np.concatenate([found.planes, half]))
+    for result in run([(image, twice)] * 4):
+        assert seen(result) == [(1, "person")]
+
+
+def test_masks_that_changed_places_change_back() -> None:
+    """Two walk through one another, and the tracker takes each for the other from then on."""
+
+    class Swaps(Copies):
+        def step(self, frame, prompts=None, *, predict=True):  # type: ignore[no-untyped-def]
+            if frame.index == 8 and not prompts and not self.swapped:
+                self.colours[1], self.colours[2] = self.colours[2], self.colours[1]
+                self.swapped = True
+            return super().step(frame, prompts)
+
+    film = [
+        drawn(("person", 0.9, 5 + 5 * t, 20, RED), ("person", 0.88, 80 - 5 * t, 20, GREEN)) for t in range(17)
+    ]
+    tracker = Swaps()
+    tracker.swapped = False
+    session = DetectionSession(tracker, Told([found for _, found in film]), DetectionOptions(every=1))
+    results = [session.step(Frame(t, t / 10, image)) for t, (image, _) in enumerate(film)]
+    assert tracker.swapped
+    for t in (0, 5, 15, 16):
+        boxes = {item.id: item.box for item in results[t].objects if item.box}
+        assert (boxes[1][0], boxes[2][0]) == (5 + 5 * t, 80 - 5 * t), t
+
+
+def test_no_more_objects_than_asked_for() -> None:
+    things = [("person", 0.9, 40 * i, 20, colour) for i, colour in enumerate((RED, GREEN, BLUE))]
+    assert len(run([drawn(*things)], top=2)[0].objects) == 2
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_restored_session_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+    film = [
+        drawn(("person", 0.9, 10 + 4 * t, 20, RED), ("dog", 0.55, 90 - 3 * t, 25, GREEN)) for t in range(8)
+    ]
+    found = [item for _, item in film]
+    frames = [Frame(t, t / 10, image) for t, (image, _) in enumerate(film)]
+
+    def session() -> DetectionSession:
+        network = segue.load("stcn-lite")
+        return DetectionSession(TrackSession(network, device="cpu"), Told(found), DetectionOptions(every=2))  # type: ignore[arg-type]
+
+    whole, first, second = session(), session(), session()
+    expected = [whole.step(frame) for frame in frames]
+    for frame in frames[:5]:
+        first.step(frame)
+    state = first.state()
+    state.save(tmp_path / "session")
+    second.restore(SessionState.load(tmp_path / "session"))
+    for frame, other in zip(frames[5:], expected[5:], strict=True):
+        result = second.step(frame)
+        np.testing.assert_array_equal(result.mask, other.mask)
+        assert result.objects == other.objects
+    strange = DetectionSession(Copies(), Told(found), DetectionOptions(every=3))
+    with pytest.raises(CheckpointError, match="the session was saved with options"):
+        strange.restore(state)
+
+
+@pytest.fixture
+def trained() -> None:
+    if not (Path(segue.__file__).parent / "assets" / "stcn-lite.safetensors").exists():
+        pytest.skip("no weights come with this version")
+
+
+def test_prompts_and_detectors_that_compare_frames_are_refused() -> None:
+    session = DetectionSession(Copies(), Told([]))
+    with pytest.raises(PromptError, match="instances are found without prompts"):
+        session.step(Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8)), np.zeros(SIZE, np.uint8))
+    moving = Told([])
+    moving.lookahead = 2
+    with pytest.raises(PromptError, match="choose one with classes"):
+        DetectionSession(Copies(), moving)
+    with pytest.raises(ValueError, match=r"score is 1\.5"):
+        DetectionOptions(score=1.5)
+
+
+def look(*values: float) -> npt.NDArray[np.float32]:
+    vector = np.array(values, np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def known(number: int, box: Box, own: npt.NDArray[np.float32]) -> Track:
+    return Track(number, box, 0, own, {"person": 1.0})
+
+
+def test_overlaps_are_intersections_over_unions() -> None:
+    found = overlaps([(0, 0, 10, 10)], [(0, 0, 10, 10), (5, 0, 15, 10), (20, 0, 30, 10)])
+    np.testing.assert_allclose(found, [[1, 1 / 3, 0]], atol=1e-6)
+
+
+def test_two_who_met_are_told_apart_by_motion_and_look_not_by_their_masks() -> None:
+    left, right = (0.0, 0.0, 20.0, 40.0), (60.0, 0.0, 80.0, 40.0)
+    a, b = known(1, left, look(1, 0.2)), known(2, right, look(0.2, 1))
+    for t in range(3):
+        a.stands_alone((0 + 4.0 * t, 0, 20 + 4.0 * t, 40), t)
+        b.stands_alone((60 - 4.0 * t, 0, 80 - 4.0 * t, 40), t)
+    assert a.velocity[0] > 2.5
+    assert b.velocity[0] < -2.5
+    looks = np.stack([b.look, a.look])
+    # Both have passed; the masks have gone over from one to the other.
+    for contested, pairs in ((False, {0: 0, 1: 1}), (True, {0: 1, 1: 0})):
+        a.contested = b.contested = contested
+        found = match([a, b], [left, right], [left, right], ["person"] * 2, looks, 18)
+        assert found == pairs
+
+
+def test_a_person_is_no_car_unless_the_place_says_so() -> None:
+    track = known(1, (0, 0, 20, 40), look(1, 0))
+    for box, found in (((0.0, 0.0, 20.0, 38.0), {0: 0}), ((8.0, 0.0, 28.0, 40.0), {})):
+        assert match([track], [track.box], [box], ["car"], look(1, 0)[None], 5) == found
+
+
+def test_objects_meet_where_boxes_of_one_class_overlap() -> None:
+    a, b = known(1, (0, 0, 20, 40), look(1)), known(2, (10, 0, 30, 40), look(1))
+    assert meeting([a, b], [a.box, b.box], 1) == [True, True]
+    beside = 21.0, 0.0, 41.0, 40.0  # an occluded mask ends where the other begins
+    assert meeting([a, b], [a.box, beside], 1) == [True, True]
+    b.votes = {"dog": 1.0}
+    assert meeting([a, b], [a.box, b.box], 1) == [False, False]
+    assert meeting([a, b], [a.box, None], 1) == [False, True]
+
+
+def test_what_is_nearly_always_found_is_missed_for_a_shorter_time() -> None:
+    often, seldom, new = (known(i, (0, 0, 1, 1), look(1)) for i in (1, 2, 3))
+    assert new.patience == 2
+    often.looks, often.hits = 40, 40
+    seldom.looks, seldom.hits = 40, 16
+    assert often.patience == 2
+    # (1 - 17/42) ** 8 is the first power below 0.02.
+    assert seldom.patience == 8
+
+
+def test_a_mask_that_loses_its_shape_is_missed_sooner() -> None:
+    track = known(1, (0, 0, 20, 60), look(1))
+    track.found((0, 0, 20, 60), 0.9, "person", look(1), alone=True)
+    for shown, misses in (((2, 0, 21, 60), 1), ((0, 0, 20, 30), 3), (None, 5)):
+        track.missed(shown)
+        assert track.misses == misses
+
+
+def test_candidates_are_believed_by_their_mean_score() -> None:
+    assert not Candidate((0, 0, 1, 1), "cup", 0.55).believed(0.5)
+    assert Candidate((0, 0, 1, 1), "cup", 0.61).believed(0.5)
+    assert Candidate((0, 0, 1, 1), "cup", 1.02, looks=2).believed(0.5)
+    assert not Candidate((0, 0, 1, 1), "cup", 0.98, looks=2).believed(0.5)
+
+
+def test_a_look_is_the_colours_of_upper_and_lower_half() -> None:
+    image = np.zeros((40, 40, 3), np.uint8)
+    image[:20], image[20:] = RED, BLUE
+    upright, box = look_of(image, (0, 0, 40, 40)), (0.0, 0.0, 40.0, 40.0)
+    assert float(upright @ upright) == pytest.approx(1)
+    assert float(upright @ look_of(image[:, ::-1], box)) == pytest.approx(1)
+    assert float(upright @ look_of(image[::-1], box)) == pytest.approx(0, abs=0.05)
