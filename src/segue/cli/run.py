@@ -11,12 +11,13 @@ import numpy as np
 import typer
 
 from segue.batch.plan import Task
-from segue.cli.batch import BatchCommand, Running, do_tasks
+from segue.cli.batch import SUBFOLDER, BatchCommand, Running, do_tasks
 from segue.cli.scoring import OPENERS, Request, Year, open_davis, open_ytvos
 from segue.cli.tables import print_evaluation, progress
 from segue.datasets.files import PICTURES
 from segue.errors import DatasetError
 from segue.masks import write_index_mask
+from segue.metrics.evaluation import Evaluation
 from segue.reports import evaluation_values, write_json
 from segue.types import IndexMask
 
@@ -74,21 +75,9 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Run a data set; see ``EXAMPLES``, which is the help text."""
-    protocol = _protocol(dataset)
     request = Request(data=root, dataset=dataset, subset=subset, sequences=sequence, year=year)
-    tasks = list(protocol.tasks(request, output / ".segue-batch" / "prompts"))
-    running = Running(
-        protocol.command,
-        (*context.args, "--format", protocol.format),
-        str(output),
-        workers=workers,
-        resume=resume,
-        quiet=quiet,
-    )
-    failed = do_tasks(tasks, running)
-    request = replace(request, missing="empty" if failed else "error", workers=workers or 1)
-    with progress(dataset) as show:
-        evaluation = request.score(output, show)
+    failed = run_videos(request, output, tuple(context.args), workers=workers, resume=resume, quiet=quiet)
+    evaluation = score_videos(request, output, failed, workers)
     print_evaluation(evaluation)
     if json is not None:
         write_json(json, evaluation_values(evaluation))
@@ -110,6 +99,51 @@ class RunCommand(BatchCommand):
 
 
 run.command_class = RunCommand  # type: ignore[attr-defined]
+
+
+def run_videos(
+    request: Request,
+    output: Path,
+    options: tuple[str, ...],
+    *,
+    workers: int | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Run a model over the videos of a request.
+
+    Args:
+        request: which data set, and what of it.
+        output: folder of the results.
+        options: of the command that the protocol names.
+        workers: number of workers; None takes one a core.
+        resume: go on with an interrupted run.
+        quiet: no progress.
+
+    Returns:
+        The number of videos that have failed.
+
+    Raises:
+        SegueError: something does not fit, or there is a run and it is not to be gone on with.
+        typer.Exit: the user interrupted it.
+    """
+    protocol = _protocol(request.dataset)
+    tasks = list(protocol.tasks(request, output / SUBFOLDER / "prompts"))
+    options = (*options, "--format", protocol.format)
+    running = Running(protocol.command, options, str(output), workers=workers, resume=resume, quiet=quiet)
+    return do_tasks(tasks, running)
+
+
+def score_videos(request: Request, output: Path, failed: int, workers: int | None = None) -> Evaluation:
+    """Score what :func:`run_videos` wrote; frames of videos that failed count as empty.
+
+    Raises:
+        SegueError: something is missing or does not fit.
+        typer.Exit: the user interrupted it.
+    """
+    request = replace(request, missing="empty" if failed else "error", workers=workers or 1)
+    with progress(request.dataset) as show:
+        return request.score(output, show)
 
 
 def _protocol(name: str) -> Protocol:
