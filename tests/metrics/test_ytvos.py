@@ -130,7 +130,7 @@ def test_an_object_given_in_the_last_frame_is_not_scored(tmp_path: Path) -> None
 def test_masks_of_another_size_are_refused(tmp_path: Path, ytvos: YtvosFolder) -> None:
     for name in ("a", "b"):
         save_masks(tmp_path / "results" / name, moving_squares()[:, :, 1:], step=5)
-    with pytest.raises(DatasetError, match=r"video a, frame 00005: the result is \(40, 49\)"):
+    with pytest.raises(DatasetError, match=r"sequence a, frame 00005: the result is \(40, 49\)"):
         evaluate_ytvos(tmp_path / "results", ytvos)
 
 

@@ -133,18 +133,21 @@ class Results:
 
 
 def open_results(
-    path: Path | str, *, suffixes: Collection[str] = MASK_SUFFIXES, inner: str = "masks"
+    path: Results | Path | str, *, suffixes: Collection[str] = MASK_SUFFIXES, inner: str = "masks"
 ) -> Results:
     """Open a folder or a ``.zip`` of masks; nothing is unpacked to disk.
 
     Args:
-        path: folder or archive with files ``<sequence>/<frame>.png``, below any levels that they share.
+        path: folder or archive with files ``<sequence>/<frame>.png``, below any levels that they share;
+            results that are open stay as they are.
         suffixes: endings of the files that are masks, in small letters with their dot.
         inner: name of the folder that segue makes in its output for such files.
 
     Raises:
         DatasetError: nothing is there, it is neither folder nor archive, or it holds no mask.
     """
+    if isinstance(path, Results):
+        return path
     path = Path(path)
     if not exists(path):
         raise DatasetError(f"{path} does not exist; results are a folder or a zip archive")

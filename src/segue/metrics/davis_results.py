@@ -18,11 +18,10 @@ from segue.metrics.evaluation import (
     FrameView,
     Missing,
     Progress,
-    Series,
-    check_missing,
-    find_missing,
+    SequenceResults,
+    find_results,
     map_sequences,
-    say_missing,
+    object_series,
 )
 from segue.metrics.measures import DEFAULT_BOUND_TH
 from segue.metrics.report import DavisReport, SequenceScore
@@ -70,21 +69,14 @@ def evaluate_davis(
     Raises:
         DatasetError: results are missing (then nothing is scored), cannot be read or do not fit.
     """
-    results = results if isinstance(results, Results) else open_results(results)
+    results = open_results(results)
     if protocol not in get_args(Protocol):
         raise DatasetError(f"protocol is {protocol!r}; it must be one of {', '.join(get_args(Protocol))}")
     scored = {sequence.name: _scored_frames(sequence, protocol) for sequence in davis}
-    absent = find_missing(results, {name: frames.values() for name, frames in scored.items()})
     names = {name: tuple(frames.values()) for name, frames in scored.items()}
-    check_missing(absent, names, results, missing)
+    found, remarks = find_results(results, names, missing)
     tasks = [
-        (
-            name,
-            _Task(
-                davis[name], _part(results, name), frames, frozenset(absent.get(name, ())), protocol, bound_th
-            ),
-        )
-        for name, frames in scored.items()
+        (name, _Task(davis[name], found[name], frames, protocol, bound_th)) for name, frames in scored.items()
     ]
     report = DavisReport(tuple(map_sequences(_score_sequence, tasks, workers=workers, progress=progress)))
     views = {task.sequence.name: task for _, task in tasks}
@@ -95,8 +87,15 @@ def evaluate_davis(
         overall=report.measures,
         sequences={score.name: score.measures for score in report.sequences},
         objects={item.name: item.measures for item in report.objects},
-        series={score.name: _series(score, names[score.name]) for score in report.sequences},
-        remarks=(*say_missing(absent, names, results), *_remarks(report, results, protocol)),
+        series={
+            score.name: object_series(
+                {"J": score.region_frames, "F": score.contour_frames},
+                names[score.name],
+                [item.id for item in score.objects],
+            )
+            for score in report.sequences
+        },
+        remarks=(*remarks, *_remarks(report, results, protocol)),
         files={
             f"global_results-{davis.split}.csv": report.global_csv(),
             f"per-sequence_results-{davis.split}.csv": report.per_sequence_csv(),
@@ -111,25 +110,21 @@ class _Task:
 
     Attributes:
         sequence: the ground truth.
-        results: masks, if there are any of this sequence.
+        results: its masks.
         frames: names of the frames that are scored, by index.
-        missing: those of them that have no result.
         protocol: see :data:`Protocol`.
         bound_th: tolerance of the contour accuracy.
     """
 
     sequence: Sequence
-    results: Results | None
+    results: SequenceResults
     frames: Mapping[int, str]
-    missing: frozenset[str]
     protocol: Protocol
     bound_th: float
 
     def prediction(self, name: str, truth: IndexMask) -> IndexMask:
-        """Result of a scored frame; empty where it is missing."""
-        if self.results is None or name in self.missing:
-            return np.zeros_like(truth)
-        prediction = self.results.read(self.sequence.name, name)
+        """Result of a scored frame."""
+        prediction = self.results.read(name, truth)
         if self.sequence.binary:
             prediction[prediction == VOID] = 1
         return prediction
@@ -139,10 +134,6 @@ def _scored_frames(sequence: Sequence, protocol: Protocol) -> dict[int, str]:
     """Name by index of the frames that the protocol scores."""
     frames = [(i, path.stem) for i, path in sequence.annotations.items()]
     return dict(frames if protocol in ("unsupervised", "2016-toolkit") else frames[1:-1])
-
-
-def _part(results: Results, sequence: str) -> Results | None:
-    return results.only(sequence) if sequence in results else None
 
 
 def _score_sequence(task: _Task) -> SequenceScore:
@@ -159,18 +150,6 @@ def _score_sequence(task: _Task) -> SequenceScore:
         scored = i in task.frames
         accumulator.update(task.prediction(task.frames[i], truth) if scored else None, truth)
     return accumulator.score()
-
-
-def _series(score: SequenceScore, frames: tuple[str, ...]) -> dict[str, Series]:
-    """J and F over time, averaged over the objects; of each object too where there are several."""
-    series = {}
-    for letter, table in (("J", score.region_frames), ("F", score.contour_frames)):
-        series[letter] = Series(frames, table.mean(axis=0))
-        if len(table) > 1:
-            series |= {
-                f"{letter}_{item.id}": Series(frames, table[k]) for k, item in enumerate(score.objects)
-            }
-    return series
 
 
 def _remarks(report: DavisReport, results: Results, protocol: Protocol) -> tuple[str, ...]:

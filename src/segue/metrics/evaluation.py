@@ -89,70 +89,90 @@ Missing = Literal["error", "empty"]
 """What to do about frames without a result: refuse to score, or score them as empty masks."""
 
 
-def find_missing(results: Results, scored: Mapping[str, Collection[str]]) -> dict[str, tuple[str, ...]]:
-    """Names of the frames without a result, by sequence; sequences that lack none are left out.
+@dataclass(frozen=True, slots=True)
+class SequenceResults:
+    """The masks of one sequence that are scored.
+
+    Attributes:
+        sequence: its name.
+        results: the masks, if there are any.
+        missing: names of the scored frames without a mask, which are empty.
+    """
+
+    sequence: str
+    results: Results | None
+    missing: tuple[str, ...]
+
+    def read(self, frame: str, truth: IndexMask) -> IndexMask:
+        """Mask of a scored frame, as it was stored; an empty one where it is missing.
+
+        Raises:
+            DatasetError: it cannot be read, or has another size than the truth.
+        """
+        if self.results is None or frame in self.missing:
+            return np.zeros_like(truth)
+        mask = self.results.read(self.sequence, frame)
+        if mask.shape != truth.shape:
+            raise DatasetError(
+                f"sequence {self.sequence}, frame {frame}: the result is {mask.shape}, the truth "
+                f"{truth.shape}; give masks of one size"
+            )
+        return mask
+
+
+def find_results(
+    results: Results, scored: Mapping[str, Collection[str]], missing: Missing
+) -> tuple[dict[str, SequenceResults], tuple[str, ...]]:
+    """Masks of every sequence, and a remark on those that are scored as empty; stops before any work.
 
     Args:
         results: where to look.
         scored: names of the frames that are scored, by sequence.
+        missing: what to do about frames without a result.
 
     Raises:
-        DatasetError: a sequence is there more than once, or two files have one name.
+        DatasetError: frames are missing and must not be, all are, a sequence is there more than once, or two
+            files have one name.
     """
-    missing = {}
-    for sequence, frames in scored.items():
-        present = set(results.names(sequence)) if sequence in results else set()
-        if absent := tuple(name for name in frames if name not in present):
-            missing[sequence] = absent
-    return missing
-
-
-def say_missing(
-    missing: Mapping[str, Collection[str]], scored: Mapping[str, Collection[str]], results: Results
-) -> tuple[str, ...]:
-    """Remarks for the reader: which sequences and frames were scored as empty masks; none if none were."""
-    if not missing:
-        return ()
-    return (f"{_lacks(missing, scored, results)}; they were scored as empty masks",)
-
-
-def check_missing(
-    missing: Mapping[str, Collection[str]],
-    scored: Mapping[str, Collection[str]],
-    results: Results,
-    policy: Missing,
-) -> None:
-    """Stop before any work if frames are missing and must not be.
-
-    Raises:
-        DatasetError: they are and the policy is ``error``, or there is no such policy.
-    """
-    if policy not in get_args(Missing):
-        raise DatasetError(f"missing is {policy!r}; it must be one of {', '.join(get_args(Missing))}")
-    if any(scored.values()) and all(len(missing.get(name, ())) == len(scored[name]) for name in scored):
-        raise DatasetError(f"{_lacks(missing, scored, results)}; there are {first_few(results.sequences)}")
-    if missing and policy == "error":
-        raise DatasetError(
-            f'{_lacks(missing, scored, results)}; add them, or score them as empty masks (missing="empty")'
-        )
-
-
-def _lacks(
-    missing: Mapping[str, Collection[str]], scored: Mapping[str, Collection[str]], results: Results
-) -> str:
-    whole = [sequence for sequence, frames in missing.items() if len(frames) == len(scored[sequence])]
-    single = [
-        f"{sequence} {frame}"
-        for sequence, frames in missing.items()
-        if sequence not in whole
-        for frame in frames
-    ]
-    parts = []
-    if whole:
-        parts.append(f"all frames of {first_few(whole)}")
+    if missing not in get_args(Missing):
+        raise DatasetError(f"missing is {missing!r}; it must be one of {', '.join(get_args(Missing))}")
+    found = {}
+    for name, frames in scored.items():
+        own = results.only(name) if name in results else None
+        present = set(own.names(name)) if own is not None else set()
+        found[name] = SequenceResults(name, own, tuple(frame for frame in frames if frame not in present))
+    lacking = {name: item.missing for name, item in found.items() if item.missing}
+    if not lacking:
+        return found, ()
+    whole = [name for name, frames in lacking.items() if len(frames) == len(scored[name])]
+    single = [f"{name} {frame}" for name, frames in lacking.items() if name not in whole for frame in frames]
+    parts = [f"all frames of {first_few(whole)}"] if whole else []
     if single:
         parts.append(f"{len(single)} frame{'s' if len(single) > 1 else ''}: {first_few(single)}")
-    return f"{results.path} lacks {' and '.join(parts)}"
+    lacks = f"{results.path} lacks {' and '.join(parts)}"
+    if all(len(found[name].missing) == len(frames) for name, frames in scored.items()):
+        raise DatasetError(f"{lacks}; there are {first_few(results.sequences)}")
+    if missing == "error":
+        raise DatasetError(f'{lacks}; add them, or score them as empty masks (missing="empty")')
+    return found, (f"{lacks}; they were scored as empty masks",)
+
+
+def object_series(
+    tables: Mapping[str, npt.NDArray[np.float64]], frames: tuple[str, ...], ids: Sequence[int]
+) -> dict[str, Series]:
+    """Measures over time, averaged over the objects scored there; of each object too where there are several.
+
+    Args:
+        tables: values by measure, (objects, frames), NaN where an object is not scored.
+        frames: their names.
+        ids: those of the objects.
+    """
+    series = {}
+    for measure, table in tables.items():
+        series[measure] = Series(frames, np.nanmean(table, axis=0))
+        if len(table) > 1:
+            series |= {f"{measure}_{k}": Series(frames, row) for k, row in zip(ids, table, strict=True)}
+    return series
 
 
 Progress = Callable[[int, int, str], None]

@@ -152,9 +152,7 @@ def find_scoring(
             no frame to score.
     """
     check_choice("missing", missing, Missing)
-    found = results
-    if not isinstance(found, Results):
-        found = open_results(found, suffixes=RESULT_SUFFIXES, inner="cdnet")
+    found = open_results(results, suffixes=RESULT_SUFFIXES, inner="cdnet")
     tasks = {
         video.key: _pair(found, video, frozenset((exclude or {}).get(video.key, ()))) for video in videos
     }

@@ -22,11 +22,10 @@ from segue.metrics.evaluation import (
     FrameView,
     Missing,
     Progress,
-    Series,
-    check_missing,
-    find_missing,
+    SequenceResults,
+    find_results,
     map_sequences,
-    say_missing,
+    object_series,
 )
 from segue.metrics.measures import DEFAULT_BOUND_TH, contour_accuracies, count_pairs, region_similarities
 from segue.metrics.report import Scores, mean_of_known
@@ -64,28 +63,17 @@ def evaluate_ytvos(
     Raises:
         DatasetError: results are missing (then nothing is scored), cannot be read or do not fit.
     """
-    results = results if isinstance(results, Results) else open_results(results)
     scored = {video.name: _scored_frames(video) for video in ytvos}
-    absent = find_missing(results, scored)
-    check_missing(absent, scored, results, missing)
+    found, remarks = find_results(open_results(results), scored, missing)
     tasks = [
-        (
-            video.name,
-            _Task(
-                video,
-                results.only(video.name) if video.name in results else None,
-                scored[video.name],
-                frozenset(absent.get(video.name, ())),
-                bound_th,
-            ),
-        )
+        (video.name, _Task(video, found[video.name], scored[video.name], bound_th))
         for video in ytvos
         if scored[video.name]
     ]
     if not tasks:
         raise DatasetError(f"{ytvos.root}: no object is annotated after the frame in which it is given")
     scores = map_sequences(_score_video, tasks, workers=workers, progress=progress)
-    return _evaluation(ytvos, scores, seen, dict(tasks), say_missing(absent, scored, results))
+    return _evaluation(ytvos, scores, seen, dict(tasks), remarks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,29 +82,15 @@ class _Task:
 
     Attributes:
         video: the ground truth.
-        results: masks, if there are any of this video.
+        results: its masks.
         frames: names of the frames on which an object is scored, in order.
-        missing: those of them that have no result.
         bound_th: tolerance of the contour accuracy.
     """
 
     video: YtvosVideo
-    results: Results | None
+    results: SequenceResults
     frames: tuple[str, ...]
-    missing: frozenset[str]
     bound_th: float
-
-    def prediction(self, name: str, truth: IndexMask) -> IndexMask:
-        """Result of a scored frame; empty where it is missing."""
-        if self.results is None or name in self.missing:
-            return np.zeros_like(truth)
-        prediction = self.results.read(self.video.name, name)
-        if prediction.shape != truth.shape:
-            raise DatasetError(
-                f"video {self.video.name}, frame {name}: the result is {prediction.shape}, the truth "
-                f"{truth.shape}; give masks of one size"
-            )
-        return prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +125,7 @@ def _score_video(task: _Task) -> _VideoScore:
     ids: set[int] = set()
     for t, name in enumerate(task.frames):
         truth = task.video.read_mask(name)
-        prediction = task.prediction(name, truth)
+        prediction = task.results.read(name, truth)
         ids.update(np.flatnonzero(np.bincount(prediction.ravel())).tolist())
         active = np.flatnonzero(given < order[name])
         pair = _ranks(prediction, objects), _ranks(truth, objects)
@@ -203,7 +177,14 @@ def _evaluation(
             category: _means([item for item in everything if item.category == category])
             for category in sorted({item.category for item in everything})
         },
-        series={name: _series(tasks[name], score) for name, score in by_video.items()},
+        series={
+            name: object_series(
+                {"J": score.region, "F": score.contour},
+                tasks[name].frames,
+                [item.id for item in tasks[name].video.objects],
+            )
+            for name, score in by_video.items()
+        },
         remarks=(*remarks, *_remarks(by_video, everything, seen, overall["J_u"])),
         view=lambda sequence, frame: _look(tasks[sequence], frame),
     )
@@ -233,17 +214,6 @@ def _means(objects: Collection[_ObjectScore]) -> dict[str, float]:
     }
 
 
-def _series(task: _Task, score: _VideoScore) -> dict[str, Series]:
-    """J and F over time, averaged over the objects scored there; of each object where there are several."""
-    series = {}
-    for letter, table in (("J", score.region), ("F", score.contour)):
-        series[letter] = Series(task.frames, np.nanmean(table, axis=0))
-        if len(table) > 1:
-            rows = zip(task.video.objects, table, strict=True)
-            series |= {f"{letter}_{item.id}": Series(task.frames, row) for item, row in rows}
-    return series
-
-
 def _remarks(
     scores: dict[str, _VideoScore],
     objects: Collection[_ObjectScore],
@@ -271,6 +241,6 @@ def _look(task: _Task, frame: str) -> FrameView:
     truth = task.video.read_mask(frame)
     known = np.array([item.id for item in task.video.objects])
     truth, result = (
-        np.where(np.isin(mask, known), mask, 0) for mask in (truth, task.prediction(frame, truth))
+        np.where(np.isin(mask, known), mask, 0) for mask in (truth, task.results.read(frame, truth))
     )
     return FrameView(truth, result, np.zeros(truth.shape, np.bool_), task.video.read_image(frame))
