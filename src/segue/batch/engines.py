@@ -389,8 +389,10 @@ def open_engine(
     count: int | None = None,
     devices: Iterable[str] = (),
     gpus: float = 0.0,
+    threads: int | None = None,
 ) -> Engine:
     """Local processes, or with an address the actors of a Ray cluster."""
     if address is not None:
-        return RayEngine(order, address, count, gpus)
-    return LocalEngine(order, count or max(1, os.cpu_count() or 1), tuple(devices))
+        return RayEngine(order, address, count, gpus, threads or 1)
+    count = count or max(1, (os.cpu_count() or 1) // (threads or 1))
+    return LocalEngine(order, count, tuple(devices), threads)

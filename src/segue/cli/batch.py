@@ -121,6 +121,10 @@ def batch(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of workers.  [default: one a core, or a share of a GPU]")
     ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads of each worker.  [default: the cores, shared; 1 on a cluster]"),
+    ] = None,
     gpus: Annotated[float, typer.Option(min=0, help="Share of a GPU for each worker, such as 0.5.")] = 0.0,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster: auto, ray://HOST:10001, HOST:6379, or local.")
@@ -157,6 +161,7 @@ def batch(
         tuple(context.args),
         output,
         workers=workers,
+        threads=threads,
         gpus=gpus,
         address=address,
         tries=tries,
@@ -178,6 +183,7 @@ class Running:
         command, options: what is done with every video.
         output: folder or address of the results.
         workers: number of workers; None takes one a core, or a share of a GPU.
+        threads: of each worker; None shares the cores among them, and is 1 on a cluster.
         gpus: share of a GPU for each worker.
         address: Ray cluster.
         tries: a video that so many workers died of has failed.
@@ -191,6 +197,7 @@ class Running:
     options: tuple[str, ...]
     output: str
     workers: int | None = None
+    threads: int | None = None
     gpus: float = 0.0
     address: str | None = None
     tries: int = 3
@@ -238,6 +245,7 @@ def do_tasks(tasks: Sequence[Task], how: Running) -> int:
                 count=count and min(count, len(waiting)),
                 devices=devices,
                 gpus=how.gpus,
+                threads=how.threads,
             )
             copies = is_remote(how.output) and how.address is not None
             scheduler = Scheduler(waiting, tries=how.tries, memory=engine.memory, copies=copies)
