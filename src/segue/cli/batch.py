@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import pooch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typer.core import TyperCommand
 
 from segue.batch.ledger import Ledger, only_process
@@ -22,6 +21,7 @@ from segue.batch.places import is_remote
 from segue.batch.plan import Task, measured, read_tasks
 from segue.batch.scheduler import Scheduler
 from segue.cli.main import load_command
+from segue.cli.tables import bars
 from segue.errors import SegueError
 
 EXAMPLES = """
@@ -308,16 +308,9 @@ def _write_report(ledger: Ledger, home: Path) -> None:
 def _progress(ledger: Ledger, quiet: bool, json_lines: bool) -> Iterator[Callable[[list[Any]], None]]:
     """A function that shows the news of each round, for a person or as JSON lines for a machine."""
     console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
     begun, frames = time.perf_counter(), {}
     finished = 0
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with bars(console, "note") as bar:
         counts = ledger.counts()
         task = bar.add_task("videos", total=sum(counts.values()), completed=counts["done"], note="")
 

@@ -5,57 +5,44 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from PIL import Image as PillowImage
 from rich.console import Console
 
+from segue.cli.job import Values
+from segue.cli.options import Options, command
 from segue.cli.prompting import NAMES, Finding
 from segue.cli.tables import print_table
 from segue.errors import SinkError, SourceError
 from segue.masks import overlay
 from segue.masks.files import encode_index_mask
-from segue.models.dino import FeatureName
-from segue.prompts.detectors import Refinement
 from segue.prompts.selection import Found
 from segue.types import Frame, Image, ObjectInfo
 from segue.video import open_source
 from segue.video.partial import write_complete, writing
 
 
-def detect(
-    source: Annotated[str, typer.Argument(help="Picture, video, image folder, glob, camera or address.")],
-    with_: Annotated[
-        str | None, typer.Option("--with", metavar="NAME", help=f"What finds the objects: {NAMES}.")
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weight file.  [default: downloaded]")] = None,
-    classes: Annotated[str | None, typer.Option(help="Labels that are wanted, such as person,car.")] = None,
-    score: Annotated[float | None, typer.Option(help="Least score.")] = None,
-    max_objects: Annotated[int | None, typer.Option(help="Most objects.")] = None,
-    features: Annotated[
-        FeatureName | None,
-        typer.Option(help="For lost: what of the attention is compared.  [default: keys]"),
-    ] = None,
-    refine: Annotated[
-        Refinement | None,
-        typer.Option(help="What draws the mask to the edges.  [default: crf, for nanodet network]"),
-    ] = None,
-    tiles: Annotated[
-        int | None,
-        typer.Option(min=1, help="For nanodet: look at so many parts a side besides, for small objects."),
-    ] = None,
-    start: Annotated[str | None, typer.Option(help="Frame of a video: 250, 12.5s or 1:30.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Output folder.  [default: segue-out/NAME]")
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the objects as JSON.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What is written.
+
+    Attributes:
+        output: output folder.  [default: segue-out/NAME]
+        json: write the objects as JSON into this file.
+        device: where networks run: cpu, cuda, cuda:1 ...
+        overwrite: replace existing output.
+    """
+
+    output: Path | None = None
+    json: Path | None = None
+    device: str | None = None
+    overwrite: bool = False
+
+
+def _detect(source: Values, found: Values, written: Values) -> None:
     """Find the objects of a picture, or of one frame of a video, and draw them.
 
     Prints a table, and writes `mask.png` (an index mask) and `overlay.png`.
@@ -68,12 +55,12 @@ def detect(
 
         segue detect my.mp4 --start 12.5s --json objects.json
     """
-    finding = Finding(with_, weights, classes, score, max_objects, features, refine, tiles)
-    opened = open_source(source, start=start)
-    folder = output or Path("segue-out") / opened.name
-    targets = [folder / "mask.png", folder / "overlay.png", *([json_file] if json_file else [])]
-    _require_free(targets, overwrite)
-    find = finding.detector(device)
+    finding, out = Finding(**found), Output(**written)
+    opened = open_source(**source)
+    folder = out.output or Path("segue-out") / opened.name
+    targets = [folder / "mask.png", folder / "overlay.png", *([out.json] if out.json else [])]
+    _require_free(targets, out.overwrite)
+    find = finding.detector(out.device)
     finding.announce()
     with opened:
         frames = list(itertools.islice(opened, 1 + find.lookahead))
@@ -84,9 +71,27 @@ def detect(
             f"{opened.name}: to find what moves takes a further frame; "
             "for a still picture choose another detector with --with"
         )
-    found = find(*frames)
-    _write(frames[0], found, targets)
-    _print(found)
+    result = find(*frames)
+    _write(frames[0], result, targets)
+    _print(result)
+
+
+detect = command(
+    _detect,
+    Options(
+        open_source,
+        "source! start",
+        types={"source": str, "start": str | None},
+        help={
+            "source": "Picture, video, image folder, glob, camera or address.",
+            "start": "Frame of a video: 250, 12.5s or 1:30.",
+        },
+    ),
+    Options(
+        Finding, "name:with weights classes score max_objects features refine tiles", help={"name": NAMES}
+    ),
+    Options(Output, "output:output,o json device overwrite"),
+)
 
 
 def _require_free(targets: list[Path], overwrite: bool) -> None:

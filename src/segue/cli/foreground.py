@@ -12,7 +12,7 @@ import typer
 from PIL import Image as PillowImage
 
 from segue.api.foreground import check_rate, chosen_frames, following, make_background, make_model, preferred
-from segue.cli.job import DEFAULT_FORMATS, Formats, Job, run_settings
+from segue.cli.job import DEFAULT_FORMATS, FORMATS, How, Job, run_settings
 from segue.errors import SegueError, SinkError, SourceError
 from segue.flow.providers import FlowName
 from segue.inputs import printable
@@ -62,7 +62,7 @@ def foreground(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Output folder.  [default: segue-out/NAME]")
     ] = None,
-    format: Formats = None,
+    format: Annotated[list[str] | None, typer.Option(help=FORMATS)] = None,
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Put the plain frame beside the overlay.")
     ] = False,
@@ -147,24 +147,18 @@ def foreground(
         )
     except ValueError as error:
         raise SegueError(str(error)) from None
-    places: dict[str, Path] = {} if events is None else {"events": events}
     job = Job(
-        source=opened,
-        session=session,
-        output=output or Path("segue-out") / opened.name,
-        formats=tuple(formats),
-        settings=run_settings(
+        opened,
+        session,
+        run_settings(
             options,
             objects=objects or "events" in formats,
             threshold=threshold,
             short_side=short_side,
         ),
-        side_by_side=side_by_side,
-        overwrite=overwrite,
-        resume=resume,
-        quiet=quiet,
+        How(output, formats, side_by_side, device, fast, overwrite, resume, quiet),
         saves=session.restorable,
-        places=places,
+        places={} if events is None else {"events": events},
     )
     with opened:
         _, frames = job.frames()

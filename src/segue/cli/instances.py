@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from segue.api.instances import DEFAULT_MODEL, default_model, instance_model, make_finder
-from segue.cli.job import DEFAULT_FORMATS, Formats, Job, run_settings
+from segue.api.instances import instances as find_instances
+from segue.cli.job import HOW, PART, SOURCE, How, Job, Values, run_settings
+from segue.cli.options import Options, command
 from segue.cli.tables import progress
 from segue.datasets.json_files import read_class_names
 from segue.datasets.ytvis import YTVISDataset
@@ -17,140 +19,76 @@ from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.sessions.official import write_official
 from segue.types import Segmentation
 from segue.video import open_source
-from segue.video.source import DamagePolicy
 from segue.weights.checkpoint import sha256
-
-EXAMPLES = """
-Find every instance of a video, say what it is, and follow it.
-
-The result is an index mask for every frame, whose ids stay the same through the video, and an overlay video
-with the names of the classes.
-
-Examples:
-
-    segue instances street.mp4
-
-    segue instances street.mp4 --classes person,dog --score 0.5 --format ytvis --output street.json
-
-    segue instances street.mp4 --model seqformer-r50 --weights seqformer-r50.safetensors
-
-    segue instances street.mp4 --model maskrcnn+stcn-lite --window 25
-
-    segue instances long.mp4 --window 20 --overlap 5 --resume
-"""
 
 EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
 """Class names that need no file."""
 
 
-Model = Annotated[
-    str | None,
-    typer.Option(
-        help="msstsvis-lite, seqformer-r50, msstsvis-r101 ...  [default: that of --weights, or the best "
-        "whose weights are at hand]"
-    ),
-]
-Weights = Annotated[Path | None, typer.Option(help="Weight file, converted or official.")]
-Names = Annotated[
-    str | None,
-    typer.Option(
-        help="What the class channels are: ytvis2019, ytvis2021, or an annotation file.  [default: what the "
-        "weights say]"
-    ),
-]
+def _instances(source: Values, options: Values, part: Values, how: Values) -> None:
+    """Find every instance of a video, say what it is, and follow it.
 
+    The result is an index mask for every frame, whose ids stay the same through the video, and an overlay
+    video with the names of the classes.
 
-def instances(
-    source: Annotated[str, typer.Argument(help="Video, image folder, glob, camera number or address.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and what follows its finds, "
-            "as in nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are at hand]"
-        ),
-    ] = None,
-    weights: Weights = None,
-    names: Names = None,
-    classes: Annotated[
-        str | None, typer.Option(help="Classes that are wanted, separated by commas.  [default: all]")
-    ] = None,
-    score: Annotated[
-        float | None,
-        typer.Option(
-            help="Least class score of an object.  [default: 0.3; msstsvis-lite 0.35, detectors 0.5]"
-        ),
-    ] = None,
-    top: Annotated[int, typer.Option(help="Most objects at a time.")] = 10,
-    window: Annotated[
-        int | None,
-        typer.Option(
-            help="Frames that are looked at together, or from look to look of a detector.  "
-            "[default: 10, detectors 5]",
-        ),
-    ] = None,
-    overlap: Annotated[int, typer.Option(help="Frames that neighbouring windows share.")] = 3,
-    short_side: Annotated[
-        int | None,
-        typer.Option(
-            help="Resize pictures to this short side for the network.  [default: 360, for msstsvis-lite 240]"
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Output folder.  [default: segue-out/NAME]")
-    ] = None,
-    format: Formats = None,
-    side_by_side: Annotated[
-        bool, typer.Option("--side-by-side", help="Put the plain frame beside the overlay.")
-    ] = False,
-    start: Annotated[str | None, typer.Option(help="First frame: 250, 12.5s or 1:30.")] = None,
-    end: Annotated[str | None, typer.Option(help="First frame not wanted any more.")] = None,
-    stride: Annotated[int, typer.Option(help="Take every n-th frame.")] = 1,
-    max_size: Annotated[int | None, typer.Option(help="Reduce frames to this longer side.")] = None,
-    on_damage: Annotated[DamagePolicy, typer.Option(help="What an unreadable frame does.")] = "stop",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="bfloat16 where the hardware has it.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-) -> None:
-    """Find all instances; see ``EXAMPLES``, which is the help text."""
-    options = dict(locals())
-    model = chosen_model(model, weights, quiet=quiet)
-    opened = open_source(source, start=start, end=end, stride=stride, max_size=max_size, on_damage=on_damage)
+    Examples:
+
+        segue instances street.mp4
+
+        segue instances street.mp4 --classes person,dog --score 0.5 --format ytvis --output street.json
+
+        segue instances street.mp4 --model seqformer-r50 --weights seqformer-r50.safetensors
+
+        segue instances street.mp4 --model maskrcnn+stcn-lite --window 25
+
+        segue instances long.mp4 --window 20 --overlap 5 --resume
+    """
+    run = How(**how)
+    weights, classes = options["weights"], options["classes"]
+    model = chosen_model(options["model"], weights, quiet=run.quiet)
+    opened = open_source(**source, **part)
+    wanted = {
+        "model": model,
+        "names": read_names(options["names"]),
+        "classes": None if classes is None else [name.strip() for name in classes.split(",")],
+    }
     try:
-        finder = make_finder(
-            model,
-            weights,
-            names=read_names(names),
-            classes=None if classes is None else [name.strip() for name in classes.split(",")],
-            score=score,
-            top=top,
-            window=window,
-            overlap=overlap,
-            short_side=short_side,
-            device=device,
-            fast=fast,
-        )
+        finder = make_finder(**{**options, **wanted}, device=run.device, fast=run.fast)
     except ValueError as error:
         raise SegueError(str(error)) from None
-    job = Job(
-        source=opened,
-        session=finder.session,
-        output=output or Path("segue-out") / opened.name,
-        formats=tuple(format or DEFAULT_FORMATS),
-        settings=run_settings(options, model=model),
-        side_by_side=side_by_side,
-        overwrite=overwrite,
-        resume=resume,
-        quiet=quiet,
-        categories={name: number for number, name in finder.names.items()},
-    )
+    settings = run_settings({**source, **options, **part, **how}, model=model)
+    categories = {name: number for number, name in finder.names.items()}
+    job = Job(opened, finder.session, settings, run, categories=categories)
     with opened:
         _, frames = job.frames()
         job.run(frames, note=_note)
 
 
-instances.__doc__ = EXAMPLES
+instances = command(
+    _instances,
+    SOURCE,
+    Options(
+        find_instances,
+        "model weights names classes score top window overlap short_side",
+        types={"model": str | None, "weights": Path | None, "names": str | None, "classes": str | None},
+        help={
+            "model": "seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and what follows its "
+            "finds, as in nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are at "
+            "hand]",
+            "weights": "Weight file, converted or official.",
+            "names": "What the class channels are: ytvis2019, ytvis2021, or an annotation file.  "
+            "[default: what the weights say]",
+            "classes": "Classes that are wanted, separated by commas.  [default: all]",
+            "score": "Least class score of an object.  [default: 0.3; msstsvis-lite 0.35, detectors 0.5]",
+            "window": "Frames that are looked at together, or from look to look of a detector.  "
+            "[default: 10, detectors 5]",
+            "short_side": "Resize pictures to this short side for the network.  "
+            "[default: 360, for msstsvis-lite 240]",
+        },
+    ),
+    PART,
+    HOW,
+)
 
 
 def chosen_model(
@@ -190,8 +128,14 @@ def instances_official(
     root: Annotated[Path, typer.Argument(help="Folder of YouTube-VIS or OVIS, or its annotation file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .json.")],
     part: Annotated[str, typer.Option("--set", help="train, valid or test.")] = "valid",
-    model: Model = None,
-    weights: Weights = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="msstsvis-lite, seqformer-r50, msstsvis-r101 ...  [default: that of --weights, or the best "
+            "whose weights are at hand]"
+        ),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weight file, converted or official.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="bfloat16 where the hardware has it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,

@@ -8,27 +8,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from segue.cli.options import Options
+from segue.cli.tables import bars
 from segue.errors import SourceError
 from segue.inputs import exists, printable
 from segue.registry import SINKS
 from segue.sessions import Session
 from segue.sessions.resumable import PromptSource, forget_state, run
 from segue.types import Frame, Segmentation
-from segue.video import Outputs, Source, open_sinks
+from segue.video import Outputs, Source, open_sinks, open_source
 from segue.video.live import is_address, stored_address
 from segue.weights.checkpoint import sha256
 
-Formats = Annotated[
-    list[str] | None,
-    typer.Option(help=f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]"),
-]
+Values = dict[str, Any]
+
 DEFAULT_FORMATS = ("png", "overlay")
+FORMATS = f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]"
 
 WATCH: ContextVar[Callable[[Frame, Segmentation], None] | None] = ContextVar("watch", default=None)
 """Told of every frame and its result, beside the sinks; a batch counts and draws with it."""
@@ -72,6 +72,53 @@ def _stored(value: Any) -> Any:
     return text
 
 
+SOURCE = Options(
+    open_source,
+    "source!",
+    types={"source": str},
+    help={"source": "Video, image folder, glob, camera number or address."},
+)
+PART = Options(
+    open_source,
+    "start end stride max_size on_damage",
+    types={"start": str | None, "end": str | None},
+    help={"start": "First frame: 250, 12.5s or 1:30.", "end": "First frame not wanted any more."},
+)
+"""What is read; for :func:`segue.open_source`."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a run is done, and what it writes.
+
+    Attributes:
+        output: output folder.  [default: segue-out/NAME]
+        format: what to write.  [default: png and overlay]
+        side_by_side: put the plain frame beside the overlay.
+        device: where networks run: cpu, cuda, cuda:1 ...
+        fast: use bfloat16 where the hardware has it.
+        overwrite: replace existing output.
+        resume: go on with an interrupted run.
+        quiet: no progress.
+    """
+
+    output: Path | None = None
+    format: list[str] | None = None
+    side_by_side: bool = False
+    device: str | None = None
+    fast: bool = False
+    overwrite: bool = False
+    resume: bool = False
+    quiet: bool = False
+
+
+HOW = Options(
+    How,
+    "output:output,o format side_by_side device fast overwrite resume quiet:quiet,q",
+    help={"format": FORMATS},
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A run.
@@ -79,24 +126,17 @@ class Job:
     Attributes:
         source: where the frames come from.
         session: what is done with them.
-        output, formats, places: what is written where; see :func:`segue.video.open_sinks`.
         settings: all that the masks depend on, as JSON values; a resumed run must have the same.
-        side_by_side: put the plain frame beside the overlay.
-        overwrite, resume: what to do with the output of an earlier run.
+        how: see :class:`How`.
+        places: files of formats that lie outside the output folder.
         saves: whether the session can be saved; else a resumed run goes through all frames again.
-        quiet: no progress.
         categories: number of each class name, for the formats that number classes.
     """
 
     source: Source
     session: Session
-    output: Path
-    formats: tuple[Any, ...]
     settings: dict[str, Any]
-    side_by_side: bool
-    overwrite: bool
-    resume: bool
-    quiet: bool
+    how: How
     saves: bool = True
     places: Mapping[str, Path] = field(default_factory=dict)
     categories: Mapping[str, int] = field(default_factory=dict)
@@ -151,10 +191,10 @@ class Job:
         total: int | None,
         outputs: Outputs,
     ) -> None:
-        console = Console(stderr=True, quiet=self.quiet, highlight=False, soft_wrap=True)
+        console = Console(stderr=True, quiet=self.how.quiet, highlight=False, soft_wrap=True)
         begun, count, watch = time.perf_counter(), 0, WATCH.get()
         masks = outputs.paths.get("png") if self.saves else None
-        with outputs.sink as sink, _progress(console) as progress:
+        with outputs.sink as sink, bars(console, "note") as progress:
             task = progress.add_task("frames", total=total, note="")
 
             def report(frame: Frame, result: Segmentation) -> None:
@@ -165,7 +205,7 @@ class Job:
                 speed = count / (time.perf_counter() - begun)
                 progress.update(task, completed=count, note=f"{speed:.1f} frames/s, {note(result)}")
 
-            run(self.session, frames, prompts, sink, folder=masks, resume=self.resume, report=report)
+            run(self.session, frames, prompts, sink, folder=masks, resume=self.how.resume, report=report)
         if masks:
             forget_state(masks)
         seconds = time.perf_counter() - begun
@@ -173,13 +213,13 @@ class Job:
 
     def _open(self) -> Outputs:
         return open_sinks(
-            self.output,
-            self.formats,
+            self.how.output or Path("segue-out") / self.source.name,
+            tuple(self.how.format or DEFAULT_FORMATS),
             self.source,
-            overwrite=self.overwrite,
-            resume=self.resume,
+            overwrite=self.how.overwrite,
+            resume=self.how.resume,
             settings=self.settings,
-            side_by_side=self.side_by_side,
+            side_by_side=self.how.side_by_side,
             places=self.places,
             categories=self.categories,
         )
@@ -190,16 +230,3 @@ class Job:
         if not self.saves:
             return "interrupted; give the same command with --resume to go through it again"
         return "interrupted; give the same command with --resume to go on"
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )

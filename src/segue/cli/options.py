@@ -8,6 +8,7 @@ The types, defaults and docstring of a parameter become those of the option: bou
 from __future__ import annotations
 
 import inspect
+import keyword
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass
@@ -51,18 +52,17 @@ class Options:
             shown, *short = (given or name.replace("_", "-")).split(",")
             if word.endswith("!"):
                 info: Any = typer.Argument(help=text, show_default=False)
-            elif kind is bool and default is True:
+            elif kind == bool | None or (kind is bool and default is True):
                 info = typer.Option(f"--{shown}/--no-{shown}", help=text)
             else:
                 flags = [f"--{shown}", *(f"-{letter}" for letter in short)]
                 info = typer.Option(*flags, help=text, show_default=default not in (None, ""), **bounds)
+            called = shown.replace("-", "_") + ("_" if keyword.iskeyword(shown) else "")
+            annotation = Annotated[kind, info]
             yield (
                 name,
                 inspect.Parameter(
-                    shown.replace("-", "_"),
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=default,
-                    annotation=Annotated[kind, info],
+                    called, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
                 ),
             )
 
@@ -102,10 +102,12 @@ def command(run: Callable[..., None], *groups: Options) -> Callable[..., None]:
     """
     parameters = [list(group.parameters()) for group in groups]
 
-    def called(**values: Any) -> None:
+    flat = [item for group in parameters for _, item in group]
+
+    def called(**given: Any) -> None:
+        values = {item.name: item.default for item in flat} | given
         run(*({name: values[item.name] for name, item in group} for group in parameters))
 
-    flat = [item for group in parameters for _, item in group]
     called.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     called.__annotations__ = {item.name: item.annotation for item in flat}
     called.__doc__ = run.__doc__

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, cast
 
 import numpy as np
 import typer
+from annotated_types import Ge
 
 from segue.errors import PromptError
 from segue.inputs import whole_number
@@ -34,7 +35,7 @@ from segue.sessions.detecting import DEFAULT, detector
 from segue.types import Box, Frame, MaskPrompt, Point, Prompt, RemovePrompt
 from segue.weights import load
 
-NAMES = ", ".join(DETECTORS.names)
+NAMES = f"What finds the objects: {', '.join(DETECTORS.names)}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,14 @@ class Finding:
     """What the user wants found.
 
     Attributes:
-        name: the detector; None is the one that comes with segue.
-        weights: its weight file.
-        classes: labels separated by commas.
-        score: least score.
-        max_objects: most objects of a frame.
-        features: what LOST compares.
-        refine: what draws the masks of LOST or NanoDet to the edges.
-        tiles: parts a side that NanoDet looks at besides.
+        name: what finds the objects.
+        weights: weight file of the detector.  [default: downloaded]
+        classes: labels that are wanted, such as person,car.
+        score: least score of what is found.
+        max_objects: most objects that are found in a frame.
+        features: for lost: what of the attention is compared.  [default: keys]
+        refine: what draws the mask to the edges.  [default: crf, for nanodet network]
+        tiles: for nanodet: look at so many parts a side besides, for small objects.
     """
 
     name: str | None = None
@@ -59,7 +60,7 @@ class Finding:
     max_objects: int | None = None
     features: FeatureName | None = None
     refine: Refinement | None = None
-    tiles: int | None = None
+    tiles: Annotated[int | None, Ge(1)] = None
 
     @property
     def asked(self) -> bool:
@@ -72,22 +73,12 @@ class Finding:
         Raises:
             PromptError, CheckpointError: as described there.
         """
+        values = {item.name: getattr(self, item.name) for item in fields(self)[1:]}
         return detector(
             self.name or DEFAULT,
-            weights=self.weights,
-            classes=self._classes(),
-            score=self.score,
-            max_objects=self.max_objects,
-            features=self.features,
-            refine=self.refine,
-            tiles=self.tiles,
             device=device,
+            **{**values, "classes": self._classes()},
         )
-
-    def settings(self) -> dict[str, Any]:
-        """All that the masks depend on, as JSON values."""
-        values = asdict(self)
-        return {**values, "name": self.name or DEFAULT, "weights": str(self.weights)}
 
     def announce(self) -> None:
         """Say what is looked for where the user did not choose."""

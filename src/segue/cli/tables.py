@@ -11,7 +11,14 @@ from pathlib import Path
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -69,6 +76,25 @@ class Files:
                 typer.echo(printable(f"written: {path}"), err=True)
 
 
+def bars(console: Console, field: str, *columns: ProgressColumn) -> Progress:
+    """Bars of progress, gone when they end; nothing is shown where no terminal is.
+
+    Args:
+        console: where they are drawn.
+        field: name of the text beside a bar.
+        columns: what stands between; default: how many of how many, and the time that remains.
+    """
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        *(columns or (MofNCompleteColumn(), TimeRemainingColumn())),
+        TextColumn("{task.fields[" + field + "]}", markup=False),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
 @contextmanager
 def progress(
     title: str, interrupted: str = "interrupted; nothing was written"
@@ -83,15 +109,8 @@ def progress(
         typer.Exit: the user interrupted the work.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[name]}", markup=False),
-    )
     try:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        with bars(console, "name") as bar:
             task = bar.add_task(plain(title), total=None, name="")
 
             def show(done: int, total: int, name: str) -> None:

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from segue.cli.tables import print_table
+from segue.cli.tables import bars, print_table
 from segue.errors import CheckpointError
 from segue.registry import MODELS, Entry
 from segue.weights import convert, load, read_checkpoint, recognise
@@ -102,14 +102,8 @@ def get_weights(
 @contextmanager
 def _download_bar(title: str) -> Iterator[Report]:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
+    with bars(console, "note", DownloadColumn(), TransferSpeedColumn()) as bar:
+        task = bar.add_task(title, total=None, note="")
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
