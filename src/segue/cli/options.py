@@ -58,7 +58,7 @@ class Options:
                 flags = [f"--{shown}", *(f"-{letter}" for letter in short)]
                 info = typer.Option(*flags, help=text, show_default=default not in (None, ""), **bounds)
             called = shown.replace("-", "_") + ("_" if keyword.iskeyword(shown) else "")
-            annotation = Annotated[kind, info]
+            annotation: Any = Annotated[kind, info]
             yield (
                 name,
                 inspect.Parameter(

@@ -25,8 +25,6 @@ from torch import Tensor, nn
 from segue.errors import SegueError
 from segue.layers.fused import fold_batch_norms
 from segue.models.base import ForegroundNetwork, QueryFeatures
-from segue.models.mustan_lite import MustanLite
-from segue.models.mustan_slim import MustanSlim
 from segue.models.stcn_lite import STCNLite
 from segue.sessions.empty_scene import PLANES
 
@@ -153,7 +151,8 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
     """Write a network as ONNX graphs.
 
     Args:
-        network: stcn-lite, or a network that finds foreground and shares one encoder among its frames.
+        network: one that names its graphs in the attribute ``graphs``: ``memory`` as stcn-lite, ``scene`` for
+            a network that finds foreground and shares one encoder among its frames.
         folder: it is made; files in it are replaced.
 
     Returns:
@@ -165,9 +164,10 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
     if find_spec("onnx") is None:
         raise SegueError('exporting needs onnx: pip install "segue[onnx]"')
     folded = fold_batch_norms(network).float().eval().requires_grad_(False)
-    if isinstance(folded, STCNLite):
-        return _export_tracker(folded, folder)
-    if isinstance(folded, MustanLite | MustanSlim):
+    graphs = getattr(folded, "graphs", None)
+    if graphs == "memory":
+        return _export_tracker(cast(STCNLite, folded), folder)
+    if graphs == "scene":
         return _export_scene(cast(ForegroundNetwork, folded), folder)
     name = type(network).__name__
     raise SegueError(f"{name} cannot be exported; stcn-lite, mustan-lite and mustan-slim can")

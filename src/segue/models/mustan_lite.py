@@ -47,6 +47,7 @@ class MustanLite(nn.Module):
     current = CURRENT
     background: str | None = SCENE
     sees_past = True
+    graphs = "scene"
     channels = 2
     threshold = 0.3
     size_multiple = 16

@@ -49,6 +49,7 @@ class MustanSlim(nn.Module):
     """
 
     current = ROLE
+    graphs = "scene"
     threshold = 0.3
     size_multiple = 1
     takes_depth = False

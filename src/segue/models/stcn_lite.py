@@ -46,6 +46,7 @@ class STCNLite(nn.Module):
         short_side=384,
     )
     tracker: ClassVar[type[Tracker]] = MemoryTracker
+    graphs = "memory"
     confidence = (1.17, -1.27)
     """See :func:`segue.sessions.track.expected_overlap`; fitted to the seven development clips."""
     stride = 16
