@@ -23,7 +23,7 @@ def demo(
     """
     with resources.as_file(resources.files("segue") / "assets" / "sample") as sample:
         track(
-            str(sample / "video.mp4"),
+            source=str(sample / "video.mp4"),
             mask=[str(sample / "first.png")],
             output=output,
             side_by_side=True,
