@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import PromptError
-from segue.models.detection.nanodet import Boxes
+from segue.models.detection.nanodet import Boxes, NanoDetPlus
 from segue.models.detection.parts import Detections
 from segue.models.dino import DINO
-from segue.prompts.detectors import DiscoveryDetector
+from segue.prompts.detectors import BoxDetector, DiscoveryDetector
+from segue.prompts.prompter import Answer, Prompts
+from segue.prompts.selection import Rules
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
-from segue.types import Frame
+from segue.types import Frame, Image
 
 PICTURE = Frame(0, 0.0, np.zeros((20, 40, 3), np.uint8))
 
@@ -113,3 +116,24 @@ def test_boxes_of_one_object_become_one_object_with_a_mask(monkeypatch: pytest.M
         detector("nanodet", tiles=9)
     with pytest.raises(PromptError, match="refine is 'crf'; for nanodet choose network, grabcut, none"):
         detector("nanodet", refine="crf")
+
+
+def test_a_box_with_a_doubtful_mask_comes_after_a_weaker_one_with_a_sure_mask() -> None:
+    class Two(nn.Module):
+        def detect(self, image: Image, least: float, tiles: int) -> Boxes:
+            boxes = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10]])
+            return Boxes(boxes, torch.tensor([0.9, 0.6]), torch.tensor([0, 2]))
+
+    class Judge:
+        def __init__(self, image: Image) -> None:
+            pass
+
+        def answer(self, prompts: Prompts) -> Answer:
+            assert prompts.box is not None
+            x0, y0, x1, y1 = map(int, prompts.box)
+            iou = np.array([0.4 if x0 == 0 else 0.9], np.float32)
+            return Answer((20, 40), (x0, y0, x1, y1), iou, np.ones((1, y1 - y0, x1 - x0), np.float32))
+
+    found = BoxDetector(cast(NanoDetPlus, Two()), Judge, Rules(score=0.5))(PICTURE)
+    assert [item.label for item in found.objects] == ["car", "person"]
+    np.testing.assert_allclose([item.score for item in found.objects], [0.54, 0.36], atol=1e-6)
