@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from segue.masks import write_index_mask
+from segue.masks import read_index_mask, write_index_mask
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
-
-HEADER = ["first frame", "J&F", "J", "F", "frames/s"]
 
 
 @pytest.fixture(autouse=True)
 def _nothing_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -44,52 +43,102 @@ def something(tmp_path: Path) -> Path:
 
 
 def table(outcome: Outcome) -> list[list[str]]:
-    """Cells of what a command printed."""
+    """Cells of the table that a command printed, below its title."""
     assert outcome.code == 0, outcome.err
-    return [line.split("\t") for line in outcome.out.splitlines()]
+    return [line.split("\t") for line in outcome.out.splitlines()[1:]]
 
 
-def test_a_row_for_each_source_and_a_remark_for_each_that_is_not_there(
-    command: Command, inputs: Path, davis: Path
+SMALL = ("--workers", 1, "--run", "--device cpu", "-q")
+
+
+def test_without_a_paper_all_tables_are_listed(command: Command) -> None:
+    rows = [line.split("\t") for line in command("reproduce").out.splitlines()]
+    assert rows[0] == ["table", "what", "data", "networks"]
+    assert ["stm davis-2016", "Table 2: DAVIS 2016 val", "davis", "stm"] in rows
+
+
+def test_a_table_says_what_it_needs_and_what_was_published(command: Command) -> None:
+    outcome = command("reproduce", "stm", "davis-2017", "--json", "needs.json")
+    assert table(outcome) == [
+        ["", "J&F", "J", "F", "frames/s", "published J"],
+        ["STM", "", "", "", "", "79.2"],
+    ]
+    assert (
+        "note: DAVIS 2016 and 2017 is not there: https://davischallenge.org; give --data davis="
+        in outcome.err
+    )
+    assert "note: STM: no weights of stm come with segue: download https://" in outcome.err
+    assert "(here --weights stm=FILE)" in outcome.err
+
+
+def test_which_frames_are_memory_makes_a_difference_and_a_picture(
+    command: Command, davis: Path, tmp_path: Path
 ) -> None:
-    arguments = ("--davis", davis, "--weights", inputs / "lite.safetensors", "--device", "cpu")
-    outcome = command("reproduce", "stcn-report", *arguments)
-    header, *rows = table(outcome)
-    assert header == HEADER
-    assert [row[0] for row in rows[:3]] == ["ground truth", "boxes, filled", "boxes, GrabCut"]
-    for name in ("Mask R-CNN", "PointRend", "LOST + CRF"):
-        assert f"note: {name} is left out: no weights of" in outcome.err
-    assert f"note: 1 sequences of {davis}, DAVIS 2017, stcn-lite" in outcome.err
+    order = ("reproduce", "stm", "memory", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
+    order += ("--row", "first frame only", "--row", "previous frame only", "-o", "out", "--json", "out.json")
+    outcome = command(*order)
+    rows = {row[0]: row[1:] for row in table(outcome)}
+    assert list(rows) == ["", "first frame only", "previous frame only"]
+    assert all(float(rows[name][0]) > 50 for name in list(rows)[1:])
+    assert "note: none of the 30 videos of val" in outcome.err
+    assert "run with stcn-lite instead of stm" in outcome.err
+    (found,) = json.loads((tmp_path / "out.json").read_text())["tables"]
+    assert [row["scores"]["global"]["J-Mean"] > 0.5 for row in found["rows"]] == [True, True]
+    assert found["rows"][0]["frames/s"] > 0
+    assert len(found["percentiles"]["first frame only"]) == 11
+    text = (tmp_path / "out/memory/percentiles.svg").read_text()
+    assert "previous frame only" in text
+    one, other = (
+        tmp_path / "out/memory" / name / "one/masks" for name in ("first-frame-only", "previous-frame-only")
+    )
+    masks = [[(folder / f"{t:05d}.png").read_bytes() for t in range(5)] for folder in (one, other)]
+    assert masks[0][:2] == masks[1][:2]  # the previous frame is the first one
+    assert masks[0] != masks[1]
+    assert "there is a batch already" in command(*order).complaint
+    again = command(*order, "--resume")
+    assert {row[0]: row[1:3] for row in table(again)[1:]} == {
+        name: row[:2] for name, row in rows.items() if name
+    }
 
 
-def test_boxes_of_people_give_a_table_of_their_own(command: Command, davis: Path, something: Path) -> None:
-    arguments = ("--device", "cpu", "--source", "ground truth")
-    both = command("reproduce", "stcn-report", "--davis", davis, "--something", something, *arguments)
-    header, first, again, second = table(both)
-    assert header == again == HEADER
-    assert first[0] == second[0] == "ground truth"
-    assert float(first[1]) > 80
-    assert float(second[1]) > 80
-    assert first[1:4] != second[1:4]
-    assert f"note: 1 videos of {something}, Something-Else, stcn-lite" in both.err
-    alone = command("reproduce", "stcn-report", "--something", something, "--sequence", "13", *arguments)
-    assert table(alone)[1][:4] == second[:4]
-
-
-def test_what_cannot_be_compared_is_said_on_one_line(
+def test_first_frames_come_from_a_source(
     command: Command, davis: Path, something: Path, tmp_path: Path
 ) -> None:
+    rows = ("--row", "ground truth", "--row", "boxes, filled", "--row", "PointRend")
+    order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
+    outcome = command(*order, *rows, "-o", "out")
+    found = {row[0]: row[1:] for row in table(outcome)}
+    assert float(found["ground truth"][0]) > float(found["boxes, filled"][0]) > 20
+    assert found["ground truth"][4:] == ["85.3", "82.0", "88.6", "16.9"]
+    assert found["PointRend"] == ["", "", "", "", "71.1", "68.6", "73.6", "14.9"]
+    assert "note: PointRend: no weights of pointrend are at hand: `segue weights get pointrend" in outcome.err
+
+
+def test_boxes_of_people_are_followed_and_scored_as_boxes(
+    command: Command, something: Path, tmp_path: Path
+) -> None:
+    order = ("reproduce", "stcn-report", "something", "--data", f"something={something}", *SMALL)
+    outcome = command(*order, "--model", "stcn-lite", "--row", "ground truth", "--row", "motion", "-o", "out")
+    found = {row[0]: row[1:] for row in table(outcome)}
+    assert float(found["ground truth"][0]) > 50
+    assert float(found["motion"][0]) < float(found["ground truth"][0])
+    assert found["ground truth"][4:] == ["41.4", "53.0", "29.8", "19.3"]
+    mask = read_index_mask(tmp_path / "out/something/ground-truth/13/masks/0001.png")
+    assert mask[9:40, 8:40].all()
+    assert mask.sum() < 34 * 34
+
+
+def test_what_cannot_be_reproduced_is_said_on_one_line(command: Command, davis: Path, tmp_path: Path) -> None:
     for arguments, words in (
-        ((), "give --davis FOLDER, --something FOLDER, or both"),
-        (("--something", tmp_path / "none"), "no folder"),
-        (("--something", something, "--sequence", "2"), "no video 2 in"),
-        (("--something", something, "--davis", davis, "--sequence", "13"), "not both"),
+        (("xmem",), "no tables of 'xmem' are known; choose from stm"),
+        (("stm", "table-9"), "stm has no table 'table-9'"),
+        (("stm", "--data", "davis"), "--data davis: give NAME=PATH with NAME one of "),
+        (("stm", "--weights", "davis=x"), "--weights davis=x: give NAME=PATH"),
+        (("stm", "--row", "every frame"), "no row is called 'every frame'; there are STM"),
+        (("stm", "davis-2017", "--data", f"davis={tmp_path / 'none'}", "--model", "stcn-lite"), "no folder"),
         (
-            ("--davis", davis, "--source", "RetinaNet"),
-            "no row is called 'RetinaNet'; there are ground truth;",
+            ("stm", "davis-2017", "--data", f"davis={davis}", "--weights", f"stm={tmp_path / 'none.pth'}"),
+            "none.pth",
         ),
-        (("--davis", davis, "--source", "PointRend"), "`segue weights get pointrend --sha256 CHECKSUM`"),
-        (("--davis", davis, "--detector-weights", "some.pth"), "give NAME=FILE with NAME one of motion"),
-        (("--davis", davis, "--detector-weights", "deeplab=none.pth"), "none.pth: "),
     ):
-        assert words in command("reproduce", "stcn-report", "--device", "cpu", *arguments).complaint
+        assert words in command("reproduce", *arguments, "-o", "out").complaint

@@ -1,11 +1,9 @@
-"""The experiments of the STCN report on small films: who gives the first frame, and what becomes of it."""
+"""First frames of the STCN report on a small film: who gives them, and how they are drawn."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -13,33 +11,28 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from segue.datasets import DavisFolder, SomethingElseFolder
-from segue.errors import CheckpointError, DatasetError, PromptError
+from segue.datasets import DavisFolder
+from segue.errors import CheckpointError, DatasetError
 from segue.masks import write_index_mask
-from segue.metrics.davis import DavisAccumulator
 from segue.models.deeplab import DeepLabV3
 from segue.models.detection.parts import Detections
-from segue.models.stcn_lite import STCNLite
 from segue.prompts.selection import Found
 from segue.registry import MODELS
 from segue.reproduce.stcn_report import (
     Candidate,
-    Chosen,
-    FirstFrame,
     Start,
-    compare_first_frames,
     cut_boxes,
     discovered,
     draw_boxes,
     draw_masks,
-    first_frames,
+    first_frame,
     nearest_instances,
     nearest_regions,
+    source_names,
+    start_of,
     truth_itself,
 )
-from segue.sessions import TrackSession
-from segue.types import Frame, IndexMask, ObjectInfo
-from segue.weights import load
+from segue.types import Frame, ObjectInfo
 from tests.clips import clip
 from tests.fill import fill_plainly
 
@@ -52,11 +45,6 @@ TRUTH[20:30, 20:40] = 2
 START = Start((FRAME, FRAME), TRUTH, {1: (0, 0, 10, 10), 2: (20, 20, 40, 30)})
 
 
-@pytest.fixture(scope="module")
-def network() -> STCNLite:
-    return cast(STCNLite, load("stcn-lite"))
-
-
 @pytest.fixture
 def davis(tmp_path: Path) -> DavisFolder:
     for name in ("one", "two"):
@@ -66,25 +54,6 @@ def davis(tmp_path: Path) -> DavisFolder:
             Image.fromarray(FRAMES[t]).save(tmp_path / "JPEGImages" / name / f"{t:05d}.png")
             write_index_mask(tmp_path / "Annotations" / name / f"{t:05d}.png", MASKS[t])
     return DavisFolder(tmp_path)
-
-
-@pytest.fixture
-def something(tmp_path: Path) -> SomethingElseFolder:
-    """The film with the boxes of its objects in the layout of Something-Else."""
-    (tmp_path / "videos" / "7").mkdir(parents=True)
-    frames = []
-    for t in range(5):
-        name = f"7/{t + 1:04d}.png"
-        Image.fromarray(FRAMES[t]).save(tmp_path / "videos" / name)
-        labels = []
-        for number in (1, 2):
-            rows, columns = np.nonzero(MASKS[t] == number)
-            box = {"x1": columns.min(), "y1": rows.min(), "x2": columns.max() + 1, "y2": rows.max() + 1}
-            box2d = {side: float(value) for side, value in box.items()}
-            labels.append({"box2d": box2d, "category": "cup", "gt_annotation": f"object {number}"})
-        frames.append({"name": name, "labels": labels})
-    (tmp_path / "annotations.json").write_text(json.dumps({"7": frames}))
-    return SomethingElseFolder(tmp_path)
 
 
 def test_masks_and_boxes_are_drawn_of_the_same_objects() -> None:
@@ -171,88 +140,42 @@ def test_a_region_with_a_class_may_stand_for_several_objects() -> None:
     assert chosen[1].box == chosen[2].box == (22, 22, 44, 30)
 
 
-def plain_tracking(network: STCNLite, given: IndexMask, truths: Sequence[IndexMask]) -> float:
-    """J and F of the film without any of the experiment's code."""
-    accumulator, session = DavisAccumulator(), TrackSession(network, device="cpu")
-    for t, truth in enumerate(truths):
-        accumulator.update(session.step(Frame(t, 0.0, FRAMES[t]), given if t == 0 else None).mask, truth)
-    return accumulator.score().j_and_f
-
-
-def test_the_row_of_the_ground_truth_is_plain_tracking(davis: DavisFolder, network: STCNLite) -> None:
-    def nothing(start: Start) -> Chosen:
-        assert [frame.index for frame in start.frames] == [0, 1, 2]
-        return {}
-
-    session = TrackSession(network, device="cpu")
-    told: list[tuple[int, int, str]] = []
-    sources = {
-        "ground truth": FirstFrame(truth_itself, draw_masks),
-        "nothing": FirstFrame(nothing, draw_masks),
-    }
-    rows = compare_first_frames(davis, sources, session, progress=lambda *what: told.append(what))
-    assert rows[0].report.j_and_f == plain_tracking(network, MASKS[0], MASKS[:5]) > 0.8
-    assert rows[0].fps > 0
-    assert rows[1].report.region.mean == 0
-    assert told == [(1, 4, "ground truth"), (2, 4, "ground truth"), (3, 4, "nothing"), (4, 4, "nothing")]
-
-
-def test_with_boxes_the_row_of_the_ground_truth_follows_and_scores_boxes(
-    something: SomethingElseFolder, network: STCNLite
-) -> None:
-    sources, _ = first_frames("boxes", rows=["ground truth"], device="cpu")
-    rows = compare_first_frames(something, sources, TrackSession(network, device="cpu"))
-    boxes = []
-    for truth in MASKS[:5]:
-        mask = np.zeros_like(truth)
-        for number in (1, 2):
-            ys, xs = np.nonzero(truth == number)
-            mask[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1] = number
-        boxes.append(mask)
-    assert rows[0].report.j_and_f == plain_tracking(network, boxes[0], boxes) > 0.5
-
-
-def test_a_video_without_an_annotated_start_is_refused(davis: DavisFolder, network: STCNLite) -> None:
+def test_a_video_begins_with_what_is_known_of_its_first_frame(davis: DavisFolder) -> None:
+    start = start_of(davis["one"])
+    assert [frame.index for frame in start.frames] == [0, 1, 2]
+    assert np.array_equal(start.truth, MASKS[0])
+    assert start.boxes.keys() == {1, 2}
     (davis.root / "Annotations" / "two" / "00000.png").unlink()
-    sources = {"ground truth": FirstFrame(truth_itself, draw_masks)}
     with pytest.raises(DatasetError, match="sequence two: its first frame is not annotated"):
-        compare_first_frames(DavisFolder(davis.root, ["two"]), sources, TrackSession(network, device="cpu"))
+        start_of(DavisFolder(davis.root, ["two"])["two"])
 
 
-def test_sources_without_weights_are_left_out_with_a_remark(
+def test_sources_without_weights_say_what_brings_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
-    sources, remarks = first_frames(device="cpu")
-    assert list(sources) == [
-        *("ground truth", "boxes, filled", "boxes, GrabCut", "LOST, stcn-lite + CRF", "motion")
-    ]
-    told = dict(remark.split(" is left out: ") for remark in remarks)
-    assert list(told) == [
-        *("Mask R-CNN", "Mask R-CNN v2", "PointRend", "DeepLabV3", "LOST + CRF", "LOST, ViT-S/16 + CRF")
-    ]
-    for row, name in (("Mask R-CNN", "maskrcnn-v1"), ("PointRend", "pointrend"), ("LOST + CRF", "dino-b16")):
-        assert f"`{MODELS.find(name).getting}` downloads https://" in told[row]
-    boxes, _ = first_frames("boxes", device="cpu")
-    assert list(boxes) == ["ground truth", "boxes, GrabCut", "LOST, stcn-lite", "motion"]
+    lacking = {}
+    for name in source_names("masks"):
+        try:
+            first_frame(name, "masks", {}, "cpu")
+        except CheckpointError as error:
+            lacking[name] = str(error)
+    of_lost = [f"LOST {size}, {kind}" for size in ("B/16", "S/16") for kind in ("keys", "queries", "values")]
+    assert list(lacking) == ["Mask R-CNN", "Mask R-CNN v2", "PointRend", "DeepLabV3", *of_lost]
+    for row, name in (
+        ("Mask R-CNN", "maskrcnn-v1"),
+        ("PointRend", "pointrend"),
+        ("LOST B/16, values", "dino-b16"),
+        ("LOST S/16, keys", "dino-s16"),
+    ):
+        assert f"`{MODELS.find(name).getting}` downloads https://" in lacking[row]
+    assert "boxes, filled" not in source_names("boxes")
 
 
-def test_a_weight_file_makes_its_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_weight_file_makes_its_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
     save_file(fill_plainly(DeepLabV3()).state_dict(), tmp_path / "deeplab.safetensors")
-    sources, remarks = first_frames(weights={"deeplab": tmp_path / "deeplab.safetensors"}, device="cpu")
-    assert "DeepLabV3" in sources
-    assert not any(remark.startswith("DeepLabV3") for remark in remarks)
-    assert sources["DeepLabV3"](START).shape == (48, 64)
+    source = first_frame("DeepLabV3", "masks", {"deeplab": tmp_path / "deeplab.safetensors"}, "cpu")
+    assert source(START).shape == (48, 64)
     with pytest.raises(CheckpointError, match="there_is_none"):
-        first_frames(weights={"deeplab": tmp_path / "there_is_none.safetensors"}, device="cpu")
-
-
-def test_rows_that_were_asked_for_have_to_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
-    sources, remarks = first_frames(rows=["boxes, filled", "ground truth"])
-    assert (list(sources), remarks) == (["boxes, filled", "ground truth"], ())
-    with pytest.raises(CheckpointError, match="segue weights get maskrcnn-v1"):
-        first_frames(rows=["Mask R-CNN"])
-    with pytest.raises(PromptError, match="no row is called 'YOLO'; there are ground truth; boxes, filled"):
-        first_frames(rows=["YOLO"])
+        first_frame("DeepLabV3", "masks", {"deeplab": tmp_path / "there_is_none.safetensors"}, "cpu")

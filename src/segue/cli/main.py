@@ -66,7 +66,10 @@ _COMMANDS = {
     "data": ("segue.cli.data:app", "Data sets: see what is there and what is missing."),
     "train": ("segue.cli.train:app", "Train a network; needs the extra `train`."),
     "synth": ("segue_isd.command:app", "Paint labelled videos; needs the extra `synth`."),
-    "reproduce": ("segue.cli.reproduce:app", "Repeat experiments of the papers."),
+    "reproduce": (
+        "segue.cli.reproduce:reproduce",
+        "Repeat the tables of the papers: one command a table, with the published numbers beside.",
+    ),
     "export": ("segue.cli.export:export", "Write a network as graphs that run without PyTorch."),
     "weights": ("segue.cli.weights:app", "Weight files: list, download, convert and verify."),
 }

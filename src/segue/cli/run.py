@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +12,9 @@ import typer
 
 from segue.batch.plan import Task
 from segue.cli.batch import SUBFOLDER, BatchCommand, Running, do_tasks
-from segue.cli.scoring import OPENERS, Request, Year, open_davis, open_ytvos
+from segue.cli.scoring import OPENERS, Request, Year, open_davis, open_something, open_ytvos
 from segue.cli.tables import print_evaluation, progress
-from segue.datasets.files import PICTURES
+from segue.datasets.files import PICTURES, files_by_stem
 from segue.errors import DatasetError
 from segue.masks import write_index_mask
 from segue.metrics.evaluation import Evaluation
@@ -24,9 +24,10 @@ from segue.types import IndexMask
 EXAMPLES = """
 Run a model over a whole data set by its protocol, and score it.
 
-DATASET is davis, folder (DAVIS's layout), ytvos, cdnet, sbi, lasiesta, limu or foreground. First masks, late
-objects and regions of interest are those of the data set. Options not listed here are handed to `segue track`
-or `segue foreground`. What is there is run: a video that fails costs one line, and the others are scored.
+DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu or foreground. First
+masks, late objects and regions of interest are those of the data set. Options not listed here are handed to
+`segue track` or `segue foreground`. What is there is run: a video that fails costs one line, and the others
+are scored.
 
 Examples:
 
@@ -109,6 +110,7 @@ def run_videos(
     workers: int | None = None,
     resume: bool = False,
     quiet: bool = False,
+    tasks: Iterable[Task] | None = None,
 ) -> int:
     """Run a model over the videos of a request.
 
@@ -119,6 +121,7 @@ def run_videos(
         workers: number of workers; None takes one a core.
         resume: go on with an interrupted run.
         quiet: no progress.
+        tasks: the videos with what is given of them, where that is not what the protocol says.
 
     Returns:
         The number of videos that have failed.
@@ -128,10 +131,11 @@ def run_videos(
         typer.Exit: the user interrupted it.
     """
     protocol = _protocol(request.dataset)
-    tasks = list(protocol.tasks(request, output / SUBFOLDER / "prompts"))
+    if tasks is None:
+        tasks = protocol.tasks(request, output / SUBFOLDER / "prompts")
     options = (*options, "--format", protocol.format)
     running = Running(protocol.command, options, str(output), workers=workers, resume=resume, quiet=quiet)
-    return do_tasks(tasks, running)
+    return do_tasks(list(tasks), running)
 
 
 def score_videos(request: Request, output: Path, failed: int, workers: int | None = None) -> Evaluation:
@@ -178,6 +182,14 @@ def _ytvos(request: Request, folder: Path) -> Iterator[Task]:
         yield Task(video.name, str(video.frames[names[0]].parent), arguments)
 
 
+def _something(request: Request, folder: Path) -> Iterator[Task]:
+    """Whole boxes of the first annotated frame are given."""
+    for video in open_something(request):
+        source, first = video.frames[0].parent, min(video.annotations)
+        place = list(files_by_stem(source, PICTURES)).index(video.frames[first].stem)
+        yield Task(video.name, str(source), _given(folder / video.name, place, video.read_mask(first)))
+
+
 def _foreground(request: Request, folder: Path) -> Iterator[Task]:
     """Every video from its first picture on; outside its region of interest there is no foreground."""
     videos = OPENERS[request.dataset](request.data)
@@ -207,6 +219,7 @@ def _given(folder: Path, frame: int, mask: IndexMask) -> tuple[str, str]:
 PROTOCOLS: Mapping[str, Protocol] = {
     "davis": Protocol("track", "png", _davis),
     "folder": Protocol("track", "png", _davis),
+    "something": Protocol("track", "png", _something),
     "ytvos": Protocol("track", "png", _ytvos),
     **{
         name: Protocol("foreground", "cdnet", _foreground)

@@ -13,6 +13,7 @@ from segue.datasets.cdnet import open_cdnet, read_training_frames
 from segue.datasets.davis import DavisFolder
 from segue.datasets.foreground import ForegroundFolder, open_plain
 from segue.datasets.foreground_sets import SBI_VIDEOS, open_hofam, open_lasiesta, open_limu, open_sbi
+from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, read_categories
 from segue.errors import DatasetError
@@ -137,6 +138,21 @@ def _davis(results: Path, request: Request, progress: Progress) -> Evaluation:
     )
 
 
+def open_something(request: Request) -> SomethingElseFolder:
+    """The videos of a request for ``something``.
+
+    Raises:
+        DatasetError: something is missing or does not fit.
+    """
+    return SomethingElseFolder(request.data, request.sequences or None)
+
+
+def _something(results: Path, request: Request, progress: Progress) -> Evaluation:
+    return davis_results.evaluate_davis(
+        results, open_something(request), progress=progress, **request.settings
+    )
+
+
 def open_ytvos(request: Request) -> YtvosFolder:
     """The videos of a request for ``ytvos``.
 
@@ -230,6 +246,17 @@ DATA_SETS: Mapping[str, DataSet] = {
         "sequences task missing workers",
         _MASKS,
         csv=True,
+    ),
+    "something": DataSet(
+        """Something-Else: J and F of masks against the boxes of its objects, filled.
+
+        Example:
+
+            segue eval something results/ --data something_else
+        """,
+        _something,
+        "sequences missing workers",
+        _MASKS,
     ),
     "ytvos": DataSet(
         """YouTube-VOS where all annotations are at hand: J and F of seen and unseen categories, and overall.

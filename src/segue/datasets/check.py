@@ -81,6 +81,13 @@ ENTRIES = (
         inventories.list_davis,
     ),
     DatasetEntry(
+        "something",
+        "Something-Else",
+        "https://github.com/joaanna/something_else",
+        "annotations MIT; the videos of Something-Something have terms of their own",
+        "annotations.json, videos/<video>/*.jpg",
+    ),
+    DatasetEntry(
         "lasiesta",
         "LASIESTA",
         "https://www.gti.ssr.upm.es/data/lasiesta_database.html",

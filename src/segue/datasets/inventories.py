@@ -292,7 +292,7 @@ def list_ytvos(root: Path) -> Inventory:
     for folder in _ytvos_parts(root):
         prefix = "" if folder == root else f"{folder.name}/"
         try:
-            names = _described(folder / "meta.json")
+            names = described_videos(folder / "meta.json")
         except DatasetError as error:
             problems.append(str(error))
             continue
@@ -303,7 +303,7 @@ def list_ytvos(root: Path) -> Inventory:
     return Inventory(parts, tuple(expected), tuple(problems))
 
 
-def _described(meta: Path) -> list[str]:
+def described_videos(meta: Path) -> list[str]:
     """Names of the videos of a ``meta.json`` that stay inside their folder."""
     top = {key: value for key, place, _, value in entries(read_json_text(meta), meta) if place < 0}
     videos = top.get("videos")

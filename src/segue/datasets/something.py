@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -66,12 +66,14 @@ class BoxSequence:
         annotations: for each frame, the box of every object that is there by its id. Ids count the boxes of
             the first frame; objects that come later are left out.
         labels: category of each object.
+        binary: masks have ids.
     """
 
     name: str
     frames: tuple[Path, ...]
     annotations: Mapping[int, Mapping[int, Box]] = field(hash=False)
     labels: Mapping[int, str] = field(hash=False)
+    binary: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -96,7 +98,10 @@ class SomethingElseFolder:
 
     Attributes:
         root: the folder.
+        split: name of what is scored.
     """
+
+    split = "boxes of Something-Else"
 
     def __init__(self, root: Path | str, videos: Iterable[str] | None = None) -> None:
         """Read the annotations.

@@ -11,6 +11,7 @@ import numpy as np
 
 from segue.datasets.davis import DavisFolder, Sequence
 from segue.datasets.results import Results, open_results
+from segue.datasets.something import BoxSequence, SomethingElseFolder
 from segue.errors import DatasetError
 from segue.metrics.davis import VOID, DavisAccumulator, UnsupervisedAccumulator
 from segue.metrics.evaluation import (
@@ -42,7 +43,7 @@ _TITLES: Mapping[Protocol, str] = {
 
 def evaluate_davis(
     results: Results | Path | str,
-    davis: DavisFolder,
+    davis: DavisFolder | SomethingElseFolder,
     *,
     protocol: Protocol = "2017",
     bound_th: float = DEFAULT_BOUND_TH,
@@ -60,6 +61,7 @@ def evaluate_davis(
     Args:
         results: masks ``<sequence>/<frame>.png`` in a folder or archive.
         davis: the ground truth; for ``unsupervised`` opened with ``annotations="Annotations_unsupervised"``.
+            Of Something-Else it is the boxes, filled.
         protocol: see :data:`Protocol`.
         bound_th: tolerance of the contour accuracy, see :func:`segue.metrics.contour_accuracy`.
         missing: what to do about scored frames without a result, see :data:`Missing`.
@@ -116,7 +118,7 @@ class _Task:
         bound_th: tolerance of the contour accuracy.
     """
 
-    sequence: Sequence
+    sequence: Sequence | BoxSequence
     results: SequenceResults
     frames: Mapping[int, str]
     protocol: Protocol
@@ -130,9 +132,9 @@ class _Task:
         return prediction
 
 
-def _scored_frames(sequence: Sequence, protocol: Protocol) -> dict[int, str]:
+def _scored_frames(sequence: Sequence | BoxSequence, protocol: Protocol) -> dict[int, str]:
     """Name by index of the frames that the protocol scores."""
-    frames = [(i, path.stem) for i, path in sequence.annotations.items()]
+    frames = [(i, sequence.frames[i].stem) for i in sequence.annotations]
     return dict(frames if protocol in ("unsupervised", "2016-toolkit") else frames[1:-1])
 
 

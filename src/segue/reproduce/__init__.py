@@ -1,1 +1,30 @@
-"""Experiments of the papers; ``segue reproduce`` runs them."""
+"""Tables of the papers; ``segue reproduce`` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segue.errors import SegueError
+from segue.reproduce import vos
+from segue.reproduce.tables import SPEED, Row, Table, Training
+
+__all__ = ["SPEED", "TABLES", "Row", "Table", "Training", "tables_of"]
+
+TABLES: tuple[Table, ...] = (*vos.TABLES,)
+"""All of them, paper by paper."""
+
+
+def tables_of(paper: str, names: Sequence[str] = ()) -> list[Table]:
+    """The tables of a paper, or those of them that are named.
+
+    Raises:
+        SegueError: there is no such paper or table.
+    """
+    found = {table.name: table for table in TABLES if table.paper == paper}
+    if not found:
+        papers = dict.fromkeys(table.paper for table in TABLES)
+        raise SegueError(f"no tables of {paper!r} are known; choose from {', '.join(papers)}")
+    for name in names:
+        if name not in found:
+            raise SegueError(f"{paper} has no table {name!r}; choose from {', '.join(found)}")
+    return [found[name] for name in names or found]

@@ -1,34 +1,33 @@
-"""The experiments of the STCN report: first frames come from a detector instead of a person.
+"""First frames of the STCN report: they come from a detector instead of a person.
 
-Every source of first frames is followed through all sequences by one network and scored as DAVIS does. Where
-the ground truth is masks, masks are followed; where it is boxes, as in Something-Else, whole boxes are.
+Where the ground truth is masks, masks are followed; where it is boxes, as in Something-Else, whole boxes are.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol, cast
+from typing import Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import CheckpointError, DatasetError, PromptError
+from segue.datasets.davis import Sequence
+from segue.datasets.something import BoxSequence
+from segue.errors import DatasetError
 from segue.masks import fill_boxes, measure
-from segue.metrics.davis import VOID, DavisAccumulator, SemiSupervised
-from segue.metrics.report import DavisReport, SequenceScore
+from segue.metrics.davis import VOID
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.pointrend import PointRend
-from segue.prompts.detectors import Detector, NetworkDetector
+from segue.models.dino import FeatureName
+from segue.prompts.detectors import Detector, NetworkDetector, Refinement
 from segue.prompts.grabcut import refine_box
 from segue.prompts.selection import nearest_detections
-from segue.sessions import TrackSession
 from segue.sessions.base import choose_device
 from segue.sessions.detecting import detector
-from segue.types import Box, Frame, Image, IndexMask
+from segue.types import Box, Frame, IndexMask
 from segue.weights import load
 
 LEAST_SCORE = 0.01
@@ -40,60 +39,19 @@ MANY = 100
 INSTANCES = {"Mask R-CNN": "maskrcnn-v1", "Mask R-CNN v2": "maskrcnn", "PointRend": "pointrend"}
 """Rows of detectors of instances, and their names; the report's Mask R-CNN is version 1."""
 
-REGIONS = {"DeepLabV3": "deeplab"}
-"""Rows of detectors of connected regions of a class, and their names."""
-
-DISCOVERIES = {"LOST": "lost-b16", "LOST, ViT-S/16": "lost", "LOST, stcn-lite": "lost-lite"}
-"""Rows of LOST on features of different networks; those of the report are of ViT-B/16."""
-
-MOTION = {"motion": "motion"}
-"""Row of the detector that needs no weights of others."""
+DISCOVERIES: Mapping[str, tuple[str, FeatureName | None]] = {
+    **{
+        f"LOST {size}, {features}": (name, features)
+        for size, name in (("B/16", "lost-b16"), ("S/16", "lost"))
+        for features in get_args(FeatureName)
+    },
+    "LOST stcn-lite": ("lost-lite", None),
+}
+"""Rows of LOST: its detector, and what of the last attention is compared. The report's are B/16, keys."""
 
 Floats = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.uint8]
 Truth = Literal["masks", "boxes"]
-
-
-class Video(Protocol):
-    """Frames, some of them annotated; the first one is."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def annotations(self) -> Collection[int]:
-        """Frames that are annotated."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of frames."""
-        ...
-
-    def read_image(self, i: int) -> Image:
-        """Picture of a frame."""
-        ...
-
-    def read_mask(self, i: int) -> IndexMask:
-        """Annotation of a frame."""
-        ...
-
-    def read_boxes(self, i: int) -> Mapping[int, Box]:
-        """Boxes of the annotated objects of a frame."""
-        ...
-
-
-class Videos(Protocol):
-    """Videos of a data set."""
-
-    def __len__(self) -> int:
-        """Number of videos."""
-        ...
-
-    def __iter__(self) -> Iterator[Video]:
-        """The videos."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -148,66 +106,34 @@ class FirstFrame:
         return self.draw(start, self.choose(start))
 
 
-@dataclass(frozen=True)
-class Row:
-    """One source of first frames over all videos.
-
-    Attributes:
-        name: of the source.
-        report: J and F of all videos.
-        fps: frames a second, with the time of the source.
-    """
-
-    name: str
-    report: DavisReport
-    fps: float
-
-
-def first_frames(
-    truth: Truth = "masks",
-    *,
-    rows: Sequence[str] | None = None,
-    weights: Mapping[str, str | os.PathLike[str]] | None = None,
-    device: str | None = None,
-) -> tuple[dict[str, FirstFrame], tuple[str, ...]]:
-    """The sources whose weights are at hand, by name, and what is said of the others.
+def first_frame(
+    name: str, truth: Truth, weights: Mapping[str, str | os.PathLike[str]], device: str | None = None
+) -> FirstFrame:
+    """A source of first frames.
 
     Args:
+        name: its name, one of :func:`source_names`.
         truth: what is known of the objects, and so what is followed.
-        rows: names of the sources that are wanted; None is all whose weights are there.
         weights: weight files of detectors by name, where they are not those that `segue weights get` made.
-        device: where they run.
+        device: where it runs.
 
     Raises:
-        PromptError: there is no such source.
-        CheckpointError: weights that were asked for are not there or do not fit.
+        CheckpointError: its weights are not there or do not fit.
     """
-    files = weights or {}
-    makers = _makers(truth, files, device)
-    for row in rows or ():
-        if row not in makers:
-            raise PromptError(f"no row is called {row!r}; there are {'; '.join(makers)}")
-    sources, remarks = {}, []
-    for row in makers if rows is None else rows:
-        name, maker = makers[row]
-        try:
-            sources[row] = maker()
-        except CheckpointError as error:
-            if rows is not None or name in files:
-                raise
-            remarks.append(f"{row} is left out: {error}")
-    return sources, tuple(remarks)
+    return _makers(truth, weights, device)[name]()
+
+
+def source_names(truth: Truth) -> tuple[str, ...]:
+    """Names of all sources for masks or for boxes."""
+    return tuple(_makers(truth, {}, None))
 
 
 def _makers(
     truth: Truth, files: Mapping[str, str | os.PathLike[str]], device: str | None
-) -> dict[str, tuple[str, Callable[[], FirstFrame]]]:
-    """For each row the name of its detector and what makes its source."""
+) -> dict[str, Callable[[], FirstFrame]]:
+    """What makes each source."""
     boxes = truth == "boxes"
     draw = draw_boxes if boxes else draw_masks
-
-    def given(draw: Draw) -> tuple[str, Callable[[], FirstFrame]]:
-        return "", lambda: FirstFrame(truth_itself, draw)
 
     def instances(name: str) -> FirstFrame:
         network = cast("MaskRCNN | PointRend", load(name, files.get(name)))
@@ -215,26 +141,24 @@ def _makers(
         find = NetworkDetector(network, {}, device=choose_device(device))
         return FirstFrame(partial(nearest_instances, find), draw)
 
-    def regions(name: str) -> FirstFrame:
-        find = detector(name, weights=files.get(name), score=LEAST_SCORE, max_objects=MANY, device=device)
+    def regions() -> FirstFrame:
+        file = files.get("deeplab")
+        find = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
         return FirstFrame(partial(nearest_regions, find), draw)
 
-    def discoveries(name: str) -> FirstFrame:
+    def discoveries(name: str, features: FeatureName | None) -> FirstFrame:
         # Where boxes are wanted, the report takes those of LOST itself, without CRF.
-        find = detector(name, weights=files.get(name), refine="none" if boxes else "crf", device=device)
+        refine: Refinement = "none" if boxes else "crf"
+        find = detector(name, weights=files.get(name), features=features, refine=refine, device=device)
         return FirstFrame(partial(discovered, find), draw)
 
-    def motion(name: str) -> FirstFrame:
-        return FirstFrame(partial(discovered, detector(name, device=device)), draw)
-
-    makers = {"ground truth": given(draw)}
-    makers |= {} if boxes else {"boxes, filled": given(draw_boxes)}
-    makers["boxes, GrabCut"] = given(cut_boxes)
-    ways = ((INSTANCES, instances), (REGIONS, regions), (DISCOVERIES, discoveries), (MOTION, motion))
-    for names, way in ways:
-        for row, name in names.items():
-            title = f"{row} + CRF" if way is discoveries and not boxes else row
-            makers[title] = name, partial(way, name)
+    makers: dict[str, Callable[[], FirstFrame]] = {"ground truth": partial(FirstFrame, truth_itself, draw)}
+    makers |= {} if boxes else {"boxes, filled": partial(FirstFrame, truth_itself, draw_boxes)}
+    makers["boxes, GrabCut"] = partial(FirstFrame, truth_itself, cut_boxes)
+    makers |= {row: partial(instances, name) for row, name in INSTANCES.items()}
+    makers["DeepLabV3"] = regions
+    makers |= {row: partial(discoveries, *how) for row, how in DISCOVERIES.items()}
+    makers["motion"] = lambda: FirstFrame(partial(discovered, detector("motion", device=device)), draw)
     return makers
 
 
@@ -312,61 +236,12 @@ def cut_boxes(start: Start, chosen: Chosen) -> Mask:
     return mask
 
 
-def compare_first_frames(
-    videos: Videos,
-    sources: Mapping[str, FirstFrame],
-    session: TrackSession,
-    protocol: SemiSupervised = "2017",
-    progress: Callable[[int, int, str], None] = lambda done, total, name: None,
-) -> list[Row]:
-    """Follow the objects of all videos from each source of first frames.
-
-    Args:
-        videos: what is followed.
-        sources: what gives the first frames, by name.
-        session: what follows them.
-        protocol: of DAVIS.
-        progress: told videos that are done, their number in all rows, and the row.
+def start_of(video: Sequence | BoxSequence) -> Start:
+    """How a video begins.
 
     Raises:
-        DatasetError: the first frame of a video is not annotated.
+        DatasetError: its first frame is not annotated.
     """
-    rows: list[Row] = []
-    for name, source in sources.items():
-        scores: list[SequenceScore] = []
-        seconds = 0.0
-        for video in videos:
-            score, taken = _follow(video, source, session, protocol)
-            scores.append(score)
-            seconds += taken
-            progress(len(rows) * len(videos) + len(scores), len(sources) * len(videos), name)
-        frames = sum(len(video) for video in videos)
-        rows.append(Row(name, DavisReport(tuple(scores)), frames / seconds))
-    return rows
-
-
-def _follow(
-    video: Video, source: FirstFrame, session: TrackSession, protocol: SemiSupervised
-) -> tuple[SequenceScore, float]:
-    """Score of a video, and the seconds without reading files."""
-    accumulator = DavisAccumulator(video.name, protocol=protocol)
-    session.reset()
-    start = _start(video)
-    begun = time.perf_counter()
-    given: Mask | None = source(start)
-    seconds = time.perf_counter() - begun
-    for i in range(len(video)):
-        frame = start.frames[i] if i < len(start.frames) else _frame(video, i)
-        begun = time.perf_counter()
-        result = session.step(frame, given if given is not None and given.any() else None)
-        seconds += time.perf_counter() - begun
-        given = None
-        if i in video.annotations:
-            accumulator.update(result.mask, video.read_mask(i))
-    return accumulator.score(), seconds
-
-
-def _start(video: Video) -> Start:
     if 0 not in video.annotations:
         raise DatasetError(
             f"sequence {video.name}: its first frame is not annotated; nothing says what to follow"
@@ -376,7 +251,7 @@ def _start(video: Video) -> Start:
     return Start(tuple(_frame(video, i) for i in range(min(3, len(video)))), known, video.read_boxes(0))
 
 
-def _frame(video: Video, i: int) -> Frame:
+def _frame(video: Sequence | BoxSequence, i: int) -> Frame:
     return Frame(i, float(i), video.read_image(i))
 
 

@@ -1,0 +1,331 @@
+"""How ``segue reproduce`` does a table: find what is there, train, run and score row by row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from segue.batch.ledger import Ledger
+from segue.batch.plan import Task
+from segue.cli.batch import LEDGER, SUBFOLDER, value_of
+from segue.cli.main import load_command
+from segue.cli.run import PROTOCOLS, run_videos, score_videos
+from segue.cli.scoring import Request, open_davis, open_something
+from segue.errors import CheckpointError
+from segue.masks import read_index_mask, write_index_mask
+from segue.metrics.evaluation import Evaluation
+from segue.registry import DATASETS, MODELS
+from segue.reports import evaluation_values, write_report
+from segue.reports.curves import write_percentiles
+from segue.reproduce import Row, Table, Training
+from segue.reproduce.data import videos_of
+from segue.reproduce.stcn_report import FirstFrame, first_frame, start_of
+from segue.weights import load, read_checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What the user asks for.
+
+    Attributes:
+        data: folder of each data set that is there.
+        weights: weight files of networks, detectors and rows.
+        output: folder of the results.
+        rows: keys of the rows that are wanted; None is all.
+        model: network instead of that of the paper.
+        subset, sequences: what is run of the data set.
+        run, train: further options of the commands.
+        workers, resume, quiet: of the batch.
+    """
+
+    data: Mapping[str, Path]
+    weights: Mapping[str, str]
+    output: Path
+    rows: frozenset[str] | None = None
+    model: str | None = None
+    subset: str | None = None
+    sequences: list[str] | None = None
+    run: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+    workers: int | None = None
+    resume: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a row.
+
+    Attributes:
+        row: which one.
+        model: the network.
+        evaluation: its scores, if there are any.
+        speed: frames a second of one worker, with reading and writing.
+        folder: where its masks are.
+        lacks: what must be there first.
+        failed: number of videos that failed.
+    """
+
+    row: Row
+    model: str
+    evaluation: Evaluation | None = None
+    speed: float = math.nan
+    folder: Path | None = None
+    lacks: str | None = None
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a table.
+
+    Attributes:
+        table: which one.
+        rows: what came of its rows.
+        remarks: what a reader must know.
+        percentiles: of its curve, at 0, 10, ... 100 percent, by row.
+    """
+
+    table: Table
+    rows: tuple[Done, ...]
+    remarks: tuple[str, ...]
+    percentiles: Mapping[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> int:
+        """Number of videos that failed."""
+        return sum(done.failed for done in self.rows)
+
+    def cells(self) -> dict[str, list[str]]:
+        """Rows as they are printed: measured, published, frames/s."""
+        rows = {}
+        for done in self.rows:
+            measured = {} if done.evaluation is None else self.table.measured(done.evaluation.overall)
+            rows[done.row.name] = [
+                *(self.table.show(measured.get(name)) for name in self.table.columns),
+                "" if math.isnan(done.speed) else f"{done.speed:.1f}",
+                *(self.table.show(done.row.published.get(name)) for name in self.table.headings),
+            ]
+        return rows
+
+    def values(self) -> dict[str, Any]:
+        """Everything as values that JSON can hold."""
+        rows = [
+            {
+                "name": done.row.name,
+                "model": done.model,
+                "published": dict(done.row.published),
+                "scores": done.evaluation and evaluation_values(done.evaluation),
+                "frames/s": None if math.isnan(done.speed) else done.speed,
+                "results": done.folder and str(done.folder),
+                "lacks": done.lacks,
+                "failed": done.failed,
+            }
+            for done in self.rows
+        ]
+        names = {name: getattr(self.table, name) for name in ("name", "title", "remark")}
+        return names | {"rows": rows, "remarks": list(self.remarks), "percentiles": dict(self.percentiles)}
+
+
+def do_table(table: Table, how: How) -> Result:
+    """Do the rows of a table whose data and weights are there.
+
+    Raises:
+        SegueError: something that was given does not fit.
+        typer.Exit: the user interrupted it.
+    """
+    table = replace(table, subset=table.subset if how.subset is None else how.subset)
+    server = table.server if how.subset is None else None
+    rows = [row for row in table.rows if how.rows is None or row.key in how.rows]
+    remarks = [] if table.remark is None else [table.remark]
+    request, missing = _request(table, how)
+    done = [_do(row, replace(table, server=server), request, how) for row in rows]
+    remarks += missing
+    if how.model not in (None, table.model) and any(row.model is None for row in rows):
+        remarks.append(f"run with {how.model} instead of {table.model}, of which the published numbers are")
+    for lack, names in _by_lack(done).items():
+        remarks.append(f"{', '.join(names)}: {lack}")
+    remarks += dict.fromkeys(text for item in done if item.evaluation for text in item.evaluation.remarks)
+    for item in done:
+        if item.failed:
+            remarks.append(f"{item.row.name}: {item.failed} videos failed, and count as empty masks")
+        if item.folder and item.evaluation is None:
+            remarks.append(f"{item.row.name}: {server} scores the masks in {item.folder}")
+    percentiles = _draw(table, done, how)
+    if percentiles:
+        remarks.append(f"curve: {_picture(table, how)}")
+    return Result(table, tuple(done), tuple(remarks), percentiles)
+
+
+def _by_lack(done: list[Done]) -> dict[str, list[str]]:
+    lacks: dict[str, list[str]] = {}
+    for item in done:
+        if item.lacks is not None:
+            lacks.setdefault(item.lacks, []).append(item.row.name)
+    return lacks
+
+
+def _request(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]:
+    """What is run of the data set, or None where it is not there; and what is missing of it."""
+    if table.dataset not in how.data:
+        return None, (_absent(table.dataset),)
+    root = how.data[table.dataset]
+    names, missing = (how.sequences, ()) if how.sequences else videos_of(table, root)
+    request = Request(data=root, dataset=table.dataset, sequences=names)
+    if table.dataset == "davis":
+        return replace(request, year=table.year), missing
+    return replace(request, subset=table.subset), missing
+
+
+def _absent(name: str) -> str:
+    """What brings a data set."""
+    entry = DATASETS.find(name)
+    return f"{entry.title} is not there: {entry.address}; give --data {name}=FOLDER"
+
+
+def _do(row: Row, table: Table, request: Request | None, how: How) -> Done:
+    model = row.model or how.model or table.model
+    if request is None:
+        return Done(row, model, lacks=_lacks(row, model, table, how))
+    lack = _lacks(row, model, table, how)
+    if lack is not None:
+        return Done(row, model, lacks=lack)
+    options = [*row.options, *how.run, "--model", model]
+    weights = _weights(row, model, how)
+    if weights is not None:
+        options += ["--weights", weights]
+    folder = how.output / table.name / row.key
+    if not how.quiet:
+        typer.echo(f"{table.paper} {table.name}: {row.name}", err=True)
+    tasks = None if row.first is None else _from_first_frames(_source(row, table, how), request, folder)
+    failed = run_videos(
+        request,
+        folder,
+        tuple(options),
+        workers=how.workers,
+        resume=how.resume,
+        quiet=how.quiet,
+        tasks=tasks,
+    )
+    speed = _speed(folder)
+    if table.server is not None:
+        return Done(row, model, speed=speed, folder=folder, failed=failed)
+    evaluation = score_videos(request, folder, failed, how.workers)
+    write_report(evaluation, folder.with_name(f"{row.key}.html"), about={"row": row.name, "model": model})
+    return Done(row, model, evaluation, speed, folder, failed=failed)
+
+
+def _from_first_frames(source: FirstFrame, request: Request, folder: Path) -> Iterator[Task]:
+    """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
+    videos = open_davis(request) if request.dataset == "davis" else open_something(request)
+    for task in PROTOCOLS[request.dataset].tasks(request, folder / SUBFOLDER / "prompts"):
+        video = videos[task.name]
+        place, _, given = task.arguments[1].partition("@")
+        drawn = Path(given).with_name("found.png")
+        if not drawn.exists():
+            write_index_mask(drawn, source(start_of(video)))
+        mask = read_index_mask(drawn)
+        if mask.any():
+            yield replace(task, arguments=("--mask", f"{place}@{drawn}"))
+            continue
+        (folder / task.name / "masks").mkdir(parents=True, exist_ok=True)
+        for frame in video.frames:
+            write_index_mask(folder / task.name / "masks" / f"{frame.stem}.png", mask)
+
+
+def _source(row: Row, table: Table, how: How) -> FirstFrame:
+    """What draws the first frames of a row."""
+    assert row.first is not None
+    device = value_of(list(how.run), "--device")
+    return first_frame(row.first, "boxes" if table.dataset == "something" else "masks", how.weights, device)
+
+
+def _lacks(row: Row, model: str, table: Table, how: How) -> str | None:
+    """What a row needs and is not there, with what brings it."""
+    if row.training is not None and row.key not in how.weights:
+        lacking = [_absent(name) for name in row.training.data if name not in how.data]
+        end = f", or --weights {row.key}=FILE"
+        return "trained on data that are missing; " + "; ".join(lacking) + end if lacking else None
+    given = how.weights.get(row.key, how.weights.get(model))
+    try:
+        load(model, given)
+    except CheckpointError as error:
+        if given is not None:
+            raise
+        return f"{error} (here --weights {model}=FILE)"
+    try:
+        if row.first is not None:
+            _source(row, table, how)
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
+def _weights(row: Row, model: str, how: How) -> str | None:
+    """The weight file of a row, trained if it must be; None where the network has its own."""
+    if row.key in how.weights:
+        return how.weights[row.key]
+    if row.training is None:
+        return how.weights.get(model)
+    return str(_trained(row.training, how))
+
+
+def _trained(training: Training, how: How) -> Path:
+    """The weights of a training that has come to its end.
+
+    Raises:
+        SegueError: it cannot start or go on.
+        typer.Exit: the user interrupted it.
+    """
+    folder = how.output / "weights" / training.name
+    weights = folder / f"{MODELS.find(training.network).name}.safetensors"
+    notes = read_checkpoint(weights).metadata if weights.exists() else None
+    if notes is not None and notes["step"] == notes["steps"]:
+        return weights
+    words = [training.network, *training.options, *how.train, "--out", str(folder)]
+    for name in training.data:
+        words += ["--data", f"{name}={how.data[name]}"]
+    typer.echo("segue train " + " ".join(words), err=True)
+    words += ["--resume"] if how.resume and notes is not None else []
+    if code := load_command("train").main(words, prog_name="segue train", standalone_mode=False):
+        raise typer.Exit(code)
+    return weights
+
+
+def _speed(folder: Path) -> float:
+    with Ledger(folder / SUBFOLDER / LEDGER, create=False) as ledger:
+        rows = list(ledger.rows("done"))
+    seconds = sum(row.seconds or 0.0 for row in rows)
+    return sum(row.frames for row in rows) / seconds if seconds else math.nan
+
+
+def _picture(table: Table, how: How) -> Path:
+    return how.output / table.name / "percentiles.svg"
+
+
+def _draw(table: Table, done: list[Done], how: How) -> dict[str, list[float]]:
+    """Draw the curve of a table, if it has one and there is anything to draw."""
+    lines = {
+        item.row.name: _values(item.evaluation, table.curve)
+        for item in done
+        if table.curve is not None and item.evaluation is not None
+    }
+    if not lines:
+        return {}
+    return write_percentiles(_picture(table, how), table.title, str(table.curve), lines)
+
+
+def _values(evaluation: Evaluation, measure: str) -> npt.NDArray[np.float64]:
+    """A measure of every object on every scored frame."""
+    found = []
+    for series in evaluation.series.values():
+        objects = [key for key in series if key.startswith(f"{measure}_")]
+        found += [series[key].values for key in objects or [measure]]
+    return np.concatenate(found)

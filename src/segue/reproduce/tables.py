@@ -1,0 +1,119 @@
+"""What a table of a paper is: its rows, what they need, and what was published."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from segue.metrics.davis import SemiSupervised
+from segue.metrics.evaluation import Measures
+
+SPEED = "frames/s"
+"""Heading of the speed of one worker, with reading and writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How the network of a row is trained.
+
+    Attributes:
+        network: the command of ``segue train``.
+        data: data sets that it learns from.
+        options: what is given to it besides.
+    """
+
+    network: str
+    data: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return slug(" ".join((self.network, *self.data, *self.options)))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: a model over the data set of its table.
+
+    Attributes:
+        name: what stands in front of it.
+        published: the numbers of the paper, by heading of the table.
+        model: the network; None is that of the table.
+        options: of the command that runs it, see ``segue run``.
+        training: what makes its weights, where they are not those of the network.
+        first: where the masks of first frames come from, see :mod:`segue.reproduce.stcn_report`; None takes
+            those of the data set.
+    """
+
+    name: str
+    published: Mapping[str, float] = field(default_factory=dict)
+    model: str | None = None
+    options: tuple[str, ...] = ()
+    training: Training | None = None
+    first: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Name of its folder, and of its weights for ``--weights``."""
+        return slug(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table, or what a figure shows.
+
+    Attributes:
+        paper, name: what the user types.
+        title: what it is, and where in the paper it stands.
+        dataset: name of the data set, as ``segue run`` and ``--data`` have it.
+        columns: measure of the evaluation by heading.
+        rows: from top to bottom.
+        model: the network of the rows that name none.
+        subset, year: part and edition of the data set.
+        percent: numbers are shown in percent.
+        server: where results of ``subset`` are scored, because its annotations are not public.
+        curve: a measure over time whose distribution is drawn, one line a row.
+        remark: what a reader must know of the published numbers.
+    """
+
+    paper: str
+    name: str
+    title: str
+    dataset: str
+    columns: Mapping[str, str]
+    rows: tuple[Row, ...]
+    model: str
+    subset: str | None = None
+    year: SemiSupervised = "2017"
+    percent: bool = False
+    server: str | None = None
+    curve: str | None = None
+    remark: str | None = None
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Headings of which a row has a published number."""
+        names = (*self.columns, SPEED)
+        return tuple(name for name in names if any(name in row.published for row in self.rows))
+
+    @property
+    def data(self) -> str:
+        """Names of the data sets that it takes, those to learn from in brackets."""
+        learnt = dict.fromkeys(name for row in self.rows if row.training for name in row.training.data)
+        return self.dataset + (f" ({', '.join(learnt)})" if learnt else "")
+
+    def measured(self, overall: Measures) -> dict[str, float]:
+        """Numbers by heading, in the unit of the published ones."""
+        scale = 100 if self.percent else 1
+        return {heading: scale * overall[key] for heading, key in self.columns.items() if key in overall}
+
+    def show(self, value: float | None) -> str:
+        """A number as the paper prints it; nothing where there is none."""
+        return "" if value is None else f"{value:.1f}" if self.percent else f"{value:.4f}"
+
+
+def slug(text: str) -> str:
+    """A text as the name of a folder."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
