@@ -213,7 +213,7 @@ def followed_over(count: int) -> list[int]:
         assert result is not None
         assert len({item.id for item in result.objects}) == len(result.objects)
         sizes.append(len(result.objects))
-    assert len(following.state().values["lives"]) == sizes[-1]
+    assert len(following.state().values["_lives"]["dict"]) == sizes[-1]
     return sizes
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.base import SessionState
+from segue.sessions.snapshot import Kept
 from segue.types import Image
 
 Matrix = npt.NDArray[np.float32]
@@ -58,7 +58,7 @@ class _View:
         return cls(grey, normalised(grey))
 
 
-class Aligner:
+class Aligner(Kept):
     """Finds how a shaken camera has moved against the first frames of the scene.
 
     Euclidean ECC from the best of three starts (no movement, phase correlation, the last movement), once
@@ -67,6 +67,9 @@ class Aligner:
     least and a fifth of the width at most; right after one that counts, smaller ones do as well. On a camera
     that stands still nothing counts, and the frames stay as they are.
     """
+
+    kept = "_reference _kept _seen _since _last"
+    kinds = (_View,)
 
     def __init__(self) -> None:
         self.restart()
@@ -97,27 +100,6 @@ class Aligner:
         if collects:
             self._collect(view)
         return None if self._last is None else _doubled(self._last)
-
-    def state(self) -> SessionState:
-        """All that :meth:`restore` needs."""
-        arrays: dict[str, npt.NDArray[Any]] = {}
-        if self._reference is not None:
-            arrays["reference"] = self._reference.grey
-            arrays["kept"] = np.stack(self._kept)
-        if self._last is not None:
-            arrays["last"] = self._last
-        values = {"seen": self._seen, "since": self._since}
-        return SessionState.of(arrays, values)
-
-    def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
-        self.restart()
-        arrays = state.arrays()
-        if "reference" in arrays:
-            self._reference = _View.of(arrays["reference"])
-            self._kept = list(arrays["kept"])
-        self._last = arrays.get("last")
-        self._seen, self._since = state.values["seen"], state.values["since"]
 
     def _movement(self, reference: _View, view: _View) -> Matrix | None:
         still = _difference(reference, view, _IDENTITY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from segue.errors import PromptError, SegueError
 from segue.masks.files import MAX_ID
 from segue.prompts.detectors import Detector
-from segue.sessions.base import SessionState
+from segue.sessions.snapshot import Kept
 from segue.sessions.track import TrackSession
 from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, Prompt, RemovePrompt, Segmentation
 
@@ -49,7 +49,16 @@ class Auto:
             raise ValueError(f"every is {self.every}, but must be at least 1")
 
 
-class AutoSession:
+@dataclass(slots=True)
+class _Life:
+    """What looks have told of an object: frame of the last that found it, and how many missed it since."""
+
+    confirmed: int
+    missing: int = 0
+    visible: bool = True
+
+
+class AutoSession(Kept):
     """Finds objects and follows them.
 
     Every frame is looked at until the first objects are found. With ``every``, newcomers are looked for that
@@ -62,6 +71,9 @@ class AutoSession:
         detector: finds them. Where it compares frames, results trail by that many frames.
         every: see above.
     """
+
+    kept = "_track _waiting _seen _looked _last_id _lives"
+    kinds = (_Life,)
 
     def __init__(self, session: TrackSession, detector: Detector, every: int | None = None) -> None:
         self._track = session
@@ -107,38 +119,6 @@ class AutoSession:
         """Results of the last frames."""
         while self._waiting:
             yield self._advance()
-
-    def state(self, *, copy: bool = True) -> SessionState:
-        """Everything that is needed to go on identically."""
-        images = {str(i): frame.image for i, frame in enumerate(self._waiting)}
-        times = [[frame.index, frame.time] for frame in self._waiting]
-        return SessionState.joined(
-            {"track": self._track.state(copy=copy), "waiting": SessionState.of(images, {"frames": times})},
-            {
-                **self._origin(),
-                "seen": self._seen,
-                "looked": self._looked,
-                "last_id": self._last_id,
-                "lives": [[i, *astuple(life)] for i, life in self._lives.items()],
-            },
-        )
-
-    def restore(self, state: SessionState) -> None:
-        """Go on from a saved state.
-
-        Raises:
-            CheckpointError: it was saved with another detector, network, or distance of the searches.
-        """
-        state.require(self._origin())
-        self._track.restore(state.part("track"))
-        waiting = state.part("waiting")
-        images = waiting.arrays()
-        self._waiting = deque(
-            Frame(index, time, images[str(i)]) for i, (index, time) in enumerate(waiting.values["frames"])
-        )
-        self._seen, self._looked = state.values["seen"], state.values["looked"]
-        self._last_id = state.values["last_id"]
-        self._lives = {i: _Life(*life) for i, *life in state.values["lives"]}
 
     def _origin(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "every": self._every}
@@ -209,15 +189,6 @@ class AutoSession:
         """The next ids that nobody has."""
         numbers = ((self._last_id + step - 1) % MAX_ID + 1 for step in itertools.count(1))
         return list(itertools.islice((i for i in numbers if i not in lives), count))
-
-
-@dataclass(slots=True)
-class _Life:
-    """What looks have told of an object: frame of the last that found it, and how many missed it since."""
-
-    confirmed: int
-    missing: int = 0
-    visible: bool = True
 
 
 def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation) -> int | None:

@@ -21,7 +21,7 @@ from segue.layers.winograd import use_winograd
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import PartialFile, writing
 
-FORMAT = "segue-session-2"
+FORMAT = "segue-session-3"
 
 
 _KINDS = {

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.masks.files import MAX_ID
-from segue.sessions.base import SessionState
+from segue.sessions.snapshot import Kept
 from segue.types import Box, ObjectInfo
 
 Mask = npt.NDArray[np.bool_]
@@ -46,7 +46,7 @@ def without_small(mask: Mask, min_area: int) -> Mask:
     return np.asarray(large[labels])
 
 
-class ComponentTracker:
+class ComponentTracker(Kept):
     """Gives every connected piece of foreground an id that stays the same.
 
     A piece takes the id of the object that it overlaps most with in the frame before, and an object passes
@@ -54,6 +54,9 @@ class ComponentTracker:
     has been out of sight for a second at most; else it is a new object. Ids are given in order and begin
     again at 1 after 65535.
     """
+
+    kept = "_before _tracks _next"
+    kinds = (_Track,)
 
     def __init__(self) -> None:
         self.restart()
@@ -104,23 +107,6 @@ class ComponentTracker:
             for number in sorted(self._tracks)
         )
         return (labels.astype(np.uint8) if max(names) < 256 else labels), objects
-
-    def state(self) -> SessionState:
-        """All that :meth:`restore` needs."""
-        before = {} if self._before is None else {"before": self._before.astype(np.int32)}
-        tracks = [
-            [i, list(item.box), item.seen, item.frames, item.visible] for i, item in self._tracks.items()
-        ]
-        return SessionState.of(before, {"tracks": tracks, "next": self._next})
-
-    def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
-        self.reset()
-        before = state.arrays().get("before")
-        self._before = None if before is None else before.astype(np.uint16)
-        for i, (x0, y0, x1, y1), seen, frames, visible in state.values["tracks"]:
-            self._tracks[i] = _Track((x0, y0, x1, y1), seen, frames, visible)
-        self._next = state.values["next"]
 
     def _inherit(self, pieces: npt.NDArray[np.int32], count: int) -> list[int]:
         """Id of each piece from the frame before, 0 where it overlaps nothing there."""

@@ -6,7 +6,6 @@ import math
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ from segue.errors import PromptError
 from segue.masks.measure import ObjectExtent, measure
 from segue.prompts.detectors import Detector, Proposals, propose
 from segue.sessions.association import Candidate, Floats, Track, match, meeting, overlaps
-from segue.sessions.base import SessionState
+from segue.sessions.snapshot import Kept
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, Image, IndexMask, MaskPrompt, Prompt, Segmentation
 
@@ -99,7 +98,7 @@ class DetectionOptions:
             raise ValueError(f"score is {self.score}; it must be in 0..1")
 
 
-class DetectionSession:
+class DetectionSession(Kept):
     """Finds, names and follows all objects, with a detector and a network for tracking.
 
     On every ``every``-th frame detections are matched with the followed objects by overlap, class, motion and
@@ -115,6 +114,8 @@ class DetectionSession:
     """
 
     lag = 0
+    kept = "_session _tracks _lost _candidates _seen _due _last_id"
+    kinds = (Track, Candidate)
 
     def __init__(
         self, session: TrackSession, detector: Detector, options: DetectionOptions | None = None
@@ -164,56 +165,6 @@ class DetectionSession:
     def finish(self) -> Iterator[Segmentation]:
         """Nothing is ever due: every ``step`` answers at once."""
         return iter(())
-
-    def state(self, *, copy: bool = True) -> SessionState:
-        """Everything that is needed to go on identically."""
-        arrays: dict[str, npt.NDArray[Any]] = {}
-        described: dict[str, list[dict[str, Any]]] = {"tracks": [], "lost": []}
-        for kind, tracks in (("tracks", self._tracks.values()), ("lost", self._lost)):
-            for i, track in enumerate(tracks):
-                values = asdict(track)
-                for name in ("look", "velocity", "anchor"):
-                    array = values.pop(name)
-                    if array is not None:
-                        arrays[f"{kind}.{i}.{name}"] = array
-                described[kind].append(values)
-        return SessionState.joined(
-            {"track": self._session.state(copy=copy), "known": SessionState.of(arrays, described)},
-            {
-                **self._origin(),
-                "candidates": [asdict(candidate) for candidate in self._candidates],
-                "seen": self._seen,
-                "due": self._due,
-                "last_id": self._last_id,
-            },
-        )
-
-    def restore(self, state: SessionState) -> None:
-        """Go on from a saved state.
-
-        Raises:
-            CheckpointError: it was saved with another detector, network or options.
-        """
-        state.require(self._origin())
-        self._session.restore(state.part("track"))
-        known = state.part("known")
-        arrays = known.arrays()
-
-        def read(kind: str) -> list[Track]:
-            tracks = []
-            for i, values in enumerate(known.values[kind]):
-                own: Any = {name: arrays.get(f"{kind}.{i}.{name}") for name in ("look", "velocity", "anchor")}
-                described = {**values, "box": tuple(values["box"]), "size": tuple(values["size"])}
-                tracks.append(Track(**described, **own))
-            return tracks
-
-        self._tracks = {track.id: track for track in read("tracks")}
-        self._lost = deque(read("lost"), maxlen=REMEMBERED)
-        self._candidates = [
-            Candidate(**{**values, "box": tuple(values["box"])}) for values in state.values["candidates"]
-        ]
-        self._seen, self._due = state.values["seen"], state.values["due"]
-        self._last_id = state.values["last_id"]
 
     def _origin(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "options": asdict(self.options)}

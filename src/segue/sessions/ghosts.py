@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.base import SessionState
+from segue.sessions.snapshot import Kept
 from segue.types import Image
 
 Mask = npt.NDArray[np.bool_]
@@ -37,12 +36,14 @@ BORDER = 3
 """Pixels by which a ghost is grown: the border of an object is blurred."""
 
 
-class GhostWatch:
+class GhostWatch(Kept):
     """Looks for pieces of foreground whose outline is an edge of the background picture, not of the frame.
 
     Where somebody stands, the frame has an edge along the outline of the mask. Where somebody was taken for
     background and has left, the background has it. A piece must stand still and look like a ghost twice.
     """
+
+    kept = "_seen _before"
 
     def __init__(self) -> None:
         self.restart()
@@ -83,20 +84,6 @@ class GhostWatch:
             return None
         side = 2 * BORDER + 1
         return np.asarray(cv2.dilate(found.view(np.uint8), np.ones((side, side), np.uint8)) > 0)
-
-    def state(self) -> SessionState:
-        """All that :meth:`restore` needs."""
-        arrays: dict[str, npt.NDArray[Any]] = {}
-        if self._before is not None:
-            arrays = dict(zip(("image", "mask", "ghosts"), self._before, strict=True))
-        return SessionState.of(arrays, {"seen": self._seen})
-
-    def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
-        self.restart()
-        self._seen, arrays = state.values["seen"], state.arrays()
-        if arrays:
-            self._before = arrays["image"], arrays["mask"], arrays["ghosts"]
 
 
 def _pieces(mask: Mask) -> Iterator[tuple[Part, Mask]]:

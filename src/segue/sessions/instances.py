@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,7 @@ from segue.errors import PromptError, SourceError
 from segue.inputs import whole_number
 from segue.masks.measure import ObjectExtent, measure
 from segue.models.seqformer import Memory, SeqFormer
-from segue.sessions.base import (
-    SessionState,
-    choose_device,
-    has_bfloat16,
-    inference_copy,
-    restored_result,
-    saved_result,
-)
+from segue.sessions.base import choose_device, has_bfloat16, inference_copy
 from segue.sessions.clips import (
     SHORT_SIDE,
     as_tensor,
@@ -35,6 +28,7 @@ from segue.sessions.clips import (
     resized,
 )
 from segue.sessions.instance_tracks import Instances, Track, Tracks, suppress
+from segue.sessions.snapshot import Kept
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
 
 DUPLICATE = 0.6
@@ -92,10 +86,10 @@ class _Pending:
     time: float
     size: tuple[int, int]
     picture: Image
-    memory: Memory | None = None
+    memory: Memory | None = field(default=None, compare=False)
 
 
-class InstanceSession:
+class InstanceSession(Kept):
     """Follows all instances; frames go in one by one, results come out ``lag`` frames later.
 
     A window of frames is looked at together. The next window shares some frames with it, on which its
@@ -109,6 +103,9 @@ class InstanceSession:
         device: None takes a GPU if there is one.
         fast: bfloat16 where the processor or GPU has it.
     """
+
+    kept = "_frames _tracks _due _shared _size"
+    kinds = (_Pending, Tracks, Track)
 
     def __init__(
         self,
@@ -165,60 +162,6 @@ class InstanceSession:
             self._look(keep=0)
         while self._due:
             yield self._due.popleft()
-
-    def state(self, *, copy: bool = True) -> SessionState:
-        """All that :meth:`restore` needs to go on identically."""
-        tensors: dict[str, Tensor] = {}
-        for i, pending in enumerate(self._frames):
-            tensors[f"frame.{i}"] = torch.from_numpy(pending.picture.copy())
-        for i, track in enumerate(self._tracks.known):
-            tensors[f"track.{i}.embedding"] = track.embedding.float().cpu()
-            tensors[f"track.{i}.class_scores"] = track.class_scores.float().cpu()
-            tensors[f"track.{i}.masks"] = track.masks.cpu().contiguous()
-        due = [saved_result(result) for result in self._due]
-        for i, (mask, _) in enumerate(due):
-            tensors[f"due.{i}"] = torch.from_numpy(mask)
-        values: dict[str, Any] = {
-            **self._origin(),
-            "frames": [[p.index, p.time, *p.size] for p in self._frames],
-            "tracks": [[track.id, track.missing] for track in self._tracks.known],
-            "due": [described for _, described in due],
-            "shared": self._shared,
-            "next_id": self._tracks.next_id,
-            "size": self._size,
-        }
-        return SessionState(tensors, values)
-
-    def restore(self, state: SessionState) -> None:
-        """Go on from a saved state; network, options, class names and precision must be those of then.
-
-        Raises:
-            CheckpointError: they are not.
-        """
-        state.require(self._origin())
-        self.reset()
-        tensors, values = state.tensors, state.values
-        self._frames = [
-            _Pending(index, time, (height, width), tensors[f"frame.{i}"].numpy())
-            for i, (index, time, height, width) in enumerate(values["frames"])
-        ]
-        known = [
-            Track(
-                number,
-                tensors[f"track.{i}.embedding"].to(self.device),
-                tensors[f"track.{i}.class_scores"].to(self.device),
-                tensors[f"track.{i}.masks"].to(self.device),
-                missing,
-            )
-            for i, (number, missing) in enumerate(values["tracks"])
-        ]
-        self._tracks = Tracks(known, values["next_id"])
-        self._due = deque(
-            restored_result(tensors[f"due.{i}"].numpy(), described)
-            for i, described in enumerate(values["due"])
-        )
-        self._shared = values["shared"]
-        self._size = tuple(values["size"]) if values["size"] else None
 
     def _origin(self) -> dict[str, Any]:
         """What a saved state belongs to, as JSON gives it back."""
