@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.datasets.cdnet import VIDEOS, draw_folds, open_cdnet, read_training_frames, unseen_folds
+from segue.datasets.cdnet import FOLDS, VIDEOS, open_cdnet, read_training_frames, unseen_folds
 from segue.datasets.foreground import open_plain
 from segue.datasets.foreground_sets import (
     LASIESTA_VIDEOS,
@@ -271,6 +272,17 @@ def test_the_published_lists_hold_200_and_25_frames_of_every_video(shared: Path)
         frames = read_training_frames(path, count)
         assert frames.keys() == keys
         assert {len(numbers) for numbers in frames.values()} == {count}
+
+
+def draw_folds(seed: int) -> dict[str, int]:
+    """Deal the videos to folds of nearly equal size, each with videos of every category."""
+    generator = random.Random(seed)
+    dealt = [
+        f"{category}/{video}"
+        for category, videos in VIDEOS.items()
+        for video in sorted(videos, key=lambda _: generator.random())
+    ]
+    return {key: i % FOLDS for i, key in enumerate(dealt)}
 
 
 def test_the_folds_that_are_shipped_are_those_of_seed_0() -> None:

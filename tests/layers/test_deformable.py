@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from segue.layers.attention import sample_levels, sample_levels_plainly
+from segue.layers.attention import Shapes, sample_levels
 
 SHAPES = ((5, 7), (3, 4), (1, 2))
 
@@ -21,6 +22,21 @@ def case(seed: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor,
     points = points + 0.05 * ((points - points.round()).abs() < 0.01)
     weights = torch.rand(2, 6, 3, 3, 4, generator=generator, dtype=dtype)
     return values, points, weights
+
+
+def sample_levels_plainly(values: Tensor, shapes: Shapes, points: Tensor, weights: Tensor) -> Tensor:
+    """By grid sampling, level after level."""
+    batch, queries, heads, _, count = weights.shape
+    maps = torch.split(values, [h * w for h, w in shapes], dim=1)
+    total = values.new_zeros(batch * heads, values.shape[-1], queries)
+    for i, (h, w) in enumerate(shapes):
+        level = maps[i].permute(0, 2, 3, 1).reshape(batch * heads, -1, h, w)
+        at = points[:, :, :, i].transpose(1, 2).reshape(batch * heads, queries, count, 2)
+        grid = (2 * at + 1) / at.new_tensor((w, h)) - 1
+        read = F.grid_sample(level, grid, align_corners=False)
+        share = weights[:, :, :, i].transpose(1, 2).reshape(batch * heads, 1, queries, count)
+        total = total + (read * share).sum(-1)
+    return total.view(batch, -1, queries).transpose(1, 2)
 
 
 @settings(max_examples=25, deadline=None)

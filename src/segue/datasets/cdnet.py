@@ -14,12 +14,11 @@ The synthetic clips of this project have the same layout.
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from segue.datasets.foreground import (
     ForegroundFolder,
@@ -28,6 +27,7 @@ from segue.datasets.foreground import (
     subfolders,
     video_folders,
 )
+from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
 
 VIDEOS: Mapping[str, tuple[str, ...]] = {
@@ -103,13 +103,7 @@ def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset
     Raises:
         DatasetError: the file cannot be read, has another form, or lacks a list.
     """
-    path = Path(path)
-    try:
-        lists = _FRAME_LISTS.validate_json(path.read_bytes())
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValidationError as error:
-        raise DatasetError(f"{path} is no list of training frames: {error.errors()[0]['msg']}") from error
+    lists = read_json(_FRAME_LISTS, Path(path), "list of training frames")
     frames = {}
     for category, videos in lists.items():
         for video, choices in videos.items():
@@ -127,23 +121,3 @@ def unseen_folds() -> Mapping[str, int]:
     file = resources.files("segue") / "assets" / "cdnet_unseen_folds.json"
     folds: dict[str, int] = json.loads(file.read_text(encoding="utf-8"))
     return folds
-
-
-def draw_folds(seed: int = 0) -> dict[str, int]:
-    """Deal the videos to folds of nearly equal size, each with videos of every category.
-
-    Seed 0 gives the folds that :func:`unseen_folds` reads; they are kept in a file so that they stay the
-    same whatever the random generator does.
-    """
-    generator = random.Random(seed)
-    dealt = [f"{category}/{video}" for category in VIDEOS for video in _shuffled(VIDEOS[category], generator)]
-    fold = {key: i % FOLDS for i, key in enumerate(dealt)}
-    return {
-        f"{category}/{video}": fold[f"{category}/{video}"]
-        for category in VIDEOS
-        for video in VIDEOS[category]
-    }
-
-
-def _shuffled(names: Iterable[str], generator: random.Random) -> list[str]:
-    return sorted(names, key=lambda _: generator.random())

@@ -10,14 +10,14 @@ Layout, with or without the resolution level::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from segue.datasets.files import PICTURES, Mask, check_size, files_by_stem, read_index_mask, read_rgb
+from segue.datasets.files import PICTURES, ByName, Mask, check_size, files_by_stem, read_index_mask, read_rgb
 from segue.errors import DatasetError
 from segue.masks import measure
 from segue.naming import first_few, natural_key
@@ -79,7 +79,7 @@ class Sequence:
         return {number: extent.box for number, extent in extents.items() if number != 255}
 
 
-class DavisFolder:
+class DavisFolder(ByName[Sequence]):
     """The sequences of a DAVIS-style folder, found when it is opened, read when they are used.
 
     >>> davis = DavisFolder("DAVIS", "val")
@@ -89,6 +89,8 @@ class DavisFolder:
         root: the folder.
         split: name of the split; ``all`` without one, ``selection`` if the sequences were named.
     """
+
+    noun = "sequence"
 
     def __init__(
         self,
@@ -118,25 +120,9 @@ class DavisFolder:
         names = self._split_names(split, year)
         if names is None:
             names = sorted((path.name for path in images.iterdir() if _is_sequence(path)), key=natural_key)
-        self._sequences = {name: _find_sequence(name, images / name, masks / name) for name in names}
-        if not self._sequences:
+        self._videos = {name: _find_sequence(name, images / name, masks / name) for name in names}
+        if not self._videos:
             raise DatasetError(f"{images} holds no sequence; it must hold one folder of pictures for each")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the sequences: natural order, or the order of the split."""
-        return tuple(self._sequences)
-
-    def __len__(self) -> int:
-        return len(self._sequences)
-
-    def __iter__(self) -> Iterator[Sequence]:
-        return iter(self._sequences.values())
-
-    def __getitem__(self, name: str) -> Sequence:
-        if name not in self._sequences:
-            raise DatasetError(f"no sequence {name} in {self.root}; there are {first_few(self.names)}")
-        return self._sequences[name]
 
     def _split_names(self, split: str | Iterable[str] | None, year: int) -> list[str] | None:
         if split is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,10 @@ from PIL import Image
 from segue.errors import DatasetError, SourceError
 from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
 from segue.masks import StoredMask, read_stored_mask
-from segue.naming import natural_key
+from segue.naming import first_few, natural_key
 from segue.types import Image as RgbImage
+
+Video = TypeVar("Video")
 
 Mask = npt.NDArray[np.uint8]
 """Index mask, (H, W), uint8: 0 background, 255 void."""
@@ -95,6 +97,35 @@ def check_size(mask: Mask, mask_path: Path, image_path: Path) -> None:
             f"{mask_path} is {mask.shape[1]}x{mask.shape[0]}, its picture {image_path} {width}x{height}; "
             "they must have one size"
         )
+
+
+class ByName(Generic[Video]):
+    """The videos of a folder by name, in order.
+
+    Attributes:
+        root: the folder.
+        noun: what a video is called there.
+    """
+
+    noun = "video"
+    root: Path
+    _videos: dict[str, Video]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the videos: natural order, or the order in which they were asked for."""
+        return tuple(self._videos)
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def __iter__(self) -> Iterator[Video]:
+        return iter(self._videos.values())
+
+    def __getitem__(self, name: str) -> Video:
+        if name not in self._videos:
+            raise DatasetError(f"no {self.noun} {name} in {self.root}; there are {first_few(self.names)}")
+        return self._videos[name]
 
 
 def files_by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,19 @@ class ForegroundSequence:
     temporal_roi: tuple[int, int] | None = None
     decode_image: Callable[[Path], RgbImage] = read_rgb
     decode_labels: LabelReader = read_cdnet_labels
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        pictures: Mapping[int, Path],
+        truths: Mapping[int, Path],
+        *,
+        category: str = "",
+        **more: Any,
+    ) -> ForegroundSequence:
+        """A video by the files of its numbers; ``more`` are further attributes."""
+        return cls(name, category, tuple(pictures.values()), tuple(pictures), truths, **more)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -219,14 +233,13 @@ def read_video(folder: Path, category: str = "") -> ForegroundSequence:
     pictures = numbered_files(folder / "input")
     regions = (path for path in (folder / "ROI.bmp", folder / "ROI.png") if path.is_file())
     temporal = folder / "temporalROI.txt"
-    return ForegroundSequence(
+    return ForegroundSequence.of(
         folder.name,
-        category,
-        tuple(pictures.values()),
-        tuple(pictures),
+        pictures,
         numbered_files(folder / "groundtruth"),
-        next(regions, None),
-        read_temporal_roi(temporal) if temporal.is_file() else None,
+        category=category,
+        roi=next(regions, None),
+        temporal_roi=read_temporal_roi(temporal) if temporal.is_file() else None,
     )
 
 

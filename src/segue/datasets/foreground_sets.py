@@ -39,7 +39,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from segue.datasets.files import read_rgb
 from segue.datasets.foreground import (
@@ -50,6 +50,7 @@ from segue.datasets.foreground import (
     numbered_files,
     subfolders,
 )
+from segue.datasets.json_files import read_json
 from segue.datasets.labels import (
     MOTION,
     Labels,
@@ -116,13 +117,8 @@ def read_sbi_video(folder: Path, masks: Path) -> ForegroundSequence:
         DatasetError: pictures or masks are missing, or a file does not fit.
     """
     pictures = numbered_files(folder / "input")
-    return ForegroundSequence(
-        scene_name(folder),
-        "",
-        tuple(pictures.values()),
-        tuple(pictures),
-        numbered_files(masks),
-        decode_labels=read_sbi_labels,
+    return ForegroundSequence.of(
+        scene_name(folder), pictures, numbered_files(masks), decode_labels=read_sbi_labels
     )
 
 
@@ -186,13 +182,9 @@ def read_lasiesta_video(folder: Path, decode: LasiestaLabels) -> ForegroundSeque
     places = [parent / name for parent in (folder.parent, folder) for name in names]
     labels = next((place for place in places if place.is_dir()), places[0])
     pictures = numbered_files(folder, _PICTURES)
-    return ForegroundSequence(
-        folder.name,
-        folder.name[:4],
-        tuple(pictures.values()),
-        tuple(pictures),
-        numbered_files(labels, {".png"}),
-        decode_labels=decode,
+    truths = numbered_files(labels, {".png"})
+    return ForegroundSequence.of(
+        folder.name, pictures, truths, category=folder.name[:4], decode_labels=decode
     )
 
 
@@ -250,14 +242,7 @@ def read_manifest(path: Path | str | None = None) -> dict[str, Entry]:
         DatasetError: it cannot be read or has another form.
     """
     file = resources.files("segue") / "assets" / "limu.json" if path is None else Path(path)
-    try:
-        return _MANIFEST.validate_json(file.read_bytes())
-    except OSError as error:
-        raise DatasetError(f"{file} cannot be read: {error.strerror or error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DatasetError(f"{file} is no manifest: {where}: {first['msg']}") from error
+    return read_json(_MANIFEST, file, "manifest")
 
 
 def read_limu_video(root: Path, name: str, entry: Entry) -> ForegroundSequence:
@@ -266,15 +251,9 @@ def read_limu_video(root: Path, name: str, entry: Entry) -> ForegroundSequence:
     Raises:
         DatasetError: a name has no frame number, or two have the same.
     """
-    pictures = _matches(root, entry.frames_glob, entry.number)
-    return ForegroundSequence(
-        name,
-        "",
-        tuple(pictures.values()),
-        tuple(pictures),
-        _matches(root, entry.gt_glob, entry.number),
-        decode_labels=partial(read_binary_labels, positive=entry.positive),
-    )
+    pictures, truths = (_matches(root, glob, entry.number) for glob in (entry.frames_glob, entry.gt_glob))
+    decode = partial(read_binary_labels, positive=entry.positive)
+    return ForegroundSequence.of(name, pictures, truths, decode_labels=decode)
 
 
 def _matches(root: Path, pattern: str, number: str) -> dict[int, Path]:

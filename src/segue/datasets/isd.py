@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from segue.datasets.cdnet import open_cdnet
 from segue.datasets.files import read_mask_file, read_rgb
 from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, open_plain
+from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
 from segue.masks import write_index_mask
 from segue.types import Image as RgbImage
@@ -58,6 +59,9 @@ class ClipMeta(BaseModel):
     frames: int = Field(ge=1)
 
 
+_META = TypeAdapter(ClipMeta)
+
+
 def open_isd(root: Path | str) -> ForegroundFolder:
     """Open a data set, its splits being categories, or one split of it.
 
@@ -89,14 +93,7 @@ class IsdClip:
         Raises:
             DatasetError: ``meta.json`` is missing or wrong.
         """
-        path = self.folder / "meta.json"
-        try:
-            return ClipMeta.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise DatasetError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        return read_json(_META, self.folder / "meta.json", "description of a clip")
 
     def read_background(self) -> RgbImage:
         """The scene without foreground as the camera sees it at frame 0, RGB, (H, W, 3), uint8.

@@ -9,15 +9,19 @@ import zipfile
 import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from segue.datasets.instances import CategoryRecord, add_category
 from segue.errors import DatasetError
 from segue.inputs import check_file, exists
 
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
 Model = TypeVar("Model", bound=BaseModel)
+Checked = TypeVar("Checked")
 
 MAX_BYTES = 2**31
 """Largest text that is read."""
@@ -28,10 +32,7 @@ MAX_RATIO = 200
 Entry = tuple[str, int, int, Any]
 """Key at the top level, place in its list (-1: the value is no list), where it starts in the text, value."""
 
-_UNREADABLE = (
-    *(OSError, ValueError, RuntimeError, EOFError),
-    *(struct.error, zipfile.BadZipFile, zlib.error),
-)
+_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, struct.error, zipfile.BadZipFile, zlib.error)
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -49,15 +50,7 @@ def read_json_text(path: Path) -> str:
         if path.suffix.lower() == ".zip":
             return _text_in_zip(path)
         return path.read_text(encoding="utf-8-sig")
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        struct.error,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except _UNREADABLE as error:
         raise DatasetError(f"{path} cannot be read: {error}") from error
 
 
@@ -109,6 +102,27 @@ def validated(model: type[Model], value: Any, where: str) -> Model:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = "".join(f".{part}" if isinstance(part, str) else f"[{part}]" for part in first["loc"])
         raise DatasetError(f"{where}{field}: {first['msg']}") from None
+
+
+def read_json(model: TypeAdapter[Checked], file: Path | Traversable, what: str) -> Checked:
+    """A small JSON file, checked.
+
+    Args:
+        model: the form that it must have.
+        file: where it is.
+        what: what it is to be, for messages.
+
+    Raises:
+        DatasetError: it cannot be read or has another form.
+    """
+    try:
+        return model.validate_json(file.read_bytes())
+    except OSError as error:
+        raise DatasetError(f"{file} cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DatasetError(f"{file} is no {what}: {where}: {first['msg']}") from error
 
 
 def _no_number(name: str) -> NoReturn:

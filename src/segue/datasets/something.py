@@ -23,12 +23,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from segue.datasets.files import PICTURES, Mask, picture_size, read_rgb
+from segue.datasets.files import PICTURES, ByName, Mask, picture_size, read_rgb
 from segue.datasets.instances import Record
 from segue.datasets.json_files import entries, read_json_text, validated
 from segue.errors import DatasetError
 from segue.masks import fill_boxes
-from segue.naming import first_few, natural_key
+from segue.naming import natural_key
 from segue.types import Box
 from segue.types import Image as RgbImage
 
@@ -91,7 +91,7 @@ class BoxSequence:
         return fill_boxes(self.annotations[i], picture_size(self.frames[i]))
 
 
-class SomethingElseFolder:
+class SomethingElseFolder(ByName[BoxSequence]):
     """The annotated videos whose pictures are there, in natural order.
 
     >>> SomethingElseFolder("something_else")["2"].read_boxes(0)
@@ -132,22 +132,6 @@ class SomethingElseFolder:
             name: _sequence(name, records[name], folder, path)
             for name in wanted or sorted(records, key=natural_key)
         }
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the videos."""
-        return tuple(self._videos)
-
-    def __len__(self) -> int:
-        return len(self._videos)
-
-    def __iter__(self) -> Iterator[BoxSequence]:
-        return iter(self._videos.values())
-
-    def __getitem__(self, name: str) -> BoxSequence:
-        if name not in self._videos:
-            raise DatasetError(f"no video {name} in {self.root}; there are {first_few(self.names)}")
-        return self._videos[name]
 
 
 def _is_video(folder: Path, name: str) -> bool:

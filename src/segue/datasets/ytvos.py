@@ -11,14 +11,14 @@ The first frame in an object's list is the one in which it is given.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from segue.datasets.files import PICTURES, Mask, check_size, files_by_stem, read_index_mask, read_rgb
+from segue.datasets.files import PICTURES, ByName, Mask, check_size, files_by_stem, read_index_mask, read_rgb
 from segue.datasets.json_files import entries, read_json_text, validated
 from segue.errors import DatasetError
 from segue.naming import first_few, natural_key
@@ -99,7 +99,7 @@ class YtvosVideo:
         return files[name]
 
 
-class YtvosFolder:
+class YtvosFolder(ByName[YtvosVideo]):
     """The videos of one part of YouTube-VOS.
 
     >>> videos = YtvosFolder("YouTube-VOS/train")
@@ -131,22 +131,6 @@ class YtvosFolder:
         if not names:
             raise DatasetError(f"{path} describes no video")
         self._videos = {name: self._find(name, records[name]) for name in names}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the videos, in natural order."""
-        return tuple(self._videos)
-
-    def __len__(self) -> int:
-        return len(self._videos)
-
-    def __iter__(self) -> Iterator[YtvosVideo]:
-        return iter(self._videos.values())
-
-    def __getitem__(self, name: str) -> YtvosVideo:
-        if name not in self._videos:
-            raise DatasetError(f"no video {name} in {self.root}; there are {first_few(self.names)}")
-        return self._videos[name]
 
     def _find(self, name: str, record: _VideoRecord) -> YtvosVideo:
         frames = files_by_stem(self.root / "JPEGImages" / name, PICTURES)

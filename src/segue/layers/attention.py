@@ -162,21 +162,6 @@ def _corners(points: Tensor, weights: Tensor, shapes: Shapes, heads: int) -> tup
     return rows, torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), -1)
 
 
-def sample_levels_plainly(values: Tensor, shapes: Shapes, points: Tensor, weights: Tensor) -> Tensor:
-    """The same as :func:`sample_levels`, by grid sampling level after level: the readable reference."""
-    batch, queries, heads, _, count = weights.shape
-    maps = torch.split(values, [h * w for h, w in shapes], dim=1)
-    total = values.new_zeros(batch * heads, values.shape[-1], queries)
-    for i, (h, w) in enumerate(shapes):
-        level = maps[i].permute(0, 2, 3, 1).reshape(batch * heads, -1, h, w)
-        at = points[:, :, :, i].transpose(1, 2).reshape(batch * heads, queries, count, 2)
-        grid = (2 * at + 1) / at.new_tensor((w, h)) - 1
-        read = F.grid_sample(level, grid, align_corners=False)
-        share = weights[:, :, :, i].transpose(1, 2).reshape(batch * heads, 1, queries, count)
-        total = total + (read * share).sum(-1)
-    return total.view(batch, -1, queries).transpose(1, 2)
-
-
 class Mlp(nn.Module):
     """Two linear layers with exact GELU between them, (..., C) → (..., C)."""
 
