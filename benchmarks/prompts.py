@@ -30,8 +30,9 @@ import torch
 import segue
 from segue.datasets.davis import DavisFolder
 from segue.models.segue_prompt import SeguePrompt
+from segue.prompts.grabcut import GrabCut
 from segue.prompts.planes import tight_box
-from segue.prompts.prompter import Answer, GrabCut, MakePrompter, Prompter, Prompts
+from segue.prompts.prompter import Answer, MakePrompter, Prompter, Prompts
 from segue.training.footage import DAVIS_VAL, VOID, gather, object_ids
 from segue.training.prompt_samples import click_on, largest_error, left_out
 from segue.types import Image

@@ -1,8 +1,9 @@
 """Prompts given by hand: masks, boxes and points become one annotation of a frame."""
 
 from segue.prompts.annotation import Annotation, resolve
+from segue.prompts.grabcut import GrabCut
 from segue.prompts.parse import parse_box, parse_boxes, parse_point, read_prompt_masks
-from segue.prompts.prompter import Answer, GrabCut, MakePrompter, PicturePrompter, Prompter, Prompts
+from segue.prompts.prompter import Answer, MakePrompter, PicturePrompter, Prompter, Prompts
 
 __all__ = [
     "Annotation",

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from segue.errors import PromptError
 from segue.masks import resize_mask
 from segue.prompts.parse import check_id, wrong_size
-from segue.prompts.prompter import MakePrompter, PicturePrompter, Prompter, Prompts, check_points, clip_box
+from segue.prompts.planes import check_points, clip_box
+from segue.prompts.prompter import MakePrompter, PicturePrompter, Prompter, Prompts
 from segue.registry import PromptKind
 from segue.types import (
     BoxPrompt,

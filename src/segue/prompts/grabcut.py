@@ -16,6 +16,8 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
+from segue.prompts.planes import around, pixels, tight_box
+from segue.prompts.prompter import Answer, Prompts
 from segue.types import Image, Point
 
 Labels = npt.NDArray[np.uint8]
@@ -197,3 +199,32 @@ def _rim(size: tuple[int, ...]) -> Pixels:
 
 def _join(first: Pixels, second: Pixels) -> Pixels:
     return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
+
+
+class GrabCut:
+    """GrabCut behind the same door; of an earlier mask it knows nothing but the box."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+
+    def answer(self, prompts: Prompts) -> Answer:
+        """The object that ``prompts`` speak of; all false where GrabCut finds nothing.
+
+        Raises:
+            PromptError: see :meth:`Prompts.checked`.
+        """
+        size = (self.image.shape[0], self.image.shape[1])
+        prompts = prompts.checked(size)
+        box = prompts.box
+        if box is None and prompts.mask is not None:
+            box = around(
+                [tight_box(prompts.mask > 0.5), *((x, y, x + 1, y + 1) for x, y in prompts.positive)]
+            )
+        if box is None:
+            found = refine_points(self.image, prompts.positive, prompts.negative)
+        else:
+            x0, y0, x1, y1 = pixels(box, size)
+            inside = [(x, y) for x, y in prompts.positive if x0 <= x < x1 and y0 <= y < y1]
+            found = refine_box(self.image, (x0, y0, x1, y1), inside, prompts.negative)
+        whole = (0, 0, size[1], size[0])
+        return Answer(size, whole, np.array([np.nan], np.float32), found[None].astype(np.float32))

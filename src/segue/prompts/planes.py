@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.errors import PromptError
 from segue.types import Box, Point
 
 Plane = npt.NDArray[np.uint8]
@@ -60,3 +61,48 @@ def draw_stroke(plane: Plane, points: Sequence[Point]) -> None:
     """Mark a stroke along points (x, y) on a square plane, 3 % of the side wide, 3 pixels at least."""
     line = np.array(points, np.int32).reshape(-1, 1, 2)
     cv2.polylines(plane, [line], False, 255, thickness=max(3, round(0.03 * plane.shape[0])))
+
+
+def around(boxes: Sequence[Box]) -> Box:
+    """The smallest box around boxes."""
+    corners = np.array(boxes, np.float64)
+    x0, y0 = corners[:, :2].min(0)
+    x1, y1 = corners[:, 2:].max(0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def clipped(box: Box, size: tuple[int, int]) -> Box:
+    """The part of a box inside a picture of ``size`` (H, W)."""
+    x0, y0, x1, y1 = box
+    return max(0.0, x0), max(0.0, y0), min(float(size[1]), x1), min(float(size[0]), y1)
+
+
+def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
+    """See that points lie in a picture of ``size`` (H, W).
+
+    Raises:
+        PromptError: one does not.
+    """
+    height, width = size
+    for x, y in points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise PromptError(f"point ({x:g}, {y:g}) is outside the {width}x{height} picture")
+
+
+def clip_box(box: Box, size: tuple[int, int]) -> Box:
+    """``box`` in whole pixels inside a picture of ``size`` (H, W).
+
+    Raises:
+        PromptError: it is no box, or covers no pixel of the picture.
+    """
+    name = "box (" + ", ".join(f"{value:g}" for value in box) + ")"
+    if len(box) != 4 or not all(math.isfinite(value) for value in box):
+        raise PromptError(f"{name} does not have four finite numbers x0, y0, x1, y1")
+    if box[2] <= box[0] or box[3] <= box[1]:
+        raise PromptError(f"{name} is empty: x1 must be larger than x0, and y1 than y0")
+    height, width = size
+    x0, x1 = (min(max(round(value), 0), width) for value in (box[0], box[2]))
+    y0, y1 = (min(max(round(value), 0), height) for value in (box[1], box[3]))
+    if x1 <= x0 or y1 <= y0:
+        raise PromptError(f"{name} covers no pixel of the {width}x{height} picture")
+    return x0, y0, x1, y1

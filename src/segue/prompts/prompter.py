@@ -7,7 +7,6 @@ often as a person clicks.
 from __future__ import annotations
 
 import functools
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,8 +21,19 @@ from torch import Tensor
 
 from segue.errors import PromptError
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts.grabcut import refine_box, refine_points
-from segue.prompts.planes import Window, box_window, draw_disk, draw_stroke, grown, pixels, tight_box
+from segue.prompts.planes import (
+    Window,
+    around,
+    box_window,
+    check_points,
+    clip_box,
+    clipped,
+    draw_disk,
+    draw_stroke,
+    grown,
+    pixels,
+    tight_box,
+)
 from segue.types import Box, Frame, Image, Point
 from segue.weights import load
 
@@ -243,9 +253,9 @@ class Prompter:
         extents = [] if prompts.box is None else [prompts.box]
         if prompts.mask is not None:
             extents.append(tight_box(prompts.mask > 0.5))
-        window = box_window(_around([*boxes, *(grown(extent, margin) for extent in extents)]), size)
+        window = box_window(around([*boxes, *(grown(extent, margin) for extent in extents)]), size)
         if prompts.mask is not None:
-            least = _clipped(_around([*boxes, *(grown(extent, LEAST_MARGIN) for extent in extents)]), size)
+            least = clipped(around([*boxes, *(grown(extent, LEAST_MARGIN) for extent in extents)]), size)
             for side, known in reversed(self._crops):
                 if side == SIDE and _serves(known, window, least):
                     return known
@@ -278,35 +288,6 @@ class Prompter:
         return features
 
 
-class GrabCut:
-    """GrabCut behind the same door; of an earlier mask it knows nothing but the box."""
-
-    def __init__(self, image: Image) -> None:
-        self.image = image
-
-    def answer(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` speak of; all false where GrabCut finds nothing.
-
-        Raises:
-            PromptError: see :meth:`Prompts.checked`.
-        """
-        size = (self.image.shape[0], self.image.shape[1])
-        prompts = prompts.checked(size)
-        box = prompts.box
-        if box is None and prompts.mask is not None:
-            box = _around(
-                [tight_box(prompts.mask > 0.5), *((x, y, x + 1, y + 1) for x, y in prompts.positive)]
-            )
-        if box is None:
-            found = refine_points(self.image, prompts.positive, prompts.negative)
-        else:
-            x0, y0, x1, y1 = pixels(box, size)
-            inside = [(x, y) for x, y in prompts.positive if x0 <= x < x1 and y0 <= y < y1]
-            found = refine_box(self.image, (x0, y0, x1, y1), inside, prompts.negative)
-        whole = (0, 0, size[1], size[0])
-        return Answer(size, whole, np.array([np.nan], np.float32), found[None].astype(np.float32))
-
-
 @functools.cache
 def _shipped() -> SeguePrompt:
     return cast(SeguePrompt, load("segue-prompt"))
@@ -329,37 +310,6 @@ def prepared(network: SeguePrompt | None = None, device: str | torch.device | No
     return _ready(network, choose_device(device))
 
 
-def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
-    """See that points lie in a picture of ``size`` (H, W).
-
-    Raises:
-        PromptError: one does not.
-    """
-    height, width = size
-    for x, y in points:
-        if not (0 <= x < width and 0 <= y < height):
-            raise PromptError(f"point ({x:g}, {y:g}) is outside the {width}x{height} picture")
-
-
-def clip_box(box: Box, size: tuple[int, int]) -> Box:
-    """``box`` in whole pixels inside a picture of ``size`` (H, W).
-
-    Raises:
-        PromptError: it is no box, or covers no pixel of the picture.
-    """
-    name = "box (" + ", ".join(f"{value:g}" for value in box) + ")"
-    if len(box) != 4 or not all(math.isfinite(value) for value in box):
-        raise PromptError(f"{name} does not have four finite numbers x0, y0, x1, y1")
-    if box[2] <= box[0] or box[3] <= box[1]:
-        raise PromptError(f"{name} is empty: x1 must be larger than x0, and y1 than y0")
-    height, width = size
-    x0, x1 = (min(max(round(value), 0), width) for value in (box[0], box[2]))
-    y0, y1 = (min(max(round(value), 0), height) for value in (box[1], box[3]))
-    if x1 <= x0 or y1 <= y0:
-        raise PromptError(f"{name} covers no pixel of the {width}x{height} picture")
-    return x0, y0, x1, y1
-
-
 def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     """A picture as a square of ``side`` pixels, of its type; where it shrinks, areas are averaged."""
     shrinks = min(picture.shape[:2]) > side
@@ -369,7 +319,7 @@ def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
 
 def _looks(points: Sequence[Point], size: tuple[int, int]) -> list[Window]:
     """The windows that :data:`LOOKS` says, each with all points in it."""
-    x0, y0, x1, y1 = _around([(x, y, x + 1, y + 1) for x, y in points])
+    x0, y0, x1, y1 = around([(x, y, x + 1, y + 1) for x, y in points])
     windows = []
     for share in LOOKS:
         reach = share * max(size) / 2
@@ -404,19 +354,6 @@ def _draw(prompts: Prompts, place: Place, side: int) -> Floats:
         part = np.asarray(prompts.mask[y0:y1, x0:x1], np.float32)
         planes[PREVIOUS] = resized(part, side)
     return np.asarray(planes, np.float32)
-
-
-def _around(boxes: Sequence[Box]) -> Box:
-    """The smallest box around boxes."""
-    corners = np.array(boxes, np.float64)
-    x0, y0 = corners[:, :2].min(0)
-    x1, y1 = corners[:, 2:].max(0)
-    return float(x0), float(y0), float(x1), float(y1)
-
-
-def _clipped(box: Box, size: tuple[int, int]) -> Box:
-    x0, y0, x1, y1 = box
-    return max(0.0, x0), max(0.0, y0), min(float(size[1]), x1), min(float(size[0]), y1)
 
 
 def _cut_off(found: Answer) -> bool:

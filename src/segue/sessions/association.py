@@ -9,11 +9,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from segue.types import Box
+from segue.types import Box, Image
 
 Floats = npt.NDArray[np.float32]
 
@@ -53,6 +54,9 @@ SHAPE = 0.6
 
 REACH = 60
 """Frames for which a motion is believed."""
+
+HUES, LIGHTS = 8, 4
+"""Bins of the colours of a look, for each of two axes and for lightness."""
 
 
 @dataclass
@@ -255,3 +259,26 @@ def _place(box: Box) -> Floats:
     """Centre and size of a box, (4,)."""
     x0, y0, x1, y1 = box
     return np.array([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], np.float32)
+
+
+NO_LOOKS: Floats = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float32)
+
+
+def look_of(image: Image, box: Box) -> Floats:
+    """Colours of the upper and lower half of a box, (512,), unit length; products are Bhattacharyya's.
+
+    Args:
+        image: RGB, (H, W, 3), uint8.
+        box: in its pixels; only the ellipse inside counts.
+    """
+    height, width = image.shape[:2]
+    x0, y0 = max(int(box[0]), 0), max(int(box[1]), 0)
+    x1, y1 = min(max(round(box[2]), x0 + 1), width), min(max(round(box[3]), y0 + 1), height)
+    small = cv2.resize(image[y0:y1, x0:x1], (32, 32), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(int)
+    rows, columns = np.mgrid[0:32, 0:32] - 15.5
+    inside = rows**2 + columns**2 <= 14.0**2
+    hues = np.clip((lab[..., 1:] - 64) * HUES // 128, 0, HUES - 1)
+    bins = ((rows > 0) * LIGHTS + lab[..., 0] * LIGHTS // 256) * HUES**2 + hues[..., 0] * HUES + hues[..., 1]
+    counts = np.bincount(bins[inside], minlength=2 * LIGHTS * HUES**2)
+    return np.asarray(np.sqrt(counts / counts.sum()), np.float32)

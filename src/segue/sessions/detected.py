@@ -7,17 +7,16 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks.measure import ObjectExtent, measure
 from segue.prompts.detectors import Detector, Proposals, propose
-from segue.sessions.association import Candidate, Floats, Track, match, meeting, overlaps
+from segue.sessions.association import NO_LOOKS, Candidate, Track, look_of, match, meeting, overlaps
 from segue.sessions.snapshot import Kept
 from segue.sessions.track import TrackSession
-from segue.types import Box, Frame, Image, IndexMask, MaskPrompt, Prompt, Segmentation
+from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, Segmentation
 
 Plane = npt.NDArray[np.bool_]
 """One mask, (H, W)."""
@@ -67,9 +66,6 @@ RETURN_SPEED = 0.02
 
 REMEMBERED = 32
 """Lost objects that are remembered."""
-
-HUES, LIGHTS = 8, 4
-"""Bins of the colours of a look, for each of two axes and for lightness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,9 +327,7 @@ class _Scene:
     ) -> None:
         self.found, self.at, self._score, self._labels = found, at, score, labels
         self.mask = np.array(mask, np.int32)
-        self.looks = (
-            np.stack([look_of(frame.image, box) for box in found.boxes]) if found.boxes else _NO_LOOKS
-        )
+        self.looks = np.stack([look_of(frame.image, box) for box in found.boxes]) if found.boxes else NO_LOOKS
         self._extents: dict[int, ObjectExtent] = measure(self.mask)
 
     def box_of(self, number: int) -> Box | None:
@@ -374,29 +368,6 @@ class _Scene:
         """Whether a detection, ``share`` of which lies in a known object, is only a part of that."""
         same = self.found.labels[number] == self._labels.get(of)
         return share >= INSIDE and self.found.scores[number] < self._score + PART_SURPLUS * (1 + same)
-
-
-_NO_LOOKS: Floats = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float32)
-
-
-def look_of(image: Image, box: Box) -> Floats:
-    """Colours of the upper and lower half of a box, (512,), unit length; products are Bhattacharyya's.
-
-    Args:
-        image: RGB, (H, W, 3), uint8.
-        box: in its pixels; only the ellipse inside counts.
-    """
-    height, width = image.shape[:2]
-    x0, y0 = max(int(box[0]), 0), max(int(box[1]), 0)
-    x1, y1 = min(max(round(box[2]), x0 + 1), width), min(max(round(box[3]), y0 + 1), height)
-    small = cv2.resize(image[y0:y1, x0:x1], (32, 32), interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(int)
-    rows, columns = np.mgrid[0:32, 0:32] - 15.5
-    inside = rows**2 + columns**2 <= 14.0**2
-    hues = np.clip((lab[..., 1:] - 64) * HUES // 128, 0, HUES - 1)
-    bins = ((rows > 0) * LIGHTS + lab[..., 0] * LIGHTS // 256) * HUES**2 + hues[..., 0] * HUES + hues[..., 1]
-    counts = np.bincount(bins[inside], minlength=2 * LIGHTS * HUES**2)
-    return np.asarray(np.sqrt(counts / counts.sum()), np.float32)
 
 
 def _earlier(candidates: Sequence[Candidate], box: Box, label: str | None) -> Candidate | None:

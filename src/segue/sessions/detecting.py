@@ -24,7 +24,8 @@ from segue.prompts.detectors import (
     SemanticDetector,
     key_features,
 )
-from segue.prompts.prompter import GrabCut, MakePrompter, Prompter, prepared
+from segue.prompts.grabcut import GrabCut
+from segue.prompts.prompter import MakePrompter, Prompter, prepared
 from segue.prompts.selection import Rules
 from segue.registry import DETECTORS, DetectorEntry, DetectorOptions
 from segue.sessions.base import choose_device, inference_copy
