@@ -1,0 +1,261 @@
+"""What an entry says of a network, a detector, a format of results, a data set or a command.
+
+See :mod:`segue.registry`, where they are found by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Collection
+
+    from torch import Tensor, device
+
+    from segue.datasets.foreground import ForegroundFolder
+    from segue.datasets.inventories import Inventory
+    from segue.datasets.ytvis import YTVISDataset
+    from segue.models.dino import FeatureName
+    from segue.prompts.detectors import Detector, Refinement
+    from segue.video.sinks import Sink
+    from segue.weights.download import Remote
+
+Task = Literal["track", "foreground", "instances", "prompt", "detect", "features"]
+
+TASKS: Mapping[Task, str] = {
+    "track": "follow objects",
+    "foreground": "find foreground",
+    "instances": "find and follow instances",
+    "prompt": "answer boxes and clicks",
+    "detect": "detect objects",
+    "features": "describe pictures by features",
+}
+"""What the networks of each task are for, in words."""
+
+PromptKind = Literal["mask", "box", "point"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A network, or a method without weights.
+
+    Attributes:
+        name: the name that users give.
+        task: what it is for. The network shows the face of its task: ``track``
+            :class:`segue.models.base.TrackNetwork`, ``foreground``
+            :class:`segue.models.base.ForegroundNetwork` or, without weights,
+            :class:`segue.sessions.segmenters.Segmenter`, ``instances``
+            :class:`segue.models.seqformer.SeqFormer`, ``prompt`` that of
+            :class:`segue.models.segue_prompt.SeguePrompt`; ``detect`` and ``features`` serve detectors.
+        build: makes it with fresh weights; its options, by name, are those that training varies.
+        paper: where it was published, or what it derives from.
+        licence: terms of the weights.
+        signature: a tensor name that files of this network have and files of no other; None for a method
+            that has no weights.
+        besides: a further name that its files have, where the signature alone is not enough.
+        shape: shape of the signature, where names alone are not enough.
+        rename: gives the tensors of the official file, or of a converted one, the names of the network.
+        bundled: weight file that comes with the package, relative to ``assets`` of segue or absolute; None
+            where the weights are not ours to ship.
+        sha256: checksum of the bundled file, or None where it is not pinned.
+        source: where the official file comes from, or None where nobody published any.
+        remote: the official file, where `segue weights get` can download it.
+        trained_by: what to give to ``segue train``, where that is not the name.
+        threshold: probability or score, in 0..1, from which on what it finds counts; None is that of the
+            session.
+        short_side: pictures are resized to this short side for it, in pixels; None is that of the session.
+        prompts: kinds of prompts that go into the network as they are; others become masks before. Masks
+            always do.
+        needs_flow: it looks at optical flow, and shows the face of :class:`segue.models.hofam.HOFAM`.
+        rank: of those whose weights are at hand, the one of the lowest rank is the default; segue's own
+            begin at 1. None never is.
+    """
+
+    name: str
+    task: Task
+    build: Callable[..., Any]
+    paper: str = ""
+    licence: str = ""
+    signature: str | None = None
+    besides: str | None = None
+    shape: tuple[int, ...] | None = None
+    rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
+    bundled: str | None = None
+    sha256: str | None = None
+    source: str | None = None
+    remote: Remote | None = None
+    trained_by: str | None = None
+    threshold: float | None = None
+    short_side: int | None = None
+    prompts: frozenset[PromptKind] = frozenset({"mask"})
+    needs_flow: bool = False
+    rank: int | None = None
+
+    @property
+    def training(self) -> str:
+        """The command that trains it."""
+        return f"segue train {self.trained_by or self.name}"
+
+    @property
+    def getting(self) -> str:
+        """The command that downloads its weights, where there is one."""
+        trust = "" if self.remote is None or self.remote.sha256 else " --sha256 CHECKSUM"
+        return f"segue weights get {self.name}{trust}"
+
+    def renamed(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors of a file with the names of the network."""
+        return tensors if self.rename is None else self.rename(tensors)
+
+    def recognises(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether tensors are those of its files."""
+        if self.signature is None:
+            return False
+        found = self.renamed(tensors)
+        if self.signature not in found or (self.besides is not None and self.besides not in found):
+            return False
+        return self.shape is None or tuple(found[self.signature].shape) == self.shape
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorOptions:
+    """What a user asks of a detector; None and empty are what suits the detector.
+
+    Attributes:
+        weights: weight file.
+        classes: labels that are wanted.
+        score: least score, in 0..1.
+        max_objects: most objects of a frame.
+        features, refine, tiles: see :func:`segue.detector`.
+        device: where it runs; None takes a GPU if there is one.
+    """
+
+    weights: str | os.PathLike[str] | None = None
+    classes: Collection[str] | None = None
+    score: float | None = None
+    max_objects: int | None = None
+    features: FeatureName | None = None
+    refine: Refinement | None = None
+    tiles: int | None = None
+    device: str | device | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorEntry:
+    """A detector.
+
+    Attributes:
+        name: the name that users give.
+        build: makes it.
+        takes: the options of :class:`DetectorOptions` that it heeds, besides ``max_objects`` and ``device``;
+            others are refused.
+        network: the entry of its network in the registry of networks, if it has one.
+        categories: class names by the numbers that files of results have for them; None are the detector's
+            own numbers.
+        rank: of those whose weights are at hand, the one of the lowest rank is the default; segue's own
+            begin at 1. None never is.
+    """
+
+    name: str
+    build: Callable[[DetectorOptions], Detector]
+    takes: frozenset[str] = frozenset()
+    network: str | None = None
+    categories: Mapping[int, str] | None = None
+    rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SinkOptions:
+    """What a run tells the sinks that it opens.
+
+    Attributes:
+        size: height and width of the source; None keeps those of the masks.
+        names: name of each frame of the source, if it has them.
+        fps: frames a second, if known.
+        settings: all that the masks depend on, as JSON values.
+        side_by_side: put the plain frame beside the drawn one.
+        overwrite, resume: what to do with the output of an earlier run.
+        categories: number of each label, for formats that number classes.
+    """
+
+    size: tuple[int, int] | None = None
+    names: tuple[str, ...] | None = None
+    fps: float | None = None
+    settings: Mapping[str, Any] | None = None
+    side_by_side: bool = False
+    overwrite: bool = False
+    resume: bool = False
+    categories: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SinkEntry:
+    """A format of results.
+
+    Attributes:
+        name: the name that users give to ``--format``.
+        file: its file or folder inside the output folder; the ending of a file tells it from others.
+        open: makes the sink that writes to a path.
+        needs_frames: whether it draws on the pictures.
+    """
+
+    name: str
+    file: str
+    open: Callable[[Path, SinkOptions], Sink]
+    needs_frames: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """Ending of its file, or nothing for a folder."""
+        return Path(self.file).suffix
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetEntry:
+    """A data set as its makers publish it; segue downloads none of them.
+
+    Attributes:
+        name: the name that users give.
+        title: its name for people.
+        address: its page.
+        licence: what is known of its terms.
+        layout: files that show that a folder holds it.
+        fits: whether a folder has them; None leaves it out of `segue data check`.
+        list: what a folder has of it.
+        films: opens its films of still cameras with labels of the foreground, for ``segue train --data
+            NAME=FOLDER`` and ``segue eval NAME``; None where it has none.
+        instances: opens its training part, videos or pictures with labelled instances, for the networks of
+            ``segue train`` that find instances; None where it has none.
+        shadows: whether the labels of ``films`` tell shadows.
+        rendered: whether no camera took the films.
+    """
+
+    name: str
+    title: str
+    address: str
+    licence: str
+    layout: str
+    fits: Callable[[Path], bool] | None = None
+    list: Callable[[Path], Inventory] | None = None
+    films: Callable[[Path], ForegroundFolder] | None = None
+    instances: Callable[[Path], YTVISDataset] | None = None
+    shadows: bool = False
+    rendered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEntry:
+    """A command of ``segue``.
+
+    Attributes:
+        name: what is typed after ``segue``.
+        help: first line of its help; for commands of other packages the summary of the package.
+        load: gives a function for Typer, or a :class:`typer.Typer` with several commands.
+    """
+
+    name: str
+    help: str
+    load: Callable[[], Any]
