@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from segue.sessions.changes import Change, ChangeWatch, exposure, relit
-from tests.sessions.scenes import Bytes, square_mask, wall, with_squares
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.subtractors import BackgroundDifference
+from segue.video.images import read_image
+from tests.sessions.scenes import Bytes, film, overlap, square_mask, wall, with_squares
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
+
+import foreground_changes
 
 
 def changes(pictures: Sequence[Bytes], times: Sequence[float] | None = None) -> list[Change]:
@@ -42,6 +53,107 @@ def test_something_large_that_moves_is_no_change() -> None:
     assert set(changes(pictures)) == {Change.none}
 
 
+SEEDS = range(12)
+
+
+def plain(seed: int) -> Bytes:
+    """A wall with nothing on it, brighter towards one side, and the noise of a sensor."""
+    rng = np.random.default_rng(seed)
+    across = np.linspace(1, rng.uniform(0.8, 1), 128)[None, :, None]
+    shade = rng.uniform(70, 210, 3) * across + rng.normal(0, 2, (96, 128, 3))
+    return np.asarray(np.clip(shade, 0, 255), np.uint8)
+
+
+def with_somebody(scene: Bytes, share: float, seed: int) -> Bytes:
+    """The scene behind somebody in patterned clothes who covers this share of it, from the floor upwards."""
+    rng = np.random.default_rng(100 + seed)
+    height, width = scene.shape[:2]
+    rows, columns = np.mgrid[:height, :width]
+    high = 0.95 * height
+    wide = share * height * width / high / (np.pi / 4)
+    centre = rng.uniform(wide / 2, width - wide / 2)
+    inside = ((columns - centre) / (wide / 2)) ** 2 + ((rows - height + high / 2) / (high / 2)) ** 2 < 1
+    clothes = wall(seed + 50, light=rng.uniform(0.3, 0.9)) * rng.uniform(0.4, 1, 3)
+    return np.where(inside[..., None], clothes, scene).astype(np.uint8)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.35, 0.5, 0.6])
+@pytest.mark.parametrize("scene", [wall, plain])
+def test_somebody_who_fills_half_of_the_picture_at_once_is_no_change(scene, share: float) -> None:  # type: ignore[no-untyped-def]
+    for seed in SEEDS:
+        before, after = scene(seed), with_somebody(scene(seed), share, seed)
+        assert changes([before, after, before])[1:] == [Change.none] * 2, seed
+
+
+def darker(picture: Bytes) -> Bytes:
+    return (0.4 * picture.astype(float)).astype(np.uint8)
+
+
+def warmer(picture: Bytes) -> Bytes:
+    return (picture * np.array([0.95, 0.65, 0.4])).astype(np.uint8)
+
+
+def gamma(picture: Bytes) -> Bytes:
+    return (255 * (picture / 255.0) ** 0.5).astype(np.uint8)
+
+
+def infrared(picture: Bytes) -> Bytes:
+    grey = 1.6 * picture.mean(axis=2, keepdims=True).repeat(3, 2)
+    return np.clip(grey, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("light", [darker, warmer, gamma, infrared])
+def test_another_light_is_light_whoever_stands_in_it(light) -> None:  # type: ignore[no-untyped-def]
+    for seed in SEEDS:
+        scene = with_somebody(wall(seed), 0.25, seed)
+        assert changes([scene, light(scene)])[1] is Change.light, seed
+
+
+def test_a_cut_is_a_cut_between_all_kinds_of_pictures() -> None:
+    for seed in SEEDS:
+        other = wall(seed + 200, light=0.5 + 0.1 * seed)
+        assert changes([wall(seed), other])[1] is Change.scene, seed
+        assert changes([plain(seed), other])[1] is Change.scene, seed
+        assert changes([with_somebody(wall(seed), 0.3, seed), other])[1] is Change.scene, seed
+
+
+def test_a_camera_that_pans_shows_the_same_scene() -> None:
+    for seed in SEEDS:
+        wide = wall(seed, 96, 400)
+        views = [np.ascontiguousarray(wide[:, left : left + 128]) for left in range(0, 250, 10)]
+        assert set(changes(views)) == {Change.none}, seed
+
+
+def test_the_background_survives_somebody_who_comes_close() -> None:
+    """One frame in four seconds: from one to the next half of the picture is covered."""
+    scene, rng = wall(3), np.random.default_rng(0)
+    close = with_somebody(scene, 0.5, 3)
+    true = (close != scene).any(axis=2)
+    pictures = [
+        np.clip(picture + rng.normal(0, 1, scene.shape), 0, 255).astype(np.uint8)
+        for picture in [scene] * 40 + [close] * 3
+    ]
+    session = ForegroundSession(BackgroundDifference())
+    masks = [result.mask for frame in film(pictures, 0.25) if (result := session.step(frame)) is not None]
+    assert not masks[39].any()
+    for mask in masks[40:]:
+        assert overlap(mask, true) > 0.9
+
+
+@pytest.mark.parametrize(("name", "last"), foreground_changes.WALLFLOWER)
+def test_nobody_who_walks_up_to_the_camera_is_a_change(name: str, last: int, shared: Path) -> None:
+    paths = sorted((shared / "data/foreground/wallflower" / name / "input").glob("*.jpg"))
+    found = changes([read_image(path) for path in paths[200:last]])
+    assert set(found) == {Change.none}
+
+
+def test_the_benchmark_counts_wrong_answers() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (4, 48, 64, 3), np.uint8)
+    pictures = [cv2.resize(item[:12, :16], (64, 48)) for item in noise]
+    counts = foreground_changes.found([(pictures[0], pictures[0]), *pairwise(pictures)])
+    assert counts == {Change.none: 1, Change.scene: 3}
+
+
 def test_a_pause_is_longer_than_the_usual_distance() -> None:
     same = [wall(0)] * 5
     assert changes(same, [0, 0.1, 0.2, 5.2, 5.3]) == [Change.none] * 3 + [Change.pause, Change.none]
@@ -63,6 +175,14 @@ def test_exposure_is_measured_for_each_channel_and_ignores_what_moves() -> None:
     found = exposure(with_squares(lit, [(10, 10)], side=40), wall(0))
     assert found is not None
     assert np.allclose(found, gains, rtol=0.04)
+
+
+def test_exposure_is_that_of_the_scene_not_of_somebody_before_it() -> None:
+    for seed in SEEDS:
+        assert exposure(with_somebody(wall(seed), 0.45, seed), wall(seed)) is None
+        found = exposure(with_somebody(wall(seed, light=1.3), 0.3, seed), wall(seed))
+        assert found is not None
+        assert np.allclose(found, 1.3, rtol=0.06)
 
 
 def test_small_differences_of_exposure_are_left_to_the_model() -> None:

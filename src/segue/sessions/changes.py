@@ -12,20 +12,40 @@ from segue.sessions.align import normalised
 from segue.sessions.base import SessionState
 from segue.types import Image
 
-LONG_SIDE = 16
+LONG_SIDE = 32
 """Pictures are compared at this longer side, in pixels: a shaken camera changes little there."""
 
 STEP = 16.0
 """Levels by which a pixel must differ from the frame before to have jumped."""
 
-SHARE = 0.5
-"""Share of the pixels that must have jumped for another light."""
+TOUCH = 8.0
+"""Levels up to which a pixel counts as it was."""
 
-SCENE_SHARE = 0.2
-"""Share of the pixels that must have jumped for another scene."""
+TOUCHED = 0.75
+"""Share of the pixels that must not be as they were for anything to have happened to the whole picture."""
+
+JUMPED = 0.55
+"""Share of the pixels that must have jumped for it, too."""
+
+ALTERED = 0.5
+"""Share of the pixels with another structure from which on it is another scene, below it another light."""
+
+PART = 0.5
+RELIT = 0.7
+"""A lamp may leave a part of the picture as it was: more than so many pixels have jumped, and so many of
+these have kept their structure."""
 
 LIKENESS = 0.5
-"""Correlation of local structure above which it is the same scene, whatever the light."""
+"""Correlation with the surroundings from which on a pixel has kept its structure."""
+
+TEXTURE = 4.0
+"""Variance of the surroundings, in levels squared, from which on they have a structure."""
+
+FOLLOWED = 0.3
+"""Share of the pixels that must agree when a picture is moved for the camera to have moved, and ..."""
+
+GAINED = 0.05
+"""... what this share must be above that of the pictures as they are."""
 
 PAUSE_SECONDS = 2.0
 PAUSE_FRAMES = 10.0
@@ -34,11 +54,16 @@ PAUSE_FRAMES = 10.0
 RATE_FRAMES = 3
 """So many pauses in a row are no pauses: the camera has become slower."""
 
+LEAST_LIT = 16
+"""Pixels that must be neither black nor white for a gain to be measured."""
+
 GAIN = 0.08
 """Logarithm of the gain beyond which the background follows the exposure."""
 
 Small = npt.NDArray[np.float32]
 """A reduced picture, RGB (h, w, 3), float32, 0 to 255."""
+
+Mask = npt.NDArray[np.bool_]
 
 
 class Change(Enum):
@@ -51,7 +76,11 @@ class Change(Enum):
 
 
 class ChangeWatch:
-    """Compares each frame, reduced to some two hundred pixels, with the one before."""
+    """Compares each frame, reduced to some eight hundred pixels, with the one before.
+
+    Something that enters or leaves, however large, leaves a part of the picture as it was. Another light
+    leaves the structure; another scene neither. What fits again when it is moved is a camera that pans.
+    """
 
     def __init__(self) -> None:
         self.restart()
@@ -70,10 +99,9 @@ class ChangeWatch:
         paused = self._paused(time)
         if before is None or before.shape != small.shape:
             return Change.none
-        if other_scene(small, before):
-            return Change.scene
-        if jumped(small, before) > SHARE:
-            return Change.light
+        change = difference(small, before)
+        if change is not Change.none and not panned(small, before):
+            return change
         return Change.pause if paused else Change.none
 
     def state(self) -> SessionState:
@@ -113,37 +141,74 @@ def reduced(image: Image) -> Small:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def jumped(one: Small, other: Small) -> float:
-    """Share of the pixels in which two reduced pictures differ clearly."""
-    return float((np.abs(one - other).max(axis=2) > STEP).mean())
+def difference(one: Small, other: Small) -> Change:
+    """What two reduced pictures of one size differ in as a whole: the scene, its light, or neither."""
+    distance = np.abs(one - other).max(axis=2)
+    jumped, touched = distance > STEP, float((distance > TOUCH).mean())
+    share = float(jumped.mean())
+    everywhere = touched > TOUCHED and share > JUMPED
+    kept, altered = structure(one, other)
+    if everywhere and altered.mean() > ALTERED:
+        return Change.scene
+    relit = share > PART and float((kept & jumped).sum()) > RELIT * float(jumped.sum())
+    return Change.light if everywhere or relit else Change.none
 
 
-def other_scene(one: Small, other: Small) -> bool:
-    """Whether two reduced pictures of one size show different scenes, not one in another light."""
-    return jumped(one, other) > SCENE_SHARE and likeness(one, other) < LIKENESS
+def structure(one: Small, other: Small) -> tuple[Mask, Mask]:
+    """Where two reduced pictures have the same structure, and where they have another one, (h, w) each.
+
+    Correlation with the close surroundings, which light does not change. Where both are plain, neither is so.
+    """
+
+    def smooth(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.asarray(cv2.GaussianBlur(values, (0, 0), 1.0), np.float32)
+
+    first, second = one.mean(axis=2), other.mean(axis=2)
+    mean, mean2 = smooth(first), smooth(second)
+    variance, variance2 = smooth(first * first) - mean * mean, smooth(second * second) - mean2 * mean2
+    both = smooth(first * second) - mean * mean2
+    # One level of noise on top, which also keeps plain surroundings away from zero.
+    alike = both > LIKENESS * np.sqrt((np.maximum(variance, 0) + 1) * (np.maximum(variance2, 0) + 1))
+    textured = np.maximum(variance, variance2) > TEXTURE
+    return textured & alike, textured & ~alike
 
 
-def likeness(one: Small, other: Small) -> float:
-    """Correlation of the local structure of two reduced pictures, -1 to 1; light does not count."""
-    first, second = (normalised(picture.mean(axis=2), sigma=3.0) for picture in (one, other))
-    energy = float(np.sqrt((first**2).sum() * (second**2).sum()))
-    return float((first * second).sum()) / energy if energy > 0 else 0.0
+def panned(one: Small, other: Small) -> bool:
+    """Whether the camera has moved from one reduced picture to the other, by phase correlation."""
+    height, width = one.shape[:2]
+    if min(height, width) < 8:
+        return False
+    first, second = (normalised(picture.mean(axis=2), sigma=2.0) for picture in (one, other))
+    window = cv2.createHanningWindow((width, height), cv2.CV_32F)
+    (right, down), _ = cv2.phaseCorrelate(first, second, window)
+    shift = np.array([[1, 0, right], [0, 1, down]], np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(other, shift, (width, height), flags=flags, borderValue=(-1000.0,) * 3)
+    shown = moved.min(axis=2) >= 0
+    if shown.mean() < PART:
+        return False
+    distance, fits = np.abs(one - other).max(axis=2), np.abs(one - moved).max(axis=2)[shown] <= STEP
+    return bool(fits.mean() > max(FOLLOWED, GAINED + (distance <= STEP).mean()))
 
 
 def exposure(image: Image, background: Image) -> tuple[float, float, float] | None:
     """How much brighter a frame is than the background, as factors of red, green and blue.
 
-    The median over the picture, so that what moves in a part of it does not count.
+    The median over the picture where the structure is that of the background, so that what stands before it
+    does not count.
 
     Returns:
-        None where the difference is too small to matter.
+        None where the difference is too small to matter, or the pictures do not show the same scene.
     """
     frame, empty = reduced(image), reduced(background)
-    lit = (empty > 16) & (frame < 250)
+    _, altered = structure(frame, empty)
+    if altered.mean() > ALTERED:
+        return None
+    lit = (empty > 16) & (frame < 250) & ~altered[..., None]
     gains = []
     for channel in range(3):
         ratios = (frame[..., channel] / np.maximum(empty[..., channel], 1))[lit[..., channel]]
-        gains.append(float(np.median(ratios)) if ratios.size > LONG_SIDE else 1.0)
+        gains.append(float(np.median(ratios)) if ratios.size > LEAST_LIT else 1.0)
     red, green, blue = np.clip(gains, 0.25, 4.0)
     if max(abs(np.log(gain)) for gain in (red, green, blue)) < GAIN:
         return None

@@ -19,16 +19,7 @@ from segue.models.canvas import Canvas
 from segue.sessions.align import Aligner, to_frame, to_reference
 from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.base import SessionState
-from segue.sessions.changes import (
-    LIKENESS,
-    Change,
-    ChangeWatch,
-    exposure,
-    likeness,
-    other_scene,
-    reduced,
-    relit,
-)
+from segue.sessions.changes import Change, ChangeWatch, difference, exposure, reduced, relit
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.extra_inputs import Depth, DepthScale
 from segue.sessions.foreground_masks import ForegroundMasks, Pending, queue_state, queues_of
@@ -268,7 +259,7 @@ class ForegroundSession:
         (height, width), (rows, columns) = frame.size, before.picture
         if picture is not None and (
             not same_shape(frame.size, before.picture)
-            or other_scene(reduced(frame.image), reduced(resized(picture, frame.size)))
+            or difference(reduced(frame.image), reduced(resized(picture, frame.size))) is Change.scene
         ):
             picture = None
         warnings.warn(
@@ -340,7 +331,7 @@ class ForegroundSession:
             self._segmenter.pause()
         elif picture is not None and self._segmenter.uses_background:
             gains = exposure(image, picture)
-            if gains is not None and likeness(reduced(image), reduced(picture)) > LIKENESS:
+            if gains is not None:
                 self._background.relight(gains)
 
     def _drain(self) -> None:
