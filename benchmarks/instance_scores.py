@@ -38,11 +38,9 @@ from segue.masks.tracks import RleTrack
 from segue.metrics.identity import Identity, identity
 from segue.metrics.ytvis import YTVISAccumulator
 from segue.models.detection.boxes import COCO_NAMES
-from segue.models.msstsvis.lite import LITE_NAMES
 from segue.prompts.detectors import BoxDetector
 from segue.sessions.base import Session, results
 from segue.sessions.detecting import detector as make_detector
-from segue.training.instance_clips import group_channels
 from segue.types import Frame, Segmentation
 
 SETS: dict[str, Callable[[Path, int], list[TrueClip]]] = {
@@ -56,6 +54,15 @@ MODELS = ("nanodet+stcn-lite",)
 
 LEAST_SCORE = 0.05
 """Of what is found in stills."""
+
+GROUPS = {1: "person", 2: "animal", 3: "vehicle", 4: "object"}
+_ANIMALS = {"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"}
+_VEHICLES = {"bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"}
+
+
+def group(name: str) -> int:
+    """Which of ``GROUPS`` a category of COCO belongs to."""
+    return 1 if name == "person" else 2 if name in _ANIMALS else 3 if name in _VEHICLES else 4
 
 
 @dataclass
@@ -81,11 +88,10 @@ class Scorer:
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        names = LITE_NAMES if self.groups else COCO_NAMES
-        channels = group_channels(COCO_NAMES) if self.groups else {number: number for number in COCO_NAMES}
-        self._numbers = {name: channels[number] for number, name in COCO_NAMES.items()}
+        names = GROUPS if self.groups else COCO_NAMES
+        self._numbers = {name: group(name) if self.groups else number for number, name in COCO_NAMES.items()}
         if self.groups:
-            self._numbers |= {name: number for number, name in LITE_NAMES.items()}
+            self._numbers |= {name: number for number, name in GROUPS.items()}
         self._accumulator = YTVISAccumulator(names)
 
     def add(self, clip: TrueClip, session: Session) -> Row:

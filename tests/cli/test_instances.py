@@ -15,7 +15,7 @@ from segue.api.instances import instances
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import CheckpointError, PromptError
 from segue.masks import read_index_mask
-from segue.models.msstsvis.lite import LITE_NAMES, MSSTSVISLite
+from segue.models.msstsvis.former import LITE_NAMES, FormerLite
 from segue.prompts.selection import Found
 from segue.sessions import official
 from segue.sessions.instances import InstanceSession
@@ -36,10 +36,10 @@ SETTINGS = ("--window", 4, "--overlap", 2, "--score", 0.0, "--top", 3, "--short-
 ALL = tuple(word for name in ("png", "overlay", "coco", "ytvis", "npz") for word in ("--format", name))
 
 
-def lively() -> MSSTSVISLite:
+def lively() -> FormerLite:
     """A network with regenerable weights, that finds something everywhere."""
-    network = fill_plainly(MSSTSVISLite())
-    assert isinstance(network, MSSTSVISLite)
+    network = fill_plainly(FormerLite())
+    assert isinstance(network, FormerLite)
     return network
 
 

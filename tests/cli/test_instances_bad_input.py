@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segue.masks import read_index_mask
-from segue.models.msstsvis.lite import MSSTSVISLite
+from segue.models.msstsvis.former import FormerLite
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, Command, Outcome, contents
 from tests.fill import fill_plainly
@@ -21,7 +21,7 @@ SETTINGS = ("--window", 3, "--overlap", 1, "--score", 0.0, "--top", 2, "--short-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "msstsvis-lite.safetensors"
-    write_checkpoint(path, fill_plainly(MSSTSVISLite()).state_dict(), {})
+    write_checkpoint(path, fill_plainly(FormerLite()).state_dict(), {})
     return path
 
 

@@ -1,33 +1,66 @@
-"""``msstsvis-lite``: queries from what the encoder finds, on a trunk that is not trained."""
+"""``msstsvis-lite``: queries from linked detections, on a detector that is not trained."""
 
 from __future__ import annotations
 
-import itertools
-from importlib import resources
-from pathlib import Path
-
+import numpy as np
 import pytest
 import torch
 
-from segue.api.instances import instances
-from segue.models.deeplab import DeepLabTrunk, DeepLabV3
-from segue.models.msstsvis.lite import LITE_NAMES, LITE_SIZE, MSSTSVISLite, best, overlaps, waves
-from segue.video import open_source
+from segue.models.detection.boxes import COCO_NAMES
+from segue.models.msstsvis import Parts
+from segue.models.msstsvis.linking import link
+from segue.models.msstsvis.lite import NEVER, PER_FRAME, MSSTSVISLite, tubes, waves
+from segue.models.seqformer import Memory
+from segue.sessions.clips import encode_frames
 from segue.weights import load
 from tests.fill import fill_plainly
 
-
-def test_the_surest_tokens_that_are_apart_come_first() -> None:
-    boxes = torch.tensor([[[0.3, 0.3, 0.2, 0.2], [0.31, 0.3, 0.2, 0.2], [0.7, 0.7, 0.2, 0.2]]])
-    boxes = torch.cat((boxes, boxes + 0.001))
-    logits = torch.tensor([[[3.0, 0.0], [2.0, 0.0], [0.0, 1.0]], [[2.5, 0.0], [4.0, 0.0], [0.0, 0.5]]])
-    assert best(logits, boxes, 6).tolist() == [4, 2, 0, 3, 1, 5]
+PLAIN = Parts("none", "none", False).text()
 
 
-def test_overlap_of_boxes_is_what_geometry_says() -> None:
-    boxes = torch.tensor([[0.5, 0.5, 0.4, 0.4], [0.6, 0.5, 0.4, 0.4], [0.1, 0.1, 0.1, 0.1]])
-    expected = torch.tensor([[1.0, 0.6, 0.0], [0.6, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    assert torch.allclose(overlaps(boxes), expected, atol=1e-6)
+def fresh(parts: str = "") -> MSSTSVISLite:
+    torch.manual_seed(0)
+    network = MSSTSVISLite(parts)
+    network.detector.load_state_dict(load("nanodet").state_dict())
+    return network.eval()
+
+
+def squares(*lefts: float) -> np.ndarray:
+    """Boxes (n, 4) of side 10."""
+    return np.array([[x, 0, x + 10, 10] for x in lefts], np.float32)
+
+
+def test_detections_are_linked_to_the_neighbours_that_overlap_them_most() -> None:
+    boxes = np.stack([squares(0, 50), squares(52, 3), squares(6, 54)])
+    scores = np.array([[0.9, 0.5], [0.6, 0.8], [0.7, 0.1]], np.float32)
+    tubes = link(boxes, scores, np.zeros((3, 2), np.int64), 2)
+    assert tubes.picks.T.tolist() == [[0, 1, 0], [1, 0, 1]]
+    assert tubes.boxes[:, 0, 0].tolist() == [0, 3, 6]
+
+
+def test_where_nothing_was_found_the_box_moves_evenly() -> None:
+    boxes = np.stack([squares(0), squares(90), squares(4)])
+    tubes = link(boxes, np.array([[0.9], [0.1], [0.8]], np.float32), np.zeros((3, 1), np.int64), 2)
+    assert tubes.picks.T.tolist() == [[0, -1, 0], [-1, 0, -1]]
+    assert tubes.boxes[:, 0, 0].tolist() == [0, 2, 4]
+    assert tubes.boxes[:, 1, 0].tolist() == [90, 90, 90]
+
+
+def test_another_class_must_overlap_more() -> None:
+    boxes = np.stack([squares(0), squares(5)])
+    scores, same = np.array([[0.9], [0.8]], np.float32), np.zeros((2, 1), np.int64)
+    assert link(boxes, scores, same, 1).picks.T.tolist() == [[0, 0]]
+    assert link(boxes, scores, np.array([[0], [1]]), 1).picks.T.tolist() == [[0, -1]]
+
+
+def test_a_tube_says_what_was_seen_where_it_was_seen() -> None:
+    found = torch.zeros(3, 1, 4 + 80 + 96)
+    found[:, 0, :4] = torch.tensor([[0.1, 0.1, 0.3, 0.5], [0.7, 0.7, 0.9, 0.9], [0.1, 0.1, 0.3, 0.5]])
+    found[:, 0, 4 + 7] = torch.tensor([2.0, 1.0, 5.0])
+    boxes, share, seen = tubes(found, 2)
+    assert torch.allclose(boxes[:, 0], torch.tensor([0.2, 0.3, 0.2, 0.4]).expand(3, 4))
+    assert share.tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert seen[:, 7].tolist() == [3.5, 1.0]
 
 
 def test_boxes_are_told_by_waves() -> None:
@@ -37,47 +70,52 @@ def test_boxes_are_told_by_waves() -> None:
     assert torch.allclose(told[16:20], torch.tensor([0.0, -1.0, 1.0, 1.0]), atol=1e-5)
 
 
-def test_the_trunk_is_that_of_deeplab_and_stays() -> None:
-    network = MSSTSVISLite()
-    trunk = network.backbone.body
-    assert isinstance(trunk, DeepLabTrunk)
-    assert not any(parameter.requires_grad for parameter in trunk.parameters())
-    teacher = fill_plainly(DeepLabV3())
-    assert isinstance(teacher, DeepLabV3)
-    trunk.load_state_dict(
-        {name: value for name, value in teacher.state_dict().items() if "logits" not in name}
-    )
-    picture = torch.rand(1, 3, 48, 64) * 2 - 1
-    fine, coarse = trunk(picture)
-    assert (fine.shape, coarse.shape) == ((1, 32, 6, 8), (1, 96 + 256, 3, 4))
-    assert torch.equal(coarse[:, 96:], teacher.maps(picture)[-1])
-
-
-def test_a_clip_of_any_length_has_queries_on_all_frames() -> None:
-    network = fill_plainly(MSSTSVISLite()).eval()
+def test_a_clip_of_any_size_has_queries_and_masks_on_all_frames() -> None:
+    network = fill_plainly(MSSTSVISLite())
     assert isinstance(network, MSSTSVISLite)
-    for frames in (1, 3):
+    for frames, size in ((1, (64, 96)), (3, (50, 70))):
         with torch.inference_mode():
-            memory = network.encode(torch.rand(2, frames, 3, 64, 96))
+            memory = network.encode(torch.rand(2, frames, 3, *size))
             decoded = network.decode(memory)
             masks = network.mask_logits(memory, decoded, 1, torch.tensor([0, 3]))
-        assert decoded.refined[-1].shape == (2, frames, LITE_SIZE.queries, 4)
-        assert decoded.references[0].shape[-1] == 4
+            logits = network.class_logits(decoded)
+        assert memory.found is not None
+        assert memory.found.shape == (2, frames, PER_FRAME, 180)
+        assert decoded.refined[-1].shape == (2, frames, network.size.queries, 4)
         assert masks.shape == (2, frames, 16, 24)
-        assert decoded.proposed.logits.shape == (2, frames, 8 * 12 + 4 * 6 + 2 * 3, LITE_SIZE.classes)
+        assert logits.shape == (2, network.size.queries, 91)
+    with pytest.raises(ValueError, match="without padding"):
+        network.encode(torch.rand(1, 1, 3, 64, 64), torch.ones(1, 64, 64, dtype=torch.bool))
 
 
-def test_the_weights_that_come_with_segue_load_and_are_small() -> None:
-    network = load("msstsvis-lite")
-    assert isinstance(network, MSSTSVISLite)
-    assert network.class_names == LITE_NAMES
-    with resources.as_file(resources.files("segue") / "assets" / "msstsvis-lite.safetensors") as path:
-        assert path.stat().st_size < 12e6
+def test_it_starts_from_what_the_detector_says() -> None:
+    network = fresh()
+    with torch.inference_mode():
+        memory = network.encode(torch.rand(1, 2, 3, 96, 128))
+        decoded = network.decode(memory)
+        logits = network.class_logits(decoded)
+    assert torch.equal(logits[..., list(COCO_NAMES)], decoded.begun)
+    assert (logits[..., 0] == NEVER).all()
+    assert torch.allclose(decoded.refined[-1], decoded.references[0], atol=1e-4)
+    assert not any(p.requires_grad for p in network.detector.parameters())
 
 
-@pytest.mark.shared
-def test_the_woman_and_the_dog_of_a_film_are_found(shared: Path) -> None:
-    with open_source(shared / "data" / "clips" / "dog_1280x720.mp4") as source:
-        frames = [frame.image for frame in itertools.islice(source, 6)]
-    results = list(instances(frames, model="msstsvis-lite", score=0.3, device="cpu"))
-    assert {"person", "animal"} <= {item.label for item in results[3].objects}
+def test_without_the_split_attention_frames_can_be_encoded_one_by_one() -> None:
+    network = fresh(PLAIN)
+    assert not network.relates_frames
+    assert fresh().relates_frames
+    frames = torch.rand(1, 3, 3, 64, 64)
+    with torch.inference_mode():
+        one = encode_frames(network, list(frames.split(1, 1)))
+        whole = network.encode(frames)
+    assert isinstance(one, Memory)
+    assert one.found is not None
+    assert whole.found is not None
+    assert torch.allclose(one.found, whole.found, atol=1e-4)
+    assert torch.allclose(one.features, whole.features, atol=1e-4)
+
+
+def test_which_parts_it_has_is_kept_for_its_file() -> None:
+    assert MSSTSVISLite(PLAIN).options == {"parts": PLAIN}
+    with pytest.raises(ValueError, match="damaged"):
+        MSSTSVISLite("x")

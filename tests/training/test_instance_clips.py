@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.masks import encode_rle
 from segue.models.msstsvis import Discriminator
 from segue.models.seqformer import SeqFormer, Size
 from segue.training.clips import ClipShape
 from segue.training.instance_clips import (
+    UNKNOWN,
     ClassedFootage,
     InstanceBatches,
     InstanceClipSampler,
-    classed_footage,
+    coco_number,
     normalised_boxes,
     targets,
 )
 from segue.training.instance_losses import separability_losses, soft_union
-from segue.training.recipes.msstsvis import InstanceObjective, InstanceRecipe
-from tests.training.instance_sets import BRIGHT, DARK, SIZE, save_coco, save_ytvis
+from segue.training.instance_material import annotated_footage
+from tests.training.instance_sets import SIZE, save_coco, save_ytvis
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -34,9 +34,8 @@ SHAPE = ClipShape(batch=2, frames=3, side=64, objects=0)
 
 @pytest.fixture
 def stills(tmp_path: Path) -> list[ClassedFootage]:
-    """Two pictures with a bright square of class 1 and a dark one of class 2."""
-    coco = save_coco(tmp_path, {1: "lamp", 2: "coal"})
-    return classed_footage(CocoImages.open(coco, "train2017"), {1: 1, 2: 2})
+    """Two pictures with a bright square, a person, and a dark one, a bicycle."""
+    return annotated_footage(f"coco={save_coco(tmp_path, {1: 'person', 2: 'bicycle'})}")
 
 
 def tiny() -> SeqFormer:
@@ -45,7 +44,7 @@ def tiny() -> SeqFormer:
 
 
 def test_masks_and_classes_belong_together(stills: list[ClassedFootage]) -> None:
-    batches = InstanceBatches(InstanceClipSampler([], stills), SHAPE, 4, seed=3)
+    batches = InstanceBatches(InstanceClipSampler([(1.0, stills)]), SHAPE, 4, seed=3)
     for number in range(4):
         batch = batches[number]
         assert batch["frames"].shape == (2, 3, 64, 64, 3)
@@ -57,16 +56,23 @@ def test_masks_and_classes_belong_together(stills: list[ClassedFootage]) -> None
                     assert (values.median() > 128) == (label == 1)
 
 
-def test_footage_has_the_wanted_classes_only(tmp_path: Path) -> None:
-    dataset = YTVISDataset.open(save_ytvis(tmp_path, {1: "lamp", 2: "coal"}), "train")
-    (first, second) = classed_footage(dataset, {DARK: 7})
-    assert (len(first), first.labels, second.labels) == (6, [7], [7])
+def test_footage_has_classes_of_coco(tmp_path: Path) -> None:
+    first, second = annotated_footage(f"ytvis={save_ytvis(tmp_path, {1: 'lamp', 2: 'Flying_Disc'})}")
+    assert (len(first), first.complete) == (6, True)
+    assert [second.label(i) for i in (1, 2)] == [UNKNOWN, coco_number("frisbee")]
     picture, mask = first.read(2)
     assert picture.shape == (*SIZE, 3)
-    assert (picture[mask == 1] == 10).all()
-    assert mask.sum() == 24 * 30
-    assert not first.read(1)[1].any()
-    assert classed_footage(dataset, {9: 1}) == []
+    assert (picture[mask == 2] == 10).all()
+    assert (mask == 2).sum() == 24 * 30
+    assert not (first.read(1)[1] == 2).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("Person", 1), ("sedan", 3), ("fire hydrant", 11), ("tennis_racket", 43)]
+)
+def test_categories_are_known_by_their_other_names(name: str, number: int) -> None:
+    assert coco_number(name) == number
+    assert coco_number("giant_panda") == UNKNOWN
 
 
 def test_the_smaller_of_two_that_overlap_is_in_front(tmp_path: Path) -> None:
@@ -80,20 +86,20 @@ def test_the_smaller_of_two_that_overlap_is_in_front(tmp_path: Path) -> None:
     coco = save_coco(tmp_path, {1: "lamp", 2: "coal"})
     content = json.loads((coco / "train2017.json").read_text())
     (coco / "train2017.json").write_text(json.dumps(content | {"annotations": objects}))
-    (footage,) = classed_footage(CocoImages.open(coco, "train2017"), {BRIGHT: 1, DARK: 2})
+    (footage,) = annotated_footage(f"coco={coco}")
     _, mask = footage.read(0)
     assert np.array_equal(mask == 1, planes[0])
     assert np.array_equal(mask == 2, planes[1] & ~planes[0])
 
 
 def test_the_first_clips_have_one_frame(stills: list[ClassedFootage]) -> None:
-    batches = InstanceBatches(InstanceClipSampler([], stills), SHAPE, 4, seed=1, single_share=0.5)
+    batches = InstanceBatches(InstanceClipSampler([(1.0, stills)]), SHAPE, 4, seed=1, single_share=0.5)
     shapes = [tuple(batches[number]["frames"].shape[:2]) for number in range(4)]
     assert shapes == [(6, 1), (6, 1), (2, 3), (2, 3)]
 
 
 def test_a_batch_depends_on_its_number_alone(stills: list[ClassedFootage]) -> None:
-    one, other = (InstanceBatches(InstanceClipSampler([], stills), SHAPE, 9, seed=1) for _ in range(2))
+    one, other = (InstanceBatches(InstanceClipSampler([(1.0, stills)]), SHAPE, 9, seed=1) for _ in range(2))
     _ = one[0]
     for key, value in one[5].items():
         assert torch.equal(value, other[5][key])
@@ -136,25 +142,3 @@ def test_the_adversaries_do_not_train_each_other() -> None:
     recognise.backward()
     assert predicted.grad is None
     assert all(parameter.grad is not None for parameter in judge.parameters())
-
-
-def test_a_few_steps_lower_the_loss(stills: list[ClassedFootage]) -> None:
-    torch.manual_seed(0)
-    recipe = InstanceRecipe(tiny, [], stills, SHAPE, "tiny", rate=1e-3, trunk_rate=1e-4, drops=())
-    objective = recipe.network()
-    assert isinstance(objective, InstanceObjective)
-    optimizer = recipe.optimizer(recipe.parameter_groups(objective))
-    batch = recipe.batches(1, seed=0)[0]
-    losses = []
-    for step in range(8):
-        loss, parts = objective(batch, 0.0, step)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < losses[0]
-    assert {"loss_ce", "loss_dice", "adversarial", "discriminator"} <= parts.keys()
-    assert recipe.learning_rate(0.0, 49) == pytest.approx(1.0)
-    published = InstanceRecipe(tiny, [], stills, SHAPE, "tiny")
-    rates = [published.learning_rate(progress, 0) for progress in (0.0, 0.34, 0.9)]
-    assert rates == pytest.approx([1, 0.1, 0.01])

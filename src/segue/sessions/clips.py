@@ -72,8 +72,11 @@ def encode_frames(network: SeqFormer, frames: Sequence[Tensor]) -> Memory:
 def joined(parts: Sequence[Memory]) -> Memory:
     """Memories of neighbouring frames as that of one clip."""
     first = parts[0]
-    tokens = torch.cat([part.tokens for part in parts], 1)
-    return Memory(tokens, first.levels, torch.cat([part.features for part in parts], 1), first.size)
+    tokens, features = (
+        torch.cat([getattr(part, name) for part in parts], 1) for name in ("tokens", "features")
+    )
+    found = [part.found for part in parts if part.found is not None]
+    return Memory(tokens, first.levels, features, first.size, torch.cat(found, 1) if found else None)
 
 
 def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = None) -> Found:

@@ -5,8 +5,9 @@ Each batch is drawn from a generator seeded by (seed, number), so that a run can
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from segue.datasets.files import Mask
 from segue.datasets.instances import Instance
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.errors import DatasetError
-from segue.models.msstsvis.lite import LITE_NAMES
+from segue.models.detection.boxes import COCO_NAMES
 from segue.training import warp
 from segue.training.clips import (
     CUT_OUT,
@@ -32,40 +33,36 @@ from segue.training.clips import (
     place_object,
     recolour,
 )
-from segue.training.footage import object_ids, relabel
+from segue.training.footage import VOID, Footage, object_ids, relabel
 from segue.training.instance_losses import ClipTargets
 from segue.training.warp import Rng
 from segue.types import Image
 
-_ANIMALS = """
-animal ape bear bird cat cow deer dog duck eagle earless_seal elephant fish fox frog giant_panda giraffe horse
-leopard lizard monkey mouse owl parrot pet poultry rabbit shark sheep snake squirrel tiger turtle whale zebra
-"""
-_VEHICLES = """
-airplane bicycle boat bus car motorbike motorcycle sedan train truck vehicle vehical
-"""
-"""As YouTube-VIS, OVIS (which writes "vehical"), COCO and ISD call them."""
+_OTHERWISE = {
+    "sedan": "car",
+    "vehicle": "car",
+    "vehical": "car",
+    "motorbike": "motorcycle",
+    "flying_disc": "frisbee",
+    "sports_ball": "sports ball",
+    "duck": "bird",
+    "owl": "bird",
+    "eagle": "bird",
+    "parrot": "bird",
+    "poultry": "bird",
+}
+"""Categories of YouTube-VIS, OVIS (which writes "vehical") and ISD that COCO knows by another name."""
 
-_CHANNELS = {name: channel for channel, name in LITE_NAMES.items()}
+_NUMBERS = {name: number for number, name in COCO_NAMES.items()}
 
-
-def group_channels(categories: Mapping[int, str]) -> dict[int, int]:
-    """Channel of ``msstsvis-lite`` for each category number, by its name.
-
-    What is neither a being nor a vehicle is an object.
-    """
-    names = {number: name.lower().replace(" ", "_") for number, name in categories.items()}
-    # Where there are keyboards, as in COCO, a mouse belongs to one.
-    things = {"mouse"} if "keyboard" in names.values() else set()
-    return {number: _CHANNELS["object" if name in things else _group(name)] for number, name in names.items()}
+UNKNOWN = -1
+"""Label of an object whose class nobody said; the detector says it."""
 
 
-def _group(name: str) -> str:
-    if name == "person":
-        return name
-    if name in _ANIMALS.split():
-        return "animal"
-    return "vehicle" if name in _VEHICLES.split() else "object"
+def coco_number(name: str) -> int:
+    """COCO's number of a category, or :data:`UNKNOWN`."""
+    plain = name.lower().replace(" ", "_")
+    return _NUMBERS.get(_OTHERWISE.get(plain, plain.replace("_", " ")), UNKNOWN)
 
 
 SLOTS = 12
@@ -78,33 +75,43 @@ LEAST_PIXELS = 64
 """Objects that are smaller on every frame are not asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClassedFootage:
+class Classed(Protocol):
     """A video or, with a single frame, a still image whose objects have classes.
 
     Attributes:
-        dataset: where it is read from.
-        video: which one of it.
-        channels: class channel of each category; objects of others are background, as are crowds.
+        complete: all that it shows of the classes is labelled; else what is not labelled says nothing.
     """
+
+    @property
+    def complete(self) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> tuple[Image, Mask]:
+        """Picture (H, W, 3) and index mask (H, W) of a frame."""
+        ...
+
+    def label(self, number: int) -> int:
+        """COCO's number for object 1, 2, ..., or :data:`UNKNOWN`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClassedFootage:
+    """A video or picture of a data set with categories; crowds are background."""
 
     dataset: YTVISDataset
     video: Video
-    channels: Mapping[int, int]
+    complete: bool = True
 
     def __len__(self) -> int:
         return len(self.video)
 
-    @property
-    def labels(self) -> list[int]:
-        """Class of object 1, 2, ... of :meth:`read`."""
-        return [self.channels[item.category] for item in self._objects]
+    def label(self, number: int) -> int:
+        return coco_number(self.dataset.categories[self._objects[number - 1].category])
 
     def read(self, index: int) -> tuple[Image, Mask]:
-        """Picture (H, W, 3) and index mask (H, W) of a frame, numbered as in ``labels``.
-
-        Where objects overlap, the smaller one counts.
-        """
+        """Where objects overlap, the smaller one counts."""
         mask = np.zeros(self.video.size, np.uint8)
         areas = [int(item.masks.areas[index]) for item in self._objects]
         for i in np.argsort(areas)[::-1]:
@@ -115,47 +122,82 @@ class ClassedFootage:
     @property
     def _objects(self) -> list[Instance]:
         found = self.dataset.annotations(self.video)
-        return [item for item in found if item.category in self.channels and not item.crowd][:MOST_OBJECTS]
+        return [item for item in found if not item.crowd][:MOST_OBJECTS]
 
 
-def classed_footage(dataset: YTVISDataset, channels: Mapping[int, int]) -> list[ClassedFootage]:
-    """All of a data set that shows an object of a class; arguments as of :class:`ClassedFootage`."""
-    footage = [ClassedFootage(dataset, video, channels) for video in dataset.videos]
-    return [item for item in footage if item.labels]
+@dataclass(frozen=True, slots=True)
+class NamedFootage:
+    """Footage of folders, and what its objects are called: a list for each, one name for all, or None."""
+
+    footage: Footage
+    names: tuple[str, ...] | str | None
+
+    def __len__(self) -> int:
+        return len(self.footage)
+
+    @property
+    def complete(self) -> bool:
+        """Whether each object has a name of its own."""
+        return isinstance(self.names, tuple)
+
+    def label(self, number: int) -> int:
+        if self.names is None:
+            return UNKNOWN
+        if isinstance(self.names, str):
+            return coco_number(self.names)
+        return coco_number(self.names[number - 1]) if number <= len(self.names) else UNKNOWN
+
+    def read(self, index: int) -> tuple[Image, Mask]:
+        picture, mask = self.footage.read(index)
+        return picture, np.where(mask == VOID, np.uint8(0), mask)
+
+
+Groups = Sequence[tuple[float, Sequence[Classed]]]
+"""Footage of each kind, and how often it is drawn."""
+
+
+@dataclass(slots=True)
+class LabelledClip:
+    """A clip (index masks of objects 1, 2, ...), the class of each, and whether all it shows is labelled."""
+
+    clip: Clip
+    labels: list[int]
+    complete: bool
 
 
 class InstanceClipSampler:
-    """Draws clips whose objects all have a class.
-
-    Args:
-        videos: footage of two or more frames.
-        stills: footage of one frame.
+    """Draws clips whose objects have classes.
 
     Raises:
         DatasetError: there is nothing to draw from.
     """
 
-    def __init__(self, videos: Sequence[ClassedFootage], stills: Sequence[ClassedFootage]) -> None:
-        if not videos and not stills:
+    def __init__(self, groups: Groups) -> None:
+        self.kinds = [footage for _, footage in groups if footage]
+        if not self.kinds:
             raise DatasetError("no footage with classes: give videos or still images")
-        self.videos, self.stills = list(videos), list(stills)
+        shares = np.array([share for share, footage in groups if footage], np.float64)
+        self.shares = shares / shares.sum()
 
-    def draw(self, rng: Rng, shape: ClipShape, video_share: float) -> tuple[Clip, list[int]]:
-        """One clip, and the class of each of its objects 1, 2, ..."""
-        from_video = bool(self.videos) and (not self.stills or rng.random() < video_share)
-        pool = self.videos if from_video else self.stills
-        clip, labels = self._whole(rng, _pick(rng, pool), shape)
+    def draw(self, rng: Rng, shape: ClipShape) -> LabelledClip:
+        """One clip."""
+        drawn = self._whole(rng, self._pick(rng), shape)
         for _ in range(int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))):
-            if len(labels) < SLOTS:
-                self._paste(rng, clip, labels, shape)
-        return recolour(rng, clip), labels
+            if len(drawn.labels) < SLOTS:
+                self._paste(rng, drawn, shape)
+        recolour(rng, drawn.clip)
+        return drawn
 
-    def _whole(self, rng: Rng, source: ClassedFootage, shape: ClipShape) -> tuple[Clip, list[int]]:
+    def _pick(self, rng: Rng) -> Classed:
+        kind = self.kinds[int(rng.choice(len(self.kinds), p=self.shares))]
+        return kind[int(rng.integers(len(kind)))]
+
+    @staticmethod
+    def _whole(rng: Rng, source: Classed, shape: ClipShape) -> LabelledClip:
         """Frames of a source around one of its objects, under a moving camera."""
         count = len(source)
         order = frame_order(rng, count, shape.frames, 6) if count > 1 else [0] * shape.frames
-        pairs = [source.read(i) for i in dict.fromkeys(order)]
-        of = dict(zip(dict.fromkeys(order), pairs, strict=True))
+        of = {i: source.read(i) for i in set(order)}
         around = object_ids(of[order[0]][1], least=LEAST_PIXELS)
         chosen = int(rng.choice(around)) if around else 0
         matrix = crop_around(rng, of[order[0]][1] == chosen, shape.side)
@@ -166,16 +208,15 @@ class InstanceClipSampler:
             picture, mask = of[i]
             clip.frames.append(warp.apply(picture, step @ matrix, shape.side, field))
             clip.masks.append(warp.apply(mask, step @ matrix, shape.side, field, mask=True))
-        keep = [i + 1 for i in range(len(source.labels)) if any((mask == i + 1).any() for mask in clip.masks)]
-        keep = keep[:SLOTS]
+        keep = object_ids(np.stack(clip.masks))
+        # Of more than there is room for, the others are there, but not labelled.
+        complete, keep = source.complete and len(keep) <= SLOTS, keep[:SLOTS]
         clip.masks = [relabel(mask, keep) for mask in clip.masks]
-        return clip, [source.labels[i - 1] for i in keep]
+        return LabelledClip(clip, [source.label(i) for i in keep], complete)
 
-    def _paste(self, rng: Rng, clip: Clip, labels: list[int], shape: ClipShape) -> None:
+    def _paste(self, rng: Rng, drawn: LabelledClip, shape: ClipShape) -> None:
         """Paste one object of another source, moving by itself, before or behind what is there."""
-        source = _pick(rng, self.stills or self.videos)
-        if self.videos and rng.random() < 0.4:
-            source = _pick(rng, self.videos)
+        source = self._pick(rng)
         count = len(source)
         order = frame_order(rng, count, shape.frames, 3) if count > 1 else [0] * shape.frames
         of = {i: source.read(i) for i in set(order)}
@@ -190,8 +231,9 @@ class InstanceClipSampler:
             frames.append(warp.apply(picture, step @ matrix, shape.side, field))
             solid = (mask == chosen).astype(np.uint8) * np.uint8(255)
             alphas.append(blur(warp.apply(solid, step @ matrix, shape.side, field, mask=True), 3, 0.8))
-        labels.append(source.labels[chosen - 1])
-        clip.paste(frames, alphas, len(labels), bool(labels[1:]) and bool(rng.random() < 0.3))
+        drawn.labels.append(source.label(chosen))
+        behind = len(drawn.labels) > 1 and bool(rng.random() < 0.3)
+        drawn.clip.paste(frames, alphas, len(drawn.labels), behind)
 
 
 class InstanceBatches(Dataset[dict[str, Tensor]]):
@@ -202,7 +244,6 @@ class InstanceBatches(Dataset[dict[str, Tensor]]):
         shape: size of a batch.
         count: number of batches.
         seed: of everything random.
-        video_share: share of clips that start from a video.
         single_share: share of the batches, the first ones, whose clips have a single frame; they have as many
             frames in all as the others.
     """
@@ -213,30 +254,34 @@ class InstanceBatches(Dataset[dict[str, Tensor]]):
         shape: ClipShape,
         count: int,
         seed: int,
-        video_share: float = 0.5,
         single_share: float = 0.0,
     ) -> None:
         self.sampler, self.shape, self.count, self.seed = sampler, shape, count, seed
-        self.video_share, self.single_share = video_share, single_share
+        self.single_share = single_share
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """``frames`` (N, T, S, S, 3) and ``masks`` (N, T, S, S), uint8; ``labels`` (N, SLOTS), 0 for none."""
+        """Batch ``number``.
+
+        ``frames`` (N, T, S, S, 3) and ``masks`` (N, T, S, S), uint8; ``labels`` (N, SLOTS), 0 for none;
+        ``complete`` (N,), bool.
+        """
         rng = np.random.default_rng((self.seed, number))
         # Half of the batches move slowly, as most videos do.
         shape = replace(self.shape, pace=float(rng.uniform(0.1, 0.5)) if rng.random() < 0.5 else 1.0)
         if number < self.single_share * self.count:
             shape = replace(shape, batch=shape.batch * shape.frames, frames=1)
-        drawn = [self.sampler.draw(rng, shape, self.video_share) for _ in range(shape.batch)]
+        drawn = [self.sampler.draw(rng, shape) for _ in range(shape.batch)]
         labels = torch.zeros(shape.batch, SLOTS, dtype=torch.int64)
-        for row, (_, classes) in zip(labels, drawn, strict=True):
-            row[: len(classes)] = torch.tensor(classes, dtype=torch.int64)
+        for row, item in zip(labels, drawn, strict=True):
+            row[: len(item.labels)] = torch.tensor(item.labels, dtype=torch.int64)
         return {
-            "frames": torch.from_numpy(np.stack([np.stack(clip.frames) for clip, _ in drawn])),
-            "masks": torch.from_numpy(np.stack([np.stack(clip.masks) for clip, _ in drawn])),
+            "frames": torch.from_numpy(np.stack([np.stack(item.clip.frames) for item in drawn])),
+            "masks": torch.from_numpy(np.stack([np.stack(item.clip.masks) for item in drawn])),
             "labels": labels,
+            "complete": torch.tensor([item.complete for item in drawn]),
         }
 
 
@@ -253,7 +298,7 @@ def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
 def _targets(masks: Tensor, labels: Tensor) -> ClipTargets:
     ids = torch.arange(1, len(labels) + 1, device=masks.device)
     planes = masks[None] == ids[:, None, None, None]
-    seen = (labels > 0) & (planes.flatten(2).sum(2).amax(1) >= LEAST_PIXELS)
+    seen = (labels != 0) & (planes.flatten(2).sum(2).amax(1) >= LEAST_PIXELS)
     planes = planes[seen]
     return ClipTargets(labels[seen], normalised_boxes(planes), planes)
 
@@ -270,7 +315,3 @@ def normalised_boxes(planes: Tensor) -> Tensor:
     (x0, x1), (y0, y1) = extents
     boxes = torch.stack(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0), -1)
     return boxes * planes.flatten(-2).any(-1)[..., None]
-
-
-def _pick(rng: Rng, pool: Sequence[ClassedFootage]) -> ClassedFootage:
-    return pool[int(rng.integers(len(pool)))]

@@ -1,12 +1,11 @@
-"""Matching and losses of SeqFormer, MS-STS VIS and msstsvis-lite.
+"""Matching and losses of SeqFormer and MS-STS VIS.
 
 Wu et al., "SeqFormer" (ECCV 2022), section 3.4, with the exact costs and weights of the release. A frame in
 which an object is absent takes part in every term, with a box of no size and an empty mask.
 
 Foreground-background separability, where a discriminator learns to tell true masks and the network to deceive
 it, is that of Thawakar et al., "MS-STS VIS" (ECCV 2022), section 3.3. What goes in, and how it is weighed, is
-our reading. Which tokens should tell an object (msstsvis-lite) follows Tian et al., "FCOS" (ICCV 2019): those
-within 1.5 cells of the middle of its box, on the level that suits its size.
+our reading.
 """
 
 from __future__ import annotations
@@ -20,10 +19,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, distributed, nn
 from torch.func import functional_call
 
-from segue.models.msstsvis.lite import Proposed, anchors
 from segue.models.seqformer import Memory, SeqFormer
 from segue.models.seqformer.decoder import Decoded, to_maps
-from segue.models.seqformer.encoder import Levels
 
 WEIGHTS: Mapping[str, float] = {
     "loss_ce": 2.0,
@@ -116,13 +113,18 @@ def match(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Matches:
 
 
 def class_loss(
-    logits: Tensor, targets: Sequence[ClipTargets], matches: Sequence[Matches], count: float
+    logits: Tensor,
+    targets: Sequence[ClipTargets],
+    matches: Sequence[Matches],
+    count: float,
+    counted: Tensor | None = None,
 ) -> Tensor:
-    """Focal loss over all queries and classes of (N, Q, classes), per object."""
+    """Focal loss over all classes of (N, Q, classes) and all queries, or those ``counted``, per object."""
     wanted = torch.zeros_like(logits)
     for sample, (clip, (queries, objects)) in enumerate(zip(targets, matches, strict=True)):
         wanted[sample, queries, clip.labels[objects]] = 1.0
-    return focal(logits, wanted).sum() / count
+    losses = focal(logits, wanted)
+    return (losses if counted is None else losses * counted[..., None]).sum() / count
 
 
 def box_losses(
@@ -186,7 +188,11 @@ class Losses:
 
 
 def instance_losses(
-    network: SeqFormer, memory: Memory, decoded: Decoded, targets: Sequence[ClipTargets]
+    network: SeqFormer,
+    memory: Memory,
+    decoded: Decoded,
+    targets: Sequence[ClipTargets],
+    counted: Tensor | None = None,
 ) -> Losses:
     """All losses of a forward pass, per object; see :func:`objects_per_device`.
 
@@ -194,6 +200,7 @@ def instance_losses(
         network: what made ``memory`` and ``decoded``.
         memory, decoded: of the batch.
         targets: one for each sample.
+        counted: queries that take part in the loss of the classes, (N, Q), bool; None is all.
     """
     count = objects_per_device(targets)
     wanted_masks = mask_targets(targets)
@@ -212,77 +219,12 @@ def instance_losses(
         wanted = [clip[objects] for clip, (_, objects) in zip(wanted_masks, matches, strict=True)]
         distance, overlap = box_losses(boxes, targets, matches, count)
         shape, dice = mask_losses(torch.cat(masks), torch.cat(wanted), count)
-        values = (class_loss(logits, targets, matches, count), distance, overlap, shape, dice)
+        values = (class_loss(logits, targets, matches, count, counted), distance, overlap, shape, dice)
         suffix = "" if layer == layers - 1 else f"_{layer}"
         for (name, weight), value in zip(WEIGHTS.items(), values, strict=True):
             parts[name + suffix] = value
             total = total + weight * value
     return Losses(total, parts, matches, masks)
-
-
-PROPOSAL_WEIGHTS: Mapping[str, float] = {"proposal_ce": 2.0, "proposal_bbox": 5.0, "proposal_giou": 2.0}
-
-RADIUS = 1.5
-"""Cells from the middle of a box within which tokens should tell it."""
-
-SIZES = ((0.0, 6.0), (2.0, 7.0), (2.5, 1000.0))
-"""Mean sides of boxes, in cells of the level, that a level tells; neighbours share some."""
-
-
-def proposal_losses(proposed: Proposed, levels: Levels, targets: Sequence[ClipTargets]) -> dict[str, Tensor]:
-    """Class, L1 and GIoU losses, per token that should tell an object.
-
-    Args:
-        proposed: of N clips without padding.
-        levels: layout of their frames.
-        targets: one for each clip.
-    """
-    classes, boxes = wanted(levels, targets)
-    told = classes > 0
-    count = max(1, int(told.sum()))
-    truth = torch.zeros_like(proposed.logits, dtype=torch.float32)
-    truth.scatter_(-1, classes[..., None], told[..., None].float())
-    predicted, true = proposed.boxes[told], boxes[told]
-    return {
-        "proposal_ce": focal(proposed.logits.float(), truth).sum() / count,
-        "proposal_bbox": (predicted - true).abs().sum() / count,
-        "proposal_giou": (1 - generalized_iou(corners(predicted), corners(true))).sum() / count,
-    }
-
-
-@torch.no_grad()
-def wanted(levels: Levels, targets: Sequence[ClipTargets]) -> tuple[Tensor, Tensor]:
-    """Class (N, T, S) and box (N, T, S, 4) that each token should tell; class 0 is none.
-
-    A token within several boxes tells the smallest.
-    """
-    middle = anchors(levels)[0, :, :2]
-    cells, least, most = _rows(levels, middle)
-    labels, boxes = [], []
-    for clip in targets:
-        truth = clip.boxes.transpose(0, 1)  # (T, n, 4)
-        if truth.shape[1] == 0:
-            labels.append(torch.zeros(len(truth), len(middle), dtype=torch.int64, device=middle.device))
-            boxes.append(middle.new_zeros(len(truth), len(middle), 4))
-            continue
-        away = ((truth[:, :, None, :2] - middle) * cells).abs().amax(-1)
-        side = (truth[:, :, None, 2:] * cells).prod(-1).sqrt()
-        inside = ((truth[:, :, None, :2] - middle).abs() * 2 <= truth[:, :, None, 2:]).all(-1)
-        near = (away <= 0.5) | (inside & (away <= RADIUS))
-        fits = near & (side > least) & (side <= most)
-        areas = truth[..., 2:].prod(-1)[..., None].where(fits, torch.inf)
-        smallest, which = areas.min(1)
-        labels.append(clip.labels[which] * smallest.isfinite())
-        boxes.append(truth.gather(1, which[..., None].expand(-1, -1, 4)))
-    return torch.stack(labels), torch.stack(boxes)
-
-
-def _rows(levels: Levels, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each token: cells of its level along a side of the frame (S, 2), and the sizes it tells, (S,)."""
-    repeats = torch.tensor(levels.areas, device=like.device)
-    cells = like.new_tensor([(w, h) for h, w in levels.shapes]).repeat_interleave(repeats, 0)
-    sizes = like.new_tensor(SIZES[: len(levels.shapes)]).repeat_interleave(repeats, 0)
-    return cells, sizes[:, 0], sizes[:, 1]
 
 
 ADVERSARIAL_WEIGHT = 0.1
@@ -307,8 +249,10 @@ def separability_losses(
     levels = to_maps(memory.tokens.flatten(0, 1), memory.levels.shapes, 3)
     size = levels[0].shape[-2:]
     pictures = F.interpolate(frames.flatten(0, 1), size, mode="bilinear", align_corners=False)
-    real = true.flatten(0, 1)[:, None, ::2, ::2].to(pictures)
-    fake = F.avg_pool2d(predicted.flatten(0, 1)[:, None], 2)
+    # Cells of stride 4 to one of the finest level: 2, or 4 where that is at stride 16.
+    step = true.shape[-1] // size[-1]
+    real = true.flatten(0, 1)[:, None, ::step, ::step].to(pictures)
+    fake = F.avg_pool2d(predicted.flatten(0, 1)[:, None], step)
     frozen = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
     deceived = functional_call(discriminator, frozen, (pictures, fake, levels))
     apart = [level.detach() for level in levels]

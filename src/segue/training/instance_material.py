@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from segue.datasets.ytvis import CocoImages, YTVISDataset
@@ -11,14 +12,13 @@ from segue.errors import DatasetError
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.naming import first_few
 from segue.registry import DATASETS
+from segue.training.footage import Footage
 from segue.training.instance_augment import PUBLISHED, Sizes
-from segue.training.instance_clips import ClassedFootage, classed_footage, group_channels
+from segue.training.instance_clips import UNKNOWN, ClassedFootage, NamedFootage, coco_number
 from segue.training.ytvis_clips import COCO_TO_2019, COCO_TO_2021, ClipSource, StillClips, VideoClips
 
 CHANNELS = 42
 """Class channels of the published networks."""
-
-_TIMES = re.compile(r"([1-9][0-9]*)@(.+)")
 
 
 def opened(text: str) -> YTVISDataset:
@@ -38,21 +38,57 @@ def opened(text: str) -> YTVISDataset:
     return dataset
 
 
-def gather_classed(data: list[str]) -> tuple[list[ClassedFootage], list[ClassedFootage]]:
-    """Videos and still images that ``--data`` names.
+@dataclass(frozen=True, slots=True)
+class ClassNames:
+    """What objects of footage are called, by names of COCO's categories.
+
+    Attributes:
+        names: by the name of a video or still image, or by its kind, which is the beginning of the name up
+            to an underscore: one name for all its objects, or a list with that of object 1, 2, ...
+    """
+
+    names: Mapping[str, str | tuple[str, ...]]
+
+    @classmethod
+    def read(cls, path: Path | None) -> ClassNames:
+        """From a JSON object of such entries; None has no entries.
+
+        Raises:
+            DatasetError: the file cannot be read, is no such object, or names no category of COCO.
+        """
+        if path is None:
+            return cls({})
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{path}: cannot be read as JSON: {error}") from None
+        if not isinstance(content, dict):
+            raise DatasetError(f"{path}: a JSON object was expected")
+        found: dict[str, str | tuple[str, ...]] = {}
+        for key, value in content.items():
+            each = [value] if isinstance(value, str) else value
+            if not isinstance(each, list) or not all(isinstance(name, str) for name in each):
+                raise DatasetError(f"{path}: {key}: a name or a list of names was expected")
+            unknown = [name for name in each if coco_number(name) == UNKNOWN]
+            if unknown:
+                raise DatasetError(f"{path}: {key}: COCO has no category {first_few(unknown)}")
+            found[key] = value if isinstance(value, str) else tuple(value)
+        return cls(found)
+
+    def of(self, footage: Footage) -> NamedFootage:
+        """Footage with what its objects are called."""
+        kind = footage.name.split("_")[0]
+        return NamedFootage(footage, self.names.get(footage.name, self.names.get(kind)))
+
+
+def annotated_footage(text: str) -> list[ClassedFootage]:
+    """All of an annotated data set that shows an object; ``text`` as for :func:`opened`.
 
     Raises:
-        DatasetError: a layout is unknown, or files are missing or wrong.
+        DatasetError: as there.
     """
-    videos: list[ClassedFootage] = []
-    stills: list[ClassedFootage] = []
-    for text in data:
-        match = _TIMES.fullmatch(text)
-        times, source = (int(match[1]), match[2]) if match else (1, text)
-        dataset = opened(source)
-        found = classed_footage(dataset, group_channels(dataset.categories))
-        (stills if isinstance(dataset, CocoImages) else videos).extend(found * times)
-    return videos, stills
+    dataset = opened(text)
+    return [ClassedFootage(dataset, video) for video in dataset.videos if dataset.annotations(video)]
 
 
 def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSource], dict[int, str]]:

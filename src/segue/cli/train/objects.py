@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from segue.cli.options import Options
 from segue.cli.train.making import LITE, PAPER, Prepared, Values, must_start, names_in, say, training
@@ -179,6 +180,8 @@ def stcn_lite(clips: Clips, options: Values, run: Values) -> Prepared:
 
 _SHARE = re.compile(r"(\w+)=(\d+(?:\.\d+)?)")
 
+Kept = TypeVar("Kept", bound=Sized)
+
 VIDEOS = "videos"
 """The kind of all pictures of videos."""
 
@@ -202,24 +205,32 @@ class Pictures:
 
     def groups(self) -> list[tuple[float, list[Footage]]]:
         """Footage of each kind, without what is left out for scores, and its share."""
+        return self.weighed(self.kinds())
+
+    def kinds(self) -> dict[str, list[Footage]]:
+        """Footage of each kind, without what is left out for scores."""
         material = gather(self.data, exclude=names_in(self.exclude), include_val=self.include_val, report=say)
         kinds: dict[str, list[Footage]] = {VIDEOS: material.videos} if material.videos else {}
         for still in material.stills:
             if not left_out(still.name):
                 kinds.setdefault(still.name.split("_")[0], []).append(still)
-        shares = self._shares(list(kinds))
-        for kind, items in kinds.items():
-            say(f"{kind}: {sum(map(len, items))} pictures, share {shares[kind] / sum(shares.values()):.2f}")
-        return [(shares[kind], items) for kind, items in kinds.items()]
+        return kinds
 
-    def _shares(self, kinds: list[str]) -> dict[str, float]:
+    def weighed(self, kinds: dict[str, list[Kept]]) -> list[tuple[float, list[Kept]]]:
+        """The kinds with their shares, which are told.
+
+        Raises:
+            TrainingError: a share is of no kind.
+        """
         shares = dict.fromkeys(kinds, 1.0)
         for item in names_in(self.share):
             match = _SHARE.fullmatch(item)
             if match is None or match[1] not in kinds:
                 raise TrainingError(f"--share {item!r}: give KIND=NUMBER; kinds are {', '.join(kinds)}")
             shares[match[1]] = float(match[2])
-        return shares
+        for kind, items in kinds.items():
+            say(f"{kind}: {sum(map(len, items))} pictures, share {shares[kind] / sum(shares.values()):.2f}")
+        return [(shares[kind], items) for kind, items in kinds.items()]
 
 
 @training(

@@ -362,5 +362,31 @@ class Head(nn.Module):
         return [output(convs(level)) for convs, output, level in together]
 
 
+class NanoDetTrunk(NanoDetPlus):
+    """The detector as a trunk: its head is there, but not asked.
+
+    Attributes:
+        channels: of the levels.
+        fine, finest: channels of the backbone at strides 8 and 2.
+    """
+
+    channels = (WIDTH,) * len(STRIDES)
+    fine, finest = ShuffleNetV2.channels[0], 24
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """RGB (B, 3, H, W), normalised by ImageNet's statistics → levels at strides 8 to 64."""
+        return tuple(self.levels(images)[1])
+
+    def levels(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features of the backbone at stride 8, and the levels."""
+        trunk, levels = self.features(images.flip(1))
+        return trunk[0], levels
+
+    def edges(self, images: Tensor) -> Tensor:
+        """What the first layer sees, at stride 2."""
+        seen: Tensor = self.backbone.conv1(images.flip(1))
+        return seen
+
+
 def _doubled(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear")

@@ -1,8 +1,10 @@
-"""msstsvis-lite: a small MS-STS VIS of our own that runs on a processor, and where it looks for objects.
+"""msstsvis-lite: a small MS-STS VIS of our own on a detector that comes with segue, for a processor.
 
-Zhu et al., "Deformable DETR" (ICLR 2021), appendix A.4, starts its queries from the tokens that look most
-like objects; here the tokens of all frames of a clip compete. This is no part of MS-STS VIS: learned queries
-need far more training than a small network can have.
+Levels are those of NanoDet-Plus at strides 16 to 64. Its boxes and class scores, linked over the frames, are
+what the queries start from: learned queries need far more training than a small network can have. The decoder
+refines boxes, says how sure it is, and asks for masks of features at stride 4, which see edges through the
+detector's first layer. The detector is not trained. Deformable DETR (Zhu et al., ICLR 2021, appendix A.4)
+calls queries from proposals the two-stage variant.
 """
 
 from __future__ import annotations
@@ -11,122 +13,250 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.models.detection.boxes import COCO_NAMES, suppress
+from segue.models.detection.nanodet import CLASSES, MULTIPLE, WIDTH, NanoDetTrunk, decode
+from segue.models.msstsvis.linking import link
 from segue.models.msstsvis.network import MSSTSVIS, Parts
+from segue.models.segue_prompt import ConvNormReLU, Join, Separable
 from segue.models.seqformer import Memory
-from segue.models.seqformer.decoder import MLP, Decoded, refine
-from segue.models.seqformer.encoder import Levels, reference_points
-from segue.models.seqformer.network import FOCAL_PRIOR, Size
+from segue.models.seqformer.decoder import CHANNELS, MLP, Decoded, relative_masks, to_maps
+from segue.models.seqformer.network import Size
 
-CELLS = 5.0
-"""Side of the box that every token starts from, in cells of its level."""
+PER_FRAME = 20
+"""Detections of a frame that are linked."""
 
-PER_FRAME = 60
-"""Tokens of a frame that compete."""
-
-SAME = 0.65
-"""Overlap (IoU) from which on a box gives way to a surer one."""
+SAME = 0.6
+"""Overlap (IoU) from which on a detection is a surer one again, whatever its class."""
 
 WAVES = 4
 """Frequencies that a box is told to its query in."""
 
+NEVER = -20.0
+"""Class logit of channels without a class."""
+
+LITE_SIZE = Size(
+    width=96,
+    hidden=256,
+    encoder_layers=1,
+    decoder_layers=3,
+    heads=4,
+    levels=3,
+    points=4,
+    queries=20,
+    classes=max(COCO_NAMES) + 1,
+    dropout=0.0,
+)
+
 
 @dataclass(frozen=True)
-class Proposed:
-    """What each token says of the object that it lies in.
+class DecodedTubes(Decoded):
+    """Queries after every decoder layer, and what the detector said of them.
 
     Attributes:
-        logits: of the classes, (N, T, S, classes).
-        boxes: (N, T, S, 4): cx, cy, width, height in 0..1 of the frame.
+        begun: its class logits, means over the frames where it saw the object, (N, Q, 80).
     """
 
-    logits: Tensor
-    boxes: Tensor
-
-
-@dataclass(frozen=True)
-class DecodedProposals(Decoded):
-    """Queries after every decoder layer, and what they started from.
-
-    Attributes:
-        proposed: what all tokens say.
-        begun: class logits of the tokens that became queries, (N, Q, classes).
-    """
-
-    proposed: Proposed
     begun: Tensor
 
 
-class Proposals(nn.Module):
-    """Class and box of every token, and queries from the best of them."""
+class MaskFeatures(nn.Module):
+    """Features that masks are read from: what frames told each other, finer levels, and edges."""
 
-    def __init__(self, width: int, classes: int, prior: float) -> None:
+    def __init__(self, width: int, fine: int, edges: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.classify = nn.Linear(width, classes)
-        self.box = MLP(width, width, 4, 2)
-        self.content = nn.Linear(width, width)
-        self.place = nn.Linear(8 * WAVES, width)
-        nn.init.constant_(self.classify.bias, -math.log((1 - prior) / prior))
-        nn.init.zeros_(self.box.linears[-1].weight)
-        nn.init.zeros_(self.box.linears[-1].bias)
+        self.join8 = Join(width, fine, 64)
+        self.blocks8 = nn.Sequential(Separable(64, 5), Separable(64, 5))
+        self.edges = ConvNormReLU(edges, 32, 3, stride=2)
+        self.join4 = Join(64, 32, 32)
+        self.blocks4 = nn.Sequential(Separable(32, 5), Separable(32, 5))
+        self.head = nn.Conv2d(32, CHANNELS, 1)
 
-    def forward(self, tokens: Tensor, levels: Levels) -> tuple[Tensor, Proposed]:
-        """Tokens (N, T, S, C) → the same, normalised, and what they propose."""
-        tokens = self.norm(tokens)
-        boxes = refine(self.box(tokens).float(), anchors(levels)[:, None])
-        return tokens, Proposed(self.classify(tokens), boxes)
+    def forward(self, tokens: Tensor, fine: Tensor, edges: Tensor) -> Tensor:
+        """Maps at strides 16, 8 and 2 → (B, 8, h, w) at stride 4."""
+        x = self.blocks8(self.join8(tokens, fine))
+        features: Tensor = self.head(self.blocks4(self.join4(x, self.edges(edges))))
+        return features
 
-    def queries(
-        self, tokens: Tensor, proposed: Proposed, count: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Content (N, count, C), place (N, count, C), box (N, count, 4) and class logits of the queries."""
-        chosen = torch.stack(
-            [best(*clip, count) for clip in zip(proposed.logits, proposed.boxes, strict=True)]
+
+class Queries(nn.Module):
+    """Queries from what was seen of linked detections, and from where they are."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.content = nn.Linear(WIDTH, width)
+        self.place = nn.Linear(8 * WAVES + 1, width)
+
+    def forward(self, looks: Tensor, boxes: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Content and position of queries, each (N, Q, C).
+
+        Args:
+            looks: what the detector saw, (N, Q, 96).
+            boxes: (N, Q, 4), centre form, in 0..1.
+            share: of the frames in which it saw the object, (N, Q).
+        """
+        return self.content(looks), self.place(torch.cat((waves(boxes), share[..., None]), -1))
+
+
+class MSSTSVISLite(MSSTSVIS):
+    """MS-STS VIS whose queries are linked detections; class channels are the category numbers of COCO.
+
+    Frames of any size are stretched to sides in multiples of 32.
+
+    Args:
+        parts: of the paper, as :meth:`segue.models.msstsvis.Parts.text` writes them; by default all.
+    """
+
+    short_side = 320
+    score = 0.35
+    numbers: Tensor
+
+    def __init__(self, parts: str = "") -> None:
+        super().__init__("nanodet", LITE_SIZE, Parts.parse(parts) if parts else Parts())
+        width = LITE_SIZE.width
+        del self.detr.transformer.reference_points, self.detr.query_embed, self.mask_head
+        sure = [nn.Linear(width, 1) for _ in range(LITE_SIZE.decoder_layers)]
+        first = self.detr.bbox_embed[0]
+        assert isinstance(first, MLP)
+        for layer in (*sure, first.linears[-1]):
+            # At the start it says what the detector says.
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.detr.class_embed = nn.ModuleList(sure)
+        self.queries = Queries(width)
+        self.mask_features = MaskFeatures(width, WIDTH + NanoDetTrunk.fine, NanoDetTrunk.finest)
+        self.class_names = dict(COCO_NAMES)
+        self.options = {"parts": self.parts.text()}
+        numbers = torch.tensor(list(COCO_NAMES))
+        self.register_buffer("numbers", numbers, persistent=False)
+
+    @property
+    def detector(self) -> NanoDetTrunk:
+        """The detector that it stands on."""
+        body = self.backbone.body
+        assert isinstance(body, NanoDetTrunk)
+        return body
+
+    def encode(self, frames: Tensor, valid: Tensor | None = None) -> Memory:
+        """Look at the frames, see :meth:`SeqFormer.encode`.
+
+        Raises:
+            ValueError: the frames are padded.
+        """
+        if valid is not None:
+            raise ValueError("msstsvis-lite takes clips of one size, without padding")
+        samples, count = frames.shape[:2]
+        size = tuple(-(-side // MULTIPLE) * MULTIPLE for side in frames.shape[-2:])
+        pictures = frames.flatten(0, 1)
+        if size != tuple(pictures.shape[-2:]):
+            pictures = F.interpolate(pictures, size, mode="bilinear", align_corners=False)
+        pixels = self.normalise(pictures, None, count)
+        fine, maps = self.detector.levels(pixels)
+        sources = [
+            projection(level) for projection, level in zip(self.detr.input_proj, maps[1:], strict=True)
+        ]
+        tokens, levels = self.relate(sources, None, samples)
+        features = self.mask_features(
+            to_maps(tokens, levels.shapes, 1)[0], torch.cat((maps[0], fine), 1), self.detector.edges(pixels)
         )
-        picked = chosen[..., None]
-        content = tokens.flatten(1, 2).gather(1, picked.expand(-1, -1, tokens.shape[-1]))
-        starts = proposed.boxes.detach().flatten(1, 2).gather(1, picked.expand(-1, -1, 4))
-        logits = proposed.logits.flatten(1, 2)
-        begun = logits.gather(1, picked.expand(-1, -1, logits.shape[-1]))
-        return self.content(content), self.place(waves(starts).to(content.dtype)), starts, begun
+        found = detections(self.detector.head(maps), maps, (pixels.shape[-2], pixels.shape[-1]))
+        return Memory(
+            tokens.unflatten(0, (samples, count)),
+            levels,
+            features.unflatten(0, (samples, count)),
+            (frames.shape[-2], frames.shape[-1]),
+            found.unflatten(0, (samples, count)),
+        )
 
+    def decode(self, memory: Memory) -> DecodedTubes:
+        """Ask about the objects that the detector found, each linked over the frames of its clip."""
+        assert memory.found is not None
+        starts, shares, seen = zip(*(tubes(clip, self.size.queries) for clip in memory.found), strict=True)
+        boxes = torch.stack(starts)
+        logits, looks = torch.stack(seen).split((CLASSES, WIDTH), -1)
+        content, position = self.queries(looks, boxes.mean(1), torch.stack(shares))
+        decoder = self.detr.transformer.decoder
+        decoded = decoder(content, position, boxes, memory.tokens, memory.levels)
+        return DecodedTubes(decoded.instances, decoded.boxes, decoded.references, decoded.refined, logits)
 
-def anchors(levels: Levels) -> Tensor:
-    """Boxes around the tokens, (B, S, 4), centre form, in 0..1 of the frames without padding."""
-    sides = [(min(CELLS / w, 0.9), min(CELLS / h, 0.9)) for h, w in levels.shapes for _ in range(h * w)]
-    centres = reference_points(levels)[:, :, 0] / levels.valid[:, :1]
-    extents = centres.new_tensor(sides).expand(len(centres), -1, -1)
-    return torch.cat((centres, extents), -1)
+    def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
+        """Class scores before the sigmoid, (N, Q, 91): the detector's, all more or less sure alike."""
+        assert isinstance(decoded, DecodedTubes)
+        logits = decoded.begun + self.detr.class_embed[layer](decoded.instances[layer]).float()
+        table = logits.new_full((*logits.shape[:2], self.size.classes), NEVER)
+        scores: Tensor = table.index_copy(-1, self.numbers, logits)
+        return scores
+
+    def mask_logits(
+        self,
+        memory: Memory,
+        decoded: Decoded,
+        sample: int,
+        queries: Tensor,
+        layer: int = -1,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Masks of chosen queries, (K, T, h, w) at stride 4, before the sigmoid.
+
+        Distances count in halves of the sides of the object's box. Arguments as of
+        :meth:`SeqFormer.mask_logits`; frames are never padded.
+        """
+        boxes = decoded.refined[layer][sample][:, queries].detach().transpose(0, 1)
+        parameters = self.controller(decoded.instances[layer][sample][queries])
+        features = memory.features[sample].float()
+        rows, columns = features.shape[-2:]
+        middles = ((torch.arange(n, device=boxes.device) + 0.5) / n for n in (columns, rows))
+        centre, reach = boxes[..., :2], boxes[..., 2:].clamp(min=1e-3) / 2
+        across, down = (
+            ((centre[..., i, None] - middle) / reach[..., i, None]).clamp(-8, 8)
+            for i, middle in enumerate(middles)
+        )
+        return relative_masks(features, parameters.float(), across, down)
 
 
 @torch.no_grad()
-def best(logits: Tensor, boxes: Tensor, count: int) -> Tensor:
-    """Indices into the T·S tokens of a clip, (count,): the surest that are apart, then the others.
+def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int]) -> Tensor:
+    """The surest detections of each frame, apart from one another: (B, 20, 4 + 80 + 96).
+
+    A row holds the box in corners, in 0..1 of the frame, class logits, and the features of its cell.
 
     Args:
-        logits: (T, S, classes).
-        boxes: (T, S, 4), centre form.
-        count: how many.
+        outputs: of the detector's head, for B frames.
+        maps: its levels.
+        size: height and width in pixels.
     """
-    frames, tokens = logits.shape[:2]
-    most = max(min(PER_FRAME, tokens), -(-count // frames))
-    scores, places = logits.float().amax(-1).topk(most)
-    places = places + torch.arange(frames, device=places.device)[:, None] * tokens
-    order = scores.flatten().argsort(descending=True, stable=True)
-    places = places.flatten()[order]
-    repeats = overlaps(boxes.flatten(0, 1)[places]).triu(1).amax(0) > SAME
-    return places[torch.argsort(repeats.int(), stable=True)[:count]]
+    looks = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
+    scale = looks.new_tensor((size[1], size[0]) * 2, dtype=torch.float32)
+    rows = []
+    for i in range(len(looks)):
+        boxes, logits = decode([output[i : i + 1].float() for output in outputs], size)
+        best = logits.amax(1).topk(min(8 * PER_FRAME, len(logits)))
+        apart = suppress(boxes[best.indices], best.values, torch.zeros_like(best.indices), SAME)
+        # Where fewer are apart, the surest stands in again.
+        chosen = best.indices[F.pad(apart[:PER_FRAME], (0, max(PER_FRAME - len(apart), 0)))]
+        rows.append(torch.cat((boxes[chosen] / scale, logits[chosen], looks[i, chosen].float()), -1))
+    return torch.stack(rows)
 
 
-def overlaps(boxes: Tensor) -> Tensor:
-    """IoU of all pairs, (n, n), of boxes (n, 4) in centre form."""
-    low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
-    inner = torch.minimum(high[:, None], high) - torch.maximum(low[:, None], low)
-    common = inner.clamp(min=0).prod(-1)
-    areas = boxes[:, 2:].prod(-1)
-    return common / (areas[:, None] + areas - common).clamp(min=1e-9)
+@torch.no_grad()
+def tubes(found: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Detections of a clip (T, P, 4 + 80 + 96), linked over its frames.
+
+    Returns:
+        Boxes (T, count, 4), centre form; the share of the frames where each was found, (count,); and means
+        over these of class logits and features, (count, 80 + 96).
+    """
+    logits = found[..., 4 : 4 + CLASSES]
+    best = logits.max(-1)
+    linked = link(found[..., :4].cpu().numpy(), best.values.cpu().numpy(), best.indices.cpu().numpy(), count)
+    picks = torch.from_numpy(linked.picks).to(found.device)
+    seen = (picks >= 0).float()
+    picked = found.gather(1, picks.clamp(min=0)[..., None].expand(-1, -1, found.shape[-1]))[..., 4:]
+    means = (picked * seen[..., None]).sum(0) / seen.sum(0)[:, None]
+    low, high = torch.from_numpy(linked.boxes).to(found.device).split(2, -1)
+    return torch.cat(((low + high) / 2, high - low), -1), seen.mean(0), means
 
 
 def waves(boxes: Tensor) -> Tensor:
@@ -134,59 +264,3 @@ def waves(boxes: Tensor) -> Tensor:
     rates = math.pi * 2.0 ** torch.arange(WAVES, device=boxes.device)
     angles = (boxes[..., None] * rates).flatten(-2)
     return torch.cat((angles.sin(), angles.cos()), -1)
-
-
-LITE_NAMES = {1: "person", 2: "animal", 3: "vehicle", 4: "object"}
-"""Classes of ``msstsvis-lite`` by channel; channel 0 is never right, as in the published networks."""
-
-LITE_SIZE = Size(
-    width=128,
-    hidden=384,
-    encoder_layers=1,
-    decoder_layers=3,
-    heads=4,
-    levels=3,
-    points=2,
-    queries=40,
-    classes=len(LITE_NAMES) + 1,
-    dropout=0.0,
-)
-
-
-class MSSTSVISLite(MSSTSVIS):
-    """MS-STS VIS on the trunk of DeepLabV3, with fewer layers, channels and queries.
-
-    The trunk is not trained. The queries start from what the encoder finds most like objects, see
-    :mod:`segue.models.msstsvis.lite`; the learned part of a query goes by its rank.
-    """
-
-    short_side = 240
-    score = 0.35
-
-    def __init__(self) -> None:
-        super().__init__("deeplab", LITE_SIZE, Parts())
-        del self.detr.transformer.reference_points
-        self.proposals = Proposals(LITE_SIZE.width, LITE_SIZE.classes, FOCAL_PRIOR)
-        self.class_names = dict(LITE_NAMES)
-
-    def decode(self, memory: Memory) -> DecodedProposals:
-        """Ask about the clips where objects seem to be."""
-        tokens, proposed = self.proposals(memory.tokens, memory.levels)
-        content, place, boxes, begun = self.proposals.queries(tokens, proposed, self.size.queries)
-        position, rank = self.detr.query_embed.weight.split(self.size.width, -1)
-        decoder = self.detr.transformer.decoder
-        decoded = decoder(content + rank, place + position, boxes, memory.tokens, memory.levels)
-        return DecodedProposals(
-            decoded.instances, decoded.boxes, decoded.references, decoded.refined, proposed, begun
-        )
-
-    def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
-        """Class scores before the sigmoid, (N, Q, classes).
-
-        In evaluation those of the decoder are averaged with those of the tokens that the queries started
-        from: together they rank what was found better than either.
-        """
-        logits = super().class_logits(decoded, layer)
-        if self.training or not isinstance(decoded, DecodedProposals):
-            return logits
-        return (logits + decoded.begun) / 2

@@ -65,24 +65,40 @@ def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tens
     Returns:
         (K, T, 2h, 2w), at stride 4.
     """
+    h, w = features.shape[-2:]
+    x = torch.arange(w, device=features.device, dtype=features.dtype) * STRIDE + STRIDE // 2
+    y = torch.arange(h, device=features.device, dtype=features.dtype) * STRIDE + STRIDE // 2
+    return upsample_aligned(relative_masks(features, parameters, centres[..., :1] - x, centres[..., 1:] - y))
+
+
+def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: Tensor) -> Tensor:
+    """Mask logits of K queries by tiny networks of their own, at the places of the features.
+
+    Args:
+        features: (T, 8, h, w).
+        parameters: (K, 169): all weights, then all biases.
+        across: how far each column is from the query, (K, T, w).
+        down: how far each row is, (K, T, h).
+
+    Returns:
+        (K, T, h, w).
+    """
     (frames, _, h, w), queries = features.shape, len(parameters)
     if queries == 0:
-        return features.new_zeros(0, frames, 2 * h, 2 * w)
+        return features.new_zeros(0, frames, h, w)
     c = CHANNELS
     w0, w1, w2, b0, b1, b2 = torch.split(parameters, [(c + 2) * c, c * c, c, c, c, 1], dim=1)
     w0 = w0.view(queries, c, c + 2)
-    x = torch.arange(w, device=features.device, dtype=features.dtype) * STRIDE + STRIDE // 2
-    y = torch.arange(h, device=features.device, dtype=features.dtype) * STRIDE + STRIDE // 2
     # The distances are the same along a row or a column, so they join as two outer sums.
-    across = w0[:, :, None, :1] * (centres[..., :1] - x)[:, None]  # (K, 8, T, w)
-    down = w0[:, :, None, 1:2] * (centres[..., 1:] - y)[:, None]  # (K, 8, T, h)
+    columns = w0[:, :, None, :1] * across[:, None]  # (K, 8, T, w)
+    rows = w0[:, :, None, 1:2] * down[:, None]  # (K, 8, T, h)
     # One product per query keeps its digits independent of the company.
     shared = features.transpose(0, 1).reshape(1, c, -1).expand(queries, -1, -1)
     seen = torch.baddbmm(b0[..., None], w0[:, :, 2:], shared).view(queries, c, frames, h, w)
-    hidden = (seen + across[..., None, :] + down[..., None]).flatten(2)
+    hidden = (seen + columns[..., None, :] + rows[..., None]).flatten(2)
     hidden = torch.baddbmm(b1[..., None], w1.view(queries, c, c), F.relu(hidden))
     logits = torch.baddbmm(b2[..., None], w2[:, None], F.relu(hidden))
-    return upsample_aligned(logits.view(queries, frames, h, w))
+    return logits.view(queries, frames, h, w)
 
 
 def upsample_aligned(x: Tensor, factor: int = 2) -> Tensor:
@@ -261,7 +277,8 @@ class Decoder(nn.Module):
         Args:
             content: initial queries, (N, Q, C).
             query_position: (N, Q, C).
-            reference: initial reference points, (N, Q, 2) in 0..1.
+            reference: initial reference points, (N, Q, 2) in 0..1; or boxes, those of each frame
+                (N, T, Q, 4).
             memory: (N, T, S, C).
             levels: layout of the N samples; all frames of one share it.
         """
@@ -269,7 +286,7 @@ class Decoder(nn.Module):
         per_frame = levels.repeat(frames)
         decoded = Decoded([], [], [], [])
         instance = box = content
-        current = reference[:, None].expand(-1, frames, -1, -1)
+        current = reference[:, None].expand(-1, frames, -1, -1) if reference.ndim == 3 else reference
         for layer, embed in zip(self.layers, self.bbox_embed, strict=True):
             scale = levels.valid.repeat(1, 1, current.shape[-1] // 2)
             scaled = current[:, :, :, None] * scale[:, None, None]

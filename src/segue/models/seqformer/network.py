@@ -22,6 +22,7 @@ from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.resnet import ResidualTrunk, ResNet18Trunk, ResNetTrunk
 from segue.layers.swin import SwinTrunk
 from segue.models.deeplab import DeepLabTrunk
+from segue.models.detection.nanodet import NanoDetTrunk
 from segue.models.seqformer.decoder import (
     MLP,
     PARAMETERS,
@@ -78,7 +79,7 @@ def parse_names(text: str, classes: int) -> dict[int, str]:
     return names
 
 
-BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "deeplab"]
+BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "deeplab", "nanodet"]
 
 
 class Trunk(Protocol):
@@ -105,8 +106,8 @@ class Backbone(nn.Module):
         self.used = _USED.get(name, slice(1, None))
         self.channels = tuple(cast(Trunk, self.body).channels)[self.used]
         self.symmetric_input = name in ("mobilenet-v2", "deeplab")
-        if isinstance(self.body, DeepLabTrunk):
-            # It knows the classes of PASCAL VOC from more pictures than are learned from here.
+        if isinstance(self.body, DeepLabTrunk | NanoDetTrunk):
+            # They know their classes from more pictures than are learned from here.
             self.body.requires_grad_(False)
         if isinstance(self.body, ResidualTrunk):
             # Stem and first stage keep what ImageNet taught them.
@@ -128,6 +129,7 @@ _TRUNKS: Mapping[BackboneName, Callable[[], nn.Module]] = {
     "swin-l": SwinTrunk,
     "mobilenet-v2": MobileNetV2Trunk,
     "deeplab": DeepLabTrunk,
+    "nanodet": NanoDetTrunk,
 }
 
 FOCAL_PRIOR = 0.01
@@ -168,12 +170,14 @@ class Memory:
         levels: their layout, for each of the N samples.
         features: mask features, (N, T, 8, h, w) at stride 8.
         size: height and width of the padded frames in pixels.
+        found: what a detector found in each frame, (N, T, P, C), where the network has one.
     """
 
     tokens: Tensor
     levels: Levels
     features: Tensor
     size: tuple[int, int]
+    found: Tensor | None = None
 
 
 class Transformer(nn.Module):
@@ -257,18 +261,23 @@ class SeqFormer(nn.Module):
         """
         samples, count = frames.shape[:2]
         sources = self.project(self.normalise(frames.flatten(0, 1), valid, count))
-        shapes = tuple((source.shape[-2], source.shape[-1]) for source in sources)
-        levels, position = self.layout(shapes, valid, samples, sources[0])
-        tokens = torch.cat([source.flatten(2).transpose(1, 2) for source in sources], 1)
-        position = position.repeat_interleave(count, 0) if valid is not None else position
-        tokens = self.detr.transformer.encoder(tokens, position, levels.repeat(count), count)
-        features = self.mask_head(*to_maps(tokens, shapes, 3))
+        tokens, levels = self.relate(sources, valid, samples)
+        features = self.mask_head(*to_maps(tokens, levels.shapes, 3))
         return Memory(
             tokens.unflatten(0, (samples, count)),
             levels,
             features.unflatten(0, (samples, count)),
             (frames.shape[-2], frames.shape[-1]),
         )
+
+    def relate(self, sources: Sequence[Tensor], valid: Tensor | None, samples: int) -> tuple[Tensor, Levels]:
+        """Tokens (N·T, S, C) after the encoder, and their layout, from one map (N·T, C, h, w) a level."""
+        count = len(sources[0]) // samples
+        shapes = tuple((source.shape[-2], source.shape[-1]) for source in sources)
+        levels, position = self.layout(shapes, valid, samples, sources[0])
+        tokens = torch.cat([source.flatten(2).transpose(1, 2) for source in sources], 1)
+        position = position.repeat_interleave(count, 0) if valid is not None else position
+        return self.detr.transformer.encoder(tokens, position, levels.repeat(count), count), levels
 
     def decode(self, memory: Memory) -> Decoded:
         """Ask every query about the clips."""

@@ -1,10 +1,10 @@
-"""Recipes of SeqFormer and MS-STS VIS, and of our small network ``msstsvis-lite``."""
+"""Objective of SeqFormer and MS-STS VIS, and the recipe of our small network ``msstsvis-lite``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +13,34 @@ from torch import Tensor, nn
 
 from segue.errors import CheckpointError
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.models.deeplab import DeepLabTrunk, DeepLabV3
-from segue.models.msstsvis import Discriminator
-from segue.models.msstsvis.lite import DecodedProposals, MSSTSVISLite
+from segue.models.msstsvis import Discriminator, Parts
+from segue.models.msstsvis.lite import DecodedTubes, MSSTSVISLite
 from segue.models.seqformer import SeqFormer
+from segue.models.seqformer.encoder import EncoderLayer
 from segue.naming import first_few
 from segue.training.clips import ClipShape
-from segue.training.instance_clips import (
-    ClassedFootage,
-    InstanceBatches,
-    InstanceClipSampler,
-    targets,
-)
+from segue.training.instance_clips import UNKNOWN, Groups, InstanceBatches, InstanceClipSampler, targets
 from segue.training.instance_losses import (
     ADVERSARIAL_WEIGHT,
-    PROPOSAL_WEIGHTS,
     WEIGHTS,
+    ClipTargets,
+    corners,
     instance_losses,
     mask_targets,
-    proposal_losses,
     separability_losses,
     soft_union,
 )
 from segue.training.trunks import load_mobilenet
 from segue.training.ytvis_clips import clip_targets, valid_places
-from segue.weights import load_strict, read_checkpoint
+from segue.weights import load, load_strict, read_checkpoint
 
-LITE_STEPS = 4000
+LITE_STEPS = 2400
 """Steps of ``msstsvis-lite``."""
+
+SHAPE = ClipShape(batch=2, frames=4, side=224, objects=0)
+
+TOUCHED = 0.3
+"""Overlap (IoU, mean over the frames that show the object) from which on a query is about an object."""
 
 SLOW = ("reference_points", "sampling_offsets")
 """Parts of names of the parameters that learn at a tenth of the rate."""
@@ -66,13 +66,12 @@ class InstanceObjective(nn.Module):
             clips, valid = targets(batch["masks"], batch["labels"]), None
         memory = self.network.encode(frames, valid)
         decoded = self.network.decode(memory)
-        losses = instance_losses(self.network, memory, decoded, clips)
+        counted = None
+        if isinstance(decoded, DecodedTubes):
+            clips, counted = asked(clips, decoded, self.network.class_logits(decoded, 0), batch["complete"])
+        losses = instance_losses(self.network, memory, decoded, clips, counted)
         parts = {name: losses.parts[name].detach() for name in WEIGHTS}
         total = losses.total
-        if isinstance(decoded, DecodedProposals):
-            proposals = proposal_losses(decoded.proposed, memory.levels, clips)
-            total = total + sum(PROPOSAL_WEIGHTS[name] * value for name, value in proposals.items())
-            parts |= {name: value.detach() for name, value in proposals.items()}
         if self.discriminator is not None:
             true = torch.stack([planes.any(0) for planes in mask_targets(clips)])
             predicted = soft_union(losses.masks, true.float())
@@ -85,67 +84,101 @@ class InstanceObjective(nn.Module):
         return total, parts
 
 
+@torch.no_grad()
+def asked(
+    clips: Sequence[ClipTargets], decoded: DecodedTubes, logits: Tensor, complete: Tensor
+) -> tuple[list[ClipTargets], Tensor]:
+    """What is asked of queries that start from detections, and which of them count as found or not.
+
+    Objects that no query is about are not asked for. Those of unknown class have the one that the query says
+    which is most about them. Where a clip is not completely labelled, queries that are about no object may be
+    right.
+
+    Args:
+        clips: their objects.
+        decoded: of the clips.
+        logits: class scores of the queries, (N, Q, classes).
+        complete: (N,), bool.
+
+    Returns:
+        The objects, and which queries count, (N, Q), bool.
+    """
+    wanted, counted = [], []
+    for clip, boxes, scores, whole in zip(clips, decoded.references[0], logits, complete, strict=True):
+        about = overlaps(clip.boxes, boxes)
+        counted.append(whole | (about >= TOUCHED).any(0))
+        found = (about >= TOUCHED).any(1)
+        said = scores[about.argmax(1)].argmax(1)
+        labels = torch.where(clip.labels == UNKNOWN, said, clip.labels)
+        wanted.append(ClipTargets(labels[found], clip.boxes[found], clip.masks[found]))
+    return wanted, torch.stack(counted)
+
+
+def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
+    """Mean IoU of objects (n, T, 4) with boxes (T, Q, 4) over the frames that show the object, (n, Q)."""
+    there = (objects[..., 2] > 0).float()[:, None]
+    a, b = corners(objects)[:, None], corners(boxes).transpose(0, 1)[None]
+    inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    common = inner.prod(-1)
+    areas = objects[:, None, :, 2:].prod(-1) + boxes.transpose(0, 1)[None, ..., 2:].prod(-1)
+    return (common / (areas - common).clamp(min=1e-9) * there).sum(-1) / there.sum(-1).clamp(min=1)
+
+
 @dataclass(frozen=True, slots=True)
-class InstanceRecipe:
-    """Everything that a training needs; the defaults are the published ones.
+class LiteRecipe:
+    """The recipe of ``msstsvis-lite``: small crops, single pictures first and then short clips.
 
     Attributes:
-        build: makes the network.
-        videos, stills: classed footage; none of it may be used for scores.
+        groups: classed footage of each kind, and how often it is drawn; none of it may be used for scores.
+        start: weights of this network to start from; else its detector is the one that comes with segue.
+        split_attention: attention over time inside each scale and between scales, in the encoder.
+        decoder_attention: attention of the box queries over the frames.
+        separability: the discriminator and its adversarial loss.
         shape: clips of a batch, frames of a clip, side of the square crops.
-        name: name of the network.
-        rate: learning rate of all but the trunk.
-        trunk_rate: of the trunk.
-        drops: progress at which the rates fall to a tenth; none follows a cosine instead.
-        separability: train a discriminator beside the network.
-        backbone: file of the trunk to start from.
-        video_share, single_share: see :class:`InstanceBatches`.
-        start: weights of a former run of this network, or None.
+        rate: learning rate; sampling offsets have a tenth.
+        single_share: see :class:`InstanceBatches`.
     """
 
-    build: Callable[[], SeqFormer]
-    videos: Sequence[ClassedFootage]
-    stills: Sequence[ClassedFootage]
-    shape: ClipShape
-    name: str
-    rate: float = 2e-4
-    trunk_rate: float = 2e-5
-    drops: tuple[float, ...] = (4 / 12, 10 / 12)
-    separability: bool = True
-    backbone: Path | None = None
+    groups: Groups
     start: Path | None = None
-    gradient_clip: float | None = 0.1
-    average_decay: float | None = None
-    video_share: float = 0.5
-    single_share: float = 0.0
+    split_attention: bool = True
+    decoder_attention: bool = True
+    separability: bool = True
+    shape: ClipShape = SHAPE
+    name: str = "msstsvis-lite"
+    rate: float = 8e-4
+    gradient_clip: float | None = 2.0
+    average_decay: float | None = 0.998
+    single_share: float = 0.3
 
     def network(self) -> nn.Module:
-        """The objective with a network that starts from ``start``, or from a trained trunk."""
-        network = self.build()
+        """The objective with a network at its start."""
+        parts = Parts() if self.split_attention else Parts("none", "none")
+        network = MSSTSVISLite(replace(parts, decoder_attention=self.decoder_attention).text())
         if self.start is not None:
             load_strict(network, self.start)
-        elif self.backbone is not None:
-            load_trunk(network, self.backbone)
-        width = network.size.width
-        return InstanceObjective(network, Discriminator(width) if self.separability else None)
+        else:
+            network.detector.load_state_dict(load("nanodet").state_dict())
+        for layer in network.detr.transformer.encoder.layers:
+            # Nothing reads it.
+            assert isinstance(layer, EncoderLayer)
+            layer.self_attn.output_proj_box.requires_grad_(False)
+        return InstanceObjective(network, Discriminator(network.size.width) if self.separability else None)
 
     def batches(self, count: int, seed: int) -> InstanceBatches:
         """Whole batches by number."""
-        sampler = InstanceClipSampler(self.videos, self.stills)
-        return InstanceBatches(sampler, self.shape, count, seed, self.video_share, self.single_share)
+        return InstanceBatches(InstanceClipSampler(self.groups), self.shape, count, seed, self.single_share)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """See :func:`rate_groups`."""
-        return rate_groups(network, self.rate, self.trunk_rate)
+        return rate_groups(network, self.rate, self.rate)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """AdamW, weight decay 1e-4."""
         return torch.optim.AdamW(groups, weight_decay=1e-4)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """Steps as published, or 50 warm-up steps and a cosine down to 2 %."""
-        if self.drops:
-            return float(0.1 ** sum(progress >= drop for drop in self.drops))
+        """50 warm-up steps and a cosine down to 2 %."""
         return min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
 
 
@@ -166,49 +199,13 @@ def rate_groups(network: nn.Module, rate: float, trunk_rate: float) -> list[dict
     return [{"params": parameters, "lr": own} for own, parameters in groups.items()]
 
 
-def lite(
-    videos: Sequence[ClassedFootage],
-    stills: Sequence[ClassedFootage],
-    backbone: Path | None,
-    start: Path | None = None,
-) -> InstanceRecipe:
-    """The recipe of ``msstsvis-lite``: small crops, single pictures first and then short clips.
-
-    Args:
-        videos, stills: classed footage; none of it may be used for scores.
-        backbone: DeepLabV3 on MobileNetV2, for the trunk.
-        start: weights of this network to start from.
-    """
-    return InstanceRecipe(
-        build=MSSTSVISLite,
-        videos=videos,
-        stills=stills,
-        shape=ClipShape(batch=3, frames=3, side=192, objects=0),
-        name="msstsvis-lite",
-        rate=6e-4,
-        drops=(),
-        separability=False,
-        backbone=backbone,
-        start=start,
-        gradient_clip=2.0,
-        average_decay=0.998,
-        video_share=0.4,
-        single_share=0.6,
-    )
-
-
 def load_trunk(network: SeqFormer, path: Path) -> None:
-    """Start the trunk from a classifier in torchvision's layout, or from a DeepLabV3.
+    """Start the trunk from a classifier in torchvision's layout.
 
     Raises:
         CheckpointError: the file cannot be read, or is of another trunk.
     """
     body = network.backbone.body
-    if isinstance(body, DeepLabTrunk):
-        whole = DeepLabV3()
-        load_strict(whole, path)
-        body.load_state_dict({name: whole.state_dict()[name] for name in body.state_dict()})
-        return
     if isinstance(body, MobileNetV2Trunk):
         load_mobilenet(body, path)
         return
