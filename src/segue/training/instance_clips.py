@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -75,30 +74,15 @@ LEAST_PIXELS = 64
 """Objects that are smaller on every frame are not asked for."""
 
 
-class Classed(Protocol):
-    """A video or, with a single frame, a still image whose objects have classes.
-
-    Attributes:
-        complete: all that it shows of the classes is labelled; else what is not labelled says nothing.
-    """
-
-    @property
-    def complete(self) -> bool: ...
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> tuple[Image, Mask]:
-        """Picture (H, W, 3) and index mask (H, W) of a frame."""
-        ...
-
-    def label(self, number: int) -> int:
-        """COCO's number for object 1, 2, ..., or :data:`UNKNOWN`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ClassedFootage:
-    """A video or picture of a data set with categories; crowds are background."""
+    """A video or picture of a data set with categories; crowds are background.
+
+    Attributes:
+        dataset: where it is read from.
+        video: which one of it.
+        complete: all that it shows of the classes is labelled; else what is not labelled says nothing.
+    """
 
     dataset: YTVISDataset
     video: Video
@@ -108,10 +92,11 @@ class ClassedFootage:
         return len(self.video)
 
     def label(self, number: int) -> int:
+        """COCO's number for object 1, 2, ... of :meth:`read`, or :data:`UNKNOWN`."""
         return coco_number(self.dataset.categories[self._objects[number - 1].category])
 
     def read(self, index: int) -> tuple[Image, Mask]:
-        """Where objects overlap, the smaller one counts."""
+        """Picture (H, W, 3) and index mask (H, W) of a frame; where objects overlap, the smaller one counts."""
         mask = np.zeros(self.video.size, np.uint8)
         areas = [int(item.masks.areas[index]) for item in self._objects]
         for i in np.argsort(areas)[::-1]:
@@ -141,6 +126,7 @@ class NamedFootage:
         return isinstance(self.names, tuple)
 
     def label(self, number: int) -> int:
+        """As :meth:`ClassedFootage.label`."""
         if self.names is None:
             return UNKNOWN
         if isinstance(self.names, str):
@@ -148,9 +134,12 @@ class NamedFootage:
         return coco_number(self.names[number - 1]) if number <= len(self.names) else UNKNOWN
 
     def read(self, index: int) -> tuple[Image, Mask]:
+        """As :meth:`ClassedFootage.read`."""
         picture, mask = self.footage.read(index)
         return picture, np.where(mask == VOID, np.uint8(0), mask)
 
+
+Classed = ClassedFootage | NamedFootage
 
 Groups = Sequence[tuple[float, Sequence[Classed]]]
 """Footage of each kind, and how often it is drawn."""
