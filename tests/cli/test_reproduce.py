@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -142,3 +143,57 @@ def test_what_cannot_be_reproduced_is_said_on_one_line(command: Command, davis: 
         ),
     ):
         assert words in command("reproduce", *arguments, "-o", "out").complaint
+
+
+@pytest.fixture
+def cdnet(tmp_path: Path) -> Path:
+    """Two films of CDnet2014, of different folds: a square moves to the right."""
+    for name in ("highway", "office"):
+        film = tmp_path / "cdnet" / "baseline" / name
+        for part in ("input", "groundtruth"):
+            (film / part).mkdir(parents=True)
+        for t in range(4):
+            picture = np.full((48, 64), 60, np.uint8)
+            picture[10:30, 8 * t : 8 * t + 20] = 255
+            Image.fromarray(picture).convert("RGB").save(film / "input" / f"in{t + 1:06d}.jpg")
+            truth = Image.fromarray(np.where(picture == 255, picture, 0))
+            truth.save(film / "groundtruth" / f"gt{t + 1:06d}.png")
+        Image.new("L", (64, 48), 255).save(film / "ROI.bmp")
+        (film / "temporalROI.txt").write_text("1 4")
+    return tmp_path / "cdnet"
+
+
+TINY = "--width 0.05 --size 32x32 --batch 2 --steps 1 --workers 0 --device cpu"
+
+
+def test_rows_are_trained_once_a_fold_and_run_what_they_have_not_seen(
+    command: Command, cdnet: Path, tmp_path: Path
+) -> None:
+    order = ("reproduce", "mustan", "cdnet-unseen", "--data", f"cdnet={cdnet}", *SMALL, "-o", "out")
+    order += ("--row", "mustan2-cdnet", "--row", "mustan2-cdnet-isd", "--train", TINY)
+    outcome = command(*order)
+    rows = {row[0]: row[1:] for row in table(outcome)}
+    assert len(rows["MUSTAN2, CDnet"][0]) == len("0.0000")
+    assert not any(rows["MUSTAN2, CDnet + ISD"])
+    assert (
+        "note: MUSTAN2, CDnet + ISD: trained on data that are missing; synthetic scenes of segue"
+        in outcome.err
+    )
+    assert "or --weights mustan2-cdnet-isd=FILE" in outcome.err
+    trained = sorted(path.name for path in (tmp_path / "out/weights").iterdir())
+    assert [name.rpartition("-")[0] for name in trained] == ["mustan2-cdnet"] * 2
+    for fold in ("2", "3"):
+        assert f"--fold {fold} --out out/weights/mustan2-cdnet-" in outcome.err
+    results = tmp_path / "out/cdnet-unseen/mustan2-cdnet/baseline"
+    assert all(len(list((results / name).rglob("bin*.png"))) == 4 for name in ("highway", "office"))
+    again = command(*order, "--resume")
+    assert ["MUSTAN2, CDnet", *rows["MUSTAN2, CDnet"][:2]] in [row[:3] for row in table(again)]
+    assert "--fold" not in again.err
+
+
+def test_a_row_takes_weights_instead_of_a_training(command: Command, cdnet: Path, tmp_path: Path) -> None:
+    assert command("train", "mustan2", "--data", f"cdnet={cdnet}", *TINY.split(), "--out", "run").code == 0
+    order = ("reproduce", "mustan", "ablation-unseen", "--data", f"cdnet={cdnet}", *SMALL, "-o", "out")
+    order += ("--row", "mustan2-isd-only", "--weights", "mustan2-isd-only=run/mustan2.safetensors")
+    assert len(table(command(*order))[1][1]) == len("0.0000")
+    assert not (tmp_path / "out/weights").exists()

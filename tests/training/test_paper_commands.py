@@ -89,6 +89,24 @@ def test_a_scene_is_learned_from_the_published_frames(
         )
 
 
+def test_one_fgsegnet_learns_from_several_scenes(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:
+    data = ("--data", f"cdnet={root}", "--out", tmp_path)
+    said = run("fgsegnet", *data, "--frames", 3, "--epochs", 10)
+    films = [film.key for film, _ in seen["recipe"].scenes]
+    assert f"{len(films)} scenes: {2 * len(films)} frames to learn from, {len(films)} to validate" in said
+    assert seen["steps"] == 20 * len(films)
+    run("fgsegnet", *data, "--frames", 5, "--exclude", "office")
+    assert [film.key for film, _ in seen["recipe"].scenes] == [name for name in films if "office" not in name]
+    run(
+        "fgsegnet", root / "baseline" / "office", root / "baseline" / "yard", "--frames", 5, "--out", tmp_path
+    )
+    assert [film.name for film, _ in seen["recipe"].scenes] == ["office", "yard"]
+    with pytest.raises(TrainingError, match="nothing to learn from: give folders of scenes, or --data"):
+        run("fgsegnet", "--out", tmp_path)
+    with pytest.raises(TrainingError, match="leave out scenes of --data"):
+        run("fgsegnet", root / "baseline" / "office", "--fold", 0, "--out", tmp_path)
+
+
 @pytest.mark.parametrize("size", ["240", "axb", "-1x40", "240x"])
 def test_a_size_is_height_and_width(root: Path, tmp_path: Path, size: str) -> None:
     with pytest.raises(TrainingError, match=f"--size is {size}"):

@@ -181,7 +181,7 @@ def test_a_step_of_fgsegnet_from_weights_trains_its_last_block_and_head(
     torch.manual_seed(0)
     path = tmp_path / "start.safetensors"
     write_checkpoint(path, FgSegNetV2().state_dict(), {"options": '{"scaling": "imagenet"}'})
-    recipe = FgSegNetRecipe(film, Split((0, 3, 5), (7,)), start=path, loss=loss)
+    recipe = FgSegNetRecipe([(film, Split((0, 3, 5), (7,)))], start=path, loss=loss)
     module = recipe.network()
     assert isinstance(module.network, FgSegNetV2)
     assert module.network.scaling == "imagenet"
@@ -193,10 +193,13 @@ def test_a_step_of_fgsegnet_from_weights_trains_its_last_block_and_head(
 
 
 def test_a_scene_is_shown_frame_by_frame(film: ForegroundSequence) -> None:
-    batches = FgSegNetRecipe(film, Split((0, 3, 5), (7,))).batches(6, seed=1)
+    batches = FgSegNetRecipe([(film, Split((0, 3, 5), (7,)))]).batches(6, seed=1)
     shown = [int((batches[step]["labels"][0, 20] > 0).nonzero()[0]) // 6 for step in range(6)]
     assert sorted(shown[:3]) == sorted(shown[3:]) == [0, 3, 5]
     assert batches[0]["frames"].shape == (1, 3, 48, 64)
+    both = FgSegNetRecipe([(film, Split((0, 3), (7,))), (film, Split((5,), (1,)))]).batches(3, seed=1)
+    shown = [int((both[step]["labels"][0, 20] > 0).nonzero()[0]) // 6 for step in range(3)]
+    assert sorted(shown) == [0, 3, 5]
 
 
 def test_vgg_weights_of_torchvision_fill_the_backbone(tmp_path: Path) -> None:

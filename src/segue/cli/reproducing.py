@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +20,8 @@ from segue.cli.batch import LEDGER, SUBFOLDER, value_of
 from segue.cli.main import load_command
 from segue.cli.run import PROTOCOLS, run_videos, score_videos
 from segue.cli.scoring import Request, open_davis, open_something
-from segue.errors import CheckpointError
+from segue.datasets.cdnet import unseen_folds
+from segue.errors import CheckpointError, DatasetError
 from segue.masks import read_index_mask, write_index_mask
 from segue.metrics.evaluation import Evaluation
 from segue.registry import DATASETS, MODELS
@@ -198,13 +201,14 @@ def _do(row: Row, table: Table, request: Request | None, how: How) -> Done:
     if lack is not None:
         return Done(row, model, lacks=lack)
     options = [*row.options, *how.run, "--model", model]
-    weights = _weights(row, model, how)
-    if weights is not None:
-        options += ["--weights", weights]
     folder = how.output / table.name / row.key
+    tasks = None if row.first is None else _from_first_frames(_source(row, table, how), request, folder)
+    if row.training is not None and row.training.folds and row.key not in how.weights:
+        tasks = _by_fold(row.training, request, folder, how)
+    elif weights := _weights(row, model, how):
+        options += ["--weights", weights]
     if not how.quiet:
         typer.echo(f"{table.paper} {table.name}: {row.name}", err=True)
-    tasks = None if row.first is None else _from_first_frames(_source(row, table, how), request, folder)
     failed = run_videos(
         request,
         folder,
@@ -277,23 +281,41 @@ def _weights(row: Row, model: str, how: How) -> str | None:
     return str(_trained(row.training, how))
 
 
-def _trained(training: Training, how: How) -> Path:
+def _by_fold(training: Training, request: Request, folder: Path, how: How) -> Iterator[Task]:
+    """The videos, each with the weights of a training that left out its fold."""
+    folds = unseen_folds()
+    for task in PROTOCOLS[request.dataset].tasks(request, folder / SUBFOLDER / "prompts"):
+        if task.name not in folds:
+            raise DatasetError(f"{task.name} is no video of CDnet2014, whose folds are known")
+        weights = _trained(training, how, folds[task.name])
+        yield replace(task, arguments=(*task.arguments, "--weights", str(weights)))
+
+
+def _trained(training: Training, how: How, fold: int | None = None) -> Path:
     """The weights of a training that has come to its end.
+
+    Args:
+        training: which one.
+        how: what the user asks for.
+        fold: fold that is left out.
 
     Raises:
         SegueError: it cannot start or go on.
         typer.Exit: the user interrupted it.
     """
-    folder = how.output / "weights" / training.name
+    words = [training.network, *training.options, *how.train]
+    words += [f"--data={name}={how.data[name]}" for name in training.data]
+    words += [] if fold is None else ["--fold", str(fold)]
+    name = f"{training.name}-{hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]}"
+    folder = how.output / "weights" / name
     weights = folder / f"{MODELS.find(training.network).name}.safetensors"
     notes = read_checkpoint(weights).metadata if weights.exists() else None
     if notes is not None and notes["step"] == notes["steps"]:
         return weights
-    words = [training.network, *training.options, *how.train, "--out", str(folder)]
-    for name in training.data:
-        words += ["--data", f"{name}={how.data[name]}"]
-    typer.echo("segue train " + " ".join(words), err=True)
-    words += ["--resume"] if how.resume and notes is not None else []
+    words += ["--out", str(folder)]
+    typer.echo("segue train " + shlex.join(words), err=True)
+    if how.resume:
+        words.append("--overwrite" if notes is None else "--resume")
     if code := load_command("train").main(words, prog_name="segue train", standalone_mode=False):
         raise typer.Exit(code)
     return weights

@@ -21,15 +21,17 @@ class Training:
         network: the command of ``segue train``.
         data: data sets that it learns from.
         options: what is given to it besides.
+        folds: one training for each fold of CDnet2014, whose videos it then runs; it has not seen them.
     """
 
     network: str
     data: tuple[str, ...]
     options: tuple[str, ...] = ()
+    folds: bool = False
 
     @property
     def name(self) -> str:
-        """Name of its folder."""
+        """Beginning of the names of its folders."""
         return slug(" ".join((self.network, *self.data, *self.options)))
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from segue.cli.options import Options
 from segue.cli.train.making import LITE, PAPER, Prepared, Values, must_start, names_in, say, training
 from segue.datasets.cdnet import FOLDS, read_training_frames
-from segue.datasets.foreground import open_plain, read_video
+from segue.datasets.foreground import ForegroundSequence, open_plain, read_video
 from segue.datasets.isd import IsdClip
 from segue.errors import DatasetError, TrainingError
 from segue.models.mustan import MUSTAN1, MUSTAN2
@@ -287,33 +287,52 @@ def hofam(data: FilmData, options: Values, run: Values) -> Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """Frames of one scene.
+class Scenes:
+    """Frames of scenes.
 
     Attributes:
-        scene: folder of one film in CDnet's layout.
-        frames: labelled frames to learn from; published are 200 and 25.
+        scene: folders of films in CDnet's layout; of several one network is made.
+        data: labelled films besides, as for the other networks; several may be given.
+        exclude: scenes or categories of --data to leave out, separated by commas.
+        fold: leave out the scenes of this fold of CDnet 2014.
+        frames: labelled frames of each scene to learn from; published are 200 and 25.
         frame_list: JSON with the published numbers of 200 or 25 frames of each scene.
         epochs: looks at each frame.
     """
 
-    scene: Path
+    scene: list[Path] | None = None
+    data: list[str] | None = None
+    exclude: str = ""
+    fold: Annotated[int | None, Ge(0), Le(FOLDS - 1)] = None
     frames: Annotated[int, Ge(2)] = fgsegnet_recipe.FRAMES
     frame_list: Path | None = None
     epochs: Annotated[int, Ge(1)] = fgsegnet_recipe.EPOCHS
 
+    def films(self) -> list[ForegroundSequence]:
+        """All scenes."""
+        films = [read_video(folder, folder.resolve().parent.name) for folder in self.scene or ()]
+        if self.data:
+            gathered = FilmData(self.data, self.exclude, self.fold).gather()
+            films += [*gathered.real, *gathered.rendered]
+        elif self.exclude or self.fold is not None:
+            raise TrainingError("--exclude and --fold leave out scenes of --data; give some")
+        if not films:
+            raise TrainingError("nothing to learn from: give folders of scenes, or --data")
+        return films
+
 
 @training(
     "fgsegnet",
-    Options(Scene, "scene! frames frame_list epochs"),
+    Options(Scenes, "scene! data exclude fold frames frame_list epochs"),
     Options(fgsegnet_recipe.FgSegNetRecipe, "trunk:init start loss class_weight"),
     **{**PAPER, "workers": 0},
     save_every=1000,
 )
-def fgsegnet(data: Scene, options: Values, run: Values) -> Prepared:
-    """Train FgSegNet_v2 for one scene, from a few of its frames.
+def fgsegnet(data: Scenes, options: Values, run: Values) -> Prepared:
+    """Train FgSegNet_v2, from a few frames of each scene.
 
-    Its score on these frames means nothing; the network knows no other scene.
+    Published is a network for each scene: its score on these frames means nothing, and it knows no other
+    scene. Of several scenes one network is made.
 
     Examples:
 
@@ -321,16 +340,19 @@ def fgsegnet(data: Scene, options: Values, run: Values) -> Prepared:
 
         segue train fgsegnet CDNET/baseline/highway --start published.h5 --loss l1_as_run
         --class-weight none --out runs/highway
+
+        segue train fgsegnet --data cdnet=CDNET --fold 0 --frames 25 --init vgg16.pth --out runs/fold0
     """
-    film = read_video(data.scene, data.scene.resolve().parent.name)
-    numbers = None
-    if data.frame_list is not None:
-        published = read_training_frames(data.frame_list, data.frames)
-        if film.key not in published:
+    published = None if data.frame_list is None else read_training_frames(data.frame_list, data.frames)
+    scenes = []
+    for film in data.films():
+        if published is not None and film.key not in published:
             raise DatasetError(f"{data.frame_list}: no list for {film.key}")
-        numbers = published[film.key]
-    split = fgsegnet_recipe.split_frames(film, data.frames, numbers)
-    recipe = fgsegnet_recipe.FgSegNetRecipe(film, split, **options)
-    count = len(split.train)
-    say(f"{film.key}: {count} frames to learn from, {len(split.held_back)} to validate")
+        numbers = None if published is None else published[film.key]
+        scenes.append((film, fgsegnet_recipe.split_frames(film, data.frames, numbers)))
+    recipe = fgsegnet_recipe.FgSegNetRecipe(scenes, **options)
+    count = sum(len(split.train) for _, split in scenes)
+    held_back = sum(len(split.held_back) for _, split in scenes)
+    name = scenes[0][0].key if len(scenes) == 1 else f"{len(scenes)} scenes"
+    say(f"{name}: {count} frames to learn from, {held_back} to validate")
     return recipe, {"steps": data.epochs * count, "validate": recipe.validate, "validate_every": count}

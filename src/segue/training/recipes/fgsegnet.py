@@ -1,10 +1,11 @@
-"""Recipe of FgSegNet_v2: one scene, learned from a few of its labelled frames.
+"""Recipe of FgSegNet_v2: scenes, learned from a few of their labelled frames.
 
 From the released code: 200 or 25 frames of a scene, the last fifth of a random order kept for validation,
 whole frames one by one, RMSprop with a rate of 1e-4, VGG-16 from ImageNet of which only the fourth block
 learns. Ours: cross-entropy with balanced classes, which the release meant; what it ran with can be chosen.
 The release lowers the rate and stops where the validation loss stalls; here the rate falls at fixed shares of
-the run, and the weights with the best validation are kept beside the last ones.
+the run, and the weights with the best validation are kept beside the last ones. The release has a network for
+each scene; one for several scenes learns from the frames of all.
 """
 
 from __future__ import annotations
@@ -85,16 +86,14 @@ class FgSegNetRecipe:
     """Everything that a training needs.
 
     Attributes:
-        film: the scene.
-        split: its frames.
+        scenes: films with their frames.
         trunk: VGG-16 of torchvision; with neither it nor weights all layers start at random and learn.
         start: weights of a network for some scene, such as a published one, to start from.
         loss: as meant, or as the release ran.
         class_weight: as meant, or none as the release ran.
     """
 
-    film: ForegroundSequence
-    split: Split
+    scenes: Sequence[tuple[ForegroundSequence, Split]]
     trunk: Path | None = None
     start: Path | None = None
     loss: Kind = "bce"
@@ -104,13 +103,14 @@ class FgSegNetRecipe:
     average_decay: float | None = None
 
     def network(self) -> nn.Module:
+        scene = self.scenes[0][0].name if len(self.scenes) == 1 else None
         if self.start is not None:
             started = load(self.name, self.start)
             assert isinstance(started, FgSegNetV2)
-            network = FgSegNetV2(started.scaling, self.film.name)
+            network = FgSegNetV2(started.scaling, scene)
             network.load_state_dict(started.state_dict())
         else:
-            network = FgSegNetV2("raw255" if self.trunk is None else "imagenet", self.film.name)
+            network = FgSegNetV2("raw255" if self.trunk is None else "imagenet", scene)
         if self.trunk is not None and self.start is None:
             load_trunk(network, self.trunk)
         if self.start is not None or self.trunk is not None:
@@ -118,7 +118,8 @@ class FgSegNetRecipe:
         return SceneObjective(network, self.loss, self.class_weight)
 
     def batches(self, count: int, seed: int) -> SceneFrames:
-        return SceneFrames(self.film, self.split.train, count, seed)
+        frames = [(film, i) for film, split in self.scenes for i in split.train]
+        return SceneFrames(frames, count, seed)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         return [{"params": [p for p in network.parameters() if p.requires_grad], "lr": RATE}]
@@ -136,18 +137,17 @@ class FgSegNetRecipe:
         objective = SceneObjective(network, self.loss, self.class_weight).eval()
         device = next(network.parameters()).device
         losses = []
-        for i in self.split.held_back:
-            batch = {name: value.to(device) for name, value in scene_batch(self.film, i).items()}
+        for film, i in ((film, i) for film, split in self.scenes for i in split.held_back):
+            batch = {name: value.to(device) for name, value in scene_batch(film, i).items()}
             losses.append(float(objective(batch, 0.0, 0)[0]))
         return -float(np.mean(losses))
 
 
 @dataclass(frozen=True)
 class SceneFrames(Dataset[dict[str, Tensor]]):
-    """Whole frames of a scene one by one; each pass through them has its own order."""
+    """Whole frames of scenes one by one; each pass through them has its own order."""
 
-    film: ForegroundSequence
-    frames: Sequence[int]
+    frames: Sequence[tuple[ForegroundSequence, int]]
     steps: int
     seed: int
 
@@ -159,7 +159,7 @@ class SceneFrames(Dataset[dict[str, Tensor]]):
             raise IndexError(step)
         epoch, place = divmod(step, len(self.frames))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.frames))
-        return scene_batch(self.film, self.frames[int(order[place])])
+        return scene_batch(*self.frames[int(order[place])])
 
 
 def scene_batch(film: ForegroundSequence, i: int) -> dict[str, Tensor]:
