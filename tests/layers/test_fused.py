@@ -16,9 +16,11 @@ from segue.layers.fused import (
     FusedConv2d,
     can_fuse,
     fold_batch_norms,
+    product_with,
     use_fused,
 )
 from segue.layers.mobilenet import MobileNetV2Trunk, SameConv
+from segue.layers.residual import conv_channels
 from segue.sessions.base import inference_copy
 
 pytestmark = pytest.mark.skipif(not can_fuse(), reason="PyTorch has no fused convolutions on this processor")
@@ -115,9 +117,38 @@ def test_a_norm_with_a_relu_becomes_part_of_the_convolution() -> None:
 def test_what_cannot_be_fused_stays() -> None:
     reflecting = nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")
     same = nn.Conv2d(3, 4, 3, padding="same")
-    block = nn.Sequential(reflecting, nn.ReLU(), same, nn.ReLU(), nn.Conv2d(4, 4, 1))
+    block = nn.Sequential(reflecting, nn.ReLU(), same, nn.ReLU(), OwnConv2d(4, 4, 1))
     use_fused(block)
     assert not any(isinstance(layer, FusedConv2d) for layer in block)
+
+
+class OwnConv2d(nn.Conv2d):
+    """A convolution that does something else as well."""
+
+
+@torch.inference_mode()
+def test_a_convolution_that_nothing_follows_is_replaced_and_acts_on_parts_of_its_channels() -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(6, 4, 3, padding=1)
+    block = nn.Sequential(conv)
+    use_fused(block)
+    fast = block[0]
+    assert isinstance(fast, FusedConv2d)
+    whole, part = random(1, 6, 7, 9), random(2, 2, 7, 9)
+    for _ in range(2):  # the arrangements of the whole and of the part are kept apart
+        torch.testing.assert_close(fast(whole), conv(whole), rtol=1e-5, atol=1e-5)
+        expected = F.conv2d(part, conv.weight[:, 3:5], padding=1)
+        torch.testing.assert_close(conv_channels(fast, part, 3), expected, rtol=1e-5, atol=1e-5)
+
+
+@few
+@given(rows=st.integers(1, 40), queries=st.integers(1, 20), channels=st.integers(1, 20))
+@torch.inference_mode()
+def test_products_with_arranged_rows_are_products(rows: int, queries: int, channels: int) -> None:
+    table, x = random(1, 1, rows, channels)[0, 0], random(1, 1, queries, channels)[0, 0]
+    multiply = product_with(table, 7)
+    torch.testing.assert_close(multiply(x), x @ table.T, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(multiply(x[:1]), x[:1] @ table.T, rtol=1e-5, atol=1e-4)
 
 
 def test_the_parameters_are_those_of_the_plain_layers() -> None:

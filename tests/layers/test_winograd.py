@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from segue.layers import winograd
+from segue.layers.fused import ActivatedConv2d
 from segue.layers.residual import conv_channels
-from segue.layers.winograd import Scratch, WinogradConv2d, outputs_in_parts, strips, use_winograd
+from segue.layers.winograd import (
+    Scratch,
+    WinogradConv2d,
+    is_plain_3x3,
+    outputs_in_parts,
+    strips,
+    use_winograd,
+)
 
 few = settings(max_examples=40, deadline=None)
 sizes = st.integers(1, 14)
@@ -94,18 +102,25 @@ def test_only_wide_plain_convolutions_are_replaced() -> None:
     wide = {"padding": 1}
     network = nn.ModuleDict(
         {
-            "plain": nn.Conv2d(128, 128, 3, **wide),
-            "narrow": nn.Conv2d(128, 64, 3, **wide),
-            "strided": nn.Conv2d(128, 128, 3, stride=2, **wide),
-            "grouped": nn.Conv2d(128, 128, 3, groups=2, **wide),
-            "unpadded": nn.Conv2d(128, 128, 3),
-            "pointwise": nn.Conv2d(128, 128, 1),
-            "inner": nn.Sequential(nn.Conv2d(128, 256, 3, **wide), nn.ReLU()),
+            "plain": nn.Conv2d(256, 256, 3, **wide),
+            "narrow": nn.Conv2d(256, 128, 3, **wide),
+            "strided": nn.Conv2d(256, 256, 3, stride=2, **wide),
+            "grouped": nn.Conv2d(256, 256, 3, groups=2, **wide),
+            "unpadded": nn.Conv2d(256, 256, 3),
+            "pointwise": nn.Conv2d(256, 256, 1),
+            "inner": nn.Sequential(nn.Conv2d(256, 256, 3, **wide), nn.ReLU()),
         }
     )
     use_winograd(network)
     replaced = [name for name, module in network.named_modules() if isinstance(module, WinogradConv2d)]
     assert replaced == ["plain", "inner.0"]
+
+
+def test_an_activation_comes_after_the_convolution() -> None:
+    conv, x = ActivatedConv2d.rectified(3, 4).double(), random(1, 3, 6, 6)
+    torch.testing.assert_close(WinogradConv2d(conv, Scratch())(x), conv(x))
+    conv.activation = "relu6"
+    assert not is_plain_3x3(conv)
 
 
 def test_refuses_what_it_cannot_replace() -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,13 @@ class ActivatedConv2d(nn.Conv2d):
     """A convolution, and the activation after it."""
 
     activation: Activation = "none"
+
+    @classmethod
+    def rectified(cls, cin: int, cout: int, stride: int = 1) -> ActivatedConv2d:
+        """A 3x3 convolution and a ReLU."""
+        conv = cls(cin, cout, 3, stride, padding=1)
+        conv.activation = "relu"
+        return conv
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, H, W) → (B, cout, h, w)."""
@@ -172,32 +179,59 @@ class FusedConv2d(nn.Module):
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self._layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
         self._activation = *_ATTRIBUTES[activation], ""
-        self._size: torch.Size | None = None
-        self._arranged = self.weight
+        self._arranged: dict[int, tuple[torch.Size, Tensor]] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, H, W) → (B, cout, h, w), channels last in memory if ``x`` is."""
-        if x.shape != self._size:
+        return self.channels(x, 0, bias=True)
+
+    def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
+        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
+        size, arranged = self._arranged.get(first, (None, self.weight))
+        if x.shape != size:
             # The best arrangement depends on the size; another one would be rearranged at each call.
-            self._size = x.shape
-            arrange = _operators()._reorder_convolution_weight
-            self._arranged = arrange(self.weight, *self._layout, list(x.shape))
+            part = self.weight[:, first : first + x.shape[1]].contiguous(memory_format=torch.channels_last)
+            arranged = _operators()._reorder_convolution_weight(part, *self._layout, list(x.shape))
+            self._arranged[first] = x.shape, arranged
         convolve = _operators()._convolution_pointwise
-        y: Tensor = convolve(x, self._arranged, self.bias, *self._layout, *self._activation)
+        shift = self.bias if bias else None
+        y: Tensor = convolve(x, arranged, shift, *self._layout, *self._activation)
         return y
 
 
 def use_fused(module: nn.Module) -> None:
-    """Replace the convolutions inside ``module`` that a ReLU follows or that know what follows, in place."""
+    """Replace the convolutions inside ``module``, with what follows them where that is known, in place."""
     for parent in list(module.modules()):
         for (conv, *others), relu in list(convolutions_before(parent, nn.ReLU)):
             child = getattr(parent, conv)
-            if not others and child.padding_mode == "zeros" and isinstance(child.padding, tuple):
+            if not others and _pads_with_zeros(child):
                 setattr(parent, conv, FusedConv2d(child, "relu"))
                 setattr(parent, relu, nn.Identity())
         for name, child in list(parent.named_children()):
             if isinstance(child, ActivatedConv2d):
                 setattr(parent, name, FusedConv2d(child, child.activation))
+            elif type(child) is nn.Conv2d and _pads_with_zeros(child):
+                setattr(parent, name, FusedConv2d(child, "none"))
+
+
+def _pads_with_zeros(conv: nn.Conv2d) -> bool:
+    return conv.padding_mode == "zeros" and isinstance(conv.padding, tuple)
+
+
+def product_with(rows: Tensor, block: int) -> Callable[[Tensor], Tensor]:
+    """What multiplies (B, C) with ``rows`` (N, C), giving (B, N), in float32 and without gradients.
+
+    oneDNN takes half the time of the library that PyTorch multiplies matrices with where the processor is not
+    of that library's maker.
+
+    Args:
+        rows: arranged once for all calls.
+        block: B of most calls.
+    """
+    if rows.device.type != "cpu" or not can_fuse():
+        return lambda x: x @ rows.T
+    arranged = _operators()._reorder_linear_weight(rows, block)
+    return lambda x: cast(Tensor, _operators()._linear_pointwise(x, arranged, None, "none", [], ""))
 
 
 def can_fuse() -> bool:

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.fused import ActivatedConv2d, FusedConv2d
 from segue.layers.winograd import WinogradConv2d
 
 
 def conv_channels(
-    conv: nn.Conv2d | WinogradConv2d, x: Tensor, first: int = 0, *, bias: bool = False
+    conv: nn.Conv2d | WinogradConv2d | FusedConv2d, x: Tensor, first: int = 0, *, bias: bool = False
 ) -> Tensor:
     """Apply the part of ``conv`` that acts on input channels ``first`` to ``first + x.shape[1]``.
 
@@ -25,7 +26,7 @@ def conv_channels(
         first: the first of these channels among the inputs of ``conv``.
         bias: whether to add the bias; do so in exactly one of the parts.
     """
-    if isinstance(conv, WinogradConv2d):
+    if isinstance(conv, WinogradConv2d | FusedConv2d):
         return conv.channels(x, first, bias=bias)
     weight = conv.weight[:, first : first + x.shape[1]]
     return F.conv2d(x, weight, conv.bias if bias else None, conv.stride, conv.padding)
@@ -51,11 +52,11 @@ class ResBlock(nn.Module):
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
         self.downsample = nn.Conv2d(cin, cout, 3, padding=1) if cin != cout else None
-        self.conv1 = nn.Conv2d(cin, cout, 3, padding=1)
+        self.conv1 = ActivatedConv2d.rectified(cin, cout)
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        residual: Tensor = self.conv2(self.conv1(F.relu(x)).relu_())
+        residual: Tensor = self.conv2(self.conv1(F.relu(x)))
         skip = x if self.downsample is None else self.downsample(x)
         return residual.add_(skip)
 

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.fused import ActivatedConv2d
+
 TILE = 4
 """Rows and columns of outputs of a tile."""
 
@@ -30,7 +32,7 @@ STRIP_TILES = 128
 KERNEL_BYTES = 48 << 20
 """Largest transformed kernel."""
 
-LEAST_CHANNELS = 128
+LEAST_CHANNELS = 256
 """With fewer channels, in or out, the transforms take as long as the multiplications that they save."""
 
 NEAR, FAR = 3 / 4, 3 / 2
@@ -62,7 +64,7 @@ class WinogradConv2d(nn.Module):
         scratch: where transformed kernels go.
 
     Raises:
-        ValueError: ``conv`` has another kernel, stride or padding, or groups.
+        ValueError: ``conv`` has another kernel, stride, padding or activation, or groups.
     """
 
     weight: Tensor
@@ -80,10 +82,12 @@ class WinogradConv2d(nn.Module):
         self.register_buffer("weight", by_part.contiguous())
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self.register_buffer("transform", kernel_transform().to(weight))
+        self._rectify = isinstance(conv, ActivatedConv2d) and conv.activation == "relu"
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, H, W) → (B, cout, H, W), channels last in memory."""
-        return self.channels(x, 0, bias=True)
+        y = self.channels(x, 0, bias=True)
+        return y.relu_() if self._rectify else y
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
@@ -127,7 +131,8 @@ def gains(conv: nn.Conv2d) -> bool:
 def is_plain_3x3(conv: nn.Conv2d) -> bool:
     """Whether :class:`WinogradConv2d` can replace a convolution."""
     form = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.padding_mode)
-    return form == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
+    known = not isinstance(conv, ActivatedConv2d) or conv.activation in ("none", "relu")
+    return known and form == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
 
 
 def outputs_in_parts(cin: int, cout: int, element_size: int) -> int:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.fused import ActivatedConv2d
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import JointResBlock, ResBlock, add_frame, conv_channels
 from segue.models.base import QueryFeatures, Schedule, Tracker, aggregate, padding
@@ -110,15 +111,15 @@ class ValueEncoder(nn.Module):
     def __init__(self, joint_channels: int, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(5, 24, 3, stride=2, padding=1)
-        self.conv2 = nn.Conv2d(24, 48, 3, stride=2, padding=1)
-        self.conv3 = nn.Conv2d(48, 96, 3, stride=2, padding=1)
+        self.conv2 = ActivatedConv2d.rectified(24, 48, stride=2)
+        self.conv3 = ActivatedConv2d.rectified(48, 96, stride=2)
         self.fuse = nn.Conv2d(96 + joint_channels, channels, 1)
         self.block = ResBlock(channels, channels)
 
     def forward(self, image: Tensor, joint: Tensor, planes: Tensor) -> Tensor:
         """(B, 3, H, W), (B, C, H/8, W/8), (B*K, 2, H, W) → (B*K, channels, H/8, W/8)."""
         x = add_frame(conv_channels(self.conv1, planes, first=3), conv_channels(self.conv1, image, bias=True))
-        x = F.relu(self.conv3(F.relu(self.conv2(F.relu(x)))))
+        x = self.conv3(self.conv2(x.relu_()))
         own = x.shape[1]
         x = add_frame(conv_channels(self.fuse, x), conv_channels(self.fuse, joint, first=own, bias=True))
         value: Tensor = self.block(x)
@@ -146,7 +147,7 @@ class Decoder(nn.Module):
         x = F.interpolate(self.reduce4(x), scale_factor=2.0, mode="bilinear")
         x = self.refine4(add_frame(x, self.skip4(f4)))
         x = F.interpolate(self.reduce2(x), scale_factor=2.0, mode="bilinear")
-        x = F.relu(add_frame(x, self.skip2(f2)))
-        x = F.relu(self.refine2(x) + x)
+        x = add_frame(x, self.skip2(f2)).relu_()
+        x = self.refine2(x).add_(x).relu_()
         logits: Tensor = self.pred(x)
         return logits

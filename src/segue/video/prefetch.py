@@ -1,13 +1,24 @@
-"""Work ahead of a consumer, in a thread, by a bounded number of items."""
+"""Work ahead of a consumer, in a thread, by a bounded number of items; and threads that stand back."""
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+
+NICENESS = 10
+"""Of threads that read and write: networks go first, and these take what is left."""
+
+
+def stand_back() -> None:
+    """Let the calling thread, and threads that it starts, give way to others; on Linux only."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 class Prefetcher(Generic[Item]):
@@ -70,6 +81,7 @@ class Prefetcher(Generic[Item]):
         return self._thread.is_alive()
 
     def _work(self) -> None:
+        stand_back()
         try:
             for item in self._items():
                 if not self._offer(item):

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
 from segue.types import Frame, Segmentation
+from segue.video.prefetch import stand_back
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -179,6 +180,7 @@ class BackgroundSink(Sink):
             raise self._error
 
     def _work(self) -> None:
+        stand_back()
         while (job := self._jobs.get()) is not None:
             if self._error is None:
                 try:

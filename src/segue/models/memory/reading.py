@@ -13,9 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from segue.layers.fused import product_with
 
 Similarity = Literal["l2", "dot"]
 
@@ -137,15 +140,18 @@ def _read_coarse_to_fine(query: Tensor, plan: ReadPlan) -> None:
     wanted = min(COARSE_CELLS, (frames - len(plan.absent)) * len(cells))
     count = min(plan.top_k or 0, 4 * wanted)
     far = _far(plan, (height // 2, width // 2), 2, query.device)
-    for rows in _blocks(pooled, len(coarse)):
-        affinity = pooled[rows] @ coarse.T
+    blocks = _blocks(pooled, len(coarse))
+    compare = product_with(coarse, blocks[0].stop)
+    for rows in blocks:
+        affinity = compare(pooled[rows])
         _exclude(affinity, rows, plan, far)
         _, chosen = top_k(affinity, wanted)
         candidates = members[chosen].flatten(1)
         scores = cells[rows] @ F.embedding(candidates, keys).transpose(1, 2)
-        best, place = scores.topk(count, dim=2, sorted=False)
+        place = places_of_largest(scores, count)
         index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
-        _gather(places[rows].flatten(), best.softmax(dim=2).flatten(0, 1), index.flatten(0, 1), plan)
+        weights = scores.gather(2, place).softmax(dim=2)
+        _gather(places[rows].flatten(), weights.flatten(0, 1), index.flatten(0, 1), plan)
 
 
 def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -157,16 +163,27 @@ def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     rows, columns = scores.shape
     groups = columns // GROUP
     if groups <= 2 * count:
-        return torch.topk(scores, count, dim=1, sorted=False)
+        places = places_of_largest(scores, count)
+        return scores.gather(1, places), places
     body = scores[:, : groups * GROUP].view(rows, groups, GROUP)
-    chosen = body.amax(dim=2).topk(count, dim=1, sorted=False).indices
+    chosen = places_of_largest(body.amax(dim=2), count)
     inside = torch.arange(GROUP, device=scores.device)
     places = (chosen[:, :, None] * GROUP + inside).flatten(1)
     if groups * GROUP < columns:
         rest = torch.arange(groups * GROUP, columns, device=scores.device)
         places = torch.cat([places, rest.expand(rows, -1)], dim=1)
-    best, within = scores.gather(1, places).topk(count, dim=1, sorted=False)
-    return best, places.gather(1, within)
+    candidates = scores.gather(1, places)
+    within = places_of_largest(candidates, count)
+    return candidates.gather(1, within), places.gather(1, within)
+
+
+def places_of_largest(scores: Tensor, count: int) -> Tensor:
+    """Places of the ``count`` largest entries of rows, (..., N) → (..., count), in no particular order."""
+    if scores.device.type != "cpu":
+        return torch.topk(scores, count, sorted=False).indices
+    # numpy's selection is several times as fast as PyTorch's.
+    rest = scores.shape[-1] - count
+    return torch.from_numpy(np.argpartition(scores.numpy(), rest)[..., rest:])
 
 
 def cell_members(height: int, width: int, frames: int, device: torch.device) -> Tensor:
@@ -178,9 +195,9 @@ def cell_members(height: int, width: int, frames: int, device: torch.device) -> 
 
 def _gather(rows: slice | Tensor, weights: Tensor, index: Tensor, plan: ReadPlan) -> None:
     """Write the weighted sum of the values at ``index`` (Q, k) into the outputs, and count the usage."""
-    positions = plan.keys.shape[1]
-    received = weights.flatten() * len(plan.values)
-    plan.usage.scatter_add_(0, (index // positions).flatten(), received)
+    frames, positions, _ = plan.keys.shape
+    received = weights.new_zeros(frames * positions).index_add_(0, index.flatten(), weights.flatten())
+    plan.usage.add_(received.view(frames, positions).sum(1), alpha=len(plan.values))
     for value, output in zip(plan.values, plan.outputs, strict=True):
         output[rows] = F.embedding_bag(
             index, value.flatten(0, 1), per_sample_weights=weights.to(value.dtype), mode="sum"
@@ -188,13 +205,13 @@ def _gather(rows: slice | Tensor, weights: Tensor, index: Tensor, plan: ReadPlan
 
 
 def _affinities(query: Tensor, plan: ReadPlan) -> Iterator[tuple[slice, Tensor]]:
-    """Affinity of each block of query rows to all memory positions; one buffer serves all blocks."""
+    """Affinity of each block of query rows to all memory positions."""
     keys = plan.keys.flatten(0, 1)
     blocks = _blocks(query, len(keys))
     far = _far(plan, plan.grid, 1, query.device)
-    buffer = query.new_empty(blocks[0].stop, len(keys))
+    compare = product_with(keys, blocks[0].stop)
     for rows in blocks:
-        affinity = torch.mm(query[rows], keys.T, out=buffer[: rows.stop - rows.start])
+        affinity = compare(query[rows])
         _exclude(affinity, rows, plan, far)
         yield rows, affinity
 
@@ -205,11 +222,11 @@ def _exclude(affinity: Tensor, rows: slice, plan: ReadPlan, far: Tensor | None) 
     if plan.absent:
         by_frame[:, list(plan.absent)] = -torch.inf
     if plan.window and far is not None:
-        by_frame[:, plan.window[0]].masked_fill_(far[rows], -torch.inf)
+        by_frame[:, plan.window[0]].add_(far[rows])
 
 
 def _far(plan: ReadPlan, grid: tuple[int, int], cell: int, device: torch.device) -> Tensor | None:
-    """Pairs of positions of ``grid`` that lie outside each other's window, (P, P); None without a window.
+    """What to add to affinities of positions of ``grid``, (P, P); see :func:`far_pairs`. None for nothing.
 
     Where the frame with the window is all that there is to read, it is read whole.
     """
@@ -220,12 +237,13 @@ def _far(plan: ReadPlan, grid: tuple[int, int], cell: int, device: torch.device)
 
 @functools.lru_cache(maxsize=4)
 def far_pairs(height: int, width: int, radius: int, device: torch.device) -> Tensor:
-    """Whether two positions of a grid are more than ``radius`` rows or columns apart, (h*w, h*w)."""
+    """-inf where two positions of a grid are more than ``radius`` rows or columns apart, else 0, (hw, hw)."""
     rows = torch.arange(height, device=device)
     columns = torch.arange(width, device=device)
     far_rows = (rows[:, None] - rows).abs() > radius
     far_columns = (columns[:, None] - columns).abs() > radius
-    return (far_rows[:, None, :, None] | far_columns[None, :, None, :]).flatten(2).flatten(0, 1)
+    far = (far_rows[:, None, :, None] | far_columns[None, :, None, :]).flatten(2).flatten(0, 1)
+    return torch.zeros(far.shape, device=device).masked_fill_(far, -torch.inf)
 
 
 def _blocks(query: Tensor, columns: int) -> list[slice]:
