@@ -36,6 +36,7 @@ def track(
     memory_policy: MemoryPolicy | None = None,
     reach: float | None = None,
     short_side: int | None = None,
+    careful: bool = False,
     device: str | torch.device | None = None,
     fast: bool = False,
     fit: bool = False,
@@ -61,6 +62,7 @@ def track(
         reach: take small pieces away that are farther from an object's last mask than this part of the
             diagonal; 0 never does.
         short_side: reduce larger pictures to this short side for the network; 0 never does.
+        careful: look at the mirrored picture as well, and take the mean of both; takes twice the time.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
         fit: resize given masks of another size instead of refusing them.
@@ -93,6 +95,7 @@ def track(
         memory_policy=memory_policy,
         reach=reach,
         short_side=short_side,
+        careful=careful,
     )
     session = TrackSession(network, schedule, device=device, fast=fast, fit=fit, prompter=prompter)
     opened = source if isinstance(source, Source) else open_source(source)
@@ -140,6 +143,7 @@ def make_schedule(
     memory_policy: MemoryPolicy | None = None,
     reach: float | None = None,
     short_side: int | None = None,
+    careful: bool = False,
 ) -> Schedule:
     """The published schedule of a network with what the caller wants otherwise.
 
@@ -155,6 +159,7 @@ def make_schedule(
         memory_policy=published.memory_policy if memory_policy is None else memory_policy,
         reach=published.reach if reach is None else (reach or None),
         short_side=published.short_side if short_side is None else (short_side or None),
+        careful=careful,
     )
     for name in ("mem_every", "memory_frames", "top_k", "short_side"):
         value = getattr(schedule, name)

@@ -191,7 +191,7 @@ track = command(
     ),
     Options(
         follow,
-        "model mem_every top_k include_last memory_frames memory_policy reach short_side",
+        "model mem_every top_k include_last memory_frames memory_policy reach short_side careful",
         {"top_k": None},
         {"model": str, "top_k": int | None},
         {"model": f"{TRACKERS}.", "top_k": "Memory positions read; 0 for all."},

@@ -48,6 +48,8 @@ class Schedule:
             :func:`segue.models.memory.tracker.remove_strays`; None keeps them.
         short_side: larger pictures are reduced to this short side for the network, and its probabilities
             brought back to their size; None never reduces.
+        careful: look at the mirrored picture as well, with a memory of its own, and take the mean of both
+            log-odds; both memories keep what they agreed on. Takes twice the time.
     """
 
     mem_every: int = 5
@@ -60,6 +62,7 @@ class Schedule:
     memory_policy: MemoryPolicy = "usage"
     reach: float | None = None
     short_side: int | None = None
+    careful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

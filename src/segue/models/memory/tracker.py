@@ -73,6 +73,12 @@ def remove_strays(
 COARSE_ABOVE = 2500
 """Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
 
+Views = list[QueryFeatures]
+"""The picture, and its mirror image where the schedule is careful."""
+
+MIRRORED = "mirror."
+"""Begins the names of the tensors of the mirror image's memory in a state."""
+
 PASS_BYTES_PER_PIXEL = 512
 """Rough use of memory by one object in one pass of a decoder, per pixel of the picture."""
 
@@ -88,13 +94,20 @@ class MemoryTracker:
     def __init__(self, network: MemoryNetwork, setup: Setup) -> None:
         self.network, self._setup = network, setup
         self.schedule = setup.schedule
-        self._peeked: tuple[Image, Canvas, QueryFeatures] | None = None
+        self._peeked: tuple[Image, Canvas, Views] | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget all objects and frames."""
+        self.bank = self._new_bank()
+        self.mirror = self._new_bank() if self.schedule.careful else None
+        self.ids: tuple[int, ...] = ()
+        self._before: Tensor | None = None
+        self._seen = self._last_memory = 0
+
+    def _new_bank(self) -> MemoryBank:
         schedule, network = self.schedule, self.network
-        self.bank = MemoryBank(
+        return MemoryBank(
             similarity=network.similarity,
             shared_keys=network.shared_keys,
             top_k=schedule.top_k,
@@ -105,9 +118,6 @@ class MemoryTracker:
             penalty=schedule.penalty,
             last_penalty=schedule.last_penalty,
         )
-        self.ids: tuple[int, ...] = ()
-        self._before: Tensor | None = None
-        self._seen = self._last_memory = 0
 
     @property
     def due(self) -> bool:
@@ -124,8 +134,8 @@ class MemoryTracker:
 
     def step(self, image: Image, given: Given | None = None, *, predict: bool = True) -> Tracked:
         """Segment the next frame, and remember it if it is due or something is given."""
-        canvas, query = self._look(image)
-        logits = self._decode(query) if self.ids and predict else None
+        canvas, views = self._look(image)
+        logits = self._decode(views) if self.ids and predict else None
         if given is None:
             assert logits is not None
             seen = self._probabilities(logits, canvas)
@@ -135,15 +145,15 @@ class MemoryTracker:
             tracked = Tracked(self.ids, shown, functools.partial(to_array, shown.cpu()))
         if self.schedule.reach is not None:
             self._before = seen[1:] > 0.5
-        self._remember(query, seen, canvas, pinned=given is not None)
+        self._remember(views, seen, canvas, pinned=given is not None)
         self._seen += 1
         return tracked
 
     def peek(self, image: Image) -> Tracked:
         """Where the objects are on the next frame; nothing is changed."""
-        canvas, query = self._look(image)
-        self._peeked = image, canvas, query
-        logits = self._decode(query, count=False)
+        canvas, views = self._look(image)
+        self._peeked = image, canvas, views
+        logits = self._decode(views, count=False)
         return self._tracked(self._probabilities(logits, canvas), logits, canvas)
 
     def forget(self, ids: Collection[int]) -> None:
@@ -151,7 +161,8 @@ class MemoryTracker:
         stay = [i not in ids for i in self.ids]
         self.ids = tuple(i for i in self.ids if i not in ids)
         self._before = None if self._before is None else self._before[stay]
-        self.bank.forget(tuple(ids))
+        for bank in self._banks:
+            bank.forget(tuple(ids))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, which share memory with the bank, and JSON values, for :meth:`restore`."""
@@ -159,6 +170,9 @@ class MemoryTracker:
         if self._before is not None:
             tensors["before"] = self._before
         values = {"bank": bank, "ids": self.ids, "seen": self._seen, "last_memory": self._last_memory}
+        if self.mirror is not None:
+            mirrored, values["mirror"] = self.mirror.state()
+            tensors |= {MIRRORED + name: value for name, value in mirrored.items()}
         return tensors, values
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
@@ -168,9 +182,18 @@ class MemoryTracker:
         self._seen, self._last_memory = int(values["seen"]), int(values["last_memory"])
         bank = {name: value.to(self._setup.device) for name, value in tensors.items()}
         self._before = bank.pop("before", None)
+        mirrored = {name: bank.pop(name) for name in list(bank) if name.startswith(MIRRORED)}
         self.bank.restore(bank, values["bank"])
+        if self.mirror is not None:
+            tensors = {name.removeprefix(MIRRORED): value for name, value in mirrored.items()}
+            self.mirror.restore(tensors, values["mirror"])
 
-    def _look(self, image: Image) -> tuple[Canvas, QueryFeatures]:
+    @property
+    def _banks(self) -> list[MemoryBank]:
+        """A memory for each view."""
+        return [self.bank] if self.mirror is None else [self.bank, self.mirror]
+
+    def _look(self, image: Image) -> tuple[Canvas, Views]:
         peeked, self._peeked = self._peeked, None
         if peeked is not None and peeked[0] is image:
             return peeked[1:]
@@ -180,27 +203,28 @@ class MemoryTracker:
         prepared = self.network.prepare(pixels.to(self._setup.device, non_blocking=True)).to(
             self._setup.dtype
         )
-        return canvas, self.network.encode_query(prepared.contiguous(memory_format=torch.channels_last))
+        views = [prepared] if self.mirror is None else [prepared, prepared.flip(-1)]
+        return canvas, [
+            self.network.encode_query(view.contiguous(memory_format=torch.channels_last)) for view in views
+        ]
 
     def _passes(self, ids: Sequence[int], query: QueryFeatures) -> list[list[int]]:
         height, width = query.image.shape[-2:]
         size = max(1, self._setup.memory_limit // (PASS_BYTES_PER_PIXEL * height * width))
         return [list(ids[start : start + size]) for start in range(0, len(ids), size)]
 
-    def _decode(self, query: QueryFeatures, *, count: bool = True) -> Tensor:
+    def _decode(self, views: Views, *, count: bool = True) -> Tensor:
         """Log-odds of all objects, (K, h, w), float32.
 
         Args:
-            query: the frame.
-            count: whether the read counts for what makes room.
+            views: of the frame.
+            count: whether the reads count for what makes room.
         """
-        logits = [
-            self.network.decode(
-                query, self.bank.read(query.key, ids, count=count).to(self._setup.dtype)
-            ).float()
-            for ids in self._passes(self.ids, query)
-        ]
-        merged = logits[0] if len(logits) == 1 else torch.cat(logits)
+        merged, *mirrored = (
+            self._decode_view(query, bank, count) for query, bank in zip(views, self._banks, strict=True)
+        )
+        for logits in mirrored:
+            merged = (merged + logits.flip(-1)) / 2
         if self._before is None or self.schedule.reach is None:
             return merged
         reach = round(self.schedule.reach * math.hypot(*merged.shape[1:]))
@@ -208,6 +232,13 @@ class MemoryTracker:
         before = self._before[:, step // 2 :: step, step // 2 :: step]
         kept = remove_strays(merged.cpu().numpy(), before.cpu().numpy(), reach)
         return torch.from_numpy(kept).to(merged.device)
+
+    def _decode_view(self, query: QueryFeatures, bank: MemoryBank, count: bool) -> Tensor:
+        logits = [
+            self.network.decode(query, bank.read(query.key, ids, count=count).to(self._setup.dtype)).float()
+            for ids in self._passes(self.ids, query)
+        ]
+        return logits[0] if len(logits) == 1 else torch.cat(logits)
 
     def _probabilities(self, logits: Tensor, canvas: Canvas) -> Tensor:
         return merged_probabilities(logits, canvas, self.network.aggregate)
@@ -250,13 +281,22 @@ class MemoryTracker:
             return self.network.aggregate(merged)
         return torch.cat([1 - merged.sum(0, keepdim=True), merged])
 
-    def _remember(self, query: QueryFeatures, probabilities: Tensor, canvas: Canvas, *, pinned: bool) -> None:
+    def _remember(self, views: Views, probabilities: Tensor, canvas: Canvas, *, pinned: bool) -> None:
         keep = pinned or self._keeps
         if not keep and not self.schedule.include_last:
             return
         masks = probabilities[1:].to(self._setup.dtype)
         if not self.network.masks_in_padding:
             masks = canvas.pad(canvas.unpad(masks))
+        sides = [masks] if self.mirror is None else [masks, masks.flip(-1)]
+        for query, bank, side in zip(views, self._banks, sides, strict=True):
+            self._write(query, bank, side, keep=keep, pinned=pinned)
+        if keep:
+            self._last_memory = self._seen
+
+    def _write(
+        self, query: QueryFeatures, bank: MemoryBank, masks: Tensor, *, keep: bool, pinned: bool
+    ) -> None:
         total = masks.sum(0, keepdim=True)
         keys: list[Tensor] = []
         values: list[Tensor] = []
@@ -265,15 +305,13 @@ class MemoryTracker:
             keys.append(query.key if key is None else key)
             values.append(value)
         shared = self.network.shared_keys
-        self.bank.write(
+        bank.write(
             self.ids,
             keys[0] if shared or len(keys) == 1 else torch.cat(keys),
             values[0] if len(values) == 1 else torch.cat(values),
             keep=keep,
             pinned=pinned,
         )
-        if keep:
-            self._last_memory = self._seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,75 @@
+"""The picture and its mirror image, followed together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from segue.models.base import MemoryNetwork, Schedule
+from segue.sessions import TrackSession
+from segue.types import Frame, Segmentation
+from tests.clips import Bytes, clip
+from tests.lite import lively_lite
+
+PICTURES, MASKS = clip(5, 6, 48, 64, 2)
+
+
+def follow(network: MemoryNetwork, schedule: Schedule, pictures: Bytes, first: Bytes) -> list[Segmentation]:
+    session = TrackSession(network, schedule, device="cpu")
+    return [
+        session.step(Frame(t, t / 10, picture), first if t == 0 else None)
+        for t, picture in enumerate(pictures)
+    ]
+
+
+@pytest.fixture(params=["stcn-lite", "stm"])
+def network(request: pytest.FixtureRequest) -> MemoryNetwork:
+    if request.param == "stcn-lite":
+        return lively_lite()
+    found: MemoryNetwork = request.getfixturevalue(f"{request.param}_network")
+    return found
+
+
+@pytest.mark.parametrize("careful", [True, False])
+def test_only_a_careful_session_gives_mirrored_results_for_mirrored_pictures(
+    network: MemoryNetwork, careful: bool
+) -> None:
+    schedule = replace(network.schedule, mem_every=2, memory_frames=2, reach=None, careful=careful)
+    results = follow(network, schedule, PICTURES, MASKS[0])
+    mirrored = follow(network, schedule, PICTURES[:, :, ::-1].copy(), MASKS[0][:, ::-1].copy())
+    apart = [
+        float(np.abs(one.probabilities - other.probabilities[..., ::-1]).max())
+        for one, other in zip(results, mirrored, strict=True)
+    ]
+    assert len({result.mask.tobytes() for result in results}) > 1
+    assert (max(apart) < 1e-3) == careful
+
+
+def test_a_restored_careful_session_goes_on_bit_by_bit() -> None:
+    network = lively_lite()
+    schedule = replace(network.schedule, mem_every=2, memory_frames=2, careful=True)
+    whole = follow(network, schedule, PICTURES, MASKS[0])
+    first, second = (TrackSession(network, schedule, device="cpu") for _ in range(2))
+    for t in range(3):
+        first.step(Frame(t, t / 10, PICTURES[t]), MASKS[0] if t == 0 else None)
+    second.restore(first.state())
+    for t in range(3, len(PICTURES)):
+        result = second.step(Frame(t, t / 10, PICTURES[t]))
+        assert result == whole[t]
+        assert np.array_equal(result.probabilities, whole[t].probabilities)
+
+
+@torch.inference_mode()
+def test_both_memories_hold_the_same_frames_and_forget_the_same_objects() -> None:
+    network = lively_lite()
+    session = TrackSession(network, replace(network.schedule, careful=True), device="cpu")
+    session.step(Frame(0, 0.0, PICTURES[0]), MASKS[0])
+    session.forget([1])
+    session.step(Frame(1, 0.1, PICTURES[1]))
+    tensors, values = session.tracker.state()
+    assert values["bank"]["slots"] == values["mirror"]["slots"]
+    assert all(slot[1] == [2] for slot in values["bank"]["slots"])
+    assert {name for name in tensors if name.startswith("mirror.value")} == {"mirror.value.2"}
