@@ -51,12 +51,15 @@ class Frame:
         image: RGB, (H, W, 3), uint8.
         depth: distance from the camera, (H, W), in any unit, 0 where it is not known; None where there is
             none, as in most videos.
+        flow: flow picture as :class:`segue.flow.FlowFiles` gives it, (H, W, gaps), uint8, where the optical
+            flow is known beforehand; None where there is none.
     """
 
     index: int
     time: float
     image: Image
     depth: npt.NDArray[np.generic] | None = None
+    flow: npt.NDArray[np.uint8] | None = None
 
     __eq__ = same_values
     __hash__ = None  # type: ignore[assignment]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from segue.cli.run import PROTOCOLS
 from segue.cli.scoring import Request
-from segue.masks import read_index_mask, write_index_mask
+from segue.datasets.foreground_sets import open_hofam, read_flow
+from segue.masks import read_index_mask, read_stored_mask, write_index_mask
+from segue.models.hofam import HOFAM, LEVELS
+from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command
+from tests.training.scenes import save_composites
 
 
 @pytest.fixture
@@ -79,7 +85,49 @@ def test_a_data_set_is_run_and_scored_by_one_command(davis: Path, command: Comma
     assert command("run", "davis", davis, "-o", "out", "--workers", 1, "--resume", "-q").code == 0
 
 
-def test_unknown_data_sets_and_foreign_pictures_are_refused(
+def test_composites_of_hofam_are_run_with_their_own_flow(command: Command, tmp_path: Path) -> None:
+    root = save_composites(tmp_path / "demo")
+    torch.manual_seed(0)
+    network = HOFAM(1)
+    video = next(iter(open_hofam(root)))
+    given = [
+        tuple(torch.from_numpy(x).movedim(-1, 0)[None] / 255 for x in (video.read_image(i), read_flow(path)))
+        for i, path in enumerate(video.frames)
+    ]
+    with torch.no_grad():  # so that the threshold lies in the middle of what it says
+        logits = torch.cat([network.eval()(*pictures) for pictures in given])
+        bias = network.get_parameter(f"dec.{LEVELS}.deconv.bias")
+        bias += math.log(15 / 240) - logits.median()
+    options = {"options": json.dumps(network.options)}
+    write_checkpoint(tmp_path / "hofam.safetensors", network.state_dict(), options)
+    ordered = ("run", "hofam", root, "--weights", tmp_path / "hofam.safetensors", "-o", "out")
+
+    ended = command(*ordered, "--workers", 1, "--json", "scores.json", "-q", "--device", "cpu")
+
+    assert ended.code == 0, ended.err
+    found = [read_stored_mask(path, path.name) for path in sorted((tmp_path / "out/demo").rglob("bin*.png"))]
+    wanted = [(network.probability(*pictures)[0, 0] >= 15 / 255).numpy() for pictures in given]
+    assert ((np.stack(found) > 0) != np.stack(wanted)).mean() < 1e-4  # rounding at the threshold
+    assert 0 < np.stack(wanted).mean() < 1
+    assert json.loads((tmp_path / "scores.json").read_text())["global"]["Mean Dice"] > 0
+    assert "Mean Dice" in command("eval", "hofam", "out", "--data", root).out
+
+
+def test_results_are_called_after_the_frame_numbers_of_the_data_set(tmp_path: Path) -> None:
+    for kind in ("input", "groundtruth"):
+        (tmp_path / "set" / "v" / kind).mkdir(parents=True)
+    for number in (7, 9):
+        Image.fromarray(FRAMES[0]).save(tmp_path / f"set/v/input/frame{number:04d}.jpg")
+        Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / f"set/v/groundtruth/gt{number}.png")
+    request = Request(data=tmp_path / "set", dataset="foreground")
+
+    (task,) = PROTOCOLS["foreground"].tasks(request, tmp_path / "given")
+
+    assert [path.name for path in sorted(Path(task.source).iterdir())] == ["in000007.jpg", "in000009.jpg"]
+    assert Path(task.source, "in000009.jpg").resolve() == (tmp_path / "set/v/input/frame0009.jpg").resolve()
+
+
+def test_unknown_data_sets_are_refused_and_pictures_stay_where_they_are(
     command: Command, davis: Path, tmp_path: Path
 ) -> None:
     assert "no protocol of 'imagenet'" in command("run", "imagenet", davis, "-o", "out").complaint

@@ -12,7 +12,7 @@ import pytest
 
 from segue.datasets.labels import MOTION, UNKNOWN
 from segue.sessions.empty_scene import Scene
-from segue.sessions.extra_inputs import Depth
+from segue.sessions.extra_inputs import Plane
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.segmenters import Maps
 from segue.sessions.subtractors import BackgroundDifference
@@ -103,7 +103,7 @@ def test_a_check_passes_on_the_right_side_of_its_limit() -> None:
 
 def test_a_model_that_sees_everything_everywhere_fails() -> None:
     class Flood(BackgroundDifference):
-        def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
+        def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
             return np.ones((1, *image.shape[:2]), np.float32)
 
     found = checks.check_event(happenings.empty(FILM), ForegroundSession(Flood()))

@@ -27,11 +27,13 @@ from safetensors.torch import save_file
 from segue.datasets.json_files import entries, read_json_text
 from segue.datasets.results import open_results
 from segue.errors import SegueError
+from segue.flow import read_flow_picture
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions.base import SessionState
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import PngSink, open_source, read_marker, replay
 from segue.weights.checkpoint import read_checkpoint, read_options
+from tests.flow.files import save_flo, save_kitti
 from tests.video.making import picture, write_video
 
 MASK = np.pad(np.full((8, 8), 3, np.uint8), 4)
@@ -139,6 +141,14 @@ def _read_marker(path: Path) -> None:
     read_marker(path.parent / "masks")
 
 
+def _flo(path: Path) -> None:
+    save_flo(path, np.ones((4, 5, 2)))
+
+
+def _kitti(path: Path) -> None:
+    save_kitti(path, np.ones((4, 5, 2)))
+
+
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
     "mask.png": (_png, read_index_mask),
     "frame.png": (_png, _read_film),
@@ -147,6 +157,8 @@ KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
     "pages.tiff": (_animation, _read_film),
     "film.mp4": (_film, _read_film),
     "film.mkv": (_film, _read_film),
+    "flow.flo": (_flo, read_flow_picture),
+    "flow.png": (_kitti, read_flow_picture),
     "results.zip": (_zip, _read_results),
     "table.json": (_json, _read_json),
     "table.zip": (_zipped_json, _read_json),

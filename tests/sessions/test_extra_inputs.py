@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from segue.flow import FlowPictures
+from segue.api.foreground import foreground
+from segue.errors import FlowError, PromptError
+from segue.flow import FlowFiles, FlowPictures
 from segue.models.base import ForegroundNetwork
 from segue.models.hofam import HOFAM
 from segue.sessions.extra_inputs import FlowNetwork
-from segue.types import Image
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.subtractors import BackgroundDifference
+from segue.types import Frame, Image
+from tests.flow.files import save_flo
 
 
 class Difference:
@@ -58,3 +66,47 @@ def test_other_sizes_come_back(network: HOFAM) -> None:
 def test_the_published_network_sees_256_by_256() -> None:
     face = FlowNetwork(HOFAM(1), Difference())
     assert face.encode(torch.rand(1, 3, 300, 700), "picture")[0].shape[-2:] == (256, 256)
+
+
+def test_flow_of_another_program_stands_for_what_is_computed(network: HOFAM) -> None:
+    gaps = (1,) if network.flow_mode == "single" else (1, 3, 5)
+    rng = np.random.default_rng(0)
+    frames = [Frame(t, float(t), rng.integers(0, 256, (64, 128, 3)).astype(np.uint8)) for t in range(3)]
+    flows = [rng.integers(0, 256, (64, 128, len(gaps))).astype(np.uint8) for _ in frames]
+    session = ForegroundSession(FlowNetwork(network, None), align=False, device="cpu")
+    for frame, flow in zip(frames, flows, strict=True):
+        result = session.step(replace(frame, flow=flow))
+        assert result is not None
+        given = (torch.from_numpy(x).movedim(-1, 0)[None] / 255 for x in (frame.image, flow))
+        expected = network.probability(*given)[0, 0].numpy()
+        np.testing.assert_allclose(result.probabilities[1], expected, atol=1e-5)
+
+
+def test_frames_and_flow_that_do_not_fit_are_refused(network: HOFAM) -> None:
+    frame = Frame(0, 0.0, np.zeros((64, 128, 3), np.uint8))
+    session = ForegroundSession(FlowNetwork(network, None), align=False, device="cpu")
+    with pytest.raises(FlowError, match="each frame must bring a flow picture"):
+        session.step(frame)
+    with pytest.raises(PromptError, match="frame 0: the flow is 64x64, but the frame is 128x64"):
+        session.step(replace(frame, flow=np.zeros((64, 64, 3), np.uint8)))
+    with pytest.raises(PromptError, match="frame 0 brings flow, but median takes none"):
+        ForegroundSession(BackgroundDifference()).step(replace(frame, flow=np.zeros((64, 128, 3), np.uint8)))
+
+
+def test_a_folder_of_flow_files_belongs_to_the_frames_in_order(network: HOFAM, tmp_path: Path) -> None:
+    gaps = (1,) if network.flow_mode == "single" else (1, 3, 5)
+    pictures = [np.full((64, 128, 3), 20 * t, np.uint8) for t in range(7)]
+    for gap in gaps:
+        for t in range(gap, 7):
+            save_flo(tmp_path / str(gap) / f"{t}.flo", np.full((64, 128, 2), t + gap))
+    wrapped = FlowNetwork(network, None)
+    found = list(foreground(pictures, model=wrapped, flow=tmp_path, align=False, device="cpu"))
+    files = FlowFiles(tmp_path, gaps, 7)
+    for t, result in enumerate(found):
+        given = (torch.from_numpy(x).movedim(-1, 0)[None] / 255 for x in (pictures[t], files(t)))
+        expected = network.probability(*given)[0, 0].numpy()
+        np.testing.assert_allclose(result.probabilities[1], expected, atol=1e-5)
+    with pytest.raises(FlowError, match="only hofam and stam look at flow"):
+        foreground(pictures, model="median", flow=tmp_path)
+    with pytest.raises(FlowError, match="flow files for 4 frames"):
+        foreground(pictures[:4], model=wrapped, flow=tmp_path)

@@ -204,12 +204,14 @@ def test_each_part_of_the_paper_can_be_left_out(tmp_path: Path, seen: dict[str, 
     pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
     data = ("--data", f"ytvis={save_ytvis(tmp_path / 'vis', NAMES)}", "--init", tmp_path / "resnet.pth")
     for switch, expected in (
-        ("--no-intra-attention", (Parts(intra_mode="none"), True)),
-        ("--no-inter-attention", (Parts(inter_mode="none"), True)),
+        ("--intra none", (Parts(intra_mode="none"), True)),
+        ("--intra joint", (Parts(intra_mode="joint"), True)),
+        ("--inter channel", (Parts(inter_mode="channel"), True)),
+        ("--inter none", (Parts(inter_mode="none"), True)),
         ("--no-decoder-attention", (Parts(decoder_attention=False), True)),
         ("--no-separability", (Parts(), False)),
     ):
-        run("msstsvis", *data, "--out", tmp_path / "run", switch)
+        run("msstsvis", *data, "--out", tmp_path / "run", *switch.split())
         recipe = seen["recipe"]
         with torch.device("meta"):
             assert (recipe.build().parts, recipe.separability) == expected

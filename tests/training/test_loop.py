@@ -113,6 +113,57 @@ def test_two_runs_of_one_seed_agree_and_two_seeds_do_not(settings: Any, tmp_path
     assert not torch.equal(ends[0], ends[2])
 
 
+class Joined(torch.utils.data.Dataset[dict[str, Tensor]]):
+    """Each batch is three of :class:`Numbers`."""
+
+    def __init__(self, count: int, parts: Numbers) -> None:
+        self.count, self.parts = count, parts
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        return {"x": torch.cat([self.parts[i]["x"] for i in range(3 * number, 3 * number + 3)])}
+
+
+@dataclass(frozen=True)
+class SteepRecipe(LineRecipe):
+    """Steps are gradients, so that equal weights mean equal gradients."""
+
+    large: bool = False
+
+    def batches(self, count: int, seed: int) -> Any:
+        small = super().batches(3 * count if self.large else count, seed)
+        return Joined(count, small) if self.large else small
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups)
+
+
+def test_batches_that_accumulate_have_the_gradient_of_a_large_one(settings: Any, tmp_path: Path) -> None:
+    large = weights(loop.train(SteepRecipe(large=True), settings))
+    parts = replace(settings, out=tmp_path / "parts", accumulate=3)
+    loop.train(SteepRecipe(), replace(parts, until=2))
+    resumed = loop.train(SteepRecipe(), replace(parts, resume=True))
+    torch.testing.assert_close(weights(resumed), large, rtol=1e-6, atol=1e-7)
+    alone = weights(loop.train(SteepRecipe(), replace(settings, out=tmp_path / "alone")))
+    assert (alone - large).abs().max() > 1e-3
+
+
+def test_a_step_is_finished_with_all_of_its_batches(settings: Any) -> None:
+    seen: list[int] = []
+
+    def interrupt(number: int) -> None:
+        seen.append(number)
+        if number == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(LineRecipe(event=interrupt), replace(settings, accumulate=3))
+    assert read_checkpoint(settings.out / "line.safetensors").metadata["step"] == "2"
+    assert seen == list(range(6))
+
+
 class JudgedLine(Line):
     """A line with a helper whose gradient is a million times as large."""
 

@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import segue
 from segue.cli.train import making
-from segue.errors import DatasetError, TrainingError
+from segue.errors import DatasetError, FlowError, TrainingError
 from segue.models.hofam import HOFAM
+from tests.flow.files import save_flo
 from tests.training.commands import run
 from tests.training.scenes import save_scene
 
@@ -40,7 +42,28 @@ def test_hofam_is_trained_resumed_and_loaded_as_it_was_built(root: Path, tmp_pat
     for name in ("stam.safetensors", "stam-best.safetensors"):
         network = segue.load("stam", weights=tmp_path / name)
         assert isinstance(network, HOFAM)
-        assert network.options == {"gf": 2, "flow_mode": "single", "levels": 6}
+        assert network.options == {"gf": 2, "flow_mode": "single", "levels": 6, "attention": True}
+
+
+def test_hofam_learns_from_the_flow_files_of_another_program_without_attention(
+    root: Path, tmp_path: Path
+) -> None:
+    for name in ("yard", "office"):
+        for index in range(4):
+            save_flo(tmp_path / f"flow/baseline/{name}/{index}.flo", np.full((48, 64, 2), index / 4))
+    command = (
+        "hofam", "--data", f"cdnet={root}", "--exclude", "office", "--validate", "--validate-every", 1,
+        "--flow-mode", "single", "--flow", tmp_path / "flow", "--no-attention", "--gamma", 2, "--gf", 2,
+        "--levels", 6, "--batch", 1, "--steps", 1, "--log-every", 1, "--workers", 0, "--device", "cpu",
+    )  # fmt: skip
+    assert "score 0." in run(*command, "--out", tmp_path / "run")
+    network = segue.load("stam", weights=tmp_path / "run" / "stam.safetensors")
+    assert isinstance(network, HOFAM)
+    assert not network.attn
+    (tmp_path / "flow/baseline/yard/0.flo").unlink()
+    (tmp_path / "flow/baseline/yard/1.flo").unlink()
+    with pytest.raises(FlowError, match="2 flow files for 4 frames; give one for each frame"):
+        run(*command, "--out", tmp_path / "again")
 
 
 @pytest.fixture

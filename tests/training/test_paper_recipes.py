@@ -27,6 +27,7 @@ from segue.training.recipes.hofam import HofamRecipe
 from segue.training.recipes.mustan import MustanRecipe
 from segue.weights import write_checkpoint
 from tests.datasets.foreground_videos import save
+from tests.flow.files import save_flo
 from tests.training.scenes import save_composites, save_scene
 
 
@@ -135,6 +136,32 @@ def test_a_step_of_hofam_trains_the_fusion_only_if_asked(
     } <= changed
     optimizer = recipe.optimizer([{"params": [nn.Parameter(torch.zeros(1))], "lr": 1.0}])
     assert optimizer.defaults["betas"] == (0.95, 0.999)
+
+
+def test_gamma_reaches_the_loss_of_hofam(composites: ForegroundSequence) -> None:
+    losses = []
+    for gamma in (0.0, 2.0):
+        torch.manual_seed(0)
+        recipe = HofamRecipe("hofam", [composites], gf=2, levels=6, gamma=gamma, batch=1)
+        losses.append(recipe.network()(recipe.batches(1, 0)[0], 0.0, 0)[1]["focal"].item())
+    assert 0 < losses[1] < 0.5 * losses[0]  # (1 - p)^2 of probabilities about a half
+    for gamma in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(TrainingError, match="gamma is"):
+            HofamRecipe("hofam", [composites], gamma=gamma)
+
+
+def test_flow_of_films_may_come_from_files(film: ForegroundSequence, tmp_path: Path) -> None:
+    for gap in (1, 3):
+        for index in range(gap, len(film)):
+            height, width = film.size
+            flow = np.zeros((height, width, 2))
+            flow[..., 0] = (index + gap) * width / 256
+            save_flo(tmp_path / film.key / str(gap) / f"{index}.flo", flow)
+    sample = FlowSamples([film], DIS, (1, 3), tmp_path)[4]
+    index = FlowSamples([film], DIS, (1, 3), tmp_path).places[4][1]
+    shown = [round(255 * (index + gap) / 20) if index >= gap else 0 for gap in (3, 1)]
+    assert sample.flow.shape == (256, 256, 2)
+    assert sample.flow[7, 9].tolist() == shown
 
 
 def test_composites_bring_their_flow(composites: ForegroundSequence) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from segue.errors import SegueError, SourceError
-from segue.flow import flow_provider
+from segue.errors import FlowError, SegueError, SourceError
+from segue.flow import FlowFiles, flow_provider
 from segue.flow.providers import FlowName
 from segue.masks import read_stored_mask
 from segue.models.base import ForegroundNetwork
@@ -44,7 +45,7 @@ def foreground(
     *,
     model: str | ForegroundNetwork | Segmenter = "mustan-lite",
     weights: str | Path | None = None,
-    flow: FlowName = "dis",
+    flow: FlowName | str | Path = "dis",
     flow_weights: str | Path | None = None,
     threshold: float | None = None,
     roi: npt.NDArray[np.generic] | None = None,
@@ -69,7 +70,8 @@ def foreground(
         model: a name for :func:`segue.load`; ``mog2``, ``knn``, ``median`` (difference to the running median)
             or ``difference`` (to the frame before); a network; or a segmenter of :mod:`segue.sessions`.
         weights: weight file for a network by name.
-        flow: what gives the optical flow to ``hofam`` and ``stam``.
+        flow: what gives the optical flow to ``hofam`` and ``stam``: a name, or the folder of the flow files
+            of another program, see :class:`segue.flow.FlowFiles`.
         flow_weights: file of torchvision's ``raft_small``, for ``raft``.
         threshold: a pixel is foreground from this probability on; None takes that of the model.
         roi: (H, W), non-zero where there can be foreground.
@@ -95,7 +97,7 @@ def foreground(
         One result per frame, in order; those of networks that look ahead come some frames later.
 
     Raises:
-        SourceError, PromptError, CheckpointError: as described there.
+        SourceError, PromptError, CheckpointError, FlowError: as described there.
         ValueError: a number is out of range.
 
     Example:
@@ -104,6 +106,8 @@ def foreground(
     """
     threshold, short_side = preferred(model, threshold, short_side)
     made = make_model(model, weights, flow, flow_weights)
+    opened = source if isinstance(source, Source) else open_source(source)
+    known = flow_files(made, flow, opened)
     if follow_camera is not None:
         made = following(made, follow_camera, device=device, fast=fast)
     session = ForegroundSession(
@@ -119,27 +123,46 @@ def foreground(
         fast=fast,
     )
     check_rate(fps)
-    opened = source if isinstance(source, Source) else open_source(source)
-    return _results(session, opened, fps, depth)
+    return _results(session, opened, partial(chosen_frames, fps=fps, depth=depth, flow=known))
 
 
 def _results(
-    session: ForegroundSession, source: Source, fps: float | None, depth: str | Path | None
+    session: ForegroundSession, source: Source, choose: Callable[[Source], Iterator[Frame]]
 ) -> Iterator[Segmentation]:
     with source:
-        yield from results(session, chosen_frames(source, fps, depth))
+        yield from results(session, choose(source))
 
 
 def chosen_frames(
-    frames: Iterable[Frame], fps: float | None = None, depth: str | Path | None = None
+    frames: Iterable[Frame],
+    fps: float | None = None,
+    depth: str | Path | None = None,
+    flow: FlowFiles | None = None,
 ) -> Iterator[Frame]:
-    """The frames that are needed, with their depth maps; see :func:`foreground`.
+    """The frames that are needed, with their depth maps and flow pictures; see :func:`foreground`.
 
     Raises:
-        SourceError: a depth map is missing or cannot be read.
+        SourceError, FlowError: a file is missing or cannot be read.
     """
     wanted = iter(frames) if fps is None else at_rate(frames, fps)
+    if flow is not None:
+        wanted = (replace(frame, flow=flow(frame.index)) for frame in wanted)
     return wanted if depth is None else with_depth(wanted, Path(depth))
+
+
+def flow_files(
+    model: ForegroundNetwork | Segmenter, flow: FlowName | str | Path, source: Source
+) -> FlowFiles | None:
+    """The flow pictures of a source where ``flow`` is a folder, for a model of :func:`make_model`.
+
+    Raises:
+        FlowError: the model takes none, or files do not fit the source.
+    """
+    if flow in get_args(FlowName):
+        return None
+    if not isinstance(model, FlowNetwork):
+        raise FlowError(f"{flow}: only hofam and stam look at flow")
+    return FlowFiles(Path(flow), model.gaps, source.total)
 
 
 def with_depth(frames: Iterable[Frame], folder: Path) -> Iterator[Frame]:
@@ -175,21 +198,25 @@ def preferred(model: object, threshold: float | None, short_side: int | None) ->
 def make_model(
     model: str | ForegroundNetwork | Segmenter,
     weights: str | Path | None = None,
-    flow: FlowName = "dis",
+    flow: FlowName | str | Path = "dis",
     flow_weights: str | Path | None = None,
 ) -> ForegroundNetwork | Segmenter:
     """A model by its name; anything else as it is.
 
     Raises:
         CheckpointError: no network has the name, it does something else, or the weights do not fit.
-        FlowError: there is no such flow.
+        FlowError: there is no such flow or folder.
     """
     if not isinstance(model, str):
         return model
     network = load_for("foreground", model, weights)
     if MODELS.find(model).needs_flow:
-        return FlowNetwork(network, flow_provider(flow, flow_weights))
+        return FlowNetwork(network, None if _is_folder(flow) else flow_provider(flow, flow_weights))
     return cast("ForegroundNetwork | Segmenter", network)
+
+
+def _is_folder(flow: FlowName | str | Path) -> bool:
+    return flow not in get_args(FlowName) and Path(flow).is_dir()
 
 
 def following(

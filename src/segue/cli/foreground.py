@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import io
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from PIL import Image as PillowImage
 
-from segue.api.foreground import check_rate, chosen_frames, following, make_background, make_model, preferred
+from segue.api.foreground import (
+    check_rate,
+    chosen_frames,
+    flow_files,
+    following,
+    make_background,
+    make_model,
+    preferred,
+)
 from segue.cli.job import DEFAULT_FORMATS, FORMATS, How, Job, run_settings
 from segue.errors import SegueError, SinkError, SourceError
-from segue.flow.providers import FlowName
 from segue.inputs import printable
 from segue.masks import read_stored_mask
 from segue.sessions.camera import Method
@@ -22,8 +27,7 @@ from segue.sessions.foreground import ForegroundSession
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.types import Image, Segmentation
 from segue.video import Source, open_source
-from segue.video.images import IMAGE_SUFFIXES, read_image
-from segue.video.partial import write_complete, writing
+from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
 from segue.video.readers import DamageError
 from segue.video.source import DamagePolicy
 
@@ -57,7 +61,13 @@ def foreground(
         typer.Option(help="Network by name, or mog2, knn, median (running median), difference (of frames)."),
     ] = "mustan-lite",
     weights: Annotated[Path | None, typer.Option(help="Weight file of the network.")] = None,
-    flow: Annotated[FlowName, typer.Option(help="Optical flow for hofam and stam.")] = "dis",
+    flow: Annotated[
+        str,
+        typer.Option(
+            help="Optical flow for hofam and stam: dis, farneback, raft, or a folder of files of another "
+            "program (.flo, PNG of KITTI, flow pictures)."
+        ),
+    ] = "dis",
     flow_weights: Annotated[Path | None, typer.Option(help="Weights of torchvision's raft_small.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Output folder.  [default: segue-out/NAME]")
@@ -125,6 +135,7 @@ def foreground(
         formats.append("events")
     threshold, short_side = preferred(model, threshold, short_side)
     made = make_model(model, weights, flow, flow_weights)
+    known = flow_files(made, flow, opened)
     if follow_camera is not None:
         made = following(made, follow_camera, device=device, fast=fast)
     try:
@@ -166,7 +177,7 @@ def foreground(
         if explain is not None:
             session.explain()
             note = partial(_explained, session, explain)
-        job.run(chosen_frames(frames, fps, depth), note=note, total=_expected(opened, fps))
+        job.run(chosen_frames(frames, fps, depth, known), note=note, total=_expected(opened, fps))
     if background is not None:
         _write_background(background, session.background, model)
         typer.echo(printable(f"background: {background}"))
@@ -204,7 +215,7 @@ def _check_composites(source: Source) -> None:
     if grey and float(np.isin(label[..., 0], (0, 255)).mean()) > 0.9:
         raise SourceError(
             f"{source.files[0]}: a composite of HOFAM (frame, flow and label side by side) is no frame; "
-            "give the frames, or score it with `segue eval hofam`"
+            "give the frames, or the folder to `segue run hofam`"
         )
 
 
@@ -220,15 +231,7 @@ def _check_background(path: Path | None, replace: bool) -> None:
 def _write_background(path: Path, picture: Image | None, model: str) -> None:
     if picture is None:
         raise SinkError(f"{path}: {model} makes no picture of the empty scene")
-    _write_picture(path, picture)
-
-
-def _write_picture(path: Path, picture: Image) -> None:
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    PillowImage.fromarray(np.ascontiguousarray(picture)).save(buffer, format="PNG")
-    write_complete(path, buffer.getvalue())
+    write_picture(path, picture)
 
 
 def _expected(source: Source, fps: float | None) -> int | None:
@@ -243,7 +246,7 @@ def _explained(session: ForegroundSession, folder: Path, result: Segmentation) -
     """Write the strip of a frame."""
     strip = session.explanation
     assert strip is not None
-    _write_picture(folder / f"{result.index:06d}.png", strip)
+    write_picture(folder / f"{result.index:06d}.png", strip)
     return _note(result)
 
 

@@ -11,23 +11,27 @@ import numpy as np
 import typer
 
 from segue.batch.plan import Task
-from segue.cli.batch import SUBFOLDER, BatchCommand, Running, do_tasks
+from segue.cli.batch import SUBFOLDER, BatchCommand, Running, do_tasks, value_of
 from segue.cli.scoring import OPENERS, Request, Year, open_davis, open_something, open_ytvos
 from segue.cli.tables import print_evaluation, progress
 from segue.datasets.files import PICTURES, files_by_stem
+from segue.datasets.foreground import ForegroundSequence
+from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.errors import DatasetError
 from segue.masks import write_index_mask
 from segue.metrics.evaluation import Evaluation
 from segue.reports import evaluation_values, write_json
 from segue.types import IndexMask
+from segue.video.cdnet_sink import frame_number
+from segue.video.images import write_picture
 
 EXAMPLES = """
 Run a model over a whole data set by its protocol, and score it.
 
-DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu or foreground. First
-masks, late objects and regions of interest are those of the data set. Options not listed here are handed to
-`segue track` or `segue foreground`. What is there is run: a video that fails costs one line, and the others
-are scored.
+DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu, hofam (composites) or
+foreground. First masks, late objects and regions of interest are those of the data set. Options not listed
+here are handed to `segue track` or `segue foreground`. What is there is run: a video that fails costs one
+line, and the others are scored.
 
 Examples:
 
@@ -50,11 +54,13 @@ class Protocol:
         command: what is done with its videos.
         format: what that writes, as ``segue eval`` reads it.
         tasks: its videos; what must be written for them (masks, regions) goes into the folder.
+        model: what runs where nobody names another one; None is the command's own.
     """
 
     command: str
     format: str
     tasks: Callable[[Request, Path], Iterator[Task]]
+    model: str | None = None
 
 
 def run(
@@ -134,6 +140,8 @@ def run_videos(
     if tasks is None:
         tasks = protocol.tasks(request, output / SUBFOLDER / "prompts")
     options = (*options, "--format", protocol.format)
+    if protocol.model is not None and value_of(list(options), "--model") is None:
+        options = (*options, "--model", protocol.model)
     running = Running(protocol.command, options, str(output), workers=workers, resume=resume, quiet=quiet)
     return do_tasks(list(tasks), running)
 
@@ -194,12 +202,7 @@ def _foreground(request: Request, folder: Path) -> Iterator[Task]:
     """Every video from its first picture on; outside its region of interest there is no foreground."""
     videos = OPENERS[request.dataset](request.data)
     for video in videos.select(request.sequences) if request.sequences else videos:
-        source = video.frames[0].parent
-        others = {path for path in source.iterdir() if path.suffix.lower() in PICTURES} - set(video.frames)
-        if others:
-            raise DatasetError(
-                f"{source}: {min(others).name} is no picture of {video.key}; move it elsewhere"
-            )
+        source = _pictures(video, folder / "frames" / video.key)
         arguments: tuple[str, ...] = ()
         if video.roi is not None:
             path = folder / f"{video.key}.png"
@@ -207,6 +210,39 @@ def _foreground(request: Request, folder: Path) -> Iterator[Task]:
             write_index_mask(path, video.read_roi().astype(np.uint8))
             arguments = ("--roi", str(path))
         yield Task(video.key, str(source), arguments)
+
+
+def _pictures(video: ForegroundSequence, folder: Path) -> Path:
+    """Where the pictures of a video lie alone, under names from which results get their numbers.
+
+    That is their own folder, or else ``folder`` with links to them.
+    """
+    own = video.frames[0].parent
+    others = {path for path in own.iterdir() if path.suffix.lower() in PICTURES} - set(video.frames)
+    counted = all(
+        frame_number(path.stem, index) == number
+        for index, (path, number) in enumerate(zip(video.frames, video.numbers, strict=True))
+    )
+    if counted and not others:
+        return own
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, number in zip(video.frames, video.numbers, strict=True):
+        link = folder / f"in{number:06d}{path.suffix}"
+        if not link.exists():
+            link.symlink_to(path.resolve())
+    return folder
+
+
+def _hofam(request: Request, folder: Path) -> Iterator[Task]:
+    """Every composite by itself: its frame, and its flow as it is."""
+    for video in OPENERS[request.dataset](request.data):
+        if request.sequences and video.key not in request.sequences:
+            continue
+        for name, read in (("frames", read_frame), ("flow", read_flow)):
+            for number, path in zip(video.numbers, video.frames, strict=True):
+                write_picture(folder / video.key / name / f"in{number:06d}.png", read(path))
+        arguments = ("--flow", str(folder / video.key / "flow"), "--no-align")
+        yield Task(video.key, str(folder / video.key / "frames"), arguments)
 
 
 def _given(folder: Path, frame: int, mask: IndexMask) -> tuple[str, str]:
@@ -225,5 +261,6 @@ PROTOCOLS: Mapping[str, Protocol] = {
         name: Protocol("foreground", "cdnet", _foreground)
         for name in ("cdnet", "sbi", "lasiesta", "limu", "foreground")
     },
+    "hofam": Protocol("foreground", "cdnet", _hofam, "hofam"),
 }
 """By the name that ``segue eval`` has for the data set."""

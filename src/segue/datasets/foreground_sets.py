@@ -265,14 +265,22 @@ WHITE = 128
 
 
 def open_hofam(folder: Path | str) -> ForegroundFolder:
-    """Open a folder of composite pictures as one video; neighbouring numbers may be of different scenes.
+    """Open a folder of composite pictures as one video, or each folder in it where it holds none itself.
+
+    Neighbouring numbers may be of different scenes.
 
     Raises:
         DatasetError: there is no picture, or one has no number.
     """
     folder = Path(folder)
+    inner = subfolders(folder)
+    whole = not inner or any(path.suffix.lower() == ".png" for path in folder.iterdir())
+    return ForegroundFolder(folder, map(_composites, [folder] if whole else inner))
+
+
+def _composites(folder: Path) -> ForegroundSequence:
     files = numbered_files(folder, {".png"})
-    video = ForegroundSequence(
+    return ForegroundSequence(
         folder.resolve().name,
         "",
         tuple(files.values()),
@@ -281,7 +289,6 @@ def open_hofam(folder: Path | str) -> ForegroundFolder:
         decode_image=read_frame,
         decode_labels=read_truth,
     )
-    return ForegroundFolder(folder, [video])
 
 
 def read_frame(path: Path) -> Image:

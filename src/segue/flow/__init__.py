@@ -4,6 +4,17 @@ A room of its own, beside ``video`` and ``masks``: sessions need flow to run the
 to make their data, and it knows neither of them.
 """
 
+from segue.flow.files import FlowFiles, read_flow, read_flow_picture
 from segue.flow.providers import DIS, RAFT, Farneback, FlowPictures, FlowProvider, flow_provider
 
-__all__ = ["DIS", "RAFT", "Farneback", "FlowPictures", "FlowProvider", "flow_provider"]
+__all__ = [
+    "DIS",
+    "RAFT",
+    "Farneback",
+    "FlowFiles",
+    "FlowPictures",
+    "FlowProvider",
+    "flow_provider",
+    "read_flow",
+    "read_flow_picture",
+]

@@ -101,7 +101,7 @@ class RAFT:
         return _flow(flow.movedim(0, -1).cpu().numpy())
 
 
-def flow_provider(name: FlowName, weights: str | os.PathLike[str] | None = None) -> FlowProvider:
+def flow_provider(name: FlowName | str | Path, weights: str | os.PathLike[str] | None = None) -> FlowProvider:
     """A provider by its name.
 
     Args:
@@ -112,7 +112,8 @@ def flow_provider(name: FlowName, weights: str | os.PathLike[str] | None = None)
         FlowError: there is none of this name, or something that it needs is missing.
     """
     if name not in get_args(FlowName):
-        raise FlowError(f"no flow is called {name!r}; known are {', '.join(get_args(FlowName))}")
+        known = ", ".join(get_args(FlowName))
+        raise FlowError(f"no flow is called {str(name)!r}, nor is that a folder; known are {known}")
     if name == "raft":
         if weights is None:
             raise FlowError("raft needs a file with the weights of torchvision's raft_small")
@@ -170,6 +171,11 @@ class FlowPictures:
         """
         channels = []
         for picture in reversed(earlier):
-            distance = np.linalg.norm(self.provider(current, picture), axis=2)
-            channels.append(np.rint(255 * np.clip(distance / self.scale, 0, 1)).astype(np.uint8))
+            channels.append(lengths(self.provider(current, picture), self.scale))
         return np.stack(channels, axis=2)
+
+
+def lengths(flow: Flow, scale: float) -> npt.NDArray[np.uint8]:
+    """Lengths of flow (H, W, 2) as grey values, (H, W): ``scale`` pixels and more are white."""
+    distance = np.linalg.norm(flow, axis=2)
+    return np.asarray(np.rint(255 * np.clip(distance / scale, 0, 1)), np.uint8)

@@ -336,7 +336,11 @@ class ForegroundNetwork(Protocol):
     """Height and width must be multiples of this."""
 
     takes_depth: bool
-    """Whether ``encode`` takes ``depth`` of the current frame, (N, 1, H, W) in [0, 1]."""
+    """Whether ``encode`` takes ``depth`` of the current frame, (N, 1, H, W) in [0, 1].
+
+    One that takes ``flow`` of the current frame, (N, gaps, H, W) in [0, 1], has ``takes_flow = True``
+    besides.
+    """
 
     def encode(self, frames: Tensor, role: str) -> Features:
         """Features of RGB frames (N, 3, H, W) in [0, 1] for one role."""

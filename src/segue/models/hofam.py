@@ -56,6 +56,8 @@ class HOFAM(nn.Module):
             and takes multiples of 64 (ours).
         train_fusion: let the fusion convolutions learn (ours). In the release they keep their random start:
             its optimiser picks variables by a part of their names, which these lack.
+        attention: weigh what is made of both encoders by the decoder's own feature; without, as in the
+            papers' ablations, all of it counts, and the network has no parameters for it.
 
     Raises:
         ValueError: a size is out of range.
@@ -68,13 +70,19 @@ class HOFAM(nn.Module):
         flow_mode: FlowMode = "hierarchical",
         levels: Literal[6, 8] = 8,
         train_fusion: bool = True,
+        attention: bool = True,
     ) -> None:
         super().__init__()
         if not 1 <= gf <= 64 or levels not in (6, 8):
             raise ValueError(f"gf is {gf} and levels is {levels}; they must be 1 to 64, and 6 or 8")
         if flow_mode not in get_args(FlowMode):
             raise ValueError(f"flow_mode is {flow_mode!r}; it must be one of {', '.join(get_args(FlowMode))}")
-        self.options: dict[str, bool | int | str] = {"gf": gf, "flow_mode": flow_mode, "levels": levels}
+        self.options: dict[str, bool | int | str] = {
+            "gf": gf,
+            "flow_mode": flow_mode,
+            "levels": levels,
+            "attention": attention,
+        }
         self.flow_mode: FlowMode = flow_mode
         self.size_multiple = 2**levels
         self.enc_rgb, self.enc_flow = Encoder(gf, levels), Encoder(gf, levels)
@@ -82,17 +90,18 @@ class HOFAM(nn.Module):
         # The release strides here, from one cell to one cell. Without the stride the result is the same, and
         # larger pictures pass as well.
         fusion: dict[str, nn.Module] = {"0": Block(coarsest, cin, 3, norm=False)}
-        attention: dict[str, nn.Module] = {}
+        gates: dict[str, nn.Module] = {}
         decoder: dict[str, nn.Module] = {}
         for i in range(LEVELS - levels + 1, LEVELS):
             kernel, width = DECODER[i - 1][0], gf * DECODER[i - 1][1]
             decoder[str(i)] = UpBlock(cin, width, kernel, dropout=DROPOUT if i in DROPPED else 0.0)
-            attention[str(i)] = Block(width, width, kernel)
+            if attention:
+                gates[str(i)] = Block(width, width, kernel)
             fusion[str(i)] = Block(2 * width, width, kernel, norm=False)
             cin = 2 * width
         decoder[str(LEVELS)] = nn.ModuleDict({"deconv": SameDeconv(cin, 1, 7)})
         self.fusion = nn.ModuleDict(fusion).requires_grad_(train_fusion)
-        self.attn, self.dec = nn.ModuleDict(attention), nn.ModuleDict(decoder)
+        self.attn, self.dec = nn.ModuleDict(gates), nn.ModuleDict(decoder)
         self.apply(_initialise)
 
     def forward(self, frames: Tensor, flow: Tensor) -> Tensor:
@@ -125,9 +134,13 @@ class HOFAM(nn.Module):
         """Maps of both encoders → logits (N, 1, H, W)."""
         joined = [torch.cat(maps, 1) for maps in zip(frame, flow, strict=True)]
         x: Tensor = self.fusion["0"](joined.pop())
-        for i, attention in self.attn.items():
-            raw, normalised = self.dec[i](x)
-            filtered = torch.sigmoid(attention(raw)) * self.fusion[i](joined.pop())
+        for i, up in self.dec.items():
+            if i == str(LEVELS):
+                break
+            raw, normalised = up(x)
+            filtered = self.fusion[i](joined.pop())
+            if i in self.attn:
+                filtered = torch.sigmoid(self.attn[i](raw)) * filtered
             x = torch.cat([normalised, filtered], 1)
         logits: Tensor = self.dec[str(LEVELS)]["deconv"](activate(x))  # type: ignore[index]
         return logits

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.errors import FlowError, PromptError
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowPictures, FlowProvider
 from segue.models.base import Features
 from segue.models.hofam import HOFAM
 from segue.sessions.base import SessionState
-from segue.types import Image
+from segue.sessions.empty_scene import same_shape
+from segue.types import Frame, Image
+
+Extra = Literal["depth", "flow"]
+"""What of a frame there is besides its picture."""
+
+Plane = npt.NDArray[np.uint8]
+"""Of a frame at the working size: depth (h, w), or a flow picture (h, w, gaps), (h, w) of one gap."""
 
 PUBLISHED_SIDE = 256
 """Side of the pictures that HOFAM and STAM were made for."""
 
 
 class FlowNetwork(nn.Module):
-    """HOFAM or STAM with a flow provider: frames in, logits out.
+    """HOFAM or STAM with their flow: frames in, logits out.
 
     Frames are resized to 256 x 256 as published; the network without its two coarsest levels takes them at
     the nearest multiples of 64. Logits are resized back.
 
     Args:
         network: the network.
-        provider: gives the flow from a frame to earlier ones; one instance for each session.
+        provider: gives the flow from a frame to earlier ones; one instance for each session. None where the
+            frames bring their flow pictures, which then are ``flow`` of :meth:`encode`.
     """
 
     current = "current"
@@ -38,18 +49,31 @@ class FlowNetwork(nn.Module):
     size_multiple = 1
     takes_depth = False
 
-    def __init__(self, network: HOFAM, provider: FlowProvider) -> None:
+    def __init__(self, network: HOFAM, provider: FlowProvider | None) -> None:
         super().__init__()
         self.network = network
-        gaps = SINGLE_GAP if network.flow_mode == "single" else GAPS
-        self.pictures = FlowPictures(provider, gaps)
-        self.context = tuple((-gap, "picture") for gap in self.pictures.gaps)
+        self.gaps = SINGLE_GAP if network.flow_mode == "single" else GAPS
+        self.pictures = None if provider is None else FlowPictures(provider, self.gaps)
+        self.takes_flow = provider is None
+        self.context = () if provider is None else tuple((-gap, "picture") for gap in self.gaps)
 
-    def encode(self, frames: Tensor, role: str) -> Features:
-        """RGB (N, 3, H, W) in [0, 1] → resized frames; for the current role the encoder's maps too."""
+    def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
+        """RGB (N, 3, H, W) in [0, 1] → resized frames; for the current role the encoder's maps too.
+
+        Raises:
+            FlowError: a frame should bring its flow, (N, gaps, H, W) in [0, 1], and does not.
+        """
         size = tuple(self._side(side) for side in frames.shape[-2:])
         resized = F.interpolate(frames, size, mode="bilinear", antialias=True)
-        return (resized, *self.network.encode_frame(resized)) if role == self.current else (resized,)
+        if role != self.current:
+            return (resized,)
+        maps = self.network.encode_frame(resized)
+        if self.pictures is not None:
+            return (resized, *maps)
+        if flow is None or flow.shape[1] != len(self.gaps):
+            raise FlowError(f"each frame must bring a flow picture of {len(self.gaps)} channels")
+        shown = F.interpolate(flow, size, mode="bilinear", antialias=True)
+        return (*maps, *self.network.encode_flow(shown))
 
     def decode(
         self,
@@ -59,11 +83,14 @@ class FlowNetwork(nn.Module):
         size: tuple[int, int],
     ) -> Tensor:
         """Logits (N, 1, *size); the context are the earlier frames, there is no background."""
-        frames, *maps = current
-        windows = torch.stack([frames, *(earlier for (earlier,) in context)], 1)
-        flow = np.stack([self.pictures(now, earlier) for now, *earlier in map(_pictures, windows)])
-        planes = torch.from_numpy(flow).to(frames).movedim(-1, 1) / 255
-        logits = self.network.decode(tuple(maps), self.network.encode_flow(planes))
+        if self.pictures is None:
+            logits = self.network.decode(current[: len(current) // 2], current[len(current) // 2 :])
+        else:
+            frames, *maps = current
+            windows = torch.stack([frames, *(earlier for (earlier,) in context)], 1)
+            flow = np.stack([self.pictures(now, earlier) for now, *earlier in map(_pictures, windows)])
+            planes = torch.from_numpy(flow).to(frames).movedim(-1, 1) / 255
+            logits = self.network.decode(tuple(maps), self.network.encode_flow(planes))
         return F.interpolate(logits, size, mode="bilinear")
 
     def _side(self, side: int) -> int:
@@ -76,10 +103,33 @@ def _pictures(frames: Tensor) -> list[Image]:
     return list((255 * frames.float()).round().to(torch.uint8).movedim(1, -1).contiguous().cpu().numpy())
 
 
-Depth = npt.NDArray[np.uint8]
-"""(H, W), uint8: the 1st to the 99th percentile of the scene as 0 to 255; 0 where nothing is known."""
-
 PERCENTILES = (1, 99)
+
+
+def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
+    """Refuse depth or flow that a model cannot take, before anything has changed.
+
+    Args:
+        frame: brings them, or not.
+        taken: what the model takes.
+        name: of the model, for messages.
+
+    Raises:
+        PromptError: the model takes none, or it does not fit the frame.
+    """
+    height, width = frame.size
+    for extra in get_args(Extra):
+        plane = getattr(frame, extra)
+        if plane is None:
+            continue
+        if extra != taken:
+            raise PromptError(f"frame {frame.index} brings {extra}, but {name} takes none")
+        fits = plane.shape == frame.size if extra == "depth" else same_shape(plane.shape[:2], frame.size)
+        if not fits:
+            what, (rows, columns) = {"depth": "depth map", "flow": "flow"}[extra], plane.shape[:2]
+            raise PromptError(
+                f"frame {frame.index}: the {what} is {columns}x{rows}, but the frame is {width}x{height}"
+            )
 
 
 class DepthScale:
@@ -96,8 +146,12 @@ class DepthScale:
         """Forget the scene."""
         self._range: tuple[float, float] | None = None
 
-    def __call__(self, depth: npt.NDArray[np.generic]) -> Depth:
-        """Scale a map, (H, W), of any unit; 0, negative and infinite values and NaN are unknown."""
+    def __call__(self, depth: npt.NDArray[np.generic]) -> Plane:
+        """Scale a map, (H, W), of any unit; 0, negative and infinite values and NaN are unknown.
+
+        Returns:
+            (H, W), uint8: the 1st to the 99th percentile of the scene as 0 to 255; 0 where nothing is known.
+        """
         values = np.asarray(depth, np.float32)
         known = np.isfinite(values) & (values > 0)
         if self._range is None and known.any():
@@ -115,3 +169,14 @@ class DepthScale:
         """Go on from where :meth:`state` was called."""
         found = state.values["range"]
         self._range = None if found is None else (found[0], found[1])
+
+
+def plane_of(frame: Frame, size: tuple[int, int], scale: DepthScale) -> Plane | None:
+    """Scaled depth of a frame, or its flow picture, at a height and width; None if it brings neither."""
+    height, width = size
+    if frame.flow is not None:
+        return np.asarray(cv2.resize(frame.flow, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    if frame.depth is None:
+        return None
+    nearest = cv2.resize(scale(frame.depth), (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(nearest, np.uint8)

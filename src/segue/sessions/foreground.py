@@ -21,7 +21,7 @@ from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.base import SessionState
 from segue.sessions.changes import Change, ChangeWatch, difference, exposure, reduced, relit
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
-from segue.sessions.extra_inputs import Depth, DepthScale
+from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks, Pending, queue_state, queues_of
 from segue.sessions.ghosts import GhostWatch
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
@@ -155,24 +155,25 @@ class ForegroundSession:
             The result of the frame ``lag`` frames before, or None if there is none.
 
         Raises:
-            PromptError: there is a prompt, the region of interest or the depth map does not fit the frame,
-                or the model takes no depth.
+            PromptError: there is a prompt, the region of interest, depth or flow does not fit the frame, or
+                the model takes none.
         """
         if prompts is not None:
             raise PromptError(f"frame {frame.index}: foreground is found without prompts")
-        self._check_depth(frame)
+        check_extra(frame, self._segmenter.extra, self._segmenter.name)
         image = self._reduced(frame)
         change = self._watch.look(image, frame.time)
         if change is Change.scene:
             self._end_scene()
         matrix = None if self._aligner is None else self._aligner.find(image)
-        depth = self._depth(frame)
+        assert self._canvas is not None
+        plane = plane_of(frame, self._canvas.working, self._depth_scale)
         if matrix is not None:
             image = to_reference(image, matrix, self._empty(image).picture)
-            depth = None if depth is None else to_reference(depth, matrix, depth)
+            plane = None if plane is None else to_reference(plane, matrix, plane)
         self._follow(change, image)
         self._pending.append(Pending(frame.index, frame.time, frame.size, image, matrix))
-        maps = self._segmenter.step(image, self._empty(self._pending[0].image), depth)
+        maps = self._segmenter.step(image, self._empty(self._pending[0].image), plane)
         if maps is not None:
             self._complete(maps)
         return self._due.popleft() if self._due else None
@@ -272,27 +273,6 @@ class ForegroundSession:
         self._watch.restart()
         if picture is not None:
             self._background.replace(resized(picture, self._canvas.working), trusted=True)
-
-    def _check_depth(self, frame: Frame) -> None:
-        """Refuse a depth map that does not fit, before anything has changed."""
-        if frame.depth is None:
-            return
-        if not self._segmenter.uses_depth:
-            raise PromptError(f"frame {frame.index} brings depth, but {self._segmenter.name} takes none")
-        if frame.depth.shape != frame.size:
-            (rows, columns), (height, width) = frame.depth.shape[:2], frame.size
-            raise PromptError(
-                f"frame {frame.index}: the depth map is {columns}x{rows}, but the frame is {width}x{height}"
-            )
-
-    def _depth(self, frame: Frame) -> Depth | None:
-        """The depth map of a frame at the working size."""
-        if frame.depth is None:
-            return None
-        assert self._canvas is not None
-        height, width = self._canvas.working
-        small = cv2.resize(self._depth_scale(frame.depth), (width, height), interpolation=cv2.INTER_NEAREST)
-        return np.asarray(small, np.uint8)
 
     def _empty(self, image: Image) -> Scene:
         """The background, or ``image`` as long as there is none."""

@@ -15,7 +15,7 @@ from segue.sessions.background import MASK_ABOVE, scene_planes
 from segue.sessions.base import SessionState
 from segue.sessions.camera import METHODS, Homography, Method, is_moderate, seen_from
 from segue.sessions.empty_scene import Scene
-from segue.sessions.extra_inputs import Depth
+from segue.sessions.extra_inputs import Plane
 from segue.sessions.segmenters import Maps, NetworkSegmenter
 from segue.types import Image
 
@@ -68,14 +68,14 @@ class MovingCameraSegmenter(NetworkSegmenter):
         super().restart()
         self._steps, self._masks = {}, {}
 
-    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Take the next frame; the scene does not count."""
         last = self._seen - 1
         if last in self._images:
             nothing = np.zeros(image.shape[:2], np.uint8)
             before = self._images[last], self._masks.get(last, nothing)
             self._steps[self._seen] = self._find(before, (image, nothing))
-        return super().step(image, scene, depth)
+        return super().step(image, scene, plane)
 
     def state(self) -> SessionState:
         """The frames that later results need, their masks and the motions between them."""

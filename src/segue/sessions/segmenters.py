@@ -13,7 +13,7 @@ from torch import Tensor
 from segue.models.base import Features, ForegroundNetwork
 from segue.sessions.base import SessionState, choose_device, has_bfloat16, inference_copy
 from segue.sessions.empty_scene import Scene
-from segue.sessions.extra_inputs import Depth
+from segue.sessions.extra_inputs import Extra, Plane
 from segue.types import Image
 
 Maps = npt.NDArray[np.float32]
@@ -29,7 +29,7 @@ class Segmenter(Protocol):
         channels: 1 is foreground, 2 adds shadow.
         threshold: probability from which on a pixel is foreground, where nobody says another one.
         uses_background: whether it looks at the empty scene that it is given.
-        uses_depth: whether it looks at depth maps.
+        extra: what it looks at besides, if anything.
         restorable: whether :meth:`state` holds all that it knows.
     """
 
@@ -38,16 +38,16 @@ class Segmenter(Protocol):
     channels: int
     threshold: float
     uses_background: bool
-    uses_depth: bool
+    extra: Extra | None
     restorable: bool
 
-    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Take the next frame.
 
         Args:
             image: RGB (h, w, 3), uint8; all of one size.
             scene: the empty scene for the frame whose result is due; another object if it has changed.
-            depth: of the frame, (h, w), uint8, if it has one and ``uses_depth``.
+            plane: the frame's ``extra``, uint8, if it has one.
 
         Returns:
             Maps of the frame ``lag`` frames before, or None if there is none.
@@ -107,13 +107,15 @@ class NetworkSegmenter:
         self.name = f"{type(network).__name__} in {self._dtype}"
         self.channels, self.threshold = network.channels, network.threshold
         self.uses_background = network.background is not None
-        self.uses_depth = network.takes_depth
+        self.extra: Extra | None = "depth" if network.takes_depth else None
+        if getattr(network, "takes_flow", False):
+            self.extra = "flow"
         self.restart()
 
     def restart(self) -> None:
         """Forget the scene."""
         self._images: dict[int, Image] = {}
-        self._depths: dict[int, Depth] = {}
+        self._planes: dict[int, Plane] = {}
         self._features: dict[tuple[int, str], Features] = {}
         self.context_maps: list[Maps] = []
         self._seen = 0
@@ -125,11 +127,11 @@ class NetworkSegmenter:
         """Forget the context."""
         self.restart()
 
-    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Take the next frame; see :class:`Segmenter`."""
         self._images[self._seen] = image
-        if depth is not None:
-            self._depths[self._seen] = depth
+        if plane is not None:
+            self._planes[self._seen] = plane
         self._seen += 1
         return self._decode(scene) if self._seen > self._due + self.lag else None
 
@@ -140,16 +142,16 @@ class NetworkSegmenter:
     def state(self) -> SessionState:
         """The frames that later results need; their features are computed anew."""
         arrays = {f"image{i}": image for i, image in self._images.items()}
-        arrays |= {f"depth{i}": depth for i, depth in self._depths.items()}
+        arrays |= {f"plane{i}": plane for i, plane in self._planes.items()}
         return SessionState.of(arrays, {"seen": self._seen, "due": self._due})
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called."""
         self.restart()
         arrays = state.arrays()
-        self._images, self._depths = (
+        self._images, self._planes = (
             {int(name.removeprefix(kind)): array for name, array in arrays.items() if name.startswith(kind)}
-            for kind in ("image", "depth")
+            for kind in ("image", "plane")
         )
         self._seen, self._due = state.values["seen"], state.values["due"]
 
@@ -175,16 +177,17 @@ class NetworkSegmenter:
         key = index, role
         if key not in self._features:
             self._features[key] = self._network.encode(
-                self._prepared(self._images[index]), role, **self._depth(index, role)
+                self._prepared(self._images[index]), role, **self._beside(index, role)
             )
         return self._features[key]
 
-    def _depth(self, index: int, role: str) -> dict[str, Tensor]:
-        """What an encoder of the current frame takes besides: its depth, (1, 1, h, w) in [0, 1]."""
-        if role != self._network.current or index not in self._depths:
+    def _beside(self, index: int, role: str) -> dict[str, Tensor]:
+        """What an encoder of the current frame takes besides, (1, C, h, w) in [0, 1], by its name."""
+        if self.extra is None or role != self._network.current or index not in self._planes:
             return {}
-        depth = torch.from_numpy(self._depths[index][None, None]).to(self._device, self._dtype).div_(255)
-        return {"depth": self._extended(depth)}
+        plane = np.atleast_3d(self._planes[index]).transpose(2, 0, 1)[None]
+        known = torch.from_numpy(plane.copy()).to(self._device, self._dtype).div_(255)
+        return {self.extra: self._extended(known)}
 
     def _encoded_background(self, scene: Scene) -> Features | None:
         if self._network.background is None:
@@ -204,7 +207,7 @@ class NetworkSegmenter:
     def _evict(self, first: int) -> None:
         """Forget what lies before the first frame that a later result looks at."""
         self._images = {i: image for i, image in self._images.items() if i >= first}
-        self._depths = {i: depth for i, depth in self._depths.items() if i >= self._due}
+        self._planes = {i: plane for i, plane in self._planes.items() if i >= self._due}
         self._features = {key: found for key, found in self._features.items() if key[0] >= first}
 
     def _padded(self, size: tuple[int, int]) -> tuple[int, int]:

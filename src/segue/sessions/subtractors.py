@@ -14,7 +14,7 @@ from segue.errors import SegueError
 from segue.registry import Entry
 from segue.sessions.base import SessionState
 from segue.sessions.empty_scene import Scene
-from segue.sessions.extra_inputs import Depth
+from segue.sessions.extra_inputs import Plane
 from segue.sessions.segmenters import Maps
 from segue.types import Image
 
@@ -47,7 +47,7 @@ class Subtractor:
     channels = 2
     threshold = 0.5
     uses_background = False
-    uses_depth = False
+    extra = None
     restorable = False
 
     def __init__(
@@ -80,7 +80,7 @@ class Subtractor:
         else:
             self._model = cv2.createBackgroundSubtractorKNN(self._history, self._threshold, True)
 
-    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Take the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
         labels = self.apply(image)
         if self._seen <= BLIND:
@@ -129,7 +129,7 @@ class BackgroundDifference:
     channels = 1
     threshold = 0.5
     uses_background = True
-    uses_depth = False
+    extra = None
     restorable = True
 
     def __init__(self, *, threshold: float = 35, median: int = 9) -> None:
@@ -142,7 +142,7 @@ class BackgroundDifference:
     def pause(self) -> None:
         """There is nothing to forget."""
 
-    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
         return _different(image, scene.picture, self._threshold, self._median)
 
@@ -172,7 +172,7 @@ class Envelope(BackgroundDifference):
     def __init__(self, *, threshold: float = 25, median: int = 9) -> None:
         super().__init__(threshold=threshold, median=median)
 
-    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
         # Saturating, so that inside of the range both differences are 0.
         outside = (
@@ -195,7 +195,7 @@ class FrameDifference:
     channels = 1
     threshold = 0.5
     uses_background = False
-    uses_depth = False
+    extra = None
     restorable = True
 
     def __init__(self, *, threshold: float = 20, median: int = 3) -> None:
@@ -211,7 +211,7 @@ class FrameDifference:
         """Forget the frame before."""
         self.restart()
 
-    def step(self, image: Image, scene: Scene, depth: Depth | None = None) -> Maps | None:
+    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
         before = image if self._before is None else self._before
         self._before = image

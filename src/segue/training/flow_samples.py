@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.labels import MOTION
 from segue.errors import DatasetError
-from segue.flow.providers import FlowPictures, FlowProvider
+from segue.flow import FlowFiles, FlowPictures, FlowProvider
 from segue.training.scenery import Picture
 
 SIDE = 256
@@ -46,9 +47,11 @@ class FlowSamples:
         provider: makes a flow provider, once in each process.
         gaps: frames back to each earlier frame, growing. A composite gives STAM its red channel, that of the
             largest gap, as the released demo does.
+        files: folder with the flow files of each film, in folders called after the films; None computes flow.
 
     Raises:
         DatasetError: no frame is labelled.
+        FlowError: the flow files of a film are missing, or are not as many as its frames.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class FlowSamples:
         films: Sequence[ForegroundSequence],
         provider: Callable[[], FlowProvider],
         gaps: tuple[int, ...],
+        files: Path | None = None,
     ) -> None:
         scored = ((film, set(film.scored)) for film in films)
         self.places = [(film, i) for film, kept in scored for i in film.labels if film.numbers[i] in kept]
@@ -63,6 +67,8 @@ class FlowSamples:
             raise DatasetError("no film has a labelled frame")
         self._provider, self._gaps = provider, gaps
         self._pictures: FlowPictures | None = None
+        computed = [film for film in films if film.decode_image is not read_frame]
+        self._files = {film.key: film_flow(files, gaps, film) for film in computed} if files else {}
 
     def __len__(self) -> int:
         return len(self.places)
@@ -82,9 +88,20 @@ class FlowSamples:
     def _flow(self, film: ForegroundSequence, i: int, frame: Picture) -> Picture:
         if film.decode_image is read_frame:
             return _fit(read_flow(film.frames[i]))[..., : len(self._gaps)]
+        if film.key in self._files:
+            return np.atleast_3d(_fit(self._files[film.key](i)))
         if self._pictures is None:
             self._pictures = FlowPictures(self._provider(), self._gaps)
         return self._pictures(frame, [_fit(film.read_image(max(i - gap, 0))) for gap in self._gaps])
+
+
+def film_flow(folder: Path, gaps: tuple[int, ...], film: ForegroundSequence) -> FlowFiles:
+    """Flow files of a film, in a folder called after it.
+
+    Raises:
+        FlowError: there are none, or not as many as it has frames.
+    """
+    return FlowFiles(folder / film.key, gaps, len(film))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ A recipe says what the network is, what a batch is and what the loss is; this lo
 devices, checkpoints, resume, logs, time left.
 
 On several devices each takes its own batches and the gradients are averaged: a step then uses as many batches
-as there are devices. The data of a batch depend on the seed and its number alone, so that a run that was
-resumed on as many devices sees what an uninterrupted one would have seen.
+as there are devices. A device may also take several batches for a step, one after the other. The data of a
+batch depend on the seed and its number alone, so that a run that was resumed on as many devices sees what an
+uninterrupted one would have seen.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +96,9 @@ class _Run:
         end = min(settings.until or settings.steps, settings.steps)
         self.network.train()
         with interruptible() as interrupted, closing(self.log):
-            for batch in self._batches(end):
-                stop = self._step(batch, interrupted())
+            batches = self._batches(end)
+            while progress.step < end:
+                stop = self._step(islice(batches, settings.accumulate), interrupted)
                 due = progress.step % settings.validate_every == 0 or progress.step == end
                 if settings.validate and due:
                     self._validate(settings.validate)
@@ -107,8 +110,9 @@ class _Run:
     def _batches(self, end: int) -> Iterator[Batch]:
         """The batches of this device, from the present step to ``end``."""
         world, rank = self.fabric.world_size, self.fabric.global_rank
-        data = self.recipe.batches(self.settings.steps * world, self.settings.seed)
-        own = Subset(data, range(self.progress.step * world + rank, end * world, world))
+        a_step = world * self.settings.accumulate
+        data = self.recipe.batches(self.settings.steps * a_step, self.settings.seed)
+        own = Subset(data, range(self.progress.step * a_step + rank, end * a_step, world))
         if self.settings.workers:
             # A forked process that finds OpenCV's threads gone waits for them forever.
             cv2.setNumThreads(1)
@@ -132,22 +136,20 @@ class _Run:
                 return
             yield batch
 
-    def _step(self, batch: Batch, interrupted: bool) -> bool:
-        """One optimiser step; gives whether Ctrl-C came on any device."""
-        recipe, progress = self.recipe, self.progress
+    def _step(self, batches: Iterator[Batch], interrupted: Callable[[], bool]) -> bool:
+        """One optimiser step on some batches; gives whether Ctrl-C came on any device."""
+        recipe, progress, count = self.recipe, self.progress, self.settings.accumulate
         where = progress.step / self.settings.steps
         factor = recipe.learning_rate(where, progress.step)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
-        loss, parts = self.network(batch, where, progress.step)
-        values = self._means({"loss": loss, **parts, "interrupted": loss.new_tensor(float(interrupted))})
-        stop = values.pop("interrupted") > 0
-        if not math.isfinite(values["loss"]):
-            raise TrainingError(
-                f"the loss is {values['loss']} at step {progress.step + 1}; the last checkpoint stands, "
-                "lower the learning rate or look at the data before --resume"
-            )
-        self.fabric.backward(loss)
+        totals: dict[str, float] = {}
+        for number, batch in enumerate(batches, start=1):
+            with self.fabric.no_backward_sync(self.network, enabled=number < count):
+                values = self._learn(batch, where, interrupted() and number == count)
+            for name, value in values.items():
+                totals[name] = totals.get(name, 0.0) + value / count
+        stop = totals.pop("interrupted") > 0
         if recipe.gradient_clip:
             self._cut_gradient(recipe.gradient_clip)
         self.optimizer.step()
@@ -155,8 +157,21 @@ class _Run:
         if self.average:
             self.average.update(self.raw)
         progress.step += 1
-        self.log.step(values, factor)
+        self.log.step(totals, factor)
         return stop
+
+    def _learn(self, batch: Batch, where: float, interrupted: bool) -> dict[str, float]:
+        """Add the gradient of a batch, as its share of the step; gives the losses of all devices."""
+        step = self.progress.step
+        loss, parts = self.network(batch, where, step)
+        values = self._means({"loss": loss, **parts, "interrupted": loss.new_tensor(float(interrupted))})
+        if not math.isfinite(values["loss"]):
+            raise TrainingError(
+                f"the loss is {values['loss']} at step {step + 1}; the last checkpoint stands, "
+                "lower the learning rate or look at the data before --resume"
+            )
+        self.fabric.backward(loss / self.settings.accumulate)
+        return values
 
     def _cut_gradient(self, norm: float) -> None:
         """Cut the gradient of the network; that of what helps it to learn, as a discriminator, is left."""

@@ -286,7 +286,8 @@ def focal_loss(probability: Tensor, y: Tensor, scale: Tensor, gamma: float) -> T
     losses = cross_entropy(probability, y) * (ALPHA * scale * y + (1 - ALPHA) * (1 - y))
     if gamma:
         right = y * probability + (1 - y) * (1 - probability)
-        losses = losses * (1 - right) ** gamma
+        # Below an exponent of 1 the slope at 0 has no end.
+        losses = losses * (1 - right).clamp(min=CLIP) ** gamma
     return losses.mean()
 
 

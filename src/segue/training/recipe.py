@@ -68,6 +68,8 @@ class RunSettings:
         precision: number format, as Fabric calls it; `16-mixed` scales the loss.
         accelerator: where it runs: auto, cpu or cuda.
         devices: number of GPUs, each with its own batches.
+        accumulate: batches, per device, whose gradients are averaged for one step, as if they were one batch;
+            for batches that a device has no room for.
         workers: processes that prepare batches; 0 prepares them between the steps.
         save_every: steps between two checkpoints.
         log_every: steps between two lines of the log.
@@ -85,6 +87,7 @@ class RunSettings:
     precision: Precision = "32-true"
     accelerator: str = "auto"
     devices: int | str = 1
+    accumulate: Annotated[int, Ge(1)] = 1
     workers: Annotated[int, Ge(0)] = 0
     save_every: Annotated[int, Ge(1)] = 500
     log_every: Annotated[int, Ge(1)] = 20

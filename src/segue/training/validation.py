@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.instances import DetectedInstance
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.errors import DatasetError
+from segue.flow import FlowFiles
 from segue.masks.tracks import RleTrack
 from segue.metrics import DavisAccumulator
 from segue.metrics.foreground import ForegroundAccumulator
@@ -61,22 +63,29 @@ class FMeasure:
 
     Args:
         films: all frames are segmented, the labelled ones scored.
+        flow: gives the flow pictures of a film, for networks whose frames bring them.
     """
 
-    def __init__(self, films: Iterable[ForegroundSequence]) -> None:
+    def __init__(
+        self,
+        films: Iterable[ForegroundSequence],
+        flow: Callable[[ForegroundSequence], FlowFiles] | None = None,
+    ) -> None:
         self.films = list(films)
+        self._flows = [None if flow is None else flow(film) for film in self.films]
 
     def __call__(self, network: nn.Module) -> float:
         """Score a network in evaluation mode."""
         model = cast(ForegroundNetwork, network)
-        return float(np.mean([score(model, film) for film in self.films]))
+        return float(np.mean(list(map(partial(score, model), self.films, self._flows))))
 
 
-def score(network: ForegroundNetwork, film: ForegroundSequence) -> float:
+def score(network: ForegroundNetwork, film: ForegroundSequence, flow: FlowFiles | None = None) -> float:
     """F of one film.
 
     Raises:
         DatasetError: a picture or its labels cannot be read.
+        FlowError: a flow file cannot be read.
     """
     accumulator = ForegroundAccumulator(film.key, roi=film.read_roi(), threshold=1)
     session = ForegroundSession(network)
@@ -85,7 +94,8 @@ def score(network: ForegroundNetwork, film: ForegroundSequence) -> float:
     def results() -> Iterable[tuple[int, np.ndarray]]:
         for i in range(len(film)):
             depth = read_depth(film, i) if takes_depth else None
-            result = session.step(Frame(i, float(i), film.read_image(i), depth))
+            known = None if flow is None else flow(i)
+            result = session.step(Frame(i, float(i), film.read_image(i), depth, known))
             if result is not None:
                 yield result.index, result.mask
         for result in session.finish():

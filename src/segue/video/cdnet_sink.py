@@ -79,8 +79,11 @@ class CdnetSink(Sink):
             self._begun = True
 
     def _number(self, index: int) -> int:
-        if self._names is not None and index < len(self._names):
-            match = _NUMBER.fullmatch(self._names[index])
-            if match:
-                return int(match[1])
-        return index + 1
+        known = self._names is not None and index < len(self._names)
+        return frame_number(self._names[index] if known and self._names else "", index)
+
+
+def frame_number(name: str, index: int) -> int:
+    """Number of the result of a frame by the name of its picture, without ending, and its index."""
+    match = _NUMBER.fullmatch(name)
+    return int(match[1]) if match else index + 1

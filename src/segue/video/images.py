@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +19,7 @@ from segue.errors import SourceError
 from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
 from segue.naming import natural_key
 from segue.types import Image
+from segue.video.partial import write_complete, writing
 from segue.video.readers import DEFAULT_FPS, DamageError, Picture, as_rgb, check_pixels
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
@@ -59,6 +61,19 @@ def read_image(path: Path) -> Image:
                 f"{path}: holds {_frames_of(picture)} frames; give the file itself as the source"
             )
         return _to_rgb(picture, path)
+
+
+def write_picture(path: Path, picture: Image) -> None:
+    """Write an RGB picture, (H, W, 3), uint8, as PNG; folders are made, and the file appears when complete.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    PillowImage.fromarray(np.ascontiguousarray(picture)).save(buffer, format="PNG")
+    write_complete(path, buffer.getvalue())
 
 
 def count_frames(path: Path) -> int:

@@ -62,6 +62,7 @@ class Source:
         fps: mean frames a second, if known; the frames' own times are exact.
         frame_count: expected number of frames that an iteration gives, or None. It rests on the file's
             header, so use it for progress only.
+        total: frames of the whole source as its header says, or None.
         original_size: height and width before ``max_size``, or None before the first frame of a live source.
         files: files that the frames come from; none for arrays, cameras and addresses.
         names: name of each picture by frame index (stem of the file), for image folders; otherwise None.
@@ -89,6 +90,7 @@ class Source:
         self.name = reader.name
         self.fps = reader.fps
         self.frame_count = span.count(reader.total, reader.fps)
+        self.total = reader.total
         self.original_size = reader.size
         self.files = reader.files
         self.names = reader.names

@@ -177,6 +177,7 @@ ENTRIES = (
     Entry(
         name="hofam",
         task="foreground",
+        short_side=256,
         needs_flow=True,
         build=HOFAM,
         signature="enc_flow.1.conv.weight",
@@ -187,6 +188,7 @@ ENTRIES = (
     Entry(
         name="stam",
         task="foreground",
+        short_side=256,
         needs_flow=True,
         build=partial(HOFAM, flow_mode="single"),
         signature="enc_flow.1.conv.weight",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +18,11 @@ from segue.datasets.cdnet import FOLDS, read_training_frames
 from segue.datasets.foreground import ForegroundSequence, open_plain, read_video
 from segue.datasets.isd import IsdClip
 from segue.errors import DatasetError, TrainingError
+from segue.flow import FlowFiles
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite
-from segue.sessions.extra_inputs import FlowNetwork
 from segue.training import foreground_material as foreground
+from segue.training.flow_samples import film_flow
 from segue.training.recipe import Recipe
 from segue.training.recipes import fgsegnet as fgsegnet_recipe
 from segue.training.recipes import hofam as hofam_recipe
@@ -159,7 +161,10 @@ class FilmData:
         return films
 
     def validation(
-        self, films: foreground.Films, wrap: Callable[[Any], nn.Module] | None = None
+        self,
+        films: foreground.Films,
+        wrap: Callable[[Any], nn.Module] | None = None,
+        flow: Callable[[ForegroundSequence], FlowFiles] | None = None,
     ) -> Callable[[nn.Module], float] | None:
         """What measures F on the films that are left out, of networks as they are or wrapped."""
         if not self.validate:
@@ -170,7 +175,7 @@ class FilmData:
             )
         from segue.training.validation import FMeasure
 
-        score = FMeasure(films.left_out)
+        score = FMeasure(films.left_out, flow)
         return score if wrap is None else lambda network: score(wrap(network))
 
 
@@ -256,7 +261,7 @@ def mustan2(data: FilmData, network: Values, recipe: Values, run: Values) -> Pre
     FILMS,
     Options(
         hofam_recipe.HofamRecipe,
-        "name:flow-mode flow flow_weights gf levels train_fusion class_in_scale start batch",
+        "name:flow-mode flow flow_weights gf levels train_fusion attention gamma class_in_scale start batch",
         types={"name": Literal["hierarchical", "single"]},
         defaults={"name": "hierarchical"},
         help={"name": "Flow to three earlier frames, or to one (STAM)."},
@@ -278,12 +283,14 @@ def hofam(data: FilmData, options: Values, run: Values) -> Prepared:
         segue train hofam --data hofam=COMPOSITES --gf 16 --out runs/small
 
         segue train hofam --data cdnet=CDNET --flow-mode single --out runs/stam
+
+        segue train hofam --data cdnet=CDNET --flow FLOW --no-attention --gamma 2 --out runs/ablation
     """
     films = data.gather()
     name = "stam" if options["name"] == "single" else "hofam"
     recipe = hofam_recipe.HofamRecipe(films=[*films.real, *films.rendered], **options | {"name": name})
-    wrapped = data.validation(films, lambda network: FlowNetwork(network, recipe.provider()))
-    return recipe, {"validate": wrapped}
+    flow = None if recipe.files is None else partial(film_flow, recipe.files, recipe.gaps)
+    return recipe, {"validate": data.validation(films, recipe.runnable, flow)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,4 +362,5 @@ def fgsegnet(data: Scenes, options: Values, run: Values) -> Prepared:
     held_back = sum(len(split.held_back) for _, split in scenes)
     name = scenes[0][0].key if len(scenes) == 1 else f"{len(scenes)} scenes"
     say(f"{name}: {count} frames to learn from, {held_back} to validate")
-    return recipe, {"steps": data.epochs * count, "validate": recipe.validate, "validate_every": count}
+    steps = math.ceil(count / run["accumulate"])  # of an epoch
+    return recipe, {"steps": data.epochs * steps, "validate": recipe.validate, "validate_every": steps}

@@ -83,7 +83,7 @@ def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Va
     )
     say(f"{sum(map(len, sources))} clips an epoch, {len(names)} classes")
     return made, {
-        "steps": run["steps"] or made.steps(run["devices"]),
+        "steps": run["steps"] or made.steps(run["devices"] * run["accumulate"]),
         "validate": tubes.validation(sources, names, R18_SHORT_SIDE if small else SHORT_SIDE),
     }
 
@@ -120,12 +120,12 @@ def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Pre
     Options(instance_network, "backbone", {"backbone": "r50"}, BACKBONES),
     Options(
         Parts,
-        "intra_mode:intra-attention inter_mode:inter-attention decoder_attention",
-        {"intra_mode": True, "inter_mode": True},
-        {"intra_mode": bool, "inter_mode": bool},
-        {
-            "intra_mode": "Attention over time inside each scale, in the encoder.",
-            "inter_mode": "Attention between neighbouring scales, in the encoder.",
+        "intra_mode:intra inter_mode:inter decoder_attention",
+        help={
+            "intra_mode": "Inside each scale of the encoder: over time at each place (position), over all "
+            "places and times of small scales (joint), or none.",
+            "inter_mode": "Between neighbouring scales: frames of both as one sequence, both joined on the "
+            "channels, or none.",
             "decoder_attention": "Attention of the box queries over the frames.",
         },
     ),
@@ -139,19 +139,17 @@ def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Pre
 def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: Values) -> Prepared:
     """Train MS-STS VIS with its discriminator; it may start from weights of SeqFormer.
 
-    As published are 10 clips in all.
+    As published are 10 clips in all, on as many devices or with `--accumulate`.
 
     Examples:
 
         segue train msstsvis --data ytvis=youtube_vis_2019 --data coco=coco --start seqformer-r50.safetensors
         --devices 10 --out runs/msstsvis
+
+        segue train msstsvis --data ytvis=youtube_vis_2019 --data coco=coco --start seqformer-r50.safetensors
+        --accumulate 10 --intra joint --inter channel --out runs/joint
     """
-    chosen = Parts(
-        "position" if parts["intra_mode"] else "none",
-        "sequence" if parts["inter_mode"] else "none",
-        parts["decoder_attention"],
-    )
-    return _published("msstsvis", tubes, network | {"parts": chosen.text()}, recipe, run)
+    return _published("msstsvis", tubes, network | {"parts": Parts(**parts).text()}, recipe, run)
 
 
 @training(

@@ -54,6 +54,7 @@ def training(
         "precision",
         "accelerator:device",
         "devices",
+        "accumulate",
         "workers",
         "save_every",
         "log_every",

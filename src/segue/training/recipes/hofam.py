@@ -7,10 +7,11 @@ the fusion convolutions learn, and the gate of the class-in scale, which the rel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 from annotated_types import Ge, Le
@@ -20,6 +21,7 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.errors import TrainingError
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, FlowProvider, flow_provider
 from segue.models.hofam import HOFAM
+from segue.sessions.extra_inputs import FlowNetwork
 from segue.training.flow_samples import FlowBatches, FlowSamples
 from segue.training.losses import ClassInScale, hofam_loss
 from segue.weights import load_strict
@@ -40,8 +42,11 @@ class HofamRecipe:
         gf: width of the network; 16 is for computers without a GPU.
         levels: 6 takes other sizes than 256 x 256.
         train_fusion: let the fusion convolutions learn; the release does not.
+        attention: weigh both encoders by attention; without is an ablation.
+        gamma: exponent of the focal loss; the release has 0, which is none.
         class_in_scale: when rare foreground weighs more: as meant, as the release ran, always.
-        flow: what computes the flow of films.
+        flow: what computes the flow of films: dis, farneback or raft; or a folder with the flow files of
+            another program, in a folder for each film that is called after it, such as baseline/highway.
         flow_weights: weights of torchvision's raft_small.
         start: weights of this network to start from.
         batch: pictures of a batch, per device.
@@ -52,8 +57,10 @@ class HofamRecipe:
     gf: Annotated[int, Ge(1), Le(64)] = 64
     levels: Literal[6, 8] = 8
     train_fusion: bool = True
+    attention: bool = True
+    gamma: Annotated[float, Ge(0)] = 0.0
     class_in_scale: ClassInScale = "gated"
-    flow: FlowName = "dis"
+    flow: str = "dis"
     flow_weights: Path | None = None
     start: Path | None = None
     batch: Annotated[int, Ge(1)] = BATCH
@@ -61,27 +68,50 @@ class HofamRecipe:
     average_decay: float | None = None
 
     def __post_init__(self) -> None:
-        if self.batch < 1 or not 1 <= self.gf <= 64:
-            raise TrainingError(f"batch is {self.batch} and gf is {self.gf}; at least 1, and 1 to 64")
+        if self.batch < 1 or not 1 <= self.gf <= 64 or not 0 <= self.gamma < math.inf:
+            raise TrainingError(
+                f"batch is {self.batch}, gf is {self.gf} and gamma is {self.gamma}; at least 1, 1 to 64, and "
+                "at least 0"
+            )
 
     def network(self) -> nn.Module:
         mode: Literal["single", "hierarchical"] = "single" if self.name == "stam" else "hierarchical"
-        network = HOFAM(self.gf, flow_mode=mode, levels=self.levels, train_fusion=self.train_fusion)
+        network = HOFAM(
+            self.gf,
+            flow_mode=mode,
+            levels=self.levels,
+            train_fusion=self.train_fusion,
+            attention=self.attention,
+        )
         if self.start is not None:
             load_strict(network, self.start)
-        return FlowObjective(network, self.class_in_scale)
+        return FlowObjective(network, self.class_in_scale, self.gamma)
 
     def batches(self, count: int, seed: int) -> FlowBatches:
-        gaps = SINGLE_GAP if self.name == "stam" else GAPS
-        return FlowBatches(FlowSamples(self.films, self.provider, gaps), self.batch, count, seed)
+        samples = FlowSamples(self.films, self.provider, self.gaps, self.files)
+        return FlowBatches(samples, self.batch, count, seed)
+
+    @property
+    def gaps(self) -> tuple[int, ...]:
+        """Frames back to each earlier frame."""
+        return SINGLE_GAP if self.name == "stam" else GAPS
+
+    @property
+    def files(self) -> Path | None:
+        """Folder of flow files, where ``flow`` is one."""
+        return None if self.flow in get_args(FlowName) else Path(self.flow)
 
     def provider(self) -> FlowProvider:
-        """What gives the flow of films.
+        """What computes the flow of films.
 
         Raises:
-            FlowError: something that it needs is missing.
+            FlowError: there is no such one, or something that it needs is missing.
         """
         return flow_provider(self.flow, self.flow_weights)
+
+    def runnable(self, network: HOFAM) -> FlowNetwork:
+        """The network as sessions run it, with the flow that it learns from."""
+        return FlowNetwork(network, None if self.files else self.provider())
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         return [{"params": [p for p in network.parameters() if p.requires_grad], "lr": RATE}]
@@ -97,9 +127,10 @@ class HofamRecipe:
 class FlowObjective(nn.Module):
     """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts."""
 
-    def __init__(self, network: HOFAM, class_in_scale: ClassInScale) -> None:
+    def __init__(self, network: HOFAM, class_in_scale: ClassInScale, gamma: float) -> None:
         super().__init__()
         self.network = network
+        self.gamma = gamma
         self.class_in_scale: ClassInScale = class_in_scale
 
     def forward(
@@ -110,5 +141,6 @@ class FlowObjective(nn.Module):
             torch.sigmoid(logits[:, 0].float()),
             batch["labels"].float() / 255,
             class_in_scale=self.class_in_scale,
+            gamma=self.gamma,
         )
         return loss.total, {"absolute": loss.absolute, "focal": loss.focal, "dice": loss.dice}

@@ -58,9 +58,9 @@ class PublishedRecipe:
     gradient_clip: float | None = 0.1
     average_decay: float | None = None
 
-    def steps(self, devices: int) -> int:
-        """Steps of the published number of epochs."""
-        return math.ceil(EPOCHS * sum(map(len, self.sources)) / (self.batch * devices))
+    def steps(self, batches: int) -> int:
+        """Steps of the published number of epochs, of so many batches each, on all devices together."""
+        return math.ceil(EPOCHS * sum(map(len, self.sources)) / (self.batch * batches))
 
     def network(self) -> nn.Module:
         """The objective with a network at its start."""

@@ -1,0 +1,223 @@
+"""Optical flow that another program wrote: Middlebury's ``.flo``, KITTI's 16-bit PNG, and flow pictures.
+
+A ``.flo`` file is the number 202021.25 (float32), width and height (int32) and for each pixel its motion to
+the right and down (float32, little-endian); what is not known is larger than 1e9. KITTI's PNG has three
+channels of 16 bits: (u, v) * 64 + 2^15, and whether the pixel is known. A flow picture is a PNG of three
+channels of 8 bits as in HOFAM's composites: lengths of the flow to three earlier frames, the largest distance
+in red, black where nothing moves. The first two are lengths in pixels of the file's own size, and are counted
+as those of a picture of 256 x 256, which the networks learn from.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import FlowError
+from segue.flow.providers import SCALE, Flow, lengths
+from segue.inputs import check_file
+from segue.naming import natural_key
+from segue.types import Image
+
+SUFFIXES = frozenset({".flo", ".png"})
+
+SIDE = 256
+"""Sides of the picture whose pixels lengths are counted in."""
+
+MAX_PIXELS = 2**26
+"""A flow file of more pixels is refused before anything is made room for."""
+
+_MAGIC = struct.pack("<f", 202021.25)
+_FLO_HEADER = 12
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER = 26
+_COLOURS = 2
+"""Colour type of a PNG with three channels."""
+
+_UNKNOWN = 1e9
+_WHITE = 250
+
+
+def read_flow(path: Path) -> Flow:
+    """Motion in pixels, (H, W, 2), float32, right and down; 0 where the file does not know it.
+
+    Args:
+        path: a ``.flo`` file or a PNG of KITTI.
+
+    Raises:
+        FlowError: it cannot be read, or is something else.
+    """
+    return _flow_of(path, _bytes_of(path))
+
+
+def _flow_of(path: Path, data: bytes) -> Flow:
+    flow = _middlebury(path, data) if path.suffix.lower() == ".flo" else _kitti(path, data)
+    flow[~np.isfinite(flow).all(axis=2) | (np.abs(flow) > _UNKNOWN).any(axis=2)] = 0
+    return flow
+
+
+def read_flow_picture(path: Path) -> Image:
+    """What a network sees of a file, uint8: (H, W, 3) of a flow picture, (H, W, 1) of one flow.
+
+    Raises:
+        FlowError: it cannot be read, or shows flow by a colour wheel, which does not tell lengths in pixels.
+    """
+    data = _bytes_of(path)
+    if path.suffix.lower() != ".flo" and _png_header(path, data)[2] == 8:
+        return _picture(path, data)
+    flow = _flow_of(path, data)
+    height, width = flow.shape[:2]
+    return lengths(flow * np.float32((SIDE / width, SIDE / height)), SCALE)[..., None]
+
+
+class FlowFiles:
+    """The flow pictures of a film from files, one for each frame, in the natural order of their names.
+
+    Flow pictures lie in ``folder`` itself, and so does flow to a single earlier frame. Flow to several ones
+    lies in folders below it that are called after their distances in frames: ``1``, ``3`` and ``5``. Where
+    all frames have a file but the first ones, which have no frame so far before them, these do not move.
+
+    Args:
+        folder: where the files are.
+        gaps: frames back to each earlier frame, growing.
+        frames: number of frames of the whole film, if it is known.
+
+    Raises:
+        FlowError: there are no such files, or not as many as frames.
+    """
+
+    def __init__(self, folder: Path, gaps: tuple[int, ...], frames: int | None = None) -> None:
+        inner = {gap: folder / str(gap) for gap in gaps}
+        self._gaps = gaps
+        self._apart = any(place.is_dir() for place in inner.values())
+        places = inner if self._apart else {gaps[0]: folder}
+        self._files = {gap: _files_in(place) for gap, place in places.items()}
+        self._late = {gap: _late(places[gap], len(files), gap, frames) for gap, files in self._files.items()}
+
+    def __call__(self, index: int) -> Image:
+        """Flow picture of the frame with this index in the film, (H, W, number of gaps), uint8.
+
+        The largest gap is the first channel, as in a flow picture.
+
+        Raises:
+            FlowError: a file is missing, cannot be read, or does not hold what the network looks at.
+        """
+        if not self._apart:
+            picture, path = self._read(self._gaps[0], index)
+            if picture.shape[2] < len(self._gaps):
+                names = ", ".join(map(str, self._gaps))
+                raise FlowError(
+                    f"{path}: one flow, but the network looks at {len(self._gaps)}: give the folders {names} "
+                    f"in {path.parent}, with the flow of each frame to the one so many frames before it"
+                )
+            return picture[..., : len(self._gaps)]
+        channels = []
+        for gap in reversed(self._gaps):
+            picture, path = self._read(gap, index)
+            if picture.shape[2] > 1:
+                raise FlowError(
+                    f"{path}: a flow picture; in folders by distance lie .flo files or PNG of KITTI"
+                )
+            channels.append(picture)
+        if len({channel.shape for channel in channels}) > 1:
+            raise FlowError(f"frame {index}: the flow files of its gaps differ in size")
+        return np.concatenate(channels, axis=2)
+
+    def _read(self, gap: int, index: int) -> tuple[Image, Path]:
+        files, late = self._files[gap], self._late[gap]
+        place = max(index - late, 0)
+        if place >= len(files):
+            raise FlowError(f"{files[0].parent}: {len(files)} flow files, none for frame {index}")
+        picture = read_flow_picture(files[place])
+        return (np.zeros_like(picture) if index < late else picture), files[place]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
+    except OSError as error:
+        raise FlowError(f"{folder}: no folder of flow files ({error.strerror})") from None
+    if not found:
+        raise FlowError(f"{folder}: no flow files here (.flo or .png)")
+    return sorted(found, key=lambda path: natural_key(path.name))
+
+
+def _late(folder: Path, files: int, gap: int, frames: int | None) -> int:
+    """Number of frames at the beginning that have no file."""
+    missing = 0 if frames is None else frames - files
+    if missing not in (0, gap):
+        raise FlowError(
+            f"{folder}: {files} flow files for {frames} frames; give one for each frame, "
+            f"or for each but the first {gap}"
+        )
+    return missing
+
+
+def _bytes_of(path: Path) -> bytes:
+    check_file(path, FlowError, _FLO_HEADER + 8 * MAX_PIXELS)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FlowError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if not (width > 0 and height > 0 and width * height <= MAX_PIXELS):
+        raise FlowError(f"{path}: flow of {width}x{height} is refused (limit {MAX_PIXELS} pixels)")
+
+
+def _middlebury(path: Path, data: bytes) -> Flow:
+    if len(data) < _FLO_HEADER or data[:4] != _MAGIC:
+        raise FlowError(f"{path}: no .flo file of Middlebury")
+    width, height = struct.unpack("<ii", data[4:_FLO_HEADER])
+    _check_size(path, width, height)
+    if len(data) != _FLO_HEADER + 8 * width * height:
+        raise FlowError(f"{path}: has {len(data)} bytes, which is not flow of {width}x{height}")
+    return np.frombuffer(data, "<f4", offset=_FLO_HEADER).reshape(height, width, 2).astype(np.float32)
+
+
+def _png_header(path: Path, data: bytes) -> tuple[int, int, int]:
+    """Width, height and bits of a channel of a PNG with three channels."""
+    if len(data) < _PNG_HEADER or data[:8] != _PNG_MAGIC or data[12:16] != b"IHDR":
+        raise FlowError(f"{path}: no PNG")
+    width, height, bits, colours = struct.unpack(">IIBB", data[16:_PNG_HEADER])
+    _check_size(path, width, height)
+    if colours != _COLOURS:
+        raise FlowError(f"{path}: flow in a PNG has three channels, of 8 bits (a picture) or 16 (KITTI)")
+    return width, height, bits
+
+
+def _pixels(path: Path, data: bytes) -> npt.NDArray[np.unsignedinteger]:
+    """Channels of a PNG in the order of the file, (H, W, 3)."""
+    width, height, _ = _png_header(path, data)
+    pixels: npt.NDArray[np.unsignedinteger] | None
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # type: ignore[assignment]
+    except cv2.error as error:
+        raise FlowError(f"{path}: damaged PNG ({error.err})") from None
+    if pixels is None or pixels.shape != (height, width, 3):
+        raise FlowError(f"{path}: damaged PNG")
+    return pixels[..., ::-1]
+
+
+def _kitti(path: Path, data: bytes) -> Flow:
+    pixels = _pixels(path, data)
+    if pixels.dtype != np.uint16:
+        raise FlowError(f"{path}: a flow picture, where flow itself is needed")
+    flow = (pixels[..., :2].astype(np.float32) - 2**15) / 64
+    flow[pixels[..., 2] == 0] = 0
+    return flow
+
+
+def _picture(path: Path, data: bytes) -> Image:
+    picture = np.asarray(_pixels(path, data), np.uint8)
+    if float((picture >= _WHITE).all(axis=2).mean()) > 0.5:
+        raise FlowError(
+            f"{path}: white where nothing moves, as the colour wheel paints flow; its lengths are not in "
+            "pixels. Give .flo files, PNG of KITTI, or pictures of lengths, black where nothing moves"
+        )
+    return picture
