@@ -41,6 +41,20 @@ def isd(
     size: Annotated[
         str | None, typer.Option(help="Width x height, such as 320x240.  [default: that of the preset]")
     ] = None,
+    rooms: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of rooms, which clips share in turn.  [default: one for each clip]"),
+    ] = None,
+    lights: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=3,
+            help="Conditions of light, which clips share in turn; lamps then stay as they are.  "
+            "[default: one for each clip]",
+        ),
+    ] = None,
+    still: Annotated[bool, typer.Option("--still", help="Cameras that stand still, all of them.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 1,
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of pictures and labels (PNG).")
@@ -59,14 +73,16 @@ def isd(
 
         segue synth isd out/isd --frames 150000 --seed 1 --workers 8
 
+        segue synth isd out/paper --rooms 8 --lights 2 --still --workers 8     # the composition of ISD
+
         segue synth isd out/isd --frames 150000 --seed 1 --workers 8 --resume
     """
     from segue_isd.gl import check_opengl
-    from segue_isd.presets import PRESETS
+    from segue_isd.presets import PRESETS, composed
     from segue_isd.runner import generate
     from segue_isd.sheet import write_sheet
 
-    order = PRESETS[preset]
+    order = composed(PRESETS[preset], rooms, lights, still=still)
     if clip is not None:
         order = replace(order, length=clip)
     if size is not None:

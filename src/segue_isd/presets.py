@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from segue_isd.casting import CastOptions
-from segue_isd.scene import SceneOptions
+from segue_isd.scene import SceneOptions, Setting, scene_seed
 from segue_isd.templates import TEMPLATES
 
 COMMON = SceneOptions(
@@ -27,6 +29,9 @@ HARD = SceneOptions(
     thermal=0.05,
 )
 
+LIGHTS = 3
+"""Most conditions of light that every room of every preset has."""
+
 HELD_OUT = {"val": ("hall",), "test": ("ward", "lab")}
 """Kinds of rooms that training never sees."""
 TRAINED = tuple(name for name in TEMPLATES if name not in {n for names in HELD_OUT.values() for n in names})
@@ -41,12 +46,49 @@ class Preset:
         length: frames of a clip.
         size: height and width.
         options: contents.
+        rooms: number of rooms that all clips share, each in turn; None for a room for each clip.
+        lights: conditions of light that all clips share, each in turn; None for one for each clip.
     """
 
     clips: int
     length: int
     size: tuple[int, int]
     options: SceneOptions
+    rooms: int | None = None
+    lights: int | None = None
+
+    @property
+    def order(self) -> str:
+        """What sets its scenes apart from those of a preset as it is; empty for these."""
+        cameras = "" if len(self.options.cameras) > 1 else "/still"
+        lights = "" if self.lights is None else f"/{self.lights} lights"
+        return ("" if self.rooms is None else f"/{self.rooms} rooms") + lights + cameras
+
+    def setting(self, seed: int, number: int) -> Setting:
+        """What the clip with a number shares with others, in a data set with a seed."""
+        light = None if self.lights is None else number // (self.rooms or 1) % self.lights
+        if self.rooms is None:
+            return Setting(None, light)
+        kinds = np.random.default_rng(scene_seed(seed, 0, "/kinds")).permutation(TRAINED)
+        place = number % self.rooms
+        return Setting((scene_seed(seed, place, "/room"), str(kinds[place % len(kinds)])), light)
+
+    def split(self, number: int) -> tuple[str, tuple[str, ...]]:
+        """Split of the clip with a number and its kinds of rooms; shared rooms are all there to train."""
+        return split_of(number) if self.rooms is None else ("train", TRAINED)
+
+
+def composed(preset: Preset, rooms: int | None, lights: int | None, *, still: bool) -> Preset:
+    """A preset with shared rooms, shared lights that stay as they are, and cameras that stand still.
+
+    With lights there are no thermal cameras, which see none.
+    """
+    options = preset.options
+    if lights is not None:
+        options = replace(options, events=0.0, thermal=0.0)
+    if still:
+        options = replace(options, cameras=(("static", 1.0),))
+    return replace(preset, options=options, rooms=rooms, lights=lights)
 
 
 PRESETS: dict[str, Preset] = {

@@ -16,6 +16,10 @@ CELL = 0.25
 """Side of a cell of the plan of free floor, metres."""
 
 
+NIGHT_GLOW = 0.05
+"""Light that a window sends out at night."""
+
+
 @dataclass
 class Room:
     """A furnished room; its walls are x = 0, x = width, y = 0, y = depth.
@@ -70,6 +74,16 @@ def furnish(rng: np.random.Generator, template: str, liveliness: float, night: b
     if floor.mirror and room.mirror is None:
         room.mirror = np.array([0.0, 0.0, 1.0, 0.0])
     return room
+
+
+def darken(room: Room) -> None:
+    """Make it night behind the windows of a room that was furnished by day; all else stays."""
+    room.parts = [
+        replace(part, surface=replace(part.surface, texture="night", glow=NIGHT_GLOW))
+        if part.surface.texture == "street"
+        else part
+        for part in room.parts
+    ]
 
 
 class _Builder:
@@ -160,7 +174,7 @@ class _Builder:
             return
         self.spots[number].append(x)
         sill = 0.9
-        glow = 0.05 if self.night else rng.uniform(0.6, 1.6)
+        glow = NIGHT_GLOW if self.night else rng.uniform(0.6, 1.6)
         view = Surface((1, 1, 1), "night" if self.night else "street", 0, glow=glow, gloss=0.3)
         parts = [
             panel(width, tall, (x, -0.011, sill), 0, view),

@@ -22,7 +22,7 @@ from segue.errors import SinkError
 from segue.video.partial import write_complete, writing
 from segue_isd.gl import RendererError
 from segue_isd.lens import Lens
-from segue_isd.presets import Preset, split_of
+from segue_isd.presets import Preset
 from segue_isd.renderer import Renderer
 from segue_isd.scene import Scene, build_scene, scene_seed
 from segue_isd.sensor import Sensor
@@ -60,7 +60,7 @@ def plan(out: Path, preset: Preset, frames: int) -> list[Order]:
     """The clips that make up ``frames`` frames; the last one may be shorter."""
     orders = []
     for number, first in enumerate(range(0, frames, preset.length)):
-        split, _ = split_of(number)
+        split, _ = preset.split(number)
         name = f"scene{number:05d}"
         orders.append(Order(number, min(preset.length, frames - first), out / split / name, name, split))
     return orders
@@ -139,9 +139,15 @@ def _complete(order: Order, preset: Preset, seed: int) -> bool:
         found = json.loads(meta.read_bytes())
     except ValueError:
         raise SinkError(f"{meta}: is not of a generated clip; give another folder") from None
-    wanted = {"seed": str(scene_seed(seed, order.number)), "frames": order.frames, "size": list(preset.size)}
+    wanted = {
+        "seed": str(scene_seed(seed, order.number, preset.order)),
+        "frames": order.frames,
+        "size": list(preset.size),
+    }
     if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
-        raise SinkError(f"{order.folder}: comes from another seed, size or length; give another folder")
+        raise SinkError(
+            f"{order.folder}: comes from another seed, order, size or length; give another folder"
+        )
     return True
 
 
@@ -168,9 +174,10 @@ def _make(order: Order) -> None:
     preset: Preset = _worker["preset"]
     if _worker["renderer"] is None:
         _worker["renderer"] = Renderer(preset.size)
-    _, templates = split_of(order.number)
-    seed = scene_seed(_worker["seed"], order.number)
-    scene = build_scene(seed, order.frames, preset.size, preset.options, templates)
+    _, templates = preset.split(order.number)
+    seed = scene_seed(_worker["seed"], order.number, preset.order)
+    setting = preset.setting(_worker["seed"], order.number)
+    scene = build_scene(seed, order.frames, preset.size, preset.options, templates, setting)
     make_clip(_worker["renderer"], scene, order.folder, order.split, order.name)
 
 

@@ -16,12 +16,15 @@ from segue_isd.lights import LightEvent, gains_at
 from segue_isd.mounting import draw_camera
 from segue_isd.moving import Mover
 from segue_isd.parts import MOVING_BACKGROUND, Part, numbered
-from segue_isd.rooms import Room, furnish
+from segue_isd.rooms import Room, darken, furnish
 from segue_isd.sensor import SensorPlan, draw_sensor
 from segue_isd.staging import Moment, Stage
 from segue_isd.templates import TEMPLATES
 from segue_isd.textures import paint_textures
 from segue_isd.thermal import heat, warmth
+
+DARK = ("night", "evening")
+"""Lights with which it is dark outside."""
 
 VERSION = 2
 """Of the generator; another one gives other scenes for the same seed."""
@@ -48,6 +51,19 @@ class SceneOptions:
     events: float
     rates: tuple[float, ...]
     thermal: float
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a clip shares with others of its data set.
+
+    Attributes:
+        room: seed of the room and its kind; None for a room of its own.
+        light: number of the light among those of the options, the likeliest first; None for one of its own.
+    """
+
+    room: tuple[int, str] | None = None
+    light: int | None = None
 
 
 @dataclass(frozen=True)
@@ -146,9 +162,9 @@ class Scene:
         return parts
 
 
-def scene_seed(root: int, index: int) -> int:
-    """Seed of a scene, the same on every machine."""
-    text = f"segue-synth/{VERSION}/{root}/{index}"
+def scene_seed(root: int, index: int, order: str = "") -> int:
+    """Seed of a scene, or of what is called ``order``, the same on every machine."""
+    text = f"segue-synth/{VERSION}/{root}/{index}{order}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
@@ -158,6 +174,7 @@ def build_scene(
     size: tuple[int, int],
     options: SceneOptions,
     templates: Sequence[str] = tuple(TEMPLATES),
+    setting: Setting | None = None,
 ) -> Scene:
     """The scene of a seed.
 
@@ -167,7 +184,9 @@ def build_scene(
         size: height and width.
         options: of the preset.
         templates: kinds of rooms to choose from.
+        setting: what it shares with other scenes.
     """
+    setting = setting or Setting()
     children = np.random.SeedSequence(seed).spawn(8)
     for_choice, for_room, for_light, for_camera, for_actors, for_sensor, for_textures, for_events = (
         np.random.default_rng(child) for child in children
@@ -176,7 +195,17 @@ def build_scene(
     mood_name = _chosen(for_choice, options.moods)
     fps = float(for_choice.choice(options.rates))
     thermal = bool(for_choice.random() < options.thermal)
-    room = furnish(for_room, template, options.liveliness, night=mood_name in ("night", "evening"))
+    if setting.room is not None:
+        shared, template = setting.room
+        for_room, for_textures = map(np.random.default_rng, np.random.SeedSequence(shared).spawn(2))
+        if setting.light is not None:
+            for_light = np.random.default_rng((shared, setting.light))
+    alone = setting == Setting()
+    room = furnish(for_room, template, options.liveliness, night=alone and mood_name in DARK)
+    if setting.light is not None:
+        mood_name = _condition(options, room, setting.light)
+    if not alone and mood_name in DARK:
+        darken(room)
     mood = draw_mood(for_light, room, mood_name)
     length = frames / fps
     camera = draw_camera(for_camera, room, _chosen(for_camera, options.cameras), size, length)
@@ -222,6 +251,12 @@ def build_scene(
 def _chosen(rng: np.random.Generator, options: Sequence[tuple[str, float]]) -> str:
     names, chances = zip(*options, strict=True)
     return str(rng.choice(names, p=np.asarray(chances) / np.sum(chances)))
+
+
+def _condition(options: SceneOptions, room: Room, number: int) -> str:
+    """The light with a number, the likeliest of the preset first; without windows there is none by day."""
+    lights = sorted(options.moods, key=lambda item: -item[1])
+    return [name for name, _ in lights if room.windows or name != "day"][number]
 
 
 def _best_window(

@@ -14,10 +14,15 @@ from PIL import Image
 from segue.cli.run import PROTOCOLS
 from segue.cli.scoring import Request
 from segue.datasets.foreground_sets import open_hofam, read_flow
+from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.masks import read_index_mask, read_stored_mask, write_index_mask
 from segue.models.hofam import HOFAM, LEVELS
+from segue.models.msstsvis.lite import LITE_NAMES, MSSTSVISLite
+from segue.sessions.official import whole_clip
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command
+from tests.fill import fill_plainly
+from tests.training.instance_sets import save_ytvis
 from tests.training.scenes import save_composites
 
 
@@ -111,6 +116,66 @@ def test_composites_of_hofam_are_run_with_their_own_flow(command: Command, tmp_p
     assert 0 < np.stack(wanted).mean() < 1
     assert json.loads((tmp_path / "scores.json").read_text())["global"]["Mean Dice"] > 0
     assert "Mean Dice" in command("eval", "hofam", "out", "--data", root).out
+
+
+def test_youtube_vis_is_run_by_its_published_inference(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = save_ytvis(tmp_path / "vis", LITE_NAMES, length=2)
+    network = fill_plainly(MSSTSVISLite())
+    write_checkpoint(tmp_path / "lite.safetensors", network.state_dict(), {})
+    ordered = (
+        "run",
+        "ytvis",
+        root,
+        "--set",
+        "train",
+        "--weights",
+        tmp_path / "lite.safetensors",
+        "-o",
+        "out",
+    )
+    quickly = ("--short-side", 48, "--device", "cpu", "-q")
+
+    ended = command(*ordered, *quickly, "--workers", 1, "--json", "scores.json")
+
+    assert ended.code == 0, ended.err
+    assert "results: out/results.json" in ended.err
+    dataset = YTVISDataset.open(root, "train")
+    results = read_results(tmp_path / "out" / "results.json", dataset)
+    assert set(results) == {video.id for video in dataset}
+    video = dataset.videos[1]
+    pictures = [dataset.read_image(video, t) for t in range(len(video))]
+    expected = whole_clip(network, pictures, video.size, short_side=48, device="cpu")
+    assert sorted(found.score for found in results[video.id]) == pytest.approx(
+        sorted(record["score"] for record in expected), abs=1e-4
+    )
+    scores = json.loads((tmp_path / "scores.json").read_text())["global"]
+    again = command("eval", "ytvis", "out/results.json", "--data", root, "--set", "train", "--json", "b.json")
+    assert again.code == 0, again.err
+    assert scores == json.loads((tmp_path / "b.json").read_text())["global"]
+    text = (root / "train.json").read_text()
+    (root / "train.json").write_text(text.replace('"annotations"', '"something"'))
+    unlabelled = command(*ordered, *quickly, "--workers", 1, "--resume")
+    assert unlabelled.code == 0, unlabelled.err
+    assert "the official server scores these results" in unlabelled.err
+
+
+def test_videos_of_youtube_vis_are_the_listed_pictures_alone(tmp_path: Path) -> None:
+    root = save_ytvis(tmp_path / "vis", LITE_NAMES, length=2)
+    dataset = YTVISDataset.open(root, "train")
+    assert dataset.images is not None
+    first = (dataset.images / dataset.videos[0].file_names[0]).parent
+    (first / "more.jpg").write_bytes((dataset.images / dataset.videos[0].file_names[0]).read_bytes())
+    (dataset.images / dataset.videos[1].file_names[0]).unlink()
+    request = Request(data=root, dataset="ytvis", subset="train")
+
+    tasks = list(PROTOCOLS["ytvis"].tasks(request, tmp_path / "given"))
+
+    assert [task.name for task in tasks] == [video.name for video in dataset]
+    links = sorted(Path(tasks[0].source).iterdir())
+    assert [path.stem for path in links] == [Path(name).stem for name in dataset.videos[0].file_names]
+    assert len(list(Path(tasks[1].source).iterdir())) == 2  # a link that leads nowhere is told by the worker
 
 
 def test_results_are_called_after_the_frame_numbers_of_the_data_set(tmp_path: Path) -> None:

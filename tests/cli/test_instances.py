@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segue.api import instances as api
 from segue.api.instances import instances
-from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import CheckpointError, PromptError
 from segue.masks import read_index_mask
 from segue.models.msstsvis.former import LITE_NAMES, FormerLite
@@ -26,7 +26,6 @@ from segue.weights import write_checkpoint
 from tests.cli.running import Command, Outcome, contents
 from tests.fill import fill_plainly
 from tests.lite import lively_lite
-from tests.training.instance_sets import save_ytvis
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -89,6 +88,31 @@ def test_the_command_writes_what_the_function_gives(
     assert all(len(track["segmentations"]) == 8 for track in tracks)
     coco = json.loads((folder / "coco.json").read_text())
     assert {(item["id"], item["name"]) for item in coco["categories"]} == set(LITE_NAMES.items())
+
+
+def test_where_the_network_looks_is_shown_and_gone_on_with(find: Command, tmp_path: Path) -> None:
+    assert find("--explain", tmp_path / "why", "--format", "png").code == 0
+    strips = contents(tmp_path / "why")
+    assert sorted(strips) == [f"{index:06d}.png" for index in range(8)]
+    objects = [len(record.objects) for record in read_records(tmp_path / "out" / "masks").values()]
+    for index, count in enumerate(objects):
+        height, width, _ = np.asarray(Image.open(tmp_path / f"why/{index:06d}.png")).shape
+        assert (height, width) == (48, 64 * (1 + count))
+    assert max(objects) > 0
+    step = InstanceSession.step
+
+    def stepping(session: InstanceSession, frame: Any, *arguments: Any) -> Any:
+        result = step(session, frame, *arguments)
+        if frame.index == 4:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    again = ("--explain", tmp_path / "again", "--format", "png", "--output", tmp_path / "parts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InstanceSession, "step", stepping)
+        assert find(*again).code == 130
+    assert find(*again, "--resume").code == 0
+    assert contents(tmp_path / "again") == strips
 
 
 @pytest.mark.parametrize("index", [1, 6])
@@ -157,20 +181,21 @@ def test_objects_are_followed_through_windows_of_one_source(inputs: Path) -> Non
     assert all(len(result.objects) <= 2 for result in results)
 
 
-def test_the_published_inference_writes_what_can_be_scored(
-    command: Command, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_published_inference_takes_a_film_as_one_clip(
+    command: Command, inputs: Path, weights: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(official, "resized", lambda picture, _: picture)  # small pictures are quick
-    root = save_ytvis(tmp_path / "vis", LITE_NAMES, length=1)
-    output = tmp_path / "results.json"
-    outcome = command(
-        *("instances-official", root, "--set", "train", "--weights", weights, "--output", output),
-        *("--device", "cpu"),
-    )
-    assert (outcome.code, outcome.out) == (0, f"results: {output}\n")
-    results = read_results(output, YTVISDataset.open(root, "train"))
-    assert set(results) == {1, 2}
-    assert {found.category for found in results[1]} <= set(range(5))
+    ordered = ("instances", inputs / "clip.mp4", "--whole", "--weights", weights, "--short-side", 48)
+    outcome = command(*ordered, "--device", "cpu", "--output", tmp_path / "out")
+    assert (outcome.code, outcome.out) == (0, f"ytvis: {tmp_path / 'out' / 'ytvis.json'}\n"), outcome.err
+    found = json.loads((tmp_path / "out" / "ytvis.json").read_text())
+    assert 0 < len(found) <= 10
+    assert all(len(record["segmentations"]) == 8 for record in found)
+    pictures = [frame.image for frame in open_source(inputs / "clip.mp4")]
+    expected = official.whole_clip(lively(), pictures, (48, 64), short_side=48, device="cpu")
+    assert found == json.loads(json.dumps(expected))
+    assert "exists already" in command(*ordered, "--output", tmp_path / "out").complaint
+    for option in (("--score", 0.5), ("--format", "png"), ("--resume",)):
+        assert f"{option[0]} means nothing with --whole" in command(*ordered, *option).complaint
 
 
 class LeftHalf:

@@ -17,7 +17,7 @@ from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError, SegueError, SinkError
 from segue_isd.command import isd
 from segue_isd.gl import RendererError, check_opengl
-from segue_isd.presets import PRESETS
+from segue_isd.presets import PRESETS, composed
 from segue_isd.runner import CLASSES, generate, plan
 
 ORDER = replace(PRESETS["tiny"], length=3, size=(48, 64))
@@ -58,6 +58,20 @@ def test_a_folder_with_other_clips_is_refused(root: Path) -> None:
         generate(root, ORDER, frames=FRAMES, seed=5)
     with pytest.raises(SinkError, match="another seed"):
         generate(root, ORDER, frames=FRAMES, seed=6, resume=True)
+
+
+def test_the_composition_of_the_paper_is_rendered_and_known_again(opengl: None, tmp_path: Path) -> None:
+    del opengl
+    order = composed(ORDER, 1, 2, still=True)
+    clips = generate(tmp_path, order, frames=6, seed=5)
+    assert [clip.parent.name for clip in clips] == ["train", "train"]
+    with (tmp_path / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["template"] for row in rows}) == 1
+    assert len({row["light"] for row in rows}) == 2
+    assert {row["camera"] for row in rows} == {"static"}
+    with pytest.raises(SinkError, match="another seed, order, size or length"):
+        generate(tmp_path, ORDER, frames=6, seed=5, resume=True)
 
 
 def test_a_folder_with_a_foreign_description_is_refused(tmp_path: Path) -> None:

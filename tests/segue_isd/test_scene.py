@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ from segue_isd.figures import BENDING, SITTING, STANDING, WAVING, Build, figure,
 from segue_isd.lights import LightEvent, gains_at
 from segue_isd.parts import MOVING_BACKGROUND, Part, Shape, Surface
 from segue_isd.paths import find_way, smooth_way, walk
-from segue_isd.presets import COMMON, HARD, HELD_OUT, TRAINED, split_of
+from segue_isd.presets import COMMON, HARD, HELD_OUT, LIGHTS, TRAINED, Preset, composed, split_of
 from segue_isd.rooms import CELL, furnish
-from segue_isd.scene import Scene, build_scene, scene_seed
+from segue_isd.scene import Scene, SceneOptions, Setting, build_scene, scene_seed
 from segue_isd.sensor import Sensor, SensorPlan
 from segue_isd.templates import TEMPLATES
 from segue_isd.textures import paint_textures
@@ -50,6 +51,71 @@ def _lowest(part: Part) -> float:
 def test_the_seed_of_a_scene_is_the_same_on_every_machine() -> None:
     assert scene_seed(1, 0) == 11697333139286761123
     assert scene_seed(1, 1) != scene_seed(1, 0) != scene_seed(2, 0)
+
+
+def _looks(scene: Scene) -> list[tuple[Shape, bytes, str]]:
+    return [(part.shape, part.pose.tobytes(), part.surface.texture) for part in scene.room.parts]
+
+
+def _ordered(count: int, **order: Any) -> list[Scene]:
+    preset = composed(Preset(1, 10, SIZE, BUSY), **{"rooms": None, "lights": None, "still": False} | order)
+    return [
+        build_scene(
+            scene_seed(3, number, preset.order),
+            preset.length,
+            SIZE,
+            preset.options,
+            preset.split(number)[1],
+            preset.setting(3, number),
+        )
+        for number in range(count)
+    ]
+
+
+def test_rooms_and_lights_are_shared_in_turn_and_nothing_else() -> None:
+    scenes = _ordered(24, rooms=4, lights=2, still=True)
+    for place in range(4):
+        first, second, third = (scenes[place + 4 * k] for k in range(3))
+        assert _looks(first) == _looks(third)
+        day = [item for item in _looks(first) if item[2] not in ("street", "night")]
+        assert day == [item for item in _looks(second) if item[2] not in ("street", "night")]
+        assert first.stage.mood.name == third.stage.mood.name != second.stage.mood.name
+        assert first.stage.mood.lights[0].power == third.stage.mood.lights[0].power
+        assert not np.array_equal(first.camera.place, third.camera.place)  # another angle
+        assert len(first.actors) != len(third.actors) or first.begin != third.begin
+    assert len({scene.room.template for scene in scenes}) == 4
+    assert {scene.room.template for scene in scenes} <= set(TRAINED)
+    assert {scene.camera.kind for scene in scenes} == {"static"}
+    assert not any(scene.events or scene.thermal for scene in scenes)
+
+
+def test_a_room_is_the_same_by_day_and_by_night() -> None:
+    scenes = _ordered(20, rooms=1)
+    assert len({scene.stage.mood.name for scene in scenes}) > 2
+    shapes = {tuple(item[:2] for item in _looks(scene)) for scene in scenes}
+    assert len(shapes) == 1
+    dark = [any(item[2] == "street" for item in _looks(scene)) for scene in scenes]
+    for scene, street in zip(scenes, dark, strict=True):
+        assert not (street and scene.stage.mood.name in ("night", "evening"))
+
+
+@pytest.mark.parametrize("options", [COMMON, HARD])
+def test_every_room_has_as_many_lights_as_can_be_ordered(options: SceneOptions) -> None:
+    preset = composed(Preset(1, 4, SIZE, options), 9, LIGHTS, still=False)
+    for place in range(9):
+        scenes = [
+            build_scene(1, 4, SIZE, preset.options, TRAINED, preset.setting(5, place + 9 * light))
+            for light in range(LIGHTS)
+        ]
+        assert len({scene.stage.mood.name for scene in scenes}) == LIGHTS
+
+
+def test_a_preset_as_it_is_has_the_scenes_that_it_always_had() -> None:
+    preset = Preset(1, 10, SIZE, BUSY)
+    assert composed(preset, None, None, still=False).order == ""
+    assert preset.setting(3, 7) == Setting()
+    orders = {composed(preset, *order, still=True).order for order in ((None, None), (8, None), (8, 2))}
+    assert len(orders) == 3
 
 
 @pytest.mark.parametrize("template", list(TEMPLATES))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from segue.api.foreground import (
     make_model,
     preferred,
 )
-from segue.cli.job import DEFAULT_FORMATS, FORMATS, How, Job, run_settings
+from segue.cli.job import DEFAULT_FORMATS, FORMATS, How, Job, explained, run_settings
 from segue.errors import SegueError, SinkError, SourceError
 from segue.inputs import printable
 from segue.masks import read_stored_mask
@@ -175,8 +174,7 @@ def foreground(
         _, frames = job.frames()
         note = _note
         if explain is not None:
-            session.explain()
-            note = partial(_explained, session, explain)
+            note = explained(session, explain, _note)
         job.run(chosen_frames(frames, fps, depth, known), note=note, total=_expected(opened, fps))
     if background is not None:
         _write_background(background, session.background, model)
@@ -240,14 +238,6 @@ def _expected(source: Source, fps: float | None) -> int | None:
     if count is None or fps is None or source.fps is None or fps >= source.fps:
         return count
     return round(count * fps / source.fps)
-
-
-def _explained(session: ForegroundSession, folder: Path, result: Segmentation) -> str:
-    """Write the strip of a frame."""
-    strip = session.explanation
-    assert strip is not None
-    write_picture(folder / f"{result.index:06d}.png", strip)
-    return _note(result)
 
 
 def _note(result: Segmentation) -> str:

@@ -1,31 +1,51 @@
-"""``segue instances``, and ``segue instances-official``: the published inference for its official server."""
+"""``segue instances``: every object of a video, or with ``--whole`` the published inference."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import typer
 
 from segue.api.instances import DEFAULT_MODEL, default_model, instance_model, make_finder
 from segue.api.instances import instances as find_instances
-from segue.cli.job import HOW, PART, SOURCE, How, Job, Values, run_settings
+from segue.cli.job import HOW, PART, SOURCE, WATCH, How, Job, Values, explained, first_frame, run_settings
 from segue.cli.options import Options, command
 from segue.cli.tables import progress
 from segue.datasets.json_files import read_class_names
-from segue.datasets.ytvis import YTVISDataset
-from segue.errors import SegueError
+from segue.errors import SegueError, SinkError
+from segue.inputs import printable
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
-from segue.sessions.official import write_official
-from segue.types import Segmentation
-from segue.video import open_source
-from segue.weights.checkpoint import sha256
+from segue.sessions.instances import InstanceSession
+from segue.sessions.official import sure_results, whole_clip
+from segue.types import Frame, Image, Segmentation
+from segue.video import Source, open_source
+from segue.video.outputs import output_paths
+from segue.video.partial import write_complete, writing
 
 EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
 """Class names that need no file."""
 
 
-def _instances(source: Values, options: Values, part: Values, how: Values) -> None:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a film is looked at.
+
+    Attributes:
+        whole: look at the film as one clip, as published: its ten best pairs of query and class, as results
+            of YouTube-VIS.
+        explain: folder for a strip of pictures for each frame: the frame, and for each object where the
+            network looks; not for detectors.
+    """
+
+    whole: bool = False
+    explain: Path | None = None
+
+
+def _instances(source: Values, options: Values, look: Values, part: Values, how: Values) -> None:
     """Find every instance of a video, say what it is, and follow it.
 
     The result is an index mask for every frame, whose ids stay the same through the video, and an overlay
@@ -41,12 +61,19 @@ def _instances(source: Values, options: Values, part: Values, how: Values) -> No
 
         segue instances street.mp4 --model maskrcnn+stcn-lite --window 25
 
+        segue instances street.mp4 --explain why
+
+        segue instances street.mp4 --whole --model seqformer-r50
+
         segue instances long.mp4 --window 20 --overlap 5 --resume
     """
     run = How(**how)
     weights, classes = options["weights"], options["classes"]
-    model = chosen_model(options["model"], weights, quiet=run.quiet)
+    model = chosen_model(options["model"], weights, detectors=not look["whole"], quiet=run.quiet)
     opened = open_source(**source, **part)
+    if look["whole"]:
+        _whole(opened, model, {**options, **look, **how})
+        return
     wanted = {
         "model": model,
         "names": read_names(options["names"]),
@@ -56,12 +83,17 @@ def _instances(source: Values, options: Values, part: Values, how: Values) -> No
         finder = make_finder(**{**options, **wanted}, device=run.device, fast=run.fast)
     except ValueError as error:
         raise SegueError(str(error)) from None
-    settings = run_settings({**source, **options, **part, **how}, model=model)
+    settings = run_settings({**source, **options, **look, **part, **how}, model=model)
     categories = {name: number for number, name in finder.names.items()}
     job = Job(opened, finder.session, settings, run, categories=categories)
     with opened:
         _, frames = job.frames()
-        job.run(frames, note=_note)
+        note = _note
+        if look["explain"] is not None:
+            if not isinstance(finder.session, InstanceSession):
+                raise SegueError(f"--explain shows where a network's queries look; {model} has none")
+            note = explained(finder.session, look["explain"], _note)
+        job.run(frames, note=note)
 
 
 instances = command(
@@ -86,6 +118,7 @@ instances = command(
             "[default: 360, for msstsvis-lite 240]",
         },
     ),
+    Options(Look, "whole explain"),
     PART,
     HOW,
 )
@@ -124,53 +157,52 @@ def _note(result: Segmentation) -> str:
     return f"{visible} objects"
 
 
-def instances_official(
-    root: Annotated[Path, typer.Argument(help="Folder of YouTube-VIS or OVIS, or its annotation file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .json.")],
-    part: Annotated[str, typer.Option("--set", help="train, valid or test.")] = "valid",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="msstsvis-lite, seqformer-r50, msstsvis-r101 ...  [default: that of --weights, or the best "
-            "whose weights are at hand]"
-        ),
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weight file, converted or official.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="bfloat16 where the hardware has it.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-) -> None:
-    """Run the published inference over a data set, and write the results for its official server.
+WHOLE: dict[str, Any] = {
+    **dict.fromkeys(("window", "score", "classes", "names", "format", "explain")),
+    "overlap": 3,
+    "top": 10,
+    "side_by_side": False,
+    "resume": False,
+}
+"""Options that mean nothing where the film is looked at as a whole, with their defaults."""
 
-    Every video is one clip, whatever its length; its ten best pairs of query and class count.
 
-    Examples:
+def _whole(source: Source, model: str, options: Values) -> None:
+    """The published inference over a film, into a result file of YouTube-VIS.
 
-        segue instances-official youtube_vis_2019 --model seqformer-r50 --weights seqformer-r50.safetensors
-        --output results.json
-
-        segue eval ytvis results.json --data youtube_vis_2019 --set valid
+    Raises:
+        SegueError: there is an option that means nothing, or the file exists.
     """
-    dataset = YTVISDataset.open(root, part)
-    model = chosen_model(model, weights, detectors=False)
-    network = instance_model(model, weights)
-    settings = {
-        "annotations": sha256(dataset.path),
-        "model": model,
-        "weights": None if weights is None else sha256(weights),
-        "fast": fast,
-    }
-    with progress("instances", "interrupted; the finished videos are kept, give --resume to go on") as show:
-        write_official(
+    given = [name for name, default in WHOLE.items() if options[name] != default]
+    if given:
+        raise SegueError(f"--{given[0].replace('_', '-')} means nothing with --whole; leave it out")
+    path = output_paths(options["output"] or Path("segue-out") / source.name, ["ytvis"])["ytvis"]
+    if path.exists() and not options["overwrite"]:
+        raise SinkError(f"{path}: exists already; give --overwrite, or another output")
+    network, watch = instance_model(model, options["weights"]), WATCH.get()
+    seen: list[Frame] = []
+    with source, progress("frames", "interrupted; a film that is one clip begins anew") as show:
+        first, frames = first_frame(source)
+
+        def pictures() -> Iterator[Image]:
+            for count, frame in enumerate(frames, start=1):
+                if watch is not None:
+                    seen.append(frame)
+                show(count, max(count, source.frame_count or 0), "")
+                yield frame.image
+
+        records = whole_clip(
             network,
-            dataset,
-            output,
-            settings=settings,
-            overwrite=overwrite,
-            resume=resume,
-            device=device,
-            fast=fast,
-            report=show,
+            pictures(),
+            source.original_size or first.size,
+            short_side=options["short_side"] or network.short_side,
+            device=options["device"],
+            fast=options["fast"],
         )
-    typer.echo(f"results: {output}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_complete(path, json.dumps(records).encode())
+    for frame, result in zip(seen, sure_results(records, seen, network.score), strict=True):
+        assert watch is not None
+        watch(frame, result)
+    typer.echo(printable(f"ytvis: {path}"))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import typer
 from rich.console import Console
@@ -20,8 +20,9 @@ from segue.inputs import exists, printable
 from segue.registry import SINKS
 from segue.sessions import Session
 from segue.sessions.resumable import PromptSource, forget_state, run
-from segue.types import Frame, Segmentation
+from segue.types import Frame, Image, Segmentation
 from segue.video import Outputs, Source, open_sinks, open_source
+from segue.video.images import write_picture
 from segue.video.live import is_address, stored_address
 from segue.weights.checkpoint import sha256
 
@@ -119,6 +120,45 @@ HOW = Options(
 )
 
 
+def first_frame(source: Source) -> tuple[Frame, Iterator[Frame]]:
+    """The first frame of a source, and all of them.
+
+    Raises:
+        SourceError: there is none.
+    """
+    frames = iter(source)
+    first = next(frames, None)
+    if first is None:
+        raise SourceError(f"{source.name}: there are no frames in the part that was asked for")
+    return first, itertools.chain([first], frames)
+
+
+class Explaining(Protocol):
+    """A session that can show what its results were made of."""
+
+    def explain(self) -> None:
+        """Keep pictures from now on."""
+
+    @property
+    def explanation(self) -> Image | None:
+        """That of the last result."""
+
+
+def explained(
+    session: Explaining, folder: Path, note: Callable[[Segmentation], str]
+) -> Callable[[Segmentation], str]:
+    """A note that also writes the explanation of the result, as ``folder/000012.png``."""
+    session.explain()
+
+    def writing(result: Segmentation) -> str:
+        strip = session.explanation
+        if strip is not None:  # a run that is gone on with goes through its first results again
+            write_picture(folder / f"{result.index:06d}.png", strip)
+        return note(result)
+
+    return writing
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A run.
@@ -147,11 +187,7 @@ class Job:
         Raises:
             SourceError: there is none.
         """
-        frames = iter(self.source)
-        first = next(frames, None)
-        if first is None:
-            raise SourceError(f"{self.source.name}: there are no frames in the part that was asked for")
-        return first, itertools.chain([first], frames)
+        return first_frame(self.source)
 
     def run(
         self,

@@ -27,10 +27,6 @@ _COMMANDS = {
         "segue.cli.instances:instances",
         "Find every instance of a video, say what it is, and follow it.",
     ),
-    "instances-official": (
-        "segue.cli.instances:instances_official",
-        "Run the published inference over a data set, and write the results for its official server.",
-    ),
     "batch": (
         "segue.cli.batch:batch",
         "Do many videos on all cores, or on a Ray cluster; what is done stays done.",

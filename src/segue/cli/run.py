@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import json as json_lib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -15,23 +16,24 @@ from segue.cli.batch import SUBFOLDER, BatchCommand, Running, do_tasks, value_of
 from segue.cli.scoring import OPENERS, Request, Year, open_davis, open_something, open_ytvos
 from segue.cli.tables import print_evaluation, progress
 from segue.datasets.files import PICTURES, files_by_stem
-from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.foreground_sets import read_flow, read_frame
+from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
 from segue.masks import write_index_mask
 from segue.metrics.evaluation import Evaluation
 from segue.reports import evaluation_values, write_json
 from segue.types import IndexMask
 from segue.video.cdnet_sink import frame_number
-from segue.video.images import write_picture
+from segue.video.images import list_images, write_picture
+from segue.video.partial import PartialFile, writing
 
 EXAMPLES = """
 Run a model over a whole data set by its protocol, and score it.
 
 DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu, hofam (composites) or
 foreground. First masks, late objects and regions of interest are those of the data set. Options not listed
-here are handed to `segue track` or `segue foreground`. What is there is run: a video that fails costs one
-line, and the others are scored.
+here are handed to `segue track`, `segue foreground` or `segue instances`. What is there is run: a video that
+fails costs one line, and the others are scored.
 
 Examples:
 
@@ -39,8 +41,13 @@ Examples:
 
     segue run cdnet CDnet2014 --sequence shadow --model mustan-lite -o results --resume
 
+    segue run ytvis youtube_vis_2019 --set train --model seqformer-r50 -o results --workers 2
+
     segue run ytvos YouTubeVOS --set valid -o results --workers 8
 """
+
+CLIPS = ("ytvis", "ovis")
+"""Data sets whose videos are one clip each, and whose results are one file."""
 
 VOID = 255
 """Pixels that belong to no object and are not scored."""
@@ -52,13 +59,13 @@ class Protocol:
 
     Attributes:
         command: what is done with its videos.
-        format: what that writes, as ``segue eval`` reads it.
+        arguments: options of it, such as what it writes for ``segue eval``.
         tasks: its videos; what must be written for them (masks, regions) goes into the folder.
         model: what runs where nobody names another one; None is the command's own.
     """
 
     command: str
-    format: str
+    arguments: tuple[str, ...]
     tasks: Callable[[Request, Path], Iterator[Task]]
     model: str | None = None
 
@@ -84,6 +91,9 @@ def run(
     """Run a data set; see ``EXAMPLES``, which is the help text."""
     request = Request(data=root, dataset=dataset, subset=subset, sequences=sequence, year=year)
     failed = run_videos(request, output, tuple(context.args), workers=workers, resume=resume, quiet=quiet)
+    if dataset in CLIPS and not _open_ytvis(request).annotated:
+        typer.echo(f"results: {_all_clips(request, output)}; the official server scores them", err=True)
+        raise typer.Exit(1 if failed else 0)
     evaluation = score_videos(request, output, failed, workers)
     print_evaluation(evaluation)
     if json is not None:
@@ -139,7 +149,7 @@ def run_videos(
     protocol = _protocol(request.dataset)
     if tasks is None:
         tasks = protocol.tasks(request, output / SUBFOLDER / "prompts")
-    options = (*options, "--format", protocol.format)
+    options = (*options, *protocol.arguments)
     if protocol.model is not None and value_of(list(options), "--model") is None:
         options = (*options, "--model", protocol.model)
     running = Running(protocol.command, options, str(output), workers=workers, resume=resume, quiet=quiet)
@@ -153,9 +163,14 @@ def score_videos(request: Request, output: Path, failed: int, workers: int | Non
         SegueError: something is missing or does not fit.
         typer.Exit: the user interrupted it.
     """
-    request = replace(request, missing="empty" if failed else "error", workers=workers or 1)
+    results = output
+    if request.dataset in CLIPS:
+        results = _all_clips(request, output)
+        typer.echo(f"results: {results}", err=True)
+    else:
+        request = replace(request, missing="empty" if failed else "error", workers=workers or 1)
     with progress(request.dataset) as show:
-        return request.score(output, show)
+        return request.score(results, show)
 
 
 def _protocol(name: str) -> Protocol:
@@ -202,7 +217,10 @@ def _foreground(request: Request, folder: Path) -> Iterator[Task]:
     """Every video from its first picture on; outside its region of interest there is no foreground."""
     videos = OPENERS[request.dataset](request.data)
     for video in videos.select(request.sequences) if request.sequences else videos:
-        source = _pictures(video, folder / "frames" / video.key)
+        names = [path.stem for path in video.frames]
+        if [frame_number(name, i) for i, name in enumerate(names)] != list(video.numbers):
+            names = [f"in{number:06d}" for number in video.numbers]
+        source = _alone(video.frames, names, folder / "frames" / video.key)
         arguments: tuple[str, ...] = ()
         if video.roi is not None:
             path = folder / f"{video.key}.png"
@@ -212,23 +230,16 @@ def _foreground(request: Request, folder: Path) -> Iterator[Task]:
         yield Task(video.key, str(source), arguments)
 
 
-def _pictures(video: ForegroundSequence, folder: Path) -> Path:
-    """Where the pictures of a video lie alone, under names from which results get their numbers.
-
-    That is their own folder, or else ``folder`` with links to them.
-    """
-    own = video.frames[0].parent
-    others = {path for path in own.iterdir() if path.suffix.lower() in PICTURES} - set(video.frames)
-    counted = all(
-        frame_number(path.stem, index) == number
-        for index, (path, number) in enumerate(zip(video.frames, video.numbers, strict=True))
-    )
-    if counted and not others:
+def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
+    """Where pictures lie alone, by these names in this order: their own folder, or links in ``folder``."""
+    own = paths[0].parent
+    there = list_images(own) if own.is_dir() else []
+    if there == list(paths) and [path.stem for path in paths] == list(names):
         return own
     folder.mkdir(parents=True, exist_ok=True)
-    for path, number in zip(video.frames, video.numbers, strict=True):
-        link = folder / f"in{number:06d}{path.suffix}"
-        if not link.exists():
+    for path, name in zip(paths, names, strict=True):
+        link = folder / f"{name}{path.suffix}"
+        if not link.is_symlink():
             link.symlink_to(path.resolve())
     return folder
 
@@ -245,6 +256,43 @@ def _hofam(request: Request, folder: Path) -> Iterator[Task]:
         yield Task(video.key, str(folder / video.key / "frames"), arguments)
 
 
+def _ytvis(request: Request, folder: Path) -> Iterator[Task]:
+    """Every video as one clip of its pictures."""
+    dataset = _open_ytvis(request)
+    if dataset.images is None:
+        raise DatasetError(f"{request.data}: no folder of pictures beside {dataset.path}")
+    for video in dataset:
+        paths = [dataset.images / name for name in video.file_names]
+        names = [path.stem for path in paths]
+        yield Task(video.name, str(_alone(paths, names, folder / "frames" / video.name)))
+
+
+def _all_clips(request: Request, output: Path) -> Path:
+    """One file with the results of all videos, in which they have the numbers of the data set."""
+    dataset, path = _open_ytvis(request), output / "results.json"
+    partial = PartialFile(path)
+    try:
+        with writing(path), partial.path.open("w", encoding="ascii") as stream:
+            separator = "[\n"
+            for video in dataset:
+                found = output / video.name / "ytvis.json"
+                for record in json_lib.loads(found.read_bytes()) if found.is_file() else ():
+                    stream.write(separator + json_lib.dumps({**record, "video_id": video.id}))
+                    separator = ",\n"
+            stream.write("[]\n" if separator[0] == "[" else "\n]\n")
+        partial.commit()
+    finally:
+        partial.discard()
+    return path
+
+
+def _open_ytvis(request: Request) -> YTVISDataset:
+    dataset = YTVISDataset.open(request.data, request.subset or "valid")
+    if request.sequences:
+        raise DatasetError("--sequence: AP is of a whole split; leave it out")
+    return dataset
+
+
 def _given(folder: Path, frame: int, mask: IndexMask) -> tuple[str, str]:
     path = folder / f"{frame:05d}.png"
     folder.mkdir(parents=True, exist_ok=True)
@@ -253,14 +301,15 @@ def _given(folder: Path, frame: int, mask: IndexMask) -> tuple[str, str]:
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
-    "davis": Protocol("track", "png", _davis),
-    "folder": Protocol("track", "png", _davis),
-    "something": Protocol("track", "png", _something),
-    "ytvos": Protocol("track", "png", _ytvos),
+    "davis": Protocol("track", ("--format", "png"), _davis),
+    "folder": Protocol("track", ("--format", "png"), _davis),
+    "something": Protocol("track", ("--format", "png"), _something),
+    "ytvos": Protocol("track", ("--format", "png"), _ytvos),
     **{
-        name: Protocol("foreground", "cdnet", _foreground)
+        name: Protocol("foreground", ("--format", "cdnet"), _foreground)
         for name in ("cdnet", "sbi", "lasiesta", "limu", "foreground")
     },
-    "hofam": Protocol("foreground", "cdnet", _hofam, "hofam"),
+    "hofam": Protocol("foreground", ("--format", "cdnet"), _hofam, "hofam"),
+    **{name: Protocol("instances", ("--whole",), _ytvis) for name in CLIPS},
 }
 """By the name that ``segue eval`` has for the data set."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -63,6 +63,40 @@ def overlay(
     if ids:
         _draw_ids(drawn, mask, captions or {})
     return drawn
+
+
+def attention_strip(
+    image: Image, mask: IndexMask, maps: npt.NDArray[np.floating], ids: Sequence[int]
+) -> Image:
+    """A picture with its objects, and beside it once for each object with what is attended to for it.
+
+    Args:
+        image: RGB, (h, w, 3), uint8.
+        mask: index mask of any size.
+        maps: what counts for each object, (K, rows, columns), not negative; brought to the picture's size.
+        ids: the K objects.
+
+    Returns:
+        RGB, (h, (K + 1) w, 3), uint8, the objects in the order of their ids.
+    """
+    size = image.shape[1], image.shape[0]
+    whole = cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST)
+    strip = [overlay(image, whole)]
+    for number, plane in sorted(
+        zip(ids, np.asarray(maps, np.float32), strict=True), key=lambda item: item[0]
+    ):
+        heat = cv2.resize(cv2.GaussianBlur(plane, (0, 0), 1), size, interpolation=cv2.INTER_CUBIC).clip(0)
+        heat /= max(float(heat.max()), 1e-9)
+        colours = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_TURBO)[..., ::-1]
+        weight = 0.8 * heat[..., None] ** 0.5
+        drawn = np.rint(image * (1 - weight) + colours * weight).astype(np.uint8)
+        rim = max(2, min(size) // 80)
+        colour = _LINE_COLOURS[int(fold_ids(np.array([[number]]))[0, 0])]
+        inner = drawn[rim:-rim, rim:-rim].copy()
+        drawn[:] = colour
+        drawn[rim:-rim, rim:-rim] = inner
+        strip.append(drawn)
+    return np.hstack(strip)
 
 
 def _occupied(entries: npt.NDArray[np.uint8], margin: int) -> tuple[slice, slice]:

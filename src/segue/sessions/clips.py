@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,7 @@ def as_tensor(images: Sequence[Image], device: torch.device, dtype: torch.dtype)
     return (stacked.permute(0, 3, 1, 2).to(dtype) / 255)[None]
 
 
-def encode_frames(network: SeqFormer, frames: Sequence[Tensor]) -> Memory:
+def encode_frames(network: SeqFormer, frames: Iterable[Tensor]) -> Memory:
     """Look at the frames of one clip, each (1, 1, 3, H, W).
 
     Where frames do not see each other they are encoded one by one, in the memory of one.

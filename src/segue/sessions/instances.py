@@ -15,8 +15,10 @@ from torch import Tensor
 
 from segue.errors import PromptError, SourceError
 from segue.inputs import whole_number
+from segue.masks.drawing import attention_strip
 from segue.masks.measure import ObjectExtent, measure
 from segue.models.seqformer import Memory, SeqFormer
+from segue.models.seqformer.looks import attention_maps
 from segue.sessions.base import choose_device, has_bfloat16, inference_copy
 from segue.sessions.clips import (
     SHORT_SIDE,
@@ -104,7 +106,7 @@ class InstanceSession(Kept):
         fast: bfloat16 where the processor or GPU has it.
     """
 
-    kept = "_frames _tracks _due _shared _size"
+    kept = "_frames _tracks _due _strips _shared _size"
     kinds = (_Pending, Tracks, Track)
 
     def __init__(
@@ -124,6 +126,7 @@ class InstanceSession(Kept):
         self._name = f"{type(network).__name__} with {count} parameters"
         self._names = dict(names or {})
         self.lag = self.options.window - 1
+        self._explains = False
         self.reset()
 
     def reset(self) -> None:
@@ -132,7 +135,23 @@ class InstanceSession(Kept):
         self._shared = 0
         self._tracks = Tracks()
         self._due: deque[Segmentation] = deque()
+        self._strips: deque[Image] = deque()
+        self._explanation: Image | None = None
         self._size: tuple[int, int] | None = None
+
+    def explain(self) -> None:
+        """Keep with each result from now on where the network looked, for :attr:`explanation`."""
+        self._explains = True
+
+    @property
+    def explanation(self) -> Image | None:
+        """Where the network looked for the last result, as one strip of pictures, RGB (h, n w, 3).
+
+        The frame with its objects, as large as the network sees it; then the frame once for each object that
+        was found in its window, with what the query of the object attends to, in the order of the ids, rimmed
+        in its colour. None before the first result, and if :meth:`explain` was not called.
+        """
+        return self._explanation
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any.
@@ -154,14 +173,19 @@ class InstanceSession(Kept):
         self._frames.append(_Pending(frame.index, frame.time, frame.size, picture))
         if len(self._frames) == self.options.window:
             self._look(keep=self.options.overlap)
-        return self._due.popleft() if self._due else None
+        return self._give() if self._due else None
 
     def finish(self) -> Iterator[Segmentation]:
         """Give the results that are still due after the last frame."""
         if len(self._frames) > self._shared:
             self._look(keep=0)
         while self._due:
-            yield self._due.popleft()
+            yield self._give()
+
+    def _give(self) -> Segmentation:
+        if self._strips:
+            self._explanation = self._strips.popleft()
+        return self._due.popleft()
 
     def _origin(self) -> dict[str, Any]:
         """What a saved state belongs to, as JSON gives it back."""
@@ -189,8 +213,14 @@ class InstanceSession(Kept):
         chosen = Instances(instances.embeddings[kept], instances.class_scores[kept], instances.masks[kept])
         ids = self._tracks.update(chosen, self._shared, keep)
         known = {track.id: track for track in self._tracks.known}
+        looks = None
+        if self._explains:
+            looks = attention_maps(network, memory, decoded, found.queries[kept]).cpu().numpy()
         for t in range(self._shared, len(self._frames)):
-            self._due.append(self._segment(self._frames[t], masks[kept, t], ids, known))
+            pending = self._frames[t]
+            self._due.append(self._segment(pending, masks[kept, t], ids, known))
+            if looks is not None:
+                self._strips.append(attention_strip(pending.picture, self._due[-1].mask, looks[:, t], ids))
         self._frames = self._frames[len(self._frames) - keep :] if keep else []
         self._shared = keep
 

@@ -176,9 +176,7 @@ class FormerLite(MSSTSVIS):
         position, rank = self.detr.query_embed.weight.split(self.size.width, -1)
         decoder = self.detr.transformer.decoder
         decoded = decoder(content + rank, place + position, boxes, memory.tokens, memory.levels)
-        return DecodedProposals(
-            decoded.instances, decoded.boxes, decoded.references, decoded.refined, proposed, begun
-        )
+        return DecodedProposals(**vars(decoded), proposed=proposed, begun=begun)
 
     def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
         """Class scores before the sigmoid, (N, Q, classes).

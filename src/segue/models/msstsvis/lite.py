@@ -179,7 +179,7 @@ class MSSTSVISLite(MSSTSVIS):
         content, position = self.queries(looks, boxes.mean(1), torch.stack(shares))
         decoder = self.detr.transformer.decoder
         decoded = decoder(content, position, boxes, memory.tokens, memory.levels)
-        return DecodedTubes(decoded.instances, decoded.boxes, decoded.references, decoded.refined, logits)
+        return DecodedTubes(**vars(decoded), begun=logits)
 
     def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
         """Class scores before the sigmoid, (N, Q, 91): the detector's, all more or less sure alike."""

@@ -156,12 +156,16 @@ class Decoded:
         boxes: one per layer, (N, T, Q, C).
         references: what each layer started from: (N, T, Q, 2) for the first, then (N, T, Q, 4).
         refined: reference after each layer, (N, T, Q, 4): cx, cy, width, height in 0..1 of the frame.
+        start: what the first layer started from, (N, Q, C).
+        position: code of the queries, (N, Q, C).
     """
 
     instances: list[Tensor]
     boxes: list[Tensor]
     references: list[Tensor]
     refined: list[Tensor]
+    start: Tensor
+    position: Tensor
 
 
 class DecoderLayer(nn.Module):
@@ -245,16 +249,35 @@ class DecoderLayer(nn.Module):
     ) -> Tensor:
         """What the box queries see in each frame, (N, T, Q, C)."""
         samples, frames = memory.shape[:2]
-        query = box + (query_position if box.ndim == 3 else query_position[:, None])
-        offsets, weights = self.cross_attn.plan(query)
-        if box.ndim == 3:
-            offsets = offsets.repeat_interleave(frames, 0)
-            weights = weights.repeat_interleave(frames, 0)
-        else:
-            offsets, weights = offsets.flatten(0, 1), weights.flatten(0, 1)
+        offsets, weights = self._asked(box, query_position, frames)
         values = self.cross_attn.values(memory.flatten(0, 1), levels.padding)
         read = self.cross_attn.read(offsets, weights, references.flatten(0, 1), values, levels)
         return read.view(samples, frames, *read.shape[1:])
+
+    def looks(
+        self, box: Tensor, query_position: Tensor, references: Tensor, levels: Levels
+    ) -> tuple[Tensor, Tensor]:
+        """Where the box queries of a call of the layer look in each frame, and how much each place counts.
+
+        Args:
+            box, query_position, references, levels: as the layer was called with.
+
+        Returns:
+            Places (N, T, Q, M, L, P, 2), in pixels of each level, and weights (N, T, Q, M, L, P).
+        """
+        samples, frames = references.shape[:2]
+        offsets, weights = self._asked(self._box_among_queries(box, query_position), query_position, frames)
+        places = self.cross_attn.places(offsets, references.flatten(0, 1), levels)
+        inner = (samples, frames)
+        return places.unflatten(0, inner), weights.unflatten(0, inner)
+
+    def _asked(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+        """Offsets and weights of the box queries in each of the N·T frames."""
+        query = box + (query_position if box.ndim == 3 else query_position[:, None])
+        offsets, weights = self.cross_attn.plan(query)
+        if box.ndim == 3:
+            return offsets.repeat_interleave(frames, 0), weights.repeat_interleave(frames, 0)
+        return offsets.flatten(0, 1), weights.flatten(0, 1)
 
     def _forward(self, x: Tensor, expand: nn.Linear, reduce: nn.Linear) -> Tensor:
         forwarded: Tensor = self.dropout(reduce(self.dropout(F.relu(expand(x)))))
@@ -284,12 +307,11 @@ class Decoder(nn.Module):
         """
         frames = memory.shape[1]
         per_frame = levels.repeat(frames)
-        decoded = Decoded([], [], [], [])
+        decoded = Decoded([], [], [], [], content, query_position)
         instance = box = content
         current = reference[:, None].expand(-1, frames, -1, -1) if reference.ndim == 3 else reference
         for layer, embed in zip(self.layers, self.bbox_embed, strict=True):
-            scale = levels.valid.repeat(1, 1, current.shape[-1] // 2)
-            scaled = current[:, :, :, None] * scale[:, None, None]
+            scaled = scaled_references(current, levels)
             instance, box = layer(instance, box, query_position, scaled, memory, per_frame)
             refined = refine(embed(box).float(), current)
             decoded.instances.append(instance)
@@ -298,6 +320,12 @@ class Decoder(nn.Module):
             decoded.refined.append(refined)
             current = refined.detach()
         return decoded
+
+
+def scaled_references(references: Tensor, levels: Levels) -> Tensor:
+    """References (N, T, Q, 2 or 4) in 0..1 of the frames as those of the padded levels, (..., L, 2 or 4)."""
+    scale = levels.valid.repeat(1, 1, references.shape[-1] // 2)
+    return references[:, :, :, None] * scale[:, None, None]
 
 
 def refine(delta: Tensor, reference: Tensor) -> Tensor:

@@ -105,12 +105,16 @@ class DeformableAttention(nn.Module):
         Returns:
             (B, Q, C), before any output projection.
         """
+        return sample_levels(values, levels.shapes, self.places(offsets, references, levels), weights)
+
+    def places(self, offsets: Tensor, references: Tensor, levels: Levels) -> Tensor:
+        """Points that are read, (B, Q, M, L, P, 2), in pixels of each level; 0 is the centre of the first."""
         size = references.new_tensor([(w, h) for h, w in levels.shapes])
         centre = (references[..., :2] * size - 0.5)[:, :, None, :, None]
         if references.shape[-1] == 4:
             reach = (references[..., 2:] * size * (0.5 / self.points))[:, :, None, :, None]
             offsets = offsets * reach
-        return sample_levels(values, levels.shapes, centre + offsets, weights)
+        return centre + offsets
 
 
 def sine_position(valid: Tensor, features: int, dtype: torch.dtype = torch.float32) -> Tensor:

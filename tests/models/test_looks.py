@@ -1,0 +1,81 @@
+"""Pictures of attention show what the network reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from segue.layers.attention import sample_levels
+from segue.masks.drawing import attention_strip
+from segue.models.msstsvis.lite import MSSTSVISLite
+from segue.models.seqformer import SeqFormer, Size, looks
+from segue.models.seqformer.encoder import DeformableAttention
+from segue.models.seqformer.looks import attention_maps
+from tests.fill import fill_plainly
+
+TINY = Size(width=64, hidden=32, encoder_layers=1, decoder_layers=1, heads=4, queries=6, classes=3)
+
+
+def test_a_map_is_what_bilinear_reading_weighs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(5, 7, 2, generator=generator) * 12 - 3  # some of them outside
+    weights, values = torch.rand(5, 7, generator=generator), torch.rand(6 * 8, generator=generator)
+    read = sample_levels(
+        values[None, :, None, None], [(6, 8)], points[None, :, None, None], weights[None, :, None, None]
+    )
+    drawn = looks._drawn(points, weights, (6, 8))
+    torch.testing.assert_close((drawn.flatten(1) * values).sum(1), read.flatten())
+
+
+@pytest.mark.parametrize("build", [MSSTSVISLite, lambda: SeqFormer("mobilenet-v2", TINY)])
+def test_maps_are_those_of_the_last_layer(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = fill_plainly(build()).eval()
+    asked: list[tuple[torch.Tensor, torch.Tensor]] = []
+    read = DeformableAttention.read
+
+    def reading(self: DeformableAttention, offsets: Any, weights: Any, references: Any, *more: Any) -> Any:
+        asked.append((self.places(offsets, references, more[1]), weights))
+        return read(self, offsets, weights, references, *more)
+
+    monkeypatch.setattr(DeformableAttention, "read", reading)
+    frames = torch.rand(1, 2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        memory = network.encode(frames)
+        decoded = network.decode(memory)
+        places, weights = asked[-1]  # (T, Q, M, L, P)
+        maps = attention_maps(network, memory, decoded, torch.tensor([3, 1]))
+    shapes = memory.levels.shapes
+    assert maps.shape == (2, 2, *shapes[0])
+    size = places.new_tensor([(w, h) for h, w in shapes])[:, None]
+    finest = (places + 0.5) / size * size[0] - 0.5
+    inside = ((finest >= 0) & (finest <= size[0] - 1)).all(-1)
+    heads = weights.shape[2]
+    for k, query in enumerate((3, 1)):
+        for t in range(2):
+            total = float(maps[k, t].sum())
+            assert total <= 1 + 1e-5
+            assert total >= float(weights[t, query][inside[t, query]].sum()) / heads - 1e-5
+            rows = torch.arange(shapes[0][0]).float()
+            if bool(inside[t, query].all()):
+                middle = (weights[t, query] * finest[t, query][..., 1]).sum() / heads
+                torch.testing.assert_close((maps[k, t].sum(1) * rows).sum(), middle, rtol=1e-4, atol=1e-4)
+
+
+def test_a_strip_has_a_picture_for_each_object_in_the_order_of_ids() -> None:
+    picture = np.full((48, 64, 3), 90, np.uint8)
+    mask = np.zeros((96, 128), np.uint8)
+    mask[:20, :20], mask[60:, 60:] = 7, 2
+    maps = np.zeros((2, 6, 8), np.float32)
+    maps[0, 1, 1] = maps[1, 4, 6] = 1.0
+    strip = attention_strip(picture, mask, maps, [7, 2])
+    assert strip.shape == (48, 192, 3)
+    second, seventh = strip[:, 64:128].astype(int), strip[:, 128:].astype(int)
+    for shown, (row, column) in ((second, (36, 52)), (seventh, (12, 12))):
+        rows, columns = np.nonzero(np.abs(shown[3:-3, 3:-3] - 90).sum(2) > 30)
+        middle = rows.mean() + 3, columns.mean() + 3
+        assert max(abs(middle[0] - row), abs(middle[1] - column)) < 4
+        assert len(rows) < 48 * 64 / 2
+    assert not (second[0, 0] == seventh[0, 0]).all()  # rims in the colours of the objects
