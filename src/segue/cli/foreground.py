@@ -17,7 +17,7 @@ from segue.api.foreground import (
     make_model,
     preferred,
 )
-from segue.cli.job import DEFAULT_FORMATS, FORMATS, How, Job, explained, run_settings
+from segue.cli.job import DEFAULT_FORMATS, FORMATS, How, Job, Note, explained, run_settings
 from segue.errors import SegueError, SinkError, SourceError
 from segue.inputs import printable
 from segue.masks import read_stored_mask
@@ -172,7 +172,7 @@ def foreground(
     )
     with opened:
         _, frames = job.frames()
-        note = _note
+        note: Note = _note
         if explain is not None:
             note = explained(session, explain, _note)
         job.run(chosen_frames(frames, fps, depth, known), note=note, total=_expected(opened, fps))

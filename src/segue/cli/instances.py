@@ -12,7 +12,19 @@ import typer
 
 from segue.api.instances import DEFAULT_MODEL, default_model, instance_model, make_finder
 from segue.api.instances import instances as find_instances
-from segue.cli.job import HOW, PART, SOURCE, WATCH, How, Job, Values, explained, first_frame, run_settings
+from segue.cli.job import (
+    HOW,
+    PART,
+    SOURCE,
+    WATCH,
+    How,
+    Job,
+    Note,
+    Values,
+    explained,
+    first_frame,
+    run_settings,
+)
 from segue.cli.options import Options, command
 from segue.cli.tables import progress
 from segue.datasets.json_files import read_class_names
@@ -88,7 +100,7 @@ def _instances(source: Values, options: Values, look: Values, part: Values, how:
     job = Job(opened, finder.session, settings, run, categories=categories)
     with opened:
         _, frames = job.frames()
-        note = _note
+        note: Note = _note
         if look["explain"] is not None:
             if not isinstance(finder.session, InstanceSession):
                 raise SegueError(f"--explain shows where a network's queries look; {model} has none")

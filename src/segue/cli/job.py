@@ -144,9 +144,11 @@ class Explaining(Protocol):
         """That of the last result."""
 
 
-def explained(
-    session: Explaining, folder: Path, note: Callable[[Segmentation], str]
-) -> Callable[[Segmentation], str]:
+Note = Callable[[Segmentation], str]
+"""A few words about a result, for the progress."""
+
+
+def explained(session: Explaining, folder: Path, note: Note) -> Note:
     """A note that also writes the explanation of the result, as ``folder/000012.png``."""
     session.explain()
 
@@ -194,7 +196,7 @@ class Job:
         frames: Iterator[Frame],
         *,
         prompts: PromptSource = lambda _: None,
-        note: Callable[[Segmentation], str],
+        note: Note,
         total: int | None = None,
     ) -> Outputs:
         """Take the frames through the session into the sinks, and say where the results are.
@@ -223,7 +225,7 @@ class Job:
         self,
         frames: Iterator[Frame],
         prompts: PromptSource,
-        note: Callable[[Segmentation], str],
+        note: Note,
         total: int | None,
         outputs: Outputs,
     ) -> None:

@@ -71,7 +71,7 @@ def read_flow_picture(path: Path) -> Image:
         return _picture(path, data)
     flow = _flow_of(path, data)
     height, width = flow.shape[:2]
-    return lengths(flow * np.float32((SIDE / width, SIDE / height)), SCALE)[..., None]
+    return lengths(flow * np.array((SIDE / width, SIDE / height), np.float32), SCALE)[..., None]
 
 
 class FlowFiles:
@@ -208,7 +208,7 @@ def _kitti(path: Path, data: bytes) -> Flow:
     pixels = _pixels(path, data)
     if pixels.dtype != np.uint16:
         raise FlowError(f"{path}: a flow picture, where flow itself is needed")
-    flow = (pixels[..., :2].astype(np.float32) - 2**15) / 64
+    flow = (pixels[..., :2].astype(np.float32) - np.float32(2**15)) / np.float32(64)
     flow[pixels[..., 2] == 0] = 0
     return flow
 

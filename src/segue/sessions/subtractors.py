@@ -14,7 +14,7 @@ from segue.errors import SegueError
 from segue.registry import Entry
 from segue.sessions.base import SessionState
 from segue.sessions.empty_scene import Scene
-from segue.sessions.extra_inputs import Plane
+from segue.sessions.extra_inputs import Extra, Plane
 from segue.sessions.segmenters import Maps
 from segue.types import Image
 
@@ -47,7 +47,7 @@ class Subtractor:
     channels = 2
     threshold = 0.5
     uses_background = False
-    extra = None
+    extra: Extra | None = None
     restorable = False
 
     def __init__(
@@ -129,7 +129,7 @@ class BackgroundDifference:
     channels = 1
     threshold = 0.5
     uses_background = True
-    extra = None
+    extra: Extra | None = None
     restorable = True
 
     def __init__(self, *, threshold: float = 35, median: int = 9) -> None:
@@ -195,7 +195,7 @@ class FrameDifference:
     channels = 1
     threshold = 0.5
     uses_background = False
-    extra = None
+    extra: Extra | None = None
     restorable = True
 
     def __init__(self, *, threshold: float = 20, median: int = 3) -> None:
