@@ -70,9 +70,9 @@ def calibrated(score: Array, factor: float, offset: float) -> Array:
 
 
 def fit(score: Array, iou: Array) -> tuple[float, float]:
-    """Factor and offset with the least squared error."""
+    """Factor and offset with the least mean absolute error."""
     pairs = itertools.product(FACTORS.tolist(), OFFSETS.tolist())
-    return min(pairs, key=lambda pair: float(np.square(calibrated(score, *pair) - iou).mean()))
+    return min(pairs, key=lambda pair: float(np.abs(calibrated(score, *pair) - iou).mean()))
 
 
 def left_out(found: Sequence[Sample]) -> Array:
