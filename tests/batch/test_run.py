@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segue.cli.run import PROTOCOLS
+from segue.cli.run import PROTOCOLS, scored_here
 from segue.cli.scoring import Request
 from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
@@ -209,3 +209,24 @@ def test_unknown_data_sets_are_refused_and_pictures_stay_where_they_are(
     )
 
     assert (task.name, task.source, task.arguments) == ("v", str(tmp_path / "set/v/input"), ())
+
+
+def test_what_a_server_keeps_is_run_and_not_scored(command: Command, tmp_path: Path) -> None:
+    root = tmp_path / "valid"
+    for kind in ("JPEGImages", "Annotations"):
+        (root / kind / "v").mkdir(parents=True)
+    for index in range(3):
+        Image.fromarray(FRAMES[index]).save(root / f"JPEGImages/v/{5 * index:05d}.jpg")
+    for index, number in ((0, 1), (1, 2)):  # a mask for each object where it appears
+        given = np.where(MASKS[index] == number, number, 0).astype(np.uint8)
+        write_index_mask(root / f"Annotations/v/{5 * index:05d}.png", given)
+    objects = {str(i): {"category": "cat", "frames": [f"{5 * i - 5:05d}"]} for i in (1, 2)}
+    (root / "meta.json").write_text(json.dumps({"videos": {"v": {"objects": objects}}}))
+
+    ended = command("run", "ytvos", tmp_path, "--set", "valid", "-o", "out", "--workers", 1, "-q")
+
+    assert ended.code == 0, ended.err
+    assert "results: out; the official server scores them" in ended.err
+    assert len(list((tmp_path / "out/v/masks").glob("*.png"))) == 3
+    write_index_mask(root / "Annotations/v/00010.png", MASKS[2].astype(np.uint8))
+    assert scored_here(Request(data=root, dataset="ytvos"))

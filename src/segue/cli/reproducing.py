@@ -18,7 +18,7 @@ from segue.batch.ledger import Ledger
 from segue.batch.plan import Task
 from segue.cli.batch import LEDGER, SUBFOLDER, value_of
 from segue.cli.main import load_command
-from segue.cli.run import PROTOCOLS, run_videos, score_videos
+from segue.cli.run import PROTOCOLS, results_of, run_videos, score_videos, scored_here
 from segue.cli.scoring import Request, open_davis, open_something
 from segue.datasets.cdnet import unseen_folds
 from segue.errors import CheckpointError, DatasetError
@@ -81,7 +81,7 @@ class Done:
     evaluation: Evaluation | None = None
     speed: float = math.nan
     folder: Path | None = None
-    lacks: str | None = None
+    lacks: tuple[str, ...] = ()
     failed: int = 0
 
 
@@ -128,7 +128,7 @@ class Result:
                 "scores": done.evaluation and evaluation_values(done.evaluation),
                 "frames/s": None if math.isnan(done.speed) else done.speed,
                 "results": done.folder and str(done.folder),
-                "lacks": done.lacks,
+                "lacks": list(done.lacks),
                 "failed": done.failed,
             }
             for done in self.rows
@@ -145,22 +145,23 @@ def do_table(table: Table, how: How) -> Result:
         typer.Exit: the user interrupted it.
     """
     table = replace(table, subset=table.subset if how.subset is None else how.subset)
-    server = table.server if how.subset is None else None
     rows = [row for row in table.rows if how.rows is None or row.key in how.rows]
     remarks = [] if table.remark is None else [table.remark]
     request, missing = _request(table, how)
-    done = [_do(row, replace(table, server=server), request, how) for row in rows]
+    done = [_do(row, table, request, how) for row in rows]
     remarks += missing
     if how.model not in (None, table.model) and any(row.model is None for row in rows):
         remarks.append(f"run with {how.model} instead of {table.model}, of which the published numbers are")
     for lack, names in _by_lack(done).items():
-        remarks.append(f"{', '.join(names)}: {lack}")
+        if lack not in missing:
+            remarks.append(lack if len(names) == len(done) else f"{', '.join(names)}: {lack}")
     remarks += dict.fromkeys(text for item in done if item.evaluation for text in item.evaluation.remarks)
     for item in done:
         if item.failed:
             remarks.append(f"{item.row.name}: {item.failed} videos failed, and count as empty masks")
         if item.folder and item.evaluation is None:
-            remarks.append(f"{item.row.name}: {server} scores the masks in {item.folder}")
+            where = f"{table.server} scores {item.folder}"
+            remarks.append(f"{item.row.name}: the annotations of this part are not public; {where}")
     percentiles = _draw(table, done, how)
     if percentiles:
         remarks.append(f"curve: {_picture(table, how)}")
@@ -170,8 +171,8 @@ def do_table(table: Table, how: How) -> Result:
 def _by_lack(done: list[Done]) -> dict[str, list[str]]:
     lacks: dict[str, list[str]] = {}
     for item in done:
-        if item.lacks is not None:
-            lacks.setdefault(item.lacks, []).append(item.row.name)
+        for lack in item.lacks:
+            lacks.setdefault(lack, []).append(item.row.name)
     return lacks
 
 
@@ -195,16 +196,16 @@ def _absent(name: str) -> str:
 
 def _do(row: Row, table: Table, request: Request | None, how: How) -> Done:
     model = row.model or how.model or table.model
-    if request is None:
-        return Done(row, model, lacks=_lacks(row, model, table, how))
-    lack = _lacks(row, model, table, how)
-    if lack is not None:
-        return Done(row, model, lacks=lack)
+    if row.model is None and how.model is not None:
+        row = replace(row, training=None)
+    lacks = tuple(_lacks(row, model, table, how))
+    if request is None or lacks:
+        return Done(row, model, lacks=lacks)
     options = [*row.options, *how.run, "--model", model]
     folder = how.output / table.name / row.key
     tasks = None if row.first is None else _from_first_frames(_source(row, table, how), request, folder)
     if row.training is not None and row.training.folds and row.key not in how.weights:
-        tasks = _by_fold(row.training, request, folder, how)
+        tasks = _by_fold(row.training, model, request, folder, how)
     elif weights := _weights(row, model, how):
         options += ["--weights", weights]
     if not how.quiet:
@@ -219,8 +220,8 @@ def _do(row: Row, table: Table, request: Request | None, how: How) -> Done:
         tasks=tasks,
     )
     speed = _speed(folder)
-    if table.server is not None:
-        return Done(row, model, speed=speed, folder=folder, failed=failed)
+    if not scored_here(request):
+        return Done(row, model, speed=speed, folder=results_of(request, folder), failed=failed)
     evaluation = score_videos(request, folder, failed, how.workers)
     write_report(evaluation, folder.with_name(f"{row.key}.html"), about={"row": row.name, "model": model})
     return Done(row, model, evaluation, speed, folder, failed=failed)
@@ -251,25 +252,27 @@ def _source(row: Row, table: Table, how: How) -> FirstFrame:
     return first_frame(row.first, "boxes" if table.dataset == "something" else "masks", how.weights, device)
 
 
-def _lacks(row: Row, model: str, table: Table, how: How) -> str | None:
+def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
     """What a row needs and is not there, with what brings it."""
     if row.training is not None and row.key not in how.weights:
-        lacking = [_absent(name) for name in row.training.data if name not in how.data]
-        end = f", or --weights {row.key}=FILE"
-        return "trained on data that are missing; " + "; ".join(lacking) + end if lacking else None
+        yield from (_absent(name) for name in row.training.data if name not in how.data)
+        start = row.training.start
+        if start is not None and start not in how.weights and not {"--start", "--init"} & set(how.train):
+            place = f'{MODELS.find(start).source}; give --weights {start}=FILE or --train "--init FILE"'
+            yield f"the training begins from {start}, {place}"
+        return
     given = how.weights.get(row.key, how.weights.get(model))
     try:
         load(model, given)
     except CheckpointError as error:
         if given is not None:
             raise
-        return f"{error} (here --weights {model}=FILE)"
+        yield f"{error} (here --weights {model}=FILE)"
     try:
         if row.first is not None:
             _source(row, table, how)
     except CheckpointError as error:
-        return str(error)
-    return None
+        yield str(error)
 
 
 def _weights(row: Row, model: str, how: How) -> str | None:
@@ -278,24 +281,25 @@ def _weights(row: Row, model: str, how: How) -> str | None:
         return how.weights[row.key]
     if row.training is None:
         return how.weights.get(model)
-    return str(_trained(row.training, how))
+    return str(_trained(row.training, model, how))
 
 
-def _by_fold(training: Training, request: Request, folder: Path, how: How) -> Iterator[Task]:
+def _by_fold(training: Training, model: str, request: Request, folder: Path, how: How) -> Iterator[Task]:
     """The videos, each with the weights of a training that left out its fold."""
     folds = unseen_folds()
     for task in PROTOCOLS[request.dataset].tasks(request, folder / SUBFOLDER / "prompts"):
         if task.name not in folds:
             raise DatasetError(f"{task.name} is no video of CDnet2014, whose folds are known")
-        weights = _trained(training, how, folds[task.name])
+        weights = _trained(training, model, how, folds[task.name])
         yield replace(task, arguments=(*task.arguments, "--weights", str(weights)))
 
 
-def _trained(training: Training, how: How, fold: int | None = None) -> Path:
+def _trained(training: Training, model: str, how: How, fold: int | None = None) -> Path:
     """The weights of a training that has come to its end.
 
     Args:
         training: which one.
+        model: name of the network that it makes.
         how: what the user asks for.
         fold: fold that is left out.
 
@@ -306,9 +310,10 @@ def _trained(training: Training, how: How, fold: int | None = None) -> Path:
     words = [training.network, *training.options, *how.train]
     words += [f"--data={name}={how.data[name]}" for name in training.data]
     words += [] if fold is None else ["--fold", str(fold)]
+    words += ["--start", how.weights[training.start]] if training.start in how.weights else []
     name = f"{training.name}-{hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]}"
     folder = how.output / "weights" / name
-    weights = folder / f"{MODELS.find(training.network).name}.safetensors"
+    weights = folder / f"{model}.safetensors"
     notes = read_checkpoint(weights).metadata if weights.exists() else None
     if notes is not None and notes["step"] == notes["steps"]:
         return weights

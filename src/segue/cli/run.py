@@ -91,8 +91,8 @@ def run(
     """Run a data set; see ``EXAMPLES``, which is the help text."""
     request = Request(data=root, dataset=dataset, subset=subset, sequences=sequence, year=year)
     failed = run_videos(request, output, tuple(context.args), workers=workers, resume=resume, quiet=quiet)
-    if dataset in CLIPS and not _open_ytvis(request).annotated:
-        typer.echo(f"results: {_all_clips(request, output)}; the official server scores them", err=True)
+    if not scored_here(request):
+        typer.echo(f"results: {results_of(request, output)}; the official server scores them", err=True)
         raise typer.Exit(1 if failed else 0)
     evaluation = score_videos(request, output, failed, workers)
     print_evaluation(evaluation)
@@ -163,14 +163,36 @@ def score_videos(request: Request, output: Path, failed: int, workers: int | Non
         SegueError: something is missing or does not fit.
         typer.Exit: the user interrupted it.
     """
-    results = output
+    results = results_of(request, output)
     if request.dataset in CLIPS:
-        results = _all_clips(request, output)
         typer.echo(f"results: {results}", err=True)
     else:
         request = replace(request, missing="empty" if failed else "error", workers=workers or 1)
     with progress(request.dataset) as show:
         return request.score(results, show)
+
+
+def scored_here(request: Request) -> bool:
+    """Whether there are annotations besides those that are given; of some parts a server keeps them.
+
+    Raises:
+        SegueError: something is missing or does not fit.
+    """
+    if request.dataset in CLIPS:
+        return _open_ytvis(request).annotated
+    if request.dataset == "ytvos":
+        videos = open_ytvos(request)
+        return any(set(video.annotations) - {item.given for item in video.objects} for video in videos)
+    return True
+
+
+def results_of(request: Request, output: Path) -> Path:
+    """What is scored of the output: a folder of masks, or for instances one file, which is written.
+
+    Raises:
+        SegueError: something is missing, or the file cannot be written.
+    """
+    return _all_clips(request, output) if request.dataset in CLIPS else output
 
 
 def _protocol(name: str) -> Protocol:

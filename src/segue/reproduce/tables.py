@@ -22,12 +22,14 @@ class Training:
         data: data sets that it learns from.
         options: what is given to it besides.
         folds: one training for each fold of CDnet2014, whose videos it then runs; it has not seen them.
+        start: network whose weights it begins from.
     """
 
     network: str
     data: tuple[str, ...]
     options: tuple[str, ...] = ()
     folds: bool = False
+    start: str | None = None
 
     @property
     def name(self) -> str:
@@ -42,7 +44,7 @@ class Row:
     Attributes:
         name: what stands in front of it.
         published: the numbers of the paper, by heading of the table.
-        model: the network; None is that of the table.
+        model: the network; None is that of the table, or the one that the user wants instead.
         options: of the command that runs it, see ``segue run``.
         training: what makes its weights, where they are not those of the network.
         first: where the masks of first frames come from, see :mod:`segue.reproduce.stcn_report`; None takes
@@ -75,7 +77,7 @@ class Table:
         model: the network of the rows that name none.
         subset, year: part and edition of the data set.
         percent: numbers are shown in percent.
-        server: where results of ``subset`` are scored, because its annotations are not public.
+        server: where results are scored whose annotations are not public.
         curve: a measure over time whose distribution is drawn, one line a row.
         remark: what a reader must know of the published numbers.
     """
