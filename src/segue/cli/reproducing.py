@@ -310,7 +310,8 @@ def _trained(training: Training, model: str, how: How, fold: int | None = None) 
     words = [training.network, *training.options, *how.train]
     words += [f"--data={name}={how.data[name]}" for name in training.data]
     words += [] if fold is None else ["--fold", str(fold)]
-    words += ["--start", how.weights[training.start]] if training.start in how.weights else []
+    if training.start is not None and training.start in how.weights:
+        words += ["--start", how.weights[training.start]]
     name = f"{training.name}-{hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]}"
     folder = how.output / "weights" / name
     weights = folder / f"{model}.safetensors"
