@@ -19,7 +19,7 @@ from segue.web.film import Film
 from segue.web.labels import Labels
 from segue.web.project import StaleError
 from segue.web.tracking import Tracked
-from segue.web.worker import Click
+from segue.web.worker import Click, Find
 from tests.web.films import numbered, write_film
 
 
@@ -31,9 +31,11 @@ class CircleWorker:
         self.asked: list[Any] = []
         self.jobs: list[tuple[Any, ...]] = []
 
-    async def ask(self, request: Any) -> np.ndarray:
+    async def ask(self, request: Any) -> Any:
         self.asked.append(request)
         mask = np.zeros(self.size, np.uint8)
+        if isinstance(request, Find):  # one object, as far to the right as the number of the frame
+            return [(cv2.circle(mask, (10 + request.frame, 10), 5, 1, -1) > 0, request.detector, 0.5)]
         x, y = request.positive[0] if request.positive else request.box[:2]
         return cv2.circle(mask, (int(x), int(y)), 5, 1, -1) > 0
 
@@ -102,6 +104,21 @@ def test_a_tracked_mask_is_given_to_the_network_and_a_clicked_one_is_not(
     assert first.previous is None
     assert second.previous is None
     assert np.array_equal(third.previous, stroke)
+
+
+def test_each_window_adopts_what_it_was_shown(desk: AnnotateDesk, ask: Ask) -> None:
+    first = ask("find", frame=2, detector="motion")
+    second = ask("find", frame=7, detector="nanodet")
+    ask("adopt", look=first["look"], chosen=[0])
+
+    assert [row["name"] for row in desk.project.objects()] == ["motion"]
+    assert desk.project.mask(2)[10, 12] == 1
+    assert not desk.project.mask(7).any()
+    ask("adopt", look=second["look"], chosen=[0])
+    assert desk.project.mask(7)[10, 17] == 2
+    for look, chosen in ((first["look"], []), (first["look"], [5]), (99, [0])):
+        with pytest.raises(PromptError, match="choose at least one"):
+            ask("adopt", look=look, chosen=chosen)
 
 
 def test_strokes_add_and_erase(desk: AnnotateDesk, ask: Ask) -> None:

@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 from pycocotools.coco import COCO
 
 from segue.datasets.davis import DavisFolder
@@ -240,6 +241,34 @@ def test_a_zip_of_masks_comes_in(taken: Snapshot, masks: np.ndarray, tmp_path: P
     assert set(labels.names) == {1, 2}
     for index, mask in labels.frames():
         assert np.array_equal(mask, masks[index])
+
+
+def test_what_the_commands_write_comes_in_whatever_its_format(
+    film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path
+) -> None:
+    path = exported(film, taken, "coco", tmp_path)
+    (tmp_path / "video" / "cdnet").mkdir(parents=True)
+    (tmp_path / "json").mkdir()
+    path.rename(tmp_path / "json" / "coco.json")
+    for index in range(COUNT):
+        moving = np.where(masks[index] > 0, 255, 0).astype(np.uint8)
+        PillowImage.fromarray(moving).save(tmp_path / f"video/cdnet/bin{index + 1:06d}.png")
+
+    for folder in ("video", "json"):
+        labels = read_labels(tmp_path / folder, SIZE, COUNT)
+        for index, mask in labels.frames():
+            assert np.array_equal(mask > 0, masks[index] > 0)
+
+
+def test_masks_bear_the_numbers_of_the_pictures(tmp_path: Path) -> None:
+    for number in (7, 9):
+        PillowImage.fromarray(np.full(SIZE, number, np.uint8)).save(tmp_path / f"gt{number:06d}.png")
+
+    labels = read_labels(tmp_path, SIZE, COUNT, numbers={5: 0, 7: 1, 8: 2, 9: 3})
+
+    assert {index: int(mask[0, 0]) for index, mask in labels.frames()} == {1: 7, 3: 9}
+    with pytest.raises(SegueError, match="gt000009 names no frame of the film"):
+        read_labels(tmp_path, SIZE, COUNT, numbers={7: 1, 8: 2})
 
 
 def test_polygons_and_boxes_of_cvat_come_in(tmp_path: Path) -> None:

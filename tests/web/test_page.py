@@ -23,6 +23,7 @@ import pytest
 import segue
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
+from segue.sessions.detecting import detector
 from segue.web.film import Film
 from tests.web.films import SAMPLE, cut_of_sample
 
@@ -290,6 +291,43 @@ def test_two_tabs_do_not_destroy_each_others_work(
     assert one.errors + two.errors == []
 
 
+def test_what_is_found_becomes_objects(
+    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+) -> None:
+    found = detector("motion", device="cpu")
+    opened = Film(film)
+    expected = found(*opened.walk(0, found.lookahead))
+    assert expected.objects
+    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    page.page.locator("#detector").select_option("motion")
+    page.key("f")
+    proposals = page.page.locator("#found li")
+    playwright.expect(proposals).to_have_count(len(expected.objects), timeout=WAIT)
+    page.check_accessibility()
+    page.picture("annotate-found")
+    add = page.page.locator('[data-command="adopt"]')
+    for box in proposals.get_by_role("checkbox").all():
+        box.uncheck()
+    playwright.expect(add).to_be_disabled()
+    proposals.get_by_role("checkbox").first.check()
+    add.click()
+    playwright.expect(page.page.locator("#objects li")).to_have_count(1, timeout=WAIT)
+    page.here("corrected by you")
+    playwright.expect(proposals).to_have_count(0)
+
+    folder = page.export("davis")
+    mask = read_index_mask(next(iter(sorted(folder.glob("Annotations/480p/*/*.png")))))
+    assert np.array_equal(mask > 0, expected.planes[0])
+    page.key("z")
+    playwright.expect(page.page.locator("#objects li")).to_have_count(0, timeout=WAIT)
+    page.page.locator("#detector").select_option("nanodet")
+    page.key("f")
+    playwright.expect(
+        page.page.locator(".notice", has_text="nanodet finds nothing on this frame")
+    ).to_be_visible(timeout=WAIT)
+    assert page.errors == []
+
+
 def test_by_keyboard_alone(serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path) -> None:
     page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
     page.key("c")
@@ -356,6 +394,29 @@ def test_results_are_compared_with_the_truth(
     page.page.locator('[data-mode="difference"]').click()
     page.check_accessibility()
     page.picture("view-difference")
+    assert page.errors == []
+
+
+def test_foreground_is_compared_by_recall_and_precision(
+    serve: Callable[..., Server], browser: Any, tmp_path: Path
+) -> None:
+    pictures, truth = tmp_path / "input", np.zeros((240, 432), np.uint8)
+    truth[60:120, 100:200], truth[60:120, 200:220], truth[:20] = 255, 170, 85
+    found = np.zeros((240, 432), np.uint8)
+    found[60:120, 150:220], found[:10] = 255, 255  # half of it, and what does not count
+    for folder in (pictures, tmp_path / "result", tmp_path / "truth"):
+        folder.mkdir()
+    for number in range(30, 33):
+        cv2.imwrite(str(pictures / f"in{number:06d}.jpg"), np.full((240, 432, 3), 90, np.uint8))
+        cv2.imwrite(str(tmp_path / f"result/bin{number:06d}.png"), found)
+    cv2.imwrite(str(tmp_path / "truth/gt000031.png"), truth)
+    server = serve("view", tmp_path / "result", "--film", pictures, "--against", tmp_path / "truth")
+    page = Page(browser, server.address)
+    page.go(1)
+    cells = page.page.locator("#score tbody tr").first
+    playwright.expect(cells).to_have_text("foreground0.5001.0000.6670.5001.0000.667", timeout=WAIT)
+    playwright.expect(page.page.locator("#score thead")).to_contain_text("Re herePr hereF hereRePrF")
+    page.check_accessibility()
     assert page.errors == []
 
 

@@ -25,8 +25,8 @@ PICTURE_WIDTH = 320
 """Width of the picture of a video in the report, in pixels."""
 
 
-SINGLE_FILES = ("--events", "--background")
-"""Options that name a file, which all videos would write."""
+SINGLE_FILES = ("--events", "--background", "--explain")
+"""Options that name a file or folder, which all videos would write."""
 
 
 COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
@@ -134,7 +134,7 @@ def check(order: Order, task: Task) -> None:
 
     single = [name for name in SINGLE_FILES if name in (*order.options, *task.arguments)]
     if single:
-        raise SegueError(f"{single[0]} names one file for all videos; give --format instead")
+        raise SegueError(f"{single[0]} names one place for all videos; leave it out, or give --format")
     try:
         load_command(order.command).make_context(
             f"segue {order.command}", [task.source, *order.options, *task.arguments], resilient_parsing=False

@@ -5,11 +5,13 @@ from __future__ import annotations
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from segue.errors import SegueError
+
+Measure = Literal["davis", "foreground"]
 
 PORT = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
 BROWSER = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")]
@@ -24,6 +26,9 @@ def annotate(
         list[Path] | None, typer.Option("--import", help="Masks, COCO, YouTube-VIS or CVAT to begin with.")
     ] = None,
     model: Annotated[str, typer.Option(help="What tracks: stcn-lite, stcn or stm.")] = "stcn-lite",
+    weights: Annotated[
+        Path | None, typer.Option(help="Its weight file.  [default: the one that it has by itself]")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
     port: PORT = 0,
     browser: BROWSER = True,
@@ -43,12 +48,14 @@ def annotate(
     from segue.web.annotate import AnnotateDesk
     from segue.web.film import Film
     from segue.web.labels import read_labels
+    from segue.weights import load_for
 
+    load_for("track", model, weights)  # what is wrong with it is told now, not at the first tracking
     opened = Film(film)
     folder = project or Path("segue-out") / f"{opened.name}.project"
-    desk = AnnotateDesk(opened, folder, model=model, device=device)
+    desk = AnnotateDesk(opened, folder, model=model, weights=weights, device=device)
     for path in import_ or []:
-        labels = read_labels(path, opened.size, opened.count)
+        labels = read_labels(path, opened.size, opened.count, numbers=opened.numbers)
         typer.echo(f"{path}: {len(labels.names)} objects on {desk.import_labels(labels)} frames")
     typer.echo(f"project: {folder}")
     _serve(desk, port, browser)
@@ -62,6 +69,13 @@ def view(
     against: Annotated[
         Path | None, typer.Option(help="A second result, or the truth, to compare with.")
     ] = None,
+    measure: Annotated[
+        Measure | None,
+        typer.Option(
+            help="J and F of each object (davis), or recall, precision and F of all foreground "
+            "(foreground).  [default: foreground for labels of CDnet2014, else davis]"
+        ),
+    ] = None,
     port: PORT = 0,
     browser: BROWSER = True,
 ) -> None:
@@ -74,12 +88,14 @@ def view(
         segue view segue-out/dog --film dog.mp4
 
         segue view segue-out/dog --film dog.mp4 --against truth/
+
+        segue view results/highway --film highway/input --against highway/groundtruth
     """
     _need_web()
     from segue.web.film import Film
     from segue.web.viewing import ViewDesk, film_of
 
-    _serve(ViewDesk(Film(film or film_of(results)), results, against), port, browser)
+    _serve(ViewDesk(Film(film or film_of(results)), results, against, measure), port, browser)
 
 
 def _serve(desk: object, port: int, browser: bool) -> None:

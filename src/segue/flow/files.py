@@ -208,7 +208,7 @@ def _kitti(path: Path, data: bytes) -> Flow:
     pixels = _pixels(path, data)
     if pixels.dtype != np.uint16:
         raise FlowError(f"{path}: a flow picture, where flow itself is needed")
-    flow = (pixels[..., :2].astype(np.float32) - np.float32(2**15)) / np.float32(64)
+    flow: Flow = (pixels[..., :2].astype(np.float32) - np.float32(2**15)) / np.float32(64)
     flow[pixels[..., 2] == 0] = 0
     return flow
 

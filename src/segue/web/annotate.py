@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -37,6 +38,13 @@ def say_nothing(_: dict[str, Any]) -> None:
     """Stands for the pages before there are any."""
 
 
+Proposal = tuple[npt.NDArray[np.bool_], str | None, float]
+"""Mask, label and score of what a detector found."""
+
+KEPT_LOOKS = 16
+"""Answers of detectors that objects can still be made of; several windows may look at once."""
+
+
 class AnnotateDesk:
     """A project that is worked on.
 
@@ -44,6 +52,7 @@ class AnnotateDesk:
         film: the film.
         folder: the project.
         model: name of the network that tracks.
+        weights: its weight file, if it is to be another one than it has by itself.
         device: where networks run; None takes a GPU if there is one.
 
     Raises:
@@ -51,15 +60,22 @@ class AnnotateDesk:
     """
 
     def __init__(
-        self, film: Film, folder: Path, *, model: str = "stcn-lite", device: str | None = None
+        self,
+        film: Film,
+        folder: Path,
+        *,
+        model: str = "stcn-lite",
+        weights: Path | None = None,
+        device: str | None = None,
     ) -> None:
         self.film = film
         self.send: Send = say_nothing
         self.project = Project(folder, film.describe(), film.size)
         self.exports = folder / "exports"
-        self._worker = Worker(film.path, model, device, self._on_step)
+        self._worker = Worker(film.path, (model, weights), device, self._on_step)
         self._store = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
-        self._found: list[tuple[npt.NDArray[np.bool_], str | None, float]] = []
+        self._looks = 0
+        self._found: OrderedDict[int, tuple[int, list[Proposal]]] = OrderedDict()
         self._job: dict[str, Any] | None = None
 
     def open(self) -> None:
@@ -93,7 +109,8 @@ class AnnotateDesk:
 
     async def take_in(self, name: str, path: Path) -> str:
         """Import labels from a file."""
-        labels = await asyncio.to_thread(read_labels, path, self.film.size, self.film.count, name)
+        film = self.film
+        labels = await asyncio.to_thread(read_labels, path, film.size, film.count, name, film.numbers)
         count = await self._saved(lambda: self.import_labels(labels))
         return f"{len(labels.names)} objects on {count} frames"
 
@@ -374,24 +391,29 @@ class AnnotateDesk:
         return {}
 
     async def _find(self, message: messages.Find) -> dict[str, Any]:
-        self._found = await self._worker.ask(Find(message.frame, message.detector))
+        proposed: list[Proposal] = await self._worker.ask(Find(message.frame, message.detector))
+        self._looks += 1
+        self._found[self._looks] = message.frame, proposed
+        while len(self._found) > KEPT_LOOKS:
+            self._found.popitem(last=False)
         found = []
-        for plane, label, score in self._found:
+        for plane, label, score in proposed:
             lengths = encode_rle(plane)
             found.append(
                 {"counts": lengths["counts"], "label": label, "score": score, "box": rle_box(lengths)}
             )
-        return {"found": found}
+        return {"found": found, "look": self._looks}
 
     async def _adopt(self, message: messages.Adopt) -> dict[str, Any]:
-        chosen = [self._found[i] for i in message.chosen if i < len(self._found)]
+        frame, proposed = self._found.get(message.look, (0, []))
+        chosen = [proposed[i] for i in message.chosen if i < len(proposed)]
         if not chosen:
-            raise PromptError("choose at least one of what was found")
+            raise PromptError("choose at least one of what was found; look again if that was long ago")
 
         def adopt() -> None:
             for plane, label, _ in chosen:
                 number = self.project.add_object(label)
-                self.project.put(message.frame, {number: plane}, {number: Mark("given")})
+                self.project.put(frame, {number: plane}, {number: Mark("given")})
 
         return await self._changed("add what was found", adopt)
 

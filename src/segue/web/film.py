@@ -42,6 +42,12 @@ CHUNK_BYTES = 256 << 20
 QUALITY = 88
 
 
+def number_in(name: str) -> int | None:
+    """The digits of a name without ending, as a number; None where it has none, or very many."""
+    digits = "".join(sign for sign in name if sign.isascii() and sign.isdigit())
+    return int(digits) if 0 < len(digits) < 10 else None
+
+
 class Film:
     """A video file or a folder of pictures whose frames can be asked for by index.
 
@@ -83,6 +89,13 @@ class Film:
         self._files, self.count, self.fps = files, len(files), DEFAULT_FPS
         self._times = np.arange(len(files)) / DEFAULT_FPS
         self.size: tuple[int, int] = self._picture(0).shape[:2]
+
+    @property
+    def numbers(self) -> dict[int, int]:
+        """Frame index by the number in the name of its picture; empty for video files and names without."""
+        found = [number_in(path.stem) for path in self._files or ()]
+        whole = {number: index for index, number in enumerate(found) if number is not None}
+        return whole if len(whole) == len(found) else {}
 
     def _open_video(self, path: Path) -> None:
         self._container = open_container(f"file:{path}", str(path))

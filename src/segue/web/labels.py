@@ -20,9 +20,14 @@ from segue.masks.tracks import RleTrack
 from segue.naming import natural_key
 from segue.types import IndexMask
 from segue.video.mask_folder import read_records
+from segue.web.film import number_in
 
 MAX_MASK_BYTES = 64 << 20
 """Largest mask file in an archive, unpacked."""
+
+
+WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
+"""What the commands of segue write into the folder of a film, in the order in which it is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,13 @@ class Labels:
         return self.scores.get((frame, number), 1.0)
 
 
-def read_labels(path: Path, size: tuple[int, int], count: int, name: str | None = None) -> Labels:
+def read_labels(
+    path: Path,
+    size: tuple[int, int],
+    count: int,
+    name: str | None = None,
+    numbers: Mapping[int, int] | None = None,
+) -> Labels:
     """Read whatever it is: a folder, an archive or a picture of masks, a JSON or an XML file.
 
     Args:
@@ -57,24 +68,28 @@ def read_labels(path: Path, size: tuple[int, int], count: int, name: str | None 
         size: height and width of the film.
         count: frames of the film.
         name: what to call the file in messages.
+        numbers: frame index by the number in the names of the film's pictures, which masks may bear too.
 
     Raises:
         SegueError: it cannot be read, or is of another film.
     """
     where = name or str(path)
+    film = _Frames(count, numbers or {})
     try:
         if path.is_dir():
-            inner = path / "masks"
-            return _read_folder(inner if inner.is_dir() else path, size, count, where)
+            inner = next((path / name for name in WRITTEN if (path / name).exists()), path)
+            if inner.is_file():
+                return read_labels(inner, size, count, where, numbers)
+            return _read_folder(inner, size, film, where)
         kind = path.suffix.lower()
         if kind == ".zip":
-            return _read_zip(path, size, count, where)
+            return _read_zip(path, size, film, where)
         if kind == ".png":
             return _of_files({0: lambda: read_index_mask(path)}, size, where)
         if kind == ".xml":
             return _read_cvat(path.read_bytes(), size, count)
         if kind == ".json":
-            return _read_json(json.loads(path.read_bytes()), size, count)
+            return _read_json(json.loads(path.read_bytes()), size, film)
     except SegueError as error:
         raise SegueError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
     except (
@@ -92,10 +107,18 @@ def read_labels(path: Path, size: tuple[int, int], count: int, name: str | None 
     )
 
 
-def _read_folder(folder: Path, size: tuple[int, int], count: int, where: str) -> Labels:
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """How many frames a film has, and the numbers of its pictures: see :func:`read_labels`."""
+
+    count: int
+    numbers: Mapping[int, int]
+
+
+def _read_folder(folder: Path, size: tuple[int, int], film: _Frames, where: str) -> Labels:
     records = read_records(folder)
     if records:
-        readers = {i: _reader(folder / record.file) for i, record in records.items() if i < count}
+        readers = {i: _reader(folder / record.file) for i, record in records.items() if i < film.count}
         names = {item.id: item.label for record in records.values() for item in record.objects}
         scores = {(i, item.id): item.score for i, record in records.items() for item in record.objects}
         return _of_files(readers, size, where, names, scores)
@@ -105,14 +128,14 @@ def _read_folder(folder: Path, size: tuple[int, int], count: int, where: str) ->
     )
     if not files:
         raise DatasetError("there are no PNG masks")
-    return _of_files(_numbered({path.stem: _reader(path) for path in files}, count), size, where)
+    return _of_files(_numbered({path.stem: _reader(path) for path in files}, film), size, where)
 
 
 def _reader(path: Path) -> Callable[[], IndexMask]:
     return lambda: read_index_mask(path)
 
 
-def _read_zip(path: Path, size: tuple[int, int], count: int, where: str) -> Labels:
+def _read_zip(path: Path, size: tuple[int, int], film: _Frames, where: str) -> Labels:
     archive = zipfile.ZipFile(path)
     members = [
         item for item in archive.infolist() if item.filename.lower().endswith(".png") and not item.is_dir()
@@ -130,7 +153,7 @@ def _read_zip(path: Path, size: tuple[int, int], count: int, where: str) -> Labe
 
         return read
 
-    return _of_files(_numbered({item.filename: reader(item) for item in members}, count), size, where)
+    return _of_files(_numbered({item.filename: reader(item) for item in members}, film), size, where)
 
 
 def _png(data: bytes, name: str) -> IndexMask:
@@ -139,20 +162,25 @@ def _png(data: bytes, name: str) -> IndexMask:
     return values if set(np.unique(values)) - {0, 255} else (values > 0).astype(np.uint8)
 
 
-def _numbered(named: dict[str, Callable[[], IndexMask]], count: int) -> dict[int, Callable[[], IndexMask]]:
-    """Frame index of each file: by order if there is one for every frame, else the number in its name."""
-    if len(named) == count:
+def _numbered(named: dict[str, Callable[[], IndexMask]], film: _Frames) -> dict[int, Callable[[], IndexMask]]:
+    """Frame index of each file: by order if there is one for every frame, else by the number in its name.
+
+    That is the number of a picture of the film, where these have numbers, else the index itself.
+    """
+    if len(named) == film.count:
         return dict(enumerate(named.values()))
+    known = film.numbers or {index: index for index in range(film.count)}
     numbered = {}
     for name, read in named.items():
-        digits = "".join(sign for sign in PurePosixPath(name).stem if sign.isdigit())
-        if not digits or len(digits) > 9 or int(digits) >= count:
+        number = number_in(PurePosixPath(name).stem)
+        index = None if number is None else known.get(number)
+        if index is None:
             raise DatasetError(
-                f"{name} names no frame of the film, which has {count}; the masks are {len(named)}"
+                f"{name} names no frame of the film, which has {film.count}; the masks are {len(named)}"
             )
-        if int(digits) in numbered:
-            raise DatasetError(f"{name} is a second mask of frame {int(digits)}")
-        numbered[int(digits)] = read
+        if index in numbered:
+            raise DatasetError(f"{name} is a second mask of frame {index}")
+        numbered[index] = read
     return numbered
 
 
@@ -182,7 +210,8 @@ def _of_files(
     return Labels({i: name or f"Object {i}" for i, name in names.items()}, readers, scores or {})
 
 
-def _read_json(content: Any, size: tuple[int, int], count: int) -> Labels:
+def _read_json(content: Any, size: tuple[int, int], film: _Frames) -> Labels:
+    count = film.count
     if isinstance(content, list):  # results of YouTube-VIS
         entries = [{**item, "name": f"class {item['category_id']}"} for item in content]
         return _of_tracks(entries, size, count)
@@ -194,7 +223,7 @@ def _read_json(content: Any, size: tuple[int, int], count: int) -> Labels:
         return _of_tracks(
             [{**item, "name": names.get(item["category_id"])} for item in content["annotations"]], size, count
         )
-    return _read_coco(content, names, size, count)
+    return _read_coco(content, names, size, film)
 
 
 def _of_tracks(entries: list[dict[str, Any]], size: tuple[int, int], count: int) -> Labels:
@@ -216,9 +245,9 @@ def _of_tracks(entries: list[dict[str, Any]], size: tuple[int, int], count: int)
     return Labels(names, {t: reader(t) for t in range(longest)}, scores)
 
 
-def _read_coco(content: Any, names: dict[int, str], size: tuple[int, int], count: int) -> Labels:
+def _read_coco(content: Any, names: dict[int, str], size: tuple[int, int], film: _Frames) -> Labels:
     images = sorted(content["images"], key=lambda item: natural_key(str(item.get("file_name", item["id"]))))
-    order = _numbered({str(item.get("file_name", item["id"])): _nothing for item in images}, count)
+    order = _numbered({str(item.get("file_name", item["id"])): _nothing for item in images}, film)
     frames = {item["id"]: index for item, index in zip(images, order, strict=True)}
     found: dict[int, list[tuple[int, RleTrack]]] = {}
     labels: dict[int, str] = {}

@@ -129,10 +129,10 @@ class Find(Message):
 
 
 class Adopt(Message):
-    """Make objects of what was proposed last."""
+    """Make objects of what was proposed; ``look`` is what the answer to `find` said."""
 
     op: Literal["adopt"]
-    frame: Index
+    look: Index
     chosen: Annotated[list[Index], Field(max_length=1000)]
 
 

@@ -12,10 +12,10 @@ from scipy.optimize import linear_sum_assignment
 
 from segue.errors import SegueError
 from segue.masks import encode_objects, measure
-from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.types import IndexMask
 from segue.video.mask_folder import read_marker
 from segue.web import messages
+from segue.web.comparing import Measure, OfForeground, OfObjects, foreground_of, measure_of
 from segue.web.film import Film
 from segue.web.labels import Labels, read_labels
 from segue.web.project import COLOURS
@@ -45,19 +45,26 @@ class ViewDesk:
         film: their film.
         results: see :func:`segue.web.labels.read_labels`.
         against: a second result, or the truth.
+        measure: how they are compared; None takes ``foreground`` for labels of CDnet2014, else ``davis``.
 
     Raises:
         SegueError: one of them cannot be read.
     """
 
-    def __init__(self, film: Film, results: Path, against: Path | None = None) -> None:
+    def __init__(
+        self, film: Film, results: Path, against: Path | None = None, measure: str | None = None
+    ) -> None:
         self.film = film
         self.send: Send = lambda event: None
         self._names = [results.name, against.name if against else ""]
-        self._first = read_labels(results, film.size, film.count)
-        self._second = read_labels(against, film.size, film.count) if against else None
+        self._first = read_labels(results, film.size, film.count, numbers=film.numbers)
+        self._second = read_labels(against, film.size, film.count, numbers=film.numbers) if against else None
+        self._measure: Measure = OfObjects()
+        if self._second and (measure or measure_of(self._second)) == "foreground":
+            self._measure = OfForeground(self._second)
+            self._first, self._second = foreground_of(self._first), foreground_of(self._second)
         self._ids = self._matched() if self._second else {i: i for i in self._first.names}
-        self._scores: dict[int, dict[int, tuple[float, float]]] = {}
+        self._scores: dict[int, dict[int, Any]] = {}
         self._ended = threading.Event()
 
     def open(self) -> None:
@@ -168,15 +175,14 @@ class ViewDesk:
         free = iter(range(max(ours, default=0) + 1, 65536))
         return {i: partners.get(i) or next(free) for i in theirs}
 
-    def _frame_scores(self, index: int) -> dict[int, tuple[float, float]]:
-        """J and F of the second result's objects on a frame, by the first one's ids."""
+    def _frame_scores(self, index: int) -> dict[int, Any]:
+        """What the measure says of the second result's objects on a frame, by the first one's ids."""
         if index not in self._scores:
             assert self._second is not None
             one, two = self._mask(self._first, index), self._mask(self._second, index)
             pairs = {mine: (one == mine, two == theirs) for theirs, mine in self._ids.items()}
             self._scores[index] = {
-                i: (region_similarity(found, truth), contour_accuracy(found, truth))
-                for i, (found, truth) in pairs.items()
+                i: self._measure.look(index, found, truth) for i, (found, truth) in pairs.items()
             }
         return self._scores[index]
 
@@ -193,7 +199,12 @@ class ViewDesk:
         known = [self._scores[i] for i in sorted(self._second.masks) if i in self._scores]
         rows = []
         for i in self._ids.values():
-            mean = np.mean([scores[i] for scores in known], axis=0) if known else (None, None)
-            j, f = here.get(i, (None, None))
-            rows.append({"object": i, "j": j, "f": f, "mean_j": mean[0], "mean_f": mean[1]})
-        return {"rows": rows, "done": len(known), "total": len(self._second.masks)}
+            rows.append(
+                {
+                    "object": i,
+                    "here": self._measure.values([here[i]]) if i in here else None,
+                    "all": self._measure.values([scores[i] for scores in known]) if known else None,
+                }
+            )
+        columns = self._measure.columns
+        return {"columns": columns, "rows": rows, "done": len(known), "total": len(self._second.masks)}

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Plane = npt.NDArray[np.bool_]
 
+Model = tuple[str, Path | None]
+
 KEPT_FRAMES = 4
 """Frames whose features are kept for further clicks."""
 
@@ -89,12 +91,12 @@ class Tools:
 
     Attributes:
         film: the film.
-        model: name of the tracker's network.
+        model: name of the tracker's network, and its weight file.
         device: where networks run; None takes a GPU if there is one.
     """
 
     film: Film
-    model: str
+    model: Model
     device: str | None
     _network: Any = None
     _detectors: dict[str, Any] = field(default_factory=dict)
@@ -105,7 +107,7 @@ class Tools:
         """The tracker's network."""
         from segue.weights.loading import load_for
 
-        self._network = self._network or load_for("track", self.model)
+        self._network = self._network or load_for("track", *self.model)
         return self._network
 
     def prompter(self, index: int) -> Prompter:
@@ -152,7 +154,7 @@ class Tools:
         ]
 
 
-def work(connection: Connection, path: Path, model: str, device: str | None) -> None:
+def work(connection: Connection, path: Path, model: Model, device: str | None) -> None:
     """Answer requests until the connection ends; jobs go on between them, one step at a time."""
     try:
         tools = Tools(Film(path), model, device)
@@ -210,13 +212,17 @@ class Worker:
 
     Args:
         path: film.
-        model: name of the tracker's network.
+        model: name of the tracker's network, and its weight file or None.
         device: where networks run.
         report: called in the event loop with (job number, ended, value, error) of each step of a job.
     """
 
     def __init__(
-        self, path: Path, model: str, device: str | None, report: Callable[[int, bool, Any, str | None], None]
+        self,
+        path: Path,
+        model: Model,
+        device: str | None,
+        report: Callable[[int, bool, Any, str | None], None],
     ) -> None:
         self._arguments = (path, model, device)
         self._report = report

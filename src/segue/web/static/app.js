@@ -316,6 +316,7 @@ async function find() {
   if (!answer) return;
   state.found = answer.found;
   state.foundFrame = frame;
+  state.foundLook = answer.look;
   state.chosen = new Set(answer.found.map((/** @type {any} */ _, /** @type {number} */ i) => i));
   element("found").replaceChildren();
   if (!answer.found.length) notice(`${detector} finds nothing on this frame.`);
@@ -323,7 +324,7 @@ async function find() {
 }
 
 async function adopt() {
-  const answer = await ask("adopt", { frame: state.foundFrame, chosen: [...state.chosen] });
+  const answer = await ask("adopt", { look: state.foundLook, chosen: [...state.chosen] });
   if (!answer) return;
   state.found = [];
   state.foundFrame = -1;

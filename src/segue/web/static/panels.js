@@ -181,12 +181,13 @@ export function showFound(state) {
 
 /** @param {import("./state.js").State} state @param {any} score */
 export function showScore(state, score) {
+  const blank = score.columns.map(() => null);
   const two = (/** @type {number | null} */ value) => (value === null ? "–" : value.toFixed(3));
   const table = make("table", { className: "scores" }, [
-    make("thead", {}, [make("tr", {}, ["Object", "J here", "F here", "J", "F"].map((name) => make("th", { scope: "col", textContent: name })))]),
+    make("thead", {}, [make("tr", {}, ["Object", ...score.columns.map((/** @type {string} */ name) => `${name} here`), ...score.columns].map((name) => make("th", { scope: "col", textContent: name })))]),
     make("tbody", {}, score.rows.map((/** @type {any} */ row) => {
       const name = state.objects.find((item) => item.id === row.object)?.name ?? "all";
-      return make("tr", {}, [make("th", { scope: "row", textContent: name }), ...[row.j, row.f, row.mean_j, row.mean_f].map((value) => make("td", { textContent: two(value) }))]);
+      return make("tr", {}, [make("th", { scope: "row", textContent: name }), ...[...(row.here ?? blank), ...(row.all ?? blank)].map((value) => make("td", { textContent: two(value) }))]);
     })),
   ]);
   const legend = DIFFERENCE.map(({ name, colour }) => {
@@ -194,6 +195,6 @@ export function showScore(state, score) {
     swatch.style.background = colour;
     return make("div", { className: "key" }, [swatch, make("span", { textContent: name })]);
   });
-  const note = score.done < score.total ? `means over ${score.done} of ${score.total} frames so far` : `means over ${score.total} frames`;
+  const note = score.done < score.total ? `over ${score.done} of ${score.total} frames so far` : `over ${score.total} frames`;
   element("score").replaceChildren(table, make("p", { className: "quiet", textContent: note }), ...legend);
 }

@@ -41,6 +41,7 @@ export class State {
     /** @type {Found[]} */
     this.found = [];
     this.foundFrame = -1;
+    this.foundLook = 0;
     /** @type {Set<number>} */
     this.chosen = new Set();
     /** @type {{x: number, y: number} | null} */
