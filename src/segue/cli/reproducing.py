@@ -20,9 +20,11 @@ from segue.cli.batch import LEDGER, SUBFOLDER, value_of
 from segue.cli.main import load_command
 from segue.cli.run import PROTOCOLS, results_of, run_videos, score_videos, scored_here
 from segue.cli.scoring import Request, open_davis, open_something
+from segue.cli.train.making import missing_packages
 from segue.datasets.cdnet import unseen_folds
 from segue.errors import CheckpointError, DatasetError
 from segue.masks import read_index_mask, write_index_mask
+from segue.masks.files import encode_index_mask
 from segue.metrics.evaluation import Evaluation
 from segue.registry import DATASETS, MODELS
 from segue.reports import evaluation_values, write_report
@@ -30,6 +32,7 @@ from segue.reports.curves import write_percentiles
 from segue.reproduce import Row, Table, Training
 from segue.reproduce.data import videos_of
 from segue.reproduce.stcn_report import FirstFrame, first_frame, start_of
+from segue.video.partial import write_complete
 from segue.weights import load, read_checkpoint
 
 
@@ -235,7 +238,7 @@ def _from_first_frames(source: FirstFrame, request: Request, folder: Path) -> It
         place, _, given = task.arguments[1].partition("@")
         drawn = Path(given).with_name("found.png")
         if not drawn.exists():
-            write_index_mask(drawn, source(start_of(video)))
+            write_complete(drawn, encode_index_mask(source(start_of(video))))
         mask = read_index_mask(drawn)
         if mask.any():
             yield replace(task, arguments=("--mask", f"{place}@{drawn}"))
@@ -255,6 +258,7 @@ def _source(row: Row, table: Table, how: How) -> FirstFrame:
 def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
     """What a row needs and is not there, with what brings it."""
     if row.training is not None and row.key not in how.weights:
+        yield from filter(None, (missing_packages(),))
         yield from (_absent(name) for name in row.training.data if name not in how.data)
         start = row.training.start
         if start is not None and start not in how.weights and not {"--start", "--init"} & set(how.train):

@@ -66,9 +66,8 @@ def training(
 
     def register(prepare: Callable[..., Prepared]) -> Callable[..., Prepared]:
         def start(source: Values, *values: Values) -> None:
-            missing = [package for module, package in PACKAGES.items() if find_spec(module) is None]
-            if missing:
-                raise TrainingError(f'training needs {" and ".join(missing)}: pip install "segue[train]"')
+            if missing := missing_packages():
+                raise TrainingError(missing)
             recipe, more = prepare(data.of(**source), *values)
             train(recipe, **values[-1] | more)
 
@@ -77,6 +76,12 @@ def training(
         return prepare
 
     return register
+
+
+def missing_packages() -> str | None:
+    """What training lacks here, and what brings it; None if nothing."""
+    missing = [package for module, package in PACKAGES.items() if find_spec(module) is None]
+    return f'training needs {" and ".join(missing)}: pip install "segue[train]"' if missing else None
 
 
 def train(recipe: Recipe, **settings: Any) -> None:
