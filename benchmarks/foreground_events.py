@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from foreground_clips import Film, Labels, Shot
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
-from segue.sessions.background import masked_median
+from segue.sessions.quantiles import masked_median
 from segue.types import Image
 
 BEFORE, AFTER = 100, 60

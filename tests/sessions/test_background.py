@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segue.errors import PromptError, SourceError
-from segue.sessions.background import DOUBT_FROM, MaskedMedian, MedianSettings, masked_median, scene_planes
+from segue.sessions.background import MaskedMedian, MedianSettings
 from segue.sessions.empty_scene import FixedBackground
+from segue.sessions.quantiles import DOUBT_FROM, masked_median, scene_planes
 
 Bytes = npt.NDArray[np.uint8]
 SHAPE = (3, 2, 2)
@@ -149,6 +150,22 @@ def test_another_light_changes_all_that_is_remembered() -> None:
     assert shown(background).max() == 255
 
 
+def test_in_another_light_the_past_keeps_its_distance_from_the_picture() -> None:
+    """A lamp at one side: the range in which a pixel lived comes along, and so does what stood before it."""
+    levels, masks = [100, 90, 110, 100, 100, 200], [np.zeros((6, 8), bool)] * 5 + [np.ones((6, 8), bool)]
+    background = fed(levels, masks, every=1)
+    lamp = np.tile(np.linspace(50, 120, 8).astype(np.uint8)[None, :, None], (6, 1, 3))
+    background.follow_light(lamp)
+    assert background.scene is not None
+    assert np.array_equal(background.scene.picture, lamp)
+    gain = (lamp[..., 0] + 8.0) / 108
+    assert np.abs(background.scene.planes[0] - (lamp[..., 0] - 10 * gain)).max() <= 0.5
+    assert np.abs(background.scene.planes[15] - np.minimum(lamp[..., 0] + 100 * gain, 255)).max() <= 0.5
+    assert (background.scene.planes[18] == 255 // 6).all(), "how often something stood there is known still"
+    background.update(lamp)
+    assert np.abs(shown(background).astype(int) - lamp).max() <= 1
+
+
 def test_a_replaced_background_has_no_past() -> None:
     background = fed([100] * 20, every=1)
     background.replace(grey(3), trusted=False)
@@ -270,6 +287,28 @@ def test_what_flickers_is_admitted_and_what_stands_still_is_not() -> None:
     assert planes[6:9, 0, 0].tolist() == [200] * 3
     assert planes[6:9, 0, 1].tolist() == [50] * 3
     assert planes[15:18, 0, 1].tolist() == [200] * 3
+
+
+def test_whatever_happens_to_the_past_its_order_is_that_of_the_kept_frames() -> None:
+    """Ghosts, other light, thinned frames and masks that were wrong, in turn."""
+    rng, compared = np.random.default_rng(1), 0
+    background = MaskedMedian(MedianSettings(every=3, keep=8, longest=6))
+    for t in range(150):
+        mask = rng.random((33, 9)) < 0.1
+        mask[5:9] = t % 50 > 12  # something that stays, and is gone again
+        before = background.scene
+        background.update(rng.integers(0, 200, (33, 9, 3), dtype=np.uint8), mask)
+        if background.scene is not before and background.scene is not None:
+            together = scene_planes(np.stack(background._frames), np.stack(background._hidden), 3)
+            assert np.array_equal(background.scene.planes, together), t
+            compared += 1
+        if t % 20 == 11:
+            background.remove_ghost(grey(77, 33, 9), rng.random((33, 9)) < 0.05)
+        if t % 31 == 30:
+            background.relight((0.9, 1.2, 1.0))
+        if t % 70 == 40:
+            background.follow_light(rng.integers(0, 200, (33, 9, 3), dtype=np.uint8))
+    assert compared > 20
 
 
 def test_row_by_row_it_is_what_all_rows_together_give() -> None:

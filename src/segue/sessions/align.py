@@ -31,6 +31,7 @@ SMALLEST = 32
 """Pictures with a shorter side than this many pixels are taken as they are."""
 
 _IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)
+_CENTRE = np.full(2, 0.5, np.float32)
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 25, 1e-4)
 _FINAL_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 1e-4)
 _LEAST_MOVE = 1.5
@@ -48,21 +49,29 @@ class _View:
         grey: (h, w), float32, 0 to 255, smoothed.
         local: the same with mean and contrast of the surroundings taken out, so that a large bright object
             counts no more than its area.
+        small: the latter at half of its size, to begin with; at its own size where it is small.
     """
 
     grey: Map
     local: Map
+    small: Map
 
     @classmethod
     def of(cls, grey: Map) -> _View:
-        return cls(grey, normalised(grey))
+        local = normalised(grey)
+        height, width = (side // 2 for side in local.shape)
+        if min(height, width) < SMALLEST:
+            return cls(grey, local, local)
+        shown = local[: 2 * height, : 2 * width]
+        return cls(grey, local, np.asarray(cv2.resize(shown, (width, height), interpolation=cv2.INTER_AREA)))
 
 
 class Aligner(Kept):
     """Finds how a shaken camera has moved against the first frames of the scene.
 
-    Euclidean ECC from the best of three starts (no movement, phase correlation, the last movement), once
-    over all pixels and once without the fifth that fits worst, which is where things move by themselves. A
+    Euclidean ECC from the best of three starts (no movement, phase correlation, the last movement), first
+    over all pixels of pictures of half the size, then without the fifth of the pixels that fits worst, which
+    is where things move by themselves. A
     movement counts if it makes the mean difference clearly smaller and moves a corner by 1.5 pixels at
     least and a fifth of the width at most; right after one that counts, smaller ones do as well. On a camera
     that stands still nothing counts, and the frames stay as they are.
@@ -102,14 +111,11 @@ class Aligner(Kept):
         return None if self._last is None else _doubled(self._last)
 
     def _movement(self, reference: _View, view: _View) -> Matrix | None:
-        still = _difference(reference, view, _IDENTITY)
         found = self._search(reference, view)
         if found is None:
             return None
-        moved = _difference(reference, view, found)
-        height, width = view.grey.shape
-        corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float32)
-        distance = float(np.abs(corners @ found.T - corners[:, :2]).max())
+        still, moved = (_difference(reference.local, view.local, matrix) for matrix in (_IDENTITY, found))
+        distance, width = _distance(found, view), view.grey.shape[1]
         if distance >= _LARGEST_MOVE * width or moved >= still:
             return None
         # Half size: a pixel here is two there.
@@ -118,13 +124,12 @@ class Aligner(Kept):
         return found if self._since < STICKY else None
 
     def _search(self, reference: _View, view: _View) -> Matrix | None:
-        starts = [_IDENTITY, _shift(reference, view)]
-        if self._last is not None:
-            starts.append(self._last)
-        start = min(starts, key=lambda matrix: _difference(reference, view, matrix))
         try:
-            first = _refine(reference, view, start, _STEPS)
-            return _refine(reference, view, first, _FINAL_STEPS, _well_matched(reference, view, first))
+            first = _begun(reference, view, self._last)
+            if self._since >= STICKY and 4 * _distance(first, view) < _LEAST_MOVE:  # far from counting
+                return None
+            mask = _well_matched(reference.local, view.local, first)
+            return _refine(reference.local, view.local, first, _FINAL_STEPS, mask)
         except cv2.error:  # nothing to hold on to: a plain wall, or pictures that have nothing in common
             return None
 
@@ -170,28 +175,51 @@ def _half_grey(image: Image) -> Map:
 
 
 def _doubled(matrix: Matrix) -> Matrix:
-    """The same movement for the picture at full size; centres of pixels lie at halves."""
+    """The same movement for the picture at twice the size; centres of pixels lie at halves."""
     turn, shift = matrix[:, :2], matrix[:, 2]
-    centre = np.full(2, 0.5, np.float32)
-    return np.column_stack([turn, 2 * shift + centre - turn @ centre]).astype(np.float32)
+    return np.column_stack([turn, 2 * shift + _CENTRE - turn @ _CENTRE]).astype(np.float32)
 
 
-def _shift(reference: _View, view: _View) -> Matrix:
+def _halved(matrix: Matrix) -> Matrix:
+    """What :func:`_doubled` would make this movement of."""
+    turn, shift = matrix[:, :2], matrix[:, 2]
+    return np.column_stack([turn, (shift - _CENTRE + turn @ _CENTRE) / 2]).astype(np.float32)
+
+
+def _shift(reference: Map, view: Map) -> Matrix:
     """Movement without turning, by phase correlation."""
-    height, width = view.local.shape
+    height, width = view.shape
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
     # Copies: where the sizes are good for its transform, OpenCV 5.0 writes into what it is given.
-    (dx, dy), _ = cv2.phaseCorrelate(reference.local.copy(), view.local.copy(), window)
+    (dx, dy), _ = cv2.phaseCorrelate(reference.copy(), view.copy(), window)
     return np.array([[1, 0, dx], [0, 1, dy]], np.float32)
 
 
+def _begun(reference: _View, view: _View, last: Matrix | None) -> Matrix:
+    """Movement found in small pictures, for those of half size."""
+    one, other, reduced = reference.small, view.small, view.small is not view.local
+    starts = [_IDENTITY, _shift(one, other)]
+    if last is not None:
+        starts.append(_halved(last) if reduced else last)
+    start = min(starts, key=lambda matrix: _difference(one, other, matrix))
+    found = _refine(one, other, start, _STEPS)
+    if not reduced:
+        return found
+    return _doubled(_refine(one, other, found, _FINAL_STEPS, _well_matched(one, other, found)))
+
+
 def _refine(
-    reference: _View, view: _View, start: Matrix, steps: tuple[int, int, float], mask: Any = None
+    reference: Map, view: Map, start: Matrix, steps: tuple[int, int, float], mask: Any = None
 ) -> Matrix:
-    _, found = cv2.findTransformECC(
-        reference.local, view.local, start.copy(), cv2.MOTION_EUCLIDEAN, steps, mask, 1
-    )
+    _, found = cv2.findTransformECC(reference, view, start.copy(), cv2.MOTION_EUCLIDEAN, steps, mask, 1)
     return np.asarray(found, np.float32)
+
+
+def _distance(matrix: Matrix, view: _View) -> float:
+    """Pixels of half size by which the corner moves that moves most, in a row or a column."""
+    height, width = view.grey.shape
+    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float32)
+    return float(np.abs(corners @ matrix.T - corners[:, :2]).max())
 
 
 def _warp(values: Map, matrix: Matrix, border: int, outside: float = 0.0) -> Map:
@@ -206,21 +234,22 @@ def _warp(values: Map, matrix: Matrix, border: int, outside: float = 0.0) -> Map
 _OUTSIDE = -1000.0
 
 
-def _residual(reference: _View, view: _View, matrix: Matrix) -> tuple[Map, npt.NDArray[np.bool_]]:
+def _residual(reference: Map, view: Map, matrix: Matrix) -> tuple[Map, npt.NDArray[np.bool_]]:
     """Clipped difference for each pixel of the reference, (h, w), and where the frame shows it."""
-    warped = _warp(view.local, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
-    return np.minimum(np.abs(warped - reference.local), _CLIP), warped > _OUTSIDE / 10
+    warped = _warp(view, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
+    return np.minimum(np.abs(warped - reference), _CLIP), warped > _OUTSIDE / 10
 
 
-def _difference(reference: _View, view: _View, matrix: Matrix) -> float:
+def _difference(reference: Map, view: Map, matrix: Matrix) -> float:
     residual, shown = _residual(reference, view, matrix)
     return float(residual[shown].mean()) if shown.any() else _CLIP
 
 
-def _well_matched(reference: _View, view: _View, matrix: Matrix) -> npt.NDArray[np.uint8]:
+def _well_matched(reference: Map, view: Map, matrix: Matrix) -> npt.NDArray[np.uint8]:
     """Pixels of the frame that fit the reference, 0 or 255, (h, w)."""
     residual, shown = _residual(reference, view, matrix)
-    bad = (residual > np.quantile(residual, 1 - _OUTLIERS)) | ~shown
+    place = round((1 - _OUTLIERS) * residual.size)
+    bad = (residual > np.partition(residual, place, axis=None)[place]) | ~shown
     grown = cv2.dilate(bad.astype(np.uint8), np.ones((3, 3), np.uint8))
     height, width = residual.shape
     good = np.where(grown, 0, 255).astype(np.uint8)

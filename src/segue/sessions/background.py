@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +12,8 @@ import numpy.typing as npt
 from segue.errors import SourceError
 from segue.sessions.base import SessionState
 from segue.sessions.empty_scene import PLANES, Scene, gain_table
+from segue.sessions.quantiles import Mask, SortedPast, too_few
 from segue.types import Image
-
-Mask = npt.NDArray[np.bool_]
 
 MASK_ABOVE = 0.2
 """Foreground probability above which a pixel is left out of the background."""
@@ -29,8 +26,9 @@ _FRAMES_A_STEP = 4
 FIRST_FRAMES = 9
 """So many frames of a scene are kept at a third of the distance for now, to know the scene soon."""
 
-DOUBT_FROM = 5
-"""With fewer kept frames a single one in which a pixel was background is enough."""
+MOST_GAIN = 3.0
+_DARK = 8.0
+"""Limit of the gain by which the past follows another light, and levels below which it is not known well."""
 
 _LIKE = 30
 """Levels up to which a pixel looks like the background."""
@@ -94,6 +92,7 @@ class MaskedMedian:
         self._since = 0
         self._scene: Scene | None = None
         self._pass: _Pass | None = None
+        self._past: SortedPast | None = None
 
     @property
     def scene(self) -> Scene | None:
@@ -109,6 +108,7 @@ class MaskedMedian:
             self._frames += self._frames * copies
             self._hidden += self._hidden * copies
             self._dense = False
+            self._reorder()
 
     def remove_ghost(self, frame: Image, ghost: Mask) -> None:
         """See :class:`segue.sessions.empty_scene.Background`."""
@@ -119,6 +119,7 @@ class MaskedMedian:
         for kept, hidden in zip(self._frames, self._hidden, strict=True):
             kept[:, ghost] = planes[:, ghost]
             hidden[ghost] = False
+        self._reorder(ghost.any(axis=1))
         known = self._scene.planes.copy()
         known[:18, ghost] = np.tile(planes[:, ghost], (6, 1))
         known[18:20, ghost] = 0
@@ -164,7 +165,28 @@ class MaskedMedian:
             np.stack([table[plane] for table, plane in zip(tables, frame, strict=True)])
             for frame in self._frames
         ]
+        self._reorder()
         self._scene = self._scene.in_other_light(gains)
+
+    def follow_light(self, picture: Image) -> None:
+        """See :class:`segue.sessions.empty_scene.Background`."""
+        if self._scene is None:
+            return
+        self._finish()
+        before, now = (each.astype(np.float32) for each in (self._scene.picture, picture))
+        gain = np.clip((now + _DARK) / (before + _DARK), 0.1, MOST_GAIN)
+        # What a pixel was besides keeps its distance from the picture, in the new light.
+        gain, offset = (np.ascontiguousarray(each.transpose(2, 0, 1)) for each in (gain, now - gain * before))
+
+        def lit(planes: Image) -> Image:
+            return np.asarray(np.clip(np.rint(planes * gain + offset), 0, 255), np.uint8)
+
+        self._frames = [lit(frame) for frame in self._frames]
+        self._reorder()
+        known = self._scene.planes.copy()
+        for first in range(0, 18, 3):
+            known[first : first + 3] = lit(known[first : first + 3])
+        self._scene = Scene(known)
 
     def state(self) -> SessionState:
         """All that :meth:`restore` needs."""
@@ -207,6 +229,11 @@ class MaskedMedian:
         self._hidden.append(grown)
         self._pass = _Pass(np.empty((PLANES, *grown.shape), np.uint8))
 
+    def _reorder(self, rows: Mask | None = None) -> None:
+        """The kept frames have changed in these rows, or in all."""
+        if self._past is not None:
+            self._past.stale |= True if rows is None else rows
+
     def _heal(self, frame: Image, hidden: Mask) -> None:
         """Believe the median of all frames where it has made the foreground go away.
 
@@ -215,13 +242,15 @@ class MaskedMedian:
         """
         if not self._frames:
             return
-        visible = len(self._frames) - np.count_nonzero(self._hidden, axis=0)
+        covered = sum(mask.view(np.uint8) for mask in self._hidden)  # at most 255, see MedianSettings
+        visible = np.uint8(len(self._frames)) - covered
         renewed = too_few(visible, len(self._frames), self._settings.least) & ~hidden
         if not renewed.any():
             return
         now = frame[:, renewed].astype(np.int16)
         for kept, mask in zip(self._frames, self._hidden, strict=True):
             mask[renewed] = np.abs(kept[:, renewed] - now).max(axis=0) > _LIKE
+        self._reorder(renewed.any(axis=1))
 
     @property
     def _distance(self) -> int:
@@ -238,16 +267,19 @@ class MaskedMedian:
             self._finish()
             self._frames, self._hidden = self._frames[::3], self._hidden[::3]
             self._dense = False
+            self._reorder()
         if len(self._frames) < self._settings.keep:
             return True
         if 2 * self._settings.every > self._settings.longest:
             del self._frames[0], self._hidden[0]
+            self._reorder()
             return True
         # Counted from the newest, so that the next frame is as far from it as the others from one another.
         self._finish()
         self._settings = replace(self._settings, every=2 * self._settings.every)
         first = (len(self._frames) - 1) % 2
         self._frames, self._hidden = self._frames[first::2], self._hidden[first::2]
+        self._reorder()
         return False
 
     def _work(self) -> None:
@@ -263,14 +295,15 @@ class MaskedMedian:
 
     def _advance(self, rows: int) -> None:
         """Compute the next ``rows`` rows."""
-        work = self._pass
+        work, (height, width) = self._pass, self._hidden[0].shape
         assert work is not None
-        part = slice(work.row, work.row + rows)
-        frames = np.stack([frame[:, part] for frame in self._frames])
-        hidden = np.stack([mask[part] for mask in self._hidden])
-        scene_planes(frames, hidden, self._settings.least, out=work.result[:, part])
-        work.row += rows
-        if work.row >= work.result.shape[1]:
+        if self._past is None:
+            self._past = SortedPast((height, width), max(self._settings.keep, self._settings.least))
+        last = min(work.row + rows, height)
+        self._past.update(self._frames, self._hidden, work.row, last)
+        self._past.planes(self._settings.least, work.row, work.result[:, work.row : last])
+        work.row = last
+        if last == height:
             self._scene, self._pass = Scene(work.result), None
 
 
@@ -280,114 +313,6 @@ class _Pass:
 
     result: npt.NDArray[np.uint8]
     row: int = 0
-
-
-LOW = 0.1
-"""The envelope of a pixel reaches from this quantile of its past to the opposite one."""
-
-RESTLESS = 4
-"""A pixel whose mask changes in one of so many kept frames belongs to something that comes and goes, as
-leaves do, not to a thing that was put there."""
-
-_RESTLESS_FROM = 12
-
-
-def scene_planes(
-    frames: npt.NDArray[np.uint8], hidden: Mask, least: int, out: npt.NDArray[np.uint8] | None = None
-) -> npt.NDArray[np.uint8]:
-    """What the past tells of each pixel; see :class:`~segue.sessions.empty_scene.Scene`.
-
-    Args:
-        frames: (n, 3, H, W), uint8, n at most 255, in the order of time.
-        hidden: (n, H, W), where something was in front of the background.
-        least: where fewer values are visible, all count, see :func:`too_few`; they do as well where the mask
-            flickers, see :data:`RESTLESS`, and hides a third of the past.
-        out: array (21, H, W), uint8, to write to.
-
-    Returns:
-        (21, H, W), uint8. Of an even number of values the upper one of the middle two is the median.
-    """
-    count, (height, width) = len(frames), frames.shape[2:]
-    # Contiguous whatever ``out`` is, so that it can be indexed by pixel.
-    planes = np.empty((PLANES, height, width), np.uint8)
-    covered = np.add.reduce(hidden.view(np.uint8), axis=0, dtype=np.uint8)
-    shown = np.uint8(count) - covered
-    changes = np.add.reduce(hidden[1:] ^ hidden[:-1], axis=0, dtype=np.uint8)
-    admitted = too_few(shown, count, least)
-    if count >= _RESTLESS_FROM:
-        admitted |= (changes >= -(-count // RESTLESS)) & (covered >= -(-count // 3))
-    ordered = _ordered(frames, _ranks(count))
-    for i, rank in enumerate(_ranks(count)):
-        planes[3 * i : 3 * i + 3] = planes[9 + 3 * i : 12 + 3 * i] = ordered[rank]
-    partly = np.flatnonzero((shown < count) & ~admitted)
-    if len(partly):
-        values = frames.reshape(count, 3, -1)[:, :, partly]
-        # What is hidden counts as 255, which comes last.
-        lifted = hidden.reshape(count, 1, -1)[:, :, partly].view(np.uint8) * np.uint8(255)
-        np.maximum(values, lifted, out=values)
-        visible, pixels = np.stack(_ordered(values, range(count))), planes.reshape(PLANES, -1)
-        for i, rank in enumerate(_ranks(shown.reshape(-1)[partly])):
-            pixels[3 * i : 3 * i + 3, partly] = np.take_along_axis(visible, rank[None, None], 0)[0]
-    shares = np.arange(256) * 255
-    planes[18] = (shares // count).astype(np.uint8)[covered]
-    planes[19] = (shares // max(1, count - 1)).astype(np.uint8)[changes]
-    planes[20] = min(255, 7 * count)
-    if out is None:
-        return planes
-    out[:] = planes
-    return out
-
-
-def masked_median(frames: npt.NDArray[np.uint8], hidden: Mask, least: int) -> npt.NDArray[np.uint8]:
-    """Median over the first axis that leaves out hidden values: (3, H, W) of :func:`scene_planes`."""
-    return scene_planes(frames, hidden, least)[3:6]
-
-
-def _ranks(count: Any) -> tuple[Any, Any, Any]:
-    """Places of the low quantile, the median and the high quantile among ``count`` values in order."""
-    low = (count - 1) // round(1 / LOW)
-    return low, count // 2, count - 1 - low
-
-
-def _ordered(values: npt.NDArray[np.uint8], wanted: Iterable[int]) -> list[npt.NDArray[np.uint8]]:
-    """The values of the first axis in ascending order, right at the wanted places, by minima and maxima."""
-    wires = list(values.copy())
-    spare = np.empty_like(wires[0])
-    for low, high in _comparators(len(wires), tuple(wanted)):
-        np.minimum(wires[low], wires[high], out=spare)
-        np.maximum(wires[low], wires[high], out=wires[high])
-        wires[low], spare = spare, wires[low]
-    return wires
-
-
-@lru_cache(maxsize=300)
-def _comparators(count: int, wanted: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """Batcher's odd-even merge sort (1968): pairs of places to be put in order, one after the other.
-
-    What does not matter to the wanted places is left out.
-    """
-    found = []
-    span = 1
-    while span < count:
-        step = span
-        while step:
-            for start in range(step % span, count - step, 2 * step):
-                for i in range(start, min(start + step, count - step)):
-                    if i // (2 * span) == (i + step) // (2 * span):
-                        found.append((i, i + step))
-            step //= 2
-        span *= 2
-    needed, used = set(wanted), []
-    for pair in reversed(found):
-        if needed.intersection(pair):
-            needed.update(pair)
-            used.append(pair)
-    return tuple(reversed(used))
-
-
-def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> Mask:
-    """Where a pixel was background in too few of ``frames`` kept frames, from the number of these."""
-    return np.asarray(visible < (least if frames >= DOUBT_FROM else 1))
 
 
 def _size(array: npt.NDArray[np.generic] | None) -> str:

@@ -73,6 +73,10 @@ class Background(Protocol):
         """Make the background brighter or darker by factors of red, green and blue."""
         ...
 
+    def follow_light(self, picture: Image) -> None:
+        """Take the empty scene in another light, RGB (H, W, 3), for what it was; the past stays."""
+        ...
+
     def replace(self, picture: Image, *, trusted: bool) -> None:
         """Take a picture for the background, and nothing that was before.
 
@@ -143,6 +147,9 @@ class FixedBackground:
     def relight(self, gains: Sequence[float]) -> None:
         """Make the picture brighter or darker by factors of red, green and blue."""
         self._scene = self._scene.in_other_light(gains)
+
+    def follow_light(self, picture: Image) -> None:
+        """The picture stays: frames change no more than its light, see :meth:`relight`."""
 
     def replace(self, picture: Image, *, trusted: bool) -> None:
         """The picture stays: frames change no more than its light, see :meth:`relight`."""

@@ -305,7 +305,7 @@ class ForegroundSession:
             else:
                 self._segmenter.restart()
             if picture is not None and self._hidden is not None:
-                self._background.replace(relit(picture, image, self._hidden), trusted=True)
+                self._background.follow_light(relit(picture, image, self._hidden))
         elif change is Change.pause:
             self._drain()
             self._segmenter.pause()

@@ -11,11 +11,12 @@ import torch
 
 from segue.errors import SegueError
 from segue.models.base import Features, ForegroundNetwork
-from segue.sessions.background import MASK_ABOVE, scene_planes
+from segue.sessions.background import MASK_ABOVE
 from segue.sessions.base import SessionState
 from segue.sessions.camera import METHODS, Homography, Method, is_moderate, seen_from
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Plane
+from segue.sessions.quantiles import scene_planes
 from segue.sessions.segmenters import Maps, NetworkSegmenter
 from segue.types import Image
 

@@ -259,6 +259,10 @@ class SubtractorBackground:
     def relight(self, gains: Sequence[float]) -> None:
         """The model follows the light by itself."""
 
+    def follow_light(self, picture: Image) -> None:
+        """Begin a model with this picture."""
+        self.replace(picture, trusted=True)
+
     def replace(self, picture: Image, *, trusted: bool) -> None:
         """Begin a model with this picture."""
         self.restart()

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.background import FIRST_FRAMES, MedianSettings, scene_planes
+from segue.sessions.background import FIRST_FRAMES, MedianSettings
+from segue.sessions.quantiles import scene_planes
 from segue.training.cut_outs import Mover
 from segue.training.scenery import Picture, blob
 from segue.training.warp import Rng
