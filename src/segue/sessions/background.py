@@ -119,7 +119,7 @@ class MaskedMedian:
         for kept, hidden in zip(self._frames, self._hidden, strict=True):
             kept[:, ghost] = planes[:, ghost]
             hidden[ghost] = False
-        self._reorder(ghost.any(axis=1))
+        self._reorder(ghost)
         known = self._scene.planes.copy()
         known[:18, ghost] = np.tile(planes[:, ghost], (6, 1))
         known[18:20, ghost] = 0
@@ -229,10 +229,10 @@ class MaskedMedian:
         self._hidden.append(grown)
         self._pass = _Pass(np.empty((PLANES, *grown.shape), np.uint8))
 
-    def _reorder(self, rows: Mask | None = None) -> None:
-        """The kept frames have changed in these rows, or in all."""
+    def _reorder(self, where: Mask | None = None) -> None:
+        """The kept frames have changed there, (H, W), or everywhere."""
         if self._past is not None:
-            self._past.stale |= True if rows is None else rows
+            self._past.stale |= True if where is None else where.any(axis=1)
 
     def _heal(self, frame: Image, hidden: Mask) -> None:
         """Believe the median of all frames where it has made the foreground go away.
@@ -250,7 +250,7 @@ class MaskedMedian:
         now = frame[:, renewed].astype(np.int16)
         for kept, mask in zip(self._frames, self._hidden, strict=True):
             mask[renewed] = np.abs(kept[:, renewed] - now).max(axis=0) > _LIKE
-        self._reorder(renewed.any(axis=1))
+        self._reorder(renewed)
 
     @property
     def _distance(self) -> int:

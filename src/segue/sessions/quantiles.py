@@ -192,7 +192,7 @@ def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> Mask:
 
 def _lifted(values: Bytes, covered: Mask) -> Bytes:
     """Values (h, 3 W) with 255, which comes last, where something was in front, (h, W)."""
-    return np.maximum(values, np.tile(covered.view(np.uint8) * np.uint8(255), 3))
+    return np.asarray(np.maximum(values, np.tile(covered.view(np.uint8) * np.uint8(255), 3)))
 
 
 def _ordered(wires: list[Bytes]) -> list[Bytes]:
