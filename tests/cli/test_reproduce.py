@@ -98,6 +98,7 @@ def test_which_frames_are_memory_makes_a_difference_and_a_picture(
     assert len(found["percentiles"]["first frame only"]) == 11
     text = (tmp_path / "out/memory/percentiles.svg").read_text()
     assert "previous frame only" in text
+    assert "which frames are memory (stcn-lite, 1 videos)" in text
     one, other = (
         tmp_path / "out/memory" / name / "one/masks" for name in ("first-frame-only", "previous-frame-only")
     )

@@ -26,6 +26,7 @@ from segue.errors import CheckpointError, DatasetError
 from segue.masks import read_index_mask, write_index_mask
 from segue.masks.files import encode_index_mask
 from segue.metrics.evaluation import Evaluation
+from segue.naming import first_few
 from segue.registry import DATASETS, MODELS
 from segue.reports import evaluation_values, write_report
 from segue.reports.curves import write_percentiles
@@ -184,7 +185,10 @@ def _request(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]:
     if table.dataset not in how.data:
         return None, (_absent(table.dataset),)
     root = how.data[table.dataset]
-    names, missing = (how.sequences, ()) if how.sequences else videos_of(table, root)
+    if how.sequences:
+        names, missing = list(how.sequences), (f"of the data set only {first_few(how.sequences)}",)
+    else:
+        names, missing = videos_of(table, root)
     request = Request(data=root, dataset=table.dataset, sequences=names)
     if table.dataset == "davis":
         return replace(request, year=table.year), missing
@@ -351,7 +355,11 @@ def _draw(table: Table, done: list[Done], how: How) -> dict[str, list[float]]:
     }
     if not lines:
         return {}
-    return write_percentiles(_picture(table, how), table.title, str(table.curve), lines)
+    scored = next(item for item in done if item.evaluation is not None)
+    assert scored.evaluation is not None
+    about = f"{scored.model}, {len(scored.evaluation.sequences)} videos"
+    title = f"{table.title.partition(',')[0]} ({about})"
+    return write_percentiles(_picture(table, how), title, str(table.curve), lines)
 
 
 def _values(evaluation: Evaluation, measure: str) -> npt.NDArray[np.float64]:
