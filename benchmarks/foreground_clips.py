@@ -57,10 +57,12 @@ class Film:
 def read_films(root: Path, names: list[str]) -> list[Film]:
     """Films of a CDnet folder by ``category/video``."""
     videos = open_cdnet(root)
-    return [_plain(videos[name]) for name in names]
+    return [film_of(videos[name]) for name in names]
 
 
-def _plain(video: ForegroundSequence) -> Film:
+def film_of(video: ForegroundSequence) -> Film:
+    """A video of a data set."""
+
     def shots() -> Iterator[Shot]:
         for index in range(len(video)):
             yield video.read_image(index), video.read_labels(index) if index in video.labels else None

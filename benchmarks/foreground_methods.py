@@ -13,6 +13,7 @@ from segue.api.foreground import make_model
 from segue.models.base import ForegroundNetwork
 from segue.registry import MODELS
 from segue.sessions.foreground import ForegroundSession, as_segmenter
+from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.segmenters import Maps, Segmenter
 from segue.sessions.subtractors import BackgroundDifference, Envelope, FrameDifference, Subtractor
 from segue.types import Image
@@ -57,7 +58,7 @@ def session(
     device: str = "cpu",
     fast: bool = False,
 ) -> ForegroundSession:
-    """A fresh session.
+    """A fresh session, which tells shadow where the method does.
 
     Args:
         method: a key of :data:`CLASSICAL`, or the name of a network.
@@ -66,9 +67,11 @@ def session(
         device: for networks.
         fast: bfloat16.
     """
+    masks = ForegroundMasks(shadows=True)
     if method in CLASSICAL:
-        return ForegroundSession(CLASSICAL[method](), align=align)
-    return ForegroundSession(make_model(method, weights), align=align, device=device, fast=fast)
+        return ForegroundSession(CLASSICAL[method](), masks=masks, align=align)
+    model = make_model(method, weights)
+    return ForegroundSession(model, masks=masks, align=align, device=device, fast=fast)
 
 
 def untrained(method: str, device: str, *, fast: bool = False) -> Clocked:

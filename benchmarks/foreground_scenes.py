@@ -1,4 +1,4 @@
-"""Scenes to develop foreground models on, in groups: calm, shaken, living, shadow, light.
+"""Scenes to develop foreground models on, in groups: calm, shaken, living, shadow, light, rendered.
 
 Real films with labels; versions of them with leaves, water, rain, shadows or other light put in; and real
 living backgrounds with movers pasted over them, whose masks are known. Everything is drawn from fixed seeds.
@@ -6,6 +6,8 @@ living backgrounds with movers pasted over them, whose masks are known. Everythi
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from foreground_clips import Film, Shot, read_films, shaken
+from foreground_clips import Film, Shot, film_of, read_films, shaken
 from segue.datasets.davis import DavisFolder
+from segue.datasets.isd import INDEX, open_isd
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.masks import read_stored_mask
 from segue.training import living, scenery
@@ -73,6 +76,22 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
             altered(highway, "clouds", scenery.passing_cloud, 11),
         ],
     }
+
+
+RENDERED = ("--frames", "600", "--clip", "100", "--size", "320x240", "--still", "--seed", "97")
+"""Options of ``segue synth isd`` for rendered rooms: six of them."""
+
+
+def rendered_scenes(folder: Path, options: Sequence[str] = RENDERED) -> dict[str, list[Film]]:
+    """Rendered rooms, which are made when the folder does not hold them yet.
+
+    Raises:
+        CalledProcessError: they could not be rendered; what the command wrote is shown.
+    """
+    if not (folder / INDEX).exists():
+        command = [sys.executable, "-m", "segue", "synth", "isd", str(folder), *options]
+        subprocess.run(command, check=True, stdout=sys.stderr)
+    return {"rendered": [film_of(video) for video in open_isd(folder)]}
 
 
 def held_out_scenes(root: Path) -> dict[str, list[Film]]:

@@ -5,12 +5,13 @@ Example::
     python benchmarks/foreground_scores.py --data ../shared/data/foreground/cdnet2014 --shake \\
         --methods mustan-lite --methods median --methods "knn 800, median 9"
 
-    python benchmarks/foreground_scores.py --data ../shared/data --scenes --methods envelope
+    python benchmarks/foreground_scores.py --data ../shared/data --scenes --methods envelope --isd runs/rooms
 
 With ``--scenes`` the films are the groups of `foreground_scenes.py`: models are chosen by the mean of the
-groups and the worst of them. Every method sees the frames once, in order, with nothing before the first one,
-and has the same settings for all films. Counts are those of CDnet2014, pooled over a film. Prints Markdown
-tables.
+groups and the worst of them; with ``--isd`` rendered rooms are one more. Every method sees the frames once,
+in order, with nothing before the first one, and has the same settings for all films. Counts are those of
+CDnet2014, pooled over a film; F of shadow, where shadow is labelled, is that of the pixels that the method
+calls shadow. Prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -24,15 +25,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from foreground_clips import Film, read_films, shaken
+from foreground_clips import Film, Labels, read_films, shaken
 from foreground_methods import CLASSICAL, session
-from foreground_scenes import development_scenes, held_out_scenes
+from foreground_scenes import development_scenes, held_out_scenes, rendered_scenes
 from machine import describe
+from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
 from segue.metrics.foreground import Counts, ForegroundAccumulator
+from segue.sessions import foreground_masks
 from segue.sessions.foreground import ForegroundSession
 from segue.types import Segmentation
+
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +48,27 @@ class Score:
     Attributes:
         counts: pixels over all labelled frames.
         seconds: for one frame, mean.
+        shadow: pixels of shadow over all labelled frames.
     """
 
     counts: Counts
     seconds: float
+    shadow: Counts
 
 
 def score(film: Film, model: ForegroundSession) -> Score:
     """Play a film through a session."""
     accumulator = ForegroundAccumulator(film.name, roi=film.roi, threshold=1)
     waiting: list[np.ndarray | None] = []
-    frames, seconds = 0, 0.0
+    frames, seconds, shadow = 0, 0.0, Counts()
 
     def take(result: Segmentation | None) -> None:
+        nonlocal shadow
         if result is not None:
             labels = waiting.pop(0)
             if labels is not None:
-                accumulator.update(result.mask == 1, labels)
+                accumulator.update(result.mask == foreground_masks.FOREGROUND, labels)
+                shadow += shadow_counts(result.mask == foreground_masks.SHADOW, labels, film.roi)
 
     for frame, labels in film.frames():
         waiting.append(labels)
@@ -69,7 +79,26 @@ def score(film: Film, model: ForegroundSession) -> Score:
         take(result)
     for result in model.finish():
         take(result)
-    return Score(accumulator.counts, seconds / frames)
+    return Score(accumulator.counts, seconds / frames, shadow)
+
+
+def shadow_counts(found: Mask, labels: Labels, roi: Mask) -> Counts:
+    """Pixels of shadow in a mask and in the labels, where both are known."""
+    known = (labels != UNKNOWN) & (labels != OUTSIDE) & roi
+    found, true = found & known, (labels == SHADOW) & known
+    hits = int((found & true).sum())
+    wrong, missed = int(found.sum()) - hits, int(true.sum()) - hits
+    return Counts(hits, wrong, missed, int(known.sum()) - hits - wrong - missed)
+
+
+def shadow_table(scores: dict[str, dict[str, Score]]) -> str:
+    """Markdown: F of shadow of each method on the films where some is labelled."""
+    films = [name for name, item in next(iter(scores.values())).items() if item.shadow.tp + item.shadow.fn]
+    lines = ["| F of shadow | " + " | ".join(scores) + " |", "| --- |" + " --- |" * len(scores)]
+    for film in films:
+        cells = (f"{by[film].shadow.measures()['F']:.3f}" for by in scores.values())
+        lines.append(f"| {film} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def score_table(scores: dict[str, dict[str, Score]]) -> str:
@@ -132,6 +161,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--data", type=Path, required=True, help="folder of CDnet2014, or with --scenes of all data")
     add("--scenes", action="store_true", help="the scenes that models are developed on, in groups")
     add("--held-out", action="store_true", help="the scenes that are looked at once, in the end")
+    add("--isd", type=Path, help="folder of rendered rooms, one more group; made there the first time")
     add("--films", default="baseline/highway,baseline/office", help="category/video, with commas between")
     add(
         "--methods",
@@ -162,6 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         groups |= development_scenes(options.data)
     if options.held_out:
         groups |= held_out_scenes(options.data)
+    if options.isd:
+        groups |= rendered_scenes(options.isd)
     films = [film for group in groups.values() for film in group]
     if not groups:
         films = read_films(options.data, options.films.split(","))
@@ -169,6 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"Measured on {describe(options.threads, options.device)}.\n")
     scores = run(films, options)
     print(group_table(scores, groups) if groups else score_table(scores), flush=True)
+    print(f"\n{shadow_table(scores)}", flush=True)
     if options.json:
         numbers = {m: {f: asdict(item) for f, item in by.items()} for m, by in scores.items()}
         json.dump(numbers, options.json, indent=1)

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
-from segue.datasets.labels import MOTION, UNKNOWN
+from segue.datasets.labels import MOTION, SHADOW, UNKNOWN
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Plane
 from segue.sessions.foreground import ForegroundSession
+from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.segmenters import Maps
 from segue.sessions.subtractors import BackgroundDifference
 from segue.types import Image
@@ -25,7 +27,8 @@ import foreground_checks as checks
 import foreground_clips as clips
 import foreground_events as happenings
 from foreground_methods import session
-from foreground_scores import score, score_table
+from foreground_scenes import rendered_scenes
+from foreground_scores import group_table, score, score_table, shadow_table
 
 SIZE = (96, 128)
 
@@ -45,6 +48,64 @@ def test_a_method_is_scored_on_every_labelled_frame() -> None:
     assert found.counts.tp + found.counts.fp + found.counts.fn + found.counts.tn == 310 * 96 * 128
     assert found.counts.measures()["F"] > 0.8
     assert "| median | 0." in score_table({"median": {"room": found}})
+
+
+class Shady(BackgroundDifference):
+    """Calls the upper half of the picture shadow."""
+
+    channels = 2
+
+    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
+        maps = super().step(image, scene, plane)
+        assert maps is not None
+        shadow = np.zeros_like(maps[0])
+        shadow[: len(shadow) // 2] = 1
+        return np.stack([maps[0], shadow])
+
+
+def test_shadow_is_scored_where_it_is_known() -> None:
+    def shaded() -> Iterator[clips.Shot]:
+        for _ in range(4):
+            labels = np.zeros(SIZE, np.uint8)
+            labels[24:72] = SHADOW
+            labels[:12] = UNKNOWN
+            yield wall(), labels
+
+    film = clips.Film("shade", np.ones(SIZE, bool), shaded)
+    found = score(film, ForegroundSession(Shady(), masks=ForegroundMasks(shadows=True)))
+    width = SIZE[1]
+    assert (found.shadow.tp, found.shadow.fp, found.shadow.fn) == (96 * width, 48 * width, 96 * width)
+    plain = score(FILM, session("median", align=False))
+    table = shadow_table({"shady": {"room": plain, "shade": found}})
+    assert table.splitlines()[2:] == [f"| shade | {2 * 96 / (2 * 96 + 48 + 96):.3f} |"]
+
+
+def test_rendered_rooms_are_made_once_and_are_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+
+    def render(command: list[str], **_: object) -> None:
+        runs.append(command)
+        room = tmp_path / "train/room-0"
+        for kind, suffix in (("input", "jpg"), ("groundtruth", "png")):
+            (room / kind).mkdir(parents=True)
+            for i in range(1, 4):
+                value = 90 if kind == "input" else 0
+                picture = np.full((48, 64, 3) if kind == "input" else (48, 64), value, np.uint8)
+                name = f"in{i:06d}" if kind == "input" else f"gt{i:06d}"
+                PIL.Image.fromarray(picture).save(room / kind / f"{name}.{suffix}")
+        PIL.Image.fromarray(np.full((48, 64), 255, np.uint8)).save(room / "ROI.bmp")
+        (room / "temporalROI.txt").write_text("1 3")
+        (tmp_path / "index.csv").write_text("split,name\n")
+
+    monkeypatch.setattr("foreground_scenes.subprocess.run", render)
+    for _ in range(2):
+        groups = rendered_scenes(tmp_path)
+    assert len(runs) == 1
+    assert [len(list(film.shots())) for film in groups["rendered"]] == [3]
+    scores = {"median": {film.name: score(film, session("median")) for film in groups["rendered"]}}
+    assert "| **rendered** | 0.000 |" in group_table(scores, groups)
 
 
 def test_in_a_shaken_film_the_labels_move_with_the_frames() -> None:
