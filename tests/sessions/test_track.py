@@ -170,6 +170,13 @@ def test_objects_tell_box_area_and_expected_overlap(plain: list[Segmentation]) -
             assert item.score == pytest.approx(odds / (1 + odds), abs=1e-4)
 
 
+def test_the_largest_plane_is_the_first_of_equals() -> None:
+    planes = torch.randint(0, 4, (5, 6, 7), generator=torch.Generator().manual_seed(0)).float()
+    best, place = track.largest(planes)
+    assert torch.equal(best, planes.amax(0))
+    assert np.array_equal(place.numpy(), planes.numpy().argmax(0))
+
+
 def test_the_given_mask_is_the_result_of_its_frame(plain: list[Segmentation]) -> None:
     assert np.array_equal(plain[0].mask, FIRST)
 

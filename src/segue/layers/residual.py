@@ -33,10 +33,10 @@ def conv_channels(
 
 
 def add_frame(own: Tensor, frame: Tensor) -> Tensor:
-    """Add what a frame contributes to each of its objects, (B·K, C, H, W) + (B, C, H, W)."""
+    """Add what a frame contributes to each of its objects, (B·K, C, H, W) + (B, C, H, W), to ``own`` itself."""
     batch = frame.shape[0]
     if batch == 1:
-        return own + frame
+        return own.add_(frame)
     joined = own.view(batch, -1, *own.shape[1:]) + frame[:, None]
     return joined.flatten(0, 1)
 

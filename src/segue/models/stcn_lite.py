@@ -77,7 +77,8 @@ class STCNLite(nn.Module):
     def encode_query(self, image: Tensor) -> QueryFeatures:
         """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/8, W/8)."""
         height, width = image.shape[-2:]
-        shifted = F.pad(image, (SHIFT, 0, SHIFT, 0), mode="replicate")[..., :height, :width]
+        kept = image[..., : height - SHIFT, : width - SHIFT]
+        shifted = F.pad(kept, (SHIFT, 0, SHIFT, 0), mode="replicate")
         f2, f4, f8, f16 = self.key_encoder(shifted)
         f16 = F.interpolate(f16, size=f8.shape[-2:], mode="bilinear")
         joint = torch.cat([F.normalize(f8, dim=1), F.normalize(f16, dim=1)], dim=1)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from segue.errors import PromptError, SourceError
 from segue.masks import measure
@@ -212,10 +213,9 @@ class TrackSession:
             raise PromptError(f"{total} objects are more than the {MAX_OBJECTS} that one session can follow")
 
     def _result(self, frame: Frame, tracked: Tracked) -> Segmentation:
-        best, channel = tracked.probabilities.max(0)
+        best, channel = largest(tracked.probabilities)
         numbers = np.array([0, *tracked.ids])
-        # Channels are few: they cross from a GPU as two bytes, not as eight.
-        channels = channel.to(torch.int16).cpu().numpy()
+        channels = channel.cpu().numpy()
         mask = numbers.astype(np.uint8 if numbers.max() < 256 else np.uint16)[channels]
         inside = np.bincount(channels.ravel(), best.cpu().numpy().ravel(), minlength=len(numbers))
         totals = tracked.probabilities.sum((1, 2)).tolist()
@@ -229,6 +229,18 @@ class TrackSession:
                 score = expected_overlap(float(own), total, extent.area, self._confidence)
                 objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
         return Segmentation(frame.index, frame.time, mask, tuple(objects), tracked.again)
+
+
+def largest(planes: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest value and its plane at each pixel, (K, H, W) → (H, W) and (H, W) int16; the first of equals.
+
+    One plane after the other is several times as fast as PyTorch's maximum over all of them.
+    """
+    best, place = planes[0].clone(), torch.zeros(planes.shape[1:], dtype=torch.int16, device=planes.device)
+    for number, plane in enumerate(planes[1:], 1):
+        place.masked_fill_(plane > best, number)
+        torch.maximum(best, plane, out=best)
+    return best, place
 
 
 def expected_overlap(inside: float, total: float, area: int, confidence: tuple[float, float]) -> float:
