@@ -200,7 +200,10 @@ def main() -> int:
     parser.add_argument("--models", type=lambda text: text.split(","), default=list(MODELS))
     parser.add_argument("--groups", action="store_true", help="person, animal, vehicle, object")
     parser.add_argument("--frames", type=int, default=100, help="of each film, at most")
-    parser.add_argument("--only", help="films whose name has this in it")
+    parser.add_argument(
+        "--only", type=lambda text: text.split(","), default=[""], help="parts of names of films"
+    )
+    parser.add_argument("--weights", type=Path, help="of a network, else those that come with segue")
     parser.add_argument("--window", type=int, help="frames from look to look")
     parser.add_argument("--score", type=float, help="least score; stills are always scored from 0.05 on")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -209,7 +212,8 @@ def main() -> int:
     print(describe(given.threads))
     for name in given.sets:
         root = given.annotated if name == "annotated" else given.data
-        clips = [clip for clip in SETS[name](root, given.frames) if (given.only or "") in clip.name]
+        everything = SETS[name](root, given.frames)
+        clips = [clip for clip in everything if any(part in clip.name for part in given.only)]
         for model in given.models:
             scorer = Scorer(given.groups)
             print(f"\n{model} on {name}\n")
@@ -240,7 +244,7 @@ def main() -> int:
 def _session(model: str, given: argparse.Namespace, score: float | None) -> Session:
     return make_finder(
         model,
-        None,
+        given.weights,
         names=None,
         classes=None,
         score=score,

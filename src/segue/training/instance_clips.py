@@ -96,7 +96,7 @@ class ClassedFootage:
         return coco_number(self.dataset.categories[self._objects[number - 1].category])
 
     def read(self, index: int) -> tuple[Image, Mask]:
-        """Picture (H, W, 3) and index mask (H, W) of a frame; where objects overlap, the smaller one counts."""
+        """Picture (H, W, 3) and index mask (H, W); where objects overlap, the smaller one counts."""
         mask = np.zeros(self.video.size, np.uint8)
         areas = [int(item.masks.areas[index]) for item in self._objects]
         for i in np.argsort(areas)[::-1]:
