@@ -1,11 +1,13 @@
-"""stcn-lite with weights that anybody can regenerate: untrained, but every object leaves its mark."""
+"""Small networks with weights that anybody can regenerate: untrained, but every object leaves its mark."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
+from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.stcn_lite import STCNLite
+from segue.weights import load
 from tests.fill import fill_value
 
 
@@ -20,4 +22,12 @@ def lively_lite() -> STCNLite:
         network.value_encoder.conv1.weight[:, 3:] *= 8
         network.decoder.pred.weight *= 0.3
         network.decoder.pred.bias -= 1
+    return network.eval()
+
+
+def lively_instances(parts: str = "") -> MSSTSVISLite:
+    """A network in evaluation mode on the detector that comes with segue, that finds something everywhere."""
+    torch.manual_seed(0)
+    network = MSSTSVISLite(parts)
+    network.detector.load_state_dict(load("nanodet").state_dict())
     return network.eval()

@@ -15,7 +15,7 @@ from segue.api import instances as api
 from segue.api.instances import instances
 from segue.errors import CheckpointError, PromptError
 from segue.masks import read_index_mask
-from segue.models.msstsvis.former import LITE_NAMES, FormerLite
+from segue.models.detection.boxes import COCO_NAMES
 from segue.prompts.selection import Found
 from segue.sessions import official
 from segue.sessions.instances import InstanceSession
@@ -24,8 +24,7 @@ from segue.video import open_source
 from segue.video.mask_folder import read_records
 from segue.weights import write_checkpoint
 from tests.cli.running import Command, Outcome, contents
-from tests.fill import fill_plainly
-from tests.lite import lively_lite
+from tests.lite import lively_instances, lively_lite
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -35,17 +34,10 @@ SETTINGS = ("--window", 4, "--overlap", 2, "--score", 0.0, "--top", 3, "--short-
 ALL = tuple(word for name in ("png", "overlay", "coco", "ytvis", "npz") for word in ("--format", name))
 
 
-def lively() -> FormerLite:
-    """A network with regenerable weights, that finds something everywhere."""
-    network = fill_plainly(FormerLite())
-    assert isinstance(network, FormerLite)
-    return network
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "msstsvis-lite.safetensors"
-    write_checkpoint(path, lively().state_dict(), {})
+    write_checkpoint(path, lively_instances().state_dict(), {})
     return path
 
 
@@ -82,12 +74,12 @@ def test_the_command_writes_what_the_function_gives(
             item.label for item in result.objects
         ]
     tracks = json.loads((folder / "ytvis.json").read_text())
-    channels = {name: channel for channel, name in LITE_NAMES.items()}
+    channels = {name: channel for channel, name in COCO_NAMES.items()}
     labels = {item.id: item.label for result in results for item in result.objects}
     assert [track["category_id"] for track in tracks] == [channels[str(labels[i])] for i in sorted(labels)]
     assert all(len(track["segmentations"]) == 8 for track in tracks)
     coco = json.loads((folder / "coco.json").read_text())
-    assert {(item["id"], item["name"]) for item in coco["categories"]} == set(LITE_NAMES.items())
+    assert {(item["id"], item["name"]) for item in coco["categories"]} == set(COCO_NAMES.items())
 
 
 def test_where_the_network_looks_is_shown_and_gone_on_with(find: Command, tmp_path: Path) -> None:
@@ -135,10 +127,10 @@ def test_an_interrupted_run_goes_on_to_the_same_files(find: Command, tmp_path: P
 
 
 def test_only_the_classes_that_are_wanted_are_found(find: Command, tmp_path: Path) -> None:
-    assert find("--classes", "vehicle, 2", "--format", "png").code == 0
+    assert find("--classes", "dog, 2", "--format", "png").code == 0
     records = read_records(tmp_path / "out" / "masks").values()
     labels = {item.label for record in records for item in record.objects}
-    assert labels <= {"vehicle", "animal"}
+    assert labels <= {"dog", "bicycle"}
     assert labels
 
 
@@ -153,7 +145,7 @@ def test_class_names_come_from_a_file_where_they_are_given(find: Command, tmp_pa
 def test_wrong_wishes_are_told_in_one_line(
     find: Command, command: Command, inputs: Path, tmp_path: Path
 ) -> None:
-    assert "no class 'unicorn'; there are animal, object, person" in find("--classes", "unicorn").complaint
+    assert "no class 'unicorn'; there are airplane, apple" in find("--classes", "unicorn").complaint
     assert "window is 2 and overlap 2" in find("--window", 2).complaint
     (tmp_path / "names.json").write_text("{}")
     assert "has no categories" in find("--names", tmp_path / "names.json").complaint
@@ -165,9 +157,9 @@ def test_wrong_wishes_are_told_in_one_line(
 
 def test_the_function_says_what_is_wrong_before_it_reads_a_frame(inputs: Path) -> None:
     with pytest.raises(PromptError, match="no class 'unicorn'"):
-        instances(inputs / "clip.mp4", model=lively(), classes=["unicorn"])
+        instances(inputs / "clip.mp4", model=lively_instances(), classes=["unicorn"])
     with pytest.raises(ValueError, match="score is 2"):
-        instances(inputs / "clip.mp4", model=lively(), score=2)
+        instances(inputs / "clip.mp4", model=lively_instances(), score=2)
     with pytest.raises(CheckpointError, match="not to find and follow instances"):
         instances(inputs / "clip.mp4", model="stcn-lite")
 
@@ -175,7 +167,16 @@ def test_the_function_says_what_is_wrong_before_it_reads_a_frame(inputs: Path) -
 def test_objects_are_followed_through_windows_of_one_source(inputs: Path) -> None:
     source = open_source(inputs / "clip.mp4")
     results = list(
-        instances(source, model=lively(), window=3, overlap=1, score=0.0, top=2, short_side=48, device="cpu")
+        instances(
+            source,
+            model=lively_instances(),
+            window=3,
+            overlap=1,
+            score=0.0,
+            top=2,
+            short_side=48,
+            device="cpu",
+        )
     )
     assert len(results) == 8
     assert all(len(result.objects) <= 2 for result in results)
@@ -191,7 +192,7 @@ def test_the_published_inference_takes_a_film_as_one_clip(
     assert 0 < len(found) <= 10
     assert all(len(record["segmentations"]) == 8 for record in found)
     pictures = [frame.image for frame in open_source(inputs / "clip.mp4")]
-    expected = official.whole_clip(lively(), pictures, (48, 64), short_side=48, device="cpu")
+    expected = official.whole_clip(lively_instances(), pictures, (48, 64), short_side=48, device="cpu")
     assert found == json.loads(json.dumps(expected))
     assert "exists already" in command(*ordered, "--output", tmp_path / "out").complaint
     for option in (("--score", 0.5), ("--format", "png"), ("--resume",)):

@@ -9,10 +9,9 @@ import pytest
 from PIL import Image
 
 from segue.masks import read_index_mask
-from segue.models.msstsvis.former import FormerLite
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, Command, Outcome, contents
-from tests.fill import fill_plainly
+from tests.lite import lively_instances
 from tests.video.making import busy_pictures, write_video
 
 SETTINGS = ("--window", 3, "--overlap", 1, "--score", 0.0, "--top", 2, "--short-side", 48, "--format", "png")
@@ -21,7 +20,7 @@ SETTINGS = ("--window", 3, "--overlap", 1, "--score", 0.0, "--top", 2, "--short-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "msstsvis-lite.safetensors"
-    write_checkpoint(path, fill_plainly(FormerLite()).state_dict(), {})
+    write_checkpoint(path, lively_instances().state_dict(), {})
     return path
 
 
@@ -125,7 +124,7 @@ def test_a_truncated_video(find: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--classes", "unicorn"), "no class 'unicorn'; there are animal, object, person, vehicle"),
+        (("--classes", "unicorn"), "no class 'unicorn'; there are airplane, apple, "),
         (("--classes", "person,,dog"), "no class ''"),
         (("--score", 2), "score is 2.0; it must be in 0..1"),
         (("--top", 0), "top is 0"),

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+from importlib import resources
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from segue.api.instances import instances
 from segue.models.detection.boxes import COCO_NAMES
 from segue.models.msstsvis import Parts
 from segue.models.msstsvis.linking import link
 from segue.models.msstsvis.lite import NEVER, PER_FRAME, MSSTSVISLite, tubes, waves
 from segue.models.seqformer import Memory
 from segue.sessions.clips import encode_frames
+from segue.video import open_source
 from segue.weights import load
-from tests.fill import fill_plainly
+from tests.lite import lively_instances
 
 PLAIN = Parts("none", "none", False).text()
-
-
-def fresh(parts: str = "") -> MSSTSVISLite:
-    torch.manual_seed(0)
-    network = MSSTSVISLite(parts)
-    network.detector.load_state_dict(load("nanodet").state_dict())
-    return network.eval()
 
 
 def squares(*lefts: float) -> np.ndarray:
@@ -71,8 +70,7 @@ def test_boxes_are_told_by_waves() -> None:
 
 
 def test_a_clip_of_any_size_has_queries_and_masks_on_all_frames() -> None:
-    network = fill_plainly(MSSTSVISLite())
-    assert isinstance(network, MSSTSVISLite)
+    network = lively_instances()
     for frames, size in ((1, (64, 96)), (3, (50, 70))):
         with torch.inference_mode():
             memory = network.encode(torch.rand(2, frames, 3, *size))
@@ -89,7 +87,7 @@ def test_a_clip_of_any_size_has_queries_and_masks_on_all_frames() -> None:
 
 
 def test_it_starts_from_what_the_detector_says() -> None:
-    network = fresh()
+    network = lively_instances()
     with torch.inference_mode():
         memory = network.encode(torch.rand(1, 2, 3, 96, 128))
         decoded = network.decode(memory)
@@ -101,9 +99,9 @@ def test_it_starts_from_what_the_detector_says() -> None:
 
 
 def test_without_the_split_attention_frames_can_be_encoded_one_by_one() -> None:
-    network = fresh(PLAIN)
+    network = lively_instances(PLAIN)
     assert not network.relates_frames
-    assert fresh().relates_frames
+    assert lively_instances().relates_frames
     frames = torch.rand(1, 3, 3, 64, 64)
     with torch.inference_mode():
         one = encode_frames(network, list(frames.split(1, 1)))
@@ -119,3 +117,21 @@ def test_which_parts_it_has_is_kept_for_its_file() -> None:
     assert MSSTSVISLite(PLAIN).options == {"parts": PLAIN}
     with pytest.raises(ValueError, match="damaged"):
         MSSTSVISLite("x")
+
+
+def test_the_weights_that_come_with_segue_load_and_are_small() -> None:
+    network = load("msstsvis-lite")
+    assert isinstance(network, MSSTSVISLite)
+    with resources.as_file(resources.files("segue") / "assets" / "msstsvis-lite.safetensors") as path:
+        assert path.stat().st_size < 12e6
+    detector = load("nanodet").state_dict()
+    for name, value in network.detector.state_dict().items():
+        assert torch.equal(value, detector[name])
+
+
+@pytest.mark.shared
+def test_the_woman_and_the_dog_of_a_film_are_found(shared: Path) -> None:
+    with open_source(shared / "data" / "clips" / "dog_1280x720.mp4") as source:
+        frames = [frame.image for frame in itertools.islice(source, 6)]
+    results = list(instances(frames, model="msstsvis-lite", device="cpu"))
+    assert {"person", "dog"} <= {item.label for item in results[3].objects}

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from segue.errors import CheckpointError
+from segue.models.detection.boxes import COCO_NAMES
 from segue.models.msstsvis import MSSTSVIS, Parts
-from segue.models.msstsvis.former import LITE_NAMES, FormerLite
+from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.network import (
     YOUTUBE_VIS_2019,
@@ -95,12 +96,12 @@ def test_a_released_training_checkpoint_is_converted_strictly(tmp_path: Path) ->
 
 def test_heads_that_are_there_twice_are_written_twice(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = FormerLite()
+    network = MSSTSVISLite()
     write_checkpoint(tmp_path / "lite.safetensors", network.state_dict(), {})
     assert read_checkpoint(tmp_path / "lite.safetensors").tensors.keys() == network.state_dict().keys()
     loaded = load("msstsvis-lite", tmp_path / "lite.safetensors")
-    assert isinstance(loaded, FormerLite)
-    assert loaded.class_names == LITE_NAMES
+    assert isinstance(loaded, MSSTSVISLite)
+    assert loaded.class_names == COCO_NAMES
     for name, value in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
 

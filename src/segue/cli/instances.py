@@ -127,7 +127,7 @@ instances = command(
             "window": "Frames that are looked at together, or from look to look of a detector.  "
             "[default: 10, detectors 5]",
             "short_side": "Resize pictures to this short side for the network.  "
-            "[default: 360, for msstsvis-lite 240]",
+            "[default: 360, for msstsvis-lite 320]",
         },
     ),
     Options(Look, "whole explain"),

@@ -1,4 +1,4 @@
-"""DeepLabV3 on MobileNetV2, for the 21 classes of PASCAL VOC, and its trunk with batch norms folded in.
+"""DeepLabV3 on MobileNetV2, for the 21 classes of PASCAL VOC, with batch norms folded in.
 
 Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation" (2017), in the small variant
 without dilated branches.
@@ -23,9 +23,6 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 _STAGES = ((1, 16, 1, 1, 1), (6, 24, 2, 2, 1), (6, 32, 3, 2, 1), (6, 64, 4, 2, 1), (6, 96, 3, 1, 1))
 _DILATED = ((6, 160, 1, 1, 1), (6, 160, 2, 1, 2), (6, 320, 1, 1, 2))
 """Expansion, channels, repeats, first stride and dilation."""
-
-_STRIDE_8, _STRIDE_16 = 5, 12
-"""Last blocks at stride 8, and of the stages that are MobileNetV2's own."""
 
 
 class Conv(nn.Module):
@@ -64,46 +61,6 @@ class Block(nn.Module):
         return x + y if self.identity else y
 
 
-class DeepLabTrunk(nn.Module):
-    """What DeepLabV3 computes before its class scores.
-
-    ``forward`` maps (B, 3, H, W) in [-1, 1] to two maps: 32 channels at stride 8; and at stride 16 the 96 of
-    MobileNetV2 beside the 256 that the class scores are read from.
-    """
-
-    channels = (32, 96 + 256)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = Conv(3, 32, 3, 2)
-        blocks: list[Block] = []
-        cin = 32
-        for expansion, cout, repeats, first_stride, dilation in (*_STAGES, *_DILATED):
-            for i in range(repeats):
-                blocks.append(Block(cin, cout, expansion, first_stride if i == 0 else 1, dilation))
-                cin = cout
-        self.blocks = nn.ModuleList(blocks)
-        self.aspp0 = Conv(320, 256)
-        self.image_pooling = Conv(320, 256)
-        self.concat_projection = Conv(512, 256)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        fine, middle, meaning = self.maps(x)
-        return fine, torch.cat((middle, meaning), 1)
-
-    def maps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The 32 channels at stride 8, and the 96 and the 256 at stride 16."""
-        x = F.relu6(self.stem(x))
-        kept = {}
-        for i, block in enumerate(self.blocks):
-            x = block(x)
-            if i in (_STRIDE_8, _STRIDE_16):
-                kept[i] = x
-        whole = F.relu(self.image_pooling(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[2:])
-        x = torch.cat((whole, F.relu(self.aspp0(x))), 1)
-        return kept[_STRIDE_8], kept[_STRIDE_16], F.relu(self.concat_projection(x))
-
-
 VOC_NAMES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
@@ -115,14 +72,28 @@ SIDE = 513
 """Side of the square that pictures are brought to."""
 
 
-class DeepLabV3(DeepLabTrunk):
+class DeepLabV3(nn.Module):
     """Semantic segmentation: pictures (B, 3, H, W), RGB in [0, 1] → logits (B, 21, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.stem = Conv(3, 32, 3, 2)
+        blocks: list[Block] = []
+        cin = 32
+        for expansion, cout, repeats, first_stride, dilation in (*_STAGES, *_DILATED):
+            for i in range(repeats):
+                blocks.append(Block(cin, cout, expansion, first_stride if i == 0 else 1, dilation))
+                cin = cout
+        self.blocks = nn.Sequential(*blocks)
+        self.aspp0 = Conv(320, 256)
+        self.image_pooling = Conv(320, 256)
+        self.concat_projection = Conv(512, 256)
         self.logits = nn.Conv2d(256, len(VOC_NAMES), 1)
 
-    def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, images: Tensor) -> Tensor:
         x = F.interpolate(images, (SIDE, SIDE), mode="bilinear", align_corners=False) * 2 - 1
-        logits = self.logits(self.maps(x)[-1])
+        x = self.blocks(F.relu6(self.stem(x)))
+        whole = F.relu(self.image_pooling(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[2:])
+        x = torch.cat((whole, F.relu(self.aspp0(x))), 1)
+        logits = self.logits(F.relu(self.concat_projection(x)))
         return F.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=True)

@@ -15,7 +15,6 @@ from segue.models.dino import DINO, rename_training
 from segue.models.fgsegnet import FgSegNetV2
 from segue.models.hofam import HOFAM
 from segue.models.msstsvis import MSSTSVIS, Parts, ReleasedMSSTSVIS
-from segue.models.msstsvis.former import FormerLite
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.msstsvis.network import R18_SIZE
 from segue.models.mustan import MUSTAN1, MUSTAN2
@@ -31,11 +30,6 @@ from segue.registry import MODELS, Entry
 from segue.weights.download import Remote
 
 Kind = Callable[[BackboneName], SeqFormer]
-
-
-def _lite(parts: str = "") -> SeqFormer:
-    """The network of a file that names its parts; else the former one, of the file that comes with segue."""
-    return MSSTSVISLite(parts) if parts else FormerLite()
 
 
 KINDS: dict[str, Kind] = {"seqformer": SeqFormer, "msstsvis-released": ReleasedMSSTSVIS}
@@ -208,9 +202,8 @@ ENTRIES = (
     Entry(
         name="msstsvis-lite",
         task="instances",
-        build=_lite,
-        signature=_MS_STS,
-        besides="proposals.classify.weight",
+        build=MSSTSVISLite,
+        signature="queries.place.weight",
         paper=_MSSTSVIS_PAPER,
         licence="see the model card; the training data are partly for research only",
         bundled="msstsvis-lite.safetensors",

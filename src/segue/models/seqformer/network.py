@@ -21,7 +21,6 @@ from segue.layers.colours import normalise_planes
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.resnet import ResidualTrunk, ResNet18Trunk, ResNetTrunk
 from segue.layers.swin import SwinTrunk
-from segue.models.deeplab import DeepLabTrunk
 from segue.models.detection.nanodet import NanoDetTrunk
 from segue.models.seqformer.decoder import (
     MLP,
@@ -79,7 +78,7 @@ def parse_names(text: str, classes: int) -> dict[int, str]:
     return names
 
 
-BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "deeplab", "nanodet"]
+BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "nanodet"]
 
 
 class Trunk(Protocol):
@@ -105,9 +104,9 @@ class Backbone(nn.Module):
         self.body = _TRUNKS[name]()
         self.used = _USED.get(name, slice(1, None))
         self.channels = tuple(cast(Trunk, self.body).channels)[self.used]
-        self.symmetric_input = name in ("mobilenet-v2", "deeplab")
-        if isinstance(self.body, DeepLabTrunk | NanoDetTrunk):
-            # They know their classes from more pictures than are learned from here.
+        self.symmetric_input = name == "mobilenet-v2"
+        if isinstance(self.body, NanoDetTrunk):
+            # It knows its classes from more pictures than are learned from here.
             self.body.requires_grad_(False)
         if isinstance(self.body, ResidualTrunk):
             # Stem and first stage keep what ImageNet taught them.
@@ -120,7 +119,7 @@ class Backbone(nn.Module):
         return maps[self.used]
 
 
-_USED: Mapping[str, slice] = {"mobilenet-v2": slice(2, None), "deeplab": slice(None)}
+_USED: Mapping[str, slice] = {"mobilenet-v2": slice(2, None)}
 
 _TRUNKS: Mapping[BackboneName, Callable[[], nn.Module]] = {
     "r18": ResNet18Trunk,
@@ -128,7 +127,6 @@ _TRUNKS: Mapping[BackboneName, Callable[[], nn.Module]] = {
     "r101": lambda: ResNetTrunk((3, 4, 23, 3)),
     "swin-l": SwinTrunk,
     "mobilenet-v2": MobileNetV2Trunk,
-    "deeplab": DeepLabTrunk,
     "nanodet": NanoDetTrunk,
 }
 

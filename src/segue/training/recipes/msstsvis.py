@@ -37,7 +37,7 @@ from segue.weights import load, load_strict, read_checkpoint
 LITE_STEPS = 2400
 """Steps of ``msstsvis-lite``."""
 
-SHAPE = ClipShape(batch=2, frames=4, side=224, objects=0)
+SHAPE = ClipShape(batch=2, frames=4, side=192, objects=0)
 
 TOUCHED = 0.3
 """Overlap (IoU, mean over the frames that show the object) from which on a query is about an object."""
@@ -148,7 +148,7 @@ class LiteRecipe:
     name: str = "msstsvis-lite"
     rate: float = 8e-4
     gradient_clip: float | None = 2.0
-    average_decay: float | None = 0.998
+    average_decay: float | None = 0.99
     single_share: float = 0.3
 
     def network(self) -> nn.Module:
