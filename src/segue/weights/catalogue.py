@@ -207,7 +207,7 @@ ENTRIES = (
         paper=_MSSTSVIS_PAPER,
         licence="see the model card; the training data are partly for research only",
         bundled="msstsvis-lite.safetensors",
-        sha256="07e7c73d385d787e46db7471cdc20d7caa9a5302d9273c9b762b09c8fa5499bb",
+        sha256="a3cb35698b56c474fbf1c92ab0fa7831ca281df663948ec0a54e8ca28b3cba23",
     ),
     Entry(
         name="nanodet",
