@@ -16,12 +16,12 @@ from segue.cli.scoring import Request
 from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.masks import read_index_mask, read_stored_mask, write_index_mask
+from segue.models.detection.boxes import COCO_NAMES
 from segue.models.hofam import HOFAM, LEVELS
-from segue.models.msstsvis.former import LITE_NAMES, FormerLite
 from segue.sessions.official import whole_clip
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command
-from tests.fill import fill_plainly
+from tests.lite import lively_instances
 from tests.training.instance_sets import save_ytvis
 from tests.training.scenes import save_composites
 
@@ -124,8 +124,8 @@ def test_composites_of_hofam_are_run_with_their_own_flow(command: Command, tmp_p
 def test_youtube_vis_is_run_by_its_published_inference(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = save_ytvis(tmp_path / "vis", LITE_NAMES, length=2)
-    network = fill_plainly(FormerLite())
+    root = save_ytvis(tmp_path / "vis", COCO_NAMES, length=2)
+    network = lively_instances()
     write_checkpoint(tmp_path / "lite.safetensors", network.state_dict(), {})
     ordered = (
         "run",
@@ -165,7 +165,7 @@ def test_youtube_vis_is_run_by_its_published_inference(
 
 
 def test_videos_of_youtube_vis_are_the_listed_pictures_alone(tmp_path: Path) -> None:
-    root = save_ytvis(tmp_path / "vis", LITE_NAMES, length=2)
+    root = save_ytvis(tmp_path / "vis", COCO_NAMES, length=2)
     dataset = YTVISDataset.open(root, "train")
     assert dataset.images is not None
     first = (dataset.images / dataset.videos[0].file_names[0]).parent

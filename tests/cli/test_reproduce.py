@@ -12,12 +12,12 @@ from PIL import Image
 
 from segue.cli.train import making
 from segue.masks import read_index_mask, write_index_mask
+from segue.models.detection.boxes import COCO_NAMES
 from segue.models.hofam import HOFAM
-from segue.models.msstsvis.former import LITE_NAMES, FormerLite
 from segue.models.mustan import MUSTAN2
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
-from tests.fill import fill_plainly
+from tests.lite import lively_instances
 from tests.training.instance_sets import save_ytvis
 from tests.training.scenes import save_composites
 
@@ -232,8 +232,8 @@ def test_composites_are_run_by_given_weights(command: Command, tmp_path: Path) -
 # pycocotools 2.0 speaks to numpy 2 in an old way.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_instances_are_scored_where_they_are_annotated(command: Command, tmp_path: Path) -> None:
-    root = save_ytvis(tmp_path / "vis", LITE_NAMES, length=2)
-    write_checkpoint(tmp_path / "w.safetensors", fill_plainly(FormerLite()).state_dict(), {})
+    root = save_ytvis(tmp_path / "vis", COCO_NAMES, length=2)
+    write_checkpoint(tmp_path / "w.safetensors", lively_instances().state_dict(), {})
     order = ("reproduce", "ms-sts", "ytvis-2019", "--data", f"ytvis={root}", "--model", "msstsvis-lite")
     order += ("--weights", "msstsvis-lite=w.safetensors", "--row", "MS-STS, R50", "--workers", 1, "-q")
     order += ("--run", "--short-side 48 --device cpu", "-o", "out")

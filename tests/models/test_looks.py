@@ -10,7 +10,6 @@ import torch
 
 from segue.layers.attention import sample_levels
 from segue.masks.drawing import attention_strip
-from segue.models.msstsvis.former import FormerLite
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.seqformer import SeqFormer, Size, looks
 from segue.models.seqformer.encoder import DeformableAttention
@@ -31,7 +30,7 @@ def test_a_map_is_what_bilinear_reading_weighs() -> None:
     torch.testing.assert_close((drawn.flatten(1) * values).sum(1), read.flatten())
 
 
-@pytest.mark.parametrize("build", [MSSTSVISLite, FormerLite, lambda: SeqFormer("mobilenet-v2", TINY)])
+@pytest.mark.parametrize("build", [MSSTSVISLite, lambda: SeqFormer("mobilenet-v2", TINY)])
 def test_maps_are_those_of_the_last_layer(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     network = fill_plainly(build()).eval()
     asked: list[tuple[torch.Tensor, torch.Tensor]] = []
