@@ -126,7 +126,8 @@ def test_what_no_query_is_about_is_not_asked_for() -> None:
     clip = clip_of((16, 16, 20, 20), (48, 48, 20, 20), labels=(UNKNOWN, 18))
     starts = torch.tensor([[16.0, 16, 20, 20], [16, 16, 20, 16], [48, 10, 20, 20]]) / 64
     references = starts.expand(1, 2, -1, -1)
-    decoded = DecodedTubes([], [], [references], [], torch.zeros(1, 3, 80))
+    nothing = torch.zeros(1, 3, 96)
+    decoded = DecodedTubes([], [], [references], [], nothing, torch.zeros(1, 3, 80))
     logits = torch.zeros(1, 3, 91)
     logits[0, 0, 17] = 3.0
     (wanted,), counted = asked([clip], decoded, logits, torch.tensor([False]))
