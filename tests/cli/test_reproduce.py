@@ -117,7 +117,8 @@ def test_first_frames_come_from_a_source(
 ) -> None:
     rows = ("--row", "ground truth", "--row", "boxes, filled", "--row", "PointRend")
     order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
-    outcome = command(*order, *rows, "-o", "out")
+    outcome = command(*order, *rows, "--sequence", "one", "-o", "out")
+    assert "note: of the data set only one" in outcome.err
     found = {row[0]: row[1:] for row in table(outcome)}
     assert float(found["ground truth"][0]) > float(found["boxes, filled"][0]) > 20
     assert found["ground truth"][4:] == ["85.3", "82.0", "88.6", "16.9"]

@@ -184,10 +184,9 @@ def _request(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]:
     """What is run of the data set, or None where it is not there; and what is missing of it."""
     if table.dataset not in how.data:
         return None, (_absent(table.dataset),)
-    root = how.data[table.dataset]
-    if how.sequences:
-        names, missing = list(how.sequences), (f"of the data set only {first_few(how.sequences)}",)
-    else:
+    root, names = how.data[table.dataset], how.sequences
+    missing: tuple[str, ...] = (f"of the data set only {first_few(names or ())}",)
+    if not names:
         names, missing = videos_of(table, root)
     request = Request(data=root, dataset=table.dataset, sequences=names)
     if table.dataset == "davis":
