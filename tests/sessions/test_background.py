@@ -289,6 +289,17 @@ def test_what_flickers_is_admitted_and_what_stands_still_is_not() -> None:
     assert planes[15:18, 0, 1].tolist() == [200] * 3
 
 
+def test_what_stops_where_many_pass_is_not_admitted() -> None:
+    frames = np.full((30, 3, 1, 2), 50, np.uint8)
+    frames[0:18:2] = 200  # traffic, or leaves
+    frames[18:, :, 0, 0] = 200  # somebody stops there
+    frames[18::2, :, 0, 1] = 200
+    planes = scene_planes(frames, frames[:, 0] == 200, least=3)
+    assert planes[3:6, 0, 0].tolist() == planes[6:9, 0, 0].tolist() == [50] * 3
+    assert planes[12:15, 0, 0].tolist() == [200] * 3
+    assert planes[6:9, 0, 1].tolist() == [200] * 3
+
+
 def test_whatever_happens_to_the_past_its_order_is_that_of_the_kept_frames() -> None:
     """Ghosts, other light, thinned frames and masks that were wrong, in turn."""
     rng, compared = np.random.default_rng(1), 0

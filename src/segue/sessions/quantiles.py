@@ -26,6 +26,9 @@ leaves do, not to a thing that was put there."""
 
 _RESTLESS_FROM = 12
 
+LATELY = 3
+"""What was foreground in so many last kept frames has stopped there, however busy the place was before."""
+
 _ROWS, _SORTED_ROWS = 4, 16
 """Rows that are worked on together, to sort in one frame or all: so many stay in the cache of a processor."""
 
@@ -55,6 +58,8 @@ class SortedPast:
         # Frames in which a pixel was hidden, and steps from one to the next at which it changed sides.
         self._covered = np.zeros(size, np.uint8)
         self._changes = np.zeros(size, np.uint8)
+        # Last frames in a row in which a pixel was hidden.
+        self._streak = np.zeros(size, np.uint8)
         self.stale = np.ones(self._height, bool)
 
     def update(self, frames: Sequence[Bytes], hidden: Sequence[Mask], first: int, last: int) -> None:
@@ -68,13 +73,14 @@ class SortedPast:
         self._count, rows = len(frames), slice(first, last)
         if self.stale[rows].any():
             self._sort(frames, hidden, first, last)
-            self._covered[rows], self._changes[rows] = 0, 0
+            self._covered[rows], self._changes[rows], self._streak[rows] = 0, 0, 0
             steps = range(len(frames))
         else:
             self._insert(frames[-1], hidden[-1], first, last)
             steps = range(len(frames) - 1, len(frames))
         for i in steps:
             self._covered[rows] += hidden[i][rows]
+            self._streak[rows] = (self._streak[rows] + np.uint8(1)) * hidden[i][rows]
             if i:
                 self._changes[rows] += hidden[i][rows] ^ hidden[i - 1][rows]
         self.stale[rows] = False
@@ -108,7 +114,7 @@ class SortedPast:
 
         Args:
             least: where fewer values are visible, all count, see :func:`too_few`; they do as well where the
-                mask flickers, see :data:`RESTLESS`, and hides a third of the past.
+                mask flickers, see :data:`RESTLESS`, and hides a third of the past, but not its last frames.
             first: the first of the rows.
             out: (21, h, W), to write to.
         """
@@ -122,7 +128,8 @@ class SortedPast:
         shown = np.uint8(count) - covered
         partly = (covered > 0) & ~too_few(shown, count, least)
         if count >= _RESTLESS_FROM:
-            partly &= (changes < -(-count // RESTLESS)) | (covered < -(-count // 3))
+            flickers = (changes >= -(-count // RESTLESS)) & (covered >= -(-count // 3))
+            partly &= ~flickers | (self._streak[rows] >= LATELY)
         pixels = np.flatnonzero(partly)
         if len(pixels):
             row, column = np.divmod(pixels, self._width)
