@@ -51,6 +51,16 @@ def test_a_table_gives_prompts_and_options_with_paths_beside_it(tmp_path: Path) 
     assert (second.name, second.source, second.arguments) == ("b", "/abs/b.mp4", ("--auto",))
 
 
+def test_each_camera_has_its_region_depth_and_flow(tmp_path: Path) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text("source,roi,depth,flow\na.mp4,street.png,maps,\nb.mp4,/abs/yard.png,,flow/b\n")
+
+    first, second = read_tasks([str(table)])
+
+    assert first.arguments == ("--roi", str(tmp_path / "street.png"), "--depth", str(tmp_path / "maps"))
+    assert second.arguments == ("--roi", "/abs/yard.png", "--flow", str(tmp_path / "flow/b"))
+
+
 def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")

@@ -23,7 +23,10 @@ VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".m
 PROMPTS = ("mask", "box", "point", "remove", "classes", "with")
 """Columns whose values are options of that name; several values are parted by semicolons."""
 
-KNOWN_COLUMNS = frozenset({"source", "name", "auto", "options", *PROMPTS})
+PLACES = ("roi", "depth", "flow")
+"""Columns whose values are files or folders that lie beside the list, for ``foreground``."""
+
+KNOWN_COLUMNS = frozenset({"source", "name", "auto", "options", *PROMPTS, *PLACES})
 
 MIB = 2**20
 BASE_MEMORY = 700 * MIB
@@ -61,7 +64,8 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
     A folder stands for the films below it; where there are none, each folder of pictures in it is a video. A
     text file has one source a line (empty lines and those that begin with # do not count); CSV and Parquet
     have the column ``source`` and may have ``name``, ``mask``, ``box``, ``point``, ``remove``, ``auto``,
-    ``classes``, ``with`` and ``options``. Relative paths in a list begin at the list.
+    ``classes``, ``with``, ``roi``, ``depth``, ``flow`` and ``options``. Relative paths in a list begin at the
+    list.
 
     Raises:
         SourceError: nothing is there, or a list cannot be read.
@@ -140,6 +144,9 @@ def _arguments(row: Mapping[str, Any], folder: Path | None, where: str) -> Itera
     for column in PROMPTS:
         for value in filter(None, map(str.strip, str(row.get(column) or "").split(";"))):
             yield from (f"--{column}", _mask(folder, value) if column == "mask" else value)
+    for column in PLACES:
+        if value := str(row.get(column) or "").strip():
+            yield from (f"--{column}", _beside(folder, value))
     if str(row.get("auto") or "").strip().lower() in ("1", "true", "yes", "auto"):
         yield "--auto"
     try:

@@ -173,10 +173,10 @@ def _run(command: str, arguments: list[str], watch: Callable[[Frame, Segmentatio
 
 
 def _fetched(arguments: tuple[str, ...], scratch: Path) -> list[str]:
-    """The arguments with remote masks brought here."""
+    """The arguments with remote masks and regions brought here."""
     found = list(arguments)
     for place, value in enumerate(found):
         head, mark, path = value.rpartition("=")
-        if place and found[place - 1] == "--mask" and is_remote(path):
+        if place and found[place - 1] in ("--mask", "--roi") and is_remote(path):
             found[place] = f"{head}{mark}{fetch(path, scratch / 'fetched')}"
     return found
