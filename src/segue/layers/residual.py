@@ -33,7 +33,10 @@ def conv_channels(
 
 
 def add_frame(own: Tensor, frame: Tensor) -> Tensor:
-    """Add what a frame contributes to each of its objects, (B·K, C, H, W) + (B, C, H, W), to ``own`` itself."""
+    """Add what a frame contributes to each of its objects, (B·K, C, H, W) + (B, C, H, W).
+
+    Where there is one frame, ``own`` itself is changed.
+    """
     batch = frame.shape[0]
     if batch == 1:
         return own.add_(frame)
