@@ -261,7 +261,7 @@ def test_the_range_is_that_of_numpys_quantiles(stack: tuple[Bytes, npt.NDArray[n
     assert np.array_equal(planes[9:12], np.quantile(frames, 0.1, axis=0, method="lower"))
     assert np.array_equal(planes[15:18], np.quantile(frames, 0.9, axis=0, method="higher"))
     changes = np.count_nonzero(hidden[1:] != hidden[:-1], axis=0)
-    flickers = (4 * changes >= len(frames)) & (len(frames) > 11)
+    flickers = (4 * changes >= len(frames)) & (len(frames) > 11) & ~hidden[-2:].all(axis=0)
     for channel, row, column in np.ndindex(SHAPE):
         seen = frames[~hidden[:, row, column], channel, row, column]
         if len(seen) and not flickers[row, column]:

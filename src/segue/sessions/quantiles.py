@@ -26,7 +26,7 @@ leaves do, not to a thing that was put there."""
 
 _RESTLESS_FROM = 12
 
-LATELY = 3
+LATELY = 2
 """What was foreground in so many last kept frames has stopped there, however busy the place was before."""
 
 _ROWS, _SORTED_ROWS = 4, 16
