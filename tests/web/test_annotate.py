@@ -17,7 +17,7 @@ from segue.web import messages
 from segue.web.annotate import AnnotateDesk
 from segue.web.film import Film
 from segue.web.labels import Labels
-from segue.web.project import StaleError
+from segue.web.store import StaleError
 from segue.web.tracking import Tracked
 from segue.web.worker import Click, Find
 from tests.web.films import numbered, write_film

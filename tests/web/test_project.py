@@ -14,7 +14,8 @@ import pytest
 from segue.errors import SegueError, SinkError
 from segue.masks import read_index_mask
 from segue.web import project as project_module
-from segue.web.project import Mark, Project, StaleError
+from segue.web.project import Mark, Project
+from segue.web.store import StaleError
 
 SIZE = (20, 30)
 FILM = {"name": "film", "width": 30, "height": 20, "frames": 50}
