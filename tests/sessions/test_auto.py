@@ -213,7 +213,7 @@ def followed_over(count: int) -> list[int]:
         assert result is not None
         assert len({item.id for item in result.objects}) == len(result.objects)
         sizes.append(len(result.objects))
-    assert len(following.state().values["_lives"]["dict"]) == sizes[-1]
+    assert len(following.state().values["_tracklets"]["dict"]) == sizes[-1]
     return sizes
 
 
@@ -254,5 +254,5 @@ def test_ids_begin_again_at_the_first_that_is_free() -> None:
     for one in passing(4):
         result = following.step(one)
         assert result is not None
-        ids.append(max(following._lives, key=lambda i: following._lives[i].confirmed))
+        ids.append(max(following._tracklets, key=lambda i: following._tracklets[i].confirmed))
     assert ids == [65534, 65535, 1, 2]

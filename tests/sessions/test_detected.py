@@ -14,7 +14,7 @@ from segue.errors import CheckpointError, PromptError
 from segue.prompts.selection import Found
 from segue.sessions import SessionState, TrackSession
 from segue.sessions.association import Candidate, Track, match, meeting, overlaps
-from segue.sessions.detected import DetectionOptions, DetectionSession, look_of
+from segue.sessions.detected import DetectionOptions, DetectionSession, appearance_of
 from segue.types import Box, Frame, Image, ObjectInfo, Segmentation
 
 SIZE = 60, 120
@@ -254,11 +254,11 @@ def test_two_who_met_are_told_apart_by_motion_and_look_not_by_their_masks() -> N
         b.stands_alone((60 - 4.0 * t, 0, 80 - 4.0 * t, 40), t)
     assert a.velocity[0] > 2.5
     assert b.velocity[0] < -2.5
-    looks = np.stack([b.look, a.look])
+    appearances = np.stack([b.appearance, a.appearance])
     # Both have passed; the masks have gone over from one to the other.
     for contested, pairs in ((False, {0: 0, 1: 1}), (True, {0: 1, 1: 0})):
         a.contested = b.contested = contested
-        found = match([a, b], [left, right], [left, right], ["person"] * 2, looks, 18)
+        found = match([a, b], [left, right], [left, right], ["person"] * 2, appearances, 18)
         assert found == pairs
 
 
@@ -281,8 +281,8 @@ def test_objects_meet_where_boxes_of_one_class_overlap() -> None:
 def test_what_is_nearly_always_found_is_missed_for_a_shorter_time() -> None:
     often, seldom, new = (known(i, (0, 0, 1, 1), look(1)) for i in (1, 2, 3))
     assert new.patience == 2
-    often.looks, often.hits = 40, 40
-    seldom.looks, seldom.hits = 40, 16
+    often.runs, often.hits = 40, 40
+    seldom.runs, seldom.hits = 40, 16
     assert often.patience == 2
     # (1 - 17/42) ** 8 is the first power below 0.02.
     assert seldom.patience == 8
@@ -299,14 +299,14 @@ def test_a_mask_that_loses_its_shape_is_missed_sooner() -> None:
 def test_candidates_are_believed_by_their_mean_score() -> None:
     assert not Candidate((0, 0, 1, 1), "cup", 0.55).believed(0.5)
     assert Candidate((0, 0, 1, 1), "cup", 0.61).believed(0.5)
-    assert Candidate((0, 0, 1, 1), "cup", 1.02, looks=2).believed(0.5)
-    assert not Candidate((0, 0, 1, 1), "cup", 0.98, looks=2).believed(0.5)
+    assert Candidate((0, 0, 1, 1), "cup", 1.02, runs=2).believed(0.5)
+    assert not Candidate((0, 0, 1, 1), "cup", 0.98, runs=2).believed(0.5)
 
 
 def test_a_look_is_the_colours_of_upper_and_lower_half() -> None:
     image = np.zeros((40, 40, 3), np.uint8)
     image[:20], image[20:] = RED, BLUE
-    upright, box = look_of(image, (0, 0, 40, 40)), (0.0, 0.0, 40.0, 40.0)
+    upright, box = appearance_of(image, (0, 0, 40, 40)), (0.0, 0.0, 40.0, 40.0)
     assert float(upright @ upright) == pytest.approx(1)
-    assert float(upright @ look_of(image[:, ::-1], box)) == pytest.approx(1)
-    assert float(upright @ look_of(image[::-1], box)) == pytest.approx(0, abs=0.05)
+    assert float(upright @ appearance_of(image[:, ::-1], box)) == pytest.approx(1)
+    assert float(upright @ appearance_of(image[::-1], box)) == pytest.approx(0, abs=0.05)

@@ -18,7 +18,7 @@ from segue.errors import DatasetError
 from segue.inputs import check_file, exists
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+    from importlib.abc import Traversable
 
 Model = TypeVar("Model", bound=BaseModel)
 Checked = TypeVar("Checked")

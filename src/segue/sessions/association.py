@@ -1,6 +1,6 @@
-"""Which detection is which known object: overlap, class, motion and look, and when an object comes and goes.
+"""Which detection is which known object, by overlap, class, motion and appearance; when objects come and go.
 
-Nothing here knows a network: boxes (x0, y0, x1, y1) are in pixels, looks are vectors of unit length.
+Nothing here knows a network: boxes (x0, y0, x1, y1) are in pixels, appearances are vectors of unit length.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from segue.types import Box, Image
 
 Floats = npt.NDArray[np.float32]
 
-OVERLAP, MOTION, LOOK, CLASS = 1.0, 0.5, 0.5, 0.3
-"""What the overlap with the tracked mask, with the place where the motion leads, the look, and the class
-count in a match."""
+OVERLAP, MOTION, APPEARANCE, CLASS = 1.0, 0.5, 0.5, 0.3
+"""What the overlap with the tracked mask, with the place where the motion leads, the appearance, and the
+class count in a match."""
 
-CONTESTED_OVERLAP, CONTESTED_LOOK = 0.3, 1.5
+CONTESTED_OVERLAP, CONTESTED_APPEARANCE = 0.3, 1.5
 """The same where objects of one class met: there the mask may have gone over to the other one."""
 
 NEAR = 0.3
@@ -38,13 +38,13 @@ SURPLUS = 0.1
 """A detection whose score is this much above the threshold is believed at once; others are seen twice."""
 
 MOMENTUM = 0.8
-"""Part of the old look that an object keeps."""
+"""Part of the old appearance that an object keeps."""
 
 SURE = 0.02
 """A known object goes when the chance that the detector missed it so often in a row is below this."""
 
 LONGEST, SHORTEST = 12, 2
-"""Bounds on the looks of the detector that an object may be missed."""
+"""Bounds on the runs of the detector in which an object may be missed."""
 
 PROVEN = 3
 """Times that an object must have been found before it may be missed longer."""
@@ -55,8 +55,11 @@ SHAPE = 0.6
 REACH = 60
 """Frames for which a motion is believed."""
 
+CANDIDATE_OVERLAP = 0.3
+"""Overlap (IoU) of the detections of two runs from which on they may be one object."""
+
 HUES, LIGHTS = 8, 4
-"""Bins of the colours of a look, for each of two axes and for lightness."""
+"""Bins of the colours of an appearance, for each of two axes and for lightness."""
 
 
 @dataclass
@@ -67,13 +70,13 @@ class Track:
         id: its id in the results.
         box: around its mask, or around its last detection while it is out of sight.
         seen: frame of the box, counted by the session.
-        look: its look, (C,), unit length.
+        appearance: its colours, (C,), unit length.
         votes: sum of the detection scores of each class.
-        looks, hits: of the detector while it was followed, and those that found it.
-        misses: looks since it was last found; one in which its mask has lost its shape counts as two.
+        runs, hits: of the detector while it was followed, and those that found it.
+        misses: runs since it was last found; one in which its mask has lost its shape counts as two.
         size: width and height of the last detection.
-        area: of its mask at the last look, in pixels.
-        doubts: looks in a row in which mask and detection disagreed.
+        area: of its mask at the last run, in pixels.
+        mismatches: runs in a row in which mask and detection disagreed.
         velocity: of its centre, pixels a frame, (2,).
         anchor: frame, and centre and size of the box, when it last stood alone: (5,).
         contested: it met another of its class since.
@@ -82,14 +85,14 @@ class Track:
     id: int
     box: Box
     seen: int
-    look: Floats
+    appearance: Floats
     votes: dict[str, float] = field(default_factory=dict)
-    looks: int = 1
+    runs: int = 1
     hits: int = 1
     misses: int = 0
     size: tuple[float, float] = (0.0, 0.0)
     area: int = 0
-    doubts: int = 0
+    mismatches: int = 0
     velocity: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
     anchor: Floats | None = None
     contested: bool = False
@@ -107,25 +110,25 @@ class Track:
 
     @property
     def patience(self) -> int:
-        """Looks that it may be missed: few for what is new, and for what is nearly always found."""
+        """Runs that it may be missed: few for what is new, and for what is nearly always found."""
         if self.hits < PROVEN:
             return SHORTEST
-        rate = (self.hits + 1) / (self.looks + 2)
+        rate = (self.hits + 1) / (self.runs + 2)
         return int(min(max(math.ceil(math.log(SURE) / math.log(1 - rate)), SHORTEST), LONGEST))
 
     def vote(self, label: str | None, score: float) -> None:
         """Count a detection of a class."""
         self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
 
-    def found(self, box: Box, score: float, label: str | None, look: Floats, *, alone: bool) -> None:
-        """The detector has found it; where it stands alone its look is learnt."""
+    def found(self, box: Box, score: float, label: str | None, appearance: Floats, *, alone: bool) -> None:
+        """The detector has found it; where it stands alone its appearance is learnt."""
         self.hits += 1
         self.misses = 0
         self.size = box[2] - box[0], box[3] - box[1]
         self.vote(label, score)
         if alone:
-            mixed = MOMENTUM * self.look + (1 - MOMENTUM) * look
-            self.look = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
+            mixed = MOMENTUM * self.appearance + (1 - MOMENTUM) * appearance
+            self.appearance = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
 
     def missed(self, shown: Box | None) -> None:
         """The detector has not found it; its mask, if there is one, is in the box ``shown``."""
@@ -164,22 +167,22 @@ class Candidate:
         box: the last detection.
         label: its class.
         total: sum of its scores.
-        looks: in which it was found, in a row.
+        runs: in which it was found, in a row.
     """
 
     box: Box
     label: str | None
     total: float
-    looks: int = 1
+    runs: int = 1
 
     @property
     def score(self) -> float:
         """Mean score."""
-        return self.total / self.looks
+        return self.total / self.runs
 
     def believed(self, threshold: float) -> bool:
         """Whether it is an object: seen twice, or once with certainty."""
-        return self.score >= (threshold if self.looks > 1 else threshold + SURPLUS)
+        return self.score >= (threshold if self.runs > 1 else threshold + SURPLUS)
 
 
 def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Floats:
@@ -196,7 +199,7 @@ def match(
     shown: Sequence[Box | None],
     boxes: Sequence[Box],
     labels: Sequence[str | None],
-    looks: Floats,
+    appearances: Floats,
     at: int,
 ) -> dict[int, int]:
     """The detection of each track that has one, by position in ``tracks``.
@@ -205,7 +208,7 @@ def match(
         tracks: known objects.
         shown: box around the mask of each on this frame, None where it is out of sight.
         boxes, labels: detections.
-        looks: of the detections, (N, C), unit length.
+        appearances: of the detections, (N, C), unit length.
         at: number of this frame.
     """
     if not tracks or not boxes:
@@ -213,13 +216,13 @@ def match(
     nowhere: Box = (0.0, 0.0, 0.0, 0.0)
     overlap = overlaps([box or nowhere for box in shown], boxes)
     motion = overlaps([track.expected(at) for track in tracks], boxes)
-    look = np.stack([track.look for track in tracks]) @ looks.T
+    likeness = np.stack([track.appearance for track in tracks]) @ appearances.T
     same = np.array([[label in track.votes for label in labels] for track in tracks], np.float32)
     contested = np.array([track.contested for track in tracks])[:, None]
     value = (
         np.where(contested, CONTESTED_OVERLAP, OVERLAP) * overlap
         + MOTION * motion
-        + np.where(contested, CONTESTED_LOOK, LOOK) * look
+        + np.where(contested, CONTESTED_APPEARANCE, APPEARANCE) * likeness
         + CLASS * same
     )
     visible = np.array([box is not None for box in shown])[:, None]
@@ -261,10 +264,10 @@ def _place(box: Box) -> Floats:
     return np.array([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], np.float32)
 
 
-NO_LOOKS: Floats = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float32)
+NO_APPEARANCES: Floats = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float32)
 
 
-def look_of(image: Image, box: Box) -> Floats:
+def appearance_of(image: Image, box: Box) -> Floats:
     """Colours of the upper and lower half of a box, (512,), unit length; products are Bhattacharyya's.
 
     Args:
@@ -282,3 +285,11 @@ def look_of(image: Image, box: Box) -> Floats:
     bins = ((rows > 0) * LIGHTS + lab[..., 0] * LIGHTS // 256) * HUES**2 + hues[..., 0] * HUES + hues[..., 1]
     counts = np.bincount(bins[inside], minlength=2 * LIGHTS * HUES**2)
     return np.asarray(np.sqrt(counts / counts.sum()), np.float32)
+
+
+def earlier(candidates: Sequence[Candidate], box: Box, label: str | None) -> Candidate | None:
+    """The candidate of the run before that is detected again; its class may change if its place does not."""
+    overlap = overlaps([candidate.box for candidate in candidates], [box])[:, 0]
+    least = [CANDIDATE_OVERLAP * (1 if candidate.label == label else 2) for candidate in candidates]
+    fitting = [i for i in range(len(candidates)) if overlap[i] >= least[i]]
+    return candidates[max(fitting, key=lambda i: overlap[i])] if fitting else None

@@ -21,7 +21,7 @@ OVERLAP = 0.5
 """Share of a found object, or of a known one, from which on both are the same."""
 
 PATIENCE = 5
-"""Looks in a row on which an object may be out of sight before it is followed no longer."""
+"""Runs of the detector in a row on which an object may be out of sight before it is followed no longer."""
 
 MOST_OBJECTS = 50
 """Objects that are followed at a time; newcomers take the place of those that were not found for longest."""
@@ -50,8 +50,8 @@ class Auto:
 
 
 @dataclass(slots=True)
-class _Life:
-    """What looks have told of an object: frame of the last that found it, and how many missed it since."""
+class _Tracklet:
+    """An object as the detector saw it: frame of the last run that found it, and runs that missed it since."""
 
     confirmed: int
     missing: int = 0
@@ -63,8 +63,9 @@ class AutoSession(Kept):
 
     Every frame is looked at until the first objects are found. With ``every``, newcomers are looked for that
     many frames later, and again; what overlaps a known object is that object and changes nothing. Objects
-    that were out of sight on :data:`PATIENCE` looks are followed no longer, so that neither time nor memory
-    grow with the length of the video. Ids are given in order; after 65535 the lowest free ones follow.
+    that were out of sight on :data:`PATIENCE` runs of the detector are followed no longer, so that neither
+    time nor memory grow with the length of the video. Ids are given in order; after 65535 the lowest free
+    ones follow.
 
     Args:
         session: follows the objects; new.
@@ -72,8 +73,8 @@ class AutoSession(Kept):
         every: see above.
     """
 
-    kept = "_track _waiting _seen _looked _last_id _lives"
-    kinds = (_Life,)
+    kept = "_track _waiting _seen _detected _last_id _tracklets"
+    kinds = (_Tracklet,)
 
     def __init__(self, session: TrackSession, detector: Detector, every: int | None = None) -> None:
         self._track = session
@@ -82,9 +83,9 @@ class AutoSession(Kept):
         self.lag = detector.lookahead
         self._waiting: deque[Frame] = deque()
         self._seen = 0
-        self._looked = 0
+        self._detected = 0
         self._last_id = 0
-        self._lives: dict[int, _Life] = {}
+        self._tracklets: dict[int, _Tracklet] = {}
 
     @property
     def found(self) -> int:
@@ -95,8 +96,8 @@ class AutoSession(Kept):
         """Forget all objects and frames."""
         self._track.reset()
         self._waiting.clear()
-        self._seen = self._looked = self._last_id = 0
-        self._lives = {}
+        self._seen = self._detected = self._last_id = 0
+        self._tracklets = {}
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any.
@@ -127,20 +128,20 @@ class AutoSession(Kept):
     def _due(self) -> bool:
         if self._last_id == 0:
             return True
-        return self._every is not None and self._seen - self._looked >= self._every
+        return self._every is not None and self._seen - self._detected >= self._every
 
     def _advance(self) -> Segmentation:
         """Take the frame that has waited longest; nothing changes where that fails."""
         frame, *following = self._waiting
         prompts: list[Prompt] = []
-        lives = {i: replace(life) for i, life in self._lives.items()}
+        tracklets = {i: replace(tracklet) for i, tracklet in self._tracklets.items()}
         looking = self._due
         if looking:
-            newcomers = self._look(frame, following, lives)
-            gone = self._retired(lives, len(newcomers))
-            lives = {i: life for i, life in lives.items() if i not in gone}
-            ids = self._free_ids(len(newcomers), lives)
-            lives |= {i: _Life(self._seen) for i in ids}
+            newcomers = self._detect(frame, following, tracklets)
+            gone = self._retired(tracklets, len(newcomers))
+            tracklets = {i: tracklet for i, tracklet in tracklets.items() if i not in gone}
+            ids = self._free_ids(len(newcomers), tracklets)
+            tracklets |= {i: _Tracklet(self._seen) for i in ids}
             prompts = [
                 MaskPrompt(i, mask, label=label) for i, (mask, label) in zip(ids, newcomers, strict=True)
             ]
@@ -148,25 +149,25 @@ class AutoSession(Kept):
         result = self._track.step(frame, prompts or None)
         self._waiting.popleft()
         if looking:
-            self._looked = self._seen
+            self._detected = self._seen
             self._last_id = next(
                 (p.id for p in reversed(prompts) if isinstance(p, MaskPrompt)), self._last_id
             )
         self._seen += 1
         for item in result.objects:
-            lives[item.id].visible = item.area > 0
-        self._lives = lives
+            tracklets[item.id].visible = item.area > 0
+        self._tracklets = tracklets
         return result
 
-    def _look(
-        self, frame: Frame, following: Sequence[Frame], lives: dict[int, _Life]
+    def _detect(
+        self, frame: Frame, following: Sequence[Frame], tracklets: dict[int, _Tracklet]
     ) -> list[tuple[npt.NDArray[np.bool_], str | None]]:
-        """Masks and labels of what is new on a frame, the best first; the lives take note of the look."""
-        for life in lives.values():
-            life.missing = 0 if life.visible else life.missing + 1
+        """Masks and labels of what is new on a frame, the best first; the tracklets take note of the run."""
+        for tracklet in tracklets.values():
+            tracklet.missing = 0 if tracklet.visible else tracklet.missing + 1
         found = self._detector(frame, *following)
         newcomers = [(found.mask == item.id, item.label) for item in found.objects]
-        if not lives or not newcomers:
+        if not tracklets or not newcomers:
             return newcomers[:MOST_OBJECTS]
         known = self._track.peek(frame)
         fresh = []
@@ -175,20 +176,22 @@ class AutoSession(Kept):
             if number is None:
                 fresh.append((mask & (known.mask == 0), label))
             else:
-                lives[number].confirmed, lives[number].missing = self._seen, 0
+                tracklets[number].confirmed, tracklets[number].missing = self._seen, 0
         return fresh[:MOST_OBJECTS]
 
     @staticmethod
-    def _retired(lives: dict[int, _Life], newcomers: int) -> list[int]:
+    def _retired(tracklets: dict[int, _Tracklet], newcomers: int) -> list[int]:
         """Ids of those that are followed no longer: out of sight for long, or in the way of newcomers."""
-        gone = [i for i, life in lives.items() if life.missing >= PATIENCE]
-        rest = sorted((life.confirmed, i) for i, life in lives.items() if life.missing < PATIENCE)
+        gone = [i for i, tracklet in tracklets.items() if tracklet.missing >= PATIENCE]
+        rest = sorted(
+            (tracklet.confirmed, i) for i, tracklet in tracklets.items() if tracklet.missing < PATIENCE
+        )
         return gone + [i for _, i in rest[: max(0, len(rest) + newcomers - MOST_OBJECTS)]]
 
-    def _free_ids(self, count: int, lives: Collection[int]) -> list[int]:
+    def _free_ids(self, count: int, tracklets: Collection[int]) -> list[int]:
         """The next ids that nobody has."""
         numbers = ((self._last_id + step - 1) % MAX_ID + 1 for step in itertools.count(1))
-        return list(itertools.islice((i for i in numbers if i not in lives), count))
+        return list(itertools.islice((i for i in numbers if i not in tracklets), count))
 
 
 def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation) -> int | None:

@@ -1,4 +1,4 @@
-"""Instances by detection and tracking: a detector looks every few frames, masks are carried on between."""
+"""Instances by detection and tracking: a detector runs every few frames, masks are carried on between."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ import numpy.typing as npt
 from segue.errors import PromptError
 from segue.masks.measure import ObjectExtent, measure
 from segue.prompts.detectors import Detector, Proposals, propose
-from segue.sessions.association import NO_LOOKS, Candidate, Track, look_of, match, meeting, overlaps
+from segue.sessions.association import (
+    NO_APPEARANCES,
+    Candidate,
+    Track,
+    appearance_of,
+    earlier,
+    match,
+    meeting,
+    overlaps,
+)
 from segue.sessions.snapshot import Kept
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, Segmentation
@@ -21,11 +30,8 @@ from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, Segmentation
 Plane = npt.NDArray[np.bool_]
 """One mask, (H, W)."""
 
-DOUBTFUL = 0.6
+CANDIDATE_SCORE = 0.6
 """Scores from this share of the threshold on are kept as candidates."""
-
-CANDIDATE_OVERLAP = 0.3
-"""Overlap (IoU) of the detections of two looks from which on they may be one object."""
 
 INSIDE = 0.7
 """Share of a new mask in a known object from which on it is held for a part of that, unless its score is
@@ -40,11 +46,11 @@ LEFT = 0.5
 """Share of a new mask that must be left when what known objects have is taken away."""
 
 AGREES, FITS = 0.8, 0.5
-"""Overlap (IoU) of the box around a mask with its detection below which the mask is doubted, and from which
-on look and motion are learnt from the detection."""
+"""Overlap (IoU) of the box around a mask with its detection below which the mask is taken for wrong, and from
+which on appearance and motion are learnt from the detection."""
 
-DOUBTS = 2
-"""Looks in a row after which a doubted mask is made anew."""
+MISMATCHES = 2
+"""Runs of the detector in a row after which a mask that it contradicts is made anew."""
 
 RIM = 0.05
 """What a mask may reach out of its detection, as a share of the sides."""
@@ -53,7 +59,7 @@ BETTER = 0.05
 """By how much more a new mask has to agree."""
 
 SUDDEN = 0.5
-"""A mask that shrinks below this share of what it had at the last look has the detector look at once."""
+"""A mask that shrinks below this share of what it had at the last run has the detector run at once."""
 
 SMALLEST = 0.0003
 """Share of the picture below which an object is out of sight."""
@@ -70,11 +76,11 @@ REMEMBERED = 32
 
 @dataclass(frozen=True, slots=True)
 class DetectionOptions:
-    """When the detector looks, and what becomes an object.
+    """When the detector runs, and what becomes an object.
 
     Attributes:
-        every: frames from one look to the next; where a mask shrinks suddenly, it comes sooner.
-        score: mean score of an object over the first two looks; beyond it by 0.1, one look is enough.
+        every: frames from one run to the next; where a mask shrinks suddenly, it comes sooner.
+        score: mean score of an object over the first two runs; beyond it by 0.1, one run is enough.
         top: most objects that are followed at a time.
     """
 
@@ -98,7 +104,7 @@ class DetectionSession(Kept):
     """Finds, names and follows all objects, with a detector and a network for tracking.
 
     On every ``every``-th frame detections are matched with the followed objects by overlap, class, motion and
-    look. What is left over becomes an object when it is seen again, or at once if its score is high; an
+    appearance. What is left over becomes an object when it is seen again, or at once if its score is high; an
     object that was lost returns under its id. Objects that are out of sight or that the detector misses
     longer than it usually does are lost, and the oldest lost ones are forgotten. A mask that disagrees with
     its detections is made anew.
@@ -141,7 +147,7 @@ class DetectionSession(Kept):
         if prompts is not None:
             raise PromptError("instances are found without prompts; use segue track for objects of your own")
         looking = self._seen >= self._due
-        said = self._look(frame) if looking else []
+        said = self._detect(frame) if looking else []
         if looking:
             self._due = self._seen + self.options.every
         result = self._session.step(frame, said or None)
@@ -165,9 +171,9 @@ class DetectionSession(Kept):
     def _origin(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "options": asdict(self.options)}
 
-    def _look(self, frame: Frame) -> list[Prompt]:
+    def _detect(self, frame: Frame) -> list[Prompt]:
         """Hold the detections of a frame against what is known; what the tracking is told of it."""
-        found = propose(self._detector, frame, DOUBTFUL * self.options.score)
+        found = propose(self._detector, frame, CANDIDATE_SCORE * self.options.score)
         mask = self._session.peek(frame).mask if self._tracks else np.zeros(frame.size, np.uint8)
         labels = {i: track.label for i, track in self._tracks.items()}
         scene = _Scene(frame, found, mask, labels, self._seen, self.options.score)
@@ -197,10 +203,10 @@ class DetectionSession(Kept):
         shown = [scene.box_of(track.id) for track in tracks]
         together = meeting(tracks, shown, scene.at)
         for track, met in zip(tracks, together, strict=True):
-            track.looks += 1
+            track.runs += 1
             track.contested |= met
         found = scene.found
-        pairs = match(tracks, shown, found.boxes, found.labels, scene.looks, scene.at)
+        pairs = match(tracks, shown, found.boxes, found.labels, scene.appearances, scene.at)
         for i, track in enumerate(tracks):
             number = pairs.get(i)
             if number is None:
@@ -208,9 +214,11 @@ class DetectionSession(Kept):
                 continue
             box = found.boxes[number]
             agreement = float(overlaps([shown[i] or track.box], [box])[0, 0])
-            track.doubts = 0 if agreement >= AGREES else track.doubts + 1
+            track.mismatches = 0 if agreement >= AGREES else track.mismatches + 1
             alone = not together[i] and agreement >= FITS
-            track.found(box, found.scores[number], found.labels[number], scene.looks[number], alone=alone)
+            track.found(
+                box, found.scores[number], found.labels[number], scene.appearances[number], alone=alone
+            )
             if alone:
                 track.stands_alone(box, scene.at)
         return {tracks[i].id: number for i, number in pairs.items()}
@@ -227,7 +235,7 @@ class DetectionSession(Kept):
         wrong = {
             i: number
             for i, number in matched.items()
-            if (scene.box_of(i) is None or self._tracks[i].doubts >= DOUBTS)
+            if (scene.box_of(i) is None or self._tracks[i].mismatches >= MISMATCHES)
             and scene.found.scores[number] >= self.options.score
         }
         before, boxes = scene.mask.copy(), {i: scene.box_of(i) for i in wrong}
@@ -239,7 +247,7 @@ class DetectionSession(Kept):
             if plane is not None and overlaps([_extent(plane)], [scene.found.boxes[number]])[0, 0] > (
                 agreement + BETTER
             ):
-                self._tracks[i].doubts = 0
+                self._tracks[i].mismatches = 0
                 fresh[i] = plane
             else:
                 plane = (before == i) & (scene.mask == 0)
@@ -253,12 +261,12 @@ class DetectionSession(Kept):
         fresh = {}
         for number in sorted(free, key=lambda i: -found.scores[i]):
             box, label, score = found.boxes[number], found.labels[number], found.scores[number]
-            candidate = _earlier(before, box, label)
+            candidate = earlier(before, box, label)
             if candidate is None:
                 candidate = Candidate(box, label, score)
             else:
                 before.remove(candidate)
-                candidate = Candidate(box, label, candidate.total + score, candidate.looks + 1)
+                candidate = Candidate(box, label, candidate.total + score, candidate.runs + 1)
             if not candidate.believed(self.options.score) or len(self._tracks) >= self.options.top:
                 self._candidates.append(candidate)
                 continue
@@ -277,7 +285,7 @@ class DetectionSession(Kept):
         found = scene.found
         votes = {found.labels[number] or "": found.scores[number]}
         x0, y0, x1, y1 = box = found.boxes[number]
-        return Track(self._last_id, box, scene.at, scene.looks[number], votes, size=(x1 - x0, y1 - y0))
+        return Track(self._last_id, box, scene.at, scene.appearances[number], votes, size=(x1 - x0, y1 - y0))
 
     def _known_again(self, scene: _Scene, number: int) -> Track | None:
         """The lost object that a newcomer is, taken from the lost ones."""
@@ -288,7 +296,7 @@ class DetectionSession(Kept):
         for track in self._lost:
             if label not in track.votes:
                 continue
-            likeness = float(track.look @ scene.looks[number])
+            likeness = float(track.appearance @ scene.appearances[number])
             away = np.hypot(*(np.add(box[:2], box[2:]) - np.add(track.box[:2], track.box[2:]))) / 2
             if away <= RETURN_SPEED * diagonal * (scene.at - track.seen + 1):
                 likeness += 0.1
@@ -296,23 +304,23 @@ class DetectionSession(Kept):
                 best, chosen = float(likeness), track
         if chosen is not None:
             self._lost.remove(chosen)
-            chosen.misses = chosen.doubts = 0
+            chosen.misses = chosen.mismatches = 0
             chosen.contested = False
             chosen.anchor = None
             chosen.box, chosen.seen = box, scene.at
             chosen.vote(label, scene.found.scores[number])
             chosen.hits += 1
-            chosen.looks += 1
+            chosen.runs += 1
         return chosen
 
 
 class _Scene:
-    """A frame at which the detector looks.
+    """A frame on which the detector runs.
 
     Attributes:
         found: the detections.
         mask: what each known object has, (H, W), which changes as objects come and go.
-        looks: of the detections, (N, C).
+        appearances: of the detections, (N, C).
         at: number of the frame.
     """
 
@@ -327,7 +335,11 @@ class _Scene:
     ) -> None:
         self.found, self.at, self._score, self._labels = found, at, score, labels
         self.mask = np.array(mask, np.int32)
-        self.looks = np.stack([look_of(frame.image, box) for box in found.boxes]) if found.boxes else NO_LOOKS
+        self.appearances = (
+            np.stack([appearance_of(frame.image, box) for box in found.boxes])
+            if found.boxes
+            else NO_APPEARANCES
+        )
         self._extents: dict[int, ObjectExtent] = measure(self.mask)
 
     def box_of(self, number: int) -> Box | None:
@@ -368,14 +380,6 @@ class _Scene:
         """Whether a detection, ``share`` of which lies in a known object, is only a part of that."""
         same = self.found.labels[number] == self._labels.get(of)
         return share >= INSIDE and self.found.scores[number] < self._score + PART_SURPLUS * (1 + same)
-
-
-def _earlier(candidates: Sequence[Candidate], box: Box, label: str | None) -> Candidate | None:
-    """The candidate of the look before that is detected again; its class may change if its place does not."""
-    overlap = overlaps([candidate.box for candidate in candidates], [box])[:, 0]
-    least = [CANDIDATE_OVERLAP * (1 if candidate.label == label else 2) for candidate in candidates]
-    fitting = [i for i in range(len(candidates)) if overlap[i] >= least[i]]
-    return candidates[max(fitting, key=lambda i: overlap[i])] if fitting else None
 
 
 def _around(box: Box, shape: tuple[int, ...]) -> Plane:

@@ -9,20 +9,20 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-OVERLAP_WEIGHT, LOOK_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
+OVERLAP_WEIGHT, EMBEDDING_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
 """What mask overlap, likeness of the queries and agreement on the class count."""
 
 ENOUGH = 0.75
 """Sum of the three from which on two are one object."""
 
-LOOK_ALONE = 0.8
+EMBEDDING_ALONE = 0.8
 """Likeness needed where no frame shows both masks."""
 
 PATIENCE = 20
 """Windows that an object may be missing before it is forgotten."""
 
 MOMENTUM = 0.7
-"""Part of the old look and class scores that a known object keeps."""
+"""Part of the old embedding and class scores that a known object keeps."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Track:
 
     Attributes:
         id: its id in the results.
-        embedding: its look, (C,).
+        embedding: of its query, (C,).
         class_scores: (classes,).
         masks: its masks on the frames that the next window shares, (t, h, w), bool.
         missing: windows since it was last found.
@@ -118,13 +118,15 @@ class Tracks:
             return {}
         before = torch.stack([track.masks for track in self.known])
         overlap, together = _overlap(before, found.masks[:, :shared])
-        look = F.cosine_similarity(
+        similarity = F.cosine_similarity(
             torch.stack([track.embedding for track in self.known])[:, None], found.embeddings[None], dim=-1
         )
         classes = torch.stack([track.class_scores for track in self.known])
         agreement = F.cosine_similarity(classes[:, None], found.class_scores[None], dim=-1)
-        likeness = OVERLAP_WEIGHT * overlap + LOOK_WEIGHT * look + CLASS_WEIGHT * agreement
-        likeness = torch.where(together | (look >= LOOK_ALONE), likeness, torch.zeros_like(likeness))
+        likeness = OVERLAP_WEIGHT * overlap + EMBEDDING_WEIGHT * similarity + CLASS_WEIGHT * agreement
+        likeness = torch.where(
+            together | (similarity >= EMBEDDING_ALONE), likeness, torch.zeros_like(likeness)
+        )
         # Both in sight but apart: they are two, however alike.
         apart = (overlap == 0) & before.flatten(1).any(1)[:, None] & found.masks[:, :shared].flatten(1).any(1)
         likeness = likeness.masked_fill(apart, 0.0)

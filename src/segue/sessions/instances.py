@@ -95,8 +95,8 @@ class InstanceSession(Kept):
     """Follows all instances; frames go in one by one, results come out ``lag`` frames later.
 
     A window of frames is looked at together. The next window shares some frames with it, on which its
-    instances are matched with the known objects by overlap, by the look of their queries and by class. Where
-    the encoder does not relate frames (SeqFormer), each frame is encoded once.
+    instances are matched with the known objects by overlap, by the embeddings of their queries and by class.
+    Where the encoder does not relate frames (SeqFormer), each frame is encoded once.
 
     Args:
         network: SeqFormer or MS-STS VIS in evaluation mode; it is not changed.
@@ -172,13 +172,13 @@ class InstanceSession(Kept):
         picture = np.array(resized(frame.image, self.options.short_side))
         self._frames.append(_Pending(frame.index, frame.time, frame.size, picture))
         if len(self._frames) == self.options.window:
-            self._look(keep=self.options.overlap)
+            self._segment_window(keep=self.options.overlap)
         return self._give() if self._due else None
 
     def finish(self) -> Iterator[Segmentation]:
         """Give the results that are still due after the last frame."""
         if len(self._frames) > self._shared:
-            self._look(keep=0)
+            self._segment_window(keep=0)
         while self._due:
             yield self._give()
 
@@ -198,7 +198,7 @@ class InstanceSession(Kept):
         }
 
     @torch.inference_mode()
-    def _look(self, keep: int) -> None:
+    def _segment_window(self, keep: int) -> None:
         """Segment the window, queue the results of its new frames, and keep its last ``keep`` frames."""
         network, options = self._network, self.options
         memory = self._encode()
