@@ -65,7 +65,6 @@ class Renderer:
             return self._main.read()
 
     def close(self) -> None:
-        """Free the context."""
         self._context.release()
 
     def _draw(self, stage: Stage, moment: Moment) -> None:

@@ -137,7 +137,6 @@ class LocalEngine:
                     os.kill(process.pid, signal.SIGINT)
 
     def close(self) -> None:
-        """End all workers at once."""
         for process, pipe in self._processes.values():
             process.kill()
             process.join()
@@ -313,7 +312,6 @@ class RayEngine:
         self.close()
 
     def close(self) -> None:
-        """End all actors at once."""
         for actor in self._actors.values():
             with contextlib.suppress(Exception):
                 self._ray.kill(actor)

@@ -84,7 +84,6 @@ class Watch:
         self._next = 1
 
     def __call__(self, frame: Frame, result: Segmentation) -> None:
-        """Take notice of a result."""
         self.frames += 1
         # Frames 1, 2, 4, 8 ... replace one another: the last one lies somewhere in the second half.
         if self.frames >= self._next and (self._kept is None or result.mask.any()):

@@ -90,7 +90,6 @@ class NetworkDetector:
         self._network = network.to(self._device)
 
     def __call__(self, frame: Frame, *_: Frame) -> Found:
-        """The objects of a frame, best first."""
         found = self.detections(frame.image)
         labels = [self.names.get(int(label), str(int(label))) for label in found.labels]
         return select(found.masks.cpu().numpy(), found.scores.cpu().numpy(), labels, self.rules)
@@ -249,7 +248,6 @@ class SemanticDetector:
 
     @torch.inference_mode()
     def __call__(self, frame: Frame, *_: Frame) -> Found:
-        """The objects of a frame, best first."""
         probabilities = self._network(as_planes(frame.image).to(self._device))[0].softmax(0).cpu().numpy()
         winner = probabilities.argmax(0)
         planes, scores, labels = [], [], []

@@ -84,7 +84,6 @@ class Aligner(Kept):
         self.restart()
 
     def restart(self) -> None:
-        """Forget the reference."""
         self._reference: _View | None = None
         self._kept: list[Map] = []
         self._seen = 0

@@ -51,7 +51,7 @@ class Auto:
 
 @dataclass(slots=True)
 class _Tracklet:
-    """An object as the detector saw it: frame of the last run that found it, and runs that missed it since."""
+    """An object as the detector saw it: frame of the last run that found it, runs that missed it since."""
 
     confirmed: int
     missing: int = 0
@@ -93,7 +93,6 @@ class AutoSession(Kept):
         return self._last_id
 
     def reset(self) -> None:
-        """Forget all objects and frames."""
         self._track.reset()
         self._waiting.clear()
         self._seen = self._detected = self._last_id = 0

@@ -68,7 +68,6 @@ class ComponentTracker(Kept):
         self._next = getattr(self, "_next", 1)
 
     def reset(self) -> None:
-        """Forget everything."""
         self.restart()
         self._next = 1
 

@@ -129,7 +129,6 @@ class DetectionSession(Kept):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all objects and frames."""
         self._session.reset()
         self._tracks: dict[int, Track] = {}
         self._lost: deque[Track] = deque(maxlen=REMEMBERED)

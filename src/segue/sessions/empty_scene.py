@@ -162,11 +162,9 @@ class FixedBackground:
         self.fit((self._scene.picture.shape[0], self._scene.picture.shape[1]))
 
     def state(self) -> SessionState:
-        """The picture as it is now."""
         return SessionState.of({"picture": self._scene.picture}, {})
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
         self._scene = Scene.of(state.arrays()["picture"])
 
 

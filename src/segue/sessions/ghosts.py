@@ -49,7 +49,6 @@ class GhostWatch(Kept):
         self.restart()
 
     def restart(self) -> None:
-        """Forget the scene."""
         self._seen = 0
         self._before: tuple[Image, Mask, Mask] | None = None
 

@@ -130,7 +130,6 @@ class InstanceSession(Kept):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all objects and frames."""
         self._frames: list[_Pending] = []
         self._shared = 0
         self._tracks = Tracks()
@@ -176,7 +175,6 @@ class InstanceSession(Kept):
         return self._give() if self._due else None
 
     def finish(self) -> Iterator[Segmentation]:
-        """Give the results that are still due after the last frame."""
         if len(self._frames) > self._shared:
             self._segment_window(keep=0)
         while self._due:

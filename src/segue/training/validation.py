@@ -42,7 +42,6 @@ class JAndF:
         self.sequences = list(sequences)
 
     def __call__(self, network: nn.Module) -> float:
-        """Score a network in evaluation mode."""
         return float(np.mean([_score(cast(MemoryNetwork, network), item) for item in self.sequences]))
 
 
@@ -75,7 +74,6 @@ class FMeasure:
         self._flows = [None if flow is None else flow(film) for film in self.films]
 
     def __call__(self, network: nn.Module) -> float:
-        """Score a network in evaluation mode."""
         model = cast(ForegroundNetwork, network)
         return float(np.mean(list(map(partial(score, model), self.films, self._flows))))
 

@@ -82,7 +82,6 @@ class NpzSink(Sink):
         self._spool = Spool(path)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Take the mask of one frame."""
         if self._size is None:
             height, width = segmentation.mask.shape
             self._size = (height, width)
@@ -95,7 +94,6 @@ class NpzSink(Sink):
         self._ids.update(segmentation.ids)
 
     def close(self) -> None:
-        """Write the archive and give it its final name."""
         try:
             with (
                 writing(self._file.final),
@@ -112,7 +110,6 @@ class NpzSink(Sink):
             raise
 
     def abort(self) -> None:
-        """Remove what is half-written."""
         with suppress(SinkError):
             self._spool.close()
         self._file.discard()

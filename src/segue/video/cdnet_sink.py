@@ -50,7 +50,6 @@ class CdnetSink(Sink):
             raise SinkError(f"{folder}: has {strangers[0]}, which segue did not write; choose another folder")
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Write the mask of one frame."""
         mask = segmentation.mask if self._size is None else resize_mask(segmentation.mask, self._size)
         values = np.where(mask > 0, 255, 0).astype(np.uint8)
         for item in segmentation.objects:
@@ -63,7 +62,6 @@ class CdnetSink(Sink):
         self._folder.put(Record.of(name, segmentation), buffer.getvalue())
 
     def close(self) -> None:
-        """Close the folder's records."""
         self._begin()
         self._folder.end()
 

@@ -97,7 +97,6 @@ class EventSink(Sink):
         self._count = 0
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Take the objects of one frame."""
         mask = segmentation.mask if self._size is None else resize_mask(segmentation.mask, self._size)
         events = []
         for number, extent in measure(mask).items():
@@ -131,7 +130,6 @@ class EventSink(Sink):
             raise
 
     def abort(self) -> None:
-        """Remove the unfinished file."""
         with suppress(OSError):
             self._stream.close()
         self._file.discard()

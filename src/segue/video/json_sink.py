@@ -61,7 +61,6 @@ class CocoSink(Sink):
         self._spool = Spool(path)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Take the objects of one frame."""
         mask = segmentation.mask if self._size is None else resize_mask(segmentation.mask, self._size)
         lengths = encode_objects(mask, segmentation.ids)
         objects = [
@@ -82,7 +81,6 @@ class CocoSink(Sink):
         self._spool.append(json.dumps(entry).encode())
 
     def close(self) -> None:
-        """Write the file and give it its final name."""
         try:
             with writing(self._file.final), self._file.path.open("w", encoding="utf-8") as stream:
                 if self._flavour == "coco":
@@ -96,7 +94,6 @@ class CocoSink(Sink):
             raise
 
     def abort(self) -> None:
-        """Remove what is half-written."""
         with suppress(SinkError):
             self._spool.close()
         self._file.discard()

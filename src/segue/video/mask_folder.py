@@ -184,7 +184,6 @@ class PngSink(Sink):
         self._check(overwrite, resume)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Write the mask of one frame."""
         mask = segmentation.mask if self._size is None else resize_mask(segmentation.mask, self._size)
         try:
             data = encode_index_mask(mask)

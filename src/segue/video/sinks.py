@@ -68,12 +68,10 @@ class MultiSink(Sink):
         self._sinks = tuple(sinks)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Give the result to every sink."""
         for sink in self._sinks:
             sink.write(frame, segmentation)
 
     def flush(self) -> None:
-        """Flush every sink."""
         for sink in self._sinks:
             sink.flush()
 
@@ -88,7 +86,6 @@ class MultiSink(Sink):
                 raise
 
     def abort(self) -> None:
-        """Abort every sink."""
         for sink in self._sinks:
             sink.abort()
 
@@ -106,20 +103,16 @@ class LockedSink(Sink):
         self._locks = locks
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Give the result to the other sink."""
         self._sink.write(frame, segmentation)
 
     def flush(self) -> None:
-        """Flush the other sink."""
         self._sink.flush()
 
     def close(self) -> None:
-        """Complete the other sink and release its outputs."""
         with self._locks:
             self._sink.close()
 
     def abort(self) -> None:
-        """Abort the other sink and release its outputs."""
         with self._locks:
             self._sink.abort()
 

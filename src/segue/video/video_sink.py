@@ -59,7 +59,6 @@ class OverlayVideoSink(Sink):
         self._file.prepare()
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Draw and encode one frame."""
         picture = _even(self._draw(frame, segmentation))
         with _encoding(self._file.final):
             if self._encoder is None:
@@ -80,7 +79,6 @@ class OverlayVideoSink(Sink):
             raise
 
     def abort(self) -> None:
-        """Remove the unfinished file."""
         if self._encoder is not None:
             self._encoder.give_up()
         self._file.discard()

@@ -190,7 +190,6 @@ class Film:
         }
 
     def close(self) -> None:
-        """Close the file."""
         self._closed = True
         with self._lock:
             if self._container is not None:

@@ -73,7 +73,6 @@ class ViewDesk:
             threading.Thread(target=self._score_all, daemon=True, name="segue-view-score").start()
 
     def close(self) -> None:
-        """End the scoring."""
         self._ended.set()
         self.film.close()
 

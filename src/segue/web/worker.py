@@ -274,7 +274,6 @@ class Worker:
             self._connection.send(Stop())
 
     def close(self) -> None:
-        """End the process."""
         if self._process is not None:
             self._process.terminate()
             self._process.join(5)

@@ -120,7 +120,6 @@ class HofamRecipe:
         return torch.optim.Adam(groups, betas=BETAS)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """Constant."""
         return 1.0
 
 

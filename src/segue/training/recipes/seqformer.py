@@ -63,7 +63,6 @@ class PublishedRecipe:
         return math.ceil(EPOCHS * sum(map(len, self.sources)) / (self.batch * batches))
 
     def network(self) -> nn.Module:
-        """The objective with a network at its start."""
         network = self.build()
         if self.trunk is not None:
             load_trunk(network, self.trunk)
@@ -76,7 +75,6 @@ class PublishedRecipe:
         return InstanceObjective(network, Discriminator(network.size.width) if self.separability else None)
 
     def batches(self, count: int, seed: int) -> ClipBatches:
-        """Whole batches by number."""
         return ClipBatches(self.sources, self.batch, count, seed)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
@@ -84,11 +82,9 @@ class PublishedRecipe:
         return rate_groups(network, RATE, TRUNK_RATE)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """AdamW."""
         return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """Factor on the rates."""
         return float(0.1 ** sum(progress >= drop for drop in DROPS))
 
 

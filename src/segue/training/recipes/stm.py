@@ -89,7 +89,6 @@ class STMRecipe:
         return torch.optim.Adam(groups)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """Constant."""
         return 1.0
 
 
