@@ -24,7 +24,7 @@ import numpy.typing as npt
 from machine import describe
 from segue.datasets.cdnet import open_cdnet
 from segue.datasets.foreground import ForegroundFolder, ForegroundSequence
-from segue.metrics.cdnet import evaluate_cdnet
+from segue.metrics.cdnet import evaluate_foreground
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 
 Array = npt.NDArray[np.uint8]
@@ -119,7 +119,7 @@ def time_files(videos: ForegroundFolder, rounds: int) -> None:
             "segue": lambda: [
                 int(number)
                 for video in videos
-                for number in evaluate_cdnet(folder, videos.select([video.key]))
+                for number in evaluate_foreground(folder, videos.select([video.key]))
                 .files[f"{video.key}/stats.txt"]
                 .split()[1:]
             ],

@@ -14,8 +14,7 @@ from segue.datasets.cdnet import open_cdnet
 from segue.datasets.foreground import open_plain
 from segue.datasets.foreground_sets import open_hofam, open_lasiesta
 from segue.errors import DatasetError
-from segue.metrics.cdnet import evaluate_cdnet, evaluate_videos
-from segue.metrics.cross_scene import evaluate_hofam, evaluate_lasiesta
+from segue.metrics.cdnet import evaluate_foreground
 from segue.metrics.foreground_results import Empty, ForegroundSettings
 from tests.datasets.foreground_videos import Array, picture, save, save_cdnet_video
 from tests.golden_arrays import Golden
@@ -50,7 +49,7 @@ def test_counts_equal_the_official_ones_and_measures_to_the_last_digit(
 ) -> None:
     official = golden("cdnet_eval")
     save_golden(official, tmp_path)
-    evaluation = evaluate_cdnet(tmp_path / "results", open_cdnet(tmp_path / "data"))
+    evaluation = evaluate_foreground(tmp_path / "results", open_cdnet(tmp_path / "data"))
     assert tuple(official["metric_names"]) == OFFICIAL_NAMES
     tables = {f"{key}.metrics": evaluation.sequences[key] for key in GOLDEN_VIDEOS}
     tables |= {f"category.{name}.metrics": values for name, values in evaluation.categories.items()}
@@ -70,7 +69,7 @@ def test_texts_hold_the_counts_of_videos_categories_and_all(
 ) -> None:
     official = golden("cdnet_eval")
     save_golden(official, tmp_path)
-    files = evaluate_cdnet(tmp_path / "results", open_cdnet(tmp_path / "data")).files
+    files = evaluate_foreground(tmp_path / "results", open_cdnet(tmp_path / "data")).files
     lines = [line for line in files["stats.txt"].splitlines() if line.startswith("cm")]
     expected = []
     for category in ("baseline", "shadow"):
@@ -93,8 +92,8 @@ def test_workers_change_nothing_and_progress_is_told(tmp_path: Path) -> None:
         save_results(tmp_path / "results" / "x" / name, [HALF, LABELS])
     told: list[tuple[int, int, str]] = []
     videos = open_cdnet(tmp_path / "data")
-    alone = evaluate_cdnet(tmp_path / "results", videos, progress=lambda *step: told.append(step))
-    together = evaluate_cdnet(tmp_path / "results", videos, workers=2)
+    alone = evaluate_foreground(tmp_path / "results", videos, progress=lambda *step: told.append(step))
+    together = evaluate_foreground(tmp_path / "results", videos, workers=2)
     assert together.sequences == alone.sequences
     assert told == [(1, 3, "x/a"), (2, 3, "x/b"), (3, 3, "x/c")]
 
@@ -103,7 +102,7 @@ def test_workers_change_nothing_and_progress_is_told(tmp_path: Path) -> None:
 def test_results_are_found_below_their_category_or_alone(tmp_path: Path, level: str) -> None:
     save_cdnet_video(tmp_path / "data" / "baseline" / "office", {1: LABELS})
     save_results(tmp_path / "results" / level, [LABELS])
-    evaluation = evaluate_cdnet(tmp_path / "results", open_cdnet(tmp_path / "data"))
+    evaluation = evaluate_foreground(tmp_path / "results", open_cdnet(tmp_path / "data"))
     assert evaluation.overall["F"] == pytest.approx(1, abs=1e-5)
 
 
@@ -111,9 +110,9 @@ def test_only_exactly_255_is_foreground_unless_the_threshold_says_otherwise(tmp_
     save_cdnet_video(tmp_path / "data" / "baseline" / "office", {1: LABELS})
     save_results(tmp_path / "results" / "baseline" / "office", [(LABELS > 0).astype(np.uint8)])
     videos = open_cdnet(tmp_path / "data")
-    assert evaluate_cdnet(tmp_path / "results", videos).overall["Re"] == 0
+    assert evaluate_foreground(tmp_path / "results", videos).overall["Re"] == 0
     settings = ForegroundSettings(threshold=1)
-    evaluation = evaluate_cdnet(tmp_path / "results", videos, settings)
+    evaluation = evaluate_foreground(tmp_path / "results", videos, settings=settings)
     assert evaluation.overall["Re"] == pytest.approx(1, abs=1e-5)
     assert evaluation.protocol == "CDnet2014 (foreground from 1)"
 
@@ -129,15 +128,15 @@ def missing_case(root: Path) -> tuple[Path, Path]:
 def test_a_frame_without_result_is_an_error_that_names_it(tmp_path: Path) -> None:
     results, data = missing_case(tmp_path)
     with pytest.raises(DatasetError, match="lacks results of 000002 of baseline/office"):
-        evaluate_cdnet(results, open_cdnet(data))
+        evaluate_foreground(results, open_cdnet(data))
 
 
 def test_a_frame_without_result_can_be_taken_as_empty_or_left_out(tmp_path: Path) -> None:
     results, data = missing_case(tmp_path)
-    empty = evaluate_cdnet(results, open_cdnet(data), missing="empty")
+    empty = evaluate_foreground(results, open_cdnet(data), missing="empty")
     assert empty.files["baseline/office/stats.txt"] == "cm: 16 0 8 120 0"
     assert any("1 frames without result are taken as empty: 000002" in text for text in empty.remarks)
-    skipped = evaluate_cdnet(results, open_cdnet(data), missing="skip")
+    skipped = evaluate_foreground(results, open_cdnet(data), missing="skip")
     assert skipped.files["baseline/office/stats.txt"] == "cm: 16 0 0 80 0"
     assert "left out" in skipped.protocol
     assert any("1 frames without result are left out" in text for text in skipped.remarks)
@@ -147,8 +146,8 @@ def test_a_video_without_any_result_is_missing_with_all_its_frames(tmp_path: Pat
     results, data = missing_case(tmp_path)
     save_cdnet_video(data / "shadow" / "backdoor", {1: LABELS})
     with pytest.raises(DatasetError, match=re.escape("baseline/office (1), shadow/backdoor (1)")):
-        evaluate_cdnet(results, open_cdnet(data))
-    evaluation = evaluate_cdnet(results, open_cdnet(data), missing="empty")
+        evaluate_foreground(results, open_cdnet(data))
+    evaluation = evaluate_foreground(results, open_cdnet(data), missing="empty")
     assert evaluation.sequences["shadow/backdoor"]["Re"] == 0
 
 
@@ -156,37 +155,37 @@ def test_two_results_of_one_frame_are_an_error(tmp_path: Path) -> None:
     results, data = missing_case(tmp_path)
     save(results / "baseline" / "office" / "in000003.png", LABELS)
     with pytest.raises(DatasetError, match="are of one frame"):
-        evaluate_cdnet(results, open_cdnet(data), missing="empty")
+        evaluate_foreground(results, open_cdnet(data), missing="empty")
 
 
 def test_a_result_of_another_size_is_an_error_that_names_frame_and_video(tmp_path: Path) -> None:
     results, data = missing_case(tmp_path)
     save(results / "baseline" / "office" / "bin000003.png", LABELS.T)
     with pytest.raises(DatasetError, match="frame 000003 of baseline/office: the result is"):
-        evaluate_cdnet(results, open_cdnet(data), missing="empty")
+        evaluate_foreground(results, open_cdnet(data), missing="empty")
 
 
 def test_training_frames_are_left_out(tmp_path: Path) -> None:
     save_cdnet_video(tmp_path / "data" / "baseline" / "office", {1: LABELS, 2: LABELS})
     save_results(tmp_path / "results" / "baseline" / "office", [HALF, LABELS])
     videos = open_cdnet(tmp_path / "data")
-    evaluation = evaluate_cdnet(tmp_path / "results", videos, exclude={"baseline/office": {1}})
+    evaluation = evaluate_foreground(tmp_path / "results", videos, exclude={"baseline/office": {1}})
     assert evaluation.files["baseline/office/stats.txt"] == "cm: 8 0 0 40 0"
     assert evaluation.protocol == "CDnet2014, training frames left out"
     with pytest.raises(DatasetError, match="no labelled frame to score"):
-        evaluate_cdnet(tmp_path / "results", videos, exclude={"baseline/office": {1, 2}})
+        evaluate_foreground(tmp_path / "results", videos, exclude={"baseline/office": {1, 2}})
 
 
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     unlabelled = np.full_like(LABELS, 85)
     save_cdnet_video(tmp_path / "data" / "baseline" / "office", {1: LABELS, 2: unlabelled}, temporal="1 5")
     save_results(tmp_path / "results" / "baseline" / "office", [LABELS, LABELS])
-    remarks = evaluate_cdnet(tmp_path / "results", open_cdnet(tmp_path / "data")).remarks
+    remarks = evaluate_foreground(tmp_path / "results", open_cdnet(tmp_path / "data")).remarks
     assert any("52 of 53 videos are not among the data: baseline/highway" in text for text in remarks)
     assert any("3 of the frames 1 to 5 have no labels" in text for text in remarks)
     assert any("1 frames are labelled 85" in text for text in remarks)
     settings = ForegroundSettings(ignored=(170, 85))
-    evaluation = evaluate_cdnet(tmp_path / "results", open_cdnet(tmp_path / "data"), settings)
+    evaluation = evaluate_foreground(tmp_path / "results", open_cdnet(tmp_path / "data"), settings=settings)
     assert not any("labelled 85" in text for text in evaluation.remarks)
     assert evaluation.files["baseline/office/stats.txt"] == "cm: 8 0 0 40 0"
 
@@ -200,7 +199,7 @@ def test_a_video_without_foreground_is_scored_as_the_settings_say(
     save_results(tmp_path / "results" / "x" / "busy", [LABELS])
     save_results(tmp_path / "results" / "x" / "still", [EMPTY])
     settings = ForegroundSettings(empty=empty)
-    evaluation = evaluate_cdnet(tmp_path / "results", open_cdnet(tmp_path / "data"), settings)
+    evaluation = evaluate_foreground(tmp_path / "results", open_cdnet(tmp_path / "data"), settings=settings)
     assert evaluation.overall["F"] == pytest.approx(expected, abs=1e-5)
 
 
@@ -208,7 +207,7 @@ def test_f_is_a_mean_of_categories_of_means_of_videos(tmp_path: Path) -> None:
     for key, mask in (("x/a", LABELS), ("x/b", EMPTY), ("x/c", EMPTY), ("y/d", LABELS)):
         save_cdnet_video(tmp_path / "data" / key, {1: LABELS})
         save_results(tmp_path / "results" / key, [mask])
-    evaluation = evaluate_cdnet(tmp_path / "results", open_cdnet(tmp_path / "data"))
+    evaluation = evaluate_foreground(tmp_path / "results", open_cdnet(tmp_path / "data"))
     assert evaluation.categories["x"]["F"] == pytest.approx(1 / 3, abs=1e-5)
     assert evaluation.overall["F"] == pytest.approx((1 / 3 + 1) / 2, abs=1e-5)
     assert evaluation.protocol == "measures of CDnet2014"
@@ -221,7 +220,7 @@ def test_frames_have_their_own_f_and_can_be_looked_at(tmp_path: Path) -> None:
     roi[5] = 0
     save_cdnet_video(tmp_path / "data" / "x" / "a", {7: EMPTY, 8: labels}, roi=roi)
     save_results(tmp_path / "results" / "x" / "a", [EMPTY, HALF], first=7)
-    evaluation = evaluate_cdnet(tmp_path / "results", open_cdnet(tmp_path / "data"))
+    evaluation = evaluate_foreground(tmp_path / "results", open_cdnet(tmp_path / "data"))
     series = evaluation.series["x/a"]["F"]
     assert series.frames == ("000007", "000008")
     assert math.isnan(series.values[0])
@@ -241,7 +240,7 @@ def test_videos_without_categories_have_the_mean_over_videos(tmp_path: Path) -> 
     for name, mask in (("Board", LABELS), ("Snellen", EMPTY)):
         save_cdnet_video(tmp_path / "data" / name, {1: LABELS})
         save_results(tmp_path / "results" / name, [mask])
-    evaluation = evaluate_videos(tmp_path / "results", open_plain(tmp_path / "data"), protocol="SBI2015")
+    evaluation = evaluate_foreground(tmp_path / "results", open_plain(tmp_path / "data"), "sbi")
     assert evaluation.protocol == "SBI2015"
     assert evaluation.overall["F"] == pytest.approx(0.5, abs=1e-5)
     assert evaluation.categories == {}
@@ -253,7 +252,7 @@ def test_lasiesta_has_the_static_cameras_for_its_headline_and_the_moving_ones_ap
         save(tmp_path / "data" / name / f"{name}-1.bmp", picture())
         save(tmp_path / "data" / f"{name}-GT" / f"{name}-GT_1.png", colours)
         save_results(tmp_path / "results" / name, [mask])
-    evaluation = evaluate_lasiesta(tmp_path / "results", open_lasiesta(tmp_path / "data"))
+    evaluation = evaluate_foreground(tmp_path / "results", open_lasiesta(tmp_path / "data"), "lasiesta")
     assert evaluation.protocol == "LASIESTA, static camera"
     assert evaluation.overall["F"] == pytest.approx((1 + 2 / 3) / 2, abs=1e-5)
     assert evaluation.categories["static camera"] == evaluation.overall
@@ -267,7 +266,7 @@ def test_hofam_pools_pixels_from_a_low_threshold_and_averages_dice_over_frames(t
         save(tmp_path / "demo" / f"test_{number:06d}.png", np.hstack(panels))
     faint = np.where(LABELS > 0, np.uint8(15), np.uint8(14))
     save_results(tmp_path / "results" / "demo", [faint, EMPTY, HALF])
-    overall = evaluate_hofam(tmp_path / "results", open_hofam(tmp_path / "demo")).overall
+    overall = evaluate_foreground(tmp_path / "results", open_hofam(tmp_path / "demo"), "hofam").overall
     tp, fn, pixels = 8 + 4, 4, 3 * 48
     assert overall == pytest.approx(
         {

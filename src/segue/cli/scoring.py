@@ -12,17 +12,15 @@ from annotated_types import Ge, Le
 from segue.datasets.cdnet import open_cdnet, read_training_frames
 from segue.datasets.davis import DavisFolder
 from segue.datasets.foreground import ForegroundFolder, open_plain
-from segue.datasets.foreground_sets import SBI_VIDEOS, open_hofam, open_lasiesta, open_limu, open_sbi
+from segue.datasets.foreground_sets import open_hofam, open_lasiesta, open_limu, open_sbi
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, read_categories
 from segue.errors import DatasetError
 from segue.inputs import whole_number
 from segue.metrics import davis_results, foreground_results
-from segue.metrics.cdnet import OFFICIAL, evaluate_cdnet, evaluate_videos
-from segue.metrics.cross_scene import HOFAM, evaluate_hofam, evaluate_lasiesta
+from segue.metrics.cdnet import OFFICIAL, PROTOCOLS, evaluate_foreground
 from segue.metrics.evaluation import Evaluation, Progress
-from segue.metrics.foreground_results import ForegroundSettings
 from segue.metrics.ytvis import evaluate_ytvis
 from segue.metrics.ytvos import evaluate_ytvos
 from segue.registry import DATASETS
@@ -173,10 +171,7 @@ def _ytvis(results: Path, request: Request, progress: Progress) -> Evaluation:
 
 
 def _videos(
-    evaluate: Callable[..., Evaluation],
-    open_videos: Callable[[Path], ForegroundFolder],
-    base: ForegroundSettings = OFFICIAL,
-    **more: Any,
+    open_videos: Callable[[Path], ForegroundFolder], protocol: str
 ) -> Callable[[Path, Request, Progress], Evaluation]:
     """Scores foreground."""
 
@@ -184,11 +179,14 @@ def _videos(
         videos = open_videos(request.data)
         if request.sequences:
             videos = videos.select(request.sequences)
-        settings = base if request.threshold is None else replace(base, threshold=request.threshold)
-        left_out: dict[str, Any] = {}
-        if request.training_frames is not None:
-            left_out["exclude"] = _training_frames(request.training_frames)
-        return evaluate(results, videos, settings, progress=progress, **request.settings, **left_out, **more)
+        settings = PROTOCOLS[protocol].settings if protocol in PROTOCOLS else OFFICIAL
+        if request.threshold is not None:
+            settings = replace(settings, threshold=request.threshold)
+        frames = request.training_frames
+        exclude = None if frames is None else _training_frames(frames)
+        return evaluate_foreground(
+            results, videos, protocol, settings, exclude=exclude, progress=progress, **request.settings
+        )
 
     return score
 
@@ -311,7 +309,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval cdnet results/ --data CDnet2014 --training-frames 200@train_frame_lists.json
         """,
-        _videos(evaluate_cdnet, open_cdnet),
+        _videos(open_cdnet, "cdnet"),
         "sequences threshold training_frames missing workers",
         csv=True,
     ),
@@ -322,7 +320,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval sbi results/ --data SBI2015 --report scores.html
         """,
-        _videos(evaluate_videos, open_sbi, protocol="SBI2015", expected=SBI_VIDEOS),
+        _videos(open_sbi, "sbi"),
     ),
     "lasiesta": DataSet(
         """LASIESTA: F and the other measures of CDnet2014, overall with a static camera.
@@ -331,7 +329,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval lasiesta results/ --data LASIESTA --json scores.json
         """,
-        _videos(evaluate_lasiesta, open_lasiesta),
+        _videos(open_lasiesta, "lasiesta"),
     ),
     "limu": DataSet(
         """LIMU: F and the other measures of CDnet2014.
@@ -340,7 +338,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval limu results/ --data LIMU --sequence LightSwitch
         """,
-        _videos(evaluate_videos, open_limu, protocol="LIMU"),
+        _videos(open_limu, "limu"),
     ),
     "hofam": DataSet(
         """Composite pictures of HOFAM: Mean Dice, recall, precision, F, as its program counts.
@@ -349,7 +347,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval hofam results/ --data demo --report scores.html
         """,
-        _videos(evaluate_hofam, open_hofam, HOFAM),
+        _videos(open_hofam, "hofam"),
     ),
     "foreground": DataSet(
         """Any videos VIDEO/input/* with labels VIDEO/groundtruth/*: F and its like.
@@ -358,7 +356,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval foreground results/ --data my_videos --report scores.html
         """,
-        _videos(evaluate_videos, open_plain, protocol="foreground"),
+        _videos(open_plain, "foreground"),
     ),
 }
 """By the name of the command; :func:`data_sets` adds those of other packages."""
@@ -373,7 +371,7 @@ def _added(name: str) -> DataSet:
             raise DatasetError(f"{name} has no films of still cameras; segue knows no other scores of it")
         return opened(root)
 
-    score = _videos(evaluate_videos, films, protocol=name)
+    score = _videos(films, name)
     return DataSet(f"{name}, of another package: F and the other measures of CDnet2014.", score)
 
 

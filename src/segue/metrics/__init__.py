@@ -1,8 +1,7 @@
 """Measures of segmentation quality; their numbers equal those of the official tools."""
 
-from segue.metrics.cdnet import evaluate_cdnet, evaluate_videos
+from segue.metrics.cdnet import evaluate_foreground
 from segue.metrics.compare import Comparison, Interval, compare
-from segue.metrics.cross_scene import evaluate_hofam, evaluate_lasiesta
 from segue.metrics.davis import DavisAccumulator, UnsupervisedAccumulator
 from segue.metrics.davis_results import evaluate_davis
 from segue.metrics.evaluation import Evaluation, FrameView, Series
@@ -25,11 +24,8 @@ __all__ = [
     "YTVISAccumulator",
     "compare",
     "contour_accuracy",
-    "evaluate_cdnet",
     "evaluate_davis",
-    "evaluate_hofam",
-    "evaluate_lasiesta",
-    "evaluate_videos",
+    "evaluate_foreground",
     "evaluate_ytvis",
     "evaluate_ytvos",
     "region_similarity",

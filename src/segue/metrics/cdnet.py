@@ -7,13 +7,15 @@ never computed from mean recall and precision or from pooled counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from segue.datasets.cdnet import VIDEOS
 from segue.datasets.foreground import ForegroundFolder
-from segue.datasets.labels import OUTSIDE
+from segue.datasets.foreground_sets import LASIESTA_VIDEOS, MOVING_CAMERA, SBI_VIDEOS, STATIC_CAMERA
+from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
 from segue.datasets.results import Results
 from segue.metrics.evaluation import Evaluation, Measures, Progress
 from segue.metrics.foreground import MEASURES, Counts
@@ -29,28 +31,54 @@ from segue.naming import first_few
 
 OFFICIAL = ForegroundSettings()
 
+HOFAM = ForegroundSettings(threshold=15, ignored=(UNKNOWN, OUTSIDE, SHADOW))
+"""How the released program of HOFAM counts: foreground from a probability of 0.059 on, against 0 and 255."""
 
-def evaluate_cdnet(
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How the videos of a data set are scored together.
+
+    Attributes:
+        title: name of the data set for the report.
+        expected: keys of the videos that the complete data set has.
+        settings: how pixels are scored.
+        finish: makes another evaluation of the means over videos and categories, and the counts.
+    """
+
+    title: str
+    expected: Collection[str] = ()
+    settings: ForegroundSettings = OFFICIAL
+    finish: Callable[[Evaluation, Sequence[VideoScore]], Evaluation] = lambda evaluation, _: evaluation
+
+
+def evaluate_foreground(
     results: Results | Path | str,
     videos: ForegroundFolder,
-    settings: ForegroundSettings = OFFICIAL,
+    protocol: str = "cdnet",
+    settings: ForegroundSettings | None = None,
     *,
     missing: Missing = "error",
     exclude: Mapping[str, Collection[int]] | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score ``<category>/<video>/bin000001.png`` ... by the seven measures of CDnet2014.
+    """Score ``<category>/<video>/bin000001.png`` ... or ``<video>/*`` by the seven measures of CDnet2014.
 
-    >>> evaluate_cdnet("results", open_cdnet("CDnet2014")).overall["F"]
+    >>> evaluate_foreground("results", open_cdnet("CDnet2014")).overall["F"]
 
-    The files of the evaluation are those of the official script: ``stats.txt`` overall, for each category
-    and for each video.
+    Without categories, overall is the mean over the videos. Of CDnet2014 the files of the evaluation are
+    those of the official script: ``stats.txt`` overall, for each category and for each video. LASIESTA's
+    overall is the mean over the ten categories whose camera stands still; those whose camera moves are scored
+    too, and both groups are rows of ``categories``. HOFAM is scored as its released program does, which is
+    not comparable: the pixels of all frames and videos are pooled, and only Mean Dice is a mean over frames,
+    without those that have foreground neither in their labels nor in their result.
 
     Args:
         results: folder or zip archive; the names of its files end in the numbers of the frames.
         videos: the ground truth.
-        settings: how to score; the default is the official way.
+        protocol: one of :data:`PROTOCOLS`, or the name of another data set for the report.
+        settings: how to score; default: the way of the protocol.
         missing: what a labelled frame without a result is.
         exclude: numbers of frames to leave out by ``category/video``, such as training frames.
         workers: processes that count videos side by side; 1 counts in this process.
@@ -59,53 +87,17 @@ def evaluate_cdnet(
     Raises:
         DatasetError: results are missing or do not fit.
     """
-    scoring = find_scoring(results, videos, settings, missing, exclude)
+    rules = PROTOCOLS.get(protocol) or Protocol(protocol)
+    scoring = find_scoring(results, videos, settings or rules.settings, missing, exclude)
     scores = scoring.run(workers, progress)
-    known = [f"{category}/{name}" for category, names in VIDEOS.items() for name in names]
-    protocol = "CDnet2014" if set(known) & set(videos.keys) else "measures of CDnet2014"
-    if exclude:
-        protocol += ", training frames left out"
-    return summarise(protocol, scoring, scores, files=stats_files(scores), expected=known)
-
-
-def evaluate_videos(
-    results: Results | Path | str,
-    videos: ForegroundFolder,
-    settings: ForegroundSettings = OFFICIAL,
-    *,
-    missing: Missing = "error",
-    protocol: str = "foreground",
-    expected: Collection[str] = (),
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Score any videos with foreground labels by the measures of CDnet2014, such as SBI2015 and LIMU.
-
-    Without categories, overall is the mean over the videos.
-
-    Args:
-        results: folder or zip archive with ``<video>/*``; names end in the numbers of the frames.
-        videos: the ground truth.
-        settings: how to score.
-        missing: what a labelled frame without a result is.
-        protocol: name of the data set for the report.
-        expected: keys of the videos that a complete data set has.
-        workers: processes that count videos side by side; 1 counts in this process.
-        progress: see :data:`segue.metrics.evaluation.Progress`.
-
-    Raises:
-        DatasetError: results are missing or do not fit.
-    """
-    scoring = find_scoring(results, videos, settings, missing)
-    return summarise(protocol, scoring, scoring.run(workers, progress), expected=expected)
+    title = f"{rules.title}, training frames left out" if exclude else rules.title
+    return rules.finish(summarise(title, scoring, scores, expected=rules.expected), scores)
 
 
 def summarise(
     protocol: str,
     scoring: Scoring,
     scores: Sequence[VideoScore],
-    *,
-    files: Mapping[str, str] | None = None,
     expected: Collection[str] = (),
 ) -> Evaluation:
     """Means and remarks of counted videos.
@@ -114,7 +106,6 @@ def summarise(
         protocol: name of the data set.
         scoring: what was counted.
         scores: the counts.
-        files: texts of official programs.
         expected: keys of the videos that a complete data set has.
     """
     settings = scoring.settings
@@ -128,7 +119,6 @@ def summarise(
         categories={name: measures for name, measures in categories.items() if name},
         series={score.video.key: {"F": score.series(settings.alpha)} for score in scores},
         remarks=(*_absent(expected, videos), *_remarks(scores, scoring)),
-        files=files or {},
         view=scoring.view,
     )
 
@@ -254,3 +244,73 @@ def _row(measures: Measures) -> str:
 
 def _short(category: str) -> str:
     return category[:7] if len(category) > 8 else category
+
+
+def _official(evaluation: Evaluation, scores: Sequence[VideoScore]) -> Evaluation:
+    """With the files of CDnet2014's own program; videos of others only have its measures."""
+    title = evaluation.protocol
+    if not {score.video.key for score in scores}.intersection(_CDNET):
+        title = title.replace("CDnet2014", "measures of CDnet2014", 1)
+    return replace(evaluation, protocol=title, files=stats_files(scores))
+
+
+def _static_camera(evaluation: Evaluation, _: Sequence[VideoScore]) -> Evaluation:
+    groups = {
+        "static camera": _group(evaluation.categories, STATIC_CAMERA),
+        "moving camera": _group(evaluation.categories, MOVING_CAMERA),
+    }
+    present = {name: measures for name, measures in groups.items() if measures is not None}
+    name, overall = next(iter(present.items()), ("other categories", evaluation.overall))
+    return replace(
+        evaluation,
+        protocol=evaluation.protocol.replace("LASIESTA", f"LASIESTA, {name}", 1),
+        overall=overall,
+        categories={**evaluation.categories, **present},
+    )
+
+
+def _group(categories: Mapping[str, Measures], names: Collection[str]) -> Measures | None:
+    rows = [measures for name, measures in categories.items() if name in names]
+    return mean(rows) if rows else None
+
+
+def _pooled_pixels(evaluation: Evaluation, scores: Sequence[VideoScore]) -> Evaluation:
+    sequences = {score.video.key: _pooled([score]) for score in scores}
+    return replace(evaluation, overall=_pooled(scores), sequences=sequences, categories={})
+
+
+def _pooled(scores: Collection[VideoScore]) -> dict[str, float]:
+    """Measures of pooled pixels; NaN where a denominator is 0."""
+    total = sum((score.counts for score in scores), Counts())
+    dices = [dice for score in scores for dice in map(_dice, score.frames) if not math.isnan(dice)]
+    recall = _share(total.tp, total.tp + total.fn)
+    precision = _share(total.tp, total.tp + total.fp)
+    return {
+        "Mean Dice": _share(sum(dices), len(dices)),
+        "Re": recall,
+        "Pr": precision,
+        "F": _share(2 * recall * precision, recall + precision),
+        "PWC": 100 * _share(total.fn + total.fp, total.tp + total.fp + total.fn + total.tn),
+        "IoU": _share(total.tp, total.tp + total.fn + total.fp),
+    }
+
+
+def _dice(counts: Counts) -> float:
+    return _share(2 * counts.tp, 2 * counts.tp + counts.fn + counts.fp)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
+
+
+_CDNET = [f"{category}/{name}" for category, names in VIDEOS.items() for name in names]
+_LASIESTA = [f"{category}/{name}" for category, names in LASIESTA_VIDEOS.items() for name in names]
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    "cdnet": Protocol("CDnet2014", _CDNET, finish=_official),
+    "sbi": Protocol("SBI2015", SBI_VIDEOS),
+    "lasiesta": Protocol("LASIESTA", _LASIESTA, finish=_static_camera),
+    "limu": Protocol("LIMU"),
+    "hofam": Protocol("HOFAM, pooled pixels", settings=HOFAM, finish=_pooled_pixels),
+}
+"""By the name of the data set."""
