@@ -98,7 +98,6 @@ class LocalEngine:
 
     @property
     def workers(self) -> dict[str, str]:
-        """The machine of each worker by name."""
         return dict.fromkeys(self._devices, self._machine)
 
     @property
@@ -107,13 +106,11 @@ class LocalEngine:
         return {self._machine: 0.9 * _free_memory()}
 
     def give(self, worker: str, task: Task) -> None:
-        """Have an idle worker do a video."""
         self._heard[worker] = time.monotonic()
         with contextlib.suppress(OSError):  # a worker that has just died is found by events
             self._processes[worker][1].send(task)
 
     def events(self, seconds: float) -> list[Event]:
-        """News, after at most so many seconds."""
         by_pipe: dict[Any, str] = {pipe: name for name, (_, pipe) in self._processes.items()}
         found = []
         for ready in wait(list(by_pipe), seconds):
@@ -130,7 +127,6 @@ class LocalEngine:
         return found
 
     def interrupt(self) -> None:
-        """Ask all workers to stop after the frame in work."""
         for process, _ in self._processes.values():
             if process.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
@@ -273,7 +269,6 @@ class RayEngine:
 
     @property
     def workers(self) -> dict[str, str]:
-        """The node of each actor by name."""
         return dict(self._machines)
 
     @property
@@ -283,11 +278,9 @@ class RayEngine:
         return {node["NodeID"]: node["Resources"].get("memory", float("inf")) for node in nodes}
 
     def give(self, worker: str, task: Task) -> None:
-        """Have an idle actor do a video."""
         self._waiting[self._actors[worker].perform.remote(task)] = worker
 
     def events(self, seconds: float) -> list[Event]:
-        """News, after at most so many seconds."""
         if not self._waiting:
             time.sleep(min(seconds, 0.1))
             return []

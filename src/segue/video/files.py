@@ -14,13 +14,13 @@ from av.video.stream import VideoStream
 from segue.errors import SourceError
 from segue.types import Image
 from segue.video.decode import Decoded, decode, describe, open_container, to_rgb, video_stream
-from segue.video.readers import DEFAULT_FPS, DamageError, Picture
+from segue.video.readers import DEFAULT_FPS, DamageError, Picture, Reader
 
 _EARLY_END = 5
 """Missing frames at the end from which on a file counts as cut off; fewer are rounding of durations."""
 
 
-class VideoFileReader:
+class VideoFileReader(Reader):
     """A video file, decoded by FFmpeg.
 
     Args:
@@ -36,16 +36,13 @@ class VideoFileReader:
         self._address = f"file:{path}"
         self.name = path.stem
         self.where = str(path)
-        self.names: tuple[str, ...] | None = None
-        self.files: tuple[Path, ...] = (path,)
-        self.once = False
-        self.works_ahead = True
+        self.files = (path,)
         with open_container(self._address, self.where) as container:
             stream = video_stream(container)
-            self.total: int | None = stream.frames or None
+            self.total = stream.frames or None
             self.fps = float(stream.average_rate) if stream.average_rate else fps
             self._promised = promised_duration(stream)
-            self.size: tuple[int, int] | None = self._first_size(decode(container, stream))
+            self.size = self._first_size(decode(container, stream))
 
     def pictures(self) -> Iterator[Picture]:
         """All frames in order; a frame lost to damage stands in its place and raises when it is loaded."""
@@ -66,9 +63,6 @@ class VideoFileReader:
         if missing >= _EARLY_END:
             ending = f"ends after frame {index}, about {missing} frames early (cut off or damaged)"
             yield Picture(index + 1, time + step, _raiser(f"{self.where}: {ending}"))
-
-    def interrupt(self) -> None:
-        """A local file does not block for long."""
 
     def _until_broken(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
         """Frames up to where the demuxer itself gives up, which counts as one lost frame."""

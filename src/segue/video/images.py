@@ -20,7 +20,7 @@ from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
 from segue.naming import natural_key
 from segue.types import Image
 from segue.video.partial import write_complete, writing
-from segue.video.readers import DEFAULT_FPS, DamageError, Picture, as_rgb, check_pixels
+from segue.video.readers import DEFAULT_FPS, DamageError, Picture, Reader, as_rgb, check_pixels
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 """File name endings that are taken for still pictures."""
@@ -117,7 +117,7 @@ def _to_bytes(picture: PillowImage.Image) -> npt.NDArray[Any]:
     return np.array(picture.convert("RGB"))
 
 
-class ImageReader:
+class ImageReader(Reader):
     """Still pictures as the frames of a video; the name of the folder is the name of the source.
 
     Args:
@@ -133,24 +133,19 @@ class ImageReader:
         self._files = files
         self.name = name
         self.where = where
-        self.total: int | None = len(files)
-        self.fps: float | None = fps or DEFAULT_FPS
+        self.total = len(files)
+        self.fps = fps or DEFAULT_FPS
         self.size = self._first_size()
         stems = tuple(path.stem for path in files)
         # Two pictures that differ only in folder or ending must not share one mask file.
-        self.names: tuple[str, ...] | None = stems if len(set(stems)) == len(stems) else None
-        self.files: tuple[Path, ...] = tuple(files)
-        self.once = False
-        self.works_ahead = True
+        self.names = stems if len(set(stems)) == len(stems) else None
+        self.files = tuple(files)
 
     def pictures(self) -> Iterator[Picture]:
         """All pictures in order."""
         rate = self.fps or DEFAULT_FPS
         for index, path in enumerate(self._files):
             yield Picture(index, index / rate, partial(read_image, path))
-
-    def interrupt(self) -> None:
-        """Nothing blocks here for long."""
 
     def _first_size(self) -> tuple[int, int] | None:
         try:
@@ -160,7 +155,7 @@ class ImageReader:
         return height, width
 
 
-class AnimationReader:
+class AnimationReader(Reader):
     """The frames of an animated WebP or PNG file, or the pages of a TIFF file.
 
     Args:
@@ -176,16 +171,13 @@ class AnimationReader:
         self.name = path.stem
         self.where = str(path)
         self._fps = fps or DEFAULT_FPS
-        self.names: tuple[str, ...] | None = None
-        self.files: tuple[Path, ...] = (path,)
-        self.once = False
-        self.works_ahead = True
-        self.total: int | None = count_frames(path)
+        self.files = (path,)
+        self.total = count_frames(path)
         try:
             with _opened(path) as picture:
                 height, width = _to_rgb(picture, path).shape[:2]
-                self.size: tuple[int, int] | None = (height, width)
-                self.fps: float | None = 1 / self._shown(picture)
+                self.size = (height, width)
+                self.fps = 1 / self._shown(picture)
         except DamageError as error:
             raise SourceError(str(error)) from error
 
@@ -196,9 +188,6 @@ class AnimationReader:
             for index in range(self.total or 0):
                 yield Picture(index, time, partial(self._load, picture, index))
                 time += self._shown(picture)
-
-    def interrupt(self) -> None:
-        """A local file does not block for long."""
 
     def _load(self, picture: PillowImage.Image, index: int) -> Image:
         try:

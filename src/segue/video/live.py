@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +21,7 @@ from segue.errors import SourceError
 from segue.types import Image
 from segue.video.decode import Decoded, decode, describe, open_container, to_rgb, video_stream
 from segue.video.files import promised_duration
-from segue.video.readers import Picture
+from segue.video.readers import Picture, Reader
 
 SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt"})
 """Schemes of addresses that are read over the network."""
@@ -119,7 +118,7 @@ class _Patience:
         self.stopped.wait(self._reconnect.delay(self._failures))
 
 
-class NetworkReader:
+class NetworkReader(Reader):
     """A stream behind an address, connected when it is read, and again whenever the connection breaks.
 
     A live stream goes on with the next frame that arrives; its times continue by the wall clock. A film,
@@ -136,13 +135,8 @@ class NetworkReader:
         self._reconnect = reconnect
         self.where = public_address(address)
         self.name = urlsplit(address).path.rstrip("/").rpartition("/")[2].partition(".")[0] or "stream"
-        self.total: int | None = None
         self.fps = fps
-        self.size: tuple[int, int] | None = None
-        self.names: tuple[str, ...] | None = None
-        self.files: tuple[Path, ...] = ()
         self.once = True
-        self.works_ahead = True
         self._patience = _Patience(reconnect, self.where)
         self._clock = _LiveClock()
         self._last = -1.0
@@ -269,7 +263,7 @@ class _LiveClock:
         return moment
 
 
-class CameraReader:
+class CameraReader(Reader):
     """A camera of this machine, by number.
 
     Args:
@@ -283,13 +277,7 @@ class CameraReader:
         self._number = number
         self.where = f"camera {number}"
         self.name = f"camera{number}"
-        self.total: int | None = None
-        self.fps: float | None = None
-        self.size: tuple[int, int] | None = None
-        self.names: tuple[str, ...] | None = None
-        self.files: tuple[Path, ...] = ()
         self.once = True
-        self.works_ahead = True
         self._patience = _Patience(reconnect, self.where)
 
     def interrupt(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ class Picture:
     load: Callable[[], Image]
 
 
-class Reader(Protocol):
+class Reader:
     """A kind of source.
 
     Attributes:
@@ -55,21 +55,20 @@ class Reader(Protocol):
 
     name: str
     where: str
-    total: int | None
-    fps: float | None
-    size: tuple[int, int] | None
-    names: tuple[str, ...] | None
-    files: tuple[Path, ...]
-    once: bool
-    works_ahead: bool
+    total: int | None = None
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+    names: tuple[str, ...] | None = None
+    files: tuple[Path, ...] = ()
+    once: bool = False
+    works_ahead: bool = True
 
     def pictures(self) -> Iterator[Picture]:
         """All pictures in order; raises SourceError when there is no way on."""
-        ...
+        raise NotImplementedError
 
     def interrupt(self) -> None:
-        """Make a blocked :meth:`pictures` in another thread end soon."""
-        ...
+        """Make a blocked :meth:`pictures` in another thread end soon; files do not block for long."""
 
 
 def check_pixels(height: int, width: int, where: str) -> None:
@@ -114,7 +113,7 @@ def _three_channels(value: npt.NDArray[np.uint8]) -> Image:
     return np.ascontiguousarray(value[..., :3])
 
 
-class ArrayReader:
+class ArrayReader(Reader):
     """Pictures that are in memory, or that an iterator makes one after the other.
 
     Args:
@@ -132,10 +131,7 @@ class ArrayReader:
         self.name = "array"
         self.where = "array"
         self.total = len(values) if isinstance(values, Sized) else None
-        self.fps: float | None = fps or DEFAULT_FPS
-        self.size: tuple[int, int] | None = None
-        self.names: tuple[str, ...] | None = None
-        self.files: tuple[Path, ...] = ()
+        self.fps = fps or DEFAULT_FPS
         self.once = isinstance(values, Iterator)
         # The caller's iterator may be bound to the caller's thread, and arrays need no decoding.
         self.works_ahead = False
@@ -149,6 +145,3 @@ class ArrayReader:
         rate = self.fps or DEFAULT_FPS
         for index, value in enumerate(self._values):
             yield Picture(index, index / rate, partial(as_rgb, value, f"{self.where}, frame {index}"))
-
-    def interrupt(self) -> None:
-        """Nothing blocks here."""
