@@ -318,11 +318,7 @@ class RayEngine:
 
 
 def _require_listener(address: str) -> None:
-    """See that somebody listens there; Ray itself asks for minutes.
-
-    Raises:
-        SegueError: nobody does.
-    """
+    """See that somebody listens there; Ray itself asks for minutes."""
     host, mark, port = address.rpartition("://")[2].rpartition(":")
     if mark and port.isdecimal():
         try:

@@ -203,11 +203,7 @@ class Ledger:
 
 @contextlib.contextmanager
 def only_process(path: Path) -> Iterator[None]:
-    """Hold a lock that goes away with the process.
-
-    Raises:
-        SegueError: another process holds it.
-    """
+    """Hold a lock that goes away with the process."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

@@ -25,11 +25,7 @@ def is_remote(place: str) -> bool:
 
 
 def files_below(place: str, suffixes: Collection[str]) -> list[str]:
-    """Addresses of the files below ``place`` with one of these endings, sorted.
-
-    Raises:
-        SourceError: the place cannot be listed.
-    """
+    """Addresses of the files below ``place`` with one of these endings, sorted."""
     files, root = _file_system(place)
     try:
         found = files.find(root)
@@ -49,11 +45,7 @@ def remote_size(place: str) -> int | None:
 
 
 def fetch(place: str, folder: Path) -> Path:
-    """Bring a remote file into ``folder``, whole; one that is there with the right size is taken as it is.
-
-    Raises:
-        SourceError: it cannot be fetched.
-    """
+    """Bring a remote file into ``folder``, whole; one that is there with the right size is taken as it is."""
     target = folder / (hashlib.sha256(place.encode()).hexdigest()[:16] + Path(place.split("?")[0]).suffix)
     partial = PartialFile(target)
     try:
@@ -80,9 +72,6 @@ def publish(work: Path, output: str, name: str) -> str:
 
     Returns:
         The digest of names and contents.
-
-    Raises:
-        SinkError: it cannot be written there.
     """
     digest = digest_of(work)
     if is_remote(output):

@@ -20,9 +20,6 @@ def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
         ledger: what became of each video.
         pictures: folder with ``NAME.jpg`` of each video.
         path: the page.
-
-    Raises:
-        SinkError: it cannot be written.
     """
     counts = ledger.counts()
     done = list(ledger.rows("done"))

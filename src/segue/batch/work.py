@@ -124,11 +124,7 @@ def perform(task: Task, order: Order, watch: Watch) -> Outcome:
 
 
 def check(order: Order, task: Task) -> None:
-    """See that the command takes the options, before anything is begun.
-
-    Raises:
-        SegueError: it does not.
-    """
+    """See that the command takes the options, before anything is begun."""
     from segue.cli.main import load_command
 
     single = [name for name in SINGLE_FILES if name in (*order.options, *task.arguments)]

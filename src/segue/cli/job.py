@@ -184,11 +184,7 @@ class Job:
     categories: Mapping[str, int] = field(default_factory=dict)
 
     def frames(self) -> tuple[Frame, Iterator[Frame]]:
-        """The first frame, and all of them.
-
-        Raises:
-            SourceError: there is none.
-        """
+        """The first frame, and all of them."""
         return first_frame(self.source)
 
     def run(

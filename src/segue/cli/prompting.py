@@ -68,11 +68,7 @@ class Finding:
         return any(value is not None for value in asdict(self).values())
 
     def detector(self, device: str | None) -> Detector:
-        """The detector, which runs on ``device``.
-
-        Raises:
-            PromptError, CheckpointError: as described there.
-        """
+        """The detector, which runs on ``device``."""
         values = {item.name: getattr(self, item.name) for item in fields(self)[1:]}
         return detector(
             self.name or DEFAULT,
@@ -131,9 +127,6 @@ def to_prompts(
         frame_size: height and width of the frames that the session sees.
         fill: take whole boxes.
         fit: resize masks of another size.
-
-    Raises:
-        PromptError: something cannot be read or does not fit the picture.
     """
     prompts: list[Prompt] = []
     if texts.masks:
@@ -188,9 +181,6 @@ def settled(
     """The same prompts with objects as masks: what is wrong with them shows now, and they are found once.
 
     Boxes and points of the kinds ``native``, which the network takes itself, stay as they are.
-
-    Raises:
-        PromptError: the prompts do not fit the frame or each other.
     """
     found = resolve(frame, prompts, prompter=prompter, native=native)
     masks = [MaskPrompt(i, found.mask == i) for i in found.ids if i not in found.native_ids]

@@ -107,11 +107,7 @@ class DataSet:
 
 
 def open_davis(request: Request) -> DavisFolder:
-    """The sequences of a request for ``davis`` or ``folder``.
-
-    Raises:
-        DatasetError: something is missing or does not fit.
-    """
+    """The sequences of a request for ``davis`` or ``folder``."""
     unsupervised = request.task == "unsupervised"
     if unsupervised and request.year != "2017":
         raise DatasetError(f"the unsupervised task is of DAVIS 2017, but --year is {request.year}")
@@ -137,11 +133,7 @@ def _davis(results: Path, request: Request, progress: Progress) -> Evaluation:
 
 
 def open_something(request: Request) -> SomethingElseFolder:
-    """The videos of a request for ``something``.
-
-    Raises:
-        DatasetError: something is missing or does not fit.
-    """
+    """The videos of a request for ``something``."""
     return SomethingElseFolder(request.data, request.sequences or None)
 
 
@@ -152,11 +144,7 @@ def _something(results: Path, request: Request, progress: Progress) -> Evaluatio
 
 
 def open_ytvos(request: Request) -> YtvosFolder:
-    """The videos of a request for ``ytvos``.
-
-    Raises:
-        DatasetError: something is missing or does not fit.
-    """
+    """The videos of a request for ``ytvos``."""
     return YtvosFolder(request.data / (request.subset or "."), videos=request.sequences or None)
 
 

@@ -55,11 +55,7 @@ class What:
     weights: Path | None = None
 
     def check(self, finding: Finding) -> None:
-        """See that objects are either given or found.
-
-        Raises:
-            PromptError: neither or both.
-        """
+        """See that objects are either given or found."""
         if not self.auto and (finding.asked or self.auto_every is not None):
             raise PromptError("options of the search for objects go with --auto")
         given = self.mask or self.box or self.point

@@ -1,4 +1,7 @@
-"""Readers of data sets; they list files when opened and decode them when asked."""
+"""Readers of data sets; they list files when opened and decode them when asked.
+
+Whatever is missing, damaged or does not fit is a :class:`~segue.errors.DatasetError` that names the file.
+"""
 
 from segue.datasets.cdnet import open_cdnet
 from segue.datasets.davis import DavisFolder, ImageMaskFolder, Sequence

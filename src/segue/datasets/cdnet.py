@@ -82,11 +82,7 @@ def cdnet_top(root: Path) -> Path:
 
 
 def read_cdnet_video(folder: Path, category: str) -> ForegroundSequence:
-    """List one video, which must be complete.
-
-    Raises:
-        DatasetError: a file is missing or does not fit.
-    """
+    """List one video, which must be complete."""
     for name in ("ROI.bmp", "temporalROI.txt"):
         if not (folder / name).is_file():
             raise DatasetError(f"video {category}/{folder.name}: {folder / name} is missing")
@@ -99,9 +95,6 @@ def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset
     Args:
         path: JSON file ``{category: {video: {"200": [numbers], "25": [numbers]}}}``.
         count: which list to take: 200 or 25.
-
-    Raises:
-        DatasetError: the file cannot be read, has another form, or lacks a list.
     """
     lists = read_json(_FRAME_LISTS, Path(path), "list of training frames")
     frames = {}

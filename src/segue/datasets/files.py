@@ -27,11 +27,7 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
 def read_rgb(path: Path) -> RgbImage:
-    """Picture as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none.
-
-    Raises:
-        DatasetError: not a readable picture.
-    """
+    """Picture as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none."""
     with _opened(path) as picture:
         return np.array(picture.convert("RGB"))
 
@@ -42,9 +38,6 @@ def read_mask_file(file: Path | IO[bytes], where: str) -> StoredMask:
     Args:
         file: the file or its bytes as a stream.
         where: its name for messages.
-
-    Raises:
-        DatasetError: it cannot be read, is a colour picture, or was stored as JPEG.
     """
     try:
         return read_stored_mask(file, where)
@@ -65,11 +58,7 @@ def read_index_mask(path: Path) -> Mask:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Height and width from the header of a picture.
-
-    Raises:
-        DatasetError: not a readable picture.
-    """
+    """Height and width from the header of a picture."""
     with _opened(path) as picture:
         return picture.height, picture.width
 
@@ -86,11 +75,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def check_size(mask: Mask, mask_path: Path, image_path: Path) -> None:
-    """Compare a mask with the size in the header of its picture.
-
-    Raises:
-        DatasetError: they differ, or the picture is not readable.
-    """
+    """Compare a mask with the size in the header of its picture."""
     height, width = picture_size(image_path)
     if mask.shape != (height, width):
         raise DatasetError(

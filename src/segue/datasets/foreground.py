@@ -212,11 +212,7 @@ def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
 
 
 def video_folders(root: Path) -> list[Path]:
-    """Folders in ``root`` that hold a folder ``input`` or ``groundtruth``, in natural order.
-
-    Raises:
-        DatasetError: there is no folder ``root``.
-    """
+    """Folders in ``root`` that hold a folder ``input`` or ``groundtruth``, in natural order."""
     return [
         folder
         for folder in subfolders(root)
@@ -225,11 +221,7 @@ def video_folders(root: Path) -> list[Path]:
 
 
 def read_video(folder: Path, category: str = "") -> ForegroundSequence:
-    """List a video in the layout of CDnet2014, region and temporal region being optional.
-
-    Raises:
-        DatasetError: pictures or labels are missing, or a file does not fit.
-    """
+    """List a video in the layout of CDnet2014, region and temporal region being optional."""
     pictures = numbered_files(folder / "input")
     regions = (path for path in (folder / "ROI.bmp", folder / "ROI.png") if path.is_file())
     temporal = folder / "temporalROI.txt"
@@ -244,11 +236,7 @@ def read_video(folder: Path, category: str = "") -> ForegroundSequence:
 
 
 def read_temporal_roi(path: Path) -> tuple[int, int]:
-    """First and last frame number that count, from a file of one line ``from to``.
-
-    Raises:
-        DatasetError: it holds anything else.
-    """
+    """First and last frame number that count, from a file of one line ``from to``."""
     try:
         text = path.read_text(encoding="utf-8-sig")[:200].split()
     except (OSError, UnicodeDecodeError) as error:
@@ -262,11 +250,7 @@ def read_temporal_roi(path: Path) -> tuple[int, int]:
 
 
 def subfolders(root: Path) -> list[Path]:
-    """Folders in ``root``, without hidden ones, in natural order.
-
-    Raises:
-        DatasetError: there is no folder ``root``.
-    """
+    """Folders in ``root``, without hidden ones, in natural order."""
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
     found = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -295,9 +279,6 @@ def by_number(files: Iterable[Path], pattern: re.Pattern[str] = NUMBER) -> dict[
     Args:
         files: in any order.
         pattern: its group is the number in a name without ending.
-
-    Raises:
-        DatasetError: a name has no number, or two have the same.
     """
     numbered: dict[int, Path] = {}
     for path in files:

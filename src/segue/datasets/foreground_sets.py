@@ -111,11 +111,7 @@ def scene_name(folder: Path) -> str:
 
 
 def read_sbi_video(folder: Path, masks: Path) -> ForegroundSequence:
-    """List one video.
-
-    Raises:
-        DatasetError: pictures or masks are missing, or a file does not fit.
-    """
+    """List one video."""
     pictures = numbered_files(folder / "input")
     return ForegroundSequence.of(
         scene_name(folder), pictures, numbered_files(masks), decode_labels=read_sbi_labels
@@ -158,11 +154,7 @@ def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> Foreg
 
 
 def find_videos(root: Path, levels: int = LEVELS) -> Iterator[Path]:
-    """Folders of pictures that have the name of a video, on at most ``levels`` levels below ``root``.
-
-    Raises:
-        DatasetError: there is no folder ``root``.
-    """
+    """Folders of pictures that have the name of a video, on at most ``levels`` levels below ``root``."""
     for folder in subfolders(root):
         if _NAME.fullmatch(folder.name) and any(
             path.suffix.lower() in _PICTURES for path in folder.iterdir() if not path.name.startswith(".")
@@ -173,11 +165,7 @@ def find_videos(root: Path, levels: int = LEVELS) -> Iterator[Path]:
 
 
 def read_lasiesta_video(folder: Path, decode: LasiestaLabels) -> ForegroundSequence:
-    """List one video.
-
-    Raises:
-        DatasetError: its labels are missing, or a file does not fit.
-    """
+    """List one video."""
     names = (f"{folder.name}-GT", f"{folder.name}_GT")
     places = [parent / name for parent in (folder.parent, folder) for name in names]
     labels = next((place for place in places if place.is_dir()), places[0])
@@ -236,21 +224,13 @@ def open_limu(root: Path | str, manifest: Path | str | None = None) -> Foregroun
 
 
 def read_manifest(path: Path | str | None = None) -> dict[str, Entry]:
-    """Entries of a manifest by name of the video.
-
-    Raises:
-        DatasetError: it cannot be read or has another form.
-    """
+    """Entries of a manifest by name of the video."""
     file = resources.files("segue") / "assets" / "limu.json" if path is None else Path(path)
     return read_json(_MANIFEST, file, "manifest")
 
 
 def read_limu_video(root: Path, name: str, entry: Entry) -> ForegroundSequence:
-    """List the video of an entry; it has no frames where its pictures are not there.
-
-    Raises:
-        DatasetError: a name has no frame number, or two have the same.
-    """
+    """List the video of an entry; it has no frames where its pictures are not there."""
     pictures, truths = (_matches(root, glob, entry.number) for glob in (entry.frames_glob, entry.gt_glob))
     decode = partial(read_binary_labels, positive=entry.positive)
     return ForegroundSequence.of(name, pictures, truths, decode_labels=decode)

@@ -78,11 +78,7 @@ class ClipInstances:
 
 
 def decode_clip(instances: Iterable[Instance], frames: Sequence[int], size: tuple[int, int]) -> ClipInstances:
-    """Decode the instances that are visible on at least one of ``frames``, in their order.
-
-    Raises:
-        DatasetError: the masks would take more than `MAX_CLIP_BYTES`.
-    """
+    """Decode the instances that are visible on at least one of ``frames``, in their order."""
     chosen = list(frames)
     seen = [item for item in instances if item.masks.areas[chosen].any()]
     shape = (len(seen), len(chosen), *size)
@@ -129,11 +125,7 @@ class CategoryRecord(Record):
 
 
 def add_category(names: dict[int, str], record: CategoryRecord, where: str) -> None:
-    """Add a category to ``names``.
-
-    Raises:
-        DatasetError: its number or its name is taken.
-    """
+    """Add a category to ``names``."""
     if record.id in names or record.name in names.values():
         raise DatasetError(f"{where}: id {record.id} or name {record.name!r} occurs twice")
     names[record.id] = record.name

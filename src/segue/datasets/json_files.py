@@ -75,9 +75,6 @@ def entries(text: str, path: Path) -> Iterator[Entry]:
     """Values of a JSON text one after the other; lists at the top level come entry by entry.
 
     A text that is itself a list has the empty key. Only one entry is held at a time.
-
-    Raises:
-        DatasetError: the text is no JSON; ``path`` is named.
     """
     try:
         yield from _walk(text)
@@ -111,9 +108,6 @@ def read_json(model: TypeAdapter[Checked], file: Path | Traversable, what: str) 
         model: the form that it must have.
         file: where it is.
         what: what it is to be, for messages.
-
-    Raises:
-        DatasetError: it cannot be read or has another form.
     """
     try:
         return model.validate_json(file.read_bytes())
@@ -199,11 +193,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def read_class_names(path: Path | str) -> dict[int, str]:
-    """Names by number, as ``categories`` of the file has them.
-
-    Raises:
-        DatasetError: the file cannot be read, or has no categories.
-    """
+    """Names by number, as ``categories`` of the file has them."""
     path = Path(path)
     names: dict[int, str] = {}
     for key, i, _, value in entries(read_json_text(path), path):

@@ -46,9 +46,6 @@ def read_grey(file: Path | IO[bytes], where: str) -> Labels:
     Args:
         file: the file or its bytes as a stream.
         where: its name for messages.
-
-    Raises:
-        DatasetError: not a readable 8-bit picture.
     """
     try:
         if isinstance(file, Path):
@@ -103,9 +100,6 @@ def read_region(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     Args:
         path: picture of the region.
         size: height and width of the frames.
-
-    Raises:
-        DatasetError: not a readable picture.
     """
     inside = read_grey(path, str(path))[: size[0], : size[1]] > 0
     if inside.shape == size:
@@ -116,20 +110,12 @@ def read_region(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
 
 
 def read_cdnet_labels(path: Path) -> Labels:
-    """Labels of CDnet2014 as they are, (H, W), uint8.
-
-    Raises:
-        DatasetError: not a readable 8-bit picture.
-    """
+    """Labels of CDnet2014 as they are, (H, W), uint8."""
     return read_grey(path, str(path))
 
 
 def read_binary_labels(path: Path, positive: int | None = None) -> Labels:
-    """255 where a picture has the grey value ``positive``, or where it is not black; else 0; (H, W), uint8.
-
-    Raises:
-        DatasetError: not a readable 8-bit picture.
-    """
+    """255 where a picture has the grey value ``positive``, or is not black; else 0; (H, W), uint8."""
     values = read_grey(path, str(path))
     labels = np.zeros_like(values)
     labels[values > 0 if positive is None else values == positive] = MOTION
@@ -148,11 +134,7 @@ _SBI_TABLE = _sbi_table()
 
 
 def read_sbi_labels(path: Path) -> Labels:
-    """Masks made for SBI2015, (H, W), uint8, as the authors of FgSegNet read them.
-
-    Raises:
-        DatasetError: not a readable 8-bit picture.
-    """
+    """Masks made for SBI2015, (H, W), uint8, as the authors of FgSegNet read them."""
     return np.asarray(_SBI_TABLE[read_grey(path, str(path))])
 
 
@@ -160,22 +142,14 @@ class LasiestaLabels:
     """Reads the coloured labels of LASIESTA: objects, uncertain outlines, objects that stay still."""
 
     def __init__(self, static_as: StaticAs = "foreground") -> None:
-        """Choose what a still object is.
-
-        Raises:
-            DatasetError: an unknown choice.
-        """
+        """Choose what a still object is."""
         if static_as not in get_args(StaticAs):
             choices = ", ".join(get_args(StaticAs))
             raise DatasetError(f"static_as is {static_as!r}; it must be one of {choices}")
         self.static_as = static_as
 
     def __call__(self, path: Path) -> Labels:
-        """Labels of a file, (H, W), uint8.
-
-        Raises:
-            DatasetError: not a readable picture.
-        """
+        """Labels of a file, (H, W), uint8."""
         red, green, blue = np.moveaxis(read_rgb(path), 2, 0)
         labels = np.zeros(red.shape, np.uint8)
         labels[(blue == 0) & ((red == 255) | (green == 255))] = MOTION  # red, green, yellow: objects 1 to 3

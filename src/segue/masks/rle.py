@@ -28,11 +28,7 @@ _SIGNED = np.where(np.arange(64) & 16, np.arange(64) % 32 - 32, np.arange(64) % 
 
 
 def check_size(height: object, width: object) -> tuple[int, int]:
-    """Height and width from a file.
-
-    Raises:
-        DatasetError: not positive integers, or more than `MAX_PIXELS` together.
-    """
+    """Height and width from a file."""
     if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
         raise DatasetError(f"size {height!r} x {width!r} (height x width) is not two positive integers")
     if height * width > MAX_PIXELS:

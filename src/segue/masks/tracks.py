@@ -75,11 +75,7 @@ class RleTrack:
         return len(self.counts)
 
     def rle(self, frame: int) -> dict[str, Any]:
-        """Run length of a frame for pycocotools.
-
-        Raises:
-            DatasetError: the object is absent there.
-        """
+        """Run length of a frame for pycocotools."""
         counts = self.counts[frame]
         if counts is None:
             raise DatasetError(f"the object is absent on frame {frame}; it has no mask there")

@@ -1,4 +1,7 @@
-"""Measures of segmentation quality; their numbers equal those of the official tools."""
+"""Measures of segmentation quality; their numbers equal those of the official tools.
+
+What is missing or does not fit together is a :class:`~segue.errors.DatasetError`.
+"""
 
 from segue.metrics.cdnet import evaluate_foreground
 from segue.metrics.compare import Comparison, Interval, compare

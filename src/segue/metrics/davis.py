@@ -151,11 +151,7 @@ class DavisAccumulator:
 
 
 def check_index_mask(mask: IndexMask, sequence: str) -> None:
-    """See that a mask is one.
-
-    Raises:
-        DatasetError: another type or shape than an index mask, or a negative id.
-    """
+    """See that a mask is one."""
     if mask.dtype.kind not in "iu" or mask.ndim != 2 or mask.size == 0:
         raise DatasetError(
             f"sequence {sequence}: a mask is {mask.dtype} of shape {mask.shape}; "
@@ -166,11 +162,7 @@ def check_index_mask(mask: IndexMask, sequence: str) -> None:
 
 
 def check_same_size(prediction: IndexMask, truth: IndexMask, where: str) -> None:
-    """Compare the sizes of two masks.
-
-    Raises:
-        DatasetError: they differ.
-    """
+    """Compare the sizes of two masks."""
     if prediction.shape != truth.shape:
         raise DatasetError(
             f"{where}: prediction is {prediction.shape}, truth {truth.shape}; give masks of one size"
@@ -178,11 +170,7 @@ def check_same_size(prediction: IndexMask, truth: IndexMask, where: str) -> None
 
 
 def count_objects(first_truth: IndexMask, sequence: str) -> int:
-    """Number of objects: the largest id in the first ground-truth mask, void aside.
-
-    Raises:
-        DatasetError: it has no object.
-    """
+    """Number of objects: the largest id in the first ground-truth mask, void aside."""
     count = int(np.max(first_truth, initial=0, where=first_truth != VOID))
     if count == 0:
         raise DatasetError(

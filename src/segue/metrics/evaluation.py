@@ -104,11 +104,7 @@ class SequenceResults:
     missing: tuple[str, ...]
 
     def read(self, frame: str, truth: IndexMask) -> IndexMask:
-        """Mask of a scored frame, as it was stored; an empty one where it is missing.
-
-        Raises:
-            DatasetError: it cannot be read, or has another size than the truth.
-        """
+        """Mask of a scored frame, as it was stored; an empty one where it is missing."""
         if self.results is None or frame in self.missing:
             return np.zeros_like(truth)
         mask = self.results.read(self.sequence, frame)
@@ -199,9 +195,6 @@ def map_sequences(
 
     Returns:
         The scores in the order of the tasks.
-
-    Raises:
-        SegueError: what ``score`` raises first, or a process died.
     """
     if min(workers, len(tasks)) > 1:
         return _map_in_processes(score, tasks, workers, progress)

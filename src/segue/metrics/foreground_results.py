@@ -108,19 +108,12 @@ class Scoring:
         Args:
             workers: processes that count videos side by side; 1 counts in this process.
             progress: see :data:`segue.metrics.evaluation.Progress`.
-
-        Raises:
-            DatasetError: a file cannot be read or has another size.
         """
         score = partial(_score_video, settings=self.settings, skip=self.missing == "skip")
         return map_sequences(score, list(self.tasks.items()), workers=workers, progress=progress)
 
     def view(self, key: str, frame: str) -> FrameView:
-        """A counted frame to look at; foreground is 1.
-
-        Raises:
-            DatasetError: a file cannot be read.
-        """
+        """A counted frame to look at; foreground is 1."""
         task, number = self.tasks[key], int(frame)
         labels = task.video.decode_labels(task.video.truths[number])
         found = task.read(number, labels) >= self.settings.threshold
@@ -172,11 +165,7 @@ def find_scoring(
 
 
 def check_choice(name: str, value: str, choices: object) -> None:
-    """Refuse a value that is not among the values of a Literal.
-
-    Raises:
-        DatasetError: it is not.
-    """
+    """Refuse a value that is not among the values of a Literal."""
     known = get_args(choices)
     if value not in known:
         raise DatasetError(f"{name} is {value!r}; it must be one of {', '.join(known)}")

@@ -148,11 +148,7 @@ class DavisReport:
 
 
 def statistics(values: Scores) -> Statistics:
-    """Mean, recall and decay of one object over its scored frames, (frames,); NaN is a frame without a value.
-
-    Raises:
-        DatasetError: there is no frame.
-    """
+    """Mean, recall and decay of one object over its scored frames, (frames,); NaN is no value."""
     count = len(values)
     if count == 0:
         raise DatasetError("no scored frame; statistics need at least one")

@@ -165,11 +165,7 @@ def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[in
 def _understood(
     frame: Frame, group: list[Prompt], native: Collection[PromptKind]
 ) -> list[BoxPrompt | PointPrompt] | None:
-    """The prompts of an object if the network understands each of them, else None.
-
-    Raises:
-        PromptError: a box or a point lies outside the picture.
-    """
+    """The prompts of an object if the network understands each of them, else None."""
     understood: list[BoxPrompt | PointPrompt] = []
     for prompt in group:
         if isinstance(prompt, BoxPrompt) and "box" in native and not prompt.fill:

@@ -108,11 +108,7 @@ class FilledBox:
         self._size = image.shape[0], image.shape[1]
 
     def answer(self, prompts: Prompts) -> Answer:
-        """The box.
-
-        Raises:
-            PromptError: there is none, or it lies outside.
-        """
+        """The box."""
         box = prompts.checked(self._size).box
         if box is None:
             raise PromptError("a box is needed")

@@ -84,9 +84,6 @@ def discover_several(
 
     An extension of the paper, which finds a single object. The search ends with the first find of fewer than
     ``min_patches`` patches or more than the share ``most`` of the picture.
-
-    Raises:
-        PromptError: the features are all zero.
     """
     left = np.arange(len(features))
     found: list[Discovery] = []

@@ -16,11 +16,7 @@ from segue.types import BoxPrompt, PointPrompt
 
 
 def check_id(id: int) -> int:
-    """The id itself, if an index mask can hold it.
-
-    Raises:
-        PromptError: the id is not in 1..65535.
-    """
+    """The id itself, if an index mask can hold it."""
     if not 1 <= id <= MAX_ID:
         raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
     return int(id)

@@ -78,11 +78,7 @@ def clipped(box: Box, size: tuple[int, int]) -> Box:
 
 
 def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
-    """See that points lie in a picture of ``size`` (H, W).
-
-    Raises:
-        PromptError: one does not.
-    """
+    """See that points lie in a picture of ``size`` (H, W)."""
     height, width = size
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
@@ -90,11 +86,7 @@ def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
 
 
 def clip_box(box: Box, size: tuple[int, int]) -> Box:
-    """``box`` in whole pixels inside a picture of ``size`` (H, W).
-
-    Raises:
-        PromptError: it is no box, or covers no pixel of the picture.
-    """
+    """``box`` in whole pixels inside a picture of ``size`` (H, W)."""
     name = "box (" + ", ".join(f"{value:g}" for value in box) + ")"
     if len(box) != 4 or not all(math.isfinite(value) for value in box):
         raise PromptError(f"{name} does not have four finite numbers x0, y0, x1, y1")

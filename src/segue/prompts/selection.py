@@ -160,11 +160,7 @@ def nearest_detections(
 
 
 def checked_classes(wanted: Collection[str], known: Mapping[int, str]) -> frozenset[str]:
-    """The names that were asked for.
-
-    Raises:
-        PromptError: a detector does not know one of them.
-    """
+    """The names that were asked for."""
     unknown = sorted(set(wanted) - set(known.values()))
     if unknown:
         names = ", ".join(sorted(set(known.values())))

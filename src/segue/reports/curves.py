@@ -31,9 +31,6 @@ def write_percentiles(
 
     Returns:
         For each line the values at 0, 10, ... 100 percent.
-
-    Raises:
-        SinkError: it cannot be written.
     """
     parts = [
         node("rect", width="100%", height="100%", fill="#fff"),

@@ -83,9 +83,6 @@ def write_page(path: Path, template: str, **values: Any) -> None:
         path: file to write.
         template: its name in ``templates``.
         values: what the template shows; texts are escaped.
-
-    Raises:
-        SinkError: it cannot be written.
     """
     partial = PartialFile(path)
     partial.prepare()

@@ -83,11 +83,7 @@ def _lowest(values: npt.NDArray[np.float64]) -> list[int]:
 
 
 def colour_errors(view: FrameView) -> Image:
-    """Every pixel in one of :data:`COLOURS` by what became of it, over the dimmed picture if there is one.
-
-    Raises:
-        SegueError: the masks differ in size.
-    """
+    """Every pixel in one of :data:`COLOURS` by what became of it, over the dimmed picture if there is one."""
     truth, result = view.truth, view.result
     if not truth.shape == result.shape == view.ignored.shape:
         raise SegueError(f"truth is {truth.shape}, result {result.shape}; they must have one size")

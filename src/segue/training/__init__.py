@@ -1,1 +1,5 @@
-"""Training: clips, losses, the loop and one readable recipe per network."""
+"""Training: clips, losses, the loop and one readable recipe per network.
+
+Data that are missing or unfit are a :class:`~segue.errors.DatasetError`, weights a
+:class:`~segue.errors.CheckpointError`, settings a :class:`~segue.errors.TrainingError`.
+"""

@@ -46,11 +46,7 @@ class Progress:
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state.
-
-        Raises:
-            CheckpointError: it is of another recipe or seed.
-        """
+        """Go on from a state."""
         for name in ("recipe", "seed"):
             if state[name] != getattr(self, name):
                 raise CheckpointError(f"its {name} is {state[name]}, that of this run {getattr(self, name)}")
@@ -104,11 +100,7 @@ def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None
 
 
 def clear_folder(out: Path, name: str, *, resume: bool) -> None:
-    """Make ``out``, without the files of an earlier run unless it is to go on.
-
-    Raises:
-        SinkError: the folder cannot be written.
-    """
+    """Make ``out``, without the files of an earlier run unless it is to go on."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not resume:
@@ -138,11 +130,7 @@ def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
 
 
 def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
-    """Bring everything in ``state`` to where a checkpoint left it.
-
-    Raises:
-        CheckpointError: the file is damaged or of another run.
-    """
+    """Bring everything in ``state`` to where a checkpoint left it."""
     try:
         fabric.load(path, state, weights_only=True)
     except CheckpointError as error:

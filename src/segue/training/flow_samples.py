@@ -74,11 +74,7 @@ class FlowSamples:
         return len(self.places)
 
     def __getitem__(self, index: int) -> FlowSample:
-        """Read or compute a sample.
-
-        Raises:
-            DatasetError: a file cannot be read.
-        """
+        """Read or compute a sample."""
         film, i = self.places[index]
         frame, labels = _fit(film.read_image(i)), film.read_labels(i)
         moving = np.where(labels == MOTION, np.uint8(MOTION), np.uint8(0))

@@ -147,11 +147,7 @@ def fill_pool(
 
 
 def refuse_trained(material: ForegroundMaterial, chosen: Iterable[str]) -> None:
-    """See that no film is both trained on and validated on.
-
-    Raises:
-        DatasetError: one is.
-    """
+    """See that no film is both trained on and validated on."""
     both = sorted(material.names.intersection(chosen))
     if both:
         raise DatasetError(f"{first_few(both)}: both trained on and validated on; --exclude them")

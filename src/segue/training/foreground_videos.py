@@ -95,11 +95,7 @@ class MovingCameras:
         self._steps: dict[int, list[Matrix | None]] = {}
 
     def samples(self, rng: Rng) -> list[Sample]:
-        """A random frame whose past can be warped onto it.
-
-        Raises:
-            DatasetError: there seems to be none.
-        """
+        """A random frame whose past can be warped onto it."""
         for _ in range(TRIES):
             number = int(rng.integers(len(self.videos)))
             video = self.videos[number]

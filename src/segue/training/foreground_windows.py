@@ -75,11 +75,7 @@ class WindowSampler:
             raise DatasetError("no film with labelled frames that follow one another")
 
     def sample(self, rng: Rng) -> WindowSample:
-        """A random window, of a film that runs forwards or backwards, faster or slower.
-
-        Raises:
-            DatasetError: a picture cannot be read.
-        """
+        """A random window, of a film that runs forwards or backwards, faster or slower."""
         run, labelled = self.runs[int(rng.integers(len(self.runs)))]
         now = labelled[int(rng.integers(len(labelled)))]
         step = int(rng.integers(1, LONGEST_STEP + 1)) * (1 if rng.random() < 0.5 else -1)
@@ -113,11 +109,7 @@ class WindowSampler:
 
 
 def read_depth(film: ForegroundSequence, i: int) -> Picture:
-    """Depth map of a frame over the range of the film's first one, (H, W), uint8; zeros if there is none.
-
-    Raises:
-        DatasetError: it cannot be read.
-    """
+    """Depth map of a frame over the range of the film's first one, (H, W), uint8; zeros if there is none."""
     clip = IsdClip.of(film)
     if not clip.has_depth:
         return np.zeros(film.read_image(i).shape[:2], np.uint8)

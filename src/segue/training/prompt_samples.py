@@ -46,11 +46,7 @@ class Source:
 
 
 def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> list[Source]:
-    """Decode all pictures; long videos and stills alike are kept as uint8, about 0.5 MB a picture.
-
-    Raises:
-        DatasetError: there is nothing to read, or a file cannot be read.
-    """
+    """Decode all pictures; long videos and stills alike are kept as uint8, about 0.5 MB a picture."""
     sources = []
     for weight, footage in groups:
         pairs = [item.read(i) for item in footage for i in range(len(item))]

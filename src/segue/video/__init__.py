@@ -1,4 +1,8 @@
-"""Sources of frames and sinks of results; nothing else in segue touches a codec."""
+"""Sources of frames and sinks of results; nothing else in segue touches a codec.
+
+What cannot be read is a :class:`~segue.errors.SourceError`, what cannot be written a
+:class:`~segue.errors.SinkError`.
+"""
 
 from segue.video.array_sink import NpzSink
 from segue.video.cdnet_sink import CdnetSink

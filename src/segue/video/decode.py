@@ -56,9 +56,6 @@ def open_container(
         where: name for messages.
         options: options of the FFmpeg protocol or format.
         timeout: seconds to wait for the network, or None.
-
-    Raises:
-        SourceError: it cannot be opened or holds no video.
     """
     try:
         container = cast(

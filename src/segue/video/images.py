@@ -27,11 +27,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 
 
 def list_images(source: Path) -> list[Path]:
-    """Pictures of a folder, in natural order of their names, without hidden files.
-
-    Raises:
-        SourceError: the folder cannot be read.
-    """
+    """Pictures of a folder, in natural order of their names, without hidden files."""
     try:
         found = [
             path

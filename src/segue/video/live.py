@@ -64,11 +64,7 @@ def is_address(text: str) -> bool:
 
 
 def public_address(address: str) -> str:
-    """The address without user name, password and query, fit for messages.
-
-    Raises:
-        SourceError: it is no address: its host or port cannot be read.
-    """
+    """The address without user name, password and query, fit for messages."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
@@ -105,11 +101,7 @@ class _Patience:
         self._failures = 0
 
     def failed(self, reason: str) -> None:
-        """Wait before the next try.
-
-        Raises:
-            SourceError: there were too many failures in a row.
-        """
+        """Wait before the next try."""
         self._failures += 1
         if self._failures >= self._reconnect.tries:
             raise SourceError(
@@ -152,11 +144,7 @@ class NetworkReader(Reader):
         self._patience.stopped.set()
 
     def pictures(self) -> Iterator[Picture]:
-        """Frames in order of arrival.
-
-        Raises:
-            SourceError: too many failures in a row.
-        """
+        """Frames in order of arrival."""
         index = 0
         while not self._patience.stopped.is_set():
             reason = "the stream ended"
@@ -285,11 +273,7 @@ class CameraReader(Reader):
         self._patience.stopped.set()
 
     def pictures(self) -> Iterator[Picture]:
-        """Frames in order of arrival, with the wall clock's times.
-
-        Raises:
-            SourceError: there is no such camera, or it does not answer any more.
-        """
+        """Frames in order of arrival, with the wall clock's times."""
         index = 0
         clock = _LiveClock()
         while not self._patience.stopped.is_set():

@@ -97,11 +97,7 @@ class MaskFolder:
             folder.mkdir(parents=True, exist_ok=True)
 
     def strangers(self, is_mask: Callable[[str], bool]) -> list[str]:
-        """Names of mask files that are not on record.
-
-        Raises:
-            SourceError: a record is damaged.
-        """
+        """Names of mask files that are not on record."""
         known = {record.file for record in records_of(self.path).values()}
         return sorted(
             path.name for path in self.path.iterdir() if is_mask(path.name) and path.name not in known
@@ -267,9 +263,6 @@ def read_records(folder: Path) -> dict[int, Record]:
     """The record of each frame of a mask folder whose mask file is there, by frame index, in order.
 
     Where a frame was written twice, the later record counts.
-
-    Raises:
-        SourceError: the folder cannot be read, or a record is damaged.
     """
     records = records_of(folder)
     try:
@@ -280,11 +273,7 @@ def read_records(folder: Path) -> dict[int, Record]:
 
 
 def records_of(folder: Path) -> dict[int, Record]:
-    """All records of a folder by frame index.
-
-    Raises:
-        SourceError: they cannot be read, or one is damaged.
-    """
+    """All records of a folder by frame index."""
     path = folder / RECORDS
     records: dict[int, Record] = {}
     line = ""

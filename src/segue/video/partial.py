@@ -34,11 +34,7 @@ _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn errors of the system into a SinkError that names ``path``.
-
-    Raises:
-        SinkError: in place of any OSError inside the block.
-    """
+    """Turn errors of the system into a SinkError that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -59,11 +55,7 @@ class PartialFile:
         self.path = final.with_name(f".{_stem(final)}.{_token()}.partial")
 
     def prepare(self) -> None:
-        """Make the folder and see that the file can be written, before any work is spent on it.
-
-        Raises:
-            SinkError: it cannot be written there.
-        """
+        """Make the folder and see that the file can be written, before any work is spent on it."""
         with writing(self.final):
             if self.final.is_dir():
                 raise SinkError(f"{self.final}: is a folder; give the name of a file")
@@ -73,11 +65,7 @@ class PartialFile:
             self.path.open("wb").close()
 
     def commit(self) -> None:
-        """Give the file its final name, after its content has reached the disk.
-
-        Raises:
-            SinkError: it cannot be renamed.
-        """
+        """Give the file its final name, after its content has reached the disk."""
         with writing(self.final):
             # Else a loss of power can leave an empty file under the final name: the rename kept, the content
             # not.
@@ -92,11 +80,7 @@ class PartialFile:
 
 
 def write_complete(path: Path, data: bytes) -> None:
-    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
+    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before."""
     partial = PartialFile(path)
     try:
         with writing(path):

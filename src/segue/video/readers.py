@@ -72,11 +72,7 @@ class Reader:
 
 
 def check_pixels(height: int, width: int, where: str) -> None:
-    """Refuse picture sizes that only a damaged or hostile header can have.
-
-    Raises:
-        SourceError: a side is below 1 or there are more than ``MAX_PIXELS`` pixels.
-    """
+    """Refuse picture sizes that only a damaged or hostile header can have."""
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise SourceError(f"{where}: pictures of {width}x{height} are refused (limit {MAX_PIXELS} pixels)")
 
@@ -87,9 +83,6 @@ def as_rgb(value: Any, where: str) -> Image:
     Args:
         value: numpy array or torch tensor, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8.
         where: place to name in the message.
-
-    Raises:
-        SourceError: another type, data type or shape.
     """
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()

@@ -28,11 +28,7 @@ class AnnotateDesk(JobDesk):
     """A project that is worked on; see :class:`JobDesk`."""
 
     async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
-        """Answer a request.
-
-        Raises:
-            SegueError: one line for the page.
-        """
+        """Answer a request."""
         frame = getattr(message, "frame", 0)
         if frame >= self.film.count:
             raise SegueError(f"there is no frame {frame}; the last one is {self.film.count - 1}")
@@ -170,11 +166,7 @@ class AnnotateDesk(JobDesk):
         return await self._saved(forget)
 
     def _check(self, message: messages.Edit) -> None:
-        """See that the edit was made on the frame as it is, and that its object may change.
-
-        Raises:
-            SegueError: it was not, or may not.
-        """
+        """See that the edit was made on the frame as it is, and that its object may change."""
         self.project.check_fresh(message.frame, message.seen)
         if message.object is not None:
             known = {row["id"]: row for row in self.project.objects()}
@@ -267,11 +259,7 @@ class AnnotateDesk(JobDesk):
         return await self._saved(run)
 
     def _plane(self, counts: str) -> npt.NDArray[np.bool_]:
-        """A mask from run lengths that a page sent.
-
-        Raises:
-            SegueError: they are damaged.
-        """
+        """A mask from run lengths that a page sent."""
         from segue.masks import decode_rle
 
         height, width = self.film.size

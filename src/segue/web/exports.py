@@ -81,9 +81,6 @@ def export_job(tools: Any, taken: Snapshot, form: str, target: Path) -> Iterator
     """Job of :meth:`segue.web.worker.Worker.begin`: writes ``target``, and yields how many frames are done.
 
     A file or folder appears under its name only when it is complete.
-
-    Raises:
-        SinkError: it cannot be written.
     """
     yield from _WRITERS[form](tools.film, taken, target)
 

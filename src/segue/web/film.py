@@ -141,11 +141,7 @@ class Film:
         return float(self._times[index])
 
     def frame(self, index: int) -> Frame:
-        """The frame with an index.
-
-        Raises:
-            SourceError: there is none, or it is damaged.
-        """
+        """The frame with an index."""
         with self._lock:
             return Frame(index, self.time(self._checked(index)), self._picture(index))
 

@@ -69,9 +69,6 @@ def read_labels(
         count: frames of the film.
         name: what to call the file in messages.
         numbers: frame index by the number in the names of the film's pictures, which masks may bear too.
-
-    Raises:
-        SegueError: it cannot be read, or is of another film.
     """
     where = name or str(path)
     film = _Frames(count, numbers or {})

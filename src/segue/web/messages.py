@@ -176,11 +176,7 @@ T = TypeVar("T")
 
 
 def parse(text: str) -> AnyMessage:
-    """A message.
-
-    Raises:
-        SegueError: it is none; one line.
-    """
+    """A message."""
     if len(text) > MAX_BYTES:
         raise SegueError(f"a message of {len(text)} characters is refused; the limit is {MAX_BYTES}")
     try:

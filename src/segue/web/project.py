@@ -96,11 +96,7 @@ class Project(Store):
         ]
 
     def mask(self, frame: int) -> IndexMask:
-        """Index mask of a frame, (H, W), uint8 or uint16; empty where nothing was saved.
-
-        Raises:
-            SourceError: the file is damaged or of another size.
-        """
+        """Index mask of a frame, (H, W), uint8 or uint16; empty where nothing was saved."""
         path = self.mask_file(frame)
         if path is None:
             return np.zeros(self.size, np.uint8)
@@ -143,11 +139,7 @@ class Project(Store):
         return number
 
     def set_object(self, number: int, **values: Any) -> None:
-        """Change name, colour, visibility or lock of an object, inside :meth:`change`.
-
-        Raises:
-            SegueError: there is no such object.
-        """
+        """Change name, colour, visibility or lock of an object, inside :meth:`change`."""
         self._set("objects", (number,), {**self._object(number), **values})
 
     def remove_object(self, number: int) -> None:
@@ -173,9 +165,6 @@ class Project(Store):
             frame: its number.
             mask: index mask, (H, W).
             marks: for the objects that change; None forgets one. Others lose only what was covered.
-
-        Raises:
-            SinkError: it cannot be written, as on a full disk; then nothing is changed.
         """
         extents = measure(mask)
         new = {**self.marks(frame), **marks}

@@ -229,9 +229,6 @@ def serve(desk: Desk, port: int, tell: Callable[[str], None]) -> None:
         desk: what the page shows.
         port: 0 takes a free one.
         tell: called with the address once it answers.
-
-    Raises:
-        SegueError: the port is taken.
     """
     import socket as sockets
 

@@ -118,9 +118,6 @@ def between(
     First come the results of the forward direction, then, from the end to the beginning, the joined ones: on
     a frame the probabilities ``(1 - w) forward + w backward``, with ``w`` running from 0 at ``first`` to 1 at
     ``last``, so that the nearer correction weighs more.
-
-    Raises:
-        PromptError: more than :data:`MOST_BETWEEN` frames lie between.
     """
     if last - first > MOST_BETWEEN:
         raise PromptError(

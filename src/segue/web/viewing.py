@@ -26,11 +26,7 @@ MATCHED_FRAMES = 24
 
 
 def film_of(results: Path) -> Path:
-    """The film that results of segue were made of, by their own record.
-
-    Raises:
-        SegueError: they do not say, or it is not there any more.
-    """
+    """The film that results of segue were made of, by their own record."""
     folder = results / "masks" if (results / "masks").is_dir() else results
     source = (read_marker(folder) or {}).get("settings", {}).get("source") if folder.is_dir() else None
     if not isinstance(source, str) or not Path(source).exists():
@@ -89,11 +85,7 @@ class ViewDesk:
         raise SegueError("results that are only looked at take nothing in")
 
     async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
-        """Answer a request.
-
-        Raises:
-            SegueError: it would change something.
-        """
+        """Answer a request."""
         if isinstance(message, messages.Hello):
             return await asyncio.to_thread(self._everything)
         if isinstance(message, messages.Look):

@@ -127,11 +127,7 @@ class Tools:
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
     def click(self, click: Click) -> Plane:
-        """The mask that is meant.
-
-        Raises:
-            PromptError: nothing is found there.
-        """
+        """The mask that is meant."""
         answer = self.prompter(click.frame)(
             box=click.box, points=click.positive, negative=click.negative, mask=click.previous
         )
@@ -244,11 +240,7 @@ class Worker:
         threading.Thread(target=self._listen, args=(self._connection, loop), daemon=True).start()
 
     async def ask(self, request: Click | Prepare | Find) -> Any:
-        """The answer to a request.
-
-        Raises:
-            SegueError: what went wrong there.
-        """
+        """The answer to a request."""
         self.start()
         number = next(self._numbers)
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()

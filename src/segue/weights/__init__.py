@@ -1,4 +1,8 @@
-"""Weights: the catalogue of networks, strict loading, and conversion of the official files."""
+"""Weights: the catalogue of networks, strict loading, and conversion of the official files.
+
+A file that is missing, unsafe, damaged or of another network is a :class:`~segue.errors.CheckpointError`, one
+that cannot be had a :class:`~segue.errors.DownloadError`.
+"""
 
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import Checkpoint, read_checkpoint, write_checkpoint

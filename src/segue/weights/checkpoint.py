@@ -131,11 +131,7 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Option]:
-    """Options of the network that a file was trained for, by name; none where it says nothing.
-
-    Raises:
-        CheckpointError: they are not plain values by name.
-    """
+    """Options of the network that a file was trained for, by name; none where it says nothing."""
     try:
         options = parse_json(metadata.get(OPTIONS, "{}"))
     except ValueError:

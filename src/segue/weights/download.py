@@ -173,11 +173,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def check(path: Path, expected: str, size: int | None = None) -> None:
-    """Hold a file against its checksum, in full or its first digits, and its size.
-
-    Raises:
-        DownloadError: it is another file.
-    """
+    """Hold a file against its checksum, in full or its first digits, and its size."""
     found = path.stat().st_size
     if size is not None and found != size:
         raise DownloadError(f"{path}: {found} bytes instead of {size}; it is not the file that was published")

@@ -107,10 +107,6 @@ def names_in(text: str) -> list[str]:
 
 
 def must_start(run: Values, wanted: str, *given: object) -> None:
-    """See that a run that is not resumed has weights to start from: one of ``given``.
-
-    Raises:
-        TrainingError: it has none.
-    """
+    """See that a run that is not resumed has weights to start from: one of ``given``."""
     if not run["resume"] and not any(given):
         raise TrainingError(f"nothing to start from: give {wanted}")

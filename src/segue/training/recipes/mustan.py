@@ -76,11 +76,7 @@ class MustanRecipe:
             raise TrainingError("no films to train on")
 
     def build(self) -> MUSTAN1 | MUSTAN2:
-        """The network with fresh weights.
-
-        Raises:
-            TrainingError: the options contradict each other.
-        """
+        """The network with fresh weights."""
         try:
             return NETWORKS[self.name](**self.options)  # type: ignore[arg-type]
         except ValueError as error:

@@ -93,9 +93,6 @@ def start_from(network: SeqFormer, path: Path) -> None:
 
     Class heads of another number of classes begin anew, as published; so do the parts of MS-STS VIS where the
     file is one of SeqFormer. All else must fit.
-
-    Raises:
-        CheckpointError: the file cannot be read or does not fit.
     """
     expected = network.state_dict()
     found = {

@@ -177,9 +177,6 @@ def fill(network: STCN, path: Path) -> None:
 
     Weights of stage 0 lack the mask of the other objects; a network with that input gets a new channel, last,
     with orthogonal weights.
-
-    Raises:
-        CheckpointError: the file cannot be read or does not fit.
     """
     tensors = read_checkpoint(path).tensors
     stem, wanted = tensors.get(VALUE_STEM), network.value_encoder.conv1.weight
