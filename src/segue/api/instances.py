@@ -20,7 +20,7 @@ from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_c
 from segue.types import Segmentation
 from segue.video import Source, open_source
 from segue.weights import load_for, read_checkpoint, recognise
-from segue.weights.download import cached
+from segue.weights.download import at_hand
 
 DEFAULT_MODEL = "msstsvis-lite"
 """The network that comes with segue; what is taken for a weight file that nothing recognises."""
@@ -196,13 +196,9 @@ Ranked = TypeVar("Ranked", Entry, DetectorEntry)
 
 def _best(entries: Iterable[Ranked]) -> Ranked | None:
     """That of the lowest rank of those whose weights come with segue or are in the cache folder."""
-    ranked = [(entry.rank, entry) for entry in entries if entry.rank is not None and _at_hand(entry)]
+    networks = [(x, x if isinstance(x, Entry) else MODELS.find(x.network or x.name)) for x in entries]
+    ranked = [(x.rank, x) for x, network in networks if x.rank is not None and at_hand(network)]
     return min(ranked, key=lambda pair: pair[0], default=(0, None))[1]
-
-
-def _at_hand(entry: Entry | DetectorEntry) -> bool:
-    network = entry if isinstance(entry, Entry) else MODELS.find(entry.network or entry.name)
-    return network.bundled is not None or cached(network).exists()
 
 
 def _default_tracker() -> str:

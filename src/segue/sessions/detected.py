@@ -13,6 +13,7 @@ import numpy.typing as npt
 from segue.errors import PromptError
 from segue.masks.measure import ObjectExtent, measure
 from segue.prompts.detectors import Detector, Proposals, propose
+from segue.prompts.planes import tight_box
 from segue.sessions.association import (
     NO_APPEARANCES,
     Candidate,
@@ -243,7 +244,7 @@ class DetectionSession(Kept):
         for i, number in wrong.items():
             plane, old = scene.carved(number, i), boxes[i]
             agreement = 0.0 if old is None else float(overlaps([old], [scene.found.boxes[number]])[0, 0])
-            if plane is not None and overlaps([_extent(plane)], [scene.found.boxes[number]])[0, 0] > (
+            if plane is not None and overlaps([tight_box(plane)], [scene.found.boxes[number]])[0, 0] > (
                 agreement + BETTER
             ):
                 self._tracks[i].mismatches = 0
@@ -391,8 +392,3 @@ def _around(box: Box, shape: tuple[int, ...]) -> Plane:
         max(int(x0 - margin_x), 0) : math.ceil(x1 + margin_x),
     ] = True
     return plane
-
-
-def _extent(mask: Plane) -> Box:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

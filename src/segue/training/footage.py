@@ -29,6 +29,12 @@ DAVIS_VAL = frozenset(_DAVIS_VAL.split())
 _TIMES = re.compile(r"([1-9][0-9]*)@(.+)")
 
 
+def repeated(text: str) -> tuple[int, str]:
+    """How often ``5@SOURCE`` counts, and the source."""
+    match = _TIMES.fullmatch(text)
+    return (int(match[1]), match[2]) if match else (1, text)
+
+
 @dataclass(frozen=True, slots=True)
 class Footage:
     """The labelled pictures of one video or, with a single one, a labelled still image.
@@ -91,8 +97,7 @@ def gather(
     material = Material()
     found: set[str] = set()
     for text in folders:
-        match = _TIMES.fullmatch(text)
-        times, text = (int(match[1]), match[2]) if match else (1, text)
+        times, text = repeated(text)
         folder = Path(text)
         if (folder / "JPEGImages").is_dir():
             videos = _videos(folder)

@@ -21,7 +21,7 @@ from segue.web.labels import Labels, read_labels
 from segue.web.project import Mark
 from segue.web.store import StaleError
 from segue.web.worker import Click, Find, Prepare
-from segue.weights.download import cached
+from segue.weights.download import at_hand
 
 
 class AnnotateDesk(JobDesk):
@@ -283,11 +283,4 @@ def _clipped(
 
 def _detectors() -> list[str]:
     """Detectors that need no weights, or whose weights are here."""
-
-    def is_here(network: str | None) -> bool:
-        if network is None:
-            return True
-        entry = MODELS.find(network)
-        return entry.bundled is not None or cached(entry).exists()
-
-    return [entry.name for entry in DETECTORS if is_here(entry.network)]
+    return [entry.name for entry in DETECTORS if entry.network is None or at_hand(MODELS.find(entry.network))]

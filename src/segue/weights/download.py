@@ -318,3 +318,8 @@ def _reason(error: Exception) -> str:
 def cached(entry: Entry) -> Path:
     """Where the converted weights of a network are, or would be."""
     return home() / "weights" / f"{entry.name}.safetensors"
+
+
+def at_hand(entry: Entry) -> bool:
+    """Whether the weights of a network come with segue or are in the cache folder."""
+    return entry.bundled is not None or cached(entry).exists()
