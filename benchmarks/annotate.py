@@ -20,7 +20,7 @@ import torch
 
 from machine import describe
 from segue.web.film import Film
-from segue.web.worker import Click, Tools
+from segue.web.worker import Tools
 
 SAMPLE = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets" / "sample" / "video.mp4"
 FPS = 25
@@ -49,8 +49,7 @@ def clicks(path: Path) -> None:
         points = [(float(x), float(y)) for x, y in generator.uniform((0, 0), (width, height), (3, 2))]
         first.append(seconds(lambda: tools.prompter(index)(points=points[:1])))  # noqa: B023  called at once
         for count in (2, 3):
-            click = Click(index, tuple(points[:count]))
-            further.append(seconds(lambda: tools.prompter(click.frame)(points=click.positive)))  # noqa: B023
+            further.append(seconds(lambda: tools.prompter(index)(points=points[:count])))  # noqa: B023
     print(f"{path.name} {width}x{height}: first click {ms(first)}, further clicks {ms(further)}")
 
 

@@ -13,13 +13,13 @@ import pytest
 
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle
+from segue.prompts import Prompts
 from segue.web import messages
 from segue.web.annotate import AnnotateDesk
 from segue.web.film import Film
 from segue.web.labels import Labels
 from segue.web.store import StaleError
 from segue.web.tracking import Tracked
-from segue.web.worker import Click, Find
 from tests.web.films import numbered, write_film
 
 
@@ -31,12 +31,12 @@ class CircleWorker:
         self.asked: list[Any] = []
         self.jobs: list[tuple[Any, ...]] = []
 
-    async def ask(self, request: Any) -> Any:
-        self.asked.append(request)
+    async def ask(self, method: str, frame: int, asked: Any) -> Any:
+        self.asked.append((method, frame, asked))
         mask = np.zeros(self.size, np.uint8)
-        if isinstance(request, Find):  # one object, as far to the right as the number of the frame
-            return [(cv2.circle(mask, (10 + request.frame, 10), 5, 1, -1) > 0, request.detector, 0.5)]
-        x, y = request.positive[0] if request.positive else request.box[:2]
+        if method == "find":  # one object, as far to the right as the number of the frame
+            return [(cv2.circle(mask, (10 + frame, 10), 5, 1, -1) > 0, asked, 0.5)]
+        x, y = asked.points[0] if asked.points else asked.box[:2]
         return cv2.circle(mask, (int(x), int(y)), 5, 1, -1) > 0
 
     def begin(self, make: Any, *arguments: Any) -> int:
@@ -100,10 +100,10 @@ def test_a_tracked_mask_is_given_to_the_network_and_a_clicked_one_is_not(
     click(ask, 4, 20, 30, 1)
 
     first, second, third = desk._worker.asked  # type: ignore[attr-defined]
-    assert isinstance(first, Click)
-    assert first.previous is None
-    assert second.previous is None
-    assert np.array_equal(third.previous, stroke)
+    assert first[:2] == ("click", 3)
+    assert first[2].mask is None
+    assert second[2].mask is None
+    assert np.array_equal(third[2].mask, stroke)
 
 
 def test_each_window_adopts_what_it_was_shown(desk: AnnotateDesk, ask: Ask) -> None:

@@ -14,13 +14,13 @@ import numpy.typing as npt
 from segue.errors import DatasetError, PromptError, SegueError
 from segue.masks import Rle, encode_rle, rle_box
 from segue.masks.rle import check_runs
+from segue.prompts import Prompts
 from segue.registry import DETECTORS, MODELS
 from segue.web import messages
 from segue.web.jobs import KEPT_LOOKS, JobDesk, Proposal
 from segue.web.labels import Labels, read_labels
 from segue.web.project import Mark
 from segue.web.store import StaleError
-from segue.web.worker import Click, Find, Prepare
 from segue.weights.download import at_hand
 
 
@@ -105,7 +105,7 @@ class AnnotateDesk(JobDesk):
 
     async def _prepare(self, message: messages.Prepare) -> dict[str, Any]:
         if self._job is None:
-            await self._worker.ask(Prepare(message.frame))
+            await self._worker.ask("prepare", message.frame)
         return {}
 
     async def _clickedit(self, message: messages.ClickEdit) -> dict[str, Any]:
@@ -127,15 +127,9 @@ class AnnotateDesk(JobDesk):
         height, width = self.film.size
         points = [(min(max(x, 0), width - 1), min(max(y, 0), height - 1), on) for x, y, on in message.points]
         box = message.box and _clipped(message.box, self.film.size)
-        plane = await self._worker.ask(
-            Click(
-                message.frame,
-                tuple((x, y) for x, y, on in points if on),
-                tuple((x, y) for x, y, on in points if not on),
-                box,
-                previous,
-            )
-        )
+        on, off = ([(x, y) for x, y, inside in points if inside is wanted] for wanted in (True, False))
+        said = Prompts(box, on, off, mask=previous)
+        plane = await self._worker.ask("click", message.frame, said)
         data = {"points": points, "box": box}
         return await self._saved(lambda: self._give(message, "click", lambda _: plane, data))
 
@@ -216,7 +210,7 @@ class AnnotateDesk(JobDesk):
         return await self._saved(undo)
 
     async def _find(self, message: messages.Find) -> dict[str, Any]:
-        proposed: list[Proposal] = await self._worker.ask(Find(message.frame, message.detector))
+        proposed: list[Proposal] = await self._worker.ask("find", message.frame, message.detector)
         self._looks += 1
         self._found[self._looks] = message.frame, proposed
         while len(self._found) > KEPT_LOOKS:

@@ -12,17 +12,16 @@ from dataclasses import dataclass, field
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError, SegueError
-from segue.types import Box, Point
 from segue.web.film import Film
 
 if TYPE_CHECKING:
-    from segue.prompts import Prompter
+    from segue.prompts import Prompter, Prompts
 
 Plane = npt.NDArray[np.bool_]
 
@@ -30,59 +29,6 @@ Model = tuple[str, Path | None]
 
 KEPT_FRAMES = 4
 """Frames whose features are kept for further clicks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Click:
-    """What a person says of one object on a frame: see :class:`segue.types.PointPrompt`.
-
-    Attributes:
-        frame: index.
-        positive, negative: points.
-        box: box around the object.
-        previous: mask that is corrected, (H, W).
-    """
-
-    frame: int
-    positive: tuple[Point, ...] = ()
-    negative: tuple[Point, ...] = ()
-    box: Box | None = None
-    previous: Plane | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Prepare:
-    """Look at a frame ahead of the first click."""
-
-    frame: int
-
-
-@dataclass(frozen=True, slots=True)
-class Find:
-    """Find the objects of a frame with a detector of :func:`segue.detector`."""
-
-    frame: int
-    detector: str
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A computation of many steps.
-
-    Attributes:
-        number: given back with each of its results.
-        make: what yields them; called in the other process with its :class:`Tools`.
-        arguments: arguments of ``make``.
-    """
-
-    number: int
-    make: Callable[..., Iterator[Any]]
-    arguments: tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """End the job that runs."""
 
 
 @dataclass
@@ -126,24 +72,21 @@ class Tools:
         self.prompter(index)(points=[(width / 2, height / 2)])
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
-    def click(self, click: Click) -> Plane:
+    def click(self, index: int, prompts: Prompts) -> Plane:
         """The mask that is meant."""
-        answer = self.prompter(click.frame)(
-            box=click.box, points=click.positive, negative=click.negative, mask=click.previous
-        )
+        answer = self.prompter(index).answer(prompts)
         if not answer.mask.any():
             raise PromptError("nothing is found there; add a point, draw a box, or paint it")
         return answer.mask
 
-    def find(self, wanted: Find) -> list[tuple[Plane, str | None, float]]:
-        """Masks, labels and scores of what a detector finds."""
+    def find(self, index: int, name: str) -> list[tuple[Plane, str | None, float]]:
+        """Masks, labels and scores of what a detector of :func:`segue.detector` finds."""
         from segue.sessions.detecting import detector
 
-        if wanted.detector not in self._detectors:
-            self._detectors[wanted.detector] = detector(wanted.detector, device=self.device)
-        find = self._detectors[wanted.detector]
-        last = min(wanted.frame + find.lookahead, self.film.count - 1)
-        found = find(*self.film.walk(wanted.frame, last))
+        if name not in self._detectors:
+            self._detectors[name] = detector(name, device=self.device)
+        find = self._detectors[name]
+        found = find(*self.film.walk(index, min(index + find.lookahead, self.film.count - 1)))
         return [
             (np.asarray(plane, np.bool_), item.label, item.score)
             for plane, item in zip(found.planes, found.objects, strict=True)
@@ -151,37 +94,37 @@ class Tools:
 
 
 def work(connection: Connection, path: Path, model: Model, device: str | None) -> None:
-    """Answer requests until the connection ends; jobs go on between them, one step at a time."""
+    """Answer requests until the connection ends; jobs go on between them, one step at a time.
+
+    What comes is ("ask", number, name of a method of :class:`Tools`, its arguments), ("job", number, what
+    makes the steps from the tools and arguments, arguments) or ("stop",).
+    """
     try:
         tools = Tools(Film(path), model, device)
-        job: Job | None = None
+        job: int | None = None
         steps: Iterator[Any] = iter(())
         while True:
             if job is None or connection.poll():
-                message = connection.recv()
-                if isinstance(message, Stop):
+                kind, *message = connection.recv()
+                if kind == "stop":
                     job = None
-                elif isinstance(message, Job):
-                    job, steps = message, message.make(tools, *message.arguments)
+                elif kind == "job":
+                    job, make, arguments = message
+                    steps = make(tools, *arguments)
                 else:
-                    number, request = message
-                    connection.send((number, *_answer(tools, request)))
+                    number, method, arguments = message
+                    connection.send((number, *_answer(getattr(tools, method), arguments)))
             else:
                 ended, value, error = _step(steps)
-                connection.send(("job", job.number, ended, value, error))
+                connection.send(("job", job, ended, value, error))
                 job = None if ended else job
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         return
 
 
-def _answer(tools: Tools, request: Any) -> tuple[Any, str | None]:
+def _answer(method: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, str | None]:
     try:
-        if isinstance(request, Click):
-            return tools.click(request), None
-        if isinstance(request, Prepare):
-            tools.prepare(request.frame)
-            return None, None
-        return tools.find(request), None
+        return method(*arguments), None
     except Exception as error:
         return None, _told(error)
 
@@ -239,13 +182,13 @@ class Worker:
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._listen, args=(self._connection, loop), daemon=True).start()
 
-    async def ask(self, request: Click | Prepare | Find) -> Any:
-        """The answer to a request."""
+    async def ask(self, method: Literal["prepare", "click", "find"], *arguments: Any) -> Any:
+        """What a method of :class:`Tools` gives there."""
         self.start()
         number = next(self._numbers)
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            self._connection.send((number, request))
+            self._connection.send(("ask", number, method, arguments))
         except OSError:  # it ended this very moment; the listener tells all that wait
             self._ended()
         return await answer
@@ -254,16 +197,16 @@ class Worker:
         """Begin a job in place of the one that runs; its steps are reported with this number."""
         self.start()
         if self._job is not None:
-            self._connection.send(Stop())
+            self._connection.send(("stop",))
         self._job = next(self._numbers)
-        self._connection.send(Job(self._job, make, arguments))
+        self._connection.send(("job", self._job, make, arguments))
         return self._job
 
     def stop(self) -> None:
         """End the job; nothing more of it is reported, even if the process is in the midst of a step."""
         if self._job is not None:
             self._job = None
-            self._connection.send(Stop())
+            self._connection.send(("stop",))
 
     def close(self) -> None:
         if self._process is not None:
