@@ -45,7 +45,7 @@ class Entry:
 
     Attributes:
         name: the name that users give.
-        task: what it is for. The network shows the face of its task: ``track``
+        task: what it is for. The network shows the interface of its task: ``track``
             :class:`segue.models.base.TrackNetwork`, ``foreground``
             :class:`segue.models.base.ForegroundNetwork` or, without weights,
             :class:`segue.sessions.segmenters.Segmenter`, ``instances``
@@ -70,7 +70,7 @@ class Entry:
         short_side: pictures are resized to this short side for it, in pixels; None is that of the session.
         prompts: kinds of prompts that go into the network as they are; others become masks before. Masks
             always do.
-        needs_flow: it looks at optical flow, and shows the face of :class:`segue.models.hofam.HOFAM`.
+        needs_flow: it looks at optical flow, and shows the interface of :class:`segue.models.hofam.HOFAM`.
         rank: of those whose weights are at hand, the one of the lowest rank is the default; segue's own
             begin at 1. None never is.
     """

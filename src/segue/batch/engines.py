@@ -1,4 +1,4 @@
-"""Workers: processes of this machine, or actors of a Ray cluster, behind one face."""
+"""Workers: processes of this machine, or actors of a Ray cluster, behind one interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The faces that networks show to sessions: trackers, memory networks, foreground networks.
+"""The interfaces that networks show to sessions: trackers, memory networks, foreground networks.
 
 A tracker owns everything that it remembers of a video. The session hands it pictures and what is said of
 them, and asks for probabilities, for its state, and that objects be forgotten; it knows no memory.

@@ -1,4 +1,4 @@
-"""The face of what gives a picture of the empty scene, and a picture that was given."""
+"""The interface of what gives a picture of the empty scene, and a picture that was given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where frames come from: one face for files, folders, arrays, cameras and addresses."""
+"""Where frames come from: one interface for files, folders, arrays, cameras and addresses."""
 
 from __future__ import annotations
 

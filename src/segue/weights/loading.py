@@ -74,7 +74,7 @@ def _read(name: str, weights: str | os.PathLike[str] | None) -> nn.Module:
 
 
 def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
-    """A network of one task, as :func:`load`; :class:`segue.registry.Entry` names the face that it shows.
+    """A network of one task, as :func:`load`; :class:`segue.registry.Entry` names the interface that it has.
 
     Raises:
         CheckpointError: as :func:`load`, or the network serves another task.
