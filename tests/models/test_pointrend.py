@@ -135,7 +135,7 @@ def test_the_released_file_fits_by_its_map_of_names(
 
 def test_a_picture_gives_the_published_numbers(network: PointRend, cases: Golden) -> None:
     with torch.inference_mode():
-        pyramid = network.look(tensor(cases, "net.image_bgr")[None].float())
+        pyramid = network.features(tensor(cases, "net.image_bgr")[None].float())
         for level, name in zip(pyramid, ("p2", "p3", "p4", "p5", "p6"), strict=True):
             cases.check(f"net.{name}", level[0, :: 32 if name in ("p2", "p3") else 16])
         logits, deltas = network.rpn.head(pyramid[2])

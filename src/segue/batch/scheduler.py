@@ -19,7 +19,7 @@ LATE = 2.0
 SLOW = 1.5
 """A worker that takes this many times as long as the others is not asked to help."""
 
-LOOK_PAST = 64
+LOOKAHEAD = 64
 """How many videos that need too much memory just now are passed over in search of one that does not."""
 
 
@@ -176,7 +176,7 @@ class Scheduler:
             in_time = bisect.bisect_right(self._queue, self._seconds_left * cost / seconds, key=_cost) - 1
             longest = min(longest, max(in_time, 0))
         taken = self._taken.get(machine, 0.0)
-        for place in range(longest, max(longest - LOOK_PAST, -1), -1):
+        for place in range(longest, max(longest - LOOKAHEAD, -1), -1):
             if not taken or taken + self._queue[place].memory <= self._memory[machine]:
                 return self._queue.pop(place)
         return None

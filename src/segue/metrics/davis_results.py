@@ -102,7 +102,7 @@ def evaluate_davis(
             f"global_results-{davis.split}.csv": report.global_csv(),
             f"per-sequence_results-{davis.split}.csv": report.per_sequence_csv(),
         },
-        view=lambda sequence, frame: _look(views[sequence], frame, matches[sequence]),
+        view=lambda sequence, frame: _frame_view(views[sequence], frame, matches[sequence]),
     )
 
 
@@ -170,7 +170,7 @@ def _remarks(report: DavisReport, results: Results, protocol: Protocol) -> tuple
     return tuple(remarks)
 
 
-def _look(task: _Task, frame: str, match: tuple[tuple[int, int], ...]) -> FrameView:
+def _frame_view(task: _Task, frame: str, match: tuple[tuple[int, int], ...]) -> FrameView:
     """A scored frame, its masks as the protocol compares them."""
     index = next((i for i, name in task.frames.items() if name == frame), None)
     if index is None:

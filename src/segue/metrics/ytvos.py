@@ -186,7 +186,7 @@ def _evaluation(
             for name, score in by_video.items()
         },
         remarks=(*remarks, *_remarks(by_video, everything, seen, overall["J_u"])),
-        view=lambda sequence, frame: _look(tasks[sequence], frame),
+        view=lambda sequence, frame: _frame_view(tasks[sequence], frame),
     )
 
 
@@ -234,7 +234,7 @@ def _remarks(
         yield "no object of a seen category: G is the mean of J_u and F_u"
 
 
-def _look(task: _Task, frame: str) -> FrameView:
+def _frame_view(task: _Task, frame: str) -> FrameView:
     """A scored frame; ids that no object has are background, as they are scored."""
     if frame not in task.frames:
         raise DatasetError(f"video {task.video.name}: frame {frame} was not scored")

@@ -57,17 +57,17 @@ LEAST_MARGIN = 0.05
 WIDER = 2
 """How often a mask that reaches the edge of its crop is looked at once more, in a wider one."""
 
-LOOKS = (1.0, 0.5, 0.25)
+CLICK_CROPS = (1.0, 0.5, 0.25)
 """What is looked at first where only clicks are given: squares around them, their sides as shares of the
 longer side of the picture; the first is the whole picture. It alone takes small things for a part of what is
 around them, or finds nothing."""
 
-LOOK_SIDE = 160
-"""Side of the crops of these looks, in pixels: they only have to find the object."""
+CLICK_SIDE = 160
+"""Side of these crops, in pixels: they only have to find the object."""
 
 CALIBRATION = {"box": (1.39, -0.51), "click": (1.5, -1.74), "mask": (1.7, -1.24)}
 """Gain and offset of the logit of the predicted IoU for a box, a first click, and a mask so far: least
-squares on 50 objects of left-out stills. Raw predictions are too sure of first clicks, since of several looks
+squares on 50 objects of left-out stills. Raw predictions are too sure of first clicks, since of several crops
 the surest is taken."""
 
 CROPS = 8
@@ -230,8 +230,10 @@ class Prompter:
         prompts = prompts.checked(size)
         kind = "mask" if prompts.box is None else "box"
         if prompts.box is None and prompts.mask is None:
-            looks = [self._ask(prompts, window, LOOK_SIDE) for window in _looks(prompts.positive, size)]
-            first = max(looks, key=lambda look: float(look.iou[0]) if look.mask.any() else -1.0)
+            tried = [
+                self._ask(prompts, window, CLICK_SIDE) for window in _click_crops(prompts.positive, size)
+            ]
+            first = max(tried, key=lambda one: float(one.iou[0]) if one.mask.any() else -1.0)
             if not first.mask.any():
                 return first
             kind = "click"
@@ -317,11 +319,11 @@ def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     return np.asarray(cv2.resize(picture, (side, side), interpolation=flags))
 
 
-def _looks(points: Sequence[Point], size: tuple[int, int]) -> list[Window]:
-    """The windows that :data:`LOOKS` says, each with all points in it."""
+def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[Window]:
+    """The windows that :data:`CLICK_CROPS` says, each with all points in it."""
     x0, y0, x1, y1 = around([(x, y, x + 1, y + 1) for x, y in points])
     windows = []
-    for share in LOOKS:
+    for share in CLICK_CROPS:
         reach = share * max(size) / 2
         x, y = (x0 + x1) / 2, (y0 + y1) / 2
         square = (min(x - reach, x0), min(y - reach, y0), max(x + reach, x1), max(y + reach, y1))

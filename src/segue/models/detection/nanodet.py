@@ -100,9 +100,9 @@ class NanoDetPlus(nn.Module):
                 are small in a large picture; 1 looks at the whole alone.
         """
         height, width = image.shape[:2]
-        found = [self._look(image, least_score)]
+        found = [self._detect(image, least_score)]
         for x0, y0, x1, y1 in tile_grid(height, width, tiles):
-            part = self._look(image[y0:y1, x0:x1], least_score)
+            part = self._detect(image[y0:y1, x0:x1], least_score)
             rim_x, rim_y = TILE_RIM * (x1 - x0), TILE_RIM * (y1 - y0)
             low = part.boxes.new_tensor([rim_x if x0 else -1.0, rim_y if y0 else -1.0])
             high = part.boxes.new_tensor(
@@ -122,7 +122,7 @@ class NanoDetPlus(nn.Module):
         merged, views = merged.take(kept), views[kept]
         return merged.take(_not_parts(merged, views).nonzero()[:LIMIT, 0])
 
-    def _look(self, image: Image, least_score: float) -> Boxes:
+    def _detect(self, image: Image, least_score: float) -> Boxes:
         # In the copy for inference the weights are buffers.
         pixels = prepare(image).to(next(itertools.chain(self.parameters(), self.buffers())))
         outputs = self(pixels.contiguous(memory_format=torch.channels_last))

@@ -210,7 +210,7 @@ class PointRend(nn.Module):
         original = (image.shape[1], image.shape[2])
         resized = _resized(image, self.short_side)
         size = (resized.shape[1], resized.shape[2])
-        pyramid = self.look(resized.flip(0)[None] * 255)
+        pyramid = self.features(resized.flip(0)[None] * 255)
         proposals = self.rpn(pyramid, size, size)
         boxes, scores, labels = self.classify(pyramid, proposals, size)
         masks = self.roi_heads.mask_head(pyramid[0], boxes, labels).sigmoid()
@@ -220,7 +220,7 @@ class PointRend(nn.Module):
         boxes, scores, labels, masks = boxes[real], scores[real], labels[real], masks[real]
         return Detections(boxes, scores, labels, paste(masks, boxes, original))
 
-    def look(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor) -> list[Tensor]:
         """Pyramid of pictures (1, 3, H, W), BGR in 0..255."""
         scaled = images - images.new_tensor(MEAN_BGR).view(3, 1, 1)
         height, width = images.shape[-2:]
