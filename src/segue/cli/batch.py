@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import pooch
 import typer
+from annotated_types import Ge
 from rich.console import Console
 from typer.core import TyperCommand
 
@@ -21,29 +22,9 @@ from segue.batch.places import is_remote
 from segue.batch.plan import Task, measured, read_tasks
 from segue.batch.scheduler import Scheduler
 from segue.cli.main import load_command
+from segue.cli.options import Options, Values, command
 from segue.cli.tables import bars
 from segue.errors import SegueError
-
-EXAMPLES = """
-Do many videos on all cores, or on a Ray cluster; what is done stays done.
-
-SOURCES are folders, patterns, films, or lists: text with a source a line, CSV or Parquet with the columns
-`source`, `name`, `mask`, `box`, `point`, `auto`, `roi`, `options`. Options not listed here are handed to the
-command that is done. Each video gets a folder of its own in the output, which appears when it is complete. A
-worker that dies is replaced, and its video is gone on with; a rotten file costs one line in the report.
-
-Examples:
-
-    segue batch films/ --do foreground --model mustan-slim --format png -o results
-
-    segue batch list.csv --do track -o results            # prompts from the columns of list.csv
-
-    segue batch list.csv --do track -o results --resume   # after Ctrl-C, a crash or a power cut
-
-    segue batch --status -o results
-
-    segue batch s3://bucket/films --do instances -o s3://bucket/results --address ray://head:10001
-"""
 
 SUBFOLDER = ".segue-batch"
 """Folder in the output with the ledger, the pictures of the report and what is under way."""
@@ -109,103 +90,98 @@ def value_of(args: list[str], name: str) -> str | None:
     return None
 
 
-def batch(
-    context: typer.Context,
-    sources: Annotated[list[str] | None, typer.Argument(help="Folders, patterns, films or lists.")] = None,
-    do: Annotated[
-        str, typer.Option(help="What is done with each video: track, foreground or instances.")
-    ] = "track",
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="Folder or address of the results.")
-    ] = "segue-out",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of workers.  [default: one a core, or a share of a GPU]")
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="Threads of each worker.  [default: the cores, shared; 1 on a cluster]"),
-    ] = None,
-    gpus: Annotated[float, typer.Option(min=0, help="Share of a GPU for each worker, such as 0.5.")] = 0.0,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster: auto, ray://HOST:10001, HOST:6379, or local.")
-    ] = None,
-    tries: Annotated[int, typer.Option(min=1, help="A video that so many workers died of has failed.")] = 3,
-    scratch: Annotated[
-        Path | None,
-        typer.Option(help="Folder on each machine for what is under way.  [default: in the output]"),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the batch of this output.")] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Go on, and try again what has failed.")
-    ] = False,
-    status: Annotated[
-        bool, typer.Option("--status", help="Say how far the batch of this output is.")
-    ] = False,
-    json_lines: Annotated[
-        bool, typer.Option("--json-lines", help="Progress as one JSON object a line on standard output.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-) -> None:
-    """Do many videos; see ``EXAMPLES``, which is the help text."""
-    if status:
-        with Ledger(_home(output) / LEDGER, create=False) as ledger:
-            _tell(ledger, json_lines)
-        return
-    if do not in DOABLE:
-        raise SegueError(f"--do {do}: choose from {', '.join(DOABLE)}")
-    if not sources and not (resume or retry_failed):
-        raise SegueError("say which videos: a folder, a pattern, films, or a list")
-    tasks = read_tasks(sources) if sources else []
-    running = Running(
-        do,
-        tuple(context.args),
-        output,
-        workers=workers,
-        threads=threads,
-        gpus=gpus,
-        address=address,
-        tries=tries,
-        scratch=scratch,
-        resume=resume,
-        retry_failed=retry_failed,
-        json_lines=json_lines,
-        quiet=quiet,
-    )
-    if do_tasks(tasks, running):
-        raise typer.Exit(1)
-
-
 @dataclass(frozen=True, slots=True)
 class Running:
     """How a batch is done.
 
     Attributes:
-        command, options: what is done with every video.
+        command: what is done with each video: track, foreground or instances.
+        options: options of that command, for every video.
         output: folder or address of the results.
-        workers: number of workers; None takes one a core, or a share of a GPU.
-        threads: of each worker; None shares the cores among them, and is 1 on a cluster.
-        gpus: share of a GPU for each worker.
-        address: Ray cluster.
+        workers: number of workers.  [default: one a core, or a share of a GPU]
+        threads: threads of each worker.  [default: the cores, shared; 1 on a cluster]
+        gpus: share of a GPU for each worker, such as 0.5.
+        address: Ray cluster: auto, ray://HOST:10001, HOST:6379, or local.
         tries: a video that so many workers died of has failed.
-        scratch: folder on each machine for what is under way.
+        scratch: folder on each machine for what is under way.  [default: in the output]
         resume: go on with the batch of this output.
         retry_failed: go on, and try again what has failed.
-        json_lines, quiet: how progress is shown.
+        json_lines: progress as one JSON object a line on standard output.
+        quiet: no progress.
     """
 
-    command: str
-    options: tuple[str, ...]
-    output: str
-    workers: int | None = None
-    threads: int | None = None
-    gpus: float = 0.0
+    command: str = "track"
+    options: tuple[str, ...] = ()
+    output: str = "segue-out"
+    workers: Annotated[int | None, Ge(1)] = None
+    threads: Annotated[int | None, Ge(1)] = None
+    gpus: Annotated[float, Ge(0)] = 0.0
     address: str | None = None
-    tries: int = 3
+    tries: Annotated[int, Ge(1)] = 3
     scratch: Path | None = None
     resume: bool = False
     retry_failed: bool = False
     json_lines: bool = False
     quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class What:
+    """What a batch is asked.
+
+    Attributes:
+        sources: folders, patterns, films or lists.
+        status: say how far the batch of this output is.
+    """
+
+    sources: list[str] | None = None
+    status: bool = False
+
+
+def _batch(context: typer.Context, what: Values, running: Values) -> None:
+    """Do many videos on all cores, or on a Ray cluster; what is done stays done.
+
+    SOURCES are folders, patterns, films, or lists: text with a source a line, CSV or Parquet with the columns
+    `source`, `name`, `mask`, `box`, `point`, `auto`, `roi`, `options`. Options not listed here are handed to the
+    command that is done. Each video gets a folder of its own in the output, which appears when it is
+    complete. A worker that dies is replaced, and its video is gone on with; a rotten file costs one line in
+    the report.
+
+    Examples:
+
+        segue batch films/ --do foreground --model mustan-slim --format png -o results
+
+        segue batch list.csv --do track -o results            # prompts from the columns of list.csv
+
+        segue batch list.csv --do track -o results --resume   # after Ctrl-C, a crash or a power cut
+
+        segue batch --status -o results
+
+        segue batch s3://bucket/films --do instances -o s3://bucket/results --address ray://head:10001
+    """
+    asked, how = What(**what), Running(**running, options=tuple(context.args))
+    if asked.status:
+        with Ledger(_home(how.output) / LEDGER, create=False) as ledger:
+            _tell(ledger, how.json_lines)
+        return
+    if how.command not in DOABLE:
+        raise SegueError(f"--do {how.command}: choose from {', '.join(DOABLE)}")
+    if not asked.sources and not (how.resume or how.retry_failed):
+        raise SegueError("say which videos: a folder, a pattern, films, or a list")
+    tasks = read_tasks(asked.sources) if asked.sources else []
+    if do_tasks(tasks, how):
+        raise typer.Exit(1)
+
+
+batch = command(
+    _batch,
+    Options(What, "sources! status"),
+    Options(
+        Running,
+        "command:do output:output,o workers threads gpus address tries scratch resume retry_failed "
+        "json_lines quiet:quiet,q",
+    ),
+)
 
 
 def do_tasks(tasks: Sequence[Task], how: Running) -> int:
@@ -259,8 +235,6 @@ def do_tasks(tasks: Sequence[Task], how: Running) -> int:
                 _write_report(ledger, home)
         return _tell(ledger, how.json_lines)
 
-
-batch.__doc__ = EXAMPLES
 
 batch.command_class = BatchCommand  # type: ignore[attr-defined]
 

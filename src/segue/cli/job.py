@@ -26,8 +26,6 @@ from segue.video.images import write_picture
 from segue.video.live import is_address, stored_address
 from segue.weights.checkpoint import sha256
 
-Values = dict[str, Any]
-
 DEFAULT_FORMATS = ("png", "overlay")
 FORMATS = f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]"
 

@@ -17,6 +17,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 from annotated_types import Ge, Le
 
+Values = dict[str, Any]
+
 _SECTION = re.compile(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)*)", re.MULTILINE)
 _ENTRY = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 
@@ -96,19 +98,22 @@ def command(run: Callable[..., None], *groups: Options) -> Callable[..., None]:
     """A function for Typer with the parameters of all groups.
 
     Args:
-        run: given the values of each group in a dictionary of its own, by the names in the signature; its
-            docstring is the help.
+        run: given the values of each group in a dictionary of its own, by the names in the signature, after
+            the ``context`` of Typer if it has that parameter; its docstring is the help.
         groups: the options, in the order of the help.
     """
     parameters = [list(group.parameters()) for group in groups]
-
     flat = [item for group in parameters for _, item in group]
+    asks = "context" in inspect.signature(run).parameters
 
     def called(**given: Any) -> None:
         values = {item.name: item.default for item in flat} | given
-        run(*({name: values[item.name] for name, item in group} for group in parameters))
+        wanted = [{name: values[item.name] for name, item in group} for group in parameters]
+        run(*([given["context"]] if asks else []), *wanted)
 
-    called.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
-    called.__annotations__ = {item.name: item.annotation for item in flat}
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    shown = [context, *flat] if asks else flat
+    called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    called.__annotations__ = {item.name: item.annotation for item in shown}
     called.__doc__ = run.__doc__
     return called
