@@ -250,7 +250,7 @@ def test_ids_begin_again_at_the_first_that_is_free() -> None:
     following = AutoSession(colours(), Passers(), 1)
     following._last_id = 65533
     ids = []
-    following._looked = -1
+    following._detected = -1
     for one in passing(4):
         result = following.step(one)
         assert result is not None
