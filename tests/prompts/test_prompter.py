@@ -15,7 +15,7 @@ from segue.masks import read_index_mask
 from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts import Answer, Prompter, Prompts
 from segue.prompts.planes import box_window, pixels, tight_box
-from segue.prompts.prompter import LOOK_SIDE, SIDE
+from segue.prompts.prompter import CLICK_SIDE, SIDE
 from segue.types import Frame, Image
 
 Mask = npt.NDArray[np.bool_]
@@ -78,7 +78,7 @@ def test_a_click_is_looked_at_from_afar_and_from_near_and_the_surest_look_is_tak
     network = Watched(POSITIVE)
     answer = Prompter(picture(), network)(points=[(40, 30)])
     assert network.encoded == 4  # three looks, and one at what they found
-    assert [plane.shape[-1] for plane in network.planes] == [LOOK_SIDE, LOOK_SIDE, LOOK_SIDE, SIDE]
+    assert [plane.shape[-1] for plane in network.planes] == [CLICK_SIDE, CLICK_SIDE, CLICK_SIDE, SIDE]
     assert answer.mask[30, 40]
 
 

@@ -12,8 +12,7 @@ import typer
 from PIL import Image as PillowImage
 from rich.console import Console
 
-from segue.cli.job import Values
-from segue.cli.options import Options, command
+from segue.cli.options import Options, Values, command
 from segue.cli.prompting import NAMES, Finding
 from segue.cli.tables import print_table
 from segue.errors import SinkError, SourceError

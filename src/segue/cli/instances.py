@@ -20,12 +20,11 @@ from segue.cli.job import (
     How,
     Job,
     Note,
-    Values,
     explained,
     first_frame,
     run_settings,
 )
-from segue.cli.options import Options, command
+from segue.cli.options import Options, Values, command
 from segue.cli.tables import progress
 from segue.datasets.json_files import read_class_names
 from segue.errors import SegueError, SinkError

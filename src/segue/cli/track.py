@@ -10,8 +10,8 @@ from annotated_types import Ge
 
 from segue.api.track import make_schedule
 from segue.api.track import track as follow
-from segue.cli.job import HOW, PART, SOURCE, How, Job, Values, run_settings
-from segue.cli.options import Options, command
+from segue.cli.job import HOW, PART, SOURCE, How, Job, run_settings
+from segue.cli.options import Options, Values, command
 from segue.cli.prompting import NAMES, Finding, PromptTexts, by_frame, make_prompter, settled, to_prompts
 from segue.errors import PromptError, SegueError
 from segue.prompts import MakePrompter

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from annotated_types import Ge
 
-from segue.cli.options import Options, command
+from segue.cli.options import Options, Values, command
 from segue.errors import TrainingError
 from segue.training.recipe import Recipe, RunSettings
 
@@ -23,8 +23,6 @@ app = typer.Typer(
 
 PACKAGES = {"lightning_fabric": "lightning-fabric", "tensorboard": "tensorboard"}
 """Modules that the extra ``train`` brings, and their packages."""
-
-Values = dict[str, Any]
 
 Prepared = tuple[Recipe, Values]
 """A recipe, and settings of its run that depend on the data."""
