@@ -49,7 +49,7 @@ class Entry:
             :class:`segue.models.base.TrackNetwork`, ``foreground``
             :class:`segue.models.base.ForegroundNetwork` or, without weights,
             :class:`segue.sessions.segmenters.Segmenter`, ``instances``
-            :class:`segue.models.seqformer.SeqFormer`, ``prompt`` that of
+            :class:`segue.models.base.InstanceNetwork`, ``prompt`` that of
             :class:`segue.models.segue_prompt.SeguePrompt`; ``detect`` and ``features`` serve detectors.
         build: makes it with fresh weights; its options, by name, are those that training varies.
         paper: where it was published, or what it derives from.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+import segue
 from segue.errors import CheckpointError, PromptError, SourceError
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
@@ -266,3 +268,53 @@ def test_results_can_be_pickled() -> None:
         again = pickle.loads(pickle.dumps(result))
         assert again == result
         assert np.array_equal(again.probabilities, result.probabilities)
+
+
+class Colours(nn.Module):
+    """An instance network of somebody else, with a memory and queries of its own: one query a colour."""
+
+    class_names: dict[int, str] = {0: "red", 1: "blue"}  # noqa: RUF012
+    score = 0.5
+    short_side = 40
+    classes = 2
+    relates_frames = False
+
+    def encode(self, frames: Tensor) -> list[Tensor]:
+        return list(frames[0])
+
+    def join(self, parts: Sequence[list[Tensor]]) -> list[Tensor]:
+        return [picture for part in parts for picture in part]
+
+    def decode(self, memory: list[Tensor]) -> Tensor:
+        return torch.stack([torch.stack([x[0] - x[2], x[2] - x[0]]) for x in memory], 1)
+
+    def class_logits(self, decoded: Tensor) -> Tensor:
+        return 10 * torch.eye(2)[None] - 5
+
+    def embeddings(self, decoded: Tensor) -> Tensor:
+        return torch.eye(2)[None]
+
+    def mask_logits(self, memory: list[Tensor], decoded: Tensor, sample: int, queries: Tensor) -> Tensor:
+        return 20 * decoded[queries] - 10
+
+    def attention(self, memory: list[Tensor], decoded: Tensor, queries: Tensor) -> Tensor:
+        return decoded[queries].flatten(2).softmax(2).reshape(decoded[queries].shape)
+
+
+def test_a_network_with_a_memory_of_its_own_is_run() -> None:
+    """Red moves to the right, blue comes later."""
+    pictures = np.zeros((7, 40, 56, 3), np.uint8)
+    for t, picture in enumerate(pictures):
+        picture[5:15, 4 * t : 4 * t + 10, 0] = 255
+        if t > 3:
+            picture[25:35, 30:40, 2] = 255
+    results = list(segue.instances(list(pictures), model=Colours(), window=3, overlap=1, device="cpu"))
+    assert [[item.label for item in result.objects if item.area] for result in results] == [
+        ["red"] if t < 4 else ["red", "blue"] for t in range(7)
+    ]
+    for picture, result in zip(pictures, results, strict=True):
+        assert np.array_equal(result.mask, np.where(picture[..., 0], 1, np.where(picture[..., 2], 2, 0)))
+    session = InstanceSession(Colours(), InstanceOptions(window=3, overlap=1, short_side=40), device="cpu")
+    session.explain()
+    assert len(followed(session, [Frame(t, t / 10, picture) for t, picture in enumerate(pictures)])) == 7
+    assert session.explanation is not None

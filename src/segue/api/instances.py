@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from segue.errors import PromptError
-from segue.models.seqformer import SeqFormer
+from segue.models.base import InstanceNetwork
 from segue.registry import DETECTORS, MODELS, DetectorEntry, Entry
 from segue.sessions import TrackSession
 from segue.sessions.base import Session, results
@@ -29,7 +29,7 @@ DEFAULT_MODEL = "msstsvis-lite"
 def instances(
     source: Source | str | Path | int | Iterable[Any],
     *,
-    model: str | SeqFormer | None = None,
+    model: str | InstanceNetwork | None = None,
     weights: str | Path | None = None,
     names: Mapping[int, str] | None = None,
     classes: Collection[str] | None = None,
@@ -110,7 +110,7 @@ class Finder:
 
 
 def make_finder(
-    model: str | SeqFormer,
+    model: str | InstanceNetwork,
     weights: str | Path | None,
     *,
     names: Mapping[int, str] | None,
@@ -206,7 +206,7 @@ def _default_tracker() -> str:
     return "stcn-lite" if found is None else found.name
 
 
-def instance_model(model: str | SeqFormer, weights: str | Path | None = None) -> SeqFormer:
+def instance_model(model: str | InstanceNetwork, weights: str | Path | None = None) -> InstanceNetwork:
     """A network that finds instances, by its name, or as it is.
 
     Raises:
@@ -214,16 +214,16 @@ def instance_model(model: str | SeqFormer, weights: str | Path | None = None) ->
     """
     if not isinstance(model, str):
         return model
-    found: SeqFormer = load_for("instances", model, weights)
+    found: InstanceNetwork = load_for("instances", model, weights)
     return found
 
 
-def class_names(network: SeqFormer, names: Mapping[int, str] | None = None) -> dict[int, str]:
+def class_names(network: InstanceNetwork, names: Mapping[int, str] | None = None) -> dict[int, str]:
     """Names of a network's class channels: those that are given, or those that came with its weights."""
     return {
         channel: name
         for channel, name in (network.class_names if names is None else names).items()
-        if 0 <= channel < network.size.classes
+        if 0 <= channel < network.classes
     }
 
 

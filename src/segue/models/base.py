@@ -1,4 +1,4 @@
-"""The interfaces that networks show to sessions: trackers, memory networks, foreground networks.
+"""The interfaces that networks show to sessions: trackers, memory, foreground and instance networks.
 
 A tracker owns everything that it remembers of a video. The session hands it pictures and what is said of
 them, and asks for probabilities, for its state, and that objects be forgotten; it knows no memory.
@@ -8,6 +8,9 @@ memory, decode what was read from the memory. :class:`segue.models.memory.Memory
 and the memory bank does the reading in between.
 
 A foreground network segments what moves from a frame and a few others around it.
+
+An instance network asks its queries about a window of frames; what it keeps of frames and queries is its own
+affair.
 """
 
 from __future__ import annotations
@@ -354,4 +357,58 @@ class ForegroundNetwork(Protocol):
         size: tuple[int, int],
     ) -> Tensor:
         """Logits (N, channels, H, W) at ``size``, the context in the order of ``self.context``."""
+        ...
+
+
+class InstanceNetwork(Protocol):
+    """A network for :class:`segue.sessions.InstanceSession`.
+
+    What it makes of frames (``memory``) and of its queries (``decoded``) goes back to it as it is.
+    """
+
+    class_names: dict[int, str]
+    """Names of class channels, as far as the weights tell them."""
+
+    score: float
+    """Least class score of an object where the caller says nothing."""
+
+    short_side: int
+    """Pictures are resized to this short side where the caller says nothing."""
+
+    @property
+    def classes(self) -> int:
+        """Number of class channels."""
+        ...
+
+    @property
+    def relates_frames(self) -> bool:
+        """Whether what is encoded of a frame depends on the others of its clip."""
+        ...
+
+    def encode(self, frames: Tensor) -> Any:
+        """Look at the frames of clips, (N, T, 3, H, W) in [0, 1]; gives the memory."""
+        ...
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Memories of neighbouring frames as that of one clip; only where frames are not related."""
+        ...
+
+    def decode(self, memory: Any) -> Any:
+        """Ask every query about the clips."""
+        ...
+
+    def class_logits(self, decoded: Any) -> Tensor:
+        """Class scores before the sigmoid, (N, Q, classes)."""
+        ...
+
+    def embeddings(self, decoded: Any) -> Tensor:
+        """Vectors (N, Q, C) that are alike for one object in neighbouring clips."""
+        ...
+
+    def mask_logits(self, memory: Any, decoded: Any, sample: int, queries: Tensor) -> Tensor:
+        """Masks (K, T, h, w) of queries (K,) of a clip, before the sigmoid."""
+        ...
+
+    def attention(self, memory: Any, decoded: Any, queries: Tensor) -> Tensor:
+        """Where queries (K,) of the first clip look, (K, T, h, w); a map adds up to 1."""
         ...

@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.masks.rle import encode_rle
-from segue.models.seqformer import Memory, SeqFormer
-from segue.models.seqformer.decoder import Decoded
+from segue.models.base import InstanceNetwork
 from segue.types import Image
 
 SHORT_SIDE = 360
@@ -59,24 +58,14 @@ def as_tensor(images: Sequence[Image], device: torch.device, dtype: torch.dtype)
     return (stacked.permute(0, 3, 1, 2).to(dtype) / 255)[None]
 
 
-def encode_frames(network: SeqFormer, frames: Iterable[Tensor]) -> Memory:
+def encode_frames(network: InstanceNetwork, frames: Iterable[Tensor]) -> Any:
     """Look at the frames of one clip, each (1, 1, 3, H, W).
 
     Where frames do not see each other they are encoded one by one, in the memory of one.
     """
     if network.relates_frames:
         return network.encode(torch.cat(list(frames), 1))
-    return joined([network.encode(frame) for frame in frames])
-
-
-def joined(parts: Sequence[Memory]) -> Memory:
-    """Memories of neighbouring frames as that of one clip."""
-    first = parts[0]
-    tokens, features = (
-        torch.cat([getattr(part, name) for part in parts], 1) for name in ("tokens", "features")
-    )
-    found = [part.found for part in parts if part.found is not None]
-    return Memory(tokens, first.levels, features, first.size, torch.cat(found, 1) if found else None)
+    return network.join([network.encode(frame) for frame in frames])
 
 
 def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = None) -> Found:
@@ -121,9 +110,9 @@ def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def official_records(
-    network: SeqFormer,
-    memory: Memory,
-    decoded: Decoded,
+    network: InstanceNetwork,
+    memory: Any,
+    decoded: Any,
     size: tuple[int, int],
     *,
     video_id: int,

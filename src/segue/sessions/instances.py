@@ -6,19 +6,18 @@ import functools
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segue.errors import PromptError, SourceError
 from segue.inputs import whole_number
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import ObjectExtent, measure
-from segue.models.seqformer import Memory, SeqFormer
-from segue.models.seqformer.looks import attention_maps
+from segue.models.base import InstanceNetwork
 from segue.sessions.base import choose_device, has_bfloat16, inference_copy
 from segue.sessions.clips import (
     SHORT_SIDE,
@@ -26,7 +25,6 @@ from segue.sessions.clips import (
     best_per_query,
     encode_frames,
     enlarged,
-    joined,
     resized,
 )
 from segue.sessions.instance_tracks import Instances, Track, Tracks, suppress
@@ -88,7 +86,7 @@ class _Pending:
     time: float
     size: tuple[int, int]
     picture: Image
-    memory: Memory | None = field(default=None, compare=False)
+    memory: Any = field(default=None, compare=False)
 
 
 class InstanceSession(Kept):
@@ -99,7 +97,7 @@ class InstanceSession(Kept):
     Where the encoder does not relate frames (SeqFormer), each frame is encoded once.
 
     Args:
-        network: SeqFormer or MS-STS VIS in evaluation mode; it is not changed.
+        network: such as SeqFormer or MS-STS VIS, in evaluation mode; it is not changed.
         options: windows and thresholds.
         names: name of each class channel.
         device: None takes a GPU if there is one.
@@ -111,7 +109,7 @@ class InstanceSession(Kept):
 
     def __init__(
         self,
-        network: SeqFormer,
+        network: InstanceNetwork,
         options: InstanceOptions | None = None,
         *,
         names: Mapping[int, str] | None = None,
@@ -122,7 +120,7 @@ class InstanceSession(Kept):
         self.device = choose_device(device)
         self._dtype = torch.bfloat16 if fast and has_bfloat16(self.device) else torch.float32
         self._network = inference_copy(network, self.device, self._dtype)
-        count = sum(parameter.numel() for parameter in network.parameters())
+        count = sum(parameter.numel() for parameter in cast(nn.Module, network).parameters())
         self._name = f"{type(network).__name__} with {count} parameters"
         self._names = dict(names or {})
         self.lag = self.options.window - 1
@@ -204,7 +202,7 @@ class InstanceSession(Kept):
         logits = network.class_logits(decoded)[0].float()
         found = best_per_query(logits, 2 * options.top, options.score, options.classes)
         masks = network.mask_logits(memory, decoded, 0, found.queries).float()
-        embeddings = decoded.instances[-1][0, found.queries].float()
+        embeddings = network.embeddings(decoded)[0, found.queries].float()
         instances = Instances(embeddings, self._class_scores(logits[found.queries]), masks > 0)
         seen = instances.masks.flatten(1).any(1).tolist()
         kept = [i for i in suppress(instances, DUPLICATE) if seen[i]][: options.top]
@@ -213,7 +211,7 @@ class InstanceSession(Kept):
         known = {track.id: track for track in self._tracks.known}
         looks = None
         if self._explains:
-            looks = attention_maps(network, memory, decoded, found.queries[kept]).cpu().numpy()
+            looks = network.attention(memory, decoded, found.queries[kept]).cpu().numpy()
         for t in range(self._shared, len(self._frames)):
             pending = self._frames[t]
             self._due.append(self._segment(pending, masks[kept, t], ids, known))
@@ -231,7 +229,7 @@ class InstanceSession(Kept):
         wanted[:, sorted(self.options.classes)] = 1.0
         return scores * wanted
 
-    def _encode(self) -> Memory:
+    def _encode(self) -> Any:
         """What the network sees in the window; frames of an earlier window are not encoded again."""
         tensors = [as_tensor([p.picture], self.device, self._dtype) for p in self._frames if p.memory is None]
         if self._network.relates_frames:
@@ -240,7 +238,7 @@ class InstanceSession(Kept):
         for pending in self._frames:
             if pending.memory is None:
                 pending.memory = self._network.encode(next(fresh))
-        return joined([pending.memory for pending in self._frames if pending.memory is not None])
+        return self._network.join([pending.memory for pending in self._frames if pending.memory is not None])
 
     def _segment(
         self, pending: _Pending, logits: Tensor, ids: list[int], known: Mapping[int, Track]

@@ -10,7 +10,7 @@ import torch
 
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.masks import decode_rle
-from segue.models.seqformer import SeqFormer
+from segue.models.base import InstanceNetwork
 from segue.sessions.base import choose_device, has_bfloat16, inference_copy
 from segue.sessions.clips import SHORT_SIDE, as_tensor, encode_frames, official_records, resized
 from segue.types import Frame, Image, Segmentation
@@ -19,7 +19,7 @@ Records = list[dict[str, Any]]
 
 
 def whole_clip(
-    network: SeqFormer,
+    network: InstanceNetwork,
     pictures: Iterable[Image],
     size: tuple[int, int],
     *,
@@ -61,7 +61,7 @@ def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Ite
 
 
 def video_records(
-    network: SeqFormer,
+    network: InstanceNetwork,
     dataset: YTVISDataset,
     video: Video,
     device: torch.device,
@@ -85,7 +85,7 @@ def video_records(
 
 @torch.inference_mode()
 def _records(
-    network: SeqFormer,
+    network: InstanceNetwork,
     pictures: Iterable[Image],
     size: tuple[int, int],
     number: int,

@@ -8,11 +8,15 @@ finest level.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from segue.models.seqformer.decoder import Decoded, DecoderLayer, scaled_references
-from segue.models.seqformer.network import Memory, SeqFormer
+
+if TYPE_CHECKING:
+    from segue.models.seqformer.network import Memory, SeqFormer
 
 
 @torch.no_grad()

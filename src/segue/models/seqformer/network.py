@@ -33,6 +33,7 @@ from segue.models.seqformer.decoder import (
     to_maps,
 )
 from segue.models.seqformer.encoder import DeformableAttention, Encoder, EncoderLayer, Levels, sine_position
+from segue.models.seqformer.looks import attention_maps
 
 
 def _numbered(names: str) -> Mapping[int, str]:
@@ -246,6 +247,11 @@ class SeqFormer(nn.Module):
         return trunk
 
     @property
+    def classes(self) -> int:
+        """Number of class channels."""
+        return self.size.classes
+
+    @property
     def relates_frames(self) -> bool:
         """Whether what is encoded of a frame depends on the others of its clip."""
         return self.detr.transformer.encoder.relates_frames
@@ -286,6 +292,24 @@ class SeqFormer(nn.Module):
         reference = transformer.reference_points(position).float().sigmoid()
         decoded: Decoded = transformer.decoder(content, position, reference, memory.tokens, memory.levels)
         return decoded
+
+    @staticmethod
+    def join(parts: Sequence[Memory]) -> Memory:
+        """Memories of neighbouring frames as that of one clip."""
+        first = parts[0]
+        tokens, features = (
+            torch.cat([getattr(part, name) for part in parts], 1) for name in ("tokens", "features")
+        )
+        found = [part.found for part in parts if part.found is not None]
+        return Memory(tokens, first.levels, features, first.size, torch.cat(found, 1) if found else None)
+
+    def embeddings(self, decoded: Decoded) -> Tensor:
+        """Instance queries after the last decoder layer, (N, Q, C)."""
+        return decoded.instances[-1]
+
+    def attention(self, memory: Memory, decoded: Decoded, queries: Tensor) -> Tensor:
+        """See :func:`segue.models.seqformer.looks.attention_maps`."""
+        return attention_maps(self, memory, decoded, queries)
 
     def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
         """Class scores before the sigmoid, (N, Q, classes), after a decoder layer."""
