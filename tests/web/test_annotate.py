@@ -13,7 +13,6 @@ import pytest
 
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle
-from segue.prompts import Prompts
 from segue.web import messages
 from segue.web.annotate import AnnotateDesk
 from segue.web.film import Film
