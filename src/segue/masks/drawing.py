@@ -80,7 +80,7 @@ def attention_strip(
         RGB, (h, (K + 1) w, 3), uint8, the objects in the order of their ids.
     """
     size = image.shape[1], image.shape[0]
-    whole = cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST)
+    whole = np.asarray(cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST), np.uint8)
     strip = [overlay(image, whole)]
     for number, plane in sorted(
         zip(ids, np.asarray(maps, np.float32), strict=True), key=lambda item: item[0]
