@@ -118,7 +118,7 @@ ENTRIES = (
         paper="after Pokala et al., 2024 (arXiv 2402.00918)",
         licence="see the model card; the training data are partly for research only",
         bundled="mustan-lite.safetensors",
-        sha256="cd6a41d72d3f732843e5be98845e3cd2d1500563bbb66bcba18f32a084fcc87d",
+        sha256="6bb0171f70462421c288a98911819647d51b71bc8d0fcf8d71cc1157f4b11e0c",
     ),
     Entry(
         name="mustan-slim",
@@ -149,7 +149,7 @@ ENTRIES = (
         paper="after Sofiiuk et al., ICIP 2022 (arXiv 2102.06583)",
         licence="see the model card; the training data are partly for research only",
         bundled="segue-prompt.safetensors",
-        sha256="2f4ba87ce7efc1154ae413147eb3be3a0a8d53601d96713c543b8fbf240b9ece",
+        sha256="626acc77a6e54071c806eb47e4039f46624912843c1eb27cde5684cd9f641ff6",
         trained_by="prompt",
     ),
     Entry(

@@ -1,0 +1,66 @@
+"""Weights as they come with segue: the mean of files, matrices in float16, and the SHA-256 of the result.
+
+Example::
+
+    python tools/ship.py segue-prompt before.safetensors runs/prompt/segue-prompt.safetensors
+
+The mean of the weights before and after a further training is often better than either. The result replaces
+the file in ``src/segue/assets``; its checksum belongs into ``src/segue/weights/catalogue.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+ASSETS = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets"
+KEPT = ("format", "segue_format", "recipe", "seed", "step", "steps")
+"""What of the last file's description goes on with it."""
+
+
+def main() -> None:
+    """Write the file and print its checksum."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("name", help="of the network")
+    parser.add_argument("files", nargs="+", type=Path, help="what the mean is taken of, all alike")
+    arguments = parser.parse_args()
+    read = [_read(path) for path in arguments.files]
+    described = {key: value for key, value in read[-1][1].items() if key in KEPT}
+    described |= {"network": arguments.name, "licence": f"see {arguments.name}.md", "mean_of": str(len(read))}
+    path = ASSETS / f"{arguments.name}.safetensors"
+    save_file(mean([weights for weights, _ in read]), path, described)
+    print(f"{path}: {hashlib.sha256(path.read_bytes()).hexdigest()}")
+
+
+def mean(files: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean of each tensor; those of two and more dimensions in float16, whole numbers from the last file.
+
+    Raises:
+        ValueError: the files hold different tensors.
+    """
+    shapes = [{name: value.shape for name, value in weights.items()} for weights in files]
+    if any(other != shapes[0] for other in shapes[1:]):
+        raise ValueError("the files hold tensors of different names or shapes")
+    found = {}
+    for name, last in files[-1].items():
+        if not last.is_floating_point():
+            found[name] = last
+            continue
+        value = torch.stack([weights[name].float() for weights in files]).mean(0)
+        found[name] = value.half() if value.dim() > 1 else value
+    return found
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+if __name__ == "__main__":
+    main()
