@@ -148,7 +148,7 @@ def alive(pid: int) -> bool:
     [
         (("films", "--do", "detect"), "choose from track, foreground, instances"),
         (("films", "--do", "foreground", "--colour", "red"), "there is no option --colour"),
-        (("films", "--do", "foreground", "--events", "e.csv"), "one file for all videos"),
+        (("films", "--do", "foreground", "--events", "e.csv"), "one place for all videos"),
         (("nowhere", "--do", "foreground"), "no such file, folder or list"),
         (("--status",), "there is no batch here"),
         (("films", "--do", "foreground", "--address", "127.0.0.1:1"), "Ray"),

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le
 from torch import nn
 
-from segue.cli.options import Options
-from segue.cli.train.making import LITE, PAPER, Prepared, Values, must_start, names_in, say, training
+from segue.cli.options import Options, Values
+from segue.cli.train.making import LITE, PAPER, Prepared, must_start, names_in, say, training
 from segue.datasets.cdnet import FOLDS, read_training_frames
 from segue.datasets.foreground import ForegroundSequence, open_plain, read_video
 from segue.datasets.isd import IsdClip

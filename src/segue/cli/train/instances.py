@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from segue.cli.options import Options
-from segue.cli.train.making import LITE, PAPER, Prepared, Values, must_start, say, training
+from segue.cli.options import Options, Values
+from segue.cli.train.making import LITE, PAPER, Prepared, must_start, say, training
 from segue.cli.train.objects import Pictures
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from segue.cli.options import Options
-from segue.cli.train.making import LITE, PAPER, Prepared, Values, must_start, names_in, say, training
+from segue.cli.options import Options, Values
+from segue.cli.train.making import LITE, PAPER, Prepared, must_start, names_in, say, training
 from segue.datasets.davis import DavisFolder
 from segue.errors import DatasetError, TrainingError
 from segue.naming import first_few
