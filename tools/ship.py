@@ -1,4 +1,4 @@
-"""Weights as they come with segue: the mean of files (or one), matrices in float16, and the SHA-256 of the result.
+"""Weights as they come with segue: the mean of files, matrices in float16, and the SHA-256 of the result.
 
 Example::
 

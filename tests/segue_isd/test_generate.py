@@ -165,7 +165,7 @@ def test_damaged_maps_are_named(root: Path, tmp_path: Path) -> None:
     (clip / "meta.json").write_text('{"name": "x"}')
     with pytest.raises(DatasetError, match=r"f000001\.npz is no readable flow map"):
         IsdClip(clip).read_flow(0)
-    with pytest.raises(DatasetError, match=r"meta\.json: template"):
+    with pytest.raises(DatasetError, match=r"meta\.json is no description of a clip: template"):
         IsdClip(clip).read_meta()
 
 

@@ -33,6 +33,7 @@ class SeesColours(nn.Module):
     """Finds the squares by their colour, under another query in each window."""
 
     relates_frames = False
+    join = staticmethod(SeqFormer.join)
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,6 +51,10 @@ class SeesColours(nn.Module):
         colours = self.noise.permutation(3)
         look = torch.eye(2)[[0, 0, 1]][colours] + torch.from_numpy(self.noise.normal(0, 0.05, (3, 2))).float()
         return SimpleNamespace(instances=[look[None]], colours=colours, memory=memory)
+
+    def embeddings(self, decoded: Any) -> Tensor:
+        looks: Tensor = decoded.instances[-1]
+        return looks
 
     def class_logits(self, decoded: Any) -> Tensor:
         seen = self.planes(decoded.memory, decoded.colours).flatten(1).any(1)

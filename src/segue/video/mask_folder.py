@@ -347,12 +347,16 @@ def _index(name: str) -> int:
 
 def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
     changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
-    if changed:
-        key = changed[0]
-        raise SinkError(
-            f"{folder}: was begun with {key}={old.get(key)!r}, now it is {new.get(key)!r}; "
-            "resume with the old settings, or give --overwrite"
-        )
+    if not changed:
+        return
+    key = changed[0]
+    before, now = old.get(key), new.get(key)
+    if isinstance(before, dict) and isinstance(now, dict) and key != "prompts":
+        _check_settings(folder, before, now)
+    raise SinkError(
+        f"{folder}: was begun with {key}={before!r}, now it is {now!r}; "
+        "resume with the old settings, or give --overwrite"
+    )
 
 
 def _drop_torn_line(path: Path) -> None:
