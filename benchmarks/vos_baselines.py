@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from segue.models.base import padding, unpad
+from segue.models.aggregation import padding, unpad
 from segue.models.stcn_lite import STCNLite
 from segue.types import Frame, Image, IndexMask
 

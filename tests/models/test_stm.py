@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.attention import affinity, attend, read
-from segue.models.base import QueryFeatures, aggregate_logits
+from segue.models.aggregation import aggregate_logits
+from segue.models.base import QueryFeatures
 from segue.models.stm import STM
 from tests.clips import clip
 from tests.golden_arrays import Golden

@@ -17,7 +17,7 @@ from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.layers.resnet import ResNetTrunk
 from segue.models.msstsvis import MSSTSVIS, Parts
 from segue.models.seqformer import SeqFormer, Size
-from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.models.seqformer.names import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.training.instance_augment import InstanceClip, cropped
 from segue.training.instance_clips import normalised_boxes
 from segue.training.instance_material import coco_channels

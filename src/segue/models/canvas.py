@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.models.base import padding, unpad
+from segue.models.aggregation import padding, unpad
 from segue.types import Image
 
 

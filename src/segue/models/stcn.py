@@ -19,7 +19,8 @@ from segue.layers.colours import normalise
 from segue.layers.gates import CBAM
 from segue.layers.residual import JointResBlock, ResBlock, add_frame, conv_channels
 from segue.layers.resnet import FrozenBatchNorm, basic_stage, bottleneck_stage, pool_stem, stem_conv
-from segue.models.base import QueryFeatures, Schedule, Tracker, aggregate, padding
+from segue.models.aggregation import aggregate, padding
+from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.memory import MemoryTracker
 
 KEY_CHANNELS = 64

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from segue.layers.fused import ActivatedConv2d
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import JointResBlock, ResBlock, add_frame, conv_channels
-from segue.models.base import QueryFeatures, Schedule, Tracker, aggregate, padding
+from segue.models.aggregation import aggregate, padding
+from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.memory import MemoryTracker
 
 FEATURE_GAIN = 8.0

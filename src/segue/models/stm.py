@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from segue.layers.colours import image_statistics, normalise
 from segue.layers.residual import ResBlock, add_frame, conv_channels
 from segue.layers.resnet import FrozenBatchNorm, bottleneck_stage, pool_stem, stem_conv
-from segue.models.base import QueryFeatures, Schedule, Tracker, aggregate, padding
+from segue.models.aggregation import aggregate, padding
+from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.memory import MemoryTracker
 
 KEY_CHANNELS = 128

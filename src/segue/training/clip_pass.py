@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity, attend, read
-from segue.models.base import MemoryNetwork, QueryFeatures, aggregate_logits
+from segue.models.aggregation import aggregate_logits
+from segue.models.base import MemoryNetwork, QueryFeatures
 from segue.training.footage import VOID
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.errors import DatasetError
-from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.models.seqformer.names import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.naming import first_few
 from segue.registry import DATASETS
 from segue.training.footage import Footage

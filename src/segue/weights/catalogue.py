@@ -22,7 +22,8 @@ from segue.models.mustan_lite import MustanLite
 from segue.models.mustan_slim import shipped_slim
 from segue.models.segue_prompt import SeguePrompt
 from segue.models.seqformer import SeqFormer
-from segue.models.seqformer.network import YOUTUBE_VIS_2019, BackboneName, parse_names
+from segue.models.seqformer.names import YOUTUBE_VIS_2019, parse_names
+from segue.models.seqformer.network import BackboneName
 from segue.models.stcn import STCN
 from segue.models.stcn_lite import STCNLite
 from segue.models.stm import STM
@@ -41,7 +42,7 @@ def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts
     Args:
         kind: ``msstsvis`` or one of ``KINDS``.
         backbone: its trunk.
-        classes: class names as :func:`segue.models.seqformer.network.names_text` writes them; by default
+        classes: class names as :func:`segue.models.seqformer.names.names_text` writes them; by default
             those of YouTube-VIS 2019, on which the published files were trained.
         parts: those of ``msstsvis`` as :meth:`segue.models.msstsvis.Parts.text` writes them; by default all.
 

@@ -13,7 +13,7 @@ from segue.cli.train.objects import Pictures
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
 from segue.models.msstsvis import Parts
-from segue.models.seqformer.network import names_text
+from segue.models.seqformer.names import names_text
 from segue.sessions.clips import SHORT_SIDE
 from segue.training.instance_augment import PUBLISHED
 from segue.training.instance_clips import Classed as ClassedItem
