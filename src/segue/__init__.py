@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from segue.allocation import keep_freed_memory
 from segue.errors import SegueError
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from segue.weights import load
 
 __version__ = "0.1.0"
+
+keep_freed_memory()
 
 _MODULES = {
     "api.foreground": ("foreground",),

@@ -22,6 +22,7 @@ CONTRAST = 4.0
 
 _LOW, _MEDIAN, _HIGH, _LOW_ALL, _MEDIAN_ALL, _HIGH_ALL = (slice(i, i + 3) for i in range(0, 18, 3))
 _SHARES = slice(18, 21)
+_SHARES_COUNT = 3
 
 PICTURE = _MEDIAN
 """The planes of a scene that are its picture."""
@@ -40,6 +41,8 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
         that was there, 0 inside; differences to both medians; widths of both ranges, largest of the three
         colours; shares of foreground and changes, and number of frames; differences to the context.
     """
+    # Plane by plane, where a few planes of many lie side by side in memory.
+    frame, planes, *context = (each.contiguous() for each in (frame, planes, *context))
     low, high = planes[:, _LOW], planes[:, _HIGH]
     low_all, high_all = planes[:, _LOW_ALL], planes[:, _HIGH_ALL]
     differences = [
@@ -51,7 +54,9 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
         (high_all - low_all).amax(1, keepdim=True),
         *(frame - other for other in context),
     ]
-    return torch.cat([CONTRAST * torch.cat(differences, 1), planes[:, _SHARES]], 1)
+    cues = torch.cat([*differences, planes[:, _SHARES]], 1)
+    cues[:, :-_SHARES_COUNT].mul_(CONTRAST)
+    return cues
 
 
 class PastPyramid(nn.Module):

@@ -202,7 +202,7 @@ class NetworkSegmenter:
         if not getattr(self._network, "sees_past", False):
             return self._prepared(scene.picture)
         planes = torch.from_numpy(scene.planes.copy()).to(self._device)[None].to(self._dtype).div_(255)
-        return self._extended(planes).contiguous(memory_format=torch.channels_last)
+        return self._extended(planes)
 
     def _evict(self, first: int) -> None:
         """Forget what lies before the first frame that a later result looks at."""

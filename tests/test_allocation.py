@@ -1,0 +1,40 @@
+"""Freed memory stays with the process, unless the environment says how it is to be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource
+import segue
+import torch
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def work():
+    maps = [torch.ones(1 << 20) for _ in range(8)]
+work()
+before = faults()
+for _ in range(10):
+    work()
+print(faults() - before)
+"""
+"""Prints the page faults of allocating eight times 4 MiB ten times: 81,920 pages of 4 KiB if each is new."""
+
+
+def faults(**more: str) -> int:
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], env=environment | more, capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep freed memory by themselves")
+def test_memory_that_was_freed_is_used_again_without_page_faults() -> None:
+    kept = faults()
+    given_back = faults(MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072")
+    assert given_back > 10 * max(kept, 1), f"{kept} page faults, {given_back} where memory is given back"
