@@ -96,7 +96,7 @@ def kinds(stills: Iterable[str], davis: Path | None, limit: int | None) -> dict[
         found.setdefault(case.name.split("_")[0], []).append(case)
     for cases in found.values():
         cases.sort(key=lambda case: zlib.crc32(case.name.encode()))
-        del cases[limit:]
+        del cases[len(cases) if limit is None else limit :]
     if len(found) > 1:
         found["all stills"] = [case for cases in found.values() for case in cases]
     if davis is not None:

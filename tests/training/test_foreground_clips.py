@@ -117,6 +117,18 @@ def test_shadows_are_dark_and_labelled_as_such() -> None:
     assert (labels == MOTION).sum() == 144
 
 
+def test_a_shadow_under_a_vehicle_is_as_wide_as_it_and_lies_at_its_foot() -> None:
+    sun = replace(NO_SUN, slab=0.6, slab_side=0.5, slab_height=1.0, blur=0.5)
+    _, labels = scene(white_square(Path((40, 45), (2, 0))), sun=sun).frame_with_labels(0)
+    rows, columns = np.nonzero(labels == SHADOW)
+    _, own = np.nonzero(labels == MOTION)
+    foot = np.nonzero(labels == MOTION)[0].max()
+    assert foot - 8 <= rows.min() <= foot, "its upper half is behind the mover, or beside it"
+    assert foot + 5 <= rows.max() <= foot + 15
+    assert columns.max() > own.max() + 3, "it lies to the right"
+    assert columns.min() >= own.min()
+
+
 def test_labels_follow_a_camera_that_shakes() -> None:
     camera = Camera(3.0, np.full((3, 2), 0.3), np.ones((3, 2)), (0, 0), 7)
     clip = replace(scene(white_square(Path((46, 50), (2, 0)))), camera=camera)

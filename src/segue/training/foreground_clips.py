@@ -68,9 +68,11 @@ class Sun:
 
     Attributes:
         shear, height: of the shape on the ground, relative to the object.
-        cast, contact: share of the light that cast shadows and those under the feet take away; 0 has none.
+        cast, contact, slab: share of the light that cast shadows, soft ones under the feet, and those
+            that lie under a vehicle from side to side take away; 0 has none.
         blur: sigma in pixels.
         mirror: share of a reflection in the floor.
+        slab_height, slab_side: of the object's height, and of half its width to one side.
     """
 
     shear: float
@@ -79,6 +81,9 @@ class Sun:
     contact: float
     blur: float
     mirror: float
+    slab: float = 0.0
+    slab_height: float = 0.0
+    slab_side: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +153,17 @@ def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) ->
         laid = place(alpha, lie @ np.vstack([matrix, [0, 0, 1]]), size)
         if laid:
             _darken(canvas, shade, laid[0], laid[1], sun.cast, sun.blur)
+    reach = abs(matrix[0, 0]) * width / 2
+    if sun.slab:
+        patch = np.zeros((24, 48), np.uint8)
+        cv2.rectangle(patch, (4, 4), (43, 19), 255, -1)
+        across, down = reach / 20, abs(matrix[1, 1]) * height * sun.slab_height / 16
+        middle = foot[0] + sun.slab_side * reach
+        under = np.array([[across, 0, middle - 24 * across], [0, down, foot[1] - 12 * down]])
+        laid = place(patch, under, size)
+        if laid:
+            _darken(canvas, shade, laid[0], laid[1], sun.slab, min(sun.blur, 1.5))
     if sun.contact:
-        reach = abs(mover.matrix(time)[0, 0]) * width / 2
         patch = np.zeros((24, 48), np.uint8)
         cv2.ellipse(patch, (24, 12), (20, 8), 0, 0, 360, 255, -1)
         across, down = reach / 20, reach / 20 * 0.6
@@ -303,12 +317,17 @@ def _reader(footage: Footage, index: int) -> Callable[[], Picture]:
 
 def draw_sun(rng: Rng) -> Sun:
     """Shadows and reflections as a light would cast them, often none."""
-    cast = float(rng.uniform(0.15, 0.9)) if rng.random() < 0.7 else 0.0
+    kind = rng.random()
+    cast = float(rng.uniform(0.15, 0.9)) if kind < 0.7 else 0.0
+    slab = float(rng.uniform(0.35, 0.85)) if kind > 0.5 else 0.0
     return Sun(
         shear=float(rng.uniform(-1.6, 1.6)),
         height=float(rng.choice([-1, 1]) * rng.uniform(0.12, 0.6)),
         cast=cast,
         contact=float(rng.uniform(0.15, 0.85)) if rng.random() < 0.55 else 0.0,
+        slab=slab,
+        slab_height=float(rng.uniform(0.08, 0.5)),
+        slab_side=float(rng.uniform(-0.4, 0.4)),
         blur=float(rng.uniform(0.5, 4)),
         mirror=float(rng.uniform(0.08, 0.35)) if rng.random() < 0.04 else 0.0,
     )

@@ -29,7 +29,7 @@ SLIM_STEPS = 2400
 SAMPLES = 10_000
 BATCH = 8
 
-SHADOW_PRICE = 0.3
+SHADOW_PRICE = 0.7
 """Weight of pixels in shadow, against 1 for all others, in the loss of foreground."""
 
 PRICES = (0.3, 0.7)
