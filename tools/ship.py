@@ -11,13 +11,13 @@ the file in ``src/segue/assets``; its checksum belongs into ``src/segue/weights/
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from segue.weights.checkpoint import read_checkpoint, sha256
 
 ASSETS = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets"
 KEPT = ("format", "segue_format", "recipe", "seed", "step", "steps")
@@ -30,12 +30,12 @@ def main() -> None:
     parser.add_argument("name", help="of the network")
     parser.add_argument("files", nargs="+", type=Path, help="what the mean is taken of, all alike")
     arguments = parser.parse_args()
-    read = [_read(path) for path in arguments.files]
-    described = {key: value for key, value in read[-1][1].items() if key in KEPT}
+    read = [read_checkpoint(path) for path in arguments.files]
+    described = {key: value for key, value in read[-1].metadata.items() if key in KEPT}
     described |= {"network": arguments.name, "licence": f"see {arguments.name}.md", "mean_of": str(len(read))}
     path = ASSETS / f"{arguments.name}.safetensors"
-    save_file(mean([weights for weights, _ in read]), path, described)
-    print(f"{path}: {hashlib.sha256(path.read_bytes()).hexdigest()}")
+    save_file(mean([checkpoint.tensors for checkpoint in read]), path, described)
+    print(f"{path}: {sha256(path)}")
 
 
 def mean(files: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -55,11 +55,6 @@ def mean(files: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         value = torch.stack([weights[name].float() for weights in files]).mean(0)
         found[name] = value.half() if value.dim() > 1 else value
     return found
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
 
 
 if __name__ == "__main__":

@@ -143,16 +143,13 @@ def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) ->
     alpha = mover.cut_out.alphas[mover.picture(time)]
     height, width = alpha.shape
     foot = matrix @ [width / 2, height, 1]
-    size = canvas.shape[:2]
     if sun.mirror:
         flip = np.array([[1, 0, 0], [0, -0.8, 1.8 * foot[1]]])
         _blend(canvas, mover, time, flip @ np.vstack([matrix, [0, 0, 1]]), sun.mirror)
     if sun.cast:
         shift = np.array([sun.shear, 1 - sun.height]) * foot[1]
         lie = np.array([[1, -sun.shear, shift[0]], [0, sun.height, shift[1]]])
-        laid = place(alpha, lie @ np.vstack([matrix, [0, 0, 1]]), size)
-        if laid:
-            _darken(canvas, shade, laid[0], laid[1], sun.cast, sun.blur)
+        _darken(canvas, shade, alpha, lie @ np.vstack([matrix, [0, 0, 1]]), sun.cast, sun.blur)
     reach = abs(matrix[0, 0]) * width / 2
     if sun.slab:
         patch = np.zeros((24, 48), np.uint8)
@@ -160,17 +157,13 @@ def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) ->
         across, down = reach / 20, abs(matrix[1, 1]) * height * sun.slab_height / 16
         middle = foot[0] + sun.slab_side * reach
         under = np.array([[across, 0, middle - 24 * across], [0, down, foot[1] - 12 * down]])
-        laid = place(patch, under, size)
-        if laid:
-            _darken(canvas, shade, laid[0], laid[1], sun.slab, min(sun.blur, 1.5))
+        _darken(canvas, shade, patch, under, sun.slab, min(sun.blur, 1.5))
     if sun.contact:
         patch = np.zeros((24, 48), np.uint8)
         cv2.ellipse(patch, (24, 12), (20, 8), 0, 0, 360, 255, -1)
         across, down = reach / 20, reach / 20 * 0.6
         under = np.array([[across, 0, foot[0] - 24 * across], [0, down, foot[1] - 12 * down]])
-        laid = place(patch, under, size)
-        if laid:
-            _darken(canvas, shade, laid[0], laid[1], sun.contact, 0.12 * reach + 0.5)
+        _darken(canvas, shade, patch, under, sun.contact, 0.12 * reach + 0.5)
 
 
 def _paint(canvas: Picture, solid: Picture, mover: Mover, time: int) -> None:
@@ -194,8 +187,18 @@ def _blend(
 
 
 def _darken(
-    canvas: Picture, shade: Picture, where: tuple[slice, slice], alpha: Picture, depth: float, blur: float
+    canvas: Picture,
+    shade: Picture,
+    shape: Picture,
+    matrix: npt.NDArray[np.float64],
+    depth: float,
+    blur: float,
 ) -> None:
+    """Take light away where a shape (h, w) lies on the canvas."""
+    laid = place(shape, matrix, canvas.shape[:2])
+    if laid is None:
+        return
+    where, alpha = laid
     soft = cv2.GaussianBlur(alpha, (0, 0), max(blur, 0.3)).astype(np.float32) * (depth / 255)
     canvas[where] = canvas[where] * (1 - soft[..., None])
     shade[where] = np.maximum(shade[where], (soft * 255).astype(np.uint8))
