@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from segue.api import results_of
 from segue.errors import FlowError, SegueError, SourceError
 from segue.flow import FlowFiles, flow_provider
 from segue.flow.providers import FlowName
@@ -22,7 +22,6 @@ from segue.models.base import ForegroundNetwork
 from segue.naming import natural_key
 from segue.registry import MODELS
 from segue.sessions.background import MaskedMedian
-from segue.sessions.base import results
 from segue.sessions.camera import Method
 from segue.sessions.empty_scene import Background, FixedBackground
 from segue.sessions.extra_inputs import FlowNetwork
@@ -123,14 +122,7 @@ def foreground(
         fast=fast,
     )
     check_rate(fps)
-    return _results(session, opened, partial(chosen_frames, fps=fps, depth=depth, flow=known))
-
-
-def _results(
-    session: ForegroundSession, source: Source, choose: Callable[[Source], Iterator[Frame]]
-) -> Iterator[Segmentation]:
-    with source:
-        yield from results(session, choose(source))
+    return results_of(session, opened, chosen_frames(opened, fps, depth, known))
 
 
 def chosen_frames(
@@ -144,10 +136,22 @@ def chosen_frames(
     Raises:
         SourceError, FlowError: a file is missing or cannot be read.
     """
-    wanted = iter(frames) if fps is None else at_rate(frames, fps)
-    if flow is not None:
-        wanted = (replace(frame, flow=flow(frame.index)) for frame in wanted)
-    return wanted if depth is None else with_depth(wanted, Path(depth))
+    maps = None if depth is None else _depth_maps(Path(depth))
+    for frame in frames if fps is None else at_rate(frames, fps):
+        chosen = frame if flow is None else replace(frame, flow=flow(frame.index))
+        if maps is not None:
+            if frame.index >= len(maps):
+                raise SourceError(f"{depth}: {len(maps)} depth maps, none for frame {frame.index}")
+            path = maps[frame.index]
+            chosen = replace(chosen, depth=read_stored_mask(path, str(path)))
+        yield chosen
+
+
+def _depth_maps(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder of depth maps")
+    maps = (path for path in folder.iterdir() if path.suffix.lower() in DEPTH_SUFFIXES)
+    return sorted(maps, key=lambda path: natural_key(path.name))
 
 
 def flow_files(
@@ -165,33 +169,15 @@ def flow_files(
     return FlowFiles(Path(flow), model.gaps, source.total)
 
 
-def with_depth(frames: Iterable[Frame], folder: Path) -> Iterator[Frame]:
-    """Frames with the depth maps of a folder: the first frame of the source has the first one.
-
-    Raises:
-        SourceError: the folder does not exist, a map is missing or cannot be read.
-    """
-    if not folder.is_dir():
-        raise SourceError(f"{folder}: no such folder of depth maps")
-    maps = sorted(
-        (path for path in folder.iterdir() if path.suffix.lower() in DEPTH_SUFFIXES),
-        key=lambda path: natural_key(path.name),
-    )
-    for frame in frames:
-        if frame.index >= len(maps):
-            raise SourceError(f"{folder}: {len(maps)} depth maps, none for frame {frame.index}")
-        path = maps[frame.index]
-        yield replace(frame, depth=read_stored_mask(path, str(path)))
-
-
 def preferred(model: object, threshold: float | None, short_side: int | None) -> tuple[float | None, int]:
     """Threshold and short side as asked for, or else as the entry of the model says.
 
     A threshold of None is that which the network itself names.
     """
-    entry = MODELS.find(model) if isinstance(model, str) else None
-    threshold = entry.threshold if threshold is None and entry is not None else threshold
-    short_side = entry.short_side if short_side is None and entry is not None else short_side
+    if isinstance(model, str):
+        entry = MODELS.find(model)
+        threshold = entry.threshold if threshold is None else threshold
+        short_side = entry.short_side if short_side is None else short_side
     return threshold, SHORT_SIDE if short_side is None else short_side
 
 
@@ -211,12 +197,9 @@ def make_model(
         return model
     network = load_for("foreground", model, weights)
     if MODELS.find(model).needs_flow:
-        return FlowNetwork(network, None if _is_folder(flow) else flow_provider(flow, flow_weights))
+        in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
+        return FlowNetwork(network, None if in_files else flow_provider(flow, flow_weights))
     return cast("ForegroundNetwork | Segmenter", network)
-
-
-def _is_folder(flow: FlowName | str | Path) -> bool:
-    return flow not in get_args(FlowName) and Path(flow).is_dir()
 
 
 def following(
@@ -246,11 +229,7 @@ def make_background(scene: BackgroundModel | Image) -> Background:
 
 
 def check_rate(fps: float | None) -> None:
-    """See that it is a number of frames a second.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Raise ValueError unless it is a number of frames a second, or None."""
     if fps is not None and not 0 < fps < math.inf:
         raise ValueError(f"fps is {fps}, but must be a number above 0")
 

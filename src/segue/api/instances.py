@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 import torch
 
+from segue.api import results_of
 from segue.errors import PromptError
 from segue.models.base import InstanceNetwork
 from segue.registry import DETECTORS, MODELS, DetectorEntry, Entry
 from segue.sessions import TrackSession
-from segue.sessions.base import Session, results
+from segue.sessions.base import Session
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.detecting import detector
 from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_classes
@@ -93,7 +94,7 @@ def instances(
         fast=fast,
     )
     opened = source if isinstance(source, Source) else open_source(source)
-    return _results(finder.session, opened)
+    return results_of(finder.session, opened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,28 +141,25 @@ def make_finder(
             finding, weights=weights, classes=classes, score=score, max_objects=top, device=device
         )
         numbers = DETECTORS.find(finding).categories
-        standard = DetectionOptions()
-        options = DetectionOptions(
-            every=standard.every if window is None else window,
-            score=standard.score if score is None else score,
-            top=top,
-        )
+        options = DetectionOptions(top=top, **_given(every=window, score=score))
         session = DetectionSession(tracker, found, options)
         return Finder(session, found.names if numbers is None else numbers)
     network = instance_model(model, weights)
-    entry = MODELS.find(model) if isinstance(model, str) else None
-    least = network.score if entry is None or entry.threshold is None else entry.threshold
-    side = network.short_side if entry is None or entry.short_side is None else entry.short_side
-    known = class_names(network, names)
-    windows = InstanceOptions(
-        window=InstanceOptions().window if window is None else window,
-        overlap=overlap,
-        score=least if score is None else score,
-        top=top,
-        classes=wanted_channels(classes, known),
-        short_side=side if short_side is None else short_side,
-    )
+    suited = {"score": network.score, "short_side": network.short_side}
+    if isinstance(model, str):
+        entry = MODELS.find(model)
+        suited |= _given(score=entry.threshold, short_side=entry.short_side)
+    channels = network.class_names if names is None else names
+    known = {channel: name for channel, name in channels.items() if 0 <= channel < network.classes}
+    wanted = (frozenset(known) or None) if classes is None else allowed_classes(classes, known)
+    asked = suited | _given(score=score, short_side=short_side, window=window)
+    windows = InstanceOptions(overlap=overlap, top=top, classes=wanted, **asked)
     return Finder(InstanceSession(network, windows, names=known, device=device, fast=fast), known)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def default_model(weights: str | Path | None = None, *, detectors: bool = True) -> str:
@@ -216,28 +214,3 @@ def instance_model(model: str | InstanceNetwork, weights: str | Path | None = No
         return model
     found: InstanceNetwork = load_for("instances", model, weights)
     return found
-
-
-def class_names(network: InstanceNetwork, names: Mapping[int, str] | None = None) -> dict[int, str]:
-    """Names of a network's class channels: those that are given, or those that came with its weights."""
-    return {
-        channel: name
-        for channel, name in (network.class_names if names is None else names).items()
-        if 0 <= channel < network.classes
-    }
-
-
-def wanted_channels(classes: Collection[str] | None, names: Mapping[int, str]) -> frozenset[int] | None:
-    """Channels of the classes that are wanted; all that have a name if nothing was said.
-
-    Raises:
-        PromptError: there is no such class.
-    """
-    if classes is not None:
-        return allowed_classes(classes, names)
-    return frozenset(names) or None
-
-
-def _results(session: Session, source: Source) -> Iterator[Segmentation]:
-    with source:
-        yield from results(session, source)

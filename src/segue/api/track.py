@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import torch
 
+from segue.api import results_of
 from segue.errors import PromptError
 from segue.models.base import MemoryPolicy, Schedule, TrackNetwork
 from segue.prompts import MakePrompter
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
-from segue.sessions.base import results
 from segue.sessions.detecting import detector
 from segue.types import IndexMask, Prompt, Segmentation
 from segue.video import Source, open_source
@@ -103,12 +103,7 @@ def track(
         return _follow(session, opened, prompts, required)
     if required is not None:
         raise ValueError("required frames go with prompts; with Auto every frame is looked at")
-    return _find(AutoSession(session, prompts.detector or detector(), prompts.every), opened)
-
-
-def _find(session: AutoSession, source: Source) -> Iterator[Segmentation]:
-    with source:
-        yield from results(session, source)
+    return results_of(AutoSession(session, prompts.detector or detector(), prompts.every), opened)
 
 
 def _follow(
@@ -134,33 +129,19 @@ def _follow(
 
 
 def make_schedule(
-    published: Schedule,
-    *,
-    mem_every: int | None = None,
-    top_k: int | Literal["published"] | None = "published",
-    include_last: bool | None = None,
-    memory_frames: int | None = None,
-    memory_policy: MemoryPolicy | None = None,
-    reach: float | None = None,
-    short_side: int | None = None,
-    careful: bool = False,
+    published: Schedule, *, top_k: int | Literal["published"] | None = "published", **asked: Any
 ) -> Schedule:
-    """The published schedule of a network with what the caller wants otherwise.
+    """The published schedule of a network with what :func:`track` was asked for; None is as published.
 
     Raises:
         ValueError: a number is below 1, or the policy is unknown.
     """
-    schedule = replace(
-        published,
-        mem_every=published.mem_every if mem_every is None else mem_every,
-        top_k=published.top_k if top_k == "published" else top_k,
-        include_last=published.include_last if include_last is None else include_last,
-        memory_frames=published.memory_frames if memory_frames is None else memory_frames,
-        memory_policy=published.memory_policy if memory_policy is None else memory_policy,
-        reach=published.reach if reach is None else (reach or None),
-        short_side=published.short_side if short_side is None else (short_side or None),
-        careful=careful,
-    )
+    changes = {name: value for name, value in asked.items() if value is not None}
+    for name in {"reach", "short_side"} & changes.keys():
+        changes[name] = changes[name] or None  # 0 never does
+    if top_k != "published":
+        changes["top_k"] = top_k
+    schedule = replace(published, **changes)
     for name in ("mem_every", "memory_frames", "top_k", "short_side"):
         value = getattr(schedule, name)
         if value is not None and value < 1:

@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from functools import partial
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
@@ -31,10 +31,7 @@ _COMMANDS = {
         "segue.cli.batch:batch",
         "Do many videos on all cores, or on a Ray cluster; what is done stays done.",
     ),
-    "run": (
-        "segue.cli.run:run",
-        "Run a model over a whole data set by its protocol, and score it.",
-    ),
+    "run": ("segue.cli.run:run", "Run a model over a whole data set by its protocol, and score it."),
     "detect": (
         "segue.cli.detect:detect",
         "Find the objects of a picture, or of one frame of a video, and draw them.",
@@ -48,7 +45,7 @@ _COMMANDS = {
         "Look at results in the browser, or compare two of them, or one with the truth.",
     ),
     "demo": (
-        "segue.cli.demo:demo",
+        "segue.cli.track:demo",
         "Follow the objects of the bundled sample video; needs no network and no files of yours.",
     ),
     "compare": (
@@ -71,14 +68,8 @@ _COMMANDS = {
 }
 """Where each command is, and the first line of its help."""
 
-
-def _imported(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
-
-
 ENTRIES = tuple(
-    CommandEntry(name, text, partial(_imported, place)) for name, (place, text) in _COMMANDS.items()
+    CommandEntry(name, text, partial(resolve_name, place)) for name, (place, text) in _COMMANDS.items()
 )
 """The commands of segue, for the registry."""
 
@@ -158,9 +149,8 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EIO):
             raise
         _complain("error", f"the standard output cannot be written ({error.strerror})")
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else Python fails once more at its end
+        # Python would fail once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
 
 

@@ -1,11 +1,13 @@
-"""``segue track``: follow objects through a video."""
+"""``segue track``: follow objects through a video; ``segue demo`` does so with the bundled sample."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
+import typer
 from annotated_types import Ge
 
 from segue.api.track import make_schedule
@@ -78,23 +80,15 @@ class What:
         prompter: MakePrompter | None,
         native: frozenset[PromptKind],
     ) -> dict[int, list[Prompt]]:
-        """The prompts of each frame; what can be checked beforehand is.
-
-        Args:
-            first: first frame of the run.
-            size: height and width that coordinates refer to.
-            stride: distance of the frames.
-            prompter: what turns boxes and points into masks.
-            native: kinds of prompts that the network takes as they are.
-        """
+        """The prompts of each frame; what can be checked beforehand is. Coordinates are those of ``size``."""
         texts = self.by_frame(first.index)
         for index in texts:
             if index < first.index or (index - first.index) % stride:
                 steps = f"in steps of {stride} from {first.index} on"
                 raise PromptError(f"there is a prompt for frame {index}, but the frames go {steps}")
         plan = {
-            index: to_prompts(item, size, first.size, fill=self.fill, fit=self.fit)
-            for index, item in texts.items()
+            index: to_prompts(typed, size, first.size, fill=self.fill, fit=self.fit)
+            for index, typed in texts.items()
         }
         if first.index in plan:
             plan[first.index] = settled(first, plan[first.index], prompter, native)
@@ -200,3 +194,23 @@ track = command(
 def _note(result: Segmentation) -> str:
     visible = sum(item.area > 0 for item in result.objects)
     return f"{visible} of {len(result.objects)} visible"
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Output folder.")] = Path("segue-out/demo"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
+) -> None:
+    """Follow the objects of the bundled sample video; needs no network and no files of yours.
+
+    Example:
+
+        segue demo --output out/demo
+    """
+    with resources.as_file(resources.files("segue") / "assets" / "sample") as sample:
+        track(
+            source=str(sample / "video.mp4"),
+            mask=[str(sample / "first.png")],
+            output=output,
+            side_by_side=True,
+            overwrite=overwrite,
+        )
