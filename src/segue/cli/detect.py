@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
-from PIL import Image as PillowImage
 from rich.console import Console
 
+from segue.cli.job import How
 from segue.cli.options import Options, Values, command
 from segue.cli.prompting import NAMES, Finding
 from segue.cli.tables import print_table
@@ -19,26 +18,21 @@ from segue.errors import SinkError, SourceError
 from segue.masks import overlay
 from segue.masks.files import encode_index_mask
 from segue.prompts.selection import Found
-from segue.types import Frame, Image, ObjectInfo
+from segue.types import Frame
 from segue.video import open_source
+from segue.video.images import write_picture
 from segue.video.partial import write_complete, writing
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class Output(How):
     """What is written.
 
     Attributes:
-        output: output folder.  [default: segue-out/NAME]
         json: write the objects as JSON into this file.
-        device: where networks run: cpu, cuda, cuda:1 ...
-        overwrite: replace existing output.
     """
 
-    output: Path | None = None
     json: Path | None = None
-    device: str | None = None
-    overwrite: bool = False
 
 
 def _detect(source: Values, found: Values, written: Values) -> None:
@@ -104,43 +98,19 @@ def _require_free(targets: list[Path], overwrite: bool) -> None:
 def _write(frame: Frame, found: Found, targets: list[Path]) -> None:
     captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
     write_complete(targets[0], encode_index_mask(found.mask))
-    write_complete(targets[1], _png(overlay(frame.image, found.mask, captions=captions)))
+    write_picture(targets[1], overlay(frame.image, found.mask, captions=captions))
     for path in targets[2:]:
-        values = {"frame": frame.index, "time": frame.time, "objects": [*map(_values, found.objects)]}
+        values = {"frame": frame.index, "time": frame.time, "objects": [*map(asdict, found.objects)]}
         write_complete(path, (json.dumps(values, indent=1) + "\n").encode())
     for path in targets:
         typer.echo(f"written: {path}", err=True)
 
 
-def _png(picture: Image) -> bytes:
-    buffer = io.BytesIO()
-    PillowImage.fromarray(picture).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def _values(item: ObjectInfo) -> dict[str, object]:
-    return {
-        "id": item.id,
-        "label": item.label,
-        "score": item.score,
-        "box": None if item.box is None else list(item.box),
-        "area": item.area,
-    }
-
-
 def _print(found: Found) -> None:
-    rows = [
-        (
-            str(item.id),
-            (
-                item.label or "",
-                f"{item.score:.3f}",
-                ",".join(f"{side:g}" for side in item.box or ()),
-                str(item.area),
-            ),
-        )
-        for item in found.objects
-    ]
+    rows = []
+    for item in found.objects:
+        sides = ",".join(f"{side:g}" for side in item.box or ())
+        rows.append((str(item.id), (item.label or "", f"{item.score:.3f}", sides, str(item.area))))
     print_table(Console(highlight=False, soft_wrap=True), ("id", "label", "score", "box", "area"), rows)
     if not rows:
         typer.echo("no object was found", err=True)

@@ -19,7 +19,18 @@ from segue.api.foreground import (
     preferred,
 )
 from segue.api.foreground import foreground as find_foreground
-from segue.cli.job import DEFAULT_FORMATS, HOW, PART, SOURCE, How, Job, Note, explained, run_settings
+from segue.cli.job import (
+    DEFAULT_FORMATS,
+    HOW,
+    PART,
+    SOURCE,
+    How,
+    Note,
+    explained,
+    first_frame,
+    run_job,
+    run_settings,
+)
 from segue.cli.options import Options, Values, command
 from segue.errors import SegueError, SinkError, SourceError
 from segue.inputs import printable
@@ -106,19 +117,22 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
     except ValueError as error:
         raise SegueError(str(error)) from None
     resolved = {"objects": objects, "threshold": threshold, "short_side": short_side}
-    job = Job(
-        opened,
-        session,
-        run_settings({**source, **options, **besides, **part, **how}, **resolved),
-        replace(run, format=formats),
-        saves=session.restorable,
-        places={} if wanted.events is None else {"events": wanted.events},
-    )
+    settings = run_settings({**source, **options, **besides, **part, **how}, **resolved)
     with opened:
-        _, frames = job.frames()
+        _, frames = first_frame(opened)
         note: Note = _note if wanted.explain is None else explained(session, wanted.explain, _note)
         frames = chosen_frames(frames, fps, options["depth"], known)
-        job.run(frames, note=note, total=_expected(opened, fps))
+        run_job(
+            session,
+            opened,
+            frames,
+            replace(run, format=formats),
+            settings,
+            note,
+            total=_expected(opened, fps),
+            saves=session.restorable,
+            places={} if wanted.events is None else {"events": wanted.events},
+        )
     if wanted.background is not None:
         _write_background(wanted.background, session.background, model)
         typer.echo(printable(f"background: {wanted.background}"))

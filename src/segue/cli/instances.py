@@ -18,10 +18,10 @@ from segue.cli.job import (
     SOURCE,
     WATCH,
     How,
-    Job,
     Note,
     explained,
     first_frame,
+    run_job,
     run_settings,
 )
 from segue.cli.options import Options, Values, command
@@ -96,15 +96,14 @@ def _instances(source: Values, options: Values, look: Values, part: Values, how:
         raise SegueError(str(error)) from None
     settings = run_settings({**source, **options, **look, **part, **how}, model=model)
     categories = {name: number for number, name in finder.names.items()}
-    job = Job(opened, finder.session, settings, run, categories=categories)
     with opened:
-        _, frames = job.frames()
+        _, frames = first_frame(opened)
         note: Note = _note
         if look["explain"] is not None:
             if not isinstance(finder.session, InstanceSession):
                 raise SegueError(f"--explain shows where a network's queries look; {model} has none")
             note = explained(finder.session, look["explain"], _note)
-        job.run(frames, note=note)
+        run_job(finder.session, opened, frames, run, settings, note, categories=categories)
 
 
 instances = command(

@@ -6,9 +6,9 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -18,10 +18,10 @@ from segue.cli.tables import bars
 from segue.errors import SourceError
 from segue.inputs import exists, printable
 from segue.registry import SINKS
-from segue.sessions import Session
+from segue.sessions import ForegroundSession, InstanceSession, Session
 from segue.sessions.resumable import PromptSource, forget_state, run
-from segue.types import Frame, Image, Segmentation
-from segue.video import Outputs, Source, open_sinks, open_source
+from segue.types import Frame, Segmentation
+from segue.video import Source, open_sinks, open_source
 from segue.video.images import write_picture
 from segue.video.live import is_address, stored_address
 from segue.weights.checkpoint import sha256
@@ -32,7 +32,6 @@ FORMATS = f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]
 WATCH: ContextVar[Callable[[Frame, Segmentation], None] | None] = ContextVar("watch", default=None)
 """Told of every frame and its result, beside the sinks; a batch counts and draws with it."""
 
-
 _MEANS_NOTHING = frozenset(
     "output format side_by_side events background device on_damage overwrite resume quiet".split()  # noqa: SIM905
 )
@@ -42,11 +41,8 @@ _MEANS_NOTHING = frozenset(
 def run_settings(options: Mapping[str, Any], **resolved: Any) -> dict[str, Any]:
     """All that the masks of a run depend on, as JSON values: every option that is not known to mean nothing.
 
-    A file counts by its content, an address without its password.
-
-    Args:
-        options: the options of the command by name, as :func:`locals` gives them at its beginning.
-        resolved: what stands for options, or besides them.
+    A file counts by its content, an address without its password. What is ``resolved`` stands for options, or
+    besides them.
     """
     values = {name: value for name, value in {**options, **resolved}.items() if name not in _MEANS_NOTHING}
     source = values.pop("source", None)
@@ -131,22 +127,11 @@ def first_frame(source: Source) -> tuple[Frame, Iterator[Frame]]:
     return first, itertools.chain([first], frames)
 
 
-class Explaining(Protocol):
-    """A session that can show what its results were made of."""
-
-    def explain(self) -> None:
-        """Keep pictures from now on."""
-
-    @property
-    def explanation(self) -> Image | None:
-        """That of the last result."""
-
-
 Note = Callable[[Segmentation], str]
 """A few words about a result, for the progress."""
 
 
-def explained(session: Explaining, folder: Path, note: Note) -> Note:
+def explained(session: ForegroundSession | InstanceSession, folder: Path, note: Note) -> Note:
     """A note that also writes the explanation of the result, as ``folder/000012.png``."""
     session.explain()
 
@@ -159,75 +144,57 @@ def explained(session: Explaining, folder: Path, note: Note) -> Note:
     return writing
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A run.
+def run_job(
+    session: Session,
+    source: Source,
+    frames: Iterator[Frame],
+    how: How,
+    settings: dict[str, Any],
+    note: Note,
+    *,
+    prompts: PromptSource = lambda _: None,
+    total: int | None = None,
+    saves: bool = True,
+    places: Mapping[str, Path] | None = None,
+    categories: Mapping[str, int] | None = None,
+) -> None:
+    """Take the frames of a source through a session into the sinks, and say where the results are.
 
-    Attributes:
-        source: where the frames come from.
-        session: what is done with them.
-        settings: all that the masks depend on, as JSON values; a resumed run must have the same.
+    Args:
+        session: what is done with the frames.
+        source: where they come from.
+        frames: those of the source that are wanted.
         how: see :class:`How`.
-        places: files of formats that lie outside the output folder.
+        settings: those of :func:`run_settings`; a resumed run must have the same.
+        note: a few words about a result, shown beside the progress.
+        prompts: gives the prompts of a frame, or None.
+        total: expected number of frames; None takes that of the source.
         saves: whether the session can be saved; else a resumed run goes through all frames again.
+        places: files of formats that lie outside the output folder.
         categories: number of each class name, for the formats that number classes.
+
+    Raises:
+        SegueError: something is wrong with source, prompts or output.
+        typer.Exit: the run was interrupted.
     """
-
-    source: Source
-    session: Session
-    settings: dict[str, Any]
-    how: How
-    saves: bool = True
-    places: Mapping[str, Path] = field(default_factory=dict)
-    categories: Mapping[str, int] = field(default_factory=dict)
-
-    def frames(self) -> tuple[Frame, Iterator[Frame]]:
-        """The first frame, and all of them."""
-        return first_frame(self.source)
-
-    def run(
-        self,
-        frames: Iterator[Frame],
-        *,
-        prompts: PromptSource = lambda _: None,
-        note: Note,
-        total: int | None = None,
-    ) -> Outputs:
-        """Take the frames through the session into the sinks, and say where the results are.
-
-        Args:
-            frames: those of the source.
-            prompts: gives the prompts of a frame, or None.
-            note: a few words about a result, shown beside the progress.
-            total: expected number of frames; None takes that of the source.
-
-        Raises:
-            SegueError: something is wrong with source, prompts or output.
-            typer.Exit: the run was interrupted.
-        """
-        outputs = self._open()
-        try:
-            self._follow(frames, prompts, note, total or self.source.frame_count, outputs)
-        except KeyboardInterrupt:
-            typer.echo(self._how_to_go_on(outputs), err=True)
-            raise typer.Exit(130) from None
-        for name, path in outputs.paths.items():
-            typer.echo(printable(f"{name}: {path}"))
-        return outputs
-
-    def _follow(
-        self,
-        frames: Iterator[Frame],
-        prompts: PromptSource,
-        note: Note,
-        total: int | None,
-        outputs: Outputs,
-    ) -> None:
-        console = Console(stderr=True, quiet=self.how.quiet, highlight=False, soft_wrap=True)
-        begun, count, watch = time.perf_counter(), 0, WATCH.get()
-        masks = outputs.paths.get("png") if self.saves else None
+    outputs = open_sinks(
+        how.output or Path("segue-out") / source.name,
+        tuple(how.format or DEFAULT_FORMATS),
+        source,
+        overwrite=how.overwrite,
+        resume=how.resume,
+        settings=settings,
+        side_by_side=how.side_by_side,
+        places=places,
+        categories=categories,
+    )
+    masks = outputs.paths.get("png")
+    states = masks if saves else None
+    console = Console(stderr=True, quiet=how.quiet, highlight=False, soft_wrap=True)
+    begun, count, watch = time.perf_counter(), 0, WATCH.get()
+    try:
         with outputs.sink as sink, bars(console, "note") as progress:
-            task = progress.add_task("frames", total=total, note="")
+            task = progress.add_task("frames", total=total or source.frame_count, note="")
 
             def report(frame: Frame, result: Segmentation) -> None:
                 nonlocal count
@@ -237,28 +204,17 @@ class Job:
                 speed = count / (time.perf_counter() - begun)
                 progress.update(task, completed=count, note=f"{speed:.1f} frames/s, {note(result)}")
 
-            run(self.session, frames, prompts, sink, folder=masks, resume=self.how.resume, report=report)
-        if masks:
-            forget_state(masks)
-        seconds = time.perf_counter() - begun
-        console.print(f"{count} frames in {seconds:.1f} s ({count / seconds:.1f} frames/s)")
-
-    def _open(self) -> Outputs:
-        return open_sinks(
-            self.how.output or Path("segue-out") / self.source.name,
-            tuple(self.how.format or DEFAULT_FORMATS),
-            self.source,
-            overwrite=self.how.overwrite,
-            resume=self.how.resume,
-            settings=self.settings,
-            side_by_side=self.how.side_by_side,
-            places=self.places,
-            categories=self.categories,
-        )
-
-    def _how_to_go_on(self, outputs: Outputs) -> str:
-        if "png" not in outputs.paths:
-            return "interrupted; without the format png there is nothing to resume from"
-        if not self.saves:
-            return "interrupted; give the same command with --resume to go through it again"
-        return "interrupted; give the same command with --resume to go on"
+            run(session, frames, prompts, sink, folder=states, resume=how.resume, report=report)
+        if states:
+            forget_state(states)
+    except KeyboardInterrupt:
+        if masks is None:
+            hint = "without the format png there is nothing to resume from"
+        else:
+            hint = f"give the same command with --resume to go {'on' if saves else 'through it again'}"
+        typer.echo(f"interrupted; {hint}", err=True)
+        raise typer.Exit(130) from None
+    seconds = time.perf_counter() - begun
+    console.print(f"{count} frames in {seconds:.1f} s ({count / seconds:.1f} frames/s)")
+    for name, path in outputs.paths.items():
+        typer.echo(printable(f"{name}: {path}"))

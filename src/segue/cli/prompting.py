@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
@@ -32,7 +32,7 @@ from segue.prompts.detectors import Detector, Refinement
 from segue.prompts.onnx_prompter import OnnxNetwork, OnnxPrompter
 from segue.registry import DETECTORS, PromptKind
 from segue.sessions.detecting import DEFAULT, detector
-from segue.types import Box, Frame, MaskPrompt, Point, Prompt, RemovePrompt
+from segue.types import Frame, MaskPrompt, Point, Prompt, RemovePrompt
 from segue.weights import load
 
 NAMES = f"What finds the objects: {', '.join(DETECTORS.names)}."
@@ -69,25 +69,20 @@ class Finding:
 
     def detector(self, device: str | None) -> Detector:
         """The detector, which runs on ``device``."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)[1:]}
-        return detector(
-            self.name or DEFAULT,
-            device=device,
-            **{**values, "classes": self._classes()},
-        )
+        values = asdict(self)
+        name = values.pop("name") or DEFAULT
+        if self.classes is not None:
+            values["classes"] = [name.strip() for name in self.classes.split(",") if name.strip()]
+            if not values["classes"]:
+                raise PromptError(
+                    f"classes {self.classes!r}: give names separated by commas, such as person,car"
+                )
+        return detector(name, device=device, **values)
 
     def announce(self) -> None:
         """Say what is looked for where the user did not choose."""
         if self.name is None:
             typer.echo("looking for what moves (detector motion; --with chooses another)", err=True)
-
-    def _classes(self) -> list[str] | None:
-        if self.classes is None:
-            return None
-        names = [name.strip() for name in self.classes.split(",") if name.strip()]
-        if not names:
-            raise PromptError(f"classes {self.classes!r}: give names separated by commas, such as person,car")
-        return names
 
 
 _AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
@@ -103,13 +98,11 @@ class PromptTexts:
     removals: list[str] = field(default_factory=list)
 
 
-def by_frame(
-    first: int, masks: Iterable[str], boxes: Iterable[str], points: Iterable[str], removals: Iterable[str]
-) -> dict[int, PromptTexts]:
-    """Sort texts of the form ``[FRAME@]TEXT`` by frame; those without a frame belong to ``first``."""
+def by_frame(first: int, **given: Iterable[str] | None) -> dict[int, PromptTexts]:
+    """Sort texts of the form ``[FRAME@]TEXT``, given by kind; those without a frame belong to ``first``."""
     texts: dict[int, PromptTexts] = defaultdict(PromptTexts)
-    for kind, values in (("masks", masks), ("boxes", boxes), ("points", points), ("removals", removals)):
-        for value in values:
+    for kind, values in given.items():
+        for value in values or ():
             match = _AT.fullmatch(value)
             index, rest = (int(match[1]), match[2]) if match else (first, value)
             getattr(texts[index], kind).append(rest)
@@ -119,22 +112,15 @@ def by_frame(
 def to_prompts(
     texts: PromptTexts, size: tuple[int, int], frame_size: tuple[int, int], *, fill: bool, fit: bool
 ) -> list[Prompt]:
-    """Read and check what was typed for one frame.
-
-    Args:
-        texts: what was typed.
-        size: height and width of the source, in whose pixels people speak.
-        frame_size: height and width of the frames that the session sees.
-        fill: take whole boxes.
-        fit: resize masks of another size.
-    """
+    """Read and check what was typed for one frame, in pixels of ``size``; frames have ``frame_size``."""
     prompts: list[Prompt] = []
     if texts.masks:
         mask = resize_mask(read_prompt_masks(texts.masks, size, fit=fit), frame_size)
         prompts += [MaskPrompt(int(i), mask == i) for i in np.unique(mask) if i]
     scale = frame_size[1] / size[1], frame_size[0] / size[0]
     for prompt in parse_boxes(texts.boxes, fill=fill):
-        prompts.append(replace(prompt, box=_scaled_box(prompt.box, scale)))
+        low, high = _scaled((prompt.box[:2], prompt.box[2:]), scale)
+        prompts.append(replace(prompt, box=(*low, *high)))
     for text in texts.points:
         point = parse_point(text)
         prompts.append(
@@ -149,12 +135,7 @@ def to_prompts(
 
 
 def make_prompter(refine: Refinement | None, files: str | None, device: str | None) -> MakePrompter:
-    """What turns boxes and points into masks.
-
-    Args:
-        refine: network or GrabCut.
-        files: weights of segue-prompt, or ONNX files of another network, see :class:`OnnxNetwork`.
-        device: where segue-prompt runs.
+    """What turns boxes and points into masks; ``files`` are weights of segue-prompt or ONNX files.
 
     Raises:
         PromptError: the choice is one for detectors alone, or there are files for GrabCut.
@@ -189,8 +170,3 @@ def settled(
 
 def _scaled(points: tuple[Point, ...], scale: tuple[float, float]) -> tuple[Point, ...]:
     return tuple((x * scale[0], y * scale[1]) for x, y in points)
-
-
-def _scaled_box(box: Box, scale: tuple[float, float]) -> Box:
-    x0, y0, x1, y1 = box
-    return x0 * scale[0], y0 * scale[1], x1 * scale[0], y1 * scale[1]

@@ -12,7 +12,7 @@ from annotated_types import Ge
 
 from segue.api.track import make_schedule
 from segue.api.track import track as follow
-from segue.cli.job import HOW, PART, SOURCE, How, Job, run_settings
+from segue.cli.job import HOW, PART, SOURCE, How, first_frame, run_job, run_settings
 from segue.cli.options import Options, Values, command
 from segue.cli.prompting import NAMES, Finding, PromptTexts, by_frame, make_prompter, settled, to_prompts
 from segue.errors import PromptError, SegueError
@@ -70,7 +70,7 @@ class What:
 
     def by_frame(self, first: int) -> dict[int, PromptTexts]:
         """What was typed for each frame; what names none is for ``first``."""
-        return by_frame(first, self.mask or (), self.box or (), self.point or (), self.remove or ())
+        return by_frame(first, masks=self.mask, boxes=self.box, points=self.point, removals=self.remove)
 
     def plan(
         self,
@@ -146,22 +146,21 @@ def _track(source: Values, what: Values, found: Values, memory: Values, part: Va
         schedule=asdict(schedule),
         prompts=prompts,
     )
-    job = Job(opened, finder or tracker, settings, run)
     with opened:
-        first, frames = job.frames()
-        if finder is not None:
-            job.run(frames, note=_note)
-            if finder.found == 0:
-                raise PromptError("no object was found in any frame; choose another detector, or give a box")
-            return
-        plan = asked.plan(first, opened.original_size or first.size, part["stride"], make, tracker.native)
+        first, frames = first_frame(opened)
+        size, stride = opened.original_size or first.size, part["stride"]
+        plan = {} if asked.auto else asked.plan(first, size, stride, make, tracker.native)
         pending = set(plan)
 
         def note(result: Segmentation) -> str:
             pending.discard(result.index)
-            return _note(result)
+            visible = sum(item.area > 0 for item in result.objects)
+            return f"{visible} of {len(result.objects)} visible"
 
-        job.run(frames, prompts=lambda frame: plan.get(frame.index), note=note)
+        session = finder or tracker
+        run_job(session, opened, frames, run, settings, note, prompts=lambda frame: plan.get(frame.index))
+    if finder is not None and finder.found == 0:
+        raise PromptError("no object was found in any frame; choose another detector, or give a box")
     if pending:
         raise PromptError(f"there is a prompt for frame {min(pending)}, but the source has no such frame")
 
@@ -189,11 +188,6 @@ track = command(
     PART,
     HOW,
 )
-
-
-def _note(result: Segmentation) -> str:
-    visible = sum(item.area > 0 for item in result.objects)
-    return f"{visible} of {len(result.objects)} visible"
 
 
 def demo(
