@@ -23,8 +23,8 @@ from segue.masks import write_index_mask
 from segue.metrics.evaluation import Evaluation
 from segue.reports import evaluation_values, write_json
 from segue.types import IndexMask
-from segue.video.cdnet_sink import frame_number
 from segue.video.images import list_images, write_picture
+from segue.video.mask_folder import frame_number
 from segue.video.partial import PartialFile, writing
 
 EXAMPLES = """

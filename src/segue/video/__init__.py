@@ -5,11 +5,10 @@ What cannot be read is a :class:`~segue.errors.SourceError`, what cannot be writ
 """
 
 from segue.video.array_sink import NpzSink
-from segue.video.cdnet_sink import CdnetSink
 from segue.video.event_sink import EventSink
 from segue.video.json_sink import CocoSink
 from segue.video.live import Reconnect
-from segue.video.mask_folder import PngSink, read_marker, replay
+from segue.video.mask_folder import CdnetSink, PngSink, read_marker, replay
 from segue.video.outputs import Outputs, open_sinks, output_paths, replayed
 from segue.video.sinks import BackgroundSink, MultiSink, Sink
 from segue.video.source import DamagePolicy, DamageWarning, Source, open_source

@@ -14,24 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import SinkError
-from segue.masks import resize_mask
 from segue.types import Frame, Segmentation
-from segue.video.partial import PartialFile, writing
-from segue.video.sinks import Sink
+from segue.video.partial import writing
+from segue.video.sinks import FileSink, sized_mask
 
 _LENGTH = struct.Struct("<Q")
 
 
 class Spool:
-    """A list of byte strings in a nameless file beside the output: memory stays flat for long videos.
-
-    Args:
-        beside: the output file.
-
-    Raises:
-        SinkError: the file cannot be written.
-    """
+    """A list of byte strings in a nameless file beside the output: memory stays flat for long videos."""
 
     def __init__(self, beside: Path) -> None:
         self._beside = beside
@@ -40,7 +31,6 @@ class Spool:
             self._file = tempfile.TemporaryFile(dir=beside.parent)  # noqa: SIM115
 
     def append(self, data: bytes) -> None:
-        """Add one entry."""
         with writing(self._beside):
             self._file.write(_LENGTH.pack(len(data)))
             self._file.write(data)
@@ -54,12 +44,11 @@ class Spool:
             yield self._file.read(_LENGTH.unpack(header)[0])
 
     def close(self) -> None:
-        """Remove the file."""
-        with writing(self._beside):
+        with suppress(OSError):  # nobody reads it any more
             self._file.close()
 
 
-class NpzSink(Sink):
+class NpzSink(FileSink):
     """Writes ``masks`` (T, H, W), ``frames`` (T,), ``times`` (T,) and ``ids`` (K,) for :func:`numpy.load`.
 
     ``masks`` is uint8, or uint16 if an id is beyond 255; ``frames`` are indices in the source, int64;
@@ -72,20 +61,16 @@ class NpzSink(Sink):
     """
 
     def __init__(self, path: Path, *, size: tuple[int, int] | None = None) -> None:
-        self._file = PartialFile(path)
-        self._size = size
+        super().__init__(path, size)
         self._frames: list[int] = []
         self._times: list[float] = []
         self._ids: set[int] = set()
         self._dtype: npt.DTypeLike = np.uint8
-        self._file.prepare()
         self._spool = Spool(path)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        if self._size is None:
-            height, width = segmentation.mask.shape
-            self._size = (height, width)
-        mask = resize_mask(segmentation.mask, self._size).astype("<u2")
+        mask = sized_mask(segmentation, self._size).astype("<u2")
+        self._size = mask.shape
         if mask.max(initial=0) > 255:
             self._dtype = np.uint16
         self._spool.append(zlib.compress(mask.tobytes(), 1))
@@ -93,26 +78,15 @@ class NpzSink(Sink):
         self._times.append(segmentation.time)
         self._ids.update(segmentation.ids)
 
-    def close(self) -> None:
-        try:
-            with (
-                writing(self._file.final),
-                zipfile.ZipFile(self._file.path, "w", zipfile.ZIP_DEFLATED) as archive,
-            ):
-                self._write_masks(archive)
-                _write_array(archive, "frames", np.array(self._frames, np.int64))
-                _write_array(archive, "times", np.array(self._times, np.float64))
-                _write_array(archive, "ids", np.array(sorted(self._ids), np.int64))
-            self._file.commit()
-            self._spool.close()
-        except SinkError:
-            self.abort()
-            raise
+    def _complete(self) -> None:
+        with zipfile.ZipFile(self._file.path, "w", zipfile.ZIP_DEFLATED) as archive:
+            self._write_masks(archive)
+            _write_array(archive, "frames", np.array(self._frames, np.int64))
+            _write_array(archive, "times", np.array(self._times, np.float64))
+            _write_array(archive, "ids", np.array(sorted(self._ids), np.int64))
 
-    def abort(self) -> None:
-        with suppress(SinkError):
-            self._spool.close()
-        self._file.discard()
+    def _release(self) -> None:
+        self._spool.close()
 
     def _write_masks(self, archive: zipfile.ZipFile) -> None:
         shape = (len(self._frames), *(self._size or (0, 0)))

@@ -1,11 +1,14 @@
-"""From a container of PyAV to upright RGB pictures with true time stamps, damage included."""
+"""Video files: from a container of PyAV to upright RGB pictures with true times, damage included."""
 
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import av
@@ -19,11 +22,14 @@ from av.video.stream import VideoStream
 
 from segue.errors import SourceError
 from segue.types import Image
-from segue.video.readers import DamageError, check_pixels
+from segue.video.readers import DEFAULT_FPS, DamageError, Picture, Reader, check_pixels
 
 # Titles are not always the UTF-8 that the formats want; the film is none the worse for that. From version 19
 # on PyAV takes them as they come.
 _TITLES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+_EARLY_END = 5
+"""Missing frames at the end from which on a file counts as cut off; fewer are rounding of durations."""
 
 DisplayMatrix = npt.NDArray[np.int32]
 """How a player turns the pictures: 3x3, 16.16 fixed point, as in ISO/IEC 14496-12, 8.2.2."""
@@ -49,13 +55,10 @@ class Decoded:
 def open_container(
     address: str, where: str, options: dict[str, str] | None = None, timeout: float | None = None
 ) -> av.container.InputContainer:
-    """Open a file or address that has a video stream.
+    """Open what has a video stream, by an address of FFmpeg (``file:...``, ``http://...``).
 
-    Args:
-        address: what FFmpeg takes: ``file:...``, ``http://...``, ``rtsp://...``.
-        where: name for messages.
-        options: options of the FFmpeg protocol or format.
-        timeout: seconds to wait for the network, or None.
+    ``where`` names it in messages, ``options`` are those of the protocol or format, and ``timeout`` is in
+    seconds, for the network.
     """
     try:
         container = cast(
@@ -106,8 +109,7 @@ def decode(container: av.container.InputContainer, stream: VideoStream) -> Itera
         elif bad:
             yield Decoded(None, None)
         for frame in frames:
-            if not started:
-                # Once is enough: the matrix belongs to the stream.
+            if not started:  # the matrix belongs to the stream
                 matrix, started = display_matrix(frame), True
             yield from _place(frame, matrix, lost, stream.time_base)
     while lost:
@@ -135,12 +137,7 @@ def _seconds(pts: int | None, time_base: Fraction | None) -> float | None:
 
 
 def to_rgb(item: Decoded, where: str) -> Image:
-    """Upright RGB picture, (H, W, 3), uint8, of a decoded frame of any pixel format.
-
-    Raises:
-        DamageError: the frame was lost.
-        SourceError: its size is absurd.
-    """
+    """Upright RGB picture, (H, W, 3), uint8, of a decoded frame; DamageError where the frame was lost."""
     if item.frame is None:
         raise DamageError(f"{where} is damaged")
     check_pixels(item.frame.height, item.frame.width, where)
@@ -175,3 +172,72 @@ def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix | None) -> 
     image = image[:, ::-1] if flip_columns else image
     image = image[::-1] if flip_rows else image
     return np.ascontiguousarray(image)
+
+
+def promised_duration(stream: VideoStream) -> float | None:
+    """Length in seconds by the file's header, or None if it says nothing of this very stream."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    written = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "")
+    if match := re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", written):
+        hours, minutes, seconds = match.groups()
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return None
+
+
+class VideoFileReader(Reader):
+    """A video file, decoded by FFmpeg; ``fps`` is assumed where it does not say."""
+
+    def __init__(self, path: Path, fps: float | None) -> None:
+        self._path = path
+        self._address = f"file:{path}"
+        self.name = path.stem
+        self.where = str(path)
+        self.files = (path,)
+        with open_container(self._address, self.where) as container:
+            stream = video_stream(container)
+            self.total = stream.frames or None
+            self.fps = float(stream.average_rate) if stream.average_rate else fps
+            self._promised = promised_duration(stream)
+            self.size = self._first_size(decode(container, stream))
+
+    def pictures(self) -> Iterator[Picture]:
+        """All frames in order; a frame lost to damage stands in its place and raises when it is loaded."""
+        index = -1
+        start = time = end = 0.0
+        step = 1 / (self.fps or DEFAULT_FPS)
+        with open_container(self._address, self.where) as container:
+            frames = decode(container, video_stream(container))
+            for index, item in enumerate(self._until_broken(frames)):
+                if index == 0:
+                    start = item.time or 0.0
+                time = index * step if item.time is None else item.time - start
+                end = time + item.duration
+                yield Picture(index, time, partial(to_rgb, item, f"{self.where}: frame {index}"))
+        # The mean distance, because the rate in the header may be that of a finer clock.
+        step = max(step, time / index if index > 0 else 0.0)
+        missing = round(((self._promised or 0.0) - max(end, time + step)) / step)
+        if missing >= _EARLY_END:
+            ending = f"ends after frame {index}, about {missing} frames early (cut off or damaged)"
+            yield Picture(index + 1, time + step, partial(_lost, f"{self.where}: {ending}"))
+
+    def _until_broken(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
+        """Frames up to where the demuxer itself gives up, which counts as one lost frame."""
+        try:
+            yield from frames
+        except (av.error.FFmpegError, OSError):
+            yield Decoded(None, None)
+
+    def _first_size(self, frames: Iterator[Decoded]) -> tuple[int, int]:
+        try:
+            for item in frames:
+                if item.frame is not None:
+                    height, width = to_rgb(item, self.where).shape[:2]
+                    return height, width
+        except (av.error.FFmpegError, OSError) as error:
+            raise SourceError(f"{self.where}: no frame can be decoded ({describe(error)})") from error
+        raise SourceError(f"{self.where}: has no frames that can be decoded")
+
+
+def _lost(message: str) -> Image:
+    raise DamageError(message)

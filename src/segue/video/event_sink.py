@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from segue.errors import SinkError
-from segue.masks import measure, resize_mask
+from segue.masks import measure
 from segue.types import Box, Frame, Segmentation
-from segue.video.partial import PartialFile, writing
-from segue.video.sinks import Sink
+from segue.video.partial import writing
+from segue.video.sinks import FileSink, sized_mask
 
 MIN_FRAMES = 3
 """Objects that were seen on fewer frames are not worth an event."""
@@ -66,7 +66,7 @@ class _Visit:
     largest: int = 0
 
 
-class EventSink(Sink):
+class EventSink(FileSink):
     """Writes an event for every object that comes or goes; see :class:`Event` for the columns.
 
     Everything is told from the results alone: an object is there as long as it is listed. Events are in the
@@ -83,11 +83,9 @@ class EventSink(Sink):
     def __init__(self, path: Path, *, size: tuple[int, int] | None = None) -> None:
         if path.suffix.lower() not in (".csv", ".json"):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
+        super().__init__(path, size)
         self._as_json = path.suffix.lower() == ".json"
-        self._size = size
         self._visits: dict[int, _Visit] = {}
-        self._file = PartialFile(path)
-        self._file.prepare()
         with writing(path):
             self._stream = self._file.path.open("w", encoding="utf-8", newline="")
             if self._as_json:
@@ -97,9 +95,8 @@ class EventSink(Sink):
         self._count = 0
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        mask = segmentation.mask if self._size is None else resize_mask(segmentation.mask, self._size)
         events = []
-        for number, extent in measure(mask).items():
+        for number, extent in measure(sized_mask(segmentation, self._size)).items():
             sighting = _Sighting(segmentation.index, segmentation.time, extent.box, extent.area)
             visit = self._visits.setdefault(number, _Visit(sighting, sighting, frames=0))
             visit.last = sighting
@@ -112,27 +109,18 @@ class EventSink(Sink):
         self._put(events)
 
     def flush(self) -> None:
-        """See that everything written so far is in the file."""
         with writing(self._file.final):
             self._stream.flush()
 
-    def close(self) -> None:
-        """Tell of what is still there, and give the file its final name."""
-        try:
-            self._put(event for number in sorted(self._visits) for event in self._gone("end", number))
-            with writing(self._file.final):
-                if self._as_json:
-                    self._stream.write("\n]\n")
-                self._stream.close()
-            self._file.commit()
-        except SinkError:
-            self.abort()
-            raise
+    def _complete(self) -> None:
+        self._put(event for number in sorted(self._visits) for event in self._gone("end", number))
+        if self._as_json:
+            self._stream.write("\n]\n")
+        self._stream.close()
 
-    def abort(self) -> None:
+    def _release(self) -> None:
         with suppress(OSError):
             self._stream.close()
-        self._file.discard()
 
     def _gone(self, what: Literal["leave", "end"], number: int) -> list[Event]:
         visit = self._visits.pop(number)

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import ImageOps, UnidentifiedImageError
 
@@ -60,11 +58,7 @@ def read_image(path: Path) -> Image:
 
 
 def write_picture(path: Path, picture: Image) -> None:
-    """Write an RGB picture, (H, W, 3), uint8, as PNG; folders are made, and the file appears when complete.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
+    """Write an RGB picture, (H, W, 3), uint8, as PNG; folders are made, and it appears when complete."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
@@ -103,63 +97,44 @@ def _frames_of(picture: PillowImage.Image) -> int:
 
 def _to_rgb(picture: PillowImage.Image, path: Path) -> Image:
     picture.load()
-    return as_rgb(_to_bytes(ImageOps.exif_transpose(picture)), str(path))
-
-
-def _to_bytes(picture: PillowImage.Image) -> npt.NDArray[Any]:
-    if picture.mode.startswith("I"):
-        # Pillow clips 16-bit grey to white where it should scale.
-        return np.asarray(np.clip(np.array(picture), 0, 65535) >> 8, np.uint8)
-    return np.array(picture.convert("RGB"))
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode.startswith("I"):  # 16-bit grey, which Pillow clips to white where it should scale
+        return as_rgb((np.clip(np.array(upright), 0, 65535) >> 8).astype(np.uint8), str(path))
+    return as_rgb(np.array(upright.convert("RGB")), str(path))
 
 
 class ImageReader(Reader):
-    """Still pictures as the frames of a video; the name of the folder is the name of the source.
-
-    Args:
-        files: pictures in order.
-        name: name of the source.
-        where: folder or pattern, for messages.
-        fps: pictures a second.
-    """
+    """Still pictures as the frames of a video."""
 
     def __init__(self, files: list[Path], name: str, where: str, fps: float | None) -> None:
         if not files:
             raise SourceError(f"{where}: no pictures here ({', '.join(sorted(IMAGE_SUFFIXES))})")
-        self._files = files
         self.name = name
         self.where = where
+        self.files = tuple(files)
         self.total = len(files)
         self.fps = fps or DEFAULT_FPS
         self.size = self._first_size()
         stems = tuple(path.stem for path in files)
         # Two pictures that differ only in folder or ending must not share one mask file.
         self.names = stems if len(set(stems)) == len(stems) else None
-        self.files = tuple(files)
 
     def pictures(self) -> Iterator[Picture]:
-        """All pictures in order."""
         rate = self.fps or DEFAULT_FPS
-        for index, path in enumerate(self._files):
+        for index, path in enumerate(self.files):
             yield Picture(index, index / rate, partial(read_image, path))
 
     def _first_size(self) -> tuple[int, int] | None:
         try:
-            height, width = read_image(self._files[0]).shape[:2]
+            return read_image(self.files[0]).shape[:2]
         except DamageError:  # reported when the frame is wanted, as the caller chose
             return None
-        return height, width
 
 
 class AnimationReader(Reader):
-    """The frames of an animated WebP or PNG file, or the pages of a TIFF file.
+    """The frames of an animated WebP or PNG file, or the pages of a TIFF file, at the times that it says.
 
-    Args:
-        path: the file.
-        fps: frames a second where the file does not say how long a frame is shown.
-
-    Raises:
-        SourceError: its first frame cannot be decoded.
+    ``fps`` counts where the file does not say how long a frame is shown.
     """
 
     def __init__(self, path: Path, fps: float | None) -> None:
@@ -171,14 +146,12 @@ class AnimationReader(Reader):
         self.total = count_frames(path)
         try:
             with _opened(path) as picture:
-                height, width = _to_rgb(picture, path).shape[:2]
-                self.size = (height, width)
+                self.size = _to_rgb(picture, path).shape[:2]
                 self.fps = 1 / self._shown(picture)
         except DamageError as error:
             raise SourceError(str(error)) from error
 
     def pictures(self) -> Iterator[Picture]:
-        """All frames in order, at the times that the file says."""
         time = 0.0
         with _opened(self._path) as picture:
             for index in range(self.total or 0):

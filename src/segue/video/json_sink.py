@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 import numpy as np
 
 from segue.errors import SinkError
-from segue.masks import encode_objects, resize_mask, rle_area, rle_box
+from segue.masks import encode_objects, rle_area, rle_box
 from segue.types import Frame, Segmentation
 from segue.video.array_sink import Spool
-from segue.video.partial import PartialFile, writing
-from segue.video.sinks import Sink
+from segue.video.sinks import FileSink, frame_name, sized_mask
 
 Flavour = Literal["coco", "ytvis"]
 
 
-class CocoSink(Sink):
+class CocoSink(FileSink):
     """Writes run lengths of every object as JSON.
 
     "coco" is an annotation file: ``images`` (one a frame), ``annotations`` (one a visible object and frame,
@@ -51,17 +49,15 @@ class CocoSink(Sink):
     ) -> None:
         if flavour not in get_args(Flavour):
             raise SinkError(f"flavour {flavour!r}: choose one of {', '.join(get_args(Flavour))}")
-        self._file = PartialFile(path)
+        super().__init__(path, size)
         self._flavour = flavour
-        self._size = size
         self._names = names
         self._video_id = video_id
         self._categories = dict(categories or {})
-        self._file.prepare()
         self._spool = Spool(path)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        mask = segmentation.mask if self._size is None else resize_mask(segmentation.mask, self._size)
+        mask = sized_mask(segmentation, self._size)
         lengths = encode_objects(mask, segmentation.ids)
         objects = [
             {
@@ -80,23 +76,15 @@ class CocoSink(Sink):
         }
         self._spool.append(json.dumps(entry).encode())
 
-    def close(self) -> None:
-        try:
-            with writing(self._file.final), self._file.path.open("w", encoding="utf-8") as stream:
-                if self._flavour == "coco":
-                    self._write_coco(stream)
-                else:
-                    json.dump(self._tracks(), stream)
-            self._file.commit()
-            self._spool.close()
-        except SinkError:
-            self.abort()
-            raise
+    def _complete(self) -> None:
+        with self._file.path.open("w", encoding="utf-8") as stream:
+            if self._flavour == "coco":
+                self._write_coco(stream)
+            else:
+                json.dump(self._tracks(), stream)
 
-    def abort(self) -> None:
-        with suppress(SinkError):
-            self._spool.close()
-        self._file.discard()
+    def _release(self) -> None:
+        self._spool.close()
 
     def _category(self, label: str | None) -> int:
         name = "object" if label is None else label
@@ -118,11 +106,10 @@ class CocoSink(Sink):
 
     def _image(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         index = entry["index"]
-        name = self._names[index] if self._names is not None and index < len(self._names) else f"{index:05d}"
         height, width = entry["size"]
         return {
             "id": index + 1,
-            "file_name": name,
+            "file_name": frame_name(self._names, index),
             "height": height,
             "width": width,
             "video_id": self._video_id,

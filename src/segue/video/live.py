@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,8 +19,15 @@ import numpy.typing as npt
 
 from segue.errors import SourceError
 from segue.types import Image
-from segue.video.decode import Decoded, decode, describe, open_container, to_rgb, video_stream
-from segue.video.files import promised_duration
+from segue.video.decode import (
+    Decoded,
+    decode,
+    describe,
+    open_container,
+    promised_duration,
+    to_rgb,
+    video_stream,
+)
 from segue.video.readers import Picture, Reader
 
 SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt"})
@@ -88,80 +95,80 @@ def stored_address(address: str) -> str:
     return f"{public}?sha256={digest[:16]}" if query else public
 
 
-class _Patience:
-    """Counts failures in a row and waits between them, until interrupted."""
+class _LiveReader(Reader):
+    """A source that is connected when it is read, and again, with patience, whenever it fails."""
 
-    def __init__(self, reconnect: Reconnect, where: str) -> None:
+    once = True
+
+    def __init__(self, where: str, name: str, reconnect: Reconnect) -> None:
+        self.where, self.name = where, name
         self._reconnect = reconnect
-        self._where = where
+        self._stopped = threading.Event()
+        self._clock = _LiveClock()
         self._failures = 0
-        self.stopped = threading.Event()
+        self._given = 0
 
-    def succeeded(self) -> None:
+    def interrupt(self) -> None:
+        """End the wait for the next try; a read in progress ends by its own timeout."""
+        self._stopped.set()
+
+    def pictures(self) -> Iterator[Picture]:
+        while not self._stopped.is_set():
+            self._clock.connect()
+            reason = yield from self._connection()
+            if reason is None:
+                return
+            self._failures += 1
+            if self._failures >= self._reconnect.tries:
+                raise SourceError(
+                    f"{self.where}: lost ({reason}); gave up after {self._failures} tries in a row"
+                )
+            self._stopped.wait(self._reconnect.delay(self._failures))
+
+    def _connection(self) -> Generator[Picture, None, str | None]:
+        """The pictures of one connection, and why it ended; None where nothing more is to come."""
+        raise NotImplementedError
+
+    def _picture(self, time: float, load: Callable[[], Image]) -> Picture:
         self._failures = 0
-
-    def failed(self, reason: str) -> None:
-        """Wait before the next try."""
-        self._failures += 1
-        if self._failures >= self._reconnect.tries:
-            raise SourceError(
-                f"{self._where}: lost ({reason}); gave up after {self._failures} tries in a row"
-            )
-        self.stopped.wait(self._reconnect.delay(self._failures))
+        self._given += 1
+        return Picture(self._given - 1, time, load)
 
 
-class NetworkReader(Reader):
-    """A stream behind an address, connected when it is read, and again whenever the connection breaks.
+class NetworkReader(_LiveReader):
+    """A stream behind an address.
 
     A live stream goes on with the next frame that arrives; its times continue by the wall clock. A film,
     which has a length in seconds or bytes, is read on from where it broke, and its end is the end.
-
-    Args:
-        address: RTSP, RTMP or HTTP(S) address, possibly with user name and password.
-        fps: frames a second to assume where the stream does not say.
-        reconnect: patience.
     """
 
     def __init__(self, address: str, fps: float | None, reconnect: Reconnect) -> None:
+        where = public_address(address)
+        name = urlsplit(where).path.rstrip("/").rpartition("/")[2].partition(".")[0] or "stream"
+        super().__init__(where, name, reconnect)
         self._address = address
-        self._reconnect = reconnect
-        self.where = public_address(address)
-        self.name = urlsplit(address).path.rstrip("/").rpartition("/")[2].partition(".")[0] or "stream"
         self.fps = fps
-        self.once = True
-        self._patience = _Patience(reconnect, self.where)
-        self._clock = _LiveClock()
         self._last = -1.0
         self._start: float | None = None
-        self._given = 0
+        self._passed = 0
         self._by_range = True
         self._bytes = 0
         self._duration = 0.0
         self._promised = 0.0
 
-    def interrupt(self) -> None:
-        """End the wait for the next try; a read in progress ends by its own timeout."""
-        self._patience.stopped.set()
-
-    def pictures(self) -> Iterator[Picture]:
-        """Frames in order of arrival."""
-        index = 0
-        while not self._patience.stopped.is_set():
+    def _connection(self) -> Generator[Picture, None, str | None]:
+        try:
+            for time, item in self._new_items():
+                yield self._picture(time, partial(to_rgb, item, f"{self.where}: frame {self._given}"))
+            if self._is_complete():
+                return None
             reason = "the stream ended"
-            self._clock.connect()
-            try:
-                for time, item in self._new_items():
-                    self._patience.succeeded()
-                    yield Picture(index, time, partial(to_rgb, item, f"{self.where}: frame {index}"))
-                    index += 1
-                if self._is_complete():
-                    return
-            except (av.error.FFmpegError, OSError) as error:
-                reason = describe(error)
-            except SourceError as error:
-                reason = str(error).removeprefix(f"{self.where}: ")
-            self._by_range = not self._by_range  # a server that knows no ranges is asked for the whole again
-            self._patience.failed(reason)
+        except (av.error.FFmpegError, OSError) as error:
+            reason = describe(error)
+        except SourceError as error:
+            reason = str(error).removeprefix(f"{self.where}: ")
+        self._by_range = not self._by_range  # a server that knows no ranges is asked for the whole again
+        return reason
 
     def _new_items(self) -> Iterator[tuple[float, Decoded]]:
         """Items of one connection that were not given before.
@@ -170,16 +177,16 @@ class NetworkReader(Reader):
         """
         lost: list[tuple[float, Decoded]] = []
         started = False
-        for place, item in enumerate(self._connection()):
+        for place, item in enumerate(self._items()):
             if self._duration:
                 time = self._time_in_film(item.time)
-            elif self._bytes and place < self._given:
+            elif self._bytes and place < self._passed:
                 continue
             else:
                 time = self._clock.time_of(item.time)
             if time is None or time <= self._last:
                 continue
-            self._given = place + 1
+            self._passed = place + 1
             if item.frame is None:
                 if started:
                     lost.append((time, item))
@@ -197,7 +204,7 @@ class NetworkReader(Reader):
             self._start = stamp
         return stamp - self._start
 
-    def _connection(self) -> Iterator[Decoded]:
+    def _items(self) -> Iterator[Decoded]:
         options = {}
         if self._address.lower().startswith("rtsp"):
             options = {"rtsp_transport": "tcp"}
@@ -213,14 +220,14 @@ class NetworkReader(Reader):
             self._promised = promised_duration(stream) or (self._duration if alone else 0.0)
             self.fps = float(stream.average_rate) if stream.average_rate else self.fps
             for item in decode(container, stream):
-                if self._patience.stopped.is_set():
+                if self._stopped.is_set():
                     return
                 yield item
 
     def _is_complete(self) -> bool:
         """Whether this is a film, not a live stream, and was read to its end."""
         if not self._duration:
-            return self._by_range and self._bytes > 0 and self._given > 0
+            return self._by_range and self._bytes > 0 and self._passed > 0
         return self._last >= 0 and self._last > self._promised - _EARLY_END
 
 
@@ -251,49 +258,31 @@ class _LiveClock:
         return moment
 
 
-class CameraReader(Reader):
-    """A camera of this machine, by number.
-
-    Args:
-        number: number of the camera, from 0.
-        reconnect: patience.
-    """
+class CameraReader(_LiveReader):
+    """A camera of this machine, by number, with the wall clock's times."""
 
     def __init__(self, number: int, reconnect: Reconnect) -> None:
         if not 0 <= number <= _LAST_CAMERA:
             raise SourceError(f"camera {number}: cameras are numbered from 0 to {_LAST_CAMERA}")
+        super().__init__(f"camera {number}", f"camera{number}", reconnect)
         self._number = number
-        self.where = f"camera {number}"
-        self.name = f"camera{number}"
-        self.once = True
-        self._patience = _Patience(reconnect, self.where)
 
-    def interrupt(self) -> None:
-        """End the wait for the next try."""
-        self._patience.stopped.set()
-
-    def pictures(self) -> Iterator[Picture]:
-        """Frames in order of arrival, with the wall clock's times."""
-        index = 0
-        clock = _LiveClock()
-        while not self._patience.stopped.is_set():
-            camera = _opened(self._number)
-            try:
-                if not camera.isOpened() and index == 0:
-                    raise SourceError(
-                        f"{self.where}: there is none, or another program has it; see that it is connected "
-                        "or give another number"
-                    )
-                while not self._patience.stopped.is_set():
-                    arrived, image = camera.read()
-                    if not arrived:
-                        break
-                    self._patience.succeeded()
-                    yield Picture(index, clock.time_of(None), partial(_bgr_to_rgb, image))
-                    index += 1
-            finally:
-                camera.release()
-            self._patience.failed("no picture arrives; is it connected and free?")
+    def _connection(self) -> Generator[Picture, None, str | None]:
+        camera = _opened(self._number)
+        try:
+            if not camera.isOpened() and not self._given:
+                raise SourceError(
+                    f"{self.where}: there is none, or another program has it; see that it is connected "
+                    "or give another number"
+                )
+            while not self._stopped.is_set():
+                arrived, image = camera.read()
+                if not arrived:
+                    break
+                yield self._picture(self._clock.time_of(None), partial(_bgr_to_rgb, image))
+        finally:
+            camera.release()
+        return "no picture arrives; is it connected and free?"
 
 
 def _opened(number: int) -> cv2.VideoCapture:

@@ -1,22 +1,27 @@
-"""A folder of mask files: one PNG a frame, and what a later run must know to go on with it."""
+"""Folders of mask files, one PNG a frame, with what a later run must know to go on with them."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
 
 from segue.errors import SinkError, SourceError
 from segue.inputs import is_number, parse_json, whole_number
-from segue.masks import measure, read_index_mask, resize_mask
+from segue.masks import measure, read_index_mask
 from segue.masks.files import MAX_ID, encode_index_mask
-from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
+from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import remove_partial, sync_folder, write_complete, writing
-from segue.video.sinks import Sink
+from segue.video.sinks import Sink, frame_name, sized_mask
 
 MARKER = ".segue.json"
 """File in the folder that says with which settings it was made and whether it is complete."""
@@ -27,19 +32,19 @@ RECORDS = ".segue.jsonl"
 LARGEST_RECORD = 1 << 24
 """Bytes of one line of ``RECORDS``, and of ``MARKER``: a frame with 65,535 objects takes fewer."""
 
+SHADOW = 50
+"""Grey value of shadow in CDnet2014; only 255 counts as foreground."""
+
+_CDNET = re.compile(r"bin\d{6,}\.png")
+_CDNET_PICTURE = re.compile(r"in([0-9]{1,18})")
+
 Settings = Mapping[str, Any]
 """Everything that the masks depend on, as JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of a mask file.
-
-    Attributes:
-        file: its plain name in the folder, ending in ``.png``.
-        index, time: of its frame.
-        objects: id, label and score of each; boxes and areas are not kept.
-    """
+    """What is known of a mask file, by its plain name; boxes and areas of the objects are not kept."""
 
     file: str
     index: int
@@ -47,17 +52,8 @@ class Record:
     objects: tuple[ObjectInfo, ...] = ()
 
     @classmethod
-    def of(cls, name: str, segmentation: Segmentation) -> Record:
-        """The record of a result."""
-        return cls(name, segmentation.index, segmentation.time, segmentation.objects)
-
-    @classmethod
     def read(cls, line: str) -> Record:
-        """Read a line of ``RECORDS``; it may come from anywhere.
-
-        Raises:
-            ValueError: it is no record, or names anything but a mask file of the folder itself.
-        """
+        """Read a line, which may come from anywhere; ValueError if it names a file outside the folder."""
         found = parse_json(line)
         name, index, time = found["file"], found["index"], found["time"]
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".png") or "\0" in name:
@@ -79,70 +75,73 @@ class Record:
         return json.dumps(values) + "\n"
 
 
-class MaskFolder:
-    """A folder of mask files that knows which of them it wrote.
+class MaskFolderSink(Sink):
+    """Writes one mask file a frame into a folder, and knows which files there segue wrote.
 
-    Every file is on record before it is there, so that whatever a run leaves behind, a later one knows.
-
-    Args:
-        folder: the folder; made if it is not there.
-
-    Raises:
-        SinkError: it cannot be made.
+    Every file is on record before it is there, so that whatever a run leaves behind, a later one knows. The
+    files of an earlier run stay until the first result is there, and then go if ``anew``.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder
+    def __init__(
+        self, folder: Path, size: tuple[int, int] | None, names: Sequence[str] | None, *, anew: bool
+    ) -> None:
+        self._folder = folder
+        self._size = size
+        self._names = names
+        self._anew = anew
+        self._known: set[str] = set()
+        self._records: IO[str] | None = None
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def strangers(self, is_mask: Callable[[str], bool]) -> list[str]:
-        """Names of mask files that are not on record."""
-        known = {record.file for record in records_of(self.path).values()}
-        return sorted(
-            path.name for path in self.path.iterdir() if is_mask(path.name) and path.name not in known
-        )
+    def close(self) -> None:
+        self._begin()
+        self._end()
 
-    def begin(self, *, anew: bool) -> None:
-        """Open the records; ``anew`` removes the files on record first, and nothing else."""
-        path = self.path / RECORDS
-        with writing(self.path):
-            remove_partial(self.path)
-            if anew:
-                for record in records_of(self.path).values():
-                    (self.path / record.file).unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
-            elif path.exists():
-                _drop_torn_line(path)
-            self._known = {record.file for record in records_of(self.path).values()}
-            self._records = path.open("a", encoding="utf-8")
+    def abort(self) -> None:
+        """Leave the masks written so far."""
+        with suppress(SinkError):
+            self._end()
 
-    def put(self, record: Record, data: bytes) -> None:
-        """Write a mask file, its record first.
+    def _begin(self) -> IO[str]:
+        """The open records; taking them over removes what an earlier run left, and nothing else."""
+        if self._records is None:
+            path = self._folder / RECORDS
+            with writing(self._folder):
+                remove_partial(self._folder)
+                records = records_of(self._folder)
+                if self._anew:
+                    for record in records.values():
+                        (self._folder / record.file).unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+                else:
+                    _drop_torn_line(path)
+                    self._known = {record.file for record in records.values()}
+                self._records = path.open("a", encoding="utf-8")
+        return self._records
 
-        Raises:
-            SinkError: there is a file of that name that is not on record, or it cannot be written.
-        """
-        if record.file not in self._known and (self.path / record.file).exists():
-            raise SinkError(
-                f"{self.path / record.file}: segue did not write this file; choose another folder"
-            )
-        self._known.add(record.file)
-        with writing(self.path / RECORDS):
-            self._records.write(record.line())
-            self._records.flush()
-        write_complete(self.path / record.file, data)
+    def _put(self, name: str, segmentation: Segmentation, data: bytes) -> None:
+        """Write a mask file, its record first."""
+        record = Record(name, segmentation.index, segmentation.time, segmentation.objects)
+        records, path = self._begin(), self._folder / name
+        if name not in self._known and path.exists():
+            raise SinkError(f"{path}: segue did not write this file; choose another folder")
+        self._known.add(name)
+        with writing(self._folder / RECORDS):
+            records.write(record.line())
+            records.flush()
+        write_complete(path, data)
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Close the records; all files have reached the disk."""
-        with writing(self.path / RECORDS):
-            self._records.flush()
-            os.fsync(self._records.fileno())
-            self._records.close()
-        sync_folder(self.path)
+        if self._records is not None and not self._records.closed:
+            with writing(self._folder / RECORDS), self._records:
+                self._records.flush()
+                os.fsync(self._records.fileno())
+            sync_folder(self._folder)
 
 
-class PngSink(Sink):
+class PngSink(MaskFolderSink):
     """Writes one index mask a frame into a folder, as PNG with the DAVIS palette.
 
     Every file appears under its name when it is complete. The folder can be gone on with: see
@@ -171,22 +170,16 @@ class PngSink(Sink):
         overwrite: bool = False,
         resume: bool = False,
     ) -> None:
-        self._folder = MaskFolder(folder)
-        self._size = size
-        self._names = names
+        super().__init__(folder, size, names, anew=overwrite)
         self._settings = json.loads(json.dumps(dict(settings or {})))
-        self._anew = overwrite
-        self._begun = False
         self._check(overwrite, resume)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        mask = segmentation.mask if self._size is None else resize_mask(segmentation.mask, self._size)
         try:
-            data = encode_index_mask(mask)
+            data = encode_index_mask(sized_mask(segmentation, self._size))
         except SinkError as error:
             raise SinkError(f"frame {segmentation.index}: {error}") from error
-        self._begin()
-        self._folder.put(Record.of(self._name(segmentation.index), segmentation), data)
+        self._put(f"{frame_name(self._names, segmentation.index)}.png", segmentation, data)
 
     def flush(self) -> None:
         """See that the folder says whose masks it holds, even if there are none yet."""
@@ -194,37 +187,24 @@ class PngSink(Sink):
 
     def close(self) -> None:
         """Mark the folder as complete."""
-        self._begin()
-        self._folder.end()
+        super().close()
         self._mark(complete=True)
-
-    def abort(self) -> None:
-        """Leave the masks written so far for a later run with ``resume``."""
-        if self._begun:
-            with suppress(SinkError):
-                self._folder.end()
 
     def completed_frames(self) -> list[int]:
         """Indices of the frames whose masks are in the folder, in order."""
-        return sorted(read_records(self._folder.path))
+        return sorted(read_records(self._folder))
 
-    def _begin(self) -> None:
-        """Take the folder over, when the first result is there: until then an earlier run's masks stay."""
-        if not self._begun:
+    def _begin(self) -> IO[str]:
+        if self._records is None:
             self._mark(complete=False)
-            self._folder.begin(anew=self._anew)
-            self._begun = True
-
-    def _name(self, index: int) -> str:
-        stem = self._names[index] if self._names is not None and index < len(self._names) else f"{index:05d}"
-        return f"{stem}.png"
+        return super()._begin()
 
     def _mark(self, *, complete: bool) -> None:
         marker = {"complete": complete, "settings": self._settings}
-        write_complete(self._folder.path / MARKER, json.dumps(marker, indent=1).encode())
+        write_complete(self._folder / MARKER, json.dumps(marker, indent=1).encode())
 
     def _check(self, overwrite: bool, resume: bool) -> None:
-        folder = self._folder.path
+        folder = self._folder
         marker = read_marker(folder)
         if marker is None:
             if any(path.suffix.lower() == ".png" for path in folder.iterdir()):
@@ -237,6 +217,51 @@ class PngSink(Sink):
         else:
             state = "masks" if marker["complete"] else "the masks of an interrupted run"
             raise SinkError(f"{folder}: has {state} already; give --overwrite or --resume, or another folder")
+
+
+class CdnetSink(MaskFolderSink):
+    """Writes ``bin000001.png`` ..., as the evaluation of CDnet2014 wants them.
+
+    255 is foreground, 50 what is labelled shadow, 0 the rest. A frame from a picture ``in000123.jpg`` gets
+    that number; others are counted from 1 on. The masks that an earlier run wrote there are removed when the
+    first new one is written.
+
+    Args:
+        folder: folder to write to; made if it is not there.
+        size: height and width of the files; masks are brought to it by nearest neighbour. None keeps them.
+        names: name (without ending) of the picture by frame index.
+
+    Raises:
+        SinkError: the folder cannot be written to, or holds such files that segue did not write.
+    """
+
+    def __init__(
+        self, folder: Path, *, size: tuple[int, int] | None = None, names: Sequence[str] | None = None
+    ) -> None:
+        super().__init__(folder, size, names, anew=True)
+        known = {record.file for record in records_of(folder).values()}
+        strangers = {path.name for path in folder.iterdir() if _CDNET.fullmatch(path.name)} - known
+        if strangers:
+            raise SinkError(
+                f"{folder}: has {min(strangers)}, which segue did not write; choose another folder"
+            )
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        mask, index = sized_mask(segmentation, self._size), segmentation.index
+        values = np.where(mask > 0, 255, 0).astype(np.uint8)
+        for item in segmentation.objects:
+            if item.label == "shadow":
+                values[mask == item.id] = SHADOW
+        buffer = io.BytesIO()
+        Image.fromarray(values).save(buffer, format="PNG")
+        name = f"bin{frame_number(frame_name(self._names, index), index):06d}.png"
+        self._put(name, segmentation, buffer.getvalue())
+
+
+def frame_number(name: str, index: int) -> int:
+    """Number of CDnet2014 of a frame, by the name of its picture, without ending, and its index."""
+    match = _CDNET_PICTURE.fullmatch(name)
+    return int(match[1]) if match else index + 1
 
 
 def read_marker(folder: Path) -> dict[str, Any] | None:
@@ -315,17 +340,14 @@ def replay(folder: Path, before: int | None = None) -> Iterator[Segmentation]:
         if before is not None and index >= before:
             return
         mask = read_index_mask(folder / record.file)
-        yield Segmentation(index, record.time, mask, _to_objects(record, mask))
-
-
-def _to_objects(record: Record, mask: IndexMask) -> tuple[ObjectInfo, ...]:
-    extents = measure(mask)
-    objects = []
-    for item in record.objects:
-        extent = extents.get(item.id)
-        box, area = (None, 0) if extent is None else (extent.box, extent.area)
-        objects.append(replace(item, box=box, area=area))
-    return tuple(objects)
+        extents = measure(mask)
+        objects = tuple(
+            replace(item, box=extents[item.id].box, area=extents[item.id].area)
+            if item.id in extents
+            else item
+            for item in record.objects
+        )
+        yield Segmentation(index, record.time, mask, objects)
 
 
 def _until(settings: Settings, last: int) -> Settings:
@@ -362,8 +384,4 @@ def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
 def _drop_torn_line(path: Path) -> None:
     """Cut off a last line that an interrupted run did not finish."""
     if path.exists():
-        data = path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            with writing(path):
-                os.truncate(path, whole)
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)

@@ -13,12 +13,11 @@ from segue.errors import SinkError
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
 from segue.video.array_sink import NpzSink
-from segue.video.cdnet_sink import CdnetSink
 from segue.video.event_sink import EventSink
 from segue.video.json_sink import CocoSink, Flavour
-from segue.video.mask_folder import PngSink, Settings, replay
+from segue.video.mask_folder import CdnetSink, PngSink, Settings, replay
 from segue.video.partial import locked
-from segue.video.sinks import BackgroundSink, LockedSink, MultiSink, Sink
+from segue.video.sinks import BackgroundSink, MultiSink, Sink
 from segue.video.source import Source
 from segue.video.video_sink import OverlayVideoSink
 
@@ -102,7 +101,7 @@ def open_sinks(
         SourceError: what an earlier run wrote there is damaged.
     """
     paths = _all_paths(output, formats, places or {})
-    check_apart(paths, source)
+    _check_apart(paths, source)
     if resume and overwrite:
         raise SinkError("overwrite and resume exclude each other; give one of them")
     if resume and MASKS not in paths:
@@ -131,20 +130,28 @@ def open_sinks(
             sink.abort()
         locks.close()
         raise
-    together = sinks[0] if len(sinks) == 1 else MultiSink(sinks)
-    return Outputs(LockedSink(BackgroundSink(together) if background else together, locks), paths)
+    together = _LockedSinks(sinks, locks)
+    return Outputs(BackgroundSink(together) if background else together, paths)
 
 
-def check_apart(outputs: Mapping[Any, Path], source: Source) -> None:
-    """Refuse outputs that would replace each other, or what the frames come from.
+class _LockedSinks(MultiSink):
+    """The sinks of a run, whose outputs are kept to it until it ends."""
 
-    Args:
-        outputs: what is to be written, by names for messages.
-        source: where the frames come from.
+    def __init__(self, sinks: Sequence[Sink], locks: ExitStack) -> None:
+        super().__init__(sinks)
+        self._locks = locks
 
-    Raises:
-        SinkError: two outputs have one path, or an output is a file of the source or the folder of one.
-    """
+    def close(self) -> None:
+        with self._locks:
+            super().close()
+
+    def abort(self) -> None:
+        with self._locks:
+            super().abort()
+
+
+def _check_apart(outputs: Mapping[Any, Path], source: Source) -> None:
+    """Refuse outputs, by their names for messages, that would replace each other or the source's files."""
     places: dict[Path, str] = {}
     for name, path in outputs.items():
         other = places.setdefault(path.resolve(), name)
@@ -193,33 +200,28 @@ def replayed(
         yield frame, result
 
 
-def _masks(path: Path, options: SinkOptions) -> Sink:
-    return PngSink(
-        path,
-        size=options.size,
-        names=options.names,
-        settings=options.settings,
-        overwrite=options.overwrite,
-        resume=options.resume,
-    )
+def _open_masks(path: Path, options: SinkOptions) -> Sink:
+    size, names, settings = options.size, options.names, options.settings
+    overwrite, resume = options.overwrite, options.resume
+    return PngSink(path, size=size, names=names, settings=settings, overwrite=overwrite, resume=resume)
 
 
-def _run_lengths(flavour: Flavour, path: Path, options: SinkOptions) -> Sink:
+def _open_run_lengths(flavour: Flavour, path: Path, options: SinkOptions) -> Sink:
     return CocoSink(
         path, flavour=flavour, size=options.size, names=options.names, categories=options.categories
     )
 
 
 ENTRIES = (
-    SinkEntry(MASKS, "masks", _masks),
+    SinkEntry(MASKS, "masks", _open_masks),
     SinkEntry(
         "overlay",
         "overlay.mp4",
         lambda path, options: OverlayVideoSink(path, options.fps, side_by_side=options.side_by_side),
         needs_frames=True,
     ),
-    SinkEntry("coco", "coco.json", partial(_run_lengths, "coco")),
-    SinkEntry("ytvis", "ytvis.json", partial(_run_lengths, "ytvis")),
+    SinkEntry("coco", "coco.json", partial(_open_run_lengths, "coco")),
+    SinkEntry("ytvis", "ytvis.json", partial(_open_run_lengths, "ytvis")),
     SinkEntry("npz", "masks.npz", lambda path, options: NpzSink(path, size=options.size)),
     SinkEntry(
         "cdnet", "cdnet", lambda path, options: CdnetSink(path, size=options.size, names=options.names)

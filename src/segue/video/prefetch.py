@@ -25,19 +25,12 @@ class Prefetcher(Generic[Item]):
     """Iterator over ``items`` that takes them in a thread, at most ``depth`` ahead.
 
     An exception of ``items`` is raised to the consumer after the items before it. :meth:`close` stops the
-    thread: one that waits for room ends at once, one that is inside ``items`` when that gives way.
-
-    Args:
-        items: called with no argument inside the thread; what it returns is iterated there.
-        depth: number of items that may wait, at least 1.
-        on_close: called by :meth:`close` to wake ``items`` where it may block.
+    thread: one that waits for room ends at once, one that is inside ``items`` when that gives way, for which
+    ``on_close`` is called.
     """
 
     def __init__(
-        self,
-        items: Callable[[], Iterator[Item]],
-        depth: int,
-        on_close: Callable[[], None] | None = None,
+        self, items: Callable[[], Iterator[Item]], depth: int, on_close: Callable[[], None] = lambda: None
     ) -> None:
         self._items = items
         self._depth = depth
@@ -71,13 +64,11 @@ class Prefetcher(Generic[Item]):
             self._closed = True
             self._ready.clear()
             self._changed.notify_all()
-        if self._on_close is not None:
-            self._on_close()
+        self._on_close()
         self._thread.join(patience)
 
     @property
     def is_running(self) -> bool:
-        """Whether the thread is still alive."""
         return self._thread.is_alive()
 
     def _work(self) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from segue.errors import SourceError
 from segue.masks.files import MAX_PIXELS
@@ -78,11 +77,9 @@ def check_pixels(height: int, width: int, where: str) -> None:
 
 
 def as_rgb(value: Any, where: str) -> Image:
-    """An array or tensor as RGB, (H, W, 3), uint8; a grey picture is repeated, an alpha channel dropped.
+    """An array or tensor, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, as RGB, (H, W, 3).
 
-    Args:
-        value: numpy array or torch tensor, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8.
-        where: place to name in the message.
+    A grey picture is repeated, an alpha channel dropped. Messages name ``where``.
     """
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
@@ -97,22 +94,19 @@ def as_rgb(value: Any, where: str) -> Image:
         hint = "; move the channels last" if value.ndim == 3 and value.shape[0] in (1, 3, 4) else ""
         raise SourceError(f"{where}: expected a picture of (H, W, 3), not {value.shape}{hint}")
     check_pixels(value.shape[0], value.shape[1], where)
-    return _three_channels(value)
-
-
-def _three_channels(value: npt.NDArray[np.uint8]) -> Image:
     if value.shape[2] == 1:
         return np.repeat(value, 3, axis=2)
     return np.ascontiguousarray(value[..., :3])
 
 
 class ArrayReader(Reader):
-    """Pictures that are in memory, or that an iterator makes one after the other.
+    """A sequence or iterator of pictures, or one array or tensor (T, H, W, 3).
 
-    Args:
-        values: sequence or iterator of pictures, or one array or tensor (T, H, W, 3).
-        fps: pictures a second.
+    They are not read ahead: an iterator may be bound to the caller's thread, and arrays need no decoding.
     """
+
+    name = where = "array"
+    works_ahead = False
 
     def __init__(self, values: Iterable[Any], fps: float | None) -> None:
         shape = getattr(values, "shape", None)
@@ -121,20 +115,15 @@ class ArrayReader(Reader):
                 f"array of shape {tuple(shape)}: a video is (T, H, W, 3); put one picture in a list"
             )
         self._values = values
-        self.name = "array"
-        self.where = "array"
         self.total = len(values) if isinstance(values, Sized) else None
         self.fps = fps or DEFAULT_FPS
         self.once = isinstance(values, Iterator)
-        # The caller's iterator may be bound to the caller's thread, and arrays need no decoding.
-        self.works_ahead = False
         if self.total == 0:
             raise SourceError("array: has no frames")
         if self.total is not None and hasattr(values, "__getitem__"):
             self.size = as_rgb(values[0], "array, frame 0").shape[:2]
 
     def pictures(self) -> Iterator[Picture]:
-        """All pictures in order."""
         rate = self.fps or DEFAULT_FPS
         for index, value in enumerate(self._values):
             yield Picture(index, index / rate, partial(as_rgb, value, f"{self.where}, frame {index}"))

@@ -1,15 +1,16 @@
-"""Where results go: the face of all sinks, and the sinks that are made of other sinks."""
+"""Where results go: the face of all sinks, that of sinks of one file, and sinks that are made of sinks."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
-from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from segue.types import Frame, Segmentation
+from segue.masks import resize_mask
+from segue.types import Frame, IndexMask, Segmentation
+from segue.video.partial import PartialFile, writing
 from segue.video.prefetch import stand_back
 
 if TYPE_CHECKING:
@@ -46,16 +47,50 @@ class Sink:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         else:
             self.abort()
+
+
+class FileSink(Sink):
+    """A sink of one file, which is written beside its final name until it is complete."""
+
+    def __init__(self, path: Path, size: tuple[int, int] | None = None) -> None:
+        self._size = size
+        self._file = PartialFile(path)
+        self._file.prepare()
+
+    def close(self) -> None:
+        try:
+            with writing(self._file.final):
+                self._complete()
+            self._file.commit()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        self._release()
+        self._file.discard()
+
+    def _complete(self) -> None:
+        """Write all that is not in the file yet."""
+        raise NotImplementedError
+
+    def _release(self) -> None:
+        """Close what is open, whatever its state; it may be closed already."""
+        raise NotImplementedError
+
+
+def sized_mask(segmentation: Segmentation, size: tuple[int, int] | None) -> IndexMask:
+    """The mask of a result at the size of a sink's files; None keeps its own."""
+    return segmentation.mask if size is None else resize_mask(segmentation.mask, size)
+
+
+def frame_name(names: Sequence[str] | None, index: int) -> str:
+    """Name of a frame's picture, without ending; ``00012`` where it has none."""
+    return names[index] if names is not None and index < len(names) else f"{index:05d}"
 
 
 class MultiSink(Sink):
@@ -90,38 +125,6 @@ class MultiSink(Sink):
             sink.abort()
 
 
-class LockedSink(Sink):
-    """Another sink, whose outputs are kept to this run until it ends.
-
-    Args:
-        sink: the other one.
-        locks: closed when the sink is closed or aborted.
-    """
-
-    def __init__(self, sink: Sink, locks: ExitStack) -> None:
-        self._sink = sink
-        self._locks = locks
-
-    def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        self._sink.write(frame, segmentation)
-
-    def flush(self) -> None:
-        self._sink.flush()
-
-    def close(self) -> None:
-        with self._locks:
-            self._sink.close()
-
-    def abort(self) -> None:
-        with self._locks:
-            self._sink.abort()
-
-
-class _Job(NamedTuple):
-    frame: Frame
-    segmentation: Segmentation
-
-
 class BackgroundSink(Sink):
     """Writes to another sink in a thread, at most ``depth`` results behind.
 
@@ -134,7 +137,7 @@ class BackgroundSink(Sink):
 
     def __init__(self, sink: Sink, depth: int = 8) -> None:
         self._sink = sink
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(depth)
+        self._jobs: queue.Queue[tuple[Frame, Segmentation] | None] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="segue-sink", daemon=True)
         self._thread.start()
@@ -142,7 +145,7 @@ class BackgroundSink(Sink):
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         """Queue the result of one frame; raises what went wrong with an earlier one."""
         self._raise_error()
-        self._jobs.put(_Job(frame, segmentation))
+        self._jobs.put((frame, segmentation))
 
     def flush(self) -> None:
         """Wait until everything queued is written."""

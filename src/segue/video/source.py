@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cv2
@@ -16,7 +15,7 @@ import numpy as np
 from segue.errors import SourceError
 from segue.inputs import check_file, exists, whole_number
 from segue.types import Frame, Image
-from segue.video.files import VideoFileReader
+from segue.video.decode import VideoFileReader
 from segue.video.images import (
     IMAGE_SUFFIXES,
     AnimationReader,
@@ -98,9 +97,11 @@ class Source:
     @property
     def size(self) -> tuple[int, int] | None:
         """Height and width of the frames that an iteration gives, or None while unknown."""
-        if self.original_size is None or self._max_size is None:
-            return self.original_size
-        return bounded_size(self.original_size, self._max_size)
+        size, longest = self.original_size, self._max_size
+        if size is None or longest is None or max(size) <= longest:
+            return size
+        height, width = (max(1, round(side * longest / max(size))) for side in size)
+        return height, width
 
     def __iter__(self) -> Iterator[Frame]:
         if self._used and self._reader.once:
@@ -111,12 +112,7 @@ class Source:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -185,18 +181,10 @@ class Source:
             raise SourceError(
                 f"{self._reader.where}: frame {index} is {width}x{height}, the frames before it are {first}"
             )
-        if self._max_size is None or max(height, width) <= self._max_size:
+        size = self.size
+        if size is None or size == (height, width):
             return image
-        rows, columns = bounded_size((height, width), self._max_size)
-        return np.asarray(cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def bounded_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """``size`` (height, width) reduced, in proportion, until its longer side is at most ``longest``."""
-    if max(size) <= longest:
-        return size
-    height, width = (max(1, round(side * longest / max(size))) for side in size)
-    return height, width
+        return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def open_source(

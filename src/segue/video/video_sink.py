@@ -17,9 +17,9 @@ from av.video.reformatter import ColorRange, Colorspace
 from segue.errors import SinkError
 from segue.masks import overlay, resize_mask
 from segue.types import Frame, Image, Segmentation
-from segue.video.partial import PartialFile, writing
+from segue.video.partial import writing
 from segue.video.readers import DEFAULT_FPS
-from segue.video.sinks import Sink
+from segue.video.sinks import FileSink
 
 _CLOCK = 90_000
 """Ticks a second of the time stamps."""
@@ -28,7 +28,7 @@ _BT709 = 1
 """Code of BT.709 for primaries, transfer and matrix (ITU-T H.273)."""
 
 
-class OverlayVideoSink(Sink):
+class OverlayVideoSink(FileSink):
     """Draws the objects over their frames and encodes the result; frames keep their true time stamps.
 
     A side with an odd number of pixels is extended by one, because 4:2:0 colour needs even sides.
@@ -50,17 +50,16 @@ class OverlayVideoSink(Sink):
         alpha: float = 0.5,
         ids: bool = True,
     ) -> None:
-        self._file = PartialFile(path)
+        super().__init__(path)
         self._fps = fps or DEFAULT_FPS
         self._side_by_side = side_by_side
         self._alpha = alpha
         self._ids = ids
         self._encoder: _Encoder | None = None
-        self._file.prepare()
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        picture = _even(self._draw(frame, segmentation))
-        with _encoding(self._file.final):
+        picture = even_sides(self._draw(frame, segmentation))
+        with encoding(self._file.final):
             if self._encoder is None:
                 self._encoder = _Encoder(self._file.path, self._fps, picture)
             self._encoder.encode(picture, frame.time)
@@ -68,20 +67,18 @@ class OverlayVideoSink(Sink):
     def close(self) -> None:
         """Finish the file and give it its final name; without any frame there will be none."""
         if self._encoder is None:
-            self._file.discard()
-            return
-        try:
-            with _encoding(self._file.final):
-                self._encoder.finish()
-            self._file.commit()
-        except SinkError:
             self.abort()
-            raise
+        else:
+            super().close()
 
-    def abort(self) -> None:
+    def _complete(self) -> None:
+        if self._encoder is not None:
+            with encoding(self._file.final):
+                self._encoder.finish()
+
+    def _release(self) -> None:
         if self._encoder is not None:
             self._encoder.give_up()
-        self._file.discard()
 
     def _draw(self, frame: Frame, segmentation: Segmentation) -> Image:
         captions = {item.id: item.label for item in segmentation.objects if item.label is not None}
@@ -91,13 +88,7 @@ class OverlayVideoSink(Sink):
 
 
 class _Encoder:
-    """An mp4 file in the making, for pictures of one size.
-
-    Args:
-        path: file to write.
-        fps: mean frames a second.
-        like: a picture of the size of all, (H, W, 3), uint8, even sides.
-    """
+    """An mp4 file in the making, for pictures of the size of ``like``, which has even sides."""
 
     def __init__(self, path: Path, fps: float, like: Image) -> None:
         self._container = av.open(
@@ -129,18 +120,17 @@ class _Encoder:
         self._container.mux(self._stream.encode(frame))
 
     def finish(self) -> None:
-        """Write what the encoder holds back, and the index."""
         self._container.mux(self._stream.encode(None))
         self._container.close()
 
     def give_up(self) -> None:
-        """Close the file, whatever its state."""
         with suppress(OSError, av.error.FFmpegError):
             self._container.close()
 
 
 @contextmanager
-def _encoding(path: Path) -> Iterator[None]:
+def encoding(path: Path) -> Iterator[None]:
+    """Turn errors of the system and of the encoder into a SinkError that names ``path``."""
     try:
         with writing(path):
             yield
@@ -148,9 +138,9 @@ def _encoding(path: Path) -> Iterator[None]:
         raise SinkError(f"{path}: cannot be encoded ({error.strerror or error})") from error
 
 
-def _even(picture: Image) -> Image:
+def even_sides(picture: Image, border: int = cv2.BORDER_REPLICATE) -> Image:
+    """A picture whose odd sides are extended by one pixel, as codecs with reduced colour want it."""
     height, width = picture.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
         return np.ascontiguousarray(picture)
-    padded = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-    return np.asarray(padded, np.uint8)
+    return np.asarray(cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, border), np.uint8)
