@@ -89,8 +89,7 @@ class SelfAttention(nn.Module):
             return F.scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2)
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        y: Tensor = self.proj(attended)
-        return y
+        return self.proj(attended)
 
 
 Shapes = Sequence[tuple[int, int]]
@@ -171,5 +170,4 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.fc2(F.gelu(self.fc1(x)))
-        return y
+        return self.fc2(F.gelu(self.fc1(x)))

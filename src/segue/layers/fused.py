@@ -195,8 +195,7 @@ class FusedConv2d(nn.Module):
             self._arranged[first] = x.shape, arranged
         convolve = _operators()._convolution_pointwise
         shift = self.bias if bias else None
-        y: Tensor = convolve(x, arranged, shift, *self._layout, *self._activation)
-        return y
+        return convolve(x, arranged, shift, *self._layout, *self._activation)
 
 
 def use_fused(module: nn.Module) -> None:

@@ -25,8 +25,7 @@ class CBAM(nn.Module):
         self.SpatialGate = SpatialGate()
 
     def forward(self, x: Tensor) -> Tensor:
-        gated: Tensor = self.SpatialGate(self.ChannelGate(x))
-        return gated
+        return self.SpatialGate(self.ChannelGate(x))
 
 
 class ChannelGate(nn.Module):

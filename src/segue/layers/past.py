@@ -90,5 +90,4 @@ class Stage(nn.Module):
         self.bn = BatchNormReLU(cout)
 
     def forward(self, x: Tensor) -> Tensor:
-        halved: Tensor = self.bn(self.conv(x))
-        return halved
+        return self.bn(self.conv(x))

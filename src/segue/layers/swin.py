@@ -45,8 +45,7 @@ class WindowAttention(nn.Module):
         if mask is not None:
             added = (mask[:, None] + added).repeat(len(x) // len(mask), 1, 1, 1)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=added.to(q.dtype))
-        y: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
-        return y
+        return self.proj(attended.transpose(1, 2).flatten(2))
 
 
 class DropPath(nn.Module):
@@ -79,8 +78,7 @@ class SwinBlock(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map (B, h, w, C) → the same size; ``mask`` is for the shifted windows."""
         x = x + self.drop_path(self._attend(self.norm1(x), mask))
-        y: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
-        return y
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
     def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
         batch, h, w, channels = x.shape
@@ -110,8 +108,7 @@ class PatchMerging(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
         corners = (x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2])
-        y: Tensor = self.reduction(self.norm(torch.cat(corners, -1)))
-        return y
+        return self.reduction(self.norm(torch.cat(corners, -1)))
 
 
 class SwinStage(nn.Module):
@@ -156,8 +153,7 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (0, -x.shape[3] % 4, 0, -x.shape[2] % 4))
-        y: Tensor = self.norm(self.proj(x).permute(0, 2, 3, 1))
-        return y
+        return self.norm(self.proj(x).permute(0, 2, 3, 1))
 
 
 class SwinTrunk(nn.Module):

@@ -40,8 +40,7 @@ class Conv(nn.Module):
         pads: list[int] = []
         for size in (x.shape[3], x.shape[2]):
             pads += same_padding(size, self.reach, self.stride)
-        y: Tensor = self.conv(F.pad(x, pads))
-        return y
+        return self.conv(F.pad(x, pads))
 
 
 class Block(nn.Module):

@@ -34,8 +34,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))
-        y: Tensor = x + self.mlp(self.norm2(x))
-        return y
+        return x + self.mlp(self.norm2(x))
 
 
 class PatchEmbedding(nn.Module):
@@ -114,8 +113,7 @@ class DINO(nn.Module):
         tokens, _ = self.embed(images)
         for block in self.blocks:
             tokens = block(tokens)
-        y: Tensor = self.norm(tokens)
-        return y
+        return self.norm(tokens)
 
 
 def rename_training(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

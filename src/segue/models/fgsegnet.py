@@ -66,8 +66,7 @@ class FgSegNetV2(nn.Module):
     def encode(self, frames: Tensor, role: str) -> Features:
         """RGB (N, 3, H, W) in [0, 1] → maps of 64, 128 and 512 channels at strides 1, 2 and 4."""
         pictures = 255 * frames if self.scaling == "raw255" else normalise_planes(frames)
-        features: Features = self.backbone(pictures)
-        return features
+        return self.backbone(pictures)
 
     def decode(
         self,
@@ -144,8 +143,7 @@ class FeaturePooling(nn.Module):
         maps.append(self.d1(x))
         for dilated in (self.d4, self.d8, self.d16):
             maps.append(dilated(F.relu(torch.cat([x, maps[-1]], 1))))
-        pooled: Tensor = self.dropout(F.relu(self.norm(torch.cat(maps, 1))))
-        return pooled
+        return self.dropout(F.relu(self.norm(torch.cat(maps, 1))))
 
 
 class Decoder(nn.Module):
@@ -165,8 +163,7 @@ class Decoder(nn.Module):
         x = _double(x + x * self.skip_b(middle).mean((2, 3), keepdim=True))
         x = F.relu(self.norm2(self.conv2(x)))
         x = _double(x + x * fine.mean((2, 3), keepdim=True))
-        logits: Tensor = self.head(F.relu(self.norm3(self.conv3(x))))
-        return logits
+        return self.head(F.relu(self.norm3(self.conv3(x))))
 
 
 class WholeNorm(nn.Module):

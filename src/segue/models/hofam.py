@@ -119,16 +119,14 @@ class HOFAM(nn.Module):
     def encode_frame(self, frames: Tensor) -> tuple[Tensor, ...]:
         """RGB (N, 3, H, W) in [0, 1] → a map for each level, strides 2, 4, 8, ..."""
         self._check(frames)
-        maps: tuple[Tensor, ...] = self.enc_rgb(2 * frames - 1)
-        return maps
+        return self.enc_rgb(2 * frames - 1)
 
     def encode_flow(self, flow: Tensor) -> tuple[Tensor, ...]:
         """Flow pictures in [0, 1], (N, 3 or 1, H, W) → a map for each level."""
         self._check(flow)
         if self.flow_mode == "single":
             flow = flow.expand(-1, 3, -1, -1)
-        maps: tuple[Tensor, ...] = self.enc_flow(2 * flow - 1)
-        return maps
+        return self.enc_flow(2 * flow - 1)
 
     def decode(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> Tensor:
         """Maps of both encoders → logits (N, 1, H, W)."""
@@ -142,8 +140,7 @@ class HOFAM(nn.Module):
             if i in self.attn:
                 filtered = torch.sigmoid(self.attn[i](raw)) * filtered
             x = torch.cat([normalised, filtered], 1)
-        logits: Tensor = self.dec[str(LEVELS)]["deconv"](activate(x))  # type: ignore[index]
-        return logits
+        return self.dec[str(LEVELS)]["deconv"](activate(x))  # type: ignore[index]
 
     @torch.no_grad()
     def probability(self, frames: Tensor, flow: Tensor, *, mc_dropout: int = 0) -> Tensor:
@@ -240,8 +237,7 @@ class SameConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         (kernel, stride), (height, width) = (self.kernel_size[0], self.stride[0]), x.shape[-2:]
         padding = (*same_padding(width, kernel, stride), *same_padding(height, kernel, stride))
-        filtered: Tensor = super().forward(F.pad(x, padding))
-        return filtered
+        return super().forward(F.pad(x, padding))
 
 
 class SameDeconv(nn.ConvTranspose2d):

@@ -121,8 +121,7 @@ class WindowNetwork(nn.Module, ABC):
             wanted = "no background" if self.background is None else "a background"
             raise ValueError(f"this network takes {wanted}")
         refined = self.refine(current, context, background)
-        logits: Tensor = self.decoder([gate(x) for gate, x in zip(self.rlim, refined, strict=True)], size)
-        return logits
+        return self.decoder([gate(x) for gate, x in zip(self.rlim, refined, strict=True)], size)
 
     def forward(
         self, window: Tensor, background: Tensor | None = None, depth: Tensor | None = None
@@ -220,8 +219,7 @@ class MUSTAN1(WindowNetwork):
         if self.early and role != self.current and depth is None:
             return (planes,)
         encoder = self.fnet if role == self.current else self.cnet
-        features: Features = encoder(planes, depth)
-        return features
+        return encoder(planes, depth)
 
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
@@ -302,8 +300,7 @@ class MUSTAN2(WindowNetwork):
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
         """See :meth:`WindowNetwork.encode`."""
         encoder = getattr(self, ENCODERS[role])
-        features: Features = encoder(normalise_planes(frames), depth)
-        return features
+        return encoder(normalise_planes(frames), depth)
 
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
@@ -350,8 +347,7 @@ class Decoder(nn.Module):
         f2, f4, f8, f16, x = maps
         for up, skip in ((self.up1, f16), (self.up2, f8), (self.up3, f4), (self.up4, f2)):
             x = up(x, (skip.shape[-2], skip.shape[-1]), skip)
-        logits: Tensor = self.head(self.up5(x, size))
-        return logits
+        return self.head(self.up5(x, size))
 
 
 class UpBlock(nn.Module):

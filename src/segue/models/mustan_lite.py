@@ -129,8 +129,7 @@ class Fusion(nn.Module):
         self.bn = BatchNormReLU(cout)
 
     def forward(self, maps: Tensor) -> Tensor:
-        fused: Tensor = self.bn(self.conv(maps))
-        return fused
+        return self.bn(self.conv(maps))
 
 
 class Decoder(nn.Module):

@@ -69,8 +69,7 @@ class SeguePrompt(nn.Module):
 
     def encode(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Features of RGB crops (N, 3, S, S) in [0, 1] at strides 2 to 32; S is a multiple of 32."""
-        features: tuple[Tensor, ...] = self.encoder(pictures * 2 - 1)
-        return features
+        return self.encoder(pictures * 2 - 1)
 
     def decode(self, features: tuple[Tensor, ...], prompts: Tensor) -> tuple[Tensor, Tensor]:
         """Masks for prompts.
@@ -116,8 +115,7 @@ class SeguePrompt(nn.Module):
         inside = weight @ x8.float().flatten(2).transpose(1, 2)
         whole = torch.cat([x16.float().mean((2, 3)), x8.float().mean((2, 3))], 1)
         described = torch.cat([whole[:, None].expand(-1, MASKS, -1), inside, statistics], 2)
-        judged: Tensor = self.judge(described)[..., 0]
-        return judged
+        return self.judge(described)[..., 0]
 
 
 def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
@@ -139,8 +137,7 @@ def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
     weights = torch.cat(kinds, 1)
     unit = F.normalize(keys.float().flatten(2), dim=1)
     means = F.normalize(weights @ unit.transpose(1, 2), dim=2)
-    similar: Tensor = ((means @ unit) * given).unflatten(2, keys.shape[2:]).to(keys.dtype)
-    return similar
+    return ((means @ unit) * given).unflatten(2, keys.shape[2:]).to(keys.dtype)
 
 
 class ConvNormReLU(nn.Module):
@@ -152,8 +149,7 @@ class ConvNormReLU(nn.Module):
         self.bn = BatchNormReLU(cout)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.bn(self.conv(x))
-        return y
+        return self.bn(self.conv(x))
 
 
 class Separable(nn.Module):
@@ -165,8 +161,7 @@ class Separable(nn.Module):
         self.pointwise = ConvNormReLU(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = x + self.pointwise(self.depthwise(x))
-        return y
+        return x + self.pointwise(self.depthwise(x))
 
 
 class Join(nn.Module):

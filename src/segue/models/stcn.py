@@ -118,8 +118,7 @@ class KeyProjection(nn.Module):
         nn.init.zeros_(self.key_proj.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        key: Tensor = self.key_proj(x)
-        return key
+        return self.key_proj(x)
 
 
 class ValueEncoder(nn.Module):
@@ -140,8 +139,7 @@ class ValueEncoder(nn.Module):
         picture = conv_channels(self.conv1, image, bias=True)
         x = add_frame(conv_channels(self.conv1, planes, first=3), picture)
         x = self.layer1(pool_stem(self.bn1(x)))
-        value: Tensor = self.fuser(self.layer3(self.layer2(x)), f16)
-        return value
+        return self.fuser(self.layer3(self.layer2(x)), f16)
 
 
 class Fuser(nn.Module):
@@ -156,8 +154,7 @@ class Fuser(nn.Module):
     def forward(self, own: Tensor, frame: Tensor) -> Tensor:
         """(B·K, own, h, w) and (B, frame, h, w) → (B·K, cout, h, w)."""
         y = self.block1(own, self.block1.frame_part(frame))
-        value: Tensor = self.block2(y + self.attention(y))
-        return value
+        return self.block2(y + self.attention(y))
 
 
 class Decoder(nn.Module):
@@ -175,8 +172,7 @@ class Decoder(nn.Module):
         x = self.compress(readout, self.compress.frame_part(thin))
         x = self.up_16_8(x, f8)
         x = self.up_8_4(x, f4)
-        logits: Tensor = self.pred(F.relu(x))
-        return logits
+        return self.pred(F.relu(x))
 
 
 class UpBlock(nn.Module):
@@ -191,5 +187,4 @@ class UpBlock(nn.Module):
         """(B·K, cin, h, w) and (B, skip, 2h, 2w) → (B·K, cout, 2h, 2w)."""
         # Nothing here keeps the enlarged features, which are large, longer than they are needed.
         joined = add_frame(F.interpolate(x, scale_factor=2.0, mode="bilinear"), self.skip_conv(skip))
-        refined: Tensor = self.out_conv(joined)
-        return refined
+        return self.out_conv(joined)

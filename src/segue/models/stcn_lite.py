@@ -124,8 +124,7 @@ class ValueEncoder(nn.Module):
         x = self.conv3(self.conv2(x.relu_()))
         own = x.shape[1]
         x = add_frame(conv_channels(self.fuse, x), conv_channels(self.fuse, joint, first=own, bias=True))
-        value: Tensor = self.block(x)
-        return value
+        return self.block(x)
 
 
 class Decoder(nn.Module):
@@ -151,5 +150,4 @@ class Decoder(nn.Module):
         x = F.interpolate(self.reduce2(x), scale_factor=2.0, mode="bilinear")
         x = add_frame(x, self.skip2(f2)).relu_()
         x = self.refine2(x).add_(x).relu_()
-        logits: Tensor = self.pred(x)
-        return logits
+        return self.pred(x)

@@ -168,8 +168,7 @@ class Decoder(nn.Module):
         frame = conv_channels(self.convFM, value, first=readout.shape[1], bias=True)
         m4 = self.ResMM(add_frame(conv_channels(self.convFM, readout), frame))
         m2 = self.RF2(r2, self.RF3(r3, m4))
-        scores: Tensor = self.pred2(F.relu(m2))
-        return scores
+        return self.pred2(F.relu(m2))
 
 
 class Refine(nn.Module):
@@ -186,5 +185,4 @@ class Refine(nn.Module):
         # Nothing here keeps the enlarged features, which are large, longer than they are needed.
         frame = self.ResFS(self.convFS(skip))
         joined = add_frame(F.interpolate(x, scale_factor=2.0, mode="bilinear"), frame)
-        refined: Tensor = self.ResMM(joined)
-        return refined
+        return self.ResMM(joined)

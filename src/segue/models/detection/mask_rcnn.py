@@ -57,8 +57,7 @@ class MaskPredictor(nn.Module):
         self.mask_fcn_logits = nn.Conv2d(256, CLASSES, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.mask_fcn_logits(F.relu(self.conv5_mask(x)))
-        return logits
+        return self.mask_fcn_logits(F.relu(self.conv5_mask(x)))
 
 
 class RoIHeads(nn.Module):

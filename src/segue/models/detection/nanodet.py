@@ -81,8 +81,7 @@ class NanoDetPlus(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) → (B, 112, h, w) for each stride: 80 class logits, then 8 bins of each side."""
-        outputs: list[Tensor] = self.head(self.fpn(self.backbone(images)))
-        return outputs
+        return self.head(self.fpn(self.backbone(images)))
 
     def features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Backbone features at strides 8 to 32 and the 96-channel levels at strides 8 to 64."""
@@ -289,8 +288,7 @@ class GhostBottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.ghost2(self.ghost1(x)) + self.shortcut(x)
-        return y
+        return self.ghost2(self.ghost1(x)) + self.shortcut(x)
 
 
 class GhostBlocks(nn.Module):
@@ -302,8 +300,7 @@ class GhostBlocks(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Two maps of 96 channels → one."""
-        y: Tensor = self.blocks(torch.cat((first, second), 1))
-        return y
+        return self.blocks(torch.cat((first, second), 1))
 
 
 class Separable(nn.Sequential):
@@ -323,8 +320,7 @@ class Reduced(nn.Module):
         self.conv = _conv(cin, WIDTH, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(x)
-        return y
+        return self.conv(x)
 
 
 class GhostPAN(nn.Module):
@@ -384,8 +380,7 @@ class NanoDetTrunk(NanoDetPlus):
 
     def edges(self, images: Tensor) -> Tensor:
         """What the first layer sees, at stride 2."""
-        seen: Tensor = self.backbone.conv1(images.flip(1))
-        return seen
+        return self.backbone.conv1(images.flip(1))
 
 
 def _doubled(x: Tensor) -> Tensor:

@@ -103,8 +103,7 @@ class Backbone(nn.Module):
         self.fpn = FPN(ResNetTrunk.channels, pyramid_norm)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        pyramid: list[Tensor] = self.fpn(self.body(x))
-        return pyramid
+        return self.fpn(self.body(x))
 
 
 class RPNHead(nn.Module):

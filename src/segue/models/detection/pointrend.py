@@ -90,8 +90,7 @@ class CoarseHead(nn.Module):
         """(R, C, 14, 14) → (R, classes, 7, 7)."""
         x = F.relu(self.reduce_spatial_dim_conv(x)).flatten(1)
         x = F.relu(self.fc2(F.relu(self.fc1(x))))
-        logits: Tensor = self.prediction(x).view(-1, self.classes, COARSE_SIDE, COARSE_SIDE)
-        return logits
+        return self.prediction(x).view(-1, self.classes, COARSE_SIDE, COARSE_SIDE)
 
 
 class PointHead(nn.Module):
@@ -116,8 +115,7 @@ class PointHead(nn.Module):
         for layer in (self.fc1, self.fc2, self.fc3):
             x = torch.cat((F.relu(layer(x)), coarse), 1)
         if labels is None:
-            logits: Tensor = self.predictor(x)
-            return logits
+            return self.predictor(x)
         assert self.predictor.bias is not None
         return torch.baddbmm(
             self.predictor.bias[labels, None, None], self.predictor.weight[labels].transpose(1, 2), x
@@ -155,8 +153,7 @@ class PointMaskHead(nn.Module):
         """Coarse logits (R, classes, 7, 7) of regions of a map (1, C, h, w) at stride 4."""
         grid = regular_grid(len(boxes), 2 * COARSE_SIDE, boxes)
         pooled = sample_in_boxes(features, boxes, grid)
-        logits: Tensor = self.coarse_head(pooled.unflatten(2, (2 * COARSE_SIDE, 2 * COARSE_SIDE)))
-        return logits
+        return self.coarse_head(pooled.unflatten(2, (2 * COARSE_SIDE, 2 * COARSE_SIDE)))
 
     def forward(self, features: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
         """Logits of the labelled classes, (R, side, side); the side is 224 as released."""
@@ -165,8 +162,7 @@ class PointMaskHead(nn.Module):
 
         def at(points: Tensor) -> Tensor:
             fine = sample_in_boxes(features, boxes, points)
-            logits: Tensor = self.point_head(fine, point_sample(coarse, points), labels)
-            return logits
+            return self.point_head(fine, point_sample(coarse, points), labels)
 
         mask = at(regular_grid(len(boxes), side, boxes)).unflatten(2, (side, side))
         for _ in range(steps):
@@ -175,8 +171,7 @@ class PointMaskHead(nn.Module):
             flat = mask.flatten(2)
             flat.scatter_(2, chosen[:, None], at(points))
             mask = flat.view_as(mask)
-        drawn: Tensor = mask[:, 0]
-        return drawn
+        return mask[:, 0]
 
 
 class RoIHeads(nn.Module):
@@ -225,8 +220,7 @@ class PointRend(nn.Module):
         scaled = images - images.new_tensor(MEAN_BGR).view(3, 1, 1)
         height, width = images.shape[-2:]
         padded = F.pad(scaled, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
-        pyramid: list[Tensor] = self.backbone(padded)
-        return pyramid
+        return self.backbone(padded)
 
     def pool(self, pyramid: list[Tensor], boxes: Tensor) -> Tensor:
         """What the box head sees of boxes, (R, 256, 7, 7)."""

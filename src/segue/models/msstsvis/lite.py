@@ -77,8 +77,7 @@ class MaskFeatures(nn.Module):
     def forward(self, tokens: Tensor, fine: Tensor, edges: Tensor) -> Tensor:
         """Maps at strides 16, 8 and 2 → (B, 8, h, w) at stride 4."""
         x = self.blocks8(self.join8(tokens, fine))
-        features: Tensor = self.head(self.blocks4(self.join4(x, self.edges(edges))))
-        return features
+        return self.head(self.blocks4(self.join4(x, self.edges(edges))))
 
 
 class Queries(nn.Module):
@@ -186,8 +185,7 @@ class MSSTSVISLite(MSSTSVIS):
         assert isinstance(decoded, DecodedTubes)
         logits = decoded.begun + self.detr.class_embed[layer](decoded.instances[layer]).float()
         table = logits.new_full((*logits.shape[:2], self.size.classes), NEVER)
-        scores: Tensor = table.index_copy(-1, self.numbers, logits)
-        return scores
+        return table.index_copy(-1, self.numbers, logits)
 
     def mask_logits(
         self,

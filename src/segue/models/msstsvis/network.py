@@ -173,5 +173,4 @@ class Discriminator(nn.Module):
         x = F.max_pool2d(self.conv2(x), 3, stride=2, padding=1) + coarse
         for block in self.discriminator_blocks:
             x = block(x)
-        judged: Tensor = x
-        return judged
+        return x

@@ -61,8 +61,7 @@ class CrossAttention(nn.Module):
         else:
             allowed = None if masked is None else ~masked[:, None, None]
             attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
-        y: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
-        return y
+        return self.proj(attended.transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Module):
@@ -74,8 +73,7 @@ class FeedForward(nn.Module):
         self.linear2 = nn.Linear(2 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.linear2(F.relu(self.linear1(x)))
-        return y
+        return self.linear2(F.relu(self.linear1(x)))
 
 
 class SplitAttention(nn.Module):
@@ -146,8 +144,7 @@ class SplitAttention(nn.Module):
             related = [self._intra(level, mask) for level, mask in zip(raw, padding, strict=True)]
         if self.inter_mode != "none":
             related = self._between(related, raw[-1], padding, levels)
-        y: Tensor = self.out_proj(torch.cat(related, 2))
-        return y
+        return self.out_proj(torch.cat(related, 2))
 
     def _between(
         self, intra: list[Tensor], coarsest: Tensor, padding: list[Tensor | None], levels: Levels
@@ -181,8 +178,7 @@ class SplitAttention(nn.Module):
             columns = _columns(y)
             attended = self.intra_attn(columns, columns).view(samples, places, frames, -1).transpose(1, 2)
         a = self.intra_norm(u + attended)
-        related: Tensor = a + self.intra_ffn(a)
-        return related
+        return a + self.intra_ffn(a)
 
     def _resized(
         self, partner: Tensor, padding: Tensor | None, shape: tuple[int, int], size: tuple[int, int]
@@ -193,8 +189,7 @@ class SplitAttention(nn.Module):
             # Else the padding would leak over the border when the map is enlarged.
             p = p.masked_fill(padding[:, None, :, None], 0.0)
         if shape == size:
-            projected: Tensor = p
-            return projected
+            return p
         samples, frames = p.shape[:2]
         maps = p.flatten(0, 1).transpose(1, 2).unflatten(2, shape)
         maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
@@ -213,8 +208,7 @@ class SplitAttention(nn.Module):
             queries = keys[:, :frames].contiguous()
         attended = self.inter_attn(queries, keys).view(samples, places, frames, -1).transpose(1, 2)
         d = own + self.inter_dropout(attended)
-        related: Tensor = d + self.inter_ffn(self.inter_ffn_norm(d))
-        return related
+        return d + self.inter_ffn(self.inter_ffn_norm(d))
 
 
 def _columns(tokens: Tensor) -> Tensor:

@@ -47,8 +47,7 @@ class MaskFeatures(nn.Module):
         x = F.relu(self.lay3(coarse))
         x = F.relu(self.lay4(middle + F.interpolate(x, middle.shape[-2:])))
         x = F.relu(self.dcn(fine + F.interpolate(x, fine.shape[-2:])))
-        features: Tensor = F.relu(self.lay2(F.relu(self.lay1(x))))
-        return features
+        return F.relu(self.lay2(F.relu(self.lay1(x))))
 
 
 def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tensor:
@@ -143,8 +142,7 @@ class MLP(nn.Module):
         *hidden, last = self.linears
         for layer in hidden:
             x = F.relu(layer(x))
-        y: Tensor = last(x)
-        return y
+        return last(x)
 
 
 @dataclass(frozen=True)
@@ -231,8 +229,7 @@ class DecoderLayer(nn.Module):
         self, attention: nn.MultiheadAttention, norm: nn.LayerNorm, queries: Tensor, position: Tensor
     ) -> Tensor:
         keys = queries + position
-        attended: Tensor = norm(queries + self.dropout(attention(keys, keys, queries, need_weights=False)[0]))
-        return attended
+        return norm(queries + self.dropout(attention(keys, keys, queries, need_weights=False)[0]))
 
     def _box_among_queries(self, box: Tensor, position: Tensor) -> Tensor:
         if box.ndim == 3:
@@ -280,8 +277,7 @@ class DecoderLayer(nn.Module):
         return offsets.flatten(0, 1), weights.flatten(0, 1)
 
     def _forward(self, x: Tensor, expand: nn.Linear, reduce: nn.Linear) -> Tensor:
-        forwarded: Tensor = self.dropout(reduce(self.dropout(F.relu(expand(x)))))
-        return forwarded
+        return self.dropout(reduce(self.dropout(F.relu(expand(x)))))
 
 
 class Decoder(nn.Module):

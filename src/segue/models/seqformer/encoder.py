@@ -180,16 +180,12 @@ class EncoderLayer(nn.Module):
             attended = attended + self.ms_sts(query.unflatten(0, (-1, frames)), levels).flatten(0, 1)
         tokens = self.norm1(tokens + self.dropout(attended))
         forwarded = self.linear2(self.dropout(F.relu(self.linear1(tokens))))
-        refined: Tensor = self.norm2(tokens + self.dropout(forwarded))
-        return refined
+        return self.norm2(tokens + self.dropout(forwarded))
 
     def _attend(self, query: Tensor, tokens: Tensor, references: Tensor, levels: Levels) -> Tensor:
         attention = self.self_attn
         values = attention.values(tokens, levels.padding)
-        attended: Tensor = attention.output_proj(
-            attention.read(*attention.plan(query), references, values, levels)
-        )
-        return attended
+        return attention.output_proj(attention.read(*attention.plan(query), references, values, levels))
 
 
 class Encoder(nn.Module):

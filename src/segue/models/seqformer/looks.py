@@ -59,5 +59,4 @@ def _drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
             inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
             index = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).long()
             maps.scatter_add_(-1, index, weights * share * inside)
-    drawn: Tensor = maps.unflatten(-1, size)
-    return drawn
+    return maps.unflatten(-1, size)

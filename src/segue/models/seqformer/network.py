@@ -244,8 +244,7 @@ class SeqFormer(nn.Module):
         embedded = self.detr.query_embed.weight.expand(samples, -1, -1)
         position, content = torch.split(embedded, self.size.width, -1)
         reference = transformer.reference_points(position).float().sigmoid()
-        decoded: Decoded = transformer.decoder(content, position, reference, memory.tokens, memory.levels)
-        return decoded
+        return transformer.decoder(content, position, reference, memory.tokens, memory.levels)
 
     @staticmethod
     def join(parts: Sequence[Memory]) -> Memory:
@@ -267,8 +266,7 @@ class SeqFormer(nn.Module):
 
     def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
         """Class scores before the sigmoid, (N, Q, classes), after a decoder layer."""
-        logits: Tensor = self.detr.class_embed[layer](decoded.instances[layer])
-        return logits
+        return self.detr.class_embed[layer](decoded.instances[layer])
 
     def mask_logits(
         self,
