@@ -18,7 +18,7 @@ def test_a_joint_block_equals_the_plain_block_on_repeated_features() -> None:
     own, frame = normal(2 * 3, 6, 5, 7, seed=0), normal(2, 10, 5, 7, seed=1)
     repeated = frame.repeat_interleave(3, dim=0)
     expected = plain(torch.cat([own, repeated], dim=1))
-    torch.testing.assert_close(joint(own, joint.frame_part(frame)), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(joint(own, frame), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_parts_of_a_convolution_add_up_to_it() -> None:

@@ -70,7 +70,7 @@ def fusion(network: STCN, query: QueryFeatures, masks: Tensor) -> dict[str, Tens
     stem = F.relu(encoder.bn1(encoder.conv1(torch.cat([picture, planes], dim=1))))
     own = encoder.layer3(encoder.layer2(encoder.layer1(F.max_pool2d(stem, 3, 2, 1))))
     block = encoder.fuser.block1
-    joined = block(own, block.frame_part(query.features[0]))
+    joined = block(own, query.features[0])
     gated = encoder.fuser.attention.ChannelGate(joined)
     both = encoder.fuser.attention.SpatialGate(gated)
     return {
@@ -85,7 +85,7 @@ def decoding(network: STCN, query: QueryFeatures, readout: Tensor) -> dict[str, 
     """The steps inside the decoder."""
     _, thin, f8, f4 = query.features
     decoder = network.decoder
-    compressed = decoder.compress(readout, decoder.compress.frame_part(thin))
+    compressed = decoder.compress(readout, thin)
     stride8 = decoder.up_16_8(compressed, f8)
     stride4 = decoder.up_8_4(stride8, f4)
     return {

@@ -57,6 +57,29 @@ class BatchNormReLU(nn.BatchNorm2d):
         return super().forward(x).relu_()
 
 
+class ConvNormReLU(nn.Module):
+    """Convolution without bias, batch norm, ReLU; the sides are divided by ``stride``."""
+
+    def __init__(self, cin: int, cout: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = BatchNormReLU(cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.conv(x))
+
+
+class Stages(nn.ModuleList):
+    """Layers, each of which sees the output of the one before; all outputs are wanted, first to last."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = []
+        for layer in self:
+            x = layer(x)
+            maps.append(x)
+        return maps
+
+
 Module = TypeVar("Module", bound=nn.Module)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segue.layers.fused import BatchNormReLU
+from segue.layers.fused import ConvNormReLU, Stages
 
 WIDTHS = (16, 24, 32, 32)
 """Channels at strides 2, 4, 8 and 16."""
@@ -60,34 +60,12 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
 
 
 class PastPyramid(nn.Module):
-    """Cues at full resolution → maps at strides 2, 4, 8 and so on.
+    """Cues at full resolution, with those of ``context`` frames → maps at strides 2, 4, 8 and 16."""
 
-    Args:
-        context: number of context frames.
-        widths: channels of the maps.
-    """
-
-    def __init__(self, context: int, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(self, context: int) -> None:
         super().__init__()
-        channels = (17 + 3 * context, *widths)
-        pairs = list(itertools.pairwise(channels))
-        self.stages = nn.ModuleList(Stage(cin, cout) for cin, cout in pairs)
+        pairs = itertools.pairwise((17 + 3 * context, *WIDTHS))
+        self.stages = Stages(ConvNormReLU(cin, cout, 3, stride=2) for cin, cout in pairs)
 
     def forward(self, cues: Tensor) -> list[Tensor]:
-        maps = []
-        for stage in self.stages:
-            cues = stage(cues)
-            maps.append(cues)
-        return maps
-
-
-class Stage(nn.Module):
-    """Half the size by a strided convolution, (N, cin, H, W) → (N, cout, H/2, W/2)."""
-
-    def __init__(self, cin: int, cout: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(cin, cout, 3, 2, 1, bias=False)
-        self.bn = BatchNormReLU(cout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.conv(x))
+        return self.stages(cues)

@@ -6,18 +6,16 @@ A convolution is linear in its input channels: over ``cat[own, frame]`` it is th
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.fused import ActivatedConv2d, FusedConv2d
 from segue.layers.winograd import WinogradConv2d
 
+Conv = nn.Conv2d | WinogradConv2d | FusedConv2d
 
-def conv_channels(
-    conv: nn.Conv2d | WinogradConv2d | FusedConv2d, x: Tensor, first: int = 0, *, bias: bool = False
-) -> Tensor:
+
+def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) -> Tensor:
     """Apply the part of ``conv`` that acts on input channels ``first`` to ``first + x.shape[1]``.
 
     Args:
@@ -44,6 +42,12 @@ def add_frame(own: Tensor, frame: Tensor) -> Tensor:
     return joined.flatten(0, 1)
 
 
+def joint_conv(conv: Conv, own: Tensor, frame: Tensor, *, frame_first: bool = False) -> Tensor:
+    """``conv`` over ``cat[own, frame]``, or ``cat[frame, own]``, of (B·K, C, H, W) and (B, D, H, W)."""
+    own_at, frame_at = (frame.shape[1], 0) if frame_first else (0, own.shape[1])
+    return add_frame(conv_channels(conv, own, own_at), conv_channels(conv, frame, frame_at, bias=True))
+
+
 class ResBlock(nn.Module):
     """``skip(x) + conv2(relu(conv1(relu(x))))`` with 3x3 convolutions, (B, cin, H, W) → (B, cout, H, W).
 
@@ -64,37 +68,18 @@ class ResBlock(nn.Module):
         return residual.add_(skip)
 
 
-class FramePart(NamedTuple):
-    """What the frame contributes to a :class:`JointResBlock`, each (B, cout, H, W)."""
-
-    hidden: Tensor
-    skip: Tensor
-
-
 class JointResBlock(nn.Module):
-    """:class:`ResBlock` over ``cat[own, frame]``, where ``frame`` is the same for all objects of a frame.
-
-    Same parameters and result as the plain block on repeated and concatenated features; the share of the
-    frame (`frame_part`) is computed once instead of once for each object.
-    """
+    """:class:`ResBlock` over ``cat[own, frame]``, where ``frame`` is the same for all objects of a frame."""
 
     def __init__(self, own: int, frame: int, cout: int) -> None:
         super().__init__()
-        self.own_channels = own
         self.downsample = nn.Conv2d(own + frame, cout, 3, padding=1)
         self.conv1 = nn.Conv2d(own + frame, cout, 3, padding=1)
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 
-    def frame_part(self, frame: Tensor) -> FramePart:
-        """The share of the frame features, (B, frame, H, W), biases included."""
-        return FramePart(
-            hidden=conv_channels(self.conv1, F.relu(frame), self.own_channels, bias=True),
-            skip=conv_channels(self.downsample, frame, self.own_channels, bias=True),
-        )
-
-    def forward(self, own: Tensor, part: FramePart) -> Tensor:
-        """Features of the objects, (B·K, own, H, W), and the frame's share → (B·K, cout, H, W)."""
-        hidden = add_frame(conv_channels(self.conv1, F.relu(own)), part.hidden)
-        skip = add_frame(conv_channels(self.downsample, own), part.skip)
-        residual: Tensor = self.conv2(hidden.relu_())
+    def forward(self, own: Tensor, frame: Tensor) -> Tensor:
+        """(B·K, own, H, W) and (B, frame, H, W) → (B·K, cout, H, W)."""
+        hidden = joint_conv(self.conv1, F.relu(own), F.relu(frame)).relu_()
+        skip = joint_conv(self.downsample, own, frame)
+        residual: Tensor = self.conv2(hidden)
         return residual.add_(skip)

@@ -6,7 +6,8 @@ He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016); the strid
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,20 +61,22 @@ Norm = Callable[[int], nn.Module]
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions, (B, cin, H, W) → (B, cout, H/stride, W/stride).
+    """Two 3x3 convolutions, (B, cin, H, W) → (B, width, H/stride, W/stride).
 
     Those of STCN have a bias, those of torchvision have none.
     """
 
+    expansion = 1
+
     def __init__(
-        self, cin: int, cout: int, stride: int, norm: Norm = FrozenBatchNorm, *, bias: bool = True
+        self, cin: int, width: int, stride: int, norm: Norm = FrozenBatchNorm, *, bias: bool = True
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(cin, cout, 3, stride, padding=1, bias=bias)
-        self.bn1 = norm(cout)
-        self.conv2 = nn.Conv2d(cout, cout, 3, padding=1, bias=bias)
-        self.bn2 = norm(cout)
-        self.downsample = _projection(cin, cout, stride, bias=bias, norm=norm)
+        self.conv1 = nn.Conv2d(cin, width, 3, stride, padding=1, bias=bias)
+        self.bn1 = norm(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
+        self.bn2 = norm(width)
+        self.downsample = _projection(cin, width, stride, norm, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x)).relu_()
@@ -87,11 +90,13 @@ class Bottleneck(nn.Module):
     With ``stride_first`` the stride sits on the first 1x1 convolution, as in the networks of Detectron.
     """
 
+    expansion = 4
+
     def __init__(
-        self, cin: int, width: int, stride: int, norm: Norm = FrozenBatchNorm, stride_first: bool = False
+        self, cin: int, width: int, stride: int, norm: Norm = FrozenBatchNorm, *, stride_first: bool = False
     ) -> None:
         super().__init__()
-        cout = 4 * width
+        cout = self.expansion * width
         first, second = (stride, 1) if stride_first else (1, stride)
         self.conv1 = nn.Conv2d(cin, width, 1, first, bias=False)
         self.bn1 = norm(width)
@@ -99,13 +104,24 @@ class Bottleneck(nn.Module):
         self.bn2 = norm(width)
         self.conv3 = nn.Conv2d(width, cout, 1, bias=False)
         self.bn3 = norm(cout)
-        self.downsample = _projection(cin, cout, stride, bias=False, norm=norm)
+        self.downsample = _projection(cin, cout, stride, norm, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x)).relu_()
         y = self.bn2(self.conv2(y)).relu_()
         y = self.bn3(self.conv3(y))
         return _join(y, x, self.downsample)
+
+
+def _projection(cin: int, cout: int, stride: int, norm: Norm, *, bias: bool) -> nn.Sequential | None:
+    if stride == 1 and cin == cout:
+        return None
+    return nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=bias), norm(cout))
+
+
+def _join(residual: Tensor, x: Tensor, projection: nn.Sequential | None) -> Tensor:
+    skip = x if projection is None else projection(x)
+    return residual.add_(skip).relu_()
 
 
 def stem_conv(cin: int, cout: int = 64, *, bias: bool = False) -> nn.Conv2d:
@@ -118,36 +134,35 @@ def pool_stem(x: Tensor) -> Tensor:
     return F.max_pool2d(F.relu(x), 3, stride=2, padding=1)
 
 
-def basic_stage(
-    cin: int, cout: int, blocks: int, stride: int, norm: Norm = FrozenBatchNorm, *, bias: bool = True
-) -> nn.Sequential:
-    """A stage of ResNet-18 or ResNet-34."""
-    rest = [BasicBlock(cout, cout, 1, norm, bias=bias) for _ in range(blocks - 1)]
-    return nn.Sequential(BasicBlock(cin, cout, stride, norm, bias=bias), *rest)
+Kind = type[BasicBlock] | type[Bottleneck]
 
 
-def bottleneck_stage(
-    cin: int,
-    width: int,
-    blocks: int,
-    stride: int,
-    norm: Norm = FrozenBatchNorm,
-    stride_first: bool = False,
+def residual_stage(
+    kind: Kind, cin: int, width: int, blocks: int, stride: int, **options: Any
 ) -> nn.Sequential:
-    """A stage of ResNet-50 and deeper; its output has ``4 * width`` channels."""
-    rest = [Bottleneck(4 * width, width, 1, norm) for _ in range(blocks - 1)]
-    return nn.Sequential(Bottleneck(cin, width, stride, norm, stride_first), *rest)
+    """Blocks at one resolution, of which the first has the stride; ``options`` are those of the blocks."""
+    rest = [kind(kind.expansion * width, width, 1, **options) for _ in range(blocks - 1)]
+    return nn.Sequential(kind(cin, width, stride, **options), *rest)
+
+
+def residual_stages(
+    kind: Kind, cin: int, widths: Sequence[int], blocks: Sequence[int], **options: Any
+) -> Iterator[nn.Sequential]:
+    """The stages of a network, each after the first at half the resolution of the one before."""
+    for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+        yield residual_stage(kind, cin, width, count, 1 if i == 0 else 2, **options)
+        cin = kind.expansion * width
 
 
 class ResidualTrunk(nn.Module):
-    """Stem and four stages, which the kinds of residual networks fill."""
+    """A network without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32."""
 
-    conv1: nn.Conv2d
-    bn1: nn.Module
-    layer1: nn.Sequential
-    layer2: nn.Sequential
-    layer3: nn.Sequential
-    layer4: nn.Sequential
+    def __init__(self, kind: Kind, blocks: Sequence[int], norm: Norm, **options: Any) -> None:
+        super().__init__()
+        self.conv1 = stem_conv(3)
+        self.bn1 = norm(64)
+        stages = residual_stages(kind, 64, (64, 128, 256, 512), blocks, norm=norm, **options)
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         f4 = self.layer1(pool_stem(self.bn1(self.conv1(x))))
@@ -157,22 +172,16 @@ class ResidualTrunk(nn.Module):
 
 
 class ResNet18Trunk(ResidualTrunk):
-    """ResNet-18 without its classifier, norms constant: (B, 3, H, W) → maps at strides 4, 8, 16 and 32."""
+    """ResNet-18 with constant norms."""
 
     channels = (64, 128, 256, 512)
 
     def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3)
-        self.bn1 = ConstantBatchNorm(64)
-        self.layer1 = basic_stage(64, 64, 2, 1, ConstantBatchNorm, bias=False)
-        self.layer2 = basic_stage(64, 128, 2, 2, ConstantBatchNorm, bias=False)
-        self.layer3 = basic_stage(128, 256, 2, 2, ConstantBatchNorm, bias=False)
-        self.layer4 = basic_stage(256, 512, 2, 2, ConstantBatchNorm, bias=False)
+        super().__init__(BasicBlock, (2, 2, 2, 2), ConstantBatchNorm, bias=False)
 
 
 class ResNetTrunk(ResidualTrunk):
-    """ResNet-50 or ResNet-101 without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32.
+    """ResNet-50 or ResNet-101.
 
     Args:
         blocks: blocks of the four stages.
@@ -185,13 +194,7 @@ class ResNetTrunk(ResidualTrunk):
     def __init__(
         self, blocks: tuple[int, int, int, int], norm: Norm = ConstantBatchNorm, stride_first: bool = False
     ) -> None:
-        super().__init__()
-        self.conv1 = stem_conv(3)
-        self.bn1 = norm(64)
-        self.layer1 = bottleneck_stage(64, 64, blocks[0], 1, norm, stride_first)
-        self.layer2 = bottleneck_stage(256, 128, blocks[1], 2, norm, stride_first)
-        self.layer3 = bottleneck_stage(512, 256, blocks[2], 2, norm, stride_first)
-        self.layer4 = bottleneck_stage(1024, 512, blocks[3], 2, norm, stride_first)
+        super().__init__(Bottleneck, blocks, norm, stride_first=stride_first)
 
 
 class ResNet18(nn.Module):
@@ -208,17 +211,15 @@ class ResNet18(nn.Module):
 
     def __init__(self, channels: int = 3, depth_channels: int = 0, width: float = 1.0) -> None:
         super().__init__()
-        c2, c4, c8, c16, c32 = (scaled(wide, width) for wide in self.widths)
+        c2, *widths = (scaled(wide, width) for wide in self.widths)
         self.conv1 = stem_conv(channels, c2)
         # A name after conv1's, so that folding scales it by the norm as well.
         self.conv1_depth = stem_conv(depth_channels, c2) if depth_channels else None
         if self.conv1_depth is not None:
             nn.init.zeros_(self.conv1_depth.weight)
         self.bn1 = nn.BatchNorm2d(c2)
-        self.layer1 = basic_stage(c2, c4, 2, 1, nn.BatchNorm2d, bias=False)
-        self.layer2 = basic_stage(c4, c8, 2, 2, nn.BatchNorm2d, bias=False)
-        self.layer3 = basic_stage(c8, c16, 2, 2, nn.BatchNorm2d, bias=False)
-        self.layer4 = basic_stage(c16, c32, 2, 2, nn.BatchNorm2d, bias=False)
+        stages = residual_stages(BasicBlock, c2, widths, (2, 2, 2, 2), norm=nn.BatchNorm2d, bias=False)
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
 
     def forward(self, x: Tensor, depth: Tensor | None = None) -> tuple[Tensor, ...]:
         """(B, channels, H, W) → maps at strides 2, 4, 8, 16 and 32.
@@ -240,16 +241,3 @@ class ResNet18(nn.Module):
         f8 = self.layer2(f4)
         f16 = self.layer3(f8)
         return f2, f4, f8, f16, self.layer4(f16)
-
-
-def _projection(
-    cin: int, cout: int, stride: int, *, bias: bool, norm: Norm = FrozenBatchNorm
-) -> nn.Sequential | None:
-    if stride == 1 and cin == cout:
-        return None
-    return nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=bias), norm(cout))
-
-
-def _join(residual: Tensor, x: Tensor, projection: nn.Sequential | None) -> Tensor:
-    skip = x if projection is None else projection(x)
-    return residual.add_(skip).relu_()

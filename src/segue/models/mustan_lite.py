@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import BatchNormReLU
+from segue.layers.fused import ConvNormReLU
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.past import PICTURE, PastPyramid, past_cues
 from segue.layers.past import WIDTHS as PAST
@@ -58,7 +58,7 @@ class MustanLite(nn.Module):
         self.encoder = MobileNetV2Trunk()
         self.past = PastPyramid(len(self.context))
         self.fuse = nn.ModuleList(
-            Fusion(2 * cin + past, cout)
+            ConvNormReLU(2 * cin + past, cout)
             for cin, past, cout in zip(self.encoder.channels, PAST, FUSED, strict=True)
         )
         self.decoder = Decoder(FUSED, WIDTHS, self.channels)
@@ -118,18 +118,6 @@ class MustanLite(nn.Module):
         height, width = window.shape[-2:]
         known = [(pixels,) for pixels in context]
         return self.decode((current, *frame), known, (scene, *empty), (height, width))
-
-
-class Fusion(nn.Module):
-    """One scale of all frames, concatenated → what differs between them and what is there."""
-
-    def __init__(self, cin: int, cout: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(cin, cout, 1, bias=False)
-        self.bn = BatchNormReLU(cout)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return self.bn(self.conv(maps))
 
 
 class Decoder(nn.Module):

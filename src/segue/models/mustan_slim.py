@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.colours import PER_FRAME, colour_changes, half_size, normalise_planes
-from segue.layers.fused import BatchNormReLU
+from segue.layers.fused import BatchNormReLU, Stages
 from segue.layers.gates import RLIM
 from segue.layers.resnet import scaled
 from segue.models.base import Features
@@ -74,7 +74,7 @@ class MustanSlim(nn.Module):
         channels = [scaled(c, width) for c in ENCODER]
         stages = [Stage(3, channels[0], residual=False)]
         stages += [Stage(cin, cout) for cin, cout in itertools.pairwise(channels)]
-        self.encoder = nn.ModuleList(stages)
+        self.encoder = Stages(stages)
         members = len(self.offsets) + 1 + background
         refined = channels if frm == "concat" else channels[1:]
         self.changes = changes
@@ -88,12 +88,8 @@ class MustanSlim(nn.Module):
 
         With ``changes`` the picture at stride 2 comes first.
         """
-        x = normalise_planes(frames)
-        maps = [half_size(frames * 2 - 1)] if self.changes else []
-        for stage in self.encoder:
-            x = stage(x)
-            maps.append(x)
-        return tuple(maps)
+        picture = [half_size(frames * 2 - 1)] if self.changes else []
+        return (*picture, *self.encoder(normalise_planes(frames)))
 
     def decode(
         self,

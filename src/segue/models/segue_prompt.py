@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import BatchNormReLU
+from segue.layers.fused import ConvNormReLU, Stages
 from segue.layers.mobilenet import MobileNetV2Trunk
 
 POSITIVE, NEGATIVE, BOX, PREVIOUS = range(4)
@@ -49,7 +49,7 @@ class SeguePrompt(nn.Module):
         f2, f4, f8, f16, f32 = self.encoder.channels
         w2, w4, w8, w16 = WIDTHS
         p2, p4, p8, p16 = PROMPT_WIDTHS
-        self.prompt = nn.ModuleList(
+        self.prompt = Stages(
             ConvNormReLU(cin, cout, 3, stride=2)
             for cin, cout in zip((PLANES, *PROMPT_WIDTHS[:-1]), PROMPT_WIDTHS, strict=True)
         )
@@ -82,7 +82,7 @@ class SeguePrompt(nn.Module):
             Logits (N, 3, S/2, S/2) of the best guess and two others, and logits of their IoU (N, 3).
         """
         f2, f4, f8, f16, f32 = features
-        p2, p4, p8, p16 = self._prompt_maps(prompts)
+        p2, p4, p8, p16 = self.prompt(prompts)
         deep = torch.cat([f16, F.interpolate(f32, size=f16.shape[-2:], mode="bilinear")], 1)
         x = self.join16(torch.cat([deep, p16, likeness(self.key16(deep), prompts)], 1))
         around = self.context(F.avg_pool2d(x, 2))
@@ -96,13 +96,6 @@ class SeguePrompt(nn.Module):
     def forward(self, pictures: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
         """:meth:`encode` and :meth:`decode`."""
         return self.decode(self.encode(pictures), prompts)
-
-    def _prompt_maps(self, prompts: Tensor) -> list[Tensor]:
-        maps, x = [], prompts
-        for layer in self.prompt:
-            x = layer(x)
-            maps.append(x)
-        return maps
 
     def _judged(self, masks: Tensor, x16: Tensor, x8: Tensor) -> Tensor:
         """Logits of the IoU (N, 3), from the crop, what is under each mask, how sure and large it is."""
@@ -138,18 +131,6 @@ def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
     unit = F.normalize(keys.float().flatten(2), dim=1)
     means = F.normalize(weights @ unit.transpose(1, 2), dim=2)
     return ((means @ unit) * given).unflatten(2, keys.shape[2:]).to(keys.dtype)
-
-
-class ConvNormReLU(nn.Module):
-    """Convolution without bias, batch norm, ReLU; the sides are divided by ``stride``."""
-
-    def __init__(self, cin: int, cout: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.bn = BatchNormReLU(cout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.conv(x))
 
 
 class Separable(nn.Module):

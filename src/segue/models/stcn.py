@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from segue.layers.colours import normalise
 from segue.layers.gates import CBAM
-from segue.layers.residual import JointResBlock, ResBlock, add_frame, conv_channels
-from segue.layers.resnet import FrozenBatchNorm, basic_stage, bottleneck_stage, pool_stem, stem_conv
+from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
+from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_stem, residual_stage, stem_conv
 from segue.models.aggregation import aggregate, padding
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.memory import MemoryTracker
@@ -96,9 +96,9 @@ class KeyEncoder(nn.Module):
         super().__init__()
         self.conv1 = stem_conv(3)
         self.bn1 = FrozenBatchNorm(64)
-        self.res2 = bottleneck_stage(64, 64, blocks=3, stride=1)
-        self.layer2 = bottleneck_stage(256, 128, blocks=4, stride=2)
-        self.layer3 = bottleneck_stage(512, 256, blocks=6, stride=2)
+        self.res2 = residual_stage(Bottleneck, 64, 64, blocks=3, stride=1)
+        self.layer2 = residual_stage(Bottleneck, 256, 128, blocks=4, stride=2)
+        self.layer3 = residual_stage(Bottleneck, 512, 256, blocks=6, stride=2)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, H, W) → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
@@ -129,15 +129,14 @@ class ValueEncoder(nn.Module):
         self.conv1 = stem_conv(3 + mask_channels, bias=True)
         nn.init.orthogonal_(self.conv1.weight[:, 3:])
         self.bn1 = FrozenBatchNorm(64)
-        self.layer1 = basic_stage(64, 64, blocks=2, stride=1)
-        self.layer2 = basic_stage(64, 128, blocks=2, stride=2)
-        self.layer3 = basic_stage(128, 256, blocks=2, stride=2)
+        self.layer1 = residual_stage(BasicBlock, 64, 64, blocks=2, stride=1)
+        self.layer2 = residual_stage(BasicBlock, 64, 128, blocks=2, stride=2)
+        self.layer3 = residual_stage(BasicBlock, 128, 256, blocks=2, stride=2)
         self.fuser = Fuser(256, 1024, VALUE_CHANNELS)
 
     def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:
         """(B, 3, H, W), (B, 1024, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 512, H/16, W/16)."""
-        picture = conv_channels(self.conv1, image, bias=True)
-        x = add_frame(conv_channels(self.conv1, planes, first=3), picture)
+        x = joint_conv(self.conv1, planes, image, frame_first=True)
         x = self.layer1(pool_stem(self.bn1(x)))
         return self.fuser(self.layer3(self.layer2(x)), f16)
 
@@ -153,7 +152,7 @@ class Fuser(nn.Module):
 
     def forward(self, own: Tensor, frame: Tensor) -> Tensor:
         """(B·K, own, h, w) and (B, frame, h, w) → (B·K, cout, h, w)."""
-        y = self.block1(own, self.block1.frame_part(frame))
+        y = self.block1(own, frame)
         return self.block2(y + self.attention(y))
 
 
@@ -169,7 +168,7 @@ class Decoder(nn.Module):
 
     def forward(self, readout: Tensor, thin: Tensor, f8: Tensor, f4: Tensor) -> Tensor:
         """(B·K, 512, h, w), (B, 512, h, w), (B, 512, 2h, 2w), (B, 256, 4h, 4w) → (B·K, 1, 4h, 4w)."""
-        x = self.compress(readout, self.compress.frame_part(thin))
+        x = self.compress(readout, thin)
         x = self.up_16_8(x, f8)
         x = self.up_8_4(x, f4)
         return self.pred(F.relu(x))

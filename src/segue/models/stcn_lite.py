@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from segue.layers.fused import ActivatedConv2d
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.layers.residual import JointResBlock, ResBlock, add_frame, conv_channels
+from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
 from segue.models.aggregation import aggregate, padding
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.memory import MemoryTracker
@@ -120,11 +120,9 @@ class ValueEncoder(nn.Module):
 
     def forward(self, image: Tensor, joint: Tensor, planes: Tensor) -> Tensor:
         """(B, 3, H, W), (B, C, H/8, W/8), (B*K, 2, H, W) → (B*K, channels, H/8, W/8)."""
-        x = add_frame(conv_channels(self.conv1, planes, first=3), conv_channels(self.conv1, image, bias=True))
+        x = joint_conv(self.conv1, planes, image, frame_first=True)
         x = self.conv3(self.conv2(x.relu_()))
-        own = x.shape[1]
-        x = add_frame(conv_channels(self.fuse, x), conv_channels(self.fuse, joint, first=own, bias=True))
-        return self.block(x)
+        return self.block(joint_conv(self.fuse, x, joint))
 
 
 class Decoder(nn.Module):
@@ -144,7 +142,7 @@ class Decoder(nn.Module):
 
     def forward(self, readout: Tensor, thin: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
         """(B*K, Cv, h, w), (B, Ct, h, w), (B, c4, 2h, 2w), (B, c2, 4h, 4w) → (B*K, 1, 4h, 4w)."""
-        x = self.compress(readout, self.compress.frame_part(thin))
+        x = self.compress(readout, thin)
         x = F.interpolate(self.reduce4(x), scale_factor=2.0, mode="bilinear")
         x = self.refine4(add_frame(x, self.skip4(f4)))
         x = F.interpolate(self.reduce2(x), scale_factor=2.0, mode="bilinear")

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.colours import image_statistics, normalise
-from segue.layers.residual import ResBlock, add_frame, conv_channels
-from segue.layers.resnet import FrozenBatchNorm, bottleneck_stage, pool_stem, stem_conv
+from segue.layers.residual import ResBlock, add_frame, joint_conv
+from segue.layers.resnet import Bottleneck, FrozenBatchNorm, pool_stem, residual_stage, stem_conv
 from segue.models.aggregation import aggregate, padding
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.memory import MemoryTracker
@@ -102,9 +102,9 @@ class Trunk(nn.Module):
         super().__init__()
         self.conv1 = stem_conv(3)
         self.bn1 = FrozenBatchNorm(64)
-        self.res2 = bottleneck_stage(64, 64, blocks=3, stride=1)
-        self.res3 = bottleneck_stage(256, 128, blocks=4, stride=2)
-        self.res4 = bottleneck_stage(512, 256, blocks=6, stride=2)
+        self.res2 = residual_stage(Bottleneck, 64, 64, blocks=3, stride=1)
+        self.res3 = residual_stage(Bottleneck, 256, 128, blocks=4, stride=2)
+        self.res4 = residual_stage(Bottleneck, 512, 256, blocks=6, stride=2)
         # Part of the official file; pictures come normalised by the same numbers, see STM.prepare.
         mean, std = image_statistics()
         self.register_buffer("mean", mean)
@@ -165,8 +165,7 @@ class Decoder(nn.Module):
 
     def forward(self, readout: Tensor, value: Tensor, r3: Tensor, r2: Tensor) -> Tensor:
         """(B·K, 512, h, w), (B, 512, h, w), (B, 512, 2h, 2w), (B, 256, 4h, 4w) → (B·K, 2, 4h, 4w)."""
-        frame = conv_channels(self.convFM, value, first=readout.shape[1], bias=True)
-        m4 = self.ResMM(add_frame(conv_channels(self.convFM, readout), frame))
+        m4 = self.ResMM(joint_conv(self.convFM, readout, value))
         m2 = self.RF2(r2, self.RF3(r3, m4))
         return self.pred2(F.relu(m2))
 

@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.fused import ConvNormReLU
 from segue.models.detection.boxes import COCO_NAMES, suppress
 from segue.models.detection.nanodet import CLASSES, MULTIPLE, WIDTH, NanoDetTrunk, decode
 from segue.models.msstsvis.linking import link
 from segue.models.msstsvis.network import MSSTSVIS, Parts
-from segue.models.segue_prompt import ConvNormReLU, Join, Separable
+from segue.models.segue_prompt import Join, Separable
 from segue.models.seqformer import Memory
 from segue.models.seqformer.decoder import CHANNELS, MLP, Decoded, relative_masks, to_maps
 from segue.models.seqformer.network import Size
