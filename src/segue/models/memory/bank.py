@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from segue.layers.attention import Similarity
 from segue.models.base import MemoryPolicy
 from segue.models.memory.reading import ReadPlan, key_rows, pool_keys, query_rows, read
 
@@ -67,7 +68,7 @@ class MemoryBank:
     policies do not differ at all.
     """
 
-    similarity: Literal["l2", "dot"]
+    similarity: Similarity
     shared_keys: bool
     top_k: int | None
     memory_frames: int | None
@@ -77,11 +78,10 @@ class MemoryBank:
     penalty: float = 0.0
     last_penalty: float = 0.0
     slots: list[Slot] = field(default_factory=list)
-    _keys: dict[int, Tensor] = field(default_factory=dict)
-    _values: dict[int, Tensor] = field(default_factory=dict)
-    _coarse: Tensor | None = None
+    _tables: dict[str, Tensor] = field(default_factory=dict)
+    """Rows of each slot: ``key.<owner>``, ``value.<id>``, ``coarse`` keys, and ``usage``, the attention that
+    it received since it was written, summed over query positions and objects."""
     _grid: tuple[int, int] = (0, 0)
-    _usage: Tensor | None = None
     _writes: int = 0
     _reads: int = 0
 
@@ -102,23 +102,19 @@ class MemoryBank:
         self._writes += 1
         slot = Slot(self._writes, frozenset(ids), pinned, keep, self._reads)
         index = self._choose_slot(keep)
-        self._reserve(index + 1)
         self._grid = (keys.shape[2], keys.shape[3])
         penalty = 0.0 if pinned else self.penalty if keep else self.last_penalty
-        owners = (SHARED,) if self.shared_keys else tuple(ids)
-        for owner, key in zip(owners, keys, strict=True):
-            self._store(self._keys, owner, index, key_rows(key, self.similarity, penalty))
-        for owner, value in zip(ids, values, strict=True):
-            self._store(self._values, owner, index, value.flatten(1).T)
-        for owner in self._values.keys() - set(ids):
-            self._values[owner][index] = 0  # nothing reads it, but dense products multiply it by zero
+        owners = (SHARED,) if self.shared_keys else ids
+        rows = {
+            f"key.{owner}": key_rows(key, self.similarity, penalty)
+            for owner, key in zip(owners, keys, strict=True)
+        }
+        rows |= {f"value.{i}": value.flatten(1).T for i, value in zip(ids, values, strict=True)}
         if self._is_coarse:
-            self._store_coarse(index, pool_keys(keys[0], self.similarity, penalty))
-        if index == len(self.slots):
-            self.slots.append(slot)
-        else:
-            self.slots[index] = slot
-        self._used_by_slot(keys.device)[index] = 0
+            rows["coarse"] = pool_keys(keys[0], self.similarity, penalty)
+        rows["usage"] = torch.zeros((), device=keys.device)
+        self._store(index, rows)
+        self.slots[index : index + 1] = [slot]
 
     def read(self, key: Tensor, ids: Sequence[int], *, count: bool = True) -> Tensor:
         """Read what the objects remember of the query's surroundings.
@@ -134,58 +130,53 @@ class MemoryBank:
         height, width = key.shape[-2:]
         query = query_rows(key[0], self.similarity)
         used, positions = len(self.slots), height * width
-        sample = next(iter(self._values.values()))
+        tables = {name: table[:used] for name, table in self._tables.items()}
+        sample = tables[f"value.{ids[0]}"]
         out = sample.new_empty(len(ids), positions, sample.shape[-1])
-        usage = self._used_by_slot(query.device)[:used]
+        usage = tables["usage"]
         if count:
             self._reads += 1
         else:
             usage = torch.zeros_like(usage)
-        for owner, absent, members in self._cohorts(ids):
+        window = None
+        if self.last_window is not None:
+            window = max(range(used), key=lambda i: self.slots[i].written), self.last_window
+        for (owner, absent), members in self._cohorts(ids).items():
             plan = ReadPlan(
-                keys=self._keys[owner][:used],
-                values=[self._values[i][:used] for i in members],
+                keys=tables[f"key.{owner}"],
+                values=[tables[f"value.{i}"] for i in members],
                 outputs=[out[ids.index(i)] for i in members],
                 absent=absent,
                 top_k=self.top_k,
-                coarse=self._coarse[:used] if self._is_coarse and self._coarse is not None else None,
+                coarse=tables.get("coarse"),
                 grid=(height, width),
                 usage=usage,
-                window=self._window(),
+                window=window,
             )
             read(query, plan)
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
 
     def forget(self, ids: Sequence[int]) -> None:
         """Remove objects; frames that no object needs any longer are removed with them."""
-        gone = frozenset(ids)
-        for owner in gone:
-            self._keys.pop(owner, None)
-            self._values.pop(owner, None)
-        remaining = [replace(slot, members=slot.members - gone) for slot in self.slots]
+        for i in ids:
+            self._tables.pop(f"key.{i}", None)
+            self._tables.pop(f"value.{i}", None)
+        remaining = [replace(slot, members=slot.members.difference(ids)) for slot in self.slots]
         keep = [i for i, slot in enumerate(remaining) if slot.members]
         self.slots = [remaining[i] for i in keep]
         if len(keep) < len(remaining):
-            for table in self._tables():
+            for table in self._tables.values():
                 table[: len(keep)] = table[keep]
 
     @property
     def nbytes(self) -> int:
         """Bytes of the preallocated tables."""
-        return sum(table.numel() * table.element_size() for table in self._tables())
+        return sum(table.nbytes for table in self._tables.values())
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
-        used = len(self.slots)
-        tensors = {f"key.{owner}": table[:used] for owner, table in self._keys.items()}
-        tensors |= {f"value.{owner}": table[:used] for owner, table in self._values.items()}
-        for name, table in (("coarse", self._coarse), ("usage", self._usage)):
-            if table is not None:
-                tensors[name] = table[:used]
-        slots = [
-            [slot.written, sorted(slot.members), slot.pinned, slot.kept, slot.read_since]
-            for slot in self.slots
-        ]
+        tensors = {name: table[: len(self.slots)] for name, table in self._tables.items()}
+        slots = [[s.written, sorted(s.members), s.pinned, s.kept, s.read_since] for s in self.slots]
         values = {"slots": slots, "grid": self._grid, "writes": self._writes, "reads": self._reads}
         return tensors, values
 
@@ -197,22 +188,7 @@ class MemoryBank:
         ]
         self._grid = (int(values["grid"][0]), int(values["grid"][1]))
         self._writes, self._reads = int(values["writes"]), int(values["reads"])
-        self._keys, self._values, self._coarse, self._usage = {}, {}, None, None
-        for name, saved in tensors.items():
-            table = saved.clone()
-            kind, _, owner = name.partition(".")
-            if kind == "coarse":
-                self._coarse = table
-            elif kind == "usage":
-                self._usage = table
-            else:
-                (self._keys if kind == "key" else self._values)[int(owner)] = table
-
-    def _window(self) -> tuple[int, int] | None:
-        """Slot of the frame that was written last, and the radius within which it is read."""
-        if self.last_window is None:
-            return None
-        return max(range(len(self.slots)), key=lambda i: self.slots[i].written), self.last_window
+        self._tables = {name: saved.clone() for name, saved in tensors.items()}
 
     @property
     def _is_coarse(self) -> bool:
@@ -231,58 +207,35 @@ class MemoryBank:
             return len(self.slots)
         oldest_first = sorted(range(len(self.slots)), key=lambda i: self.slots[i].written)
         candidates = [i for i in oldest_first if not self.slots[i].pinned] or oldest_first[1:] or oldest_first
-        if self.policy == "fifo" or self._usage is None:
+        if self.policy == "fifo":
             return candidates[0]
-        usage = self._usage.tolist()
+        usage = self._tables["usage"].tolist()
         return min(candidates, key=lambda i: usage[i] / max(self._reads - self.slots[i].read_since, 1))
 
-    def _cohorts(self, ids: Sequence[int]) -> list[tuple[int, tuple[int, ...], list[int]]]:
-        """Objects that read the same keys in the same frames: (owner of the keys, absent slots, ids)."""
-        groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+    def _cohorts(self, ids: Sequence[int]) -> dict[tuple[int, tuple[int, ...]], list[int]]:
+        """Objects that read the same keys in the same frames, by owner of the keys and absent slots."""
+        cohorts: dict[tuple[int, tuple[int, ...]], list[int]] = {}
         for i in ids:
             owner = SHARED if self.shared_keys else i
             absent = tuple(n for n, slot in enumerate(self.slots) if i not in slot.members)
-            groups.setdefault((owner, absent), []).append(i)
-        return [(owner, absent, members) for (owner, absent), members in groups.items()]
+            cohorts.setdefault((owner, absent), []).append(i)
+        return cohorts
 
-    def _tables(self) -> list[Tensor]:
-        """Everything that has one row per slot."""
-        single = [table for table in (self._coarse, self._usage) if table is not None]
-        return [*self._keys.values(), *self._values.values(), *single]
-
-    def _used_by_slot(self, device: torch.device) -> Tensor:
-        """Attention that each slot received since it was written, summed over query positions and objects."""
-        if self._usage is None:
-            self._usage = torch.zeros(max(FIRST_SLOTS, len(self.slots) + 1), device=device)
-        return self._usage
-
-    def _reserve(self, count: int) -> None:
-        """Let every table hold ``count`` frames; sizes double up to the bound, one table after the other."""
-        for group in (self._keys, self._values):
-            for owner, table in group.items():
-                group[owner] = self._grown(table, count)
-        self._coarse = None if self._coarse is None else self._grown(self._coarse, count)
-        self._usage = None if self._usage is None else self._grown(self._usage, count)
-
-    def _grown(self, table: Tensor, count: int) -> Tensor:
-        """The table itself if it holds ``count`` frames, else a larger one."""
-        if len(table) >= count:
-            return table
-        size = 2 * len(table) if self._bound is None else min(2 * len(table), self._bound)
-        larger = table.new_empty(max(size, count), *table.shape[1:])
-        larger[: len(table)] = table
-        return larger
-
-    def _store(self, tables: dict[int, Tensor], owner: int, index: int, rows: Tensor) -> None:
-        if owner not in tables:
-            tables[owner] = self._new_table(rows, index)
-            tables[owner][:index] = 0
-        tables[owner][index] = rows
-
-    def _store_coarse(self, index: int, rows: Tensor) -> None:
-        if self._coarse is None:
-            self._coarse = self._new_table(rows, index)
-        self._coarse[index] = rows
+    def _store(self, index: int, rows: dict[str, Tensor]) -> None:
+        """Write the rows of a slot; tables double up to the bound as they fill, one after the other."""
+        for name, table in self._tables.items():
+            if len(table) <= index:
+                size = 2 * len(table) if self._bound is None else min(2 * len(table), self._bound)
+                larger = table.new_empty(max(size, index + 1), *table.shape[1:])
+                larger[: len(table)] = table
+                self._tables[name] = larger
+        for name, row in rows.items():
+            if name not in self._tables:
+                self._tables[name] = self._new_table(row, index)
+                self._tables[name][:index] = 0
+            self._tables[name][index] = row
+        for name in self._tables.keys() - rows.keys():
+            self._tables[name][index] = 0  # nothing reads it, but dense products multiply it by zero
 
     def _new_table(self, rows: Tensor, index: int) -> Tensor:
         """A table for rows like these, which a processor provides with memory only as it fills."""

@@ -11,16 +11,14 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.layers.attention import Similarity
 from segue.layers.fused import product_with
-
-Similarity = Literal["l2", "dot"]
 
 BLOCK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
 """Affinities that exist at a time: 8 MiB stay near a processor's cache, a GPU wants large products."""
@@ -66,10 +64,7 @@ class ReadPlan:
 def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tensor:
     """Memory key (C, h, w) to float32 rows, (h*w, C) or (h*w, C+1) for L2.
 
-    Args:
-        key: of one frame.
-        similarity: L2 or dot product.
-        penalty: taken off all affinities to this key; it goes into the extra channel of L2 and costs nothing.
+    The penalty, taken off all affinities to this key, goes into the extra channel of L2 and costs nothing.
     """
     rows = key.float().flatten(1).T
     if similarity == "l2":

@@ -98,7 +98,6 @@ class MemoryTracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all objects and frames."""
         self.bank = self._new_bank()
         self.mirror = self._new_bank() if self.schedule.careful else None
         self.ids: tuple[int, ...] = ()
@@ -121,7 +120,6 @@ class MemoryTracker:
 
     @property
     def due(self) -> bool:
-        """Whether the next frame becomes memory, be it for one frame only."""
         return bool(self.ids) and (self.schedule.include_last or self._keeps)
 
     @property
@@ -129,11 +127,9 @@ class MemoryTracker:
         return self._seen - self._last_memory >= self.schedule.mem_every
 
     def skip(self) -> None:
-        """Let a frame pass; it counts for the schedule."""
         self._seen += 1
 
     def step(self, image: Image, given: Given | None = None, *, predict: bool = True) -> Tracked:
-        """Segment the next frame, and remember it if it is due or something is given."""
         canvas, views = self._look(image)
         logits = self._decode(views) if self.ids and predict else None
         if given is None:
@@ -142,7 +138,7 @@ class MemoryTracker:
             tracked = self._tracked(seen, logits, canvas)
         else:
             seen, shown = self._merge(logits, given, canvas)
-            tracked = Tracked(self.ids, shown, functools.partial(to_array, shown.cpu()))
+            tracked = Tracked(self.ids, shown, functools.partial(_to_array, shown.cpu()))
         if self.schedule.reach is not None:
             self._before = seen[1:] > 0.5
         self._remember(views, seen, canvas, pinned=given is not None)
@@ -150,14 +146,12 @@ class MemoryTracker:
         return tracked
 
     def peek(self, image: Image) -> Tracked:
-        """Where the objects are on the next frame; nothing is changed."""
         canvas, views = self._look(image)
         self._peeked = image, canvas, views
         logits = self._decode(views, count=False)
         return self._tracked(self._probabilities(logits, canvas), logits, canvas)
 
     def forget(self, ids: Collection[int]) -> None:
-        """Follow objects no longer."""
         stay = [i not in ids for i in self.ids]
         self.ids = tuple(i for i in self.ids if i not in ids)
         self._before = None if self._before is None else self._before[stay]
@@ -165,7 +159,6 @@ class MemoryTracker:
             bank.forget(tuple(ids))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors, which share memory with the bank, and JSON values, for :meth:`restore`."""
         tensors, bank = self.bank.state()
         if self._before is not None:
             tensors["before"] = self._before
@@ -176,7 +169,6 @@ class MemoryTracker:
         return tensors, values
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Go on from where :meth:`state` was called."""
         self.reset()
         self.ids = tuple(values["ids"])
         self._seen, self._last_memory = int(values["seen"]), int(values["last_memory"])
@@ -190,7 +182,6 @@ class MemoryTracker:
 
     @property
     def _banks(self) -> list[MemoryBank]:
-        """A memory for each view."""
         return [self.bank] if self.mirror is None else [self.bank, self.mirror]
 
     def _look(self, image: Image) -> tuple[Canvas, Views]:
@@ -214,12 +205,7 @@ class MemoryTracker:
         return [list(ids[start : start + size]) for start in range(0, len(ids), size)]
 
     def _decode(self, views: Views, *, count: bool = True) -> Tensor:
-        """Log-odds of all objects, (K, h, w), float32.
-
-        Args:
-            views: of the frame.
-            count: whether the reads count for what makes room.
-        """
+        """Log-odds of all objects, (K, h, w), float32."""
         merged, *mirrored = (
             self._decode_view(query, bank, count) for query, bank in zip(views, self._banks, strict=True)
         )
@@ -241,7 +227,7 @@ class MemoryTracker:
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
     def _probabilities(self, logits: Tensor, canvas: Canvas) -> Tensor:
-        return merged_probabilities(logits, canvas, self.network.aggregate)
+        return _merged_probabilities(logits, canvas, self.network.aggregate)
 
     def _tracked(self, seen: Tensor, logits: Tensor, canvas: Canvas) -> Tracked:
         small = Compact(logits.cpu(), canvas, self.network.aggregate)
@@ -316,13 +302,7 @@ class MemoryTracker:
 
 @dataclass(frozen=True, slots=True)
 class Compact:
-    """Probabilities that are worked out again when they are asked for; it can be pickled, and holds no GPU.
-
-    Attributes:
-        logits: log-odds of the objects, (K, h, w), float32, on the CPU.
-        canvas: the sizes.
-        aggregate: merges the objects.
-    """
+    """Probabilities, worked out again when they are asked for; it can be pickled, and holds no GPU."""
 
     logits: Tensor
     canvas: Canvas
@@ -330,16 +310,14 @@ class Compact:
 
     @torch.inference_mode()
     def __call__(self) -> npt.NDArray[np.float32]:
-        """(K+1, H, W) at the size of the picture."""
-        return to_array(self.canvas.enlarge(merged_probabilities(self.logits, self.canvas, self.aggregate)))
+        return _to_array(self.canvas.enlarge(_merged_probabilities(self.logits, self.canvas, self.aggregate)))
 
 
-def merged_probabilities(logits: Tensor, canvas: Canvas, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
+def _merged_probabilities(logits: Tensor, canvas: Canvas, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
     """Log-odds (K, h, w) → aggregated probabilities at the padded size, (K+1, h', w'), float32."""
     full = F.interpolate(logits[None], size=canvas.padded, mode="bilinear")[0]
     return aggregate(full.sigmoid_())
 
 
-def to_array(probabilities: Tensor) -> npt.NDArray[np.float32]:
-    """A copy as an array."""
+def _to_array(probabilities: Tensor) -> npt.NDArray[np.float32]:
     return np.array(probabilities.numpy(), np.float32)
