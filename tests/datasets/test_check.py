@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from segue.datasets.check import DataCheck, check_data
+from segue.datasets.inventories import CheckedVideo
 from segue.errors import DatasetError
 from segue.registry import DATASETS
 from tests.datasets.foreground_videos import Array, picture, save, save_cdnet_video
@@ -155,10 +156,10 @@ def test_a_video_that_lacks_a_part_does_not_hide_the_others(tmp_path: Path) -> N
     make_cdnet(tmp_path)
     save_cdnet_video(tmp_path / "dataset" / "baseline" / "office", {1: LABELS})
     (tmp_path / "dataset" / "baseline" / "highway" / "ROI.bmp").unlink()
-    rows = list(check_data(tmp_path).rows())
-    assert rows[1] == ("baseline/office", 1, 1, "")
-    assert rows[0][:3] == ("baseline/highway", 0, 0)
-    assert "ROI.bmp is missing" in rows[0][3]
+    highway, office = check_data(tmp_path).videos
+    assert office == CheckedVideo("baseline/office", 1, 1)
+    assert (highway.name, highway.frames, highway.labelled) == ("baseline/highway", 0, 0)
+    assert "ROI.bmp is missing" in highway.problems[0]
 
 
 def test_frames_of_the_temporal_region_without_labels_are_told(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_lasiesta_is_found_however_it_was_unpacked(tmp_path: Path, pictures: str
 def test_the_published_sets_have_their_numbers_of_videos() -> None:
     assert (len(VIDEOS), sum(map(len, VIDEOS.values()))) == (11, 53)
     assert len(SBI_VIDEOS) == 14
-    assert (len(LASIESTA_VIDEOS), len(STATIC_CAMERA)) == (14, 10)
+    assert (len(LASIESTA_VIDEOS), len(STATIC_CAMERA)) == (48, 10)
 
 
 def test_limu_is_read_as_its_manifest_says(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segue.datasets.foreground_sets import open_lasiesta
 from segue.datasets.labels import (
-    LasiestaLabels,
     StaticAs,
     read_binary_labels,
     read_cdnet_labels,
     read_grey,
+    read_lasiesta_labels,
     read_region,
     read_sbi_labels,
 )
@@ -85,12 +86,12 @@ def test_colours_of_lasiesta_are_objects_outlines_and_objects_that_stay(
 ) -> None:
     colours = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (255, 255, 0), (255, 255, 255), (128, 128, 128)]
     path = save(tmp_path / "gt.png", np.array([colours], np.uint8))
-    assert LasiestaLabels(static_as)(path).tolist() == [[0, 255, 255, 255, still, 170]]
+    assert read_lasiesta_labels(path, static_as).tolist() == [[0, 255, 255, 255, still, 170]]
 
 
-def test_an_unknown_choice_for_still_objects_is_refused() -> None:
+def test_an_unknown_choice_for_still_objects_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="static_as is 'moving'"):
-        LasiestaLabels("moving")  # type: ignore[arg-type]
+        open_lasiesta(tmp_path, "moving")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["gt.png", "ROI.bmp"])

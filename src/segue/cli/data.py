@@ -63,7 +63,8 @@ def list_sets() -> None:
 def _print(found: DataCheck) -> None:
     console = Console(highlight=False, soft_wrap=True)
     rows = [
-        (name, (str(frames), str(labelled), problems)) for name, frames, labelled, problems in found.rows()
+        (video.name, (str(video.frames), str(video.labelled), "; ".join(video.problems)))
+        for video in found.videos
     ]
     print_table(console, (found.origin.title, "frames", "labelled", "problems"), rows)
     notes = Console(stderr=True, highlight=False, soft_wrap=True)

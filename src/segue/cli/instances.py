@@ -26,7 +26,7 @@ from segue.cli.job import (
 )
 from segue.cli.options import Options, Values, command
 from segue.cli.tables import progress
-from segue.datasets.json_files import read_class_names
+from segue.datasets.ytvis import read_class_names
 from segue.errors import SegueError, SinkError
 from segue.inputs import printable
 from segue.models.seqformer.names import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021

@@ -13,20 +13,14 @@ The synthetic clips of this project have the same layout.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from segue.datasets.foreground import (
-    ForegroundFolder,
-    ForegroundSequence,
-    read_video,
-    subfolders,
-    video_folders,
-)
+from segue.datasets.files import subfolders
+from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, read_video, video_folders
 from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
 
@@ -59,6 +53,8 @@ VIDEOS: Mapping[str, tuple[str, ...]] = {
 }
 """The 53 videos by category."""
 
+VIDEO_KEYS = tuple(f"{category}/{name}" for category, names in VIDEOS.items() for name in names)
+
 FOLDS = 4
 """Parts of the protocol ``cdnet-unseen``."""
 
@@ -71,18 +67,23 @@ def open_cdnet(root: Path | str) -> ForegroundFolder:
     Raises:
         DatasetError: a video lacks one of its files, a file does not fit, or there is no video.
     """
-    top = cdnet_top(Path(root))
-    videos = [(folder, category) for category in subfolders(top) for folder in video_folders(category)]
-    return ForegroundFolder(top, (read_cdnet_video(folder, category.name) for folder, category in videos))
+    top = _top(Path(root))
+    return ForegroundFolder(top, map(read_cdnet_video, find_cdnet(Path(root))))
 
 
-def cdnet_top(root: Path) -> Path:
-    """The folder of the categories: ``root/dataset`` where there is one, else ``root``."""
+def _top(root: Path) -> Path:
     return root / "dataset" if (root / "dataset").is_dir() else root
 
 
-def read_cdnet_video(folder: Path, category: str) -> ForegroundSequence:
+def find_cdnet(root: Path) -> Iterator[Path]:
+    """Folder of each video, which lies in that of its category."""
+    for category in subfolders(_top(root)):
+        yield from video_folders(category)
+
+
+def read_cdnet_video(folder: Path) -> ForegroundSequence:
     """List one video, which must be complete."""
+    category = folder.parent.name
     for name in ("ROI.bmp", "temporalROI.txt"):
         if not (folder / name).is_file():
             raise DatasetError(f"video {category}/{folder.name}: {folder / name} is missing")
@@ -92,9 +93,8 @@ def read_cdnet_video(folder: Path, category: str) -> ForegroundSequence:
 def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset[int]]:
     """Numbers of the frames that the protocol ``cdnet-scene`` trains on, by ``category/video``.
 
-    Args:
-        path: JSON file ``{category: {video: {"200": [numbers], "25": [numbers]}}}``.
-        count: which list to take: 200 or 25.
+    The file is JSON, ``{category: {video: {"200": [numbers], "25": [numbers]}}}``; ``count`` tells which list
+    to take.
     """
     lists = read_json(_FRAME_LISTS, Path(path), "list of training frames")
     frames = {}
@@ -112,5 +112,4 @@ def unseen_folds() -> Mapping[str, int]:
     The scores of a video come from a network that was trained on the other folds only.
     """
     file = resources.files("segue") / "assets" / "cdnet_unseen_folds.json"
-    folds: dict[str, int] = json.loads(file.read_text(encoding="utf-8"))
-    return folds
+    return read_json(TypeAdapter(dict[str, int]), file, "list of folds")

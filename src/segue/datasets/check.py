@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from segue.registry import DATASETS, DatasetEntry
 
 
 def _isd_films(root: Path) -> ForegroundFolder:
-    """The part for training of a rendered data set, or films that lie in one folder."""
     return open_isd(root / "train" if (root / INDEX).is_file() else root)
 
 
@@ -152,11 +151,9 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class DataCheck:
-    """What a folder holds of a data set.
+    """What the folder ``root`` holds of the data set ``kind``.
 
     Attributes:
-        kind: which data set.
-        root: the folder.
         videos: every video that is there, in order.
         missing: names of videos that the data set has and the folder has not.
         problems: what is wrong with the data set as a whole.
@@ -170,7 +167,7 @@ class DataCheck:
 
     @property
     def origin(self) -> DatasetEntry:
-        """Where the data set comes from."""
+        """The entry of the data set."""
         return DATASETS.find(self.kind)
 
     @property
@@ -178,20 +175,13 @@ class DataCheck:
         """Whether nothing is missing and nothing is wrong."""
         return not (self.missing or self.problems or any(video.problems for video in self.videos))
 
-    def rows(self) -> Iterator[tuple[str, int, int, str]]:
-        """Table of the videos: name, frames, labelled frames, problems."""
-        for video in self.videos:
-            yield video.name, video.frames, video.labelled, "; ".join(video.problems)
-
     def values(self) -> dict[str, Any]:
         """Everything as values that JSON can hold."""
         return {
             "kind": self.kind,
             "root": str(self.root),
             "complete": self.complete,
-            "origin": {
-                name: getattr(self.origin, name) for name in ("title", "address", "licence", "layout")
-            },
+            "origin": {key: getattr(self.origin, key) for key in ("title", "address", "licence", "layout")},
             "videos": [asdict(video) for video in self.videos],
             "missing": list(self.missing),
             "problems": list(self.problems),
@@ -218,7 +208,7 @@ def check_data(root: Path | str, kind: str | None = None, *, progress: Progress 
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
     if kind is None:
-        kind = recognise(root)
+        kind = _recognise(root)
     listing = DATASETS.find(kind).list if kind in DATASETS else None
     if listing is None:
         known = ", ".join(entry.name for entry in DATASETS if entry.list)
@@ -226,19 +216,17 @@ def check_data(root: Path | str, kind: str | None = None, *, progress: Progress 
     inventory = listing(root)
     videos = []
     for name, check in inventory.parts.items():
-        videos.append(check())
+        try:
+            videos.append(check())
+        except DatasetError as error:
+            videos.append(CheckedVideo(name, 0, 0, (str(error),)))
         if progress is not None:
             progress(len(videos), len(inventory.parts), name)
     missing = [name for name in inventory.expected if name not in inventory.parts]
     return DataCheck(kind, root, tuple(videos), tuple(missing), inventory.problems)
 
 
-def recognise(root: Path) -> str:
-    """The data set whose layout a folder has.
-
-    Raises:
-        DatasetError: there is none.
-    """
+def _recognise(root: Path) -> str:
     for entry in DATASETS:
         if entry.fits is not None and entry.fits(root):
             return entry.name

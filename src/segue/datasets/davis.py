@@ -17,7 +17,17 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from segue.datasets.files import PICTURES, ByName, Mask, check_size, files_by_stem, read_index_mask, read_rgb
+from segue.datasets.files import (
+    PICTURES,
+    ByName,
+    Mask,
+    files_by_stem,
+    read_index_mask,
+    read_mask_of,
+    read_rgb,
+    read_text,
+    subfolders,
+)
 from segue.errors import DatasetError
 from segue.masks import measure
 from segue.naming import first_few, natural_key
@@ -69,9 +79,10 @@ class Sequence:
         """
         if i not in self.annotations:
             raise DatasetError(f"sequence {self.name}: frame {i} has no annotation")
-        mask = read_index_mask(self.annotations[i])
-        check_size(mask, self.annotations[i], self.frames[i])
-        return _object_255_as_1(mask) if self.binary else mask
+        mask = read_mask_of(self.frames[i], self.annotations[i])
+        if self.binary:
+            mask[mask == 255] = 1
+        return mask
 
     def read_boxes(self, i: int) -> dict[int, Box]:
         """Boxes around the objects of frame ``i`` by id, void left out."""
@@ -119,7 +130,7 @@ class DavisFolder(ByName[Sequence]):
         images, masks = _at_resolution((self.root / "JPEGImages", self.root / annotations), resolution)
         names = self._split_names(split, year)
         if names is None:
-            names = sorted((path.name for path in images.iterdir() if _is_sequence(path)), key=natural_key)
+            names = [folder.name for folder in subfolders(images)]
         self._videos = {name: _find_sequence(name, images / name, masks / name) for name in names}
         if not self._videos:
             raise DatasetError(f"{images} holds no sequence; it must hold one folder of pictures for each")
@@ -130,15 +141,15 @@ class DavisFolder(ByName[Sequence]):
         if not isinstance(split, str):
             return list(split)
         sets = self.root / "ImageSets"
-        files = [
-            sets / folder / f"{split}.txt" for folder in (str(year), *(RESOLUTIONS if year == 2016 else ()))
-        ]
+        folders = (str(year), *(RESOLUTIONS if year == 2016 else ()))
+        files = [sets / folder / f"{split}.txt" for folder in folders]
         path = next((path for path in files if path.is_file()), None)
         if path is None:
             raise DatasetError(
                 f"no split {split}: {files[0]} does not exist; give its year or sequence names"
             )
-        names = list(dict.fromkeys(_sequence_of(line, path) for line in _lines(path) if line.strip()))
+        lines = filter(str.strip, read_text(path).splitlines())
+        names = list(dict.fromkeys(_sequence_of(line, path) for line in lines))
         if not names:
             raise DatasetError(f"split {split}: {path} names no sequence")
         return names
@@ -183,20 +194,16 @@ class ImageMaskFolder:
         Raises:
             DatasetError: the mask cannot be read or has another size than the picture.
         """
-        mask = read_index_mask(self.masks[i])
-        check_size(mask, self.masks[i], self.images[i])
-        return _object_255_as_1(mask) if _is_binary(mask) else mask
+        mask = read_mask_of(self.images[i], self.masks[i])
+        if _is_binary(mask):
+            mask[mask == 255] = 1
+        return mask
 
 
 def _is_binary(mask: Mask) -> bool:
     """Whether 255 is set and no other value but 0."""
     counts = np.bincount(mask.ravel(), minlength=256)
     return bool(counts[255] and not counts[1:255].any())
-
-
-def _object_255_as_1(mask: Mask) -> Mask:
-    mask[mask == 255] = 1
-    return mask
 
 
 def _at_resolution(folders: tuple[Path, Path], resolution: str | None) -> tuple[Path, Path]:
@@ -215,13 +222,6 @@ def _at_resolution(folders: tuple[Path, Path], resolution: str | None) -> tuple[
     return pictures / resolution, masks / resolution
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}") from error
-
-
 def _sequence_of(line: str, path: Path) -> str:
     """The sequence that a line of a split names, by itself or (2016) by the paths of a picture and a mask."""
     first = line.split()[0]
@@ -229,10 +229,6 @@ def _sequence_of(line: str, path: Path) -> str:
     if name in ("", ".", "..") or "/" in name or "\\" in name:
         raise DatasetError(f"{path}: {line.strip()!r} names no sequence")
     return name
-
-
-def _is_sequence(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
 
 
 def _find_sequence(name: str, images: Path, masks: Path) -> Sequence:

@@ -32,12 +32,18 @@ def read_rgb(path: Path) -> RgbImage:
         return np.array(picture.convert("RGB"))
 
 
+def read_text(path: Path) -> str:
+    """Text of a small file."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+
+
 def read_mask_file(file: Path | IO[bytes], where: str) -> StoredMask:
     """Stored values of a mask, (H, W), uint8 or (16-bit files) uint16, whatever its palette says.
 
-    Args:
-        file: the file or its bytes as a stream.
-        where: its name for messages.
+    ``where`` names it in messages, for it may be a stream.
     """
     try:
         return read_stored_mask(file, where)
@@ -46,11 +52,7 @@ def read_mask_file(file: Path | IO[bytes], where: str) -> StoredMask:
 
 
 def read_index_mask(path: Path) -> Mask:
-    """Stored values of an 8-bit mask file, (H, W), uint8, whatever its palette says.
-
-    Raises:
-        DatasetError: it cannot be read, is a colour picture, or has 16 bits a pixel.
-    """
+    """Stored values of an 8-bit mask file, (H, W), uint8, whatever its palette says."""
     values = read_mask_file(path, str(path))
     if values.dtype != np.uint8:
         raise DatasetError(f"{path} has {8 * values.itemsize} bits a pixel; a mask must have 8")
@@ -74,23 +76,20 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise DatasetError(f"{path} is not a readable picture: {error}") from error
 
 
-def check_size(mask: Mask, mask_path: Path, image_path: Path) -> None:
-    """Compare a mask with the size in the header of its picture."""
-    height, width = picture_size(image_path)
+def read_mask_of(picture: Path, path: Path) -> Mask:
+    """Index mask of a picture, (H, W), uint8, which must have the size in the header of the picture."""
+    mask = read_index_mask(path)
+    height, width = picture_size(picture)
     if mask.shape != (height, width):
         raise DatasetError(
-            f"{mask_path} is {mask.shape[1]}x{mask.shape[0]}, its picture {image_path} {width}x{height}; "
+            f"{path} is {mask.shape[1]}x{mask.shape[0]}, its picture {picture} {width}x{height}; "
             "they must have one size"
         )
+    return mask
 
 
 class ByName(Generic[Video]):
-    """The videos of a folder by name, in order.
-
-    Attributes:
-        root: the folder.
-        noun: what a video is called there.
-    """
+    """The videos of a folder by name, in order; ``noun`` is what one is called there."""
 
     noun = "video"
     root: Path
@@ -113,15 +112,19 @@ class ByName(Generic[Video]):
         return self._videos[name]
 
 
+def subfolders(root: Path) -> list[Path]:
+    """Folders in ``root``, without hidden ones, in natural order."""
+    if not root.is_dir():
+        raise DatasetError(f"no folder {root}")
+    found = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(found, key=lambda path: natural_key(path.name))
+
+
 def files_by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
     """Files of a folder by name without ending, in natural order; hidden files are passed over.
 
-    Args:
-        folder: where to look; not below.
-        suffixes: endings that count, in small letters with their dot.
-
-    Raises:
-        DatasetError: there is no such folder or file, or two files differ only in their ending.
+    ``suffixes`` are in small letters, with their dot. No file, or two that differ only in their ending, is an
+    error.
     """
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}")

@@ -17,16 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.datasets.files import read_rgb
-from segue.datasets.labels import (
-    LabelReader,
-    Labels,
-    read_binary_labels,
-    read_cdnet_labels,
-    read_region,
-)
+from segue.datasets.files import read_rgb, read_text, subfolders
+from segue.datasets.labels import LabelReader, Labels, read_binary_labels, read_cdnet_labels, read_region
 from segue.errors import DatasetError
-from segue.naming import first_few, natural_key
+from segue.naming import first_few
 from segue.types import Image as RgbImage
 from segue.video.images import IMAGE_SUFFIXES
 
@@ -69,7 +63,6 @@ class ForegroundSequence:
         name: str,
         pictures: Mapping[int, Path],
         truths: Mapping[int, Path],
-        *,
         category: str = "",
         **more: Any,
     ) -> ForegroundSequence:
@@ -102,7 +95,7 @@ class ForegroundSequence:
         Raises:
             DatasetError: it cannot be read.
         """
-        height, width = self.read_image(0).shape[:2]
+        height, width, _ = self.read_image(0).shape
         return height, width
 
     def read_image(self, i: int) -> RgbImage:
@@ -213,21 +206,17 @@ def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
 
 def video_folders(root: Path) -> list[Path]:
     """Folders in ``root`` that hold a folder ``input`` or ``groundtruth``, in natural order."""
-    return [
-        folder
-        for folder in subfolders(root)
-        if (folder / "input").is_dir() or (folder / "groundtruth").is_dir()
-    ]
+    parts = ("input", "groundtruth")
+    return [folder for folder in subfolders(root) if any((folder / part).is_dir() for part in parts)]
 
 
 def read_video(folder: Path, category: str = "") -> ForegroundSequence:
     """List a video in the layout of CDnet2014, region and temporal region being optional."""
-    pictures = numbered_files(folder / "input")
     regions = (path for path in (folder / "ROI.bmp", folder / "ROI.png") if path.is_file())
     temporal = folder / "temporalROI.txt"
     return ForegroundSequence.of(
         folder.name,
-        pictures,
+        numbered_files(folder / "input"),
         numbered_files(folder / "groundtruth"),
         category=category,
         roi=next(regions, None),
@@ -237,10 +226,7 @@ def read_video(folder: Path, category: str = "") -> ForegroundSequence:
 
 def read_temporal_roi(path: Path) -> tuple[int, int]:
     """First and last frame number that count, from a file of one line ``from to``."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")[:200].split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}") from error
+    text = read_text(path)[:200].split()
     if len(text) != 2 or not all(_DIGITS.fullmatch(number) for number in text):
         raise DatasetError(f"{path} holds {' '.join(text)!r}; it must hold two frame numbers, first and last")
     first, last = map(int, text)
@@ -249,37 +235,19 @@ def read_temporal_roi(path: Path) -> tuple[int, int]:
     return first, last
 
 
-def subfolders(root: Path) -> list[Path]:
-    """Folders in ``root``, without hidden ones, in natural order."""
-    if not root.is_dir():
-        raise DatasetError(f"no folder {root}")
-    found = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return sorted(found, key=lambda path: natural_key(path.name))
-
-
 def numbered_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> dict[int, Path]:
-    """Pictures in a folder by the number at the end of their names, in order.
-
-    Raises:
-        DatasetError: there is no folder or no picture in it, or a picture has no number of its own.
-    """
+    """Pictures in a folder by the number at the end of their names, in order; at least one."""
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}")
-    files = [
-        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")
-    ]
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    files = [path for path in visible if path.suffix.lower() in suffixes]
     if not files:
         raise DatasetError(f"{folder} holds no picture")
     return by_number(files)
 
 
 def by_number(files: Iterable[Path], pattern: re.Pattern[str] = NUMBER) -> dict[int, Path]:
-    """Files by frame number, in order.
-
-    Args:
-        files: in any order.
-        pattern: its group is the number in a name without ending.
-    """
+    """Files by frame number, in order; the group of ``pattern`` is the number in a name without ending."""
     numbered: dict[int, Path] = {}
     for path in files:
         number = number_of(path.stem, pattern)
@@ -292,6 +260,6 @@ def by_number(files: Iterable[Path], pattern: re.Pattern[str] = NUMBER) -> dict[
 
 
 def number_of(stem: str, pattern: re.Pattern[str] = NUMBER) -> int | None:
-    """Frame number in a name without ending: the group of ``pattern``; None where there is none."""
+    """Frame number in a name without ending, None where there is none."""
     match = pattern.search(stem)
     return int(match[1]) if match is not None and _DIGITS.fullmatch(match[1]) else None

@@ -32,7 +32,7 @@ is resized with grey values between, its foreground is white.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from importlib import resources
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -41,22 +41,16 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
-from segue.datasets.files import read_rgb
-from segue.datasets.foreground import (
-    NUMBER,
-    ForegroundFolder,
-    ForegroundSequence,
-    by_number,
-    numbered_files,
-    subfolders,
-)
+from segue.datasets.files import read_rgb, subfolders
+from segue.datasets.foreground import NUMBER, ForegroundFolder, ForegroundSequence, by_number, numbered_files
 from segue.datasets.json_files import read_json
 from segue.datasets.labels import (
     MOTION,
+    STATIC_LABELS,
     Labels,
-    LasiestaLabels,
     StaticAs,
     read_binary_labels,
+    read_lasiesta_labels,
     read_sbi_labels,
 )
 from segue.errors import DatasetError
@@ -95,14 +89,8 @@ def open_sbi(root: Path | str, masks: Path | str | None = None) -> ForegroundFol
     """
     root = Path(root)
     mask_folders = {} if masks is None else {scene_name(path): path for path in subfolders(Path(masks))}
-    folders = sorted(
-        (path for path in subfolders(root) if scene_name(path) in SBI_VIDEOS),
-        key=lambda path: SBI_VIDEOS.index(scene_name(path)),
-    )
-    return ForegroundFolder(
-        root,
-        (read_sbi_video(path, mask_folders.get(scene_name(path), path / "groundtruth")) for path in folders),
-    )
+    found = sorted(find_sbi(root), key=lambda video: SBI_VIDEOS.index(video[0]))
+    return ForegroundFolder(root, (read_sbi_video(path, mask_folders.get(name)) for name, path in found))
 
 
 def scene_name(folder: Path) -> str:
@@ -110,12 +98,17 @@ def scene_name(folder: Path) -> str:
     return folder.name.removesuffix("_a")
 
 
-def read_sbi_video(folder: Path, masks: Path) -> ForegroundSequence:
+def find_sbi(root: Path) -> Iterator[tuple[str, Path]]:
+    """Name and folder of each video."""
+    for folder in subfolders(root):
+        if scene_name(folder) in SBI_VIDEOS:
+            yield scene_name(folder), folder
+
+
+def read_sbi_video(folder: Path, masks: Path | None = None) -> ForegroundSequence:
     """List one video."""
-    pictures = numbered_files(folder / "input")
-    return ForegroundSequence.of(
-        scene_name(folder), pictures, numbered_files(masks), decode_labels=read_sbi_labels
-    )
+    pictures, truths = numbered_files(folder / "input"), numbered_files(masks or folder / "groundtruth")
+    return ForegroundSequence.of(scene_name(folder), pictures, truths, decode_labels=read_sbi_labels)
 
 
 STATIC_CAMERA = ("I_SI", "I_CA", "I_OC", "I_IL", "I_MB", "I_BS", "O_CL", "O_RA", "O_SN", "O_SU")
@@ -124,14 +117,12 @@ STATIC_CAMERA = ("I_SI", "I_CA", "I_OC", "I_IL", "I_MB", "I_BS", "O_CL", "O_RA",
 MOVING_CAMERA = ("I_MC", "I_SM", "O_MC", "O_SM")
 """Categories with camera motion, real (MC) or simulated (SM)."""
 
-LASIESTA_VIDEOS: Mapping[str, tuple[str, ...]] = {
-    category: tuple(f"{category}_{i + 1:02d}" for i in range(12 if category.endswith("SM") else 2))
+LASIESTA_VIDEOS = tuple(
+    f"{category}/{category}_{i + 1:02d}"
     for category in (*STATIC_CAMERA, *MOVING_CAMERA)
-}
-"""The 48 videos by category."""
-
-LEVELS = 3
-"""Levels of folders that are searched for videos."""
+    for i in range(12 if category.endswith("SM") else 2)
+)
+"""The 48 videos."""
 
 _NAME = re.compile(r"[IO]_[A-Z]{2}_[0-9]{2}")
 _PICTURES = frozenset({".bmp", ".png", ".jpg"})
@@ -148,32 +139,34 @@ def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> Foreg
         DatasetError: a video lacks its labels or is there twice, a file does not fit, or there is no video.
     """
     root = Path(root)
-    decode = LasiestaLabels(static_as)
-    folders = sorted(find_videos(root), key=lambda path: natural_key(path.name))
-    return ForegroundFolder(root, (read_lasiesta_video(folder, decode) for folder in folders))
+    if static_as not in STATIC_LABELS:
+        raise DatasetError(f"static_as is {static_as!r}; it must be one of {', '.join(STATIC_LABELS)}")
+    return ForegroundFolder(root, (read_lasiesta_video(folder, static_as) for folder in find_lasiesta(root)))
 
 
-def find_videos(root: Path, levels: int = LEVELS) -> Iterator[Path]:
-    """Folders of pictures that have the name of a video, on at most ``levels`` levels below ``root``."""
+def find_lasiesta(root: Path) -> list[Path]:
+    """Folders of the videos, in natural order of their names."""
+    return sorted(_named_folders(root, levels=3), key=lambda path: natural_key(path.name))
+
+
+def _named_folders(root: Path, levels: int) -> Iterator[Path]:
     for folder in subfolders(root):
         if _NAME.fullmatch(folder.name) and any(
             path.suffix.lower() in _PICTURES for path in folder.iterdir() if not path.name.startswith(".")
         ):
             yield folder
         elif levels > 1:
-            yield from find_videos(folder, levels - 1)
+            yield from _named_folders(folder, levels - 1)
 
 
-def read_lasiesta_video(folder: Path, decode: LasiestaLabels) -> ForegroundSequence:
+def read_lasiesta_video(folder: Path, static_as: StaticAs = "foreground") -> ForegroundSequence:
     """List one video."""
     names = (f"{folder.name}-GT", f"{folder.name}_GT")
     places = [parent / name for parent in (folder.parent, folder) for name in names]
     labels = next((place for place in places if place.is_dir()), places[0])
-    pictures = numbered_files(folder, _PICTURES)
-    truths = numbered_files(labels, {".png"})
-    return ForegroundSequence.of(
-        folder.name, pictures, truths, category=folder.name[:4], decode_labels=decode
-    )
+    pictures, truths = numbered_files(folder, _PICTURES), numbered_files(labels, {".png"})
+    decode = partial(read_lasiesta_labels, static_as=static_as)
+    return ForegroundSequence.of(folder.name, pictures, truths, folder.name[:4], decode_labels=decode)
 
 
 def _inside(pattern: str) -> str:
@@ -260,15 +253,8 @@ def open_hofam(folder: Path | str) -> ForegroundFolder:
 
 def _composites(folder: Path) -> ForegroundSequence:
     files = numbered_files(folder, {".png"})
-    return ForegroundSequence(
-        folder.resolve().name,
-        "",
-        tuple(files.values()),
-        tuple(files),
-        files,
-        decode_image=read_frame,
-        decode_labels=read_truth,
-    )
+    name = folder.resolve().name
+    return ForegroundSequence.of(name, files, files, decode_image=read_frame, decode_labels=read_truth)
 
 
 def read_frame(path: Path) -> Image:

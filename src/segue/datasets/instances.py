@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
-from segue.datasets.files import read_rgb
 from segue.errors import DatasetError
 from segue.masks.tracks import RleTrack
-from segue.types import Image
 
 MAX_CLIP_BYTES = 2**32
 """Most bytes that the decoded masks of one clip may take."""
@@ -100,59 +95,3 @@ def decode_clip(instances: Iterable[Instance], frames: Sequence[int], size: tupl
         boxes=boxes,
         visible=visible,
     )
-
-
-Number = Annotated[int, Field(ge=0, lt=2**63)]
-"""Number of a video, picture or category."""
-
-AnnotationNumber = Annotated[int, Field(ge=1, lt=2**63)]
-"""Number of an annotation; to the official evaluations a 0 means that nothing was matched."""
-
-Area = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Record(BaseModel):
-    """Base of the records of annotation files: types are not converted, unknown keys are left alone."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
-
-
-class CategoryRecord(Record):
-    """One of ``categories``."""
-
-    id: Number
-    name: str = Field(min_length=1)
-
-
-def add_category(names: dict[int, str], record: CategoryRecord, where: str) -> None:
-    """Add a category to ``names``."""
-    if record.id in names or record.name in names.values():
-        raise DatasetError(f"{where}: id {record.id} or name {record.name!r} occurs twice")
-    names[record.id] = record.name
-
-
-def read_picture(root: Path | None, name: str, size: tuple[int, int]) -> Image:
-    """Picture ``name`` of an annotation file, RGB, (H, W, 3), uint8.
-
-    Args:
-        root: folder of the pictures; None where the reader was opened without one.
-        name: path below ``root``, from the file.
-        size: height and width that the file promises.
-
-    Raises:
-        DatasetError: there is no folder, the name leads out of it, or the picture is missing or of
-            another size.
-    """
-    if root is None:
-        raise DatasetError("no folder of pictures was given, so that none can be read; give one")
-    windows = PureWindowsPath(name)  # knows both kinds of separators
-    if windows.drive or windows.root or ".." in windows.parts or "\0" in name:
-        raise DatasetError(
-            f"picture {name!r} leads out of its folder {root}; the annotation file is not sound"
-        )
-    image = read_rgb(root / name)
-    if image.shape[:2] != size:
-        raise DatasetError(
-            f"{root / name} is {image.shape[1]}x{image.shape[0]}, but annotated as {size[1]}x{size[0]}"
-        )
-    return image

@@ -44,8 +44,6 @@ class ClipMeta(BaseModel):
         camera: "static", "jitter", "pan", "steps" or "hand".
         light: "day", "evening", "night", "mixed" or "neon".
         tags: what makes it hard.
-        fps: frames a second.
-        frames: how many.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,11 +72,7 @@ def open_isd(root: Path | str) -> ForegroundFolder:
 
 @dataclass(frozen=True)
 class IsdClip:
-    """The further maps of one clip; frames count from 0.
-
-    Attributes:
-        folder: of the clip.
-    """
+    """The further maps of the clip in a folder; frames count from 0."""
 
     folder: Path
 
@@ -135,11 +129,7 @@ class IsdClip:
 
 
 def export_davis(sequences: ForegroundFolder, out: Path) -> None:
-    """Write clips in DAVIS' layout, instances as objects, for networks that follow objects.
-
-    Args:
-        sequences: of :func:`open_isd`.
-        out: folder for ``JPEGImages`` and ``Annotations``.
+    """Write clips of :func:`open_isd` in DAVIS' layout, for networks that follow objects.
 
     Raises:
         DatasetError: a file cannot be read.

@@ -7,13 +7,13 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from segue.datasets.instances import CategoryRecord, add_category
 from segue.errors import DatasetError
 from segue.inputs import check_file, exists
 
@@ -37,12 +37,14 @@ _UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, struct.error, zipfil
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-def read_json_text(path: Path) -> str:
-    """Text of a JSON file, or of the only one in a zip file.
+class Record(BaseModel):
+    """Base of the records of annotation files: types are not converted, unknown keys are left alone."""
 
-    Raises:
-        DatasetError: the file is missing or unreadable, or a zip file has not exactly one JSON file.
-    """
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+def read_json_text(path: Path) -> str:
+    """Text of a JSON file, or of the only one in a zip file."""
     if not exists(path):
         raise DatasetError(f"no file {path}")
     check_file(path, DatasetError, MAX_BYTES)
@@ -77,7 +79,7 @@ def entries(text: str, path: Path) -> Iterator[Entry]:
     A text that is itself a list has the empty key. Only one entry is held at a time.
     """
     try:
-        yield from _walk(text)
+        yield from _Reader(text).entries()
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is not valid JSON: {error}") from error
 
@@ -87,12 +89,13 @@ def entry_at(text: str, start: int) -> Any:
     return _DECODER.raw_decode(text, start)[0]
 
 
-def validated(model: type[Model], value: Any, where: str) -> Model:
-    """``value`` as a ``model``.
+def read_members(path: Path) -> dict[str, Any]:
+    """What a JSON file holds at its top level, lists left out."""
+    return {key: value for key, i, _, value in entries(read_json_text(path), path) if i < 0}
 
-    Raises:
-        DatasetError: it does not fit; the message starts with ``where`` and names the first wrong field.
-    """
+
+def validated(model: type[Model], value: Any, where: str) -> Model:
+    """``value`` as a ``model``; the error starts with ``where`` and names the first wrong field."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -102,13 +105,7 @@ def validated(model: type[Model], value: Any, where: str) -> Model:
 
 
 def read_json(model: TypeAdapter[Checked], file: Path | Traversable, what: str) -> Checked:
-    """A small JSON file, checked.
-
-    Args:
-        model: the form that it must have.
-        file: where it is.
-        what: what it is to be, for messages.
-    """
+    """A small JSON file, checked; ``what`` is what it is to be, for messages."""
     try:
         return model.validate_json(file.read_bytes())
     except OSError as error:
@@ -126,80 +123,63 @@ def _no_number(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 
-def _walk(text: str) -> Iterator[Entry]:
-    at = _skip(text, 0)
-    if text[at : at + 1] == "[":
-        at = yield from _items(text, at, "")
-    elif text[at : at + 1] == "{":
-        at = yield from _members(text, at)
-    else:
-        raise json.JSONDecodeError("Expecting an object or a list", text, at)
-    if _skip(text, at) != len(text):
-        raise json.JSONDecodeError("Extra data", text, at)
+class _Reader:
+    """A place in a JSON text, moved on value by value."""
 
+    def __init__(self, text: str) -> None:
+        self._text, self._at = text, 0
 
-def _members(text: str, at: int) -> Generator[Entry, None, int]:
-    """Go through the object that starts at ``at``; gives the place after it."""
-    at = _skip(text, at + 1)
-    if text[at : at + 1] == "}":
-        return at + 1
-    while True:
-        start = at
-        key, at = _DECODER.raw_decode(text, at)
-        if not isinstance(key, str):
-            raise json.JSONDecodeError("Expecting a name in double quotes", text, start)
-        at = _skip(text, at)
-        if text[at : at + 1] != ":":
-            raise json.JSONDecodeError("Expecting ':'", text, at)
-        at = _skip(text, at + 1)
-        if text[at : at + 1] == "[":
-            at = yield from _items(text, at, key)
+    def entries(self) -> Iterator[Entry]:
+        opening = self._sign()
+        if opening == "[":
+            yield from self._items("")
+        elif opening == "{":
+            yield from self._members()
         else:
-            start = at
-            value, at = _DECODER.raw_decode(text, at)
-            yield key, -1, start, value
-        at = _skip(text, at)
-        if text[at : at + 1] == "}":
-            return at + 1
-        at = _after_comma(text, at)
+            raise self._error("Expecting an object or a list")
+        if self._sign():
+            raise self._error("Extra data")
 
+    def _members(self) -> Iterator[Entry]:
+        for _ in self._elements("}"):
+            if self._sign() != '"':
+                raise self._error("Expecting a name in double quotes")
+            key = self._value()
+            self._take(":")
+            if self._sign() == "[":
+                yield from self._items(key)
+            else:
+                yield key, -1, self._at, self._value()
 
-def _items(text: str, at: int, key: str) -> Generator[Entry, None, int]:
-    """Go through the list that starts at ``at``; gives the place after it."""
-    at = _skip(text, at + 1)
-    if text[at : at + 1] == "]":
-        return at + 1
-    i = 0
-    while True:
-        start = at
-        value, at = _DECODER.raw_decode(text, at)
-        yield key, i, start, value
-        i += 1
-        at = _skip(text, at)
-        if text[at : at + 1] == "]":
-            return at + 1
-        at = _after_comma(text, at)
+    def _items(self, key: str) -> Iterator[Entry]:
+        for i in self._elements("]"):
+            yield key, i, self._at, self._value()
 
+    def _elements(self, closing: str) -> Iterator[int]:
+        """Number of each element of the list or object that starts here; who gets it takes the element."""
+        self._at += 1
+        for i in count():
+            if self._sign() == closing and i == 0:
+                break
+            yield i
+            if self._sign() == closing:
+                break
+            self._take(",")
+        self._at += 1
 
-def _after_comma(text: str, at: int) -> int:
-    if text[at : at + 1] != ",":
-        raise json.JSONDecodeError("Expecting ','", text, at)
-    return _skip(text, at + 1)
+    def _value(self) -> Any:
+        value, self._at = _DECODER.raw_decode(self._text, self._at)
+        return value
 
+    def _take(self, sign: str) -> None:
+        if self._sign() != sign:
+            raise self._error(f"Expecting {sign!r}")
+        self._at += 1
 
-def _skip(text: str, at: int) -> int:
-    """The next place that is no white space."""
-    return _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches the empty text too
+    def _sign(self) -> str:
+        """The next sign that is no white space, where it stands from now on."""
+        self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches anything
+        return self._text[self._at : self._at + 1]
 
-
-def read_class_names(path: Path | str) -> dict[int, str]:
-    """Names by number, as ``categories`` of the file has them."""
-    path = Path(path)
-    names: dict[int, str] = {}
-    for key, i, _, value in entries(read_json_text(path), path):
-        if key == "categories" and i >= 0:
-            where = f"{path}: categories[{i}]"
-            add_category(names, validated(CategoryRecord, value, where), where)
-    if not names:
-        raise DatasetError(f"{path} has no categories; give an annotation file of YouTube-VIS, OVIS or COCO")
-    return names
+    def _error(self, message: str) -> json.JSONDecodeError:
+        return json.JSONDecodeError(message, self._text, self._at)

@@ -11,10 +11,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Literal, get_args
+from typing import IO, Literal
 
 import cv2
 import numpy as np
@@ -37,15 +37,15 @@ LabelReader = Callable[[Path], Labels]
 StaticAs = Literal["foreground", "background", "ignore"]
 """What a moving object that stays still for a while counts as (LASIESTA)."""
 
+STATIC_LABELS: Mapping[StaticAs, int] = {"foreground": MOTION, "background": STATIC, "ignore": UNKNOWN}
+
 _GREY_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 
 
 def read_grey(file: Path | IO[bytes], where: str) -> Labels:
     """Grey values of a picture, (H, W), uint8; a palette gives its colours, not its indices.
 
-    Args:
-        file: the file or its bytes as a stream.
-        where: its name for messages.
+    ``where`` names it in messages, for it may be a stream.
     """
     try:
         if isinstance(file, Path):
@@ -92,14 +92,10 @@ def _read_grey_bitmap(file: Path | IO[bytes]) -> Labels:
 
 
 def read_region(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Region of interest of a file, (H, W): every pixel that is not black.
+    """Region of interest of a file, for frames of ``size`` (H, W): every pixel that is not black.
 
     Some published regions have another size than their frames: they are cropped, or extended with pixels
     that are outside, at the right and at the bottom.
-
-    Args:
-        path: picture of the region.
-        size: height and width of the frames.
     """
     inside = read_grey(path, str(path))[: size[0], : size[1]] > 0
     if inside.shape == size:
@@ -122,15 +118,9 @@ def read_binary_labels(path: Path, positive: int | None = None) -> Labels:
     return labels
 
 
-def _sbi_table() -> npt.NDArray[np.uint8]:
-    """Label by grey value: some masks have 1 for 255, values from 64 to 204 are void."""
-    table = np.zeros(256, np.uint8)
-    table[64:205] = UNKNOWN
-    table[[1, 255]] = MOTION
-    return table
-
-
-_SBI_TABLE = _sbi_table()
+_SBI_TABLE = np.zeros(256, np.uint8)
+_SBI_TABLE[64:205] = UNKNOWN
+_SBI_TABLE[[1, 255]] = MOTION  # some masks have 1 for 255
 
 
 def read_sbi_labels(path: Path) -> Labels:
@@ -138,22 +128,11 @@ def read_sbi_labels(path: Path) -> Labels:
     return np.asarray(_SBI_TABLE[read_grey(path, str(path))])
 
 
-class LasiestaLabels:
-    """Reads the coloured labels of LASIESTA: objects, uncertain outlines, objects that stay still."""
-
-    def __init__(self, static_as: StaticAs = "foreground") -> None:
-        """Choose what a still object is."""
-        if static_as not in get_args(StaticAs):
-            choices = ", ".join(get_args(StaticAs))
-            raise DatasetError(f"static_as is {static_as!r}; it must be one of {choices}")
-        self.static_as = static_as
-
-    def __call__(self, path: Path) -> Labels:
-        """Labels of a file, (H, W), uint8."""
-        red, green, blue = np.moveaxis(read_rgb(path), 2, 0)
-        labels = np.zeros(red.shape, np.uint8)
-        labels[(blue == 0) & ((red == 255) | (green == 255))] = MOTION  # red, green, yellow: objects 1 to 3
-        labels[(red == 128) & (green == 128) & (blue == 128)] = UNKNOWN
-        still = {"foreground": MOTION, "background": STATIC, "ignore": UNKNOWN}[self.static_as]
-        labels[(red == 255) & (green == 255) & (blue == 255)] = still
-        return labels
+def read_lasiesta_labels(path: Path, static_as: StaticAs = "foreground") -> Labels:
+    """Coloured labels of LASIESTA, (H, W), uint8: objects, uncertain outlines, objects that stay still."""
+    red, green, blue = np.moveaxis(read_rgb(path), 2, 0)
+    labels = np.zeros(red.shape, np.uint8)
+    labels[(blue == 0) & ((red == 255) | (green == 255))] = MOTION  # red, green, yellow: objects 1 to 3
+    labels[(red == 128) & (green == 128) & (blue == 128)] = UNKNOWN
+    labels[(red == 255) & (green == 255) & (blue == 255)] = STATIC_LABELS[static_as]
+    return labels

@@ -8,9 +8,10 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from segue.datasets.files import read_mask_file
 from segue.datasets.labels import Labels, read_grey
@@ -103,14 +104,12 @@ class Results:
         return Results(self._store, {folder: self._folders[folder]})
 
     def _file(self, sequence: str, name: str) -> tuple[Path | IO[bytes], str]:
-        """File of a mask, or its bytes as a stream, and its name for messages."""
         members = self._find(sequence)
         if name not in members:
             raise DatasetError(f"{self.path}: sequence {sequence} has no mask {name}")
         return self._store.open(members[name])
 
     def _find(self, sequence: str) -> dict[str, str]:
-        """Member by name."""
         if sequence not in self._members:
             folder = self._folder(sequence)
             self._members[sequence] = _by_stem(self._folders[folder], f"{self.path}: {'/'.join(folder)}")
@@ -189,27 +188,15 @@ def _without_inner(
     return found
 
 
-class _Store(Protocol):
-    """Where files come from; can be sent to another process."""
-
-    path: Path
-    name: str
-
-    def files(self) -> Iterator[tuple[_Parts, str]]:
-        """Parts of the path of every file, and what :meth:`open` takes for it."""
-        ...
-
-    def open(self, member: str) -> tuple[Path | IO[bytes], str]:
-        """A file, or its bytes as a stream, and its name for messages."""
-        ...
-
-
 class _Folder:
+    """Where files come from, as :class:`_Archive`; both can be sent to another process."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.resolve().name
 
     def files(self) -> Iterator[tuple[_Parts, str]]:
+        """Parts of the path of every file, and what :meth:`open` takes for it."""
         top = len(self.path.parts)
         for folder, subfolders, names in os.walk(self.path, followlinks=True):
             parts = Path(folder).parts[top:]
@@ -219,6 +206,7 @@ class _Folder:
                 yield (*parts, name), "/".join((*parts, name))
 
     def open(self, member: str) -> tuple[Path | IO[bytes], str]:
+        """A file, or its bytes as a stream, and its name for messages."""
         path = self.path / member
         return path, str(path)
 
@@ -227,13 +215,12 @@ class _Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.stem
-        self._zip: zipfile.ZipFile | None = None
 
     def __reduce__(self) -> tuple[type[_Archive], tuple[Path]]:
         return _Archive, (self.path,)
 
     def files(self) -> Iterator[tuple[_Parts, str]]:
-        for info in self._archive().infolist():
+        for info in self._zip.infolist():
             if info.is_dir():
                 continue
             parts = tuple(part for part in info.filename.replace("\\", "/").split("/") if part != ".")
@@ -243,28 +230,30 @@ class _Archive:
 
     def open(self, member: str) -> tuple[Path | IO[bytes], str]:
         where = f"{self.path}/{member}"
-        size = self._archive().getinfo(member).file_size
+        size = self._zip.getinfo(member).file_size
         if size > MAX_MEMBER_BYTES:
             raise DatasetError(f"{where} unpacks to {size} bytes; at most {MAX_MEMBER_BYTES} are taken")
         try:
-            data = self._archive().read(member)
+            data = self._zip.read(member)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, struct.error) as error:
             raise DatasetError(f"{where} is damaged: {error}") from error
         except (RuntimeError, NotImplementedError) as error:  # a password, or an unknown way of packing
             raise DatasetError(f"{where} cannot be unpacked: {error}; pack it as a plain zip") from error
         return io.BytesIO(data), where
 
-    def _archive(self) -> zipfile.ZipFile:
-        if self._zip is None:
-            check_file(self.path, DatasetError)
-            try:
-                self._zip = zipfile.ZipFile(self.path)
-            except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
-                # An unknown version, and names that are not in the encoding that they claim.
-                raise DatasetError(f"{self.path} is neither a folder nor a zip archive: {error}") from error
-            except OSError as error:
-                raise DatasetError(f"{self.path} cannot be read: {error.strerror or error}") from error
-        return self._zip
+    @cached_property
+    def _zip(self) -> zipfile.ZipFile:
+        check_file(self.path, DatasetError)
+        try:
+            return zipfile.ZipFile(self.path)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+            # An unknown version, and names that are not in the encoding that they claim.
+            raise DatasetError(f"{self.path} is neither a folder nor a zip archive: {error}") from error
+        except OSError as error:
+            raise DatasetError(f"{self.path} cannot be read: {error.strerror or error}") from error
+
+
+_Store = _Folder | _Archive
 
 
 def _by_stem(files: Iterable[tuple[str, str]], where: str) -> dict[str, str]:

@@ -24,8 +24,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from segue.datasets.files import PICTURES, ByName, Mask, picture_size, read_rgb
-from segue.datasets.instances import Record
-from segue.datasets.json_files import entries, read_json_text, validated
+from segue.datasets.json_files import Record, entries, read_json_text, validated
 from segue.errors import DatasetError
 from segue.masks import fill_boxes
 from segue.naming import natural_key
@@ -35,20 +34,24 @@ from segue.types import Image as RgbImage
 MAX_OBJECTS = 254
 """Most objects of a video: 255 means void in an index mask."""
 
-Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+_Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Box(Record):
-    x1: Coordinate
-    y1: Coordinate
-    x2: Coordinate
-    y2: Coordinate
+    x1: _Coordinate
+    y1: _Coordinate
+    x2: _Coordinate
+    y2: _Coordinate
 
 
 class _Label(Record):
     box2d: _Box
     category: str
     gt_annotation: str | None = None
+
+    @property
+    def box(self) -> Box:
+        return self.box2d.x1, self.box2d.y1, self.box2d.x2, self.box2d.y2
 
 
 class _Frame(Record):
@@ -121,7 +124,8 @@ class SomethingElseFolder(ByName[BoxSequence]):
         records: dict[str, list[_Frame]] = {}
         for name, i, _, value in entries(read_json_text(path), path):
             # Folders are looked for among names that are there: a name of the file is not made a path.
-            if i >= 0 and (name in wanted if wanted is not None else _is_video(folder, name)):
+            there = _is_plain(name) and (folder / name).is_dir() if wanted is None else name in wanted
+            if i >= 0 and there:
                 records.setdefault(name, []).append(validated(_Frame, value, f"{path}: {name}[{i}]"))
         for name in wanted or ():
             if name not in records:
@@ -132,10 +136,6 @@ class SomethingElseFolder(ByName[BoxSequence]):
             name: _sequence(name, records[name], folder, path)
             for name in wanted or sorted(records, key=natural_key)
         }
-
-
-def _is_video(folder: Path, name: str) -> bool:
-    return _is_plain(name) and (folder / name).is_dir()
 
 
 def _is_plain(name: str) -> bool:
@@ -157,11 +157,12 @@ def _sequence(name: str, records: list[_Frame], folder: Path, path: Path) -> Box
         raise DatasetError(
             f"{path}: video {name} has {len(numbers)} boxes in a frame; at most {MAX_OBJECTS} are read"
         )
-    frames, boxes = [], {}
-    for i, record in enumerate(records[begin:]):
-        frames.append(_picture(name, record.name, folder, path))
-        boxes[i] = {numbers[key]: _corners(label) for key, label in _keyed(record) if key in numbers}
-    return BoxSequence(name, tuple(frames), boxes, labels)
+    frames = tuple(_picture(name, record.name, folder, path) for record in records[begin:])
+    boxes = {
+        i: {numbers[key]: label.box for key, label in _keyed(record) if key in numbers}
+        for i, record in enumerate(records[begin:])
+    }
+    return BoxSequence(name, frames, boxes, labels)
 
 
 def _keyed(record: _Frame) -> Iterator[tuple[tuple[str, int], _Label]]:
@@ -177,19 +178,10 @@ def _keyed(record: _Frame) -> Iterator[tuple[tuple[str, int], _Label]]:
         yield (name, seen[name]), label
 
 
-def _corners(label: _Label) -> Box:
-    box = label.box2d
-    return box.x1, box.y1, box.x2, box.y2
-
-
 def _picture(video: str, name: str, folder: Path, path: Path) -> Path:
     head, _, file = name.partition("/")
-    if (
-        head != video
-        or not _is_plain(video)
-        or not _is_plain(file)
-        or Path(file).suffix.lower() not in PICTURES
-    ):
+    plain = head == video and _is_plain(video) and _is_plain(file)
+    if not plain or Path(file).suffix.lower() not in PICTURES:
         raise DatasetError(f"{path}: video {video}: {name!r} is no picture of it, such as {video}/0001.jpg")
     picture = folder / video / file
     if not picture.is_file():

@@ -14,26 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from segue.datasets.instances import (
-    AnnotationNumber,
-    Area,
-    CategoryRecord,
-    ClipInstances,
-    DetectedInstance,
-    Instance,
-    Number,
-    Record,
-    add_category,
-    decode_clip,
-    read_picture,
-)
-from segue.datasets.json_files import entries, entry_at, read_json_text, validated
+from segue.datasets.files import read_rgb
+from segue.datasets.instances import ClipInstances, DetectedInstance, Instance, decode_clip
+from segue.datasets.json_files import Record, entries, entry_at, read_json_text, validated
 from segue.errors import DatasetError
 from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
@@ -55,6 +44,71 @@ ANNOTATION_FILES = (
 
 PICTURE_FOLDERS = ("{split}/JPEGImages", "JPEGImages", "{split}", "Images/{split}")
 """Where the pictures are, below the root."""
+
+_Number = Annotated[int, Field(ge=0, lt=2**63)]
+_Area = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Category(Record):
+    id: _Number
+    name: str = Field(min_length=1)
+
+
+class _Video(Record):
+    id: _Number
+    width: int
+    height: int
+    length: int
+    file_names: list[str] = Field(min_length=1)
+
+
+class _Image(Record):
+    """An image of COCO, with what a video of one frame has."""
+
+    id: _Number
+    width: int
+    height: int
+    file_name: str
+    length: ClassVar[int] = 1
+
+    @property
+    def file_names(self) -> list[str]:
+        return [self.file_name]
+
+
+class _Annotation(Record):
+    id: int = Field(ge=1, lt=2**63)  # to the official evaluations a 0 means that nothing was matched
+    category_id: _Number
+    iscrowd: int = Field(ge=0, le=1)
+
+
+class _VideoAnnotation(_Annotation):
+    video_id: _Number
+    segmentations: list[Any]
+    areas: list[_Area | None]
+
+
+class _ImageAnnotation(_Annotation):
+    """An annotation of COCO, with what that of a video of one frame has."""
+
+    video_id: _Number = Field(validation_alias="image_id")
+    segmentation: Any
+    area: _Area
+
+    @property
+    def segmentations(self) -> list[Any]:
+        return [self.segmentation]
+
+    @property
+    def areas(self) -> list[float | None]:
+        return [self.area]
+
+
+class _Result(Record):
+    video_id: int
+    category_id: int
+    score: float = Field(allow_inf_nan=False)
+    segmentations: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +152,8 @@ class YTVISDataset:
     """
 
     _frames_key: ClassVar[str] = "videos"
+    _video_record: ClassVar[type[_Video | _Image]] = _Video
+    _annotation_record: ClassVar[type[_VideoAnnotation | _ImageAnnotation]] = _VideoAnnotation
 
     def __init__(self, annotations: Path | str, images: Path | str | None = None) -> None:
         """Read an annotation file; run lengths are checked and kept compressed.
@@ -116,9 +172,9 @@ class YTVISDataset:
         self.categories: dict[int, str] = {}
         self.annotated = False
         self._instances: dict[int, list[Instance]] = {}
-        self._records: dict[int, VideoRecord] = {}
+        self._records: dict[int, _Video | _Image] = {}
         self._read()
-        self.videos = tuple(_videos(list(self._records.values())))
+        self.videos = tuple(_named(list(self._records.values())))
         self._by_id = {video.id: video for video in self.videos}
 
     @classmethod
@@ -175,9 +231,24 @@ class YTVISDataset:
         """Picture of a frame, RGB, (H, W, 3), uint8.
 
         Raises:
-            DatasetError: it cannot be read, or has another size than the annotations.
+            DatasetError: there is no folder of pictures, the name of this one leads out of it, it cannot be
+                read, or it has another size than the annotations.
         """
-        return read_picture(self.images, video.file_names[frame], video.size)
+        root, name = self.images, video.file_names[frame]
+        if root is None:
+            raise DatasetError("no folder of pictures was given, so that none can be read; give one")
+        windows = PureWindowsPath(name)  # knows both kinds of separators
+        if windows.drive or windows.root or ".." in windows.parts or "\0" in name:
+            raise DatasetError(
+                f"picture {name!r} leads out of its folder {root}; the annotation file is not sound"
+            )
+        image = read_rgb(root / name)
+        if image.shape[:2] != video.size:
+            height, width = video.size
+            raise DatasetError(
+                f"{root / name} is {image.shape[1]}x{image.shape[0]}, but annotated as {width}x{height}"
+            )
+        return image
 
     def _read(self) -> None:
         text = read_json_text(self.path)
@@ -192,7 +263,7 @@ class YTVISDataset:
             if key == self._frames_key:
                 self._add_video(value, where)
             elif key == "categories":
-                add_category(self.categories, validated(CategoryRecord, value, where), where)
+                _add_category(self.categories, value, where)
             elif key == "annotations":
                 self.annotated = True
                 if not self._add_annotation(value, where, ids):
@@ -201,18 +272,15 @@ class YTVISDataset:
             where = f"{self.path}: annotations[{i}]"
             if not self._add_annotation(entry_at(text, start), where, ids):
                 raise DatasetError(f"{where}: its {self._frames_key[:-1]} is not in the file")
-        self._check()
-
-    def _video_record(self, value: Any, where: str) -> VideoRecord:
-        """Checked entry of the videos."""
-        return validated(VideoRecord, value, where)
-
-    def _annotation_record(self, value: Any, where: str) -> AnnotationRecord:
-        """Checked entry of the annotations."""
-        return validated(AnnotationRecord, value, where)
+        if not self._records:
+            raise DatasetError(f"{self.path} holds no {self._frames_key}; is it an annotation file?")
+        used = {item.category for instances in self._instances.values() for item in instances}
+        if used - self.categories.keys():
+            unknown = first_few(str(number) for number in sorted(used - self.categories.keys()))
+            raise DatasetError(f"{self.path}: annotations of categories that are not in the file: {unknown}")
 
     def _add_video(self, value: Any, where: str) -> None:
-        record = self._video_record(value, where)
+        record = validated(self._video_record, value, where)
         if record.id in self._records:
             raise DatasetError(f"{where}: id {record.id} occurs twice")
         if record.length != len(record.file_names):
@@ -225,7 +293,7 @@ class YTVISDataset:
 
     def _add_annotation(self, value: Any, where: str, ids: set[int]) -> bool:
         """Keep an annotation; False if its video is not known (yet)."""
-        record = self._annotation_record(value, where)
+        record = validated(self._annotation_record, value, where)
         video = self._records.get(record.video_id)
         if video is None:
             return False
@@ -245,37 +313,15 @@ class YTVISDataset:
         self._instances.setdefault(video.id, []).append(instance)
         return True
 
-    def _check(self) -> None:
-        if not self._records:
-            raise DatasetError(f"{self.path} holds no {self._frames_key}; is it an annotation file?")
-        used = {item.category for instances in self._instances.values() for item in instances}
-        if used - self.categories.keys():
-            unknown = first_few(str(number) for number in sorted(used - self.categories.keys()))
-            raise DatasetError(f"{self.path}: annotations of categories that are not in the file: {unknown}")
+
+def _add_category(names: dict[int, str], value: Any, where: str) -> None:
+    record = validated(_Category, value, where)
+    if record.id in names or record.name in names.values():
+        raise DatasetError(f"{where}: id {record.id} or name {record.name!r} occurs twice")
+    names[record.id] = record.name
 
 
-class VideoRecord(Record):
-    """One of ``videos``."""
-
-    id: Number
-    width: int
-    height: int
-    length: int
-    file_names: list[str] = Field(min_length=1)
-
-
-class AnnotationRecord(Record):
-    """One of ``annotations``."""
-
-    id: AnnotationNumber
-    video_id: Number
-    category_id: Number
-    iscrowd: int = Field(ge=0, le=1)
-    segmentations: list[Any]
-    areas: list[Area | None]
-
-
-def _videos(records: list[VideoRecord]) -> Iterator[Video]:
+def _named(records: list[_Video | _Image]) -> Iterator[Video]:
     folders = [PurePosixPath(record.file_names[0]).parent.as_posix() for record in records]
     distinct = len({*folders, "."}) > len(folders)
     for record, folder in zip(records, folders, strict=True):
@@ -292,43 +338,20 @@ class CocoImages(YTVISDataset):
     """
 
     _frames_key: ClassVar[str] = "images"
-
-    def _video_record(self, value: Any, where: str) -> VideoRecord:
-        record = validated(_ImageRecord, value, where)
-        return VideoRecord(
-            id=record.id,
-            width=record.width,
-            height=record.height,
-            length=1,
-            file_names=[record.file_name],
-        )
-
-    def _annotation_record(self, value: Any, where: str) -> AnnotationRecord:
-        record = validated(_ObjectRecord, value, where)
-        return AnnotationRecord(
-            id=record.id,
-            video_id=record.image_id,
-            category_id=record.category_id,
-            iscrowd=record.iscrowd,
-            segmentations=[record.segmentation],
-            areas=[record.area],
-        )
+    _video_record = _Image
+    _annotation_record = _ImageAnnotation
 
 
-class _ImageRecord(Record):
-    id: Number
-    width: int
-    height: int
-    file_name: str
-
-
-class _ObjectRecord(Record):
-    id: AnnotationNumber
-    image_id: Number
-    category_id: Number
-    iscrowd: int
-    segmentation: Any
-    area: Area
+def read_class_names(path: Path | str) -> dict[int, str]:
+    """Names by number, as ``categories`` of the file has them."""
+    path = Path(path)
+    names: dict[int, str] = {}
+    for key, i, _, value in entries(read_json_text(path), path):
+        if key == "categories" and i >= 0:
+            _add_category(names, value, f"{path}: categories[{i}]")
+    if not names:
+        raise DatasetError(f"{path} has no categories; give an annotation file of YouTube-VIS, OVIS or COCO")
+    return names
 
 
 def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[DetectedInstance]]:
@@ -345,7 +368,7 @@ def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[Dete
         if key or i < 0:
             raise DatasetError(f"{path} is not a list of results; each entry must be an object in one list")
         where = f"{path}: entry {i}"
-        record = validated(_ResultRecord, value, where)
+        record = validated(_Result, value, where)
         try:
             size = dataset.video(record.video_id).size
             masks = RleTrack.parse(record.segmentations, size, forms="compressed")
@@ -356,10 +379,3 @@ def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[Dete
     if not results:
         raise DatasetError(f"{path} holds no result; the official evaluation needs at least one")
     return results
-
-
-class _ResultRecord(Record):
-    video_id: int
-    category_id: int
-    score: float = Field(allow_inf_nan=False)
-    segmentations: list[Any]

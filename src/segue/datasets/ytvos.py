@@ -18,8 +18,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from segue.datasets.files import PICTURES, ByName, Mask, check_size, files_by_stem, read_index_mask, read_rgb
-from segue.datasets.json_files import entries, read_json_text, validated
+from segue.datasets.files import PICTURES, ByName, Mask, files_by_stem, read_mask_of, read_rgb, read_text
+from segue.datasets.json_files import read_members, validated
 from segue.errors import DatasetError
 from segue.naming import first_few, natural_key
 from segue.types import Image
@@ -86,10 +86,7 @@ class YtvosVideo:
         Raises:
             DatasetError: there is none, it cannot be read, or it has another size than the picture.
         """
-        path = self._path(self.annotations, name)
-        mask = read_index_mask(path)
-        check_size(mask, path, self._path(self.frames, name))
-        return mask
+        return read_mask_of(self._path(self.frames, name), self._path(self.annotations, name))
 
     def _path(self, files: Mapping[str, Path], name: str) -> Path:
         if name not in files:
@@ -158,16 +155,11 @@ def read_categories(path: Path | str) -> frozenset[str]:
         videos = _read_meta(path).videos.values()
         found = {item.category for video in videos for item in video.objects.values()}
     else:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DatasetError(f"{path} cannot be read: {error}") from error
-        found = {line.strip() for line in lines if line.strip()}
+        found = {line.strip() for line in read_text(path).splitlines()} - {""}
     if not found:
         raise DatasetError(f"{path} names no category")
     return frozenset(found)
 
 
 def _read_meta(path: Path) -> _Meta:
-    top = {key: value for key, place, _, value in entries(read_json_text(path), path) if place < 0}
-    return validated(_Meta, top, f"{path}: ")
+    return validated(_Meta, read_members(path), f"{path}: ")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from segue.datasets.cdnet import VIDEOS
+from segue.datasets.cdnet import VIDEO_KEYS
 from segue.datasets.foreground import ForegroundFolder
 from segue.datasets.foreground_sets import LASIESTA_VIDEOS, MOVING_CAMERA, SBI_VIDEOS, STATIC_CAMERA
 from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
@@ -249,7 +249,7 @@ def _short(category: str) -> str:
 def _official(evaluation: Evaluation, scores: Sequence[VideoScore]) -> Evaluation:
     """With the files of CDnet2014's own program; videos of others only have its measures."""
     title = evaluation.protocol
-    if not {score.video.key for score in scores}.intersection(_CDNET):
+    if not {score.video.key for score in scores}.intersection(VIDEO_KEYS):
         title = title.replace("CDnet2014", "measures of CDnet2014", 1)
     return replace(evaluation, protocol=title, files=stats_files(scores))
 
@@ -303,13 +303,10 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
-_CDNET = [f"{category}/{name}" for category, names in VIDEOS.items() for name in names]
-_LASIESTA = [f"{category}/{name}" for category, names in LASIESTA_VIDEOS.items() for name in names]
-
 PROTOCOLS: Mapping[str, Protocol] = {
-    "cdnet": Protocol("CDnet2014", _CDNET, finish=_official),
+    "cdnet": Protocol("CDnet2014", VIDEO_KEYS, finish=_official),
     "sbi": Protocol("SBI2015", SBI_VIDEOS),
-    "lasiesta": Protocol("LASIESTA", _LASIESTA, finish=_static_camera),
+    "lasiesta": Protocol("LASIESTA", LASIESTA_VIDEOS, finish=_static_camera),
     "limu": Protocol("LIMU"),
     "hofam": Protocol("HOFAM, pooled pixels", settings=HOFAM, finish=_pooled_pixels),
 }
