@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,25 +43,24 @@ class BatchCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Part the arguments, and parse those of the batch."""
-        own = {name: item for item in self.get_params(ctx) for name in (*item.opts, *item.secondary_opts)}
+        own = _by_name(self.get_params(ctx))
         handed: dict[str, Any] = {}
-        mine, theirs, rest = [], [], list(args)
+        mine: list[str] = []
+        theirs: list[str] = []
+        rest = list(args)
         while rest:
             word = rest.pop(0)
             name, has_value, _ = word.partition("=")
-            if not word.startswith("-") or name in own or word == "-":
-                mine.append(word)
-                if name in own and takes_value(own[name]) and not has_value:
-                    mine += rest[:1]
-                    del rest[:1]
-                continue
-            to = self.handed_on(args)
-            handed = handed or _options_of(to, ctx)
-            if name not in handed:
-                raise SegueError(f"{ctx.info_name}: there is no option {name}, nor has `segue {to}` one")
-            theirs.append(word)
-            if takes_value(handed[name]) and not has_value:
-                theirs += rest[:1]
+            option, whose = own.get(name), mine
+            if option is None and word.startswith("-") and word != "-":
+                to = self.handed_on(args)
+                handed = handed or _options_of(to, ctx)
+                if name not in handed:
+                    raise SegueError(f"{ctx.info_name}: there is no option {name}, nor has `segue {to}` one")
+                option, whose = handed[name], theirs
+            whose.append(word)
+            if option is not None and takes_value(option) and not has_value:
+                whose += rest[:1]
                 del rest[:1]
         super().parse_args(ctx, mine)
         ctx.args = theirs
@@ -71,7 +70,10 @@ class BatchCommand(TyperCommand):
 def _options_of(command: str, context: Any) -> dict[str, Any]:
     if command not in DOABLE:
         raise SegueError(f"--do {command}: choose from {', '.join(DOABLE)}")
-    params = load_command(command).get_params(context)
+    return _by_name(load_command(command).get_params(context))
+
+
+def _by_name(params: Iterable[Any]) -> dict[str, Any]:
     return {name: item for item in params for name in (*item.opts, *item.secondary_opts)}
 
 
@@ -125,20 +127,16 @@ class Running:
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class What:
+def _asked(sources: list[str] | None = None, status: bool = False) -> None:
     """What a batch is asked.
 
-    Attributes:
+    Args:
         sources: folders, patterns, films or lists.
         status: say how far the batch of this output is.
     """
 
-    sources: list[str] | None = None
-    status: bool = False
 
-
-def _batch(context: typer.Context, what: Values, running: Values) -> None:
+def _batch(context: typer.Context, asked: Values, running: Values) -> None:
     """Do many videos on all cores, or on a Ray cluster; what is done stays done.
 
     SOURCES are folders, patterns, films, or lists: text with a source a line, CSV or Parquet with the columns
@@ -159,23 +157,22 @@ def _batch(context: typer.Context, what: Values, running: Values) -> None:
 
         segue batch s3://bucket/films --do instances -o s3://bucket/results --address ray://head:10001
     """
-    asked, how = What(**what), Running(**running, options=tuple(context.args))
-    if asked.status:
+    how, sources = Running(**running, options=tuple(context.args)), asked["sources"]
+    if asked["status"]:
         with Ledger(_home(how.output) / LEDGER, create=False) as ledger:
             _tell(ledger, how.json_lines)
         return
     if how.command not in DOABLE:
         raise SegueError(f"--do {how.command}: choose from {', '.join(DOABLE)}")
-    if not asked.sources and not (how.resume or how.retry_failed):
+    if not sources and not (how.resume or how.retry_failed):
         raise SegueError("say which videos: a folder, a pattern, films, or a list")
-    tasks = read_tasks(asked.sources) if asked.sources else []
-    if do_tasks(tasks, how):
+    if do_tasks(read_tasks(sources) if sources else [], how):
         raise typer.Exit(1)
 
 
 batch = command(
     _batch,
-    Options(What, "sources! status"),
+    Options(_asked, "sources! status"),
     Options(
         Running,
         "command:do output:output,o workers threads gpus address tries scratch resume retry_failed "
@@ -185,10 +182,7 @@ batch = command(
 
 
 def do_tasks(tasks: Sequence[Task], how: Running) -> int:
-    """Do videos, and say what became of them.
-
-    Returns:
-        The number of videos that have failed.
+    """Do videos, and say what became of them; gives the number of those that have failed.
 
     Raises:
         SegueError: something does not fit, or there is a batch and it is not to be gone on with.
@@ -297,16 +291,8 @@ def _progress(ledger: Ledger, quiet: bool, json_lines: bool) -> Iterator[Callabl
                     frames.pop(event.worker, None)
                     finished += event.frames if event.kind == "done" else 0
                     if json_lines:
-                        typer.echo(
-                            json.dumps(
-                                {
-                                    "event": event.kind,
-                                    "worker": event.worker,
-                                    "frames": event.frames,
-                                    **({"error": event.error} if event.error else {}),
-                                }
-                            )
-                        )
+                        news = {"event": event.kind, "worker": event.worker, "frames": event.frames}
+                        typer.echo(json.dumps(news | ({"error": event.error} if event.error else {})))
             counts = ledger.counts()
             speed = (finished + sum(frames.values())) / (time.perf_counter() - begun)
             note = f"{speed:.1f} frames/s, {counts['running']} in work, {counts['failed']} failed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +37,21 @@ from segue.inputs import printable
 from segue.masks import read_stored_mask
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.foreground_masks import ForegroundMasks
-from segue.types import Image, Segmentation
+from segue.types import Segmentation
 from segue.video import Source, open_source
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
 from segue.video.readers import DamageError
 
 
-@dataclass(frozen=True, slots=True)
-class Besides:
+def _besides(events: Path | None = None, background: Path | None = None, explain: Path | None = None) -> None:
     """What is written besides the masks.
 
-    Attributes:
+    Args:
         events: table of objects that come and go, .csv or .json; sets --objects.
         background: write the picture of the empty scene at the end, .png.
         explain: folder for a strip of pictures for each frame: the frame, the empty scene with its low and
             high quantiles, what the network makes of the past at each scale, the probability.
     """
-
-    events: Path | None = None
-    background: Path | None = None
-    explain: Path | None = None
 
 
 def _foreground(source: Values, options: Values, besides: Values, part: Values, how: Values) -> None:
@@ -81,13 +76,13 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
 
         segue foreground long.mp4 --shadows --background empty.png --resume
     """
-    run, wanted = How(**how), Besides(**besides)
+    run, events, background = How(**how), besides["events"], besides["background"]
     model, fps, follow_camera = options["model"], options["fps"], options["follow_camera"]
     opened = open_source(**source, **part)
     _check_composites(opened)
-    _check_background(wanted.background, run.overwrite or run.resume)
+    _check_background(background, run.overwrite or run.resume)
     formats = list(run.format or DEFAULT_FORMATS)
-    if wanted.events is not None and "events" not in formats:
+    if events is not None and "events" not in formats:
         formats.append("events")
     threshold, short_side = preferred(model, options["threshold"], options["short_side"])
     objects = options["objects"] or "events" in formats
@@ -120,7 +115,9 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
     settings = run_settings({**source, **options, **besides, **part, **how}, **resolved)
     with opened:
         _, frames = first_frame(opened)
-        note: Note = _note if wanted.explain is None else explained(session, wanted.explain, _note)
+        note: Note = _note
+        if besides["explain"] is not None:
+            note = explained(session, besides["explain"], _note)
         frames = chosen_frames(frames, fps, options["depth"], known)
         run_job(
             session,
@@ -131,11 +128,13 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
             note,
             total=_expected(opened, fps),
             saves=session.restorable,
-            places={} if wanted.events is None else {"events": wanted.events},
+            places=None if events is None else {"events": events},
         )
-    if wanted.background is not None:
-        _write_background(wanted.background, session.background, model)
-        typer.echo(printable(f"background: {wanted.background}"))
+    if background is not None:
+        if session.background is None:
+            raise SinkError(f"{background}: {model} makes no picture of the empty scene")
+        write_picture(background, session.background)
+        typer.echo(printable(f"background: {background}"))
 
 
 _FILE = Path | None
@@ -161,7 +160,7 @@ foreground = command(
             "follow_camera": "For a camera that pans or is carried: how its motion is found; for networks.",
         },
     ),
-    Options(Besides, "events background explain"),
+    Options(_besides, "events background explain"),
     replace(PART, names="start end max_size on_damage"),
     HOW,
 )
@@ -183,8 +182,7 @@ def _read_scene(scene: str) -> Any:
 def _check_composites(source: Source) -> None:
     """Refuse HOFAM's composites, whose flow and labels would be taken for parts of the scene.
 
-    Raises:
-        SourceError: the first picture is one: 768 x 256 pixels, of which the right third is a grey label.
+    One is known by its first picture: 768 x 256 pixels, of which the right third is a grey label.
     """
     if source.size != (256, 768) or not source.files or source.files[0].suffix.lower() not in IMAGE_SUFFIXES:
         return
@@ -207,12 +205,6 @@ def _check_background(path: Path | None, replace: bool) -> None:
         raise SinkError(f"{path}: the background is written as .png")
     if path.exists() and not replace:
         raise SinkError(f"{path}: exists already; give --overwrite, or another file")
-
-
-def _write_background(path: Path, picture: Image | None, model: str) -> None:
-    if picture is None:
-        raise SinkError(f"{path}: {model} makes no picture of the empty scene")
-    write_picture(path, picture)
 
 
 def _expected(source: Source, fps: float | None) -> int | None:

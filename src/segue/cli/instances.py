@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +40,15 @@ EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
 """Class names that need no file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+def _look(whole: bool = False, explain: Path | None = None) -> None:
     """How a film is looked at.
 
-    Attributes:
+    Args:
         whole: look at the film as one clip, as published: its ten best pairs of query and class, as results
             of YouTube-VIS.
         explain: folder for a strip of pictures for each frame: the frame, and for each object where the
             network looks; not for detectors.
     """
-
-    whole: bool = False
-    explain: Path | None = None
 
 
 def _instances(source: Values, options: Values, look: Values, part: Values, how: Values) -> None:
@@ -79,15 +74,17 @@ def _instances(source: Values, options: Values, look: Values, part: Values, how:
         segue instances long.mp4 --window 20 --overlap 5 --resume
     """
     run = How(**how)
-    weights, classes = options["weights"], options["classes"]
-    model = chosen_model(options["model"], weights, detectors=not look["whole"], quiet=run.quiet)
+    names, classes = options["names"], options["classes"]
+    model = options["model"]
+    if model is None:
+        model = _default_model(options["weights"], detectors=not look["whole"], quiet=run.quiet)
     opened = open_source(**source, **part)
     if look["whole"]:
         _whole(opened, model, {**options, **look, **how})
         return
     wanted = {
         "model": model,
-        "names": read_names(options["names"]),
+        "names": None if names is None else EDITIONS.get(names) or read_class_names(names),
         "classes": None if classes is None else [name.strip() for name in classes.split(",")],
     }
     try:
@@ -128,38 +125,19 @@ instances = command(
             "[default: 360, for msstsvis-lite 320]",
         },
     ),
-    Options(Look, "whole explain"),
+    Options(_look, "whole explain"),
     PART,
     HOW,
 )
 
 
-def chosen_model(
-    model: str | None, weights: Path | None, *, detectors: bool = True, quiet: bool = False
-) -> str:
-    """The network that was named, or else the default, which is told.
-
-    Raises:
-        CheckpointError: the weights cannot be read.
-    """
-    if model is not None:
-        return model
+def _default_model(weights: Path | None, *, detectors: bool, quiet: bool) -> str:
+    """The network that is taken where none is named, which is told."""
     found = default_model(weights, detectors=detectors)
     if not quiet and (weights is None or found != DEFAULT_MODEL):
         why = f"that of {weights}" if weights else "whose weights are at hand; --model chooses another"
         typer.echo(f"model: {found}, {why}", err=True)
     return found
-
-
-def read_names(names: str | None) -> dict[int, str] | None:
-    """Class names by channel of an edition or of a file.
-
-    Raises:
-        DatasetError: there is no such file, or it has no categories.
-    """
-    if names is None:
-        return None
-    return dict(EDITIONS[names]) if names in EDITIONS else read_class_names(names)
 
 
 def _note(result: Segmentation) -> str:
@@ -178,11 +156,7 @@ WHOLE: dict[str, Any] = {
 
 
 def _whole(source: Source, model: str, options: Values) -> None:
-    """The published inference over a film, into a result file of YouTube-VIS.
-
-    Raises:
-        SegueError: there is an option that means nothing, or the file exists.
-    """
+    """The published inference over a film, into a result file of YouTube-VIS."""
     given = [name for name, default in WHOLE.items() if options[name] != default]
     if given:
         raise SegueError(f"--{given[0].replace('_', '-')} means nothing with --whole; leave it out")

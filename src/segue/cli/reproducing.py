@@ -39,18 +39,7 @@ from segue.weights import load, read_checkpoint
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """What the user asks for.
-
-    Attributes:
-        data: folder of each data set that is there.
-        weights: weight files of networks, detectors and rows.
-        output: folder of the results.
-        rows: keys of the rows that are wanted; None is all.
-        model: network instead of that of the paper.
-        subset, sequences: what is run of the data set.
-        run, train: further options of the commands.
-        workers, resume, quiet: of the batch.
-    """
+    """What the user asks for: as the options of ``segue reproduce``, read and checked."""
 
     data: Mapping[str, Path]
     weights: Mapping[str, str]
@@ -68,17 +57,7 @@ class How:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of a row.
-
-    Attributes:
-        row: which one.
-        model: the network.
-        evaluation: its scores, if there are any.
-        speed: frames a second of one worker, with reading and writing.
-        folder: where its masks are.
-        lacks: what must be there first.
-        failed: number of videos that failed.
-    """
+    """What came of a row: its scores and frames a second of one worker, or what must be there first."""
 
     row: Row
     model: str
@@ -91,14 +70,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a table.
-
-    Attributes:
-        table: which one.
-        rows: what came of its rows.
-        remarks: what a reader must know.
-        percentiles: of its curve, at 0, 10, ... 100 percent, by row.
-    """
+    """What came of a table, with the percentiles of its curve at 0, 10, ... 100 percent by row."""
 
     table: Table
     rows: tuple[Done, ...]
@@ -156,7 +128,8 @@ def do_table(table: Table, how: How) -> Result:
     remarks += missing
     if how.model not in (None, table.model) and any(row.model is None for row in rows):
         remarks.append(f"run with {how.model} instead of {table.model}, of which the published numbers are")
-    for lack, names in _by_lack(done).items():
+    for lack in dict.fromkeys(lack for item in done for lack in item.lacks):
+        names = [item.row.name for item in done if lack in item.lacks]
         if lack not in missing:
             remarks.append(lack if len(names) == len(done) else f"{', '.join(names)}: {lack}")
     remarks += dict.fromkeys(text for item in done if item.evaluation for text in item.evaluation.remarks)
@@ -166,18 +139,16 @@ def do_table(table: Table, how: How) -> Result:
         if item.folder and item.evaluation is None:
             where = f"{table.server} scores {item.folder}"
             remarks.append(f"{item.row.name}: the annotations of this part are not public; {where}")
-    percentiles = _draw(table, done, how)
-    if percentiles:
-        remarks.append(f"curve: {_picture(table, how)}")
+    percentiles: dict[str, list[float]] = {}
+    scored = [(item, item.evaluation) for item in done if item.evaluation is not None]
+    if table.curve is not None and scored:
+        first, evaluation = scored[0]
+        title = f"{table.title.partition(',')[0]} ({first.model}, {len(evaluation.sequences)} videos)"
+        picture = how.output / table.name / "percentiles.svg"
+        lines = {item.row.name: _values(evaluation, table.curve) for item, evaluation in scored}
+        percentiles = write_percentiles(picture, title, table.curve, lines)
+        remarks.append(f"curve: {picture}")
     return Result(table, tuple(done), tuple(remarks), percentiles)
-
-
-def _by_lack(done: list[Done]) -> dict[str, list[str]]:
-    lacks: dict[str, list[str]] = {}
-    for item in done:
-        for lack in item.lacks:
-            lacks.setdefault(lack, []).append(item.row.name)
-    return lacks
 
 
 def _request(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]:
@@ -302,18 +273,7 @@ def _by_fold(training: Training, model: str, request: Request, folder: Path, how
 
 
 def _trained(training: Training, model: str, how: How, fold: int | None = None) -> Path:
-    """The weights of a training that has come to its end.
-
-    Args:
-        training: which one.
-        model: name of the network that it makes.
-        how: what the user asks for.
-        fold: fold that is left out.
-
-    Raises:
-        SegueError: it cannot start or go on.
-        typer.Exit: the user interrupted it.
-    """
+    """The weights of a training that has come to its end, and left out a fold."""
     words = [training.network, *training.options, *how.train]
     words += [f"--data={name}={how.data[name]}" for name in training.data]
     words += [] if fold is None else ["--fold", str(fold)]
@@ -339,26 +299,6 @@ def _speed(folder: Path) -> float:
         rows = list(ledger.rows("done"))
     seconds = sum(row.seconds or 0.0 for row in rows)
     return sum(row.frames for row in rows) / seconds if seconds else math.nan
-
-
-def _picture(table: Table, how: How) -> Path:
-    return how.output / table.name / "percentiles.svg"
-
-
-def _draw(table: Table, done: list[Done], how: How) -> dict[str, list[float]]:
-    """Draw the curve of a table, if it has one and there is anything to draw."""
-    lines = {
-        item.row.name: _values(item.evaluation, table.curve)
-        for item in done
-        if table.curve is not None and item.evaluation is not None
-    }
-    if not lines:
-        return {}
-    scored = next(item for item in done if item.evaluation is not None)
-    assert scored.evaluation is not None
-    about = f"{scored.model}, {len(scored.evaluation.sequences)} videos"
-    title = f"{table.title.partition(',')[0]} ({about})"
-    return write_percentiles(_picture(table, how), title, str(table.curve), lines)
 
 
 def _values(evaluation: Evaluation, measure: str) -> npt.NDArray[np.float64]:

@@ -55,13 +55,9 @@ VOID = 255
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How a data set is run.
+    """How a data set is run: the command with its arguments, and the model where nobody names another one.
 
-    Attributes:
-        command: what is done with its videos.
-        arguments: options of it, such as what it writes for ``segue eval``.
-        tasks: its videos; what must be written for them (masks, regions) goes into the folder.
-        model: what runs where nobody names another one; None is the command's own.
+    ``tasks`` gives its videos; what must be written for them (masks, regions) goes into the folder.
     """
 
     command: str
@@ -128,16 +124,7 @@ def run_videos(
     quiet: bool = False,
     tasks: Iterable[Task] | None = None,
 ) -> int:
-    """Run a model over the videos of a request.
-
-    Args:
-        request: which data set, and what of it.
-        output: folder of the results.
-        options: of the command that the protocol names.
-        workers: number of workers; None takes one a core.
-        resume: go on with an interrupted run.
-        quiet: no progress.
-        tasks: the videos with what is given of them, where that is not what the protocol says.
+    """Run a model over the videos of a request, or over ``tasks`` instead of those of the protocol.
 
     Returns:
         The number of videos that have failed.
@@ -157,12 +144,7 @@ def run_videos(
 
 
 def score_videos(request: Request, output: Path, failed: int, workers: int | None = None) -> Evaluation:
-    """Score what :func:`run_videos` wrote; frames of videos that failed count as empty.
-
-    Raises:
-        SegueError: something is missing or does not fit.
-        typer.Exit: the user interrupted it.
-    """
+    """Score what :func:`run_videos` wrote; frames of videos that failed count as empty."""
     results = results_of(request, output)
     if request.dataset in CLIPS:
         typer.echo(f"results: {results}", err=True)
@@ -173,11 +155,7 @@ def score_videos(request: Request, output: Path, failed: int, workers: int | Non
 
 
 def scored_here(request: Request) -> bool:
-    """Whether there are annotations besides those that are given; of some parts a server keeps them.
-
-    Raises:
-        SegueError: something is missing or does not fit.
-    """
+    """Whether there are annotations besides those that are given; of some parts a server keeps them."""
     if request.dataset in CLIPS:
         return _open_ytvis(request).annotated
     if request.dataset == "ytvos":
@@ -187,11 +165,7 @@ def scored_here(request: Request) -> bool:
 
 
 def results_of(request: Request, output: Path) -> Path:
-    """What is scored of the output: a folder of masks, or for instances one file, which is written.
-
-    Raises:
-        SegueError: something is missing, or the file cannot be written.
-    """
+    """What is scored of the output: a folder of masks, or for instances one file, which is written."""
     return _all_clips(request, output) if request.dataset in CLIPS else output
 
 

@@ -86,15 +86,10 @@ OPTIONS = {"subset": "set", "sequences": "sequence"}
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """How a data set is scored.
+    """How a data set is scored, and the help of its command.
 
-    Attributes:
-        help: of its command; the example follows.
-        score: scores results.
-        options: attributes of a request that mean something to it.
-        results: what its results are.
-        defaults, texts: of the options, where they are not those of :class:`Request`.
-        csv: whether it has official result files.
+    The options are those attributes of a request that mean something to it, the defaults and texts those that
+    are otherwise than :class:`Request` says; ``csv`` tells whether it has official result files.
     """
 
     help: str
@@ -161,8 +156,6 @@ def _ytvis(results: Path, request: Request, progress: Progress) -> Evaluation:
 def _videos(
     open_videos: Callable[[Path], ForegroundFolder], protocol: str
 ) -> Callable[[Path, Request, Progress], Evaluation]:
-    """Scores foreground."""
-
     def score(results: Path, request: Request, progress: Progress) -> Evaluation:
         videos = open_videos(request.data)
         if request.sequences:

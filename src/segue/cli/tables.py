@@ -47,23 +47,15 @@ class Files:
     csv: Path | None = None
 
     def check(self, *inputs: Path) -> None:
-        """See that all of them can be written, before any work is spent.
-
-        Args:
-            inputs: what is scored; folders stand for all that is in them.
-
-        Raises:
-            SinkError: one cannot, two are one file, or a file that is scored would be replaced.
-        """
+        """See that all of them can be written, before any work is spent, and none is part of the inputs."""
         if self.json is not None and self.report is not None and self.json.resolve() == self.report.resolve():
             raise SinkError(f"{self.json}: is to hold both scores and report; give each a file of its own")
         for target in filter(None, (self.json, self.report)):
             if not target.exists():
                 continue
             inside = any(place.resolve() in target.resolve().parents for place in inputs)
-            scored = inside and target.suffix.lower() not in (".json", ".html")
-            scored = scored or any(place.exists() and target.samefile(place) for place in inputs)
-            if scored:
+            itself = any(place.exists() and target.samefile(place) for place in inputs)
+            if itself or (inside and target.suffix.lower() not in (".json", ".html")):
                 raise SinkError(f"{target}: is a file of what is scored; give another name")
         for path in (self.json, self.report, self.csv and self.csv / "results.csv"):
             if path is not None:
@@ -79,10 +71,7 @@ class Files:
 def bars(console: Console, field: str, *columns: ProgressColumn) -> Progress:
     """Bars of progress, gone when they end; nothing is shown where no terminal is.
 
-    Args:
-        console: where they are drawn.
-        field: name of the text beside a bar.
-        columns: what stands between; default: how many of how many, and the time that remains.
+    Between a bar and the text ``field`` stand the columns, or how many of how many and the time that remains.
     """
     return Progress(
         TextColumn("{task.description}", markup=False),
@@ -99,15 +88,7 @@ def bars(console: Console, field: str, *columns: ProgressColumn) -> Progress:
 def progress(
     title: str, interrupted: str = "interrupted; nothing was written"
 ) -> Iterator[evaluation.Progress]:
-    """A function that shows how many sequences are done; nothing is shown where no terminal is.
-
-    Args:
-        title: what is going on.
-        interrupted: said when the user interrupts it.
-
-    Raises:
-        typer.Exit: the user interrupted the work.
-    """
+    """A function that shows how many sequences are done; Ctrl-C is told, and ends the program with 130."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         with bars(console, "name") as bar:
@@ -160,7 +141,7 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def print_remarks(remarks: Iterable[str]) -> None:
-    """Print remarks beside the result, where they are not taken for scores."""
+    """Print remarks on the standard error, where they are not taken for scores."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for remark in remarks:
         console.print(f"note: {plain(remark)}", markup=False)

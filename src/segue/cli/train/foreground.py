@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from torch import nn
 
 from segue.cli.options import Options, Values
-from segue.cli.train.making import LITE, PAPER, Prepared, must_start, names_in, say, training
+from segue.cli.train.making import LITE, PAPER, Data, Prepared, must_start, names_in, say, training
 from segue.datasets.cdnet import FOLDS, read_training_frames
 from segue.datasets.foreground import ForegroundSequence, open_plain, read_video
 from segue.datasets.isd import IsdClip
@@ -31,7 +31,7 @@ from segue.training.recipes import mustan_lite as pool_recipes
 
 
 @dataclass(frozen=True, slots=True)
-class Pooled:
+class Pooled(Data):
     """What artificial clips and a pool of samples are made of.
 
     Attributes:
@@ -40,16 +40,11 @@ class Pooled:
             lasiesta, hofam. Several may be given.
         pool: folder of the samples that are drawn.  [default: OUT/pool]
         samples: samples of artificial clips; those of films come on top.
-        exclude: sequences to leave out, separated by commas.
-        include_val: train on sequences of DAVIS val too; they score nothing then.
         validate: folder of films in CDnet's layout to measure F on while training.
     """
 
-    data: list[str]
     pool: Path | None = None
     samples: Annotated[int, Ge(0)] = pool_recipes.SAMPLES
-    exclude: str = ""
-    include_val: bool = False
     validate: Path | None = None
 
     def prepare(self, make: Callable[..., Recipe], run: Values) -> Prepared:
@@ -57,9 +52,7 @@ class Pooled:
         from segue.training.checkpoints import claim_folder
         from segue.training.validation import FMeasure
 
-        material = foreground.gather_foreground(
-            self.data, exclude=names_in(self.exclude), include_val=self.include_val, report=say
-        )
+        material = foreground.gather_foreground(self.data, **self.choice)
         validation = None
         if self.validate is not None:
             held_out = list(open_plain(self.validate))

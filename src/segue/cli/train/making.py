@@ -7,6 +7,7 @@ of the run, which :mod:`segue.cli.options` makes from their dataclasses.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Annotated, Any
 
@@ -45,22 +46,13 @@ def training(
         run: defaults of the run, whose values the function is given last. Without ``steps`` there is no such
             option, and None is a number that the function gives unless the user does.
     """
-    names = ["out:out,o", *(["steps"] if "steps" in run else []), "until"]
-    names += ["validate_every"] if "validate" in data.names.split() else []
-    names += [
-        "seed",
-        "precision",
-        "accelerator:device",
-        "devices",
-        "accumulate",
-        "workers",
-        "save_every",
-        "log_every",
-        "overwrite",
-        "resume",
-    ]
+    names = f"""
+        out:out,o {"steps" if "steps" in run else ""} until
+        {"validate_every" if "validate" in data.names.split() else ""}
+        seed precision accelerator:device devices accumulate workers save_every log_every overwrite resume
+    """
     types: Values = {"devices": Annotated[int, Ge(1)], "steps": Annotated[int | None, Ge(1)]}
-    settings = Options(RunSettings, " ".join(names), run, types, help or {})
+    settings = Options(RunSettings, names, run, types, help or {})
 
     def register(prepare: Callable[..., Prepared]) -> Callable[..., Prepared]:
         def start(source: Values, *values: Values) -> None:
@@ -92,6 +84,25 @@ def train(recipe: Recipe, **settings: Any) -> None:
         say("interrupted; give the same command with --resume to go on")
         raise typer.Exit(130) from None
     typer.echo(f"weights: {weights}")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What is trained on.
+
+    Attributes:
+        exclude: sequences to leave out, separated by commas.
+        include_val: train on sequences of DAVIS val too; they score nothing then.
+    """
+
+    data: list[str]
+    exclude: str = ""
+    include_val: bool = False
+
+    @property
+    def choice(self) -> Values:
+        """What is left out, for functions that list what folders hold."""
+        return {"exclude": names_in(self.exclude), "include_val": self.include_val, "report": say}
 
 
 def say(text: str) -> None:

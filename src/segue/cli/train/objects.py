@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from segue.cli.options import Options, Values
-from segue.cli.train.making import LITE, PAPER, Prepared, must_start, names_in, say, training
+from segue.cli.train.making import LITE, PAPER, Data, Prepared, must_start, names_in, say, training
 from segue.datasets.davis import DavisFolder
 from segue.errors import DatasetError, TrainingError
 from segue.naming import first_few
@@ -22,27 +22,22 @@ from segue.training.recipes import stm as stm_recipe
 
 
 @dataclass(frozen=True, slots=True)
-class Clips:
+class Clips(Data):
     """Videos and still images with masks.
 
     Attributes:
         data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or
             IMAGES:MASKS; several may be given. 5@FOLDER counts five times.
-        exclude: sequences to leave out, separated by commas.
-        include_val: train on sequences of DAVIS val too; they score nothing then.
         validate: DAVIS-style folder to measure J&F on while training.
         validate_on: its sequences, separated by commas.  [default: those of DAVIS val, else all]
     """
 
-    data: list[str]
-    exclude: str = ""
-    include_val: bool = False
     validate: Path | None = None
     validate_on: str = ""
 
     def gather(self) -> Material:
         """What the folders hold."""
-        material = gather(self.data, exclude=names_in(self.exclude), include_val=self.include_val, report=say)
+        material = gather(self.data, **self.choice)
         say(f"{len(material.videos)} videos and {len(material.stills)} still images")
         return material
 
@@ -187,29 +182,20 @@ VIDEOS = "videos"
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class Pictures(Data):
     """Labelled pictures by kind.
 
     Attributes:
         data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or
             IMAGES:MASKS; several may be given. 2@FOLDER counts twice.
         share: how often kinds are drawn, such as videos=2,coco=1.5; others count 1.
-        exclude: sequences to leave out, separated by commas.
-        include_val: train on sequences of DAVIS val too; they score nothing then.
     """
 
-    data: list[str]
     share: str = ""
-    exclude: str = ""
-    include_val: bool = False
-
-    def groups(self) -> list[tuple[float, list[Footage]]]:
-        """Footage of each kind, without what is left out for scores, and its share."""
-        return self.weighed(self.kinds())
 
     def kinds(self) -> dict[str, list[Footage]]:
         """Footage of each kind, without what is left out for scores."""
-        material = gather(self.data, exclude=names_in(self.exclude), include_val=self.include_val, report=say)
+        material = gather(self.data, **self.choice)
         kinds: dict[str, list[Footage]] = {VIDEOS: material.videos} if material.videos else {}
         for still in material.stills:
             if not left_out(still.name):
@@ -217,11 +203,7 @@ class Pictures:
         return kinds
 
     def weighed(self, kinds: dict[str, list[Kept]]) -> list[tuple[float, list[Kept]]]:
-        """The kinds with their shares, which are told.
-
-        Raises:
-            TrainingError: a share is of no kind.
-        """
+        """The kinds with their shares, which are told."""
         shares = dict.fromkeys(kinds, 1.0)
         for item in names_in(self.share):
             match = _SHARE.fullmatch(item)
@@ -254,4 +236,4 @@ def prompt(pictures: Pictures, options: Values, run: Values) -> Prepared:
         --out runs/prompt --resume
     """
     must_start(run, "--init with a MobileNetV2, or --start", options["start"], options["backbone"])
-    return prompt_recipe.PromptRecipe(pictures.groups(), **options), {}
+    return prompt_recipe.PromptRecipe(pictures.weighed(pictures.kinds()), **options), {}
