@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -239,6 +240,33 @@ def test_an_object_that_comes_back_in_time_keeps_its_id(trained: MemoryNetwork) 
         assert results[-1].ids == expected
 
 
+def test_a_retired_object_is_known_again_by_its_look_also_after_a_restart() -> None:
+    def spot(colour: tuple[int, int, int] | None, t: int) -> Frame:
+        image = np.zeros((12, 16, 3), np.uint8)
+        if colour:
+            image[4:8, 6:10] = colour
+        return Frame(t, t / 25, image)
+
+    class Spots(Passers):
+        def __call__(self, frame: Frame, *_: Frame) -> Found:
+            found = super().__call__(frame)
+            return found if found.mask.any() else replace(found, objects=())
+
+    red, blue = (200, 40, 40), (40, 40, 200)
+    following = AutoSession(colours(), Spots(), 1)
+    shown = [red, *[None] * (PATIENCE + 2), blue, *[None] * (PATIENCE + 2)]
+    for t, colour in enumerate(shown):
+        result = following.step(spot(colour, t))
+    assert result is not None
+    assert result.objects == ()  # both are retired
+    other = AutoSession(colours(), Spots(), 1)
+    other.restore(following.state())
+    for session, colour, expected in ((following, red, 1), (other, blue, 2)):
+        result = session.step(spot(colour, len(shown)))
+        assert result is not None
+        assert result.ids == (expected,)
+
+
 def test_newcomers_make_room_where_too_many_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segue.sessions.auto.MOST_OBJECTS", 3)
     assert MOST_OBJECTS > 3
@@ -254,5 +282,5 @@ def test_ids_begin_again_at_the_first_that_is_free() -> None:
     for one in passing(4):
         result = following.step(one)
         assert result is not None
-        ids.append(max(following._tracklets, key=lambda i: following._tracklets[i].confirmed))
+        ids.append(max(following._tracklets, key=lambda i: following._tracklets[i].seen))
     assert ids == [65534, 65535, 1, 2]

@@ -6,8 +6,9 @@ Nothing here knows a network: boxes (x0, y0, x1, y1) are in pixels, appearances 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -57,6 +58,15 @@ REACH = 60
 
 CANDIDATE_OVERLAP = 0.3
 """Overlap (IoU) of the detections of two runs from which on they may be one object."""
+
+RETURNS = 0.75
+"""Likeness from which on a newcomer may be a lost object."""
+
+RETURN_SPEED, RETURN_BONUS = 0.02, 0.1
+"""What a lost object may move, in diagonals of the picture a frame, to be known by a likeness lower by that."""
+
+REMEMBERED = 32
+"""Lost objects that are remembered."""
 
 HUES, LIGHTS = 8, 4
 """Bins of the colours of an appearance, for each of two axes and for lightness."""
@@ -233,6 +243,39 @@ def match(
     rows, columns = linear_sum_assignment(value, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return {row: column for row, column in pairs if near[row, column]}
+
+
+class Lost(Protocol):
+    """What was lost: its last box and look, and the frame of both."""
+
+    box: Box
+    seen: int
+    appearance: Floats
+
+
+LostT = TypeVar("LostT", bound=Lost)
+
+
+def returning(
+    lost: Iterable[LostT], box: Box, appearance: Floats, at: int, size: tuple[int, int]
+) -> LostT | None:
+    """The lost object that a newcomer is, by its look, and by whether it can have come so far.
+
+    Args:
+        lost: those that it may be.
+        box, appearance: of the newcomer.
+        at: number of this frame.
+        size: height and width of the picture.
+    """
+    best, chosen = RETURNS, None
+    for one in lost:
+        likeness = float(one.appearance @ appearance)
+        away = np.hypot(*(np.add(box[:2], box[2:]) - np.add(one.box[:2], one.box[2:]))) / 2
+        if away <= RETURN_SPEED * np.hypot(*size) * (at - one.seen + 1):
+            likeness += RETURN_BONUS
+        if likeness > best:
+            best, chosen = likeness, one
+    return chosen
 
 
 def meeting(tracks: Sequence[Track], shown: Sequence[Box | None], at: int) -> list[bool]:

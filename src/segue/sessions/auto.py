@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,11 @@ import numpy.typing as npt
 from segue.errors import PromptError, SegueError
 from segue.masks.files import MAX_ID
 from segue.prompts.detectors import Detector
+from segue.prompts.planes import tight_box
+from segue.sessions.association import REMEMBERED, Floats, appearance_of, returning
 from segue.sessions.snapshot import Kept
 from segue.sessions.track import TrackSession
-from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, Prompt, RemovePrompt, Segmentation
+from segue.types import Box, Frame, IndexMask, MaskPrompt, ObjectInfo, Prompt, RemovePrompt, Segmentation
 
 OVERLAP = 0.5
 """Share of a found object, or of a known one, from which on both are the same."""
@@ -49,11 +52,15 @@ class Auto:
             raise ValueError(f"every is {self.every}, but must be at least 1")
 
 
-@dataclass(slots=True)
+@dataclass
 class _Tracklet:
-    """An object as the detector saw it: frame of the last run that found it, runs that missed it since."""
+    """An object as the detector saw it last, on frame ``seen``; runs on which it was out of sight since."""
 
-    confirmed: int
+    id: int
+    label: str | None
+    seen: int
+    box: Box
+    appearance: Floats
     missing: int = 0
     visible: bool = True
 
@@ -64,8 +71,8 @@ class AutoSession(Kept):
     Every frame is looked at until the first objects are found. With ``every``, newcomers are looked for that
     many frames later, and again; what overlaps a known object is that object and changes nothing. Objects
     that were out of sight on :data:`PATIENCE` runs of the detector are followed no longer, so that neither
-    time nor memory grow with the length of the video. Ids are given in order; after 65535 the lowest free
-    ones follow.
+    time nor memory grow with the length of the video; the last ones are remembered, and a newcomer that looks
+    like one of them gets its id back. Ids are given in order; after 65535 the lowest free ones follow.
 
     Args:
         session: follows the objects; new.
@@ -73,7 +80,7 @@ class AutoSession(Kept):
         every: see above.
     """
 
-    kept = "_track _waiting _seen _detected _last_id _tracklets"
+    kept = "_track _waiting _seen _detected _last_id _tracklets _lost"
     kinds = (_Tracklet,)
 
     def __init__(self, session: TrackSession, detector: Detector, every: int | None = None) -> None:
@@ -86,6 +93,7 @@ class AutoSession(Kept):
         self._detected = 0
         self._last_id = 0
         self._tracklets: dict[int, _Tracklet] = {}
+        self._lost: deque[_Tracklet] = deque(maxlen=REMEMBERED)
 
     @property
     def found(self) -> int:
@@ -97,6 +105,7 @@ class AutoSession(Kept):
         self._waiting.clear()
         self._seen = self._detected = self._last_id = 0
         self._tracklets = {}
+        self._lost.clear()
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any.
@@ -132,26 +141,27 @@ class AutoSession(Kept):
     def _advance(self) -> Segmentation:
         """Take the frame that has waited longest; nothing changes where that fails."""
         frame, *following = self._waiting
-        prompts: list[Prompt] = []
         tracklets = {i: replace(tracklet) for i, tracklet in self._tracklets.items()}
+        prompts: list[Prompt] = []
+        lost, last_id = list(self._lost), self._last_id
         looking = self._due
         if looking:
             newcomers = self._detect(frame, following, tracklets)
             gone = self._retired(tracklets, len(newcomers))
-            tracklets = {i: tracklet for i, tracklet in tracklets.items() if i not in gone}
-            ids = self._free_ids(len(newcomers), tracklets)
-            tracklets |= {i: _Tracklet(self._seen) for i in ids}
-            prompts = [
-                MaskPrompt(i, mask, label=label) for i, (mask, label) in zip(ids, newcomers, strict=True)
-            ]
+            for mask, label in newcomers:
+                tracklet = self._known_again(frame, mask, label, lost)
+                if tracklet is None:
+                    last_id = self._free_id(last_id, {*tracklets, *(old.id for old in lost)})
+                    tracklet = _Tracklet(last_id, label, **self._look(frame, mask))
+                tracklets[tracklet.id] = tracklet
+                prompts.append(MaskPrompt(tracklet.id, mask, label=tracklet.label))
+            lost += [tracklets.pop(i) for i in gone]
             prompts += map(RemovePrompt, gone)
         result = self._track.step(frame, prompts or None)
         self._waiting.popleft()
         if looking:
-            self._detected = self._seen
-            self._last_id = next(
-                (p.id for p in reversed(prompts) if isinstance(p, MaskPrompt)), self._last_id
-            )
+            self._detected, self._last_id = self._seen, last_id
+            self._lost = deque(lost, REMEMBERED)
         self._seen += 1
         for item in result.objects:
             tracklets[item.id].visible = item.area > 0
@@ -165,7 +175,9 @@ class AutoSession(Kept):
         for tracklet in tracklets.values():
             tracklet.missing = 0 if tracklet.visible else tracklet.missing + 1
         found = self._detector(frame, *following)
-        newcomers = [(found.mask == item.id, item.label) for item in found.objects]
+        newcomers = [
+            (mask, item.label) for item in found.objects if (mask := found.mask == item.id).any()
+        ]
         if not tracklets or not newcomers:
             return newcomers[:MOST_OBJECTS]
         known = self._track.peek(frame)
@@ -175,22 +187,38 @@ class AutoSession(Kept):
             if number is None:
                 fresh.append((mask & (known.mask == 0), label))
             else:
-                tracklets[number].confirmed, tracklets[number].missing = self._seen, 0
+                tracklets[number] = replace(tracklets[number], missing=0, **self._look(frame, mask))
         return fresh[:MOST_OBJECTS]
+
+    def _look(self, frame: Frame, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        """Where a found object is, and what it looks like."""
+        box = tight_box(mask)
+        return {"seen": self._seen, "box": box, "appearance": appearance_of(frame.image, box)}
+
+    def _known_again(
+        self, frame: Frame, mask: npt.NDArray[np.bool_], label: str | None, lost: list[_Tracklet]
+    ) -> _Tracklet | None:
+        """The object that a newcomer was before it was lost, taken from the lost ones."""
+        look = self._look(frame, mask)
+        same = [old for old in lost if label == old.label]
+        found = returning(same, look["box"], look["appearance"], self._seen, frame.size)
+        if found is None:
+            return None
+        lost.remove(found)
+        return replace(found, missing=0, visible=True, **look)
 
     @staticmethod
     def _retired(tracklets: dict[int, _Tracklet], newcomers: int) -> list[int]:
         """Ids of those that are followed no longer: out of sight for long, or in the way of newcomers."""
         gone = [i for i, tracklet in tracklets.items() if tracklet.missing >= PATIENCE]
-        rest = sorted(
-            (tracklet.confirmed, i) for i, tracklet in tracklets.items() if tracklet.missing < PATIENCE
-        )
+        rest = sorted((tracklet.seen, i) for i, tracklet in tracklets.items() if tracklet.missing < PATIENCE)
         return gone + [i for _, i in rest[: max(0, len(rest) + newcomers - MOST_OBJECTS)]]
 
-    def _free_ids(self, count: int, tracklets: Collection[int]) -> list[int]:
-        """The next ids that nobody has."""
-        numbers = ((self._last_id + step - 1) % MAX_ID + 1 for step in itertools.count(1))
-        return list(itertools.islice((i for i in numbers if i not in tracklets), count))
+    @staticmethod
+    def _free_id(last: int, taken: set[int]) -> int:
+        """The next id that nobody has."""
+        numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
+        return next(i for i in numbers if i not in taken)
 
 
 def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation) -> int | None:

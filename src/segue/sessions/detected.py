@@ -16,6 +16,7 @@ from segue.prompts.detectors import Detector, Proposals, propose
 from segue.prompts.planes import tight_box
 from segue.sessions.association import (
     NO_APPEARANCES,
+    REMEMBERED,
     Candidate,
     Track,
     appearance_of,
@@ -23,6 +24,7 @@ from segue.sessions.association import (
     match,
     meeting,
     overlaps,
+    returning,
 )
 from segue.sessions.snapshot import Kept
 from segue.sessions.track import TrackSession
@@ -64,15 +66,6 @@ SUDDEN = 0.5
 
 SMALLEST = 0.0003
 """Share of the picture below which an object is out of sight."""
-
-RETURNS = 0.75
-"""Likeness from which on a newcomer may be a lost object."""
-
-RETURN_SPEED = 0.02
-"""What a lost object may move, in diagonals of the picture a frame, to be known by a lesser likeness."""
-
-REMEMBERED = 32
-"""Lost objects that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,18 +283,8 @@ class DetectionSession(Kept):
     def _known_again(self, scene: _Scene, number: int) -> Track | None:
         """The lost object that a newcomer is, taken from the lost ones."""
         box, label = scene.found.boxes[number], scene.found.labels[number]
-        diagonal = float(np.hypot(*scene.mask.shape))
-        best: float = RETURNS
-        chosen = None
-        for track in self._lost:
-            if label not in track.votes:
-                continue
-            likeness = float(track.appearance @ scene.appearances[number])
-            away = np.hypot(*(np.add(box[:2], box[2:]) - np.add(track.box[:2], track.box[2:]))) / 2
-            if away <= RETURN_SPEED * diagonal * (scene.at - track.seen + 1):
-                likeness += 0.1
-            if likeness > best:
-                best, chosen = float(likeness), track
+        same = (track for track in self._lost if label in track.votes)
+        chosen = returning(same, box, scene.appearances[number], scene.at, scene.mask.shape)
         if chosen is not None:
             self._lost.remove(chosen)
             chosen.misses = chosen.mismatches = 0

@@ -24,7 +24,6 @@ from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks, Pending, queue_state, queues_of
 from segue.sessions.ghosts import GhostWatch
-from segue.sessions.moving_camera import MovingCameraSegmenter
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
@@ -163,9 +162,8 @@ class ForegroundSession:
             raise PromptError(f"frame {frame.index}: foreground is found without prompts")
         check_extra(frame, self._segmenter.extra, self._segmenter.name)
         image = self._reduced(frame)
-        # To a camera that is followed each step looks like another scene or light.
-        followed = isinstance(self._segmenter, MovingCameraSegmenter)
-        change = Change.none if followed else self._watch.look(image, frame.time)
+        following = self._segmenter.follows_camera
+        change = Change.none if following else self._watch.look(image, frame.time)
         if change is Change.scene:
             self._end_scene()
         matrix = None if self._aligner is None else self._aligner.find(image)

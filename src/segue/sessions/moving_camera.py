@@ -45,6 +45,8 @@ class MovingCameraSegmenter(NetworkSegmenter):
         SegueError: there is no such method.
     """
 
+    follows_camera = True
+
     def __init__(
         self,
         network: ForegroundNetwork,

@@ -31,6 +31,7 @@ class Segmenter(Protocol):
         uses_background: whether it looks at the empty scene that it is given.
         extra: what it looks at besides, if anything.
         restorable: whether :meth:`state` holds all that it knows.
+        follows_camera: whether the camera may pan; then nobody looks out for cuts, which pans look like.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Segmenter(Protocol):
     uses_background: bool
     extra: Extra | None
     restorable: bool
+    follows_camera: bool
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Take the next frame.
@@ -88,6 +90,7 @@ class NetworkSegmenter:
     """
 
     restorable = True
+    follows_camera = False
     explains = False
     """Whether the maps of the context are kept with each result, for networks that tell them."""
 

@@ -49,6 +49,7 @@ class Subtractor:
     uses_background = False
     extra: Extra | None = None
     restorable = False
+    follows_camera = False
 
     def __init__(
         self,
@@ -131,6 +132,7 @@ class BackgroundDifference:
     uses_background = True
     extra: Extra | None = None
     restorable = True
+    follows_camera = False
 
     def __init__(self, *, threshold: float = 35, median: int = 9) -> None:
         self._threshold = threshold
@@ -197,6 +199,7 @@ class FrameDifference:
     uses_background = False
     extra: Extra | None = None
     restorable = True
+    follows_camera = False
 
     def __init__(self, *, threshold: float = 20, median: int = 3) -> None:
         self._threshold = threshold
