@@ -294,7 +294,8 @@ class ForegroundNetwork(Protocol):
     """Whether ``encode`` takes ``depth`` of the current frame, (N, 1, H, W) in [0, 1].
 
     One that takes ``flow`` of the current frame, (N, gaps, H, W) in [0, 1], has ``takes_flow = True``
-    besides.
+    besides; one that loses what comes to a stand has ``holds_standing = True``, see
+    :class:`segue.sessions.standing.StandingWatch`.
     """
 
     def encode(self, frames: Tensor, role: str) -> Features:

@@ -52,6 +52,7 @@ class MustanLite(nn.Module):
     threshold = 0.3
     size_multiple = 16
     takes_depth = False
+    holds_standing = True
 
     def __init__(self) -> None:
         super().__init__()

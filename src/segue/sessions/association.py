@@ -63,7 +63,7 @@ RETURNS = 0.75
 """Likeness from which on a newcomer may be a lost object."""
 
 RETURN_SPEED, RETURN_BONUS = 0.02, 0.1
-"""What a lost object may move, in diagonals of the picture a frame, to be known by a likeness lower by that."""
+"""What a lost object may move, in diagonals of the picture a frame, for its likeness to count more."""
 
 REMEMBERED = 32
 """Lost objects that are remembered."""

@@ -175,9 +175,7 @@ class AutoSession(Kept):
         for tracklet in tracklets.values():
             tracklet.missing = 0 if tracklet.visible else tracklet.missing + 1
         found = self._detector(frame, *following)
-        newcomers = [
-            (mask, item.label) for item in found.objects if (mask := found.mask == item.id).any()
-        ]
+        newcomers = [(mask, item.label) for item in found.objects if (mask := found.mask == item.id).any()]
         if not tracklets or not newcomers:
             return newcomers[:MOST_OBJECTS]
         known = self._track.peek(frame)

@@ -14,6 +14,7 @@ from segue.models.base import Features, ForegroundNetwork
 from segue.sessions.base import SessionState, choose_device, has_bfloat16, inference_copy
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Extra, Plane
+from segue.sessions.standing import StandingWatch
 from segue.types import Image
 
 Maps = npt.NDArray[np.float32]
@@ -113,6 +114,8 @@ class NetworkSegmenter:
         self.extra: Extra | None = "depth" if network.takes_depth else None
         if getattr(network, "takes_flow", False):
             self.extra = "flow"
+        holds = getattr(network, "holds_standing", False) and not self.follows_camera
+        self._standing = StandingWatch(network.threshold) if holds else None
         self.restart()
 
     def restart(self) -> None:
@@ -125,6 +128,8 @@ class NetworkSegmenter:
         self._due = 0
         self._shown: Scene | None = None
         self._scene: Features | None = None
+        if self._standing is not None:
+            self._standing.restart()
 
     def pause(self) -> None:
         """Forget the context."""
@@ -146,7 +151,10 @@ class NetworkSegmenter:
         """The frames that later results need; their features are computed anew."""
         arrays = {f"image{i}": image for i, image in self._images.items()}
         arrays |= {f"plane{i}": plane for i, plane in self._planes.items()}
-        return SessionState.of(arrays, {"seen": self._seen, "due": self._due})
+        values = {"seen": self._seen, "due": self._due}
+        parts = {} if self._standing is None else {"standing": self._standing.state()}
+        own, joined = SessionState.of(arrays, values), SessionState.joined(parts, values)
+        return SessionState({**own.tensors, **joined.tensors}, joined.values)
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called."""
@@ -157,6 +165,8 @@ class NetworkSegmenter:
             for kind in ("image", "plane")
         )
         self._seen, self._due = state.values["seen"], state.values["due"]
+        if self._standing is not None:
+            self._standing.restore(state.part("standing"))
 
     @torch.inference_mode()
     def _decode(self, scene: Scene) -> Maps:
@@ -164,17 +174,21 @@ class NetworkSegmenter:
         last = self._seen - 1
         current = self._encoded(t, network.current)
         context = [self._encoded(min(max(t + offset, 0), last), role) for offset, role in network.context]
-        size = self._images[t].shape[:2]
+        image = self._images[t]
+        size = image.shape[:2]
         padded = self._padded(size)
         background = self._encoded_background(scene)
         logits = network.decode(current, context, background, padded)
         if self.explains and hasattr(network, "context_maps"):
-            maps = network.context_maps(current, context, background)
-            self.context_maps = [found[0].float().cpu().numpy() for found in maps]
+            shown = network.context_maps(current, context, background)
+            self.context_maps = [each[0].float().cpu().numpy() for each in shown]
         self._due += 1
         self._evict(self._due - self._reach)
-        maps = logits[0, :, : size[0], : size[1]].float().sigmoid_()
-        return np.asarray(maps.cpu().numpy(), np.float32)
+        found = logits[0, :, : size[0], : size[1]].float().sigmoid_()
+        maps = np.asarray(found.cpu().numpy(), np.float32)
+        if self._standing is not None:
+            maps[0] = self._standing.hold(image, scene, maps[0])
+        return maps
 
     def _encoded(self, index: int, role: str) -> Features:
         key = index, role
