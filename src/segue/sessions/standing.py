@@ -60,8 +60,9 @@ class StandingWatch(Kept):
         if self._before is not None and self._held is not None:
             lost = (self._held > SURE) & (self._held > foreground)
             if lost.any():
-                lost &= _largest(cv2.absdiff(smooth, self._before)) <= UNCHANGED
-                lost &= _largest(cv2.absdiff(smooth, self._smooth(scene))) > DIFFERENT
+                lost &= _alike(smooth, self._before, UNCHANGED)
+                lost &= ~_alike(smooth, self._smooth(scene), DIFFERENT)
+            if lost.any():
                 foreground = self._joined(foreground, np.where(lost, self._held, foreground))
         self._before, self._held = np.asarray(smooth, np.uint8), foreground
         return foreground
@@ -82,6 +83,6 @@ class StandingWatch(Kept):
         return self._scene[1]
 
 
-def _largest(planes: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """The largest of three channels, (h, w)."""
-    return np.maximum(np.maximum(planes[..., 0], planes[..., 1]), planes[..., 2])
+def _alike(one: Image, other: Image, levels: int) -> npt.NDArray[np.bool_]:
+    """Where all channels of two pictures differ by at most so many levels, (h, w)."""
+    return np.asarray(cv2.inRange(cv2.absdiff(one, other), (0, 0, 0), (levels, levels, levels)) > 0)
