@@ -13,7 +13,7 @@ import typer
 
 from segue.batch.plan import Task
 from segue.cli.batch import SUBFOLDER, BatchCommand, Running, do_tasks, value_of
-from segue.cli.scoring import OPENERS, Request, Year, open_davis, open_something, open_ytvos
+from segue.cli.scoring import Request, Year, open_davis, open_films, open_something, open_ytvos
 from segue.cli.tables import print_evaluation, progress
 from segue.datasets.files import PICTURES, files_by_stem
 from segue.datasets.foreground_sets import read_flow, read_frame
@@ -211,8 +211,7 @@ def _something(request: Request, folder: Path) -> Iterator[Task]:
 
 def _foreground(request: Request, folder: Path) -> Iterator[Task]:
     """Every video from its first picture on; outside its region of interest there is no foreground."""
-    videos = OPENERS[request.dataset](request.data)
-    for video in videos.select(request.sequences) if request.sequences else videos:
+    for video in open_films(request):
         names = [path.stem for path in video.frames]
         if [frame_number(name, i) for i, name in enumerate(names)] != list(video.numbers):
             names = [f"in{number:06d}" for number in video.numbers]
@@ -242,9 +241,7 @@ def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
 
 def _hofam(request: Request, folder: Path) -> Iterator[Task]:
     """Every composite by itself: its frame, and its flow as it is."""
-    for video in OPENERS[request.dataset](request.data):
-        if request.sequences and video.key not in request.sequences:
-            continue
+    for video in open_films(request):
         for name, read in (("frames", read_frame), ("flow", read_flow)):
             for number, path in zip(video.numbers, video.frames, strict=True):
                 write_picture(folder / video.key / name / f"in{number:06d}.png", read(path))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
-from segue.datasets.cdnet import open_cdnet, read_training_frames
+from segue.datasets.cdnet import read_training_frames
 from segue.datasets.davis import DavisFolder
 from segue.datasets.foreground import ForegroundFolder, open_plain
-from segue.datasets.foreground_sets import open_hofam, open_lasiesta, open_limu, open_sbi
+from segue.datasets.foreground_sets import open_limu, open_sbi
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, read_categories
@@ -84,23 +84,6 @@ OPTIONS = {"subset": "set", "sequences": "sequence"}
 """Options that are called otherwise than their attribute."""
 
 
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """How a data set is scored, and the help of its command.
-
-    The options are those attributes of a request that mean something to it, the defaults and texts those that
-    are otherwise than :class:`Request` says; ``csv`` tells whether it has official result files.
-    """
-
-    help: str
-    score: Callable[[Path, Request, Progress], Evaluation]
-    options: str = "sequences threshold missing workers"
-    results: str = "Folder or zip with pictures VIDEO/*000001.png."
-    defaults: Mapping[str, Any] | None = None
-    texts: Mapping[str, str] | None = None
-    csv: bool = False
-
-
 def open_davis(request: Request) -> DavisFolder:
     """The sequences of a request for ``davis`` or ``folder``."""
     unsupervised = request.task == "unsupervised"
@@ -153,46 +136,61 @@ def _ytvis(results: Path, request: Request, progress: Progress) -> Evaluation:
     return evaluate_ytvis(results, YTVISDataset.open(request.data, request.subset or "valid"))
 
 
-def _videos(
-    open_videos: Callable[[Path], ForegroundFolder], protocol: str
-) -> Callable[[Path, Request, Progress], Evaluation]:
-    def score(results: Path, request: Request, progress: Progress) -> Evaluation:
-        videos = open_videos(request.data)
-        if request.sequences:
-            videos = videos.select(request.sequences)
-        settings = PROTOCOLS[protocol].settings if protocol in PROTOCOLS else OFFICIAL
-        if request.threshold is not None:
-            settings = replace(settings, threshold=request.threshold)
-        frames = request.training_frames
-        exclude = None if frames is None else _training_frames(frames)
-        return evaluate_foreground(
-            results, videos, protocol, settings, exclude=exclude, progress=progress, **request.settings
+UNTRAINED: Mapping[str, Callable[[Path], ForegroundFolder]] = {
+    "sbi": open_sbi,
+    "limu": open_limu,
+    "foreground": open_plain,
+}
+"""Readers of videos with foreground labels that are scored, and no films of the registry to train on."""
+
+
+def open_films(request: Request) -> ForegroundFolder:
+    """The videos of a request for a data set with labels of the foreground."""
+    opener = UNTRAINED.get(request.dataset) or DATASETS.find(request.dataset).films
+    if opener is None:
+        raise DatasetError(
+            f"{request.dataset} has no films of still cameras; segue knows no other scores of it"
         )
+    films = opener(request.data)
+    return films.select(request.sequences) if request.sequences else films
 
-    return score
+
+def _films(results: Path, request: Request, progress: Progress) -> Evaluation:
+    films, name, exclude = open_films(request), request.dataset, None
+    settings = PROTOCOLS[name].settings if name in PROTOCOLS else OFFICIAL
+    if request.threshold is not None:
+        settings = replace(settings, threshold=request.threshold)
+    if request.training_frames is not None:
+        count, _, file = request.training_frames.partition("@")
+        number = whole_number(count)
+        if number is None or not file:
+            raise DatasetError(f"--training-frames {request.training_frames}: give COUNT@FILE")
+        exclude = read_training_frames(file, number)
+    return evaluate_foreground(
+        results, films, name, settings, exclude=exclude, progress=progress, **request.settings
+    )
 
 
-def _training_frames(text: str) -> Mapping[str, Collection[int]]:
-    count, _, file = text.partition("@")
-    number = whole_number(count)
-    if number is None or not file:
-        raise DatasetError(f"--training-frames {text}: give COUNT@FILE")
-    return read_training_frames(file, number)
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """How a data set is scored, and the help of its command.
+
+    The options are those attributes of a request that mean something to it, the defaults and texts those that
+    are otherwise than :class:`Request` says; ``csv`` tells whether it has official result files.
+    """
+
+    help: str
+    score: Callable[[Path, Request, Progress], Evaluation] = _films
+    options: str = "sequences threshold missing workers"
+    results: str = "Folder or zip with pictures VIDEO/*000001.png."
+    defaults: Mapping[str, Any] | None = None
+    texts: Mapping[str, str] | None = None
+    csv: bool = False
 
 
 _MASKS = "Folder or zip with masks SEQUENCE/FRAME.png."
 _TRACKS = "Result file of the official form, JSON or zip."
 _SPLIT = {"subset": "Split: train, valid or test."}
-
-OPENERS: Mapping[str, Callable[[Path], ForegroundFolder]] = {
-    "cdnet": open_cdnet,
-    "sbi": open_sbi,
-    "lasiesta": open_lasiesta,
-    "limu": open_limu,
-    "hofam": open_hofam,
-    "foreground": open_plain,
-}
-"""Readers of videos with foreground labels."""
 
 DATA_SETS: Mapping[str, DataSet] = {
     "davis": DataSet(
@@ -290,8 +288,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval cdnet results/ --data CDnet2014 --training-frames 200@train_frame_lists.json
         """,
-        _videos(open_cdnet, "cdnet"),
-        "sequences threshold training_frames missing workers",
+        options="sequences threshold training_frames missing workers",
         csv=True,
     ),
     "sbi": DataSet(
@@ -301,7 +298,6 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval sbi results/ --data SBI2015 --report scores.html
         """,
-        _videos(open_sbi, "sbi"),
     ),
     "lasiesta": DataSet(
         """LASIESTA: F and the other measures of CDnet2014, overall with a static camera.
@@ -310,7 +306,6 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval lasiesta results/ --data LASIESTA --json scores.json
         """,
-        _videos(open_lasiesta, "lasiesta"),
     ),
     "limu": DataSet(
         """LIMU: F and the other measures of CDnet2014.
@@ -319,7 +314,6 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval limu results/ --data LIMU --sequence LightSwitch
         """,
-        _videos(open_limu, "limu"),
     ),
     "hofam": DataSet(
         """Composite pictures of HOFAM: Mean Dice, recall, precision, F, as its program counts.
@@ -328,7 +322,6 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval hofam results/ --data demo --report scores.html
         """,
-        _videos(open_hofam, "hofam"),
     ),
     "foreground": DataSet(
         """Any videos VIDEO/input/* with labels VIDEO/groundtruth/*: F and its like.
@@ -337,25 +330,12 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval foreground results/ --data my_videos --report scores.html
         """,
-        _videos(open_plain, "foreground"),
     ),
 }
 """By the name of the command; :func:`data_sets` adds those of other packages."""
 
 
-def _added(name: str) -> DataSet:
-    """A data set of another package, which is imported when it is scored."""
-
-    def films(root: Path) -> ForegroundFolder:
-        opened = DATASETS.find(name).films
-        if opened is None:
-            raise DatasetError(f"{name} has no films of still cameras; segue knows no other scores of it")
-        return opened(root)
-
-    score = _videos(films, name)
-    return DataSet(f"{name}, of another package: F and the other measures of CDnet2014.", score)
-
-
 def data_sets() -> dict[str, DataSet]:
-    """All data sets by the name of their command, segue's own first."""
-    return {**DATA_SETS} | {name: _added(name) for name in DATASETS.added}
+    """All data sets by the name of their command, segue's own first; others are imported when scored."""
+    text = "of another package: F and the other measures of CDnet2014."
+    return {**DATA_SETS} | {name: DataSet(f"{name}, {text}") for name in DATASETS.added}
