@@ -74,14 +74,7 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Worker processes on this machine.
-
-    Args:
-        order: what is done with every video.
-        count: number of workers.
-        devices: device of each worker in turn, such as ``cuda:0``; empty leaves it to the command.
-        threads: threads of each worker; None shares the cores among the workers.
-    """
+    """Worker processes on this machine, on the devices in turn; without ``threads`` they share the cores."""
 
     def __init__(
         self, order: Order, count: int, devices: Sequence[str] = (), threads: int | None = None
@@ -133,17 +126,14 @@ class LocalEngine:
                     os.kill(process.pid, signal.SIGINT)
 
     def close(self) -> None:
-        for process, pipe in self._processes.values():
-            process.kill()
-            process.join()
-            pipe.close()
-        self._processes.clear()
+        for name in tuple(self._processes):
+            self._end(name)
 
     def _start(self, name: str) -> None:
         pipe, end = self._context.Pipe()
-        order = self._order
-        if self._devices[name]:
-            order = replace(order, options=(*order.options, "--device", self._devices[name]))
+        order, device = self._order, self._devices[name]
+        if device:
+            order = replace(order, options=(*order.options, "--device", device))
         process = self._context.Process(
             target=_serve, args=(name, end, order, self._threads, os.getpid()), name=name, daemon=True
         )
@@ -152,12 +142,16 @@ class LocalEngine:
         self._processes[name] = process, pipe
         self._heard[name] = time.monotonic()
 
-    def _replace(self, name: str, how: str) -> Event:
-        process, pipe = self._processes[name]
+    def _end(self, name: str) -> int:
+        """Kill a worker; gives its exit code."""
+        process, pipe = self._processes.pop(name)
         process.kill()
         process.join()
         pipe.close()
-        code = process.exitcode or 0
+        return process.exitcode or 0
+
+    def _replace(self, name: str, how: str) -> Event:
+        code = self._end(name)
         self._start(name)
         reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return Event("lost", name, error=f"the worker {how} ({reason})")
@@ -231,14 +225,9 @@ def _free_memory() -> float:
 
 
 class RayEngine:
-    """Actors of a Ray cluster: one a core, or a share of a GPU.
+    """Actors of a Ray cluster, as many as it has such shares of cores or GPUs, or ``count``.
 
-    Args:
-        order: what is done with every video; scratch is a folder on each node.
-        address: address of the cluster; ``local`` starts one on this machine.
-        count: number of actors; None takes one for each share of cores or GPUs that the cluster has.
-        gpus: share of a GPU for each actor.
-        cores: cores of each actor.
+    The address ``local`` starts a cluster on this machine.
     """
 
     def __init__(
@@ -255,7 +244,7 @@ class RayEngine:
             self._ray.init(address=where, log_to_driver=False, include_dashboard=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise SegueError(f"{address}: there is no Ray cluster ({' '.join(str(error).split())})") from None
-        self._order = order
+        self._order, self._cores = order, cores
         self._options = {"num_cpus": cores, "num_gpus": gpus, "max_restarts": 0}
         total = self._ray.cluster_resources()
         room = int(total.get("GPU", 0) / gpus) if gpus else int(total.get("CPU", 1) / cores)
@@ -264,8 +253,7 @@ class RayEngine:
         self._machines: dict[str, str] = {}
         self._waiting: dict[Any, str] = {}
         for number in range(count or max(1, room)):
-            self._start(f"actor-{number}", cores)
-        self._cores = cores
+            self._start(f"actor-{number}")
 
     @property
     def workers(self) -> dict[str, str]:
@@ -293,9 +281,9 @@ class RayEngine:
             except self._ray.exceptions.RayError as error:
                 with contextlib.suppress(Exception):
                     self._ray.kill(self._actors[worker])
-                self._start(worker, self._cores)
-                first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                found.append(Event("lost", worker, error=f"the actor died ({first})"))
+                self._start(worker)
+                lines = str(error).strip().splitlines() or [type(error).__name__]
+                found.append(Event("lost", worker, error=f"the actor died ({lines[0]})"))
         beats = self._ray.get(self._mailbox.take.remote())
         busy = set(self._waiting.values())
         return found + [Event("beat", worker, frames) for worker, frames in beats.items() if worker in busy]
@@ -311,9 +299,9 @@ class RayEngine:
         self._actors.clear()
         self._ray.shutdown()
 
-    def _start(self, name: str, cores: int) -> None:
+    def _start(self, name: str) -> None:
         remote = self._ray.remote(_Actor).options(**self._options)
-        self._actors[name] = remote.remote(name, self._order, cores, self._mailbox)
+        self._actors[name] = remote.remote(name, self._order, self._cores, self._mailbox)
         self._machines[name] = self._ray.get(self._actors[name].machine.remote())
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import bisect
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from segue.batch.plan import Task
 
@@ -22,16 +24,12 @@ SLOW = 1.5
 LOOKAHEAD = 64
 """How many videos that need too much memory just now are passed over in search of one that does not."""
 
+_COST = attrgetter("cost")
+
 
 @dataclass(slots=True)
 class Running:
-    """A video in work.
-
-    Attributes:
-        task: the video.
-        begun: when it was given out, in seconds.
-        workers: who works on it: one worker, or two where the first one is late.
-    """
+    """A video in work since ``begun``, by one worker, or two where the first one is late."""
 
     task: Task
     begun: float
@@ -60,8 +58,8 @@ class Scheduler:
         memory: Mapping[str, float] | None = None,
         copies: bool = False,
     ) -> None:
-        self._queue = sorted(tasks, key=_cost)  # the longest last
-        self._cost_left = sum(map(_cost, self._queue))
+        self._queue = sorted(tasks, key=_COST)  # the longest last
+        self._cost_left: float = sum(map(_COST, self._queue))
         self.tries = tries
         self._memory = dict(memory or {})
         self._taken: dict[str, float] = dict.fromkeys(self._memory, 0.0)
@@ -69,7 +67,7 @@ class Scheduler:
         self._running: dict[str, Running] = {}
         self._by_begin: list[tuple[float, float, str]] = []
         self._of_worker: dict[str, tuple[Task, str]] = {}
-        self._losses: dict[str, int] = {}
+        self._losses: Counter[str] = Counter()
         self._spent: dict[str, tuple[float, float]] = {}
         self._cost_done = 0.0
         self._seconds_done = 0.0
@@ -131,14 +129,7 @@ class Scheduler:
             The video, and whether that settles it: not so while another worker is at it, or has done it.
         """
         task = self._release(worker)
-        running = self._running.get(task.name)
-        if running is None:
-            return task, False
-        running.workers.discard(worker)
-        if running.workers:
-            return task, False
-        del self._running[task.name]
-        return task, True
+        return task, self._abandoned(task, worker)
 
     def lost(self, worker: str) -> bool:
         """The worker is gone with its video, which is queued again unless others are at it.
@@ -148,19 +139,25 @@ class Scheduler:
         """
         task = self._release(worker)
         self._spent.pop(worker, None)
+        self._losses[task.name] += 1
+        if not self._abandoned(task, worker):
+            return False
+        if self._losses[task.name] >= self.tries:
+            return True
+        bisect.insort(self._queue, task, key=_COST)
+        self._cost_left += task.cost
+        return False
+
+    def _abandoned(self, task: Task, worker: str) -> bool:
+        """Whether nobody is at a video any longer when a worker leaves it, and nobody has done it."""
         running = self._running.get(task.name)
         if running is None:
             return False
         running.workers.discard(worker)
-        self._losses[task.name] = self._losses.get(task.name, 0) + 1
         if running.workers:
             return False
         del self._running[task.name]
-        if self._losses[task.name] >= self.tries:
-            return True
-        bisect.insort(self._queue, task, key=_cost)
-        self._cost_left += task.cost
-        return False
+        return True
 
     def _release(self, worker: str) -> Task:
         task, machine = self._of_worker.pop(worker)
@@ -173,7 +170,7 @@ class Scheduler:
         longest = len(self._queue) - 1
         cost, seconds = self._spent.get(worker, (0.0, 0.0))
         if seconds:
-            in_time = bisect.bisect_right(self._queue, self._seconds_left * cost / seconds, key=_cost) - 1
+            in_time = bisect.bisect_right(self._queue, self._seconds_left * cost / seconds, key=_COST) - 1
             longest = min(longest, max(in_time, 0))
         taken = self._taken.get(machine, 0.0)
         for place in range(longest, max(longest - LOOKAHEAD, -1), -1):
@@ -206,7 +203,3 @@ class Scheduler:
             heapq.heappop(self._by_begin)
             return running.task
         return None
-
-
-def _cost(task: Task) -> float:
-    return task.cost

@@ -24,10 +24,8 @@ from segue.video.mask_folder import MARKER
 PICTURE_WIDTH = 320
 """Width of the picture of a video in the report, in pixels."""
 
-
 SINGLE_FILES = ("--events", "--background", "--explain")
 """Options that name a file or folder, which all videos would write."""
-
 
 COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 """Base of what is wrong with a command line; versions of typer differ in where they keep it."""
@@ -35,13 +33,9 @@ COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is done with every video of a batch.
+    """A command with its options, done with every video of a batch.
 
-    Attributes:
-        command: ``track``, ``foreground`` or ``instances``.
-        options: options of that command.
-        output: folder or address of the results.
-        scratch: folder on this machine for what is under way.
+    The output is a folder or address, scratch a folder on this machine for what is under way.
     """
 
     command: str
@@ -131,9 +125,8 @@ def check(order: Order, task: Task) -> None:
     if single:
         raise SegueError(f"{single[0]} names one place for all videos; leave it out, or give --format")
     try:
-        load_command(order.command).make_context(
-            f"segue {order.command}", [task.source, *order.options, *task.arguments], resilient_parsing=False
-        )
+        words = [task.source, *order.options, *task.arguments]
+        load_command(order.command).make_context(f"segue {order.command}", words)
     except typer.Exit:
         raise SegueError(f"--help is no option of a batch; see `segue {order.command} --help`") from None
     except COMMAND_LINE_ERROR as error:
