@@ -92,10 +92,8 @@ class Queries(nn.Module):
     def forward(self, looks: Tensor, boxes: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """Content and position of queries, each (N, Q, C).
 
-        Args:
-            looks: what the detector saw, (N, Q, 96).
-            boxes: (N, Q, 4), centre form, in 0..1.
-            share: of the frames in which it saw the object, (N, Q).
+        From what the detector saw, (N, Q, 96), boxes (N, Q, 4), centre form, in 0..1, and the share of the
+        frames in which it saw the object, (N, Q).
         """
         return self.content(looks), self.place(torch.cat((waves(boxes), share[..., None]), -1))
 
@@ -134,17 +132,11 @@ class MSSTSVISLite(MSSTSVIS):
 
     @property
     def detector(self) -> NanoDetTrunk:
-        """The detector that it stands on."""
         body = self.backbone.body
         assert isinstance(body, NanoDetTrunk)
         return body
 
     def encode(self, frames: Tensor, valid: Tensor | None = None) -> Memory:
-        """Look at the frames, see :meth:`SeqFormer.encode`.
-
-        Raises:
-            ValueError: the frames are padded.
-        """
         if valid is not None:
             raise ValueError("msstsvis-lite takes clips of one size, without padding")
         samples, count = frames.shape[:2]
@@ -162,16 +154,9 @@ class MSSTSVISLite(MSSTSVIS):
             to_maps(tokens, levels.shapes, 1)[0], torch.cat((maps[0], fine), 1), self.detector.edges(pixels)
         )
         found = detections(self.detector.head(maps), maps, (pixels.shape[-2], pixels.shape[-1]))
-        return Memory(
-            tokens.unflatten(0, (samples, count)),
-            levels,
-            features.unflatten(0, (samples, count)),
-            (frames.shape[-2], frames.shape[-1]),
-            found.unflatten(0, (samples, count)),
-        )
+        return Memory.of(frames, levels, tokens, features, found)
 
     def decode(self, memory: Memory) -> DecodedTubes:
-        """Ask about the objects that the detector found, each linked over the frames of its clip."""
         assert memory.found is not None
         starts, shares, seen = zip(*(tubes(clip, self.size.queries) for clip in memory.found), strict=True)
         boxes = torch.stack(starts)
@@ -197,11 +182,7 @@ class MSSTSVISLite(MSSTSVIS):
         layer: int = -1,
         size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Masks of chosen queries, (K, T, h, w) at stride 4, before the sigmoid.
-
-        Distances count in halves of the sides of the object's box. Arguments as of
-        :meth:`SeqFormer.mask_logits`; frames are never padded.
-        """
+        """As of SeqFormer; distances count in halves of the sides of the object's box."""
         boxes = decoded.refined[layer][sample][:, queries].detach().transpose(0, 1)
         parameters = self.controller(decoded.instances[layer][sample][queries])
         features = memory.features[sample].float()
@@ -220,11 +201,6 @@ def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int])
     """The surest detections of each frame, apart from one another: (B, 20, 4 + 80 + 96).
 
     A row holds the box in corners, in 0..1 of the frame, class logits, and the features of its cell.
-
-    Args:
-        outputs: of the detector's head, for B frames.
-        maps: its levels.
-        size: height and width in pixels.
     """
     looks = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
     scale = looks.new_tensor((size[1], size[0]) * 2, dtype=torch.float32)

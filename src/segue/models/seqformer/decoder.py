@@ -36,11 +36,11 @@ class MaskFeatures(nn.Module):
         self.lay3 = nn.Conv2d(width, width, 3, padding=1)
         self.lay4 = nn.Conv2d(width, width, 3, padding=1)
         self.dcn = nn.Conv2d(width, width, 3, padding=1)
-        for conv in self.children():
-            assert isinstance(conv, nn.Conv2d)
-            nn.init.kaiming_uniform_(conv.weight, a=1)
-            assert conv.bias is not None
-            nn.init.zeros_(conv.bias)
+        for name, parameter in self.named_parameters():
+            if name.endswith("weight"):
+                nn.init.kaiming_uniform_(parameter, a=1)
+            else:
+                nn.init.zeros_(parameter)
 
     def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> Tensor:
         """Maps (B, C, h, w) at strides 8, 16 and 32 → (B, 8, h, w) at stride 8."""
@@ -71,16 +71,10 @@ def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tens
 
 
 def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Mask logits of K queries by tiny networks of their own, at the places of the features.
+    """Mask logits (K, T, h, w) of K queries by tiny networks of their own, at the places of the features.
 
-    Args:
-        features: (T, 8, h, w).
-        parameters: (K, 169): all weights, then all biases.
-        across: how far each column is from the query, (K, T, w).
-        down: how far each row is, (K, T, h).
-
-    Returns:
-        (K, T, h, w).
+    Features and parameters are those of :func:`dynamic_masks`; ``across``, (K, T, w), and ``down``,
+    (K, T, h), say how far each column and row is from the query.
     """
     (frames, _, h, w), queries = features.shape, len(parameters)
     if queries == 0:
@@ -135,11 +129,10 @@ class MLP(nn.Module):
 
     @property
     def linears(self) -> list[nn.Linear]:
-        """The layers, first to last."""
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def forward(self, x: Tensor) -> Tensor:
-        *hidden, last = self.linears
+        *hidden, last = self.layers
         for layer in hidden:
             x = F.relu(layer(x))
         return last(x)
@@ -200,22 +193,22 @@ class DecoderLayer(nn.Module):
         memory: Tensor,
         levels: Levels,
     ) -> tuple[Tensor, Tensor]:
-        """Update the queries.
+        """Instance queries (N, Q, C) and box queries (N, T, Q, C), refined.
 
         Args:
-            instance: (N, Q, C).
+            instance, query_position: (N, Q, C).
             box: (N, Q, C) in the first layer, (N, T, Q, C) in the others.
-            query_position: (N, Q, C).
             references: (N, T, Q, L, 2 or 4), scaled to the levels.
             memory: (N, T, S, C).
             levels: layout of the N·T frames.
-
-        Returns:
-            instance (N, Q, C) and box (N, T, Q, C).
         """
         instance = self._among_queries(self.self_attn, self.norm2, instance, query_position)
         box = self._box_among_queries(box, query_position)
-        read = self._read(box, query_position, references, memory, levels)
+        samples, frames = memory.shape[:2]
+        offsets, weights = self._asked(box, query_position, frames)
+        values = self.cross_attn.values(memory.flatten(0, 1), levels.padding)
+        read = self.cross_attn.read(offsets, weights, references.flatten(0, 1), values, levels)
+        read = read.unflatten(0, (samples, frames))
         update = self.dropout(self.cross_attn.output_proj_box(read))
         box = self.norm1_box((box[:, None] if box.ndim == 3 else box) + update)
         box = self.norm3_box(box + self._forward(box, self.linear1_box, self.linear2_box))
@@ -241,26 +234,12 @@ class DecoderLayer(nn.Module):
         box = flat.view_as(box)
         return box if self.temporal_attn is None else box + self.dropout(self.temporal_attn(box))
 
-    def _read(
-        self, box: Tensor, query_position: Tensor, references: Tensor, memory: Tensor, levels: Levels
-    ) -> Tensor:
-        """What the box queries see in each frame, (N, T, Q, C)."""
-        samples, frames = memory.shape[:2]
-        offsets, weights = self._asked(box, query_position, frames)
-        values = self.cross_attn.values(memory.flatten(0, 1), levels.padding)
-        read = self.cross_attn.read(offsets, weights, references.flatten(0, 1), values, levels)
-        return read.view(samples, frames, *read.shape[1:])
-
     def looks(
         self, box: Tensor, query_position: Tensor, references: Tensor, levels: Levels
     ) -> tuple[Tensor, Tensor]:
         """Where the box queries of a call of the layer look in each frame, and how much each place counts.
 
-        Args:
-            box, query_position, references, levels: as the layer was called with.
-
-        Returns:
-            Places (N, T, Q, M, L, P, 2), in pixels of each level, and weights (N, T, Q, M, L, P).
+        Places are (N, T, Q, M, L, P, 2), in pixels of each level, weights (N, T, Q, M, L, P).
         """
         samples, frames = references.shape[:2]
         offsets, weights = self._asked(self._box_among_queries(box, query_position), query_position, frames)
@@ -291,15 +270,9 @@ class Decoder(nn.Module):
     def forward(
         self, content: Tensor, query_position: Tensor, reference: Tensor, memory: Tensor, levels: Levels
     ) -> Decoded:
-        """Run all layers.
+        """Refine initial queries (N, Q, C) at points (N, Q, 2) or at the boxes of each frame (N, T, Q, 4).
 
-        Args:
-            content: initial queries, (N, Q, C).
-            query_position: (N, Q, C).
-            reference: initial reference points, (N, Q, 2) in 0..1; or boxes, those of each frame
-                (N, T, Q, 4).
-            memory: (N, T, S, C).
-            levels: layout of the N samples; all frames of one share it.
+        References are in 0..1, ``memory`` is (N, T, S, C), and all frames of a sample share its levels.
         """
         frames = memory.shape[1]
         per_frame = levels.repeat(frames)

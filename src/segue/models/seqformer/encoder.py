@@ -28,7 +28,6 @@ class Levels:
 
     @property
     def areas(self) -> list[int]:
-        """Tokens of each level."""
         return [h * w for h, w in self.shapes]
 
     def repeat(self, times: int) -> Levels:
@@ -94,16 +93,9 @@ class DeformableAttention(nn.Module):
     def read(
         self, offsets: Tensor, weights: Tensor, references: Tensor, values: Tensor, levels: Levels
     ) -> Tensor:
-        """Read the values around reference points.
+        """Read :meth:`values` as :meth:`plan` asks around reference points, (B, Q, C) before any projection.
 
-        Args:
-            offsets, weights: of :meth:`plan`, (B, Q, M, L, P, 2) and (B, Q, M, L, P).
-            references: (B, Q, L, 2) centres x, y or (B, Q, L, 4) with width and height, in 0..1 of the level.
-            values: of :meth:`values`.
-            levels: layout of the B frames.
-
-        Returns:
-            (B, Q, C), before any output projection.
+        References are (B, Q, L, 2) centres x, y or (B, Q, L, 4) with width and height, in 0..1 of the level.
         """
         return sample_levels(values, levels.shapes, self.places(offsets, references, levels), weights)
 
@@ -175,17 +167,14 @@ class EncoderLayer(nn.Module):
     ) -> Tensor:
         """Refine tokens (B, S, C); ``frames`` neighbours along B belong to one clip."""
         query = tokens + position
-        attended = self._attend(query, tokens, references, levels)
+        attention = self.self_attn
+        values = attention.values(tokens, levels.padding)
+        attended = attention.output_proj(attention.read(*attention.plan(query), references, values, levels))
         if self.ms_sts is not None:
             attended = attended + self.ms_sts(query.unflatten(0, (-1, frames)), levels).flatten(0, 1)
         tokens = self.norm1(tokens + self.dropout(attended))
         forwarded = self.linear2(self.dropout(F.relu(self.linear1(tokens))))
         return self.norm2(tokens + self.dropout(forwarded))
-
-    def _attend(self, query: Tensor, tokens: Tensor, references: Tensor, levels: Levels) -> Tensor:
-        attention = self.self_attn
-        values = attention.values(tokens, levels.padding)
-        return attention.output_proj(attention.read(*attention.plan(query), references, values, levels))
 
 
 class Encoder(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, cast
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,16 +36,6 @@ from segue.models.seqformer.looks import attention_maps
 BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "nanodet"]
 
 
-class Trunk(Protocol):
-    """What all trunks have in common."""
-
-    channels: Sequence[int]
-
-    def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Frames (B, 3, H, W) → maps, fine to coarse."""
-        ...
-
-
 class Backbone(nn.Module):
     """A trunk, and which of its maps are used.
 
@@ -56,9 +46,9 @@ class Backbone(nn.Module):
 
     def __init__(self, name: BackboneName) -> None:
         super().__init__()
-        self.body = _TRUNKS[name]()
-        self.used = _USED.get(name, slice(1, None))
-        self.channels = tuple(cast(Trunk, self.body).channels)[self.used]
+        self.body = TRUNKS[name]()
+        self.used = slice(2 if name == "mobilenet-v2" else 1, None)
+        self.channels: tuple[int, ...] = self.body.channels[self.used]
         self.symmetric_input = name == "mobilenet-v2"
         if isinstance(self.body, NanoDetTrunk):
             # It knows its classes from more pictures than are learned from here.
@@ -70,13 +60,10 @@ class Backbone(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Frames (B, 3, H, W) → the maps that are used, the finest at stride 8."""
-        maps: tuple[Tensor, ...] = self.body(frames)
-        return maps[self.used]
+        return self.body(frames)[self.used]
 
 
-_USED: Mapping[str, slice] = {"mobilenet-v2": slice(2, None)}
-
-_TRUNKS: Mapping[BackboneName, Callable[[], nn.Module]] = {
+TRUNKS: Mapping[BackboneName, Callable[[], Any]] = {
     "r18": ResNet18Trunk,
     "r50": lambda: ResNetTrunk((3, 4, 6, 3)),
     "r101": lambda: ResNetTrunk((3, 4, 23, 3)),
@@ -84,6 +71,7 @@ _TRUNKS: Mapping[BackboneName, Callable[[], nn.Module]] = {
     "mobilenet-v2": MobileNetV2Trunk,
     "nanodet": NanoDetTrunk,
 }
+"""Give maps, fine to coarse, and have ``channels``."""
 
 FOCAL_PRIOR = 0.01
 """Probability that the class heads start from."""
@@ -131,6 +119,16 @@ class Memory:
     features: Tensor
     size: tuple[int, int]
     found: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls, clips: Tensor, levels: Levels, tokens: Tensor, features: Tensor, found: Tensor | None = None
+    ) -> Memory:
+        """Memory of clips (N, T, 3, H, W) from what was made of each of their N·T frames."""
+        clip = clips.shape[:2]
+        known = None if found is None else found.unflatten(0, clip)
+        size = clips.shape[-2], clips.shape[-1]
+        return cls(tokens.unflatten(0, clip), levels, features.unflatten(0, clip), size, known)
 
 
 class Transformer(nn.Module):
@@ -195,19 +193,16 @@ class SeqFormer(nn.Module):
 
     @property
     def backbone(self) -> Backbone:
-        """The trunk."""
         trunk = self.detr.backbone[0]
         assert isinstance(trunk, Backbone)
         return trunk
 
     @property
     def classes(self) -> int:
-        """Number of class channels."""
         return self.size.classes
 
     @property
     def relates_frames(self) -> bool:
-        """Whether what is encoded of a frame depends on the others of its clip."""
         return self.detr.transformer.encoder.relates_frames
 
     def encode(self, frames: Tensor, valid: Tensor | None = None) -> Memory:
@@ -220,13 +215,7 @@ class SeqFormer(nn.Module):
         samples, count = frames.shape[:2]
         sources = self.project(self.normalise(frames.flatten(0, 1), valid, count))
         tokens, levels = self.relate(sources, valid, samples)
-        features = self.mask_head(*to_maps(tokens, levels.shapes, 3))
-        return Memory(
-            tokens.unflatten(0, (samples, count)),
-            levels,
-            features.unflatten(0, (samples, count)),
-            (frames.shape[-2], frames.shape[-1]),
-        )
+        return Memory.of(frames, levels, tokens, self.mask_head(*to_maps(tokens, levels.shapes, 3)))
 
     def relate(self, sources: Sequence[Tensor], valid: Tensor | None, samples: int) -> tuple[Tensor, Levels]:
         """Tokens (N·T, S, C) after the encoder, and their layout, from one map (N·T, C, h, w) a level."""
@@ -238,7 +227,6 @@ class SeqFormer(nn.Module):
         return self.detr.transformer.encoder(tokens, position, levels.repeat(count), count), levels
 
     def decode(self, memory: Memory) -> Decoded:
-        """Ask every query about the clips."""
         transformer = self.detr.transformer
         samples = len(memory.tokens)
         embedded = self.detr.query_embed.weight.expand(samples, -1, -1)
@@ -248,7 +236,6 @@ class SeqFormer(nn.Module):
 
     @staticmethod
     def join(parts: Sequence[Memory]) -> Memory:
-        """Memories of neighbouring frames as that of one clip."""
         first = parts[0]
         tokens, features = (
             torch.cat([getattr(part, name) for part in parts], 1) for name in ("tokens", "features")
