@@ -141,7 +141,7 @@ def test_a_picture_gives_the_published_numbers(network: PointRend, cases: Golden
         logits, deltas = network.rpn.head(pyramid[2])
         cases.check("net.rpn_logits_p4", logits)
         cases.check("net.rpn_deltas_p4", deltas)
-        proposals, scores = network.rpn.propose(pyramid, (96, 128), (96, 128))
+        proposals, scores = network.rpn(pyramid, (96, 128), (96, 128))
         cases.check("net.proposal_logits", scores[:100])
         boxes, heads = tensor(cases, "net.boxes"), network.roi_heads
         pooled = network.pool(pyramid, boxes)

@@ -79,7 +79,6 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) ->
 
 
 def _suppress_one(boxes: Tensor, order: Tensor, threshold: float) -> Tensor:
-    """The indices of ``order``, best first, that stay."""
     chosen = boxes[order].float().cpu().numpy()
     area = (chosen[:, 2] - chosen[:, 0]) * (chosen[:, 3] - chosen[:, 1])
     alive = np.ones(len(chosen), bool)
@@ -122,7 +121,7 @@ def pool_levels(
     Returns:
         (R, C, side, side).
     """
-    size = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
+    size = areas(boxes).sqrt()
     level = (
         torch.floor(4 + torch.log2(size / 224 + eps))
         if aligned
@@ -138,17 +137,9 @@ def pool_levels(
 
 
 def roi_align(features: Tensor, boxes: Tensor, side: int, ratio: int, aligned: bool) -> Tensor:
-    """Average of bilinear samples in each bin of each region.
+    """Means (R, C, side, side) of bilinear samples of a map (C, h, w) in boxes (R, 4), in cells of the map.
 
     All corners of all samples are rows of the map, so that one ``embedding_bag`` reads, weighs and adds them.
-
-    Args:
-        features: (C, h, w).
-        boxes: (R, 4), in cells of the map.
-        side, ratio, aligned: see :func:`pool_levels`.
-
-    Returns:
-        (R, C, side, side).
     """
     start = boxes[:, :2] - (0.5 if aligned else 0.0)
     extent = boxes[:, 2:] - boxes[:, :2]

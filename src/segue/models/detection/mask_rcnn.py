@@ -26,26 +26,13 @@ from segue.models.detection.parts import (
     Detections,
     TwoFullyConnected,
     choose,
+    conv_block,
+    renamed,
     scale_to,
 )
 
 CLASSES = 91
 """Outputs: background, and COCO's numbers with their gaps."""
-
-
-class MaskHead(nn.Sequential):
-    """Four 3x3 convolutions on (R, 256, 14, 14)."""
-
-    def __init__(self, norm: type[nn.Module] | None) -> None:
-        super().__init__(*(_block(norm) for _ in range(4)))
-
-
-class BoxHead(nn.Sequential):
-    """Version 2: four 3x3 convolutions with norms and a linear layer, (R, 256, 7, 7) → (R, 1024)."""
-
-    def __init__(self) -> None:
-        blocks = [_block(FrozenBatchNorm) for _ in range(4)]
-        super().__init__(*blocks, nn.Flatten(), nn.Linear(256 * 7 * 7, 1024), nn.ReLU())
 
 
 class MaskPredictor(nn.Module):
@@ -65,9 +52,15 @@ class RoIHeads(nn.Module):
 
     def __init__(self, version: Literal[1, 2]) -> None:
         super().__init__()
-        self.box_head: nn.Module = TwoFullyConnected() if version == 1 else BoxHead()
+        norm = None if version == 1 else FrozenBatchNorm
+        self.box_head: nn.Module
+        if version == 1:
+            self.box_head = TwoFullyConnected()
+        else:
+            blocks = [conv_block(256, 256, 3, norm) for _ in range(4)]
+            self.box_head = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(256 * 7 * 7, 1024), nn.ReLU())
         self.box_predictor = BoxPredictor(CLASSES, CLASSES)
-        self.mask_head = MaskHead(None if version == 1 else FrozenBatchNorm)
+        self.mask_head = nn.Sequential(*(conv_block(256, 256, 3, norm) for _ in range(4)))
         self.mask_predictor = MaskPredictor()
 
 
@@ -100,7 +93,7 @@ class MaskRCNN(nn.Module):
         seen, size = self.prepare(image)
         padded = (seen.shape[2], seen.shape[3])
         pyramid = self.backbone(seen)
-        proposals = self.rpn(pyramid, size, padded)
+        proposals, _ = self.rpn(pyramid, size, padded)
         boxes, scores, labels = self._classify(pyramid, proposals, size)
         masks = self._masks(pyramid, boxes, labels)
         ratio = boxes.new_tensor((original[1] / size[1], original[0] / size[0])).repeat(2)
@@ -163,34 +156,13 @@ def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return canvas
 
 
-def _block(norm: type[nn.Module] | None) -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Conv2d(256, 256, 3, padding=1, bias=norm is None)]
-    if norm is not None:
-        layers.append(norm(256))
-    return nn.Sequential(*layers, nn.ReLU(inplace=True))
-
-
-_MOVED = (
-    ("rpn.head.conv.", "rpn.head.conv.0.0."),
-    ("roi_heads.mask_head.mask_fcn1.", "roi_heads.mask_head.0.0."),
-    ("roi_heads.mask_head.mask_fcn2.", "roi_heads.mask_head.1.0."),
-    ("roi_heads.mask_head.mask_fcn3.", "roi_heads.mask_head.2.0."),
-    ("roi_heads.mask_head.mask_fcn4.", "roi_heads.mask_head.3.0."),
+_NAMES = (
+    (r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(?=weight|bias)", r"\1.0."),
+    (r"^rpn\.head\.conv\.(?=weight|bias)", "rpn.head.conv.0.0."),
+    (r"^roi_heads\.mask_head\.mask_fcn(\d)\.", lambda m: f"roi_heads.mask_head.{int(m[1]) - 1}.0."),
 )
 
 
 def rename_v1(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names of the file of version 1, which is older than today's layout, as this network has them."""
-    renamed = {}
-    for name, tensor in state.items():
-        if name.endswith("num_batches_tracked"):
-            continue
-        parts = name.split(".")
-        if len(parts) == 5 and parts[2] in ("inner_blocks", "layer_blocks"):
-            parts.insert(4, "0")
-        new = ".".join(parts)
-        for old, moved in _MOVED:
-            if new.startswith(old) and new[len(old)] in "wb":
-                new = moved + new[len(old) :]
-        renamed[new] = tensor
-    return renamed
+    return renamed(state, _NAMES, "num_batches_tracked$")

@@ -12,6 +12,7 @@ sequences stay empty, so that the names are those of the release.
 from __future__ import annotations
 
 import itertools
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -291,16 +292,13 @@ class GhostBottleneck(nn.Module):
         return self.ghost2(self.ghost1(x)) + self.shortcut(x)
 
 
-class GhostBlocks(nn.Module):
-    """What the release calls a block: a sequence of one bottleneck."""
+def _ghost_blocks() -> nn.Sequential:
+    return _named(blocks=nn.Sequential(GhostBottleneck()))
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(GhostBottleneck())
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Two maps of 96 channels → one."""
-        return self.blocks(torch.cat((first, second), 1))
+def _named(**modules: nn.Module) -> nn.Sequential:
+    """A sequence whose members have the names of the release."""
+    return nn.Sequential(OrderedDict(modules))
 
 
 class Separable(nn.Sequential):
@@ -312,35 +310,24 @@ class Separable(nn.Sequential):
         self.pointwise = _conv(WIDTH, WIDTH, 1)
 
 
-class Reduced(nn.Module):
-    """1x1 convolution under the name that the release gives it."""
-
-    def __init__(self, cin: int) -> None:
-        super().__init__()
-        self.conv = _conv(cin, WIDTH, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
-
-
 class GhostPAN(nn.Module):
     """Path aggregation, down and up again, with a further level: strides 8 to 32 → 8 to 64, 96 channels."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.reduce_layers = nn.ModuleList(Reduced(count) for count in channels)
-        self.top_down_blocks = nn.ModuleList(GhostBlocks() for _ in channels[1:])
+        self.reduce_layers = nn.ModuleList(_named(conv=_conv(count, WIDTH, 1)) for count in channels)
+        self.top_down_blocks = nn.ModuleList(_ghost_blocks() for _ in channels[1:])
         self.downsamples = nn.ModuleList(Separable(2) for _ in channels[1:])
-        self.bottom_up_blocks = nn.ModuleList(GhostBlocks() for _ in channels[1:])
+        self.bottom_up_blocks = nn.ModuleList(_ghost_blocks() for _ in channels[1:])
         self.extra_lvl_in_conv = nn.ModuleList([Separable(2)])
         self.extra_lvl_out_conv = nn.ModuleList([Separable(2)])
 
     def forward(self, trunk: Sequence[Tensor]) -> list[Tensor]:
         r8, r16, r32 = (layer(level) for layer, level in zip(self.reduce_layers, trunk, strict=True))
-        t16 = self.top_down_blocks[0](_doubled(r32), r16)
-        o8 = self.top_down_blocks[1](_doubled(t16), r8)
-        o16 = self.bottom_up_blocks[0](self.downsamples[0](o8), t16)
-        o32 = self.bottom_up_blocks[1](self.downsamples[1](o16), r32)
+        t16 = self.top_down_blocks[0](torch.cat((_doubled(r32), r16), 1))
+        o8 = self.top_down_blocks[1](torch.cat((_doubled(t16), r8), 1))
+        o16 = self.bottom_up_blocks[0](torch.cat((self.downsamples[0](o8), t16), 1))
+        o32 = self.bottom_up_blocks[1](torch.cat((self.downsamples[1](o16), r32), 1))
         o64 = self.extra_lvl_in_conv[0](r32) + self.extra_lvl_out_conv[0](o32)
         return [o8, o16, o32, o64]
 

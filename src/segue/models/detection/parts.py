@@ -6,7 +6,8 @@ torchvision's detectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,14 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.resnet import ConstantBatchNorm, Norm, ResNetTrunk
-from segue.models.detection.boxes import (
-    areas,
-    cell_anchors,
-    clip,
-    decode,
-    grid_anchors,
-    suppress,
-)
+from segue.models.detection.boxes import areas, cell_anchors, clip, decode, grid_anchors, suppress
 
 ANCHOR_SIZES = (32, 64, 128, 256, 512)
 """Side of the square of an anchor's area, for each level of the pyramid."""
@@ -32,6 +26,8 @@ PROPOSALS = 1000
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 """Scale of the box head's deltas."""
 
+LIMIT = 100
+"""Most detections of a picture."""
 
 SHORT_SIDE, LONG_SIDE = 800, 1333
 """Short side that pictures are brought to, and the bound on their long side."""
@@ -60,8 +56,8 @@ class Detections:
         return len(self.scores)
 
 
-def _conv(
-    cin: int, cout: int, kernel: int, norm: Callable[[int], nn.Module] | None, *, activate: bool
+def conv_block(
+    cin: int, cout: int, kernel: int, norm: Norm | None = None, *, activate: bool = True
 ) -> nn.Sequential:
     """Convolution, norm and ReLU, of which the last two may be missing; without a norm there is a bias."""
     layers: list[nn.Module] = [nn.Conv2d(cin, cout, kernel, padding=kernel // 2, bias=norm is None)]
@@ -75,10 +71,10 @@ def _conv(
 class FPN(nn.Module):
     """Feature pyramid: maps at strides 4 to 32 → five maps of 256 channels at strides 4 to 64."""
 
-    def __init__(self, channels: Sequence[int], norm: Callable[[int], nn.Module] | None = None) -> None:
+    def __init__(self, channels: Sequence[int], norm: Norm | None = None) -> None:
         super().__init__()
-        self.inner_blocks = nn.ModuleList(_conv(c, 256, 1, norm, activate=False) for c in channels)
-        self.layer_blocks = nn.ModuleList(_conv(256, 256, 3, norm, activate=False) for _ in channels)
+        self.inner_blocks = nn.ModuleList(conv_block(c, 256, 1, norm, activate=False) for c in channels)
+        self.layer_blocks = nn.ModuleList(conv_block(256, 256, 3, norm, activate=False) for _ in channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         lateral = [block(level) for block, level in zip(self.inner_blocks, maps, strict=True)]
@@ -95,7 +91,7 @@ class Backbone(nn.Module):
     def __init__(
         self,
         norm: Norm = ConstantBatchNorm,
-        pyramid_norm: Callable[[int], nn.Module] | None = None,
+        pyramid_norm: Norm | None = None,
         stride_first: bool = False,
     ) -> None:
         super().__init__()
@@ -111,7 +107,7 @@ class RPNHead(nn.Module):
 
     def __init__(self, depth: int = 1, anchors: int = 3) -> None:
         super().__init__()
-        self.conv = nn.Sequential(*(_conv(256, 256, 3, None, activate=True) for _ in range(depth)))
+        self.conv = nn.Sequential(*(conv_block(256, 256, 3) for _ in range(depth)))
         self.cls_logits = nn.Conv2d(256, anchors, 1)
         self.bbox_pred = nn.Conv2d(256, 4 * anchors, 1)
 
@@ -135,19 +131,12 @@ class RPN(nn.Module):
         self.head = RPNHead(depth)
         self.rounded, self.smallest = rounded, smallest
 
-    def forward(self, pyramid: Sequence[Tensor], size: tuple[int, int], padded: tuple[int, int]) -> Tensor:
-        """Boxes (R, 4), best first; see :meth:`propose`."""
-        return self.propose(pyramid, size, padded)[0]
-
-    def propose(
+    def forward(
         self, pyramid: Sequence[Tensor], size: tuple[int, int], padded: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Proposals and their logits.
+        """Boxes (R, 4), best first, and their logits, from the five levels of one picture.
 
-        Args:
-            pyramid: the five levels of one picture.
-            size: height and width of the picture.
-            padded: height and width of what the network saw.
+        ``size`` is height and width of the picture, ``padded`` that of what the network saw.
         """
         boxes, logits, levels = [], [], []
         for i, features in enumerate(pyramid):
@@ -206,9 +195,8 @@ def choose(
     *,
     least_score: float,
     smallest: float,
-    limit: int = 100,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Final boxes, scores and classes of a picture.
+    """Final boxes (N, 4), scores (N,) and classes (N,) in 0..K-1 of a picture, best first.
 
     Args:
         proposals: (R, 4).
@@ -217,10 +205,6 @@ def choose(
         size: height and width of the picture.
         least_score: detections must be above it.
         smallest: least side of a box in pixels.
-        limit: most detections.
-
-    Returns:
-        boxes (N, 4), scores (N,), classes (N,) in 0..K-1, best first.
     """
     region, label = (probabilities > least_score).nonzero().unbind(1)
     boxes = decode(deltas[region, label], proposals[region], BOX_WEIGHTS)
@@ -229,7 +213,7 @@ def choose(
     sides = boxes[:, 2:] - boxes[:, :2]
     fits = (sides >= smallest).all(1) if smallest else areas(boxes) >= 0
     boxes, scores, label = boxes[fits], scores[fits], label[fits]
-    kept = suppress(boxes, scores, label, 0.5)[:limit]
+    kept = suppress(boxes, scores, label, 0.5)[:LIMIT]
     return boxes[kept], scores[kept], label[kept]
 
 
@@ -237,3 +221,19 @@ def scale_to(short_side: int, height: int, width: int) -> float:
     """Factor that brings a picture to a short side, its long side bounded in the published proportion."""
     long_side = LONG_SIDE * short_side / SHORT_SIDE
     return min(short_side / min(height, width), long_side / max(height, width))
+
+
+def renamed(
+    state: Mapping[str, Tensor],
+    patterns: Iterable[tuple[str, str | Callable[[re.Match[str]], str]]],
+    left_out: str,
+) -> dict[str, Tensor]:
+    """Tensors of a file under the names that all patterns in turn make of theirs."""
+    tensors = {}
+    for name, tensor in state.items():
+        if re.search(left_out, name) is None:
+            new = name
+            for pattern, replacement in patterns:
+                new = re.sub(pattern, replacement, new)
+            tensors[new] = tensor
+    return tensors

@@ -6,7 +6,6 @@ for COCO, whose file is renamed by :func:`rename_release`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,6 +24,7 @@ from segue.models.detection.parts import (
     Detections,
     TwoFullyConnected,
     choose,
+    renamed,
     scale_to,
 )
 
@@ -104,13 +104,7 @@ class PointHead(nn.Module):
         self.predictor = nn.Conv1d(hidden + classes, classes, 1)
 
     def forward(self, fine: Tensor, coarse: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Logits (R, classes, P), or (R, 1, P) of one class per region where ``labels`` (R,) are given.
-
-        Args:
-            fine: (R, C, P).
-            coarse: (R, classes, P).
-            labels: class of each region, (R,).
-        """
+        """(R, C, P) and (R, classes, P) → logits (R, classes, P), or (R, 1, P) of the labelled classes."""
         x = torch.cat((fine, coarse), 1)
         for layer in (self.fc1, self.fc2, self.fc3):
             x = torch.cat((F.relu(layer(x)), coarse), 1)
@@ -206,7 +200,7 @@ class PointRend(nn.Module):
         resized = _resized(image, self.short_side)
         size = (resized.shape[1], resized.shape[2])
         pyramid = self.features(resized.flip(0)[None] * 255)
-        proposals = self.rpn(pyramid, size, size)
+        proposals, _ = self.rpn(pyramid, size, size)
         boxes, scores, labels = self.classify(pyramid, proposals, size)
         masks = self.roi_heads.mask_head(pyramid[0], boxes, labels).sigmoid()
         ratio = boxes.new_tensor((original[1] / size[1], original[0] / size[0])).repeat(2)
@@ -267,39 +261,26 @@ def _resized(image: Tensor, short_side: int) -> Tensor:
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1).to(image) / 255
 
 
-_RENAMED = (
-    (re.compile(r"^backbone\.bottom_up\.stem\.conv1\.norm\."), "backbone.body.bn1."),
-    (re.compile(r"^backbone\.bottom_up\.stem\."), "backbone.body."),
-    (re.compile(r"^backbone\.fpn_lateral(\d)\."), lambda m: f"backbone.fpn.inner_blocks.{int(m[1]) - 2}.0."),
-    (re.compile(r"^backbone\.fpn_output(\d)\."), lambda m: f"backbone.fpn.layer_blocks.{int(m[1]) - 2}.0."),
-    (re.compile(r"^backbone\.bottom_up\.res(\d)\."), lambda m: f"backbone.body.layer{int(m[1]) - 1}."),
-    (re.compile(r"\.conv(\d)\.norm\."), r".bn\1."),
-    (re.compile(r"\.shortcut\.norm\."), ".downsample.1."),
-    (re.compile(r"\.shortcut\."), ".downsample.0."),
-    (re.compile(r"^proposal_generator\.rpn_head\.conv\."), "rpn.head.conv.0.0."),
-    (re.compile(r"^proposal_generator\.rpn_head\.objectness_logits\."), "rpn.head.cls_logits."),
-    (re.compile(r"^proposal_generator\.rpn_head\.anchor_deltas\."), "rpn.head.bbox_pred."),
-    (re.compile(r"^roi_heads\.box_head\.fc1\."), "roi_heads.box_head.fc6."),
-    (re.compile(r"^roi_heads\.box_head\.fc2\."), "roi_heads.box_head.fc7."),
-    (
-        re.compile(r"^roi_heads\.mask_coarse_head\.coarse_mask_fc(\d)\."),
-        r"roi_heads.mask_head.coarse_head.fc\1.",
-    ),
-    (re.compile(r"^roi_heads\.mask_coarse_head\."), "roi_heads.mask_head.coarse_head."),
-    (re.compile(r"^roi_heads\.mask_point_head\."), "roi_heads.mask_head.point_head."),
+_NAMES = (
+    (r"^backbone\.bottom_up\.stem\.conv1\.norm\.", "backbone.body.bn1."),
+    (r"^backbone\.bottom_up\.stem\.", "backbone.body."),
+    (r"^backbone\.fpn_lateral(\d)\.", lambda m: f"backbone.fpn.inner_blocks.{int(m[1]) - 2}.0."),
+    (r"^backbone\.fpn_output(\d)\.", lambda m: f"backbone.fpn.layer_blocks.{int(m[1]) - 2}.0."),
+    (r"^backbone\.bottom_up\.res(\d)\.", lambda m: f"backbone.body.layer{int(m[1]) - 1}."),
+    (r"\.conv(\d)\.norm\.", r".bn\1."),
+    (r"\.shortcut\.norm\.", ".downsample.1."),
+    (r"\.shortcut\.", ".downsample.0."),
+    (r"^proposal_generator\.rpn_head\.conv\.", "rpn.head.conv.0.0."),
+    (r"^proposal_generator\.rpn_head\.objectness_logits\.", "rpn.head.cls_logits."),
+    (r"^proposal_generator\.rpn_head\.anchor_deltas\.", "rpn.head.bbox_pred."),
+    (r"^roi_heads\.box_head\.fc1\.", "roi_heads.box_head.fc6."),
+    (r"^roi_heads\.box_head\.fc2\.", "roi_heads.box_head.fc7."),
+    (r"^roi_heads\.mask_coarse_head\.coarse_mask_fc(\d)\.", r"roi_heads.mask_head.coarse_head.fc\1."),
+    (r"^roi_heads\.mask_coarse_head\.", "roi_heads.mask_head.coarse_head."),
+    (r"^roi_heads\.mask_point_head\.", "roi_heads.mask_head.point_head."),
 )
-
-_IGNORED = re.compile(r"pixel_mean|pixel_std|cell_anchors|num_batches_tracked")
 
 
 def rename_release(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names of the released file, new or old, as this network has them."""
-    renamed = {}
-    for name, tensor in state.items():
-        if _IGNORED.search(name):
-            continue
-        new = name
-        for pattern, replacement in _RENAMED:
-            new = pattern.sub(replacement, new)
-        renamed[new] = tensor
-    return renamed
+    return renamed(state, _NAMES, "pixel_mean|pixel_std|cell_anchors|num_batches_tracked")
