@@ -194,14 +194,7 @@ class Block(nn.Module):
     """Leaky ReLU, convolution, norm."""
 
     def __init__(
-        self,
-        cin: int,
-        cout: int,
-        kernel: int,
-        *,
-        stride: int = 1,
-        activation: bool = True,
-        norm: bool = True,
+        self, cin: int, cout: int, kernel: int, *, stride: int = 1, activation: bool = True, norm: bool = True
     ) -> None:
         super().__init__()
         self.activation = activation

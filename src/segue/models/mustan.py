@@ -75,17 +75,11 @@ class WindowNetwork(nn.Module, ABC):
 
     @property
     def takes_depth(self) -> bool:
-        """Whether it was built with an input for a depth map of the current frame."""
         return bool(self.options["depth_channels"])
 
     @abstractmethod
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
-        """Features of RGB frames (N, 3, H, W) in [0, 1] for one role.
-
-        Args:
-            frames: the frames.
-            role: one of those in ``context``, ``current`` and ``background``.
-            depth: (N, 1, H, W) in [0, 1], for the current role of a network that was built with depth.
+        """Features of RGB frames (N, 3, H, W) in [0, 1] for one role, with depth (N, 1, H, W) in [0, 1].
 
         Raises:
             ValueError: the encoder of this role takes no depth.
@@ -105,12 +99,6 @@ class WindowNetwork(nn.Module, ABC):
         size: tuple[int, int],
     ) -> Tensor:
         """Logits (N, 1, H, W) at ``size``.
-
-        Args:
-            current: features of the current frame.
-            context: features of the other frames, in the order of ``self.context``.
-            background: features of the empty scene, or None where the network takes none.
-            size: height and width of the frames.
 
         Raises:
             ValueError: context or background are not what the network was built for.
@@ -214,17 +202,15 @@ class MUSTAN1(WindowNetwork):
             self.frm = nn.ModuleList(FRM(c, maps, attention=frm == "attention") for c in channels_of(width))
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
-        """See :meth:`WindowNetwork.encode`; a frame of an early context is only normalised here."""
         planes = normalise_planes(frames)
         if self.early and role != self.current and depth is None:
-            return (planes,)
+            return (planes,)  # the window is encoded as a whole
         encoder = self.fnet if role == self.current else self.cnet
         return encoder(planes, depth)
 
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> list[Tensor]:
-        """Each map of the current frame, changed by those of the context and the empty scene."""
         members = [*context, *([] if background is None else [background])]
         if not members:
             return list(current)
@@ -298,9 +284,7 @@ class MUSTAN2(WindowNetwork):
             )
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
-        """See :meth:`WindowNetwork.encode`."""
-        encoder = getattr(self, ENCODERS[role])
-        return encoder(normalise_planes(frames), depth)
+        return getattr(self, ENCODERS[role])(normalise_planes(frames), depth)
 
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
@@ -325,11 +309,7 @@ def mean_maps(members: Sequence[Features]) -> Features:
 
 
 class Decoder(nn.Module):
-    """Maps of all strides to logits of the frame's size.
-
-    Args:
-        channels: of the maps, fine to coarse.
-    """
+    """Maps of all strides to logits of the frame's size; ``channels`` are those of the maps."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()

@@ -80,7 +80,9 @@ class MustanSlim(nn.Module):
         refined = channels if frm == "concat" else channels[1:]
         self.changes = changes
         more = (members - 2) * PER_FRAME if changes else 0
-        self.frm = nn.ModuleList(Refinement(c, members, more, attention=frm == "attention") for c in refined)
+        self.frm = nn.ModuleList(
+            Refinement(members * c + more, c, attention=frm == "attention") for c in refined
+        )
         self.rlim = RLIM()
         self.decoder = Decoder(channels, [scaled(c, width) for c in DECODER], self.channels)
 
@@ -165,18 +167,14 @@ class Stage(nn.Module):
 
 
 class Refinement(nn.Module):
-    """The map of the current frame in the light of all others.
+    """The map of the current frame, in ``channels``, in the light of all others, with it in ``joined``.
 
-    Args:
-        channels: of the maps of frames.
-        members: number of those maps, with that of the frame twice.
-        more: channels that are joined besides.
-        attention: weigh the map of the frame; otherwise the comparison takes its place.
+    Without attention, which weighs the map, the comparison takes its place.
     """
 
-    def __init__(self, channels: int, members: int, more: int, *, attention: bool) -> None:
+    def __init__(self, joined: int, channels: int, *, attention: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(members * channels + more, channels, 1, bias=False)
+        self.conv = nn.Conv2d(joined, channels, 1, bias=False)
         self.bn = BatchNormReLU(channels)
         self.attn = nn.Conv2d(channels, channels, 3, padding=1, groups=channels) if attention else None
 
