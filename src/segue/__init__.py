@@ -41,27 +41,18 @@ __version__ = "0.1.0"
 keep_freed_memory()
 
 _MODULES = {
-    "api.foreground": ("foreground",),
-    "api.instances": ("instances",),
-    "api.save": ("save",),
-    "api.track": ("track",),
-    "prompts": ("Prompter",),
-    "registry": ("Entry", "register"),
-    "sessions": ("ForegroundSession", "InstanceSession", "Session", "SessionState", "TrackSession"),
-    "sessions.auto": ("Auto",),
-    "sessions.detecting": ("detector",),
-    "types": (
-        "BoxPrompt",
-        "Frame",
-        "MaskPrompt",
-        "ObjectInfo",
-        "PointPrompt",
-        "Prompt",
-        "RemovePrompt",
-        "Segmentation",
-    ),
-    "video": ("open_source",),
-    "weights": ("load",),
+    "api.foreground": "foreground",
+    "api.instances": "instances",
+    "api.save": "save",
+    "api.track": "track",
+    "prompts": "Prompter",
+    "registry": "Entry register",
+    "sessions": "ForegroundSession InstanceSession Session SessionState TrackSession",
+    "sessions.auto": "Auto",
+    "sessions.detecting": "detector",
+    "types": "BoxPrompt Frame MaskPrompt ObjectInfo PointPrompt Prompt RemovePrompt Segmentation",
+    "video": "open_source",
+    "weights": "load",
 }
 """Where the names of this package are; they are imported when first used, since PyTorch takes seconds."""
 
@@ -99,7 +90,7 @@ def __getattr__(name: str) -> Any:
     if name == "models":
         return import_module("segue.models")
     for module, names in _MODULES.items():
-        if name in names:
+        if name in names.split():
             value = getattr(import_module(f"segue.{module}"), name)
             globals()[name] = value
             return value

@@ -13,8 +13,9 @@ class. Entries come from three places, which differ in nothing else:
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
@@ -44,10 +45,11 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 
+@dataclass(eq=False)
 class Registry(Generic[T]):
     """Entries by name.
 
-    Args:
+    Attributes:
         kind: class of the entries.
         group: entry point group.
         noun: what an entry is, for messages.
@@ -56,21 +58,13 @@ class Registry(Generic[T]):
         wrap: makes an entry of what an entry point holds, where that is not an entry.
     """
 
-    def __init__(
-        self,
-        kind: type[T],
-        group: str,
-        noun: str,
-        modules: Iterable[str],
-        error: type[SegueError] = SegueError,
-        wrap: Callable[[EntryPoint], T] | None = None,
-    ) -> None:
-        self.kind, self.group = kind, group
-        self._noun, self._error, self._wrap = noun, error, wrap
-        self._modules = tuple(modules)
-        self._own: dict[str, T] | None = None
-        self._installed: dict[str, EntryPoint] | None = None
-        self._loaded: dict[str, T] = {}
+    kind: type[T]
+    group: str
+    noun: str
+    modules: tuple[str, ...]
+    error: type[SegueError] = SegueError
+    wrap: Callable[[EntryPoint], T] | None = None
+    _loaded: dict[str, T] = field(default_factory=dict, init=False, repr=False)
 
     def register(self, entry: T) -> T:
         """Add an entry to this process.
@@ -79,7 +73,7 @@ class Registry(Generic[T]):
             SegueError: the name is taken.
         """
         if entry.name in self.names:
-            raise self._error(f"there is a {self._noun} called {entry.name!r} already")
+            raise self.error(f"there is a {self.noun} called {entry.name!r} already")
         self._known[entry.name] = entry
         return entry
 
@@ -106,7 +100,7 @@ class Registry(Generic[T]):
         if name in self._known:
             return self._known[name]
         if name not in self._points:
-            raise self._error(f"no {self._noun} is called {name!r}; known are {', '.join(self.names)}")
+            raise self.error(f"no {self.noun} is called {name!r}; known are {', '.join(self.names)}")
         if name not in self._loaded:
             self._loaded[name] = self._load(self._points[name])
         return self._loaded[name]
@@ -123,34 +117,29 @@ class Registry(Generic[T]):
             except SegueError as error:
                 warnings.warn(str(error), stacklevel=2)
 
-    @property
+    @cached_property
     def _known(self) -> dict[str, T]:
-        if self._own is None:
-            found = [entry for module in self._modules for entry in import_module(module).ENTRIES]
-            self._own = {entry.name: entry for entry in found}
-        return self._own
+        """Entries of segue itself and of this process."""
+        return {entry.name: entry for module in self.modules for entry in import_module(module).ENTRIES}
 
-    @property
+    @cached_property
     def _points(self) -> dict[str, EntryPoint]:
         """Entry points of installed packages by name; a name that is taken keeps its first owner."""
-        if self._installed is None:
-            self._installed = {}
-            for point in entry_points(group=self.group):
-                if point.name in self._known or point.name in self._installed:
-                    warnings.warn(
-                        f"{_package(point)}: there is a {self._noun} called {point.name!r} already",
-                        stacklevel=2,
-                    )
-                else:
-                    self._installed[point.name] = point
-        return self._installed
+        points: dict[str, EntryPoint] = {}
+        for point in entry_points(group=self.group):
+            if point.name in self._known or point.name in points:
+                taken = f"{_package(point)}: there is a {self.noun} called {point.name!r} already"
+                warnings.warn(taken, stacklevel=2)
+            else:
+                points[point.name] = point
+        return points
 
     def _load(self, point: EntryPoint) -> T:
-        if self._wrap is not None:
-            return self._wrap(point)
-        entry = _imported(point, self._error)
+        if self.wrap is not None:
+            return self.wrap(point)
+        entry = _imported(point, self.error)
         if not isinstance(entry, self.kind) or entry.name != point.name:
-            raise self._error(
+            raise self.error(
                 f"{point.name} of {_package(point)} ({self.group}) must be an entry of that name, a "
                 f"segue.registry.{self.kind.__name__}"
             )
@@ -179,23 +168,13 @@ def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
 
 
-MODELS = Registry(
-    Entry,
-    "segue.models",
-    "network",
-    ("segue.weights.catalogue", "segue.sessions.subtractors"),
-    CheckpointError,
-)
+_NETWORKS = ("segue.weights.catalogue", "segue.sessions.subtractors")
+
+MODELS = Registry(Entry, "segue.models", "network", _NETWORKS, CheckpointError)
 DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.sessions.detecting",), PromptError)
 SINKS = Registry(SinkEntry, "segue.sinks", "format", ("segue.video.outputs",), SinkError)
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.check",), DatasetError)
-COMMANDS = Registry(
-    CommandEntry,
-    "segue.commands",
-    "command",
-    ("segue.cli.main",),
-    wrap=_command,
-)
+COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.cli.main",), wrap=_command)
 
 _REGISTRIES: tuple[Registry[Any], ...] = (MODELS, DETECTORS, SINKS, DATASETS, COMMANDS)
 

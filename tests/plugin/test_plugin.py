@@ -69,7 +69,8 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(site))
     registries: tuple[Any, ...] = (MODELS, DETECTORS, SINKS, DATASETS, COMMANDS)
     for registry in registries:
-        monkeypatch.setattr(registry, "_installed", None)
+        assert registry.names
+        monkeypatch.delitem(vars(registry), "_points")
         monkeypatch.setattr(registry, "_loaded", {})
     invalidate_caches()
     yield
@@ -270,7 +271,7 @@ def test_a_broken_entry_is_told_where_it_is_asked_for_and_warned_of_in_lists() -
 
 
 def test_names_that_are_taken_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODELS, "_own", dict(MODELS._known))
+    monkeypatch.setattr(MODELS, "_known", dict(MODELS._known))
     build: Callable[..., Any] = MODELS.find("colour-memory").build
     with pytest.raises(SegueError, match="there is a network called 'colour-memory' already"):
         register(Entry("colour-memory", "track", build))
