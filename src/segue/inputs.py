@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from segue.errors import SegueError
 
@@ -57,6 +57,13 @@ def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
         return None
     number = int(text[-len(str(largest)) :])
     return number if number <= largest else None
+
+
+def check_choice(name: str, value: object, choices: object, error: type[Exception]) -> None:
+    """Refuse a value that is not among those of a ``Literal``."""
+    known = get_args(choices)
+    if value not in known:
+        raise error(f"{name} is {value!r}; it must be one of {', '.join(known)}")
 
 
 def printable(text: str) -> str:

@@ -21,7 +21,7 @@ def die(number: int) -> int:
 
 
 def test_scores_come_in_the_order_of_the_tasks_with_progress() -> None:
-    tasks = [(str(i), i) for i in (3, 1, 2)]
+    tasks = {str(i): i for i in (3, 1, 2)}
     told: list[tuple[int, int, str]] = []
     assert map_sequences(double, tasks, progress=lambda *step: told.append(step)) == [6, 2, 4]
     assert told == [(1, 3, "3"), (2, 3, "1"), (3, 3, "2")]
@@ -30,13 +30,13 @@ def test_scores_come_in_the_order_of_the_tasks_with_progress() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_error_of_a_task_ends_the_work(workers: int) -> None:
     with pytest.raises(DatasetError, match="-1 is negative"):
-        map_sequences(double, [("a", 1), ("b", -1)], workers=workers)
+        map_sequences(double, {"a": 1, "b": -1}, workers=workers)
 
 
 def test_a_process_that_dies_is_told() -> None:
     with pytest.raises(SegueError, match=r"died.*use fewer workers"):
-        map_sequences(die, [("a", 3), ("b", 3)], workers=2)
+        map_sequences(die, {"a": 3, "b": 3}, workers=2)
 
 
 def test_nothing_to_do_needs_no_process() -> None:
-    assert map_sequences(double, [], workers=4) == []
+    assert map_sequences(double, {}, workers=4) == []

@@ -214,47 +214,30 @@ class TrackScores:
     @property
     def stats(self) -> dict[str, float]:
         """The twelve numbers of the official summary, in [0, 1], in its order; -1 where there is nothing."""
-        values = {
-            **self._precisions,
-            **{f"AP{name}": self._precision(name) for name in ("s", "m", "l")},
-            **self._limited_recalls,
-            **{f"AR{name}": self._recall(name) for name in ("s", "m", "l")},
-        }
-        return {name: -1.0 if math.isnan(value) else value for name, value in values.items()}
+        return {name: -1.0 if math.isnan(value) else value for name, value in self._means().items()}
 
     @property
     def headlines(self) -> dict[str, float]:
         """`HEADLINES` over all categories; NaN if nothing has to be found."""
-        values = {**self._precisions, **self._limited_recalls}
-        return {name: values[name] for name in HEADLINES}
+        means = self._means()
+        return {name: means[name] for name in HEADLINES}
 
     def category(self, number: int) -> TrackScores:
         """Scores of one category."""
         return TrackScores({key: score for key, score in self.categories.items() if key == number})
 
-    @property
-    def _precisions(self) -> dict[str, float]:
+    def _means(self) -> dict[str, float]:
+        scores = self.categories.values()
+        limits = list(enumerate(RECALL_LIMITS))
+        (everything, _), *sizes = enumerate(AREA_RANGES)
         return {
-            "AP": self._precision("all"),
-            "AP50": self._precision("all", _AT_50),
-            "AP75": self._precision("all", _AT_75),
+            "AP": _mean(score.precision[everything] for score in scores),
+            "AP50": _mean(score.precision[everything, _AT_50] for score in scores),
+            "AP75": _mean(score.precision[everything, _AT_75] for score in scores),
+            **{f"AP{name}": _mean(score.precision[a] for score in scores) for a, name in sizes},
+            **{f"AR{limit}": _mean(score.limited_recall[i] for score in scores) for i, limit in limits},
+            **{f"AR{name}": _mean(score.recall[a] for score in scores) for a, name in sizes},
         }
-
-    @property
-    def _limited_recalls(self) -> dict[str, float]:
-        return {
-            f"AR{limit}": _mean(score.limited_recall[i] for score in self.categories.values())
-            for i, limit in enumerate(RECALL_LIMITS)
-        }
-
-    def _precision(self, area: str, threshold: int | None = None) -> float:
-        chosen = slice(None) if threshold is None else threshold
-        place = list(AREA_RANGES).index(area)
-        return _mean(score.precision[place, chosen] for score in self.categories.values())
-
-    def _recall(self, area: str) -> float:
-        place = list(AREA_RANGES).index(area)
-        return _mean(score.recall[place] for score in self.categories.values())
 
 
 def score_tracks(matches: Mapping[int, Sequence[Matches]]) -> TrackScores:

@@ -7,7 +7,7 @@ never computed from mean recall and precision or from pooled counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -42,7 +42,6 @@ class Protocol:
     Attributes:
         title: name of the data set for the report.
         expected: keys of the videos that the complete data set has.
-        settings: how pixels are scored.
         finish: makes another evaluation of the means over videos and categories, and the counts.
     """
 
@@ -90,37 +89,21 @@ def evaluate_foreground(
     rules = PROTOCOLS.get(protocol) or Protocol(protocol)
     scoring = find_scoring(results, videos, settings or rules.settings, missing, exclude)
     scores = scoring.run(workers, progress)
-    title = f"{rules.title}, training frames left out" if exclude else rules.title
-    return rules.finish(summarise(title, scoring, scores, expected=rules.expected), scores)
-
-
-def summarise(
-    protocol: str,
-    scoring: Scoring,
-    scores: Sequence[VideoScore],
-    expected: Collection[str] = (),
-) -> Evaluation:
-    """Means and remarks of counted videos.
-
-    Args:
-        protocol: name of the data set.
-        scoring: what was counted.
-        scores: the counts.
-        expected: keys of the videos that a complete data set has.
-    """
     settings = scoring.settings
-    videos = {score.video.key: _measures(score.counts, settings) for score in scores}
-    categories = _category_means(scores, videos, settings)
-    return Evaluation(
-        protocol=protocol + _deviations(settings, scoring.missing),
+    sequences = {score.video.key: _measures(score.counts, settings) for score in scores}
+    categories = _category_means(scores, sequences, settings)
+    left_out = ", training frames left out" if exclude else ""
+    evaluation = Evaluation(
+        protocol=f"{rules.title}{left_out}{_deviations(settings, missing)}",
         headline="F",
         overall=mean(list(categories.values())),
-        sequences=videos,
+        sequences=sequences,
         categories={name: measures for name, measures in categories.items() if name},
         series={score.video.key: {"F": score.series(settings.alpha)} for score in scores},
-        remarks=(*_absent(expected, videos), *_remarks(scores, scoring)),
+        remarks=tuple(_remarks(scores, scoring, rules.expected)),
         view=scoring.view,
     )
+    return rules.finish(evaluation, scores)
 
 
 def mean(rows: Sequence[Measures]) -> dict[str, float]:
@@ -152,49 +135,38 @@ def _category_means(
 
 def _deviations(settings: ForegroundSettings, missing: Missing) -> str:
     """What is not scored in the official way; numbers of different ways must not be compared."""
-    parts = []
-    if settings.threshold != OFFICIAL.threshold:
-        parts.append(f"foreground from {settings.threshold}")
-    if settings.ignored != OFFICIAL.ignored:
-        labels = ", ".join(map(str, settings.ignored)) or "none"
-        parts.append(f"ignored labels: {labels}")
-    if settings.alpha != OFFICIAL.alpha:
-        parts.append(f"alpha {settings.alpha:g}")
-    if settings.empty != OFFICIAL.empty:
-        parts.append(f"videos without foreground: {settings.empty}")
+    told = {
+        "threshold": f"foreground from {settings.threshold}",
+        "ignored": f"ignored labels: {', '.join(map(str, settings.ignored)) or 'none'}",
+        "alpha": f"alpha {settings.alpha:g}",
+        "empty": f"videos without foreground: {settings.empty}",
+    }
+    parts = [text for name, text in told.items() if getattr(settings, name) != getattr(OFFICIAL, name)]
     if missing == "skip":
         parts.append("frames without result left out")
     return f" ({'; '.join(parts)})" if parts else ""
 
 
-def _absent(expected: Collection[str], videos: Collection[str]) -> list[str]:
-    absent = [key for key in expected if key not in videos]
-    if len(absent) in (0, len(expected)):  # complete, or other videos in the same layout
-        return []
-    return [f"{len(absent)} of {len(expected)} videos are not among the data: {first_few(absent)}"]
-
-
-def _remarks(scores: Sequence[VideoScore], scoring: Scoring) -> list[str]:
-    remarks = []
+def _remarks(scores: Sequence[VideoScore], scoring: Scoring, expected: Collection[str]) -> Iterator[str]:
+    absent = [key for key in expected if key not in scoring.tasks]
+    if 0 < len(absent) < len(expected):  # neither complete nor other videos in the same layout
+        yield f"{len(absent)} of {len(expected)} videos are not among the data: {first_few(absent)}"
     taken = "left out" if scoring.missing == "skip" else "taken as empty"
     for score in scores:
         video = score.video
         if score.missing:
             frames = first_few(map(frame_name, score.missing))
-            remarks.append(f"{video.key}: {len(score.missing)} frames without result are {taken}: {frames}")
+            yield f"{video.key}: {len(score.missing)} frames without result are {taken}: {frames}"
         if video.temporal_roi is not None:
             first, last = video.temporal_roi
-            lacking = last - first + 1 - len(video.scored)
-            if lacking:
-                remarks.append(
-                    f"{video.key}: {lacking} of the frames {first} to {last} have no labels and do not count"
-                )
+            if lacking := last - first + 1 - len(video.scored):
+                frames = f"{lacking} of the frames {first} to {last}"
+                yield f"{video.key}: {frames} have no labels and do not count"
         if score.unlabelled and OUTSIDE not in scoring.settings.ignored:
-            remarks.append(
+            yield (
                 f"{video.key}: {score.unlabelled} frames are labelled {OUTSIDE} (outside) throughout; as in "
                 "the official program all foreground found there is wrong, unless that label is ignored"
             )
-    return remarks
 
 
 def stats_files(scores: Sequence[VideoScore]) -> dict[str, str]:
@@ -255,11 +227,10 @@ def _official(evaluation: Evaluation, scores: Sequence[VideoScore]) -> Evaluatio
 
 
 def _static_camera(evaluation: Evaluation, _: Sequence[VideoScore]) -> Evaluation:
-    groups = {
-        "static camera": _group(evaluation.categories, STATIC_CAMERA),
-        "moving camera": _group(evaluation.categories, MOVING_CAMERA),
-    }
-    present = {name: measures for name, measures in groups.items() if measures is not None}
+    present = {}
+    for group, names in (("static camera", STATIC_CAMERA), ("moving camera", MOVING_CAMERA)):
+        if rows := [measures for name, measures in evaluation.categories.items() if name in names]:
+            present[group] = mean(rows)
     name, overall = next(iter(present.items()), ("other categories", evaluation.overall))
     return replace(
         evaluation,
@@ -267,11 +238,6 @@ def _static_camera(evaluation: Evaluation, _: Sequence[VideoScore]) -> Evaluatio
         overall=overall,
         categories={**evaluation.categories, **present},
     )
-
-
-def _group(categories: Mapping[str, Measures], names: Collection[str]) -> Measures | None:
-    rows = [measures for name, measures in categories.items() if name in names]
-    return mean(rows) if rows else None
 
 
 def _pooled_pixels(evaluation: Evaluation, scores: Sequence[VideoScore]) -> Evaluation:

@@ -48,8 +48,7 @@ class Comparison:
 
     Attributes:
         names: what the two results are called.
-        first: scores of the first one.
-        second: scores of the second one.
+        first, second: scores of each.
         intervals: mean difference by sequence with its interval, by measure.
         seed: seed of the bootstrap.
         remarks: what a reader must know, of both results and of the interval.
@@ -75,8 +74,7 @@ def compare(
     difference of the overall numbers is another one, and stands beside it.
 
     Args:
-        first: scores of the first result.
-        second: scores of the second result.
+        first, second: scores of each result.
         names: what they are called.
         seed: seed of the bootstrap; the same seed gives the same interval.
 
@@ -122,11 +120,8 @@ def _differences(first: Evaluation, second: Evaluation, key: str) -> npt.NDArray
 def _remarks(
     first: Evaluation, second: Evaluation, names: tuple[str, str], intervals: Mapping[str, Interval]
 ) -> tuple[str, ...]:
-    remarks = [
-        f"{name}: {remark}"
-        for name, evaluation in zip(names, (first, second), strict=True)
-        for remark in evaluation.remarks
-    ]
+    remarks = [f"{names[0]}: {remark}" for remark in first.remarks]
+    remarks += [f"{names[1]}: {remark}" for remark in second.remarks]
     if first.headline in intervals:
         count = intervals[first.headline].sequences
         if count < 2:

@@ -7,12 +7,13 @@ ground truth are background.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from segue.errors import DatasetError
+from segue.inputs import check_choice
 from segue.metrics.measures import (
     DEFAULT_BOUND_TH,
     contour_accuracies,
@@ -54,10 +55,7 @@ class DavisAccumulator:
             protocol: see :data:`SemiSupervised`.
             bound_th: tolerance of the contour accuracy, see :func:`contour_accuracy`.
         """
-        if protocol not in get_args(SemiSupervised):
-            raise DatasetError(
-                f"protocol is {protocol!r}; it must be one of {', '.join(get_args(SemiSupervised))}"
-            )
+        check_choice("protocol", protocol, SemiSupervised, DatasetError)
         self._name = name
         self._merge = protocol != "2017"
         self._score_ends = protocol == "2016-toolkit"
@@ -82,8 +80,8 @@ class DavisAccumulator:
                 that the first truth does not have.
         """
         if self._frames == 0:
-            check_index_mask(truth, self._name)
-            count = count_objects(truth, self._name)
+            _check_mask(truth, self._name)
+            count = _count_objects(truth, self._name)
             self._objects = 1 if self._merge else count
             self._found = np.zeros(self._objects, np.bool_)
         if self._score_ends:
@@ -122,19 +120,17 @@ class DavisAccumulator:
         return Statistics(statistics(values).mean, inner.recall, inner.decay)
 
     def _score_frame(self, frame: int, prediction: IndexMask | None, truth: IndexMask) -> None:
-        """Score one frame."""
+        where = f"sequence {self._name}, annotated frame {frame}"
         if prediction is None:
-            raise DatasetError(
-                f"sequence {self._name}, annotated frame {frame}: scored, but without prediction"
-            )
-        check_same_size(prediction, truth, f"sequence {self._name}, annotated frame {frame}")
-        result = self._labels(prediction)
+            raise DatasetError(f"{where}: scored, but without prediction")
+        _check_pair(prediction, truth, self._name, where)
+        result, labels = (
+            (mask != 0).astype(np.uint8) if self._merge else mask for mask in (prediction, truth)
+        )
         if int(result.max()) > self._objects:
             raise DatasetError(
-                f"sequence {self._name}, annotated frame {frame}: the prediction holds id {result.max()}, "
-                f"but the objects are 1 to {self._objects}"
+                f"{where}: the prediction holds id {result.max()}, but the objects are 1 to {self._objects}"
             )
-        labels = self._labels(truth)
         # Void and ids that appear later are background.
         reference = np.where((truth == VOID) | (labels > self._objects), 0, labels)
         counts = count_pairs(result, reference, self._objects, self._objects)
@@ -144,14 +140,8 @@ class DavisAccumulator:
             contour_accuracies(result, reference, range(1, self._objects + 1), self._bound_th)
         )
 
-    def _labels(self, mask: IndexMask) -> IndexMask:
-        """The mask, its objects merged into one if the protocol says so."""
-        check_index_mask(mask, self._name)
-        return (mask != 0).astype(np.uint8) if self._merge else mask
 
-
-def check_index_mask(mask: IndexMask, sequence: str) -> None:
-    """See that a mask is one."""
+def _check_mask(mask: IndexMask, sequence: str) -> None:
     if mask.dtype.kind not in "iu" or mask.ndim != 2 or mask.size == 0:
         raise DatasetError(
             f"sequence {sequence}: a mask is {mask.dtype} of shape {mask.shape}; "
@@ -161,15 +151,16 @@ def check_index_mask(mask: IndexMask, sequence: str) -> None:
         raise DatasetError(f"sequence {sequence}: a mask holds {mask.min()}; ids must not be negative")
 
 
-def check_same_size(prediction: IndexMask, truth: IndexMask, where: str) -> None:
-    """Compare the sizes of two masks."""
+def _check_pair(prediction: IndexMask, truth: IndexMask, sequence: str, where: str) -> None:
+    _check_mask(prediction, sequence)
+    _check_mask(truth, sequence)
     if prediction.shape != truth.shape:
         raise DatasetError(
             f"{where}: prediction is {prediction.shape}, truth {truth.shape}; give masks of one size"
         )
 
 
-def count_objects(first_truth: IndexMask, sequence: str) -> int:
+def _count_objects(first_truth: IndexMask, sequence: str) -> int:
     """Number of objects: the largest id in the first ground-truth mask, void aside."""
     count = int(np.max(first_truth, initial=0, where=first_truth != VOID))
     if count == 0:
@@ -222,18 +213,22 @@ class UnsupervisedAccumulator:
             DatasetError: sizes differ, the first truth holds no object, or the prediction an id too high.
         """
         where = f"sequence {self._name}, annotated frame {len(self._region)}"
-        check_index_mask(prediction, self._name)
-        check_index_mask(truth, self._name)
-        check_same_size(prediction, truth, where)
+        _check_pair(prediction, truth, self._name, where)
         if not self._region:
-            self._objects = count_objects(truth, self._name)
+            self._objects = _count_objects(truth, self._name)
         highest = int(prediction.max())
         if highest > MAX_PROPOSALS:
             raise DatasetError(
                 f"{where}: the prediction holds id {highest}; at most {MAX_PROPOSALS} proposals are allowed"
             )
         self._proposals = max(self._proposals, highest)
-        self._score_frame(prediction, truth)
+        known = truth != VOID
+        result = np.where(known, prediction, 0)
+        reference = np.where(known & (truth <= self._objects), truth, 0)
+        # Later frames may bring proposals that are empty here, so that the tables have room for all.
+        size = (max(MAX_PROPOSALS, self._objects), self._objects)
+        self._region.append(region_table(count_pairs(result[known], reference[known], *size)))
+        self._contour.append(contour_table(result, reference, *size, self._bound_th))
 
     def score(self) -> SequenceScore:
         """Scores of the frames so far. Row k belongs to the k-th of the matched proposals in their order.
@@ -256,12 +251,3 @@ class UnsupervisedAccumulator:
         match = tuple(zip((matched + 1).tolist(), (objects + 1).tolist(), strict=True))
         missing = tuple(sorted(item for proposal, item in match if proposal > self._proposals))
         return SequenceScore(self._name, region, contour, rows, missing, match)
-
-    def _score_frame(self, prediction: IndexMask, truth: IndexMask) -> None:
-        """Tables of all pairs, (proposals, objects); later frames may bring proposals that are empty here."""
-        known = truth != VOID
-        result = np.where(known, prediction, 0)
-        reference = np.where(known & (truth <= self._objects), truth, 0)
-        size = (max(MAX_PROPOSALS, self._objects), self._objects)
-        self._region.append(region_table(count_pairs(result[known], reference[known], *size)))
-        self._contour.append(contour_table(result, reference, *size, self._bound_th))

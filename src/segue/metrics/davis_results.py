@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from segue.datasets.davis import DavisFolder, Sequence
 from segue.datasets.results import Results, open_results
 from segue.datasets.something import BoxSequence, SomethingElseFolder
 from segue.errors import DatasetError
+from segue.inputs import check_choice
 from segue.metrics.davis import VOID, DavisAccumulator, UnsupervisedAccumulator
 from segue.metrics.evaluation import (
     Evaluation,
@@ -72,61 +73,45 @@ def evaluate_davis(
         DatasetError: results are missing (then nothing is scored), cannot be read or do not fit.
     """
     results = open_results(results)
-    if protocol not in get_args(Protocol):
-        raise DatasetError(f"protocol is {protocol!r}; it must be one of {', '.join(get_args(Protocol))}")
-    scored = {sequence.name: _scored_frames(sequence, protocol) for sequence in davis}
-    names = {name: tuple(frames.values()) for name, frames in scored.items()}
-    found, remarks = find_results(results, names, missing)
-    tasks = [
-        (name, _Task(davis[name], found[name], frames, protocol, bound_th)) for name, frames in scored.items()
-    ]
-    report = DavisReport(tuple(map_sequences(_score_sequence, tasks, workers=workers, progress=progress)))
-    views = {task.sequence.name: task for _, task in tasks}
-    matches = {score.name: score.match for score in report.sequences}
+    check_choice("protocol", protocol, Protocol, DatasetError)
+    scored = {video.name: tuple(_scored_frames(video, protocol).values()) for video in davis}
+    found, remarks = find_results(results, scored, missing)
+    tasks = {name: _Task(davis[name], found[name], protocol, bound_th) for name in scored}
+    scores = map_sequences(_score_sequence, tasks, workers=workers, progress=progress)
+    report = DavisReport(tuple(scores))
+    matches = {score.name: score.match for score in scores}
     return Evaluation(
         protocol=f"{_TITLES[protocol]}, {davis.split}",
         headline="J&F-Mean",
         overall=report.measures,
-        sequences={score.name: score.measures for score in report.sequences},
+        sequences={score.name: score.measures for score in scores},
         objects={item.name: item.measures for item in report.objects},
         series={
             score.name: object_series(
                 {"J": score.region_frames, "F": score.contour_frames},
-                names[score.name],
+                scored[score.name],
                 [item.id for item in score.objects],
             )
-            for score in report.sequences
+            for score in scores
         },
         remarks=(*remarks, *_remarks(report, results, protocol)),
         files={
             f"global_results-{davis.split}.csv": report.global_csv(),
             f"per-sequence_results-{davis.split}.csv": report.per_sequence_csv(),
         },
-        view=lambda sequence, frame: _frame_view(views[sequence], frame, matches[sequence]),
+        view=lambda sequence, frame: _frame_view(tasks[sequence], frame, matches[sequence]),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One sequence to score.
-
-    Attributes:
-        sequence: the ground truth.
-        results: its masks.
-        frames: names of the frames that are scored, by index.
-        protocol: see :data:`Protocol`.
-        bound_th: tolerance of the contour accuracy.
-    """
-
     sequence: Sequence | BoxSequence
     results: SequenceResults
-    frames: Mapping[int, str]
     protocol: Protocol
     bound_th: float
 
-    def prediction(self, name: str, truth: IndexMask) -> IndexMask:
-        """Result of a scored frame."""
-        prediction = self.results.read(name, truth)
+    def prediction(self, i: int, truth: IndexMask) -> IndexMask:
+        prediction = self.results.read(self.sequence.frames[i].stem, truth)
         if self.sequence.binary:
             prediction[prediction == VOID] = 1
         return prediction
@@ -142,41 +127,36 @@ def _score_sequence(task: _Task) -> SequenceScore:
     sequence = task.sequence
     if task.protocol == "unsupervised":
         matcher = UnsupervisedAccumulator(sequence.name, bound_th=task.bound_th)
-        for i, name in task.frames.items():
+        for i in sequence.annotations:
             truth = sequence.read_mask(i)
-            matcher.update(task.prediction(name, truth), truth)
+            matcher.update(task.prediction(i, truth), truth)
         return matcher.score()
     accumulator = DavisAccumulator(sequence.name, protocol=task.protocol, bound_th=task.bound_th)
+    scored = _scored_frames(sequence, task.protocol)
     for i in sequence.annotations:
         truth = sequence.read_mask(i)
-        scored = i in task.frames
-        accumulator.update(task.prediction(task.frames[i], truth) if scored else None, truth)
+        accumulator.update(task.prediction(i, truth) if i in scored else None, truth)
     return accumulator.score()
 
 
-def _remarks(report: DavisReport, results: Results, protocol: Protocol) -> tuple[str, ...]:
-    remarks = []
-    unseen = [f"{score.name}_{k}" for score in report.sequences for k in score.missing]
-    if unseen:
-        remarks.append(f"objects that the results never show, scored as empty masks: {first_few(unseen)}")
+def _remarks(report: DavisReport, results: Results, protocol: Protocol) -> Iterator[str]:
+    if unseen := [f"{score.name}_{k}" for score in report.sequences for k in score.missing]:
+        yield f"objects that the results never show, scored as empty masks: {first_few(unseen)}"
     known = {score.name for score in report.sequences}
-    others = [name for name in results.sequences if not known & {name, name.rpartition("/")[2]}]
-    if others:
-        remarks.append(f"results of sequences that are not in this set were not used: {first_few(others)}")
+    if others := [name for name in results.sequences if not known & {name, name.rpartition("/")[2]}]:
+        yield f"results of sequences that are not in this set were not used: {first_few(others)}"
     if protocol == "unsupervised":
-        remarks.append(
-            "objects of a sequence are numbered in the order of their proposals, as in the official tables"
-        )
-    return tuple(remarks)
+        yield "objects of a sequence are numbered in the order of their proposals, as in the official tables"
 
 
 def _frame_view(task: _Task, frame: str, match: tuple[tuple[int, int], ...]) -> FrameView:
     """A scored frame, its masks as the protocol compares them."""
-    index = next((i for i, name in task.frames.items() if name == frame), None)
+    scored = _scored_frames(task.sequence, task.protocol).items()
+    index = next((i for i, name in scored if name == frame), None)
     if index is None:
         raise DatasetError(f"sequence {task.sequence.name}: frame {frame} was not scored")
     truth = task.sequence.read_mask(index)
-    result = task.prediction(frame, truth)
+    result = task.prediction(index, truth)
     void = truth == VOID
     truth = np.where(void, np.uint8(0), truth)
     if task.protocol == "unsupervised":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import active_children, get_context
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from segue.datasets.results import Results
 from segue.errors import DatasetError, SegueError
+from segue.inputs import check_choice
 from segue.naming import first_few
 from segue.types import Image, IndexMask
 
@@ -91,16 +92,11 @@ Missing = Literal["error", "empty"]
 
 @dataclass(frozen=True, slots=True)
 class SequenceResults:
-    """The masks of one sequence that are scored.
-
-    Attributes:
-        sequence: its name.
-        results: the masks, if there are any.
-        missing: names of the scored frames without a mask, which are empty.
-    """
+    """The masks of one sequence on its scored ``frames``; those that are ``missing`` are empty."""
 
     sequence: str
     results: Results | None
+    frames: tuple[str, ...]
     missing: tuple[str, ...]
 
     def read(self, frame: str, truth: IndexMask) -> IndexMask:
@@ -117,26 +113,23 @@ class SequenceResults:
 
 
 def find_results(
-    results: Results, scored: Mapping[str, Collection[str]], missing: Missing
+    results: Results, scored: Mapping[str, tuple[str, ...]], missing: Missing
 ) -> tuple[dict[str, SequenceResults], tuple[str, ...]]:
     """Masks of every sequence, and a remark on those that are scored as empty; stops before any work.
 
-    Args:
-        results: where to look.
-        scored: names of the frames that are scored, by sequence.
-        missing: what to do about frames without a result.
+    ``scored`` are the names of the frames that are scored, by sequence.
 
     Raises:
         DatasetError: frames are missing and must not be, all are, a sequence is there more than once, or two
             files have one name.
     """
-    if missing not in get_args(Missing):
-        raise DatasetError(f"missing is {missing!r}; it must be one of {', '.join(get_args(Missing))}")
+    check_choice("missing", missing, Missing, DatasetError)
     found = {}
     for name, frames in scored.items():
         own = results.only(name) if name in results else None
         present = set(own.names(name)) if own is not None else set()
-        found[name] = SequenceResults(name, own, tuple(frame for frame in frames if frame not in present))
+        absent = tuple(frame for frame in frames if frame not in present)
+        found[name] = SequenceResults(name, own, frames, absent)
     lacking = {name: item.missing for name, item in found.items() if item.missing}
     if not lacking:
         return found, ()
@@ -146,7 +139,7 @@ def find_results(
     if single:
         parts.append(f"{len(single)} frame{'s' if len(single) > 1 else ''}: {first_few(single)}")
     lacks = f"{results.path} lacks {' and '.join(parts)}"
-    if all(len(found[name].missing) == len(frames) for name, frames in scored.items()):
+    if all(len(item.missing) == len(item.frames) for item in found.values()):
         raise DatasetError(f"{lacks}; there are {first_few(results.sequences)}")
     if missing == "error":
         raise DatasetError(f'{lacks}; add them, or score them as empty masks (missing="empty")')
@@ -158,10 +151,7 @@ def object_series(
 ) -> dict[str, Series]:
     """Measures over time, averaged over the objects scored there; of each object too where there are several.
 
-    Args:
-        tables: values by measure, (objects, frames), NaN where an object is not scored.
-        frames: their names.
-        ids: those of the objects.
+    ``tables`` are values by measure, (objects, frames), NaN where an object is not scored.
     """
     series = {}
     for measure, table in tables.items():
@@ -180,26 +170,19 @@ _Score = TypeVar("_Score")
 
 def map_sequences(
     score: Callable[[_Task], _Score],
-    tasks: Sequence[tuple[str, _Task]],
+    tasks: Mapping[str, _Task],
     *,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> list[_Score]:
-    """Apply ``score`` to the task of each sequence.
+    """Apply ``score``, which other processes must be able to import, to the task of each sequence, in order.
 
-    Args:
-        score: a function of a module, so that other processes find it.
-        tasks: names of the sequences and what to score; sent to other processes.
-        workers: processes; up to 1 scores in this process.
-        progress: see :data:`Progress`; called in this process.
-
-    Returns:
-        The scores in the order of the tasks.
+    One worker is this process; ``progress`` is called in this process in any case.
     """
     if min(workers, len(tasks)) > 1:
         return _map_in_processes(score, tasks, workers, progress)
     scores = []
-    for name, task in tasks:
+    for name, task in tasks.items():
         scores.append(score(task))
         if progress is not None:
             progress(len(scores), len(tasks), name)
@@ -208,7 +191,7 @@ def map_sequences(
 
 def _map_in_processes(
     score: Callable[[_Task], _Score],
-    tasks: Sequence[tuple[str, _Task]],
+    tasks: Mapping[str, _Task],
     workers: int,
     progress: Progress | None,
 ) -> list[_Score]:
@@ -216,9 +199,14 @@ def _map_in_processes(
     pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _begin_worker)
     try:
         with _interrupts_held():
-            futures = {pool.submit(score, task): name for name, task in tasks}
+            futures = {pool.submit(score, task): name for name, task in tasks.items()}
         for done, future in enumerate(as_completed(futures), start=1):
-            _raise_first_error(future)
+            try:
+                future.result()
+            except BrokenProcessPool as error:
+                raise SegueError(
+                    "a process that scored sequences died, perhaps for lack of memory; use fewer workers"
+                ) from error
             if progress is not None:
                 progress(done, len(tasks), futures[future])
         return [future.result() for future in futures]
@@ -229,15 +217,6 @@ def _map_in_processes(
         raise
     finally:
         pool.shutdown()
-
-
-def _raise_first_error(future: Future[_Score]) -> None:
-    try:
-        future.result()
-    except BrokenProcessPool as error:
-        raise SegueError(
-            "a process that scored sequences died, perhaps for lack of memory; use fewer workers"
-        ) from error
 
 
 @contextmanager

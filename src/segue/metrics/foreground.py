@@ -150,14 +150,8 @@ class ForegroundAccumulator:
         positive, hit = self._count(labels, MOTION)
         shadow, shadow_hit = self._count(labels, SHADOW)
         total, taken = int(np.count_nonzero(used)), int(np.count_nonzero(found))
-        counts = Counts(
-            tp=hit,
-            fp=taken - hit,
-            fn=positive - hit,
-            tn=total - taken - positive + hit,
-            se=shadow_hit,
-            shadow=shadow,
-        )
+        fp, fn = taken - hit, positive - hit
+        counts = Counts(tp=hit, fp=fp, fn=fn, tn=total - positive - fp, se=shadow_hit, shadow=shadow)
         self.counts += counts
         return counts
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, numb
 from segue.datasets.labels import MOTION, OUTSIDE, UNKNOWN, Labels
 from segue.datasets.results import Results, open_results
 from segue.errors import DatasetError
+from segue.inputs import check_choice
 from segue.metrics.evaluation import FrameView, Progress, Series, map_sequences
 from segue.metrics.foreground import ALPHA, Counts, ForegroundAccumulator
 from segue.naming import first_few
@@ -49,7 +50,7 @@ class ForegroundSettings:
     empty: Empty = "official"
 
     def __post_init__(self) -> None:
-        check_choice("empty", self.empty, Empty)
+        check_choice("empty", self.empty, Empty, DatasetError)
         if not 1 <= self.threshold <= 255:
             raise DatasetError(f"threshold is {self.threshold}; it must be from 1 to 255")
         if not self.alpha > 0:
@@ -58,12 +59,10 @@ class ForegroundSettings:
 
 @dataclass(frozen=True)
 class VideoScore:
-    """Counts of one video.
+    """Counts of one video by frame.
 
     Attributes:
-        video: its files.
         numbers: numbers of the frames that were counted, in order.
-        frames: counts of each frame.
         missing: numbers of the frames without result.
         unlabelled: how many frames are labelled 85 throughout.
     """
@@ -90,27 +89,16 @@ class VideoScore:
 
 @dataclass(frozen=True)
 class Scoring:
-    """Results and labels that belong together.
-
-    Attributes:
-        settings: how they are scored.
-        missing: see :data:`Missing`.
-        tasks: by key of the video.
-    """
+    """Results and labels that belong together, by key of the video."""
 
     settings: ForegroundSettings
     missing: Missing
     tasks: Mapping[str, _Task]
 
     def run(self, workers: int = 1, progress: Progress | None = None) -> list[VideoScore]:
-        """Count all videos, in their order.
-
-        Args:
-            workers: processes that count videos side by side; 1 counts in this process.
-            progress: see :data:`segue.metrics.evaluation.Progress`.
-        """
+        """Count all videos, in their order."""
         score = partial(_score_video, settings=self.settings, skip=self.missing == "skip")
-        return map_sequences(score, list(self.tasks.items()), workers=workers, progress=progress)
+        return map_sequences(score, self.tasks, workers=workers, progress=progress)
 
     def view(self, key: str, frame: str) -> FrameView:
         """A counted frame to look at; foreground is 1."""
@@ -132,19 +120,13 @@ def find_scoring(
 ) -> Scoring:
     """Pair the labelled frames of all videos with their results, before anything is counted.
 
-    Args:
-        results: folder or zip archive with ``<category>/<video>/*`` or ``<video>/*``; what counts in the
-            name of a result is the number at its end.
-        videos: the ground truth.
-        settings: how to score.
-        missing: what a labelled frame without a result is.
-        exclude: numbers of frames to leave out by ``category/name``, such as training frames.
+    What counts in the name of a result is the number at its end.
 
     Raises:
         DatasetError: results are missing and ``missing`` is ``error``, two are of one frame, or a video has
             no frame to score.
     """
-    check_choice("missing", missing, Missing)
+    check_choice("missing", missing, Missing, DatasetError)
     found = open_results(results, suffixes=RESULT_SUFFIXES, inner="cdnet")
     tasks = {
         video.key: _pair(found, video, frozenset((exclude or {}).get(video.key, ()))) for video in videos
@@ -154,21 +136,15 @@ def find_scoring(
             f"{found.path} has no result of any frame of {first_few(tasks)}; there are "
             f"{first_few(found.sequences)}; segue foreground writes them with --format cdnet"
         )
-    lacking = [f"{key} ({len(task.missing)})" for key, task in tasks.items() if task.missing]
+    lacking = {key: task.missing for key, task in tasks.items() if task.missing}
     if lacking and missing == "error":
-        key, task = next((key, task) for key, task in tasks.items() if task.missing)
+        key, numbers = next(iter(lacking.items()))
+        counts = first_few(f"{key} ({len(numbers)})" for key, numbers in lacking.items())
         raise DatasetError(
-            f"{found.path} lacks results of {first_few(map(frame_name, task.missing))} of {key}; videos that "
-            f'lack results of frames: {first_few(lacking)}; add them, or take them as empty (missing="empty")'
+            f"{found.path} lacks results of {first_few(map(frame_name, numbers))} of {key}; videos that lack "
+            f'results of frames: {counts}; add them, or take them as empty (missing="empty")'
         )
     return Scoring(settings, missing, tasks)
-
-
-def check_choice(name: str, value: str, choices: object) -> None:
-    """Refuse a value that is not among the values of a Literal."""
-    known = get_args(choices)
-    if value not in known:
-        raise DatasetError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
 
 
 def frame_name(number: int) -> str:
@@ -178,14 +154,7 @@ def frame_name(number: int) -> str:
 
 @dataclass(frozen=True)
 class _Task:
-    """One video to count.
-
-    Attributes:
-        video: its ground truth.
-        results: its results, or None where there are none.
-        sequence: name of the video in the results.
-        names: name of the result by number, or None where it is missing.
-    """
+    """One video, its name in the results, and name of the result by number, None where it is missing."""
 
     video: ForegroundSequence
     results: Results | None
@@ -197,7 +166,6 @@ class _Task:
         return tuple(number for number, name in self.names.items() if name is None)
 
     def read(self, number: int, labels: Labels) -> npt.NDArray[np.uint8]:
-        """Grey values of a result, empty where it is missing."""
         name = self.names[number]
         if name is None or self.results is None:
             return np.zeros(labels.shape, np.uint8)

@@ -61,35 +61,30 @@ def identity(truth: Iterable[IndexMask], results: Iterable[IndexMask]) -> Identi
         ValueError: one has more frames than the other.
     """
     frames = [_similarity(a, b) for a, b in zip(truth, results, strict=True)]
-    true_ids, own_ids = (
-        {number: i for i, number in enumerate(sorted({n for frame in frames for n in frame[side]}))}
-        for side in (0, 1)
-    )
+    true_ids, true = _counted([a for a, _, _ in frames])
+    own_ids, own = _counted([b for _, b, _ in frames])
     numbered = [
-        (
-            np.array([true_ids[n] for n in a], np.intp),
-            np.array([own_ids[n] for n in b], np.intp),
-            similarity,
-        )
-        for a, b, similarity in frames
+        (np.searchsorted(true_ids, a), np.searchsorted(own_ids, b), similarity) for a, b, similarity in frames
     ]
-    counts = np.zeros(len(true_ids)), np.zeros(len(own_ids))
-    for a, b, _ in numbered:
-        counts[0][a] += 1
-        counts[1][b] += 1
-    deta, assa = _hota(numbered, *counts)
-    total = counts[0].sum() + counts[1].sum()
+    deta, assa = _hota(numbered, true, own)
+    total = true.sum() + own.sum()
     return Identity(
         hota=float(np.sqrt(deta * assa).mean()),
         deta=float(deta.mean()),
         assa=float(assa.mean()),
-        idf1=float(2 * _identified(numbered, *counts) / total) if total else math.nan,
-        switches=_switches(numbered, len(true_ids)),
-        objects=int(counts[0].sum()),
+        idf1=float(2 * _identified(numbered, true, own) / total) if total else math.nan,
+        switches=_switches(numbered, len(true)),
+        objects=int(true.sum()),
     )
 
 
-def _similarity(truth: IndexMask, result: IndexMask) -> tuple[Sequence[int], Sequence[int], Doubles]:
+def _counted(ids: Sequence[IndexMask]) -> tuple[IndexMask, Doubles]:
+    """All ids, and on how many frames each is."""
+    known, counts = np.unique(np.concatenate([np.zeros(0, np.intp), *ids]), return_counts=True)
+    return known, counts.astype(np.float64)
+
+
+def _similarity(truth: IndexMask, result: IndexMask) -> tuple[IndexMask, IndexMask, Doubles]:
     """Ids of both masks, and the IoU of each pair."""
     if truth.shape != result.shape:
         raise ValueError(f"a mask of {result.shape} is compared with one of {truth.shape}")
@@ -99,7 +94,7 @@ def _similarity(truth: IndexMask, result: IndexMask) -> tuple[Sequence[int], Seq
     both = table.reshape(len(true_ids), len(own_ids)).astype(np.float64)
     union = both.sum(1, keepdims=True) + both.sum(0, keepdims=True) - both
     iou = (both / union)[true_ids > 0][:, own_ids > 0]
-    return true_ids[true_ids > 0].tolist(), own_ids[own_ids > 0].tolist(), iou
+    return true_ids[true_ids > 0], own_ids[own_ids > 0], iou
 
 
 def _hota(frames: Sequence[tuple[Ids, Ids, Doubles]], true: Doubles, own: Doubles) -> tuple[Doubles, Doubles]:

@@ -148,7 +148,7 @@ def _count_near(edge: _Bytes, other: _Bytes, count: int, radius_squared: int) ->
     rows, columns = np.divmod(np.flatnonzero(left.view(np.bool_)), edge.shape[1])
     ring = _ring_offsets(radius_squared)
     if GATHER_COST * len(rows) * len(ring) > edge.size:
-        return count - n_left + cv2.countNonZero(left & dilate(other, radius_squared))
+        return count - n_left + cv2.countNonZero(left & _dilate_disk(other, radius_squared))
     around = cv2.copyMakeBorder(other, outer, outer, outer, outer, cv2.BORDER_CONSTANT, value=0)
     stride = around.shape[1]
     positions = (rows + outer) * stride + columns + outer
@@ -157,11 +157,10 @@ def _count_near(edge: _Bytes, other: _Bytes, count: int, radius_squared: int) ->
 
 
 def _dilate_square(edge: _Bytes, reach: int) -> _Bytes:
-    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    return np.asarray(cv2.dilate(edge, square), np.uint8)
+    return np.asarray(cv2.dilate(edge, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), np.uint8)
 
 
-def dilate(edge: _Bytes, radius_squared: int) -> _Bytes:
+def _dilate_disk(edge: _Bytes, radius_squared: int) -> _Bytes:
     """Dilation with a disk, as the union of dilations with the rectangles that make up the disk.
 
     A rectangle is separable, so this costs less than the disk itself, and the union is the same to the pixel.
@@ -203,27 +202,18 @@ _Positions = npt.NDArray[np.intp]
 def count_pairs(prediction: IndexMask, truth: IndexMask, proposals: int, objects: int) -> Counts:
     """How many pixels have each pair of ids, (proposals + 1, objects + 1).
 
-    Args:
-        prediction: ids from 0 to ``proposals``, of any shape.
-        truth: ids from 0 to ``objects``, of the same shape.
-        proposals: largest id of the prediction.
-        objects: largest id of the truth.
+    The masks may have any shape, both the same; their ids go up to ``proposals`` and ``objects``.
     """
     size = (proposals + 1, objects + 1)
     smallest = np.min_scalar_type(size[0] * size[1] - 1)  # narrow numbers make this the cheap part of a frame
     pairs = prediction.astype(smallest)
     pairs *= size[1]
     pairs += truth.astype(smallest, copy=False)
-    return _count_values(pairs, size[0] * size[1]).reshape(size)
-
-
-def _count_values(codes: IndexMask, values: int) -> Counts:
-    """How often each number below ``values`` occurs."""
-    if codes.dtype == np.uint8 and codes.size < EXACT_FLOATS:
+    if pairs.dtype == np.uint8 and pairs.size < EXACT_FLOATS:
         # Several times as fast as numpy, which first makes 64-bit numbers of all.
-        counts = cv2.calcHist([codes.reshape(1, -1)], [0], None, [256], [0, 256])
-        return np.asarray(counts.ravel()[:values], np.int64)
-    return np.bincount(codes.ravel(), minlength=values)
+        counts = cv2.calcHist([pairs.reshape(1, -1)], [0], None, [256], [0, 256]).ravel()
+        return np.asarray(counts[: size[0] * size[1]], np.int64).reshape(size)
+    return np.bincount(pairs.ravel(), minlength=size[0] * size[1]).reshape(size)
 
 
 def region_similarities(counts: Counts) -> Scores:
@@ -259,12 +249,7 @@ def contour_table(
 ) -> Scores:
     """F of every proposal with every object, (proposals, objects); each contour is found and grown once.
 
-    Args:
-        prediction: index mask (H, W) with ids from 0 to ``proposals``.
-        truth: index mask of the same size with ids from 0 to ``objects``.
-        proposals: number of proposals.
-        objects: number of objects.
-        bound_th: tolerance, see :func:`contour_accuracy`.
+    The index masks (H, W) have ids up to ``proposals`` and ``objects``.
     """
     radius_squared = tolerance_squared(truth.shape, bound_th)
     found = [_contour(prediction == k) for k in range(1, proposals + 1)]
@@ -312,10 +297,8 @@ def _grow(contour: _Positions, shape: tuple[int, ...], radius_squared: int) -> n
     """Pixels of the flattened frame that are near a contour."""
     rows, columns = np.divmod(contour, shape[1])
     reach = math.isqrt(radius_squared)
-    part = tuple(
-        slice(max(int(line.min()) - reach, 0), int(line.max()) + reach + 1) for line in (rows, columns)
-    )
+    part = tuple(slice(max(line.min() - reach, 0), line.max() + reach + 1) for line in (rows, columns))
     frame = np.zeros(shape, np.uint8)
     frame[rows, columns] = 1
-    frame[part] = dilate(frame[part], radius_squared)
+    frame[part] = _dilate_disk(frame[part], radius_squared)
     return frame.view(np.bool_).ravel()

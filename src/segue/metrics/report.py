@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,16 +30,38 @@ class Statistics:
     decay: float
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectScore:
-    """J and F statistics of one object.
+class _HasStatistics(Protocol):
+    @property
+    def region(self) -> Statistics: ...
+    @property
+    def contour(self) -> Statistics: ...
 
-    Attributes:
-        sequence: name of its sequence.
-        id: its id in the ground truth; in the unsupervised task its row, see :class:`SequenceScore`.
-        region: region similarity J.
-        contour: contour accuracy F.
-    """
+
+class _Scored:
+    """What follows from J and F."""
+
+    @property
+    def j_and_f(self: _HasStatistics) -> float:
+        """Mean of the J mean and the F mean, the benchmark's one number."""
+        return (self.region.mean + self.contour.mean) / 2
+
+    @property
+    def measures(self: _HasStatistics) -> dict[str, float]:
+        """All statistics by their official names."""
+        return {
+            "J&F-Mean": (self.region.mean + self.contour.mean) / 2,
+            "J-Mean": self.region.mean,
+            "J-Recall": self.region.recall,
+            "J-Decay": self.region.decay,
+            "F-Mean": self.contour.mean,
+            "F-Recall": self.contour.recall,
+            "F-Decay": self.contour.decay,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectScore(_Scored):
+    """J and F of one object; in the unsupervised task ``id`` is its row, see :class:`SequenceScore`."""
 
     sequence: str
     id: int
@@ -50,19 +73,28 @@ class ObjectScore:
         """Name in the official tables: sequence and id."""
         return f"{self.sequence}_{self.id}"
 
+
+class _HasObjects(Protocol):
     @property
-    def j_and_f(self) -> float:
-        """Mean of the J mean and the F mean."""
-        return (self.region.mean + self.contour.mean) / 2
+    def objects(self) -> tuple[ObjectScore, ...]: ...
+
+
+class _Averaged(_Scored):
+    """What has several objects, of which each counts the same."""
 
     @property
-    def measures(self) -> dict[str, float]:
-        """All statistics by their official names."""
-        return _measures(self.region, self.contour)
+    def region(self: _HasObjects) -> Statistics:
+        """J, averaged over the objects."""
+        return _average(item.region for item in self.objects)
+
+    @property
+    def contour(self: _HasObjects) -> Statistics:
+        """F, averaged over the objects."""
+        return _average(item.contour for item in self.objects)
 
 
 @dataclass(frozen=True)
-class SequenceScore:
+class SequenceScore(_Averaged):
     """All scores of one sequence.
 
     Attributes:
@@ -81,30 +113,18 @@ class SequenceScore:
     missing: tuple[int, ...] = ()
     match: tuple[tuple[int, int], ...] = ()
 
-    @property
-    def region(self) -> Statistics:
-        """J, averaged over the objects."""
-        return _average(item.region for item in self.objects)
-
-    @property
-    def contour(self) -> Statistics:
-        """F, averaged over the objects."""
-        return _average(item.contour for item in self.objects)
-
-    @property
-    def j_and_f(self) -> float:
-        """Mean of the J mean and the F mean."""
-        return (self.region.mean + self.contour.mean) / 2
-
-    @property
-    def measures(self) -> dict[str, float]:
-        """All statistics by their official names."""
-        return _measures(self.region, self.contour)
-
 
 @dataclass(frozen=True)
-class DavisReport:
-    """Scores of a set of sequences; every object counts the same, however long or crowded its sequence is."""
+class DavisReport(_Averaged):
+    """Scores of a set of sequences; every object counts the same, however long or crowded its sequence is.
+
+    Attributes:
+        sequences: scores of each.
+        region: J, averaged over all objects.
+        contour: F, averaged over all objects.
+        j_and_f: the benchmark's one number: mean of the J mean and the F mean.
+        measures: all statistics by their official names.
+    """
 
     sequences: tuple[SequenceScore, ...]
 
@@ -112,26 +132,6 @@ class DavisReport:
     def objects(self) -> tuple[ObjectScore, ...]:
         """All objects, in the order of the sequences."""
         return tuple(item for sequence in self.sequences for item in sequence.objects)
-
-    @property
-    def region(self) -> Statistics:
-        """J, averaged over all objects."""
-        return _average(item.region for item in self.objects)
-
-    @property
-    def contour(self) -> Statistics:
-        """F, averaged over all objects."""
-        return _average(item.contour for item in self.objects)
-
-    @property
-    def j_and_f(self) -> float:
-        """The benchmark's one number: mean of the J mean and the F mean."""
-        return (self.region.mean + self.contour.mean) / 2
-
-    @property
-    def measures(self) -> dict[str, float]:
-        """All statistics by their official names."""
-        return _measures(self.region, self.contour)
 
     def global_csv(self) -> str:
         """Text of the official ``global_results-<set>.csv``."""
@@ -162,18 +162,6 @@ def statistics(values: Scores) -> Statistics:
     )
 
 
-def _measures(region: Statistics, contour: Statistics) -> dict[str, float]:
-    return {
-        "J&F-Mean": (region.mean + contour.mean) / 2,
-        "J-Mean": region.mean,
-        "J-Recall": region.recall,
-        "J-Decay": region.decay,
-        "F-Mean": contour.mean,
-        "F-Recall": contour.recall,
-        "F-Decay": contour.decay,
-    }
-
-
 def mean_of_known(values: Scores) -> float:
     """Mean without the NaN entries; NaN if there is nothing else."""
     known = values[~np.isnan(values)]
@@ -181,7 +169,6 @@ def mean_of_known(values: Scores) -> float:
 
 
 def _average(items: Iterable[Statistics]) -> Statistics:
-    """Unweighted mean of each statistic."""
     table = np.array([(item.mean, item.recall, item.decay) for item in items])
     if table.size == 0:
         raise DatasetError("no object was scored, so there is no average")

@@ -127,6 +127,12 @@ def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str)
     }
     scores = accumulator.score()
     names = dataset.categories
+    videos = {video.name: video for video in dataset}
+
+    def view(sequence: str, frame: str) -> FrameView:
+        video = videos[sequence]
+        return _frame_view(dataset, video, frame, detections.get(video.id, []), matches[video.id])
+
     return Evaluation(
         protocol=f"YouTube-VIS, {dataset.path.name}",
         headline="AP",
@@ -138,7 +144,7 @@ def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str)
             for video in dataset
         },
         remarks=tuple(_remarks(dataset, detections, scores)),
-        view=_View(dataset, detections, matches),
+        view=view,
     )
 
 
@@ -164,15 +170,13 @@ def _remarks(
     dataset: YTVISDataset, detections: Mapping[int, Sequence[DetectedInstance]], scores: TrackScores
 ) -> Iterable[str]:
     """What the official tool does not say."""
-    empty = [video.name for video in dataset if video.id not in detections]
-    if empty:
+    if empty := [video.name for video in dataset if video.id not in detections]:
         yield (
             f"{len(empty)} of {len(dataset)} videos have no results, their objects count as missed: "
             f"{first_few(empty)}"
         )
     found = [item for items in detections.values() for item in items]
-    strange = [item.category for item in found if item.category not in dataset.categories]
-    if strange:
+    if strange := [item.category for item in found if item.category not in dataset.categories]:
         numbers = first_few(str(number) for number in sorted(set(strange)))
         yield f"{len(strange)} results of categories that the set does not have are left out: {numbers}"
     uneven = sum(
@@ -183,68 +187,65 @@ def _remarks(
     if uneven:
         yield f"{uneven} results have more or fewer frames than their video; frames of both are compared"
     names = dataset.categories
-    unseen = [name for number, name in names.items() if number not in scores.categories]
-    if unseen:
+    if unseen := [name for number, name in names.items() if number not in scores.categories]:
         yield (
             f"{len(unseen)} of {len(names)} categories have no object and do not count: {first_few(unseen)}"
         )
 
 
-class _View:
-    """Draws a frame: each object with the detection that was matched with it at a threshold of 0.5.
+def _frame_view(
+    dataset: YTVISDataset,
+    video: Video,
+    frame: str,
+    detections: Sequence[DetectedInstance],
+    matches: Mapping[int, Matches],
+) -> FrameView:
+    """A frame with each object and the detection that was matched with it at a threshold of 0.5.
 
-    An object and its detection have the same id. Of the other detections those are drawn that score no worse
-    than all matched ones: a user who wants the right ones gets them too. Crowds are ignored.
+    An object and its detection have the same id. Crowds are ignored.
     """
+    t = video.frame_names.index(frame)
+    objects = dataset.annotations(video)
+    ids = {item.id: k for k, item in enumerate(objects, start=1)}
+    ignored = np.zeros(video.size, np.bool_)
+    for item in objects:
+        if item.crowd:
+            ignored |= item.masks.decode(t)
+    single = [(ids[item.id], item) for item in objects if not item.crowd]
+    return FrameView(
+        truth=_paint(single, t, video.size),
+        result=_paint(_drawn(objects, ids, detections, matches), t, video.size),
+        ignored=ignored,
+        image=None if dataset.images is None else dataset.read_image(video, t),
+    )
 
-    def __init__(
-        self,
-        dataset: YTVISDataset,
-        detections: Mapping[int, Sequence[DetectedInstance]],
-        matches: Mapping[int, Mapping[int, Matches]],
-    ) -> None:
-        self._dataset = dataset
-        self._videos = {video.name: video for video in dataset}
-        self._detections = detections
-        self._matches = matches
 
-    def __call__(self, sequence: str, frame: str) -> FrameView:
-        """Draw frame ``frame`` of video ``sequence``."""
-        video = self._videos[sequence]
-        t = video.frame_names.index(frame)
-        objects = self._dataset.annotations(video)
-        ids = {item.id: k for k, item in enumerate(objects, start=1)}
-        ignored = np.zeros(video.size, np.bool_)
-        for item in objects:
-            if item.crowd:
-                ignored |= item.masks.decode(t)
-        single = [(ids[item.id], item) for item in objects if not item.crowd]
-        return FrameView(
-            truth=_paint(single, t, video.size),
-            result=_paint(self._drawn(video, objects, ids), t, video.size),
-            ignored=ignored,
-            image=None if self._dataset.images is None else self._dataset.read_image(video, t),
-        )
+def _drawn(
+    objects: Sequence[Instance],
+    ids: Mapping[int, int],
+    detections: Sequence[DetectedInstance],
+    matches: Mapping[int, Matches],
+) -> list[tuple[int, DetectedInstance]]:
+    """Detections with the ids they are drawn with, the best last.
 
-    def _drawn(
-        self, video: Video, objects: Sequence[Instance], ids: Mapping[int, int]
-    ) -> list[tuple[int, DetectedInstance]]:
-        """Detections with the ids they are drawn with, the best last."""
-        right: list[tuple[int, DetectedInstance]] = []
-        wrong: list[DetectedInstance] = []
-        for number, found in self._matches[video.id].items():
-            candidates = [item for item in self._detections.get(video.id, ()) if item.category == number]
-            targets = _of_category(objects, number)
-            for place, match, skip in zip(found.order, found.matched[0, 0], found.ignored[0, 0], strict=True):
-                if match >= 0 and not skip:
-                    right.append((ids[targets[match].id], candidates[place]))
-                elif match < 0:
-                    wrong.append(candidates[place])
-        best = max((item.score for item in wrong), default=0.0)
-        least = min((item.score for _, item in right), default=best)
-        kept = [item for item in wrong if item.score >= least]
-        drawn = right + list(enumerate(kept, start=len(ids) + 1))
-        return sorted(drawn, key=lambda pair: pair[1].score)
+    Of those that matched nothing, the ones are drawn that score no worse than all matched ones: a user who
+    wants the right ones gets them too.
+    """
+    right: list[tuple[int, DetectedInstance]] = []
+    wrong: list[DetectedInstance] = []
+    for number, found in matches.items():
+        candidates = [item for item in detections if item.category == number]
+        targets = _of_category(objects, number)
+        for place, match, skip in zip(found.order, found.matched[0, 0], found.ignored[0, 0], strict=True):
+            if match >= 0 and not skip:
+                right.append((ids[targets[match].id], candidates[place]))
+            elif match < 0:
+                wrong.append(candidates[place])
+    best = max((item.score for item in wrong), default=0.0)
+    least = min((item.score for _, item in right), default=best)
+    kept = [item for item in wrong if item.score >= least]
+    drawn = right + list(enumerate(kept, start=len(ids) + 1))
+    return sorted(drawn, key=lambda pair: pair[1].score)
 
 
 def _paint(

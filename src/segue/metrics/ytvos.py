@@ -8,8 +8,9 @@ must not be mixed with those of the server.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -65,43 +66,43 @@ def evaluate_ytvos(
     """
     scored = {video.name: _scored_frames(video) for video in ytvos}
     found, remarks = find_results(open_results(results), scored, missing)
-    tasks = [
-        (video.name, _Task(video, found[video.name], scored[video.name], bound_th))
-        for video in ytvos
-        if scored[video.name]
-    ]
+    tasks = {name: (ytvos[name], found[name]) for name, frames in scored.items() if frames}
     if not tasks:
         raise DatasetError(f"{ytvos.root}: no object is annotated after the frame in which it is given")
-    scores = map_sequences(_score_video, tasks, workers=workers, progress=progress)
-    return _evaluation(ytvos, scores, seen, dict(tasks), remarks)
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One video to score.
-
-    Attributes:
-        video: the ground truth.
-        results: its masks.
-        frames: names of the frames on which an object is scored, in order.
-        bound_th: tolerance of the contour accuracy.
-    """
-
-    video: YtvosVideo
-    results: SequenceResults
-    frames: tuple[str, ...]
-    bound_th: float
+    score_video = partial(_score_video, bound_th=bound_th)
+    counted = map_sequences(score_video, tasks, workers=workers, progress=progress)
+    scores = dict(zip(tasks, counted, strict=True))
+    objects = {name: list(_object_scores(ytvos[name], score, seen)) for name, score in scores.items()}
+    everything = [item for items in objects.values() for item in items]
+    overall = _measures(everything)
+    return Evaluation(
+        protocol=f"local YouTube-VOS score, {ytvos.root.resolve().name}",
+        headline="G",
+        overall=overall,
+        sequences={name: _measures(items) for name, items in objects.items()},
+        objects={item.name: {"J": item.region, "F": item.contour} for item in everything},
+        categories={
+            category: _means([item for item in everything if item.category == category])
+            for category in sorted({item.category for item in everything})
+        },
+        series={
+            name: object_series(
+                {"J": score.region, "F": score.contour},
+                scored[name],
+                [item.id for item in ytvos[name].objects],
+            )
+            for name, score in scores.items()
+        },
+        remarks=(*remarks, *_remarks(scores, everything, seen, overall["J_u"])),
+        view=lambda sequence, frame: _frame_view(*tasks[sequence], frame),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _VideoScore:
-    """J and F of a video, (objects, scored frames), NaN where an object is not scored.
+    """J and F, (objects, scored frames), NaN where an object is not scored.
 
-    Attributes:
-        region: J.
-        contour: F.
-        strangers: ids in the result that no object has.
-        hidden: ids of objects that the result never shows.
+    ``strangers`` are ids in the result that no object has, ``hidden`` those of objects that it never shows.
     """
 
     region: Scores
@@ -117,20 +118,21 @@ def _scored_frames(video: YtvosVideo) -> tuple[str, ...]:
     return names[first + 1 :]
 
 
-def _score_video(task: _Task) -> _VideoScore:
-    objects = task.video.objects
-    order = {name: place for place, name in enumerate(task.video.annotations)}
+def _score_video(task: tuple[YtvosVideo, SequenceResults], bound_th: float) -> _VideoScore:
+    video, results = task
+    objects = video.objects
+    order = {name: place for place, name in enumerate(video.annotations)}
     given = np.array([order[item.given] for item in objects])
-    region, contour = (np.full((len(objects), len(task.frames)), np.nan) for _ in range(2))
+    region, contour = (np.full((len(objects), len(results.frames)), np.nan) for _ in range(2))
     ids: set[int] = set()
-    for t, name in enumerate(task.frames):
-        truth = task.video.read_mask(name)
-        prediction = task.results.read(name, truth)
+    for t, name in enumerate(results.frames):
+        truth = video.read_mask(name)
+        prediction = results.read(name, truth)
         ids.update(np.flatnonzero(np.bincount(prediction.ravel())).tolist())
         active = np.flatnonzero(given < order[name])
         pair = _ranks(prediction, objects), _ranks(truth, objects)
         region[active, t] = region_similarities(count_pairs(*pair, len(objects), len(objects)))[active]
-        contour[active, t] = contour_accuracies(*pair, (active + 1).tolist(), task.bound_th)
+        contour[active, t] = contour_accuracies(*pair, (active + 1).tolist(), bound_th)
     known = {item.id for item in objects}
     return _VideoScore(region, contour, tuple(sorted(ids - known - {0})), tuple(sorted(known - ids)))
 
@@ -154,50 +156,12 @@ class _ObjectScore:
     contour: float
 
 
-def _evaluation(
-    ytvos: YtvosFolder,
-    scores: list[_VideoScore],
-    seen: Collection[str] | None,
-    tasks: dict[str, _Task],
-    remarks: tuple[str, ...],
-) -> Evaluation:
-    by_video = dict(zip(tasks, scores, strict=True))
-    objects = {
-        name: tuple(_object_scores(tasks[name].video, score, seen)) for name, score in by_video.items()
-    }
-    everything = [item for items in objects.values() for item in items]
-    overall = _measures(everything)
-    return Evaluation(
-        protocol=f"local YouTube-VOS score, {ytvos.root.resolve().name}",
-        headline="G",
-        overall=overall,
-        sequences={name: _measures(items) for name, items in objects.items()},
-        objects={item.name: {"J": item.region, "F": item.contour} for item in everything},
-        categories={
-            category: _means([item for item in everything if item.category == category])
-            for category in sorted({item.category for item in everything})
-        },
-        series={
-            name: object_series(
-                {"J": score.region, "F": score.contour},
-                tasks[name].frames,
-                [item.id for item in tasks[name].video.objects],
-            )
-            for name, score in by_video.items()
-        },
-        remarks=(*remarks, *_remarks(by_video, everything, seen, overall["J_u"])),
-        view=lambda sequence, frame: _frame_view(tasks[sequence], frame),
-    )
-
-
 def _object_scores(
     video: YtvosVideo, score: _VideoScore, seen: Collection[str] | None
-) -> Iterable[_ObjectScore]:
-    for item, region, contour in zip(video.objects, score.region, score.contour, strict=True):
+) -> Iterator[_ObjectScore]:
+    for item, *rows in zip(video.objects, score.region, score.contour, strict=True):
         is_seen = seen is None or item.category in seen
-        yield _ObjectScore(
-            f"{video.name}_{item.id}", item.category, is_seen, mean_of_known(region), mean_of_known(contour)
-        )
+        yield _ObjectScore(f"{video.name}_{item.id}", item.category, is_seen, *map(mean_of_known, rows))
 
 
 def _measures(objects: Collection[_ObjectScore]) -> dict[str, float]:
@@ -219,7 +183,7 @@ def _remarks(
     objects: Collection[_ObjectScore],
     seen: Collection[str] | None,
     unseen_j: float,
-) -> Iterable[str]:
+) -> Iterator[str]:
     if hidden := [f"{name}_{k}" for name, score in scores.items() for k in score.hidden]:
         yield f"objects that the results never show, scored as empty masks: {first_few(hidden)}"
     if strangers := [f"{name}_{k}" for name, score in scores.items() for k in score.strangers]:
@@ -234,13 +198,12 @@ def _remarks(
         yield "no object of a seen category: G is the mean of J_u and F_u"
 
 
-def _frame_view(task: _Task, frame: str) -> FrameView:
+def _frame_view(video: YtvosVideo, results: SequenceResults, frame: str) -> FrameView:
     """A scored frame; ids that no object has are background, as they are scored."""
-    if frame not in task.frames:
-        raise DatasetError(f"video {task.video.name}: frame {frame} was not scored")
-    truth = task.video.read_mask(frame)
-    known = np.array([item.id for item in task.video.objects])
-    truth, result = (
-        np.where(np.isin(mask, known), mask, 0) for mask in (truth, task.results.read(frame, truth))
-    )
-    return FrameView(truth, result, np.zeros(truth.shape, np.bool_), task.video.read_image(frame))
+    if frame not in results.frames:
+        raise DatasetError(f"video {video.name}: frame {frame} was not scored")
+    truth = video.read_mask(frame)
+    masks = (truth, results.read(frame, truth))
+    known = np.array([item.id for item in video.objects])
+    truth, result = (np.where(np.isin(mask, known), mask, 0) for mask in masks)
+    return FrameView(truth, result, np.zeros(truth.shape, np.bool_), video.read_image(frame))
