@@ -5,11 +5,14 @@ from __future__ import annotations
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from segue.errors import SegueError
+
+if TYPE_CHECKING:
+    from segue.web.server import Desk
 
 Measure = Literal["davis", "foreground"]
 
@@ -98,17 +101,15 @@ def view(
     _serve(ViewDesk(Film(film or film_of(results)), results, against, measure), port, browser)
 
 
-def _serve(desk: object, port: int, browser: bool) -> None:
-    from typing import cast
-
-    from segue.web.server import Desk, serve
+def _serve(desk: Desk, port: int, browser: bool) -> None:
+    from segue.web.server import serve
 
     def tell(address: str) -> None:
         typer.echo(f"the page is at {address}  (Ctrl-C ends)")
         if browser:
             webbrowser.open(address)
 
-    serve(cast(Desk, desk), port, tell)
+    serve(desk, port, tell)
 
 
 def _need_web() -> None:

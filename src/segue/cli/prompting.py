@@ -154,10 +154,7 @@ def make_prompter(refine: Refinement | None, files: str | None, device: str | No
 
 
 def settled(
-    frame: Frame,
-    prompts: Sequence[Prompt],
-    prompter: MakePrompter | None = None,
-    native: Collection[PromptKind] = (),
+    frame: Frame, prompts: Sequence[Prompt], prompter: MakePrompter | None, native: Collection[PromptKind]
 ) -> list[Prompt]:
     """The same prompts with objects as masks: what is wrong with them shows now, and they are found once.
 

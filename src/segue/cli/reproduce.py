@@ -18,25 +18,6 @@ from segue.registry import DATASETS, DETECTORS, MODELS
 from segue.reports import write_json
 from segue.reproduce import SPEED, TABLES, Table, tables_of
 
-EXAMPLES = """
-Repeat the tables of the papers: one command a table, with the published numbers beside.
-
-Without PAPER, all tables are listed with the data and the weights that they need. A row whose data or weights
-are not there is left out, and a note says what brings them. Of a data set that is there in part, that part is
-run. Masks, a picture a video and a page with the worst frames are kept in the output; --resume goes on after
-Ctrl-C or a crash.
-
-Examples:
-
-    segue reproduce
-
-    segue reproduce stm davis-2017 --data davis=DAVIS --weights stm=STM_weights.pth -o tables
-
-    segue reproduce stm memory --data davis=DAVIS --model stcn-lite -o tables --resume --json memory.json
-
-    segue reproduce stcn-report davis --data davis=DAVIS --weights stcn=stcn.safetensors --row "ground truth"
-"""
-
 
 def reproduce(
     paper: Annotated[str | None, typer.Argument(help="Name of a paper.  [default: list all tables]")] = None,
@@ -71,7 +52,24 @@ def reproduce(
     json: Annotated[Path | None, typer.Option(help="All numbers in full precision.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Repeat tables; see ``EXAMPLES``, which is the help text."""
+    """Repeat the tables of the papers: one command a table, with the published numbers beside.
+
+    Without PAPER, all tables are listed with the data and the weights that they need. A row whose data or
+    weights are not there is left out, and a note says what brings them. Of a data set that is there in part,
+    that part is run. Masks, a picture a video and a page with the worst frames are kept in the output;
+    --resume goes on after Ctrl-C or a crash.
+
+    Examples:
+
+        segue reproduce
+
+        segue reproduce stm davis-2017 --data davis=DAVIS --weights stm=STM_weights.pth -o tables
+
+        segue reproduce stm memory --data davis=DAVIS --model stcn-lite -o tables --resume --json memory.json
+
+        segue reproduce stcn-report davis --data davis=DAVIS --weights stcn=stcn.safetensors
+        --row "ground truth"
+    """
     from segue.cli.reproducing import How, do_table
 
     if paper is None:
@@ -104,9 +102,6 @@ def reproduce(
         typer.echo(f"written: {json}", err=True)
     if any(result.failed for result in done):
         raise typer.Exit(1)
-
-
-reproduce.__doc__ = EXAMPLES
 
 
 def _list(tables: Iterable[Table]) -> None:

@@ -27,25 +27,6 @@ from segue.video.images import list_images, write_picture
 from segue.video.mask_folder import frame_number
 from segue.video.partial import PartialFile, writing
 
-EXAMPLES = """
-Run a model over a whole data set by its protocol, and score it.
-
-DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu, hofam (composites) or
-foreground. First masks, late objects and regions of interest are those of the data set. Options not listed
-here are handed to `segue track`, `segue foreground` or `segue instances`. What is there is run: a video that
-fails costs one line, and the others are scored.
-
-Examples:
-
-    segue run davis DAVIS --model stcn --weights stcn.safetensors -o results
-
-    segue run cdnet CDnet2014 --sequence shadow --model mustan-lite -o results --resume
-
-    segue run ytvis youtube_vis_2019 --set train --model seqformer-r50 -o results --workers 2
-
-    segue run ytvos YouTubeVOS --set valid -o results --workers 8
-"""
-
 CLIPS = ("ytvis", "ovis")
 """Data sets whose videos are one clip each, and whose results are one file."""
 
@@ -84,7 +65,23 @@ def run(
     json: Annotated[Path | None, typer.Option(help="Scores in full precision.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Run a data set; see ``EXAMPLES``, which is the help text."""
+    """Run a model over a whole data set by its protocol, and score it.
+
+    DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu, hofam
+    (composites) or foreground. First masks, late objects and regions of interest are those of the data set.
+    Options not listed here are handed to `segue track`, `segue foreground` or `segue instances`. What is
+    there is run: a video that fails costs one line, and the others are scored.
+
+    Examples:
+
+        segue run davis DAVIS --model stcn --weights stcn.safetensors -o results
+
+        segue run cdnet CDnet2014 --sequence shadow --model mustan-lite -o results --resume
+
+        segue run ytvis youtube_vis_2019 --set train --model seqformer-r50 -o results --workers 2
+
+        segue run ytvos YouTubeVOS --set valid -o results --workers 8
+    """
     request = Request(data=root, dataset=dataset, subset=subset, sequences=sequence, year=year)
     failed = run_videos(request, output, tuple(context.args), workers=workers, resume=resume, quiet=quiet)
     if not scored_here(request):
@@ -97,9 +94,6 @@ def run(
         typer.echo(f"written: {json}", err=True)
     if failed:
         raise typer.Exit(1)
-
-
-run.__doc__ = EXAMPLES
 
 
 class RunCommand(BatchCommand):

@@ -16,8 +16,7 @@ from segue.cli.job import HOW, PART, SOURCE, How, first_frame, run_job, run_sett
 from segue.cli.options import Options, Values, command
 from segue.cli.prompting import NAMES, Finding, PromptTexts, by_frame, make_prompter, settled, to_prompts
 from segue.errors import PromptError, SegueError
-from segue.prompts import MakePrompter
-from segue.registry import MODELS, PromptKind
+from segue.registry import MODELS
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.types import Frame, Prompt, Segmentation
@@ -72,27 +71,17 @@ class What:
         """What was typed for each frame; what names none is for ``first``."""
         return by_frame(first, masks=self.mask, boxes=self.box, points=self.point, removals=self.remove)
 
-    def plan(
-        self,
-        first: Frame,
-        size: tuple[int, int],
-        stride: int,
-        prompter: MakePrompter | None,
-        native: frozenset[PromptKind],
-    ) -> dict[int, list[Prompt]]:
-        """The prompts of each frame; what can be checked beforehand is. Coordinates are those of ``size``."""
+    def plan(self, first: Frame, size: tuple[int, int], stride: int) -> dict[int, list[Prompt]]:
+        """The prompts of each frame, typed in coordinates of ``size``."""
         texts = self.by_frame(first.index)
         for index in texts:
             if index < first.index or (index - first.index) % stride:
                 steps = f"in steps of {stride} from {first.index} on"
                 raise PromptError(f"there is a prompt for frame {index}, but the frames go {steps}")
-        plan = {
+        return {
             index: to_prompts(typed, size, first.size, fill=self.fill, fit=self.fit)
             for index, typed in texts.items()
         }
-        if first.index in plan:
-            plan[first.index] = settled(first, plan[first.index], prompter, native)
-        return plan
 
 
 def _track(source: Values, what: Values, found: Values, memory: Values, part: Values, how: Values) -> None:
@@ -149,7 +138,9 @@ def _track(source: Values, what: Values, found: Values, memory: Values, part: Va
     with opened:
         first, frames = first_frame(opened)
         size, stride = opened.original_size or first.size, part["stride"]
-        plan = {} if asked.auto else asked.plan(first, size, stride, make, tracker.native)
+        plan = {} if asked.auto else asked.plan(first, size, stride)
+        if first.index in plan:
+            plan[first.index] = settled(first, plan[first.index], make, tracker.native)
         pending = set(plan)
 
         def note(result: Segmentation) -> str:
