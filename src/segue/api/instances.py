@@ -99,12 +99,7 @@ def instances(
 
 @dataclass(frozen=True, slots=True)
 class Finder:
-    """What finds and follows instances.
-
-    Attributes:
-        session: takes the frames.
-        names: class names by number, as files of results number them.
-    """
+    """What finds and follows instances, and class names by number, as files of results number them."""
 
     session: Session
     names: Mapping[int, str]

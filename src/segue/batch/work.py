@@ -46,14 +46,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a video that was done.
-
-    Attributes:
-        frames: frames with results.
-        seconds: time that it took, fetching and uploading included.
-        digest: SHA-256 over names and contents of the results.
-        picture: JPEG of one frame with its result, from the middle of what was seen.
-    """
+    """What became of a video: frames, seconds with fetching and uploading, digest of the results, a JPEG."""
 
     frames: int
     seconds: float

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +15,7 @@ from segue.registry import MODELS, Entry
 from segue.weights import convert, load, read_checkpoint, recognise
 from segue.weights.cache import get
 from segue.weights.cache import install as installed
-from segue.weights.download import Report, cached
+from segue.weights.download import cached
 
 app = typer.Typer(help="Weight files: list, download, convert and verify.", no_args_is_help=True)
 
@@ -94,17 +92,15 @@ def get_weights(
         segue weights get dino-s16 --sha256 THE_CHECKSUM_THAT_YOU_TRUST
     """
     entry = MODELS.find(name)
-    with _download_bar(name) as report:
-        path = get(entry, checksum=sha256, offline=offline, report=report)
-    typer.echo(f"{path}: weights of {name}, licence {entry.licence}")
-
-
-@contextmanager
-def _download_bar(title: str) -> Iterator[Report]:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with bars(console, "note", DownloadColumn(), TransferSpeedColumn()) as bar:
-        task = bar.add_task(title, total=None, note="")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(name, total=None, note="")
+
+        def report(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        path = get(entry, checksum=sha256, offline=offline, report=report)
+    typer.echo(f"{path}: weights of {name}, licence {entry.licence}")
 
 
 @app.command("convert")

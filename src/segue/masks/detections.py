@@ -16,7 +16,7 @@ from segue.types import ObjectInfo, Segmentation
 Planes = npt.NDArray[np.bool_]
 
 
-def composed(
+def _composed(
     planes: Iterable[Planes],
     *,
     size: tuple[int, int],
@@ -26,17 +26,9 @@ def composed(
     index: int = 0,
     time: float = 0.0,
 ) -> Segmentation:
-    """One result of the masks of single objects; a pixel of several objects is that of the best.
+    """One result of the masks (H, W) of single objects; a pixel of several objects is that of the best.
 
-    Args:
-        planes: mask of each object, (H, W).
-        size: height and width.
-        ids: id of each; None counts from 1.
-        labels, scores: of each; None are no labels and scores of 1.
-        index, time: of the frame.
-
-    Raises:
-        PromptError: an id occurs twice or is not in 1..65535, or a mask has another size.
+    Ids count from 1 where there are none, and scores are 1.
     """
     masks = [np.asarray(plane) != 0 for plane in planes]
     numbers = list(range(1, len(masks) + 1)) if ids is None else [int(i) for i in ids]
@@ -53,11 +45,8 @@ def composed(
     extents = measure(merged)
     objects = []
     for i, name, score in sorted(zip(numbers, names, certain, strict=True), key=lambda item: item[0]):
-        extent = extents.get(i)
-        if extent is None:
-            objects.append(ObjectInfo(i, name, 0.0))
-        else:
-            objects.append(ObjectInfo(i, name, score, extent.box, extent.area))
+        seen = extents.get(i)
+        objects.append(ObjectInfo(i, name, score, seen.box, seen.area) if seen else ObjectInfo(i, name, 0.0))
     return Segmentation(index, time, merged, tuple(objects))
 
 
@@ -81,7 +70,7 @@ def from_coco(
         category = int(record["category_id"])
         labels.append((names or {}).get(category, str(category)))
         scores.append(float(record.get("score", 1.0)))
-    return composed(planes, size=size, ids=ids, labels=labels, scores=scores, index=index, time=time)
+    return _composed(planes, size=size, ids=ids, labels=labels, scores=scores, index=index, time=time)
 
 
 def from_supervision(
@@ -98,7 +87,7 @@ def from_supervision(
     names = detections.data.get("class_name")
     if names is None and detections.class_id is not None:
         names = detections.class_id
-    return composed(
+    return _composed(
         planes,
         size=size,
         ids=detections.tracker_id,
