@@ -227,9 +227,9 @@ def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(desk: Anno
     async def steps() -> None:
         job = desk._job
         assert job is not None
-        job["done"] = 1
+        job.done = 1
         await desk._keep(job, 5, tracked(desk, 8))
-        job["done"] = 2
+        job.done = 2
         await desk._keep(job, 6, tracked(desk, 9))
         await desk.handle(messages.Stop(id=2, op="stop"))
         await desk._keep(job, 7, tracked(desk, 10))  # in work when it was stopped

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
 import cv2
@@ -200,7 +201,7 @@ def test_only_the_chosen_objects_go_out(
     film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path
 ) -> None:
     one = Snapshot(taken.files, {2: taken.names[2]}, {})
-    labels = read_labels(exported(film, one, "coco", tmp_path), SIZE, COUNT)
+    labels = read_labels(exported(film, one, "coco", tmp_path), film)
 
     for index, mask in labels.frames():
         assert np.array_equal(mask > 0, masks[index] == 2)
@@ -219,7 +220,7 @@ def test_what_goes_out_comes_in(
     form: str, film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path
 ) -> None:
     path = exported(film, taken, form, tmp_path)
-    labels = read_labels(path / "Annotations" / "480p" / path.name if form == "davis" else path, SIZE, COUNT)
+    labels = read_labels(path / "Annotations" / "480p" / path.name if form == "davis" else path, film)
 
     if form != "davis":
         assert sorted(labels.names.values()) == ["<box> & co", "ring"]
@@ -231,12 +232,12 @@ def test_what_goes_out_comes_in(
         assert np.array_equal(found[index] > 0, masks[index] > 0)
 
 
-def test_a_zip_of_masks_comes_in(taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
+def test_a_zip_of_masks_comes_in(film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
         for index, path in taken.files.items():
             archive.write(path, f"masks/{index:05d}.png")
 
-    labels = read_labels(tmp_path / "masks.zip", SIZE, COUNT)
+    labels = read_labels(tmp_path / "masks.zip", film)
 
     assert set(labels.names) == {1, 2}
     for index, mask in labels.frames():
@@ -255,23 +256,28 @@ def test_what_the_commands_write_comes_in_whatever_its_format(
         PillowImage.fromarray(moving).save(tmp_path / f"video/cdnet/bin{index + 1:06d}.png")
 
     for folder in ("video", "json"):
-        labels = read_labels(tmp_path / folder, SIZE, COUNT)
+        labels = read_labels(tmp_path / folder, film)
         for index, mask in labels.frames():
             assert np.array_equal(mask > 0, masks[index] > 0)
+
+
+def stills(numbers: dict[int, int]) -> Any:
+    """What labels ask of a film whose pictures have numbers in their names."""
+    return SimpleNamespace(size=SIZE, count=COUNT, numbers=numbers)
 
 
 def test_masks_bear_the_numbers_of_the_pictures(tmp_path: Path) -> None:
     for number in (7, 9):
         PillowImage.fromarray(np.full(SIZE, number, np.uint8)).save(tmp_path / f"gt{number:06d}.png")
 
-    labels = read_labels(tmp_path, SIZE, COUNT, numbers={5: 0, 7: 1, 8: 2, 9: 3})
+    labels = read_labels(tmp_path, stills({5: 0, 7: 1, 8: 2, 9: 3}))
 
     assert {index: int(mask[0, 0]) for index, mask in labels.frames()} == {1: 7, 3: 9}
     with pytest.raises(SegueError, match="gt000009 names no frame of the film"):
-        read_labels(tmp_path, SIZE, COUNT, numbers={7: 1, 8: 2})
+        read_labels(tmp_path, stills({7: 1, 8: 2}))
 
 
-def test_polygons_and_boxes_of_cvat_come_in(tmp_path: Path) -> None:
+def test_polygons_and_boxes_of_cvat_come_in(film: Film, tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(
         """<annotations><version>1.1</version><track id="0" label="car">
         <box frame="1" outside="0" keyframe="1" xtl="10" ytl="5" xbr="20" ybr="15" z_order="0"></box>
@@ -280,7 +286,7 @@ def test_polygons_and_boxes_of_cvat_come_in(tmp_path: Path) -> None:
         <polygon frame="1" outside="0" occluded="0" keyframe="1" points="30,10;50,10;50,40;30,40"></polygon>
         </track></annotations>"""
     )
-    labels = read_labels(tmp_path / "a.xml", SIZE, COUNT)
+    labels = read_labels(tmp_path / "a.xml", film)
 
     assert dict(labels.names) == {1: "car", 2: "tree"}
     assert list(labels.masks) == [1]
@@ -310,10 +316,10 @@ BOMB = '<!DOCTYPE a [<!ENTITY x "xx">]><annotations><track id="0" label="&x;"/><
         ("a.txt", "?"),
     ],
 )  # fmt: skip
-def test_what_is_no_label_is_one_clear_line(tmp_path: Path, name: str, content: str) -> None:
+def test_what_is_no_label_is_one_clear_line(film: Film, tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(SegueError) as caught:
-        [mask for _, mask in read_labels(tmp_path / name, SIZE, COUNT).frames()]
+        [mask for _, mask in read_labels(tmp_path / name, film).frames()]
     assert str(caught.value).startswith(str(tmp_path / name)) or "film" in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -58,7 +58,7 @@ def annotate(
     folder = project or Path("segue-out") / f"{opened.name}.project"
     desk = AnnotateDesk(opened, folder, model=model, weights=weights, device=device)
     for path in import_ or []:
-        labels = read_labels(path, opened.size, opened.count, numbers=opened.numbers)
+        labels = read_labels(path, opened)
         typer.echo(f"{path}: {len(labels.names)} objects on {desk.import_labels(labels)} frames")
     typer.echo(f"project: {folder}")
     _serve(desk, port, browser)

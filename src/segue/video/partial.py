@@ -79,16 +79,22 @@ class PartialFile:
             self.path.unlink()
 
 
+@contextmanager
+def replacing(final: Path) -> Iterator[Path]:
+    """A path to write to in place of ``final``, which is complete afterwards or as it was before."""
+    partial = PartialFile(final)
+    try:
+        with writing(final):
+            yield partial.path
+        partial.commit()
+    finally:
+        partial.discard()
+
+
 def write_complete(path: Path, data: bytes) -> None:
     """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before."""
-    partial = PartialFile(path)
-    try:
-        with writing(path):
-            partial.path.write_bytes(data)
-        partial.commit()
-    except BaseException:
-        partial.discard()
-        raise
+    with replacing(path) as partial:
+        partial.write_bytes(data)
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from segue.errors import DatasetError, PromptError, SegueError
-from segue.masks import Rle, encode_rle, rle_box
+from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
 from segue.prompts import Prompts
 from segue.registry import DETECTORS, MODELS
+from segue.types import Box
 from segue.web import messages
-from segue.web.jobs import KEPT_LOOKS, JobDesk, Proposal
+from segue.web.film import Plane
+from segue.web.jobs import JobDesk
 from segue.web.labels import Labels, read_labels
 from segue.web.project import Mark
 from segue.web.store import StaleError
 from segue.weights.download import at_hand
 
+UPLOADS = (".png", ".zip", ".json", ".xml")
+
 
 class AnnotateDesk(JobDesk):
-    """A project that is worked on; see :class:`JobDesk`."""
+    """A project that is worked on; see :class:`JobDesk`.
+
+    A request is answered by the method of its name: those that are no coroutines run in the project's thread.
+    """
 
     async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
-        """Answer a request."""
         frame = getattr(message, "frame", 0)
         if frame >= self.film.count:
             raise SegueError(f"there is no frame {frame}; the last one is {self.film.count - 1}")
@@ -38,50 +44,43 @@ class AnnotateDesk(JobDesk):
             raise SegueError(
                 f"the film is still being read through ({self.film.progress:.0%}); look around meanwhile"
             )
-        answer: dict[str, Any] = await getattr(self, f"_{type(message).__name__.lower()}")(message)
-        return answer
+        method = getattr(self, f"_{type(message).__name__.lower()}")
+        if inspect.iscoroutinefunction(method):
+            answer = await method(message)
+        else:
+            answer = await self._saved(partial(method, message))
+        return answer or {}
 
     async def take_in(self, name: str, path: Path) -> str:
-        """Import labels from a file."""
-        film = self.film
-        labels = await asyncio.to_thread(read_labels, path, film.size, film.count, name, film.numbers)
+        labels = await asyncio.to_thread(read_labels, path, self.film, name)
         count = await self._saved(lambda: self.import_labels(labels))
         return f"{len(labels.names)} objects on {count} frames"
 
     def upload_path(self, name: str) -> Path:
         """Where an uploaded file waits; its own name is used for its ending only."""
         suffix = Path(name).suffix.lower()
-        return (
-            self.project.folder / f"upload{suffix if suffix in ('.png', '.zip', '.json', '.xml') else '.bin'}"
-        )
+        return self.project.folder / f"upload{suffix if suffix in UPLOADS else '.bin'}"
 
     def export_file(self, name: str) -> Path | None:
-        """File or folder of an export."""
         known = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
         return known.get(name)
 
     def import_labels(self, labels: Labels) -> int:
-        """Add objects and masks that another program made, as one change.
-
-        Returns:
-            Number of frames.
-        """
+        """Add objects and masks that another program made, as one change; returns the number of frames."""
         count = 0
-        with self.project.change("import") as changed:
+        with self._change("import"):
             ids = {number: self.project.add_object(name) for number, name in labels.names.items()}
             for index, mask in labels.frames():
                 planes = {ids[number]: np.asarray(mask == number) for number in ids if (mask == number).any()}
                 marks = {i: Mark("imported", labels.score(index, n)) for n, i in ids.items() if i in planes}
                 self.project.put(index, planes, marks)
                 count += bool(planes)
-        self._tell(changed)
         return count
 
-    async def _hello(self, _: messages.Hello) -> dict[str, Any]:
-        return await self._saved(self._everything)
-
-    def _everything(self) -> dict[str, Any]:
-        job = self.project.interrupted()
+    def _hello(self, _: messages.Hello) -> dict[str, Any]:
+        job, interrupted = self._job, self.project.interrupted()
+        if interrupted is not None:
+            interrupted = {"done": interrupted["done"], "total": interrupted["total"], **interrupted["spec"]}
         return {
             "mode": "annotate",
             "film": self.film.describe(),
@@ -91,73 +90,57 @@ class AnnotateDesk(JobDesk):
             "history": self.project.history(),
             "settings": self.project.settings(),
             "detectors": _detectors(),
-            "running": self._job and {key: self._job[key] for key in ("what", "done", "total")},
-            "interrupted": None
-            if self._job or job is None
-            else {"done": job["done"], "total": job["total"], **job["spec"]},
+            "running": job and job.progress,
+            "interrupted": None if job else interrupted,
             "folder": str(self.project.folder),
             "revision": self.project.revision,
         }
 
     async def _look(self, message: messages.Look) -> dict[str, Any]:
         frames = [index for index in message.frames if index < self.film.count]
+        # One by one, so that what is to be saved need not wait for all.
         return {"frames": [await self._saved(partial(self._frame, index)) for index in frames]}
 
-    async def _prepare(self, message: messages.Prepare) -> dict[str, Any]:
+    async def _prepare(self, message: messages.Prepare) -> None:
         if self._job is None:
             await self._worker.ask("prepare", message.frame)
-        return {}
 
     async def _clickedit(self, message: messages.ClickEdit) -> dict[str, Any]:
-        await self._saved(lambda: self._check(message))
-        previous = None
-        if message.object is not None:
-            mask, marks, prompts = await self._saved(
-                lambda: (
-                    self.project.mask(message.frame),
-                    self.project.marks(message.frame),
-                    self.project.prompts(message.frame),
-                )
-            )
-            # What was painted or tracked is corrected; what came from clicks alone is asked for anew.
-            if message.object in marks and message.object not in prompts:
-                previous = np.asarray(mask == message.object)
+        previous = await self._saved(lambda: self._corrected_by(message))
         if not message.points and message.box is None:
             raise PromptError("give a point or a box")
         height, width = self.film.size
         points = [(min(max(x, 0), width - 1), min(max(y, 0), height - 1), on) for x, y, on in message.points]
         box = message.box and _clipped(message.box, self.film.size)
         on, off = ([(x, y) for x, y, inside in points if inside is wanted] for wanted in (True, False))
-        said = Prompts(box, on, off, mask=previous)
-        plane = await self._worker.ask("click", message.frame, said)
+        plane = await self._worker.ask("click", message.frame, Prompts(box, on, off, mask=previous))
         data = {"points": points, "box": box}
         return await self._saved(lambda: self._give(message, "click", lambda _: plane, data))
 
-    async def _strokeedit(self, message: messages.StrokeEdit) -> dict[str, Any]:
+    def _corrected_by(self, message: messages.ClickEdit) -> Plane | None:
+        """What clicks correct: a mask that was painted or tracked. One of clicks alone is asked for anew."""
+        self._check(message)
+        number, frame = message.object, message.frame
+        if number not in self.project.marks(frame) or number in self.project.prompts(frame):
+            return None
+        return np.asarray(self.project.mask(frame) == number)
+
+    def _strokeedit(self, message: messages.StrokeEdit) -> dict[str, Any]:
         stroke = self._plane(message.counts)
         if message.object is None and not message.add:
             raise PromptError("choose an object before you erase")
+        if message.add:
+            return self._give(message, "brush", lambda plane: plane | stroke)
+        return self._give(message, "eraser", lambda plane: plane & ~stroke)
 
-        def painted(plane: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-            return plane | stroke if message.add else plane & ~stroke
-
-        return await self._saved(
-            lambda: self._give(message, "brush" if message.add else "eraser", painted, None)
-        )
-
-    async def _forgetedit(self, message: messages.ForgetEdit) -> dict[str, Any]:
-        def forget() -> dict[str, Any]:
-            self._check(message)
-            number = message.object
-            with self.project.change("hide" if message.hidden else "clear") as changed:
-                mask = np.array(self.project.mask(message.frame))
-                mask[mask == number] = 0
-                self.project.write(message.frame, mask, {number: Mark("given") if message.hidden else None})
-                self.project.set_prompt(message.frame, number, None)
-            self._tell(changed)
-            return {}
-
-        return await self._saved(forget)
+    def _forgetedit(self, message: messages.ForgetEdit) -> None:
+        self._check(message)
+        frame, number = message.frame, message.object
+        with self._change("hide" if message.hidden else "clear"):
+            mask = np.array(self.project.mask(frame))
+            mask[mask == number] = 0
+            self.project.write(frame, mask, {number: Mark("given") if message.hidden else None})
+            self.project.set_prompt(frame, number, None)
 
     def _check(self, message: messages.Edit) -> None:
         """See that the edit was made on the frame as it is, and that its object may change."""
@@ -173,89 +156,46 @@ class AnnotateDesk(JobDesk):
         self,
         message: messages.Edit,
         label: str,
-        change: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]],
-        prompt: dict[str, Any] | None,
+        change: Callable[[Plane], Plane],
+        prompt: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Save what a person said of an object on a frame."""
         self._check(message)
-        with self.project.change(label) as changed:
+        with self._change(label):
             number = message.object or self.project.add_object()
             plane = change(np.asarray(self.project.mask(message.frame) == number))
             self.project.put(message.frame, {number: plane}, {number: Mark("given")})
             self.project.set_prompt(message.frame, number, prompt)
-        self._tell(changed)
         return {"object": number}
 
-    async def _objectedit(self, message: messages.ObjectEdit) -> dict[str, Any]:
+    def _objectedit(self, message: messages.ObjectEdit) -> None:
         values = message.model_dump(include={"name", "colour", "visible", "locked"}, exclude_none=True)
         values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
-        return await self._changed(
-            ", ".join(values), lambda: self.project.set_object(message.object, **values)
-        )
+        with self._change(", ".join(values)):
+            self.project.set_object(message.object, **values)
 
-    async def _remove(self, message: messages.Remove) -> dict[str, Any]:
+    def _remove(self, message: messages.Remove) -> None:
         self._refuse_while_tracking("remove an object")
-        return await self._changed("remove", lambda: self.project.remove_object(message.object))
+        with self._change("remove"):
+            self.project.remove_object(message.object)
 
-    async def _undo(self, message: messages.Undo) -> dict[str, Any]:
+    def _undo(self, message: messages.Undo) -> dict[str, Any]:
         self._refuse_while_tracking(message.op)
+        done = self.project.undo(redo=message.op == "redo")
+        if done is None:
+            raise SegueError(f"there is nothing to {message.op}")
+        label, changed = done
+        self._tell(changed)
+        return {"label": label, "frames": sorted(changed.frames)[:2]}
 
-        def undo() -> dict[str, Any]:
-            done = self.project.undo(redo=message.op == "redo")
-            if done is None:
-                raise SegueError(f"there is nothing to {message.op}")
-            self._tell(done[1])
-            return {"label": done[0], "frames": sorted(done[1].frames)[:2]}
+    def _settings(self, message: messages.Settings) -> None:
+        self.project.set_settings(message.values)
 
-        return await self._saved(undo)
-
-    async def _find(self, message: messages.Find) -> dict[str, Any]:
-        proposed: list[Proposal] = await self._worker.ask("find", message.frame, message.detector)
-        self._looks += 1
-        self._found[self._looks] = message.frame, proposed
-        while len(self._found) > KEPT_LOOKS:
-            self._found.popitem(last=False)
-        found = []
-        for plane, label, score in proposed:
-            lengths = encode_rle(plane)
-            found.append(
-                {"counts": lengths["counts"], "label": label, "score": score, "box": rle_box(lengths)}
-            )
-        return {"found": found, "look": self._looks}
-
-    async def _adopt(self, message: messages.Adopt) -> dict[str, Any]:
-        frame, proposed = self._found.get(message.look, (0, []))
-        chosen = [proposed[i] for i in message.chosen if i < len(proposed)]
-        if not chosen:
-            raise PromptError("choose at least one of what was found; look again if that was long ago")
-
-        def adopt() -> None:
-            for plane, label, _ in chosen:
-                number = self.project.add_object(label)
-                self.project.put(frame, {number: plane}, {number: Mark("given")})
-
-        return await self._changed("add what was found", adopt)
-
-    async def _settings(self, message: messages.Settings) -> dict[str, Any]:
-        await self._saved(lambda: self.project.set_settings(message.values))
-        return {}
-
-    async def _score(self, _: messages.Score) -> dict[str, Any]:
+    def _score(self, _: messages.Score) -> None:
         raise SegueError("there is nothing to compare with here; use `segue view`")
 
-    async def _changed(self, label: str, change: Callable[[], None]) -> dict[str, Any]:
-        def run() -> dict[str, Any]:
-            with self.project.change(label) as changed:
-                change()
-            self._tell(changed)
-            return {}
-
-        return await self._saved(run)
-
-    def _plane(self, counts: str) -> npt.NDArray[np.bool_]:
+    def _plane(self, counts: str) -> Plane:
         """A mask from run lengths that a page sent."""
-        from segue.masks import decode_rle
-
         height, width = self.film.size
         try:
             check_runs([counts.encode("utf-8", "surrogatepass")], height * width)
@@ -264,9 +204,7 @@ class AnnotateDesk(JobDesk):
         return decode_rle(Rle(size=[height, width], counts=counts))
 
 
-def _clipped(
-    box: tuple[float, float, float, float], size: tuple[int, int]
-) -> tuple[float, float, float, float]:
+def _clipped(box: Box, size: tuple[int, int]) -> Box:
     height, width = size
     x0, x1 = sorted(min(max(x, 0.0), float(width)) for x in (box[0], box[2]))
     y0, y1 = sorted(min(max(y, 0.0), float(height)) for y in (box[1], box[3]))

@@ -1,39 +1,26 @@
-"""How the page compares two results: object by object as DAVIS does, or all foreground as CDnet2014 does."""
+"""Two results, or one and the truth: object by object as DAVIS does, or all foreground as CDnet2014 does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
 
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.types import IndexMask
+from segue.web.film import Plane
 from segue.web.labels import Labels
-
-Plane = npt.NDArray[np.bool_]
 
 LABELS = frozenset({SHADOW, OUTSIDE, UNKNOWN, MOTION})
 """Values of CDnet2014 that a reader of index masks takes for objects."""
 
-
-class Measure(Protocol):
-    """Compares an object of two results.
-
-    Attributes:
-        columns: names of its values.
-    """
-
-    columns: tuple[str, ...]
-
-    def look(self, index: int, found: Plane, truth: Plane) -> Any:
-        """What is kept of a frame, of the object's masks on it."""
-
-    def values(self, looks: Sequence[Any]) -> list[float]:
-        """The columns over some frames."""
+MATCHED_FRAMES = 24
+"""Frames, spread over the film, on which objects of two results are matched."""
 
 
 class OfObjects:
@@ -42,11 +29,11 @@ class OfObjects:
     columns: tuple[str, ...] = ("J", "F")
 
     def look(self, index: int, found: Plane, truth: Plane) -> tuple[float, float]:
-        """J and F of a frame."""
+        """What is kept of an object on a frame."""
         return region_similarity(found, truth), contour_accuracy(found, truth)
 
     def values(self, looks: Sequence[tuple[float, float]]) -> list[float]:
-        """Means."""
+        """The columns over some frames."""
         means: list[float] = np.mean(looks, axis=0).tolist()
         return means
 
@@ -54,8 +41,7 @@ class OfObjects:
 class OfForeground:
     """Recall, precision and F of CDnet2014, of the pixels of all frames together.
 
-    Args:
-        truth: as it was read; where it holds labels of CDnet2014, what is unknown or outside does not count.
+    Where the truth holds labels of CDnet2014, what is unknown or outside does not count.
     """
 
     columns: tuple[str, ...] = ("Re", "Pr", "F")
@@ -64,7 +50,7 @@ class OfForeground:
         self._truth = truth if is_labels(truth) else None
 
     def look(self, index: int, found: Plane, truth: Plane) -> Counts:
-        """Counts of a frame."""
+        """What is kept of a frame."""
         labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
         if self._truth is not None and index in self._truth.masks:
             labels = np.asarray(self._truth.masks[index](), np.uint8)
@@ -72,9 +58,72 @@ class OfForeground:
         return ForegroundAccumulator(ignored=(UNKNOWN, OUTSIDE)).update(found, labels)
 
     def values(self, looks: Sequence[Counts]) -> list[float]:
-        """Measures of the sum."""
+        """The columns over some frames."""
         measures = sum(looks, Counts()).measures()
         return [measures[name] for name in self.columns]
+
+
+class Comparison:
+    """Two results of one film, of which the second may be the truth.
+
+    ``measure`` None takes ``foreground`` for labels of CDnet2014, else ``davis``. ``ids`` are those of the
+    second result's objects among the first one's.
+    """
+
+    def __init__(self, first: Labels, second: Labels, size: tuple[int, int], measure: str | None) -> None:
+        self._measure: Any = OfObjects()
+        if (measure or measure_of(second)) == "foreground":
+            self._measure = OfForeground(second)
+            first, second = foreground_of(first), foreground_of(second)
+        self.first, self.second, self._size = first, second, size
+        self.ids = self._matched()
+        self._scores: dict[int, dict[int, Any]] = {}
+
+    def masks(self, index: int) -> tuple[IndexMask, IndexMask]:
+        """Those of both results on a frame."""
+        return self.first.mask(index, self._size), self.second.mask(index, self._size)
+
+    def frame_scores(self, index: int) -> dict[int, Any]:
+        """What the measure says of the second result's objects on a frame, by the first one's ids."""
+        if index not in self._scores:
+            one, two = self.masks(index)
+            pairs = {mine: (one == mine, two == theirs) for theirs, mine in self.ids.items()}
+            self._scores[index] = {i: self._measure.look(index, *pair) for i, pair in pairs.items()}
+        return self._scores[index]
+
+    def score(self, index: int) -> dict[str, Any]:
+        """A row for each object: on the frame, and on all frames that were looked at so far."""
+        here = self.frame_scores(index) if index in self.second.masks else {}
+        known = [self._scores[i] for i in sorted(self.second.masks) if i in self._scores]
+        rows = [
+            {
+                "object": i,
+                "here": self._measure.values([here[i]]) if i in here else None,
+                "all": self._measure.values([scores[i] for scores in known]) if known else None,
+            }
+            for i in self.ids.values()
+        ]
+        columns = self._measure.columns
+        return {"columns": columns, "rows": rows, "done": len(known), "total": len(self.second.masks)}
+
+    def _matched(self) -> dict[int, int]:
+        """The same where all agree, else by overlap; an object without a partner gets an id of its own."""
+        ours, theirs = sorted(self.first.names), sorted(self.second.names)
+        if set(theirs) <= set(ours) or set(ours) <= set(theirs):
+            return {i: i for i in theirs}
+        both, either = np.zeros((len(theirs), len(ours))), np.zeros((len(theirs), len(ours)))
+        shared = sorted(set(self.first.masks) & set(self.second.masks))
+        for index in shared[:: max(1, len(shared) // MATCHED_FRAMES)]:
+            one, two = self.masks(index)
+            for row, i in enumerate(theirs):
+                for column, j in enumerate(ours):
+                    both[row, column] += ((two == i) & (one == j)).sum()
+                    either[row, column] += ((two == i) | (one == j)).sum()
+        overlap = both / np.maximum(either, 1)
+        pairs = zip(*linear_sum_assignment(-overlap), strict=True)
+        partners = {theirs[row]: ours[column] for row, column in pairs if overlap[row, column] > 0}
+        free = iter(range(max(ours, default=0) + 1, 65536))
+        return {i: partners.get(i) or next(free) for i in theirs}
 
 
 def is_labels(labels: Labels) -> bool:
@@ -89,11 +138,12 @@ def measure_of(truth: Labels) -> str:
 
 def foreground_of(labels: Labels) -> Labels:
     """All foreground as one object: everything but shadow, or of labels of CDnet2014 what moves."""
-    shadow = [i for i, name in labels.names.items() if name == "shadow"]
+    shadow = {i for i, name in labels.names.items() if name == "shadow"}
     others = set() if is_labels(labels) else set(labels.names)
-    moving = {MOTION, 1} | others - set(shadow)  # a picture of labels without shadow reads as 1
+    moving = sorted({MOTION, 1} | others - shadow)  # a picture of labels without shadow reads as 1
+    masks = {index: partial(_merged, read, moving) for index, read in labels.masks.items()}
+    return Labels({1: "foreground"}, masks)
 
-    def merged(read: Callable[[], IndexMask]) -> Callable[[], IndexMask]:
-        return lambda: np.isin(read(), sorted(moving)).astype(np.uint8)
 
-    return Labels({1: "foreground"}, {index: merged(read) for index, read in labels.masks.items()})
+def _merged(read: Callable[[], IndexMask], moving: list[int]) -> IndexMask:
+    return np.isin(read(), moving).astype(np.uint8)

@@ -6,25 +6,25 @@ import json
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-import av.error
 import cv2
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 
-from segue.errors import SinkError
 from segue.masks import encode_rle, measure, read_index_mask, rle_area, rle_box, write_index_mask
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
 from segue.video import CocoSink, OverlayVideoSink
-from segue.video.partial import PartialFile, writing
+from segue.video.partial import replacing, write_complete, writing
+from segue.video.video_sink import encoding, even_sides
 from segue.web.film import Film
+from segue.web.worker import Tools
 
 SUFFIX = {
     "davis": "",
@@ -45,12 +45,9 @@ _RUN_BITS = (3, 4, 9, 16)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is exported.
+    """What is exported: mask files by frame, names and colours by object, scores by frame and object.
 
-    Attributes:
-        files: mask file by frame index.
-        names: name and colour by object id; other objects are left out.
-        scores: score by frame and object.
+    Objects without a name are left out.
     """
 
     files: Mapping[int, Path]
@@ -65,7 +62,6 @@ class Snapshot:
         return np.where(np.isin(mask, sorted(self.names)), mask, 0).astype(mask.dtype)
 
     def result(self, index: int, film: Film) -> Segmentation:
-        """The frame as a result of a session."""
         mask = self.mask(index, film.size)
         extents = measure(mask)
         objects = tuple(
@@ -77,11 +73,8 @@ class Snapshot:
         return Segmentation(index, film.time(index), mask, objects)
 
 
-def export_job(tools: Any, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
-    """Job of :meth:`segue.web.worker.Worker.begin`: writes ``target``, and yields how many frames are done.
-
-    A file or folder appears under its name only when it is complete.
-    """
+def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
+    """Job of :meth:`segue.web.worker.Worker.begin`: writes ``target``, yielding how many frames are done."""
     yield from _WRITERS[form](tools.film, taken, target)
 
 
@@ -102,30 +95,24 @@ def _with_sink(make: Callable[[Path, Film], Any], *, pictures: bool) -> Callable
     return write
 
 
-class _Folder:
+@contextmanager
+def _folder(final: Path) -> Iterator[Path]:
     """A folder that gets its name when it is complete."""
-
-    def __init__(self, final: Path) -> None:
-        self._final, self.path = final, final.with_name(final.name + ".partial")
-
-    def __enter__(self) -> Path:
-        with writing(self._final):
-            shutil.rmtree(self.path, ignore_errors=True)
-            self.path.mkdir(parents=True)
-        return self.path
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            with writing(self._final):
-                self.path.replace(self._final)
-        else:
-            shutil.rmtree(self.path, ignore_errors=True)
+    path = final.with_name(final.name + ".partial")
+    shutil.rmtree(path, ignore_errors=True)
+    try:
+        with writing(final):
+            path.mkdir(parents=True)
+            yield path
+            path.replace(final)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _davis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     """The tree of DAVIS 2017, which `segue eval davis` and the official tools read."""
     name = target.name
-    with _Folder(target) as folder, writing(target):
+    with _folder(target) as folder:
         pictures, masks = (folder / kind / "480p" / name for kind in ("JPEGImages", "Annotations"))
         for made in (pictures, masks, folder / "ImageSets" / "2017"):
             made.mkdir(parents=True)
@@ -170,7 +157,7 @@ def _ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     text = json.dumps(
         {"info": {}, "licenses": [], "videos": [video], "categories": listed, "annotations": annotations}
     )
-    _write_file(target, text.encode())
+    write_complete(target, text.encode())
 
 
 def _xywh(box: tuple[float, float, float, float] | None) -> list[float] | None:
@@ -184,32 +171,24 @@ def _cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     share its group.
     """
     root = ET.Element("annotations")
-    ET.SubElement(root, "version").text = "1.1"
+    _add(root, version="1.1")
     meta = ET.SubElement(ET.SubElement(root, "meta"), "task")
-    for key, value in (("name", film.name), ("size", film.count), ("mode", "interpolation"),
-                       ("start_frame", 0), ("stop_frame", film.count - 1)):  # fmt: skip
-        ET.SubElement(meta, key).text = str(value)
+    last = film.count - 1
+    _add(meta, name=film.name, size=film.count, mode="interpolation", start_frame=0, stop_frame=last)
     labels = ET.SubElement(meta, "labels")
     for name, colour in dict(taken.names.values()).items():
         label = ET.SubElement(labels, "label")
-        for key, value in (("name", name), ("color", colour), ("type", "mask")):
-            ET.SubElement(label, key).text = value
+        _add(label, name=name, color=colour, type="mask")
         ET.SubElement(label, "attributes")
     height, width = film.size
-    size = ET.SubElement(meta, "original_size")
-    ET.SubElement(size, "width").text, ET.SubElement(size, "height").text = str(width), str(height)
+    _add(ET.SubElement(meta, "original_size"), width=width, height=height)
     number = 0
     for index in range(film.count):
         mask = taken.mask(index, film.size)
         for i, extent in measure(mask).items():
             x0, y0, x1, y1 = (int(side) for side in extent.box)
-            attributes = {
-                "id": str(number),
-                "label": taken.names[i][0],
-                "source": "semi-auto",
-                "group_id": str(i),
-            }
-            track = ET.SubElement(root, "track", attributes)
+            about = {"id": str(number), "label": taken.names[i][0], "source": "semi-auto", "group_id": str(i)}
+            track = ET.SubElement(root, "track", about)
             shape = {"frame": index, "keyframe": 1, "outside": 0, "occluded": 0,
                      "rle": ", ".join(map(str, row_runs(mask[y0:y1, x0:x1] == i))),
                      "left": x0, "top": y0, "width": x1 - x0, "height": y1 - y0, "z_order": 0}  # fmt: skip
@@ -217,7 +196,12 @@ def _cvat(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
             number += 1
         yield index + 1
     ET.indent(root)
-    _write_file(target, ET.tostring(root, encoding="utf-8", xml_declaration=True))
+    write_complete(target, ET.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _add(parent: ET.Element, **texts: object) -> None:
+    for tag, text in texts.items():
+        ET.SubElement(parent, tag).text = str(text)
 
 
 def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
@@ -230,39 +214,26 @@ def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
 
 def _labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     """Tasks of Label Studio with brush labels, one a frame, beside the pictures they are of."""
-    height, width = film.size
-    with _Folder(target) as folder, writing(target):
+    about: dict[str, Any] = {"type": "brushlabels", "from_name": "tag", "to_name": "image"}
+    about["original_height"], about["original_width"] = film.size
+    with _folder(target) as folder:
         (folder / "frames").mkdir()
         tasks = []
         for index in range(film.count):
             (folder / "frames" / f"{index:05d}.jpg").write_bytes(film.jpeg(index))
             mask = taken.mask(index, film.size)
-            results = [
-                {
-                    "id": f"f{index}o{i}",
-                    "type": "brushlabels",
-                    "from_name": "tag",
-                    "to_name": "image",
-                    "original_width": width,
-                    "original_height": height,
-                    "image_rotation": 0,
-                    "value": {
-                        "format": "rle",
-                        "rle": brush_rle(mask == i),
-                        "brushlabels": [taken.names[i][0]],
-                    },
-                }
-                for i in measure(mask)
-            ]
+            results = []
+            for i in measure(mask):
+                value = {"format": "rle", "rle": brush_rle(mask == i), "brushlabels": [taken.names[i][0]]}
+                results.append({"id": f"f{index}o{i}", "image_rotation": 0, "value": value, **about})
             picture = f"/data/local-files/?d={target.name}/frames/{index:05d}.jpg"
             tasks.append({"data": {"image": picture, "frame": index}, "annotations": [{"result": results}]})
             yield index + 1
-        names = dict(taken.names.values())
         config = ET.Element("View")
-        ET.SubElement(config, "Image", {"name": "image", "value": "$image"})
-        brushes = ET.SubElement(config, "BrushLabels", {"name": "tag", "toName": "image"})
-        for name, colour in names.items():
-            ET.SubElement(brushes, "Label", {"value": name, "background": colour})
+        ET.SubElement(config, "Image", name="image", value="$image")
+        brushes = ET.SubElement(config, "BrushLabels", name="tag", toName="image")
+        for name, colour in dict(taken.names.values()).items():
+            ET.SubElement(brushes, "Label", value=name, background=colour)
         (folder / "tasks.json").write_text(json.dumps(tasks), "utf-8")
         (folder / "labels.xml").write_text(ET.tostring(config, encoding="unicode"), "utf-8")
 
@@ -291,57 +262,39 @@ def brush_rle(mask: npt.NDArray[np.generic]) -> list[int]:
 def _matte(codec: str, pixels: str, options: dict[str, str]) -> Callable[..., Iterator[int]]:
     def write(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         """The objects cut out, as a film with transparency."""
-        file = PartialFile(target)
-        file.prepare()
-        form = "mov" if target.suffix == ".mov" else "webm"
-        try:
-            with ExitStack() as stack:
-                stack.enter_context(writing(target))
-                container = stack.enter_context(av.open(f"file:{file.path}", "w", format=form))
-                stream: Any = container.add_stream(codec, rate=Fraction(film.fps).limit_denominator(1001))
-                height, width = (side + side % 2 for side in film.size)
-                stream.height, stream.width, stream.pix_fmt, stream.options = height, width, pixels, options
-                for frame, result in _frames(film, taken):
-                    picture = VideoFrame.from_ndarray(_even(cut_out(frame.image, result.mask)), format="rgba")
-                    picture.pts = None
-                    container.mux(stream.encode(picture.reformat(format=pixels)))
-                    yield frame.index + 1
-                container.mux(stream.encode(None))
-            file.commit()
-        except av.error.FFmpegError as error:
-            raise SinkError(f"{target}: cannot be encoded ({error.strerror or error})") from error
-        finally:
-            file.discard()
+        form = target.suffix.removeprefix(".")
+        with (
+            replacing(target) as path,
+            encoding(target),
+            av.open(f"file:{path}", "w", format=form) as container,
+        ):
+            stream: Any = container.add_stream(codec, rate=Fraction(film.fps).limit_denominator(1001))
+            stream.height, stream.width = (side + side % 2 for side in film.size)
+            stream.pix_fmt, stream.options = pixels, options
+            for frame, result in _frames(film, taken):
+                cut = even_sides(_cut_out(frame.image, result.mask), cv2.BORDER_CONSTANT)
+                picture = VideoFrame.from_ndarray(cut, format="rgba")
+                picture.pts = None
+                container.mux(stream.encode(picture.reformat(format=pixels)))
+                yield frame.index + 1
+            container.mux(stream.encode(None))
 
     return write
 
 
-def cut_out(image: Image, mask: IndexMask) -> Image:
+def _cut_out(image: Image, mask: IndexMask) -> Image:
     """The pixels of the objects, RGBA, (H, W, 4), uint8; all else is transparent and black."""
     alpha = (mask > 0).astype(np.uint8)
     return np.dstack([image * alpha[..., None], alpha * 255])
 
 
-def _even(picture: Image) -> Image:
-    bottom, right = picture.shape[0] % 2, picture.shape[1] % 2
-    return np.asarray(cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_CONSTANT), np.uint8)
-
-
 def _png(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     """RGBA pictures, one a frame."""
-    with _Folder(target) as folder, writing(target):
+    with _folder(target) as folder:
         for frame, result in _frames(film, taken):
-            picture = cv2.cvtColor(cut_out(frame.image, result.mask), cv2.COLOR_RGBA2BGRA)
+            picture = cv2.cvtColor(_cut_out(frame.image, result.mask), cv2.COLOR_RGBA2BGRA)
             (folder / f"{frame.index:05d}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
             yield frame.index + 1
-
-
-def _write_file(target: Path, data: bytes) -> None:
-    file = PartialFile(target)
-    file.prepare()
-    with writing(target):
-        file.path.write_bytes(data)
-    file.commit()
 
 
 _VP9 = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"}

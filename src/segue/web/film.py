@@ -42,6 +42,13 @@ CHUNK_BYTES = 256 << 20
 QUALITY = 88
 
 
+Plane = npt.NDArray[np.bool_]
+"""Mask of one object, (H, W)."""
+
+Stamps = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Time stamps of all frames in order of presentation, and indices of the key frames."""
+
+
 def number_in(name: str) -> int | None:
     """The digits of a name without ending, as a number; None where it has none, or very many."""
     digits = "".join(sign for sign in name if sign.isascii() and sign.isdigit())
@@ -77,10 +84,10 @@ class Film:
         self.progress = 1.0
         if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
             self._open_pictures(path)
-        elif not path.exists():
-            raise SourceError(f"{path}: no such file or folder")
-        else:
+        elif path.exists():
             self._open_video(path)
+        else:
+            raise SourceError(f"{path}: no such file or folder")
 
     def _open_pictures(self, path: Path) -> None:
         files = list_images(path) if path.is_dir() else [path]
@@ -111,13 +118,12 @@ class Film:
         stamps = _indexed(self._stream) or (_scanned(path) if path.stat().st_size <= SCAN_BYTES else None)
         self.exact = stamps is not None
         self._take(stamps or _guessed(self._container, self._stream, self.fps))
-        first = self._decode(0)
-        self.size = first.shape[0], first.shape[1]
+        self.size = self._decode(0).shape[:2]
         if not self.exact:
             self.progress = 0.0
             threading.Thread(target=self._scan, daemon=True, name="segue-film-index").start()
 
-    def _take(self, stamps: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]) -> None:
+    def _take(self, stamps: Stamps) -> None:
         self._pts, self._keys = stamps
         self.count = len(self._pts)
         if not self.count:
@@ -141,7 +147,6 @@ class Film:
         return float(self._times[index])
 
     def frame(self, index: int) -> Frame:
-        """The frame with an index."""
         with self._lock:
             return Frame(index, self.time(self._checked(index)), self._picture(index))
 
@@ -150,7 +155,7 @@ class Film:
         with self._lock:
             self._checked(index)
             if near and index not in self._jpegs and self._files is None:
-                index = int(self._keys[bisect_right(self._keys, index) - 1])
+                index = self._key_of(index)
             data = self._jpegs.get(index)
             if data is None:
                 picture = cv2.cvtColor(self._picture(index), cv2.COLOR_RGB2BGR)
@@ -191,6 +196,10 @@ class Film:
             if self._container is not None:
                 self._container.close()
 
+    def _key_of(self, index: int) -> int:
+        """The key frame at or before a frame."""
+        return int(self._keys[bisect_right(self._keys, index) - 1])
+
     def _checked(self, index: int) -> int:
         if not 0 <= index < self.count:
             raise SourceError(f"{self.path}: there is no frame {index}; the last one is {self.count - 1}")
@@ -210,8 +219,7 @@ class Film:
     def _decode(self, index: int) -> Image:
         """Decode on where that is nearer than the key frame, else from the key frame on."""
         assert self._container is not None
-        target = int(self._pts[index])
-        key = int(self._keys[bisect_right(self._keys, index) - 1])
+        target, key = int(self._pts[index]), self._key_of(index)
         try:
             if not self._next <= index or self._next < key:
                 self._container.seek(int(self._pts[key]), stream=self._stream, backward=True)
@@ -228,10 +236,6 @@ class Film:
             raise SourceError(f"{self.path}: frame {index} cannot be decoded ({describe(error)})") from error
         self._next = self.count + 1
         raise SourceError(f"{self.path}: ends before frame {index}; cut off or damaged")
-
-
-Stamps = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-"""Time stamps of all frames in order of presentation, and indices of the key frames."""
 
 
 def _indexed(stream: VideoStream) -> Stamps | None:

@@ -1,8 +1,7 @@
 """A project of the page: objects, prompts, masks and history in one folder that survives any kill.
 
-``project.db`` is SQLite in WAL mode and holds everything but pixels; masks are index PNGs in ``masks/``,
-named after their content and never changed, so that undo only has to point at an earlier one. A mask file is
-complete before a row names it.
+Masks are index PNGs in ``masks/``, named after their content and never changed, so that undo only has to
+point at an earlier one, and complete before a row names them. All else is in ``project.db``.
 """
 
 from __future__ import annotations
@@ -52,12 +51,7 @@ class Mark:
 
 
 class Project(Store):
-    """An open project; one process at a time.
-
-    Args:
-        folder: made if it is not there.
-        film: what the project is about, as JSON values; a project of another film is refused.
-        size: height and width of the frames.
+    """An open project about a film, which JSON values describe; one process at a time.
 
     Raises:
         SegueError: another process has it open, it belongs to another film, or is damaged.
@@ -91,9 +85,7 @@ class Project(Store):
 
     def prompted(self) -> list[tuple[int, int]]:
         """Frames and objects with clicks or boxes."""
-        return [
-            (row[0], row[1]) for row in self._db.execute("SELECT frame, object FROM prompts ORDER BY 1, 2")
-        ]
+        return [tuple(row) for row in self._db.execute("SELECT frame, object FROM prompts ORDER BY 1, 2")]
 
     def mask(self, frame: int) -> IndexMask:
         """Index mask of a frame, (H, W), uint8 or uint16; empty where nothing was saved."""
@@ -106,8 +98,7 @@ class Project(Store):
         return mask
 
     def mask_file(self, frame: int) -> Path | None:
-        """File of a frame's mask, None where there is none."""
-        row = self._db.execute("SELECT file FROM frames WHERE frame=?", (frame,)).fetchone()
+        row = self._one("SELECT file FROM frames WHERE frame=?", frame)
         if row is None:
             return None
         if not MASK_NAME.fullmatch(str(row["file"])):
@@ -128,10 +119,7 @@ class Project(Store):
 
     def add_object(self, name: str | None = None) -> int:
         """A new object, inside :meth:`change`; its id is 1 more than the largest ever used."""
-        used = self._db.execute(
-            "SELECT max(coalesce((SELECT max(id) FROM objects), 0), ?)", (self._meta("last"),)
-        )
-        number = int(used.fetchone()[0]) + 1
+        number = int(self._meta("last")) + 1
         self._set_meta("last", number)
         colour = COLOURS[(number - 1) % len(COLOURS)]
         row = {"id": number, "name": name or f"Object {number}", "colour": colour, "visible": 1, "locked": 0}
@@ -156,15 +144,12 @@ class Project(Store):
         """Save clicks and box of an object on a frame, inside :meth:`change`; None removes them."""
         row = None if data is None else {"frame": frame, "object": number, "data": json.dumps(data)}
         self._set("prompts", (frame, number), row)
-        self._touch(frame)
+        self._changed.frames.add(frame)
 
     def write(self, frame: int, mask: IndexMask, marks: Mapping[int, Mark | None]) -> None:
         """Save the mask of a frame, inside :meth:`change`; areas are those of the mask.
 
-        Args:
-            frame: its number.
-            mask: index mask, (H, W).
-            marks: for the objects that change; None forgets one. Others lose only what was covered.
+        ``marks`` are those of the objects that change, None forgets one; others lose only what was covered.
         """
         extents = measure(mask)
         new = {**self.marks(frame), **marks}
@@ -182,7 +167,7 @@ class Project(Store):
             if not (self.masks / name).exists():
                 write_complete(self.masks / name, data)
             self._set("frames", (frame,), {"frame": frame, "file": name})
-        self._touch(frame)
+        self._changed.frames.add(frame)
 
     def put(self, frame: int, planes: Mapping[int, npt.NDArray[np.bool_]], marks: Mapping[int, Mark]) -> None:
         """Put masks of objects into a frame, inside :meth:`change`, under those that are locked.
@@ -206,7 +191,7 @@ class Project(Store):
             self.write(frame, mask, written)
 
     def _object(self, number: int) -> Row:
-        row = self._db.execute("SELECT * FROM objects WHERE id=?", (number,)).fetchone()
+        row = self._one("SELECT * FROM objects WHERE id=?", number)
         if row is None:
             raise SegueError(f"there is no object {number}; it may have been removed in another window")
         return dict(row)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import socket
+import traceback
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse, JSONResponse
 
 from segue.errors import SegueError
+from segue.video.partial import replacing
 from segue.web import messages
 from segue.web.film import Film
+from segue.web.store import StaleError
 
 STATIC = Path(__file__).parent / "static"
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -37,36 +41,40 @@ HEADERS = {
 Send = Callable[[dict[str, Any]], None]
 
 
-class Desk(Protocol):
-    """What stands behind a page: a project that is worked on, or results that are shown."""
+def _say_nothing(_: dict[str, Any]) -> None:
+    """Stands for the pages before there are any."""
 
-    film: Film
-    send: Send
-    """Sends an event to all pages."""
 
-    async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
-        """Answer a request; raises SegueError with one line for the page."""
-        ...
+class Desk:
+    """What stands behind a page: a project that is worked on, or results that are shown.
 
-    async def take_in(self, name: str, path: Path) -> str:
-        """Import an uploaded file; returns what to tell."""
-        ...
+    ``send`` sends an event to all pages. By itself a desk imports and exports nothing.
+    """
 
-    def upload_path(self, name: str) -> Path | None:
-        """Where a file of that name waits until it is imported; None where nothing is."""
-        ...
-
-    def export_file(self, name: str) -> Path | None:
-        """File or folder of an export by its name."""
-        ...
+    def __init__(self, film: Film) -> None:
+        self.film = film
+        self.send: Send = _say_nothing
 
     def open(self) -> None:
         """Called in the running event loop before the first request."""
-        ...
 
     def close(self) -> None:
         """Save and end."""
-        ...
+        self.film.close()
+
+    async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
+        """Answer a request; raises SegueError with one line for the page."""
+        raise NotImplementedError
+
+    def upload_path(self, name: str) -> Path | None:
+        """Where a file of that name waits until it is imported; None where nothing is."""
+
+    async def take_in(self, name: str, path: Path) -> str:
+        """Import an uploaded file; returns what to tell."""
+        raise NotImplementedError
+
+    def export_file(self, name: str) -> Path | None:
+        """File or folder of an export by its name."""
 
 
 def make_app(desk: Desk, token: str, port: int) -> FastAPI:
@@ -93,9 +101,8 @@ def make_app(desk: Desk, token: str, port: int) -> FastAPI:
     app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
 
     def is_foreign(headers: Any, *, needs_origin: bool) -> bool:
-        origin = headers.get("origin")
-        host = headers.get("host", "")
-        return host not in hosts or (origin != f"http://{host}" if origin or needs_origin else False)
+        origin, host = headers.get("origin"), headers.get("host", "")
+        return host not in hosts or (bool(origin or needs_origin) and origin != f"http://{host}")
 
     def is_secret(path: str) -> bool:
         return secrets.compare_digest(path.split("/")[1].encode(), token.encode())
@@ -136,9 +143,8 @@ def make_app(desk: Desk, token: str, port: int) -> FastAPI:
         path = desk.export_file(name)
         if path is None:
             raise HTTPException(404, "there is no such export")
-        return FileResponse(
-            path if path.is_file() else zipped(path), filename=path.name + ("" if path.is_file() else ".zip")
-        )
+        file = path if path.is_file() else _zipped(path)
+        return FileResponse(file, filename=file.name)
 
     @app.post("/{_}/import/{name}")
     async def take_in(_: str, name: str, request: Request) -> Response:
@@ -162,7 +168,7 @@ def make_app(desk: Desk, token: str, port: int) -> FastAPI:
             coming.unlink(missing_ok=True)
 
     @app.websocket("/{_}/ws")
-    async def socket(page: WebSocket, _: str) -> None:
+    async def talk(page: WebSocket, _: str) -> None:
         if is_foreign(page.headers, needs_origin=True) or not is_secret(page.url.path):
             await page.close(1008)
             return
@@ -201,41 +207,29 @@ async def _reply(desk: Desk, text: str, queue: asyncio.Queue[str]) -> None:
         number = message.id
         answer = await desk.handle(message)
     except SegueError as error:
-        answer = {"error": str(error), "stale": type(error).__name__ == "StaleError"}
+        answer = {"error": str(error), "stale": isinstance(error, StaleError)}
     except Exception as error:
-        import traceback
-
         traceback.print_exception(error)
         answer = {"error": f"this failed inside segue ({type(error).__name__}); the terminal has the details"}
     queue.put_nowait(json.dumps({"id": number, **answer}, separators=(",", ":")))
 
 
-def zipped(folder: Path) -> Path:
+def _zipped(folder: Path) -> Path:
     """A zip archive of an export folder, beside it."""
     path = folder.with_name(folder.name + ".zip")
-    partial = path.with_name(path.name + ".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for file in sorted(folder.rglob("*")):
             if file.is_file():
-                archive.write(file, Path(folder.name) / file.relative_to(folder))
-    partial.replace(path)
+                archive.write(file, file.relative_to(folder.parent))
     return path
 
 
 def serve(desk: Desk, port: int, tell: Callable[[str], None]) -> None:
-    """Run until Ctrl-C.
-
-    Args:
-        desk: what the page shows.
-        port: 0 takes a free one.
-        tell: called with the address once it answers.
-    """
-    import socket as sockets
-
+    """Run until Ctrl-C; port 0 takes a free one, and ``tell`` gets the address once it answers."""
     import uvicorn
 
-    listener = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM)
-    listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
     except OSError as error:

@@ -1,7 +1,4 @@
-"""The rows of a project in SQLite, and the history of their changes.
-
-``project.db`` is in WAL mode and holds everything but pixels; a mask file is complete before a row names it.
-"""
+"""The rows of a project in SQLite, in WAL mode, and the history of their changes."""
 
 from __future__ import annotations
 
@@ -40,18 +37,13 @@ CREATE TABLE steps (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, tbl TEXT NOT
 CREATE INDEX steps_of_entry ON steps (entry);
 """
 
-_KEYS = {
-    "objects": ("id",),
-    "frames": ("frame",),
-    "marks": ("frame", "object"),
-    "prompts": ("frame", "object"),
-}
 _COLUMNS = {
-    "objects": ("id", "name", "colour", "visible", "locked"),
-    "frames": ("frame", "file"),
-    "marks": ("frame", "object", "kind", "score", "area", "weight", "agreement"),
-    "prompts": ("frame", "object", "data"),
+    "objects": (("id",), ("name", "colour", "visible", "locked")),
+    "frames": (("frame",), ("file",)),
+    "marks": (("frame", "object"), ("kind", "score", "area", "weight", "agreement")),
+    "prompts": (("frame", "object"), ("data",)),
 }
+"""Columns of the key, and the others, of each table that the history knows."""
 
 Row = dict[str, Any]
 
@@ -69,16 +61,7 @@ class Changed:
 
 
 class Store:
-    """Rows that can be changed, undone and redone; one process at a time.
-
-    Args:
-        folder: made if it is not there.
-        film: what the project is about, as JSON values; a project of another film is refused.
-
-    Raises:
-        SegueError: another process has it open, it belongs to another film, or is damaged.
-        SinkError: the folder cannot be written to.
-    """
+    """Rows that can be changed, undone and redone; see :class:`segue.web.project.Project`."""
 
     def __init__(self, folder: Path, film: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -129,19 +112,18 @@ class Store:
 
     def history(self) -> dict[str, str | None]:
         """What would be undone and redone next."""
-        undo = self._db.execute(
-            "SELECT label FROM history WHERE NOT undone ORDER BY id DESC LIMIT 1"
-        ).fetchone()
-        redo = self._db.execute("SELECT label FROM history WHERE undone ORDER BY id LIMIT 1").fetchone()
-        return {"undo": undo and undo[0], "redo": redo and redo[0]}
+        rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
+        return {name: None if row is None else str(row["label"]) for name, row in rows.items()}
+
+    def _next_entry(self, *, redo: bool) -> sqlite3.Row | None:
+        order = "WHERE undone ORDER BY id" if redo else "WHERE NOT undone ORDER BY id DESC"
+        return self._one(f"SELECT id, label FROM history {order} LIMIT 1")
 
     @contextmanager
     def change(self, label: str, *, entry: int | None = None) -> Iterator[Changed]:
-        """One transaction, and one step of the history.
+        """One transaction, and one step of the history, which undo calls ``label``.
 
-        Args:
-            label: what undo calls it.
-            entry: the entry of an earlier change that this one belongs to, as for the frames of one tracking.
+        ``entry`` is that of an earlier change that this one belongs to, as for the frames of one tracking.
         """
         with self._transaction() as changed:
             if entry is None:
@@ -157,26 +139,16 @@ class Store:
 
     @property
     def last_entry(self) -> int:
-        """Number of the history's last entry."""
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
 
     def check_fresh(self, frame: int, seen: int) -> None:
-        """See that nobody changed a frame since revision ``seen``.
-
-        Raises:
-            StaleError: somebody did.
-        """
+        """Raise StaleError if somebody changed a frame since revision ``seen``."""
         if self.frame_revision(frame) > seen:
             raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
 
     def undo(self, *, redo: bool = False) -> tuple[str, Changed] | None:
-        """Undo the last change that is not undone, or redo the first that is; None if there is none.
-
-        Returns:
-            What it was, and what it touched.
-        """
-        order = "WHERE undone ORDER BY id" if redo else "WHERE NOT undone ORDER BY id DESC"
-        row = self._db.execute(f"SELECT id, label FROM history {order} LIMIT 1").fetchone()
+        """Undo the last change that is not undone, or redo the first that is: what it was, and touched."""
+        row = self._next_entry(redo=redo)
         if row is None:
             return None
         with self._transaction() as changed:
@@ -189,7 +161,7 @@ class Store:
                 table, key = step["tbl"], tuple(json.loads(step["key"]))
                 self._set(table, key, None if step["before"] is None else json.loads(step["before"]))
                 if table != "objects":
-                    self._touch(key[0])
+                    changed.frames.add(key[0])
             self._db.execute("UPDATE history SET undone=? WHERE id=?", (int(not redo), row["id"]))
         return str(row["label"]), changed
 
@@ -198,7 +170,6 @@ class Store:
         return dict(json.loads(self._meta("settings")))
 
     def set_settings(self, values: Row) -> None:
-        """Remember settings of the page."""
         self._set_meta("settings", json.dumps({**self.settings(), **values}))
 
     def begin_job(self, spec: Row, total: int) -> int:
@@ -221,13 +192,11 @@ class Store:
 
     def interrupted(self) -> Row | None:
         """The computation that a kill or a stop interrupted: ``spec``, ``done``, ``total`` and ``at``."""
-        row = self._db.execute(
-            "SELECT * FROM jobs WHERE state IN ('running', 'stopped') ORDER BY id DESC"
-        ).fetchone()
+        row = self._one("SELECT * FROM jobs WHERE state IN ('running', 'stopped') ORDER BY id DESC")
         return None if row is None else {**dict(row), "spec": json.loads(row["spec"])}
 
     def _prepare(self, film: Row) -> None:
-        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchone():
+        if not self._one("SELECT 1 FROM sqlite_master WHERE name='meta'"):
             self._db.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
             start = {"format": FORMAT, "film": json.dumps(film), "revision": 0, "settings": "{}", "last": 0}
             for key, value in start.items():
@@ -274,13 +243,16 @@ class Store:
             self._entry = None
         self._frame_revisions.update(dict.fromkeys(self._changed.frames, revision))
 
-    def _touch(self, frame: int) -> None:
-        self._changed.frames.add(frame)
+    def _one(self, sql: str, *values: Any) -> sqlite3.Row | None:
+        """The first row of an answer."""
+        row: sqlite3.Row | None = self._db.execute(sql, values).fetchone()
+        return row
 
     def _set(self, table: str, key: Sequence[int], row: Row | None) -> None:
         """Set or remove one row, and note in the history what it was."""
-        where = " AND ".join(f"{name}=?" for name in _KEYS[table])
-        before = self._db.execute(f"SELECT * FROM {table} WHERE {where}", tuple(key)).fetchone()
+        keys, others = _COLUMNS[table]
+        where = " AND ".join(f"{name}=?" for name in keys)
+        before = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
         old = None if before is None else dict(before)
         if old == row:
             return
@@ -289,13 +261,13 @@ class Store:
         if row is None:
             self._db.execute(f"DELETE FROM {table} WHERE {where}", tuple(key))
         else:
-            values = [row[name] for name in _COLUMNS[table]]
+            values = [row[name] for name in (*keys, *others)]
             places = ", ".join("?" * len(values))
             self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", values)
         self._changed.objects |= table == "objects"
 
     def _meta(self, key: str) -> str:
-        row = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        row = self._one("SELECT value FROM meta WHERE key=?", key)
         if row is None:
             raise SegueError(f"{self.folder / 'project.db'}: damaged, it lacks {key!r}")
         return str(row[0])

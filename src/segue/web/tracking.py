@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
+from segue.metrics.measures import region_similarity
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
-from segue.types import IndexMask, Segmentation
-from segue.web.film import Film
+from segue.types import Frame, IndexMask, Segmentation
+from segue.web.film import Film, Plane
+from segue.web.worker import Tools
 
 MOST_BETWEEN = 1000
 """Frames between two corrected ones that are joined in one go; what one direction says waits in memory."""
@@ -22,12 +24,7 @@ _NO_MASK: IndexMask = np.zeros((0, 0), np.uint8)
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """A frame on which a person looked at the objects.
-
-    Attributes:
-        mask: index mask, (H, W), of the objects that are known there.
-        known: their ids; one that is known and has no pixel is out of sight.
-    """
+    """A frame on which a person looked at the objects: those without a pixel are known to be out of sight."""
 
     mask: IndexMask
     known: frozenset[int]
@@ -38,16 +35,30 @@ class Tracked:
     """One object on one frame.
 
     Attributes:
-        plane: (H, W), bool.
         score: what the tracker says of it (expected IoU); 0 where it is not visible.
         weight: share of the later corrected frame, in 0..1; None where one direction alone speaks.
         agreement: IoU of both directions; None likewise.
     """
 
-    plane: npt.NDArray[np.bool_]
+    plane: Plane
     score: float
     weight: float | None = None
     agreement: float | None = None
+
+
+Steps = Iterator[tuple[int, dict[int, Tracked]]]
+"""Frame index, and the objects there."""
+
+
+def track_job(
+    tools: Tools, corrected: Mapping[int, Corrected], start: int, stop: int, objects: list[int], join: bool
+) -> Steps:
+    """Job of :meth:`segue.web.worker.Worker.begin`."""
+    network, film, device = tools.network, tools.film, tools.device
+    if join:
+        yield from between(network, film, corrected, start, stop, objects, device=device)
+    else:
+        yield from one_way(follow(network, film, corrected, start, stop, device=device), objects)
 
 
 def follow(
@@ -74,11 +85,11 @@ def follow(
     others = sorted((i for i in corrected if i != start), key=lambda i: (len(corrected[i].known), i))
     for index in others:
         if corrected[index].mask.any():
-            _show(session, film, index, corrected[index])
+            _show(session, film.frame(index), corrected[index])
     for frame in film.walk(start, stop):
         given = corrected.get(frame.index)
         if given is not None and given.mask.any():
-            result = session.step(frame, given.mask, predict=bool(set(session.ids) - given.known))
+            result = _show(session, frame, given)
         elif not session.ids:
             raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
         else:
@@ -87,20 +98,15 @@ def follow(
             yield result
 
 
-def _show(session: TrackSession, film: Film, index: int, given: Corrected) -> None:
-    session.step(film.frame(index), given.mask, predict=bool(set(session.ids) - given.known))
+def _show(session: TrackSession, frame: Frame, given: Corrected) -> Segmentation:
+    return session.step(frame, given.mask, predict=bool(set(session.ids) - given.known))
 
 
-def one_way(
-    results: Iterator[Segmentation], objects: Sequence[int]
-) -> Iterator[tuple[int, dict[int, Tracked]]]:
-    """Frame index and objects of the results of one direction."""
+def one_way(results: Iterable[Segmentation], objects: Sequence[int]) -> Steps:
+    """The chosen objects of results of one direction."""
     for result in results:
-        scores = {item.id: item.score for item in result.objects}
-        yield (
-            result.index,
-            {i: Tracked(np.asarray(result.mask == i), scores[i]) for i in objects if i in scores},
-        )
+        scores = {item.id: item.score for item in result.objects if item.id in objects}
+        yield result.index, {i: Tracked(np.asarray(result.mask == i), score) for i, score in scores.items()}
 
 
 def between(
@@ -112,7 +118,7 @@ def between(
     objects: Sequence[int],
     *,
     device: str | None = None,
-) -> Iterator[tuple[int, dict[int, Tracked]]]:
+) -> Steps:
     """Follow from two corrected frames towards each other, and join both by their distance.
 
     First come the results of the forward direction, then, from the end to the beginning, the joined ones: on
@@ -126,7 +132,7 @@ def between(
     ahead: dict[int, Segmentation] = {}
     for result in follow(network, film, corrected, first, last - 1, device=device):
         ahead[result.index] = replace(result, mask=_NO_MASK)  # its probabilities are kept in a compact form
-        yield from one_way(iter((result,)), objects)
+        yield from one_way([result], objects)
     for back in follow(network, film, corrected, last, first + 1, device=device):
         yield back.index, _joined(ahead.pop(back.index), back, (back.index - first) / (last - first), objects)
 
@@ -140,13 +146,11 @@ def _joined(
     forward, backward = before.argmax(0), after.argmax(0)
     winner, best = mixed.argmax(0), mixed.max(0)
     found = {}
-    for i in objects:
-        if i in ids:
-            channel = ids.index(i) + 1
-            plane, one, other = winner == channel, forward == channel, backward == channel
-            union = int((one | other).sum())
-            agreement = float((one & other).sum()) / union if union else 1.0
+    for channel, i in enumerate(ids, 1):
+        if i in objects:
+            plane = winner == channel
             score = float(best[plane].mean()) if plane.any() else 0.0
+            agreement = region_similarity(forward == channel, backward == channel)
             found[i] = Tracked(plane, score, weight, agreement)
     return found
 

@@ -12,20 +12,18 @@ from dataclasses import dataclass, field
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from segue.errors import PromptError, SegueError
-from segue.web.film import Film
+from segue.web.film import Film, Plane
 
 if TYPE_CHECKING:
     from segue.prompts import Prompter, Prompts
 
-Plane = npt.NDArray[np.bool_]
-
 Model = tuple[str, Path | None]
+"""Name of the tracker's network, and its weight file, if it is to be another than its own."""
 
 KEPT_FRAMES = 4
 """Frames whose features are kept for further clicks."""
@@ -33,13 +31,7 @@ KEPT_FRAMES = 4
 
 @dataclass
 class Tools:
-    """What the process keeps between requests: the film, the networks, and features of frames.
-
-    Attributes:
-        film: the film.
-        model: name of the tracker's network, and its weight file.
-        device: where networks run; None takes a GPU if there is one.
-    """
+    """What the process keeps between requests: the film, the networks, and features of frames."""
 
     film: Film
     model: Model
@@ -50,7 +42,6 @@ class Tools:
 
     @property
     def network(self) -> Any:
-        """The tracker's network."""
         from segue.weights.loading import load_for
 
         self._network = self._network or load_for("track", *self.model)
@@ -97,7 +88,7 @@ def work(connection: Connection, path: Path, model: Model, device: str | None) -
     """Answer requests until the connection ends; jobs go on between them, one step at a time.
 
     What comes is ("ask", number, name of a method of :class:`Tools`, its arguments), ("job", number, what
-    makes the steps from the tools and arguments, arguments) or ("stop",).
+    makes the steps from the tools and arguments, arguments) or ("stop",). No step is None, which is the end.
     """
     try:
         tools = Tools(Film(path), model, device)
@@ -113,55 +104,36 @@ def work(connection: Connection, path: Path, model: Model, device: str | None) -
                     steps = make(tools, *arguments)
                 else:
                     number, method, arguments = message
-                    connection.send((number, *_answer(getattr(tools, method), arguments)))
+                    connection.send((number, *_attempt(getattr(tools, method), *arguments)))
             else:
-                ended, value, error = _step(steps)
-                connection.send(("job", job, ended, value, error))
-                job = None if ended else job
+                value, error = _attempt(next, steps, None)
+                connection.send(("job", job, value, error))
+                job = None if value is None else job
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         return
 
 
-def _answer(method: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, str | None]:
+def _attempt(call: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
+    """What it gives, or one line for the page; a defect leaves its traceback on the terminal."""
     try:
-        return method(*arguments), None
+        return call(*arguments), None
+    except (SegueError, ValueError) as error:
+        return None, str(error)
     except Exception as error:
-        return None, _told(error)
-
-
-def _step(steps: Iterator[Any]) -> tuple[bool, Any, str | None]:
-    try:
-        return False, next(steps), None
-    except StopIteration:
-        return True, None, None
-    except Exception as error:
-        return True, None, _told(error)
-
-
-def _told(error: Exception) -> str:
-    """One line for the page; a defect leaves its traceback on the terminal."""
-    if isinstance(error, (SegueError, ValueError)):
-        return str(error)
-    traceback.print_exception(error)
-    return f"this failed inside segue ({type(error).__name__}: {error}); the terminal has the details"
+        traceback.print_exception(error)
+        kind = type(error).__name__
+        return None, f"this failed inside segue ({kind}: {error}); the terminal has the details"
 
 
 class Worker:
     """The other process, seen from the server; it is started again when it has ended.
 
-    Args:
-        path: film.
-        model: name of the tracker's network, and its weight file or None.
-        device: where networks run.
-        report: called in the event loop with (job number, ended, value, error) of each step of a job.
+    ``report`` is called in the event loop with the value of each step of a job, and an error or None; None is
+    the value at its end.
     """
 
     def __init__(
-        self,
-        path: Path,
-        model: Model,
-        device: str | None,
-        report: Callable[[int, bool, Any, str | None], None],
+        self, path: Path, model: Model, device: str | None, report: Callable[[Any, str | None], None]
     ) -> None:
         self._arguments = (path, model, device)
         self._report = report
@@ -193,14 +165,13 @@ class Worker:
             self._ended()
         return await answer
 
-    def begin(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> int:
-        """Begin a job in place of the one that runs; its steps are reported with this number."""
+    def begin(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> None:
+        """Begin a job in place of the one that runs."""
         self.start()
         if self._job is not None:
             self._connection.send(("stop",))
         self._job = next(self._numbers)
         self._connection.send(("job", self._job, make, arguments))
-        return self._job
 
     def stop(self) -> None:
         """End the job; nothing more of it is reported, even if the process is in the midst of a step."""
@@ -225,10 +196,10 @@ class Worker:
 
     def _hear(self, message: tuple[Any, ...]) -> None:
         if message[0] == "job":
-            _, number, ended, value, error = message
+            _, number, value, error = message
             if number == self._job:
-                self._job = None if ended else number
-                self._report(number, ended, value, error)
+                self._job = None if value is None else number
+                self._report(value, error)
             return
         number, value, error = message
         answer = self._waiting.pop(number)
@@ -243,17 +214,5 @@ class Worker:
             if not answer.done():
                 answer.set_exception(SegueError(reason))
         if self._job is not None:
-            number, self._job = self._job, None
-            self._report(number, True, None, reason)
-
-
-def track_job(
-    tools: Tools, corrected: Any, start: int, stop: int, objects: list[int], join: bool
-) -> Iterator[Any]:
-    """Job of :meth:`Worker.begin`: frame index and :class:`segue.web.tracking.Tracked` of each object."""
-    from segue.web.tracking import between, follow, one_way
-
-    network = cast(Any, tools.network)
-    if join:
-        return between(network, tools.film, corrected, start, stop, objects, device=tools.device)
-    return one_way(follow(network, tools.film, corrected, start, stop, device=tools.device), objects)
+            self._job = None
+            self._report(None, reason)
