@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from segue.batch.places import one_line
 from segue.batch.plan import Task
 from segue.batch.work import Order, Outcome, Stopped, Watch, perform
 from segue.errors import SegueError
@@ -200,7 +201,7 @@ def report(name: str, task: Task, order: Order, watch: Watch) -> Event:
     except (Stopped, KeyboardInterrupt):
         return Event("stopped", name, watch.frames)
     except SegueError as error:
-        return Event("failed", name, watch.frames, " ".join(str(error).split()))
+        return Event("failed", name, watch.frames, one_line(error))
     except Exception as error:  # one rotten video must not end the batch
         return Event("failed", name, watch.frames, f"{type(error).__name__}: {' '.join(str(error).split())}")
 
@@ -243,7 +244,7 @@ class RayEngine:
         try:
             self._ray.init(address=where, log_to_driver=False, include_dashboard=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise SegueError(f"{address}: there is no Ray cluster ({' '.join(str(error).split())})") from None
+            raise SegueError(f"{address}: there is no Ray cluster ({one_line(error)})") from None
         self._order, self._cores = order, cores
         self._options = {"num_cpus": cores, "num_gpus": gpus, "max_restarts": 0}
         total = self._ray.cluster_resources()

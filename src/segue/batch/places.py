@@ -30,7 +30,7 @@ def files_below(place: str, suffixes: Collection[str]) -> list[str]:
     try:
         found = files.find(root)
     except Exception as error:  # every fsspec backend has errors of its own
-        raise SourceError(f"{place}: cannot be listed ({_line(error)})") from None
+        raise SourceError(f"{place}: cannot be listed ({one_line(error)})") from None
     return sorted(files.unstrip_protocol(name) for name in found if Path(name).suffix.lower() in suffixes)
 
 
@@ -58,7 +58,7 @@ def fetch(place: str, folder: Path) -> Path:
     except SegueError:
         raise
     except Exception as error:
-        raise SourceError(f"{place}: cannot be fetched ({_line(error)})") from None
+        raise SourceError(f"{place}: cannot be fetched ({one_line(error)})") from None
     finally:
         partial.discard()
     return target
@@ -114,7 +114,7 @@ def _upload(work: Path, place: str, digest: str) -> None:
             files.put_file(str(path), f"{root}/{path.relative_to(work).as_posix()}")
         files.pipe_file(f"{root}/{MARK}", digest.encode())
     except Exception as error:
-        raise SinkError(f"{place}: cannot be uploaded ({_line(error)})") from None
+        raise SinkError(f"{place}: cannot be uploaded ({one_line(error)})") from None
 
 
 def _file_system(place: str) -> tuple[Any, str]:
@@ -125,8 +125,9 @@ def _file_system(place: str) -> tuple[Any, str]:
     try:
         return fsspec.core.url_to_fs(place)  # type: ignore[no-any-return]
     except (ImportError, ValueError) as error:
-        raise SegueError(f"{place}: {_line(error)}") from None
+        raise SegueError(f"{place}: {one_line(error)}") from None
 
 
-def _line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What an error says, without line breaks; its class where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -158,20 +158,11 @@ def run_job(
     places: Mapping[str, Path] | None = None,
     categories: Mapping[str, int] | None = None,
 ) -> None:
-    """Take the frames of a source through a session into the sinks, and say where the results are.
+    """Take frames of a source through a session into the sinks, and say where the results are.
 
-    Args:
-        session: what is done with the frames.
-        source: where they come from.
-        frames: those of the source that are wanted.
-        how: see :class:`How`.
-        settings: those of :func:`run_settings`; a resumed run must have the same.
-        note: a few words about a result, shown beside the progress.
-        prompts: gives the prompts of a frame, or None.
-        total: expected number of frames; None takes that of the source.
-        saves: whether the session can be saved; else a resumed run goes through all frames again.
-        places: files of formats that lie outside the output folder.
-        categories: number of each class name, for the formats that number classes.
+    A resumed run must have the same settings, see :func:`run_settings`; one whose session cannot be saved
+    goes through all frames again. ``total`` is their expected number, where it is not that of the source,
+    ``places`` are files of formats outside the output folder, ``categories`` the numbers of class names.
 
     Raises:
         SegueError: something is wrong with source, prompts or output.

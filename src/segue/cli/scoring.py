@@ -189,8 +189,13 @@ class DataSet:
 
 
 _MASKS = "Folder or zip with masks SEQUENCE/FRAME.png."
-_TRACKS = "Result file of the official form, JSON or zip."
-_SPLIT = {"subset": "Split: train, valid or test."}
+_TRACKS: dict[str, Any] = {
+    "score": _ytvis,
+    "options": "subset",
+    "results": "Result file of the official form, JSON or zip.",
+    "defaults": {"subset": "valid"},
+    "texts": {"subset": "Split: train, valid or test."},
+}
 
 DATA_SETS: Mapping[str, DataSet] = {
     "davis": DataSet(
@@ -258,11 +263,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval ytvis results.zip --data annotations.json --json scores.json
         """,
-        _ytvis,
-        "subset",
-        _TRACKS,
-        {"subset": "valid"},
-        _SPLIT,
+        **_TRACKS,
     ),
     "ovis": DataSet(
         """OVIS, scored as YouTube-VIS: AP, AP50, AP75, AR1, AR10.
@@ -271,11 +272,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
             segue eval ovis results.json --data OVIS --set train --report scores.html
         """,
-        _ytvis,
-        "subset",
-        _TRACKS,
-        {"subset": "valid"},
-        _SPLIT,
+        **_TRACKS,
     ),
     "cdnet": DataSet(
         """CDnet2014: Re, Sp, FPR, FNR, PWC, Pr and F by video, category and overall.

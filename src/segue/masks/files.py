@@ -103,7 +103,8 @@ def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
             picture.load()
             yield picture
     except _UNREADABLE as error:
-        raise SourceError(f"{where}: not a readable mask picture ({_reason(error)})") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SourceError(f"{where}: not a readable mask picture ({reason})") from error
 
 
 def _stored_values(picture: Image.Image, where: str) -> StoredMask:
@@ -130,10 +131,6 @@ def _binary_to_one(values: StoredMask) -> StoredMask:
     if values.dtype == np.uint8 and is_object.any() and not values[~is_object].any():
         return np.asarray(is_object, np.uint8)
     return values
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def encode_index_mask(mask: IndexMask) -> bytes:
