@@ -131,11 +131,7 @@ def chosen_frames(
     depth: str | Path | None = None,
     flow: FlowFiles | None = None,
 ) -> Iterator[Frame]:
-    """The frames that are needed, with their depth maps and flow pictures; see :func:`foreground`.
-
-    Raises:
-        SourceError, FlowError: a file is missing or cannot be read.
-    """
+    """The frames that are needed, with their depth maps and flow pictures; see :func:`foreground`."""
     maps = None if depth is None else _depth_maps(Path(depth))
     for frame in frames if fps is None else at_rate(frames, fps):
         chosen = frame if flow is None else replace(frame, flow=flow(frame.index))
@@ -157,11 +153,7 @@ def _depth_maps(folder: Path) -> list[Path]:
 def flow_files(
     model: ForegroundNetwork | Segmenter, flow: FlowName | str | Path, source: Source
 ) -> FlowFiles | None:
-    """The flow pictures of a source where ``flow`` is a folder, for a model of :func:`make_model`.
-
-    Raises:
-        FlowError: the model takes none, or files do not fit the source.
-    """
+    """The flow pictures of a source where ``flow`` is a folder, for a model of :func:`make_model`."""
     if flow in get_args(FlowName):
         return None
     if not isinstance(model, FlowNetwork):
@@ -187,12 +179,7 @@ def make_model(
     flow: FlowName | str | Path = "dis",
     flow_weights: str | Path | None = None,
 ) -> ForegroundNetwork | Segmenter:
-    """A model by its name; anything else as it is.
-
-    Raises:
-        CheckpointError: no network has the name, it does something else, or the weights do not fit.
-        FlowError: there is no such flow or folder.
-    """
+    """A model by its name; anything else as it is."""
     if not isinstance(model, str):
         return model
     network = load_for("foreground", model, weights)
@@ -209,11 +196,7 @@ def following(
     device: str | torch.device | None = None,
     fast: bool = False,
 ) -> Segmenter:
-    """A network made into a segmenter that follows a moving camera.
-
-    Raises:
-        SegueError: the model is no network, or there is no such method.
-    """
+    """A network made into a segmenter that follows a moving camera."""
     if not isinstance(model, nn.Module):
         raise SegueError(
             "follow_camera is for networks: mog2, knn, median and difference need a still camera"

@@ -119,11 +119,7 @@ def make_finder(
     device: str | torch.device | None,
     fast: bool,
 ) -> Finder:
-    """What :func:`instances` describes.
-
-    Raises:
-        CheckpointError, PromptError, ValueError: as described there.
-    """
+    """What does what :func:`instances` describes."""
     if isinstance(model, str) and "+" in model:
         if names is not None:
             raise PromptError(f"{model} knows the names of its classes; leave the names out")
@@ -200,11 +196,7 @@ def _default_tracker() -> str:
 
 
 def instance_model(model: str | InstanceNetwork, weights: str | Path | None = None) -> InstanceNetwork:
-    """A network that finds instances, by its name, or as it is.
-
-    Raises:
-        CheckpointError: no network has the name, it finds no instances, or the weights do not fit.
-    """
+    """A network that finds instances, by its name, or as it is."""
     if not isinstance(model, str):
         return model
     found: InstanceNetwork = load_for("instances", model, weights)

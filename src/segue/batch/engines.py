@@ -144,7 +144,6 @@ class LocalEngine:
         self._heard[name] = time.monotonic()
 
     def _end(self, name: str) -> int:
-        """Kill a worker; gives its exit code."""
         process, pipe = self._processes.pop(name)
         process.kill()
         process.join()

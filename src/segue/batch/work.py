@@ -65,7 +65,6 @@ class Watch:
         self.restart()
 
     def restart(self) -> None:
-        """Begin with another video."""
         self.frames = 0
         self._kept: tuple[Frame, Segmentation] | None = None
         self._next = 1
@@ -91,12 +90,7 @@ class Watch:
 
 
 def perform(task: Task, order: Order, watch: Watch) -> Outcome:
-    """Do one video, going on with what an earlier worker left of it.
-
-    Raises:
-        SegueError: the video cannot be done; the message says why.
-        Stopped: the user interrupted the work.
-    """
+    """Do one video, going on with what an earlier worker left of it."""
     begun = time.perf_counter()
     source = fetch(task.source, order.scratch / "fetched") if is_remote(task.source) else Path(task.source)
     work = order.scratch / "work" / task.name

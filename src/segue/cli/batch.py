@@ -42,7 +42,6 @@ class BatchCommand(TyperCommand):
         return value_of(args, "--do") or "track"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Part the arguments, and parse those of the batch."""
         own = _by_name(self.get_params(ctx))
         handed: dict[str, Any] = {}
         mine: list[str] = []
@@ -182,12 +181,7 @@ batch = command(
 
 
 def do_tasks(tasks: Sequence[Task], how: Running) -> int:
-    """Do videos, and say what became of them; gives the number of those that have failed.
-
-    Raises:
-        SegueError: something does not fit, or there is a batch and it is not to be gone on with.
-        typer.Exit: the user interrupted it.
-    """
+    """Do videos, and say what became of them; gives the number of those that have failed."""
     from segue.batch.engines import open_engine
     from segue.batch.run import run_batch
     from segue.batch.work import Order, check

@@ -115,11 +115,7 @@ HOW = Options(
 
 
 def first_frame(source: Source) -> tuple[Frame, Iterator[Frame]]:
-    """The first frame of a source, and all of them.
-
-    Raises:
-        SourceError: there is none.
-    """
+    """The first frame of a source, and all of them."""
     frames = iter(source)
     first = next(frames, None)
     if first is None:
@@ -163,10 +159,6 @@ def run_job(
     A resumed run must have the same settings, see :func:`run_settings`; one whose session cannot be saved
     goes through all frames again. ``total`` is their expected number, where it is not that of the source,
     ``places`` are files of formats outside the output folder, ``categories`` the numbers of class names.
-
-    Raises:
-        SegueError: something is wrong with source, prompts or output.
-        typer.Exit: the run was interrupted.
     """
     outputs = open_sinks(
         how.output or Path("segue-out") / source.name,

@@ -78,7 +78,6 @@ class LazyGroup(TyperGroup):
     """Imports a command when it is run: most of them need PyTorch, which takes seconds."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the arguments ask for."""
         name, _, rest = super().resolve_command(ctx, args)
         return name, None if name is None else load_command(name), rest
 

@@ -64,11 +64,9 @@ class Finding:
 
     @property
     def asked(self) -> bool:
-        """Whether anything is said of it."""
         return any(value is not None for value in asdict(self).values())
 
     def detector(self, device: str | None) -> Detector:
-        """The detector, which runs on ``device``."""
         values = asdict(self)
         name = values.pop("name") or DEFAULT
         if self.classes is not None:
@@ -135,12 +133,7 @@ def to_prompts(
 
 
 def make_prompter(refine: Refinement | None, files: str | None, device: str | None) -> MakePrompter:
-    """What turns boxes and points into masks; ``files`` are weights of segue-prompt or ONNX files.
-
-    Raises:
-        PromptError: the choice is one for detectors alone, or there are files for GrabCut.
-        CheckpointError: the files cannot be used.
-    """
+    """What turns boxes and points into masks; ``files`` are weights of segue-prompt or ONNX files."""
     if files is not None and refine not in (None, "network"):
         raise PromptError(f"--prompter brings a network; leave out --refine {refine}")
     if files is not None and ".onnx" in files:

@@ -79,7 +79,6 @@ class Result:
 
     @property
     def failed(self) -> int:
-        """Number of videos that failed."""
         return sum(done.failed for done in self.rows)
 
     def cells(self) -> dict[str, list[str]]:
@@ -114,12 +113,7 @@ class Result:
 
 
 def do_table(table: Table, how: How) -> Result:
-    """Do the rows of a table whose data and weights are there.
-
-    Raises:
-        SegueError: something that was given does not fit.
-        typer.Exit: the user interrupted it.
-    """
+    """Do the rows of a table whose data and weights are there."""
     table = replace(table, subset=table.subset if how.subset is None else how.subset)
     rows = [row for row in table.rows if how.rows is None or row.key in how.rows]
     remarks = [] if table.remark is None else [table.remark]

@@ -118,15 +118,7 @@ def run_videos(
     quiet: bool = False,
     tasks: Iterable[Task] | None = None,
 ) -> int:
-    """Run a model over the videos of a request, or over ``tasks`` instead of those of the protocol.
-
-    Returns:
-        The number of videos that have failed.
-
-    Raises:
-        SegueError: something does not fit, or there is a run and it is not to be gone on with.
-        typer.Exit: the user interrupted it.
-    """
+    """Run a model over the videos of a request, or over ``tasks``; gives the number of those that failed."""
     protocol = _protocol(request.dataset)
     if tasks is None:
         tasks = protocol.tasks(request, output / SUBFOLDER / "prompts")

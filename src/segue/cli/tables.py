@@ -62,7 +62,6 @@ class Files:
                 prepare(path)
 
     def tell(self) -> None:
-        """Say where they are."""
         for path in (self.json, self.report, self.csv):
             if path is not None:
                 typer.echo(printable(f"written: {path}"), err=True)

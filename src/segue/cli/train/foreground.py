@@ -145,7 +145,6 @@ class FilmData:
     validate: bool = False
 
     def gather(self) -> foreground.Films:
-        """What the folders hold."""
         films = foreground.gather_films(self.data, exclude=names_in(self.exclude), fold=self.fold)
         say(
             f"{len(films.real)} real and {len(films.rendered)} rendered films to learn from, "
@@ -309,7 +308,6 @@ class Scenes:
     epochs: Annotated[int, Ge(1)] = fgsegnet_recipe.EPOCHS
 
     def films(self) -> list[ForegroundSequence]:
-        """All scenes."""
         films = [read_video(folder, folder.resolve().parent.name) for folder in self.scene or ()]
         if self.data:
             gathered = FilmData(self.data, self.exclude, self.fold).gather()

@@ -36,7 +36,6 @@ class Clips(Data):
     validate_on: str = ""
 
     def gather(self) -> Material:
-        """What the folders hold."""
         material = gather(self.data, **self.choice)
         say(f"{len(material.videos)} videos and {len(material.stills)} still images")
         return material
