@@ -12,14 +12,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from segue.errors import DatasetError
 from segue.training import warp
 from segue.training.clip_pass import object_masks
 from segue.training.footage import VOID, Footage, object_ids, relabel
+from segue.training.recipe import Batch, Batches, stacked
 from segue.training.warp import Motion, Rng
 
 MOST_DRAWS = 200
@@ -227,33 +225,26 @@ class ClipSampler:
         return pool[int(rng.integers(len(pool)))]
 
 
-class ClipBatches(Dataset[dict[str, Tensor]]):
-    """Batch number ``i`` of a run of ``steps`` batches; every item is a whole batch.
+@dataclass(frozen=True)
+class ClipBatches(Batches):
+    """Batches of clips by a curriculum.
 
     Items hold ``frames`` (B, T, 3, S, S) uint8, ``masks`` (B, T, S, S) int64 with ids 0..K and void, and
     ``exists`` (B, K) float32, 1 for the objects that are in the first frame.
 
-    Args:
+    Attributes:
         sampler: what clips are drawn from.
         curriculum: what a batch looks like at a point of training in [0, 1].
-        steps: number of batches.
-        seed: batch ``i`` is drawn by a generator of (seed, i).
     """
 
-    def __init__(
-        self, sampler: ClipSampler, curriculum: Callable[[float, Rng], Curriculum], steps: int, seed: int
-    ) -> None:
-        self.sampler = sampler
-        self.curriculum = curriculum
-        self.steps = steps
-        self.seed = seed
+    sampler: ClipSampler
+    curriculum: Callable[[float, Rng], Curriculum]
+    count: int
+    seed: int
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng([self.seed, step])
-        plan = self.curriculum(step / self.steps, rng)
+    def batch_of(self, number: int) -> Batch:
+        rng = np.random.default_rng([self.seed, number])
+        plan = self.curriculum(number / self.count, rng)
         shape = plan.shape
         clips: list[Clip] = []
         tries = 0
@@ -270,12 +261,12 @@ class ClipBatches(Dataset[dict[str, Tensor]]):
         return collate(clips, shape.objects)
 
 
-def collate(clips: Sequence[Clip], slots: int) -> dict[str, Tensor]:
+def collate(clips: Sequence[Clip], slots: int) -> Batch:
     """Clips of one shape as a batch, see :class:`ClipBatches`."""
-    frames = torch.from_numpy(np.stack([np.stack(clip.frames) for clip in clips]))
-    masks = torch.from_numpy(np.stack([np.stack(clip.masks) for clip in clips])).long()
+    frames = stacked(np.stack(clip.frames) for clip in clips).movedim(-1, 2)
+    masks = stacked(np.stack(clip.masks) for clip in clips).long()
     exists = object_masks(masks[:, 0], slots).flatten(2).amax(-1)
-    return {"frames": frames.permute(0, 1, 4, 2, 3), "masks": masks, "exists": exists}
+    return {"frames": frames, "masks": masks, "exists": exists}
 
 
 def frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.labels import MOTION
 from segue.errors import DatasetError
 from segue.flow import FlowFiles, FlowPictures, FlowProvider
+from segue.training.recipe import Batch, Batches, order_of_pass, stacked
 from segue.training.scenery import Picture
 
 SIDE = 256
@@ -101,8 +99,8 @@ def film_flow(folder: Path, gaps: tuple[int, ...], film: ForegroundSequence) -> 
 
 
 @dataclass(frozen=True)
-class FlowBatches(Dataset[dict[str, Tensor]]):
-    """Batch number ``i`` of a run of ``steps`` batches; each pass through the samples has its own order.
+class FlowBatches(Batches):
+    """Batches from passes through the samples, each in its own order.
 
     Items hold ``frames`` (B, 3, 256, 256), ``flow`` (B, 3 or 1, 256, 256) and ``labels`` (B, 256, 256), all
     uint8.
@@ -110,29 +108,19 @@ class FlowBatches(Dataset[dict[str, Tensor]]):
 
     samples: FlowSamples
     batch: int
-    steps: int
+    count: int
     seed: int
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        if step >= self.steps:
-            raise IndexError(step)
-        places = range(step * self.batch, (step + 1) * self.batch)
-        chosen = [
-            self.samples[self._order(place // len(self.samples))[place % len(self.samples)]]
-            for place in places
-        ]
+    def batch_of(self, number: int) -> Batch:
+        chosen = []
+        for place in range(number * self.batch, (number + 1) * self.batch):
+            epoch, rank = divmod(place, len(self.samples))
+            chosen.append(self.samples[order_of_pass(len(self.samples), self.seed, epoch)[rank]])
         return {
-            "frames": _planes([sample.frame for sample in chosen]),
-            "flow": _planes([sample.flow for sample in chosen]),
-            "labels": torch.from_numpy(np.stack([sample.labels for sample in chosen])),
+            "frames": stacked(sample.frame for sample in chosen).movedim(-1, 1),
+            "flow": stacked(sample.flow for sample in chosen).movedim(-1, 1),
+            "labels": stacked(sample.labels for sample in chosen),
         }
-
-    def _order(self, epoch: int) -> list[int]:
-        order: list[int] = np.random.default_rng([self.seed, epoch]).permutation(len(self.samples)).tolist()
-        return order
 
 
 def _fit(picture: Picture) -> Picture:
@@ -140,7 +128,3 @@ def _fit(picture: Picture) -> Picture:
         return picture
     interpolation = cv2.INTER_AREA if min(picture.shape[:2]) > SIDE else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=interpolation), np.uint8)
-
-
-def _planes(pictures: Sequence[Picture]) -> Tensor:
-    return torch.from_numpy(np.stack(pictures)).movedim(-1, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +32,7 @@ from segue.training.losses import (
     tversky_loss,
     weighted_cross_entropy,
 )
+from segue.training.recipe import Batch, Batches, Loss, order_of_pass, stacked
 from segue.training.warp import Rng
 
 Picture = npt.NDArray[np.uint8]
@@ -159,33 +161,30 @@ class _Shards(Dataset[int]):
         return self.folder / f"{kind}-{number:05d}.npy"
 
 
-class PoolBatches(Dataset[dict[str, Tensor]]):
-    """Batch number ``i`` of a run of ``steps`` batches, from a generator of (seed, i).
+@dataclass(frozen=True)
+class PoolBatches(Batches):
+    """Batches from passes through a pool, each in its own order, so that all samples are seen equally often.
 
     Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 21, h, w) and ``labels`` (B, h, w), all uint8.
 
-    Args:
+    Attributes:
         size: (h, w) of the random part that is shown of a sample.
     """
 
-    def __init__(self, pool: Pool, batch: int, size: tuple[int, int], steps: int, seed: int) -> None:
-        self.pool, self.batch, self.size = pool, batch, size
-        self.steps, self.seed = steps, seed
+    pool: Pool
+    batch: int
+    size: tuple[int, int]
+    count: int
+    seed: int
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        if step >= self.steps:
-            raise IndexError(step)
-        # Each pass through the pool has its own order, so that all samples are seen equally often.
-        places = np.arange(step * self.batch, (step + 1) * self.batch)
-        samples = [self.pool[self._order(int(p) // len(self.pool))[p % len(self.pool)]] for p in places]
-        rng = np.random.default_rng([self.seed, step])
-        return collate([jitter(rng, sample, self.size) for sample in samples])
-
-    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
-        return np.random.default_rng([self.seed, epoch, 1]).permutation(len(self.pool))
+    def batch_of(self, number: int) -> Batch:
+        rng = np.random.default_rng([self.seed, number])
+        shown = []
+        for place in range(number * self.batch, (number + 1) * self.batch):
+            epoch, rank = divmod(place, len(self.pool))
+            sample = self.pool[order_of_pass(len(self.pool), self.seed, epoch, 1)[rank]]
+            shown.append(jitter(rng, sample, self.size))
+        return collate(shown)
 
 
 def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
@@ -225,15 +224,12 @@ def _coloured(picture: Picture, gain: npt.NDArray[np.float64], offset: float) ->
     return np.asarray(cv2.transform(np.ascontiguousarray(picture), matrix), np.uint8)
 
 
-def collate(samples: Sequence[Sample]) -> dict[str, Tensor]:
+def collate(samples: Sequence[Sample]) -> Batch:
     """Samples of one size as a batch, see :class:`PoolBatches`."""
-    window = torch.from_numpy(np.stack([item.window for item in samples]))
-    background = torch.from_numpy(np.stack([item.background for item in samples]))
-    labels = torch.from_numpy(np.stack([item.labels for item in samples]))
     return {
-        "window": window.permute(0, 1, 4, 2, 3),
-        "background": background.permute(0, 3, 1, 2),
-        "labels": labels,
+        "window": stacked(item.window for item in samples).movedim(-1, 2),
+        "background": stacked(item.background for item in samples).movedim(-1, 1),
+        "labels": stacked(item.labels for item in samples),
     }
 
 
@@ -299,9 +295,7 @@ class ForegroundObjective(nn.Module):
         # In a list it is no part of the module: neither its weights nor its mode follow those of the student.
         self.teacher: Sequence[nn.Module] = [] if teacher is None else [teacher.eval().requires_grad_(False)]
 
-    def forward(
-        self, batch: dict[str, Tensor], progress: float, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         logits, labels = self._run(self.network, batch), batch["labels"]
         weight, target = priced(labels, self.shadow), foreground_target(labels)
         parts = {
@@ -321,7 +315,7 @@ class ForegroundObjective(nn.Module):
             loss = loss + TEACHER_WEIGHT * parts["teacher"]
         return loss, parts
 
-    def _run(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    def _run(self, network: nn.Module, batch: Batch) -> Tensor:
         """Logits of a network that takes all that is known of the scene, its picture, or nothing of it."""
         inputs = [batch["window"].float() / 255]
         if self.background:

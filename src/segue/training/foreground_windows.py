@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.isd import IsdClip
@@ -19,6 +16,7 @@ from segue.training.foreground_augment import augment, cut
 from segue.training.foreground_clips import Sample
 from segue.training.foreground_pool import collate
 from segue.training.foreground_videos import Run, runs_of
+from segue.training.recipe import Batch, Batches, stacked
 from segue.training.scenery import Picture, Size
 from segue.training.warp import Rng
 
@@ -125,8 +123,8 @@ def _scored(run: Run) -> list[int]:
 
 
 @dataclass(frozen=True)
-class WindowBatches(Dataset[dict[str, Tensor]]):
-    """Batch number ``i`` of a run of ``steps`` batches, from a generator of (seed, i).
+class WindowBatches(Batches):
+    """Batches of windows.
 
     Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 3, h, w), ``labels`` (B, h, w) and, where it is
     wanted, ``depth`` (B, h, w), all uint8.
@@ -138,23 +136,18 @@ class WindowBatches(Dataset[dict[str, Tensor]]):
 
     samplers: Sequence[WindowSampler]
     batch: int
-    steps: int
+    count: int
     seed: int
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        if step >= self.steps:
-            raise IndexError(step)
-        rng = np.random.default_rng([self.seed, step])
+    def batch_of(self, number: int) -> Batch:
+        rng = np.random.default_rng([self.seed, number])
         # With a batch that does not divide, the samplers take turns.
-        first = step * self.batch
+        first = number * self.batch
         chosen = (self.samplers[(first + i) % len(self.samplers)] for i in range(self.batch))
         samples = [sampler.sample(rng) for sampler in chosen]
         batch = collate(samples)
         if any(sampler.depth for sampler in self.samplers):
-            batch["depth"] = torch.from_numpy(np.stack([item.depth for item in samples]))
+            batch["depth"] = stacked(item.depth for item in samples)
         return batch
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from segue.datasets.files import Mask
 from segue.datasets.instances import Instance
@@ -34,6 +33,7 @@ from segue.training.clips import (
 )
 from segue.training.footage import VOID, Footage, object_ids, relabel
 from segue.training.instance_losses import ClipTargets
+from segue.training.recipe import Batch, Batches, stacked
 from segue.training.warp import Rng
 from segue.types import Image
 
@@ -225,38 +225,27 @@ class InstanceClipSampler:
         drawn.clip.paste(frames, alphas, len(drawn.labels), behind)
 
 
-class InstanceBatches(Dataset[dict[str, Tensor]]):
-    """Whole batches by number.
+@dataclass(frozen=True)
+class InstanceBatches(Batches):
+    """Batches of classed clips.
 
-    Args:
+    Items hold ``frames`` (N, T, S, S, 3) and ``masks`` (N, T, S, S), uint8; ``labels`` (N, SLOTS), 0 for
+    none; ``complete`` (N,), bool.
+
+    Attributes:
         sampler: draws the clips.
         shape: size of a batch.
-        count: number of batches.
-        seed: of everything random.
         single_share: share of the batches, the first ones, whose clips have a single frame; they have as many
             frames in all as the others.
     """
 
-    def __init__(
-        self,
-        sampler: InstanceClipSampler,
-        shape: ClipShape,
-        count: int,
-        seed: int,
-        single_share: float = 0.0,
-    ) -> None:
-        self.sampler, self.shape, self.count, self.seed = sampler, shape, count, seed
-        self.single_share = single_share
+    sampler: InstanceClipSampler
+    shape: ClipShape
+    count: int
+    seed: int
+    single_share: float = 0.0
 
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """Batch ``number``.
-
-        ``frames`` (N, T, S, S, 3) and ``masks`` (N, T, S, S), uint8; ``labels`` (N, SLOTS), 0 for none;
-        ``complete`` (N,), bool.
-        """
+    def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng((self.seed, number))
         # Half of the batches move slowly, as most videos do.
         shape = replace(self.shape, pace=float(rng.uniform(0.1, 0.5)) if rng.random() < 0.5 else 1.0)
@@ -267,8 +256,8 @@ class InstanceBatches(Dataset[dict[str, Tensor]]):
         for row, item in zip(labels, drawn, strict=True):
             row[: len(item.labels)] = torch.tensor(item.labels, dtype=torch.int64)
         return {
-            "frames": torch.from_numpy(np.stack([np.stack(item.clip.frames) for item in drawn])),
-            "masks": torch.from_numpy(np.stack([np.stack(item.clip.masks) for item in drawn])),
+            "frames": stacked(np.stack(item.clip.frames) for item in drawn),
+            "masks": stacked(np.stack(item.clip.masks) for item in drawn),
             "labels": labels,
             "complete": torch.tensor([item.complete for item in drawn]),
         }

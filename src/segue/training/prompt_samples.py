@@ -9,15 +9,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from segue.errors import DatasetError
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS
 from segue.prompts.planes import Window, box_window, draw_disk, draw_stroke, tight_box
 from segue.training import warp
 from segue.training.footage import VOID, Footage, object_ids
+from segue.training.recipe import Batch, Batches, stacked
 from segue.training.warp import Rng
 from segue.types import Box
 
@@ -143,34 +141,30 @@ class PromptSampler:
         return changed, np.where(pasted, np.uint8(0), target)
 
 
-class PromptBatches(Dataset[dict[str, Tensor]]):
-    """Batch ``i`` holds fresh samples alone; the objective adds those that stay for a correction.
+@dataclass(frozen=True)
+class PromptBatches(Batches):
+    """Batches of fresh samples alone; the objective adds those that stay for a correction.
 
     Items hold ``pictures`` (B, 3, S, S), ``targets`` (B, S, S) and ``planes`` (B, 4, S, S), uint8.
 
-    Args:
+    Attributes:
         sampler: what samples are drawn from.
         shape: side and number of fresh samples at a point of training in [0, 1].
-        steps: number of batches.
-        seed: batch ``i`` is drawn by a generator of (seed, i).
     """
 
-    def __init__(
-        self, sampler: PromptSampler, shape: Callable[[float], tuple[int, int]], steps: int, seed: int
-    ) -> None:
-        self.sampler, self.shape, self.steps, self.seed = sampler, shape, steps, seed
+    sampler: PromptSampler
+    shape: Callable[[float], tuple[int, int]]
+    count: int
+    seed: int
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng((self.seed, index))
-        side, count = self.shape(index / self.steps)
-        samples = [self.sampler.draw(rng, side) for _ in range(count)]
+    def batch_of(self, number: int) -> Batch:
+        rng = np.random.default_rng((self.seed, number))
+        side, fresh = self.shape(number / self.count)
+        samples = [self.sampler.draw(rng, side) for _ in range(fresh)]
         return {
-            "pictures": torch.from_numpy(np.stack([item.picture for item in samples])).permute(0, 3, 1, 2),
-            "targets": torch.from_numpy(np.stack([item.target for item in samples])),
-            "planes": torch.from_numpy(np.stack([item.planes for item in samples])),
+            "pictures": stacked(item.picture for item in samples).movedim(-1, 1),
+            "targets": stacked(item.target for item in samples),
+            "planes": stacked(item.planes for item in samples),
         }
 
 

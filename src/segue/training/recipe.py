@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
@@ -15,6 +19,9 @@ from torch.utils.data import Dataset
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 Batch = dict[str, Tensor]
+
+Loss = tuple[Tensor, dict[str, Tensor]]
+"""What is made smaller, and its parts by name."""
 
 
 class Recipe(Protocol):
@@ -55,6 +62,76 @@ class Recipe(Protocol):
     def learning_rate(self, progress: float, step: int) -> float:
         """Factor on the base learning rates."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonRecipe:
+    """What most recipes share: Adam at one rate on all that learns; nothing is cut or averaged.
+
+    Attributes:
+        rate: learning rate.
+        gradient_clip, average_decay: as :class:`Recipe` has them.
+    """
+
+    factors: ClassVar[Mapping[str, float]] = {"": 1.0}
+    """On the rate, by beginnings of the names of parameters; the first that fits counts."""
+
+    rate: float
+    gradient_clip: float | None = None
+    average_decay: float | None = None
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in self.factors}
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                groups[next(prefix for prefix in groups if name.startswith(prefix))].append(parameter)
+        return [
+            {"params": parameters, "lr": self.rate * self.factors[prefix]}
+            for prefix, parameters in groups.items()
+        ]
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(groups)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        return 1.0
+
+
+def warmed_cosine(progress: float, step: int, warm_up: int, floor: float) -> float:
+    """A rate that grows over ``warm_up`` steps to 1 and falls by a cosine to ``floor``."""
+    return min(1.0, (step + 1) / warm_up) * (floor + (1 - floor) * (0.5 + 0.5 * math.cos(math.pi * progress)))
+
+
+class Batches(Dataset[Batch]):
+    """Whole batches by number, each from generators seeded by the seed of the run and its number.
+
+    A run can thus be resumed at any step, and two runs with one seed see the same data.
+    """
+
+    count: int
+
+    def batch_of(self, number: int) -> Batch:
+        """Batch ``number``, below ``count``."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> Batch:
+        if number >= self.count:
+            raise IndexError(number)
+        return self.batch_of(number)
+
+
+@lru_cache(maxsize=2)  # a batch may reach into the next pass
+def order_of_pass(total: int, *seed: int) -> npt.NDArray[np.int64]:
+    """The random order in which a pass goes through ``total`` items."""
+    return np.random.default_rng(seed).permutation(total)
+
+
+def stacked(arrays: Iterable[npt.NDArray[Any]]) -> Tensor:
+    """Arrays of one shape as a tensor with one more dimension, the first."""
+    return torch.from_numpy(np.stack(list(arrays)))
 
 
 @dataclass(frozen=True, slots=True)

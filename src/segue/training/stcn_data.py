@@ -14,14 +14,13 @@ from typing import Literal, Protocol
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from segue.errors import DatasetError
 from segue.training import photo
 from segue.training.clips import Clip, collate
 from segue.training.footage import VOID, Footage, object_ids, relabel
 from segue.training.photo import Jitter, Labelled
+from segue.training.recipe import Batch, Batches, order_of_pass
 from segue.training.warp import Rng
 
 FRAMES = 3
@@ -145,8 +144,8 @@ class VideoSamples:
         return ids
 
 
-class SampleBatches(Dataset[dict[str, Tensor]]):
-    """Batch number ``i`` of a run: whole passes over the footage, each in its own random order.
+class SampleBatches(Batches):
+    """Whole passes over the footage, each in its own random order.
 
     Items are as those of :class:`segue.training.clips.ClipBatches`; the first object always exists, even
     where its mask is empty. As in the release, footage that does not fill a batch at the end of a pass is
@@ -155,8 +154,7 @@ class SampleBatches(Dataset[dict[str, Tensor]]):
     Args:
         samples: what clips are drawn from.
         batch: clips in a batch.
-        count: number of batches.
-        seed: batch ``i`` is drawn by a generator of (seed, i).
+        count, seed: of the run.
         skips: curriculum of the gap between frames, or None where there is none.
 
     Raises:
@@ -178,13 +176,10 @@ class SampleBatches(Dataset[dict[str, Tensor]]):
         self.epochs = -(-count // self.per_epoch)
         self.skips = skips
 
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, number: int) -> dict[str, Tensor]:
+    def batch_of(self, number: int) -> Batch:
         epoch, position = divmod(number, self.per_epoch)
         total = len(self.samples.footage)
-        order = np.random.default_rng([self.seed, 1, epoch]).permutation(total)
+        order = order_of_pass(total, self.seed, 1, epoch)
         rng = np.random.default_rng([self.seed, 0, number])
         max_skip = self.skips.max_skip(epoch, self.epochs) if self.skips else 1
         places = (position * self.batch + np.arange(self.batch)) % total
@@ -192,6 +187,14 @@ class SampleBatches(Dataset[dict[str, Tensor]]):
         batch = collate(clips, self.samples.slots)
         batch["exists"] = torch.cat([torch.ones(self.batch, 1), batch["exists"][:, 1:]], dim=1)
         return batch
+
+
+def long_enough(footage: Sequence[Footage], stage: int) -> list[Footage]:
+    """The videos with as many labelled frames as a clip has."""
+    videos = [video for video in footage if len(video) >= FRAMES]
+    if not videos:
+        raise DatasetError(f"no video with {FRAMES} labelled frames; stage {stage} needs some")
+    return videos
 
 
 class Skips(Protocol):

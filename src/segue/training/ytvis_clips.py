@@ -16,12 +16,12 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
 from segue.training.instance_augment import PUBLISHED, InstanceClip, Sizes, augmented
 from segue.training.instance_losses import ClipTargets
+from segue.training.recipe import Batch, Batches, order_of_pass
 from segue.training.warp import Matrix, Rng
 from segue.types import Image
 
@@ -253,14 +253,13 @@ def clip_frames(rng: Rng, length: int, key: int) -> list[int]:
     return sorted([*near, *more.tolist()])
 
 
-class ClipBatches(Dataset[dict[str, Tensor]]):
-    """Whole batches by number; every epoch goes through all clips once, in an order of its own.
+class ClipBatches(Batches):
+    """Every epoch goes through all clips once, in an order of its own; see :func:`collate`.
 
     Args:
         sources: where the clips come from.
         batch: clips of a batch.
-        count: number of batches.
-        seed: of everything random.
+        count, seed: of the run.
 
     Raises:
         DatasetError: there is no clip.
@@ -271,17 +270,14 @@ class ClipBatches(Dataset[dict[str, Tensor]]):
         self.clips = sum(map(len, self.sources))
         if self.clips == 0:
             raise DatasetError("the data hold no clip with an object; see --data")
-        self._orders: dict[int, npt.NDArray[np.int64]] = {}
 
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """See :func:`collate`."""
+    def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng((self.seed, 1, number))
-        first = number * self.batch
-        places = [self._place(k) for k in range(first, first + self.batch)]
-        return collate([self._draw(rng, place) for place in places])
+        clips = []
+        for place in range(number * self.batch, (number + 1) * self.batch):
+            epoch, rank = divmod(place, self.clips)
+            clips.append(self._draw(rng, int(order_of_pass(self.clips, self.seed, 0, epoch)[rank])))
+        return collate(clips)
 
     def _draw(self, rng: Rng, place: int) -> InstanceClip:
         """The clip at a place, or another one where that shows nothing."""
@@ -299,18 +295,8 @@ class ClipBatches(Dataset[dict[str, Tensor]]):
             place -= len(source)
         raise IndexError(place)
 
-    def _place(self, k: int) -> int:
-        """Which clip of its epoch is the k-th of all."""
-        epoch, rank = divmod(k, self.clips)
-        if epoch not in self._orders:
-            order = np.random.default_rng((self.seed, 0, epoch)).permutation(self.clips)
-            # A batch may reach into the next epoch, hence the one before is kept.
-            self._orders = {old: kept for old, kept in self._orders.items() if old == epoch - 1}
-            self._orders[epoch] = order
-        return int(self._orders[epoch][rank])
 
-
-def collate(clips: Sequence[InstanceClip]) -> dict[str, Tensor]:
+def collate(clips: Sequence[InstanceClip]) -> Batch:
     """One batch of clips of different sizes, padded with zeros at the right and at the bottom.
 
     Returns:

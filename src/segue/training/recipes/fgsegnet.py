@@ -11,21 +11,21 @@ each scene; one for several scenes learns from the frames of all.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch import nn
 
 from segue.datasets.foreground import ForegroundSequence
 from segue.errors import DatasetError
 from segue.models.fgsegnet import BACKBONE, FgSegNetV2
 from segue.training.losses import ClassWeight, Kind, fgsegnet_loss, foreground_target, known
-from segue.weights import load, read_checkpoint
-from segue.weights.checkpoint import match
+from segue.training.recipe import Batch, Batches, CommonRecipe, Loss, order_of_pass
+from segue.training.trunks import take
+from segue.weights import load
 
 RATE = 1e-4
 DECAY = 0.9
@@ -82,7 +82,7 @@ def split_frames(
 
 
 @dataclass(frozen=True, slots=True)
-class FgSegNetRecipe:
+class FgSegNetRecipe(CommonRecipe):
     """Everything that a training needs.
 
     Attributes:
@@ -99,8 +99,8 @@ class FgSegNetRecipe:
     loss: Kind = "bce"
     class_weight: ClassWeight = "balanced"
     name: str = "fgsegnet"
-    gradient_clip: float | None = None
-    average_decay: float | None = None
+    _: KW_ONLY
+    rate: float = RATE
 
     def network(self) -> nn.Module:
         scene = self.scenes[0][0].name if len(self.scenes) == 1 else None
@@ -121,9 +121,6 @@ class FgSegNetRecipe:
         frames = [(film, i) for film, split in self.scenes for i in split.train]
         return SceneFrames(frames, count, seed)
 
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        return [{"params": [p for p in network.parameters() if p.requires_grad], "lr": RATE}]
-
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(groups, alpha=DECAY, eps=EPSILON)
 
@@ -137,32 +134,27 @@ class FgSegNetRecipe:
         objective = SceneObjective(network, self.loss, self.class_weight).eval()
         device = next(network.parameters()).device
         losses = []
-        for film, i in ((film, i) for film, split in self.scenes for i in split.held_back):
-            batch = {name: value.to(device) for name, value in scene_batch(film, i).items()}
-            losses.append(float(objective(batch, 0.0, 0)[0]))
+        for film, split in self.scenes:
+            for i in split.held_back:
+                batch = {name: value.to(device) for name, value in scene_batch(film, i).items()}
+                losses.append(float(objective(batch, 0.0, 0)[0]))
         return -float(np.mean(losses))
 
 
 @dataclass(frozen=True)
-class SceneFrames(Dataset[dict[str, Tensor]]):
+class SceneFrames(Batches):
     """Whole frames of scenes one by one; each pass through them has its own order."""
 
     frames: Sequence[tuple[ForegroundSequence, int]]
-    steps: int
+    count: int
     seed: int
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        if step >= self.steps:
-            raise IndexError(step)
-        epoch, place = divmod(step, len(self.frames))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.frames))
-        return scene_batch(*self.frames[int(order[place])])
+    def batch_of(self, number: int) -> Batch:
+        epoch, place = divmod(number, len(self.frames))
+        return scene_batch(*self.frames[order_of_pass(len(self.frames), self.seed, epoch)[place]])
 
 
-def scene_batch(film: ForegroundSequence, i: int) -> dict[str, Tensor]:
+def scene_batch(film: ForegroundSequence, i: int) -> Batch:
     """``frames`` (1, 3, H, W) and ``labels`` (1, H, W), uint8."""
     frames = torch.from_numpy(np.array(film.read_image(i))).movedim(-1, 0)[None]
     return {"frames": frames, "labels": torch.from_numpy(np.array(film.read_labels(i)))[None]}
@@ -177,9 +169,7 @@ class SceneObjective(nn.Module):
         self.loss: Kind = loss
         self.class_weight: ClassWeight = class_weight
 
-    def forward(
-        self, batch: dict[str, Tensor], progress: float, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         probability = torch.sigmoid(self.network(batch["frames"].float() / 255)[:, 0].float())
         labels = batch["labels"]
         loss = fgsegnet_loss(
@@ -188,7 +178,6 @@ class SceneObjective(nn.Module):
         return loss, {}
 
 
-@torch.no_grad()
 def load_trunk(network: FgSegNetV2, path: Path) -> None:
     """Start the backbone from torchvision's VGG-16.
 
@@ -204,7 +193,4 @@ def load_trunk(network: FgSegNetV2, path: Path) -> None:
     wanted = {
         f"{name}.{leaf}": value for name, conv in names.items() for leaf, value in conv.state_dict().items()
     }
-    tensors = read_checkpoint(path).tensors
-    present = {name: tensors[name] for name in wanted if name in tensors}
-    for name, tensor in match(path, present, wanted).items():
-        wanted[name].copy_(tensor)
+    take(path, wanted)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import torch
 from annotated_types import Ge, Le
-from torch import Tensor, nn
+from torch import nn
 
 from segue.datasets.foreground import ForegroundSequence
 from segue.errors import TrainingError
@@ -24,6 +24,7 @@ from segue.models.hofam import HOFAM
 from segue.sessions.extra_inputs import FlowNetwork
 from segue.training.flow_samples import FlowBatches, FlowSamples
 from segue.training.losses import ClassInScale, hofam_loss
+from segue.training.recipe import Batch, CommonRecipe, Loss
 from segue.weights import load_strict
 
 RATE = 5e-4
@@ -33,7 +34,7 @@ BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class HofamRecipe:
+class HofamRecipe(CommonRecipe):
     """Everything that a training needs.
 
     Attributes:
@@ -64,8 +65,8 @@ class HofamRecipe:
     flow_weights: Path | None = None
     start: Path | None = None
     batch: Annotated[int, Ge(1)] = BATCH
-    gradient_clip: float | None = None
-    average_decay: float | None = None
+    _: KW_ONLY
+    rate: float = RATE
 
     def __post_init__(self) -> None:
         if self.batch < 1 or not 1 <= self.gf <= 64 or not 0 <= self.gamma < math.inf:
@@ -113,14 +114,8 @@ class HofamRecipe:
         """The network as sessions run it, with the flow that it learns from."""
         return FlowNetwork(network, None if self.files else self.provider())
 
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        return [{"params": [p for p in network.parameters() if p.requires_grad], "lr": RATE}]
-
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.Adam(groups, betas=BETAS)
-
-    def learning_rate(self, progress: float, step: int) -> float:
-        return 1.0
 
 
 class FlowObjective(nn.Module):
@@ -132,9 +127,7 @@ class FlowObjective(nn.Module):
         self.gamma = gamma
         self.class_in_scale: ClassInScale = class_in_scale
 
-    def forward(
-        self, batch: dict[str, Tensor], progress: float, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         logits = self.network(batch["frames"].float() / 255, batch["flow"].float() / 255)
         loss = hofam_loss(
             torch.sigmoid(logits[:, 0].float()),

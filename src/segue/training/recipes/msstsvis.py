@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from segue.training.instance_losses import (
     separability_losses,
     soft_union,
 )
+from segue.training.recipe import Batch, CommonRecipe, Loss, warmed_cosine
 from segue.training.trunks import load_mobilenet
 from segue.training.ytvis_clips import clip_targets, valid_places
 from segue.weights import load, load_strict, read_checkpoint
@@ -54,9 +54,7 @@ class InstanceObjective(nn.Module):
         self.network = network
         self.discriminator = discriminator
 
-    def forward(
-        self, batch: dict[str, Tensor], progress: float, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         """Losses of a batch of :class:`InstanceBatches`, or of :class:`ClipBatches`, which pads."""
         frames = batch["frames"].permute(0, 1, 4, 2, 3).float() / 255
         if "sizes" in batch:
@@ -125,7 +123,7 @@ def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class LiteRecipe:
+class LiteRecipe(CommonRecipe):
     """The recipe of ``msstsvis-lite``: small crops, single pictures first and then short clips.
 
     Attributes:
@@ -135,7 +133,6 @@ class LiteRecipe:
         decoder_attention: attention of the box queries over the frames.
         separability: the discriminator and its adversarial loss.
         shape: clips of a batch, frames of a clip, side of the square crops.
-        rate: learning rate; sampling offsets have a tenth.
         single_share: see :class:`InstanceBatches`.
     """
 
@@ -146,13 +143,13 @@ class LiteRecipe:
     separability: bool = True
     shape: ClipShape = SHAPE
     name: str = "msstsvis-lite"
+    single_share: float = 0.3
+    _: KW_ONLY
     rate: float = 8e-4
     gradient_clip: float | None = 2.0
     average_decay: float | None = 0.99
-    single_share: float = 0.3
 
     def network(self) -> nn.Module:
-        """The objective with a network at its start."""
         parts = Parts() if self.split_attention else Parts("none", "none")
         network = MSSTSVISLite(replace(parts, decoder_attention=self.decoder_attention).text())
         if self.start is not None:
@@ -166,20 +163,16 @@ class LiteRecipe:
         return InstanceObjective(network, Discriminator(network.size.width) if self.separability else None)
 
     def batches(self, count: int, seed: int) -> InstanceBatches:
-        """Whole batches by number."""
         return InstanceBatches(InstanceClipSampler(self.groups), self.shape, count, seed, self.single_share)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """See :func:`rate_groups`."""
         return rate_groups(network, self.rate, self.rate)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """AdamW, weight decay 1e-4."""
         return torch.optim.AdamW(groups, weight_decay=1e-4)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """50 warm-up steps and a cosine down to 2 %."""
-        return min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+        return warmed_cosine(progress, step, warm_up=50, floor=0.02)
 
 
 def rate_groups(network: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ weights of the losses, the sizes, the augmentations, and how the rate falls.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +21,7 @@ from segue.layers.resnet import ResNet18
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.training.foreground_pool import ForegroundObjective
 from segue.training.foreground_windows import WindowBatches, WindowSampler
+from segue.training.recipe import Batch, CommonRecipe, Loss
 from segue.weights import load_strict, read_checkpoint
 from segue.weights.checkpoint import Option, match
 
@@ -41,7 +42,7 @@ NETWORKS: dict[str, type[MUSTAN1] | type[MUSTAN2]] = {"mustan1": MUSTAN1, "musta
 
 
 @dataclass(frozen=True, slots=True)
-class MustanRecipe:
+class MustanRecipe(CommonRecipe):
     """Everything that a training needs.
 
     Attributes:
@@ -63,9 +64,8 @@ class MustanRecipe:
     start: Path | None = None
     batch: Annotated[int, Ge(1)] = BATCH
     size: tuple[int, int] = SIZE
+    _: KW_ONLY
     rate: float = RATE
-    gradient_clip: float | None = None
-    average_decay: float | None = None
 
     def __post_init__(self) -> None:
         if min(self.size) < 32 or self.batch < 1:
@@ -101,12 +101,6 @@ class MustanRecipe:
         ]
         return WindowBatches(samplers, self.batch, count, seed)
 
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        return [{"params": list(network.parameters()), "lr": self.rate}]
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(groups)
-
     def learning_rate(self, progress: float, step: int) -> float:
         """Halved after each of :data:`FALLS`."""
         return float(0.5 ** sum(progress >= fall for fall in FALLS))
@@ -115,9 +109,7 @@ class MustanRecipe:
 class DepthObjective(ForegroundObjective):
     """The loss of a network that takes the depth map of the current frame as well."""
 
-    def forward(
-        self, batch: dict[str, Tensor], progress: float, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         depth = batch["depth"][:, None].float() / 255
 
         def beside(module: nn.Module, inputs: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -9,10 +9,9 @@ need things that are pasted and do not move, and movers that are mere shapes, or
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
@@ -21,6 +20,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from segue.models.mustan_lite import MustanLite
 from segue.models.mustan_slim import shipped_slim
 from segue.training.foreground_pool import ForegroundObjective, Pool, PoolBatches
+from segue.training.recipe import CommonRecipe, warmed_cosine
 from segue.training.trunks import load_mobilenet
 from segue.weights import load_strict
 
@@ -44,7 +44,7 @@ SHOWN_SIZE = (144, 192)
 
 
 @dataclass(frozen=True, slots=True)
-class _PoolRecipe:
+class _PoolRecipe(CommonRecipe):
     """What both recipes share.
 
     Attributes:
@@ -54,31 +54,19 @@ class _PoolRecipe:
 
     pool: Path
     start: Path | None = None
+    _: KW_ONLY
     gradient_clip: float | None = 5.0
     average_decay: float | None = 0.998
     rate: float = 2e-3
-    rate_factors: dict[str, float] = field(default_factory=lambda: {"": 1.0})
 
     def batches(self, count: int, seed: int) -> PoolBatches:
         return PoolBatches(Pool(self.pool), BATCH, SHOWN_SIZE, count, seed)
-
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in self.rate_factors}
-        for name, parameter in network.named_parameters():
-            if parameter.requires_grad:
-                groups[next(prefix for prefix in groups if name.startswith(prefix))].append(parameter)
-        return [
-            {"params": params, "lr": self.rate * self.rate_factors[prefix]}
-            for prefix, params in groups.items()
-        ]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, weight_decay=1e-2)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """40 warm-up steps, cosine down to 1 %."""
-        warm = min(1.0, (step + 1) / 40)
-        return warm * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+        return warmed_cosine(progress, step, warm_up=40, floor=0.01)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +81,8 @@ class MustanLiteRecipe(_PoolRecipe):
     name: str = "mustan-lite"
     backbone: Path | None = None
     scaling: Literal["unit", "imagenet"] = "unit"
-    rate_factors: dict[str, float] = field(default_factory=lambda: {"network.encoder.": 0.1, "": 1.0})
+
+    factors: ClassVar = {"network.encoder.": 0.1, "": 1.0}
 
     def network(self) -> nn.Module:
         network = MustanLite()

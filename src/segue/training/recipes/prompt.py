@@ -7,11 +7,10 @@ on small crops.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from segue.models.segue_prompt import NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.planes import draw_disk
 from segue.training.footage import VOID, Footage
 from segue.training.prompt_samples import PromptBatches, PromptSampler, click_on, largest_error, read_sources
+from segue.training.recipe import Batch, CommonRecipe, Loss, warmed_cosine
 from segue.training.trunks import load_mobilenet
 from segue.weights import load_strict
 
@@ -38,7 +38,7 @@ MOST_CORRECTIONS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class PromptRecipe:
+class PromptRecipe(CommonRecipe):
     """Everything that a training of segue-prompt needs.
 
     Attributes:
@@ -54,9 +54,12 @@ class PromptRecipe:
     start: Path | None = None
     scaling: Literal["unit", "imagenet"] = "unit"
     name: str = "segue-prompt"
+    _: KW_ONLY
     gradient_clip: float | None = 2.0
     average_decay: float | None = 0.998
     rate: float = 1.5e-3
+
+    factors: ClassVar = {"network.encoder.": 0.2, "": 1.0}
 
     def network(self) -> nn.Module:
         network = SeguePrompt()
@@ -76,23 +79,11 @@ class PromptRecipe:
 
         return PromptBatches(PromptSampler(read_sources(self.groups)), shape, count, seed)
 
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        groups: dict[str, list[nn.Parameter]] = {"network.encoder.": [], "": []}
-        for name, parameter in network.named_parameters():
-            if parameter.requires_grad:
-                groups[next(prefix for prefix in groups if name.startswith(prefix))].append(parameter)
-        return [
-            {"params": groups["network.encoder."], "lr": 0.2 * self.rate},
-            {"params": groups[""], "lr": self.rate},
-        ]
-
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=1e-2)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """100 warm-up steps, cosine down to 1 %."""
-        warm = min(1.0, (step + 1) / 100)
-        return warm * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+        return warmed_cosine(progress, step, warm_up=100, floor=0.01)
 
 
 class PromptObjective(nn.Module):
@@ -107,9 +98,7 @@ class PromptObjective(nn.Module):
         self.rng = np.random.default_rng(0)
         self.kept: dict[str, Tensor] = {}
 
-    def forward(
-        self, batch: dict[str, Tensor], progress: float, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         side = batch["pictures"].shape[-1]
         room = next(total for _, shape, _, total in SHAPES if shape == side)
         batch = {**batch, "corrections": torch.zeros(len(batch["pictures"]), dtype=torch.uint8)}
@@ -145,9 +134,7 @@ class PromptObjective(nn.Module):
         return kept
 
 
-def losses(
-    logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
+def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor) -> Loss:
     """Loss of masks and of their predicted IoU.
 
     The first mask answers for itself; of the two others only the better one learns, a third as much, so that

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from torch import nn
 from segue.models.msstsvis import Discriminator
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.encoder import EncoderLayer
+from segue.training.recipe import CommonRecipe
 from segue.training.recipes.msstsvis import InstanceObjective, load_trunk, rate_groups
 from segue.training.ytvis_clips import ClipBatches, ClipSource
 from segue.weights import read_checkpoint
@@ -35,7 +36,7 @@ NEW_PARTS = (".ms_sts.", ".temporal_attn.")
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedRecipe:
+class PublishedRecipe(CommonRecipe):
     """Everything that a training needs.
 
     Attributes:
@@ -55,8 +56,9 @@ class PublishedRecipe:
     separability: bool
     trunk: Path | None = None
     start: Path | None = None
+    _: KW_ONLY
+    rate: float = RATE
     gradient_clip: float | None = 0.1
-    average_decay: float | None = None
 
     def steps(self, batches: int) -> int:
         """Steps of the published number of epochs, of so many batches each, on all devices together."""
@@ -79,7 +81,7 @@ class PublishedRecipe:
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """Trunk and slow parameters at a tenth of the rate of the rest."""
-        return rate_groups(network, RATE, TRUNK_RATE)
+        return rate_groups(network, self.rate, TRUNK_RATE)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)

@@ -9,28 +9,23 @@ steps, as published, so that in a run of less than 20 000 steps all pixels count
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Le
-from torch import Tensor, nn
+from torch import nn
 
-from segue.errors import DatasetError, TrainingError
+from segue.errors import TrainingError
 from segue.layers.colours import normalise
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.training.clip_pass import class_targets, clip_logits, object_masks
 from segue.training.footage import Footage
 from segue.training.losses import bootstrap_fraction, bootstrapped_cross_entropy
-from segue.training.stcn_data import (
-    FRAMES,
-    SampleBatches,
-    SkipCurriculum,
-    StillSamples,
-    VideoSamples,
-)
+from segue.training.recipe import Batch, CommonRecipe, Loss
+from segue.training.stcn_data import SampleBatches, SkipCurriculum, StillSamples, VideoSamples, long_enough
 from segue.training.trunks import take
 from segue.weights import read_checkpoint
 from segue.weights.checkpoint import VALUE_STEM, match
@@ -77,7 +72,7 @@ STAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class STCNRecipe:
+class STCNRecipe(CommonRecipe):
     """Everything that one stage needs.
 
     Attributes:
@@ -98,12 +93,11 @@ class STCNRecipe:
     batch: Annotated[int | None, Ge(1)] = None
     side: int = 384
     name: str = "stcn"
-    gradient_clip: float | None = None
-    average_decay: float | None = None
+    _: KW_ONLY
+    rate: float = RATE
 
     def __post_init__(self) -> None:
-        if self.side % STCN.stride or self.side < STCN.stride:
-            raise TrainingError(f"side is {self.side}; it must be a multiple of {STCN.stride}")
+        check_side(self.side)
         if self.batch is not None and self.batch < 1:
             raise TrainingError(f"batch is {self.batch}; it must be at least 1")
 
@@ -124,16 +118,11 @@ class STCNRecipe:
         """Where batches are drawn from."""
         if self.plan.objects == 1:
             return StillSamples(self.footage, self.side)
-        videos = [video for video in self.footage if len(video) >= FRAMES]
-        if not videos:
-            raise DatasetError(f"no video with {FRAMES} labelled frames; stage {self.stage} needs some")
+        videos = long_enough(self.footage, self.stage)
         return VideoSamples(videos, self.side, self.plan.least_area, "drop" if self.stage == 1 else "keep")
 
     def batches(self, count: int, seed: int) -> SampleBatches:
         return SampleBatches(self.samples(), self.batch or self.plan.batch, count, seed, self.plan.skips)
-
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        return [{"params": list(network.parameters()), "lr": RATE}]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.Adam(groups, weight_decay=WEIGHT_DECAY)
@@ -141,6 +130,12 @@ class STCNRecipe:
     def learning_rate(self, progress: float, step: int) -> float:
         """One tenth after the fall."""
         return 1.0 if progress < self.plan.fall else 0.1
+
+
+def check_side(side: int) -> None:
+    """Refuse sides of frames that the strides of the networks do not divide."""
+    if side % STCN.stride or side < STCN.stride:
+        raise TrainingError(f"side is {side}; it must be a multiple of {STCN.stride}")
 
 
 class ClipObjective(nn.Module):
@@ -154,9 +149,7 @@ class ClipObjective(nn.Module):
         super().__init__()
         self.network, self.fraction = network, fraction
 
-    def forward(
-        self, batch: dict[str, Tensor], progress: float, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         """Sum over the predicted frames of the bootstrapped cross-entropy."""
         pictures, exists = batch["frames"], batch["exists"]
         count, length = pictures.shape[:2]

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from segue.models.stcn_lite import FEATURE_GAIN, STCNLite
@@ -24,6 +24,7 @@ from segue.training.clip_pass import class_targets, clip_logits, object_masks
 from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
 from segue.training.footage import VOID, Footage
 from segue.training.losses import dice_loss, hardest_mean
+from segue.training.recipe import Batch, CommonRecipe, Loss
 from segue.training.trunks import load_mobilenet
 from segue.training.warp import Rng
 from segue.weights import load_strict
@@ -38,7 +39,7 @@ PIXELS_PER_STEP = 12 * 192 * 192
 
 
 @dataclass(frozen=True, slots=True)
-class STCNLiteRecipe:
+class STCNLiteRecipe(CommonRecipe):
     """Everything that a training of stcn-lite needs.
 
     Attributes:
@@ -54,9 +55,12 @@ class STCNLiteRecipe:
     start: Path | None = None
     scaling: Literal["unit", "imagenet"] = "unit"
     name: str = "stcn-lite"
+    _: KW_ONLY
     gradient_clip: float | None = 3.0
     average_decay: float | None = 0.998
     rate: float = 6e-4
+
+    factors: ClassVar = {"network.key_encoder.": 0.2, "network.key_proj.": 0.3, "": 1.0}
 
     def sampler(self) -> ClipSampler:
         return ClipSampler(self.videos, self.stills)
@@ -76,13 +80,9 @@ class STCNLiteRecipe:
         return ClipBatches(self.sampler(), refinement if self.start else curriculum, count, seed)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        factors = {"network.key_encoder.": 0.2, "network.key_proj.": 0.3, "": 1.0}
-        groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in factors}
-        for name, parameter in network.named_parameters():
-            if parameter.requires_grad:
-                groups[next(prefix for prefix in factors if name.startswith(prefix))].append(parameter)
-        rate = self.rate * (0.67 if self.start else 1)
-        return [{"params": params, "lr": rate * factors[prefix]} for prefix, params in groups.items()]
+        """A network that follows already learns at two thirds of the rate."""
+        own = replace(self, rate=0.67 * self.rate) if self.start else self
+        return CommonRecipe.parameter_groups(own, network)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, weight_decay=1e-2)
@@ -111,9 +111,7 @@ def curriculum(progress: float, rng: Rng) -> Curriculum:
     if progress > CALM_FROM and rng.random() < 0.6:
         frames, side = [(5, 192), (6, 192), (8, 160)][int(rng.integers(3))]
         pace, max_gap = float(rng.uniform(0.1, 0.5)), int(rng.integers(1, 3))
-    objects = 2 if rng.random() < 0.35 else 1
-    batch = max(1, round(PIXELS_PER_STEP / (frames * side * side) * (0.75 if objects == 2 else 1)))
-    return Curriculum(0.3 + 0.45 * ramp, max_gap, ClipShape(batch, frames, side, objects, pace))
+    return Curriculum(0.3 + 0.45 * ramp, max_gap, _shape(rng, frames, side, pace, 0.0))
 
 
 def refinement(progress: float, rng: Rng) -> Curriculum:
@@ -126,10 +124,14 @@ def refinement(progress: float, rng: Rng) -> Curriculum:
     max_gap, pace = round(math.exp(rng.uniform(math.log(2), math.log(30)))), 1.0
     if rng.random() < 0.3:
         max_gap, pace = int(rng.integers(1, 3)), float(rng.uniform(0.1, 0.5))
+    return Curriculum(0.65, max_gap, _shape(rng, frames, side, pace, 0.12 if progress < 0.9 else 0.0))
+
+
+def _shape(rng: Rng, frames: int, side: int, pace: float, hardship: float) -> ClipShape:
+    """One or two objects, in as many clips as a step has pixels for."""
     objects = 2 if rng.random() < 0.35 else 1
     batch = max(1, round(PIXELS_PER_STEP / (frames * side * side) * (0.75 if objects == 2 else 1)))
-    hardship = 0.12 if progress < 0.9 else 0.0
-    return Curriculum(0.65, max_gap, ClipShape(batch, frames, side, objects, pace, hardship))
+    return ClipShape(batch, frames, side, objects, pace, hardship)
 
 
 class ClipObjective(nn.Module):
@@ -139,9 +141,7 @@ class ClipObjective(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(
-        self, batch: dict[str, Tensor], progress: float, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
         masks = object_masks(batch["masks"][:, 0], exists.shape[1])
         logits = clip_logits(self.network, frames, masks, exists)

@@ -11,20 +11,20 @@ of steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, Le
 from torch import nn
 
-from segue.errors import DatasetError, TrainingError
 from segue.models.stm import STM
 from segue.training.clips import frame_order
 from segue.training.footage import Footage
-from segue.training.recipes.stcn import RATE, ClipObjective
-from segue.training.stcn_data import FRAMES, SampleBatches, StillSamples, VideoSamples
+from segue.training.recipe import CommonRecipe
+from segue.training.recipes.stcn import RATE, ClipObjective, check_side
+from segue.training.stcn_data import FRAMES, SampleBatches, StillSamples, VideoSamples, long_enough
 from segue.training.trunks import take
 from segue.training.warp import Rng
 from segue.weights import load_strict
@@ -36,7 +36,7 @@ STEPS = (300_000, 150_000)
 
 
 @dataclass(frozen=True, slots=True)
-class STMRecipe:
+class STMRecipe(CommonRecipe):
     """Everything that one stage needs.
 
     Attributes:
@@ -55,12 +55,11 @@ class STMRecipe:
     batch: Annotated[int, Ge(1)] = BATCH
     side: int = 384
     name: str = "stm"
-    gradient_clip: float | None = None
-    average_decay: float | None = None
+    _: KW_ONLY
+    rate: float = RATE
 
     def __post_init__(self) -> None:
-        if self.side % STM.stride or self.side < STM.stride:
-            raise TrainingError(f"side is {self.side}; it must be a multiple of {STM.stride}")
+        check_side(self.side)
 
     def network(self) -> nn.Module:
         network = STM()
@@ -68,28 +67,17 @@ class STMRecipe:
             load_strict(network, self.start)
         elif self.trunk is not None:
             load_trunk(network, self.trunk)
-        return ClipObjective(network, fraction=_all_pixels)
+        return ClipObjective(network, fraction=lambda step: 1.0)  # all pixels count
 
     def samples(self) -> StillSamples | VideoSamples:
         """Where batches are drawn from."""
         if self.stage == 0:
             return StillSamples(self.footage, self.side, OBJECTS, spline_share=0)
-        videos = [video for video in self.footage if len(video) >= FRAMES]
-        if not videos:
-            raise DatasetError(f"no video with {FRAMES} labelled frames; stage 1 needs some")
+        videos = long_enough(self.footage, self.stage)
         return VideoSamples(videos, self.side, slots=OBJECTS, choose=frames_in_order)
 
     def batches(self, count: int, seed: int) -> SampleBatches:
         return SampleBatches(self.samples(), self.batch, count, seed, GrowingGap() if self.stage else None)
-
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        return [{"params": list(network.parameters()), "lr": RATE}]
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(groups)
-
-    def learning_rate(self, progress: float, step: int) -> float:
-        return 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +113,3 @@ def load_trunk(network: STM, resnet50: Path) -> None:
             if not name.startswith(("conv1_", "mean", "std"))
         }
         take(resnet50, wanted)
-
-
-def _all_pixels(step: int) -> float:
-    return 1.0
