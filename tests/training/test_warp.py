@@ -81,6 +81,15 @@ def test_a_spline_warp_moves_pixels_a_little_and_invents_no_label(item: Labelled
     assert 0 < (warped.mask != item.mask).mean() < 0.2
 
 
+def test_a_spline_through_points_that_stay_changes_nothing(
+    item: Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photo, "SPLINE_SPREAD", 0)
+    warped = photo.warp_spline(np.random.default_rng(0), item)
+    np.testing.assert_array_equal(warped.picture, item.picture)
+    np.testing.assert_array_equal(warped.mask, item.mask)
+
+
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (64, 48), (50, 50)])
 def test_the_short_side_gets_its_length(height: int, width: int) -> None:
     blank = Labelled(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8))
@@ -106,11 +115,10 @@ def test_a_crop_larger_than_the_picture_shows_all_of_it_on_grey(item: Labelled) 
 def test_a_window_lies_inside_and_shows_enough(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
-        top, left, height, width = photo.draw_window(rng, size, 0.36)
-        assert top >= 0
-        assert left >= 0
-        assert top + height <= size[0]
-        assert left + width <= size[1]
+        rows, columns = photo.draw_window(rng, size, 0.36)
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        assert 0 <= rows.start <= rows.stop <= size[0]
+        assert 0 <= columns.start <= columns.stop <= size[1]
         assert 0.7 < width / height < 1.4
         if size == (48, 64):
             assert height * width >= 0.34 * 48 * 64

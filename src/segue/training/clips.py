@@ -1,8 +1,4 @@
-"""Training clips for STCN-lite: real video, animated still images, pasted objects and occluders.
-
-Every batch is drawn from a generator seeded by (seed, step), so that a run can be resumed at any step and
-two runs with one seed see the same data.
-"""
+"""Training clips for STCN-lite: real video, animated still images, pasted objects and occluders."""
 
 from __future__ import annotations
 
@@ -11,19 +7,22 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segue.errors import DatasetError
 from segue.training import warp
 from segue.training.clip_pass import object_masks
 from segue.training.footage import VOID, Footage, object_ids, relabel
 from segue.training.recipe import Batch, Batches, stacked
-from segue.training.warp import Motion, Rng
+from segue.training.warp import Bools, Motion, Picture, Plane, Rng
 
 MOST_DRAWS = 200
 """Clips that are drawn for each one of a batch before the material is found to be empty."""
 
-Picture = npt.NDArray[np.uint8]
+Pairs = Sequence[tuple[Picture, Picture]]
+"""A picture and its index mask for each frame."""
+
+Steps = Sequence[tuple[warp.Matrix, Plane | None]]
+"""Where a frame is moved, and how it is bent."""
 
 WHOLE_PICTURE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
 CUT_OUT = Motion(rotation=10, log_scale=0.10, shear=5, shift=0.09)
@@ -66,13 +65,22 @@ class Clip:
     frames: list[Picture]
     masks: list[Picture]
 
-    def paste(self, frames: list[Picture], alphas: list[Picture], index: int, behind: bool) -> None:
-        """Paste an object with soft edges; index 0 is an unlabelled occluder.
+    @classmethod
+    def moved(cls, pairs: Pairs, matrix: warp.Matrix, steps: Steps, side: int) -> Clip:
+        """Frames brought to a crop by ``matrix``, and then each by its step."""
+        clip = cls([], [])
+        for (picture, mask), (step, field) in zip(pairs, steps, strict=True):
+            clip.frames.append(warp.apply(picture, step @ matrix, side, field))
+            clip.masks.append(warp.apply(mask, step @ matrix, side, field, mask=True))
+        return clip
+
+    def paste(self, other: Clip, index: int, behind: bool) -> None:
+        """Paste what fills the masks of another clip with soft edges; index 0 is an unlabelled occluder.
 
         An object that is pasted ``behind`` stays hidden by what is already labelled.
         """
-        for t, (picture, alpha) in enumerate(zip(frames, alphas, strict=True)):
-            weight = alpha.astype(np.float32) / 255
+        for t, (picture, solid) in enumerate(zip(other.frames, other.masks, strict=True)):
+            weight = blur(solid, 3, 0.8).astype(np.float32) / 255
             if behind:
                 weight = weight * (self.masks[t] == 0)
             mixed = self.frames[t] + weight[..., None] * (picture.astype(np.float32) - self.frames[t])
@@ -81,15 +89,7 @@ class Clip:
 
 
 class ClipSampler:
-    """Draws clips from videos and still images.
-
-    Args:
-        videos: footage with two or more frames.
-        stills: footage with one frame; at least one.
-
-    Raises:
-        DatasetError: there are no stills.
-    """
+    """Draws clips from videos and still images, of which there must be at least one."""
 
     def __init__(self, videos: Sequence[Footage], stills: Sequence[Footage]) -> None:
         if not stills:
@@ -111,9 +111,8 @@ class ClipSampler:
             self._paste_double(rng, clip, shape)
         if shape.hardship and rng.random() < shape.hardship:
             self._cut_away(rng, clip, shape)
-        if shape.objects > 1:
-            for index in range(2, shape.objects + 1):
-                self._paste_object(rng, clip, shape, max_gap, index)
+        for index in range(2, shape.objects + 1):
+            self._paste_object(rng, clip, shape, max_gap, index)
         if rng.random() < 0.3:
             self._paste_object(rng, clip, shape, max_gap, 0)
         if shape.hardship and rng.random() < shape.hardship:
@@ -121,30 +120,19 @@ class ClipSampler:
         return recolour(rng, clip)
 
     def _video_clip(self, rng: Rng, max_gap: int, shape: ClipShape) -> Clip:
-        footage = self._pick(rng, self.videos)
-        order = frame_order(rng, len(footage), shape.frames, max(1, max_gap // footage.spacing))
-        pairs = [footage.read(i) for i in order]
+        pairs = self._film(rng, max_gap, shape)
         chosen = _random_object(rng, pairs[0][1])
         matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
         camera = HAND_HELD.scaled(_still_or_calm(rng, shape.pace))
         drift = warp.walk(rng, camera, shape.frames, (shape.side / 2,) * 2, shape.side)
-        clip = Clip([], [])
-        for (picture, mask), step in zip(pairs, drift, strict=True):
-            clip.frames.append(warp.apply(picture, step @ matrix, shape.side))
-            label = relabel(mask, [chosen] if chosen else [])
-            clip.masks.append(warp.apply(label, step @ matrix, shape.side, mask=True))
-        return clip
+        return Clip.moved(_only(chosen, pairs), matrix, [(step, None) for step in drift], shape.side)
 
     def _moved_still(self, rng: Rng, shape: ClipShape) -> Clip:
-        picture, mask = self._pick(rng, self.stills).read(0)
-        chosen = _random_object(rng, mask)
-        matrix = crop_around(rng, mask == chosen, shape.side)
-        label = relabel(mask, [chosen] if chosen else [])
-        clip = Clip([], [])
-        for step, field in animation(rng, WHOLE_PICTURE, shape, shape.pace):
-            clip.frames.append(warp.apply(picture, step @ matrix, shape.side, field))
-            clip.masks.append(warp.apply(label, step @ matrix, shape.side, field, mask=True))
-        return clip
+        pair = self._pick(rng, self.stills).read(0)
+        chosen = _random_object(rng, pair[1])
+        matrix = crop_around(rng, pair[1] == chosen, shape.side)
+        steps = animation(rng, WHOLE_PICTURE, shape, shape.pace)
+        return Clip.moved(_only(chosen, [pair]) * shape.frames, matrix, steps, shape.side)
 
     def _cut_out_still(self, rng: Rng, shape: ClipShape) -> Clip:
         backdrop, backdrop_mask = self._any_frame(rng)
@@ -161,9 +149,7 @@ class ClipSampler:
     def _paste_object(self, rng: Rng, clip: Clip, shape: ClipShape, max_gap: int, index: int) -> None:
         """Paste an object of another source with its own motion; an occluder may enter late."""
         if self.videos and rng.random() < 0.4:
-            footage = self._pick(rng, self.videos)
-            order = frame_order(rng, len(footage), shape.frames, max(1, max_gap // footage.spacing))
-            pairs = [footage.read(i) for i in order]
+            pairs = self._film(rng, max_gap, shape)
         else:
             pairs = [self._pick(rng, self.stills).read(0)] * shape.frames
         chosen = _random_object(rng, pairs[0][1])
@@ -172,15 +158,12 @@ class ClipSampler:
         matrix = place_object(rng, pairs[0][1] == chosen, shape.side)
         late = index == 0 and shape.frames > 1 and rng.random() < 0.5
         entry = rng.integers(1, shape.frames) if late else 0
-        frames, alphas = [], []
         steps = animation(rng, CUT_OUT, shape, shape.pace)
-        for t, ((picture, mask), (step, field)) in enumerate(zip(pairs, steps, strict=True)):
-            frames.append(warp.apply(picture, step @ matrix, shape.side, field))
-            solid = (mask == chosen).astype(np.uint8) * np.uint8(255 if t >= entry else 0)
-            alpha = warp.apply(solid, step @ matrix, shape.side, field, mask=True)
-            alphas.append(blur(alpha, 3, 0.8))
+        cut_out = Clip.moved(solid(chosen, pairs), matrix, steps, shape.side)
+        for mask in cut_out.masks[:entry]:
+            mask[:] = 0
         behind = index != 0 and bool(rng.random() < 0.4) and any(mask.any() for mask in clip.masks)
-        clip.paste(frames, alphas, index, behind)
+        clip.paste(cut_out, index, behind)
 
     @staticmethod
     def _paste_double(rng: Rng, clip: Clip, shape: ClipShape) -> None:
@@ -193,14 +176,11 @@ class ClipSampler:
         matrix = warp.crop_matrix((x, y), scale, shape.side, bool(rng.random() < 0.5))
         matrix[:2, 2] += rng.uniform(-0.45, 0.45, 2) * shape.side
         colour = warp.colour_jitter(rng, 0.15)
-        frames, alphas = [], []
+        pairs = list(zip(clip.frames, clip.masks, strict=True))
         steps = animation(rng, CUT_OUT, shape, shape.pace)
-        for picture, mask, (step, field) in zip(clip.frames, clip.masks, steps, strict=True):
-            moved = warp.apply(picture, step @ matrix, shape.side, field)
-            frames.append(warp.apply_colour(moved, colour))
-            solid = (mask == 1).astype(np.uint8) * np.uint8(255)
-            alphas.append(blur(warp.apply(solid, step @ matrix, shape.side, field, mask=True), 3, 0.8))
-        clip.paste(frames, alphas, 0, behind=bool(rng.random() < 0.7))
+        double = Clip.moved(solid(1, pairs), matrix, steps, shape.side)
+        double.frames = [warp.apply_colour(picture, colour) for picture in double.frames]
+        clip.paste(double, 0, behind=bool(rng.random() < 0.7))
 
     def _cut_away(self, rng: Rng, clip: Clip, shape: ClipShape) -> None:
         """Show another picture for a span of frames; the last one stays, so that the object comes back."""
@@ -216,9 +196,14 @@ class ClipSampler:
                 clip.masks[t] = np.zeros((shape.side, shape.side), np.uint8)
 
     def _any_frame(self, rng: Rng) -> tuple[Picture, Picture]:
-        pool = self.videos if self.videos and (not self.stills or rng.random() < 0.3) else self.stills
-        footage = self._pick(rng, pool)
+        footage = self._pick(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
         return footage.read(int(rng.integers(len(footage))))
+
+    def _film(self, rng: Rng, max_gap: int, shape: ClipShape) -> Pairs:
+        """Frames of a random video."""
+        footage = self._pick(rng, self.videos)
+        order = frame_order(rng, len(footage), shape.frames, max(1, max_gap // footage.spacing))
+        return [footage.read(i) for i in order]
 
     @staticmethod
     def _pick(rng: Rng, pool: list[Footage]) -> Footage:
@@ -279,13 +264,23 @@ def frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
     return order[::-1] if rng.random() < 0.5 else order
 
 
+def solid(chosen: int, pairs: Pairs) -> Pairs:
+    """Pictures with masks that are 255 in one object."""
+    return [(picture, (mask == chosen).astype(np.uint8) * np.uint8(255)) for picture, mask in pairs]
+
+
+def _only(chosen: int, pairs: Pairs) -> list[tuple[Picture, Picture]]:
+    """Pictures with masks of one object, or of none for 0."""
+    return [(picture, relabel(mask, [chosen] if chosen else [])) for picture, mask in pairs]
+
+
 def _random_object(rng: Rng, mask: Picture) -> int:
     """Id of a random object of at least 30 pixels, or 0 if there is none."""
     ids = object_ids(mask, least=30)
     return int(rng.choice(ids)) if ids else 0
 
 
-def _box(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
+def _box(mask: Bools) -> tuple[float, float, float]:
     """Centre (x, y) and side (square root of the box area) of a mask; the whole picture if it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
@@ -295,10 +290,10 @@ def _box(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
     return float(columns.mean()), float(rows.mean()), float(np.sqrt(box_height * box_width))
 
 
-def crop_around(rng: Rng, mask: npt.NDArray[np.bool_], side: int) -> warp.Matrix:
+def crop_around(rng: Rng, mask: Bools, side: int) -> warp.Matrix:
     """A crop that shows the object somewhere, at a scale that keeps it neither tiny nor over-full."""
     x, y, extent = _box(mask)
-    scale = float(np.exp(rng.uniform(np.log(0.5), np.log(1.6))))
+    scale = warp.log_uniform(rng, 0.5, 1.6)
     scale = float(np.clip(scale, 0.12 * side / extent, 0.9 * side / extent))
     height, width = mask.shape
     scale = max(scale, side / (1.5 * max(height, width)))
@@ -309,7 +304,7 @@ def crop_around(rng: Rng, mask: npt.NDArray[np.bool_], side: int) -> warp.Matrix
     return warp.crop_matrix((x, y), scale, side, bool(rng.random() < 0.5))
 
 
-def place_object(rng: Rng, mask: npt.NDArray[np.bool_], side: int) -> warp.Matrix:
+def place_object(rng: Rng, mask: Bools, side: int) -> warp.Matrix:
     """Put an object at a random place of the crop, 15 to 60 per cent of its side large."""
     x, y, extent = _box(mask)
     scale = float(rng.uniform(0.15, 0.6)) * side / extent
@@ -323,9 +318,7 @@ def _still_or_calm(rng: Rng, pace: float) -> float:
     return 0.0 if pace < 1 and rng.random() < 0.6 else pace
 
 
-def animation(
-    rng: Rng, motion: Motion, shape: ClipShape, pace: float
-) -> list[tuple[warp.Matrix, npt.NDArray[np.float32] | None]]:
+def animation(rng: Rng, motion: Motion, shape: ClipShape, pace: float) -> Steps:
     """Affine walk and slowly changing displacement for each frame of a clip."""
     centre = (shape.side / 2, shape.side / 2)
     path = warp.walk(rng, motion.scaled(pace), shape.frames, centre, shape.side)
@@ -345,9 +338,7 @@ def recolour(rng: Rng, clip: Clip) -> Clip:
     for t, picture in enumerate(clip.frames):
         picture = warp.apply_colour(warp.apply_colour(picture, matrix), warp.colour_jitter(rng, 0.05))
         if is_grey:
-            picture = np.repeat(
-                np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)[..., None], 3, -1
-            )
+            picture = np.repeat(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))[..., None], 3, -1)
         if is_blurred:
             picture = blur(picture, 0, float(rng.uniform(0.4, 1.2)))
         clip.frames[t] = picture

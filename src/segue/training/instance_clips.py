@@ -1,12 +1,10 @@
-"""Training clips with several classed objects: real videos, animated stills, and objects pasted from both.
-
-Each batch is drawn from a generator seeded by (seed, number), so that a run can be resumed at any step.
-"""
+"""Training clips with several classed objects: real videos, animated stills, and objects pasted from both."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,19 +15,20 @@ from segue.datasets.instances import Instance
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.errors import DatasetError
 from segue.models.detection.boxes import COCO_NAMES
-from segue.training import warp
 from segue.training.clips import (
     CUT_OUT,
     HAND_HELD,
     WHOLE_PICTURE,
     Clip,
     ClipShape,
+    Pairs,
+    Steps,
     animation,
-    blur,
     crop_around,
     frame_order,
     place_object,
     recolour,
+    solid,
 )
 from segue.training.footage import VOID, Footage, object_ids, relabel
 from segue.training.instance_losses import ClipTargets
@@ -76,17 +75,13 @@ LEAST_PIXELS = 64
 
 @dataclass(frozen=True, slots=True)
 class ClassedFootage:
-    """A video or picture of a data set with categories; crowds are background.
-
-    Attributes:
-        dataset: where it is read from.
-        video: which one of it.
-        complete: all that it shows of the classes is labelled; else what is not labelled says nothing.
-    """
+    """A video or picture of a data set with categories; crowds are background."""
 
     dataset: YTVISDataset
     video: Video
-    complete: bool = True
+
+    complete: ClassVar[bool] = True
+    """All that it shows of the classes is labelled; else what is not labelled says nothing."""
 
     def __len__(self) -> int:
         return len(self.video)
@@ -122,11 +117,9 @@ class NamedFootage:
 
     @property
     def complete(self) -> bool:
-        """Whether each object has a name of its own."""
         return isinstance(self.names, tuple)
 
     def label(self, number: int) -> int:
-        """As :meth:`ClassedFootage.label`."""
         if self.names is None:
             return UNKNOWN
         if isinstance(self.names, str):
@@ -134,7 +127,6 @@ class NamedFootage:
         return coco_number(self.names[number - 1]) if number <= len(self.names) else UNKNOWN
 
     def read(self, index: int) -> tuple[Image, Mask]:
-        """As :meth:`ClassedFootage.read`."""
         picture, mask = self.footage.read(index)
         return picture, np.where(mask == VOID, np.uint8(0), mask)
 
@@ -155,11 +147,7 @@ class LabelledClip:
 
 
 class InstanceClipSampler:
-    """Draws clips whose objects have classes.
-
-    Raises:
-        DatasetError: there is nothing to draw from.
-    """
+    """Draws clips whose objects have classes."""
 
     def __init__(self, groups: Groups) -> None:
         self.kinds = [footage for _, footage in groups if footage]
@@ -184,19 +172,15 @@ class InstanceClipSampler:
     @staticmethod
     def _whole(rng: Rng, source: Classed, shape: ClipShape) -> LabelledClip:
         """Frames of a source around one of its objects, under a moving camera."""
-        count = len(source)
-        order = frame_order(rng, count, shape.frames, 6) if count > 1 else [0] * shape.frames
-        of = {i: source.read(i) for i in set(order)}
-        around = object_ids(of[order[0]][1], least=LEAST_PIXELS)
+        pairs = _frames(rng, source, shape, 6)
+        around = object_ids(pairs[0][1], least=LEAST_PIXELS)
         chosen = int(rng.choice(around)) if around else 0
-        matrix = crop_around(rng, of[order[0]][1] == chosen, shape.side)
-        motion = HAND_HELD if count > 1 else WHOLE_PICTURE
-        clip = Clip([], [])
-        for i, (step, field) in zip(order, animation(rng, motion, shape, shape.pace), strict=True):
-            field = None if count > 1 else field
-            picture, mask = of[i]
-            clip.frames.append(warp.apply(picture, step @ matrix, shape.side, field))
-            clip.masks.append(warp.apply(mask, step @ matrix, shape.side, field, mask=True))
+        matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
+        if len(source) > 1:
+            steps: Steps = [(step, None) for step, _ in animation(rng, HAND_HELD, shape, shape.pace)]
+        else:
+            steps = animation(rng, WHOLE_PICTURE, shape, shape.pace)
+        clip = Clip.moved(pairs, matrix, steps, shape.side)
         keep = object_ids(np.stack(clip.masks))
         # Of more than there is room for, the others are there, but not labelled.
         complete, keep = source.complete and len(keep) <= SLOTS, keep[:SLOTS]
@@ -206,23 +190,25 @@ class InstanceClipSampler:
     def _paste(self, rng: Rng, drawn: LabelledClip, shape: ClipShape) -> None:
         """Paste one object of another source, moving by itself, before or behind what is there."""
         source = self._pick(rng)
-        count = len(source)
-        order = frame_order(rng, count, shape.frames, 3) if count > 1 else [0] * shape.frames
-        of = {i: source.read(i) for i in set(order)}
-        present = object_ids(of[order[0]][1], least=400)
+        pairs = _frames(rng, source, shape, 3)
+        present = object_ids(pairs[0][1], least=400)
         if not present:
             return
         chosen = int(rng.choice(present))
-        matrix = place_object(rng, of[order[0]][1] == chosen, shape.side)
-        frames, alphas = [], []
-        for i, (step, field) in zip(order, animation(rng, CUT_OUT, shape, shape.pace), strict=True):
-            picture, mask = of[i]
-            frames.append(warp.apply(picture, step @ matrix, shape.side, field))
-            solid = (mask == chosen).astype(np.uint8) * np.uint8(255)
-            alphas.append(blur(warp.apply(solid, step @ matrix, shape.side, field, mask=True), 3, 0.8))
+        matrix = place_object(rng, pairs[0][1] == chosen, shape.side)
+        steps = animation(rng, CUT_OUT, shape, shape.pace)
+        cut_out = Clip.moved(solid(chosen, pairs), matrix, steps, shape.side)
         drawn.labels.append(source.label(chosen))
         behind = len(drawn.labels) > 1 and bool(rng.random() < 0.3)
-        drawn.clip.paste(frames, alphas, len(drawn.labels), behind)
+        drawn.clip.paste(cut_out, len(drawn.labels), behind)
+
+
+def _frames(rng: Rng, source: Classed, shape: ClipShape, max_gap: int) -> Pairs:
+    """Frames of a video, or a still image again and again; each is read once."""
+    count = len(source)
+    order = frame_order(rng, count, shape.frames, max_gap) if count > 1 else [0] * shape.frames
+    read = {i: source.read(i) for i in set(order)}
+    return [read[i] for i in order]
 
 
 @dataclass(frozen=True)
@@ -264,12 +250,7 @@ class InstanceBatches(Batches):
 
 
 def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
-    """Objects of each clip of a batch.
-
-    Args:
-        masks: index masks (N, T, H, W).
-        labels: (N, slots), class of object 1, 2, ...; 0 where there is none.
-    """
+    """Objects of each clip, from index masks (N, T, H, W) and labels (N, slots), 0 where there is none."""
     return [_targets(*clip) for clip in zip(masks, labels, strict=True)]
 
 

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageEnhance
+from scipy.interpolate import RBFInterpolator
 
-from segue.training.warp import Matrix, Rng, ThinPlateSpline
-
-Picture = npt.NDArray[np.uint8]
+from segue.training.warp import Matrix, Picture, Rng, Size, log_uniform, random_part
 
 FILL = (124, 116, 104)
 """Colour outside of a picture: the ImageNet mean."""
@@ -26,6 +24,10 @@ SPLINE_SPREAD = 0.02
 """Control points of the spline warp and the deviation of their shift, in parts of the side."""
 
 
+Change = Callable[[Picture, int, tuple[int, ...]], Picture]
+"""Gives a picture changed by a flag of OpenCV, and with a colour where it shows what was outside."""
+
+
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """A picture (H, W, 3) and its mask, (H, W) or (H, W, planes), uint8."""
@@ -33,10 +35,9 @@ class Labelled:
     picture: Picture
     mask: Picture
 
-    def each(
-        self, on_picture: Callable[[Picture], Picture], on_mask: Callable[[Picture], Picture]
-    ) -> Labelled:
-        return Labelled(on_picture(self.picture), on_mask(self.mask))
+    def each(self, act: Change, picture: int, mask: int) -> Labelled:
+        """Both changed alike, each with its flag of OpenCV."""
+        return Labelled(act(self.picture, picture, FILL), act(self.mask, mask, (0, 0, 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Jitter:
         return change
 
 
-def affine(angle: float, scale: float, shear: float, size: tuple[int, int]) -> Matrix:
+def affine(angle: float, scale: float, shear: float, size: Size) -> Matrix:
     """Rotation and shear in degrees and scaling around the centre of a picture of ``size`` (H, W), (3, 3)."""
     rotation, skew = np.deg2rad([angle, shear])
     turn = np.array([[np.cos(rotation), -np.sin(rotation)], [np.sin(rotation), np.cos(rotation)]])
@@ -83,11 +84,10 @@ def warp_affine(item: Labelled, matrix: Matrix, *, picture: int, mask: int) -> L
     height, width = item.picture.shape[:2]
 
     def warp(x: Picture, flags: int, fill: tuple[int, ...]) -> Picture:
-        return np.asarray(
-            cv2.warpAffine(x, matrix[:2], (width, height), flags=flags, borderValue=fill), np.uint8
-        )
+        warped = cv2.warpAffine(x, matrix[:2], (width, height), flags=flags, borderValue=fill)
+        return np.asarray(warped, np.uint8)
 
-    return item.each(lambda x: warp(x, picture, FILL), lambda x: warp(x, mask, (0, 0, 0)))
+    return item.each(warp, picture, mask)
 
 
 def warp_spline(rng: Rng, item: Labelled) -> Labelled:
@@ -103,32 +103,26 @@ def warp_spline(rng: Rng, item: Labelled) -> Labelled:
     y, x = np.mgrid[:height, :width]
     grid = np.stack([x.ravel() / width, y.ravel() / height], axis=1)
     # The remapping asks where each pixel comes from, hence the spline from the moved points back.
-    where = (ThinPlateSpline(moved, points)(grid) * [width, height]).astype(np.float32)
+    spline = RBFInterpolator(moved, points, kernel="thin_plate_spline")
+    where = (spline(grid) * [width, height]).astype(np.float32)
     where_x, where_y = (where[:, i].reshape(height, width) for i in (0, 1))
 
     def warp(x: Picture, flags: int, fill: tuple[int, ...]) -> Picture:
         return np.asarray(cv2.remap(x, where_x, where_y, flags, borderValue=fill), np.uint8)
 
-    return item.each(
-        lambda x: warp(x, cv2.INTER_LINEAR, FILL), lambda x: warp(x, cv2.INTER_NEAREST, (0, 0, 0))
-    )
+    return item.each(warp, cv2.INTER_LINEAR, cv2.INTER_NEAREST)
 
 
 def flip(item: Labelled) -> Labelled:
     """Mirror left and right."""
-    return item.each(_mirror, _mirror)
+    return Labelled(*(np.ascontiguousarray(x[:, ::-1]) for x in (item.picture, item.mask)))
 
 
 def resize(item: Labelled, height: int, width: int) -> Labelled:
     """Bicubic for the picture, nearest for the mask."""
-
-    def cubic(x: Picture) -> Picture:
-        return np.asarray(Image.fromarray(x).resize((width, height), Image.Resampling.BICUBIC))
-
-    def nearest(x: Picture) -> Picture:
-        return np.asarray(cv2.resize(x, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
-
-    return item.each(cubic, nearest)
+    picture = Image.fromarray(item.picture).resize((width, height), Image.Resampling.BICUBIC)
+    mask = cv2.resize(item.mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return Labelled(np.asarray(picture), np.asarray(mask, np.uint8))
 
 
 def resize_short_side(item: Labelled, side: int) -> Labelled:
@@ -142,22 +136,22 @@ def random_crop(rng: Rng, item: Labelled, side: int) -> Labelled:
     """A random square; pictures that are smaller are padded on both sides first."""
     height, width = item.picture.shape[:2]
     pad_y, pad_x = max(side - height, 0), max(side - width, 0)
+
+    def pad(x: Picture, border: int, fill: tuple[int, ...]) -> Picture:
+        return np.asarray(cv2.copyMakeBorder(x, pad_y, pad_y, pad_x, pad_x, border, value=fill), np.uint8)
+
     if pad_y or pad_x:
-        margins = (pad_y, pad_y, pad_x, pad_x)
-        item = item.each(lambda x: _pad(x, margins, FILL), lambda x: _pad(x, margins, (0, 0, 0)))
-    height, width = item.picture.shape[:2]
-    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
-    return crop(item, top, left, side, side)
+        item = item.each(pad, cv2.BORDER_CONSTANT, cv2.BORDER_CONSTANT)
+    return crop(item, random_part(rng, item.mask.shape[:2], (side, side)))
 
 
-def crop(item: Labelled, top: int, left: int, height: int, width: int) -> Labelled:
-    """A part of a picture and of its mask."""
-    rows, columns = slice(top, top + height), slice(left, left + width)
-    return item.each(lambda x: x[rows, columns], lambda x: x[rows, columns])
+def crop(item: Labelled, part: tuple[slice, slice]) -> Labelled:
+    """Some rows and columns of a picture and of its mask."""
+    return Labelled(item.picture[part], item.mask[part])
 
 
-def draw_window(rng: Rng, size: tuple[int, int], least_area: float) -> tuple[int, int, int, int]:
-    """A random part of a picture of ``size`` (H, W), as top, left, height, width.
+def draw_window(rng: Rng, size: Size, least_area: float) -> tuple[slice, slice]:
+    """Rows and columns of a random part of a picture of ``size`` (H, W).
 
     Its share of the area is uniform in [``least_area``, 1], the logarithm of its aspect ratio uniform between
     those of 3:4 and 4:3; after ten draws that do not fit it is the largest centred part of such a ratio.
@@ -165,25 +159,18 @@ def draw_window(rng: Rng, size: tuple[int, int], least_area: float) -> tuple[int
     height, width = size
     for _ in range(10):
         area = height * width * rng.uniform(least_area, 1)
-        ratio = float(np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3))))
+        ratio = log_uniform(rng, 3 / 4, 4 / 3)
         w, h = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
-            return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
+            return random_part(rng, size, (h, w))
     h, w = min(height, round(width * 4 / 3)), min(width, round(height * 4 / 3))
-    return (height - h) // 2, (width - w) // 2, h, w
+    top, left = (height - h) // 2, (width - w) // 2
+    return slice(top, top + h), slice(left, left + w)
 
 
 def grey(picture: Picture) -> Picture:
     """Without colour, still three channels."""
     return np.asarray(Image.fromarray(picture).convert("L").convert("RGB"))
-
-
-def _mirror(x: Picture) -> Picture:
-    return np.ascontiguousarray(x[:, ::-1])
-
-
-def _pad(x: Picture, margins: tuple[int, int, int, int], fill: tuple[int, ...]) -> Picture:
-    return np.asarray(cv2.copyMakeBorder(x, *margins, cv2.BORDER_CONSTANT, value=fill), np.uint8)
 
 
 def _turn_hue(image: Image.Image, turn: float) -> Image.Image:

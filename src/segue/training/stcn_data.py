@@ -1,14 +1,13 @@
 """Training samples of STCN and STM: three frames of a still image or of a video.
 
 For STCN every draw is the published one (its release; paper, section 4), in its order, where it is known.
-Where it is not, the choice is noted at the function that makes it. What STM does otherwise has fields with
-STCN's value as their default.
+What STM does otherwise has fields with STCN's value as their default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import cv2
@@ -21,13 +20,22 @@ from segue.training.clips import Clip, collate
 from segue.training.footage import VOID, Footage, object_ids, relabel
 from segue.training.photo import Jitter, Labelled
 from segue.training.recipe import Batch, Batches, order_of_pass
-from segue.training.warp import Rng
+from segue.training.warp import Bools, Picture, Rng
 
 FRAMES = 3
 REDRAWS = 5
 """How often a video sample without any object in its first frame is drawn again."""
 
 SPLINE_SHARE = 0.33
+
+
+def choose_frames(rng: Rng, count: int, max_skip: int) -> tuple[int, int, int]:
+    """Three of ``count`` frames in order of time, reversed half the time; two may be the same."""
+    reach = min(count, max_skip)
+    first = int(rng.integers(0, count - reach, endpoint=True))
+    second = min(first + 1 + int(rng.integers(0, reach, endpoint=True)), count - reach, count - 1)
+    third = min(second + 1 + int(rng.integers(0, reach, endpoint=True)), count - reach // 2, count - 1)
+    return (third, second, first) if rng.random() < 0.5 else (first, second, third)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +46,7 @@ class StillSamples:
     masks of STCN hold one object; of an image with more than ``slots``, some are drawn.
 
     Attributes:
-        footage: still images.
         side: of the square frames, a multiple of 16.
-        slots: objects at most.
         spline_share: share of the frames that are bent.
     """
 
@@ -57,22 +63,16 @@ class StillSamples:
         label = relabel(mask, chosen)
         planes = np.stack([label == i for i in (*range(1, self.slots + 1), VOID)], axis=-1) * np.uint8(255)
         item = self._shared(rng, Labelled(picture, planes))
-        clip = Clip([], [])
-        for _ in range(FRAMES):
-            frame = self._frame(rng, item)
-            clip.frames.append(frame.picture)
-            inside = frame.mask > 127
-            index = inside[..., :-1].argmax(-1) + 1
-            known = np.where(inside[..., :-1].any(-1), index, 0)
-            clip.masks.append(np.where(inside[..., -1], VOID, known).astype(np.uint8))
-        return clip
+        frames = [self._frame(rng, item) for _ in range(FRAMES)]
+        return Clip([frame.picture for frame in frames], [_index_mask(frame.mask > 127) for frame in frames])
 
     def _shared(self, rng: Rng, item: Labelled) -> Labelled:
         zoom = photo.affine(0, rng.uniform(0.8, 1.5), 0, item.picture.shape[:2])
         item = photo.warp_affine(item, zoom, picture=cv2.INTER_NEAREST, mask=cv2.INTER_NEAREST)
         if rng.random() < 0.5:
             item = photo.flip(item)
-        return _recolour(rng, item, Jitter(0.1, 0.05, 0.05, 0.05))
+        picture = Jitter(0.1, 0.05, 0.05, 0.05).draw(rng)(item.picture)
+        return Labelled(photo.grey(picture) if rng.random() < 0.05 else picture, item.mask)
 
     def _frame(self, rng: Rng, item: Labelled) -> Labelled:
         angle, scale, shear = rng.uniform([-20, 0.9, -10], [20, 1.1, 10])
@@ -89,12 +89,10 @@ class VideoSamples:
 
     Attributes:
         footage: videos with at least three labelled frames.
-        side: of the square frames, a multiple of 16.
         least_area: smallest share of the picture that a crop shows.
         small_objects: ``drop`` passes over objects that are too small to learn from, which BL30K has: all of
             at most 100 pixels in the first frame, and those of at most 900 there that grow to 400 or more
             in another frame.
-        slots: objects at most.
         choose: picks the frames, see :func:`choose_frames`.
     """
 
@@ -103,7 +101,7 @@ class VideoSamples:
     least_area: float = 0.36
     small_objects: Literal["keep", "drop"] = "keep"
     slots: int = 2
-    choose: Callable[[Rng, int, int], Sequence[int]] = field(default=lambda *draw: choose_frames(*draw))
+    choose: Callable[[Rng, int, int], Sequence[int]] = choose_frames
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
         """A clip of footage ``index`` whose frames are at most about ``max_skip`` frames of film apart."""
@@ -127,7 +125,7 @@ class VideoSamples:
         clip = Clip([], [])
         for item in items:
             item = photo.flip(item) if mirrored else item
-            item = photo.resize(photo.crop(item, *window), self.side, self.side)
+            item = photo.resize(photo.crop(item, window), self.side, self.side)
             picture = jitter(item.picture)
             item = Labelled(photo.grey(picture) if colourless else picture, item.mask)
             angle, shear = rng.uniform([-15, -10], [15, 10])
@@ -144,6 +142,7 @@ class VideoSamples:
         return ids
 
 
+@dataclass(frozen=True)
 class SampleBatches(Batches):
     """Whole passes over the footage, each in its own random order.
 
@@ -151,37 +150,30 @@ class SampleBatches(Batches):
     where its mask is empty. As in the release, footage that does not fill a batch at the end of a pass is
     left out; where a pass has less than one batch, footage is repeated.
 
-    Args:
-        samples: what clips are drawn from.
-        batch: clips in a batch.
-        count, seed: of the run.
+    Attributes:
         skips: curriculum of the gap between frames, or None where there is none.
 
     Raises:
         DatasetError: there is no footage.
     """
 
-    def __init__(
-        self,
-        samples: StillSamples | VideoSamples,
-        batch: int,
-        count: int,
-        seed: int,
-        skips: Skips | None,
-    ) -> None:
-        if not samples.footage:
+    samples: StillSamples | VideoSamples
+    batch: int
+    count: int
+    seed: int
+    skips: Skips | None
+
+    def __post_init__(self) -> None:
+        if not self.samples.footage:
             raise DatasetError("no footage to train on; see --data")
-        self.samples, self.batch, self.count, self.seed = samples, batch, count, seed
-        self.per_epoch = max(1, len(samples.footage) // batch)
-        self.epochs = -(-count // self.per_epoch)
-        self.skips = skips
 
     def batch_of(self, number: int) -> Batch:
-        epoch, position = divmod(number, self.per_epoch)
         total = len(self.samples.footage)
+        per_epoch = max(1, total // self.batch)
+        epoch, position = divmod(number, per_epoch)
         order = order_of_pass(total, self.seed, 1, epoch)
         rng = np.random.default_rng([self.seed, 0, number])
-        max_skip = self.skips.max_skip(epoch, self.epochs) if self.skips else 1
+        max_skip = self.skips.max_skip(epoch, -(-self.count // per_epoch)) if self.skips else 1
         places = (position * self.batch + np.arange(self.batch)) % total
         clips = [self.samples.draw(rng, int(order[place]), max_skip) for place in places]
         batch = collate(clips, self.samples.slots)
@@ -207,11 +199,7 @@ class Skips(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SkipCurriculum:
-    """The curriculum of STCN.
-
-    Attributes:
-        fall: share of the training after which the gap falls back to its start.
-    """
+    """The curriculum of STCN; after the share ``fall`` of the training the gap is back at its start."""
 
     fall: float
 
@@ -223,24 +211,10 @@ class SkipCurriculum:
         return value
 
 
-def choose_frames(rng: Rng, count: int, max_skip: int) -> tuple[int, int, int]:
-    """Three of ``count`` frames in order of time, reversed half the time; two may be the same.
-
-    Args:
-        rng: random numbers.
-        count: at least 1.
-        max_skip: largest distance of two, at least 1.
-    """
-    reach = min(count, max_skip)
-    first = int(rng.integers(0, count - reach, endpoint=True))
-    second = min(first + 1 + int(rng.integers(0, reach, endpoint=True)), count - reach, count - 1)
-    third = min(second + 1 + int(rng.integers(0, reach, endpoint=True)), count - reach // 2, count - 1)
-    return (third, second, first) if rng.random() < 0.5 else (first, second, third)
-
-
-def _recolour(rng: Rng, item: Labelled, jitter: Jitter) -> Labelled:
-    picture = jitter.draw(rng)(item.picture)
-    return Labelled(photo.grey(picture) if rng.random() < 0.05 else picture, item.mask)
+def _index_mask(inside: Bools) -> Picture:
+    """Planes (H, W, slots + 1) of objects and of void as ids; the first object wins, void wins over all."""
+    index = np.where(inside[..., :-1].any(-1), inside[..., :-1].argmax(-1) + 1, 0)
+    return np.where(inside[..., -1], VOID, index).astype(np.uint8)
 
 
 def _worth_learning(areas: list[int]) -> bool:

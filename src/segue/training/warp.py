@@ -1,9 +1,4 @@
-"""Geometric and photometric augmentation of clips: affine random walks, smooth displacement, splines, colour.
-
-Thin-plate splines follow Bookstein, "Principal Warps: Thin-Plate Splines and the Decomposition of
-Deformations" (PAMI 1989): the map through given points that bends least, ``f(x) = a + A x + sum_i w_i U(|x -
-p_i|)`` with ``U(r) = r² log r²`` and weights without constant and linear moment.
-"""
+"""Geometric and photometric augmentation of clips: affine random walks, smooth displacement, colour."""
 
 from __future__ import annotations
 
@@ -14,7 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
+Picture = npt.NDArray[np.uint8]
+Plane = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Size = tuple[int, int]
 Rng = np.random.Generator
+
+
+def log_uniform(rng: Rng, least: float, most: float) -> float:
+    """A number whose logarithm is uniform."""
+    return float(np.exp(rng.uniform(np.log(least), np.log(most))))
+
+
+def random_part(rng: Rng, size: Size, part: Size) -> tuple[slice, slice]:
+    """Rows and columns of a random part of a picture, both sizes (H, W)."""
+    top, left = (int(rng.integers(whole - length + 1)) for whole, length in zip(size, part, strict=True))
+    return slice(top, top + part[0]), slice(left, left + part[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +71,15 @@ def crop_matrix(centre: tuple[float, float], scale: float, side: int, flip: bool
     )
 
 
-def displacement(rng: Rng, side: int, strength: float, knots: int = 5) -> npt.NDArray[np.float32]:
+def displacement(rng: Rng, side: int, strength: float) -> Plane:
     """Smooth random displacement field, (side, side, 2), in pixels with spread ``strength``."""
-    field = rng.normal(0, strength, (knots, knots, 2)).astype(np.float32)
+    field = rng.normal(0, strength, (5, 5, 2)).astype(np.float32)
     return np.asarray(cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def apply(
-    picture: npt.NDArray[np.uint8],
-    matrix: Matrix,
-    side: int,
-    field: npt.NDArray[np.float32] | None = None,
-    *,
-    mask: bool = False,
-) -> npt.NDArray[np.uint8]:
+    picture: Picture, matrix: Matrix, side: int, field: Plane | None = None, *, mask: bool = False
+) -> Picture:
     """Warp a picture or an index mask to (side, side[, 3]).
 
     Pictures are reflected at the border; a mask is 0 outside and never interpolated.
@@ -91,7 +96,7 @@ def apply(
     return np.asarray(cv2.remap(picture, grid[..., 0], grid[..., 1], flags, borderMode=border), np.uint8)
 
 
-def colour_jitter(rng: Rng, strength: float) -> npt.NDArray[np.float32]:
+def colour_jitter(rng: Rng, strength: float) -> Plane:
     """A random colour map as a (3, 4) matrix on RGB in 0..255: brightness, contrast, saturation, tint."""
     contrast, saturation = 1 + rng.uniform(-strength, strength, 2)
     offset = 255 * rng.uniform(-strength, strength) * 0.5
@@ -104,43 +109,6 @@ def colour_jitter(rng: Rng, strength: float) -> npt.NDArray[np.float32]:
     return matrix
 
 
-def apply_colour(picture: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def apply_colour(picture: Picture, matrix: Plane) -> Picture:
     """Apply a colour map of :func:`colour_jitter`; results are clipped to 0..255."""
     return np.asarray(cv2.transform(picture, matrix), np.uint8)
-
-
-Points = npt.NDArray[np.float64]
-
-
-class ThinPlateSpline:
-    """Maps ``source`` to ``target`` exactly, and an affine map everywhere.
-
-    Args:
-        source: (N, 2), not all on one line.
-        target: (N, D).
-    """
-
-    def __init__(self, source: Points, target: Points) -> None:
-        count = len(source)
-        self.source = source
-        affine = np.concatenate([np.ones((count, 1)), source], axis=1)
-        system = np.zeros((count + 3, count + 3))
-        system[:count, :count] = _radial(_squared_distances(source, source))
-        system[:count, count:] = affine
-        system[count:, :count] = affine.T
-        right = np.concatenate([target, np.zeros((3, target.shape[1]))])
-        self._weights, self._affine = np.split(np.linalg.solve(system, right), [count])
-
-    def __call__(self, points: Points) -> Points:
-        """(M, 2) → (M, D)."""
-        bent = _radial(_squared_distances(points, self.source)) @ self._weights
-        return np.asarray(self._affine[0] + points @ self._affine[1:] + bent, np.float64)
-
-
-def _squared_distances(a: Points, b: Points) -> Points:
-    return (a[:, None, 0] - b[:, 0]) ** 2 + (a[:, None, 1] - b[:, 1]) ** 2
-
-
-def _radial(squared: Points) -> Points:
-    """``r² log r²``, 0 at 0."""
-    return np.asarray(squared * np.log(np.maximum(squared, np.finfo(np.float64).tiny)), np.float64)
