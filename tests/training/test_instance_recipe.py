@@ -122,7 +122,7 @@ class SmallClips:
         return 2
 
     def draw(self, rng: np.random.Generator, place: int) -> InstanceClip:
-        return cropped(small_clip(), 0, 0, 40 + place, 64)
+        return cropped(small_clip(), slice(0, 40 + place), slice(0, 64))
 
 
 def test_a_run_writes_weights_without_the_discriminator(tmp_path: Path) -> None:

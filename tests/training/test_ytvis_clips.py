@@ -96,7 +96,7 @@ def test_two_flips_change_nothing() -> None:
 def test_boxes_follow_crops_and_sizes() -> None:
     clip = small_clip(1)
     assert clip.boxes[0, 0].tolist() == [10, 10, 40, 34]
-    part = cropped(clip, 20, 5, 30, 25)
+    part = cropped(clip, *np.s_[20:50, 5:30])
     assert part.boxes[0, 0].tolist() == [5, 0, 25, 14]
     assert part.boxes[1, 0].tolist() == [0, 0, 0, 0]
     assert resized(part, (60, 75)).boxes[0, 0].tolist() == [15, 0, 75, 28]
@@ -110,12 +110,14 @@ def test_small_networks_see_clips_of_half_the_size() -> None:
     assert half == Sizes((144, 160, 176, 196, 208, 224, 240, 256), 384, (200, 250, 300), 192, 300)
     for seed in range(6):
         clip = augmented(np.random.default_rng(seed), small_clip(1), colours=False, sizes=half)
+        assert clip is not None
         assert max(clip.size) <= 384
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_masks_stay_on_their_objects(seed: int) -> None:
     clip = augmented(np.random.default_rng(seed), small_clip(), colours=False)
+    assert clip is not None
     assert belongs(clip)
     assert min(clip.size) <= max(PUBLISHED.short_sides)
     assert {frame.shape[:2] for frame in clip.frames} == {clip.size} == {clip.masks.shape[-2:]}
@@ -163,7 +165,7 @@ def test_the_later_of_two_masks_has_their_common_pixels() -> None:
 
 
 def test_a_batch_is_padded_and_its_targets_are_not() -> None:
-    large, small = resized(small_clip(), (60, 80)), cropped(small_clip(), 0, 0, 40, 50)
+    large, small = resized(small_clip(), (60, 80)), cropped(small_clip(), *np.s_[0:40, 0:50])
     batch = collate([large, small])
     assert batch["frames"].shape == (2, 2, 64, 96, 3)
     assert batch["frames"][1, :, 40:].sum() == batch["frames"][1, :, :, 50:].sum() == 0

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from segue.training.warp import Rng
+from segue.training.warp import Bools, Plane, Rng, Size, random_part
 from segue.types import Image
 
 
@@ -61,24 +61,22 @@ class InstanceClip:
 
     frames: Sequence[Image]
     labels: npt.NDArray[np.int64]
-    masks: npt.NDArray[np.bool_]
-    boxes: npt.NDArray[np.float32]
+    masks: Bools
+    boxes: Plane
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Height and width in pixels."""
         height, width = self.frames[0].shape[:2]
         return height, width
 
 
-def augmented(rng: Rng, clip: InstanceClip, *, colours: bool, sizes: Sizes = PUBLISHED) -> InstanceClip:
-    """A clip after the published changes; objects of which nothing is left are gone.
+def augmented(
+    rng: Rng, clip: InstanceClip, *, colours: bool, sizes: Sizes = PUBLISHED
+) -> InstanceClip | None:
+    """A clip after the published changes, with ``colours`` in those of each frame too.
 
-    Args:
-        rng: source of everything random.
-        clip: frames as they are in the data set.
-        colours: change the colours, each frame for itself.
-        sizes: that the clip may get.
+    Objects that have no box on any frame are gone; None if no object is left.
     """
     if rng.random() < 0.5:
         clip = flipped(clip)
@@ -86,9 +84,14 @@ def augmented(rng: Rng, clip: InstanceClip, *, colours: bool, sizes: Sizes = PUB
         clip = replace(clip, frames=[distorted(rng, frame) for frame in clip.frames])
     if rng.random() < 0.5:
         clip = resized(clip, size_for(clip.size, int(rng.choice(sizes.before_crop)), None))
-        clip = cropped(clip, *_window(rng, clip.size, sizes))
+        least, largest = sizes.least_crop, sizes.largest_crop
+        height, width = (int(rng.integers(least, min(side, largest) + 1)) for side in clip.size)
+        clip = cropped(clip, *random_part(rng, clip.size, (height, width)))
     clip = resized(clip, size_for(clip.size, int(rng.choice(sizes.short_sides)), sizes.longest))
-    return _visible(clip)
+    keep = ~_empty(clip.boxes).all(1)
+    if not keep.any():
+        return None
+    return InstanceClip(clip.frames, clip.labels[keep], clip.masks[keep], clip.boxes[keep])
 
 
 def flipped(clip: InstanceClip) -> InstanceClip:
@@ -101,7 +104,7 @@ def flipped(clip: InstanceClip) -> InstanceClip:
     return InstanceClip(frames, clip.labels, clip.masks[..., ::-1], boxes)
 
 
-def size_for(size: tuple[int, int], short: int, longest: int | None) -> tuple[int, int]:
+def size_for(size: Size, short: int, longest: int | None) -> Size:
     """Height and width with a short side, or a smaller one where the long side would pass its bound."""
     least, most = min(size), max(size)
     if longest is not None and most / least * short > longest:
@@ -110,7 +113,7 @@ def size_for(size: tuple[int, int], short: int, longest: int | None) -> tuple[in
     return (short, long) if size[0] <= size[1] else (long, short)
 
 
-def resized(clip: InstanceClip, size: tuple[int, int]) -> InstanceClip:
+def resized(clip: InstanceClip, size: Size) -> InstanceClip:
     """Pictures by Pillow's bilinear filter, masks by the nearest pixel."""
     height, width = clip.size
     if size == (height, width):
@@ -123,12 +126,11 @@ def resized(clip: InstanceClip, size: tuple[int, int]) -> InstanceClip:
     return InstanceClip(frames, clip.labels, clip.masks[..., rows[:, None], columns], clip.boxes * scale)
 
 
-def cropped(clip: InstanceClip, top: int, left: int, height: int, width: int) -> InstanceClip:
+def cropped(clip: InstanceClip, rows: slice, columns: slice) -> InstanceClip:
     """A part of all frames; boxes are clipped to it."""
-    rows, columns = slice(top, top + height), slice(left, left + width)
-    corner = np.array([left, top, left, top], np.float32)
-    far = np.array([width, height, width, height], np.float32)
-    boxes = np.clip(clip.boxes - corner, 0, far)
+    near = np.array([columns.start, rows.start] * 2, np.float32)
+    far = np.array([columns.stop, rows.stop] * 2, np.float32)
+    boxes = np.clip(clip.boxes, near, far) - near
     boxes[_empty(boxes) | _empty(clip.boxes)] = 0
     frames = [np.ascontiguousarray(frame[rows, columns]) for frame in clip.frames]
     return InstanceClip(frames, clip.labels, clip.masks[..., rows, columns], boxes)
@@ -151,8 +153,8 @@ def distorted(rng: Rng, picture: Image) -> Image:
     return image.astype(np.int32).astype(np.uint8)
 
 
-def _turned(rng: Rng, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Saturation and hue changed; the picture is float32 in about 0..255."""
+def _turned(rng: Rng, image: Plane) -> Plane:
+    """Saturation and hue changed."""
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
     if rng.random() < 0.5:
         hsv[..., 1] *= np.float32(rng.uniform(0.5, 1.5))
@@ -161,19 +163,5 @@ def _turned(rng: Rng, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), np.float32)
 
 
-def _window(rng: Rng, size: tuple[int, int], sizes: Sizes) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a crop."""
-    least, largest = sizes.least_crop, sizes.largest_crop
-    height, width = (int(rng.integers(least, min(side, largest) + 1)) for side in size)
-    top = int(rng.integers(size[0] - height + 1))
-    return top, int(rng.integers(size[1] - width + 1)), height, width
-
-
-def _empty(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+def _empty(boxes: Plane) -> Bools:
     return np.asarray((boxes[..., 2] <= boxes[..., 0]) | (boxes[..., 3] <= boxes[..., 1]))
-
-
-def _visible(clip: InstanceClip) -> InstanceClip:
-    """Without the objects that have no box on any frame."""
-    keep = ~_empty(clip.boxes).all(1)
-    return InstanceClip(clip.frames, clip.labels[keep], clip.masks[keep], clip.boxes[keep])

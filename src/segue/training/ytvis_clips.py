@@ -1,13 +1,13 @@
 """Training clips of YouTube-VIS, OVIS and COCO, drawn and batched as the training of SeqFormer does.
 
 Wu et al., "SeqFormer" (ECCV 2022), and its release. An epoch has one clip for every frame of every video,
-which is its key frame, and one for every COCO picture with one of the classes. Each batch is drawn from a
-generator seeded by (seed, number), so that a run can be resumed at any step.
+which is its key frame, and one for every COCO picture with one of the classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -22,7 +22,7 @@ from segue.errors import DatasetError
 from segue.training.instance_augment import PUBLISHED, InstanceClip, Sizes, augmented
 from segue.training.instance_losses import ClipTargets
 from segue.training.recipe import Batch, Batches, order_of_pass
-from segue.training.warp import Matrix, Rng
+from segue.training.warp import Bools, Matrix, Plane, Rng
 from segue.types import Image
 
 BRIGHTNESS, COLOUR = 40, 5
@@ -38,17 +38,9 @@ BLUR_SHARE, BLUR_SIZES = 0.25, (9, 11)
 
 
 def pseudo_clip(
-    rng: Rng, picture: Image, masks: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64], frames: int
+    rng: Rng, picture: Image, masks: Bools, labels: npt.NDArray[np.int64], frames: int
 ) -> InstanceClip:
-    """A clip of ``frames`` views of a picture.
-
-    Args:
-        rng: source of everything random.
-        picture: RGB.
-        masks: (K, H, W), at most 254; where they overlap, the later one counts.
-        labels: class channels, (K,).
-        frames: length of the clip.
-    """
+    """A clip of views of a picture; of masks (K, H, W), at most 254, that overlap the later one counts."""
     index = np.zeros(picture.shape[:2], np.uint8)
     for number, mask in enumerate(masks, start=1):
         index[mask] = number
@@ -59,7 +51,7 @@ def pseudo_clip(
     return InstanceClip([view for view, _ in chosen], labels, planes, tight_boxes(planes))
 
 
-def tight_boxes(planes: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+def tight_boxes(planes: Bools) -> Plane:
     """Boxes ``(x0, y0, x1, y1)``, (..., 4), around masks (..., H, W); zeros where no pixel is set."""
     sides = []
     for axis in (-2, -1):
@@ -86,17 +78,16 @@ def _view(rng: Rng, picture: Image, index: Image) -> tuple[Image, Image]:
 def _recoloured(rng: Rng, picture: Image) -> Image:
     """Brightness, or hue and saturation, or both changed."""
     which = int(rng.integers(3))
-    image = picture
     if which != 1:
-        image = np.clip(image.astype(np.int16) + rng.integers(-BRIGHTNESS, BRIGHTNESS + 1), 0, 255)
-        image = image.astype(np.uint8)
+        brighter = picture.astype(np.int16) + rng.integers(-BRIGHTNESS, BRIGHTNESS + 1)
+        picture = np.clip(brighter, 0, 255).astype(np.uint8)
     if which != 0:
-        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.int16)
+        hsv = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV).astype(np.int16)
         hue, saturation = rng.integers(-COLOUR, COLOUR + 1, 2)
         hsv[..., 0] = (hsv[..., 0] + hue) % 180
         hsv[..., 1] = np.clip(hsv[..., 1] + saturation, 0, 255)
-        image = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
-    return image
+        picture = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
+    return picture
 
 
 def _perspective(rng: Rng, height: int, width: int) -> Matrix:
@@ -104,11 +95,8 @@ def _perspective(rng: Rng, height: int, width: int) -> Matrix:
     inward = np.abs(rng.normal(0, PERSPECTIVE, (4, 2))) % 0.5
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     inner = np.where(corners == 0, inward, 1 - inward)
-    side = np.array([width, height])
-    return np.asarray(
-        cv2.getPerspectiveTransform((inner * side).astype(np.float32), (corners * side).astype(np.float32)),
-        np.float64,
-    )
+    source, target = ((points * [width, height]).astype(np.float32) for points in (inner, corners))
+    return np.asarray(cv2.getPerspectiveTransform(source, target), np.float64)
 
 
 def _moved(rng: Rng, height: int, width: int) -> Matrix:
@@ -119,7 +107,7 @@ def _moved(rng: Rng, height: int, width: int) -> Matrix:
     return matrix
 
 
-def _streak(rng: Rng) -> npt.NDArray[np.float32]:
+def _streak(rng: Rng) -> Plane:
     """Kernel that blurs along a line of random direction."""
     size = int(rng.choice(BLUR_SIZES))
     kernel = np.zeros((size, size), np.float32)
@@ -175,12 +163,7 @@ class ClipSource(Protocol):
 
 
 class VideoClips:
-    """One clip for every frame of every video of YouTube-VIS or OVIS.
-
-    Args:
-        dataset: annotated videos with their pictures; category numbers are the class channels.
-        sizes: that the clips may get.
-    """
+    """One clip for every frame of every video of YouTube-VIS or OVIS; categories are the class channels."""
 
     def __init__(self, dataset: YTVISDataset, sizes: Sizes = PUBLISHED) -> None:
         self.dataset, self.sizes = dataset, sizes
@@ -190,7 +173,6 @@ class VideoClips:
         return int(self._starts[-1])
 
     def draw(self, rng: Rng, place: int) -> InstanceClip | None:
-        """The clip around a key frame; None if no object is left."""
         i = int(np.searchsorted(self._starts, place, side="right")) - 1
         video = self.dataset.videos[i]
         frames = clip_frames(rng, len(video), place - int(self._starts[i]))
@@ -198,22 +180,14 @@ class VideoClips:
         alone = ~found.crowd
         if not alone.any():
             return None
-        pictures = {t: self.dataset.read_image(video, t) for t in set(frames)}
-        clip = InstanceClip(
-            [pictures[t] for t in frames], found.labels[alone], found.masks[alone], found.boxes[alone]
-        )
-        clip = augmented(rng, clip, colours=True, sizes=self.sizes)
-        return clip if len(clip.labels) else None
+        read = {t: self.dataset.read_image(video, t) for t in set(frames)}
+        pictures = [read[t] for t in frames]
+        clip = InstanceClip(pictures, found.labels[alone], found.masks[alone], found.boxes[alone])
+        return augmented(rng, clip, colours=True, sizes=self.sizes)
 
 
 class StillClips:
-    """One clip for every COCO picture with one of the classes.
-
-    Args:
-        dataset: annotated pictures, as :class:`segue.datasets.CocoImages` reads them.
-        channels: class channel of each category that is wanted.
-        sizes: that the clips may get.
-    """
+    """One clip for every COCO picture with one of the classes, which are ``channels`` by category."""
 
     def __init__(self, dataset: YTVISDataset, channels: Mapping[int, int], sizes: Sizes = PUBLISHED) -> None:
         self.dataset, self.sizes = dataset, sizes
@@ -228,7 +202,6 @@ class StillClips:
         return len(self._images)
 
     def draw(self, rng: Rng, place: int) -> InstanceClip | None:
-        """Views of a picture; None if it has too many objects, or none is left."""
         image = self._images[place]
         found = self.dataset.instances(image, [0])
         wanted = np.array([label in self.channels for label in found.labels.tolist()], bool) & ~found.crowd
@@ -237,8 +210,7 @@ class StillClips:
         labels = np.array([self.channels[label] for label in found.labels[wanted].tolist()], np.int64)
         picture = self.dataset.read_image(image, 0)
         views = pseudo_clip(rng, picture, found.masks[wanted, 0], labels, FRAMES)
-        clip = augmented(rng, views, colours=False, sizes=self.sizes)
-        return clip if len(clip.labels) else None
+        return augmented(rng, views, colours=False, sizes=self.sizes)
 
 
 def clip_frames(rng: Rng, length: int, key: int) -> list[int]:
@@ -253,23 +225,27 @@ def clip_frames(rng: Rng, length: int, key: int) -> list[int]:
     return sorted([*near, *more.tolist()])
 
 
+@dataclass(frozen=True)
 class ClipBatches(Batches):
     """Every epoch goes through all clips once, in an order of its own; see :func:`collate`.
-
-    Args:
-        sources: where the clips come from.
-        batch: clips of a batch.
-        count, seed: of the run.
 
     Raises:
         DatasetError: there is no clip.
     """
 
-    def __init__(self, sources: Sequence[ClipSource], batch: int, count: int, seed: int) -> None:
-        self.sources, self.batch, self.count, self.seed = list(sources), batch, count, seed
-        self.clips = sum(map(len, self.sources))
+    sources: Sequence[ClipSource]
+    batch: int
+    count: int
+    seed: int
+
+    def __post_init__(self) -> None:
         if self.clips == 0:
             raise DatasetError("the data hold no clip with an object; see --data")
+
+    @property
+    def clips(self) -> int:
+        """Clips of an epoch."""
+        return sum(map(len, self.sources))
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng((self.seed, 1, number))
