@@ -25,8 +25,8 @@ from segue.training import living, scenery
 from segue.training.cut_outs import CutOut, Mover, cut_outs_of_videos, draw_mover
 from segue.training.footage import DAVIS_VAL, gather
 from segue.training.foreground_clips import MARGIN, Clip, Sun
-from segue.training.scenery import Camera, Effect, Light, Picture, Sensor, Size
-from segue.training.warp import Rng
+from segue.training.scenery import Camera, Effect, Light, Sensor
+from segue.training.warp import Picture, Rng, Size
 from segue.types import Image
 from segue.video.images import read_image
 

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segue.training.footage import VOID, Footage, object_ids
-from segue.training.warp import Matrix, Rng
-
-Picture = npt.NDArray[np.uint8]
-Plane = npt.NDArray[np.float32]
+from segue.training.warp import Bools, Matrix, Picture, Rng, Size, log_uniform, random_part
 
 LEAST_AREA = 500
 """Pixels of the smallest object that is cut out."""
@@ -47,7 +43,7 @@ def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
         picture, mask = still.read(0)
         for index in object_ids(mask, LEAST_AREA):
             solid = mask == index
-            if _borders_touched(solid) < 2:
+            if sum(edge.any() for edge in (solid[0], solid[-1], solid[:, 0], solid[:, -1])) < 2:
                 found.append(_cut_out([picture], [solid]))
     return found
 
@@ -64,17 +60,12 @@ def cut_outs_of_videos(videos: Sequence[Footage]) -> list[CutOut]:
     return found
 
 
-def _cut_out(pictures: Sequence[Picture], solids: Sequence[npt.NDArray[np.bool_]]) -> CutOut:
-    patches, alphas, heights = [], [], []
-    for picture, solid in zip(pictures, solids, strict=True):
-        patch, alpha = _patch(picture, solid)
-        patches.append(patch)
-        alphas.append(alpha)
-        heights.append(alpha.shape[0] - 2 * MARGIN)
-    return CutOut(tuple(patches), tuple(alphas), float(np.median(heights)))
+def _cut_out(pictures: Sequence[Picture], solids: Sequence[Bools]) -> CutOut:
+    patches, alphas = zip(*map(_patch, pictures, solids), strict=True)
+    return CutOut(patches, alphas, float(np.median([len(alpha) - 2 * MARGIN for alpha in alphas])))
 
 
-def _patch(picture: Picture, solid: npt.NDArray[np.bool_]) -> tuple[Picture, Picture]:
+def _patch(picture: Picture, solid: Bools) -> tuple[Picture, Picture]:
     """Picture and soft alpha around an object; its rim is eroded, for labels are generous there."""
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -89,10 +80,6 @@ def _patch(picture: Picture, solid: npt.NDArray[np.bool_]) -> tuple[Picture, Pic
     alpha = np.asarray(cv2.copyMakeBorder(alpha, *air, cv2.BORDER_CONSTANT, value=0), np.uint8)
     alpha = np.asarray(cv2.erode(alpha, np.ones((3, 3), np.uint8)), np.uint8)
     return patch, np.asarray(cv2.GaussianBlur(alpha, (3, 3), 0.8), np.uint8)
-
-
-def _borders_touched(solid: npt.NDArray[np.bool_]) -> int:
-    return sum(bool(edge.any()) for edge in (solid[0], solid[-1], solid[:, 0], solid[:, -1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +140,7 @@ class Mover:
     def present(self, time: float) -> bool:
         return self.comes <= time < self.leaves
 
-    def near(self, time: float, size: tuple[int, int]) -> bool:
+    def near(self, time: float, size: Size) -> bool:
         """Whether it or its shadow may be on a canvas of ``size`` (H, W)."""
         x, y, growth, _ = self.path.at(time)
         reach = 2.5 * self.cut_out.height * abs(self.scale) * growth + 20
@@ -184,13 +171,11 @@ class Mover:
         return np.concatenate([linear, (np.array([x, y]) - linear @ foot)[:, None]], 1)
 
 
-def place(
-    patch: Picture, matrix: Matrix, size: tuple[int, int]
-) -> tuple[tuple[slice, slice], Picture] | None:
-    """Warp a patch onto a canvas of ``size`` (H, W), where it lies; None if that is outside.
+def place(patch: Picture, matrix: Matrix, size: Size) -> tuple[tuple[slice, slice], Picture] | None:
+    """Warp a patch onto a canvas of ``size`` (H, W).
 
-    Returns:
-        Rows and columns of the canvas, and what lies there; 0 where the patch does not reach.
+    Gives rows and columns of the canvas, and what lies there, 0 where the patch does not reach; None if that
+    is outside.
     """
     height, width = patch.shape[:2]
     corners = matrix[:, :2] @ np.array([[0, width, 0, width], [0, 0, height, height]]) + matrix[:, 2:]
@@ -210,8 +195,8 @@ def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
 
     Such movers teach that a change is one whatever it looks like.
     """
-    height, width = (int(np.exp(rng.uniform(np.log(30), np.log(120)))) for _ in range(2))
-    height, width = min(height, picture.shape[0]), min(width, picture.shape[1])
+    whole = picture.shape[0], picture.shape[1]
+    height, width = (min(int(log_uniform(rng, 30, 120)), side) for side in whole)
     alpha = np.zeros((height + 2 * MARGIN, width + 2 * MARGIN), np.uint8)
     kind = rng.random()
     if kind < 0.5:
@@ -222,9 +207,7 @@ def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
     else:
         corners = rng.uniform(0, 1, (int(rng.integers(3, 7)), 2)) * [width, height] + MARGIN
         cv2.fillConvexPoly(alpha, cv2.convexHull(corners.astype(np.int32)), 255)
-    top = int(rng.integers(picture.shape[0] - height + 1))
-    left = int(rng.integers(picture.shape[1] - width + 1))
-    part = picture[top : top + height, left : left + width].astype(np.float32)
+    part = picture[random_part(rng, whole, (height, width))].astype(np.float32)
     if rng.random() < 0.5:
         part += rng.uniform(0.7, 1) * (rng.uniform(0, 255, 3) - part)
     patch = cv2.copyMakeBorder(np.clip(part, 0, 255).astype(np.uint8), *(MARGIN,) * 4, cv2.BORDER_REPLICATE)
@@ -232,15 +215,15 @@ def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
     return CutOut((np.asarray(patch, np.uint8),), (soft,), float(height))
 
 
-def draw_mover(rng: Rng, cut_outs: Sequence[CutOut], size: tuple[int, int]) -> Mover:
+def draw_mover(rng: Rng, cut_outs: Sequence[CutOut], size: Size) -> Mover:
     """A random mover that is somewhere on a canvas of ``size`` (H, W) at time 0.
 
     Height 14 to 230 pixels, pace 0.4 to 6 pixels a frame, both log-uniform. Some came to a halt up to 120
     frames ago and stay; some stood all the time and have just left, which leaves a ghost in the background.
     """
     cut_out = cut_outs[int(rng.integers(len(cut_outs)))]
-    height = float(np.exp(rng.uniform(np.log(14), np.log(230))))
-    pace = float(np.exp(rng.uniform(np.log(0.4), np.log(6)))) * np.sqrt(height / 60)
+    height = log_uniform(rng, 14, 230)
+    pace = log_uniform(rng, 0.4, 6) * np.sqrt(height / 60)
     direction = rng.uniform(0, 2 * np.pi)
     velocity = pace * np.cos(direction), pace * np.sin(direction) * rng.uniform(0, 0.7)
     place = rng.uniform(0, size[1]), rng.uniform(0.15 * size[0], size[0] + 0.5 * height)
@@ -249,7 +232,7 @@ def draw_mover(rng: Rng, cut_outs: Sequence[CutOut], size: tuple[int, int]) -> M
     if kind < 0.34:
         stop = -float(np.floor(rng.uniform(0, rng.choice([20, 120, 350], p=[0.4, 0.4, 0.2]))))
     elif kind < 0.46:
-        leaves = -float(np.floor(np.exp(rng.uniform(0, np.log(60)))) - 1)
+        leaves = -float(np.floor(log_uniform(rng, 1, 60)) - 1)
         stop = -200.0
     elif kind < 0.56:
         start = -float(np.floor(rng.uniform(1, 25)))

@@ -15,7 +15,7 @@ from segue.datasets.labels import MOTION
 from segue.errors import DatasetError
 from segue.flow import FlowFiles, FlowPictures, FlowProvider
 from segue.training.recipe import Batch, Batches, order_of_pass, stacked
-from segue.training.scenery import Picture
+from segue.training.warp import Picture
 
 SIDE = 256
 """Side of the pictures."""

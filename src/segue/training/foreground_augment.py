@@ -12,8 +12,8 @@ import numpy as np
 
 from segue.training.foreground_clips import Sample
 from segue.training.photo import Jitter
-from segue.training.scenery import Picture, Plane, Size, blob
-from segue.training.warp import Rng
+from segue.training.scenery import blob
+from segue.training.warp import Picture, Plane, Rng, Size
 
 COLOUR = Jitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05)
 GAMMA = (0.7, 1.5)

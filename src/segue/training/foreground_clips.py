@@ -21,8 +21,8 @@ from segue.training import living, scenery
 from segue.training.cut_outs import CutOut, Mover, draw_mover, place, shape_cut_out
 from segue.training.footage import Footage
 from segue.training.foreground_past import Masks, passers_by, past_masks, past_planes, past_times
-from segue.training.scenery import Camera, Effect, Light, Picture, Plane, Sensor, Size
-from segue.training.warp import Rng
+from segue.training.scenery import Camera, Effect, Light, Sensor
+from segue.training.warp import Picture, Plane, Rng, Size
 
 UNLIT = 25
 """Label of a pixel that is static or in shadow, where nobody labelled shadows."""

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from segue.sessions.background import FIRST_FRAMES, MedianSettings
 from segue.sessions.quantiles import scene_planes
 from segue.training.cut_outs import Mover
-from segue.training.scenery import Picture, blob
-from segue.training.warp import Rng
+from segue.training.scenery import blob
+from segue.training.warp import Picture, Rng
 
 Masks = npt.NDArray[np.bool_]
 

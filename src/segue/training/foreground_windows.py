@@ -17,8 +17,7 @@ from segue.training.foreground_clips import Sample
 from segue.training.foreground_pool import collate
 from segue.training.foreground_videos import Run, runs_of
 from segue.training.recipe import Batch, Batches, stacked
-from segue.training.scenery import Picture, Size
-from segue.training.warp import Rng
+from segue.training.warp import Picture, Rng, Size
 
 LONGEST_STEP = 6
 """Most frames from one frame of a window to the next; a network is trained on steps from one frame on."""

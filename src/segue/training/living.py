@@ -5,36 +5,24 @@ Each effect is a function of a canvas and a time, see :mod:`segue.training.scene
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.training.scenery import (
-    Effect,
-    Picture,
-    Plane,
-    Size,
-    blob,
-    clouds,
-    flicker,
-    passing_cloud,
-    scaled,
-    screen,
-)
-from segue.training.warp import Rng
+from segue.training.scenery import Effect, Pictures, blob, clouds, flicker, passing_cloud, scaled, screen
+from segue.training.warp import Picture, Plane, Rng, Size, log_uniform, random_part
 
-Map = Callable[[int], tuple[Plane, Plane]]
-"""Where each pixel comes from at a time: columns and rows."""
+Sway = Callable[[Any, int], Any]
+"""Gives a picture or plane as it sways at a time."""
 
 _ERA = 100_000
 """Added to times, for seeds must not be negative."""
 
 
-def draw_effects(
-    rng: Rng, size: Size, pictures: Sequence[Callable[[], Picture]]
-) -> tuple[list[Effect], bool]:
+def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect], bool]:
     """What goes on in a scene, in the order of acting, and whether it has shadows that nobody labels."""
     if rng.random() < 0.2:
         return [], False
@@ -59,18 +47,12 @@ def draw_effects(
 def waving(rng: Rng, size: Size) -> Effect:
     """A region that waves: smooth like branches by 0.4 to 10 pixels, or fine like leaves by up to 4."""
     fine = rng.random() < 0.5
-    strength = float(np.exp(rng.uniform(np.log(0.4), np.log(4 if fine else 10))))
+    strength = log_uniform(rng, 0.4, 4 if fine else 10)
     knots = int(rng.integers(12, 40)) if fine else int(rng.integers(3, 9))
-    sway = swaying(rng, size, knots, strength * blob(rng, size, rng.uniform(0.08, 0.7)))
-
-    def act(canvas: Picture, time: int) -> Picture:
-        moved = cv2.remap(canvas, *sway(time), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        return np.asarray(moved, np.uint8)
-
-    return act
+    return swaying(rng, size, knots, strength * blob(rng, size, rng.uniform(0.08, 0.7)))
 
 
-def swaying(rng: Rng, size: Size, knots: int, strength: Plane) -> Map:
+def swaying(rng: Rng, size: Size, knots: int, strength: Plane) -> Sway:
     """Smooth motion to and fro, in gusts; ``strength`` (H, W) is its spread in pixels."""
     fields = [
         (clouds(rng, size, knots) * strength, clouds(rng, size, knots) * (0.6 * strength)) for _ in range(2)
@@ -79,18 +61,19 @@ def swaying(rng: Rng, size: Size, knots: int, strength: Plane) -> Map:
     gusts, calm = rng.uniform(0.01, 0.15), rng.uniform(0, 0.8)
     columns, rows = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
 
-    def where(time: int) -> tuple[Plane, Plane]:
+    def act(picture: Any, time: int) -> Any:
         gust = 1 - calm * (0.5 + 0.5 * np.sin(gusts * time + phases[2]))
         first, second = (np.float32(gust * np.sin(speeds[i] * time + phases[i])) for i in range(2))
         (x1, y1), (x2, y2) = fields
-        return columns + first * x1 + second * x2, rows + first * y1 + second * y2
+        x, y = columns + first * x1 + second * x2, rows + first * y1 + second * y2
+        return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
-    return where
+    return act
 
 
 def _leaves(rng: Rng, size: Size) -> Plane:
     """A pattern of blots of one size, 1 where they are, (H, W)."""
-    knots = int(np.exp(rng.uniform(np.log(10), np.log(70))))
+    knots = int(log_uniform(rng, 10, 70))
     pattern = clouds(rng, size, knots) + 0.5 * clouds(rng, size, 2 * knots)
     return np.asarray(np.clip((pattern + rng.uniform(-0.7, 0.9)) * 3 + 0.5, 0, 1), np.float32)
 
@@ -102,11 +85,11 @@ def foliage(rng: Rng, size: Size) -> Effect:
     light = np.minimum(dark * rng.uniform(1.2, 2.5), 250)
     mix = np.clip(0.5 + 0.5 * clouds(rng, size, int(rng.integers(20, 80))), 0, 1)[..., None]
     layer = np.dstack([dark + mix * (light - dark), 255 * alpha]).astype(np.uint8)
-    strength = float(np.exp(rng.uniform(np.log(0.5), np.log(12))))
+    strength = log_uniform(rng, 0.5, 12)
     sway = swaying(rng, size, int(rng.integers(3, 16)), np.full(size, strength, np.float32))
 
     def act(canvas: Picture, time: int) -> Picture:
-        moved = cv2.remap(layer, *sway(time), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        moved = sway(layer, time)
         weight = moved[..., 3:].astype(np.float32) / 255
         return np.asarray(canvas + weight * (moved[..., :3] - canvas.astype(np.float32)), np.uint8)
 
@@ -117,12 +100,11 @@ def tree_shade(rng: Rng, size: Size) -> Effect:
     """Shadows of leaves or branches that move over the ground."""
     depth = rng.uniform(0.15, 0.65) * blob(rng, size, rng.uniform(0.2, 0.9))
     pattern = cv2.GaussianBlur(_leaves(rng, size), (0, 0), rng.uniform(0.5, 3))
-    strength = float(np.exp(rng.uniform(np.log(0.5), np.log(10))))
+    strength = log_uniform(rng, 0.5, 10)
     sway = swaying(rng, size, int(rng.integers(2, 8)), np.full(size, strength, np.float32))
 
     def act(canvas: Picture, time: int) -> Picture:
-        moved = cv2.remap(pattern, *sway(time), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        return scaled(canvas, 1 - depth * moved)
+        return scaled(canvas, 1 - depth * sway(pattern, time))
 
     return act
 
@@ -161,9 +143,8 @@ def water(rng: Rng, size: Size) -> Effect:
         ]
         wave = (moved[0] + moved[1]) * region
         if reach > 1:
-            canvas = np.asarray(
-                cv2.remap(canvas, grid[0], grid[1] + reach * wave, cv2.INTER_LINEAR, borderMode=2), np.uint8
-            )
+            rows = grid[1] + reach * wave
+            canvas = np.asarray(cv2.remap(canvas, grid[0], rows, cv2.INTER_LINEAR, borderMode=2), np.uint8)
         glitter = sparkle * np.maximum(wave - 1.8, 0)
         return scaled(canvas, np.maximum(1 + strength * wave + glitter, 0.1))
 
@@ -173,7 +154,7 @@ def water(rng: Rng, size: Size) -> Effect:
 def trembling(rng: Rng, size: Size) -> Effect:
     """What is left of a shake once the picture is aligned: things near and far move by different amounts."""
     near = blob(rng, size, rng.uniform(0.2, 0.8)) + rng.uniform(0, 0.5)
-    strength, seed = float(np.exp(rng.uniform(np.log(0.2), np.log(2.5)))), int(rng.integers(1 << 31))
+    strength, seed = log_uniform(rng, 0.2, 2.5), int(rng.integers(1 << 31))
     grid = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
 
     def act(canvas: Picture, time: int) -> Picture:
@@ -187,14 +168,14 @@ def trembling(rng: Rng, size: Size) -> Effect:
 def bars(rng: Rng, size: Size) -> Effect:
     """A screen with bars of interference that roll over it."""
     height, width = (int(side * rng.uniform(0.2, 0.9)) for side in size)
-    top, left = int(rng.integers(size[0] - height + 1)), int(rng.integers(size[1] - width + 1))
+    part = random_part(rng, size, (height, width))
     strength, length, speed = rng.uniform(0.08, 0.6), rng.uniform(8, 90), rng.uniform(-1.5, 1.5)
     rows = np.arange(height, dtype=np.float32)[:, None]
 
     def act(canvas: Picture, time: int) -> Picture:
         gain = np.ones(size, np.float32)
         wave = np.sin(2 * np.pi * rows / length + speed * time)
-        gain[top : top + height, left : left + width] = 1 + strength * wave
+        gain[part] = 1 + strength * wave
         return scaled(canvas, gain)
 
     return act

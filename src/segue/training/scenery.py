@@ -14,28 +14,25 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.training.warp import Rng
+from segue.training.warp import Picture, Plane, Rng, Size, log_uniform, random_part
 
-Picture = npt.NDArray[np.uint8]
-Plane = npt.NDArray[np.float32]
-Size = tuple[int, int]
+Pictures = Sequence[Callable[[], Picture]]
+"""Functions that read an RGB picture."""
 
 Effect = Callable[[Picture, int], Picture]
 """Changes a canvas (H, W, 3) as it is at a time in frames; it may write into it."""
 
 
-def draw_plate(rng: Rng, pictures: Sequence[Callable[[], Picture]], size: Size) -> Picture:
+def draw_plate(rng: Rng, pictures: Pictures, size: Size) -> Picture:
     """An empty scene of ``size`` (H, W): part of a random picture, one time in ten of none."""
     if rng.random() < 0.1:
         return procedural(rng, size)
     picture = pictures[int(rng.integers(len(pictures)))]()
     cover = max(size[0] / picture.shape[0], size[1] / picture.shape[1])
-    scale = max(cover, float(np.exp(rng.uniform(np.log(0.45), np.log(1.3)))))
-    height, width = (int(np.ceil(side / scale)) for side in size)
-    height, width = min(height, picture.shape[0]), min(width, picture.shape[1])
-    top = int(rng.integers(picture.shape[0] - height + 1))
-    left = int(rng.integers(picture.shape[1] - width + 1))
-    part = picture[top : top + height, left : left + width]
+    scale = max(cover, log_uniform(rng, 0.45, 1.3))
+    whole = picture.shape[0], picture.shape[1]
+    height, width = (min(int(np.ceil(shown / scale)), side) for shown, side in zip(size, whole, strict=True))
+    part = picture[random_part(rng, whole, (height, width))]
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     plate = np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8)
     return np.ascontiguousarray(plate[:, ::-1]) if rng.random() < 0.5 else plate
@@ -68,13 +65,18 @@ def blob(rng: Rng, size: Size, share: float) -> Plane:
     return np.asarray(np.clip((field - level) * 4 + 0.5, 0, 1), np.float32)
 
 
-def screen(rng: Rng, size: Size, pictures: Sequence[Callable[[], Picture]]) -> Effect:
+def screen(rng: Rng, size: Size, pictures: Pictures) -> Effect:
     """A screen or window behind which another picture runs, so fast that each frame tells.
 
     One that changed and then stood still would be like a thing that was put there, and teach a network that
     straight edges are the rim of a screen.
     """
-    rows, columns = _rectangle(rng, size, 0.08, 0.3)
+    spans = []
+    for side in size:
+        length = int(side * rng.uniform(0.08, 0.3))
+        start = int(rng.integers(side - length))
+        spans.append(slice(start, start + length))
+    rows, columns = spans
     film = draw_plate(rng, pictures, size)
     speed = rng.choice([-1, 1], 2) * rng.uniform(1.5, 7, 2)
 
@@ -209,7 +211,7 @@ def draw_camera(rng: Rng) -> Camera:
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """What a camera makes of light: blur, noise, tone curve, colour, compression.
+    """What a camera makes of light.
 
     Attributes:
         blur: sigma in pixels, or 0.
@@ -264,16 +266,7 @@ def draw_sensor(rng: Rng) -> Sensor:
     )
 
 
-def noise_stock(seed: int = 0, count: int = 1 << 21) -> npt.NDArray[np.int8]:
+def noise_stock(count: int = 1 << 21) -> npt.NDArray[np.int8]:
     """Unit normal noise times 32, to be cut at random places; drawing it anew costs more than all else."""
-    normal = np.random.default_rng(seed).standard_normal(count, np.float32)
+    normal = np.random.default_rng(0).standard_normal(count, np.float32)
     return np.asarray(np.clip(normal * 32, -127, 127), np.int8)
-
-
-def _rectangle(rng: Rng, size: Size, least: float, most: float) -> tuple[slice, slice]:
-    spans = []
-    for side in size:
-        length = int(side * rng.uniform(least, most))
-        start = int(rng.integers(side - length))
-        spans.append(slice(start, start + length))
-    return spans[0], spans[1]
