@@ -60,8 +60,11 @@ class Footage:
         Raises:
             DatasetError: a file cannot be read, or the mask has another size than the picture.
         """
-        frame = self.frames[index]
-        return self.source.read_image(frame), self.source.read_mask(frame)
+        return self.read_image(index), self.source.read_mask(self.frames[index])
+
+    def read_image(self, index: int) -> Image:
+        """The picture alone."""
+        return self.source.read_image(self.frames[index])
 
 
 @dataclass(slots=True)
@@ -100,7 +103,10 @@ def gather(
         times, text = repeated(text)
         folder = Path(text)
         if (folder / "JPEGImages").is_dir():
-            videos = _videos(folder)
+            videos = [
+                Footage(sequence.name, sequence, tuple(sequence.annotations), _spacing(sequence))
+                for sequence in DavisFolder(folder)
+            ]
             found.update(video.name for video in videos)
             material.videos.extend(_allowed(folder, videos, exclude, include_val, report) * times)
         else:
@@ -124,13 +130,6 @@ def relabel(mask: Mask, ids: Iterable[int]) -> Mask:
     for new, old in enumerate(ids, start=1):
         table[old] = new
     return table[mask]
-
-
-def _videos(folder: Path) -> list[Footage]:
-    return [
-        Footage(sequence.name, sequence, tuple(sequence.annotations), _spacing(sequence))
-        for sequence in DavisFolder(folder)
-    ]
 
 
 def _allowed(

@@ -1,14 +1,13 @@
 """Artificial clips for foreground networks: cut-outs move through scenes that are alive without them.
 
-A clip is a function of time: only the frames that a sample needs are drawn. Every sample comes from its own
-generator, so that a pool of samples can be made in any order and in parallel.
+A clip is a function of time: only the frames that a sample needs are drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 
 import cv2
 import numpy as np
@@ -20,9 +19,9 @@ from segue.sessions.empty_scene import Scene
 from segue.training import living, scenery
 from segue.training.cut_outs import CutOut, Mover, draw_mover, place, shape_cut_out
 from segue.training.footage import Footage
-from segue.training.foreground_past import Masks, passers_by, past_masks, past_planes, past_times
-from segue.training.scenery import Camera, Effect, Light, Sensor
-from segue.training.warp import Picture, Plane, Rng, Size
+from segue.training.foreground_past import passers_by, past_masks, past_planes, past_times
+from segue.training.scenery import Camera, Effect, Light, Pictures, Sensor
+from segue.training.warp import Bools, Matrix, Picture, Plane, Rng, Size
 
 UNLIT = 25
 """Label of a pixel that is static or in shadow, where nobody labelled shadows."""
@@ -140,29 +139,30 @@ class Clip:
 def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) -> None:
     """Darken the ground under and beside a mover."""
     matrix = mover.matrix(time)
+    square = np.vstack([matrix, [0, 0, 1]])
     alpha = mover.cut_out.alphas[mover.picture(time)]
     height, width = alpha.shape
-    foot = matrix @ [width / 2, height, 1]
+    x, y = matrix @ [width / 2, height, 1]
     if sun.mirror:
-        flip = np.array([[1, 0, 0], [0, -0.8, 1.8 * foot[1]]])
-        _blend(canvas, mover, time, flip @ np.vstack([matrix, [0, 0, 1]]), sun.mirror)
+        flip = np.array([[1, 0, 0], [0, -0.8, 1.8 * y]])
+        _blend(canvas, mover, time, flip @ square, sun.mirror)
     if sun.cast:
-        shift = np.array([sun.shear, 1 - sun.height]) * foot[1]
-        lie = np.array([[1, -sun.shear, shift[0]], [0, sun.height, shift[1]]])
-        _darken(canvas, shade, alpha, lie @ np.vstack([matrix, [0, 0, 1]]), sun.cast, sun.blur)
+        lie = np.array([[1, -sun.shear, sun.shear * y], [0, sun.height, (1 - sun.height) * y]])
+        _darken(canvas, shade, alpha, lie @ square, sun.cast, sun.blur)
     reach = abs(matrix[0, 0]) * width / 2
+    across = reach / 20
     if sun.slab:
         patch = np.zeros((24, 48), np.uint8)
         cv2.rectangle(patch, (4, 4), (43, 19), 255, -1)
-        across, down = reach / 20, abs(matrix[1, 1]) * height * sun.slab_height / 16
-        middle = foot[0] + sun.slab_side * reach
-        under = np.array([[across, 0, middle - 24 * across], [0, down, foot[1] - 12 * down]])
+        down = abs(matrix[1, 1]) * height * sun.slab_height / 16
+        middle = x + sun.slab_side * reach
+        under = np.array([[across, 0, middle - 24 * across], [0, down, y - 12 * down]])
         _darken(canvas, shade, patch, under, sun.slab, min(sun.blur, 1.5))
     if sun.contact:
         patch = np.zeros((24, 48), np.uint8)
         cv2.ellipse(patch, (24, 12), (20, 8), 0, 0, 360, 255, -1)
-        across, down = reach / 20, reach / 20 * 0.6
-        under = np.array([[across, 0, foot[0] - 24 * across], [0, down, foot[1] - 12 * down]])
+        down = across * 0.6
+        under = np.array([[across, 0, x - 24 * across], [0, down, y - 12 * down]])
         _darken(canvas, shade, patch, under, sun.contact, 0.12 * reach + 0.5)
 
 
@@ -174,7 +174,7 @@ def _paint(canvas: Picture, solid: Picture, mover: Mover, time: int) -> None:
 
 
 def _blend(
-    canvas: Picture, mover: Mover, time: int, matrix: npt.NDArray[np.float64], share: float
+    canvas: Picture, mover: Mover, time: int, matrix: Matrix, share: float
 ) -> tuple[tuple[slice, slice], Picture] | None:
     """Mix a mover into the canvas; gives where it lies, and its alpha there."""
     laid = place(mover.patch(time), matrix, canvas.shape[:2])
@@ -187,12 +187,7 @@ def _blend(
 
 
 def _darken(
-    canvas: Picture,
-    shade: Picture,
-    shape: Picture,
-    matrix: npt.NDArray[np.float64],
-    depth: float,
-    blur: float,
+    canvas: Picture, shade: Picture, shape: Picture, matrix: Matrix, depth: float, blur: float
 ) -> None:
     """Take light away where a shape (h, w) lies on the canvas."""
     laid = place(shape, matrix, canvas.shape[:2])
@@ -205,24 +200,17 @@ def _darken(
 
 
 class ClipMaker:
-    """Draws samples from artificial clips.
+    """Draws samples of ``size`` (H, W) from artificial clips.
 
     Args:
         cut_outs: what moves.
-        pictures: what scenes are made of: functions that read an RGB picture.
+        pictures: what scenes are made of.
         offsets: times of the frames of a window, in frames from the current one.
-        size: height and width of the samples.
-
-    Raises:
-        DatasetError: there is nothing to cut out.
+        size: of the samples.
     """
 
     def __init__(
-        self,
-        cut_outs: Sequence[CutOut],
-        pictures: Sequence[Callable[[], Picture]],
-        offsets: Sequence[int],
-        size: Size,
+        self, cut_outs: Sequence[CutOut], pictures: Pictures, offsets: Sequence[int], size: Size
     ) -> None:
         if not cut_outs or not pictures:
             raise DatasetError("nothing to make clips of: give folders with labelled stills or videos")
@@ -236,8 +224,11 @@ class ClipMaker:
         kind = rng.random()
         times = past_times(rng)
         clip = self.clip(rng, times, switched=kind < 0.025, empty=0.04 <= kind < 0.12)
-        if 0.12 <= kind < 0.14:
-            return [self._first_frame(*clip.frame_with_labels(0))]
+        if 0.12 <= kind < 0.14:  # the first frame of a film is its own context and background
+            current, labels = clip.frame_with_labels(0)
+            scene = Scene.of(current, 1).planes.transpose(1, 2, 0)
+            untold = np.where(labels == MOTION, np.uint8(UNKNOWN), labels)
+            return [Sample(np.stack([current] * len(self.offsets)), scene, untold)]
         kept = [clip.frame_with_labels(time) for time in times]
         frames = np.stack([frame for frame, _ in kept])
         solids = np.stack([np.isin(labels, (MOTION, UNKNOWN)) for _, labels in kept])
@@ -250,7 +241,7 @@ class ClipMaker:
             if (known := sum(time < now for time in times))
         ]
 
-    def _sample(self, rng: Rng, clip: Clip, now: int, frames: Picture, solids: Masks) -> Sample:
+    def _sample(self, rng: Rng, clip: Clip, now: int, frames: Picture, solids: Bools) -> Sample:
         current, labels = clip.frame_with_labels(now)
         scene = past_planes(frames, past_masks(rng, frames, solids))
         window = np.stack([clip.frame(now + time) if time else current for time in self.offsets])
@@ -285,10 +276,11 @@ class ClipMaker:
 
     def _mover(self, rng: Rng) -> Mover:
         """Mostly an object, sometimes a shape."""
+        cut_outs = self.cut_outs
         if rng.random() < SHAPES:
             picture = self.pictures[int(rng.integers(len(self.pictures)))]()
-            return draw_mover(rng, [shape_cut_out(rng, picture)], self.canvas)
-        return draw_mover(rng, self.cut_outs, self.canvas)
+            cut_outs = [shape_cut_out(rng, picture)]
+        return draw_mover(rng, cut_outs, self.canvas)
 
     def _furnished(self, rng: Rng, sun: Sun) -> Picture:
         """A scene, mostly with things that were cut out and pasted as movers are, but belong to it.
@@ -303,19 +295,10 @@ class ClipMaker:
             _paint(plate, aside, thing, 0)
         return plate
 
-    def _first_frame(self, current: Picture, labels: Picture) -> Sample:
-        """The first frame of a film is its own context and background."""
-        scene = Scene.of(current, 1).planes.transpose(1, 2, 0)
-        return Sample(np.stack([current] * len(self.offsets)), scene, _unknown(labels))
 
-
-def scenes_of(footage: Sequence[Footage]) -> list[Callable[[], Picture]]:
-    """What scenes are made of: stills and every sixth frame of videos, as functions that read them."""
-    return [_reader(item, i) for item in footage for i in range(0, len(item), 6)]
-
-
-def _reader(footage: Footage, index: int) -> Callable[[], Picture]:
-    return lambda: footage.read(index)[0]
+def scenes_of(footage: Sequence[Footage]) -> Pictures:
+    """What scenes are made of: stills and every sixth frame of videos."""
+    return [partial(item.read_image, i) for item in footage for i in range(0, len(item), 6)]
 
 
 def draw_sun(rng: Rng) -> Sun:
@@ -358,13 +341,8 @@ def without_evidence_unknown(current: Picture, others: Sequence[Picture], labels
     return np.where(untold[pieces], np.uint8(UNKNOWN), labels)
 
 
-def _difference(picture: Picture, other: Picture) -> npt.NDArray[np.float32]:
+def _difference(picture: Picture, other: Picture) -> Plane:
     """Largest difference of the channels at each pixel, (H, W), less what light changes all over."""
     change = picture.astype(np.float32) - other
     planes = cv2.split(np.abs(change - np.median(change[::4, ::4], axis=(0, 1)).astype(np.float32)))
     return np.asarray(reduce(np.maximum, planes))
-
-
-def _unknown(labels: Picture) -> Picture:
-    """Nobody can tell what moves: labels in which movers take no part."""
-    return np.where(labels == MOTION, np.uint8(UNKNOWN), labels)

@@ -12,15 +12,12 @@ from functools import reduce
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segue.sessions.background import FIRST_FRAMES, MedianSettings
 from segue.sessions.quantiles import scene_planes
 from segue.training.cut_outs import Mover
 from segue.training.scenery import blob
-from segue.training.warp import Picture, Rng
-
-Masks = npt.NDArray[np.bool_]
+from segue.training.warp import Bools, Picture, Rng
 
 _GROW = np.ones((5, 5), np.uint8)
 _SETTINGS = MedianSettings()
@@ -47,21 +44,14 @@ def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
         mover = movers[int(rng.integers(len(movers)))]
         time = rng.uniform(times[0], 0)
         (x, y), (vx, vy) = mover.path.place, mover.path.velocity
-        path = replace(
-            mover.path, place=(x - vx * time, y - vy * time), stop=np.inf, start=-np.inf, growth=0.0
-        )
+        there = x - vx * time, y - vy * time
+        path = replace(mover.path, place=there, stop=np.inf, start=-np.inf, growth=0.0)
         found.append(replace(mover, path=path, comes=-np.inf, leaves=np.inf))
     return found
 
 
-def past_masks(rng: Rng, frames: Picture, solids: Masks) -> Masks:
-    """What a session may have taken for foreground on kept frames.
-
-    Args:
-        rng: random numbers.
-        frames: (n, H, W, 3).
-        solids: where movers were, (n, H, W).
-    """
+def past_masks(rng: Rng, frames: Picture, solids: Bools) -> Bools:
+    """What a session may have taken for foreground on kept frames (n, H, W, 3); movers were at ``solids``."""
     kind = rng.random()
     if kind < 0.15:
         return np.zeros_like(solids)
@@ -78,19 +68,18 @@ def past_masks(rng: Rng, frames: Picture, solids: Masks) -> Masks:
     return np.asarray(masks)
 
 
-def past_planes(frames: Picture, masks: Masks) -> Picture:
+def past_planes(frames: Picture, masks: Bools) -> Picture:
     """Kept frames (n, H, W, 3) and masks as what a network sees of them, (H, W, 21)."""
     planar = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
     return np.asarray(scene_planes(planar, masks, _SETTINGS.least).transpose(1, 2, 0))
 
 
-def _crude(rng: Rng, frames: Picture) -> Masks:
+def _crude(rng: Rng, frames: Picture) -> Bools:
     """Everything that differs from the median."""
     middle = np.partition(frames, len(frames) // 2, axis=0)[len(frames) // 2]
     threshold = rng.uniform(15, 45)
-    return np.stack(
-        [
-            cv2.medianBlur((reduce(cv2.max, cv2.split(change)) > threshold).astype(np.uint8), 5) > 0
-            for change in (cv2.absdiff(frame, middle) for frame in frames)
-        ]
-    )
+    masks = []
+    for frame in frames:
+        change = reduce(cv2.max, cv2.split(cv2.absdiff(frame, middle)))
+        masks.append(cv2.medianBlur((change > threshold).astype(np.uint8), 5) > 0)
+    return np.stack(masks)

@@ -16,7 +16,6 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -33,14 +32,15 @@ from segue.training.losses import (
     weighted_cross_entropy,
 )
 from segue.training.recipe import Batch, Batches, Loss, order_of_pass, stacked
-from segue.training.warp import Rng
-
-Picture = npt.NDArray[np.uint8]
+from segue.training.warp import Matrix, Picture, Rng, random_part
 
 SHARD = 128
 """Samples of one pair of files."""
 
 DESCRIPTION = "pool.json"
+
+KINDS = ("frames", "scenes", "labels")
+"""Files of a shard, each with one part of its samples, in the order of :class:`Sample`."""
 
 
 class Maker(Protocol):
@@ -50,36 +50,28 @@ class Maker(Protocol):
 
 
 class Pool:
-    """Samples in the files of a folder, read when they are used.
-
-    Raises:
-        DatasetError: the folder holds no samples, or a file is damaged.
-    """
+    """Samples in the files of a folder, read when they are used."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.frames, self.labels = [], []
-        self.scenes: list[Picture] = []
+        self.shards: list[list[Picture]] = []
         for path in sorted(folder.glob("frames-*.npy")):
-            kinds = ("frames", "scenes", "labels")
-            frames, scenes, labels = (_map(path.with_name(path.name.replace("frames", k))) for k in kinds)
+            shard = [_map(path.with_name(path.name.replace("frames", kind))) for kind in KINDS]
+            frames, scenes, labels = shard
             size = (len(frames), *labels.shape[1:])
             if frames.ndim != 5 or scenes.shape[:3] != size or (len(frames), *frames.shape[2:4]) != size:
                 raise DatasetError(f"{path}: not a file of samples; remove it and build the pool anew")
-            self.frames.append(frames)
-            self.scenes.append(scenes)
-            self.labels.append(labels)
-        if not self.frames:
+            self.shards.append(shard)
+        if not self.shards:
             raise DatasetError(f"{folder}: holds no samples")
 
     def __len__(self) -> int:
-        return sum(len(shard) for shard in self.frames)
+        return sum(len(frames) for frames, _, _ in self.shards)
 
     def __getitem__(self, index: int) -> Sample:
-        for frames, scenes, labels in zip(self.frames, self.scenes, self.labels, strict=True):
-            if index < len(frames):
-                return Sample(frames[index], scenes[index], labels[index])
-            index -= len(frames)
+        for shard in self.shards:
+            if index < len(shard[0]):
+                return Sample(*(plane[index] for plane in shard))
+            index -= len(shard[0])
         raise IndexError(index)
 
 
@@ -100,9 +92,6 @@ def fill(
         workers: processes that draw; 0 draws in this one.
         settings: what the samples depend on; a pool with others is refused.
         report: told in a line at a time what is there.
-
-    Raises:
-        DatasetError: the folder holds a pool with other settings, or cannot be written.
     """
     try:
         _claim(folder, {"seed": seed, **settings})
@@ -144,18 +133,14 @@ class _Shards(Dataset[int]):
         while len(samples) < SHARD:
             samples += maker.samples(np.random.default_rng([self.seed, number, next(draws)]))
         del samples[SHARD:]
-        # The frames come last: they tell that all files are there.
-        self._write("labels", number, np.stack([item.labels for item in samples]))
-        self._write("scenes", number, np.stack([item.background for item in samples]))
-        self._write("frames", number, np.stack([item.window for item in samples]))
+        kinds = {"labels": "labels", "scenes": "background", "frames": "window"}
+        for kind, name in kinds.items():  # the frames come last: they tell that all files are there
+            path = self._path(kind, number)
+            part = path.with_suffix(".part")
+            with part.open("wb") as file:
+                np.save(file, np.stack([getattr(item, name) for item in samples]), allow_pickle=False)
+            part.replace(path)
         return number
-
-    def _write(self, kind: str, number: int, values: Picture) -> None:
-        path = self._path(kind, number)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.save(file, values, allow_pickle=False)
-        part.replace(path)
 
     def _path(self, kind: str, number: int) -> Path:
         return self.folder / f"{kind}-{number:05d}.npy"
@@ -194,8 +179,7 @@ def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
     place of the other: a network must not rely on either alone.
     """
     height, width = sample.labels.shape
-    top, left = int(rng.integers(height - size[0] + 1)), int(rng.integers(width - size[1] + 1))
-    rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
+    rows, columns = random_part(rng, (height, width), size)
     turn = -1 if rng.random() < 0.5 else 1
     window = sample.window[:, rows, columns][:, :, ::turn]
     scene = sample.background[rows, columns][:, ::turn].copy()
@@ -218,7 +202,7 @@ def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
     return Sample(np.stack(shown), scene, np.ascontiguousarray(sample.labels[rows, columns][:, ::turn]))
 
 
-def _coloured(picture: Picture, gain: npt.NDArray[np.float64], offset: float) -> Picture:
+def _coloured(picture: Picture, gain: Matrix, offset: float) -> Picture:
     """Each of three colours (H, W, 3) times a gain plus an offset, clipped."""
     matrix = np.column_stack([np.diag(gain), np.full(3, offset)])
     return np.asarray(cv2.transform(np.ascontiguousarray(picture), matrix), np.uint8)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
@@ -22,10 +21,7 @@ from segue.sessions.camera import camera_motion, is_moderate, seen_from
 from segue.training.footage import VOID, Footage
 from segue.training.foreground_clips import UNLIT, Sample, without_evidence_unknown
 from segue.training.foreground_past import past_masks, past_planes
-from segue.training.warp import Matrix, Rng
-
-Picture = npt.NDArray[np.uint8]
-Size = tuple[int, int]
+from segue.training.warp import Matrix, Picture, Rng, Size, random_part
 
 NEAREST, FARTHEST = 4, 18
 """Frames between the current one and those that the background of a moving camera is made of."""
@@ -41,6 +37,11 @@ class Run:
     video: ForegroundSequence
     first: int
     last: int
+
+    @property
+    def labelled(self) -> list[int]:
+        """Its frames with labels."""
+        return [i for i in self.video.labels if self.first <= i <= self.last]
 
 
 class StillCameras:
@@ -67,7 +68,7 @@ class StillCameras:
     def samples(self, rng: Rng) -> list[Sample]:
         """A random labelled frame; half of the films run backwards."""
         run = self.runs[int(rng.integers(len(self.runs)))]
-        labelled = [i for i in run.video.labels if run.first <= i <= run.last]
+        labelled = run.labelled
         now = labelled[int(rng.integers(len(labelled)))]
         sense = 1 if rng.random() < 0.5 else -1
         times = [int(np.clip(now + sense * offset, run.first, run.last)) for offset in self.offsets]
@@ -86,8 +87,7 @@ class MovingCameras:
 
     Args:
         videos: footage; all its objects are foreground.
-        offsets: times of the frames of a window, in frames from the current one.
-        size: height and width of the samples.
+        offsets, size: as for :class:`StillCameras`.
     """
 
     def __init__(self, videos: Sequence[Footage], offsets: Sequence[int], size: Size) -> None:
@@ -149,7 +149,7 @@ def runs_of(video: ForegroundSequence) -> list[Run]:
     breaks = [i for i in range(1, len(video)) if video.numbers[i] - video.numbers[i - 1] != 1]
     ends = zip([0, *breaks], [*breaks, len(video)], strict=True)
     runs = [Run(video, first, end - 1) for first, end in ends]
-    return [run for run in runs if sum(run.first <= i <= run.last for i in video.labels) > 1]
+    return [run for run in runs if len(run.labelled) > 1]
 
 
 def _sample(
@@ -180,11 +180,10 @@ def _cut(rng: Rng, size: Size, pictures: Sequence[Picture]) -> list[Picture]:
     """The same random part of all pictures, enlarged or reduced a little; the last one is an index mask."""
     height, width = pictures[0].shape[:2]
     scale = max(float(rng.uniform(0.7, 1.3)), size[0] / height, size[1] / width)
-    rows, columns = min(height, int(size[0] / scale)), min(width, int(size[1] / scale))
-    top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+    shown = min(height, int(size[0] / scale)), min(width, int(size[1] / scale))
+    part = random_part(rng, (height, width), shown)
     found = []
     for picture in pictures:
-        part = picture[top : top + rows, left : left + columns]
         interpolation = cv2.INTER_NEAREST if picture.ndim == 2 else cv2.INTER_LINEAR
-        found.append(np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8))
+        found.append(np.asarray(cv2.resize(picture[part], size[::-1], interpolation=interpolation), np.uint8))
     return found
