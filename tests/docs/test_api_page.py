@@ -17,7 +17,7 @@ PAGE = SOURCE.parent.parent / "docs" / "api.md"
 WHOLE = {"segue.types", "segue.errors"}
 """Modules of which all is shown."""
 
-INSIDE = {"segue.web", "segue.cli", "segue.registry.Named", "segue.models.seqformer.network.Trunk"}
+INSIDE = {"segue.web", "segue.cli", "segue.registry.Named"}
 """Rooms that are commands, and protocols that are of no use outside their module."""
 
 

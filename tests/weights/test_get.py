@@ -19,10 +19,9 @@ from segue.models.detection.pointrend import PointRend
 from segue.models.dino import DINO
 from segue.models.stcn_lite import STCNLite
 from segue.registry import MODELS, Entry
-from segue.weights import cache, load, read_checkpoint
+from segue.weights import cache, convert, load, read_checkpoint
 from segue.weights.cache import get, install
 from segue.weights.catalogue import recognise
-from segue.weights.convert import convert
 from segue.weights.download import Remote, cached
 from tests.weights.test_download import Behaviour, server
 

@@ -6,7 +6,6 @@ import http.client
 import os
 import re
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -17,13 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
+from filelock import FileLock
 
 from segue.errors import DownloadError
 from segue.registry import Entry
 from segue.weights.checkpoint import sha256
-
-if sys.platform != "win32":
-    import fcntl
 
 BLOCK = 1 << 18
 ATTEMPTS = 5
@@ -82,14 +79,6 @@ def offline() -> bool:
     return os.environ.get("SEGUE_OFFLINE", "0") not in ("", "0")
 
 
-def addresses(remote: Remote) -> list[str]:
-    """Where to look for a file: first at the mirror ``SEGUE_MIRROR``, if there is one."""
-    mirror = os.environ.get("SEGUE_MIRROR")
-    if not mirror:
-        return [remote.address]
-    return [f"{mirror.rstrip('/')}/{urllib.parse.quote(remote.name)}", remote.address]
-
-
 def fetch(
     remote: Remote,
     folder: Path | None = None,
@@ -118,61 +107,40 @@ def fetch(
             is not the file.
     """
     folder = folder or home() / "weights"
-    with alone(folder):
-        return fetch_alone(remote, folder, checksum=checksum, report=report, pause=pause)
-
-
-def fetch_alone(
-    remote: Remote,
-    folder: Path,
-    *,
-    checksum: str | None = None,
-    report: Report | None = None,
-    pause: float = FIRST_PAUSE,
-) -> Path:
-    """:func:`fetch` for those that hold :func:`alone` already."""
     expected = _expected(remote, checksum)
     if Path(remote.name).name != remote.name or remote.name in ("", ".."):
         raise DownloadError(f"{remote.name!r}: no name of a file in {folder}")
     target, part = folder / remote.name, folder / f"{remote.name}.part"
-    if target.exists():
-        check(target, expected, remote.size)
-        return target
-    if offline():
-        raise DownloadError(f"{target}: not there, and SEGUE_OFFLINE forbids to download it")
-    try:
-        if part.is_symlink():  # what is written must not go elsewhere
-            part.unlink()
-        _fetch_from_any(remote, part, expected, report or (lambda done, total: None), pause)
-        part.replace(target)
-    except OSError as error:
-        raise DownloadError(f"{target}: cannot be written: {error.strerror or error}") from error
+    with alone(folder):
+        if target.exists():
+            _check(target, expected, remote.size)
+            return target
+        if offline():
+            raise DownloadError(f"{target}: not there, and SEGUE_OFFLINE forbids to download it")
+        try:
+            if part.is_symlink():  # what is written must not go elsewhere
+                part.unlink()
+            _fetch_from_any(remote, part, expected, report or (lambda done, total: None), pause)
+            part.replace(target)
+        except OSError as error:
+            raise DownloadError(f"{target}: cannot be written: {error.strerror or error}") from error
     return target
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes and threads that download into a folder waiting; it is made if it is not there.
-
-    Where the system has no such locks (Windows), they may write into one part file; then no checksum fits,
-    and all of them say so.
-    """
+    """Keep other processes and threads that download into a folder waiting; it is made if it is not there."""
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), is_singleton=True)  # who holds it may ask again
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = -1 if sys.platform == "win32" else os.open(folder, os.O_RDONLY)
+        held = lock.acquire()
     except OSError as error:
         raise DownloadError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    if sys.platform == "win32":
+    with held:
         yield
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
-def check(path: Path, expected: str, size: int | None = None) -> None:
+def _check(path: Path, expected: str, size: int | None = None) -> None:
     """Hold a file against its checksum, in full or its first digits, and its size."""
     found = path.stat().st_size
     if size is not None and found != size:
@@ -205,7 +173,9 @@ def _expected(remote: Remote, checksum: str | None) -> str:
 
 def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, pause: float) -> None:
     """Try the addresses in turn, several times; one that has no such file, or another one, is given up."""
-    left = addresses(remote)
+    mirror = os.environ.get("SEGUE_MIRROR")
+    left = [f"{mirror.rstrip('/')}/{urllib.parse.quote(remote.name)}"] if mirror else []
+    left.append(remote.address)
     last = DownloadError(f"{remote.name}: there is no address to download it from")
     for attempt in range(ATTEMPTS):
         if attempt and left:
@@ -214,7 +184,7 @@ def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, p
             begins = not part.exists()
             try:
                 _fetch_once(place, part, remote.size, report)
-                check(part, expected, remote.size)
+                _check(part, expected, remote.size)
                 return
             except _INTERRUPTIONS as error:
                 given_up = isinstance(error, urllib.error.HTTPError) and error.code in _FINAL
