@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from torch import Tensor
@@ -30,17 +30,12 @@ from segue.models.stm import STM
 from segue.registry import MODELS, Entry
 from segue.weights.download import Remote
 
-Kind = Callable[[BackboneName], SeqFormer]
-
-
-KINDS: dict[str, Kind] = {"seqformer": SeqFormer, "msstsvis-released": ReleasedMSSTSVIS}
-
 
 def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts: str = "") -> SeqFormer:
     """A network of the published size, or for the trunk ``r18`` a small one, with fresh weights.
 
     Args:
-        kind: ``msstsvis`` or one of ``KINDS``.
+        kind: ``msstsvis``, ``msstsvis-released`` or ``seqformer``.
         backbone: its trunk.
         classes: class names as :func:`segue.models.seqformer.names.names_text` writes them; by default
             those of YouTube-VIS 2019, on which the published files were trained.
@@ -51,11 +46,12 @@ def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts
     """
     if parts and kind != "msstsvis":
         raise ValueError(f"{kind} has no parts")
+    network: SeqFormer
     if kind == "msstsvis":
         chosen = Parts.parse(parts) if parts else Parts()
-        network: SeqFormer = MSSTSVIS(backbone, R18_SIZE if backbone == "r18" else None, chosen)
+        network = MSSTSVIS(backbone, R18_SIZE if backbone == "r18" else None, chosen)
     else:
-        network = KINDS[kind](backbone)
+        network = {"seqformer": SeqFormer, "msstsvis-released": ReleasedMSSTSVIS}[kind](backbone)
     network.class_names = dict(YOUTUBE_VIS_2019)
     if classes:
         network.class_names = parse_names(classes, network.size.classes)
@@ -65,20 +61,64 @@ def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts
     return network
 
 
-_SEQFORMER = "detr.transformer.decoder.layers.0.time_attention_weights.weight"
-_MS_STS = "detr.transformer.encoder.layers.0.ms_sts.out_proj.weight"
-_RESNET18 = "detr.backbone.0.body.layer4.1.conv2.weight"
-_RESNET50 = "detr.backbone.0.body.layer3.5.conv1.weight"
-_RESNET101 = "detr.backbone.0.body.layer3.22.conv1.weight"
-_SWIN = "detr.backbone.0.body.patch_embed.proj.weight"
-
-_SEQFORMER_PAPER = "Wu et al., ECCV 2022 (arXiv 2112.08275)"
-_SEQFORMER_LICENCE = "MIT, https://github.com/wjf5203/SeqFormer"
 _MSSTSVIS_PAPER = "after Thawakar et al., ECCV 2022 (arXiv 2203.13253)"
+_MUSTAN_PAPER = "after Pokala et al., 2024 (arXiv 2402.00918)"
+_OWN = "see the model card; the training data are partly for research only"
+_TORCHVISION = "BSD-3-Clause, https://github.com/pytorch/vision"
 
-_TORCHVISION_LICENCE = "BSD-3-Clause, https://github.com/pytorch/vision"
-_DINO_PAPER = "Caron et al., ICCV 2021 (arXiv 2104.14294)"
-_DINO_LICENCE = "that of the release, https://github.com/facebookresearch/dino"
+_TRUNKS: Mapping[BackboneName, str] = {
+    "r18": "detr.backbone.0.body.layer4.1.conv2.weight",
+    "r50": "detr.backbone.0.body.layer3.5.conv1.weight",
+    "r101": "detr.backbone.0.body.layer3.22.conv1.weight",
+    "swin-l": "detr.backbone.0.body.patch_embed.proj.weight",
+}
+"""A tensor that only files with the trunk have."""
+
+
+def _seqformer(trunk: BackboneName, rank: int, source: str) -> Entry:
+    return Entry(
+        name=f"seqformer-{trunk}",
+        task="instances",
+        build=partial(instance_network, "seqformer", trunk),
+        signature="detr.transformer.decoder.layers.0.time_attention_weights.weight",
+        besides=_TRUNKS[trunk],
+        paper="Wu et al., ECCV 2022 (arXiv 2112.08275)",
+        licence="MIT, https://github.com/wjf5203/SeqFormer",
+        rank=rank,
+        source=source,
+    )
+
+
+def _msstsvis(trunk: BackboneName, trained_by: str | None = None) -> Entry:
+    return Entry(
+        name=f"msstsvis-{trunk}",
+        task="instances",
+        build=partial(instance_network, "msstsvis", trunk),
+        signature="detr.transformer.encoder.layers.0.ms_sts.out_proj.weight",
+        besides=_TRUNKS[trunk],
+        trained_by=trained_by,
+        paper=_MSSTSVIS_PAPER,
+        licence="none are published",
+    )
+
+
+def _dino(name: str, width: int, release: str) -> Entry:
+    return Entry(
+        name=name,
+        task="features",
+        build=partial(DINO, width),
+        signature="pos_embed",
+        besides="blocks.0.attn.qkv.weight",
+        shape=(1, 197, width),
+        paper="Caron et al., ICCV 2021 (arXiv 2104.14294)",
+        licence="that of the release, https://github.com/facebookresearch/dino",
+        remote=Remote(
+            f"https://dl.fbaipublicfiles.com/dino/{release}/{release}.pth",
+            f"{release}.pth",
+        ),
+        rename=rename_training,
+    )
+
 
 # Of entries whose files have a name in common, the larger network comes first: see `recognise`.
 ENTRIES = (
@@ -88,7 +128,7 @@ ENTRIES = (
         build=STCNLite,
         signature="key_encoder.stem.weight",
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
-        licence="see the model card; the training data are partly for research only",
+        licence=_OWN,
         bundled="stcn-lite.safetensors",
         sha256="84dc28dc83e6841a59b23a72ebf84b7d706caa344124878437f901931336a85e",
     ),
@@ -116,8 +156,8 @@ ENTRIES = (
         task="foreground",
         build=MustanLite,
         signature="fuse.0.conv.weight",
-        paper="after Pokala et al., 2024 (arXiv 2402.00918)",
-        licence="see the model card; the training data are partly for research only",
+        paper=_MUSTAN_PAPER,
+        licence=_OWN,
         bundled="mustan-lite.safetensors",
         sha256="6bb0171f70462421c288a98911819647d51b71bc8d0fcf8d71cc1157f4b11e0c",
     ),
@@ -126,8 +166,8 @@ ENTRIES = (
         task="foreground",
         build=shipped_slim,
         signature="encoder.4.conv3.weight",
-        paper="after Pokala et al., 2024 (arXiv 2402.00918)",
-        licence="see the model card; the training data are partly for research only",
+        paper=_MUSTAN_PAPER,
+        licence=_OWN,
         bundled="mustan-slim.safetensors",
         sha256="dd176f64db10d7c36604bed51f2e857c05ca92e56d17074c4f3a567546ccf41b",
     ),
@@ -136,7 +176,7 @@ ENTRIES = (
         task="foreground",
         build=shipped_slim,
         signature="encoder.4.conv3.weight",
-        paper="after Pokala et al., 2024 (arXiv 2402.00918)",
+        paper=_MUSTAN_PAPER,
         licence="MIT, as segue; trained on rendered rooms alone",
         bundled="mustan-slim-isd.safetensors",
         sha256="9e8119b983c482e5bb16e79749d00a690ef67f2cd65614f27eded1b1f8969a35",
@@ -148,7 +188,7 @@ ENTRIES = (
         build=SeguePrompt,
         signature="prompt.0.conv.weight",
         paper="after Sofiiuk et al., ICIP 2022 (arXiv 2102.06583)",
-        licence="see the model card; the training data are partly for research only",
+        licence=_OWN,
         bundled="segue-prompt.safetensors",
         sha256="626acc77a6e54071c806eb47e4039f46624912843c1eb27cde5684cd9f641ff6",
         trained_by="prompt",
@@ -158,7 +198,7 @@ ENTRIES = (
         task="foreground",
         build=MUSTAN2,
         signature="enc_cur.conv1.weight",
-        paper="after Pokala et al., 2024 (arXiv 2402.00918)",
+        paper=_MUSTAN_PAPER,
         licence="none are published",
     ),
     Entry(
@@ -166,7 +206,7 @@ ENTRIES = (
         task="foreground",
         build=MUSTAN1,
         signature="fnet.conv1.weight",
-        paper="after Pokala et al., 2024 (arXiv 2402.00918)",
+        paper=_MUSTAN_PAPER,
         licence="none are published",
     ),
     Entry(
@@ -206,7 +246,7 @@ ENTRIES = (
         build=MSSTSVISLite,
         signature="queries.place.weight",
         paper=_MSSTSVIS_PAPER,
-        licence="see the model card; the training data are partly for research only",
+        licence=_OWN,
         bundled="msstsvis-lite.safetensors",
         sha256="a3cb35698b56c474fbf1c92ab0fa7831ca281df663948ec0a54e8ca28b3cba23",
     ),
@@ -220,45 +260,10 @@ ENTRIES = (
         bundled="nanodet.safetensors",
         sha256="b3a87fcf07279935f2ce17a2fffe9ec5c5e0cbbc2fb7ee3a0a39d2b15c080f51",
     ),
-    Entry(
-        name="msstsvis-r101",
-        task="instances",
-        build=partial(instance_network, "msstsvis", "r101"),
-        signature=_MS_STS,
-        besides=_RESNET101,
-        trained_by="msstsvis --backbone r101",
-        paper=_MSSTSVIS_PAPER,
-        licence="none are published",
-    ),
-    Entry(
-        name="msstsvis-r50",
-        task="instances",
-        build=partial(instance_network, "msstsvis", "r50"),
-        signature=_MS_STS,
-        besides=_RESNET50,
-        trained_by="msstsvis",
-        paper=_MSSTSVIS_PAPER,
-        licence="none are published",
-    ),
-    Entry(
-        name="msstsvis-swin-l",
-        task="instances",
-        build=partial(instance_network, "msstsvis", "swin-l"),
-        signature=_MS_STS,
-        besides=_SWIN,
-        trained_by="msstsvis --backbone swin-l",
-        paper=_MSSTSVIS_PAPER,
-        licence="none are published",
-    ),
-    Entry(
-        name="msstsvis-r18",
-        task="instances",
-        build=partial(instance_network, "msstsvis", "r18"),
-        signature=_MS_STS,
-        besides=_RESNET18,
-        paper=_MSSTSVIS_PAPER,
-        licence="none are published",
-    ),
+    _msstsvis("r101", trained_by="msstsvis --backbone r101"),
+    _msstsvis("r50", trained_by="msstsvis"),
+    _msstsvis("swin-l", trained_by="msstsvis --backbone swin-l"),
+    _msstsvis("r18"),
     Entry(
         name="msstsvis-released",
         task="instances",
@@ -268,38 +273,12 @@ ENTRIES = (
         licence="none is stated by the release, https://github.com/OmkarThawakar/MSSTS-VIS",
         source="a training with the released code, https://github.com/OmkarThawakar/MSSTS-VIS",
     ),
-    Entry(
-        name="seqformer-r101",
-        task="instances",
-        build=partial(instance_network, "seqformer", "r101"),
-        signature=_SEQFORMER,
-        besides=_RESNET101,
-        paper=_SEQFORMER_PAPER,
-        licence=_SEQFORMER_LICENCE,
-        rank=2,
-        source="https://drive.google.com/file/d/1bUaMVz5zITzKzqnQC8aM9Ul0KrQ6sKgn (SeqFormer_r101)",
+    _seqformer(
+        "r101", 2, "https://drive.google.com/file/d/1bUaMVz5zITzKzqnQC8aM9Ul0KrQ6sKgn (SeqFormer_r101)"
     ),
-    Entry(
-        name="seqformer-r50",
-        task="instances",
-        build=partial(instance_network, "seqformer", "r50"),
-        signature=_SEQFORMER,
-        besides=_RESNET50,
-        paper=_SEQFORMER_PAPER,
-        licence=_SEQFORMER_LICENCE,
-        rank=3,
-        source="https://drive.google.com/file/d/1ecKUrt9vNZscI4gaGCrvjRLu6rDM9wNX (SeqFormer_r50)",
-    ),
-    Entry(
-        name="seqformer-swin-l",
-        task="instances",
-        build=partial(instance_network, "seqformer", "swin-l"),
-        signature=_SEQFORMER,
-        besides=_SWIN,
-        paper=_SEQFORMER_PAPER,
-        licence=_SEQFORMER_LICENCE,
-        rank=1,
-        source="https://drive.google.com/file/d/1lENhEaMVhP9DylTcQFElPMVQOfKqmo0a (SeqFormer_swin_L)",
+    _seqformer("r50", 3, "https://drive.google.com/file/d/1ecKUrt9vNZscI4gaGCrvjRLu6rDM9wNX (SeqFormer_r50)"),
+    _seqformer(
+        "swin-l", 1, "https://drive.google.com/file/d/1lENhEaMVhP9DylTcQFElPMVQOfKqmo0a (SeqFormer_swin_L)"
     ),
     Entry(
         name="maskrcnn",
@@ -308,7 +287,7 @@ ENTRIES = (
         signature="roi_heads.box_head.5.weight",
         besides="roi_heads.mask_predictor.conv5_mask.weight",
         paper="He et al., ICCV 2017 (arXiv 1703.06870); Li et al., 2021 (arXiv 2111.11429)",
-        licence=_TORCHVISION_LICENCE,
+        licence=_TORCHVISION,
         remote=Remote(
             "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
             "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
@@ -322,7 +301,7 @@ ENTRIES = (
         signature="roi_heads.box_head.fc6.weight",
         besides="roi_heads.mask_predictor.conv5_mask.weight",
         paper="He et al., ICCV 2017 (arXiv 1703.06870)",
-        licence=_TORCHVISION_LICENCE,
+        licence=_TORCHVISION,
         remote=Remote(
             "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
             "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
@@ -344,36 +323,8 @@ ENTRIES = (
         ),
         rename=rename_release,
     ),
-    Entry(
-        name="dino-s16",
-        task="features",
-        build=DINO,
-        signature="pos_embed",
-        besides="blocks.0.attn.qkv.weight",
-        shape=(1, 197, 384),
-        paper=_DINO_PAPER,
-        licence=_DINO_LICENCE,
-        remote=Remote(
-            "https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth",
-            "dino_deitsmall16_pretrain.pth",
-        ),
-        rename=rename_training,
-    ),
-    Entry(
-        name="dino-b16",
-        task="features",
-        build=partial(DINO, 768),
-        signature="pos_embed",
-        besides="blocks.0.attn.qkv.weight",
-        shape=(1, 197, 768),
-        paper=_DINO_PAPER,
-        licence=_DINO_LICENCE,
-        remote=Remote(
-            "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
-            "dino_vitbase16_pretrain.pth",
-        ),
-        rename=rename_training,
-    ),
+    _dino("dino-s16", 384, "dino_deitsmall16_pretrain"),
+    _dino("dino-b16", 768, "dino_vitbase16_pretrain"),
     Entry(
         name="deeplab",
         task="detect",
