@@ -186,20 +186,14 @@ def _export_tracker(network: STCNLite, folder: Path) -> list[Path]:
     row = key.flatten(1).T
     keys = torch.cat([row, row.square().sum(1, keepdim=True)], 1)[None].repeat(2, 1, 1)
     memory = values[:, None].repeat(1, 2, 1, 1)
-    numbers = [torch.tensor(number) for number in (16, width // 8, 12)]
+    numbers = {"start": torch.tensor(16), "width": torch.tensor(width // 8), "window": torch.tensor(12)}
     readout = torch.zeros(2, values.shape[2], height // 8, width // 8)
     graphs = [
         _Graph("encode", Encode(network), {"image": image}, ("key", "thin", "joint", "f4", "f2")),
         _Graph(
             "read",
             Read(schedule.top_k),
-            dict(
-                zip(
-                    ("keys", "values", "query", "start", "width", "window"),
-                    (keys, memory, row[16 : positions - 8], *numbers),
-                    strict=True,
-                )
-            ),
+            {"keys": keys, "values": memory, "query": row[16 : positions - 8]} | numbers,
             ("readout", "usage"),
         ),
         _Graph(
@@ -242,12 +236,7 @@ def _export_scene(network: ForegroundNetwork, folder: Path) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    """One graph to write.
-
-    Attributes:
-        inputs: example values by name.
-        outputs: names.
-    """
+    """One graph to write: example inputs by name, names of the outputs."""
 
     name: str
     module: nn.Module

@@ -169,10 +169,8 @@ class FlowPictures:
             current: RGB, (H, W, 3), uint8; the published size is 256 x 256.
             earlier: the frame of each gap; at the start of a film the oldest there is.
         """
-        channels = []
-        for picture in reversed(earlier):
-            channels.append(lengths(self.provider(current, picture), self.scale))
-        return np.stack(channels, axis=2)
+        flows = (self.provider(current, picture) for picture in reversed(earlier))
+        return np.stack([lengths(flow, self.scale) for flow in flows], axis=2)
 
 
 def lengths(flow: Flow, scale: float) -> npt.NDArray[np.uint8]:

@@ -75,7 +75,7 @@ _TRUNKS: Mapping[BackboneName, str] = {
 """A tensor that only files with the trunk have."""
 
 
-def _seqformer(trunk: BackboneName, rank: int, source: str) -> Entry:
+def _seqformer(trunk: BackboneName, rank: int, drive: str) -> Entry:
     return Entry(
         name=f"seqformer-{trunk}",
         task="instances",
@@ -85,7 +85,7 @@ def _seqformer(trunk: BackboneName, rank: int, source: str) -> Entry:
         paper="Wu et al., ECCV 2022 (arXiv 2112.08275)",
         licence="MIT, https://github.com/wjf5203/SeqFormer",
         rank=rank,
-        source=source,
+        source=f"https://drive.google.com/file/d/{drive}",
     )
 
 
@@ -112,10 +112,7 @@ def _dino(name: str, width: int, release: str) -> Entry:
         shape=(1, 197, width),
         paper="Caron et al., ICCV 2021 (arXiv 2104.14294)",
         licence="that of the release, https://github.com/facebookresearch/dino",
-        remote=Remote(
-            f"https://dl.fbaipublicfiles.com/dino/{release}/{release}.pth",
-            f"{release}.pth",
-        ),
+        remote=Remote(f"https://dl.fbaipublicfiles.com/dino/{release}/{release}.pth", f"{release}.pth"),
         rename=rename_training,
     )
 
@@ -273,13 +270,9 @@ ENTRIES = (
         licence="none is stated by the release, https://github.com/OmkarThawakar/MSSTS-VIS",
         source="a training with the released code, https://github.com/OmkarThawakar/MSSTS-VIS",
     ),
-    _seqformer(
-        "r101", 2, "https://drive.google.com/file/d/1bUaMVz5zITzKzqnQC8aM9Ul0KrQ6sKgn (SeqFormer_r101)"
-    ),
-    _seqformer("r50", 3, "https://drive.google.com/file/d/1ecKUrt9vNZscI4gaGCrvjRLu6rDM9wNX (SeqFormer_r50)"),
-    _seqformer(
-        "swin-l", 1, "https://drive.google.com/file/d/1lENhEaMVhP9DylTcQFElPMVQOfKqmo0a (SeqFormer_swin_L)"
-    ),
+    _seqformer("r101", 2, "1bUaMVz5zITzKzqnQC8aM9Ul0KrQ6sKgn (SeqFormer_r101)"),
+    _seqformer("r50", 3, "1ecKUrt9vNZscI4gaGCrvjRLu6rDM9wNX (SeqFormer_r50)"),
+    _seqformer("swin-l", 1, "1lENhEaMVhP9DylTcQFElPMVQOfKqmo0a (SeqFormer_swin_L)"),
     Entry(
         name="maskrcnn",
         task="detect",
