@@ -11,9 +11,9 @@ import torch
 from segue.layers.attention import sample_levels
 from segue.masks.drawing import attention_strip
 from segue.models.msstsvis.lite import MSSTSVISLite
-from segue.models.seqformer import SeqFormer, Size, looks
+from segue.models.seqformer import SeqFormer, Size
+from segue.models.seqformer.decoder import drawn as draw
 from segue.models.seqformer.encoder import DeformableAttention
-from segue.models.seqformer.looks import attention_maps
 from tests.fill import fill_plainly
 
 TINY = Size(width=64, hidden=32, encoder_layers=1, decoder_layers=1, heads=4, queries=6, classes=3)
@@ -26,7 +26,7 @@ def test_a_map_is_what_bilinear_reading_weighs() -> None:
     read = sample_levels(
         values[None, :, None, None], [(6, 8)], points[None, :, None, None], weights[None, :, None, None]
     )
-    drawn = looks._drawn(points, weights, (6, 8))
+    drawn = draw(points, weights, (6, 8))
     torch.testing.assert_close((drawn.flatten(1) * values).sum(1), read.flatten())
 
 
@@ -46,7 +46,7 @@ def test_maps_are_those_of_the_last_layer(build: Any, monkeypatch: pytest.Monkey
         memory = network.encode(frames)
         decoded = network.decode(memory)
         places, weights = asked[-1]  # (T, Q, M, L, P)
-        maps = attention_maps(network, memory, decoded, torch.tensor([3, 1]))
+        maps = network.attention(memory, decoded, torch.tensor([3, 1]))
     shapes = memory.levels.shapes
     assert maps.shape == (2, 2, *shapes[0])
     size = places.new_tensor([(w, h) for h, w in shapes])[:, None]

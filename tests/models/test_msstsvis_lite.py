@@ -13,8 +13,7 @@ import torch
 from segue.api.instances import instances
 from segue.models.detection.boxes import COCO_NAMES
 from segue.models.msstsvis import Parts
-from segue.models.msstsvis.linking import link
-from segue.models.msstsvis.lite import NEVER, PER_FRAME, MSSTSVISLite, tubes, waves
+from segue.models.msstsvis.lite import NEVER, PER_FRAME, MSSTSVISLite, link, tubes, waves
 from segue.models.seqformer import Memory
 from segue.sessions.clips import encode_frames
 from segue.video import open_source
@@ -32,24 +31,24 @@ def squares(*lefts: float) -> np.ndarray:
 def test_detections_are_linked_to_the_neighbours_that_overlap_them_most() -> None:
     boxes = np.stack([squares(0, 50), squares(52, 3), squares(6, 54)])
     scores = np.array([[0.9, 0.5], [0.6, 0.8], [0.7, 0.1]], np.float32)
-    tubes = link(boxes, scores, np.zeros((3, 2), np.int64), 2)
-    assert tubes.picks.T.tolist() == [[0, 1, 0], [1, 0, 1]]
-    assert tubes.boxes[:, 0, 0].tolist() == [0, 3, 6]
+    linked, picks = link(boxes, scores, np.zeros((3, 2), np.int64), 2)
+    assert picks.T.tolist() == [[0, 1, 0], [1, 0, 1]]
+    assert linked[:, 0, 0].tolist() == [0, 3, 6]
 
 
 def test_where_nothing_was_found_the_box_moves_evenly() -> None:
     boxes = np.stack([squares(0), squares(90), squares(4)])
-    tubes = link(boxes, np.array([[0.9], [0.1], [0.8]], np.float32), np.zeros((3, 1), np.int64), 2)
-    assert tubes.picks.T.tolist() == [[0, -1, 0], [-1, 0, -1]]
-    assert tubes.boxes[:, 0, 0].tolist() == [0, 2, 4]
-    assert tubes.boxes[:, 1, 0].tolist() == [90, 90, 90]
+    linked, picks = link(boxes, np.array([[0.9], [0.1], [0.8]], np.float32), np.zeros((3, 1), np.int64), 2)
+    assert picks.T.tolist() == [[0, -1, 0], [-1, 0, -1]]
+    assert linked[:, 0, 0].tolist() == [0, 2, 4]
+    assert linked[:, 1, 0].tolist() == [90, 90, 90]
 
 
 def test_another_class_must_overlap_more() -> None:
     boxes = np.stack([squares(0), squares(5)])
     scores, same = np.array([[0.9], [0.8]], np.float32), np.zeros((2, 1), np.int64)
-    assert link(boxes, scores, same, 1).picks.T.tolist() == [[0, 0]]
-    assert link(boxes, scores, np.array([[0], [1]]), 1).picks.T.tolist() == [[0, -1]]
+    assert link(boxes, scores, same, 1)[1].T.tolist() == [[0, 0]]
+    assert link(boxes, scores, np.array([[0], [1]]), 1)[1].T.tolist() == [[0, -1]]
 
 
 def test_a_tube_says_what_was_seen_where_it_was_seen() -> None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.colours import MEAN, STD
+from segue.layers.colours import image_statistics
 from segue.layers.fused import ActivatedConv2d, Activation
 
 SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2))
@@ -131,8 +131,7 @@ class MobileNetV2Trunk(nn.Module):
 @torch.no_grad()
 def _take_up_scaling(conv: nn.Conv2d) -> None:
     """Let a convolution trained on mean/deviation input see [-1, 1]: ``(x+1)/2 = p``, ``(p-mean)/std``."""
-    mean = torch.tensor(MEAN).view(1, 3, 1, 1)
-    std = torch.tensor(STD).view(1, 3, 1, 1)
+    mean, std = image_statistics()
     assert conv.bias is not None
     conv.bias += (conv.weight * (0.5 - mean) / std).sum((1, 2, 3))
     conv.weight /= 2 * std

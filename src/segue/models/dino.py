@@ -37,14 +37,6 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-class PatchEmbedding(nn.Module):
-    """Pixels to one token per patch."""
-
-    def __init__(self, width: int, patch: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, width, patch, patch)
-
-
 class DINO(nn.Module):
     """ViT-S/16 by default; ViT-B is ``width=768``, and patches may be of 8.
 
@@ -60,7 +52,7 @@ class DINO(nn.Module):
         self.grid = STORED_GRID * 16 // patch
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid**2, width))
-        self.patch_embed = PatchEmbedding(width, patch)
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
         self.blocks = nn.ModuleList(Block(width, width // 64) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
@@ -71,7 +63,7 @@ class DINO(nn.Module):
         """
         height, width = images.shape[-2:]
         padded = F.pad(normalise_planes(images), (0, -width % self.patch, 0, -height % self.patch))
-        patches = self.patch_embed.proj(padded)
+        patches = self.patch_embed["proj"](padded)
         grid = (patches.shape[-2], patches.shape[-1])
         tokens = torch.cat(
             (self.cls_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)), 1

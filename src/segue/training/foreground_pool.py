@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
-from segue.layers.past import PICTURE
+from segue.models.mustan_lite import PICTURE
 from segue.training.foreground_clips import Sample
 from segue.training.losses import (
     foreground_target,

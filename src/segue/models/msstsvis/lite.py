@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,7 +21,6 @@ from torch import Tensor, nn
 from segue.layers.fused import ConvNormReLU
 from segue.models.detection.boxes import COCO_NAMES, suppress
 from segue.models.detection.nanodet import CLASSES, MULTIPLE, WIDTH, NanoDetTrunk, decode
-from segue.models.msstsvis.linking import link
 from segue.models.msstsvis.network import MSSTSVIS, Parts
 from segue.models.segue_prompt import Join, Separable
 from segue.models.seqformer import Memory
@@ -35,8 +36,17 @@ SAME = 0.6
 WAVES = 4
 """Frequencies that a box is told to its query in."""
 
+LINKED = 0.3
+"""Least overlap (IoU) of a detection with that of the frame before."""
+
+OTHER_CLASS = 0.6
+"""What the overlap of two detections counts that are surest of different classes."""
+
 NEVER = -20.0
 """Class logit of channels without a class."""
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 
 LITE_SIZE = Size(
     width=96,
@@ -225,12 +235,13 @@ def tubes(found: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     logits = found[..., 4 : 4 + CLASSES]
     best = logits.max(-1)
-    linked = link(found[..., :4].cpu().numpy(), best.values.cpu().numpy(), best.indices.cpu().numpy(), count)
-    picks = torch.from_numpy(linked.picks).to(found.device)
+    boxes, scores, labels = (each.cpu().numpy() for each in (found[..., :4], best.values, best.indices))
+    linked, chosen = link(boxes, scores, labels, count)
+    picks = torch.from_numpy(chosen).to(found.device)
     seen = (picks >= 0).float()
     picked = found.gather(1, picks.clamp(min=0)[..., None].expand(-1, -1, found.shape[-1]))[..., 4:]
     means = (picked * seen[..., None]).sum(0) / seen.sum(0)[:, None]
-    low, high = torch.from_numpy(linked.boxes).to(found.device).split(2, -1)
+    low, high = torch.from_numpy(linked).to(found.device).split(2, -1)
     return torch.cat(((low + high) / 2, high - low), -1), seen.mean(0), means
 
 
@@ -239,3 +250,57 @@ def waves(boxes: Tensor) -> Tensor:
     rates = math.pi * 2.0 ** torch.arange(WAVES, device=boxes.device)
     angles = (boxes[..., None] * rates).flatten(-2)
     return torch.cat((angles.sin(), angles.cos()), -1)
+
+
+def link(boxes: Floats, scores: Floats, labels: Ints, count: int) -> tuple[Floats, Ints]:
+    """Link detections over the frames of a clip, the surest first.
+
+    From the surest detection on, its neighbour in each next frame is that which overlaps it most. Where there
+    is none, the box moves evenly between the frames that have one, and stands still before and after.
+
+    Args:
+        boxes: (T, P, 4), corners.
+        scores: (T, P).
+        labels: their surest class, (T, P).
+        count: number Q of tubes; at most T·P.
+
+    Returns:
+        Boxes (T, Q, 4), and which detection of each frame that is, (T, Q); -1 where there is none.
+    """
+    frames = len(boxes)
+    free = np.ones(scores.shape, np.bool_)
+    tubes = []
+    for index in np.argsort(-scores, axis=None, kind="stable"):
+        start, first = divmod(int(index), scores.shape[1])
+        if not free[start, first]:
+            continue
+        picks = np.full(frames, -1)
+        picks[start] = first
+        free[start, first] = False
+        for steps in (range(start + 1, frames), range(start - 1, -1, -1)):
+            box, label = boxes[start, first], labels[start, first]
+            for t in steps:
+                fits = overlaps(box, boxes[t]) * np.where(labels[t] == label, 1.0, OTHER_CLASS) * free[t]
+                best = int(fits.argmax())
+                if fits[best] >= LINKED:
+                    picks[t], free[t, best] = best, False
+                    box, label = boxes[t, best], labels[t, best]
+        tubes.append(picks)
+        if len(tubes) == count:
+            break
+    return np.stack([_filled(boxes, picks) for picks in tubes], 1), np.stack(tubes, 1)
+
+
+def overlaps(box: Floats, boxes: Floats) -> Floats:
+    """IoU of a box (4,) with each of (..., 4), corners."""
+    inner = (np.minimum(box[2:], boxes[..., 2:]) - np.maximum(box[:2], boxes[..., :2])).clip(min=0).prod(-1)
+    area, areas = (box[2:] - box[:2]).prod(), (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    return np.asarray(inner / np.maximum(area + areas - inner, 1e-9), np.float32)
+
+
+def _filled(boxes: Floats, picks: Ints) -> Floats:
+    """The boxes of one tube, (T, 4)."""
+    seen = np.flatnonzero(picks >= 0)
+    known = boxes[seen, picks[seen]]
+    frames = np.arange(len(picks))
+    return np.stack([np.interp(frames, seen, column) for column in known.T], -1).astype(np.float32)

@@ -20,6 +20,9 @@ IntraMode = Literal["position", "joint", "none"]
 InterMode = Literal["sequence", "channel", "none"]
 
 
+JOINT_TOKENS = 2048
+
+
 class BoxQueryAttention(SelfAttention):
     """What each box query learns from its other frames, (N, T, Q, C) → the same, to be added.
 
@@ -87,24 +90,10 @@ class SplitAttention(nn.Module):
         width, heads: of the tokens.
         dropout: on the attention between scales.
         intra_mode: ``position`` attends over time at each place; ``joint`` over all places and times of a
-            scale of at most ``joint_max_tokens`` tokens; ``none`` leaves the block out.
+            scale of at most ``JOINT_TOKENS`` tokens; ``none`` leaves the block out.
         inter_mode: ``sequence`` lets a scale attend to its own and its coarser neighbour's frames;
             ``channel`` joins both on the channels first; ``none`` leaves the block out.
-        joint_max_tokens: see ``intra_mode``.
     """
-
-    intra_linear: nn.Linear
-    intra_attn: CrossAttention
-    intra_norm: nn.LayerNorm
-    intra_ffn: FeedForward
-    inter_own: nn.Linear
-    inter_partner: nn.Linear
-    inter_norm: nn.LayerNorm
-    inter_merge: nn.Linear | None
-    inter_attn: CrossAttention
-    inter_dropout: nn.Dropout
-    inter_ffn_norm: nn.LayerNorm
-    inter_ffn: FeedForward
 
     def __init__(
         self,
@@ -113,10 +102,9 @@ class SplitAttention(nn.Module):
         dropout: float = 0.1,
         intra_mode: IntraMode = "position",
         inter_mode: InterMode = "sequence",
-        joint_max_tokens: int = 2048,
     ) -> None:
         super().__init__()
-        self.intra_mode, self.inter_mode, self.joint_max_tokens = intra_mode, inter_mode, joint_max_tokens
+        self.intra_mode, self.inter_mode = intra_mode, inter_mode
         if intra_mode != "none":
             self.intra_linear = nn.Linear(width, width)
             self.intra_attn = CrossAttention(width, heads)
@@ -170,7 +158,7 @@ class SplitAttention(nn.Module):
         """Relate the frames of one scale, (N, T, HW, C) → the same."""
         samples, frames, places, _ = u.shape
         y = self.intra_linear(u)
-        if self.intra_mode == "joint" and frames * places <= self.joint_max_tokens:
+        if self.intra_mode == "joint" and frames * places <= JOINT_TOKENS:
             flat = y.flatten(1, 2)
             masked = None if padding is None else padding.repeat(1, frames)
             attended = self.intra_attn(flat, flat, masked).view_as(u)

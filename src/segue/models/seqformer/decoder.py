@@ -1,7 +1,12 @@
-"""SeqFormer's decoder, and the masks that it asks for.
+"""SeqFormer's decoder, the masks that it asks for, and where it looks.
 
 An instance query stands for the clip, a box query for each of its frames. A tiny network per query (CondInst)
 reads its mask from features of each frame.
+
+The poster of MS-STS VIS shows, frame by frame, what is attended to for one instance, as a map over the
+picture. Here that is the deformable attention of the last decoder layer, by which a box query reads what the
+encoder made of the frame: all points of all heads and levels with their weights, drawn into one map of the
+finest level.
 """
 
 from __future__ import annotations
@@ -303,3 +308,43 @@ def refine(delta: Tensor, reference: Tensor) -> Tensor:
     if base.shape[-1] == 2:
         base = F.pad(base, (0, 2))
     return (delta + base).sigmoid()
+
+
+@torch.no_grad()
+def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, queries: Tensor) -> Tensor:
+    """How much each place counts for queries (K,) of the first clip, at the size of the finest level.
+
+    Args:
+        layer: the last one.
+        levels: layout of the clips.
+        decoded: what the decoder made of them.
+        queries: indices.
+
+    Returns:
+        (K, T, h, w), float32. A map adds up to 1 where all points lie inside the frame.
+    """
+    box = decoded.boxes[-2] if len(decoded.boxes) > 1 else decoded.start
+    references = scaled_references(decoded.references[-1], levels)
+    per_frame = levels.repeat(references.shape[1])
+    places, weights = layer.looks(box, decoded.position, references, per_frame)
+    places, weights = places[0][:, queries].float(), weights[0][:, queries].float()
+    size = places.new_tensor([(w, h) for h, w in levels.shapes])[:, None]
+    finest = (places + 0.5) / size * size[0] - 0.5
+    maps = drawn(finest.flatten(2, 4), weights.flatten(2, 4) / layer.cross_attn.heads, levels.shapes[0])
+    return maps.transpose(0, 1)
+
+
+def drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
+    """Weights (..., n) at points (..., n, 2), x before y, shared by the four pixels around: (..., h, w)."""
+    height, width = size
+    low = points.floor()
+    part = points - low
+    maps = points.new_zeros(*points.shape[:-2], height * width)
+    for dx in (0, 1):
+        for dy in (0, 1):
+            x, y = (low[..., 0] + dx).long(), (low[..., 1] + dy).long()
+            share = (part[..., 0] if dx else 1 - part[..., 0]) * (part[..., 1] if dy else 1 - part[..., 1])
+            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            index = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).long()
+            maps.scatter_add_(-1, index, weights * share * inside)
+    return maps.unflatten(-1, size)

@@ -27,11 +27,11 @@ from segue.models.seqformer.decoder import (
     Decoder,
     DecoderLayer,
     MaskFeatures,
+    attention_maps,
     dynamic_masks,
     to_maps,
 )
 from segue.models.seqformer.encoder import DeformableAttention, Encoder, EncoderLayer, Levels, sine_position
-from segue.models.seqformer.looks import attention_maps
 
 BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "nanodet"]
 
@@ -248,8 +248,9 @@ class SeqFormer(nn.Module):
         return decoded.instances[-1]
 
     def attention(self, memory: Memory, decoded: Decoded, queries: Tensor) -> Tensor:
-        """See :func:`segue.models.seqformer.looks.attention_maps`."""
-        return attention_maps(self, memory, decoded, queries)
+        layer = self.detr.transformer.decoder.layers[-1]
+        assert isinstance(layer, DecoderLayer)
+        return attention_maps(layer, memory.levels, decoded, queries)
 
     def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
         """Class scores before the sigmoid, (N, Q, classes), after a decoder layer."""
