@@ -30,7 +30,7 @@ from segue.datasets.files import (
 )
 from segue.errors import DatasetError
 from segue.masks import measure
-from segue.naming import first_few, natural_key
+from segue.naming import first_few
 from segue.types import Box
 from segue.types import Image as RgbImage
 
@@ -96,9 +96,20 @@ class DavisFolder(ByName[Sequence]):
     >>> davis = DavisFolder("DAVIS", "val")
     >>> davis["bear"].read_mask(0)
 
+    Args:
+        root: folder that holds ``JPEGImages`` and the annotations.
+        split: name of a file in ``ImageSets/<year>``, or names of sequences; default: every sequence.
+        resolution: folder between ``JPEGImages`` and the sequences; default: the first of
+            :data:`RESOLUTIONS` that pictures and masks both have, else none.
+        year: which ``ImageSets`` a split is read from.
+        annotations: folder of the masks, for instance ``Annotations_unsupervised``.
+
     Attributes:
         root: the folder.
         split: name of the split; ``all`` without one, ``selection`` if the sequences were named.
+
+    Raises:
+        DatasetError: a folder, split file, sequence, or the picture of a mask is missing.
     """
 
     noun = "sequence"
@@ -112,37 +123,21 @@ class DavisFolder(ByName[Sequence]):
         year: int = 2017,
         annotations: str = "Annotations",
     ) -> None:
-        """List the sequences.
-
-        Args:
-            root: folder that holds ``JPEGImages`` and the annotations.
-            split: name of a file in ``ImageSets/<year>``, or names of sequences; default: every sequence.
-            resolution: folder between ``JPEGImages`` and the sequences; default: the first of
-                :data:`RESOLUTIONS` that pictures and masks both have, else none.
-            year: which ``ImageSets`` a split is read from.
-            annotations: folder of the masks, for instance ``Annotations_unsupervised``.
-
-        Raises:
-            DatasetError: a folder, split file, sequence, or the picture of a mask is missing.
-        """
         self.root = Path(root)
-        self.split = split if isinstance(split, str) else "all" if split is None else "selection"
         images, masks = _at_resolution((self.root / "JPEGImages", self.root / annotations), resolution)
-        names = self._split_names(split, year)
-        if names is None:
-            names = [folder.name for folder in subfolders(images)]
+        if split is None:
+            self.split, names = "all", [folder.name for folder in subfolders(images)]
+        elif isinstance(split, str):
+            self.split, names = split, self._names_in(split, year)
+        else:
+            self.split, names = "selection", list(split)
         self._videos = {name: _find_sequence(name, images / name, masks / name) for name in names}
         if not self._videos:
             raise DatasetError(f"{images} holds no sequence; it must hold one folder of pictures for each")
 
-    def _split_names(self, split: str | Iterable[str] | None, year: int) -> list[str] | None:
-        if split is None:
-            return None
-        if not isinstance(split, str):
-            return list(split)
-        sets = self.root / "ImageSets"
-        folders = (str(year), *(RESOLUTIONS if year == 2016 else ()))
-        files = [sets / folder / f"{split}.txt" for folder in folders]
+    def _names_in(self, split: str, year: int) -> list[str]:
+        folders = (str(year), *RESOLUTIONS) if year == 2016 else (str(year),)
+        files = [self.root / "ImageSets" / folder / f"{split}.txt" for folder in folders]
         path = next((path for path in files if path.is_file()), None)
         if path is None:
             raise DatasetError(
@@ -161,23 +156,17 @@ class ImageMaskFolder:
     Attributes:
         images: picture files.
         masks: mask files, in the same order.
+
+    Raises:
+        DatasetError: a folder is missing or empty, or a picture or mask has no partner.
     """
 
     def __init__(self, images: Path | str, masks: Path | str) -> None:
-        """Pair the files.
-
-        Raises:
-            DatasetError: a folder is missing or empty, or a picture or mask has no partner.
-        """
         pictures, labels = files_by_stem(Path(images), PICTURES), files_by_stem(Path(masks), {".png"})
-        for lonely, kind, other in (
-            (pictures.keys() - labels.keys(), "mask", masks),
-            (labels.keys() - pictures.keys(), "picture", images),
-        ):
-            if lonely:
-                raise DatasetError(
-                    f"{other} lacks the {kind} of {first_few(sorted(lonely, key=natural_key))}"
-                )
+        if lonely := [stem for stem in pictures if stem not in labels]:
+            raise DatasetError(f"{masks} lacks the mask of {first_few(lonely)}")
+        if lonely := [stem for stem in labels if stem not in pictures]:
+            raise DatasetError(f"{images} lacks the picture of {first_few(lonely)}")
         self.images = tuple(pictures.values())
         self.masks = tuple(labels[stem] for stem in pictures)
 

@@ -120,18 +120,18 @@ def subfolders(root: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
-def files_by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
-    """Files of a folder by name without ending, in natural order; hidden files are passed over.
-
-    ``suffixes`` are in small letters, with their dot. No file, or two that differ only in their ending, is an
-    error.
-    """
+def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Files of a folder with one of these endings (small letters, with dot), without hidden ones."""
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}")
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return [path for path in visible if path.suffix.lower() in suffixes]
+
+
+def files_by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
+    """Those of :func:`files_in` by name without ending, in natural order; at least one."""
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda item: natural_key(item.name)):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
-            continue
+    for path in sorted(files_in(folder, suffixes), key=lambda item: natural_key(item.name)):
         if path.stem in files:
             raise DatasetError(f"{folder} holds both {files[path.stem].name} and {path.name}; keep one")
         files[path.stem] = path

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.datasets.files import read_rgb, read_text, subfolders
+from segue.datasets.files import files_in, read_rgb, read_text, subfolders
 from segue.datasets.labels import LabelReader, Labels, read_binary_labels, read_cdnet_labels, read_region
 from segue.errors import DatasetError
 from segue.naming import first_few
@@ -130,18 +130,13 @@ class ForegroundSequence:
 
 
 class ForegroundFolder:
-    """The videos of a data set, found when it is opened.
+    """The videos of a data set below ``root`` in their order, found when it is opened.
 
-    Attributes:
-        root: where they are.
+    Raises:
+        DatasetError: there is none, or two have one key.
     """
 
     def __init__(self, root: Path, sequences: Iterable[ForegroundSequence]) -> None:
-        """Keep the videos in their order.
-
-        Raises:
-            DatasetError: there is none, or two have one key.
-        """
         self.root = root
         self._sequences: dict[str, ForegroundSequence] = {}
         for sequence in sequences:
@@ -237,10 +232,7 @@ def read_temporal_roi(path: Path) -> tuple[int, int]:
 
 def numbered_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> dict[int, Path]:
     """Pictures in a folder by the number at the end of their names, in order; at least one."""
-    if not folder.is_dir():
-        raise DatasetError(f"no folder {folder}")
-    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
-    files = [path for path in visible if path.suffix.lower() in suffixes]
+    files = files_in(folder, suffixes)
     if not files:
         raise DatasetError(f"{folder} holds no picture")
     return by_number(files)

@@ -41,7 +41,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
-from segue.datasets.files import read_rgb, subfolders
+from segue.datasets.files import files_in, read_rgb, subfolders
 from segue.datasets.foreground import NUMBER, ForegroundFolder, ForegroundSequence, by_number, numbered_files
 from segue.datasets.json_files import read_json
 from segue.datasets.labels import (
@@ -151,9 +151,7 @@ def find_lasiesta(root: Path) -> list[Path]:
 
 def _named_folders(root: Path, levels: int) -> Iterator[Path]:
     for folder in subfolders(root):
-        if _NAME.fullmatch(folder.name) and any(
-            path.suffix.lower() in _PICTURES for path in folder.iterdir() if not path.name.startswith(".")
-        ):
+        if _NAME.fullmatch(folder.name) and files_in(folder, _PICTURES):
             yield folder
         elif levels > 1:
             yield from _named_folders(folder, levels - 1)

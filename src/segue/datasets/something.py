@@ -99,23 +99,17 @@ class SomethingElseFolder(ByName[BoxSequence]):
 
     >>> SomethingElseFolder("something_else")["2"].read_boxes(0)
 
-    Attributes:
-        root: the folder.
-        split: name of what is scored.
+    Args:
+        root: folder that holds ``annotations.json`` and ``videos``.
+        videos: names of those that are wanted; None is all whose folder is there.
+
+    Raises:
+        DatasetError: a file, folder, picture or wanted video is missing, or an annotation is wrong.
     """
 
     split = "boxes of Something-Else"
 
     def __init__(self, root: Path | str, videos: Iterable[str] | None = None) -> None:
-        """Read the annotations.
-
-        Args:
-            root: folder that holds ``annotations.json`` and ``videos``.
-            videos: names of those that are wanted; None is all whose folder is there.
-
-        Raises:
-            DatasetError: a file, folder, picture or wanted video is missing, or an annotation is wrong.
-        """
         self.root = Path(root)
         path, folder = self.root / "annotations.json", self.root / "videos"
         if not folder.is_dir():

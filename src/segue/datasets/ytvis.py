@@ -143,12 +143,21 @@ class YTVISDataset:
     >>> video = dataset.videos[0]
     >>> dataset.read_image(video, 3), dataset.instances(video, range(5)).masks
 
+    Run lengths are checked and kept compressed.
+
+    Args:
+        annotations: the JSON file.
+        images: folder that its ``file_names`` are relative to.
+
     Attributes:
         path: the annotation file.
         images: folder of the pictures; None if they are not there.
         videos: in the order of the file.
         categories: names by number, in the order of the file.
         annotated: whether the file has annotations.
+
+    Raises:
+        DatasetError: a file or folder is missing, or an entry is wrong; the message names it.
     """
 
     _frames_key: ClassVar[str] = "videos"
@@ -156,15 +165,6 @@ class YTVISDataset:
     _annotation_record: ClassVar[type[_VideoAnnotation | _ImageAnnotation]] = _VideoAnnotation
 
     def __init__(self, annotations: Path | str, images: Path | str | None = None) -> None:
-        """Read an annotation file; run lengths are checked and kept compressed.
-
-        Args:
-            annotations: the JSON file.
-            images: folder that its ``file_names`` are relative to.
-
-        Raises:
-            DatasetError: a file or folder is missing, or an entry is wrong; the message names it.
-        """
         self.path = Path(annotations)
         self.images = None if images is None else Path(images)
         if self.images is not None and not self.images.is_dir():

@@ -43,13 +43,7 @@ class _Meta(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class YtvosObject:
-    """One object of a video.
-
-    Attributes:
-        id: its value in the masks.
-        category: name of its class.
-        given: name of the frame in which it is given.
-    """
+    """One object of a video: its value in the masks, its class, and the frame in which it is given."""
 
     id: int
     category: str
@@ -102,23 +96,18 @@ class YtvosFolder(ByName[YtvosVideo]):
     >>> videos = YtvosFolder("YouTube-VOS/train")
     >>> videos["003234408d"].objects
 
-    Attributes:
-        root: the folder.
+    Args:
+        root: folder that holds ``JPEGImages`` and ``Annotations``.
+        meta: description of the videos; default: ``meta.json`` in ``root``.
+        videos: names of the videos to take; default: all that ``meta`` describes.
+
+    Raises:
+        DatasetError: a file is missing or does not fit.
     """
 
     def __init__(
         self, root: Path | str, *, meta: Path | str | None = None, videos: Collection[str] | None = None
     ) -> None:
-        """List the videos.
-
-        Args:
-            root: folder that holds ``JPEGImages`` and ``Annotations``.
-            meta: description of the videos; default: ``meta.json`` in ``root``.
-            videos: names of the videos to take; default: all that ``meta`` describes.
-
-        Raises:
-            DatasetError: a file is missing or does not fit.
-        """
         self.root = Path(root)
         path = self.root / "meta.json" if meta is None else Path(meta)
         records = _read_meta(path).videos

@@ -68,9 +68,9 @@ def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Insta
     left_out = _outside([item.mean_area for item in objects]) | crowd
     matched = _match(overlaps, left_out, crowd)
     outside = _outside([item.masks.mean_area for item in chosen])[:, None]
-    ignored = np.where(matched >= 0, _taken(left_out, matched), outside)
-    best = _best_detection(matched[0, 0], len(objects))
-    frame_overlaps = _frame_overlaps(best, shared, found, true)
+    nothing_last = np.pad(left_out, ((0, 0), (0, 1)))[:, None]  # what -1 finds
+    ignored = np.where(matched >= 0, np.take_along_axis(nothing_last, matched, axis=2), outside)
+    frame_overlaps = _frame_overlaps(matched[0, 0], shared, found, true)
     return Matches(order, scores[order], overlaps, matched, ignored, ~left_out, frame_overlaps)
 
 
@@ -143,28 +143,13 @@ def _match(overlaps: Floats, left_out: Booleans, crowd: Booleans) -> npt.NDArray
     return matched
 
 
-def _taken(left_out: Booleans, matched: npt.NDArray[np.intp]) -> Booleans:
-    """Whether the object of each detection is left out; anything where there is no object."""
-    if not left_out.shape[1]:
-        return np.zeros(matched.shape, np.bool_)
-    return np.stack([flags[choice] for flags, choice in zip(left_out, matched, strict=True)])
-
-
-def _best_detection(matched: npt.NDArray[np.intp], objects: int) -> npt.NDArray[np.intp]:
-    """Detection of each object, or -1, (G,); a crowd, which may have several, keeps the first."""
-    best = np.full(objects, -1, np.intp)
-    for d in np.flatnonzero(matched >= 0)[::-1]:
-        best[matched[d]] = d
-    return best
-
-
-def _frame_overlaps(best: npt.NDArray[np.intp], shared: Floats, found: Floats, true: Floats) -> Floats:
-    """IoU by object and frame, (G, T)."""
+def _frame_overlaps(matched: npt.NDArray[np.intp], shared: Floats, found: Floats, true: Floats) -> Floats:
+    """IoU by object and frame, (G, T); of a crowd, which may have several detections, that of the first."""
     values: Floats = np.where(true > 0, 0.0, np.nan).T
-    for g in np.flatnonzero(best >= 0):
-        both = shared[:, best[g], g]
-        union = found[:, best[g]] + true[:, g] - both
-        values[g] = _ratio(both, union, empty=np.nan)
+    for d in np.flatnonzero(matched >= 0)[::-1]:
+        g = matched[d]
+        both = shared[:, d, g]
+        values[g] = _ratio(both, found[:, d] + true[:, g] - both, empty=np.nan)
     return values
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from functools import partial
 from pathlib import Path
 
 from segue.datasets.cdnet import VIDEO_KEYS
@@ -17,15 +17,15 @@ from segue.datasets.foreground import ForegroundFolder
 from segue.datasets.foreground_sets import LASIESTA_VIDEOS, MOVING_CAMERA, SBI_VIDEOS, STATIC_CAMERA
 from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
 from segue.datasets.results import Results
-from segue.metrics.evaluation import Evaluation, Measures, Progress
+from segue.metrics.evaluation import Evaluation, Measures, Progress, map_sequences
 from segue.metrics.foreground import MEASURES, Counts
 from segue.metrics.foreground_results import (
     ForegroundSettings,
     Missing,
-    Scoring,
     VideoScore,
-    find_scoring,
+    VideoTask,
     frame_name,
+    pair_results,
 )
 from segue.naming import first_few
 
@@ -87,9 +87,10 @@ def evaluate_foreground(
         DatasetError: results are missing or do not fit.
     """
     rules = PROTOCOLS.get(protocol) or Protocol(protocol)
-    scoring = find_scoring(results, videos, settings or rules.settings, missing, exclude)
-    scores = scoring.run(workers, progress)
-    settings = scoring.settings
+    settings = settings or rules.settings
+    tasks = pair_results(results, videos, missing, exclude or {})
+    count = partial(VideoTask.count, settings=settings, skip=missing == "skip")
+    scores = map_sequences(count, tasks, workers=workers, progress=progress)
     sequences = {score.video.key: _measures(score.counts, settings) for score in scores}
     categories = _category_means(scores, sequences, settings)
     left_out = ", training frames left out" if exclude else ""
@@ -100,8 +101,8 @@ def evaluate_foreground(
         sequences=sequences,
         categories={name: measures for name, measures in categories.items() if name},
         series={score.video.key: {"F": score.series(settings.alpha)} for score in scores},
-        remarks=tuple(_remarks(scores, scoring, rules.expected)),
-        view=scoring.view,
+        remarks=tuple(_remarks(scores, settings, missing, rules.expected)),
+        view=lambda key, frame: tasks[key].view(int(frame), settings),
     )
     return rules.finish(evaluation, scores)
 
@@ -127,10 +128,19 @@ def _category_means(
 ) -> dict[str, dict[str, float]]:
     """Means by category; videos without foreground are left out if the settings say so."""
     counted = [score for score in scores if settings.empty != "skip" or score.counts.tp + score.counts.fn]
-    groups: dict[str, list[Measures]] = {}
-    for score in counted:
-        groups.setdefault(score.video.category, []).append(videos[score.video.key])
-    return {category: mean(rows) for category, rows in groups.items()}
+    groups = _by_category(counted).items()
+    return {category: mean([videos[score.video.key] for score in group]) for category, group in groups}
+
+
+def _by_category(scores: Sequence[VideoScore]) -> dict[str, list[VideoScore]]:
+    groups: dict[str, list[VideoScore]] = {}
+    for score in scores:
+        groups.setdefault(score.video.category, []).append(score)
+    return groups
+
+
+def _total(scores: Collection[VideoScore]) -> Counts:
+    return sum((score.counts for score in scores), Counts())
 
 
 def _deviations(settings: ForegroundSettings, missing: Missing) -> str:
@@ -147,11 +157,14 @@ def _deviations(settings: ForegroundSettings, missing: Missing) -> str:
     return f" ({'; '.join(parts)})" if parts else ""
 
 
-def _remarks(scores: Sequence[VideoScore], scoring: Scoring, expected: Collection[str]) -> Iterator[str]:
-    absent = [key for key in expected if key not in scoring.tasks]
+def _remarks(
+    scores: Sequence[VideoScore], settings: ForegroundSettings, missing: Missing, expected: Collection[str]
+) -> Iterator[str]:
+    keys = {score.video.key for score in scores}
+    absent = [key for key in expected if key not in keys]
     if 0 < len(absent) < len(expected):  # neither complete nor other videos in the same layout
         yield f"{len(absent)} of {len(expected)} videos are not among the data: {first_few(absent)}"
-    taken = "left out" if scoring.missing == "skip" else "taken as empty"
+    taken = "left out" if missing == "skip" else "taken as empty"
     for score in scores:
         video = score.video
         if score.missing:
@@ -162,7 +175,7 @@ def _remarks(scores: Sequence[VideoScore], scoring: Scoring, expected: Collectio
             if lacking := last - first + 1 - len(video.scored):
                 frames = f"{lacking} of the frames {first} to {last}"
                 yield f"{video.key}: {frames} have no labels and do not count"
-        if score.unlabelled and OUTSIDE not in scoring.settings.ignored:
+        if score.unlabelled and OUTSIDE not in settings.ignored:
             yield (
                 f"{video.key}: {score.unlabelled} frames are labelled {OUTSIDE} (outside) throughout; as in "
                 "the official program all foreground found there is wrong, unless that label is ignored"
@@ -171,25 +184,18 @@ def _remarks(scores: Sequence[VideoScore], scoring: Scoring, expected: Collectio
 
 def stats_files(scores: Sequence[VideoScore]) -> dict[str, str]:
     """Texts that the official programs write, by path: counts, and means by the official formula."""
-    texts = {}
-    blocks, means = [], {}
-    ordered = {
-        category: list(group) for category, group in groupby(scores, lambda score: score.video.category)
-    }
-    for category, videos in ordered.items():
+    texts = {f"{score.video.key}/stats.txt": f"cm: {_numbers(score.counts)}" for score in scores}
+    blocks, rows, means = "", "", []
+    for category, videos in _by_category(scores).items():
         lines = [f"cm video {category} {score.video.name} {_numbers(score.counts)}\n" for score in videos]
-        total = sum((score.counts for score in videos), Counts())
-        block = "".join(lines) + f"cm category {category} {_numbers(total)}\n\n"
-        blocks.append(block)
-        means[category] = _row(mean([score.counts.measures() for score in videos]))
-        texts[f"{category}/stats.txt"] = f"{_COMMENT}{block}\n{_COLUMNS}\n{means[category]}"
-        texts |= {f"{score.video.key}/stats.txt": f"cm: {_numbers(score.counts)}" for score in videos}
-    overall = mean([mean([score.counts.measures() for score in videos]) for videos in ordered.values()])
-    rows = "".join(f"\n{_short(category)} :\t{row}" for category, row in means.items())
-    total = sum((score.counts for score in scores), Counts())
+        block = "".join(lines) + f"cm category {category} {_numbers(_total(videos))}\n\n"
+        means.append(mean([score.counts.measures() for score in videos]))
+        texts[f"{category}/stats.txt"] = f"{_COMMENT}{block}\n{_COLUMNS}\n{_row(means[-1])}"
+        blocks += block
+        rows += f"\n{category[:7] if len(category) > 8 else category} :\t{_row(means[-1])}"
     texts["stats.txt"] = (
-        f"{_COMMENT}{''.join(blocks)}\n\ncm overall {_numbers(total)}"
-        f"\n\n\n\n\t\t\t{_COLUMNS}{rows}\n\nOverall :\t{_row(overall)}{_FEW if len(ordered) < 6 else ''}"
+        f"{_COMMENT}{blocks}\n\ncm overall {_numbers(_total(scores))}"
+        f"\n\n\n\n\t\t\t{_COLUMNS}{rows}\n\nOverall :\t{_row(mean(means))}{_FEW if len(means) < 6 else ''}"
     )
     return texts
 
@@ -212,10 +218,6 @@ def _numbers(counts: Counts) -> str:
 
 def _row(measures: Measures) -> str:
     return "\t".join(f"{measures[name]:1.10f}" for name in MEASURES)
-
-
-def _short(category: str) -> str:
-    return category[:7] if len(category) > 8 else category
 
 
 def _official(evaluation: Evaluation, scores: Sequence[VideoScore]) -> Evaluation:
@@ -247,8 +249,10 @@ def _pooled_pixels(evaluation: Evaluation, scores: Sequence[VideoScore]) -> Eval
 
 def _pooled(scores: Collection[VideoScore]) -> dict[str, float]:
     """Measures of pooled pixels; NaN where a denominator is 0."""
-    total = sum((score.counts for score in scores), Counts())
-    dices = [dice for score in scores for dice in map(_dice, score.frames) if not math.isnan(dice)]
+    total = _total(scores)
+    frames = [counts for score in scores for counts in score.frames.values()]
+    dices = [_share(2 * item.tp, 2 * item.tp + item.fn + item.fp) for item in frames]
+    dices = [dice for dice in dices if not math.isnan(dice)]
     recall = _share(total.tp, total.tp + total.fn)
     precision = _share(total.tp, total.tp + total.fp)
     return {
@@ -259,10 +263,6 @@ def _pooled(scores: Collection[VideoScore]) -> dict[str, float]:
         "PWC": 100 * _share(total.fn + total.fp, total.tp + total.fp + total.fn + total.tn),
         "IoU": _share(total.tp, total.tp + total.fn + total.fp),
     }
-
-
-def _dice(counts: Counts) -> float:
-    return _share(2 * counts.tp, 2 * counts.tp + counts.fn + counts.fp)
 
 
 def _share(part: float, whole: float) -> float:

@@ -43,18 +43,16 @@ class DavisAccumulator:
 
     The objects are 1 to the largest id in the first ground-truth mask, as in the official evaluation; ids
     that only appear later are not scored.
+
+    Args:
+        name: name of the sequence in the result and in errors.
+        protocol: see :data:`SemiSupervised`.
+        bound_th: tolerance of the contour accuracy, see :func:`contour_accuracy`.
     """
 
     def __init__(
         self, name: str = "sequence", *, protocol: SemiSupervised = "2017", bound_th: float = DEFAULT_BOUND_TH
     ) -> None:
-        """Start an empty sequence.
-
-        Args:
-            name: name of the sequence in the result and in errors.
-            protocol: see :data:`SemiSupervised`.
-            bound_th: tolerance of the contour accuracy, see :func:`contour_accuracy`.
-        """
         check_choice("protocol", protocol, SemiSupervised, DatasetError)
         self._name = name
         self._merge = protocol != "2017"
@@ -185,15 +183,13 @@ class UnsupervisedAccumulator:
 
     All frames count. Void pixels count for nothing. The objects are 1 to the largest id in the first
     ground-truth mask; each gets the proposal of the assignment with the best sum of J&F.
+
+    Args:
+        name: name of the sequence in the result and in errors.
+        bound_th: tolerance of the contour accuracy, see :func:`contour_accuracy`.
     """
 
     def __init__(self, name: str = "sequence", *, bound_th: float = DEFAULT_BOUND_TH) -> None:
-        """Start an empty sequence.
-
-        Args:
-            name: name of the sequence in the result and in errors.
-            bound_th: tolerance of the contour accuracy, see :func:`contour_accuracy`.
-        """
         self._name = name
         self._bound_th = bound_th
         self._objects = 0

@@ -86,6 +86,14 @@ class ForegroundAccumulator:
     >>> for i in video.labels:
     ...     accumulator.update(masks[i], video.read_labels(i))
     >>> accumulator.counts.measures()["F"]
+
+    Args:
+        name: name of the video, for messages.
+        roi: pixels that count, (H, W), bool; default: all.
+        threshold: results are foreground from this value on, 1 to 255; 255 is the official rule, 1 takes all
+            values but 0.
+        ignored: labels whose pixels count for nothing. Officially that is 170 alone: 85 inside the region of
+            interest counts as background.
     """
 
     def __init__(
@@ -96,19 +104,6 @@ class ForegroundAccumulator:
         threshold: int = 255,
         ignored: Collection[int] = (UNKNOWN,),
     ) -> None:
-        """Start with nothing counted.
-
-        Args:
-            name: name of the video, for messages.
-            roi: pixels that count, (H, W), bool; default: all.
-            threshold: results are foreground from this value on; 255 is the official rule, 1 takes every
-                value but 0.
-            ignored: labels whose pixels count for nothing. Officially that is 170 alone: 85 inside the
-                region of interest counts as background.
-
-        Raises:
-            DatasetError: the threshold is not from 1 to 255.
-        """
         if not 1 <= threshold <= 255:
             raise DatasetError(f"threshold is {threshold}; it must be from 1 to 255")
         self.counts = Counts()

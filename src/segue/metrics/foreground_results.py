@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,7 @@ from segue.datasets.labels import MOTION, OUTSIDE, UNKNOWN, Labels
 from segue.datasets.results import Results, open_results
 from segue.errors import DatasetError
 from segue.inputs import check_choice
-from segue.metrics.evaluation import FrameView, Progress, Series, map_sequences
+from segue.metrics.evaluation import FrameView, Series
 from segue.metrics.foreground import ALPHA, Counts, ForegroundAccumulator
 from segue.naming import first_few
 
@@ -62,63 +62,91 @@ class VideoScore:
     """Counts of one video by frame.
 
     Attributes:
-        numbers: numbers of the frames that were counted, in order.
+        frames: counts by number of the frame, in order.
         missing: numbers of the frames without result.
         unlabelled: how many frames are labelled 85 throughout.
     """
 
     video: ForegroundSequence
-    numbers: tuple[int, ...]
-    frames: tuple[Counts, ...]
+    frames: Mapping[int, Counts] = field(hash=False)
     missing: tuple[int, ...]
     unlabelled: int
 
     @cached_property
     def counts(self) -> Counts:
         """Counts of the whole video."""
-        return sum(self.frames, Counts())
+        return sum(self.frames.values(), Counts())
 
     def series(self, alpha: float = ALPHA) -> Series:
         """F of each frame; NaN where neither labels nor result have foreground."""
         values = [
             counts.measures(alpha)["F"] if counts.tp + counts.fp + counts.fn else np.nan
-            for counts in self.frames
+            for counts in self.frames.values()
         ]
-        return Series(tuple(map(frame_name, self.numbers)), np.array(values, np.float64))
+        return Series(tuple(map(frame_name, self.frames)), np.array(values, np.float64))
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """Results and labels that belong together, by key of the video."""
+class VideoTask:
+    """One video, its name in the results, and name of the result by number, None where it is missing."""
 
-    settings: ForegroundSettings
-    missing: Missing
-    tasks: Mapping[str, _Task]
+    video: ForegroundSequence
+    results: Results | None
+    sequence: str
+    names: Mapping[int, str | None] = field(hash=False)
 
-    def run(self, workers: int = 1, progress: Progress | None = None) -> list[VideoScore]:
-        """Count all videos, in their order."""
-        score = partial(_score_video, settings=self.settings, skip=self.missing == "skip")
-        return map_sequences(score, self.tasks, workers=workers, progress=progress)
+    @cached_property
+    def missing(self) -> tuple[int, ...]:
+        """Numbers of the frames without result."""
+        return tuple(number for number, name in self.names.items() if name is None)
 
-    def view(self, key: str, frame: str) -> FrameView:
+    def read(self, number: int, labels: Labels) -> npt.NDArray[np.uint8]:
+        """Grey values of a result, (H, W), uint8."""
+        name = self.names[number]
+        if name is None or self.results is None:
+            return np.zeros(labels.shape, np.uint8)
+        return self.results.read_grey(self.sequence, name)
+
+    def view(self, number: int, settings: ForegroundSettings) -> FrameView:
         """A counted frame to look at; foreground is 1."""
-        task, number = self.tasks[key], int(frame)
-        labels = task.video.decode_labels(task.video.truths[number])
-        found = task.read(number, labels) >= self.settings.threshold
-        ignored = ~task.video.read_roi(labels.shape) | np.isin(labels, self.settings.ignored)
-        pictures = dict(zip(task.video.numbers, task.video.frames, strict=True))
-        image = task.video.decode_image(pictures[number]) if number in pictures else None
+        video = self.video
+        labels = video.decode_labels(video.truths[number])
+        found = self.read(number, labels) >= settings.threshold
+        ignored = ~video.read_roi(labels.shape) | np.isin(labels, settings.ignored)
+        image = video.read_image(video.numbers.index(number)) if number in video.numbers else None
         return FrameView((labels == MOTION).astype(np.uint8), found.astype(np.uint8), ignored, image)
 
+    def count(self, settings: ForegroundSettings, skip: bool) -> VideoScore:
+        """Count the frames; those without result are left out if ``skip`` says so."""
+        video = self.video
+        accumulator: ForegroundAccumulator | None = None
+        frames: dict[int, Counts] = {}
+        unlabelled = 0
+        for number, name in self.names.items():
+            if name is None and skip:
+                continue
+            labels = video.decode_labels(video.truths[number])
+            if accumulator is None:
+                roi = None if video.roi is None else video.read_roi(labels.shape)
+                accumulator = ForegroundAccumulator(
+                    video.key, roi=roi, threshold=settings.threshold, ignored=settings.ignored
+                )
+            result = self.read(number, labels)
+            try:
+                frames[number] = accumulator.update(result, labels)
+            except DatasetError as error:
+                raise DatasetError(f"frame {frame_name(number)} of {error}") from error
+            unlabelled += bool(labels.flat[0] == OUTSIDE and (labels == OUTSIDE).all())
+        return VideoScore(video, frames, self.missing, unlabelled)
 
-def find_scoring(
+
+def pair_results(
     results: Results | Path | str,
     videos: ForegroundFolder,
-    settings: ForegroundSettings,
     missing: Missing,
-    exclude: Mapping[str, Collection[int]] | None = None,
-) -> Scoring:
-    """Pair the labelled frames of all videos with their results, before anything is counted.
+    exclude: Mapping[str, Collection[int]],
+) -> dict[str, VideoTask]:
+    """The labelled frames of all videos with their results, before anything is counted.
 
     What counts in the name of a result is the number at its end.
 
@@ -128,9 +156,7 @@ def find_scoring(
     """
     check_choice("missing", missing, Missing, DatasetError)
     found = open_results(results, suffixes=RESULT_SUFFIXES, inner="cdnet")
-    tasks = {
-        video.key: _pair(found, video, frozenset((exclude or {}).get(video.key, ()))) for video in videos
-    }
+    tasks = {video.key: _pair(found, video, exclude.get(video.key, ())) for video in videos}
     if all(len(task.missing) == len(task.names) for task in tasks.values()):
         raise DatasetError(
             f"{found.path} has no result of any frame of {first_few(tasks)}; there are "
@@ -144,7 +170,7 @@ def find_scoring(
             f"{found.path} lacks results of {first_few(map(frame_name, numbers))} of {key}; videos that lack "
             f'results of frames: {counts}; add them, or take them as empty (missing="empty")'
         )
-    return Scoring(settings, missing, tasks)
+    return tasks
 
 
 def frame_name(number: int) -> str:
@@ -152,33 +178,13 @@ def frame_name(number: int) -> str:
     return f"{number:06d}"
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One video, its name in the results, and name of the result by number, None where it is missing."""
-
-    video: ForegroundSequence
-    results: Results | None
-    sequence: str
-    names: Mapping[int, str | None] = field(hash=False)
-
-    @cached_property
-    def missing(self) -> tuple[int, ...]:
-        return tuple(number for number, name in self.names.items() if name is None)
-
-    def read(self, number: int, labels: Labels) -> npt.NDArray[np.uint8]:
-        name = self.names[number]
-        if name is None or self.results is None:
-            return np.zeros(labels.shape, np.uint8)
-        return self.results.read_grey(self.sequence, name)
-
-
-def _pair(results: Results, video: ForegroundSequence, left_out: frozenset[int]) -> _Task:
+def _pair(results: Results, video: ForegroundSequence, left_out: Collection[int]) -> VideoTask:
     scored = [number for number in video.scored if number not in left_out]
     if not scored:
         raise DatasetError(f"{video.key}: no labelled frame to score inside its temporal region of interest")
     sequence = next((name for name in (video.key, video.name) if name in results), None)
     if sequence is None:
-        return _Task(video, None, video.key, dict.fromkeys(scored))
+        return VideoTask(video, None, video.key, dict.fromkeys(scored))
     only = results.only(sequence)
     names: dict[int, str] = {}
     for name in only.names(sequence):
@@ -187,27 +193,4 @@ def _pair(results: Results, video: ForegroundSequence, left_out: frozenset[int])
             raise DatasetError(
                 f"{results.path}: {names[number]} and {name} of {sequence} are of one frame; keep one"
             )
-    return _Task(video, only, sequence, {number: names.get(number) for number in scored})
-
-
-def _score_video(task: _Task, settings: ForegroundSettings, skip: bool) -> VideoScore:
-    video = task.video
-    accumulator: ForegroundAccumulator | None = None
-    numbers, frames, unlabelled = [], [], 0
-    for number, name in task.names.items():
-        if name is None and skip:
-            continue
-        labels = video.decode_labels(video.truths[number])
-        if accumulator is None:
-            roi = None if video.roi is None else video.read_roi(labels.shape)
-            accumulator = ForegroundAccumulator(
-                video.key, roi=roi, threshold=settings.threshold, ignored=settings.ignored
-            )
-        result = task.read(number, labels)
-        try:
-            frames.append(accumulator.update(result, labels))
-        except DatasetError as error:
-            raise DatasetError(f"frame {frame_name(number)} of {error}") from error
-        numbers.append(number)
-        unlabelled += bool(labels.flat[0] == OUTSIDE and (labels == OUTSIDE).all())
-    return VideoScore(video, tuple(numbers), tuple(frames), task.missing, unlabelled)
+    return VideoTask(video, only, sequence, {number: names.get(number) for number in scored})

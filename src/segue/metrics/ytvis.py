@@ -30,14 +30,12 @@ class YTVISAccumulator:
     >>> for video in dataset:
     ...     accumulator.update(video.id, dataset.annotations(video), detections[video.id])
     >>> accumulator.score().stats["AP"]
+
+    Args:
+        categories: numbers of the categories that are scored.
     """
 
     def __init__(self, categories: Iterable[int]) -> None:
-        """Start without videos.
-
-        Args:
-            categories: numbers of the categories that are scored.
-        """
         self._categories = tuple(sorted(set(categories)))
         self._videos: dict[int, dict[int, Matches]] = {}
 
