@@ -245,7 +245,7 @@ def match(
     return {row: column for row, column in pairs if near[row, column]}
 
 
-class Lost(Protocol):
+class _Lost(Protocol):
     """What was lost: its last box and look, and the frame of both."""
 
     box: Box
@@ -253,12 +253,12 @@ class Lost(Protocol):
     appearance: Floats
 
 
-LostT = TypeVar("LostT", bound=Lost)
+_LostT = TypeVar("_LostT", bound=_Lost)
 
 
 def returning(
-    lost: Iterable[LostT], box: Box, appearance: Floats, at: int, size: tuple[int, int]
-) -> LostT | None:
+    lost: Iterable[_LostT], box: Box, appearance: Floats, at: int, size: tuple[int, int]
+) -> _LostT | None:
     """The lost object that a newcomer is, by its look, and by whether it can have come so far.
 
     Args:
