@@ -15,7 +15,7 @@ from segue.datasets.foreground import open_plain
 from segue.datasets.foreground_sets import open_hofam, open_lasiesta
 from segue.errors import DatasetError
 from segue.metrics.cdnet import evaluate_foreground
-from segue.metrics.foreground_results import Empty, ForegroundSettings
+from segue.metrics.foreground import Empty, ForegroundSettings
 from tests.datasets.foreground_videos import Array, picture, save, save_cdnet_video
 from tests.golden_arrays import Golden
 

@@ -18,7 +18,7 @@ from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, read_categories
 from segue.errors import DatasetError
 from segue.inputs import whole_number
-from segue.metrics import davis_results, foreground_results
+from segue.metrics import davis_results, foreground
 from segue.metrics.cdnet import OFFICIAL, PROTOCOLS, evaluate_foreground
 from segue.metrics.evaluation import Evaluation, Progress
 from segue.metrics.ytvis import evaluate_ytvis
@@ -55,7 +55,7 @@ class Request:
     seen: Path | None = None
     threshold: Annotated[int | None, Ge(1), Le(255)] = None
     training_frames: str | None = None
-    missing: foreground_results.Missing = "error"
+    missing: foreground.Missing = "error"
     workers: Annotated[int, Ge(1)] = 1
 
     def score(self, results: Path, progress: Progress) -> Evaluation:

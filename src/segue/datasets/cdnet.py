@@ -13,7 +13,7 @@ The synthetic clips of this project have the same layout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -24,33 +24,21 @@ from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, read
 from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
 
-VIDEOS: Mapping[str, tuple[str, ...]] = {
-    "baseline": ("highway", "office", "pedestrians", "PETS2006"),
-    "cameraJitter": ("badminton", "boulevard", "sidewalk", "traffic"),
-    "badWeather": ("blizzard", "skating", "snowFall", "wetSnow"),
-    "dynamicBackground": ("boats", "canoe", "fall", "fountain01", "fountain02", "overpass"),
-    "intermittentObjectMotion": (
-        "abandonedBox",
-        "parking",
-        "sofa",
-        "streetLight",
-        "tramstop",
-        "winterDriveway",
-    ),
-    "lowFramerate": ("port_0_17fps", "tramCrossroad_1fps", "tunnelExit_0_35fps", "turnpike_0_5fps"),
-    "nightVideos": (
-        "bridgeEntry",
-        "busyBoulvard",
-        "fluidHighway",
-        "streetCornerAtNight",
-        "tramStation",
-        "winterStreet",
-    ),
-    "PTZ": ("continuousPan", "intermittentPan", "twoPositionPTZCam", "zoomInZoomOut"),
-    "shadow": ("backdoor", "bungalows", "busStation", "copyMachine", "cubicle", "peopleInShade"),
-    "thermal": ("corridor", "diningRoom", "lakeSide", "library", "park"),
-    "turbulence": ("turbulence0", "turbulence1", "turbulence2", "turbulence3"),
+_VIDEOS = {
+    "baseline": "highway office pedestrians PETS2006",
+    "cameraJitter": "badminton boulevard sidewalk traffic",
+    "badWeather": "blizzard skating snowFall wetSnow",
+    "dynamicBackground": "boats canoe fall fountain01 fountain02 overpass",
+    "intermittentObjectMotion": "abandonedBox parking sofa streetLight tramstop winterDriveway",
+    "lowFramerate": "port_0_17fps tramCrossroad_1fps tunnelExit_0_35fps turnpike_0_5fps",
+    "nightVideos": "bridgeEntry busyBoulvard fluidHighway streetCornerAtNight tramStation winterStreet",
+    "PTZ": "continuousPan intermittentPan twoPositionPTZCam zoomInZoomOut",
+    "shadow": "backdoor bungalows busStation copyMachine cubicle peopleInShade",
+    "thermal": "corridor diningRoom lakeSide library park",
+    "turbulence": "turbulence0 turbulence1 turbulence2 turbulence3",
 }
+
+VIDEOS: Mapping[str, Sequence[str]] = {category: names.split() for category, names in _VIDEOS.items()}
 """The 53 videos by category."""
 
 VIDEO_KEYS = tuple(f"{category}/{name}" for category, names in VIDEOS.items() for name in names)

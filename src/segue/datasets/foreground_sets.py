@@ -46,7 +46,6 @@ from segue.datasets.foreground import NUMBER, ForegroundFolder, ForegroundSequen
 from segue.datasets.json_files import read_json
 from segue.datasets.labels import (
     MOTION,
-    STATIC_LABELS,
     Labels,
     StaticAs,
     read_binary_labels,
@@ -54,25 +53,14 @@ from segue.datasets.labels import (
     read_sbi_labels,
 )
 from segue.errors import DatasetError
+from segue.inputs import check_choice
 from segue.naming import natural_key
 from segue.types import Image
 
-SBI_VIDEOS = (
-    "Board",
-    "Candela_m1.10",
-    "CAVIAR1",
-    "CAVIAR2",
-    "CaVignal",
-    "Foliage",
-    "HallAndMonitor",
-    "HighwayI",
-    "HighwayII",
-    "HumanBody2",
-    "IBMtest2",
-    "PeopleAndFoliage",
-    "Toscana",
-    "Snellen",
-)
+_SBI_VIDEOS = """Board Candela_m1.10 CAVIAR1 CAVIAR2 CaVignal Foliage HallAndMonitor HighwayI HighwayII
+HumanBody2 IBMtest2 PeopleAndFoliage Toscana Snellen"""
+
+SBI_VIDEOS = tuple(_SBI_VIDEOS.split())
 """The 14 videos."""
 
 
@@ -139,8 +127,7 @@ def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> Foreg
         DatasetError: a video lacks its labels or is there twice, a file does not fit, or there is no video.
     """
     root = Path(root)
-    if static_as not in STATIC_LABELS:
-        raise DatasetError(f"static_as is {static_as!r}; it must be one of {', '.join(STATIC_LABELS)}")
+    check_choice("static_as", static_as, StaticAs, DatasetError)
     return ForegroundFolder(root, (read_lasiesta_video(folder, static_as) for folder in find_lasiesta(root)))
 
 

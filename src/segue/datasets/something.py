@@ -142,11 +142,9 @@ def _sequence(name: str, records: list[_Frame], folder: Path, path: Path) -> Box
     begin = next((i for i, record in enumerate(records) if record.labels), None)
     if begin is None:
         raise DatasetError(f"{path}: video {name} has no box")
-    numbers: dict[tuple[str, int], int] = {}
-    labels: dict[int, str] = {}
-    for key, label in _keyed(records[begin]):
-        numbers[key] = len(numbers) + 1
-        labels[numbers[key]] = label.category
+    first = dict(_keyed(records[begin]))
+    numbers = {key: number for number, key in enumerate(first, start=1)}
+    labels = dict(enumerate((label.category for label in first.values()), start=1))
     if len(numbers) > MAX_OBJECTS:
         raise DatasetError(
             f"{path}: video {name} has {len(numbers)} boxes in a frame; at most {MAX_OBJECTS} are read"

@@ -18,8 +18,9 @@ from segue.datasets.foreground_sets import LASIESTA_VIDEOS, MOVING_CAMERA, SBI_V
 from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
 from segue.datasets.results import Results
 from segue.metrics.evaluation import Evaluation, Measures, Progress, map_sequences
-from segue.metrics.foreground import MEASURES, Counts
-from segue.metrics.foreground_results import (
+from segue.metrics.foreground import (
+    MEASURES,
+    Counts,
     ForegroundSettings,
     Missing,
     VideoScore,

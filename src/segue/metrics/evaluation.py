@@ -201,19 +201,18 @@ def _map_in_processes(
         with _interrupts_held():
             futures = {pool.submit(score, task): name for name, task in tasks.items()}
         for done, future in enumerate(as_completed(futures), start=1):
-            try:
-                future.result()
-            except BrokenProcessPool as error:
-                raise SegueError(
-                    "a process that scored sequences died, perhaps for lack of memory; use fewer workers"
-                ) from error
+            future.result()
             if progress is not None:
                 progress(done, len(tasks), futures[future])
         return [future.result() for future in futures]
-    except BaseException:
+    except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(active_children()) - others:
             process.terminate()  # a long sequence would keep the program from ending
+        if isinstance(error, BrokenProcessPool):
+            raise SegueError(
+                "a process that scored sequences died, perhaps for lack of memory; use fewer workers"
+            ) from error
         raise
     finally:
         pool.shutdown()
