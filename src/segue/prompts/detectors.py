@@ -35,8 +35,7 @@ from segue.types import Box, Frame, Image, ObjectInfo
 Refinement = Literal["crf", "network", "grabcut", "none"]
 """What draws the mask of an object to the edges of the picture; ``network`` is segue-prompt."""
 
-DISCOVERY_MASKS = ("crf", "grabcut", "none")
-"""What of these draws the mask of a discovered object."""
+DISCOVERY_MASKS = ("crf", "grabcut", "none")  # what of these draws the mask of a discovered object
 
 
 SAME_OBJECT = 0.8

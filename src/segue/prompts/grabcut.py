@@ -24,21 +24,15 @@ Labels = npt.NDArray[np.uint8]
 Pixels = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 ITERATIONS = 4
-BOX_SIDE = 320
-"""Longest side of the working picture around a box, in pixels."""
-POINT_SIDE = 240
-"""Longest side of the working picture for points, which is the whole frame, in pixels."""
-MARGIN = 0.3
-"""Background around a box, as a share of its longer side."""
+BOX_SIDE = 320  # longest side of the working picture around a box, in pixels
+POINT_SIDE = 240  # longest side of the working picture for points, which is the whole frame, in pixels
+MARGIN = 0.3  # background around a box, as a share of its longer side
 CORE = 0.3
 """Certain part of a box: an ellipse with this share of its width and height. Without it GrabCut lost whole
 objects on DAVIS pictures; with points, the region this much nearer to them than to the background."""
-FAR = 3.0
-"""Certain background with points: this many times nearer to the background than to a point."""
-STEP = 4.0
-"""Price of one pixel of way, in units of Lab distance: how much distance counts beside colour."""
-SPECK = 0.05
-"""Pieces smaller than this share of the largest piece are dropped."""
+FAR = 3.0  # certain background with points: this many times nearer to the background than to a point
+STEP = 4.0  # price of one pixel of way, in units of Lab distance: how much distance counts beside colour
+SPECK = 0.05  # pieces smaller than this share of the largest piece are dropped
 
 
 def refine_box(

@@ -13,8 +13,7 @@ from scipy import ndimage
 
 from segue.errors import PromptError
 
-POTENTIAL = 100
-"""Patches of lowest degree among which the seed's companions are sought; k of the paper."""
+POTENTIAL = 100  # patches of lowest degree among which the seed's companions are sought; k of the paper
 
 Floats = npt.NDArray[np.float32]
 

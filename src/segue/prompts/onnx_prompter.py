@@ -35,17 +35,10 @@ Floats = npt.NDArray[np.float32]
 
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
-SIDE = 1024
-"""Side of the square that SAM and SAM 2 see, where the file leaves it open, in pixels."""
-
-LOW = 4
-"""The side of the mask that goes in and comes out is this many times smaller."""
-
-STROKE_POINTS = 5
-"""Points that a stroke of a scribble becomes."""
-
-SURE = 8.0
-"""Logit of an earlier mask where it is certain."""
+SIDE = 1024  # side of the square that SAM and SAM 2 see, where the file leaves it open, in pixels
+LOW = 4  # the side of the mask that goes in and comes out is this many times smaller
+STROKE_POINTS = 5  # points that a stroke of a scribble becomes
+SURE = 8.0  # logit of an earlier mask where it is certain
 
 
 class OnnxNetwork:

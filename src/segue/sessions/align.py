@@ -17,18 +17,14 @@ Matrix = npt.NDArray[np.float32]
 
 Map = npt.NDArray[np.float32]
 
-IDLE_EVERY = 4
-"""While the camera stands still, only every so many frames is looked at."""
+IDLE_EVERY = 4  # while the camera stands still, only every so many frames is looked at
 
 REFERENCE_FRAMES = 12
 REFERENCE_EVERY = 5
 """The reference is the median of this many frames at this distance; from then on it is fixed."""
 
-STICKY = 50
-"""After a clear movement, this many frames are aligned whenever that makes the difference smaller."""
-
-SMALLEST = 32
-"""Pictures with a shorter side than this many pixels are taken as they are."""
+STICKY = 50  # after a clear movement, this many frames are aligned whenever that makes the difference smaller
+SMALLEST = 32  # pictures with a shorter side than this many pixels are taken as they are
 
 _IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)
 _CENTRE = np.full(2, 0.5, np.float32)
@@ -43,18 +39,11 @@ _OUTLIERS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A frame as it is compared: half size, grey.
+    """A frame as it is compared: half size, grey."""
 
-    Attributes:
-        grey: (h, w), float32, 0 to 255, smoothed.
-        local: the same with mean and contrast of the surroundings taken out, so that a large bright object
-            counts no more than its area.
-        small: the latter at half of its size, to begin with; at its own size where it is small.
-    """
-
-    grey: Map
-    local: Map
-    small: Map
+    grey: Map  # (h, w), float32, 0 to 255, smoothed
+    local: Map  # normalised, so that a large bright object counts no more than its area
+    small: Map  # the latter at half of its size, to begin with; at its own size where it is small
 
     @classmethod
     def of(cls, grey: Map) -> _View:
@@ -71,10 +60,9 @@ class Aligner(Kept):
 
     Euclidean ECC from the best of three starts (no movement, phase correlation, the last movement), first
     over all pixels of pictures of half the size, then without the fifth of the pixels that fits worst, which
-    is where things move by themselves. A
-    movement counts if it makes the mean difference clearly smaller and moves a corner by 1.5 pixels at
-    least and a fifth of the width at most; right after one that counts, smaller ones do as well. On a camera
-    that stands still nothing counts, and the frames stay as they are.
+    is where things move by themselves. A movement counts if it makes the mean difference clearly smaller and
+    moves a corner by 1.5 pixels at least and a fifth of the width at most; right after one that counts,
+    smaller ones do as well. On a camera that stands still nothing counts, and the frames stay as they are.
     """
 
     kept = "_reference _kept _seen _since _last"
@@ -133,7 +121,6 @@ class Aligner(Kept):
             return None
 
     def _collect(self, view: _View) -> None:
-        """Take a frame into the reference, as long as it is in the making."""
         grey = view.grey if self._last is None else _warp(view.grey, self._last, cv2.BORDER_REPLICATE)
         self._kept.append(grey)
         if len(self._kept) > 2:
@@ -161,8 +148,9 @@ def to_reference(image: Image, matrix: Matrix, fill: Image) -> Image:
 def to_frame(values: Map, matrix: Matrix) -> Map:
     """Values in the reference, (h, w), as seen from the frame."""
     height, width = values.shape
-    flags = cv2.INTER_LINEAR
-    warped = cv2.warpAffine(values, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.warpAffine(
+        values, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(warped, np.float32)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from segue.prompts.planes import grown
 from segue.types import Box, Image
 
 Floats = npt.NDArray[np.float32]
@@ -29,83 +30,49 @@ CONTESTED_OVERLAP, CONTESTED_APPEARANCE = 0.3, 1.5
 NEAR = 0.3
 """Overlap, with the mask or the place where the motion leads, from which on a detection may be an object."""
 
-RIM = 0.1
-"""Share of its sides by which a box is grown to see whether it touches another."""
-
-APART = 0.05
-"""Overlap (IoU) up to which two places where motions lead are apart."""
+RIM = 0.1  # share of its sides by which a box is grown to see whether it touches another
+APART = 0.05  # overlap (IoU) up to which two places where motions lead are apart
 
 SURPLUS = 0.1
 """A detection whose score is this much above the threshold is believed at once; others are seen twice."""
 
-MOMENTUM = 0.8
-"""Part of the old appearance that an object keeps."""
-
-SURE = 0.02
-"""A known object goes when the chance that the detector missed it so often in a row is below this."""
-
-LONGEST, SHORTEST = 12, 2
-"""Bounds on the runs of the detector in which an object may be missed."""
-
-PROVEN = 3
-"""Times that an object must have been found before it may be missed longer."""
+MOMENTUM = 0.8  # part of the old appearance that an object keeps
+SURE = 0.02  # a known object goes when the chance that the detector missed it so often in a row is below this
+LONGEST, SHORTEST = 12, 2  # bounds on the runs of the detector in which an object may be missed
+PROVEN = 3  # times that an object must have been found before it may be missed longer
 
 SHAPE = 0.6
 """Share of width times height that a mask must keep since the last detection to count as the same shape."""
 
-REACH = 60
-"""Frames for which a motion is believed."""
-
-CANDIDATE_OVERLAP = 0.3
-"""Overlap (IoU) of the detections of two runs from which on they may be one object."""
-
-RETURNS = 0.75
-"""Likeness from which on a newcomer may be a lost object."""
+REACH = 60  # frames for which a motion is believed
+CANDIDATE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
+RETURNS = 0.75  # likeness from which on a newcomer may be a lost object
 
 RETURN_SPEED, RETURN_BONUS = 0.02, 0.1
 """What a lost object may move, in diagonals of the picture a frame, for its likeness to count more."""
 
-REMEMBERED = 32
-"""Lost objects that are remembered."""
-
-HUES, LIGHTS = 8, 4
-"""Bins of the colours of an appearance, for each of two axes and for lightness."""
+REMEMBERED = 32  # lost objects that are remembered
+HUES, LIGHTS = 8, 4  # bins of the colours of an appearance, for each of two axes and for lightness
 
 
 @dataclass
 class Track:
-    """A known object.
-
-    Attributes:
-        id: its id in the results.
-        box: around its mask, or around its last detection while it is out of sight.
-        seen: frame of the box, counted by the session.
-        appearance: its colours, (C,), unit length.
-        votes: sum of the detection scores of each class.
-        runs, hits: of the detector while it was followed, and those that found it.
-        misses: runs since it was last found; one in which its mask has lost its shape counts as two.
-        size: width and height of the last detection.
-        area: of its mask at the last run, in pixels.
-        mismatches: runs in a row in which mask and detection disagreed.
-        velocity: of its centre, pixels a frame, (2,).
-        anchor: frame, and centre and size of the box, when it last stood alone: (5,).
-        contested: it met another of its class since.
-    """
+    """A known object."""
 
     id: int
-    box: Box
-    seen: int
-    appearance: Floats
-    votes: dict[str, float] = field(default_factory=dict)
-    runs: int = 1
-    hits: int = 1
-    misses: int = 0
-    size: tuple[float, float] = (0.0, 0.0)
-    area: int = 0
-    mismatches: int = 0
-    velocity: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
-    anchor: Floats | None = None
-    contested: bool = False
+    box: Box  # around its mask, or around its last detection while it is out of sight
+    seen: int  # frame of the box, counted by the session
+    appearance: Floats  # its colours, (C,), unit length
+    votes: dict[str, float] = field(default_factory=dict)  # sum of the detection scores of each class
+    runs: int = 1  # of the detector while it was followed ...
+    hits: int = 1  # ... and those that found it
+    misses: int = 0  # runs since then; one in which its mask has lost its shape counts as two
+    size: tuple[float, float] = (0.0, 0.0)  # width and height of the last detection
+    area: int = 0  # of its mask at the last run, in pixels
+    mismatches: int = 0  # runs in a row in which mask and detection disagreed
+    velocity: Floats = field(default_factory=lambda: np.zeros(2, np.float32))  # of its centre, pixels a frame
+    anchor: Floats | None = None  # frame, and centre and size of the box, when it last stood alone: (5,)
+    contested: bool = False  # it met another of its class since
 
     @property
     def label(self) -> str | None:
@@ -127,7 +94,6 @@ class Track:
         return int(min(max(math.ceil(math.log(SURE) / math.log(1 - rate)), SHORTEST), LONGEST))
 
     def vote(self, label: str | None, score: float) -> None:
-        """Count a detection of a class."""
         self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
 
     def found(self, box: Box, score: float, label: str | None, appearance: Floats, *, alone: bool) -> None:
@@ -171,23 +137,15 @@ class Track:
 
 @dataclass
 class Candidate:
-    """What was detected but is not believed yet.
-
-    Attributes:
-        box: the last detection.
-        label: its class.
-        total: sum of its scores.
-        runs: in which it was found, in a row.
-    """
+    """What was detected but is not believed yet."""
 
     box: Box
     label: str | None
-    total: float
-    runs: int = 1
+    total: float  # sum of its scores
+    runs: int = 1  # in which it was found, in a row
 
     @property
     def score(self) -> float:
-        """Mean score."""
         return self.total / self.runs
 
     def believed(self, threshold: float) -> bool:
@@ -212,14 +170,10 @@ def match(
     appearances: Floats,
     at: int,
 ) -> dict[int, int]:
-    """The detection of each track that has one, by position in ``tracks``.
+    """The detection of each track that has one, by position in ``tracks``, on the frame ``at``.
 
-    Args:
-        tracks: known objects.
-        shown: box around the mask of each on this frame, None where it is out of sight.
-        boxes, labels: detections.
-        appearances: of the detections, (N, C), unit length.
-        at: number of this frame.
+    Around the masks of the tracks are the boxes ``shown``, None where one is out of sight; boxes, labels and
+    appearances, (N, C), unit length, are those of the detections.
     """
     if not tracks or not boxes:
         return {}
@@ -261,11 +215,7 @@ def returning(
 ) -> _LostT | None:
     """The lost object that a newcomer is, by its look, and by whether it can have come so far.
 
-    Args:
-        lost: those that it may be.
-        box, appearance: of the newcomer.
-        at: number of this frame.
-        size: height and width of the picture.
+    Box and appearance are those of the newcomer on frame ``at``, ``size`` is height and width of the picture.
     """
     best, chosen = RETURNS, None
     for one in lost:
@@ -279,26 +229,14 @@ def returning(
 
 
 def meeting(tracks: Sequence[Track], shown: Sequence[Box | None], at: int) -> list[bool]:
-    """Whether each track is out of sight, or touches another of its class, where it is or should be by now.
-
-    Args:
-        tracks: known objects.
-        shown: box around the mask of each on this frame, None where it is out of sight.
-        at: number of this frame.
-    """
-    boxes = [_grown(box or track.box) for track, box in zip(tracks, shown, strict=True)]
+    """Whether each track is out of sight, or touches another of its class where it is or should be."""
+    # With their rims: those of two masks that touch overlap.
+    boxes = [grown(box or track.box, RIM) for track, box in zip(tracks, shown, strict=True)]
     expected = [track.expected(at) for track in tracks]
     near = (overlaps(boxes, boxes) > 0) | (overlaps(expected, expected) > APART)
     same = np.array([[a.label == b.label for b in tracks] for a in tracks], np.bool_).reshape(near.shape)
     near &= same & ~np.eye(len(tracks), dtype=np.bool_)
     return [box is None or bool(row.any()) for box, row in zip(shown, near, strict=True)]
-
-
-def _grown(box: Box) -> Box:
-    """A box with its rim: those of two masks that touch overlap."""
-    x0, y0, x1, y1 = box
-    x, y = RIM * (x1 - x0), RIM * (y1 - y0)
-    return x0 - x, y0 - y, x1 + x, y1 + y
 
 
 def _place(box: Box) -> Floats:
@@ -313,9 +251,7 @@ NO_APPEARANCES: Floats = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float32)
 def appearance_of(image: Image, box: Box) -> Floats:
     """Colours of the upper and lower half of a box, (512,), unit length; products are Bhattacharyya's.
 
-    Args:
-        image: RGB, (H, W, 3), uint8.
-        box: in its pixels; only the ellipse inside counts.
+    The picture is RGB (H, W, 3), uint8; of the box only the ellipse inside counts.
     """
     height, width = image.shape[:2]
     x0, y0 = max(int(box[0]), 0), max(int(box[1]), 0)

@@ -18,10 +18,9 @@ from segue.prompts.planes import tight_box
 from segue.sessions.association import REMEMBERED, Floats, appearance_of, returning
 from segue.sessions.snapshot import Kept
 from segue.sessions.track import TrackSession
-from segue.types import Box, Frame, IndexMask, MaskPrompt, ObjectInfo, Prompt, RemovePrompt, Segmentation
+from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
 
-OVERLAP = 0.5
-"""Share of a found object, or of a known one, from which on both are the same."""
+OVERLAP = 0.5  # share of a found object, or of a known one, from which on both are the same
 
 PATIENCE = 5
 """Runs of the detector in a row on which an object may be out of sight before it is followed no longer."""
@@ -43,10 +42,10 @@ class Auto:
     every: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a distance that is none.
+        """See that ``every`` is at least 1.
 
         Raises:
-            ValueError: ``every`` is below 1.
+            ValueError: it is not.
         """
         if self.every is not None and self.every < 1:
             raise ValueError(f"every is {self.every}, but must be at least 1")
@@ -88,12 +87,7 @@ class AutoSession(Kept):
         self._detector = detector
         self._every = every
         self.lag = detector.lookahead
-        self._waiting: deque[Frame] = deque()
-        self._seen = 0
-        self._detected = 0
-        self._last_id = 0
-        self._tracklets: dict[int, _Tracklet] = {}
-        self._lost: deque[_Tracklet] = deque(maxlen=REMEMBERED)
+        self.reset()
 
     @property
     def found(self) -> int:
@@ -102,10 +96,10 @@ class AutoSession(Kept):
 
     def reset(self) -> None:
         self._track.reset()
-        self._waiting.clear()
+        self._waiting: deque[Frame] = deque()
         self._seen = self._detected = self._last_id = 0
-        self._tracklets = {}
-        self._lost.clear()
+        self._tracklets: dict[int, _Tracklet] = {}
+        self._lost: deque[_Tracklet] = deque(maxlen=REMEMBERED)
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any.
@@ -125,7 +119,6 @@ class AutoSession(Kept):
             raise
 
     def finish(self) -> Iterator[Segmentation]:
-        """Results of the last frames."""
         while self._waiting:
             yield self._advance()
 
@@ -147,11 +140,11 @@ class AutoSession(Kept):
         looking = self._due
         if looking:
             newcomers = self._detect(frame, following, tracklets)
-            gone = self._retired(tracklets, len(newcomers))
+            gone = _retired(tracklets, len(newcomers))
             for mask, label in newcomers:
                 tracklet = self._known_again(frame, mask, label, lost)
                 if tracklet is None:
-                    last_id = self._free_id(last_id, {*tracklets, *(old.id for old in lost)})
+                    last_id = _free_id(last_id, {*tracklets, *(old.id for old in lost)})
                     tracklet = _Tracklet(last_id, label, **self._look(frame, mask))
                 tracklets[tracklet.id] = tracklet
                 prompts.append(MaskPrompt(tracklet.id, mask, label=tracklet.label))
@@ -205,30 +198,25 @@ class AutoSession(Kept):
         lost.remove(found)
         return replace(found, missing=0, visible=True, **look)
 
-    @staticmethod
-    def _retired(tracklets: dict[int, _Tracklet], newcomers: int) -> list[int]:
-        """Ids of those that are followed no longer: out of sight for long, or in the way of newcomers."""
-        gone = [i for i, tracklet in tracklets.items() if tracklet.missing >= PATIENCE]
-        rest = sorted((tracklet.seen, i) for i, tracklet in tracklets.items() if tracklet.missing < PATIENCE)
-        return gone + [i for _, i in rest[: max(0, len(rest) + newcomers - MOST_OBJECTS)]]
 
-    @staticmethod
-    def _free_id(last: int, taken: set[int]) -> int:
-        """The next id that nobody has."""
-        numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
-        return next(i for i in numbers if i not in taken)
+def _retired(tracklets: dict[int, _Tracklet], newcomers: int) -> list[int]:
+    """Ids of those that are followed no longer: out of sight for long, or in the way of newcomers."""
+    gone = [i for i, tracklet in tracklets.items() if tracklet.missing >= PATIENCE]
+    rest = sorted((tracklet.seen, i) for i, tracklet in tracklets.items() if i not in gone)
+    return gone + [i for _, i in rest[: max(0, len(rest) + newcomers - MOST_OBJECTS)]]
+
+
+def _free_id(last: int, taken: set[int]) -> int:
+    """The next id that nobody has."""
+    numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
+    return next(i for i in numbers if i not in taken)
 
 
 def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation) -> int | None:
-    """The followed object that a found one is, or None.
+    """The followed object that a found one, (H, W), is, or None.
 
     It is one if more than half of it lies in known objects, or if more than half of a known object of the
     same label, or of none, lies in it.
-
-    Args:
-        mask: the found object, (H, W).
-        label: its label, if it has one.
-        known: where the others are on the same frame.
     """
     inside = known.mask[mask]
     if np.count_nonzero(inside) > OVERLAP * mask.sum():
@@ -236,10 +224,7 @@ def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation
         return int(numbers[counts.argmax()])
     for item in known.objects:
         inside = mask & (known.mask == item.id)
-        if item.area and _may_be(label, item) and np.count_nonzero(inside) > OVERLAP * item.area:
+        may_be = label is None or item.label in (None, label)
+        if item.area and may_be and np.count_nonzero(inside) > OVERLAP * item.area:
             return item.id
     return None
-
-
-def _may_be(label: str | None, item: ObjectInfo) -> bool:
-    return label is None or item.label is None or label == item.label

@@ -15,13 +15,10 @@ from segue.sessions.empty_scene import PLANES, Scene, gain_table
 from segue.sessions.quantiles import Mask, SortedPast, too_few
 from segue.types import Image
 
-MASK_ABOVE = 0.2
-"""Foreground probability above which a pixel is left out of the background."""
+MASK_ABOVE = 0.2  # foreground probability above which a pixel is left out of the background
 
 _GROW = np.ones((5, 5), np.uint8)
-_FRAMES_A_STEP = 4
-"""Work of one step, in whole frames."""
-
+_FRAMES_A_STEP = 4  # work of one step, in whole frames
 
 FIRST_FRAMES = 9
 """So many frames of a scene are kept at a third of the distance for now, to know the scene soon."""
@@ -30,8 +27,7 @@ MOST_GAIN = 3.0
 _DARK = 8.0
 """Limit of the gain by which the past follows another light, and levels below which it is not known well."""
 
-_LIKE = 30
-"""Levels up to which a pixel looks like the background."""
+_LIKE = 30  # levels up to which a pixel looks like the background
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +92,9 @@ class MaskedMedian:
 
     @property
     def scene(self) -> Scene | None:
-        """What is known of the empty scene, or None before the first frame; another object if it changes."""
         return self._scene
 
     def replace(self, picture: Image, *, trusted: bool) -> None:
-        """See :class:`segue.sessions.empty_scene.Background`."""
         self.restart()
         self.update(picture)
         if trusted:
@@ -111,7 +105,6 @@ class MaskedMedian:
             self._reorder()
 
     def remove_ghost(self, frame: Image, ghost: Mask) -> None:
-        """See :class:`segue.sessions.empty_scene.Background`."""
         if self._scene is None:
             return
         self._finish()
@@ -152,24 +145,16 @@ class MaskedMedian:
         self._work()
 
     def relight(self, gains: Sequence[float]) -> None:
-        """Make the background brighter or darker, because the light or the exposure has changed.
-
-        Args:
-            gains: factors of red, green and blue.
-        """
         if self._scene is None:
             return
         self._finish()
         tables = [gain_table(gain) for gain in gains]
-        self._frames = [
-            np.stack([table[plane] for table, plane in zip(tables, frame, strict=True)])
-            for frame in self._frames
-        ]
+        for i, frame in enumerate(self._frames):
+            self._frames[i] = np.stack([table[plane] for table, plane in zip(tables, frame, strict=True)])
         self._reorder()
         self._scene = self._scene.in_other_light(gains)
 
     def follow_light(self, picture: Image) -> None:
-        """See :class:`segue.sessions.empty_scene.Background`."""
         if self._scene is None:
             return
         self._finish()
@@ -189,26 +174,16 @@ class MaskedMedian:
         self._scene = Scene(known)
 
     def state(self) -> SessionState:
-        """All that :meth:`restore` needs."""
         arrays: dict[str, npt.NDArray[np.generic]] = {}
         if self._frames and self._scene is not None:
-            arrays = {
-                "frames": np.stack(self._frames),
-                "hidden": np.stack(self._hidden),
-                "planes": self._scene.planes,
-            }
+            arrays = {"frames": np.stack(self._frames), "hidden": np.stack(self._hidden)}
+            arrays["planes"] = self._scene.planes
+        values = {"every": self._settings.every, "dense": self._dense, "since": self._since, "row": None}
         if self._pass is not None:
-            arrays["result"] = self._pass.result
-        values = {
-            "every": self._settings.every,
-            "dense": self._dense,
-            "since": self._since,
-            "row": None if self._pass is None else self._pass.row,
-        }
+            arrays["result"], values["row"] = self._pass.result, self._pass.row
         return SessionState.of(arrays, values)
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
         self.restart()
         values = state.values
         self._settings = replace(self._first, every=values["every"])
@@ -283,18 +258,15 @@ class MaskedMedian:
         return False
 
     def _work(self) -> None:
-        if self._pass is None:
-            return
-        kept, height = len(self._frames), self._frames[0].shape[1]
-        rows = max(-(-height // self._distance), height * _FRAMES_A_STEP // kept, 1)
-        self._advance(rows)
+        if self._pass is not None:
+            kept, height = len(self._frames), self._frames[0].shape[1]
+            self._advance(max(-(-height // self._distance), height * _FRAMES_A_STEP // kept, 1))
 
     def _finish(self) -> None:
         if self._pass is not None:
             self._advance(self._frames[0].shape[1])
 
     def _advance(self, rows: int) -> None:
-        """Compute the next ``rows`` rows."""
         work, (height, width) = self._pass, self._hidden[0].shape
         assert work is not None
         if self._past is None:
@@ -315,5 +287,5 @@ class _Pass:
     row: int = 0
 
 
-def _size(array: npt.NDArray[np.generic] | None) -> str:
-    return "unknown size" if array is None else f"{array.shape[1]}x{array.shape[0]}"
+def _size(array: npt.NDArray[np.generic]) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
@@ -18,13 +18,12 @@ from segue.errors import CheckpointError, SegueError
 from segue.inputs import check_file, parse_json
 from segue.layers.fused import can_fuse, fold_batch_norms, use_fused
 from segue.layers.winograd import use_winograd
-from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
+from segue.types import Frame, IndexMask, Prompt, Segmentation
 from segue.video.partial import PartialFile, writing
 
 FORMAT = "segue-session-3"
 
-
-_KINDS = {
+_KINDS = {  # names of the types in the safetensors format
     torch.float32: "F32",
     torch.float16: "F16",
     torch.bfloat16: "BF16",
@@ -35,7 +34,6 @@ _KINDS = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""Names of the types in the safetensors format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +75,8 @@ class SessionState:
             CheckpointError: one of the values of ``origin`` is another.
         """
         for name, value in origin.items():
-            if self.values.get(name) != value:
-                saved = self.values.get(name)
+            saved = self.values.get(name)
+            if saved != value:
                 raise CheckpointError(f"the session was saved with {name} {saved}, not {value}")
 
     def save(self, path: str | Path) -> None:
@@ -134,27 +132,6 @@ class SessionState:
         if not isinstance(values, dict):
             raise CheckpointError(f"{path}: damaged session (its values have no names)")
         return cls(tensors, values)
-
-
-def saved_result(result: Segmentation) -> tuple[npt.NDArray[np.int32], dict[str, Any]]:
-    """A result that waits to be given, for a state: its mask, and all else as JSON values."""
-    values = {
-        "index": result.index,
-        "time": result.time,
-        "wide": result.mask.dtype == np.uint16,
-        "objects": [asdict(item) for item in result.objects],
-    }
-    return result.mask.astype(np.int32), values
-
-
-def restored_result(mask: npt.NDArray[np.int32], values: Mapping[str, Any]) -> Segmentation:
-    """What :func:`saved_result` was given; its probabilities are those of the mask."""
-    dtype = np.uint16 if values["wide"] else np.uint8
-    objects = (
-        ObjectInfo(**{**item, "box": None if item["box"] is None else tuple(item["box"])})
-        for item in values["objects"]
-    )
-    return Segmentation(values["index"], values["time"], mask.astype(dtype), tuple(objects))
 
 
 class Session(Protocol):

@@ -21,16 +21,14 @@ Local = npt.NDArray[np.float32]
 
 Method = Literal["features", "ecc"]
 
-LEAST_INLIERS = 0.4
-"""Share of the matches that a motion of the camera must explain."""
+LEAST_INLIERS = 0.4  # share of the matches that a motion of the camera must explain
 
 LEAST_MATCHES = 20
 
 MOST_SHIFT = 0.3
 """Parts of the picture by which a corner may move for pictures that still have enough in common."""
 
-LEAST_CORRELATION = 0.6
-"""Of two pictures after ECC."""
+LEAST_CORRELATION = 0.6  # of two pictures after ECC
 
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
 _SMOOTHING = 5
@@ -38,13 +36,9 @@ _OUTSIDE = -1000.0
 
 
 def camera_motion(first: tuple[Image, Mask], second: tuple[Image, Mask]) -> Homography | None:
-    """Motion by ORB features and RANSAC of what is no object.
+    """Motion from the first picture to the second by ORB features and RANSAC; None where it is not clear.
 
-    Args:
-        first, second: RGB (H, W, 3), uint8, and where objects are, (H, W).
-
-    Returns:
-        Homography from the first to the second, or None where it is not clear.
+    Each comes as RGB (H, W, 3), uint8, with its mask, (H, W), of where objects are: they do not count.
     """
     orb = cv2.ORB.create(1000, fastThreshold=8)
     points = []
@@ -94,12 +88,7 @@ def camera_motion_by_ecc(first: tuple[Image, Mask], second: tuple[Image, Mask]) 
 
 
 def _difference(one: Local, other: Local, back: Homography) -> float:
-    """Mean clipped difference of two pictures where both show something.
-
-    Args:
-        one, other: local structure, (H, W).
-        back: from ``other`` to ``one``.
-    """
+    """Mean clipped difference of the local structure, (H, W), of two pictures where both show something."""
     height, width = other.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpPerspective(one, back, (width, height), flags=flags, borderValue=_OUTSIDE)
@@ -123,19 +112,13 @@ def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
 
 
 def seen_from(picture: Image, matrix: Homography, fill: Image) -> Image:
-    """A picture as another one, ``fill``, sees it; where it shows nothing, ``fill`` itself.
+    """A picture as another one of its size, ``fill``, sees it; where it shows nothing, ``fill`` itself.
 
-    Args:
-        picture, fill: of one size, (H, W, 3) or (H, W), uint8.
-        matrix: from ``picture`` to ``fill``.
+    Both are (H, W, 3) or (H, W), uint8; the matrix leads from ``picture`` to ``fill``.
     """
     height, width = fill.shape[:2]
+    flags, border = cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT
     warped = cv2.warpPerspective(
-        picture,
-        matrix,
-        (width, height),
-        fill.copy(),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_TRANSPARENT,
+        picture, matrix, (width, height), fill.copy(), flags=flags, borderMode=border
     )
     return np.asarray(warped, np.uint8)

@@ -12,20 +12,14 @@ from segue.sessions.align import normalised
 from segue.sessions.base import SessionState
 from segue.types import Image
 
-LONG_SIDE = 32
-"""Pictures are compared at this longer side, in pixels: a shaken camera changes little there."""
-
-STEP = 16.0
-"""Levels by which a pixel must differ from the frame before to have jumped."""
-
-TOUCH = 8.0
-"""Levels up to which a pixel counts as it was."""
+LONG_SIDE = 32  # pictures are compared at this longer side, in pixels: a shaken camera changes little there
+STEP = 16.0  # levels by which a pixel must differ from the frame before to have jumped
+TOUCH = 8.0  # levels up to which a pixel counts as it was
 
 TOUCHED = 0.75
 """Share of the pixels that must not be as they were for anything to have happened to the whole picture."""
 
-JUMPED = 0.55
-"""Share of the pixels that must have jumped for it, too."""
+JUMPED = 0.55  # share of the pixels that must have jumped for it, too
 
 ALTERED = 0.5
 """Share of the pixels with another structure from which on it is another scene, below it another light."""
@@ -35,11 +29,8 @@ RELIT = 0.7
 """A lamp may leave a part of the picture as it was: more than so many pixels have jumped, and so many of
 these have kept their structure."""
 
-LIKENESS = 0.5
-"""Correlation with the surroundings from which on a pixel has kept its structure."""
-
-TEXTURE = 4.0
-"""Variance of the surroundings, in levels squared, from which on they have a structure."""
+LIKENESS = 0.5  # correlation with the surroundings from which on a pixel has kept its structure
+TEXTURE = 4.0  # variance of the surroundings, in levels squared, from which on they have a structure
 
 FOLLOWED = 0.3
 """Share of the pixels that must agree when a picture is moved for the camera to have moved, and ..."""
@@ -51,14 +42,9 @@ PAUSE_SECONDS = 2.0
 PAUSE_FRAMES = 10.0
 """A pause is longer than both: these seconds, and this many times the usual distance of two frames."""
 
-RATE_FRAMES = 3
-"""So many pauses in a row are no pauses: the camera has become slower."""
-
-LEAST_LIT = 16
-"""Pixels that must be neither black nor white for a gain to be measured."""
-
-GAIN = 0.08
-"""Logarithm of the gain beyond which the background follows the exposure."""
+RATE_FRAMES = 3  # so many pauses in a row are no pauses: the camera has become slower
+LEAST_LIT = 16  # pixels that must be neither black nor white for a gain to be measured
+GAIN = 0.08  # logarithm of the gain beyond which the background follows the exposure
 
 Small = npt.NDArray[np.float32]
 """A reduced picture, RGB (h, w, 3), float32, 0 to 255."""
@@ -86,7 +72,6 @@ class ChangeWatch:
         self.restart()
 
     def restart(self) -> None:
-        """Forget the frame before."""
         self._before: Small | None = None
         self._time: float | None = None
         self._usual: float | None = None
@@ -105,15 +90,12 @@ class ChangeWatch:
         return Change.pause if paused else Change.none
 
     def state(self) -> SessionState:
-        """All that :meth:`restore` needs."""
         arrays = {} if self._before is None else {"before": self._before}
         return SessionState.of(arrays, {"time": self._time, "usual": self._usual, "pauses": self._pauses})
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
         self._before = state.arrays().get("before")
-        values = state.values
-        self._time, self._usual, self._pauses = values["time"], values["usual"], values["pauses"]
+        self._time, self._usual, self._pauses = (state.values[name] for name in ("time", "usual", "pauses"))
 
     def _paused(self, time: float) -> bool:
         """Whether the camera has skipped something, or its clock has gone back."""
@@ -195,33 +177,24 @@ def exposure(image: Image, background: Image) -> tuple[float, float, float] | No
     """How much brighter a frame is than the background, as factors of red, green and blue.
 
     The median over the picture where the structure is that of the background, so that what stands before it
-    does not count.
-
-    Returns:
-        None where the difference is too small to matter, or the pictures do not show the same scene.
+    does not count. None if the difference is too small to matter, or the scene is another one.
     """
     frame, empty = reduced(image), reduced(background)
     _, altered = structure(frame, empty)
     if altered.mean() > ALTERED:
         return None
     lit = (empty > 16) & (frame < 250) & ~altered[..., None]
-    gains = []
-    for channel in range(3):
-        ratios = (frame[..., channel] / np.maximum(empty[..., channel], 1))[lit[..., channel]]
-        gains.append(float(np.median(ratios)) if ratios.size > LEAST_LIT else 1.0)
-    red, green, blue = np.clip(gains, 0.25, 4.0)
-    if max(abs(np.log(gain)) for gain in (red, green, blue)) < GAIN:
-        return None
-    return float(red), float(green), float(blue)
+    shares = frame / np.maximum(empty, 1)
+    ratios = [shares[..., channel][lit[..., channel]] for channel in range(3)]
+    gains = [float(np.median(found)) if found.size > LEAST_LIT else 1.0 for found in ratios]
+    red, green, blue = np.clip(gains, 0.25, 4.0).tolist()
+    return None if np.abs(np.log((red, green, blue))).max() < GAIN else (red, green, blue)
 
 
 def relit(background: Image, image: Image, hidden: npt.NDArray[np.bool_]) -> Image:
-    """The background in the light of a frame: the frame itself, and the old background behind what is hidden.
+    """The background in the light of a frame: the frame itself, and the old background where it is hidden.
 
-    Args:
-        background: picture of the empty scene in the old light, RGB (H, W, 3), uint8.
-        image: the frame in the new light.
-        hidden: (H, W), where something stands before the background.
+    Pictures are RGB (H, W, 3), uint8; ``hidden`` (H, W) is where something stands before the background.
     """
     if not hidden.any() or hidden.all():
         return np.array(image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,26 +16,17 @@ from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
 from segue.types import Image
 
-SHORT_SIDE = 360
-"""Short side at which the published systems look at a video."""
-
-NO_MASK_BELOW = 0.001
-"""Score under which the official results hold no masks."""
+SHORT_SIDE = 360  # short side at which the published systems look at a video
+NO_MASK_BELOW = 0.001  # score under which the official results hold no masks
 
 
 @dataclass(frozen=True)
 class Found:
-    """Entries of a clip's score table, best first.
+    """Entries of a clip's score table, best first."""
 
-    Attributes:
-        queries: (n,), int64; a query may occur with several classes.
-        classes: (n,), int64, channels of the class output.
-        scores: (n,), float32, in 0..1.
-    """
-
-    queries: Tensor
-    classes: Tensor
-    scores: Tensor
+    queries: Tensor  # (n,), int64; a query may occur with several classes
+    classes: Tensor  # (n,), int64, channels of the class output
+    scores: Tensor  # (n,), float32, in 0..1
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -71,34 +62,27 @@ def encode_frames(network: InstanceNetwork, frames: Iterable[Tensor]) -> Any:
 def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = None) -> Found:
     """The ``top`` best (query, class) pairs of class logits (Q, classes), as in the official inference.
 
-    Args:
-        logits: before the sigmoid.
-        top: number of pairs.
-        allowed: class channels that may be found; None is all of them.
+    Only the class channels ``allowed`` may be found; None is all of them.
     """
     scores = logits.float().sigmoid()
+    classes = scores.shape[1]
     if allowed is not None:
-        keep = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
-        keep[sorted(allowed)] = True
-        scores = scores.masked_fill(~keep, -1.0)
+        scores[:, [label for label in range(classes) if label not in allowed]] = -1.0
     best = scores.flatten().topk(min(top, scores.numel()))
     real = best.values >= 0
     indices = best.indices[real]
-    classes = scores.shape[1]
     return Found(indices // classes, indices % classes, best.values[real])
 
 
 def best_per_query(logits: Tensor, top: int, least: float, allowed: Collection[int] | None = None) -> Found:
     """At most ``top`` queries with their best class each, of at least the score ``least``."""
     found = best_entries(logits, logits.numel(), allowed)
-    seen: set[int] = set()
-    keep: list[int] = []
+    first: dict[int, int] = {}  # the best entry of each query
     for i, (query, score) in enumerate(zip(found.queries.tolist(), found.scores.tolist(), strict=True)):
-        if score < least or len(keep) == top:
+        if score < least or len(first) == top:
             break
-        if query not in seen:
-            seen.add(query)
-            keep.append(i)
+        first.setdefault(query, i)
+    keep = list(first.values())
     return Found(found.queries[keep], found.classes[keep], found.scores[keep])
 
 
@@ -120,25 +104,21 @@ def official_records(
 ) -> list[dict[str, Any]]:
     """Entries of a YouTube-VIS result file for one clip, equal to those of the published inference.
 
-    The ten best pairs of query and class count; there is no threshold and no suppression, and a query
-    without any pixel is left out.
-
-    Args:
-        network: what made them.
-        memory, decoded: of the whole clip.
-        size: height and width of the video.
-        video_id: what the file calls the video.
-        top: number of pairs.
+    The ``top`` best pairs of query and class count; there is no threshold and no suppression, and a query
+    without any pixel is left out. ``memory`` and ``decoded`` are of the whole clip, ``size`` is that of the
+    video.
     """
     found = best_entries(network.class_logits(decoded)[0], top)
-    queries = list(dict.fromkeys(found.queries.tolist()))
+    entries = list(zip(found.queries.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True))
+    queries = list(dict.fromkeys(query for query, _, _ in entries))
     logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=found.queries.device))
     run_lengths: dict[int, list[dict[str, Any]]] = {query: [] for query in queries}
-    visible = dict.fromkeys(queries, False)
+    visible = set()
     for frame in range(logits.shape[1]):
         planes = (enlarged(logits[:, frame], size).sigmoid() > 0.5).cpu().numpy()
         for query, plane in zip(queries, planes, strict=True):
-            visible[query] |= bool(plane.any())
+            if plane.any():
+                visible.add(query)
             run_lengths[query].append(dict(encode_rle(plane)))
     return [
         {
@@ -148,11 +128,6 @@ def official_records(
             "segmentations": run_lengths[query] if score >= NO_MASK_BELOW else [None] * logits.shape[1],
         }
         for query in queries
-        if visible[query]
-        for label, score in _labels_of(found, query)
+        for owner, label, score in entries
+        if owner == query and query in visible
     ]
-
-
-def _labels_of(found: Found, query: int) -> Iterator[tuple[int, float]]:
-    for i in (found.queries == query).nonzero().flatten().tolist():
-        yield int(found.classes[i]), float(found.scores[i])

@@ -16,14 +16,9 @@ from segue.types import Box, ObjectInfo
 Mask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint16]
 
-PATIENCE_SECONDS = 1.0
-"""An object that is out of sight for longer has left."""
-
-PATIENCE_FROM = 3
-"""An object that was seen on fewer frames is not waited for."""
-
-REACH = 1.0
-"""A lost object may come back this many times its own size away from where it was."""
+PATIENCE_SECONDS = 1.0  # an object that is out of sight for longer has left
+PATIENCE_FROM = 3  # an object that was seen on fewer frames is not waited for
+REACH = 1.0  # a lost object may come back this many times its own size away from where it was
 
 
 @dataclass(slots=True)
@@ -74,12 +69,7 @@ class ComponentTracker(Kept):
     def update(
         self, mask: Mask, time: float, probability: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
-        """Take the foreground of the next frame.
-
-        Args:
-            mask: (H, W).
-            time: time stamp in seconds.
-            probability: of foreground, (H, W).
+        """Take the foreground of the next frame, (H, W), its time in seconds, and its probability, (H, W).
 
         Returns:
             Index mask (H, W), uint8 or uint16, and the objects that are followed.
@@ -96,8 +86,7 @@ class ComponentTracker(Kept):
             names[piece] = names[piece] or self._new_id()
             known = self._tracks.get(names[piece])
             self._tracks[names[piece]] = _Track(boxes[piece], time, 1 if known is None else known.frames + 1)
-        labels = np.asarray(names, np.uint16)[pieces]
-        self._before = labels
+        self._before = labels = np.asarray(names, np.uint16)[pieces]
         totals = np.bincount(pieces.ravel(), probability.ravel(), minlength=count)
         areas = stats[:, cv2.CC_STAT_AREA]
         found = {names[i]: (float(totals[i] / areas[i]), boxes[i], int(areas[i])) for i in range(1, count)}
@@ -124,14 +113,10 @@ class ComponentTracker(Kept):
         return names
 
     def _forget(self, time: float) -> None:
-        gone = [
-            number
-            for number, track in self._tracks.items()
-            if not track.visible
-            and (track.frames < PATIENCE_FROM or abs(time - track.seen) > PATIENCE_SECONDS)
-        ]
-        for number in gone:
-            del self._tracks[number]
+        for number, track in list(self._tracks.items()):
+            gone = track.frames < PATIENCE_FROM or abs(time - track.seen) > PATIENCE_SECONDS
+            if gone and not track.visible:
+                del self._tracks[number]
 
     def _recognise(self, names: list[int], boxes: list[Box]) -> None:
         """Give pieces without an id those of lost objects near them, the nearest pair first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from segue.errors import PromptError
 from segue.masks.measure import ObjectExtent, measure
 from segue.prompts.detectors import Detector, Proposals, propose
-from segue.prompts.planes import tight_box
+from segue.prompts.planes import grown, tight_box
 from segue.sessions.association import (
     NO_APPEARANCES,
     REMEMBERED,
@@ -33,8 +33,7 @@ from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, Segmentation
 Plane = npt.NDArray[np.bool_]
 """One mask, (H, W)."""
 
-CANDIDATE_SCORE = 0.6
-"""Scores from this share of the threshold on are kept as candidates."""
+CANDIDATE_SCORE = 0.6  # scores from this share of the threshold on are kept as candidates
 
 INSIDE = 0.7
 """Share of a new mask in a known object from which on it is held for a part of that, unless its score is
@@ -45,27 +44,20 @@ PART_SURPLUS = 0.1
 IN_FRONT = 0.5
 """A new mask with less than this share of the area of a known object lies in front of it, else behind."""
 
-LEFT = 0.5
-"""Share of a new mask that must be left when what known objects have is taken away."""
+LEFT = 0.5  # share of a new mask that must be left when what known objects have is taken away
 
 AGREES, FITS = 0.8, 0.5
 """Overlap (IoU) of the box around a mask with its detection below which the mask is taken for wrong, and from
 which on appearance and motion are learnt from the detection."""
 
-MISMATCHES = 2
-"""Runs of the detector in a row after which a mask that it contradicts is made anew."""
-
-RIM = 0.05
-"""What a mask may reach out of its detection, as a share of the sides."""
-
-BETTER = 0.05
-"""By how much more a new mask has to agree."""
+MISMATCHES = 2  # runs of the detector in a row after which a mask that it contradicts is made anew
+RIM = 0.05  # what a mask may reach out of its detection, as a share of the sides
+BETTER = 0.05  # by how much more a new mask has to agree
 
 SUDDEN = 0.5
 """A mask that shrinks below this share of what it had at the last run has the detector run at once."""
 
-SMALLEST = 0.0003
-"""Share of the picture below which an object is out of sight."""
+SMALLEST = 0.0003  # share of the picture below which an object is out of sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +131,10 @@ class DetectionSession(Kept):
         """
         if prompts is not None:
             raise PromptError("instances are found without prompts; use segue track for objects of your own")
+        said: list[Prompt] = []
         looking = self._seen >= self._due
-        said = self._detect(frame) if looking else []
         if looking:
+            said = self._detect(frame)
             self._due = self._seen + self.options.every
         result = self._session.step(frame, said or None)
         objects = []
@@ -178,11 +171,8 @@ class DetectionSession(Kept):
         corrected = self._corrections(scene, matched)
         # What was remembered of them was wrong, the first mask not least, and would grow back.
         self._session.forget([*corrected])
-        fresh = {
-            **corrected,
-            **self._newcomers(scene, [i for i in range(len(found.boxes)) if i not in matched.values()]),
-        }
-        for number, plane in fresh.items():
+        free = [i for i in range(len(found.boxes)) if i not in matched.values()]
+        for number, plane in (corrected | self._newcomers(scene, free)).items():
             own = plane & (scene.mask == number)  # a later one may lie in front
             if own.any():
                 said.append(MaskPrompt(number, own))
@@ -209,9 +199,8 @@ class DetectionSession(Kept):
             agreement = float(overlaps([shown[i] or track.box], [box])[0, 0])
             track.mismatches = 0 if agreement >= AGREES else track.mismatches + 1
             alone = not together[i] and agreement >= FITS
-            track.found(
-                box, found.scores[number], found.labels[number], scene.appearances[number], alone=alone
-            )
+            look = scene.appearances[number]
+            track.found(box, found.scores[number], found.labels[number], look, alone=alone)
             if alone:
                 track.stands_alone(box, scene.at)
         return {tracks[i].id: number for i, number in pairs.items()}
@@ -225,21 +214,20 @@ class DetectionSession(Kept):
 
     def _corrections(self, scene: _Scene, matched: dict[int, int]) -> dict[int, Plane]:
         """New masks of objects whose masks disagree with their detections, where there are better ones."""
+        found, before = scene.found, scene.mask.copy()
+        boxes = {i: scene.box_of(i) for i in matched}
         wrong = {
             i: number
             for i, number in matched.items()
-            if (scene.box_of(i) is None or self._tracks[i].mismatches >= MISMATCHES)
-            and scene.found.scores[number] >= self.options.score
+            if (boxes[i] is None or self._tracks[i].mismatches >= MISMATCHES)
+            and found.scores[number] >= self.options.score
         }
-        before, boxes = scene.mask.copy(), {i: scene.box_of(i) for i in wrong}
         scene.clear(wrong)  # the masks of two may have changed places
         fresh = {}
         for i, number in wrong.items():
-            plane, old = scene.carved(number, i), boxes[i]
-            agreement = 0.0 if old is None else float(overlaps([old], [scene.found.boxes[number]])[0, 0])
-            if plane is not None and overlaps([tight_box(plane)], [scene.found.boxes[number]])[0, 0] > (
-                agreement + BETTER
-            ):
+            plane, old, wanted = scene.carved(number, i), boxes[i], [found.boxes[number]]
+            agreement = 0.0 if old is None else float(overlaps([old], wanted)[0, 0])
+            if plane is not None and overlaps([tight_box(plane)], wanted)[0, 0] > agreement + BETTER:
                 self._tracks[i].mismatches = 0
                 fresh[i] = plane
             else:
@@ -288,8 +276,7 @@ class DetectionSession(Kept):
         if chosen is not None:
             self._lost.remove(chosen)
             chosen.misses = chosen.mismatches = 0
-            chosen.contested = False
-            chosen.anchor = None
+            chosen.contested, chosen.anchor = False, None
             chosen.box, chosen.seen = box, scene.at
             chosen.vote(label, scene.found.scores[number])
             chosen.hits += 1
@@ -298,13 +285,9 @@ class DetectionSession(Kept):
 
 
 class _Scene:
-    """A frame on which the detector runs.
+    """A frame on which the detector runs: the detections, and what each known object has of it.
 
-    Attributes:
-        found: the detections.
-        mask: what each known object has, (H, W), which changes as objects come and go.
-        appearances: of the detections, (N, C).
-        at: number of the frame.
+    The mask, (H, W), changes as objects come and go; appearances are those of the detections, (N, C).
     """
 
     def __init__(
@@ -318,11 +301,8 @@ class _Scene:
     ) -> None:
         self.found, self.at, self._score, self._labels = found, at, score, labels
         self.mask = np.array(mask, np.int32)
-        self.appearances = (
-            np.stack([appearance_of(frame.image, box) for box in found.boxes])
-            if found.boxes
-            else NO_APPEARANCES
-        )
+        looks = [appearance_of(frame.image, box) for box in found.boxes]
+        self.appearances = np.stack(looks) if looks else NO_APPEARANCES
         self._extents: dict[int, ObjectExtent] = measure(self.mask)
 
     def box_of(self, number: int) -> Box | None:
@@ -341,21 +321,16 @@ class _Scene:
         self._extents = measure(self.mask)
 
     def carved(self, number: int, own: int | None) -> Plane | None:
-        """The mask of a detection less what others have; None where that is an object that is known.
-
-        Args:
-            number: the detection.
-            own: id of the object that it belongs to; None if it is new.
-        """
+        """The mask of a detection less what others than ``own`` have; None where that is a known object."""
         mask = (self.found.mask(number) > 0.5) & _around(self.found.boxes[number], self.mask.shape)
         whole = int(mask.sum())
         if whole < SMALLEST * self.mask.size:
             return None
-        others = {i: extent for i, extent in self._extents.items() if i != own}
-        shared = Counter(dict(zip(*np.unique(self.mask[mask], return_counts=True), strict=True)))
-        for i, extent in others.items():
-            inside = shared.get(i, 0)
-            if inside and (whole >= IN_FRONT * extent.area or self._is_part(inside / whole, number, i)):
+        for i, inside in zip(*np.unique(self.mask[mask], return_counts=True), strict=True):
+            if i in (0, own):
+                continue
+            behind = whole >= IN_FRONT * self._extents[i].area
+            if behind or self._is_part(inside / whole, number, i):
                 mask &= self.mask != i
         return mask if int(mask.sum()) >= LEFT * whole else None
 
@@ -367,11 +342,7 @@ class _Scene:
 
 def _around(box: Box, shape: tuple[int, ...]) -> Plane:
     """A box and a little around it, (H, W): detections end where objects do, masks sometimes run out."""
-    x0, y0, x1, y1 = box
-    margin_x, margin_y = RIM * (x1 - x0), RIM * (y1 - y0)
+    x0, y0, x1, y1 = grown(box, RIM)
     plane = np.zeros(shape, np.bool_)
-    plane[
-        max(int(y0 - margin_y), 0) : math.ceil(y1 + margin_y),
-        max(int(x0 - margin_x), 0) : math.ceil(x1 + margin_x),
-    ] = True
+    plane[max(int(y0), 0) : math.ceil(y1), max(int(x0), 0) : math.ceil(x1)] = True
     return plane

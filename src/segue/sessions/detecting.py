@@ -33,11 +33,8 @@ from segue.sessions.motion import MotionDetector
 from segue.sessions.track import TrackSession
 from segue.weights import load
 
-DEFAULT = "motion"
-"""The detector that needs no weights that segue does not bring."""
-
-BOX_MASKS = ("network", "grabcut", "none")
-"""What may make masks of boxes."""
+DEFAULT = "motion"  # the detector that needs no weights that segue does not bring
+BOX_MASKS = ("network", "grabcut", "none")  # what may make masks of boxes
 
 MAX_TILES = 8
 

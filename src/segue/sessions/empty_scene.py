@@ -13,8 +13,7 @@ from segue.errors import PromptError
 from segue.sessions.base import SessionState
 from segue.types import Image
 
-PLANES = 21
-"""Planes of a scene."""
+PLANES = 21  # planes of a scene
 
 
 class Scene:
@@ -130,11 +129,6 @@ class FixedBackground:
         return self._scene
 
     def fit(self, size: tuple[int, int]) -> None:
-        """Bring the picture to this height and width.
-
-        Raises:
-            PromptError: it has another shape.
-        """
         height, width = size
         rows, columns = self._given.shape[:2]
         if not same_shape(size, (rows, columns)):
@@ -145,17 +139,16 @@ class FixedBackground:
         """Frames change nothing."""
 
     def relight(self, gains: Sequence[float]) -> None:
-        """Make the picture brighter or darker by factors of red, green and blue."""
         self._scene = self._scene.in_other_light(gains)
 
     def follow_light(self, picture: Image) -> None:
         """The picture stays: frames change no more than its light, see :meth:`relight`."""
 
     def replace(self, picture: Image, *, trusted: bool) -> None:
-        """The picture stays: frames change no more than its light, see :meth:`relight`."""
+        """The picture stays, as above."""
 
     def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
-        """Frames change nothing: the picture is the empty scene."""
+        """The picture is the empty scene."""
 
     def restart(self) -> None:
         """Go back to the picture that was given."""

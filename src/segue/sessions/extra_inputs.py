@@ -26,8 +26,7 @@ Extra = Literal["depth", "flow"]
 Plane = npt.NDArray[np.uint8]
 """Of a frame at the working size: depth (h, w), or a flow picture (h, w, gaps), (h, w) of one gap."""
 
-PUBLISHED_SIDE = 256
-"""Side of the pictures that HOFAM and STAM were made for."""
+PUBLISHED_SIDE = 256  # side of the pictures that HOFAM and STAM were made for
 
 
 class FlowNetwork(nn.Module):
@@ -107,12 +106,7 @@ PERCENTILES = (1, 99)
 
 
 def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
-    """Refuse depth or flow that a model cannot take, before anything has changed.
-
-    Args:
-        frame: brings them, or not.
-        taken: what the model takes.
-        name: of the model, for messages.
+    """Refuse depth or flow that the model ``name`` cannot take, before anything has changed.
 
     Raises:
         PromptError: the model takes none, or it does not fit the frame.
@@ -143,14 +137,12 @@ class DepthScale:
         self.restart()
 
     def restart(self) -> None:
-        """Forget the scene."""
         self._range: tuple[float, float] | None = None
 
     def __call__(self, depth: npt.NDArray[np.generic]) -> Plane:
-        """Scale a map, (H, W), of any unit; 0, negative and infinite values and NaN are unknown.
+        """Scale a map, (H, W): the 1st to the 99th percentile of the scene as 0 to 255, 0 where unknown.
 
-        Returns:
-            (H, W), uint8: the 1st to the 99th percentile of the scene as 0 to 255; 0 where nothing is known.
+        Its unit may be any; 0, negative and infinite values and NaN are unknown.
         """
         values = np.asarray(depth, np.float32)
         known = np.isfinite(values) & (values > 0)
@@ -162,11 +154,9 @@ class DepthScale:
         return np.asarray(np.rint(255 * np.clip(scaled, 0, 1)), np.uint8)
 
     def state(self) -> SessionState:
-        """All that :meth:`restore` needs."""
         return SessionState({}, {"range": self._range})
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
         found = state.values["range"]
         self._range = None if found is None else (found[0], found[1])
 

@@ -28,8 +28,7 @@ from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 
-SHORT_SIDE = 240
-"""Frames are reduced to this short side, near the size that the networks were trained at."""
+SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
 
 FLOOD = 0.7
 FLOOD_FRAMES = 5
@@ -187,17 +186,8 @@ class ForegroundSession:
 
     def state(self, *, copy: bool = True) -> SessionState:
         """Everything that is needed to go on identically; only if :attr:`restorable`."""
-        parts = {
-            "segmenter": self._segmenter.state(),
-            "background": self._background.state(),
-            "masks": self._masks.state(),
-            "watch": self._watch.state(),
-            "ghosts": self._ghosts.state(),
-            "depth": self._depth_scale.state(),
-            "queue": queue_state(self._pending, self._due),
-        }
-        if self._aligner is not None:
-            parts["aligner"] = self._aligner.state()
+        parts = {name: part.state() for name, part in self._parts().items()}
+        parts["queue"] = queue_state(self._pending, self._due)
         if self._hidden is not None:
             parts["hidden"] = SessionState.of({"mask": self._hidden}, {})
         values = {
@@ -216,25 +206,29 @@ class ForegroundSession:
         """
         state.require(self._origin())
         self.reset()
-        values: dict[str, Any] = state.values
+        values = state.values
         if values["size"] is not None:
             height, width = values["size"]
             self._canvas = Canvas.of((height, width), self._short_side, 1)
-        self._segmenter.restore(state.part("segmenter"))
-        self._background.restore(state.part("background"))
-        self._masks.restore(state.part("masks"))
-        self._watch.restore(state.part("watch"))
-        self._ghosts.restore(state.part("ghosts"))
-        self._depth_scale.restore(state.part("depth"))
+        for name, part in self._parts().items():
+            part.restore(state.part(name))
         self._pending, self._due = queues_of(state.part("queue"))
-        if self._aligner is not None:
-            self._aligner.restore(state.part("aligner"))
         if "hidden" in values["parts"]:
             self._hidden = state.part("hidden").arrays()["mask"]
         self._completed, self._flooded = values["completed"], values["flooded"]
 
+    def _parts(self) -> dict[str, Any]:
+        parts: dict[str, Any] = {
+            "segmenter": self._segmenter,
+            "background": self._background,
+            "masks": self._masks,
+            "watch": self._watch,
+            "ghosts": self._ghosts,
+            "depth": self._depth_scale,
+        }
+        return parts if self._aligner is None else {**parts, "aligner": self._aligner}
+
     def _origin(self) -> dict[str, Any]:
-        """What a saved state belongs to."""
         return {
             "model": self._segmenter.name,
             "short_side": self._short_side,
@@ -243,7 +237,6 @@ class ForegroundSession:
         }
 
     def _reduced(self, frame: Frame) -> Image:
-        """The frame at the working size."""
         if self._canvas is None or self._canvas.picture != frame.size:
             self._masks.check(frame.size)
             canvas = Canvas.of(frame.size, self._short_side, 1)

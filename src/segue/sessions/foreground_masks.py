@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -14,14 +15,13 @@ import numpy.typing as npt
 from segue.errors import PromptError
 from segue.masks import measure, resize_mask
 from segue.sessions.align import Matrix
-from segue.sessions.base import SessionState, restored_result, saved_result
+from segue.sessions.base import SessionState
 from segue.sessions.components import ComponentTracker, without_small
 from segue.sessions.empty_scene import same_shape
 from segue.sessions.segmenters import Maps
 from segue.types import Image, ObjectInfo, Segmentation
 
-FOREGROUND, SHADOW = 1, 2
-"""Ids in a mask without single objects."""
+FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
 
 Mask = npt.NDArray[np.bool_]
 
@@ -76,10 +76,8 @@ class ForegroundMasks:
         Raises:
             PromptError: it has another shape.
         """
-        if self._roi is None:
-            return
-        (height, width), (rows, columns) = size, self._roi.shape
-        if not same_shape(size, (rows, columns)):
+        if self._roi is not None and not same_shape(size, self._roi.shape):
+            (height, width), (rows, columns) = size, self._roi.shape
             raise PromptError(
                 f"the region of interest is {columns}x{rows}, but the frames are {width}x{height}"
             )
@@ -95,11 +93,9 @@ class ForegroundMasks:
             self._tracker.reset()
 
     def state(self) -> SessionState:
-        """All that :meth:`restore` needs."""
         return SessionState({}, {}) if self._tracker is None else self._tracker.state()
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
         if self._tracker is not None:
             self._tracker.restore(state)
 
@@ -135,29 +131,21 @@ def _inside(
     values: npt.NDArray[np.float32], size: tuple[int, int], roi: npt.NDArray[np.generic] | None
 ) -> npt.NDArray[np.float32]:
     """Probabilities (h, w) at the size of the frame, 0 outside the region of interest."""
-    full = _enlarged(values, size)
-    return full if roi is None else np.asarray(full * resize_mask(roi, size), np.float32)
-
-
-def _enlarged(values: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Probabilities (h, w) at the size of the frame, bilinear."""
-    if values.shape == size:
-        return values
-    height, width = size
-    return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    if values.shape != size:
+        values = np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    return values if roi is None else np.asarray(values * resize_mask(roi, size), np.float32)
 
 
 def _summary(mask: npt.NDArray[np.uint8], scores: list[npt.NDArray[np.float32]]) -> tuple[ObjectInfo, ...]:
     """Foreground and, with two maps, shadow as objects of a mask."""
     extents = measure(mask)
     objects = []
-    for number, (label, score) in enumerate(zip(("foreground", "shadow"), scores, strict=False), start=1):
-        extent = extents.get(number)
-        if extent is None:
-            objects.append(ObjectInfo(number, label, score=0.0))
-        else:
-            mean = float(score[mask == number].mean())
+    for number, label, score in zip((FOREGROUND, SHADOW), ("foreground", "shadow"), scores, strict=False):
+        if number in extents:
+            mean, extent = float(score[mask == number].mean()), extents[number]
             objects.append(ObjectInfo(number, label, mean, extent.box, extent.area))
+        else:
+            objects.append(ObjectInfo(number, label, score=0.0))
     return tuple(objects)
 
 
@@ -186,33 +174,35 @@ def _of_objects(
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A frame whose result is still due.
-
-    Attributes:
-        image: at the working size, as seen from the reference, RGB, uint8.
-        matrix: from the reference to the frame, or None where both are the same.
-    """
+    """A frame whose result is still due."""
 
     index: int
     time: float
     size: tuple[int, int]
-    image: Image
-    matrix: Matrix | None
+    image: Image  # at the working size, as seen from the reference
+    matrix: Matrix | None  # from the reference to the frame, or None where both are the same
 
 
 def queue_state(pending: deque[Pending], due: deque[Segmentation]) -> SessionState:
     """Both queues, to be saved."""
     arrays: dict[str, npt.NDArray[Any]] = {}
-    waiting, results = [], []
     for place, item in enumerate(pending):
         arrays[f"image{place}"] = item.image
         if item.matrix is not None:
             arrays[f"matrix{place}"] = item.matrix
-        waiting.append([item.index, item.time, item.size])
-    for place, result in enumerate(due):
-        arrays[f"mask{place}"], described = saved_result(result)
-        results.append(described)
-    return SessionState.of(arrays, {"pending": waiting, "due": results})
+    arrays |= {f"mask{place}": result.mask.astype(np.int32) for place, result in enumerate(due)}
+    waiting = [[item.index, item.time, item.size] for item in pending]
+    return SessionState.of(arrays, {"pending": waiting, "due": [_described(result) for result in due]})
+
+
+def _described(result: Segmentation) -> dict[str, Any]:
+    """A result but for its mask, as JSON values."""
+    return {
+        "index": result.index,
+        "time": result.time,
+        "wide": result.mask.dtype == np.uint16,
+        "objects": [asdict(item) for item in result.objects],
+    }
 
 
 def queues_of(state: SessionState) -> tuple[deque[Pending], deque[Segmentation]]:
@@ -222,8 +212,15 @@ def queues_of(state: SessionState) -> tuple[deque[Pending], deque[Segmentation]]
         Pending(index, time, tuple(size), arrays[f"image{place}"], arrays.get(f"matrix{place}"))
         for place, (index, time, size) in enumerate(state.values["pending"])
     )
-    due = deque(
-        restored_result(arrays[f"mask{place}"], described)
-        for place, described in enumerate(state.values["due"])
-    )
+    due = deque(_result(arrays[f"mask{place}"], told) for place, told in enumerate(state.values["due"]))
     return pending, due
+
+
+def _result(mask: npt.NDArray[np.int32], told: Mapping[str, Any]) -> Segmentation:
+    """What :func:`_described` was given; its probabilities are those of the mask."""
+    objects = (
+        ObjectInfo(**{**item, "box": None if item["box"] is None else tuple(item["box"])})
+        for item in told["objects"]
+    )
+    dtype = np.uint16 if told["wide"] else np.uint8
+    return Segmentation(told["index"], told["time"], mask.astype(dtype), tuple(objects))

@@ -16,11 +16,8 @@ Mask = npt.NDArray[np.bool_]
 Part = tuple[slice, slice]
 """Rows and columns of a picture."""
 
-EVERY = 9
-"""Frames from one look to the next."""
-
-SMALLEST = 40
-"""Pieces with fewer pixels are left to the median."""
+EVERY = 9  # frames from one look to the next
+SMALLEST = 40  # pieces with fewer pixels are left to the median
 
 STILL_LEVELS, STILL_SHARE = 16, 0.9
 """A piece stands still if this share of it has changed by no more than so many levels since the last look."""
@@ -29,11 +26,8 @@ RATIO, MARGIN = 1.6, 3.0
 """The outline must be clearer in the background than in the frame by this factor, and by so many levels a
 pixel on top."""
 
-AROUND = 4
-"""What is looked at around a piece."""
-
-BORDER = 3
-"""Pixels by which a ghost is grown: the border of an object is blurred."""
+AROUND = 4  # what is looked at around a piece
+BORDER = 3  # pixels by which a ghost is grown: the border of an object is blurred
 
 
 class GhostWatch(Kept):
@@ -53,24 +47,17 @@ class GhostWatch(Kept):
         self._before: tuple[Image, Mask, Mask] | None = None
 
     def look(self, image: Image, background: Image, mask: Mask) -> Mask | None:
-        """Take the next frame.
+        """Where there is nothing but a ghost in the next frame, (H, W), or None.
 
-        Args:
-            image, background: frame and empty scene, RGB (H, W, 3), uint8.
-            mask: foreground of the frame, (H, W).
-
-        Returns:
-            Where there is nothing but a ghost, (H, W), or None.
+        Frame and empty scene are RGB (H, W, 3), uint8; the mask, (H, W), is the foreground of the frame.
         """
         self._seen += 1
         if self._seen % EVERY:
             return None
-        before, ghosts = self._before, np.zeros(mask.shape, bool)
-        found = np.zeros(mask.shape, bool)
-        if before is not None and mask.any():
-            last, was, suspects = before
-            changed = cv2.absdiff(image, last).max(axis=2) > STILL_LEVELS
-            still = was & ~changed
+        ghosts, found = np.zeros(mask.shape, bool), np.zeros(mask.shape, bool)
+        if self._before is not None and mask.any():
+            last, was, suspects = self._before
+            still = was & (cv2.absdiff(image, last).max(axis=2) <= STILL_LEVELS)
             for where, piece in _pieces(mask):
                 if still[where][piece].mean() < STILL_SHARE:
                     continue
@@ -99,11 +86,7 @@ def _pieces(mask: Mask) -> Iterator[tuple[Part, Mask]]:
 
 
 def _belongs_to(piece: Mask, image: Image, background: Image) -> bool:
-    """Whether the outline of a piece is an edge of the background rather than of the frame.
-
-    Args:
-        piece, image, background: the same part of the picture.
-    """
+    """Whether the outline of a piece is an edge of the background rather than of the frame."""
     smooth = cv2.GaussianBlur(piece.astype(np.float32), (0, 0), 1.5)
     across = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)])
     steepness = np.linalg.norm(across, axis=0)

@@ -12,32 +12,19 @@ from torch import Tensor
 OVERLAP_WEIGHT, EMBEDDING_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
 """What mask overlap, likeness of the queries and agreement on the class count."""
 
-ENOUGH = 0.75
-"""Sum of the three from which on two are one object."""
-
-EMBEDDING_ALONE = 0.8
-"""Likeness needed where no frame shows both masks."""
-
-PATIENCE = 20
-"""Windows that an object may be missing before it is forgotten."""
-
-MOMENTUM = 0.7
-"""Part of the old embedding and class scores that a known object keeps."""
+ENOUGH = 0.75  # sum of the three from which on two are one object
+EMBEDDING_ALONE = 0.8  # likeness needed where no frame shows both masks
+PATIENCE = 20  # windows that an object may be missing before it is forgotten
+MOMENTUM = 0.7  # part of the old embedding and class scores that a known object keeps
 
 
 @dataclass(frozen=True)
 class Instances:
-    """What was found in one window.
+    """What was found in one window."""
 
-    Attributes:
-        embeddings: instance queries, (K, C).
-        class_scores: (K, classes), in 0..1.
-        masks: (K, T, h, w), bool, at stride 4.
-    """
-
-    embeddings: Tensor
-    class_scores: Tensor
-    masks: Tensor
+    embeddings: Tensor  # instance queries, (K, C)
+    class_scores: Tensor  # (K, classes), in 0..1
+    masks: Tensor  # (K, T, h, w), bool, at stride 4
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -45,21 +32,13 @@ class Instances:
 
 @dataclass
 class Track:
-    """A known object.
-
-    Attributes:
-        id: its id in the results.
-        embedding: of its query, (C,).
-        class_scores: (classes,).
-        masks: its masks on the frames that the next window shares, (t, h, w), bool.
-        missing: windows since it was last found.
-    """
+    """A known object."""
 
     id: int
-    embedding: Tensor
-    class_scores: Tensor
-    masks: Tensor
-    missing: int = 0
+    embedding: Tensor  # of its query, (C,)
+    class_scores: Tensor  # (classes,)
+    masks: Tensor  # on the frames that the next window shares, (t, h, w), bool
+    missing: int = 0  # windows since it was last found
 
     @property
     def label(self) -> int:
@@ -68,7 +47,6 @@ class Track:
 
     @property
     def score(self) -> float:
-        """Score of its class, in 0..1."""
         return float(self.class_scores.max())
 
 
@@ -80,15 +58,9 @@ class Tracks:
     next_id: int = 1
 
     def update(self, found: Instances, shared: int, keep: int) -> list[int]:
-        """Name the instances of the next window.
+        """The id of each instance of the next window, which are given best first.
 
-        Args:
-            found: the instances, best first.
-            shared: frames at the start of the window that the window before had as well.
-            keep: frames at its end that the next window will have as well.
-
-        Returns:
-            The id of each instance.
+        The window before had its first ``shared`` frames as well, the next will have its last ``keep``.
         """
         matched = self._match(found, shared)
         ids = []
@@ -117,16 +89,13 @@ class Tracks:
         if not self.known or len(found) == 0:
             return {}
         before = torch.stack([track.masks for track in self.known])
-        overlap, together = _overlap(before, found.masks[:, :shared])
-        similarity = F.cosine_similarity(
-            torch.stack([track.embedding for track in self.known])[:, None], found.embeddings[None], dim=-1
-        )
+        embeddings = torch.stack([track.embedding for track in self.known])
         classes = torch.stack([track.class_scores for track in self.known])
+        overlap, together = _overlap(before, found.masks[:, :shared])
+        similarity = F.cosine_similarity(embeddings[:, None], found.embeddings[None], dim=-1)
         agreement = F.cosine_similarity(classes[:, None], found.class_scores[None], dim=-1)
         likeness = OVERLAP_WEIGHT * overlap + EMBEDDING_WEIGHT * similarity + CLASS_WEIGHT * agreement
-        likeness = torch.where(
-            together | (similarity >= EMBEDDING_ALONE), likeness, torch.zeros_like(likeness)
-        )
+        likeness = likeness.masked_fill(~(together | (similarity >= EMBEDDING_ALONE)), 0.0)
         # Both in sight but apart: they are two, however alike.
         apart = (overlap == 0) & before.flatten(1).any(1)[:, None] & found.masks[:, :shared].flatten(1).any(1)
         likeness = likeness.masked_fill(apart, 0.0)

@@ -19,14 +19,7 @@ from segue.masks.drawing import attention_strip
 from segue.masks.measure import ObjectExtent, measure
 from segue.models.base import InstanceNetwork
 from segue.sessions.base import choose_device, has_bfloat16, inference_copy
-from segue.sessions.clips import (
-    SHORT_SIDE,
-    as_tensor,
-    best_per_query,
-    encode_frames,
-    enlarged,
-    resized,
-)
+from segue.sessions.clips import SHORT_SIDE, as_tensor, best_per_query, encode_frames, enlarged, resized
 from segue.sessions.instance_tracks import Instances, Track, Tracks, suppress
 from segue.sessions.snapshot import Kept
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
@@ -74,19 +67,13 @@ class InstanceOptions:
 
 @dataclass
 class _Pending:
-    """A frame of the current window.
-
-    Attributes:
-        index, time, size: of the frame.
-        picture: what the network sees, (h, w, 3), uint8.
-        memory: what it made of it, where that does not depend on other frames.
-    """
+    """A frame of the current window."""
 
     index: int
     time: float
     size: tuple[int, int]
-    picture: Image
-    memory: Any = field(default=None, compare=False)
+    picture: Image  # what the network sees, (h, w, 3), uint8
+    memory: Any = field(default=None, compare=False)  # what it made of it, if apart from other frames
 
 
 class InstanceSession(Kept):
@@ -184,7 +171,6 @@ class InstanceSession(Kept):
         return self._due.popleft()
 
     def _origin(self) -> dict[str, Any]:
-        """What a saved state belongs to, as JSON gives it back."""
         classes = self.options.classes
         return {
             "network": self._name,
@@ -238,7 +224,7 @@ class InstanceSession(Kept):
         for pending in self._frames:
             if pending.memory is None:
                 pending.memory = self._network.encode(next(fresh))
-        return self._network.join([pending.memory for pending in self._frames if pending.memory is not None])
+        return self._network.join([pending.memory for pending in self._frames])
 
     def _segment(
         self, pending: _Pending, logits: Tensor, ids: list[int], known: Mapping[int, Track]
@@ -286,10 +272,8 @@ def allowed_classes(wanted: Collection[str], names: Mapping[int, str]) -> frozen
     by_name = {name: channel for channel, name in names.items()}
     chosen = set()
     for text in wanted:
-        if text in by_name:
-            chosen.add(by_name[text])
-        elif (number := whole_number(text)) is not None and number in names:
-            chosen.add(number)
-        else:
+        channel = by_name.get(text, whole_number(text))
+        if channel is None or channel not in names:
             raise PromptError(f"no class {text!r}; there are {', '.join(sorted(by_name))}")
+        chosen.add(channel)
     return frozenset(chosen)

@@ -24,29 +24,14 @@ from segue.prompts.selection import Found
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Image, IndexMask, ObjectInfo
 
-SHORT_SIDE = 240
-"""Short side to which pictures are reduced for the flow."""
-
-GRID = 4
-"""Distance of the pixels whose flow tells the movement of the camera."""
-
-INLIER = 1.0
-"""Pixels by which flow may differ from the camera's and still count as the scene."""
-
-SMOOTH = 2.0
-"""Standard deviation of the filter over the differences, in pixels."""
-
-LEAST = 0.25
-"""Pixels a frame that something must move against the scene."""
-
-FLOOR = 0.5
-"""Added to the strongest motion, so that where nothing moves noise is not blown up."""
-
-SMALLEST = 0.0005
-"""Share of the picture below which nothing is an object."""
-
-WEAKEST = 0.25
-"""Moving regions with less than this share of the strongest one's motion are left out."""
+SHORT_SIDE = 240  # short side to which pictures are reduced for the flow
+GRID = 4  # distance of the pixels whose flow tells the movement of the camera
+INLIER = 1.0  # pixels by which flow may differ from the camera's and still count as the scene
+SMOOTH = 2.0  # standard deviation of the filter over the differences, in pixels
+LEAST = 0.25  # pixels a frame that something must move against the scene
+FLOOR = 0.5  # added to the strongest motion, so that where nothing moves noise is not blown up
+SMALLEST = 0.0005  # share of the picture below which nothing is an object
+WEAKEST = 0.25  # moving regions with less than this share of the strongest one's motion are left out
 
 
 class MotionDetector:

@@ -20,8 +20,7 @@ from segue.sessions.quantiles import scene_planes
 from segue.sessions.segmenters import Maps, NetworkSegmenter
 from segue.types import Image
 
-PAST = (4, 6, 8, 10, 12, 14, 16, 18)
-"""Frames back to those whose median is the background."""
+PAST = (4, 6, 8, 10, 12, 14, 16, 18)  # frames back to those whose median is the background
 
 _GROW = np.ones((9, 9), np.uint8)
 
@@ -67,7 +66,6 @@ class MovingCameraSegmenter(NetworkSegmenter):
         self.name = f"{self.name}, camera followed by {method}"
 
     def restart(self) -> None:
-        """Forget the scene."""
         super().restart()
         self._steps, self._masks = {}, {}
 
@@ -82,16 +80,12 @@ class MovingCameraSegmenter(NetworkSegmenter):
 
     def state(self) -> SessionState:
         """The frames that later results need, their masks and the motions between them."""
-        known = {i: matrix for i, matrix in self._steps.items() if matrix is not None}
-        parts = {
-            "frames": super().state(),
-            "steps": SessionState.of({str(i): matrix for i, matrix in known.items()}, {}),
-            "masks": SessionState.of({str(i): mask for i, mask in self._masks.items()}, {}),
-        }
-        return SessionState.joined(parts, {})
+        steps = {str(i): matrix for i, matrix in self._steps.items() if matrix is not None}
+        masks = {str(i): mask for i, mask in self._masks.items()}
+        numbered = {"steps": SessionState.of(steps, {}), "masks": SessionState.of(masks, {})}
+        return SessionState.joined({"frames": super().state(), **numbered}, {})
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
         super().restore(state.part("frames"))
         self._steps = _numbered(state.part("steps"))
         self._masks = _numbered(state.part("masks"))

@@ -44,13 +44,7 @@ def whole_clip(
 
 
 def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Iterator[Segmentation]:
-    """Entries with at least a score, drawn over one another on each frame, the surest on top.
-
-    Args:
-        records: of :func:`whole_clip`.
-        frames: all frames of the film.
-        least: score from which on an entry is worth showing.
-    """
+    """Entries of :func:`whole_clip` of at least a score, each frame drawn with the best on top."""
     shown = sorted((record for record in records if record["score"] >= least), key=lambda item: item["score"])
     for t, frame in enumerate(frames):
         mask = np.zeros(frame.size, np.uint8)
@@ -68,13 +62,7 @@ def video_records(
     dtype: torch.dtype,
     short_side: int = SHORT_SIDE,
 ) -> Records:
-    """Entries of the result file for one video, which is one clip.
-
-    Args:
-        network: in evaluation mode, on ``device``, of precision ``dtype``.
-        device, dtype: see ``network``.
-        dataset, video: where the pictures are.
-        short_side: pictures are resized to this short side.
+    """Entries of the result file for one video, which is one clip, by a network on this device, of this type.
 
     Raises:
         DatasetError: a picture is missing or damaged.

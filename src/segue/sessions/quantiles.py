@@ -14,11 +14,8 @@ from segue.sessions.empty_scene import PLANES
 Bytes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
-LOW = 0.1
-"""The envelope of a pixel reaches from this quantile of its past to the opposite one."""
-
-DOUBT_FROM = 5
-"""With fewer kept frames a single one in which a pixel was background is enough."""
+LOW = 0.1  # the envelope of a pixel reaches from this quantile of its past to the opposite one
+DOUBT_FROM = 5  # with fewer kept frames a single one in which a pixel was background is enough
 
 RESTLESS = 4
 """A pixel whose mask changes in one of so many kept frames belongs to something that comes and goes, as
@@ -63,12 +60,12 @@ class SortedPast:
         self.stale = np.ones(self._height, bool)
 
     def update(self, frames: Sequence[Bytes], hidden: Sequence[Mask], first: int, last: int) -> None:
-        """Bring rows up to date after a frame was added.
+        """Bring the rows ``first:last`` up to date after a frame was added.
 
         Args:
             frames: all of them, (3, H, W) each.
             hidden: where something was in front of the background, (H, W) each.
-            first, last: rows, the last one not among them.
+            first, last: see above.
         """
         self._count, rows = len(frames), slice(first, last)
         if self.stale[rows].any():
@@ -110,13 +107,10 @@ class SortedPast:
             self._sort_in(self._all[part], values)
 
     def planes(self, least: int, first: int, out: Bytes) -> None:
-        """What the past tells of some rows; see :class:`~segue.sessions.empty_scene.Scene`.
+        """Write what the past tells of the rows from ``first`` on to ``out``, (21, h, W), as in ``Scene``.
 
-        Args:
-            least: where fewer values are visible, all count, see :func:`too_few`; they do as well where the
-                mask flickers, see :data:`RESTLESS`, and hides a third of the past, but not its last frames.
-            first: the first of the rows.
-            out: (21, h, W), to write to.
+        Where fewer than ``least`` values are visible, all count, see :func:`too_few`; they do as well where
+        the mask flickers, see :data:`RESTLESS`, and hides a third of the past, but not its last frames.
         """
         count, height = self._count, out.shape[1]
         rows = slice(first, first + height)

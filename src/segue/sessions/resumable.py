@@ -17,12 +17,10 @@ from segue.sessions.base import Session, SessionState
 from segue.types import Frame, IndexMask, Prompt, Segmentation
 from segue.video import Sink, replayed
 
-STATE = ".segue.session.safetensors"
-"""File in the mask folder from which an interrupted run goes on."""
+STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
 
 SAVE_EVERY_SECONDS = 20.0
-SAVE_SHARE = 0.05
-"""Share of the time that saving may take: a large state is saved less often."""
+SAVE_SHARE = 0.05  # share of the time that saving may take: a large state is saved less often
 
 PromptSource = Callable[[Frame], "IndexMask | Sequence[Prompt] | None"]
 

@@ -136,7 +136,6 @@ class NetworkSegmenter:
         self.restart()
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
-        """Take the next frame; see :class:`Segmenter`."""
         self._images[self._seen] = image
         if plane is not None:
             self._planes[self._seen] = plane
@@ -144,7 +143,6 @@ class NetworkSegmenter:
         return self._decode(scene) if self._seen > self._due + self.lag else None
 
     def drain(self, scene: Scene) -> Maps | None:
-        """The next result that is due; see :class:`Segmenter`."""
         return self._decode(scene) if self._seen > self._due else None
 
     def state(self) -> SessionState:
@@ -157,7 +155,6 @@ class NetworkSegmenter:
         return SessionState({**own.tensors, **joined.tensors}, joined.values)
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
         self.restart()
         arrays = state.arrays()
         self._images, self._planes = (
@@ -193,9 +190,8 @@ class NetworkSegmenter:
     def _encoded(self, index: int, role: str) -> Features:
         key = index, role
         if key not in self._features:
-            self._features[key] = self._network.encode(
-                self._prepared(self._images[index]), role, **self._beside(index, role)
-            )
+            picture = self._prepared(self._images[index])
+            self._features[key] = self._network.encode(picture, role, **self._beside(index, role))
         return self._features[key]
 
     def _beside(self, index: int, role: str) -> dict[str, Tensor]:

@@ -20,15 +20,39 @@ from segue.types import Image
 
 Method = Literal["mog2", "knn"]
 
-SHADOW = 127
-"""Value of a shadow in the masks of OpenCV's subtractors."""
+SHADOW = 127  # value of a shadow in the masks of OpenCV's subtractors
+BLIND = 4  # first frames of a scene, in which KNN calls everything foreground: their masks are empty
 
 
-BLIND = 4
-"""First frames of a scene, in which KNN calls everything foreground: their masks are empty."""
+class _Simple:
+    """A method that is never behind, and has nothing to forget or to save unless a class says so."""
+
+    name: str
+    lag = 0
+    channels = 1
+    threshold = 0.5
+    uses_background = False
+    extra: Extra | None = None
+    restorable = True
+    follows_camera = False
+
+    def restart(self) -> None:
+        """Forget the scene."""
+
+    def pause(self) -> None:
+        """Forget what must be close in time."""
+
+    def drain(self, scene: Scene) -> None:
+        """Nothing is ever due."""
+
+    def state(self) -> SessionState:
+        return SessionState({}, {})
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called."""
 
 
-class Subtractor:
+class Subtractor(_Simple):
     """OpenCV's MOG2 or KNN. What they take for shadow is background, or the second channel.
 
     Args:
@@ -43,13 +67,8 @@ class Subtractor:
         SegueError: a number is out of range.
     """
 
-    lag = 0
     channels = 2
-    threshold = 0.5
-    uses_background = False
-    extra: Extra | None = None
     restorable = False
-    follows_camera = False
 
     def __init__(
         self,
@@ -63,7 +82,7 @@ class Subtractor:
         if method not in _DEFAULTS:
             raise SegueError(f"method {method!r}: choose mog2 or knn")
         usual_threshold, usual_median = _DEFAULTS[method]
-        self.name: str = method
+        self.name = method
         self._history = history
         self._threshold = usual_threshold if threshold is None else threshold
         self._learning_rate = learning_rate
@@ -74,12 +93,9 @@ class Subtractor:
 
     def restart(self) -> None:
         """Forget the scene."""
+        mog2, knn = cv2.createBackgroundSubtractorMOG2, cv2.createBackgroundSubtractorKNN
+        self._model: Any = (mog2 if self.name == "mog2" else knn)(self._history, self._threshold, True)
         self._seen = 0
-        self._model: Any
-        if self.name == "mog2":
-            self._model = cv2.createBackgroundSubtractorMOG2(self._history, self._threshold, True)
-        else:
-            self._model = cv2.createBackgroundSubtractorKNN(self._history, self._threshold, True)
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Take the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
@@ -93,12 +109,6 @@ class Subtractor:
         self._seen += 1
         return np.asarray(self._model.apply(_bgr(image), learningRate=self._learning_rate), np.uint8)
 
-    def drain(self, scene: Scene) -> None:
-        """Nothing is ever due."""
-
-    def pause(self) -> None:
-        """The model does not need the frames to be close in time."""
-
     @property
     def scene(self) -> Image | None:
         """The model's picture of the empty scene, RGB (h, w, 3), uint8, or None before the first frame."""
@@ -109,7 +119,6 @@ class Subtractor:
         raise SegueError(f"{self.name} cannot be saved")
 
     def restore(self, state: SessionState) -> None:
-        """See :meth:`state`."""
         raise SegueError(f"{self.name} cannot be restored")
 
 
@@ -117,7 +126,7 @@ _DEFAULTS: dict[str, tuple[float, int]] = {"mog2": (16.0, 5), "knn": (800.0, 9)}
 """Threshold and median filter."""
 
 
-class BackgroundDifference:
+class BackgroundDifference(_Simple):
     """Foreground is where a channel differs from the background by more than a threshold.
 
     Args:
@@ -126,37 +135,15 @@ class BackgroundDifference:
     """
 
     name = "median"
-    lag = 0
-    channels = 1
-    threshold = 0.5
     uses_background = True
-    extra: Extra | None = None
-    restorable = True
-    follows_camera = False
 
     def __init__(self, *, threshold: float = 35, median: int = 9) -> None:
         self._threshold = threshold
         self._median = _checked_median(median)
 
-    def restart(self) -> None:
-        """There is nothing to forget."""
-
-    def pause(self) -> None:
-        """There is nothing to forget."""
-
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
         return _different(image, scene.picture, self._threshold, self._median)
-
-    def drain(self, scene: Scene) -> None:
-        """Nothing is ever due."""
-
-    def state(self) -> SessionState:
-        """There is none."""
-        return SessionState({}, {})
-
-    def restore(self, state: SessionState) -> None:
-        """There is nothing to restore."""
 
 
 class Envelope(BackgroundDifference):
@@ -184,7 +171,7 @@ class Envelope(BackgroundDifference):
         return _filtered(np.asarray(reduce(cv2.max, outside)) > self._threshold, self._median)[None]
 
 
-class FrameDifference:
+class FrameDifference(_Simple):
     """Foreground is where a channel differs from the frame before by more than a threshold.
 
     Args:
@@ -193,13 +180,6 @@ class FrameDifference:
     """
 
     name = "difference"
-    lag = 0
-    channels = 1
-    threshold = 0.5
-    uses_background = False
-    extra: Extra | None = None
-    restorable = True
-    follows_camera = False
 
     def __init__(self, *, threshold: float = 20, median: int = 3) -> None:
         self._threshold = threshold
@@ -220,15 +200,10 @@ class FrameDifference:
         self._before = image
         return _different(image, before, self._threshold, self._median)
 
-    def drain(self, scene: Scene) -> None:
-        """Nothing is ever due."""
-
     def state(self) -> SessionState:
-        """The frame before."""
         return SessionState.of({} if self._before is None else {"before": self._before}, {})
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
         self._before = state.arrays().get("before")
 
 
@@ -248,7 +223,6 @@ class SubtractorBackground:
 
     @property
     def scene(self) -> Scene | None:
-        """See :class:`segue.sessions.empty_scene.Background`."""
         return self._scene
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
@@ -283,11 +257,9 @@ class SubtractorBackground:
         self._scene, self._seen = None, 0
 
     def state(self) -> SessionState:
-        """See :class:`Subtractor`."""
         return self._subtractor.state()
 
     def restore(self, state: SessionState) -> None:
-        """See :class:`Subtractor`."""
         self._subtractor.restore(state)
 
 
