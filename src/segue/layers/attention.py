@@ -47,12 +47,7 @@ def affinity(memory_key: Tensor, query_key: Tensor, similarity: Similarity) -> T
 
 
 def attend(scores: Tensor, top_k: int | None = None) -> Tensor:
-    """Softmax over the memory positions, (..., N, P) → (..., N, P).
-
-    Args:
-        scores: what :func:`affinity` returns.
-        top_k: keep the largest ``min(top_k, N)`` scores of each query position; the others get weight 0.
-    """
+    """Softmax over the memory positions, (..., N, P) → (..., N, P), of the ``top_k`` best or all of them."""
     if top_k is None or top_k >= scores.shape[-2]:
         return torch.softmax(scores, dim=-2)
     best, positions = scores.topk(top_k, dim=-2, sorted=False)
@@ -68,11 +63,7 @@ def read(weights: Tensor, values: Tensor) -> Tensor:
 class SelfAttention(nn.Module):
     """Self-attention among the n items of (B, n, C), without residual or norm.
 
-    Args:
-        width: channels; divisible by ``heads``.
-        heads: number of heads.
-        qkv_bias: whether queries, keys and values have a bias.
-        project: False uses the items themselves as queries, keys and values.
+    Without ``project`` the items themselves are queries, keys and values.
     """
 
     def __init__(self, width: int, heads: int = 8, qkv_bias: bool = False, project: bool = True) -> None:

@@ -53,16 +53,9 @@ def half_size(picture: Tensor) -> Tensor:
 
 
 def colour_changes(picture: Tensor, others: Sequence[Tensor], scales: int) -> list[Tensor]:
-    """Differences of pictures (N, 3, h, w), fine to coarse.
+    """Signed and absolute differences of a picture (N, 3, h, w) to K others, and their means.
 
-    Args:
-        picture: of the current frame.
-        others: K of other frames.
-        scales: number of maps; each is half as large as the one before.
-
-    Returns:
-        Maps (N, 6 K, h, w), (N, 6 K, h/2, w/2) and so on: the means of the signed and of the absolute
-        differences.
+    Fine to coarse: (N, 6 K, h, w), (N, 6 K, h/2, w/2) and so on.
     """
     signed = torch.cat([picture - other for other in others], 1) * CONTRAST
     maps = [torch.cat([signed, signed.abs()], 1)]

@@ -35,7 +35,6 @@ class ActivatedConv2d(nn.Conv2d):
         return conv
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, cin, H, W) → (B, cout, h, w)."""
         y = super().forward(x)
         if self.activation == "none":
             return y
@@ -53,7 +52,6 @@ class BatchNormReLU(nn.BatchNorm2d):
     """Batch norm and the ReLU after it."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, C, H, W)."""
         return super().forward(x).relu_()
 
 
@@ -116,12 +114,8 @@ def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tu
     ``norms`` of the block says, a mapping of norms to convolutions; further convolutions ``conv<name>_*`` are
     added before the norm (STM's memory stem).
 
-    Args:
-        module: a block.
-        kind: of what follows, such as batch norms.
-
     Yields:
-        Names of the convolutions, and of what follows.
+        Names of the convolutions, and of what follows, which is of a ``kind`` such as batch norms.
     """
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):
@@ -145,7 +139,6 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def _scaled(conv: nn.Module, scale: Tensor, shift: Tensor | None) -> nn.Module:
-    """``conv`` with outputs scaled, and shifted if ``shift`` is given."""
     assert isinstance(conv, nn.Conv2d)
     clone = _shallow(conv)
     weight = conv.weight.detach()
@@ -185,11 +178,9 @@ _ATTRIBUTES: dict[Activation, tuple[str, list[float]]] = {
 
 
 class FusedConv2d(nn.Module):
-    """A convolution and the activation after it, for inference; equal up to rounding.
+    """A zero-padded convolution and the activation after it, for inference; equal up to rounding.
 
-    Args:
-        conv: zero-padded, in float32 or bfloat16 on a processor; it is not changed.
-        activation: what follows.
+    It is in float32 or bfloat16 on a processor.
     """
 
     weight: Tensor
@@ -244,11 +235,7 @@ def product_with(rows: Tensor, block: int) -> Callable[[Tensor], Tensor]:
     """What multiplies (B, C) with ``rows`` (N, C), giving (B, N), in float32 and without gradients.
 
     oneDNN takes half the time of the library that PyTorch multiplies matrices with where the processor is not
-    of that library's maker.
-
-    Args:
-        rows: arranged once for all calls.
-        block: B of most calls.
+    of that library's maker. It arranges the rows once for all calls, of which most have B = ``block``.
     """
     if rows.device.type != "cpu" or not can_fuse():
         return lambda x: x @ rows.T

@@ -19,9 +19,9 @@ from segue.layers.fused import BatchNormReLU
 class CBAM(nn.Module):
     """A gate over channels, then a gate over positions, (B, C, H, W) → (B, C, H, W)."""
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.ChannelGate = ChannelGate(channels, reduction)
+        self.ChannelGate = ChannelGate(channels, channels // 16)
         self.SpatialGate = SpatialGate()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,13 +31,10 @@ class CBAM(nn.Module):
 class ChannelGate(nn.Module):
     """Scale each channel by a small perceptron of its mean and its maximum over the picture."""
 
-    def __init__(self, channels: int, reduction: int) -> None:
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.mlp = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(channels, channels // reduction),
-            nn.ReLU(),
-            nn.Linear(channels // reduction, channels),
+            nn.Flatten(), nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,12 +78,8 @@ class RLIM(nn.Module):
 class FRM(nn.Module):
     """Feature refinement: context maps mixed into one, compared with the frame's, as a gate on it.
 
-    The gate is ``1 + attention``: where attention is near zero, features pass as they are.
-
-    Args:
-        channels: of every map.
-        maps: number of context maps.
-        attention: weigh the features; otherwise the compared maps take their place.
+    The gate is ``1 + attention``: where attention is near zero, features pass as they are. Without attention
+    the compared maps take their place.
     """
 
     norms: ClassVar[Mapping[str, str]] = {"bn1": "mix", "bn2": "conv"}

@@ -16,13 +16,9 @@ Conv = nn.Conv2d | WinogradConv2d | FusedConv2d
 
 
 def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) -> Tensor:
-    """Apply the part of ``conv`` that acts on input channels ``first`` to ``first + x.shape[1]``.
+    """The part of a zero-padded ``conv`` that acts on input channels ``first`` to ``first + x.shape[1]``.
 
-    Args:
-        conv: zero-padded convolution without groups.
-        x: (B, C, H, W), the values of those channels.
-        first: the first of these channels among the inputs of ``conv``.
-        bias: whether to add the bias; do so in exactly one of the parts.
+    The bias belongs into exactly one of the parts.
     """
     if isinstance(conv, WinogradConv2d | FusedConv2d):
         return conv.channels(x, first, bias=bias)
@@ -53,8 +49,6 @@ class ResBlock(nn.Module):
 
     The skip is the input itself, or a 3x3 convolution of it (`downsample`) where the channels differ.
     """
-
-    downsample: nn.Conv2d | None
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()

@@ -181,13 +181,7 @@ class ResNet18Trunk(ResidualTrunk):
 
 
 class ResNetTrunk(ResidualTrunk):
-    """ResNet-50 or ResNet-101.
-
-    Args:
-        blocks: blocks of the four stages.
-        norm: makes the norms.
-        stride_first: where the stride of a stage sits, see :class:`Bottleneck`.
-    """
+    """ResNet-50 or ResNet-101, by the blocks of its four stages; see :class:`Bottleneck` for the stride."""
 
     channels = (256, 512, 1024, 2048)
 
@@ -222,11 +216,7 @@ class ResNet18(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
 
     def forward(self, x: Tensor, depth: Tensor | None = None) -> tuple[Tensor, ...]:
-        """(B, channels, H, W) → maps at strides 2, 4, 8, 16 and 32.
-
-        Args:
-            x: normalised pictures.
-            depth: (B, depth_channels, H, W), or None for zeros.
+        """(B, channels, H, W), with depth (B, depth_channels, H, W) → maps at strides 2, 4, 8, 16 and 32.
 
         Raises:
             ValueError: this trunk takes no depth.

@@ -59,10 +59,6 @@ class WinogradConv2d(nn.Module):
     The kernel is transformed at each call, which takes a hundredth of its time: transformed kernels are four
     times as large, and not all of them together fit anywhere near the processor.
 
-    Args:
-        conv: the convolution; its weights are copied, the bias is shared.
-        scratch: where transformed kernels go.
-
     Raises:
         ValueError: ``conv`` has another kernel, stride, padding or activation, or groups.
     """

@@ -21,6 +21,14 @@ def unpad(x: Tensor, size: tuple[int, int]) -> Tensor:
     return x[..., top : top + size[0], left : left + size[1]]
 
 
+def other_masks(masks: Tensor, total: Tensor | None = None) -> Tensor:
+    """For each object the sum of the masks of the others, (..., K, H, W) → the same.
+
+    Where a call holds only some of the objects, ``total`` is the sum of all masks, (..., 1, H, W).
+    """
+    return (masks.sum(-3, keepdim=True) if total is None else total) - masks
+
+
 def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
     """Soft aggregation of independent object probabilities (STM paper, section 3.4).
 

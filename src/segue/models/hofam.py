@@ -144,12 +144,9 @@ class HOFAM(nn.Module):
 
     @torch.no_grad()
     def probability(self, frames: Tensor, flow: Tensor, *, mc_dropout: int = 0) -> Tensor:
-        """Probability of foreground, (N, 1, H, W).
+        """Probability of foreground, (N, 1, H, W), the mean over ``mc_dropout`` passes with dropout.
 
-        Args:
-            frames, flow: as for :meth:`forward`.
-            mc_dropout: average over so many passes with dropout; 0 is one pass without (ours). The release
-                takes one pass with dropout, so that its output is random.
+        0 is one pass without (ours). The release takes one with dropout, so that its output is random.
         """
         features = self.encode_frame(frames), self.encode_flow(flow)
         drops = [module for module in self.modules() if isinstance(module, nn.Dropout)]

@@ -32,7 +32,6 @@ FUSED = (16, 32, 48, 96)
 WIDTHS = (48, 24, 16)
 """Channels of the decoder at strides 8, 4 and 2."""
 
-
 PAST = (16, 24, 32, 32)
 """Channels of the maps of the past at strides 2, 4, 8 and 16."""
 
@@ -41,7 +40,6 @@ CONTRAST = 4.0
 
 _LOW, _MEDIAN, _HIGH, _LOW_ALL, _MEDIAN_ALL, _HIGH_ALL = (slice(i, i + 3) for i in range(0, 18, 3))
 _SHARES = slice(18, 21)
-_SHARES_COUNT = 3
 
 PICTURE = _MEDIAN
 """The planes of a scene that are its picture."""
@@ -80,9 +78,7 @@ class MustanLite(nn.Module):
     def encode(self, frames: Tensor, role: str) -> Features:
         """Pixels, and features of 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
 
-        Args:
-            frames: RGB (N, 3, H, W) in [0, 1], or the planes of a scene, (N, 21, H, W) in [0, 1].
-            role: a frame of the context gives its pixels alone.
+        A scene comes as its planes, (N, 21, H, W) in [0, 1]; a frame of the context gives its pixels alone.
         """
         if role == CONTEXT:
             return (frames,)
@@ -103,7 +99,7 @@ class MustanLite(nn.Module):
         """
         if background is None or len(context) != len(self.context):
             raise ValueError(f"mustan-lite decodes with {len(self.context)} context frames and a background")
-        past = self.past(past_cues(current[0], background[0], [pixels for (pixels,) in context]))
+        past = self._past(current, context, background)
         fused = [
             fuse(torch.cat(maps, 1))
             for fuse, *maps in zip(self.fuse, current[1:], background[1:], past, strict=True)
@@ -115,8 +111,10 @@ class MustanLite(nn.Module):
         self, current: Features, context: Sequence[Features], background: Features
     ) -> list[Tensor]:
         """What the past says about the frame: means over channels, (N, h, w) at strides 2, 4, 8 and 16."""
-        cues = past_cues(current[0], background[0], [pixels for (pixels,) in context])
-        return [maps.mean(1) for maps in self.past(cues)]
+        return [maps.mean(1) for maps in self._past(current, context, background)]
+
+    def _past(self, current: Features, context: Sequence[Features], background: Features) -> list[Tensor]:
+        return self.past(past_cues(current[0], background[0], [pixels for (pixels,) in context]))
 
     def forward(self, window: Tensor, scene: Tensor) -> Tensor:
         """Logits (N, 2, H, W) of the last frame of windows.
@@ -179,8 +177,9 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
         (high_all - low_all).amax(1, keepdim=True),
         *(frame - other for other in context),
     ]
-    cues = torch.cat([*differences, planes[:, _SHARES]], 1)
-    cues[:, :-_SHARES_COUNT].mul_(CONTRAST)
+    shares = planes[:, _SHARES]
+    cues = torch.cat([*differences, shares], 1)
+    cues[:, : -shares.shape[1]].mul_(CONTRAST)
     return cues
 
 

@@ -126,11 +126,9 @@ class MustanSlim(nn.Module):
         return F.interpolate(self.decoder(refined), size=size, mode="bilinear")
 
     def forward(self, window: Tensor, background: Tensor | None = None) -> Tensor:
-        """Logits (N, channels, H, W) of the current frames of windows.
+        """Logits (N, channels, H, W) of the current frames of windows (N, T, 3, H, W) at ``self.offsets``.
 
-        Args:
-            window: RGB frames (N, T, 3, H, W) in [0, 1] at ``self.offsets``.
-            background: RGB pictures of the empty scene, (N, 3, H, W) in [0, 1].
+        Frames, and pictures of the empty scene (N, 3, H, W), are RGB in [0, 1].
         """
         frames = list(window.unbind(1)) + ([] if background is None else [background])
         features = self.encode(torch.cat(frames), ROLE)

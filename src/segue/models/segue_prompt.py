@@ -35,11 +35,7 @@ _STATISTICS = 2
 
 
 class SeguePrompt(nn.Module):
-    """Masks of one object in a square crop, and how good they are.
-
-    Attributes:
-        size_multiple: what the side of a crop is a multiple of.
-    """
+    """Masks of one object in a square crop, whose side is a multiple of 32, and how good they are."""
 
     size_multiple = 32
 
@@ -72,14 +68,9 @@ class SeguePrompt(nn.Module):
         return self.encoder(pictures * 2 - 1)
 
     def decode(self, features: tuple[Tensor, ...], prompts: Tensor) -> tuple[Tensor, Tensor]:
-        """Masks for prompts.
+        """Logits (N, 3, S/2, S/2) of the best guess and two others, and logits of their IoU (N, 3).
 
-        Args:
-            features: of :meth:`encode`, (N, ...).
-            prompts: prompt planes (N, 4, S, S) in [0, 1], 0 where nothing is said; see :data:`POSITIVE`.
-
-        Returns:
-            Logits (N, 3, S/2, S/2) of the best guess and two others, and logits of their IoU (N, 3).
+        Prompts are planes (N, 4, S, S) in [0, 1], 0 where nothing is said; see :data:`POSITIVE`.
         """
         f2, f4, f8, f16, f32 = features
         p2, p4, p8, p16 = self.prompt(prompts)
@@ -112,16 +103,10 @@ class SeguePrompt(nn.Module):
 
 
 def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
-    """Cosine similarity of each place to the mean key under each kind of prompt.
+    """Cosine similarity of keys (N, C, h, w) to the mean key under each kind of prompt (N, 4, S, S).
 
-    Kinds are positive and negative points, outside the box, and the mask so far.
-
-    Args:
-        keys: (N, C, h, w).
-        prompts: planes (N, 4, S, S) in [0, 1].
-
-    Returns:
-        (N, 4, h, w) in [-1, 1]; 0 where there is no such prompt.
+    Kinds are positive and negative points, outside the box, and the mask so far. Gives (N, 4, h, w); 0 where
+    there is no such prompt.
     """
     weights = F.adaptive_avg_pool2d(prompts.float(), (keys.shape[2], keys.shape[3])).flatten(2)
     given = (weights.amax(2, keepdim=True) > 0).float()

@@ -19,7 +19,7 @@ from segue.layers.colours import normalise
 from segue.layers.gates import CBAM
 from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
 from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_stem, residual_stage, stem_conv
-from segue.models.aggregation import aggregate, padding
+from segue.models.aggregation import aggregate, other_masks, padding
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.memory import MemoryTracker
 
@@ -71,15 +71,10 @@ class STCN(nn.Module):
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
     ) -> tuple[None, Tensor]:
-        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1] → values ([B,] K, 512, H/16, W/16).
-
-        Each object is told the sum of the masks of the others; where a call holds only some of the objects,
-        ``total`` is the sum of all masks, ([B,] 1, H, W).
-        """
+        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1] → values ([B,] K, 512, H/16, W/16)."""
         planes = masks[..., None, :, :]
         if not self.single_object:
-            others = (masks.sum(-3, keepdim=True) if total is None else total) - masks
-            planes = torch.stack([masks, others], dim=-3)
+            planes = torch.stack([masks, other_masks(masks, total)], dim=-3)
         values: Tensor = self.value_encoder(query.image, query.features[0], planes.flatten(0, -4))
         return None, values.view(*masks.shape[:-2], *values.shape[1:])
 

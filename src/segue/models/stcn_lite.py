@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from segue.layers.fused import ActivatedConv2d
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
-from segue.models.aggregation import aggregate, padding
+from segue.models.aggregation import aggregate, other_masks, padding
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.memory import MemoryTracker
 
@@ -90,21 +90,16 @@ class STCNLite(nn.Module):
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
     ) -> tuple[None, Tensor]:
-        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1] → values ([B,] K, 128, H/8, W/8).
-
-        Each object is told the sum of the masks of the others; where a call holds only some of the objects,
-        ``total`` is the sum of all masks, ([B,] 1, H, W).
-        """
-        others = (masks.sum(-3, keepdim=True) if total is None else total) - masks
-        planes = torch.stack([masks, others], dim=-3)
+        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1] → values ([B,] K, 128, H/8, W/8)."""
+        planes = torch.stack([masks, other_masks(masks, total)], dim=-3)
         values = self.value_encoder(query.image, query.features[1], planes.flatten(0, -4))
-        return None, values.view(masks.shape[:-2] + values.shape[1:])
+        return None, values.view(*masks.shape[:-2], *values.shape[1:])
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
         """Decode readouts, ([B,] K, 128, H/8, W/8), to log-odds, ([B,] K, H/2, W/2)."""
         thin, _, f4, f2 = query.features
         logits: Tensor = self.decoder(readout.flatten(0, -4), thin, f4, f2)
-        return logits.view(readout.shape[:-3] + logits.shape[2:])
+        return logits.view(*readout.shape[:-3], *logits.shape[2:])
 
 
 class ValueEncoder(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from segue.layers.colours import image_statistics, normalise
 from segue.layers.residual import ResBlock, add_frame, joint_conv
 from segue.layers.resnet import Bottleneck, FrozenBatchNorm, pool_stem, residual_stage, stem_conv
-from segue.models.aggregation import aggregate, padding
+from segue.models.aggregation import aggregate, other_masks, padding
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.memory import MemoryTracker
 
@@ -72,13 +72,10 @@ class STM(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Encode frames with soft masks, ([B,] K, H, W) in [0, 1].
 
-        Each object is told the sum of the masks of the others; where a call holds only some of the objects,
-        ``total`` is the sum of all masks, ([B,] 1, H, W).
-
         Returns:
             Keys ([B,] K, 128, H/16, W/16) and values ([B,] K, 512, H/16, W/16).
         """
-        others = ((masks.sum(-3, keepdim=True) if total is None else total) - masks).clamp(0, 1)
+        others = other_masks(masks, total).clamp(0, 1)
         r4 = self.Encoder_M(query.image, masks.flatten(0, -3)[:, None], others.flatten(0, -3)[:, None])
         key, value = self.KV_M_r4(r4)
         objects = masks.shape[:-2]

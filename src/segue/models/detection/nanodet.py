@@ -346,15 +346,10 @@ class Head(nn.Module):
 
 
 class NanoDetTrunk(NanoDetPlus):
-    """The detector as a trunk: its head is there, but not asked.
-
-    Attributes:
-        channels: of the levels.
-        fine, finest: channels of the backbone at strides 8 and 2.
-    """
+    """The detector as a trunk: its head is there, but not asked."""
 
     channels = (WIDTH,) * len(STRIDES)
-    fine, finest = ShuffleNetV2.channels[0], 24
+    fine, finest = ShuffleNetV2.channels[0], 24  # channels of the backbone at strides 8 and 2
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         """RGB (B, 3, H, W), normalised by ImageNet's statistics → levels at strides 8 to 64."""

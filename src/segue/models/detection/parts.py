@@ -105,11 +105,11 @@ class Backbone(nn.Module):
 class RPNHead(nn.Module):
     """For each place of each level three anchors: objectness and deltas."""
 
-    def __init__(self, depth: int = 1, anchors: int = 3) -> None:
+    def __init__(self, depth: int) -> None:
         super().__init__()
         self.conv = nn.Sequential(*(conv_block(256, 256, 3) for _ in range(depth)))
-        self.cls_logits = nn.Conv2d(256, anchors, 1)
-        self.bbox_pred = nn.Conv2d(256, 4 * anchors, 1)
+        self.cls_logits = nn.Conv2d(256, 3, 1)
+        self.bbox_pred = nn.Conv2d(256, 12, 1)
 
     def forward(self, level: Tensor) -> tuple[Tensor, Tensor]:
         """(1, 256, h, w) → logits (1, 3, h, w) and deltas (1, 12, h, w)."""
@@ -118,13 +118,7 @@ class RPNHead(nn.Module):
 
 
 class RPN(nn.Module):
-    """Region proposals.
-
-    Args:
-        depth: convolutions of the head.
-        rounded: whether anchors are rounded to whole pixels, as in torchvision.
-        smallest: least side of a proposal in pixels.
-    """
+    """Region proposals of at least ``smallest`` pixels a side; torchvision's anchors are whole pixels."""
 
     def __init__(self, depth: int, *, rounded: bool, smallest: float) -> None:
         super().__init__()

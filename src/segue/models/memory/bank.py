@@ -28,21 +28,13 @@ SHARED = 0
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One remembered frame.
+    """One remembered frame."""
 
-    Attributes:
-        written: number of the write, rising; tells old from new.
-        members: ids of the objects that have a value here.
-        pinned: a given mask stands behind it; such frames make room last.
-        kept: False for the previous frame, which the next write replaces.
-        read_since: number of the first read that saw it.
-    """
-
-    written: int
-    members: frozenset[int]
-    pinned: bool
-    kept: bool
-    read_since: int
+    written: int  # number of the write, tells old from new
+    members: frozenset[int]  # ids of the objects that have a value here
+    pinned: bool  # a given mask stands behind it; such frames make room last
+    kept: bool  # False for the previous frame, which the next write replaces
+    read_since: int  # number of the first read that saw it
 
 
 @dataclass(slots=True)

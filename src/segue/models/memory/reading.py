@@ -35,30 +35,17 @@ COARSE_CELLS = 24
 
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
-    """One read of objects that look at the same keys in the same frames.
+    """One read of objects that look at the same keys in the same T frames of P positions."""
 
-    Attributes:
-        keys: (T, P, C) rows of ``key_rows`` for T frames of P positions.
-        values: per object (T, P, Cv).
-        outputs: per object (P, Cv), written by the read.
-        absent: frames that these objects do not have.
-        top_k: positions to read, None for all.
-        coarse: (T, P/4, C) rows of ``pool_keys`` for a coarse-to-fine read, else None.
-        grid: rows and columns of the query, P = rows * columns.
-        usage: (T,), the attention that each frame receives is added here.
-        window: a frame and a radius: a query position reads that frame only so many rows and columns from
-            its own place.
-    """
-
-    keys: Tensor
-    values: Sequence[Tensor]
-    outputs: Sequence[Tensor]
-    absent: tuple[int, ...]
-    top_k: int | None
-    coarse: Tensor | None
-    grid: tuple[int, int]
-    usage: Tensor
-    window: tuple[int, int] | None = None
+    keys: Tensor  # rows of ``key_rows``, (T, P, C)
+    values: Sequence[Tensor]  # of each object, (T, P, Cv)
+    outputs: Sequence[Tensor]  # of each object, (P, Cv), written by the read
+    absent: tuple[int, ...]  # frames that these objects do not have
+    top_k: int | None  # positions to read, None for all
+    coarse: Tensor | None  # rows of ``pool_keys`` for a coarse-to-fine read, (T, P/4, C)
+    grid: tuple[int, int]  # rows and columns of the query
+    usage: Tensor  # (T,), the attention that each frame receives is added here
+    window: tuple[int, int] | None  # a frame, and how far from its own place a position reads it
 
 
 def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tensor:

@@ -41,15 +41,8 @@ def remove_strays(
 
     A piece is a connected region of likely positions. One that comes within ``reach`` rows and columns of
     the previous mask stays as a whole. Where no piece does, or where there was no mask, everything stays: an
-    object that jumped or comes back is found anywhere.
-
-    Args:
-        logits: log-odds of the objects, (K, h, w); changed in place.
-        before: their masks on the frame before, (K, h, w).
-        reach: in positions.
-
-    Returns:
-        ``logits``.
+    object that jumped or comes back is found anywhere. Log-odds and masks are (K, h, w), and the log-odds
+    are changed in place.
     """
     kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
     for plane, mask in zip(logits, before, strict=True):

@@ -64,13 +64,9 @@ LITE_SIZE = Size(
 
 @dataclass(frozen=True)
 class DecodedTubes(Decoded):
-    """Queries after every decoder layer, and what the detector said of them.
+    """Queries after every decoder layer, and what the detector said of them."""
 
-    Attributes:
-        begun: its class logits, means over the frames where it saw the object, (N, Q, 80).
-    """
-
-    begun: Tensor
+    begun: Tensor  # its class logits, means over the frames where it saw the object, (N, Q, 80)
 
 
 class MaskFeatures(nn.Module):

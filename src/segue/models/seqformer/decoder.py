@@ -145,23 +145,14 @@ class MLP(nn.Module):
 
 @dataclass(frozen=True)
 class Decoded:
-    """Queries after every decoder layer.
+    """Queries after every decoder layer; references are cx, cy, width, height in 0..1 of the frame."""
 
-    Attributes:
-        instances: one tensor per layer, (N, Q, C).
-        boxes: one per layer, (N, T, Q, C).
-        references: what each layer started from: (N, T, Q, 2) for the first, then (N, T, Q, 4).
-        refined: reference after each layer, (N, T, Q, 4): cx, cy, width, height in 0..1 of the frame.
-        start: what the first layer started from, (N, Q, C).
-        position: code of the queries, (N, Q, C).
-    """
-
-    instances: list[Tensor]
-    boxes: list[Tensor]
-    references: list[Tensor]
-    refined: list[Tensor]
-    start: Tensor
-    position: Tensor
+    instances: list[Tensor]  # of each layer, (N, Q, C)
+    boxes: list[Tensor]  # of each layer, (N, T, Q, C)
+    references: list[Tensor]  # before each layer, (N, T, Q, 2) for the first, then (N, T, Q, 4)
+    refined: list[Tensor]  # after each layer, (N, T, Q, 4)
+    start: Tensor  # what the first layer started from, (N, Q, C)
+    position: Tensor  # code of the queries, (N, Q, C)
 
 
 class DecoderLayer(nn.Module):

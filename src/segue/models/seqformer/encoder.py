@@ -14,17 +14,11 @@ from segue.layers.attention import sample_levels
 
 @dataclass(frozen=True)
 class Levels:
-    """How the tokens of a frame are laid out.
+    """How the tokens of a frame are laid out: level by level, row by row."""
 
-    Attributes:
-        shapes: height and width of each level, fine to coarse; tokens are level by level, row by row.
-        padding: (B, S), True on tokens that lie in the padding of a frame; None where nothing is padded.
-        valid: (B, L, 2), part of the width and of the height of each level that is not padding.
-    """
-
-    shapes: tuple[tuple[int, int], ...]
-    padding: Tensor | None
-    valid: Tensor
+    shapes: tuple[tuple[int, int], ...]  # height and width of each level, fine to coarse
+    padding: Tensor | None  # (B, S), True on tokens in the padding of a frame; None where nothing is padded
+    valid: Tensor  # (B, L, 2), part of the width and of the height of each level that is not padding
 
     @property
     def areas(self) -> list[int]:
@@ -37,12 +31,7 @@ class Levels:
 
 
 class DeformableAttention(nn.Module):
-    """Attention that reads each query's few points of every level.
-
-    Args:
-        width: channels of queries and memory.
-        levels, heads, points: L, M and P of the paper.
-    """
+    """Attention that reads each query's few points of every level; L, M and P are those of the paper."""
 
     def __init__(self, width: int = 256, levels: int = 4, heads: int = 8, points: int = 4) -> None:
         super().__init__()
@@ -112,13 +101,8 @@ class DeformableAttention(nn.Module):
 def sine_position(valid: Tensor, features: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Sine code of the place in a frame (Deformable DETR, appendix), without any code of time.
 
-    Args:
-        valid: (B, h, w), True where the frame is.
-        features: channels per axis; even ones are sines, odd ones cosines.
-        dtype: of the result.
-
-    Returns:
-        (B, 2·features, h, w), rows first.
+    From (B, h, w), True where the frame is, to (B, 2·features, h, w), rows first; even channels are sines,
+    odd ones cosines.
     """
     rows, columns = valid.cumsum(1, dtype=torch.float32), valid.cumsum(2, dtype=torch.float32)
     two_pi = 2 * torch.pi

@@ -34,10 +34,6 @@ def names_text(names: Mapping[int, str]) -> str:
 def parse_names(text: str, classes: int) -> dict[int, str]:
     """Class names by channel from the text of a weight file.
 
-    Args:
-        text: what :func:`names_text` gave.
-        classes: number of channels.
-
     Raises:
         ValueError: it is damaged, or names a channel that does not exist.
     """

@@ -37,19 +37,14 @@ BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "nanodet"
 
 
 class Backbone(nn.Module):
-    """A trunk, and which of its maps are used.
-
-    Attributes:
-        channels: of the maps that are used.
-        symmetric_input: frames are wanted in [-1, 1] instead of normalised by ImageNet's statistics.
-    """
+    """A trunk, and which of its maps are used."""
 
     def __init__(self, name: BackboneName) -> None:
         super().__init__()
         self.body = TRUNKS[name]()
         self.used = slice(2 if name == "mobilenet-v2" else 1, None)
         self.channels: tuple[int, ...] = self.body.channels[self.used]
-        self.symmetric_input = name == "mobilenet-v2"
+        self.symmetric_input = name == "mobilenet-v2"  # [-1, 1], not normalised by ImageNet's statistics
         if isinstance(self.body, NanoDetTrunk):
             # It knows its classes from more pictures than are learned from here.
             self.body.requires_grad_(False)
