@@ -224,7 +224,7 @@ class MemoryBank:
         for name, row in rows.items():
             if name not in self._tables:
                 self._tables[name] = self._new_table(row, index)
-                self._tables[name][:index] = 0
+                self._tables[name][: len(self.slots)] = 0
             self._tables[name][index] = row
         for name in self._tables.keys() - rows.keys():
             self._tables[name][index] = 0  # nothing reads it, but dense products multiply it by zero
