@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -201,15 +201,9 @@ class Ledger:
             yield Row(*row)
 
 
-@contextlib.contextmanager
-def only_process(path: Path) -> Iterator[None]:
-    """Hold a lock that goes away with the process."""
-    lock = FileLock(path)
+def only_process(path: Path) -> AbstractContextManager[object]:
+    """A lock that is held until its end, or that of the process."""
     try:
-        lock.acquire(timeout=0)
+        return FileLock(path).acquire(timeout=0)
     except Timeout:
         raise SegueError(f"{path.parent}: another batch is at work here; see it with --status") from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -90,7 +90,7 @@ class Watch:
 
 
 def perform(task: Task, order: Order, watch: Watch) -> Outcome:
-    """Do one video, going on with what an earlier worker left of it."""
+    """Do one video, going on with what an earlier worker left of it; Stopped where the user interrupts."""
     begun = time.perf_counter()
     source = fetch(task.source, order.scratch / "fetched") if is_remote(task.source) else Path(task.source)
     work = order.scratch / "work" / task.name

@@ -59,7 +59,6 @@ class Request:
     workers: Annotated[int, Ge(1)] = 1
 
     def score(self, results: Path, progress: Progress) -> Evaluation:
-        """Score results."""
         row = data_sets().get(self.dataset)
         if row is None:
             raise DatasetError(f"dataset {self.dataset!r}: give one of {', '.join(data_sets())}")
