@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import pooch
 import typer
 from annotated_types import Ge
-from rich.console import Console
 from typer.core import TyperCommand
 
 from segue.batch.ledger import Ledger, only_process
@@ -269,10 +268,9 @@ def _write_report(ledger: Ledger, home: Path) -> None:
 @contextmanager
 def _progress(ledger: Ledger, quiet: bool, json_lines: bool) -> Iterator[Callable[[list[Any]], None]]:
     """A function that shows the news of each round, for a person or as JSON lines for a machine."""
-    console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
     begun, frames = time.perf_counter(), {}
     finished = 0
-    with bars(console, "note") as bar:
+    with bars("note", quiet=quiet) as bar:
         counts = ledger.counts()
         task = bar.add_task("videos", total=sum(counts.values()), completed=counts["done"], note="")
 

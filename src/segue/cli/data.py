@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from segue.cli.tables import plain, print_table, progress
 from segue.datasets.check import DataCheck, check_data
@@ -57,20 +56,18 @@ def check(
 def list_sets() -> None:
     """List the data sets that segue reads, and where they come from."""
     rows = [(entry.name, (entry.title, entry.address, entry.licence, entry.layout)) for entry in DATASETS]
-    print_table(Console(), ("data set", "name", "address", "terms", "layout"), rows)
+    print_table(("data set", "name", "address", "terms", "layout"), rows)
 
 
 def _print(found: DataCheck) -> None:
-    console = Console(highlight=False, soft_wrap=True)
     rows = [
         (video.name, (str(video.frames), str(video.labelled), "; ".join(video.problems)))
         for video in found.videos
     ]
-    print_table(console, (found.origin.title, "frames", "labelled", "problems"), rows)
-    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    print_table((found.origin.title, "frames", "labelled", "problems"), rows)
     for problem in found.problems:
-        notes.print(f"problem: {plain(problem)}", markup=False)
+        typer.echo(f"problem: {plain(problem)}", err=True)
     if found.missing:
-        notes.print(f"missing: {len(found.missing)} videos: {plain(first_few(found.missing))}", markup=False)
+        typer.echo(f"missing: {len(found.missing)} videos: {plain(first_few(found.missing))}", err=True)
     if not found.complete:
-        notes.print(f"from: {found.origin.address} ({found.origin.licence})", markup=False)
+        typer.echo(f"from: {found.origin.address} ({found.origin.licence})", err=True)

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from segue.cli.job import How
 from segue.cli.options import Options, Values, command
@@ -111,6 +110,6 @@ def _print(found: Found) -> None:
     for item in found.objects:
         sides = ",".join(f"{side:g}" for side in item.box or ())
         rows.append((str(item.id), (item.label or "", f"{item.score:.3f}", sides, str(item.area))))
-    print_table(Console(highlight=False, soft_wrap=True), ("id", "label", "score", "box", "area"), rows)
+    print_table(("id", "label", "score", "box", "area"), rows)
     if not rows:
         typer.echo("no object was found", err=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from segue.cli.options import Options
 from segue.cli.tables import bars
@@ -173,10 +172,9 @@ def run_job(
     )
     masks = outputs.paths.get("png")
     states = masks if saves else None
-    console = Console(stderr=True, quiet=how.quiet, highlight=False, soft_wrap=True)
     begun, count, watch = time.perf_counter(), 0, WATCH.get()
     try:
-        with outputs.sink as sink, bars(console, "note") as progress:
+        with outputs.sink as sink, bars("note", quiet=how.quiet) as progress:
             task = progress.add_task("frames", total=total or source.frame_count, note="")
 
             def report(frame: Frame, result: Segmentation) -> None:
@@ -198,6 +196,7 @@ def run_job(
         typer.echo(f"interrupted; {hint}", err=True)
         raise typer.Exit(130) from None
     seconds = time.perf_counter() - begun
-    console.print(f"{count} frames in {seconds:.1f} s ({count / seconds:.1f} frames/s)")
+    if not how.quiet:
+        typer.echo(f"{count} frames in {seconds:.1f} s ({count / seconds:.1f} frames/s)", err=True)
     for name, path in outputs.paths.items():
         typer.echo(printable(f"{name}: {path}"))

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from segue.cli.tables import Files, plain, print_remarks, print_table
+from segue.cli.tables import Files, print_remarks, print_table, print_title
 from segue.errors import SegueError
 from segue.registry import DATASETS, DETECTORS, MODELS
 from segue.reports import write_json
@@ -109,7 +108,7 @@ def _list(tables: Iterable[Table]) -> None:
     for table in tables:
         networks = dict.fromkeys(row.model or table.model for row in table.rows)
         rows.append((f"{table.paper} {table.name}", (table.title, table.data, ", ".join(networks))))
-    print_table(Console(), ("table", "what", "data", "networks"), rows)
+    print_table(("table", "what", "data", "networks"), rows)
 
 
 def _pairs(kind: str, texts: Sequence[str], known: Iterable[str]) -> dict[str, str]:
@@ -139,8 +138,7 @@ def _rows(tables: Sequence[Table], wanted: Sequence[str] | None) -> frozenset[st
 
 
 def _print(table: Table, cells: Mapping[str, Sequence[str]], remarks: Iterable[str]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(plain(f"{table.paper} {table.name}. {table.title}"), markup=False, style="bold")
+    print_title(f"{table.paper} {table.name}. {table.title}")
     headings = (*table.columns, SPEED, *(f"published {name}" for name in table.headings))
-    print_table(console, ("", *headings), cells.items())
+    print_table(("", *headings), cells.items())
     print_remarks(remarks)

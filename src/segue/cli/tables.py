@@ -67,11 +67,12 @@ class Files:
                 typer.echo(printable(f"written: {path}"), err=True)
 
 
-def bars(console: Console, field: str, *columns: ProgressColumn) -> Progress:
+def bars(field: str, *columns: ProgressColumn, quiet: bool = False) -> Progress:
     """Bars of progress, gone when they end; nothing is shown where no terminal is.
 
     Between a bar and the text ``field`` stand the columns, or how many of how many and the time that remains.
     """
+    console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -88,9 +89,8 @@ def progress(
     title: str, interrupted: str = "interrupted; nothing was written"
 ) -> Iterator[evaluation.Progress]:
     """A function that shows how many sequences are done; Ctrl-C is told, and ends the program with 130."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        with bars(console, "name") as bar:
+        with bars("name") as bar:
             task = bar.add_task(plain(title), total=None, name="")
 
             def show(done: int, total: int, name: str) -> None:
@@ -104,24 +104,22 @@ def progress(
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """Print the scores of sequences, categories and the whole set, then the remarks."""
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(plain(evaluation.protocol), markup=False, style="bold")
+    print_title(evaluation.protocol)
     columns = list(evaluation.overall)
     tables = {"sequence": evaluation.sequences, "category": evaluation.categories}
     for title, measures in tables.items():
         named = [key for key in columns if any(key in values for values in measures.values())]
         if named:
-            print_table(console, (title, *named), _rows(measures, named))
-    print_table(console, ("", *columns), _rows({"all": evaluation.overall}, columns))
+            print_table((title, *named), _rows(measures, named))
+    print_table(("", *columns), _rows({"all": evaluation.overall}, columns))
     print_remarks(evaluation.remarks)
 
 
 def print_comparison(comparison: Comparison) -> None:
     """Print the overall numbers of both results, the differences by sequence, and the interval."""
-    console = Console(highlight=False, soft_wrap=True)
     first, second = comparison.first, comparison.second
     headline = first.headline
-    console.print(plain(first.protocol), markup=False, style="bold")
+    print_title(first.protocol)
     by_sequence = {
         name: (measures.get(headline, math.nan), second.sequences[name].get(headline, math.nan))
         for name, measures in first.sequences.items()
@@ -129,21 +127,25 @@ def print_comparison(comparison: Comparison) -> None:
     overall = {key: (value, second.overall.get(key, math.nan)) for key, value in first.overall.items()}
     for title, pairs in ((f"{headline} of sequence", by_sequence), ("all", overall)):
         rows = [(name, (number(a), number(b), signed(b - a))) for name, (a, b) in pairs.items()]
-        print_table(console, (title, *comparison.names, "difference"), rows)
+        print_table((title, *comparison.names, "difference"), rows)
     intervals = [
         (key, (signed(item.mean), signed(item.low), signed(item.high), str(item.sequences)))
         for key, item in comparison.intervals.items()
     ]
-    print_table(console, ("mean difference", "mean", "from", "to", "sequences"), intervals)
-    console.print(describe_interval(comparison.seed), markup=False)
+    print_table(("mean difference", "mean", "from", "to", "sequences"), intervals)
+    typer.echo(describe_interval(comparison.seed))
     print_remarks(comparison.remarks)
 
 
 def print_remarks(remarks: Iterable[str]) -> None:
     """Print remarks on the standard error, where they are not taken for scores."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     for remark in remarks:
-        console.print(f"note: {plain(remark)}", markup=False)
+        typer.echo(f"note: {plain(remark)}", err=True)
+
+
+def print_title(text: str) -> None:
+    """Print the line above tables."""
+    Console(highlight=False, soft_wrap=True).print(plain(text), markup=False, style="bold")
 
 
 def plain(text: str) -> str:
@@ -158,8 +160,9 @@ def _rows(tables: Mapping[str, Measures], columns: Sequence[str]) -> list[tuple[
     ]
 
 
-def print_table(console: Console, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> None:
     """Print a table; where no terminal is, lines with tabs between the columns."""
+    console = Console()
     if not console.is_terminal:
         for name, cells in ((columns[0], columns[1:]), *rows):
             typer.echo("\t".join(map(plain, (name, *cells))))

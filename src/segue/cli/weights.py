@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from segue.cli.tables import bars, print_table
@@ -36,10 +35,9 @@ def list_networks(
 
         segue weights list maskrcnn dino-s16
     """
-    console = Console(highlight=False, soft_wrap=True)
     if not names:
         rows = [(entry.name, (_state(entry), entry.licence)) for entry in MODELS if entry.signature]
-        print_table(console, ("network", "weights", "licence"), rows)
+        print_table(("network", "weights", "licence"), rows)
     for name in names or ():
         for field, value in _details(MODELS.find(name)):
             typer.echo(f"{field}\t{value}")
@@ -92,8 +90,7 @@ def get_weights(
         segue weights get dino-s16 --sha256 THE_CHECKSUM_THAT_YOU_TRUST
     """
     entry = MODELS.find(name)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with bars(console, "note", DownloadColumn(), TransferSpeedColumn()) as bar:
+    with bars("note", DownloadColumn(), TransferSpeedColumn()) as bar:
         task = bar.add_task(name, total=None, note="")
 
         def report(done: int, total: int | None) -> None:
