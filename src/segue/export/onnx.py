@@ -59,7 +59,7 @@ class Read(nn.Module):
     def forward(
         self, keys: Tensor, values: Tensor, query: Tensor, start: Tensor, width: Tensor, window: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Read.
+        """Readouts (K, Q, V), and the attention that each frame received, summed over objects, (T,).
 
         Args:
             keys: (T, P, C+1), a row's last channel holds its squared norm, and the confidence penalty.
@@ -67,9 +67,6 @@ class Read(nn.Module):
             query: (Q, C), positions ``start`` to ``start + Q`` of a grid ``width`` positions wide.
             start, width: see ``query``.
             window: rows and columns around its own place within which a position reads the last frame.
-
-        Returns:
-            Readouts (K, Q, V), and the attention that each frame received, summed over objects, (T,).
         """
         rows = keys.flatten(0, 1)
         affinity = (2 * query @ rows[:, :-1].T - rows[:, -1]) / math.sqrt(query.shape[1])

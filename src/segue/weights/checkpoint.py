@@ -223,11 +223,6 @@ def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tens
     Accepted differences: floating-point types; missing ``num_batches_tracked``, which become 0; a value
     stem of STCN's single-object stage, to which a zero channel is appended for the masks of the others.
 
-    Args:
-        path: the file, for messages.
-        tensors: what it holds.
-        expected: state dict of the network.
-
     Raises:
         CheckpointError: names are missing or unexpected, shapes or kinds of numbers differ, or a tensor
             holds NaN or infinity.
@@ -237,19 +232,15 @@ def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tens
         if name.endswith(COUNTER):
             found.setdefault(name, torch.zeros_like(wanted))
     if VALUE_STEM in found and VALUE_STEM in expected:
-        found[VALUE_STEM] = _with_others_channel(found[VALUE_STEM], expected[VALUE_STEM])
+        stem = found[VALUE_STEM]
+        if stem.dim() == 4 and (stem.shape[1], expected[VALUE_STEM].shape[1]) == (4, 5):
+            found[VALUE_STEM] = F.pad(stem, (0, 0, 0, 0, 0, 1))
     _require_equal_layout(path, found, expected)
     for name, wanted in expected.items():
         found[name] = found[name].to(wanted.dtype)
         if wanted.is_floating_point() and not torch.isfinite(found[name]).all():
             raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values; get the file anew")
     return found
-
-
-def _with_others_channel(stem: Tensor, wanted: Tensor) -> Tensor:
-    if stem.dim() == 4 and stem.shape[1] == 4 and wanted.shape[1] == 5:
-        return F.pad(stem, (0, 0, 0, 0, 0, 1))
-    return stem
 
 
 def _require_equal_layout(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -8,11 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from segue.errors import CheckpointError
+from segue.weights.tensorflow import in_our_layout
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """First bytes of an HDF5 file."""
@@ -57,7 +56,7 @@ def read_keras(path: Path) -> dict[str, Tensor]:
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{path}: damaged or no weights of Keras ({error})") from error
     names = _names({layer for layer, _ in arrays}, path)
-    return {f"{names[layer]}.{LEAVES[leaf]}": _tensor(array) for (layer, leaf), array in arrays.items()}
+    return {f"{names[layer]}.{LEAVES[leaf]}": in_our_layout(array) for (layer, leaf), array in arrays.items()}
 
 
 def _arrays(file: Any, path: Path) -> Iterator[tuple[tuple[str, str], Any]]:
@@ -88,11 +87,6 @@ def _names(layers: set[str], path: Path) -> dict[str, str]:
     if unknown:
         raise CheckpointError(f"{path}: layer {unknown[0]} is not one of FgSegNet_v2")
     return names
-
-
-def _tensor(array: Any) -> Tensor:
-    ordered = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
-    return torch.from_numpy(np.ascontiguousarray(ordered, np.float32))
 
 
 def _text(value: Any) -> str:

@@ -59,7 +59,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
             tensors = {}
             for name, info in members.items():
                 with archive.open(info) as file:
-                    tensors[hofam_name(name)] = _tensor(_read_array(file, info.file_size))
+                    tensors[hofam_name(name)] = in_our_layout(_read_array(file, info.file_size))
             return tensors
     except _DAMAGE as error:
         raise CheckpointError(f"{path}: damaged or no .npz file of weights ({error})") from error
@@ -96,7 +96,8 @@ def _read_array(file: IO[bytes], size: int) -> npt.NDArray[np.floating]:
     return values.reshape(shape, order="F" if by_column else "C")
 
 
-def _tensor(array: npt.NDArray[np.floating]) -> Tensor:
+def in_our_layout(array: npt.NDArray[np.floating]) -> Tensor:
+    """Kernels as PyTorch has them."""
     # Kernels: HWIO to OIHW for convolutions, HWOI to IOHW for transposed ones, which is one permutation.
     ordered = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
     return torch.from_numpy(np.array(ordered, np.float32, order="C"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -122,9 +123,7 @@ class MSSTSVISLite(MSSTSVIS):
         width = LITE_SIZE.width
         del self.detr.transformer.reference_points, self.detr.query_embed, self.mask_head
         sure = [nn.Linear(width, 1) for _ in range(LITE_SIZE.decoder_layers)]
-        first = self.detr.bbox_embed[0]
-        assert isinstance(first, MLP)
-        for layer in (*sure, first.linears[-1]):
+        for layer in (*sure, cast(MLP, self.detr.bbox_embed[0]).linears[-1]):
             # At the start it says what the detector says.
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -138,9 +137,7 @@ class MSSTSVISLite(MSSTSVIS):
 
     @property
     def detector(self) -> NanoDetTrunk:
-        body = self.backbone.body
-        assert isinstance(body, NanoDetTrunk)
-        return body
+        return cast(NanoDetTrunk, self.backbone.body)
 
     def encode(self, frames: Tensor, valid: Tensor | None = None) -> Memory:
         if valid is not None:

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 from segue.layers.attention import SelfAttention
 from segue.models.msstsvis.temporal import BoxQueryAttention, InterMode, IntraMode, SplitAttention
-from segue.models.seqformer.decoder import DecoderLayer
-from segue.models.seqformer.encoder import EncoderLayer
 from segue.models.seqformer.network import BackboneName, SeqFormer, Size
 
 RELEASED_DEPTH = 3
@@ -84,7 +82,6 @@ class MSSTSVIS(SeqFormer):
         self.parts = parts or Parts()
         if self.parts.encoder_attention:
             for layer in self.detr.transformer.encoder.layers:
-                assert isinstance(layer, EncoderLayer)
                 layer.ms_sts = SplitAttention(
                     self.size.width,
                     self.size.heads,
@@ -94,7 +91,6 @@ class MSSTSVIS(SeqFormer):
                 )
         if self.parts.decoder_attention:
             for layer in list(self.detr.transformer.decoder.layers)[1:]:
-                assert isinstance(layer, DecoderLayer)
                 layer.temporal_attn = BoxQueryAttention(self.size.width, self.size.heads)
 
 

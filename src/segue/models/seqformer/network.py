@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -188,9 +188,7 @@ class SeqFormer(nn.Module):
 
     @property
     def backbone(self) -> Backbone:
-        trunk = self.detr.backbone[0]
-        assert isinstance(trunk, Backbone)
-        return trunk
+        return cast(Backbone, self.detr.backbone[0])
 
     @property
     def classes(self) -> int:
@@ -243,8 +241,7 @@ class SeqFormer(nn.Module):
         return decoded.instances[-1]
 
     def attention(self, memory: Memory, decoded: Decoded, queries: Tensor) -> Tensor:
-        layer = self.detr.transformer.decoder.layers[-1]
-        assert isinstance(layer, DecoderLayer)
+        layer = cast(DecoderLayer, self.detr.transformer.decoder.layers[-1])
         return attention_maps(layer, memory.levels, decoded, queries)
 
     def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
@@ -330,11 +327,9 @@ class SeqFormer(nn.Module):
         nn.init.normal_(transformer.level_embed)
         nn.init.zeros_(transformer.reference_points.bias)
         for head in detr.class_embed:
-            assert isinstance(head, nn.Linear)
-            nn.init.constant_(head.bias, -math.log((1 - FOCAL_PRIOR) / FOCAL_PRIOR))
+            nn.init.constant_(cast(nn.Linear, head).bias, -math.log((1 - FOCAL_PRIOR) / FOCAL_PRIOR))
         for i, mlp in enumerate(detr.bbox_embed):
-            assert isinstance(mlp, MLP)
-            last = mlp.linears[-1]
+            last = cast(MLP, mlp).linears[-1]
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
             if i == 0:
@@ -342,13 +337,11 @@ class SeqFormer(nn.Module):
         for layer in self.controller.linears:
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
-        for projection in detr.input_proj:
-            assert isinstance(projection, nn.Sequential)
-            conv = projection[0]
-            assert isinstance(conv, nn.Conv2d)
-            assert conv.bias is not None
-            nn.init.xavier_uniform_(conv.weight)
-            nn.init.zeros_(conv.bias)
+        for name, parameter in detr.input_proj.named_parameters():
+            if name.endswith(".0.weight"):
+                nn.init.xavier_uniform_(parameter)
+            elif name.endswith(".0.bias"):
+                nn.init.zeros_(parameter)
 
 
 def _projections(channels: tuple[int, ...], size: Size) -> list[nn.Sequential]:
