@@ -73,7 +73,7 @@ def test_a_network_is_downloaded_converted_and_then_found_by_name(
     address, behaviour = server
     state = DINO(64, depth=1).state_dict()
     entry = served(dino_entry(), address, behaviour, state, tmp_path)
-    monkeypatch.setattr(MODELS, "_own", {entry.name: entry})
+    monkeypatch.setattr(MODELS, "_known", {entry.name: entry})
     with pytest.raises(CheckpointError, match=r"segue weights get dino-tiny.*file\.pth"):
         load("dino-tiny")
     seen: list[int] = []
@@ -109,7 +109,7 @@ def test_a_file_without_a_known_checksum_needs_one(server: tuple[str, Behaviour]
         get(unknown)
     assert behaviour.asked == []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MODELS, "_own", {unknown.name: unknown})
+        patch.setattr(MODELS, "_known", {unknown.name: unknown})
         assert get(unknown, checksum=digest).exists()
 
 
@@ -118,7 +118,7 @@ def test_weights_of_another_network_do_not_stay(
 ) -> None:
     address, behaviour = server
     entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
-    monkeypatch.setattr(MODELS, "_own", {entry.name: entry})
+    monkeypatch.setattr(MODELS, "_known", {entry.name: entry})
     other = replace(MODELS.find("dino-tiny"), name="dino-other")
     with pytest.raises(CheckpointError, match="holds weights of dino-tiny, not of dino-other"):
         get(other)
