@@ -20,7 +20,7 @@ from segue.datasets.davis import DavisFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import SegueError
 from segue.masks import write_index_mask
-from segue.web.exports import SUFFIX, Snapshot, brush_rle, export_job, row_runs
+from segue.web.exports import FORMATS, Snapshot, brush_rle, export_job, row_runs
 from segue.web.film import Film
 from segue.web.labels import read_labels
 from tests.web.films import numbered, write_film
@@ -54,7 +54,7 @@ def taken(masks: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Snapsh
 
 
 def exported(film: Film, taken: Snapshot, form: str, folder: Path) -> Path:
-    target = folder / f"film-{form}{SUFFIX[form]}"
+    target = folder / f"film-{form}{FORMATS[form].suffix}"
     assert list(export_job(SimpleNamespace(film=film), taken, form, target)) == list(range(1, COUNT + 1))
     assert [path.name for path in folder.iterdir()] == [target.name]
     return target
@@ -209,7 +209,7 @@ def test_only_the_chosen_objects_go_out(
 
 def test_an_export_that_fails_leaves_nothing(film: Film, taken: Snapshot, tmp_path: Path) -> None:
     gone = Snapshot({**taken.files, 3: tmp_path / "gone.png"}, taken.names, {})
-    for form, suffix in SUFFIX.items():
+    for form, (suffix, _) in FORMATS.items():
         with pytest.raises(SegueError):
             list(export_job(SimpleNamespace(film=film), gone, form, tmp_path / f"film{suffix}"))
         assert list(tmp_path.iterdir()) == [], form

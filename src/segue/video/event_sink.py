@@ -6,13 +6,13 @@ import csv
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
 from segue.errors import SinkError
 from segue.masks import measure
-from segue.types import Box, Frame, Segmentation
+from segue.types import Frame, Segmentation
 from segue.video.partial import writing
 from segue.video.sinks import FileSink, sized_mask
 
@@ -49,21 +49,12 @@ class Event:
 
 
 @dataclass(slots=True)
-class _Sighting:
-    frame: int
-    time: float
-    box: Box
-    area: int
-
-
-@dataclass(slots=True)
 class _Visit:
-    """An object from its coming to its going."""
+    """An object from its coming to its going, by the events that tell of its first and its last frame."""
 
-    first: _Sighting
-    last: _Sighting
-    frames: int = 1
-    largest: int = 0
+    first: Event
+    last: Event
+    frames: int = 0
 
 
 class EventSink(FileSink):
@@ -96,14 +87,15 @@ class EventSink(FileSink):
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         events = []
+        index, time = segmentation.index, segmentation.time
         for number, extent in measure(sized_mask(segmentation, self._size)).items():
-            sighting = _Sighting(segmentation.index, segmentation.time, extent.box, extent.area)
-            visit = self._visits.setdefault(number, _Visit(sighting, sighting, frames=0))
-            visit.last = sighting
+            seen = Event("enter", number, index, time, *extent.box, extent.area, 0.0, extent.area)
+            visit = self._visits.setdefault(number, _Visit(seen, seen))
+            largest = max(visit.last.largest, extent.area)
+            visit.last = replace(seen, seconds=round(time - visit.first.time, 6), largest=largest)
             visit.frames += 1
-            visit.largest = max(visit.largest, extent.area)
             if visit.frames == MIN_FRAMES:
-                events.append(_event("enter", number, visit))
+                events.append(replace(visit.first, largest=largest))
         for number in sorted(set(self._visits) - set(segmentation.ids)):
             events += self._gone("leave", number)
         self._put(events)
@@ -124,7 +116,7 @@ class EventSink(FileSink):
 
     def _gone(self, what: Literal["leave", "end"], number: int) -> list[Event]:
         visit = self._visits.pop(number)
-        return [_event(what, number, visit)] if visit.frames >= MIN_FRAMES else []
+        return [replace(visit.last, event=what)] if visit.frames >= MIN_FRAMES else []
 
     def _put(self, events: Iterable[Event]) -> None:
         with writing(self._file.final):
@@ -134,9 +126,3 @@ class EventSink(FileSink):
                 else:
                     csv.writer(self._stream).writerow(asdict(event).values())
                 self._count += 1
-
-
-def _event(what: Literal["enter", "leave", "end"], number: int, visit: _Visit) -> Event:
-    seen = visit.first if what == "enter" else visit.last
-    seconds = round(seen.time - visit.first.time, 6)
-    return Event(what, number, seen.frame, seen.time, *seen.box, seen.area, seconds, visit.largest)

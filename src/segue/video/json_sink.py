@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -60,20 +61,10 @@ class CocoSink(FileSink):
         mask = sized_mask(segmentation, self._size)
         lengths = encode_objects(mask, segmentation.ids)
         objects = [
-            {
-                "id": item.id,
-                "category": self._category(item.label),
-                "score": item.score,
-                "rle": lengths[item.id],
-            }
+            (item.id, self._category(item.label), item.score, lengths[item.id])
             for item in segmentation.objects
         ]
-        entry = {
-            "index": segmentation.index,
-            "time": segmentation.time,
-            "size": mask.shape,
-            "objects": objects,
-        }
+        entry = (segmentation.index, segmentation.time, mask.shape, objects)
         self._spool.append(json.dumps(entry).encode())
 
     def _complete(self) -> None:
@@ -92,77 +83,74 @@ class CocoSink(FileSink):
             self._categories[name] = max(self._categories.values(), default=0) + 1
         return self._categories[name]
 
-    def _entries(self) -> Iterator[dict[str, Any]]:
+    def _entries(self) -> Iterator[tuple[int, float, tuple[int, int], list[Any]]]:
+        """Index, time, size and objects of each frame."""
         return (json.loads(data) for data in self._spool)
 
     def _write_coco(self, stream: IO[str]) -> None:
+        categories = ({"id": number, "name": name} for name, number in self._categories.items())
         stream.write('{"images": [')
-        _write_items(stream, (self._image(entry) for entry in self._entries()))
+        _write_items(stream, self._images())
         stream.write('], "annotations": [')
         _write_items(stream, self._annotations())
         stream.write('], "categories": [')
-        _write_items(stream, ({"id": number, "name": name} for name, number in self._categories.items()))
+        _write_items(stream, categories)
         stream.write("]}")
 
-    def _image(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        index = entry["index"]
-        height, width = entry["size"]
-        return {
-            "id": index + 1,
-            "file_name": frame_name(self._names, index),
-            "height": height,
-            "width": width,
-            "video_id": self._video_id,
-            "frame_index": index,
-            "time": entry["time"],
-        }
+    def _images(self) -> Iterator[dict[str, Any]]:
+        for index, time, (height, width), _ in self._entries():
+            yield {
+                "id": index + 1,
+                "file_name": frame_name(self._names, index),
+                "height": height,
+                "width": width,
+                "video_id": self._video_id,
+                "frame_index": index,
+                "time": time,
+            }
 
     def _annotations(self) -> Iterator[dict[str, Any]]:
-        number = 0
-        for entry in self._entries():
-            for item in entry["objects"]:
-                box = rle_box(item["rle"])
-                if box is None:
-                    continue
-                number += 1
-                yield {
-                    "id": number,
-                    "image_id": entry["index"] + 1,
-                    "track_id": item["id"],
-                    "category_id": item["category"],
-                    "segmentation": item["rle"],
-                    "area": rle_area(item["rle"]),
-                    "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-                    "iscrowd": 0,
-                    "score": item["score"],
-                }
+        numbers = itertools.count(1)
+        for index, _, _, objects in self._entries():
+            for track, category, score, rle in objects:
+                box = rle_box(rle)
+                if box is not None:
+                    yield {
+                        "id": next(numbers),
+                        "image_id": index + 1,
+                        "track_id": track,
+                        "category_id": category,
+                        "segmentation": rle,
+                        "area": rle_area(rle),
+                        "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                        "iscrowd": 0,
+                        "score": score,
+                    }
 
     def _tracks(self) -> list[dict[str, Any]]:
-        tracks: dict[int, dict[str, Any]] = {}
+        tracks: dict[int, list[Any]] = {}
+        categories: dict[int, int] = {}
         scores: dict[int, list[float]] = {}
         length = 0
-        for length, entry in enumerate(self._entries(), start=1):
-            for item in entry["objects"]:
-                track = tracks.setdefault(item["id"], {"segmentations": []})
-                track["category_id"] = item["category"]  # the class may become clear only late
-                lengths = track["segmentations"]
+        for length, (*_, objects) in enumerate(self._entries(), start=1):
+            for number, category, score, rle in objects:
+                categories[number] = category  # the class may become clear only late
+                lengths = tracks.setdefault(number, [])
                 lengths.extend([None] * (length - 1 - len(lengths)))
-                if rle_area(item["rle"]):
-                    lengths.append(item["rle"])
-                    scores.setdefault(item["id"], []).append(item["score"])
+                if rle_area(rle):
+                    lengths.append(rle)
+                    scores.setdefault(number, []).append(score)
         return [
             {
                 "video_id": self._video_id,
-                "category_id": tracks[number]["category_id"],
-                "score": float(np.mean(scores[number])) if number in scores else 0.0,
-                "segmentations": tracks[number]["segmentations"]
-                + [None] * (length - len(tracks[number]["segmentations"])),
+                "category_id": categories[number],
+                "score": float(np.mean(scores.get(number, 0.0))),
+                "segmentations": lengths + [None] * (length - len(lengths)),
             }
-            for number in sorted(tracks)
+            for number, lengths in sorted(tracks.items())
         ]
 
 
 def _write_items(stream: IO[str], items: Iterator[dict[str, Any]]) -> None:
     for position, item in enumerate(items):
-        stream.write(",\n" if position else "\n")
-        stream.write(json.dumps(item))
+        stream.write((",\n" if position else "\n") + json.dumps(item))

@@ -179,7 +179,8 @@ class NetworkReader(_LiveReader):
         started = False
         for place, item in enumerate(self._items()):
             if self._duration:
-                time = self._time_in_film(item.time)
+                self._start = item.time if self._start is None else self._start
+                time = None if item.time is None or self._start is None else item.time - self._start
             elif self._bytes and place < self._passed:
                 continue
             else:
@@ -196,13 +197,6 @@ class NetworkReader(_LiveReader):
             lost.clear()
             self._last = time
             yield time, item
-
-    def _time_in_film(self, stamp: float | None) -> float | None:
-        if stamp is None:
-            return None
-        if self._start is None:
-            self._start = stamp
-        return stamp - self._start
 
     def _items(self) -> Iterator[Decoded]:
         options = {}

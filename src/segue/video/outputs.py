@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
 from segue.video.array_sink import NpzSink
 from segue.video.event_sink import EventSink
-from segue.video.json_sink import CocoSink, Flavour
+from segue.video.json_sink import CocoSink
 from segue.video.mask_folder import CdnetSink, PngSink, Settings, replay
 from segue.video.partial import locked
 from segue.video.sinks import BackgroundSink, MultiSink, Sink
@@ -200,32 +199,22 @@ def replayed(
         yield frame, result
 
 
-def _open_masks(path: Path, options: SinkOptions) -> Sink:
-    size, names, settings = options.size, options.names, options.settings
-    overwrite, resume = options.overwrite, options.resume
-    return PngSink(path, size=size, names=names, settings=settings, overwrite=overwrite, resume=resume)
+def _opener(sink: Callable[..., Sink], *takes: str, **fixed: Any) -> Callable[[Path, SinkOptions], Sink]:
+    """Opens a sink with those of a run's options that it takes, by their names."""
 
+    def open_sink(path: Path, options: SinkOptions) -> Sink:
+        return sink(path, **{name: getattr(options, name) for name in takes}, **fixed)
 
-def _open_run_lengths(flavour: Flavour, path: Path, options: SinkOptions) -> Sink:
-    return CocoSink(
-        path, flavour=flavour, size=options.size, names=options.names, categories=options.categories
-    )
+    return open_sink
 
 
 ENTRIES = (
-    SinkEntry(MASKS, "masks", _open_masks),
-    SinkEntry(
-        "overlay",
-        "overlay.mp4",
-        lambda path, options: OverlayVideoSink(path, options.fps, side_by_side=options.side_by_side),
-        needs_frames=True,
-    ),
-    SinkEntry("coco", "coco.json", partial(_open_run_lengths, "coco")),
-    SinkEntry("ytvis", "ytvis.json", partial(_open_run_lengths, "ytvis")),
-    SinkEntry("npz", "masks.npz", lambda path, options: NpzSink(path, size=options.size)),
-    SinkEntry(
-        "cdnet", "cdnet", lambda path, options: CdnetSink(path, size=options.size, names=options.names)
-    ),
-    SinkEntry("events", "events.csv", lambda path, options: EventSink(path, size=options.size)),
+    SinkEntry(MASKS, "masks", _opener(PngSink, "size", "names", "settings", "overwrite", "resume")),
+    SinkEntry("overlay", "overlay.mp4", _opener(OverlayVideoSink, "fps", "side_by_side"), needs_frames=True),
+    SinkEntry("coco", "coco.json", _opener(CocoSink, "size", "names", "categories")),
+    SinkEntry("ytvis", "ytvis.json", _opener(CocoSink, "size", "names", "categories", flavour="ytvis")),
+    SinkEntry("npz", "masks.npz", _opener(NpzSink, "size")),
+    SinkEntry("cdnet", "cdnet", _opener(CdnetSink, "size", "names")),
+    SinkEntry("events", "events.csv", _opener(EventSink, "size")),
 )
 """The formats of segue, for the registry."""

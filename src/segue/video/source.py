@@ -248,12 +248,12 @@ def _check_arguments(max_size: int | None, fps: float | None, on_damage: str) ->
 
 
 def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reconnect: Reconnect) -> Reader:
-    if isinstance(source, int) and not isinstance(source, bool):
-        return CameraReader(source, reconnect)
     if isinstance(source, str):
         return _reader_of_text(source, fps, reconnect)
     if isinstance(source, Path):
         return _reader_of_path(source, fps)
+    if isinstance(source, int) and not isinstance(source, bool):
+        return CameraReader(source, reconnect)
     if isinstance(source, Iterable) and not isinstance(source, (bytes, Mapping)):
         return ArrayReader(source, fps)
     raise SourceError(
@@ -265,23 +265,21 @@ def _reader_of_text(text: str, fps: float | None, reconnect: Reconnect) -> Reade
     path = Path(text)
     if is_address(text):
         return NetworkReader(text, fps, reconnect)
-    if exists(path):
-        return _reader_of_path(path, fps)
-    if text.isdecimal():
+    if not exists(path) and text.isdecimal():
         number = whole_number(text)
         if number is None:
             raise SourceError(f"camera {text[:20]}: there is no such number")
         return CameraReader(number, reconnect)
-    if any(sign in text for sign in "*?["):
+    if not exists(path) and any(sign in text for sign in "*?["):
         return ImageReader(match_images(text), path.parent.name or "images", text, fps)
     return _reader_of_path(path, fps)
 
 
 def _reader_of_path(path: Path, fps: float | None) -> Reader:
-    if exists(path) and path.is_dir():
-        return ImageReader(list_images(path), path.resolve().name, str(path), fps)
     if not exists(path):
         raise SourceError(f"{path}: no such file or folder")
+    if path.is_dir():
+        return ImageReader(list_images(path), path.resolve().name, str(path), fps)
     check_file(path, SourceError)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return VideoFileReader(path, fps)

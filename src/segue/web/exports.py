@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import cv2
@@ -18,26 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 
-from segue.masks import encode_rle, measure, read_index_mask, rle_area, rle_box, write_index_mask
+from segue.masks import encode_objects, measure, read_index_mask, rle_area, rle_box, write_index_mask
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
-from segue.video import CocoSink, OverlayVideoSink
+from segue.video import CocoSink, OverlayVideoSink, Sink
 from segue.video.partial import replacing, write_complete, writing
 from segue.video.video_sink import encoding, even_sides
 from segue.web.film import Film
 from segue.web.worker import Tools
-
-SUFFIX = {
-    "davis": "",
-    "coco": ".json",
-    "ytvis": ".json",
-    "cvat": ".xml",
-    "labelstudio": "",
-    "overlay": ".mp4",
-    "prores": ".mov",
-    "vp9": ".webm",
-    "png": "",
-}
-"""Ending of the file of each format; those without are folders."""
 
 _RUN_BITS = (3, 4, 9, 16)
 """Bits for the length of a run in Label Studio's format; runs are written in the shortest that holds them."""
@@ -73,24 +60,27 @@ class Snapshot:
         return Segmentation(index, film.time(index), mask, objects)
 
 
+Writer = Callable[[Film, Snapshot, Path], Iterator[int]]
+
+
 def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
     """Job of :meth:`segue.web.worker.Worker.begin`: writes ``target``, yielding how many frames are done."""
-    yield from _WRITERS[form](tools.film, taken, target)
+    yield from FORMATS[form].write(tools.film, taken, target)
 
 
-def _frames(film: Film, taken: Snapshot) -> Iterator[tuple[Frame, Segmentation]]:
-    for frame in film.walk(0, film.count - 1):
-        yield frame, taken.result(frame.index, film)
+def _frames(film: Film, taken: Snapshot, *, pictures: bool = True) -> Iterator[tuple[Frame, Segmentation]]:
+    blank = np.zeros((*film.size, 3), np.uint8)
+    for index in range(film.count):
+        frame = film.frame(index) if pictures else Frame(index, film.time(index), blank)
+        yield frame, taken.result(index, film)
 
 
-def _with_sink(make: Callable[[Path, Film], Any], *, pictures: bool) -> Callable[..., Iterator[int]]:
+def _with_sink(make: Callable[[Path, Film], Sink], *, pictures: bool) -> Writer:
     def write(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
-        blank = np.zeros((*film.size, 3), np.uint8)
         with make(target, film) as sink:
-            for index in range(film.count):
-                frame = film.frame(index) if pictures else Frame(index, film.time(index), blank)
-                sink.write(frame, taken.result(index, film))
-                yield index + 1
+            for frame, result in _frames(film, taken, pictures=pictures):
+                sink.write(frame, result)
+                yield frame.index + 1
 
     return write
 
@@ -129,13 +119,10 @@ def _ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     tracks: dict[int, list[Any]] = {i: [] for i in taken.names}
     for index in range(film.count):
         mask = taken.mask(index, film.size)
-        for i, track in tracks.items():
-            lengths = encode_rle(mask == i)
-            track.append(lengths if rle_area(lengths) else None)
+        for i, rle in encode_objects(mask, tracks).items():
+            tracks[i].append(rle if rle_area(rle) else None)
         yield index + 1
-    categories = {
-        name: n for n, name in enumerate(dict.fromkeys(name for name, _ in taken.names.values()), 1)
-    }
+    categories = {name: n for n, name in enumerate(dict(taken.names.values()), 1)}
     annotations = [
         {
             "id": n,
@@ -154,10 +141,8 @@ def _ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     names = [f"{film.name}/{index:05d}.jpg" for index in range(film.count)]
     video = {"id": 1, "width": width, "height": height, "length": film.count, "file_names": names}
     listed = [{"id": n, "name": name, "supercategory": "object"} for name, n in categories.items()]
-    text = json.dumps(
-        {"info": {}, "licenses": [], "videos": [video], "categories": listed, "annotations": annotations}
-    )
-    write_complete(target, text.encode())
+    found = {"videos": [video], "categories": listed, "annotations": annotations}
+    write_complete(target, json.dumps({"info": {}, "licenses": [], **found}).encode())
 
 
 def _xywh(box: tuple[float, float, float, float] | None) -> list[float] | None:
@@ -259,7 +244,7 @@ def brush_rle(mask: npt.NDArray[np.generic]) -> list[int]:
     return [int(byte) for byte in np.packbits(bits)]
 
 
-def _matte(codec: str, pixels: str, options: dict[str, str]) -> Callable[..., Iterator[int]]:
+def _matte(codec: str, pixels: str, options: dict[str, str]) -> Writer:
     def write(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         """The objects cut out, as a film with transparency."""
         form = target.suffix.removeprefix(".")
@@ -300,14 +285,22 @@ def _png(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
 _VP9 = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"}
 """Quality and speed; alternative reference frames do not go with transparency."""
 
-_WRITERS: dict[str, Callable[[Film, Snapshot, Path], Iterator[int]]] = {
-    "davis": _davis,
-    "coco": _with_sink(lambda path, film: CocoSink(path, flavour="coco", size=film.size), pictures=False),
-    "ytvis": _ytvis,
-    "cvat": _cvat,
-    "labelstudio": _labelstudio,
-    "overlay": _with_sink(lambda path, film: OverlayVideoSink(path, film.fps), pictures=True),
-    "prores": _matte("prores_ks", "yuva444p10le", {"profile": "4444"}),
-    "vp9": _matte("libvpx-vp9", "yuva420p", _VP9),
-    "png": _png,
+
+class Format(NamedTuple):
+    """How masks are exported: the ending of the file, none for a folder, and what writes it."""
+
+    suffix: str
+    write: Writer
+
+
+FORMATS = {
+    "davis": Format("", _davis),
+    "coco": Format(".json", _with_sink(lambda path, film: CocoSink(path, size=film.size), pictures=False)),
+    "ytvis": Format(".json", _ytvis),
+    "cvat": Format(".xml", _cvat),
+    "labelstudio": Format("", _labelstudio),
+    "overlay": Format(".mp4", _with_sink(lambda path, film: OverlayVideoSink(path, film.fps), pictures=True)),
+    "prores": Format(".mov", _matte("prores_ks", "yuva444p10le", {"profile": "4444"})),
+    "vp9": Format(".webm", _matte("libvpx-vp9", "yuva420p", _VP9)),
+    "png": Format("", _png),
 }

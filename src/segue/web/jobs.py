@@ -18,7 +18,7 @@ import numpy as np
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_objects, encode_rle, rle_box
 from segue.web import messages
-from segue.web.exports import SUFFIX, Snapshot, export_job
+from segue.web.exports import FORMATS, Snapshot, export_job
 from segue.web.film import Film, Plane
 from segue.web.project import Mark, Project
 from segue.web.server import Desk
@@ -180,7 +180,8 @@ class JobDesk(Desk):
         self._refuse_while_tracking("export")
         taken = await self._saved(lambda: self._snapshot(message.objects))
         self.exports.mkdir(exist_ok=True)
-        target = _free(self.exports, f"{_plain(self.film.name)}-{message.format}", SUFFIX[message.format])
+        stem, suffix = f"{_plain(self.film.name)}-{message.format}", FORMATS[message.format].suffix
+        target = _free(self.exports, stem, suffix)
         self._job = _Job("export", self.film.count, target=target)
         self._worker.begin(export_job, taken, message.format, target)
         self._progress()

@@ -6,21 +6,20 @@ import asyncio
 import multiprocessing
 import threading
 import traceback
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from segue.errors import PromptError, SegueError
+from segue.prompts import Prompter, Prompts
+from segue.sessions.detecting import detector
 from segue.web.film import Film, Plane
-
-if TYPE_CHECKING:
-    from segue.prompts import Prompter, Prompts
+from segue.weights.loading import load_for
 
 Model = tuple[str, Path | None]
 """Name of the tracker's network, and its weight file, if it is to be another than its own."""
@@ -29,33 +28,22 @@ KEPT_FRAMES = 4
 """Frames whose features are kept for further clicks."""
 
 
-@dataclass
 class Tools:
     """What the process keeps between requests: the film, the networks, and features of frames."""
 
-    film: Film
-    model: Model
-    device: str | None
-    _network: Any = None
-    _detectors: dict[str, Any] = field(default_factory=dict)
-    _prompters: OrderedDict[int, Prompter] = field(default_factory=OrderedDict)
+    def __init__(self, film: Film, model: Model, device: str | None) -> None:
+        self.film, self.device = film, device
+        self._model = model
+        self.prompter = lru_cache(KEPT_FRAMES)(self._prompter)
+        self._detector = lru_cache(None)(partial(detector, device=device))
 
-    @property
+    @cached_property
     def network(self) -> Any:
-        from segue.weights.loading import load_for
+        return load_for("track", *self._model)
 
-        self._network = self._network or load_for("track", *self.model)
-        return self._network
-
-    def prompter(self, index: int) -> Prompter:
+    def _prompter(self, index: int) -> Prompter:
         """segue-prompt on a frame; what it computed of the frame is kept for the next click."""
-        from segue.prompts import Prompter
-
-        if index not in self._prompters:
-            self._prompters[index] = Prompter(self.film.frame(index), device=self.device)
-            while len(self._prompters) > KEPT_FRAMES:
-                self._prompters.popitem(last=False)
-        return self._prompters[index]
+        return Prompter(self.film.frame(index), device=self.device)
 
     def prepare(self, index: int) -> None:
         """Load what a click and a tracking need, and look at the frame as the first click will."""
@@ -72,11 +60,7 @@ class Tools:
 
     def find(self, index: int, name: str) -> list[tuple[Plane, str | None, float]]:
         """Masks, labels and scores of what a detector of :func:`segue.detector` finds."""
-        from segue.sessions.detecting import detector
-
-        if name not in self._detectors:
-            self._detectors[name] = detector(name, device=self.device)
-        find = self._detectors[name]
+        find = self._detector(name)
         found = find(*self.film.walk(index, min(index + find.lookahead, self.film.count - 1)))
         return [
             (np.asarray(plane, np.bool_), item.label, item.score)
