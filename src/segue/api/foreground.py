@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -103,35 +104,93 @@ def foreground(
         >>> for result in segue.foreground("camera.mp4", objects=True):
         ...     print(result.index, [item.box for item in result.objects])
     """
+    opened = source if isinstance(source, Source) else open_source(source)
+    session, choose = make_session(
+        opened,
+        model=model,
+        weights=weights,
+        flow=flow,
+        flow_weights=flow_weights,
+        threshold=threshold,
+        scene=scene,
+        depth=depth,
+        short_side=short_side,
+        align=align,
+        follow_camera=follow_camera,
+        warm_up=warm_up,
+        fps=fps,
+        device=device,
+        fast=fast,
+        roi=roi,
+        min_area=min_area,
+        objects=objects,
+        shadows=shadows,
+    )
+    return results_of(session, opened, choose(opened))
+
+
+def make_session(
+    source: Source,
+    *,
+    model: str | ForegroundNetwork | Segmenter,
+    weights: str | Path | None,
+    flow: FlowName | str | Path,
+    flow_weights: str | Path | None,
+    threshold: float | None,
+    scene: BackgroundModel | Image,
+    depth: str | Path | None,
+    short_side: int | None,
+    align: bool,
+    follow_camera: Method | None,
+    warm_up: int,
+    fps: float | None,
+    device: str | torch.device | None,
+    fast: bool,
+    **masks: Any,
+) -> tuple[ForegroundSession, Callable[[Iterable[Frame]], Iterator[Frame]]]:
+    """A session as :func:`foreground` describes, and what chooses those of the frames that it needs.
+
+    The options ``masks`` are those of :class:`ForegroundMasks`.
+    """
     threshold, short_side = preferred(model, threshold, short_side)
     made = make_model(model, weights, flow, flow_weights)
-    opened = source if isinstance(source, Source) else open_source(source)
-    known = flow_files(made, flow, opened)
+    known = None
+    if flow not in get_args(FlowName):
+        if not isinstance(made, FlowNetwork):
+            raise FlowError(f"{flow}: only hofam and stam look at flow")
+        known = FlowFiles(Path(flow), made.gaps, source.total)
     if follow_camera is not None:
-        made = following(made, follow_camera, device=device, fast=fast)
+        if not isinstance(made, nn.Module):
+            raise SegueError(
+                "follow_camera is for networks: mog2, knn, median and difference need a still camera"
+            )
+        network = cast(ForegroundNetwork, made)
+        made = MovingCameraSegmenter(network, follow_camera, device=device, fast=fast)
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"fps is {fps}, but must be a number above 0")
     session = ForegroundSession(
         made,
-        background=make_background(scene),
-        masks=ForegroundMasks(
-            threshold=threshold, roi=roi, min_area=min_area, objects=objects, shadows=shadows
-        ),
+        background=_background(scene),
+        masks=ForegroundMasks(threshold=threshold, **masks),
         short_side=short_side or None,
         align=align and follow_camera is None,
         warm_up=warm_up,
         device=device,
         fast=fast,
     )
-    check_rate(fps)
-    return results_of(session, opened, chosen_frames(opened, fps, depth, known))
+    return session, partial(_chosen_frames, fps=fps, depth=depth, flow=known)
 
 
-def chosen_frames(
-    frames: Iterable[Frame],
-    fps: float | None = None,
-    depth: str | Path | None = None,
-    flow: FlowFiles | None = None,
+def _background(scene: BackgroundModel | Image) -> Background:
+    if not isinstance(scene, str):
+        return FixedBackground(np.asarray(scene, np.uint8))
+    return MaskedMedian() if scene == "median" else SubtractorBackground(Subtractor(scene))
+
+
+def _chosen_frames(
+    frames: Iterable[Frame], fps: float | None, depth: str | Path | None, flow: FlowFiles | None
 ) -> Iterator[Frame]:
-    """The frames that are needed, with their depth maps and flow pictures; see :func:`foreground`."""
+    """The frames that are needed, with their depth maps and flow pictures."""
     maps = None if depth is None else _depth_maps(Path(depth))
     for frame in frames if fps is None else at_rate(frames, fps):
         chosen = frame if flow is None else replace(frame, flow=flow(frame.index))
@@ -148,17 +207,6 @@ def _depth_maps(folder: Path) -> list[Path]:
         raise SourceError(f"{folder}: no such folder of depth maps")
     maps = (path for path in folder.iterdir() if path.suffix.lower() in DEPTH_SUFFIXES)
     return sorted(maps, key=lambda path: natural_key(path.name))
-
-
-def flow_files(
-    model: ForegroundNetwork | Segmenter, flow: FlowName | str | Path, source: Source
-) -> FlowFiles | None:
-    """The flow pictures of a source where ``flow`` is a folder, for a model of :func:`make_model`."""
-    if flow in get_args(FlowName):
-        return None
-    if not isinstance(model, FlowNetwork):
-        raise FlowError(f"{flow}: only hofam and stam look at flow")
-    return FlowFiles(Path(flow), model.gaps, source.total)
 
 
 def preferred(model: object, threshold: float | None, short_side: int | None) -> tuple[float | None, int]:
@@ -187,34 +235,6 @@ def make_model(
         in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
         return FlowNetwork(network, None if in_files else flow_provider(flow, flow_weights))
     return cast("ForegroundNetwork | Segmenter", network)
-
-
-def following(
-    model: ForegroundNetwork | Segmenter,
-    method: Method,
-    *,
-    device: str | torch.device | None = None,
-    fast: bool = False,
-) -> Segmenter:
-    """A network made into a segmenter that follows a moving camera."""
-    if not isinstance(model, nn.Module):
-        raise SegueError(
-            "follow_camera is for networks: mog2, knn, median and difference need a still camera"
-        )
-    return MovingCameraSegmenter(cast(ForegroundNetwork, model), method, device=device, fast=fast)
-
-
-def make_background(scene: BackgroundModel | Image) -> Background:
-    """What gives the picture of the empty scene."""
-    if not isinstance(scene, str):
-        return FixedBackground(np.asarray(scene, np.uint8))
-    return MaskedMedian() if scene == "median" else SubtractorBackground(Subtractor(scene))
-
-
-def check_rate(fps: float | None) -> None:
-    """Raise ValueError unless it is a number of frames a second, or None."""
-    if fps is not None and not 0 < fps < math.inf:
-        raise ValueError(f"fps is {fps}, but must be a number above 0")
 
 
 def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:

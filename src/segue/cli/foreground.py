@@ -9,16 +9,8 @@ from typing import Any
 import numpy as np
 import typer
 
-from segue.api.foreground import (
-    check_rate,
-    chosen_frames,
-    flow_files,
-    following,
-    make_background,
-    make_model,
-    preferred,
-)
 from segue.api.foreground import foreground as find_foreground
+from segue.api.foreground import make_session, preferred
 from segue.cli.job import (
     DEFAULT_FORMATS,
     HOW,
@@ -35,8 +27,6 @@ from segue.cli.options import Options, Values, command
 from segue.errors import SegueError, SinkError, SourceError
 from segue.inputs import printable
 from segue.masks import read_stored_mask
-from segue.sessions.foreground import ForegroundSession
-from segue.sessions.foreground_masks import ForegroundMasks
 from segue.types import Segmentation
 from segue.video import Source, open_source
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
@@ -77,7 +67,7 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
         segue foreground long.mp4 --shadows --background empty.png --resume
     """
     run, events, background = How(**how), besides["events"], besides["background"]
-    model, fps, follow_camera = options["model"], options["fps"], options["follow_camera"]
+    model, fps = options["model"], options["fps"]
     opened = open_source(**source, **part)
     _check_composites(opened)
     _check_background(background, run.overwrite or run.resume)
@@ -86,43 +76,23 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
         formats.append("events")
     threshold, short_side = preferred(model, options["threshold"], options["short_side"])
     objects = options["objects"] or "events" in formats
-    made = make_model(model, options["weights"], options["flow"], options["flow_weights"])
-    known = flow_files(made, options["flow"], opened)
-    if follow_camera is not None:
-        made = following(made, follow_camera, device=run.device, fast=run.fast)
+    resolved = {"objects": objects, "threshold": threshold, "short_side": short_side}
+    roi = None if options["roi"] is None else read_stored_mask(options["roi"], str(options["roi"]))
+    read = {"roi": roi, "scene": _read_scene(options["scene"])}
     try:
-        check_rate(fps)
-        roi = options["roi"]
-        session = ForegroundSession(
-            made,
-            background=make_background(_read_scene(options["scene"])),
-            masks=ForegroundMasks(
-                threshold=threshold,
-                roi=None if roi is None else read_stored_mask(roi, str(roi)),
-                min_area=options["min_area"],
-                objects=objects,
-                shadows=options["shadows"],
-            ),
-            short_side=short_side or None,
-            align=options["align"] and follow_camera is None,
-            warm_up=options["warm_up"],
-            device=run.device,
-            fast=run.fast,
-        )
+        session, choose = make_session(opened, **options | resolved | read, device=run.device, fast=run.fast)
     except ValueError as error:
         raise SegueError(str(error)) from None
-    resolved = {"objects": objects, "threshold": threshold, "short_side": short_side}
     settings = run_settings({**source, **options, **besides, **part, **how}, **resolved)
     with opened:
         _, frames = first_frame(opened)
         note: Note = _note
         if besides["explain"] is not None:
             note = explained(session, besides["explain"], _note)
-        frames = chosen_frames(frames, fps, options["depth"], known)
         run_job(
             session,
             opened,
-            frames,
+            choose(frames),
             replace(run, format=formats),
             settings,
             note,

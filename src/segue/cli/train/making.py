@@ -46,11 +46,12 @@ def training(
         run: defaults of the run, whose values the function is given last. Without ``steps`` there is no such
             option, and None is a number that the function gives unless the user does.
     """
-    names = f"""
-        out:out,o {"steps" if "steps" in run else ""} until
-        {"validate_every" if "validate" in data.names.split() else ""}
-        seed precision accelerator:device devices accumulate workers save_every log_every overwrite resume
-    """
+    steps = "steps" if "steps" in run else ""
+    validate = "validate_every" if "validate" in data.names.split() else ""
+    names = (
+        f"out:out,o {steps} until {validate} seed precision accelerator:device devices accumulate workers "
+        "save_every log_every overwrite resume"
+    )
     types: Values = {"devices": Annotated[int, Ge(1)], "steps": Annotated[int | None, Ge(1)]}
     settings = Options(RunSettings, names, run, types, help or {})
 
