@@ -55,18 +55,19 @@ def open_cdnet(root: Path | str) -> ForegroundFolder:
     Raises:
         DatasetError: a video lacks one of its files, a file does not fit, or there is no video.
     """
-    top = _top(Path(root))
-    return ForegroundFolder(top, map(read_cdnet_video, find_cdnet(Path(root))))
+    root = Path(root)
+    return ForegroundFolder(_top(root), (read_cdnet_video(folder) for _, folder in find_cdnet(root)))
 
 
 def _top(root: Path) -> Path:
     return root / "dataset" if (root / "dataset").is_dir() else root
 
 
-def find_cdnet(root: Path) -> Iterator[Path]:
-    """Folder of each video, which lies in that of its category."""
+def find_cdnet(root: Path) -> Iterator[tuple[str, Path]]:
+    """``category/name`` and folder of each video."""
     for category in subfolders(_top(root)):
-        yield from video_folders(category)
+        for folder in video_folders(category):
+            yield f"{category.name}/{folder.name}", folder
 
 
 def read_cdnet_video(folder: Path) -> ForegroundSequence:

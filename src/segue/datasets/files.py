@@ -16,6 +16,7 @@ from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
 from segue.masks import StoredMask, read_stored_mask
 from segue.naming import first_few, natural_key
 from segue.types import Image as RgbImage
+from segue.video.readers import check_pixels
 
 Video = TypeVar("Video")
 
@@ -28,7 +29,7 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 def read_rgb(path: Path) -> RgbImage:
     """Picture as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none."""
-    with _opened(path) as picture:
+    with opened(path, str(path)) as picture:
         return np.array(picture.convert("RGB"))
 
 
@@ -61,19 +62,21 @@ def read_index_mask(path: Path) -> Mask:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Height and width from the header of a picture."""
-    with _opened(path) as picture:
+    with opened(path, str(path)) as picture:
         return picture.height, picture.width
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """A picture file; what Pillow raises inside the block comes as a DatasetError."""
-    check_file(path, DatasetError)
+def opened(file: Path | IO[bytes], where: str) -> Iterator[Image.Image]:
+    """A picture, not decoded yet; what Pillow raises inside the block comes as a DatasetError."""
+    if isinstance(file, Path):
+        check_file(file, DatasetError)
     try:
-        with Image.open(path, formats=PICTURE_FORMATS) as picture:
+        with Image.open(file, formats=PICTURE_FORMATS) as picture:
+            check_pixels(picture.height, picture.width, where)
             yield picture
-    except (*PICTURE_ERRORS, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{path} is not a readable picture: {error}") from error
+    except (*PICTURE_ERRORS, SourceError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{where} is not a readable picture: {error}") from error
 
 
 def read_mask_of(picture: Path, path: Path) -> Mask:

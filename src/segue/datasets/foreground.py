@@ -90,20 +90,12 @@ class ForegroundSequence:
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Height and width of the first picture.
-
-        Raises:
-            DatasetError: it cannot be read.
-        """
+        """Height and width of the first picture."""
         height, width, _ = self.read_image(0).shape
         return height, width
 
     def read_image(self, i: int) -> RgbImage:
-        """Picture of frame ``i``, RGB, (H, W, 3), uint8.
-
-        Raises:
-            DatasetError: it cannot be read.
-        """
+        """Picture of frame ``i``, RGB, (H, W, 3), uint8."""
         return self.decode_image(self.frames[i])
 
     def read_labels(self, i: int) -> Labels:
@@ -117,14 +109,7 @@ class ForegroundSequence:
         return self.decode_labels(self.labels[i])
 
     def read_roi(self, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
-        """Pixels inside the region of interest, (H, W), bool.
-
-        Args:
-            size: height and width; default: those of the first picture.
-
-        Raises:
-            DatasetError: the region cannot be read.
-        """
+        """Pixels inside the region of interest, (H, W), bool; ``size`` is by default that of the pictures."""
         size = size or self.size
         return np.ones(size, np.bool_) if self.roi is None else read_region(self.roi, size)
 

@@ -128,12 +128,13 @@ def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> Foreg
     """
     root = Path(root)
     check_choice("static_as", static_as, StaticAs, DatasetError)
-    return ForegroundFolder(root, (read_lasiesta_video(folder, static_as) for folder in find_lasiesta(root)))
+    return ForegroundFolder(root, (read_lasiesta_video(path, static_as) for _, path in find_lasiesta(root)))
 
 
-def find_lasiesta(root: Path) -> list[Path]:
-    """Folders of the videos, in natural order of their names."""
-    return sorted(_named_folders(root, levels=3), key=lambda path: natural_key(path.name))
+def find_lasiesta(root: Path) -> list[tuple[str, Path]]:
+    """``category/name`` and folder of each video, in natural order of the names."""
+    folders = sorted(_named_folders(root, levels=3), key=lambda path: natural_key(path.name))
+    return [(f"{folder.name[:4]}/{folder.name}", folder) for folder in folders]
 
 
 def _named_folders(root: Path, levels: int) -> Iterator[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -107,7 +107,7 @@ def is_cdnet(root: Path) -> bool:
 
 def list_cdnet(root: Path) -> Inventory:
     """Videos of CDnet2014 in a folder."""
-    return Inventory(_cdnet_parts(root), VIDEO_KEYS)
+    return _films(find_cdnet(root), read_cdnet_video, VIDEO_KEYS, whole=True)
 
 
 def is_isd(root: Path) -> bool:
@@ -118,21 +118,13 @@ def is_isd(root: Path) -> bool:
 def list_isd(root: Path) -> Inventory:
     """Synthetic scenes in a folder."""
     path = root / INDEX
-    parts = _cdnet_parts(root)
+    found = _films(find_cdnet(root), read_cdnet_video, (), whole=True)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             expected = tuple(f"{row['split']}/{row['scene_id']}" for row in csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-        return Inventory(parts, problems=(f"{path} is no list of scenes ({error})",))
-    return Inventory(parts, expected)
-
-
-def _cdnet_parts(root: Path) -> _Parts:
-    parts: _Parts = {}
-    for folder in find_cdnet(root):
-        name = f"{folder.parent.name}/{folder.name}"
-        parts[name] = partial(_check, name, read_cdnet_video, folder, whole=True)
-    return parts
+        return replace(found, problems=(f"{path} is no list of scenes ({error})",))
+    return replace(found, expected=expected)
 
 
 def is_sbi(root: Path) -> bool:
@@ -142,8 +134,7 @@ def is_sbi(root: Path) -> bool:
 
 def list_sbi(root: Path) -> Inventory:
     """Videos of SBI2015 in a folder."""
-    parts: _Parts = {name: partial(_check, name, read_sbi_video, folder) for name, folder in find_sbi(root)}
-    return Inventory(parts, SBI_VIDEOS)
+    return _films(find_sbi(root), read_sbi_video, SBI_VIDEOS)
 
 
 def is_lasiesta(root: Path) -> bool:
@@ -153,16 +144,7 @@ def is_lasiesta(root: Path) -> bool:
 
 def list_lasiesta(root: Path) -> Inventory:
     """Videos of LASIESTA in a folder."""
-    parts: _Parts = {}
-    twice = []
-    for folder in find_lasiesta(root):
-        name = f"{folder.name[:4]}/{folder.name}"
-        if name in parts:
-            twice.append(str(folder))
-        else:
-            parts[name] = partial(_check, name, read_lasiesta_video, folder, whole=True)
-    problems = (f"videos that are there twice: {first_few(twice)}; keep one",) if twice else ()
-    return Inventory(parts, LASIESTA_VIDEOS, problems)
+    return _films(find_lasiesta(root), read_lasiesta_video, LASIESTA_VIDEOS, whole=True)
 
 
 def is_limu(root: Path) -> bool:
@@ -181,10 +163,27 @@ def list_limu(root: Path) -> Inventory:
     return Inventory(parts, tuple(manifest))
 
 
+def _films(
+    found: Iterable[tuple[str, Path]],
+    read: Callable[[Path], ForegroundSequence],
+    expected: tuple[str, ...],
+    whole: bool = False,
+) -> Inventory:
+    """Videos by name and folder; ``whole``: the published ones are labelled throughout."""
+    parts: _Parts = {}
+    twice = []
+    for name, folder in found:
+        if name in parts:
+            twice.append(str(folder))
+        else:
+            parts[name] = partial(_check, name, read, folder, whole=whole)
+    problems = (f"videos that are there twice: {first_few(twice)}; keep one",) if twice else ()
+    return Inventory(parts, expected, problems)
+
+
 def _check(
     name: str, read: Callable[..., ForegroundSequence], *arguments: object, whole: bool = False
 ) -> CheckedVideo:
-    """Check a video with foreground labels; ``whole``: the published one is labelled throughout."""
     video = read(*arguments)
     size, problems = check_headers(video.frames, "pictures", None)
     problems += check_headers(video.truths.values(), "labels", size)[1]

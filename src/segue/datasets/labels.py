@@ -21,10 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segue.datasets.files import read_rgb
-from segue.errors import DatasetError, SourceError
-from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
-from segue.video.readers import check_pixels
+from segue.datasets.files import opened, read_rgb
+from segue.errors import DatasetError
 
 STATIC, SHADOW, OUTSIDE, UNKNOWN, MOTION = 0, 50, 85, 170, 255
 
@@ -47,20 +45,14 @@ def read_grey(file: Path | IO[bytes], where: str) -> Labels:
 
     ``where`` names it in messages, for it may be a stream.
     """
-    try:
-        if isinstance(file, Path):
-            check_file(file, DatasetError)
-        with Image.open(file, formats=PICTURE_FORMATS) as picture:
-            check_pixels(picture.height, picture.width, where)
-            if picture.format == "BMP":
-                return _read_grey_bitmap(file)
-            if picture.mode not in _GREY_MODES:
-                raise DatasetError(f"{where} is a picture of mode {picture.mode}; labels have 8 bits a pixel")
-            if picture.mode == "P":
-                return _palette_to_grey(picture)
-            return np.array(picture if picture.mode == "L" else picture.convert("L"))
-    except (*PICTURE_ERRORS, SourceError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{where} is not a readable picture: {error}") from error
+    with opened(file, where) as picture:
+        if picture.format == "BMP":
+            return _read_grey_bitmap(file)
+        if picture.mode not in _GREY_MODES:
+            raise DatasetError(f"{where} is a picture of mode {picture.mode}; labels have 8 bits a pixel")
+        if picture.mode == "P":
+            return _palette_to_grey(picture)
+        return np.array(picture if picture.mode == "L" else picture.convert("L"))
 
 
 def _palette_to_grey(picture: Image.Image) -> Labels:
