@@ -13,13 +13,12 @@ from segue.training import warp
 from segue.training.clip_pass import object_masks
 from segue.training.footage import VOID, Footage, object_ids, relabel
 from segue.training.recipe import Batch, Batches, stacked
-from segue.training.warp import Bools, Motion, Picture, Plane, Rng
+from segue.training.warp import Bools, Motion, Pair, Picture, Plane, Rng
 
 MOST_DRAWS = 200
 """Clips that are drawn for each one of a batch before the material is found to be empty."""
 
-Pairs = Sequence[tuple[Picture, Picture]]
-"""A picture and its index mask for each frame."""
+Pairs = Sequence[Pair]
 
 Steps = Sequence[tuple[warp.Matrix, Plane | None]]
 """Where a frame is moved, and how it is bent."""
@@ -195,7 +194,7 @@ class ClipSampler:
                 clip.frames[t] = warp.apply(picture, step @ matrix, shape.side, field)
                 clip.masks[t] = np.zeros((shape.side, shape.side), np.uint8)
 
-    def _any_frame(self, rng: Rng) -> tuple[Picture, Picture]:
+    def _any_frame(self, rng: Rng) -> Pair:
         footage = self._pick(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
         return footage.read(int(rng.integers(len(footage))))
 
@@ -269,7 +268,7 @@ def solid(chosen: int, pairs: Pairs) -> Pairs:
     return [(picture, (mask == chosen).astype(np.uint8) * np.uint8(255)) for picture, mask in pairs]
 
 
-def _only(chosen: int, pairs: Pairs) -> list[tuple[Picture, Picture]]:
+def _only(chosen: int, pairs: Pairs) -> list[Pair]:
     """Pictures with masks of one object, or of none for 0."""
     return [(picture, relabel(mask, [chosen] if chosen else [])) for picture, mask in pairs]
 

@@ -28,8 +28,7 @@ class FlowSample:
     Attributes:
         frame: RGB (256, 256, 3), uint8.
         flow: (256, 256, 3 or 1), uint8, the largest gap first.
-        labels: (256, 256), uint8, 255 is foreground; what nobody knows counts as background, as in the
-            release.
+        labels: (256, 256), uint8, 255 is foreground; what nobody knows is background, as in the release.
     """
 
     frame: Picture
@@ -72,7 +71,6 @@ class FlowSamples:
         return len(self.places)
 
     def __getitem__(self, index: int) -> FlowSample:
-        """Read or compute a sample."""
         film, i = self.places[index]
         frame, labels = _fit(film.read_image(i)), film.read_labels(i)
         moving = np.where(labels == MOTION, np.uint8(MOTION), np.uint8(0))
@@ -90,11 +88,7 @@ class FlowSamples:
 
 
 def film_flow(folder: Path, gaps: tuple[int, ...], film: ForegroundSequence) -> FlowFiles:
-    """Flow files of a film, in a folder called after it.
-
-    Raises:
-        FlowError: there are none, or not as many as it has frames.
-    """
+    """Flow files of a film, in a folder called after it."""
     return FlowFiles(folder / film.key, gaps, len(film))
 
 

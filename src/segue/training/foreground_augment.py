@@ -13,7 +13,7 @@ import numpy as np
 from segue.training.foreground_clips import Sample
 from segue.training.photo import Jitter
 from segue.training.scenery import blob
-from segue.training.warp import Picture, Plane, Rng, Size
+from segue.training.warp import Picture, Plane, Rng, Size, log_uniform, random_part
 
 COLOUR = Jitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05)
 GAMMA = (0.7, 1.5)
@@ -44,21 +44,15 @@ def cut(rng: Rng, pictures: Sequence[Picture], size: Size) -> list[Picture]:
     """
     height, width = pictures[0].shape[:2]
     scale = min(size) / min(height, width) * rng.uniform(*SCALE)
-    rows, columns = min(height, round(size[0] / scale)), min(width, round(size[1] / scale))
-    top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+    part = random_part(
+        rng, (height, width), (min(height, round(size[0] / scale)), min(width, round(size[1] / scale)))
+    )
     step = -1 if rng.random() < 0.5 else 1
-    parts = (picture[top : top + rows, left : left + columns][:, ::step] for picture in pictures)
-    return [_resize(np.ascontiguousarray(part), size) for part in parts]
+    return [_resize(np.ascontiguousarray(picture[part][:, ::step]), size) for picture in pictures]
 
 
 def augment(rng: Rng, sample: Sample, now: int) -> Sample:
-    """Change the light, the colours and the sensor of a window.
-
-    Args:
-        rng: what decides.
-        sample: the window; its background is changed as its frames are.
-        now: place of the current frame in the window.
-    """
+    """Change the light, the colours and the sensor of a window and its background; ``now`` is current."""
     frames = [*sample.window, sample.background]
     times = [*(i - now for i in range(len(sample.window))), 0]
     if rng.random() < SELDOM:
@@ -98,14 +92,13 @@ def _shift(rng: Rng, frame: Picture) -> Picture:
     height, width = frame.shape[:2]
     right, down = rng.uniform(-SHIFT, SHIFT, 2) * [width, height]
     matrix = np.array([[1, 0, right], [0, 1, down]])
-    return np.asarray(
-        cv2.warpAffine(frame, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8
-    )
+    shifted = cv2.warpAffine(frame, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(shifted, np.uint8)
 
 
 def _gamma(rng: Rng) -> Picture:
     """Grey values by grey value."""
-    exponent = np.exp(rng.uniform(*np.log(GAMMA)))
+    exponent = log_uniform(rng, *GAMMA)
     return np.asarray(np.rint(255 * (np.arange(256) / 255) ** exponent), np.uint8)
 
 

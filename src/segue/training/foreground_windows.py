@@ -67,20 +67,22 @@ class WindowSampler:
         self.offsets, self.size, self.background, self.depth = offsets, size, background, depth
         self.spacing = int(np.gcd.reduce(np.abs(offsets))) or 1
         runs = [(run, _scored(run)) for film in films for run in runs_of(film)]
-        self.runs = [(run, labelled) for run, labelled in runs if labelled]
+        self.runs = [(run, scored) for run, scored in runs if scored]
         if not self.runs:
             raise DatasetError("no film with labelled frames that follow one another")
 
     def sample(self, rng: Rng) -> WindowSample:
         """A random window, of a film that runs forwards or backwards, faster or slower."""
-        run, labelled = self.runs[int(rng.integers(len(self.runs)))]
-        now = labelled[int(rng.integers(len(labelled)))]
+        run, scored = self.runs[int(rng.integers(len(self.runs)))]
+        now = scored[int(rng.integers(len(scored)))]
         step = int(rng.integers(1, LONGEST_STEP + 1)) * (1 if rng.random() < 0.5 else -1)
         if rng.random() < FROZEN:
             step = 0
-        places = self._places(run, now, step)
+        # Beyond the ends of the film stands its first or last frame.
+        wanted = (now + offset // self.spacing * step for offset in self.offsets)
+        places = [min(max(place, run.first), run.last) for place in wanted]
         read = {i: run.video.read_image(i) for i in {*places, now}}
-        background = self._background(run, now, step) if self.background else read[now]
+        background = _background(run, now, step) if self.background else read[now]
         labels = run.video.read_labels(now)
         if step == 0 and not self.background:
             # Nothing tells what moves.
@@ -91,18 +93,17 @@ class WindowSampler:
         changed = augment(rng, Sample(np.stack(window), background, labels), self.offsets.index(0))
         return WindowSample(changed.window, changed.background, changed.labels, depth)
 
-    def _places(self, run: Run, now: int, step: int) -> list[int]:
-        """Frames of the window; beyond the ends of the film its first and last frame."""
-        wanted = [now + offset // self.spacing * step for offset in self.offsets]
-        return [min(max(place, run.first), run.last) for place in wanted]
 
-    def _background(self, run: Run, now: int, step: int) -> Picture:
-        """Median of frames that are spread evenly over the past, in the direction of the window."""
-        past = range(run.first, now) if step >= 0 else range(now + 1, run.last + 1)
-        places = np.unique(np.linspace(past.start, past.stop - 1, BACKGROUND_FRAMES).round().astype(int))
-        return _median(
-            [run.video.read_image(int(i)) for i in places] if past else [run.video.read_image(now)]
-        )
+def _background(run: Run, now: int, step: int) -> Picture:
+    """Median of frames that are spread evenly over the past, in the direction of the window.
+
+    Of an even number it is the lower middle one; without a past it is the current frame.
+    """
+    past = range(run.first, now) if step >= 0 else range(now + 1, run.last + 1)
+    places = np.unique(np.linspace(past.start, past.stop - 1, BACKGROUND_FRAMES).round().astype(int))
+    frames = np.stack([run.video.read_image(int(i)) for i in (places if past else [now])])
+    middle = (len(frames) - 1) // 2
+    return np.asarray(np.partition(frames, middle, axis=0)[middle], np.uint8)
 
 
 def read_depth(film: ForegroundSequence, i: int) -> Picture:
@@ -116,7 +117,7 @@ def read_depth(film: ForegroundSequence, i: int) -> Picture:
 
 
 def _scored(run: Run) -> list[int]:
-    """Frames of a run that count for something."""
+    """Frames of a run that count for a score."""
     numbers = set(run.video.scored)
     return [i for i in range(run.first, run.last + 1) if run.video.numbers[i] in numbers]
 
@@ -148,9 +149,3 @@ class WindowBatches(Batches):
         if any(sampler.depth for sampler in self.samplers):
             batch["depth"] = stacked(item.depth for item in samples)
         return batch
-
-
-def _median(frames: list[Picture]) -> Picture:
-    """Median over frames, the lower one of an even number."""
-    middle = (len(frames) - 1) // 2
-    return np.asarray(np.partition(np.stack(frames), middle, axis=0)[middle], np.uint8)

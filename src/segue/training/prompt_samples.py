@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segue.errors import DatasetError
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS
@@ -16,11 +15,8 @@ from segue.prompts.planes import Window, box_window, draw_disk, draw_stroke, tig
 from segue.training import warp
 from segue.training.footage import VOID, Footage, object_ids
 from segue.training.recipe import Batch, Batches, stacked
-from segue.training.warp import Rng
+from segue.training.warp import Bools, Pair, Picture, Plane, Rng
 from segue.types import Box
-
-Picture = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 LEFT_OUT = 10
 """Every so-manieth still image, by the hash of its name, is not trained on."""
@@ -36,21 +32,20 @@ def left_out(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Pictures of one kind, decoded and kept, and how often they are drawn."""
+    """Pictures of one kind with their masks, decoded and kept, and how often they are drawn."""
 
     weight: float
-    pictures: list[Picture]
-    masks: list[Picture]
+    pairs: list[Pair]
 
 
 def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> list[Source]:
     """Decode all pictures; long videos and stills alike are kept as uint8, about 0.5 MB a picture."""
     sources = []
     for weight, footage in groups:
-        pairs = [item.read(i) for item in footage for i in range(len(item))]
+        pairs = (item.read(i) for item in footage for i in range(len(item)))
         kept = [(picture, mask) for picture, mask in pairs if object_ids(mask, LEAST_PIXELS)]
         if kept:
-            sources.append(Source(weight, [p for p, _ in kept], [m for _, m in kept]))
+            sources.append(Source(weight, kept))
     if not sources:
         raise DatasetError("no picture with an object of 60 pixels or more; see --data")
     return sources
@@ -87,9 +82,7 @@ class PromptSampler:
 
     def _attempt(self, rng: Rng, side: int) -> Sample | None:
         picture, mask = self._any(rng)
-        ids = object_ids(mask, LEAST_PIXELS)
-        chosen = ids[int(rng.integers(len(ids)))]
-        label = (mask == chosen).astype(np.uint8)
+        label = _any_object(rng, mask)
         kind = rng.random()
         wide = 0.4 <= kind < 0.8 and rng.random() < 0.55
         window = _window(rng, label > 0, wide)
@@ -107,26 +100,26 @@ class PromptSampler:
             return None
         return Sample(_photographed(rng, crop), target, _prompts(rng, inside, kind))
 
-    def _any(self, rng: Rng) -> tuple[Picture, Picture]:
+    def _any(self, rng: Rng) -> Pair:
         source = self.sources[int(rng.choice(len(self.sources), p=self.shares))]
-        i = int(rng.integers(len(source.pictures)))
-        return source.pictures[i], source.masks[i]
+        return source.pairs[int(rng.integers(len(source.pairs)))]
 
-    def _on_other_ground(
-        self, rng: Rng, crop: Picture, target: Picture, side: int
-    ) -> tuple[Picture, Picture]:
+    def _on_other_ground(self, rng: Rng, crop: Picture, target: Picture, side: int) -> Pair:
         """The object alone on a part of another picture."""
         other, _ = self._any(rng)
-        ground = _shrunk_warp(other, _random_part(rng, other.shape[:2], side), side)
+        height, width = other.shape[:2]
+        part = min(height, width) * float(rng.uniform(0.4, 1))
+        x, y = rng.uniform(0, width - part), rng.uniform(0, height - part)
+        centre = (x + part / 2, y + part / 2)
+        matrix = warp.crop_matrix(centre, side / part, side, bool(rng.integers(2)))
         alone = target == 1
-        return _blended(rng, ground, crop, alone), alone.astype(np.uint8)
+        return _blended(rng, _shrunk_warp(other, matrix, side), crop, alone), alone.astype(np.uint8)
 
-    def _with_other(self, rng: Rng, crop: Picture, target: Picture, side: int) -> tuple[Picture, Picture]:
+    def _with_other(self, rng: Rng, crop: Picture, target: Picture, side: int) -> Pair:
         """Something foreign before or behind the object."""
         other, mask = self._any(rng)
-        ids = object_ids(mask, LEAST_PIXELS)
-        alone = (mask == ids[int(rng.integers(len(ids)))]).astype(np.uint8)
-        reach = float(np.exp(rng.uniform(np.log(0.2), np.log(1.2)))) * side
+        alone = _any_object(rng, mask)
+        reach = warp.log_uniform(rng, 0.2, 1.2) * side
         x0, y0, x1, y1 = tight_box(alone)
         scale = reach / max(x1 - x0, y1 - y0)
         place = rng.uniform(0, side, 2)
@@ -168,7 +161,13 @@ class PromptBatches(Batches):
         }
 
 
-def click_on(error: Mask, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:
+def _any_object(rng: Rng, mask: Picture) -> Picture:
+    """One object of a mask: 1 there, else 0."""
+    ids = object_ids(mask, LEAST_PIXELS)
+    return np.asarray(mask == ids[int(rng.integers(len(ids)))], np.uint8)
+
+
+def click_on(error: Bools, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:
     """A pixel (x, y) of ``error``: its deepest one with probability ``sharp``, else a random deep one."""
     depth = _depth(error)
     if rng.random() < sharp:
@@ -179,31 +178,28 @@ def click_on(error: Mask, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:
     return int(columns[k]), int(rows[k])
 
 
-def _depth(mask: Mask) -> npt.NDArray[np.float32]:
+def _depth(mask: Bools) -> Plane:
     """Distance of each pixel to the nearest one outside of the mask, which ends at the rim."""
     padded = np.pad(mask.astype(np.uint8), 1)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
 
 
-def largest_error(found: Mask, target: Picture) -> tuple[Mask, bool]:
+def largest_error(found: Bools, target: Picture) -> tuple[Bools, bool]:
     """The deeper of what is missing and what is too much, and whether it is missing."""
     missing, extra = (target == 1) & ~found, (target == 0) & found
     return (missing, True) if _depth(missing).max() >= _depth(extra).max() else (extra, False)
 
 
-def _window(rng: Rng, inside: Mask, wide: bool) -> Window:
+def _window(rng: Rng, inside: Bools, wide: bool) -> Window:
     """What a crop shows of the picture: the object with some margin, or up to the whole picture."""
-    size = inside.shape
-    tight = tight_box(inside)
+    height, width = inside.shape
+    x0, y0, x1, y1 = tight_box(inside)
     if wide:
         share = float(rng.uniform(0, 1)) if rng.random() < 0.6 else 1.0
-        x0, y0, x1, y1 = tight
-        return (x0 * (1 - share), y0 * (1 - share), x1 + (size[1] - x1) * share, y1 + (size[0] - y1) * share)
-    x0, y0, x1, y1 = tight
+        return x0 * (1 - share), y0 * (1 - share), x1 + (width - x1) * share, y1 + (height - y1) * share
     w, h = x1 - x0, y1 - y0
-    margins = rng.uniform(0.08, 0.42, 4)
-    box = (x0 - w * margins[0], y0 - h * margins[1], x1 + w * margins[2], y1 + h * margins[3])
-    return box_window(box, (size[0], size[1]))
+    left, top, right, bottom = rng.uniform(0.08, 0.42, 4)
+    return box_window((x0 - w * left, y0 - h * top, x1 + w * right, y1 + h * bottom), (height, width))
 
 
 def _placed(rng: Rng, window: Window, side: int) -> warp.Matrix:
@@ -237,17 +233,9 @@ def _warped_mask(mask: Picture, matrix: warp.Matrix, side: int) -> Picture:
     return np.asarray(soft > 127).astype(np.uint8)
 
 
-def _random_part(rng: Rng, size: tuple[int, ...], side: int) -> warp.Matrix:
-    part = min(size[0], size[1]) * float(rng.uniform(0.4, 1))
-    x, y = rng.uniform(0, size[1] - part), rng.uniform(0, size[0] - part)
-    return warp.crop_matrix((x + part / 2, y + part / 2), side / part, side, bool(rng.integers(2)))
-
-
-def _blended(rng: Rng, below: Picture, above: Picture, where: Mask) -> Picture:
+def _blended(rng: Rng, below: Picture, above: Picture, where: Bools) -> Picture:
     """``above`` where the mask is, with soft edges and sometimes in other light."""
-    alpha = np.asarray(cv2.GaussianBlur(where.astype(np.float32), (3, 3), float(rng.uniform(0.4, 1))))[
-        ..., None
-    ]
+    alpha = cv2.GaussianBlur(where.astype(np.float32), (3, 3), float(rng.uniform(0.4, 1)))[..., None]
     if rng.random() < 0.5:
         above = warp.apply_colour(above, warp.colour_jitter(rng, 0.2))
     return np.asarray(below + alpha * (above.astype(np.float32) - below), np.uint8)
@@ -270,14 +258,15 @@ def _photographed(rng: Rng, picture: Picture) -> Picture:
     return np.asarray(picture, np.uint8)
 
 
-def _prompts(rng: Rng, inside: Mask, kind: float) -> Picture:
+def _prompts(rng: Rng, inside: Bools, kind: float) -> Picture:
     planes = np.zeros((PLANES, *inside.shape), np.uint8)
     if kind < 0.4 or 0.8 <= kind < 0.88:
         x0, y0, x1, y1 = _jittered(rng, tight_box(inside), inside.shape)
         planes[BOX, y0:y1, x0:x1] = 255
     if 0.4 <= kind < 0.88:
         if rng.random() < 0.08:
-            _stroke(rng, planes[POSITIVE], inside)
+            draw_stroke(planes[POSITIVE], [click_on(inside, rng, 0) for _ in range(int(rng.integers(2, 5)))])
+            planes[POSITIVE, ~inside] = 0
         else:
             draw_disk(planes[POSITIVE], click_on(inside, rng))
     if kind >= 0.88:
@@ -296,20 +285,12 @@ def _prompts(rng: Rng, inside: Mask, kind: float) -> Picture:
 def _jittered(rng: Rng, box: Box, size: tuple[int, ...]) -> tuple[int, int, int, int]:
     spread = 0.1 if rng.random() < 0.6 else 0.02
     reach = np.array([box[2] - box[0], box[3] - box[1]] * 2)
-    low = np.zeros(4)
-    x0, y0, x1, y1 = np.clip(
-        np.array(box) + rng.uniform(-spread, spread, 4) * reach, low, [size[1], size[0]] * 2
-    )
+    moved = np.array(box) + rng.uniform(-spread, spread, 4) * reach
+    x0, y0, x1, y1 = np.clip(moved, 0, [size[1], size[0]] * 2)
     return int(x0), int(y0), max(round(x1), int(x0) + 1), max(round(y1), int(y0) + 1)
 
 
-def _stroke(rng: Rng, plane: Picture, inside: Mask) -> None:
-    points = [click_on(inside, rng, 0) for _ in range(int(rng.integers(2, 5)))]
-    draw_stroke(plane, points)
-    plane[~inside] = 0
-
-
-def _with_faults(rng: Rng, inside: Mask) -> Picture:
+def _with_faults(rng: Rng, inside: Bools) -> Picture:
     """The mask as a tracker or a first guess may have it: grown or shrunk, parts lost or added, blurred."""
     side = inside.shape[0]
     mask = inside.astype(np.uint8)
@@ -317,9 +298,8 @@ def _with_faults(rng: Rng, inside: Mask) -> Picture:
     if radius:
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
         eroded = cv2.erode(mask, kernel)
-        mask = np.asarray(
-            cv2.dilate(mask, kernel) if rng.random() < 0.5 or not eroded.any() else eroded, np.uint8
-        )
+        grow = rng.random() < 0.5 or not eroded.any()
+        mask = np.asarray(cv2.dilate(mask, kernel) if grow else eroded, np.uint8)
     extent = np.sqrt(inside.sum())
     for _ in range(int(rng.integers(0, 4))):
         size = tuple(int(v) for v in rng.uniform(0.1, 0.5, 2) * extent + 1)

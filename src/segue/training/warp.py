@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.uint8]
+Pair = tuple[Picture, Picture]
+"""A picture and its index mask."""
 Plane = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Size = tuple[int, int]
