@@ -55,11 +55,7 @@ class Footage:
         return len(self.frames)
 
     def read(self, index: int) -> tuple[Image, Mask]:
-        """RGB picture (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled.
-
-        Raises:
-            DatasetError: a file cannot be read, or the mask has another size than the picture.
-        """
+        """RGB picture (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled."""
         return self.read_image(index), self.source.read_mask(self.frames[index])
 
     def read_image(self, index: int) -> Image:

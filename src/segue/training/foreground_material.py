@@ -28,20 +28,21 @@ SAMPLES_A_FRAME = 6
 """Most samples for each labelled frame of a still camera."""
 
 
-def films_of(text: str) -> tuple[DatasetEntry, ForegroundFolder] | None:
-    """The data set and the films of ``NAME=FOLDER``; None for a text of another form.
+_NAMED = re.compile(r"([\w-]+)=(.+)", re.DOTALL)
+
+
+def films_of(text: str) -> tuple[DatasetEntry, ForegroundFolder]:
+    """The data set and the films of ``LAYOUT=FOLDER``.
 
     Raises:
         DatasetError: no data set with films has the name, or the folder does not hold it.
     """
-    name, _, folder = text.partition("=")
-    if not folder or not re.fullmatch(r"[\w-]+", name):
-        return None
-    entry = DATASETS.find(name) if name in DATASETS else None
-    if entry is None or entry.films is None:
+    named = _NAMED.fullmatch(text)
+    entry = DATASETS.find(named[1]) if named and named[1] in DATASETS else None
+    if named is None or entry is None or entry.films is None:
         known = ", ".join(sorted(other.name for other in DATASETS if other.films))
         raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {known}")
-    return entry, entry.films(Path(folder))
+    return entry, entry.films(Path(named[2]))
 
 
 @dataclass(slots=True)
@@ -72,28 +73,21 @@ def gather_foreground(
     """List what folders hold.
 
     Args:
-        folders: ``LAYOUT=FOLDER`` with a data set that has films, or folders of videos and of still images
-            with masks, see :func:`~segue.training.footage.gather`.
-        exclude: names of videos to leave out.
-        include_val: keep sequences of DAVIS val.
-        report: told in one line what was left out.
-
-    Raises:
-        DatasetError: a folder is none of these, its files do not belong together, or a name to leave out
-            does not exist.
+        folders: ``LAYOUT=FOLDER`` with a data set that has films, or as for the other arguments.
+        exclude, include_val, report: as for :func:`~segue.training.footage.gather`.
     """
     material, plain = ForegroundMaterial(), []
     left_out = set()
     for text in folders:
-        opened = films_of(text)
-        if opened is None:
+        if not _NAMED.fullmatch(text):
             plain.append(text)
             continue
-        for film in opened[1]:
+        entry, films = films_of(text)
+        for film in films:
             if film.name in exclude:
                 left_out.add(film.name)
             else:
-                material.films[opened[0].shadows].append(film)
+                material.films[entry.shadows].append(film)
     rest = [name for name in exclude if name not in left_out]
     material.footage = gather(plain, exclude=rest, include_val=include_val, report=report)
     return material
@@ -113,17 +107,11 @@ def fill_pool(
     """Draw samples into a folder; those that are there already are kept.
 
     Args:
-        folder: of the pool.
+        folder, seed, workers, report: as for :func:`~segue.training.foreground_pool.fill`.
         material: what is drawn from.
         offsets: times of the frames of a window, in frames from the current one.
         size: height and width of the samples.
         samples: of artificial clips; those of films come on top.
-        seed: of everything random.
-        workers: processes that draw.
-        report: told in a line at a time what is there.
-
-    Raises:
-        DatasetError: there is nothing to draw from, or the folder holds a pool of other settings.
     """
     footage = material.footage
     makers: list[tuple[Maker, int]] = []
@@ -142,7 +130,9 @@ def fill_pool(
             makers.append((StillCameras(films, offsets, size, shadows=shadows), count))
     if not makers:
         raise DatasetError("nothing to draw samples from; see --data")
-    settings = {"offsets": list(offsets), "size": list(size), "samples": samples, "data": _names(material)}
+    names = [item.name for item in (*footage.stills, *footage.videos)]
+    names += [film.key for films in material.films.values() for film in films]
+    settings = {"offsets": list(offsets), "size": list(size), "samples": samples, "data": names}
     return fill(folder, makers, seed, workers, settings, report)
 
 
@@ -151,12 +141,6 @@ def refuse_trained(material: ForegroundMaterial, chosen: Iterable[str]) -> None:
     both = sorted(material.names.intersection(chosen))
     if both:
         raise DatasetError(f"{first_few(both)}: both trained on and validated on; --exclude them")
-
-
-def _names(material: ForegroundMaterial) -> list[str]:
-    footage = material.footage
-    listed = [item.name for item in (*footage.stills, *footage.videos)]
-    return listed + [film.key for films in material.films.values() for film in films]
 
 
 @dataclass(slots=True)
@@ -185,26 +169,17 @@ def gather_films(folders: Iterable[str], *, exclude: Collection[str] = (), fold:
         folders: as above.
         exclude: names of scenes to leave out, or of categories of scenes.
         fold: leave out the scenes of this fold of CDnet 2014, 0 to 3.
-
-    Raises:
-        DatasetError: a folder does not hold what its layout says, nothing is left to learn from, or no scene
-            has a name that is to be left out.
     """
     films, unknown, folds = Films(), set(exclude), unseen_folds()
     for text in folders:
-        opened = films_of(text)
-        if opened is None:
-            known = ", ".join(sorted(entry.name for entry in DATASETS if entry.films))
-            raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {known}")
-        for film in opened[1]:
+        entry, opened = films_of(text)
+        for film in opened:
             names = {film.key, film.name, film.category}
             if not names.isdisjoint(exclude) or (fold is not None and folds.get(film.key) == fold):
                 films.left_out.append(film)
                 unknown -= names
-            elif opened[0].rendered:
-                films.rendered.append(film)
             else:
-                films.real.append(film)
+                (films.rendered if entry.rendered else films.real).append(film)
     if unknown:
         raise DatasetError(f"no scene or category {first_few(sorted(unknown))} to leave out")
     if not films.sources:

@@ -82,21 +82,13 @@ class ClassNames:
 
 
 def annotated_footage(text: str) -> list[ClassedFootage]:
-    """All of an annotated data set that shows an object; ``text`` as for :func:`opened`.
-
-    Raises:
-        DatasetError: as there.
-    """
+    """All of an annotated data set that shows an object; ``text`` as for :func:`opened`."""
     dataset = opened(text)
     return [ClassedFootage(dataset, video) for video in dataset.videos if dataset.annotations(video)]
 
 
 def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSource], dict[int, str]]:
-    """What ``--data`` names, in clips of some sizes, and the class names of its videos.
-
-    Raises:
-        DatasetError: a layout is unknown, files are missing or wrong, or categories do not fit each other.
-    """
+    """What ``--data`` names, in clips of some sizes, and the class names of its videos."""
     datasets = [opened(text) for text in data]
     stills = [dataset for dataset in datasets if isinstance(dataset, CocoImages)]
     videos = [dataset for dataset in datasets if not isinstance(dataset, CocoImages)]
@@ -125,26 +117,19 @@ def _names(videos: list[YTVISDataset]) -> dict[int, str]:
 
 
 def coco_channels(categories: Mapping[int, str], names: Mapping[int, str]) -> dict[int, int]:
-    """Class channel of each COCO category that is among the classes.
+    """Class channel of each COCO category, by number, that is among the classes, by channel.
 
     As published for YouTube-VIS; for other classes those of the same name.
-
-    Args:
-        categories: names of COCO's categories by number.
-        names: class names by channel.
-
-    Raises:
-        DatasetError: there is none.
     """
     for edition, published in ((YOUTUBE_VIS_2019, COCO_TO_2019), (YOUTUBE_VIS_2021, COCO_TO_2021)):
         if names == edition:
             return dict(published)
-    by_name = {_plain(name): channel for channel, name in names.items()}
-    found = {number: by_name[_plain(name)] for number, name in categories.items() if _plain(name) in by_name}
+
+    def plain(name: str) -> str:
+        return name.lower().replace("_", " ")
+
+    by_name = {plain(name): channel for channel, name in names.items()}
+    found = {number: by_name[plain(name)] for number, name in categories.items() if plain(name) in by_name}
     if not found:
         raise DatasetError("no category of COCO has the name of a class of the videos; leave it out")
     return found
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", " ")

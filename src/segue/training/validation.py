@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import cast
 
@@ -13,7 +13,7 @@ from torch import nn
 from segue.datasets.davis import Sequence
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.instances import DetectedInstance
-from segue.datasets.ytvis import Video, YTVISDataset
+from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
 from segue.flow import FlowFiles
 from segue.masks.tracks import RleTrack
@@ -28,14 +28,13 @@ from segue.sessions.foreground import ForegroundSession
 from segue.sessions.official import video_records
 from segue.training.footage import VOID
 from segue.training.foreground_windows import read_depth
-from segue.types import Frame
+from segue.types import Frame, Segmentation
 
 
 class JAndF:
     """Mean J&F of a memory network over sequences, with its published schedule, by the DAVIS 2017 protocol.
 
-    Args:
-        sequences: labelled sequences; all frames are followed, the labelled ones scored.
+    All frames are followed, the labelled ones scored.
     """
 
     def __init__(self, sequences: Iterable[Sequence]) -> None:
@@ -75,46 +74,28 @@ class FMeasure:
 
     def __call__(self, network: nn.Module) -> float:
         model = cast(ForegroundNetwork, network)
-        return float(np.mean(list(map(partial(score, model), self.films, self._flows))))
+        return float(np.mean(list(map(partial(_f_measure, model), self.films, self._flows))))
 
 
-def score(network: ForegroundNetwork, film: ForegroundSequence, flow: FlowFiles | None = None) -> float:
-    """F of one film.
-
-    Raises:
-        DatasetError: a picture or its labels cannot be read.
-        FlowError: a flow file cannot be read.
-    """
+def _f_measure(network: ForegroundNetwork, film: ForegroundSequence, flow: FlowFiles | None) -> float:
     accumulator = ForegroundAccumulator(film.key, roi=film.read_roi(), threshold=1)
     session = ForegroundSession(network)
-    takes_depth = network.takes_depth
 
-    def results() -> Iterable[tuple[int, np.ndarray]]:
+    def results() -> Iterator[Segmentation | None]:
         for i in range(len(film)):
-            depth = read_depth(film, i) if takes_depth else None
+            depth = read_depth(film, i) if network.takes_depth else None
             known = None if flow is None else flow(i)
-            result = session.step(Frame(i, float(i), film.read_image(i), depth, known))
-            if result is not None:
-                yield result.index, result.mask
-        for result in session.finish():
-            yield result.index, result.mask
+            yield session.step(Frame(i, float(i), film.read_image(i), depth, known))
+        yield from session.finish()
 
-    for index, mask in results():
-        if index in film.labels:
-            accumulator.update(mask, film.read_labels(index))
+    for result in results():
+        if result is not None and result.index in film.labels:
+            accumulator.update(result.mask, film.read_labels(result.index))
     return accumulator.counts.measures()["F"]
 
 
 class ClipAP:
-    """AP of YouTube-VIS by the published inference: every video is one clip.
-
-    Args:
-        dataset: annotated videos with their pictures; category numbers are the class channels.
-        short_side: pictures are resized to this short side for the network.
-
-    Raises:
-        DatasetError: it has no annotations, or no object.
-    """
+    """AP of YouTube-VIS by the published inference: a video is a clip, category numbers are class channels."""
 
     def __init__(self, dataset: YTVISDataset, short_side: int = SHORT_SIDE) -> None:
         if not any(dataset.annotations(video) for video in dataset):
@@ -122,22 +103,17 @@ class ClipAP:
         self.dataset, self.short_side = dataset, short_side
 
     def __call__(self, network: nn.Module) -> float:
-        """Score a network in evaluation mode, where it is and as precise as it is."""
         accumulator = YTVISAccumulator(self.dataset.categories)
+        model, device = cast(SeqFormer, network), next(network.parameters()).device
         for video in self.dataset:
-            found = self._found(cast(SeqFormer, network), video)
+            records = video_records(model, self.dataset, video, device, torch.float32, self.short_side)
+            found = [
+                DetectedInstance(
+                    record["category_id"],
+                    record["score"],
+                    RleTrack.parse(record["segmentations"], video.size, forms="compressed"),
+                )
+                for record in records
+            ]
             accumulator.update(video.id, self.dataset.annotations(video), found)
         return accumulator.score().stats["AP"]
-
-    def _found(self, network: SeqFormer, video: Video) -> list[DetectedInstance]:
-        like = next(network.parameters())
-        device, dtype = like.device, torch.float32
-        records = video_records(network, self.dataset, video, device, dtype, self.short_side)
-        return [
-            DetectedInstance(
-                record["category_id"],
-                record["score"],
-                RleTrack.parse(record["segmentations"], video.size, forms="compressed"),
-            )
-            for record in records
-        ]
