@@ -28,10 +28,10 @@ from segue.reproduce.stcn_report import (
     first_frame,
     nearest_instances,
     nearest_regions,
-    source_names,
     start_of,
     truth_itself,
 )
+from segue.reproduce.vos import source_names
 from segue.types import Frame, ObjectInfo
 from tests.clips import clip
 from tests.fill import fill_plainly

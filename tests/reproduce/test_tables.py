@@ -15,8 +15,9 @@ from segue.errors import DatasetError, SegueError
 from segue.registry import DATASETS, MODELS
 from segue.reports.curves import write_percentiles
 from segue.reproduce import SPEED, TABLES, Table, tables_of
-from segue.reproduce.data import DAVIS_VAL, videos_of
-from segue.reproduce.stcn_report import source_names
+from segue.reproduce.data import videos_of
+from segue.reproduce.vos import source_names
+from segue.training.footage import DAVIS_VAL
 
 ids = [f"{table.paper} {table.name}" for table in TABLES]
 
@@ -55,7 +56,8 @@ def folder(root: Path, names: list[str]) -> Path:
 
 def test_half_a_data_set_is_run_and_the_rest_is_named(tmp_path: Path) -> None:
     (table,) = tables_of("stm", ["davis-2017"])
-    assert videos_of(table, folder(tmp_path / "all", DAVIS_VAL["2017"])) == (DAVIS_VAL["2017"], ())
+    names = sorted(DAVIS_VAL)
+    assert videos_of(table, folder(tmp_path / "all", names)) == (names, ())
     root = folder(tmp_path / "half", ["soapbox", "bear", "dog"])
     found, (remark,) = videos_of(table, root)
     assert found == ["dog", "soapbox"]

@@ -11,30 +11,17 @@ MEASURES = {"F": "F", "recall": "Re", "precision": "Pr", "PWC": "PWC"}
 BOTH = ("cdnet", "isd")
 
 
-def _trained(
-    name: str,
-    network: str,
-    data: tuple[str, ...],
-    *options: str,
-    folds: bool = False,
-    published: Mapping[str, float] | None = None,
-) -> Row:
+def _trained(name: str, network: str, data: tuple[str, ...], *options: str, folds: bool = False) -> Row:
     """A row of a network that is trained for it."""
-    return Row(name, published or {}, network, training=Training(network, data, options, folds))
+    return Row(name, model=network, training=Training(network, data, options, folds))
 
 
 def _fgsegnet(*, folds: bool, published: Mapping[str, float] | None = None) -> tuple[Row, Row]:
     """FgSegNet_v2 as one network of all films, from 200 and from 25 frames of each."""
+    many, few = (Training("fgsegnet", ("cdnet",), ("--frames", count), folds) for count in ("200", "25"))
     return (
-        _trained(
-            "FgSegNet_v2, 200 frames",
-            "fgsegnet",
-            ("cdnet",),
-            *("--frames", "200"),
-            folds=folds,
-            published=published,
-        ),
-        _trained("FgSegNet_v2, 25 frames", "fgsegnet", ("cdnet",), *("--frames", "25"), folds=folds),
+        Row("FgSegNet_v2, 200 frames", published or {}, "fgsegnet", training=many),
+        Row("FgSegNet_v2, 25 frames", model="fgsegnet", training=few),
     )
 
 

@@ -6,8 +6,6 @@ from segue.reproduce.tables import Row, Table, Training
 
 TRACKS = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "AR1": "AR1", "AR10": "AR10"}
 
-SERVER = "https://youtube-vos.org/dataset/vis/"
-
 
 def _published(name: str, model: str, numbers: tuple[float, ...]) -> Row:
     """SeqFormer as released."""
@@ -16,23 +14,32 @@ def _published(name: str, model: str, numbers: tuple[float, ...]) -> Row:
 
 def _trained(name: str, backbone: str, numbers: tuple[float, ...], *options: str) -> Row:
     """MS-STS VIS, which begins from SeqFormer: nobody published its weights."""
-    training = Training(
-        "msstsvis",
-        ("ytvis", "coco"),
-        ("--backbone", backbone, *options),
-        start=f"seqformer-{backbone}",
-    )
+    given = ("--backbone", backbone, *options)
+    training = Training("msstsvis", ("ytvis", "coco"), given, start=f"seqformer-{backbone}")
     model = None if backbone == "r50" and not options else f"msstsvis-{backbone}"
     return Row(name, dict(zip(TRACKS, numbers, strict=False)), model, training=training)
 
 
-TABLES = (
-    Table(
+def _table(name: str, title: str, rows: tuple[Row, ...], remark: str | None = None) -> Table:
+    return Table(
         "ms-sts",
-        "ytvis-2019",
-        "YouTube-VIS 2019 val",
+        name,
+        title,
         "ytvis",
         TRACKS,
+        rows,
+        model="msstsvis-r50",
+        subset="valid",
+        percent=True,
+        server="https://youtube-vos.org/dataset/vis/",
+        remark=remark,
+    )
+
+
+TABLES = (
+    _table(
+        "ytvis-2019",
+        "YouTube-VIS 2019 val",
         (
             _published("SeqFormer, R50", "seqformer-r50", (47.4, 69.8, 51.8, 45.5, 54.8)),
             _trained("MS-STS, R50", "r50", (50.1, 73.2, 56.6, 46.1, 57.7)),
@@ -41,30 +48,16 @@ TABLES = (
             _published("SeqFormer, Swin-L", "seqformer-swin-l", (59.3, 82.1, 66.6, 51.7, 64.4)),
             _trained("MS-STS, Swin-L", "swin-l", (61.0, 85.2, 68.6, 54.7, 66.4)),
         ),
-        model="msstsvis-r50",
-        subset="valid",
-        percent=True,
-        server=SERVER,
     ),
-    Table(
-        "ms-sts",
+    _table(
         "ytvis-2021",
         "YouTube-VIS 2021 val",
-        "ytvis",
-        TRACKS,
         (Row("SeqFormer, R50", {}, "seqformer-r50"), _trained("MS-STS, R50", "r50", (42.2,))),
-        model="msstsvis-r50",
-        subset="valid",
-        percent=True,
-        server=SERVER,
-        remark="the poster has AP of one row, and 2.8 points above SeqFormer in AP75",
+        "the poster has AP of one row, and 2.8 points above SeqFormer in AP75",
     ),
-    Table(
-        "ms-sts",
+    _table(
         "parts",
         "Each part off, YouTube-VIS 2019 val, R50",
-        "ytvis",
-        TRACKS,
         (
             _trained("all parts", "r50", (50.1, 73.2, 56.6, 46.1, 57.7)),
             _trained("without MS-STS attention", "r50", (), "--intra", "none", "--inter", "none"),
@@ -74,10 +67,6 @@ TABLES = (
             _trained("without separability loss", "r50", (), "--no-separability"),
             _published("none of them: SeqFormer", "seqformer-r50", (47.4, 69.8, 51.8, 45.5, 54.8)),
         ),
-        model="msstsvis-r50",
-        subset="valid",
-        percent=True,
-        server=SERVER,
-        remark="the poster prints the first and the last row",
+        "the poster prints the first and the last row",
     ),
 )

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,10 @@ from segue.masks import fill_boxes, measure
 from segue.metrics.davis import VOID
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.pointrend import PointRend
-from segue.models.dino import FeatureName
 from segue.prompts.detectors import Detector, NetworkDetector, Refinement
 from segue.prompts.grabcut import refine_box
 from segue.prompts.selection import nearest_detections
+from segue.reproduce.vos import DISCOVERIES, INSTANCES
 from segue.sessions.base import choose_device
 from segue.sessions.detecting import detector
 from segue.types import Box, Frame, IndexMask
@@ -36,19 +36,6 @@ LEAST_SCORE = 0.01
 MANY = 100
 """Detections of a picture that are chosen from."""
 
-INSTANCES = {"Mask R-CNN": "maskrcnn-v1", "Mask R-CNN v2": "maskrcnn", "PointRend": "pointrend"}
-"""Rows of detectors of instances, and their names; the report's Mask R-CNN is version 1."""
-
-DISCOVERIES: Mapping[str, tuple[str, FeatureName | None]] = {
-    **{
-        f"LOST {size}, {features}": (name, features)
-        for size, name in (("B/16", "lost-b16"), ("S/16", "lost"))
-        for features in get_args(FeatureName)
-    },
-    "LOST stcn-lite": ("lost-lite", None),
-}
-"""Rows of LOST: its detector, and what of the last attention is compared. The report's are B/16, keys."""
-
 Floats = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.uint8]
 Truth = Literal["masks", "boxes"]
@@ -56,13 +43,7 @@ Truth = Literal["masks", "boxes"]
 
 @dataclass(frozen=True)
 class Start:
-    """How a video begins.
-
-    Attributes:
-        frames: the first one, and the next two as far as there are any.
-        truth: annotation of the first.
-        boxes: boxes of its objects.
-    """
+    """How a video begins: up to three frames, the annotation of the first, and boxes of its objects."""
 
     frames: tuple[Frame, ...]
     truth: IndexMask
@@ -71,12 +52,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What stands for one object on the first frame.
-
-    Attributes:
-        box: its box.
-        plane: probability of each pixel, (H, W).
-    """
+    """What stands for one object on the first frame: its box, and the probability of each pixel, (H, W)."""
 
     box: Box
     plane: Floats
@@ -85,25 +61,8 @@ class Candidate:
 Chosen = Mapping[int, Candidate]
 """Candidates by id of the ground truth; objects without one begin without a mask."""
 
-Choose = Callable[[Start], Chosen]
-Draw = Callable[[Start, Chosen], Mask]
-
-
-@dataclass(frozen=True)
-class FirstFrame:
-    """A source of first frames.
-
-    Attributes:
-        choose: finds what stands for each object.
-        draw: makes one index mask of it.
-    """
-
-    choose: Choose
-    draw: Draw
-
-    def __call__(self, start: Start) -> Mask:
-        """Index mask of the first frame, (H, W), with ids of the ground truth."""
-        return self.draw(start, self.choose(start))
+FirstFrame = Callable[[Start], Mask]
+"""Draws the index mask of a first frame, (H, W), with ids of the ground truth."""
 
 
 def first_frame(
@@ -112,7 +71,7 @@ def first_frame(
     """A source of first frames.
 
     Args:
-        name: its name, one of :func:`source_names`.
+        name: its name, one of :func:`~segue.reproduce.vos.source_names`.
         truth: what is known of the objects, and so what is followed.
         weights: weight files of detectors by name, where they are not those that `segue weights get` made.
         device: where it runs.
@@ -120,46 +79,29 @@ def first_frame(
     Raises:
         CheckpointError: its weights are not there or do not fit.
     """
-    return _makers(truth, weights, device)[name]()
-
-
-def source_names(truth: Truth) -> tuple[str, ...]:
-    """Names of all sources for masks or for boxes."""
-    return tuple(_makers(truth, {}, None))
-
-
-def _makers(
-    truth: Truth, files: Mapping[str, str | os.PathLike[str]], device: str | None
-) -> dict[str, Callable[[], FirstFrame]]:
-    """What makes each source."""
     boxes = truth == "boxes"
     draw = draw_boxes if boxes else draw_masks
-
-    def instances(name: str) -> FirstFrame:
-        network = cast("MaskRCNN | PointRend", load(name, files.get(name)))
+    choose: Callable[[Start], Chosen] = truth_itself
+    if name in INSTANCES:
+        model = INSTANCES[name]
+        network = cast("MaskRCNN | PointRend", load(model, weights.get(model)))
         network.least_score = LEAST_SCORE
-        find = NetworkDetector(network, {}, device=choose_device(device))
-        return FirstFrame(partial(nearest_instances, find), draw)
-
-    def regions() -> FirstFrame:
-        file = files.get("deeplab")
-        find = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
-        return FirstFrame(partial(nearest_regions, find), draw)
-
-    def discoveries(name: str, features: FeatureName | None) -> FirstFrame:
+        choose = partial(nearest_instances, NetworkDetector(network, {}, device=choose_device(device)))
+    elif name in DISCOVERIES:
+        model, features = DISCOVERIES[name]
         # Where boxes are wanted, the report takes those of LOST itself, without CRF.
         refine: Refinement = "none" if boxes else "crf"
-        find = detector(name, weights=files.get(name), features=features, refine=refine, device=device)
-        return FirstFrame(partial(discovered, find), draw)
-
-    makers: dict[str, Callable[[], FirstFrame]] = {"ground truth": partial(FirstFrame, truth_itself, draw)}
-    makers |= {} if boxes else {"boxes, filled": partial(FirstFrame, truth_itself, draw_boxes)}
-    makers["boxes, GrabCut"] = partial(FirstFrame, truth_itself, cut_boxes)
-    makers |= {row: partial(instances, name) for row, name in INSTANCES.items()}
-    makers["DeepLabV3"] = regions
-    makers |= {row: partial(discoveries, *how) for row, how in DISCOVERIES.items()}
-    makers["motion"] = lambda: FirstFrame(partial(discovered, detector("motion", device=device)), draw)
-    return makers
+        find = detector(model, weights=weights.get(model), features=features, refine=refine, device=device)
+        choose = partial(discovered, find)
+    elif name == "DeepLabV3":
+        file = weights.get("deeplab")
+        find = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
+        choose = partial(nearest_regions, find)
+    elif name == "motion":
+        choose = partial(discovered, detector("motion", device=device))
+    else:
+        draw = {"boxes, filled": draw_boxes, "boxes, GrabCut": cut_boxes}.get(name, draw)
+    return lambda start: draw(start, choose(start))
 
 
 def truth_itself(start: Start) -> Chosen:
@@ -173,27 +115,26 @@ def truth_itself(start: Start) -> Chosen:
 def nearest_instances(find: NetworkDetector, start: Start) -> Chosen:
     """For each object the instance whose box is nearest to its own."""
     found = find.detections(start.frames[0].image)
-    planes, boxes, scores = (item.cpu().numpy() for item in (found.masks, found.boxes, found.scores))
-    return _nearest(start, planes, boxes, scores)
+    return _nearest(start, *(item.cpu().numpy() for item in (found.masks, found.boxes, found.scores)))
 
 
 def nearest_regions(find: Detector, start: Start) -> Chosen:
     """For each object the region whose box is nearest to its own."""
     found = find(start.frames[0])
     boxes = np.array([item.box for item in found.objects], np.float64)
-    return _nearest(
-        start, found.planes.astype(np.float32), boxes, np.array([item.score for item in found.objects])
-    )
+    scores = np.array([item.score for item in found.objects])
+    return _nearest(start, found.planes.astype(np.float32), boxes, scores)
 
 
 def _nearest(start: Start, planes: Floats, boxes: Floats, scores: Floats) -> Chosen:
     wanted = np.array(list(start.boxes.values()))
     chosen = nearest_detections(wanted, boxes, scores, least=LEAST_SCORE)
-    return {
-        number: Candidate(_as_box(boxes[i]), planes[i])
-        for number, i in zip(start.boxes, chosen, strict=True)
-        if i is not None
-    }
+    candidates = {}
+    for number, i in zip(start.boxes, chosen, strict=True):
+        if i is not None:
+            x0, y0, x1, y1 = (float(side) for side in boxes[i])
+            candidates[number] = Candidate((x0, y0, x1, y1), planes[i])
+    return candidates
 
 
 def discovered(find: Detector, start: Start) -> Chosen:
@@ -232,7 +173,8 @@ def cut_boxes(start: Start, chosen: Chosen) -> Mask:
     for number, item in chosen.items():
         inside = measure(fill_boxes({1: item.box}, start.frames[0].size))
         if inside:  # else the box lies beside the picture
-            mask[refine_box(image, _as_pixels(inside[1].box))] = number
+            x0, y0, x1, y1 = (int(side) for side in inside[1].box)
+            mask[refine_box(image, (x0, y0, x1, y1))] = number
     return mask
 
 
@@ -248,18 +190,5 @@ def start_of(video: Sequence | BoxSequence) -> Start:
         )
     truth = video.read_mask(0)
     known = np.where(truth == VOID, 0, truth)
-    return Start(tuple(_frame(video, i) for i in range(min(3, len(video)))), known, video.read_boxes(0))
-
-
-def _frame(video: Sequence | BoxSequence, i: int) -> Frame:
-    return Frame(i, float(i), video.read_image(i))
-
-
-def _as_box(values: Floats) -> Box:
-    x0, y0, x1, y1 = (float(value) for value in values)
-    return x0, y0, x1, y1
-
-
-def _as_pixels(box: Box) -> tuple[int, int, int, int]:
-    x0, y0, x1, y1 = (int(side) for side in box)
-    return x0, y0, x1, y1
+    frames = tuple(Frame(i, float(i), video.read_image(i)) for i in range(min(3, len(video))))
+    return Start(frames, known, video.read_boxes(0))

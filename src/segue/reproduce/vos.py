@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Literal
 
 from segue.reproduce.tables import SPEED, Row, Table
 
@@ -16,6 +17,26 @@ ONLY_PREVIOUS = ("--mem-every", "1", "--memory-frames", "1", "--memory-policy", 
 """Every frame takes the place of the one before."""
 
 
+INSTANCES = {"Mask R-CNN": "maskrcnn-v1", "Mask R-CNN v2": "maskrcnn", "PointRend": "pointrend"}
+"""Rows of detectors of instances, and their names; the report's Mask R-CNN is version 1."""
+
+Features = Literal["keys", "queries", "values"]
+_FEATURES: tuple[Features, ...] = ("keys", "queries", "values")
+
+DISCOVERIES: dict[str, tuple[str, Features | None]] = {
+    f"LOST {size}, {features}": (name, features)
+    for size, name in (("B/16", "lost-b16"), ("S/16", "lost"))
+    for features in _FEATURES
+} | {"LOST stcn-lite": ("lost-lite", None)}
+"""Rows of LOST: its detector, and what of the last attention is compared. The report's are B/16, keys."""
+
+
+def source_names(truth: Literal["masks", "boxes"]) -> tuple[str, ...]:
+    """Names of all sources of first frames, for masks or for boxes."""
+    filled = ("boxes, filled",) if truth == "masks" else ()
+    return ("ground truth", *filled, "boxes, GrabCut", *INSTANCES, "DeepLabV3", *DISCOVERIES, "motion")
+
+
 def every(n: int) -> Row:
     """Every n-th frame is kept, and the previous one is read besides, as the paper does with 5."""
     options = ("--mem-every", str(n), "--memory-policy", "all", "--include-last")
@@ -23,23 +44,21 @@ def every(n: int) -> Row:
 
 
 def first_frames(
-    published: Mapping[str, tuple[float, float, float, float]], *, boxes: bool
+    published: Mapping[str, tuple[float, float, float, float]], truth: Literal["masks", "boxes"]
 ) -> tuple[Row, ...]:
-    """A row for each source of first frames.
-
-    Args:
-        published: J&F, J, F and frames/s by row.
-        boxes: whether whole boxes are followed.
-    """
-    names = ["ground truth", *([] if boxes else ["boxes, filled"]), "boxes, GrabCut", "Mask R-CNN"]
-    names += ["Mask R-CNN v2", "PointRend", "DeepLabV3"]
-    names += [f"LOST {size}, {kind}" for size in ("B/16", "S/16") for kind in ("keys", "queries", "values")]
-    names += ["LOST stcn-lite", "motion"]
+    """A row for each source of first frames, with J&F, J, F and frames/s by row."""
     numbers = {name: dict(zip((*DAVIS, SPEED), values, strict=True)) for name, values in published.items()}
     return tuple(
-        Row(name, numbers.get(name, {}), first=None if name == "ground truth" else name) for name in names
+        Row(name, numbers.get(name, {}), first=None if name == "ground truth" else name)
+        for name in source_names(truth)
     )
 
+
+def _davis(paper: str, name: str, title: str, rows: tuple[Row, ...], **more: Any) -> Table:
+    return Table(paper, name, title, "davis", DAVIS, rows, subset="val", percent=True, **more)
+
+
+_DATA = "published with YouTube-VOS in the training data; J as in the abstract"
 
 TABLES = (
     Table(
@@ -48,48 +67,28 @@ TABLES = (
         "Table 1: YouTube-VOS 2018 val",
         "ytvos",
         YOUTUBE,
-        (
-            Row(
-                "STM",
-                {"overall": 79.4, "J seen": 79.7, "F seen": 84.2, "J unseen": 72.8, "F unseen": 80.9},
-            ),
-        ),
+        (Row("STM", dict(zip(YOUTUBE, (79.4, 79.7, 84.2, 72.8, 80.9), strict=True))),),
         model="stm",
         subset="valid",
         percent=True,
         server="https://youtube-vos.org/dataset/vos/",
     ),
-    Table(
+    _davis(
         "stm",
         "davis-2016",
         "Table 2: DAVIS 2016 val",
-        "davis",
-        DAVIS,
         (Row("STM", {"J": 88.7}),),
         model="stm",
-        subset="val",
         year="2016",
-        percent=True,
-        remark="published with YouTube-VOS in the training data; J as in the abstract",
+        remark=_DATA,
     ),
-    Table(
-        "stm",
-        "davis-2017",
-        "Table 3: DAVIS 2017 val",
-        "davis",
-        DAVIS,
-        (Row("STM", {"J": 79.2}),),
-        model="stm",
-        subset="val",
-        percent=True,
-        remark="published with YouTube-VOS in the training data; J as in the abstract",
+    _davis(
+        "stm", "davis-2017", "Table 3: DAVIS 2017 val", (Row("STM", {"J": 79.2}),), model="stm", remark=_DATA
     ),
-    Table(
+    _davis(
         "stm",
         "memory",
         "Figure 7: which frames are memory, DAVIS 2017 val",
-        "davis",
-        DAVIS,
         (
             Row("first frame only", options=(*NEVER, "--no-include-last")),
             Row("previous frame only", options=ONLY_PREVIOUS),
@@ -97,17 +96,13 @@ TABLES = (
             *map(every, (10, 5, 2)),
         ),
         model="stm",
-        subset="val",
-        percent=True,
         curve="J",
         remark="the figure shows a curve and no numbers; the paper's own choice is every 5 frames",
     ),
-    Table(
+    _davis(
         "stcn-report",
         "davis",
         "Tables 1 and 2: first frames of DAVIS 2017 val",
-        "davis",
-        DAVIS,
         first_frames(
             {
                 "ground truth": (85.3, 82.0, 88.6, 16.9),
@@ -115,11 +110,9 @@ TABLES = (
                 "PointRend": (71.1, 68.6, 73.6, 14.9),
                 "LOST B/16, keys": (25.7, 23.9, 27.6, 19.9),
             },
-            boxes=False,
+            "masks",
         ),
         model="stcn",
-        subset="val",
-        percent=True,
         remark="masks of LOST are drawn to the edges by CRF; the paper of STCN has 20.2 frames/s (Table 1)",
     ),
     Table(
@@ -135,7 +128,7 @@ TABLES = (
                 "PointRend": (27.0, 35.1, 18.9, 23.4),
                 "LOST B/16, keys": (17.2, 20.9, 13.5, 28.8),
             },
-            boxes=True,
+            "boxes",
         ),
         model="stcn",
         percent=True,

@@ -18,13 +18,16 @@ from segue.types import Image
 VOID = 255
 """Value of pixels that nobody labelled; they take no part in any loss."""
 
-_DAVIS_VAL = """
-bike-packing blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog dogs-jump
-drift-chicane drift-straight goat gold-fish horsejump-high india judo kite-surf lab-coat libby loading
-mbike-trick motocross-jump paragliding-launch parkour pigs scooter-black shooting soapbox
+_FIRST = """
+blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog drift-chicane
+drift-straight goat horsejump-high kite-surf libby motocross-jump paragliding-launch parkour scooter-black soapbox
 """
-DAVIS_VAL = frozenset(_DAVIS_VAL.split())
-"""The 30 sequences of ``ImageSets/2017/val.txt`` of DAVIS 2017, which hold the 20 of DAVIS 2016 val."""
+DAVIS_2016_VAL = frozenset(_FIRST.split())
+"""The 20 sequences of the validation set of DAVIS 2016."""
+
+_LATER = "bike-packing dogs-jump gold-fish india judo lab-coat loading mbike-trick pigs shooting"
+DAVIS_VAL = DAVIS_2016_VAL.union(_LATER.split())
+"""The 30 sequences of ``ImageSets/2017/val.txt`` of DAVIS 2017."""
 
 _TIMES = re.compile(r"([1-9][0-9]*)@(.+)")
 

@@ -95,7 +95,7 @@ def _f_measure(network: ForegroundNetwork, film: ForegroundSequence, flow: FlowF
 
 
 class ClipAP:
-    """AP of YouTube-VIS by the published inference: a video is a clip, category numbers are class channels."""
+    """AP of YouTube-VIS by the published inference: a video is a clip, categories are class channels."""
 
     def __init__(self, dataset: YTVISDataset, short_side: int = SHORT_SIDE) -> None:
         if not any(dataset.annotations(video) for video in dataset):
