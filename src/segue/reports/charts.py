@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.metrics.evaluation import Series
-from segue.reports.page import node, number, signed
+from segue.reports.page import decimal, node, number, signed
 
 POINTS = 240
 """Points of a line at most; of more values in one place the lowest is drawn, so that no dip is lost."""
@@ -25,15 +25,14 @@ def bars(values: Mapping[str, float]) -> Element:
     top = _upper(values.values())
     parts: list[Element] = []
     for row, (name, value) in enumerate(values.items()):
-        y = row * _ROW
         length = 0.0 if math.isnan(value) else max(value, 0.0) / top * _BAR
         parts += [
-            _name(name, y),
-            _rectangle("track", _NAME, y + 3, _BAR, _ROW - 6),
-            _rectangle("one", _NAME, y + 3, length, _ROW - 6),
-            node("text", number(value), x=_text(_NAME + _BAR + 8), y=_text(y + 14)),
+            _name(name, row),
+            _bar("track", row, _BAR),
+            _bar("one", row, length),
+            node("text", number(value), x=_NAME + _BAR + 8, y=row * _ROW + 14),
         ]
-    return _svg(_NAME + _BAR + _VALUE, max(len(values), 1) * _ROW, parts, "chart")
+    return _rows(len(values), parts)
 
 
 def pairs(values: Mapping[str, tuple[float, float]]) -> Element:
@@ -42,12 +41,12 @@ def pairs(values: Mapping[str, tuple[float, float]]) -> Element:
     parts: list[Element] = []
     for row, (name, (first, second)) in enumerate(values.items()):
         y = row * _ROW + _ROW / 2
-        parts += [_name(name, row * _ROW), _line("axis", _NAME, y, _NAME + _BAR, y)]
+        parts += [_name(name, row), _line("axis", _NAME, _NAME + _BAR, y)]
         if not math.isnan(first) and not math.isnan(second):
             x, end = (_NAME + max(value, 0.0) / top * _BAR for value in (first, second))
-            parts += [_line("join", x, y, end, y), _dot("one", x, y), _dot("two", end, y)]
-        parts.append(node("text", signed(second - first), x=_text(_NAME + _BAR + 8), y=_text(y + 4)))
-    return _svg(_NAME + _BAR + _VALUE, max(len(values), 1) * _ROW, parts, "chart")
+            parts += [_line("join", x, end, y), _dot("one", x, y), _dot("two", end, y)]
+        parts.append(node("text", signed(second - first), x=_NAME + _BAR + 8, y=y + 4))
+    return _rows(len(values), parts)
 
 
 def drawn(series: Mapping[str, Series]) -> list[str]:
@@ -62,17 +61,17 @@ def timeline(series: Mapping[str, Series]) -> Element:
     top = _upper([float(value) for line in lines for value in line.values])
     floor = _HEIGHT + _TOP
     parts = [
-        *(_line("axis", _LEFT, y, _WIDTH, y) for y in (_TOP, _TOP + _HEIGHT / 2, floor)),
-        node("text", f"{top:.2g}", class_="quiet", x="0", y=_text(_TOP + 6)),
-        node("text", "0", class_="quiet", x="0", y=_text(floor)),
+        *(_line("axis", _LEFT, _WIDTH, y) for y in (_TOP, _TOP + _HEIGHT / 2, floor)),
+        node("text", f"{top:.2g}", class_="quiet", x=0, y=_TOP + 6),
+        node("text", "0", class_="quiet", x=0, y=floor),
     ]
     for style, line in zip(("one", "two"), lines, strict=False):
-        parts.append(node("path", class_=f"line {style}", d=_path(line.values, top)))
+        parts.append(node("path", None, class_=f"line {style}", d=_path(line.values, top)))
     frames = lines[0].frames if lines else ("", "")
     for name, x, anchor in ((frames[0], _LEFT, "start"), (frames[-1], _WIDTH, "end")):
-        place = {"x": _text(x), "y": _text(floor + 14), "text_anchor": anchor}
-        parts.append(node("text", _shortened(name, 18), class_="quiet", **place))
-    return _svg(_WIDTH, _HEIGHT + _TOP + 18, parts)
+        shown = _shortened(name, 18)
+        parts.append(node("text", shown, class_="quiet", x=x, y=floor + 14, text_anchor=anchor))
+    return _svg(_WIDTH, floor + 18, parts)
 
 
 def _path(values: npt.NDArray[np.float64], top: float) -> str:
@@ -86,7 +85,7 @@ def _path(values: npt.NDArray[np.float64], top: float) -> str:
             pen_down = False
             continue
         y = _TOP + (1 - min(max(low / top, 0.0), 1.0)) * _HEIGHT
-        commands.append(f"{'L' if pen_down else 'M'}{_text(_LEFT + i * step)} {_text(y)}")
+        commands.append(f"{'L' if pen_down else 'M'}{decimal(_LEFT + i * step)} {decimal(y)}")
         if not pen_down:
             commands.append("h0.1")  # a lone frame between gaps would leave no trace otherwise
         pen_down = True
@@ -98,32 +97,29 @@ def _upper(values: Iterable[float]) -> float:
 
 
 def _svg(width: float, height: float, parts: Sequence[Element], style: str = "") -> Element:
-    return node("svg", *parts, viewBox=f"0 0 {_text(width)} {_text(height)}", role="img", class_=style)
+    box = f"0 0 {decimal(width)} {decimal(height)}"
+    return node("svg", None, *parts, viewBox=box, role="img", class_=style)
 
 
-def _name(name: str, y: float) -> Element:
-    shown = node("text", _shortened(name, 28), x="0", y=_text(y + 14))
-    shown.append(node("title", name))
-    return shown
+def _rows(count: int, parts: Sequence[Element]) -> Element:
+    return _svg(_NAME + _BAR + _VALUE, max(count, 1) * _ROW, parts, "chart")
 
 
-def _rectangle(style: str, x: float, y: float, width: float, height: float) -> Element:
-    return node(
-        "rect", class_=style, x=_text(x), y=_text(y), width=_text(width), height=_text(height), rx="2"
-    )
+def _name(name: str, row: int) -> Element:
+    return node("text", _shortened(name, 28), node("title", name), x=0, y=row * _ROW + 14)
 
 
-def _line(style: str, x0: float, y0: float, x1: float, y1: float) -> Element:
-    return node("line", class_=style, x1=_text(x0), y1=_text(y0), x2=_text(x1), y2=_text(y1))
+def _line(style: str, start: float, end: float, y: float) -> Element:
+    return node("line", None, class_=style, x1=start, y1=y, x2=end, y2=y)
+
+
+def _bar(style: str, row: int, length: float) -> Element:
+    return node("rect", None, class_=style, x=_NAME, y=row * _ROW + 3, width=length, height=_ROW - 6, rx=2)
 
 
 def _dot(style: str, x: float, y: float) -> Element:
-    return node("circle", class_=style, cx=_text(x), cy=_text(y), r="4")
+    return node("circle", None, class_=style, cx=x, cy=y, r=4)
 
 
 def _shortened(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
-
-
-def _text(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

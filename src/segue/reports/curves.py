@@ -33,18 +33,19 @@ def write_percentiles(
         For each line the values at 0, 10, ... 100 percent.
     """
     parts = [
-        node("rect", width="100%", height="100%", fill="#fff"),
-        node("text", title, x=str(_LEFT), y="18", font_weight="600"),
+        node("rect", None, width="100%", height="100%", fill="#fff"),
+        node("text", title, x=_LEFT, y=18, font_weight="600"),
     ]
     floor = _TOP + _HEIGHT
     for i in range(0, 11, 2):
         x, y = _LEFT + _WIDTH * i / 10, floor - _HEIGHT * i / 10
+        grid = f"M{_LEFT} {y:.1f}h{_WIDTH}M{x:.1f} {_TOP}v{_HEIGHT}"
         parts += [
-            node("path", d=f"M{_LEFT} {y:.1f}h{_WIDTH}M{x:.1f} {_TOP}v{_HEIGHT}", stroke="#d9dde1"),
-            node("text", f"{i / 10:.1f}", x=str(_LEFT - 6), y=f"{y + 4:.1f}", text_anchor="end"),
-            node("text", f"{10 * i}", x=f"{x:.1f}", y=str(floor + 16), text_anchor="middle"),
+            node("path", None, d=grid, stroke="#d9dde1"),
+            node("text", f"{i / 10:.1f}", x=_LEFT - 6, y=f"{y + 4:.1f}", text_anchor="end"),
+            node("text", f"{10 * i}", x=f"{x:.1f}", y=floor + 16, text_anchor="middle"),
         ]
-    parts.append(node("text", f"{measure} (up), percentile (right)", x=str(_LEFT), y=str(floor + 34)))
+    parts.append(node("text", f"{measure} (up), percentile (right)", x=_LEFT, y=floor + 34))
     tenths = {}
     for place, (name, values) in enumerate(lines.items()):
         known = values[~np.isnan(values)]
@@ -55,13 +56,13 @@ def write_percentiles(
         )
         colour, y = COLOURS[place % len(COLOURS)], floor + 54 + _ROW * place
         parts += [
-            node("polyline", points=points, fill="none", stroke=colour, stroke_width="2"),
-            node("path", d=f"M{_LEFT} {y - 4}h24", stroke=colour, stroke_width="3"),
-            node("text", name, x=str(_LEFT + 32), y=str(y)),
+            node("polyline", None, points=points, fill="none", stroke=colour, stroke_width=2),
+            node("path", None, d=f"M{_LEFT} {y - 4}h24", stroke=colour, stroke_width=3),
+            node("text", name, x=_LEFT + 32, y=y),
         ]
-    size = {"width": str(_LEFT + _WIDTH + 20), "height": str(floor + 54 + _ROW * len(lines))}
+    size = {"width": _LEFT + _WIDTH + 20, "height": floor + 54 + _ROW * len(lines)}
     names = {"font_family": "system-ui, sans-serif", "font_size": "12", "fill": "#1b1f24"}
-    picture = node("svg", *parts, xmlns="http://www.w3.org/2000/svg", **size, **names)
+    picture = node("svg", None, *parts, xmlns="http://www.w3.org/2000/svg", **size, **names)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_complete(path, tostring(picture, encoding="utf-8"))
     return tenths

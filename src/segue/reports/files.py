@@ -55,12 +55,8 @@ def comparison_values(comparison: Comparison) -> dict[str, Any]:
             "confidence": CONFIDENCE,
             "seed": comparison.seed,
             "measures": {
-                key: {
-                    "mean": _value(item.mean),
-                    "low": _value(item.low),
-                    "high": _value(item.high),
-                    "sequences": item.sequences,
-                }
+                key: _values({"mean": item.mean, "low": item.low, "high": item.high})
+                | {"sequences": item.sequences}
                 for key, item in comparison.intervals.items()
             },
         },
@@ -112,19 +108,9 @@ def _tables(tables: Mapping[str, Measures]) -> dict[str, dict[str, float | None]
 
 
 def _values(measures: Measures) -> dict[str, float | None]:
-    return {key: _value(value) for key, value in measures.items()}
+    return {key: float(value) if math.isfinite(value) else None for key, value in measures.items()}
 
 
 def _pairs(first: Measures, second: Measures) -> dict[str, dict[str, float | None]]:
-    return {
-        key: {
-            "first": _value(value),
-            "second": _value(second.get(key, math.nan)),
-            "difference": _value(second.get(key, math.nan) - value),
-        }
-        for key, value in first.items()
-    }
-
-
-def _value(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    both = {key: (value, second.get(key, math.nan)) for key, value in first.items()}
+    return {key: _values({"first": a, "second": b, "difference": b - a}) for key, (a, b) in both.items()}

@@ -60,10 +60,7 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
         ],
         colours=[(kind, f"rgb{colour}") for kind, colour in COLOURS.items()],
         pictures=list(_pictures(evaluation)),
-        groups=[
-            ("Categories", "category", evaluation.categories),
-            ("Objects", "object", evaluation.objects),
-        ],
+        groups=[("Categories", "category", evaluation.categories), ("Objects", "object", evaluation.objects)],
     )
 
 

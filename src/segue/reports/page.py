@@ -16,22 +16,25 @@ from segue.metrics.evaluation import Measures
 from segue.video.partial import PartialFile, writing
 
 
-def node(tag: str, *children: Element | str, **attributes: str) -> Element:
-    """An element with texts and elements inside; whatever they hold is escaped when the page is written.
+def node(tag: str, text: str | None, *children: Element, **attributes: str | float) -> Element:
+    """An element with a text and elements inside; whatever they hold is escaped when the page is written.
 
-    A trailing underscore in the name of an attribute goes away (``class_``), inner ones become hyphens.
+    A trailing underscore in the name of an attribute goes away (``class_``), inner ones become hyphens;
+    numbers have one decimal, or none.
     """
-    element = Element(tag, {name.rstrip("_").replace("_", "-"): text for name, text in attributes.items()})
-    last: Element | None = None
-    for child in children:
-        if isinstance(child, Element):
-            element.append(child)
-            last = child
-        elif last is None:
-            element.text = (element.text or "") + child
-        else:
-            last.tail = (last.tail or "") + child
+    shown = {
+        name.rstrip("_").replace("_", "-"): value if isinstance(value, str) else decimal(value)
+        for name, value in attributes.items()
+    }
+    element = Element(tag, shown)
+    element.text = text
+    element.extend(children)
     return element
+
+
+def decimal(value: float) -> str:
+    """A number for a drawing: one decimal, or none where that is 0."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def drawing(element: Element) -> Markup:

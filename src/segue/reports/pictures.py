@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -41,16 +41,8 @@ _DIMMED = 0.5
 """Brightness that is left of the picture, so that white still stands out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Worst:
-    """A frame that was scored low.
-
-    Attributes:
-        sequence: its sequence.
-        frame: its name.
-        measure: name of the measure.
-        value: what it was scored.
-    """
+class Worst(NamedTuple):
+    """A frame that was scored low, by name, and what it was scored by the measure."""
 
     sequence: str
     frame: str
@@ -88,12 +80,8 @@ def colour_errors(view: FrameView) -> Image:
     if not truth.shape == result.shape == view.ignored.shape:
         raise SegueError(f"truth is {truth.shape}, result {result.shape}; they must have one size")
     inside, found = truth > 0, result > 0
-    kinds = np.zeros(truth.shape, np.uint8)
-    kinds[inside & found & (truth == result)] = 1
-    kinds[found & ~inside] = 2
-    kinds[inside & ~found] = 3
-    kinds[inside & found & (truth != result)] = 4
-    kinds[view.ignored] = 5
+    cases = [view.ignored, found & ~inside, inside & ~found, truth != result, inside]
+    kinds: npt.NDArray[np.intp] = np.select(cases, [5, 2, 3, 4, 1])  # as in COLOURS, from 1
     table = np.array([(0, 0, 0), *COLOURS.values()], np.uint8)
     flat = table[kinds]
     if view.image is None:

@@ -20,7 +20,8 @@ VOID = 255
 
 _FIRST = """
 blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog drift-chicane
-drift-straight goat horsejump-high kite-surf libby motocross-jump paragliding-launch parkour scooter-black soapbox
+drift-straight goat horsejump-high kite-surf libby motocross-jump paragliding-launch parkour scooter-black
+soapbox
 """
 DAVIS_2016_VAL = frozenset(_FIRST.split())
 """The 20 sequences of the validation set of DAVIS 2016."""
