@@ -124,8 +124,7 @@ def _resolve_list(
     kept: list[BoxPrompt | PointPrompt] = []
     for id, group in groups.items():
         try:
-            as_they_are = _understood(frame, group, native)
-            if as_they_are is not None:
+            if (as_they_are := _understood(frame, group, native)) is not None:
                 kept += as_they_are
                 continue
             found = _given(frame, group, fit)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from segue.errors import PromptError
 from segue.masks import dense_crf
-from segue.masks.measure import measure
 from segue.models.base import MemoryNetwork
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import COCO_ORDER, suppress
@@ -29,14 +28,13 @@ from segue.prompts.grabcut import refine_box
 from segue.prompts.lost import Discovery, discover, discover_several
 from segue.prompts.planes import pixels
 from segue.prompts.prompter import Answer, MakePrompter, Prompts
-from segue.prompts.selection import Found, Rules, checked_classes, select
-from segue.types import Box, Frame, Image, ObjectInfo
+from segue.prompts.selection import Found, Rules, checked_classes, found_in, select
+from segue.types import Box, Frame, Image
 
 Refinement = Literal["crf", "network", "grabcut", "none"]
 """What draws the mask of an object to the edges of the picture; ``network`` is segue-prompt."""
 
-DISCOVERY_MASKS = ("crf", "grabcut", "none")  # what of these draws the mask of a discovered object
-
+DISCOVERY_MASKS = ("crf", "grabcut", "none")  # what may draw the mask of a discovered object
 
 SAME_OBJECT = 0.8
 """Overlap (IoU) of two boxes of different classes from which on the weaker one is the same object again."""
@@ -143,12 +141,10 @@ class BoxDetector:
     def __call__(self, frame: Frame, *_: Frame) -> Found:
         """The objects of a frame, best first: by the score of the box times the expected IoU of the mask."""
         found = self.propose(frame, self.rules.score)
-        numbers = range(len(found.boxes))
-        masks = [found.mask(number) for number in numbers]
-        stacked = np.stack(masks) if masks else np.zeros((0, *frame.size), np.float32)
-        scores = np.array([found.scores[number] * found.quality(number) for number in numbers])
+        masks = [found.mask(number) for number in range(len(found.boxes))]
+        scores = np.array([score * found.quality(number) for number, score in enumerate(found.scores)])
         # The rules' score is for boxes, which have been chosen by it.
-        return select(stacked, scores, found.labels, replace(self.rules, score=0.0))
+        return select(_stacked(masks, frame.size), scores, found.labels, replace(self.rules, score=0.0))
 
     def propose(self, frame: Frame, least_score: float) -> Proposals:
         """The finds of a frame; see :func:`propose`."""
@@ -188,30 +184,19 @@ class BoxDetector:
 
 @dataclass(frozen=True)
 class Proposals:
-    """What a detector finds in a frame, before it becomes objects.
-
-    Attributes:
-        boxes: in pixels, best first.
-        scores: of each, in 0..1.
-        labels: of each.
-        mask: probabilities (H, W) of one of them, by its number; made when asked for.
-        quality: expected IoU of the mask of one of them, 1 where nobody says.
-    """
+    """What a detector finds in a frame, best first, before it becomes objects."""
 
     boxes: tuple[Box, ...]
-    scores: tuple[float, ...]
+    scores: tuple[float, ...]  # in 0..1
     labels: tuple[str | None, ...]
-    mask: Callable[[int], npt.NDArray[np.float32]]
-    quality: Callable[[int], float] = lambda _: 1.0
+    mask: Callable[[int], npt.NDArray[np.float32]]  # probabilities (H, W) by number, made when asked for
+    quality: Callable[[int], float] = lambda _: 1.0  # expected IoU of that mask, 1 where nobody says
 
 
 def propose(detector: Detector, frame: Frame, least_score: float) -> Proposals:
-    """The finds of a detector; where it makes masks of boxes, masks wait until they are asked for.
+    """The finds of a detector that needs no further frames; masks of boxes wait until they are asked for.
 
-    Args:
-        detector: any that needs no further frames.
-        frame: where to look.
-        least_score: of the finds, for a detector that can tell what is below its own threshold.
+    The least score is for a detector that can tell what is below its own threshold.
     """
     if isinstance(detector, BoxDetector):
         return detector.propose(frame, least_score)
@@ -250,11 +235,10 @@ class SemanticDetector:
             regions, count = ndimage.label(winner == label)
             for region in range(1, count + 1):
                 plane = regions == region
-                planes.append(plane)
+                planes.append(plane.astype(np.float32))
                 scores.append(float(probabilities[label][plane].mean()))
                 labels.append(self.names[label])
-        stacked = np.stack(planes).astype(np.float32) if planes else np.zeros((0, *winner.shape), np.float32)
-        return select(stacked, np.array(scores), labels, self.rules)
+        return select(_stacked(planes, frame.size), np.array(scores), labels, self.rules)
 
 
 class DenseFeatures(Protocol):
@@ -349,21 +333,16 @@ class DiscoveryDetector:
     @torch.inference_mode()
     def __call__(self, frame: Frame, *_: Frame) -> Found:
         """The objects of a frame, the most prominent first; scores say only the order."""
-        finds = self.finds(frame.image)
-        if self.refine == "grabcut":
-            mask = self._cut(frame, [find.box(self._features.patch, frame.size) for find in finds])
-        else:
-            mask = np.zeros(frame.size, np.uint8)
-            for number, find in enumerate(finds, start=1):
-                mask[find.pixels(self._features.patch, frame.size) & (mask == 0)] = number
+        patch, mask = self._features.patch, np.zeros(frame.size, np.uint8)
+        for number, find in enumerate(self.finds(frame.image), start=1):
+            if self.refine == "grabcut":
+                own = refine_box(frame.image, find.box(patch, frame.size))
+            else:
+                own = find.pixels(patch, frame.size)
+            mask[own & (mask == 0)] = number
         if self.refine == "crf":
             mask = dense_crf.refine(mask, frame.image).astype(np.uint8)
-        extents = measure(mask)
-        objects = tuple(
-            ObjectInfo(number, None, 1.0 / number, extents[number].box, extents[number].area)
-            for number in sorted(extents)
-        )
-        return Found(mask, objects, mask[None] == np.array([item.id for item in objects])[:, None, None])
+        return found_in(mask)
 
     def finds(self, image: Image) -> list[Discovery]:
         """What is discovered in a picture (H, W, 3), on the grid of patches."""
@@ -375,17 +354,14 @@ class DiscoveryDetector:
             return [discover(rows, grid)]
         return discover_several(rows, grid, self.max_objects)
 
-    def _cut(self, frame: Frame, boxes: list[tuple[int, int, int, int]]) -> npt.NDArray[np.uint8]:
-        mask = np.zeros(frame.size, np.uint8)
-        for number, box in enumerate(boxes, start=1):
-            cut = refine_box(frame.image, box)
-            mask[cut & (mask == 0)] = number
-        return mask
-
 
 def as_planes(image: Image) -> Tensor:
     """Picture (H, W, 3), uint8 → (1, 3, H, W), float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+
+
+def _stacked(planes: list[npt.NDArray[np.float32]], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    return np.stack(planes) if planes else np.zeros((0, *size), np.float32)
 
 
 def _checked(rules: Rules, names: Mapping[int, str]) -> Rules:

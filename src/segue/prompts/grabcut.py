@@ -21,7 +21,8 @@ from segue.prompts.prompter import Answer, Prompts
 from segue.types import Image, Point
 
 Labels = npt.NDArray[np.uint8]
-Pixels = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+Pixels = tuple[npt.NDArray[np.intp], ...]
+"""Rows and columns."""
 
 ITERATIONS = 4
 BOX_SIDE = 320  # longest side of the working picture around a box, in pixels
@@ -41,16 +42,13 @@ def refine_box(
     positive: Sequence[Point] = (),
     negative: Sequence[Point] = (),
 ) -> npt.NDArray[np.bool_]:
-    """Mask of the object in a box.
+    """Mask (H, W) of the object in a box; all false where GrabCut finds nothing.
 
     Args:
         image: RGB, (H, W, 3), uint8.
         box: ``(x0, y0, x1, y1)``, not empty, inside the picture, ends exclusive.
         positive: points inside the box that belong to the object.
         negative: points that do not.
-
-    Returns:
-        (H, W), false outside the box; all false where GrabCut finds nothing.
     """
     height, width = image.shape[:2]
     x0, y0, x1, y1 = box
@@ -62,18 +60,16 @@ def refine_box(
     labels = _box_labels(small.shape[:2], [(x0 - left, y0 - top), (x1 - left, y1 - top)], scale)
     _draw_points(labels, [(x - left, y - top) for x, y in positive], scale, cv2.GC_FGD)
     _draw_points(labels, [(x - left, y - top) for x, y in negative], scale, cv2.GC_BGD)
-    inside = _without_specks(_cut(small, labels))
+    found = _enlarge(_without_specks(_cut(small, labels)), crop.shape[:2])
     mask = np.zeros((height, width), np.bool_)
-    mask[top:bottom, left:right] = _enlarge(inside, crop.shape[:2])
-    limit = np.zeros_like(mask)
-    limit[y0:y1, x0:x1] = True
-    return mask & limit
+    mask[y0:y1, x0:x1] = found[y0 - top : y1 - top, x0 - left : x1 - left]
+    return mask
 
 
 def refine_points(
     image: Image, positive: Sequence[Point], negative: Sequence[Point]
 ) -> npt.NDArray[np.bool_]:
-    """Mask of the object under the positive points and not under the negative ones.
+    """Mask (H, W) of the object under the positive points; all false where GrabCut finds nothing.
 
     A pixel starts as object where it is nearer to a positive point than to a negative one or to the rim of
     the picture; near means a way of small colour changes. Only pieces that hold a positive point are kept.
@@ -81,17 +77,15 @@ def refine_points(
     Args:
         image: RGB, (H, W, 3), uint8.
         positive: at least one point, inside the picture.
-        negative: points inside the picture.
-
-    Returns:
-        (H, W); all false where GrabCut finds nothing.
+        negative: points inside the picture that are not on it.
     """
     small, scale = _shrink(image, POINT_SIDE)
     size = small.shape[:2]
     graph = _colour_graph(small)
     seeds = _pixels(positive, scale, size)
     to_object = _distance(graph, seeds, size)
-    to_background = _distance(graph, _join(_rim(size), _pixels(negative, scale, size)), size)
+    beside = np.hstack([_rim(size), _pixels(negative, scale, size)])
+    to_background = _distance(graph, tuple(beside), size)
     labels = np.where(to_object < to_background, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[to_object > FAR * to_background] = cv2.GC_BGD
     labels[to_object < CORE * to_background] = cv2.GC_FGD
@@ -142,10 +136,9 @@ def _cut(image: Image, labels: Labels) -> npt.NDArray[np.bool_]:
     if first_guess.all() or not first_guess.any():
         return first_guess
     cv2.setRNGSeed(0)
-    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-    no_box = (0, 0, 0, 0)
+    background, foreground, no_box = np.zeros((1, 65)), np.zeros((1, 65)), (0, 0, 0, 0)
     cv2.grabCut(image, labels, no_box, background, foreground, ITERATIONS, cv2.GC_INIT_WITH_MASK)
-    return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
 def _without_specks(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -188,11 +181,7 @@ def _pixels(points: Sequence[Point], scale: float, size: tuple[int, ...]) -> Pix
 def _rim(size: tuple[int, ...]) -> Pixels:
     rim = np.ones(size, np.bool_)
     rim[1:-1, 1:-1] = False
-    return np.nonzero(rim)  # type: ignore[return-value]
-
-
-def _join(first: Pixels, second: Pixels) -> Pixels:
-    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
+    return np.nonzero(rim)
 
 
 class GrabCut:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from segue.errors import PromptError
+from segue.prompts.planes import tight_box
 
 POTENTIAL = 100  # patches of lowest degree among which the seed's companions are sought; k of the paper
 
@@ -20,32 +21,18 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Discovery:
-    """One object on the patch grid.
+    """One object on the patch grid."""
 
-    Attributes:
-        degree: for each patch, with how many others it correlates positively, (N,).
-        seed: patch of the smallest degree.
-        similar: companions of the seed in order of degree, the seed among them.
-        votes: sum of the correlations with the companions, (N,).
-        mask: the object's patches, (gh, gw), bool.
-    """
-
-    degree: npt.NDArray[np.int64]
-    seed: int
-    similar: npt.NDArray[np.int64]
-    votes: Floats
-    mask: npt.NDArray[np.bool_]
+    degree: npt.NDArray[np.int64]  # for each patch, with how many others it correlates positively, (N,)
+    seed: int  # patch of the smallest degree
+    similar: npt.NDArray[np.int64]  # companions of the seed in order of degree, the seed among them
+    votes: Floats  # sum of the correlations with the companions, (N,)
+    mask: npt.NDArray[np.bool_]  # the object's patches, (gh, gw)
 
     def box(self, patch: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """``(x0, y0, x1, y1)`` in pixels of a picture of height and width ``size``, exclusive."""
-        rows, columns = np.flatnonzero(self.mask.any(1)), np.flatnonzero(self.mask.any(0))
-        height, width = int(size[0]), int(size[1])
-        return (
-            int(columns[0]) * patch,
-            int(rows[0]) * patch,
-            min((int(columns[-1]) + 1) * patch, width),
-            min((int(rows[-1]) + 1) * patch, height),
-        )
+        x0, y0, x1, y1 = (int(side) * patch for side in tight_box(self.mask))
+        return x0, y0, min(x1, int(size[1])), min(y1, int(size[0]))
 
     def pixels(self, patch: int, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
         """The mask at the size of the picture, (H, W)."""
@@ -64,9 +51,7 @@ def discover(features: Floats, grid: tuple[int, int], k: int = POTENTIAL) -> Dis
     Raises:
         PromptError: the features are all zero, so that there is nothing to tell apart.
     """
-    found = _discover_among(features, np.arange(len(features)), grid, k)
-    if found is None:
-        raise PromptError("object discovery: the features of the seed are zero; is the picture empty?")
+    (found,) = discover_several(features, grid, 1, k=k, min_patches=0, most=1.0)
     return found
 
 

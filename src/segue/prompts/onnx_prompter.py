@@ -100,10 +100,9 @@ class OnnxNetwork:
                 rest = ((0, 0), (0, 0), (0, self.side - height), (0, self.side - width))
                 picture = np.pad(picture, rest)
         found = self.encoder.run(None, {first.name: picture})
-        names = [item.name for item in self.encoder.get_outputs()]
         if self.layout != "sam2":
             return {"image_embeddings": found[0]}
-        by_name = dict(zip(names, found, strict=True))
+        by_name = dict(zip((item.name for item in self.encoder.get_outputs()), found, strict=True))
         wanted = ("high_res_feats_0", "high_res_feats_1", "image_embed")
         return {name: by_name.get(name, found[i]) for i, name in enumerate(wanted)}
 
@@ -116,12 +115,7 @@ class OnnxNetwork:
 
 
 class OnnxPrompter:
-    """Such a network on one picture.
-
-    Args:
-        image: RGB, (H, W, 3), uint8.
-        network: what answers.
-    """
+    """Such a network on one picture, RGB (H, W, 3), uint8."""
 
     def __init__(self, image: Image, network: OnnxNetwork) -> None:
         self.image, self._network = image, network
@@ -145,15 +139,14 @@ class OnnxPrompter:
             given["mask_input"] = self._earlier(prompts)
             given["has_mask_input"] = np.array([float(prompts.mask is not None)])
         fed = {name: given[name].astype(_TYPES[kind]) for name, kind in network.inputs.items()}
-        found = dict(zip(network.outputs, network.decoder.run(None, fed), strict=True))
-        logits = found["low_res_masks"] if "low_res_masks" in found else found[network.outputs[0]]
-        iou = found["iou_predictions"] if "iou_predictions" in found else found[network.outputs[1]]
-        planes = np.asarray(logits, np.float32).reshape(-1, *logits.shape[-2:])
-        order = np.argsort(-np.asarray(iou, np.float32).ravel(), kind="stable")
-        planes = self._inside(planes[order])
+        values = network.decoder.run(None, fed)
+        found = dict(zip(network.outputs, values, strict=True))
+        logits = np.asarray(found.get("low_res_masks", values[0]), np.float32)
+        iou = np.asarray(found.get("iou_predictions", values[1]), np.float32).ravel()
+        order = np.argsort(-iou, kind="stable")
+        planes = self._inside(logits.reshape(-1, *logits.shape[-2:])[order])
         probability = 1 / (1 + np.exp(-planes.clip(-50, 50)))
-        whole = (0, 0, size[1], size[0])
-        return Answer(size, whole, np.asarray(iou, np.float32).ravel()[order].clip(0, 1), probability)
+        return Answer(size, (0, 0, size[1], size[0]), iou[order].clip(0, 1), probability)
 
     def _earlier(self, prompts: Prompts) -> Floats:
         """The earlier mask as logits, (1, 1, side/4, side/4), 0 where there is none."""

@@ -59,18 +59,19 @@ class Found:
         return len(self.objects)
 
 
+def found_in(mask: IndexMask) -> Found:
+    """The objects of an index mask (H, W), the best first; scores say only the order."""
+    extents = measure(mask)
+    objects = tuple(ObjectInfo(id, None, 1.0 / id, item.box, item.area) for id, item in extents.items())
+    return Found(mask, objects, mask[None] == np.array(list(extents))[:, None, None])
+
+
 def select(
     probabilities: Floats, scores: Floats, labels: Collection[str | None], rules: Rules | None = None
 ) -> Found:
-    """Apply the rules to the detections of a picture.
+    """Apply the rules to the detections of a picture: probabilities (N, H, W) and scores (N,), both in 0..1.
 
     A pixel that several objects claim goes to the most probable of them, of equals to the better one.
-
-    Args:
-        probabilities: (N, H, W), in 0..1.
-        scores: (N,), in 0..1.
-        labels: name of each, or None.
-        rules: thresholds and limits.
     """
     rules = rules or Rules()
     names, size = list(labels), probabilities.shape[1:]
@@ -82,13 +83,13 @@ def select(
     ]
     kept = _apart(probabilities, order, rules, least)
     mask, numbers = _resolved(probabilities, kept, rules.probability, least)
-    planes = np.stack([probabilities[i] >= rules.probability for i in numbers]) if numbers else None
+    planes = [probabilities[i] >= rules.probability for i in numbers]
     extents = measure(mask)
     objects = tuple(
         ObjectInfo(row, names[i], float(scores[i]), extents[row].box, extents[row].area)
         for row, i in enumerate(numbers, start=1)
     )
-    return Found(mask, objects, np.zeros((0, *size), bool) if planes is None else planes)
+    return Found(mask, objects, np.stack(planes) if planes else np.zeros((0, *size), bool))
 
 
 def _apart(probabilities: Floats, order: list[int], rules: Rules, least: float) -> list[int]:
@@ -132,20 +133,11 @@ def _resolved(
 def nearest_detections(
     wanted: Floats, boxes: Floats, scores: Floats, *, least: float = 0.01, unique: bool = False
 ) -> list[int | None]:
-    """Which detection stands for each known box: the rule of the STCN report.
+    """Index of the detection that stands for each known box, or None: the rule of the STCN report.
 
-    It is the one whose four numbers are nearest (Euclidean); the first of equals. One detection may serve
+    Boxes (K, 4) and (N, 4) are x0, y0, x1, y1 in pixels. Of the detections that score at least ``least`` it
+    is the one whose four numbers are nearest (Euclidean); the first of equals. One detection may serve
     several boxes, unless ``unique`` assigns them one to one at the least sum of distances.
-
-    Args:
-        wanted: known boxes, (K, 4), x0, y0, x1, y1 in pixels.
-        boxes: detections, (N, 4).
-        scores: of the detections, (N,).
-        least: detections below this score do not count.
-        unique: see above.
-
-    Returns:
-        An index for each known box, or None where no detection is left.
     """
     usable = np.flatnonzero(scores >= least)
     chosen: list[int | None] = [None] * len(wanted)
@@ -161,8 +153,7 @@ def nearest_detections(
 
 def checked_classes(wanted: Collection[str], known: Mapping[int, str]) -> frozenset[str]:
     """The names that were asked for."""
-    unknown = sorted(set(wanted) - set(known.values()))
-    if unknown:
+    if unknown := sorted(set(wanted) - set(known.values())):
         names = ", ".join(sorted(set(known.values())))
         raise PromptError(f"class {unknown[0]!r} is unknown to this detector; it knows {names}")
     return frozenset(wanted)

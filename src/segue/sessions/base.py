@@ -1,4 +1,4 @@
-"""The face of everything that carries context through time, and how networks run in it."""
+"""The interface of everything that carries context through time, and how networks run in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from segue.inputs import check_file, parse_json
 from segue.layers.fused import can_fuse, fold_batch_norms, use_fused
 from segue.layers.winograd import use_winograd
 from segue.types import Frame, IndexMask, Prompt, Segmentation
-from segue.video.partial import PartialFile, writing
+from segue.video.partial import replacing
 
 FORMAT = "segue-session-3"
 
@@ -85,14 +85,8 @@ class SessionState:
         Raises:
             SinkError: it cannot be written.
         """
-        file = PartialFile(Path(path))
-        try:
-            with writing(file.final), file.path.open("wb") as stream:
-                self._write(stream)
-            file.commit()
-        except BaseException:
-            file.discard()
-            raise
+        with replacing(Path(path)) as partial, partial.open("wb") as stream:
+            self._write(stream)
 
     def _write(self, stream: BinaryIO) -> None:
         """The safetensors format, one tensor after the other: no second copy of them is made."""

@@ -20,9 +20,9 @@ from segue.flow import DIS, FlowProvider
 from segue.flow.providers import Flow
 from segue.masks import measure, resize_mask
 from segue.prompts.prompter import MakePrompter, Prompter, Prompts
-from segue.prompts.selection import Found
+from segue.prompts.selection import Found, found_in
 from segue.sessions.track import TrackSession
-from segue.types import Frame, Image, IndexMask, ObjectInfo
+from segue.types import Frame, Image, IndexMask
 
 SHORT_SIDE = 240  # short side to which pictures are reduced for the flow
 GRID = 4  # distance of the pixels whose flow tells the movement of the camera
@@ -35,13 +35,10 @@ WEAKEST = 0.25  # moving regions with less than this share of the strongest one'
 
 
 class MotionDetector:
-    """Finds what moves between a frame and the next two.
+    """Finds what moves between a frame and the next two, at most ``max_objects`` regions.
 
-    Args:
-        tracker: follows masks to the next frame and back; it is used for nothing else.
-        flow: gives the motion; None is :class:`segue.flow.DIS`.
-        max_objects: most moving regions.
-        prompter: what draws them to the edges of the picture; None is segue-prompt.
+    The tracker follows masks to the next frame and back, and is used for nothing else; flow is that of DIS,
+    and the prompter segue-prompt, unless others are given.
     """
 
     names: Mapping[int, str] = {}
@@ -62,23 +59,22 @@ class MotionDetector:
     def __call__(self, frame: Frame, *following: Frame) -> Found:
         """What moves, the strongest first; scores say only the order. Without a next frame it is nothing."""
         if not following:
-            return _found(np.zeros(frame.size, np.uint8))
+            return found_in(np.zeros(frame.size, np.uint8))
         rough = self.moving(frame.image, *(item.image for item in following))
         cut = cut_out(frame.image, rough, self._prompter)
-        return _found(self.there_and_back(frame, following[0], cut) if cut.any() else rough)
+        return found_in(_without_gaps(self.there_and_back(frame, following[0], cut) if cut.any() else rough))
 
     def moving(self, first: Image, *later: Image) -> npt.NDArray[np.uint8]:
         """Rough index mask (H, W) of what moves from the first picture to each of the later ones."""
-        size = first.shape[:2]
+        height, width = size = first.shape[:2]
         scale = min(1.0, SHORT_SIDE / min(size))
-        small = (max(1, round(size[1] * scale)), max(1, round(size[0] * scale)))
+        small = max(1, round(width * scale)), max(1, round(height * scale))
         begin, *ends = (
             np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
             for image in (first, *later)
         )
-        steady = np.min(
-            [against_scene(self._flow(begin, end)) / count for count, end in enumerate(ends, start=1)], axis=0
-        )
+        ways = [against_scene(self._flow(begin, end)) / count for count, end in enumerate(ends, start=1)]
+        steady = np.min(ways, axis=0)
         strength = cv2.GaussianBlur(steady, (0, 0), SMOOTH)
         regions = _strongest(np.asarray(strength, np.float32), self._max_objects)
         return np.asarray(resize_mask(regions, size), np.uint8)
@@ -96,11 +92,7 @@ class MotionDetector:
 
 
 def against_scene(flow: Flow) -> npt.NDArray[np.float32]:
-    """How far each pixel moves otherwise than the scene, (H, W), in pixels.
-
-    Args:
-        flow: (H, W, 2), in pixels.
-    """
+    """How far each pixel moves otherwise than the scene, (H, W), by the flow (H, W, 2), in pixels."""
     height, width = flow.shape[:2]
     y, x = np.mgrid[:height, :width]
     place = np.stack((x, y), -1).astype(np.float32)
@@ -137,13 +129,9 @@ def _strongest(strength: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.
     return np.asarray(table[labels], np.uint8)
 
 
-def _found(mask: IndexMask) -> Found:
-    """Objects of an index mask, with ids from 1 without gaps."""
-    extents = measure(mask)
+def _without_gaps(mask: IndexMask) -> npt.NDArray[np.uint8]:
+    """An index mask whose ids go on from 1."""
     closed = np.zeros(mask.shape, np.uint8)
-    objects = []
-    for number, (old, extent) in enumerate(extents.items(), start=1):
+    for number, old in enumerate(measure(mask), start=1):
         closed[mask == old] = number
-        objects.append(ObjectInfo(number, None, 1.0 / number, extent.box, extent.area))
-    planes = closed[None] == np.arange(1, len(objects) + 1)[:, None, None]
-    return Found(closed, tuple(objects), planes)
+    return closed

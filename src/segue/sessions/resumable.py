@@ -84,16 +84,12 @@ class _Run:
     """A run under way: what is done, and which frames wait for their results."""
 
     def __init__(self, session: Session, sink: Sink, folder: Path | None, report: Report) -> None:
-        self._session = session
-        self._sink = sink
-        self._folder = folder
-        self._report = report
+        self._session, self._sink, self._folder, self._report = session, sink, folder, report
         self._waiting: deque[Frame] = deque()
         self._taken: int | None = None
         self._done = 0
 
     def take(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None) -> None:
-        """Take a frame through the session, and write the result that is due."""
         result = self._session.step(frame, prompts)
         self._waiting.append(frame)
         self._taken = frame.index
@@ -101,7 +97,6 @@ class _Run:
             self._write(self._waiting.popleft(), result)
 
     def finish(self) -> None:
-        """Write the results that are still due after the last frame."""
         for result in self._session.finish():
             self._write(self._waiting.popleft(), result)
 
@@ -135,8 +130,7 @@ class _Run:
             ) from error
         for frame, result in replayed(self._folder, frames, next_frame):
             self._write(frame, result)
-        missing = done - self._done
-        if missing:
+        if missing := done - self._done:
             raise SinkError(
                 f"{self._folder}: {missing} masks of the interrupted run are missing; give --overwrite"
             )

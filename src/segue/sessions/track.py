@@ -155,14 +155,12 @@ class TrackSession:
         return iter(())
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """Everything that is needed to go on identically; see :meth:`segue.sessions.Session.state`."""
-        tensors, values = self.tracker.state()
+        tensors, tracker = self.tracker.state()
         if copy:
             tensors = {name: value.to("cpu", copy=True) for name, value in tensors.items()}
         labels = [[i, label] for i, label in self._labels.items()]
-        return SessionState(
-            tensors, {**self._origin(), "tracker": values, "labels": labels, "size": self._size}
-        )
+        values = {**self._origin(), "tracker": tracker, "labels": labels, "size": self._size}
+        return SessionState(tensors, values)
 
     @torch.inference_mode()
     def restore(self, state: SessionState) -> None:
@@ -179,12 +177,7 @@ class TrackSession:
         self.tracker.restore(state.tensors, values["tracker"])
 
     def _origin(self) -> dict[str, Any]:
-        """What a saved state belongs to."""
-        return {
-            "network": self._name,
-            "schedule": asdict(self.schedule),
-            "precision": str(self._dtype),
-        }
+        return {"network": self._name, "schedule": asdict(self.schedule), "precision": str(self._dtype)}
 
     def _check_size(self, frame: Frame) -> None:
         if self._size is None:
@@ -205,8 +198,7 @@ class TrackSession:
         return resolve(frame, prompts, fit=self.fit, native=self.native, prompter=self._prompter, known=known)
 
     def _check_prompts(self, said: Annotation) -> None:
-        unknown = [i for i in said.removed if i not in self.ids]
-        if unknown:
+        if unknown := [i for i in said.removed if i not in self.ids]:
             raise PromptError(f"cannot remove object {unknown[0]}: only {list(self.ids)} are followed")
         total = len({*self.ids, *said.ids} - set(said.removed))
         if total > MAX_OBJECTS:
@@ -248,13 +240,13 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
 
     Were every pixel the object's with its own probability and apart from the others, the intersection would
     be ``inside`` and the union ``area + total - inside`` on average. Networks are surer than they should be;
-    the log-odds of that quotient are therefore scaled and shifted.
+    the log-odds of that quotient are therefore scaled and shifted, by what ``confidence`` says, measured on
+    films that the network had not seen.
 
     Args:
-        inside: sum of the object's probabilities inside its mask.
-        total: their sum over the whole picture.
+        inside, total: sum of the object's probabilities inside its mask, and over the whole picture.
         area: pixels of the mask, at least 1.
-        confidence: factor and offset, measured on films that the network had not seen.
+        confidence: factor and offset.
     """
     share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
     factor, offset = confidence
