@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -83,9 +81,6 @@ class Finding:
             typer.echo("looking for what moves (detector motion; --with chooses another)", err=True)
 
 
-_AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
-
-
 @dataclass(slots=True)
 class PromptTexts:
     """What was typed for one frame."""
@@ -94,17 +89,6 @@ class PromptTexts:
     boxes: list[str] = field(default_factory=list)
     points: list[str] = field(default_factory=list)
     removals: list[str] = field(default_factory=list)
-
-
-def by_frame(first: int, **given: Iterable[str] | None) -> dict[int, PromptTexts]:
-    """Sort texts of the form ``[FRAME@]TEXT``, given by kind; those without a frame belong to ``first``."""
-    texts: dict[int, PromptTexts] = defaultdict(PromptTexts)
-    for kind, values in given.items():
-        for value in values or ():
-            match = _AT.fullmatch(value)
-            index, rest = (int(match[1]), match[2]) if match else (first, value)
-            getattr(texts[index], kind).append(rest)
-    return dict(texts)
 
 
 def to_prompts(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,7 +16,7 @@ from segue.api.track import make_schedule
 from segue.api.track import track as follow
 from segue.cli.job import HOW, PART, SOURCE, How, first_frame, run_job, run_settings
 from segue.cli.options import Options, Values, command
-from segue.cli.prompting import NAMES, Finding, PromptTexts, by_frame, make_prompter, settled, to_prompts
+from segue.cli.prompting import NAMES, Finding, PromptTexts, make_prompter, settled, to_prompts
 from segue.errors import PromptError, SegueError
 from segue.registry import MODELS
 from segue.sessions import TrackSession
@@ -22,6 +24,8 @@ from segue.sessions.auto import AutoSession
 from segue.types import Frame, Prompt, Segmentation
 from segue.video import open_source
 from segue.weights import load_for
+
+_AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
 
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
 
@@ -68,8 +72,15 @@ class What:
             raise PromptError("say what to follow: give --mask, --box or --point, or --auto to have it found")
 
     def by_frame(self, first: int) -> dict[int, PromptTexts]:
-        """What was typed for each frame; what names none is for ``first``."""
-        return by_frame(first, masks=self.mask, boxes=self.box, points=self.point, removals=self.remove)
+        """What was typed for each frame, as ``[FRAME@]TEXT``; what names none is for ``first``."""
+        given = {"masks": self.mask, "boxes": self.box, "points": self.point, "removals": self.remove}
+        texts: dict[int, PromptTexts] = defaultdict(PromptTexts)
+        for kind, values in given.items():
+            for value in values or ():
+                match = _AT.fullmatch(value)
+                index, rest = (int(match[1]), match[2]) if match else (first, value)
+                getattr(texts[index], kind).append(rest)
+        return dict(texts)
 
     def plan(self, first: Frame, size: tuple[int, int], stride: int) -> dict[int, list[Prompt]]:
         """The prompts of each frame, typed in coordinates of ``size``."""
