@@ -20,8 +20,7 @@ class Instance:
     """An annotated object.
 
     Attributes:
-        id: number of the annotation.
-        category: number of its category.
+        id, category: numbers of the annotation and of its category.
         masks: its masks, one for each frame of the video.
         mean_area: mean area in pixels over the frames where it is seen, as the file has it; benchmarks sort
             objects into small, medium and large ones by it.
@@ -37,13 +36,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedInstance:
-    """An object that some program found.
-
-    Attributes:
-        category: number of its category.
-        score: the higher the surer.
-        masks: its masks by frame.
-    """
+    """An object that some program found; the higher its score, the surer."""
 
     category: int
     score: float

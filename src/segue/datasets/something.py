@@ -64,12 +64,10 @@ class BoxSequence:
     """One video whose objects are known by their boxes.
 
     Attributes:
-        name: of the video.
         frames: pictures, from the first one on that has a box.
         annotations: for each frame, the box of every object that is there by its id. Ids count the boxes of
             the first frame; objects that come later are left out.
         labels: category of each object.
-        binary: masks have ids.
     """
 
     name: str

@@ -113,10 +113,9 @@ class _Result(Record):
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One video.
+    """One video, by its number.
 
     Attributes:
-        id: its number.
         name: folder of its pictures, or the number where that would not tell videos apart.
         size: height and width in pixels.
         file_names: pictures in order, as paths below the folder of pictures.

@@ -85,8 +85,7 @@ def compare(
         raise DatasetError(
             f"'{first.protocol}' and '{second.protocol}' cannot be compared; score both under one protocol"
         )
-    lonely = first.sequences.keys() ^ second.sequences.keys()
-    if lonely:
+    if lonely := first.sequences.keys() ^ second.sequences.keys():
         raise DatasetError(
             f"only one of the two results has scores of {first_few(sorted(lonely))}; score both on one set"
         )

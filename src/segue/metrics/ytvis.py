@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from segue.naming import first_few
 from segue.types import IndexMask
 
 __all__ = ["TrackScores", "YTVISAccumulator", "evaluate_ytvis"]
+
+_Item = TypeVar("_Item", Instance, DetectedInstance)
 
 
 class YTVISAccumulator:
@@ -58,16 +61,14 @@ class YTVISAccumulator:
         if video in self._videos:
             raise DatasetError(f"video {video} was added before; give each video once")
         _check_tracks(video, objects, detections)
-        unknown = {item.category for item in objects} - set(self._categories)
-        if unknown:
+        there = {item.category for item in objects}
+        if unknown := there - set(self._categories):
             raise DatasetError(f"video {video}: an object has category {min(unknown)}, which is not scored")
-        by_category: dict[int, tuple[list[DetectedInstance], list[Instance]]] = {}
-        for detection in detections:
-            by_category.setdefault(detection.category, ([], []))[0].append(detection)
-        for item in objects:
-            by_category.setdefault(item.category, ([], []))[1].append(item)
+        there |= {item.category for item in detections}
         self._videos[video] = {
-            number: match_tracks(*by_category[number]) for number in self._categories if number in by_category
+            number: match_tracks(_of_category(detections, number), _of_category(objects, number))
+            for number in self._categories
+            if number in there
         }
         return self._videos[video]
 
@@ -78,8 +79,7 @@ class YTVISAccumulator:
             DatasetError: one of ``videos`` was not added.
         """
         chosen = sorted(self._videos if videos is None else set(videos))
-        missing = [str(number) for number in chosen if number not in self._videos]
-        if missing:
+        if missing := [str(number) for number in chosen if number not in self._videos]:
             raise DatasetError(f"no video {first_few(missing)} was added")
         found = [self._videos[number] for number in chosen]
         return score_tracks(
@@ -160,8 +160,8 @@ def _frame_means(video: Video, objects: Sequence[Instance], matches: Mapping[int
     return Series(video.frame_names, means)
 
 
-def _of_category(objects: Sequence[Instance], number: int) -> list[Instance]:
-    return [item for item in objects if item.category == number]
+def _of_category(items: Iterable[_Item], number: int) -> list[_Item]:
+    return [item for item in items if item.category == number]
 
 
 def _remarks(
@@ -232,8 +232,7 @@ def _drawn(
     right: list[tuple[int, DetectedInstance]] = []
     wrong: list[DetectedInstance] = []
     for number, found in matches.items():
-        candidates = [item for item in detections if item.category == number]
-        targets = _of_category(objects, number)
+        candidates, targets = _of_category(detections, number), _of_category(objects, number)
         for place, match, skip in zip(found.order, found.matched[0, 0], found.ignored[0, 0], strict=True):
             if match >= 0 and not skip:
                 right.append((ids[targets[match].id], candidates[place]))
