@@ -145,7 +145,7 @@ class _Reader:
             if self._sign() != '"':
                 raise self._error("Expecting a name in double quotes")
             key = self._value()
-            self._take(":")
+            self._take(self._sign(), ":")
             if self._sign() == "[":
                 yield from self._items(key)
             else:
@@ -162,18 +162,20 @@ class _Reader:
             if self._sign() == closing and i == 0:
                 break
             yield i
-            if self._sign() == closing:
+            sign = self._sign()
+            if sign == closing:
                 break
-            self._take(",")
+            self._take(sign, ",")
         self._at += 1
 
     def _value(self) -> Any:
         value, self._at = _DECODER.raw_decode(self._text, self._at)
         return value
 
-    def _take(self, sign: str) -> None:
-        if self._sign() != sign:
-            raise self._error(f"Expecting {sign!r}")
+    def _take(self, sign: str, expected: str) -> None:
+        """Move on behind the ``sign`` that stands here, which must be the expected one."""
+        if sign != expected:
+            raise self._error(f"Expecting {expected!r}")
         self._at += 1
 
     def _sign(self) -> str:
