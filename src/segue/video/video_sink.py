@@ -11,8 +11,10 @@ import av
 import av.error
 import cv2
 import numpy as np
+from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
 
 from segue.errors import SinkError
 from segue.masks import overlay, resize_mask
@@ -55,30 +57,42 @@ class OverlayVideoSink(FileSink):
         self._side_by_side = side_by_side
         self._alpha = alpha
         self._ids = ids
-        self._encoder: _Encoder | None = None
+        self._container: OutputContainer | None = None
+        self._last_tick = -1
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         picture = even_sides(self._draw(frame, segmentation))
         with encoding(self._file.final):
-            if self._encoder is None:
-                self._encoder = _Encoder(self._file.path, self._fps, picture)
-            self._encoder.encode(picture, frame.time)
+            if self._container is None:
+                self._container = av.open(
+                    f"file:{self._file.path}", "w", format="mp4", container_options={"movflags": "+faststart"}
+                )
+                self._stream = _add_stream(self._container, self._fps, picture)
+            raw = VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+            )
+            # The format wants rising time stamps, a camera may give two frames the same.
+            self._last_tick = max(round(frame.time * _CLOCK), self._last_tick + 1)
+            raw.pts, raw.time_base = self._last_tick, Fraction(1, _CLOCK)
+            self._container.mux(self._stream.encode(raw))
 
     def close(self) -> None:
         """Finish the file and give it its final name; without any frame there will be none."""
-        if self._encoder is None:
+        if self._container is None:
             self.abort()
         else:
             super().close()
 
     def _complete(self) -> None:
-        if self._encoder is not None:
+        if self._container is not None:
             with encoding(self._file.final):
-                self._encoder.finish()
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
 
     def _release(self) -> None:
-        if self._encoder is not None:
-            self._encoder.give_up()
+        if self._container is not None:
+            with suppress(OSError, av.error.FFmpegError):
+                self._container.close()
 
     def _draw(self, frame: Frame, segmentation: Segmentation) -> Image:
         captions = {item.id: item.label for item in segmentation.objects if item.label is not None}
@@ -87,45 +101,19 @@ class OverlayVideoSink(FileSink):
         return np.hstack((frame.image, drawn)) if self._side_by_side else drawn
 
 
-class _Encoder:
-    """An mp4 file in the making, for pictures of the size of ``like``, which has even sides."""
-
-    def __init__(self, path: Path, fps: float, like: Image) -> None:
-        self._container = av.open(
-            f"file:{path}", "w", format="mp4", container_options={"movflags": "+faststart"}
-        )
-        stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-        stream.height, stream.width = like.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = Fraction(1, _CLOCK)
-        stream.codec_context.options = {"preset": "veryfast", "crf": "20"}
-        # With several threads x264 now and then chooses otherwise: equal pictures, other bytes.
-        stream.codec_context.thread_count = 1
-        stream.codec_context.colorspace = stream.codec_context.color_primaries = _BT709
-        stream.codec_context.color_trc = _BT709
-        stream.codec_context.color_range = ColorRange.MPEG
-        self._stream = stream
-        self._last_tick = -1
-
-    def encode(self, picture: Image, time: float) -> None:
-        """Add a picture that is shown from ``time`` on, in seconds."""
-        raw = VideoFrame.from_ndarray(picture, format="rgb24")
-        frame = raw.reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-        )
-        # The format wants rising time stamps, a camera may give two frames the same.
-        self._last_tick = max(round(time * _CLOCK), self._last_tick + 1)
-        frame.pts = self._last_tick
-        frame.time_base = Fraction(1, _CLOCK)
-        self._container.mux(self._stream.encode(frame))
-
-    def finish(self) -> None:
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
-
-    def give_up(self) -> None:
-        with suppress(OSError, av.error.FFmpegError):
-            self._container.close()
+def _add_stream(container: OutputContainer, fps: float, like: Image) -> VideoStream:
+    """The stream for pictures of the size of ``like``, which has even sides."""
+    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+    stream.height, stream.width = like.shape[:2]
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = Fraction(1, _CLOCK)
+    stream.codec_context.options = {"preset": "veryfast", "crf": "20"}
+    # With several threads x264 now and then chooses otherwise: equal pictures, other bytes.
+    stream.codec_context.thread_count = 1
+    stream.codec_context.colorspace = stream.codec_context.color_primaries = _BT709
+    stream.codec_context.color_trc = _BT709
+    stream.codec_context.color_range = ColorRange.MPEG
+    return stream
 
 
 @contextmanager
