@@ -30,19 +30,21 @@ from segue.video.partial import PartialFile, writing
 CLIPS = ("ytvis", "ovis")
 """Data sets whose videos are one clip each, and whose results are one file."""
 
+SCORED = {"track": ("--format", "png"), "foreground": ("--format", "cdnet"), "instances": ("--whole",)}
+"""Options with which a command writes what ``segue eval`` reads."""
+
 VOID = 255
 """Pixels that belong to no object and are not scored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How a data set is run: the command with its arguments, and the model where nobody names another one.
+    """How a data set is run: the command, and the model where nobody names another one.
 
     ``tasks`` gives its videos; what must be written for them (masks, regions) goes into the folder.
     """
 
     command: str
-    arguments: tuple[str, ...]
     tasks: Callable[[Request, Path], Iterator[Task]]
     model: str | None = None
 
@@ -122,7 +124,7 @@ def run_videos(
     protocol = _protocol(request.dataset)
     if tasks is None:
         tasks = protocol.tasks(request, output / SUBFOLDER / "prompts")
-    options = (*options, *protocol.arguments)
+    options = (*options, *SCORED[protocol.command])
     if protocol.model is not None and value_of(list(options), "--model") is None:
         options = (*options, "--model", protocol.model)
     running = Running(protocol.command, options, str(output), workers=workers, resume=resume, quiet=quiet)
@@ -204,10 +206,8 @@ def _foreground(request: Request, folder: Path) -> Iterator[Task]:
         source = _alone(video.frames, names, folder / "frames" / video.key)
         arguments: tuple[str, ...] = ()
         if video.roi is not None:
-            path = folder / f"{video.key}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_index_mask(path, video.read_roi().astype(np.uint8))
-            arguments = ("--roi", str(path))
+            region = video.read_roi().astype(np.uint8)
+            arguments = ("--roi", str(_written(folder / f"{video.key}.png", region)))
         yield Task(video.key, str(source), arguments)
 
 
@@ -273,22 +273,21 @@ def _open_ytvis(request: Request) -> YTVISDataset:
 
 
 def _given(folder: Path, frame: int, mask: IndexMask) -> tuple[str, str]:
-    path = folder / f"{frame:05d}.png"
-    folder.mkdir(parents=True, exist_ok=True)
+    return "--mask", f"{frame}@{_written(folder / f'{frame:05d}.png', mask)}"
+
+
+def _written(path: Path, mask: IndexMask) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_index_mask(path, mask)
-    return "--mask", f"{frame}@{path}"
+    return path
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
-    "davis": Protocol("track", ("--format", "png"), _davis),
-    "folder": Protocol("track", ("--format", "png"), _davis),
-    "something": Protocol("track", ("--format", "png"), _something),
-    "ytvos": Protocol("track", ("--format", "png"), _ytvos),
-    **{
-        name: Protocol("foreground", ("--format", "cdnet"), _foreground)
-        for name in ("cdnet", "sbi", "lasiesta", "limu", "foreground")
-    },
-    "hofam": Protocol("foreground", ("--format", "cdnet"), _hofam, "hofam"),
-    **{name: Protocol("instances", ("--whole",), _ytvis) for name in CLIPS},
+    **dict.fromkeys(("davis", "folder"), Protocol("track", _davis)),
+    "something": Protocol("track", _something),
+    "ytvos": Protocol("track", _ytvos),
+    **dict.fromkeys(("cdnet", "sbi", "lasiesta", "limu", "foreground"), Protocol("foreground", _foreground)),
+    "hofam": Protocol("foreground", _hofam, "hofam"),
+    **dict.fromkeys(CLIPS, Protocol("instances", _ytvis)),
 }
 """By the name that ``segue eval`` has for the data set."""
