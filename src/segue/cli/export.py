@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,16 +12,10 @@ from segue.export.onnx import export_onnx
 from segue.weights import load
 
 
-class Format(str, Enum):
-    """What can be written."""
-
-    onnx = "onnx"
-
-
 def export(
     name: Annotated[str, typer.Argument(help="stcn-lite, mustan-lite, mustan-slim or mustan-slim-isd.")],
     folder: Annotated[Path, typer.Argument(help="Where the files go; it must be empty.", show_default=False)],
-    to: Annotated[Format, typer.Option(help="Format.")] = Format.onnx,
+    to: Annotated[Literal["onnx"], typer.Option(help="Format.")] = "onnx",
     weights: Annotated[Path | None, typer.Option(help="Weight file.  [default: the installed one]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files in the folder.")] = False,
 ) -> None:
