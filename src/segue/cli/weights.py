@@ -39,8 +39,9 @@ def list_networks(
         rows = [(entry.name, (_state(entry), entry.licence)) for entry in MODELS if entry.signature]
         print_table(("network", "weights", "licence"), rows)
     for name in names or ():
-        for field, value in _details(MODELS.find(name)):
-            typer.echo(f"{field}\t{value}")
+        for field, value in _details(MODELS.find(name)).items():
+            if value is not None:
+                typer.echo(f"{field}\t{value}")
 
 
 def _state(entry: Entry) -> str:
@@ -53,10 +54,10 @@ def _state(entry: Entry) -> str:
     return "get them yourself" if entry.source else "none published"
 
 
-def _details(entry: Entry) -> list[tuple[str, str]]:
-    """All that the catalogue knows of an entry, as far as it is known."""
+def _details(entry: Entry) -> dict[str, object]:
+    """All that the catalogue knows of an entry; None is not known."""
     remote = entry.remote
-    values = {
+    return {
         "network": entry.name,
         "weights": _state(entry),
         "from": remote.address if remote else entry.source,
@@ -67,7 +68,6 @@ def _details(entry: Entry) -> list[tuple[str, str]]:
         "licence": entry.licence,
         "paper": entry.paper,
     }
-    return [(field, str(value)) for field, value in values.items() if value is not None]
 
 
 @app.command("get")

@@ -12,14 +12,9 @@ from segue.masks.files import DAVIS_PALETTE, fold_ids
 from segue.masks.measure import measure
 from segue.types import Box, Image, IndexMask
 
-
-def _bright(palette: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The same hues at full brightness; the palette's own reds and blues are too dark for lines."""
-    peak = palette.max(axis=1, keepdims=True).astype(np.float32)
-    return np.asarray(np.rint(palette * (255.0 / np.maximum(peak, 1))), np.uint8)
-
-
-_LINE_COLOURS = _bright(DAVIS_PALETTE)
+_PEAKS = np.maximum(DAVIS_PALETTE.max(axis=1, keepdims=True), 1).astype(np.float32)
+_LINE_COLOURS = np.rint(DAVIS_PALETTE * (255.0 / _PEAKS)).astype(np.uint8)
+"""The hues of the palette at full brightness; its own reds and blues are too dark for lines."""
 
 
 def overlay(
