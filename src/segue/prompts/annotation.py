@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -120,18 +121,18 @@ def _resolve_list(
 ) -> Annotation:
     groups, removed = _group(prompts)
     mask = np.zeros(frame.size, np.int32)
-    prompter: PicturePrompter | None = None
     kept: list[BoxPrompt | PointPrompt] = []
+
+    @cache
+    def prompter() -> PicturePrompter:
+        return make(frame.image)
+
     for id, group in groups.items():
         try:
             if (as_they_are := _understood(frame, group, native)) is not None:
                 kept += as_they_are
-                continue
-            found = _given(frame, group, fit)
-            if found is None:
-                prompter = prompter or make(frame.image)
-                found = _prompted(frame, group, fit, prompter, known.get(id))
-            mask[found] = id
+            else:
+                mask[_mask(frame, group, fit, prompter, known.get(id))] = id
         except PromptError as error:
             raise PromptError(f"object {id}: {error}") from None
     present = {*np.unique(mask).tolist(), *(prompt.id for prompt in kept)}
@@ -177,58 +178,50 @@ def _understood(
     return understood
 
 
-def _given(frame: Frame, group: list[Prompt], fit: bool) -> Mask | None:
-    """The mask of prompts that say it themselves; None where it is to be found."""
-    areas = [prompt for prompt in group if isinstance(prompt, MaskPrompt | BoxPrompt)]
-    if len(areas) > 1:
-        raise PromptError("give one mask or one box for an id, with or without points")
-    if areas and isinstance(areas[0], BoxPrompt) and areas[0].fill:
-        if len(group) > 1:
-            raise PromptError("a filled box cannot be corrected by points; leave fill out")
-        x0, y0, x1, y1 = (int(side) for side in clip_box(areas[0].box, frame.size))
-        mask = np.zeros(frame.size, np.bool_)
-        mask[y0:y1, x0:x1] = True
-        return mask
-    if areas and isinstance(areas[0], MaskPrompt) and len(group) == 1:
-        return _given_mask(frame, areas[0], fit)
-    return None
-
-
-def _given_mask(frame: Frame, prompt: MaskPrompt, fit: bool) -> Mask:
-    mask = _fit(np.asarray(prompt.mask) != 0, frame.size, fit)
-    if not mask.any():
-        raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
-    return mask.astype(np.bool_)
-
-
-def _prompted(
+def _mask(
     frame: Frame,
     group: list[Prompt],
     fit: bool,
-    prompter: PicturePrompter,
+    prompter: Callable[[], PicturePrompter],
     known: npt.NDArray[np.float32] | None,
 ) -> Mask:
-    """What a prompter finds; points alone correct what is known."""
+    """The mask of an object: given, or found by a prompter; points alone correct what is known."""
+    masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
+    boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]
     points = [prompt for prompt in group if isinstance(prompt, PointPrompt)]
-    box = next((prompt.box for prompt in group if isinstance(prompt, BoxPrompt)), None)
-    mask = next((_given_mask(frame, prompt, fit) for prompt in group if isinstance(prompt, MaskPrompt)), None)
+    if len(masks) + len(boxes) > 1:
+        raise PromptError("give one mask or one box for an id, with or without points")
+    if boxes and boxes[0].fill:
+        if points:
+            raise PromptError("a filled box cannot be corrected by points; leave fill out")
+        x0, y0, x1, y1 = (int(side) for side in clip_box(boxes[0].box, frame.size))
+        filled = np.zeros(frame.size, np.bool_)
+        filled[y0:y1, x0:x1] = True
+        return filled
+    given = None
+    if masks:
+        given = np.asarray(_fit(np.asarray(masks[0].mask) != 0, frame.size, fit), np.bool_)
+        if not given.any():
+            raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
+        if not points:
+            return given
     prompts = Prompts(
-        box,
+        boxes[0].box if boxes else None,
         [point for prompt in points for point in prompt.positive],
         [point for prompt in points for point in prompt.negative],
-        mask=known if box is None and mask is None else mask,
+        mask=known if given is None and not boxes else given,
     ).checked(frame.size)
     if prompts.box is not None:
         x0, y0, x1, y1 = prompts.box
         for x, y in prompts.points:
             if not (x0 <= x < x1 and y0 <= y < y1):
                 raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
-    found = prompter.answer(prompts).mask
+    found = prompter().answer(prompts).mask
     if not found.any():
         raise PromptError(
-            "nothing is found at the points; add points, or give a box or a mask"
-            if box is None
-            else "nothing is found in the box; give a mask, or fill the box (fill=True)"
+            "nothing is found in the box; give a mask, or fill the box (fill=True)"
+            if boxes
+            else "nothing is found at the points; add points, or give a box or a mask"
         )
     return found
 
