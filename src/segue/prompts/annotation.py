@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
-from segue.masks import resize_mask
+from segue.masks import fill_boxes, resize_mask
 from segue.prompts.parse import check_id, wrong_size
 from segue.prompts.planes import check_points, clip_box
 from segue.prompts.prompter import MakePrompter, PicturePrompter, Prompter, Prompts
@@ -194,10 +194,7 @@ def _mask(
     if boxes and boxes[0].fill:
         if points:
             raise PromptError("a filled box cannot be corrected by points; leave fill out")
-        x0, y0, x1, y1 = (int(side) for side in clip_box(boxes[0].box, frame.size))
-        filled = np.zeros(frame.size, np.bool_)
-        filled[y0:y1, x0:x1] = True
-        return filled
+        return fill_boxes({1: clip_box(boxes[0].box, frame.size)}, frame.size) > 0
     given = None
     if masks:
         given = np.asarray(_fit(np.asarray(masks[0].mask) != 0, frame.size, fit), np.bool_)

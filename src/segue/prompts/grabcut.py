@@ -42,13 +42,9 @@ def refine_box(
     positive: Sequence[Point] = (),
     negative: Sequence[Point] = (),
 ) -> npt.NDArray[np.bool_]:
-    """Mask (H, W) of the object in a box; all false where GrabCut finds nothing.
+    """Mask (H, W) of the object in a box of a picture, RGB (H, W, 3); all false where GrabCut finds nothing.
 
-    Args:
-        image: RGB, (H, W, 3), uint8.
-        box: ``(x0, y0, x1, y1)``, not empty, inside the picture, ends exclusive.
-        positive: points inside the box that belong to the object.
-        negative: points that do not.
+    The box is not empty and inside the picture, ends exclusive, with the positive points in it.
     """
     height, width = image.shape[:2]
     x0, y0, x1, y1 = box
@@ -69,15 +65,10 @@ def refine_box(
 def refine_points(
     image: Image, positive: Sequence[Point], negative: Sequence[Point]
 ) -> npt.NDArray[np.bool_]:
-    """Mask (H, W) of the object under the positive points; all false where GrabCut finds nothing.
+    """Mask (H, W) of the object under the positive points, of which there is one at least.
 
     A pixel starts as object where it is nearer to a positive point than to a negative one or to the rim of
     the picture; near means a way of small colour changes. Only pieces that hold a positive point are kept.
-
-    Args:
-        image: RGB, (H, W, 3), uint8.
-        positive: at least one point, inside the picture.
-        negative: points inside the picture that are not on it.
     """
     small, scale = _shrink(image, POINT_SIDE)
     size = small.shape[:2]

@@ -41,12 +41,9 @@ class Discovery:
 
 
 def discover(features: Floats, grid: tuple[int, int], k: int = POTENTIAL) -> Discovery:
-    """The most prominent object of a picture.
+    """The most prominent object of a picture, by one row of features per patch, (N, d).
 
-    Args:
-        features: one row per patch, (N, d), neither normalised nor centred.
-        grid: rows and columns of the patches.
-        k: see :data:`POTENTIAL`.
+    Features are neither normalised nor centred; the grid is rows and columns of the patches.
 
     Raises:
         PromptError: the features are all zero, so that there is nothing to tell apart.

@@ -19,23 +19,14 @@ Planes = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What of the detections becomes an object.
+    """What of the detections becomes an object."""
 
-    Attributes:
-        score: least score, in 0..1.
-        probability: pixels of at least this probability belong to a mask.
-        min_area: masks of fewer pixels are dropped; a share of the picture.
-        covered: a mask is dropped when more than this share of the smaller of both lies in a better one.
-        max_objects: most objects.
-        classes: labels that are wanted; None is all.
-    """
-
-    score: float = 0.5
-    probability: float = 0.5
-    min_area: float = 0.0005
-    covered: float = 0.8
+    score: float = 0.5  # at least, in 0..1
+    probability: float = 0.5  # pixels of at least this probability belong to a mask
+    min_area: float = 0.0005  # masks of fewer pixels are dropped; a share of the picture
+    covered: float = 0.8  # so is one that shares more than this of the smaller of both with a better one
     max_objects: int = 10
-    classes: frozenset[str] | None = None
+    classes: frozenset[str] | None = None  # labels that are wanted; None is all
 
 
 @dataclass(frozen=True, eq=False)

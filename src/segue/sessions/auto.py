@@ -36,17 +36,15 @@ class Auto:
     Attributes:
         detector: what finds them; None is the one that comes with segue, which finds what moves.
         every: look for newcomers every so many frames; None looks only until the first objects are found.
+
+    Raises:
+        ValueError: ``every`` is below 1.
     """
 
     detector: Detector | None = None
     every: int | None = None
 
     def __post_init__(self) -> None:
-        """See that ``every`` is at least 1.
-
-        Raises:
-            ValueError: it is not.
-        """
         if self.every is not None and self.every < 1:
             raise ValueError(f"every is {self.every}, but must be at least 1")
 

@@ -200,6 +200,15 @@ def has_avx512() -> bool:
     return can_fuse() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
+def ready(
+    network: Network, device: str | torch.device | None, fast: bool
+) -> tuple[Network, torch.device, torch.dtype]:
+    """A copy of a network for running, where it runs, and in which precision: ``fast`` asks for bfloat16."""
+    place = choose_device(device)
+    dtype = torch.bfloat16 if fast and has_bfloat16(place) else torch.float32
+    return inference_copy(network, place, dtype), place, dtype
+
+
 def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
     """A copy of a network for running, batch norms folded and channels last; the original stays as it is.
 

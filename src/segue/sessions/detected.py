@@ -68,6 +68,9 @@ class DetectionOptions:
         every: frames from one run to the next; where a mask shrinks suddenly, it comes sooner.
         score: mean score of an object over the first two runs; beyond it by 0.1, one run is enough.
         top: most objects that are followed at a time.
+
+    Raises:
+        ValueError: a number is out of range.
     """
 
     every: int = 5
@@ -75,11 +78,6 @@ class DetectionOptions:
     top: int = 10
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work.
-
-        Raises:
-            ValueError: a number is out of range.
-        """
         if self.every < 1 or self.top < 1:
             raise ValueError(f"window is {self.every} and top {self.top}; both are at least 1")
         if not 0 <= self.score <= 1:

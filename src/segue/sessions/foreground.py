@@ -89,14 +89,13 @@ class ForegroundSession:
         self._watch = ChangeWatch()
         self._ghosts = GhostWatch()
         self._depth_scale = DepthScale()
-        self._canvas: Canvas | None = None
         self._explains = False
         self.lag = self._segmenter.lag
         self.reset()
 
     def reset(self) -> None:
         """Forget all frames."""
-        self._canvas = None
+        self._canvas: Canvas | None = None
         self._explanation: Image | None = None
         self._pending: deque[Pending] = deque()
         self._due: deque[Segmentation] = deque()

@@ -18,7 +18,7 @@ from segue.inputs import whole_number
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import ObjectExtent, measure
 from segue.models.base import InstanceNetwork
-from segue.sessions.base import choose_device, has_bfloat16, inference_copy
+from segue.sessions.base import ready
 from segue.sessions.clips import SHORT_SIDE, as_tensor, best_per_query, encode_frames, enlarged, resized
 from segue.sessions.instance_tracks import Instances, Track, Tracks, suppress
 from segue.sessions.snapshot import Kept
@@ -39,6 +39,9 @@ class InstanceOptions:
         top: most objects of a window.
         classes: class channels that are wanted; None is all.
         short_side: pictures are resized to this short side for the network.
+
+    Raises:
+        ValueError: a number is out of range.
     """
 
     window: int = 10
@@ -49,11 +52,6 @@ class InstanceOptions:
     short_side: int = SHORT_SIDE
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work.
-
-        Raises:
-            ValueError: a number is out of range.
-        """
         if self.window < 1 or not 0 <= self.overlap < self.window:
             raise ValueError(
                 f"window is {self.window} and overlap {self.overlap}; a window has at least one frame, and "
@@ -104,9 +102,7 @@ class InstanceSession(Kept):
         fast: bool = False,
     ) -> None:
         self.options = options or InstanceOptions()
-        self.device = choose_device(device)
-        self._dtype = torch.bfloat16 if fast and has_bfloat16(self.device) else torch.float32
-        self._network = inference_copy(network, self.device, self._dtype)
+        self._network, self.device, self._dtype = ready(network, device, fast)
         count = sum(parameter.numel() for parameter in cast(nn.Module, network).parameters())
         self._name = f"{type(network).__name__} with {count} parameters"
         self._names = dict(names or {})

@@ -11,7 +11,7 @@ import torch
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.masks import decode_rle
 from segue.models.base import InstanceNetwork
-from segue.sessions.base import choose_device, has_bfloat16, inference_copy
+from segue.sessions.base import ready
 from segue.sessions.clips import SHORT_SIDE, as_tensor, encode_frames, official_records, resized
 from segue.types import Frame, Image, Segmentation
 
@@ -37,10 +37,8 @@ def whole_clip(
         device: None takes a GPU if there is one.
         fast: bfloat16 where the processor or GPU has it.
     """
-    chosen = choose_device(device)
-    dtype = torch.bfloat16 if fast and has_bfloat16(chosen) else torch.float32
-    copy = inference_copy(network, chosen, dtype)
-    return _records(copy, pictures, size, 1, chosen, dtype, short_side)
+    copy, place, dtype = ready(network, device, fast)
+    return _records(copy, pictures, size, 1, place, dtype, short_side)
 
 
 def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Iterator[Segmentation]:

@@ -33,14 +33,7 @@ _ROWS, _SORTED_ROWS = 4, 16
 class SortedPast:
     """The values of each pixel in ascending order: of all frames, and of those in which it was background.
 
-    A frame is sorted in with two operations on whole rows, whatever its values.
-
-    Args:
-        size: height and width.
-        keep: frames at most.
-
-    Attributes:
-        stale: rows (H,) that must be sorted anew, because not only a frame was added to their past.
+    A frame is sorted in with two operations on whole rows, whatever its values; there are ``keep`` at most.
     """
 
     def __init__(self, size: tuple[int, int], keep: int) -> None:
@@ -57,15 +50,13 @@ class SortedPast:
         self._changes = np.zeros(size, np.uint8)
         # Last frames in a row in which a pixel was hidden.
         self._streak = np.zeros(size, np.uint8)
+        # Rows that must be sorted anew, because not only a frame was added to their past.
         self.stale = np.ones(self._height, bool)
 
     def update(self, frames: Sequence[Bytes], hidden: Sequence[Mask], first: int, last: int) -> None:
-        """Bring the rows ``first:last`` up to date after a frame was added.
+        """Bring the rows ``first:last`` up to date after a frame was added to all of them, (3, H, W) each.
 
-        Args:
-            frames: all of them, (3, H, W) each.
-            hidden: where something was in front of the background, (H, W) each.
-            first, last: see above.
+        Each frame has what was hidden of the background, (H, W).
         """
         self._count, rows = len(frames), slice(first, last)
         if self.stale[rows].any():
@@ -158,15 +149,10 @@ class SortedPast:
 
 
 def scene_planes(frames: Bytes, hidden: Mask, least: int) -> Bytes:
-    """What the past tells of each pixel; see :meth:`SortedPast.planes`.
+    """What the past tells of each pixel, (21, H, W), uint8; see :meth:`SortedPast.planes`.
 
-    Args:
-        frames: (n, 3, H, W), uint8, n at most 255, in the order of time.
-        hidden: (n, H, W), where something was in front of the background.
-        least: where fewer values are visible, all count.
-
-    Returns:
-        (21, H, W), uint8. Of an even number of values the upper one of the middle two is the median.
+    Frames are (n, 3, H, W), 255 at most, in the order of time; ``hidden``, (n, H, W), is where something was
+    in front of the background. Of an even number of values the upper one of the middle two is the median.
     """
     count, height, width = hidden.shape
     past, planes = SortedPast((height, width), count), np.empty((PLANES, height, width), np.uint8)

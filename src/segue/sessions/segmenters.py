@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.base import Features, ForegroundNetwork
-from segue.sessions.base import SessionState, choose_device, has_bfloat16, inference_copy
+from segue.sessions.base import SessionState, ready
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Extra, Plane
 from segue.sessions.standing import StandingWatch
@@ -102,9 +102,7 @@ class NetworkSegmenter:
         device: str | torch.device | None = None,
         fast: bool = False,
     ) -> None:
-        self._device = choose_device(device)
-        self._dtype = torch.bfloat16 if fast and has_bfloat16(self._device) else torch.float32
-        self._network = inference_copy(network, self._device, self._dtype)
+        self._network, self._device, self._dtype = ready(network, device, fast)
         offsets = [offset for offset, _ in network.context]
         self._reach = max(0, -min(offsets, default=0))
         self.lag = max(0, max(offsets, default=0))

@@ -56,7 +56,7 @@ class StandingWatch(Kept):
         Returns:
             The probabilities, higher where something is held.
         """
-        smooth = cv2.blur(image, (3, 3))
+        smooth = np.asarray(cv2.blur(image, (3, 3)), np.uint8)
         if self._before is not None and self._held is not None:
             lost = (self._held > SURE) & (self._held > foreground)
             if lost.any():
@@ -64,7 +64,7 @@ class StandingWatch(Kept):
                 lost &= ~_alike(smooth, self._smooth(scene), DIFFERENT)
             if lost.any():
                 foreground = self._joined(foreground, np.where(lost, self._held, foreground))
-        self._before, self._held = np.asarray(smooth, np.uint8), foreground
+        self._before, self._held = smooth, foreground
         return foreground
 
     def _joined(self, own: npt.NDArray[np.float32], held: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

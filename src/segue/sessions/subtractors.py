@@ -149,11 +149,8 @@ class BackgroundDifference(_Simple):
 class Envelope(BackgroundDifference):
     """Foreground is what leaves the range in which a pixel lived, 10 to 90 % of all its past.
 
-    Nothing that waves, flickers or glitters leaves it; what was often there does not either.
-
-    Args:
-        threshold: levels outside of the range, 0 to 255.
-        median: side of the median filter over the mask, odd; 1 for none.
+    Nothing that waves, flickers or glitters leaves it; what was often there does not either. The threshold
+    is levels outside of the range.
     """
 
     name = "envelope"

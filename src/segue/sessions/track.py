@@ -17,7 +17,7 @@ from segue.errors import PromptError, SourceError
 from segue.masks import measure
 from segue.models.base import Given, Schedule, Setup, Tracked, TrackNetwork
 from segue.prompts import Annotation, MakePrompter, Prompter, resolve
-from segue.sessions.base import SessionState, choose_device, has_bfloat16, inference_copy
+from segue.sessions.base import SessionState, ready
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Prompt, Segmentation
 
 MAX_OBJECTS = 1000
@@ -59,14 +59,11 @@ class TrackSession:
         prompter: MakePrompter | None = None,
         memory_limit: int = 4 << 30,
     ) -> None:
-        self.device = choose_device(device)
-        self.schedule = schedule or network.schedule
-        self.fit = fit
-        self._prompter = prompter or partial(Prompter, device=self.device)
-        self._dtype = torch.bfloat16 if fast and has_bfloat16(self.device) else torch.float32
+        self.schedule, self.fit = schedule or network.schedule, fit
         self._name = type(network).__name__
         self._confidence: tuple[float, float] = getattr(network, "confidence", (1.0, 0.0))
-        copy = inference_copy(network, self.device, self._dtype)
+        copy, self.device, self._dtype = ready(network, device, fast)
+        self._prompter = prompter or partial(Prompter, device=self.device)
         self.tracker = copy.tracker(copy, Setup(self.schedule, self.device, self._dtype, memory_limit))
         self.native = self.tracker.prompts if prompter is None else frozenset()
         self.reset()
@@ -239,14 +236,9 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
     """IoU of a predicted mask with the truth that its probabilities let one expect, in [0, 1].
 
     Were every pixel the object's with its own probability and apart from the others, the intersection would
-    be ``inside`` and the union ``area + total - inside`` on average. Networks are surer than they should be;
-    the log-odds of that quotient are therefore scaled and shifted, by what ``confidence`` says, measured on
-    films that the network had not seen.
-
-    Args:
-        inside, total: sum of the object's probabilities inside its mask, and over the whole picture.
-        area: pixels of the mask, at least 1.
-        confidence: factor and offset.
+    be ``inside``, the sum of its probabilities inside the mask, and the union ``area + total - inside`` on
+    average, ``total`` being their sum over the picture. Networks are surer than they should be; the log-odds
+    of that quotient are therefore scaled and shifted, as measured on films that the network had not seen.
     """
     share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
     factor, offset = confidence
