@@ -23,24 +23,15 @@ LOGS = "logs"
 
 
 class Progress:
-    """Where a run stands.
+    """Where a run stands: steps so far, the seconds they took, the best score of a validation and when.
 
     Not a dataclass, for Fabric would restore a copy of it.
-
-    Attributes:
-        recipe, seed: which run it is.
-        step: optimiser steps so far.
-        seconds: time they took.
-        best_score, best_step: highest score of a validation so far, and when.
     """
 
     def __init__(self, recipe: str, seed: int) -> None:
-        self.recipe = recipe
-        self.seed = seed
-        self.step = 0
-        self.seconds = 0.0
-        self.best_score = float("-inf")
-        self.best_step = 0
+        self.recipe, self.seed = recipe, seed
+        self.step, self.seconds = 0, 0.0
+        self.best_score, self.best_step = float("-inf"), 0
 
     def state_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -55,12 +46,7 @@ class Progress:
 
 
 class Average:
-    """Exponential moving average of the weights; a young average follows faster.
-
-    Args:
-        network: whose weights, on the device where they are trained.
-        decay: share of the old average that a step leaves, once the average is old.
-    """
+    """Exponential moving average of the weights; a young average follows faster."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -140,14 +126,9 @@ def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
 
 
 def export(path: Path, module: nn.Module, weights: dict[str, Tensor], progress: Progress, steps: int) -> None:
-    """Write the weights of a network, with what made them in the metadata.
+    """Write the weights of ``module.network``, with its options and what made them in the metadata.
 
-    Args:
-        path: the file, safetensors.
-        module: the recipe's module; the options of its attribute ``network`` go into the file.
-        weights: state dict of the module, or averages of it.
-        progress: where the run stands.
-        steps: steps of the whole run.
+    ``weights`` are the state dict of the module, or averages of it.
     """
     notes = {
         "recipe": progress.recipe,

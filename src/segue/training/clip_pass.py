@@ -50,16 +50,10 @@ def clip_logits(network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: T
 def dense_read(
     keys: list[Tensor], values: list[Tensor], query: Tensor, similarity: Similarity = "l2"
 ) -> Tensor:
-    """Read the memory with a full softmax over the similarity, in float32.
+    """Read the memory with a full softmax over the similarity, in float32: (B, K, V, h, w).
 
-    Args:
-        keys: memory keys, each (B, C, h, w), or (B, K, C, h, w) where every object has its own.
-        values: memory values, each (B, K, V, h, w).
-        query: (B, C, h, w).
-        similarity: L2 as STCN, or dot product as STM.
-
-    Returns:
-        (B, K, V, h, w).
+    Keys are each (B, C, h, w), or (B, K, C, h, w) where every object has its own; values (B, K, V, h, w); the
+    query is (B, C, h, w).
     """
     memory, value = (torch.stack(frames, dim=-3).flatten(-3) for frames in (keys, values))
     positions = query.flatten(2)
@@ -73,9 +67,7 @@ def dense_read(
 def class_targets(masks: Tensor, exists: Tensor) -> Tensor:
     """Class of each pixel for the loss: absent objects are background, void stays void.
 
-    Args:
-        masks: ids 0..K and void, (B, T, H, W), int64.
-        exists: (B, K), non-zero where the object slot is in use.
+    ``masks`` are ids 0..K and void, (B, T, H, W), int64; ``exists`` (B, K) says which are in use.
     """
     slots = exists.shape[1]
     classes = torch.zeros(len(masks), VOID + 1, dtype=masks.dtype, device=masks.device)

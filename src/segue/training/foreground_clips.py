@@ -249,14 +249,7 @@ class ClipMaker:
         return Sample(window, scene, without_evidence_unknown(current, pictures, labels))
 
     def clip(self, rng: Rng, times: list[int], *, switched: bool = False, empty: bool = False) -> Clip:
-        """A random clip.
-
-        Args:
-            rng: random numbers.
-            times: of the frames that are kept; others came by then.
-            switched: a light was switched just now.
-            empty: there are no movers.
-        """
+        """A random clip, in which others came by at ``times`` and a light may have been switched just now."""
         count = 0 if empty else int(rng.choice(5, p=[0.03, 0.36, 0.31, 0.18, 0.12]))
         sun = draw_sun(rng)
         effects, unlit = living.draw_effects(rng, self.canvas, self.pictures)

@@ -159,13 +159,7 @@ def _sample(
     masks: Sequence[Picture],
     labels: Picture,
 ) -> Sample:
-    """A part of a film.
-
-    Args:
-        frames: of the window, and then of the past, the oldest first.
-        masks: labels of the past.
-        labels: of the current frame.
-    """
+    """A part of a film: frames are those of the window and then of the past, masks the labels of the past."""
     cut = _cut(rng, maker.size, [*frames, *masks, labels])
     count, length = len(maker.offsets), len(frames)
     solids = np.stack(cut[length:-1]) >= UNKNOWN

@@ -86,13 +86,7 @@ def focal(logits: Tensor, target: Tensor) -> Tensor:
 
 @torch.no_grad()
 def matching_cost(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Tensor:
-    """Cost of matching each query with each object, (Q, n).
-
-    Args:
-        logits: (Q, classes).
-        boxes: (T, Q, 4), centre form.
-        targets: the objects.
-    """
+    """Cost of matching each query, (Q, classes) and (T, Q, 4) in centre form, with each object: (Q, n)."""
     p = logits.float().sigmoid()[:, targets.labels]
     positive = FOCAL_ALPHA * (1 - p) ** 2 * -(p + 1e-8).log()
     negative = (1 - FOCAL_ALPHA) * p**2 * -(1 - p + 1e-8).log()
@@ -151,9 +145,9 @@ def mask_losses(logits: Tensor, wanted: Tensor, count: float) -> tuple[Tensor, T
     return focal(logits, wanted).mean(1).sum() / count, dice.sum() / count
 
 
-def mask_targets(targets: Sequence[ClipTargets], multiple: int = 32) -> list[Tensor]:
+def mask_targets(targets: Sequence[ClipTargets]) -> list[Tensor]:
     """Masks at stride 4, each (n, T, h, w), bool, on frames padded alike to a multiple of 32."""
-    height, width = (-(-max(clip.size[axis] for clip in targets) // multiple) * multiple for axis in (0, 1))
+    height, width = (-(-max(clip.size[axis] for clip in targets) // 32) * 32 for axis in (0, 1))
     padded = (F.pad(c.masks, (0, width - c.size[1], 0, height - c.size[0])) for c in targets)
     return [masks[..., 2::4, 2::4] for masks in padded]
 
@@ -177,13 +171,11 @@ class Losses:
     Attributes:
         total: their weighted sum over all decoder layers.
         parts: each one, unweighted; the last layer has no suffix, layer i before it ``_i``.
-        matches: what the last layer was matched with, per sample.
-        masks: mask logits of the matched queries of the last layer, per sample, in the order of the matches.
+        masks: mask logits of the matched queries of the last layer, per sample.
     """
 
     total: Tensor
     parts: dict[str, Tensor]
-    matches: list[Matches]
     masks: list[Tensor]
 
 
@@ -196,18 +188,13 @@ def instance_losses(
 ) -> Losses:
     """All losses of a forward pass, per object; see :func:`objects_per_device`.
 
-    Args:
-        network: what made ``memory`` and ``decoded``.
-        memory, decoded: of the batch.
-        targets: one for each sample.
-        counted: queries that take part in the loss of the classes, (N, Q), bool; None is all.
+    ``counted`` are the queries that take part in the loss of the classes, (N, Q), bool; None is all.
     """
     count = objects_per_device(targets)
     wanted_masks = mask_targets(targets)
     parts: dict[str, Tensor] = {}
     total = memory.tokens.new_zeros(())
     layers = len(decoded.instances)
-    matches: list[Matches] = []
     masks: list[Tensor] = []
     for layer in range(layers):
         logits, boxes = network.class_logits(decoded, layer), decoded.refined[layer]
@@ -224,7 +211,7 @@ def instance_losses(
         for (name, weight), value in zip(WEIGHTS.items(), values, strict=True):
             parts[name + suffix] = value
             total = total + weight * value
-    return Losses(total, parts, matches, masks)
+    return Losses(total, parts, masks)
 
 
 ADVERSARIAL_WEIGHT = 0.1
@@ -240,7 +227,7 @@ def separability_losses(
     be added and differentiated at once.
 
     Args:
-        discriminator: judges (frames, masks, features), see :class:`segue.models.msstsvis.Discriminator`.
+        discriminator: see :class:`segue.models.msstsvis.Discriminator`.
         memory: of the clips.
         frames: normalised frames, (N, T, 3, H, W).
         true: foreground at stride 4, (N, T, h, w), bool.

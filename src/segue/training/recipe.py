@@ -102,6 +102,17 @@ def warmed_cosine(progress: float, step: int, warm_up: int, floor: float) -> flo
     return min(1.0, (step + 1) / warm_up) * (floor + (1 - floor) * (0.5 + 0.5 * math.cos(math.pi * progress)))
 
 
+class Objective(nn.Module):
+    """A network with its loss, a function of the network, a batch, the progress and the step."""
+
+    def __init__(self, network: nn.Module, loss: Callable[..., Loss]) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
+        return self.loss(self.network, batch, progress, step)
+
+
 class Batches(Dataset[Batch]):
     """Whole batches by number, each from generators seeded by the seed of the run and its number.
 

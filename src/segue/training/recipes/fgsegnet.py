@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.errors import DatasetError
 from segue.models.fgsegnet import BACKBONE, FgSegNetV2
 from segue.training.losses import ClassWeight, Kind, fgsegnet_loss, foreground_target, known
-from segue.training.recipe import Batch, Batches, CommonRecipe, Loss, order_of_pass
+from segue.training.recipe import Batch, Batches, CommonRecipe, Loss, Objective, order_of_pass
 from segue.training.trunks import take
 from segue.weights import load
 
@@ -115,7 +116,7 @@ class FgSegNetRecipe(CommonRecipe):
             load_trunk(network, self.trunk)
         if self.start is not None or self.trunk is not None:
             network.freeze_backbone()
-        return SceneObjective(network, self.loss, self.class_weight)
+        return Objective(network, partial(scene_loss, kind=self.loss, class_weight=self.class_weight))
 
     def batches(self, count: int, seed: int) -> SceneFrames:
         frames = [(film, i) for film, split in self.scenes for i in split.train]
@@ -131,13 +132,12 @@ class FgSegNetRecipe(CommonRecipe):
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> float:
         """Minus the loss on the frames that are held back, for a network in evaluation mode."""
-        objective = SceneObjective(network, self.loss, self.class_weight).eval()
         device = next(network.parameters()).device
         losses = []
         for film, split in self.scenes:
             for i in split.held_back:
                 batch = {name: value.to(device) for name, value in scene_batch(film, i).items()}
-                losses.append(float(objective(batch, 0.0, 0)[0]))
+                losses.append(float(scene_loss(network, batch, 0.0, 0, self.loss, self.class_weight)[0]))
         return -float(np.mean(losses))
 
 
@@ -160,22 +160,13 @@ def scene_batch(film: ForegroundSequence, i: int) -> Batch:
     return {"frames": frames, "labels": torch.from_numpy(np.array(film.read_labels(i)))[None]}
 
 
-class SceneObjective(nn.Module):
-    """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts."""
-
-    def __init__(self, network: nn.Module, loss: Kind, class_weight: ClassWeight) -> None:
-        super().__init__()
-        self.network = network
-        self.loss: Kind = loss
-        self.class_weight: ClassWeight = class_weight
-
-    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
-        probability = torch.sigmoid(self.network(batch["frames"].float() / 255)[:, 0].float())
-        labels = batch["labels"]
-        loss = fgsegnet_loss(
-            probability, foreground_target(labels), known(labels), self.loss, self.class_weight
-        )
-        return loss, {}
+def scene_loss(
+    network: nn.Module, batch: Batch, progress: float, step: int, kind: Kind, class_weight: ClassWeight
+) -> Loss:
+    """See :func:`~segue.training.losses.fgsegnet_loss`; it has no parts."""
+    probability = torch.sigmoid(network(batch["frames"].float() / 255)[:, 0].float())
+    target, counts = foreground_target(batch["labels"]), known(batch["labels"])
+    return fgsegnet_loss(probability, target, counts, kind, class_weight), {}
 
 
 def load_trunk(network: FgSegNetV2, path: Path) -> None:

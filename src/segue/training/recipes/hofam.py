@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -24,7 +25,7 @@ from segue.models.hofam import HOFAM
 from segue.sessions.extra_inputs import FlowNetwork
 from segue.training.flow_samples import FlowBatches, FlowSamples
 from segue.training.losses import ClassInScale, hofam_loss
-from segue.training.recipe import Batch, CommonRecipe, Loss
+from segue.training.recipe import Batch, CommonRecipe, Loss, Objective
 from segue.weights import load_strict
 
 RATE = 5e-4
@@ -86,7 +87,8 @@ class HofamRecipe(CommonRecipe):
         )
         if self.start is not None:
             load_strict(network, self.start)
-        return FlowObjective(network, self.class_in_scale, self.gamma)
+        loss = partial(flow_loss, class_in_scale=self.class_in_scale, gamma=self.gamma)
+        return Objective(network, loss)
 
     def batches(self, count: int, seed: int) -> FlowBatches:
         samples = FlowSamples(self.films, self.provider, self.gaps, self.files)
@@ -118,21 +120,11 @@ class HofamRecipe(CommonRecipe):
         return torch.optim.Adam(groups, betas=BETAS)
 
 
-class FlowObjective(nn.Module):
-    """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts."""
-
-    def __init__(self, network: HOFAM, class_in_scale: ClassInScale, gamma: float) -> None:
-        super().__init__()
-        self.network = network
-        self.gamma = gamma
-        self.class_in_scale: ClassInScale = class_in_scale
-
-    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
-        logits = self.network(batch["frames"].float() / 255, batch["flow"].float() / 255)
-        loss = hofam_loss(
-            torch.sigmoid(logits[:, 0].float()),
-            batch["labels"].float() / 255,
-            class_in_scale=self.class_in_scale,
-            gamma=self.gamma,
-        )
-        return loss.total, {"absolute": loss.absolute, "focal": loss.focal, "dice": loss.dice}
+def flow_loss(
+    network: HOFAM, batch: Batch, progress: float, step: int, class_in_scale: ClassInScale, gamma: float
+) -> Loss:
+    """The released loss, see :func:`~segue.training.losses.hofam_loss`."""
+    logits = network(batch["frames"].float() / 255, batch["flow"].float() / 255)
+    probability, labels = torch.sigmoid(logits[:, 0].float()), batch["labels"].float() / 255
+    loss = hofam_loss(probability, labels, class_in_scale=class_in_scale, gamma=gamma)
+    return loss.total, {"absolute": loss.absolute, "focal": loss.focal, "dice": loss.dice}

@@ -89,17 +89,8 @@ def asked(
     """What is asked of queries that start from detections, and which of them count as found or not.
 
     Objects that no query is about are not asked for. Those of unknown class have the one that the query says
-    which is most about them. Where a clip is not completely labelled, queries that are about no object may be
-    right.
-
-    Args:
-        clips: their objects.
-        decoded: of the clips.
-        logits: class scores of the queries, (N, Q, classes).
-        complete: (N,), bool.
-
-    Returns:
-        The objects, and which queries count, (N, Q), bool.
+    which is most about them. Where a clip is not ``complete`` (N,), queries that are about no object may be
+    right. Gives the objects, and which queries count, (N, Q), bool.
     """
     wanted, counted = [], []
     for clip, boxes, scores, whole in zip(clips, decoded.references[0], logits, complete, strict=True):

@@ -24,7 +24,7 @@ from segue.models.stm import STM
 from segue.training.clip_pass import class_targets, clip_logits, object_masks
 from segue.training.footage import Footage
 from segue.training.losses import bootstrap_fraction, bootstrapped_cross_entropy
-from segue.training.recipe import Batch, CommonRecipe, Loss
+from segue.training.recipe import Batch, CommonRecipe, Loss, Objective
 from segue.training.stcn_data import SampleBatches, SkipCurriculum, StillSamples, VideoSamples, long_enough
 from segue.training.trunks import take
 from segue.weights import read_checkpoint
@@ -112,7 +112,7 @@ class STCNRecipe(CommonRecipe):
             fill(network, self.start)
         elif self.init is not None and self.init_value is not None:
             load_trunks(network, self.init, self.init_value)
-        return ClipObjective(network)
+        return Objective(network, clip_loss)
 
     def samples(self) -> StillSamples | VideoSamples:
         """Where batches are drawn from."""
@@ -138,31 +138,25 @@ def check_side(side: int) -> None:
         raise TrainingError(f"side is {side}; it must be a multiple of {STCN.stride}")
 
 
-class ClipObjective(nn.Module):
-    """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts.
-
-    Args:
-        fraction: share of the pixels, the hardest ones, that count at a step.
-    """
-
-    def __init__(self, network: STCN | STM, fraction: Callable[[int], float] = bootstrap_fraction) -> None:
-        super().__init__()
-        self.network, self.fraction = network, fraction
-
-    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
-        """Sum over the predicted frames of the bootstrapped cross-entropy."""
-        pictures, exists = batch["frames"], batch["exists"]
-        count, length = pictures.shape[:2]
-        planes = normalise(pictures.permute(0, 1, 3, 4, 2).flatten(0, 1))[0]
-        frames = planes.transpose(0, 1).reshape(count, length, *planes.shape[:1], *planes.shape[2:])
-        masks = object_masks(batch["masks"][:, 0], exists.shape[1])
-        logits = clip_logits(self.network, frames, masks, exists)
-        target, fraction = class_targets(batch["masks"], exists), self.fraction(step)
-        losses = [
-            bootstrapped_cross_entropy(logits[:, t - 1], target[:, t], exists, fraction)
-            for t in range(1, length)
-        ]
-        return torch.stack(losses).sum(), {f"frame_{t}": loss for t, loss in enumerate(losses, start=1)}
+def clip_loss(
+    network: STCN | STM,
+    batch: Batch,
+    progress: float,
+    step: int,
+    fraction: Callable[[int], float] = bootstrap_fraction,
+) -> Loss:
+    """Sum over the predicted frames of the cross-entropy of the hardest pixels, a ``fraction`` of all."""
+    pictures, exists = batch["frames"], batch["exists"]
+    count, length = pictures.shape[:2]
+    planes = normalise(pictures.permute(0, 1, 3, 4, 2).flatten(0, 1))[0]
+    frames = planes.transpose(0, 1).reshape(count, length, *planes.shape[:1], *planes.shape[2:])
+    masks = object_masks(batch["masks"][:, 0], exists.shape[1])
+    logits = clip_logits(network, frames, masks, exists)
+    target, share = class_targets(batch["masks"], exists), fraction(step)
+    losses = [
+        bootstrapped_cross_entropy(logits[:, t - 1], target[:, t], exists, share) for t in range(1, length)
+    ]
+    return torch.stack(losses).sum(), {f"frame_{t}": loss for t, loss in enumerate(losses, start=1)}
 
 
 def fill(network: STCN, path: Path) -> None:

@@ -24,7 +24,7 @@ from segue.training.clip_pass import class_targets, clip_logits, object_masks
 from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
 from segue.training.footage import VOID, Footage
 from segue.training.losses import dice_loss, hardest_mean
-from segue.training.recipe import Batch, CommonRecipe, Loss
+from segue.training.recipe import Batch, CommonRecipe, Loss, Objective
 from segue.training.trunks import load_mobilenet
 from segue.training.warp import Rng
 from segue.weights import load_strict
@@ -74,7 +74,7 @@ class STCNLiteRecipe(CommonRecipe):
             initialise_key(network, self.sampler())
         for layer in (network.key_encoder.stem, *network.key_encoder.blocks[:3]):
             layer.requires_grad_(False)
-        return ClipObjective(convert_conv2d_weight_memory_format(network, torch.channels_last))
+        return Objective(convert_conv2d_weight_memory_format(network, torch.channels_last), clip_loss)
 
     def batches(self, count: int, seed: int) -> ClipBatches:
         return ClipBatches(self.sampler(), refinement if self.start else curriculum, count, seed)
@@ -134,22 +134,16 @@ def _shape(rng: Rng, frames: int, side: int, pace: float, hardship: float) -> Cl
     return ClipShape(batch, frames, side, objects, pace, hardship)
 
 
-class ClipObjective(nn.Module):
-    """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts."""
-
-    def __init__(self, network: STCNLite) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
-        frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
-        masks = object_masks(batch["masks"][:, 0], exists.shape[1])
-        logits = clip_logits(self.network, frames, masks, exists)
-        target = class_targets(batch["masks"], exists)[:, 1:]
-        losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none", ignore_index=VOID)
-        entropy = hardest_mean(losses, target, hardest_share(progress))
-        overlap = dice_loss(logits, target, exists)
-        return entropy + 0.5 * overlap, {"entropy": entropy, "dice": overlap}
+def clip_loss(network: STCNLite, batch: Batch, progress: float, step: int) -> Loss:
+    """Cross-entropy of the hardest pixels, and half the Dice loss."""
+    frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
+    masks = object_masks(batch["masks"][:, 0], exists.shape[1])
+    logits = clip_logits(network, frames, masks, exists)
+    target = class_targets(batch["masks"], exists)[:, 1:]
+    losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none", ignore_index=VOID)
+    entropy = hardest_mean(losses, target, hardest_share(progress))
+    overlap = dice_loss(logits, target, exists)
+    return entropy + 0.5 * overlap, {"entropy": entropy, "dice": overlap}
 
 
 def hardest_share(progress: float) -> float:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +23,8 @@ from torch import nn
 from segue.models.stm import STM
 from segue.training.clips import frame_order
 from segue.training.footage import Footage
-from segue.training.recipe import CommonRecipe
-from segue.training.recipes.stcn import RATE, ClipObjective, check_side
+from segue.training.recipe import CommonRecipe, Objective
+from segue.training.recipes.stcn import RATE, check_side, clip_loss
 from segue.training.stcn_data import FRAMES, SampleBatches, StillSamples, VideoSamples, long_enough
 from segue.training.trunks import take
 from segue.training.warp import Rng
@@ -67,7 +68,7 @@ class STMRecipe(CommonRecipe):
             load_strict(network, self.start)
         elif self.trunk is not None:
             load_trunk(network, self.trunk)
-        return ClipObjective(network, fraction=lambda step: 1.0)  # all pixels count
+        return Objective(network, partial(clip_loss, fraction=lambda step: 1.0))  # all pixels count
 
     def samples(self) -> StillSamples | VideoSamples:
         """Where batches are drawn from."""
