@@ -15,10 +15,9 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.labels import MOTION, STATIC
 from segue.errors import DatasetError
 from segue.training import foreground_windows
-from segue.training.foreground_augment import augment, cut
 from segue.training.foreground_clips import Sample
 from segue.training.foreground_material import gather_films
-from segue.training.foreground_windows import WindowBatches, WindowSampler
+from segue.training.foreground_windows import WindowBatches, WindowSampler, augment, cut
 from tests.clips import Bytes
 from tests.datasets.foreground_videos import save
 from tests.training.scenes import save_scene

@@ -21,8 +21,7 @@ from segue.models.seqformer.names import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.training.instance_augment import InstanceClip, cropped
 from segue.training.instance_clips import normalised_boxes
 from segue.training.instance_material import coco_channels
-from segue.training.recipes.msstsvis import InstanceObjective, load_trunk
-from segue.training.recipes.seqformer import PublishedRecipe, start_from
+from segue.training.recipes.msstsvis import InstanceObjective, PublishedRecipe, load_trunk, start_from
 from segue.weights import read_checkpoint, write_checkpoint
 from segue.weights.checkpoint import OPTIONS
 from tests.training.commands import run

@@ -20,7 +20,7 @@ from segue.training.instance_clips import Classed as ClassedItem
 from segue.training.instance_clips import Groups
 from segue.training.instance_material import ClassNames, annotated_footage, clip_sources
 from segue.training.recipes import msstsvis as lite_recipe
-from segue.training.recipes.seqformer import PublishedRecipe
+from segue.training.recipes.msstsvis import PublishedRecipe
 from segue.training.ytvis_clips import ClipSource, VideoClips
 from segue.weights.catalogue import instance_network
 

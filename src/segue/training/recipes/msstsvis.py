@@ -1,13 +1,20 @@
-"""Objective of SeqFormer and MS-STS VIS, and the recipe of our small network ``msstsvis-lite``."""
+"""Recipes of SeqFormer and MS-STS VIS: the published one, and that of our small network ``msstsvis-lite``.
+
+As published are Wu et al., "SeqFormer" (ECCV 2022), and Thawakar et al., "MS-STS VIS" (ECCV 2022), with the
+constants of their releases: YouTube-VIS and COCO together, 12 epochs, learning rates to a tenth after epochs
+4 and 10.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError
@@ -31,8 +38,18 @@ from segue.training.instance_losses import (
 )
 from segue.training.recipe import Batch, CommonRecipe, Loss, warmed_cosine
 from segue.training.trunks import load_mobilenet
-from segue.training.ytvis_clips import clip_targets, valid_places
+from segue.training.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
 from segue.weights import load, load_strict, read_checkpoint
+from segue.weights.checkpoint import match
+
+EPOCHS = 12
+DROPS = (4 / 12, 10 / 12)
+RATE, TRUNK_RATE = 2e-4, 2e-5
+WEIGHT_DECAY = 1e-4
+
+CLASS_HEADS = "detr.class_embed."
+NEW_PARTS = (".ms_sts.", ".temporal_attn.")
+"""In names of the tensors that MS-STS VIS has beyond SeqFormer."""
 
 LITE_STEPS = 2400
 """Steps of ``msstsvis-lite``."""
@@ -56,7 +73,7 @@ class InstanceObjective(nn.Module):
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         """Losses of a batch of :class:`InstanceBatches`, or of :class:`ClipBatches`, which pads."""
-        frames = batch["frames"].permute(0, 1, 4, 2, 3).float() / 255
+        frames = batch["frames"].movedim(-1, 2).float() / 255
         if "sizes" in batch:
             clips = clip_targets(batch)
             valid = valid_places(batch["sizes"], frames.shape[-2], frames.shape[-1])
@@ -68,8 +85,7 @@ class InstanceObjective(nn.Module):
         if isinstance(decoded, DecodedTubes):
             clips, counted = asked(clips, decoded, self.network.class_logits(decoded, 0), batch["complete"])
         losses = instance_losses(self.network, memory, decoded, clips, counted)
-        parts = {name: losses.parts[name].detach() for name in WEIGHTS}
-        total = losses.total
+        parts, total = {name: losses.parts[name].detach() for name in WEIGHTS}, losses.total
         if self.discriminator is not None:
             true = torch.stack([planes.any(0) for planes in mask_targets(clips)])
             predicted = soft_union(losses.masks, true.float())
@@ -147,11 +163,7 @@ class LiteRecipe(CommonRecipe):
             load_strict(network, self.start)
         else:
             network.detector.load_state_dict(load("nanodet").state_dict())
-        for layer in network.detr.transformer.encoder.layers:
-            # Nothing reads it.
-            assert isinstance(layer, EncoderLayer)
-            layer.self_attn.output_proj_box.requires_grad_(False)
-        return InstanceObjective(network, Discriminator(network.size.width) if self.separability else None)
+        return _objective(network, self.separability)
 
     def batches(self, count: int, seed: int) -> InstanceBatches:
         return InstanceBatches(InstanceClipSampler(self.groups), self.shape, count, seed, self.single_share)
@@ -160,10 +172,18 @@ class LiteRecipe(CommonRecipe):
         return rate_groups(network, self.rate, self.rate)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, weight_decay=1e-4)
+        return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
 
     def learning_rate(self, progress: float, step: int) -> float:
         return warmed_cosine(progress, step, warm_up=50, floor=0.02)
+
+
+def _objective(network: SeqFormer, separability: bool) -> InstanceObjective:
+    for layer in network.detr.transformer.encoder.layers:
+        # Nothing reads it, and several devices would wait for its gradient.
+        assert isinstance(layer, EncoderLayer)
+        layer.self_attn.output_proj_box.requires_grad_(False)
+    return InstanceObjective(network, Discriminator(network.size.width) if separability else None)
 
 
 def rate_groups(network: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, Any]]:
@@ -193,12 +213,78 @@ def load_trunk(network: SeqFormer, path: Path) -> None:
     if isinstance(body, MobileNetV2Trunk):
         load_mobilenet(body, path)
         return
-    tensors = read_checkpoint(path).tensors
+    tensors, own = read_checkpoint(path).tensors, body.state_dict()
     # Classifiers of Swin have no norms of their own for the maps that are used here.
-    wanted = {name: value for name, value in body.state_dict().items() if not name.startswith("norm")}
-    unfit = [
-        name for name, value in wanted.items() if name not in tensors or tensors[name].shape != value.shape
-    ]
+    wanted = [name for name in own if not name.startswith("norm")]
+    unfit = [name for name in wanted if name not in tensors or tensors[name].shape != own[name].shape]
     if unfit:
         raise CheckpointError(f"{path}: weights of another trunk: {first_few(unfit)}")
-    body.load_state_dict({**body.state_dict(), **{name: tensors[name] for name in wanted}})
+    body.load_state_dict(own | {name: tensors[name] for name in wanted})
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRecipe(CommonRecipe):
+    """Everything that a training needs.
+
+    Attributes:
+        name: name of the network.
+        build: makes it with fresh weights.
+        sources: clips to learn from; none of them may be used for scores.
+        batch: clips of a batch, per device; in all the papers have 16 for SeqFormer, 10 for MS-STS VIS.
+        separability: the discriminator and its adversarial loss.
+        trunk: classifier of the trunk, in torchvision's layout.
+        start: weights to start from, such as those of a training on COCO.
+    """
+
+    name: str
+    build: Callable[[], SeqFormer]
+    sources: Sequence[ClipSource]
+    batch: Annotated[int, Ge(1)]
+    separability: bool
+    trunk: Path | None = None
+    start: Path | None = None
+    _: KW_ONLY
+    rate: float = RATE
+    gradient_clip: float | None = 0.1
+
+    def steps(self, batches: int) -> int:
+        """Steps of the published number of epochs, of so many batches each, on all devices together."""
+        return math.ceil(EPOCHS * sum(map(len, self.sources)) / (self.batch * batches))
+
+    def network(self) -> nn.Module:
+        network = self.build()
+        if self.trunk is not None:
+            load_trunk(network, self.trunk)
+        if self.start is not None:
+            start_from(network, self.start)
+        return _objective(network, self.separability)
+
+    def batches(self, count: int, seed: int) -> ClipBatches:
+        return ClipBatches(self.sources, self.batch, count, seed)
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        return rate_groups(network, self.rate, TRUNK_RATE)
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        return float(0.1 ** sum(progress >= drop for drop in DROPS))
+
+
+def start_from(network: SeqFormer, path: Path) -> None:
+    """Start from other weights, such as those of a training on COCO.
+
+    Class heads of another number of classes begin anew, as published; so do the parts of MS-STS VIS where the
+    file is one of SeqFormer. All else must fit.
+    """
+    expected = network.state_dict()
+    found = {
+        name: value
+        for name, value in read_checkpoint(path).tensors.items()
+        if not name.startswith(CLASS_HEADS) or name not in expected or value.shape == expected[name].shape
+    }
+    for name, value in expected.items():
+        if name.startswith(CLASS_HEADS) or any(part in name for part in NEW_PARTS):
+            found.setdefault(name, value)
+    network.load_state_dict(match(path, found, expected))

@@ -40,7 +40,6 @@ class Stage:
     """One stage of the training.
 
     Attributes:
-        data: what it was published with.
         objects: object slots; one means a network without the mask of the others.
         batch: clips of a batch.
         steps: optimiser steps.
@@ -49,7 +48,6 @@ class Stage:
         skips: curriculum of the gap between frames.
     """
 
-    data: str
     objects: int
     batch: int
     steps: int
@@ -59,14 +57,10 @@ class Stage:
 
 
 STAGES = (
-    Stage("still images", 1, 8, 300_000, 150_000 / 300_000),
-    Stage("BL30K", 2, 4, 500_000, 400_000 / 500_000, 0.25, SkipCurriculum(0.8)),
-    Stage(
-        "YouTube-VOS and DAVIS, after stage 1", 2, 4, 300_000, 250_000 / 300_000, 0.36, SkipCurriculum(0.9)
-    ),
-    Stage(
-        "YouTube-VOS and DAVIS, after stage 0", 2, 4, 150_000, 125_000 / 150_000, 0.36, SkipCurriculum(0.9)
-    ),
+    Stage(1, 8, 300_000, 150_000 / 300_000),  # still images
+    Stage(2, 4, 500_000, 400_000 / 500_000, 0.25, SkipCurriculum(0.8)),  # BL30K
+    Stage(2, 4, 300_000, 250_000 / 300_000, 0.36, SkipCurriculum(0.9)),  # YouTube-VOS and DAVIS, after 1
+    Stage(2, 4, 150_000, 125_000 / 150_000, 0.36, SkipCurriculum(0.9)),  # the same, after 0
 )
 """The published stages; a training is 0, 3 or 0, 1, 2."""
 
