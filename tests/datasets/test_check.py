@@ -224,3 +224,12 @@ def test_a_folder_of_no_known_layout_is_an_error_that_lists_the_layouts(tmp_path
         check_data(tmp_path / "gone")
     with pytest.raises(DatasetError, match="kind is 'coco'"):
         check_data(tmp_path, "coco")  # type: ignore[arg-type]
+
+
+def test_a_video_of_sbi_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    make_sbi(tmp_path)
+    (tmp_path / "Board").rename(tmp_path / "Board_a")
+    make_sbi(tmp_path)
+    check = check_data(tmp_path, "sbi")
+    assert [video.name for video in check.videos] == ["Board"]
+    assert "there twice" in check.problems[0]

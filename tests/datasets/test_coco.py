@@ -61,6 +61,8 @@ def test_an_image_is_a_video_of_one_frame(tmp_path: Path) -> None:
         (("images", 0, "file_name"), None, r"images\[0\]\.file_name: Input should be a valid string"),
         (("images",), [], "holds no images|its image is not in the file"),
         (("annotations", 0, "image_id"), 3, r"annotations\[0\]: its image is not in the file"),
+        (("annotations", 0, "image_id"), -1, r"annotations\[0\]\.image_id: Input should be greater"),
+        (("annotations", 0, "iscrowd"), 2, r"annotations\[0\]\.iscrowd: Input should be less"),
         (("annotations", 1, "segmentation", "counts"), [24, 1], r"annotations\[1\]\.segmentations\[0\]: run"),
     ],
 )
