@@ -12,8 +12,9 @@ import itertools
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,110 +34,66 @@ SAMPLE = 96, 128
 """Height and width of the pictures that the graphs are traced with."""
 
 
-class Encode(nn.Module):
-    """What stcn-lite sees in a frame."""
-
-    def __init__(self, network: STCNLite) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(H, W, 3) uint8, multiples of 16 → key (64, h, w) and features thin, joint, f4, f2."""
-        seen = self.network.encode_query(prepared(image))
-        return (seen.key[0], *seen.features)
+def encode(network: STCNLite, image: Tensor) -> tuple[Tensor, ...]:
+    """(H, W, 3) uint8, multiples of 16 → key (64, h, w) and features thin, joint, f4, f2."""
+    seen = network.encode_query(prepared(image))
+    return (seen.key[0], *seen.features)
 
 
-class Read(nn.Module):
-    """Top-k read of a block of query positions over all frames of the memory.
+def read(
+    top_k: int, keys: Tensor, values: Tensor, query: Tensor, start: Tensor, width: Tensor, window: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Readouts (K, Q, V), and the attention that each frame received, summed over objects, (T,).
 
     Same as :func:`segue.models.memory.reading.read`, at full resolution whatever the size of the picture.
+
+    Args:
+        top_k: memory positions that a query position reads, over all frames.
+        keys: (T, P, C+1), a row's last channel holds its squared norm, and the confidence penalty.
+        values: (K, T, P, V).
+        query: (Q, C), positions ``start`` to ``start + Q`` of a grid ``width`` positions wide.
+        start, width: see ``query``.
+        window: rows and columns around its own place within which a position reads the last frame.
     """
-
-    def __init__(self, top_k: int) -> None:
-        super().__init__()
-        self.top_k = top_k
-
-    def forward(
-        self, keys: Tensor, values: Tensor, query: Tensor, start: Tensor, width: Tensor, window: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Readouts (K, Q, V), and the attention that each frame received, summed over objects, (T,).
-
-        Args:
-            keys: (T, P, C+1), a row's last channel holds its squared norm, and the confidence penalty.
-            values: (K, T, P, V).
-            query: (Q, C), positions ``start`` to ``start + Q`` of a grid ``width`` positions wide.
-            start, width: see ``query``.
-            window: rows and columns around its own place within which a position reads the last frame.
-        """
-        rows = keys.flatten(0, 1)
-        affinity = (2 * query @ rows[:, :-1].T - rows[:, -1]) / math.sqrt(query.shape[1])
-        own = start + torch.arange(query.shape[0])
-        place = torch.arange(keys.shape[1])
-        far = ((own // width)[:, None] - place // width).abs() > window
-        far = far | (((own % width)[:, None] - place % width).abs() > window)
-        last = torch.arange(keys.shape[0]) == keys.shape[0] - 1
-        out = (last[None, :, None] & far[:, None]).flatten(1)
-        best, index = affinity.masked_fill(out, -torch.inf).topk(self.top_k, dim=1)
-        weights = best.softmax(1)
-        readout = (values.flatten(1, 2)[:, index] * weights[..., None]).sum(2)
-        frames = torch.arange(keys.shape[0])
-        received = torch.where((index // keys.shape[1])[..., None] == frames, weights[..., None], 0.0)
-        return readout, received.sum((0, 1)) * values.shape[0]
+    rows = keys.flatten(0, 1)
+    affinity = (2 * query @ rows[:, :-1].T - rows[:, -1]) / math.sqrt(query.shape[1])
+    own = start + torch.arange(query.shape[0])
+    place = torch.arange(keys.shape[1])
+    far = ((own // width)[:, None] - place // width).abs() > window
+    far = far | (((own % width)[:, None] - place % width).abs() > window)
+    last = torch.arange(keys.shape[0]) == keys.shape[0] - 1
+    out = (last[None, :, None] & far[:, None]).flatten(1)
+    best, index = affinity.masked_fill(out, -torch.inf).topk(top_k, dim=1)
+    weights = best.softmax(1)
+    readout = (values.flatten(1, 2)[:, index] * weights[..., None]).sum(2)
+    frames = torch.arange(keys.shape[0])
+    received = torch.where((index // keys.shape[1])[..., None] == frames, weights[..., None], 0.0)
+    return readout, received.sum((0, 1)) * values.shape[0]
 
 
-class Decode(nn.Module):
-    """Readouts of the objects to log-odds at half the size."""
-
-    def __init__(self, network: STCNLite) -> None:
-        super().__init__()
-        self.decoder = network.decoder
-
-    def forward(self, readout: Tensor, thin: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
-        """(K, V, h, w) and features of the frame → (K, H/2, W/2)."""
-        logits: Tensor = self.decoder(readout, thin, f4, f2)
-        return logits[:, 0]
+def decode(network: STCNLite, readout: Tensor, thin: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
+    """Readouts (K, V, h, w) and features of the frame → log-odds (K, H/2, W/2)."""
+    logits: Tensor = network.decoder(readout, thin, f4, f2)
+    return logits[:, 0]
 
 
-class Remember(nn.Module):
-    """The values of a frame with the masks of its objects."""
-
-    def __init__(self, network: STCNLite) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
-        """(H, W, 3) uint8, feature of the frame, soft masks (K, H, W) → values (K, P, V)."""
-        seen = QueryFeatures(prepared(image), joint, (joint, joint))
-        return self.network.encode_memory(seen, masks)[1].flatten(2).transpose(1, 2)
+def remember(network: STCNLite, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
+    """(H, W, 3) uint8, feature of the frame, soft masks (K, H, W) → values (K, P, V)."""
+    seen = QueryFeatures(prepared(image), joint, (joint, joint))
+    return network.encode_memory(seen, masks)[1].flatten(2).transpose(1, 2)
 
 
-class EncodeScene(nn.Module):
-    """Maps of a frame, or of what is known of the empty scene, for a network that finds foreground."""
+def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int, *maps: Tensor) -> Tensor:
+    """Maps of the current frame, of those around it and of the empty scene → (1, channels, H, W) in [0, 1].
 
-    def __init__(self, network: ForegroundNetwork, role: str) -> None:
-        super().__init__()
-        self.network, self.role = network, role
-
-    def forward(self, frame: Tensor) -> tuple[Tensor, ...]:
-        """(1, C, H, W) in [0, 1] → maps, fine to coarse."""
-        return self.network.encode(frame, self.role)
-
-
-class DecodeScene(nn.Module):
-    """Probabilities from the maps of the current frame, of those around it and of the empty scene."""
-
-    def __init__(self, network: ForegroundNetwork, counts: Sequence[int], stride: int) -> None:
-        super().__init__()
-        self.network, self.counts, self.stride = network, counts, stride
-
-    def forward(self, *maps: Tensor) -> Tensor:
-        """Maps of all frames, one frame after the other → (1, channels, H, W) in [0, 1]."""
-        rest = iter(maps)
-        current, *others = (tuple(itertools.islice(rest, count)) for count in self.counts)
-        context = others[: len(self.network.context)]
-        background = others[-1] if self.network.background else None
-        size = self.stride * current[0].shape[-2], self.stride * current[0].shape[-1]
-        return self.network.decode(current, context, background, size).sigmoid()
+    They come one frame after the other, so many of each as ``counts`` says.
+    """
+    rest = iter(maps)
+    current, *others = (tuple(itertools.islice(rest, count)) for count in counts)
+    context = others[: len(network.context)]
+    background = others[-1] if network.background else None
+    size = stride * current[0].shape[-2], stride * current[0].shape[-1]
+    return network.decode(current, context, background, size).sigmoid()
 
 
 def prepared(image: Tensor) -> Tensor:
@@ -177,29 +134,25 @@ def _export_tracker(network: STCNLite, folder: Path) -> list[Path]:
     image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
     masks = torch.rand(2, height, width) / 2
     with torch.inference_mode():
-        key, thin, joint, f4, f2 = Encode(network)(image)
-        values = Remember(network)(image, joint, masks)
+        key, thin, joint, f4, f2 = encode(network, image)
+        values = remember(network, image, joint, masks)
     positions = values.shape[1]
     row = key.flatten(1).T
     keys = torch.cat([row, row.square().sum(1, keepdim=True)], 1)[None].repeat(2, 1, 1)
     memory = values[:, None].repeat(1, 2, 1, 1)
     numbers = {"start": torch.tensor(16), "width": torch.tensor(width // 8), "window": torch.tensor(12)}
     readout = torch.zeros(2, values.shape[2], height // 8, width // 8)
+    recalled = {"keys": keys, "values": memory, "query": row[16 : positions - 8]} | numbers
+    decoded = {"readout": readout, "thin": thin, "f4": f4, "f2": f2}
+    remembered = {"image": image, "joint": joint, "masks": masks}
     graphs = [
-        _Graph("encode", Encode(network), {"image": image}, ("key", "thin", "joint", "f4", "f2")),
-        _Graph(
-            "read",
-            Read(schedule.top_k),
-            {"keys": keys, "values": memory, "query": row[16 : positions - 8]} | numbers,
-            ("readout", "usage"),
-        ),
-        _Graph(
-            "decode", Decode(network), {"readout": readout, "thin": thin, "f4": f4, "f2": f2}, ("logits",)
-        ),
-        _Graph("remember", Remember(network), {"image": image, "joint": joint, "masks": masks}, ("values",)),
+        _Graph("encode", partial(encode, network), {"image": image}, ("key", "thin", "joint", "f4", "f2")),
+        _Graph("read", partial(read, schedule.top_k), recalled, ("readout", "usage")),
+        _Graph("decode", partial(decode, network), decoded, ("logits",)),
+        _Graph("remember", partial(remember, network), remembered, ("values",)),
     ]
     follow = folder / "follow.py"
-    written = _write(graphs, folder, {"network": "stcn-lite", "schedule": asdict(schedule)})
+    written = _write(network, graphs, folder, {"network": "stcn-lite", "schedule": asdict(schedule)})
     follow.write_text((resources.files("segue") / "export" / "follow.py").read_text("utf-8"), "utf-8")
     return [*written, follow]
 
@@ -212,23 +165,33 @@ def _export_scene(network: ForegroundNetwork, folder: Path) -> list[Path]:
     graphs, maps = [], {}
     for role in roles:
         planes = PLANES if getattr(network, "sees_past", False) and role == network.background else 3
-        encode, frame = EncodeScene(network, role), torch.rand(1, planes, *SAMPLE)
+        frame = torch.rand(1, planes, *SAMPLE)
         with torch.inference_mode():
-            maps[role] = encode(frame)
-        names = tuple(f"map_{i}" for i in range(len(maps[role])))
-        graphs.append(
-            _Graph("encode" if len(roles) == 1 else f"encode_{role}", encode, {"frame": frame}, names)
-        )
+            maps[role] = network.encode(frame, role)
+        name = "encode" if len(roles) == 1 else f"encode_{role}"
+        outputs = tuple(f"map_{i}" for i in range(len(maps[role])))
+        graphs.append(_Graph(name, partial(network.encode, role=role), {"frame": frame}, outputs))
     inputs = {f"{name}_map_{i}": found for name, role in frames.items() for i, found in enumerate(maps[role])}
     stride = SAMPLE[0] // maps[network.current][0].shape[-2]
-    decode = DecodeScene(network, [len(maps[role]) for role in frames.values()], stride)
-    graphs.append(_Graph("decode", decode, inputs, ("probabilities",)))
+    decoding = partial(decode_scene, network, [len(maps[role]) for role in frames.values()], stride)
+    graphs.append(_Graph("decode", decoding, inputs, ("probabilities",)))
     about = {
         "context": [offset for offset, _ in network.context],
         "multiple": network.size_multiple,
         "roles": frames,
     }
-    return _write(graphs, folder, about)
+    return _write(network, graphs, folder, about)
+
+
+class _Traced(nn.Module):
+    """A function with the network that it uses, as the tracer wants it."""
+
+    def __init__(self, network: Any, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.network, self.function = network, function
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.function(*inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +199,12 @@ class _Graph:
     """One graph to write: example inputs by name, names of the outputs."""
 
     name: str
-    module: nn.Module
+    function: Callable[..., Any]
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
 
 
-def _write(graphs: Sequence[_Graph], folder: Path, about: dict[str, Any]) -> list[Path]:
+def _write(network: Any, graphs: Sequence[_Graph], folder: Path, about: dict[str, Any]) -> list[Path]:
     """Trace and write graphs, and ``graphs.json`` that tells their inputs and outputs."""
     folder.mkdir(parents=True, exist_ok=True)
     listing: dict[str, Any] = {}
@@ -251,7 +214,7 @@ def _write(graphs: Sequence[_Graph], folder: Path, about: dict[str, Any]) -> lis
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tracer, about sizes that it takes for fixed
             torch.onnx.export(
-                graph.module.eval(),
+                _Traced(network, graph.function).eval(),
                 tuple(graph.inputs.values()),
                 str(path),
                 input_names=list(graph.inputs),

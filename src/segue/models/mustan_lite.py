@@ -40,6 +40,7 @@ CONTRAST = 4.0
 
 _LOW, _MEDIAN, _HIGH, _LOW_ALL, _MEDIAN_ALL, _HIGH_ALL = (slice(i, i + 3) for i in range(0, 18, 3))
 _SHARES = slice(18, 21)
+_SHARES_COUNT = 3
 
 PICTURE = _MEDIAN
 """The planes of a scene that are its picture."""
@@ -177,9 +178,8 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
         (high_all - low_all).amax(1, keepdim=True),
         *(frame - other for other in context),
     ]
-    shares = planes[:, _SHARES]
-    cues = torch.cat([*differences, shares], 1)
-    cues[:, : -shares.shape[1]].mul_(CONTRAST)
+    cues = torch.cat([*differences, planes[:, _SHARES]], 1)
+    cues[:, :-_SHARES_COUNT].mul_(CONTRAST)
     return cues
 
 
