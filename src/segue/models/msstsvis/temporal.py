@@ -126,33 +126,23 @@ class SplitAttention(nn.Module):
     def forward(self, tokens: Tensor, levels: Levels) -> Tensor:
         """Tokens with their position code (N, T, S, C) → (N, T, S, C)."""
         raw = torch.split(tokens, levels.areas, 2)
-        padding = self._padding(levels, tokens.shape[1])
+        padding: list[Tensor | None] = [None] * len(raw)
+        if levels.padding is not None:  # all frames of a sample share it
+            padding = list(torch.split(levels.padding[:: tokens.shape[1]], levels.areas, 1))
         related = list(raw)
         if self.intra_mode != "none":
             related = [self._intra(level, mask) for level, mask in zip(raw, padding, strict=True)]
         if self.inter_mode != "none":
-            related = self._between(related, raw[-1], padding, levels)
-        return self.out_proj(torch.cat(related, 2))
-
-    def _between(
-        self, intra: list[Tensor], coarsest: Tensor, padding: list[Tensor | None], levels: Levels
-    ) -> list[Tensor]:
-        """Relate each scale to the next coarser one, and the last to its own raw tokens."""
-        partners = [*intra[1:], coarsest]
-        partner_shapes = [*levels.shapes[1:], levels.shapes[-1]]
-        partner_padding = [*padding[1:], padding[-1]]
-        return [
-            self._inter(own, self._resized(partner, mask, shape, levels.shapes[i]))
-            for i, (own, partner, mask, shape) in enumerate(
-                zip(intra, partners, partner_padding, partner_shapes, strict=True)
+            # Each scale is related to the next coarser one, the last to its own raw tokens.
+            shapes = levels.shapes
+            partners = zip(
+                [*related[1:], raw[-1]], [*padding[1:], padding[-1]], [*shapes[1:], shapes[-1]], strict=True
             )
-        ]
-
-    def _padding(self, levels: Levels, frames: int) -> list[Tensor | None]:
-        """Padding of each level, (N, HW); all frames of a sample share it."""
-        if levels.padding is None:
-            return [None] * len(levels.shapes)
-        return list(torch.split(levels.padding[::frames], levels.areas, 1))
+            related = [
+                self._inter(own, self._resized(*partner, shape))
+                for own, partner, shape in zip(related, partners, shapes, strict=True)
+            ]
+        return self.out_proj(torch.cat(related, 2))
 
     def _intra(self, u: Tensor, padding: Tensor | None) -> Tensor:
         """Relate the frames of one scale, (N, T, HW, C) → the same."""
