@@ -105,14 +105,10 @@ class HOFAM(nn.Module):
         self.apply(_initialise)
 
     def forward(self, frames: Tensor, flow: Tensor) -> Tensor:
-        """Logits (N, 1, H, W).
-
-        Args:
-            frames: RGB (N, 3, H, W) in [0, 1]; H and W multiples of ``size_multiple``.
-            flow: flow pictures in [0, 1], (N, 3, H, W) or, for a single flow, (N, 1, H, W).
+        """RGB (N, 3, H, W) and flow pictures (N, 3 or 1, H, W) in [0, 1] → logits (N, 1, H, W).
 
         Raises:
-            ValueError: the sides do not fit.
+            ValueError: the sides are no multiples of ``size_multiple``.
         """
         return self.decode(self.encode_frame(frames), self.encode_flow(flow))
 

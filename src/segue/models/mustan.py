@@ -98,11 +98,7 @@ class WindowNetwork(nn.Module, ABC):
         background: Features | None,
         size: tuple[int, int],
     ) -> Tensor:
-        """Logits (N, 1, H, W) at ``size``.
-
-        Raises:
-            ValueError: context or background are not what the network was built for.
-        """
+        """Logits (N, 1, H, W) at ``size``."""
         if len(context) != len(self.context):
             raise ValueError(f"{len(context)} context frames; this network takes {len(self.context)}")
         if (background is None) != (self.background is None):

@@ -93,11 +93,7 @@ class MustanLite(nn.Module):
         background: Features | None,
         size: tuple[int, int],
     ) -> Tensor:
-        """Logits of foreground and shadow, (N, 2, H, W).
-
-        Raises:
-            ValueError: there is no background, or the context has another length than ``self.context``.
-        """
+        """Logits of foreground and shadow, (N, 2, H, W)."""
         if background is None or len(context) != len(self.context):
             raise ValueError(f"mustan-lite decodes with {len(self.context)} context frames and a background")
         past = self._past(current, context, background)
@@ -120,9 +116,8 @@ class MustanLite(nn.Module):
     def forward(self, window: Tensor, scene: Tensor) -> Tensor:
         """Logits (N, 2, H, W) of the last frame of windows.
 
-        Args:
-            window: RGB frames (N, 3, 3, H, W) in [0, 1] at ``self.offsets``.
-            scene: what is known of the empty scene, (N, 21, H, W) in [0, 1].
+        From RGB frames (N, 3, 3, H, W) in [0, 1] at ``self.offsets`` and the planes of the empty scene,
+        (N, 21, H, W) in [0, 1].
         """
         *context, current = window.unbind(1)
         # Both at once is faster than one after the other.

@@ -101,11 +101,7 @@ class MustanSlim(nn.Module):
         background: Features | None,
         size: tuple[int, int],
     ) -> Tensor:
-        """Logits (N, channels, H, W).
-
-        Raises:
-            ValueError: context or background are not what the network was built for.
-        """
+        """Logits (N, channels, H, W)."""
         if len(context) != len(self.context) or (background is None) != (self.background is None):
             wanted = "a background" if self.background else "no background"
             raise ValueError(f"this network decodes with {len(self.context)} context frames and {wanted}")

@@ -42,14 +42,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
 
 
 def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:
-    """Convert a weight file into the cache folder, where it is found by the name of its network.
-
-    Args:
-        source: official file.
-        overwrite: replace weights that are there.
-
-    Returns:
-        The converted file, and its network.
+    """Convert an official file into the cache folder, where it is found by the name of its network.
 
     Raises:
         CheckpointError: the file does not fit any network, or weights of its network are there.
@@ -75,14 +68,8 @@ def get(
 ) -> Path:
     """Download and convert the weights of a network unless that is done; the official file is not kept.
 
-    Args:
-        entry: the network.
-        checksum: SHA-256 of the official file, all 64 digits, for those whose publisher gives none.
-        offline: use no network; what is downloaded already is converted.
-        report: told of the progress.
-
-    Returns:
-        The converted file.
+    A checksum is the SHA-256 of the official file, all 64 digits, for those whose publisher gives none.
+    ``offline`` uses no network; what is downloaded already is converted.
 
     Raises:
         DownloadError: there is nothing to download, or it cannot be had.

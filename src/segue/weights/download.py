@@ -81,7 +81,7 @@ def offline() -> bool:
 
 def fetch(
     remote: Remote,
-    folder: Path | None = None,
+    folder: Path,
     *,
     checksum: str | None = None,
     report: Report | None = None,
@@ -90,23 +90,13 @@ def fetch(
     """Download a file unless it is there, and check it; whoever else gets into the folder is waited for.
 
     What came before an interruption stays as ``<name>.part`` and is gone on with. The file gets its name only
-    when size and checksum are right.
-
-    Args:
-        remote: what to get.
-        folder: where to; None is ``weights`` in :func:`home`.
-        checksum: SHA-256 that the caller trusts, all 64 digits; needed where ``remote`` has none.
-        report: told of the progress.
-        pause: seconds before the second attempt.
-
-    Returns:
-        The file.
+    when size and checksum are right. A checksum that the caller trusts, all 64 digits of SHA-256, is needed
+    where ``remote`` has none.
 
     Raises:
         DownloadError: no checksum is known, the network is forbidden or fails, the disk is full, or what came
             is not the file.
     """
-    folder = folder or home() / "weights"
     expected = _expected(remote, checksum)
     if Path(remote.name).name != remote.name or remote.name in ("", ".."):
         raise DownloadError(f"{remote.name!r}: no name of a file in {folder}")
@@ -200,12 +190,7 @@ def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, p
 
 
 def _fetch_once(address: str, part: Path, size: int | None, report: Report) -> None:
-    """Append to ``part`` what is missing.
-
-    Raises:
-        ConnectionError: the connection ended before the file did.
-        DownloadError: the address is not allowed, or the file is larger than it may be.
-    """
+    """Append to ``part`` what is missing; a connection that ends too early is a ConnectionError."""
     _require_safe(address)
     begun = part.stat().st_size if part.exists() else 0
     if size is not None and begun > size:

@@ -153,15 +153,12 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, frames: Tensor, masks: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Logits of "this is the true mask".
+        """Logits (B, 1, ⌈h/4⌉, ⌈w/4⌉) of "this is the true mask"; the release applies a sigmoid.
 
         Args:
             frames: normalised pictures, (B, 3, h, w).
             masks: foreground in 0..1, (B, 1, h, w).
             features: three neighbouring levels, (B, C, h, w), (B, C, ⌈h/2⌉, ⌈w/2⌉), (B, C, ⌈h/4⌉, ⌈w/4⌉).
-
-        Returns:
-            (B, 1, ⌈h/4⌉, ⌈w/4⌉); the release applies a sigmoid.
         """
         fine, middle, coarse = features
         x = self.conv1(torch.cat((frames, fine, masks), 1))
