@@ -10,7 +10,7 @@ from segue.registry import MODELS, Entry
 from segue.video.partial import writing
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, sha256, write_checkpoint
-from segue.weights.download import Report, alone, cached, fetch, home
+from segue.weights.download import Report, alone, cached, expected_digest, fetch, home
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Entry:
@@ -84,6 +84,7 @@ def get(
     official = target.parent / entry.remote.name
     if offline and not official.exists():
         raise DownloadError(f"{official}: not there, and --offline forbids to download it")
+    expected_digest(entry.remote, checksum)  # without one nothing is begun
     with alone(target.parent):
         if target.exists():  # somebody else was faster
             _require_origin(target, checksum)

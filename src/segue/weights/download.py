@@ -97,7 +97,7 @@ def fetch(
         DownloadError: no checksum is known, the network is forbidden or fails, the disk is full, or what came
             is not the file.
     """
-    expected = _expected(remote, checksum)
+    expected = expected_digest(remote, checksum)
     if Path(remote.name).name != remote.name or remote.name in ("", ".."):
         raise DownloadError(f"{remote.name!r}: no name of a file in {folder}")
     target, part = folder / remote.name, folder / f"{remote.name}.part"
@@ -142,7 +142,7 @@ def _check(path: Path, expected: str, size: int | None = None) -> None:
         )
 
 
-def _expected(remote: Remote, checksum: str | None) -> str:
+def expected_digest(remote: Remote, checksum: str | None) -> str:
     """What the SHA-256 has to begin with."""
     if checksum is None:
         if remote.sha256 is None:
