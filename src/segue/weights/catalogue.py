@@ -156,7 +156,7 @@ ENTRIES = (
         paper=_MUSTAN_PAPER,
         licence=_OWN,
         bundled="mustan-lite.safetensors",
-        sha256="6bb0171f70462421c288a98911819647d51b71bc8d0fcf8d71cc1157f4b11e0c",
+        sha256="35383297ab71733fc750b9609f440940068aeea5d9c3e9f7d1d015833f590348",
     ),
     Entry(
         name="mustan-slim",
