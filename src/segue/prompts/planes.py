@@ -40,8 +40,7 @@ def box_window(box: Box, size: tuple[int, int]) -> Window:
     width, height = x1 - x0, y1 - y0
     width, height = max(width, height / MOST_ASPECT), max(height, width / MOST_ASPECT)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    left, top = max(0.0, x - width / 2), max(0.0, y - height / 2)
-    return left, top, min(float(size[1]), x + width / 2), min(float(size[0]), y + height / 2)
+    return clipped((x - width / 2, y - height / 2, x + width / 2, y + height / 2), size)
 
 
 def pixels(window: Window, size: tuple[int, int]) -> tuple[int, int, int, int]:

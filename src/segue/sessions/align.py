@@ -15,6 +15,9 @@ from segue.types import Image
 Matrix = npt.NDArray[np.float32]
 """(2, 3): a point of the reference, in pixels, to where it lies in the frame."""
 
+Movement = npt.NDArray[np.floating]
+"""Such a matrix, or a homography, (3, 3)."""
+
 Map = npt.NDArray[np.float32]
 
 IDLE_EVERY = 4  # while the camera stands still, only every so many frames is looked at
@@ -101,7 +104,7 @@ class Aligner(Kept):
         found = self._search(reference, view)
         if found is None:
             return None
-        still, moved = (_difference(reference.local, view.local, matrix) for matrix in (_IDENTITY, found))
+        still, moved = (difference(reference.local, view.local, matrix) for matrix in (_IDENTITY, found))
         distance, width = _distance(found, view), view.grey.shape[1]
         if distance >= _LARGEST_MOVE * width or moved >= still:
             return None
@@ -188,7 +191,7 @@ def _begun(reference: _View, view: _View, last: Matrix | None) -> Matrix:
     starts = [_IDENTITY, _shift(one, other)]
     if last is not None:
         starts.append(_halved(last) if reduced else last)
-    start = min(starts, key=lambda matrix: _difference(one, other, matrix))
+    start = min(starts, key=lambda matrix: difference(one, other, matrix))
     found = _refine(one, other, start, _STEPS)
     if not reduced:
         return found
@@ -209,25 +212,25 @@ def _distance(matrix: Matrix, view: _View) -> float:
     return float(np.abs(corners @ matrix.T - corners[:, :2]).max())
 
 
-def _warp(values: Map, matrix: Matrix, border: int, outside: float = 0.0) -> Map:
+def _warp(values: Map, matrix: Movement, border: int, outside: float = 0.0) -> Map:
     height, width = values.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(
-        values, matrix, (width, height), flags=flags, borderMode=border, borderValue=outside
-    )
+    warp: Any = cv2.warpAffine if len(matrix) == 2 else cv2.warpPerspective
+    warped = warp(values, matrix, (width, height), flags=flags, borderMode=border, borderValue=outside)
     return np.asarray(warped, np.float32)
 
 
 _OUTSIDE = -1000.0
 
 
-def _residual(reference: Map, view: Map, matrix: Matrix) -> tuple[Map, npt.NDArray[np.bool_]]:
+def _residual(reference: Map, view: Map, matrix: Movement) -> tuple[Map, npt.NDArray[np.bool_]]:
     """Clipped difference for each pixel of the reference, (h, w), and where the frame shows it."""
     warped = _warp(view, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
     return np.minimum(np.abs(warped - reference), _CLIP), warped > _OUTSIDE / 10
 
 
-def _difference(reference: Map, view: Map, matrix: Matrix) -> float:
+def difference(reference: Map, view: Map, matrix: Movement) -> float:
+    """Mean clipped difference of two normalised pictures, (h, w), where both show something."""
     residual, shown = _residual(reference, view, matrix)
     return float(residual[shown].mean()) if shown.any() else _CLIP
 

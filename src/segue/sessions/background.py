@@ -86,13 +86,9 @@ class MaskedMedian:
         self._frames: list[Image] = []  # planar, (3, H, W)
         self._hidden: list[Mask] = []
         self._since = 0
-        self._scene: Scene | None = None
+        self.scene: Scene | None = None
         self._pass: _Pass | None = None
         self._past: SortedPast | None = None
-
-    @property
-    def scene(self) -> Scene | None:
-        return self._scene
 
     def replace(self, picture: Image, *, trusted: bool) -> None:
         self.restart()
@@ -105,7 +101,7 @@ class MaskedMedian:
             self._reorder()
 
     def remove_ghost(self, frame: Image, ghost: Mask) -> None:
-        if self._scene is None:
+        if self.scene is None:
             return
         self._finish()
         planes = frame.transpose(2, 0, 1)
@@ -113,10 +109,10 @@ class MaskedMedian:
             kept[:, ghost] = planes[:, ghost]
             hidden[ghost] = False
         self._reorder(ghost)
-        known = self._scene.planes.copy()
+        known = self.scene.planes.copy()
         known[:18, ghost] = np.tile(planes[:, ghost], (6, 1))
         known[18:20, ghost] = 0
-        self._scene = Scene(known)
+        self.scene = Scene(known)
 
     def fit(self, size: tuple[int, int]) -> None:
         """Any size will do."""
@@ -145,20 +141,20 @@ class MaskedMedian:
         self._work()
 
     def relight(self, gains: Sequence[float]) -> None:
-        if self._scene is None:
+        if self.scene is None:
             return
         self._finish()
         tables = [gain_table(gain) for gain in gains]
         for i, frame in enumerate(self._frames):
             self._frames[i] = np.stack([table[plane] for table, plane in zip(tables, frame, strict=True)])
         self._reorder()
-        self._scene = self._scene.in_other_light(gains)
+        self.scene = self.scene.in_other_light(gains)
 
     def follow_light(self, picture: Image) -> None:
-        if self._scene is None:
+        if self.scene is None:
             return
         self._finish()
-        before, now = (each.astype(np.float32) for each in (self._scene.picture, picture))
+        before, now = (each.astype(np.float32) for each in (self.scene.picture, picture))
         gain = np.clip((now + _DARK) / (before + _DARK), 0.1, MOST_GAIN)
         # What a pixel was besides keeps its distance from the picture, in the new light.
         gain, offset = (np.ascontiguousarray(each.transpose(2, 0, 1)) for each in (gain, now - gain * before))
@@ -168,16 +164,16 @@ class MaskedMedian:
 
         self._frames = [lit(frame) for frame in self._frames]
         self._reorder()
-        known = self._scene.planes.copy()
+        known = self.scene.planes.copy()
         for first in range(0, 18, 3):
             known[first : first + 3] = lit(known[first : first + 3])
-        self._scene = Scene(known)
+        self.scene = Scene(known)
 
     def state(self) -> SessionState:
         arrays: dict[str, npt.NDArray[np.generic]] = {}
-        if self._frames and self._scene is not None:
+        if self._frames and self.scene is not None:
             arrays = {"frames": np.stack(self._frames), "hidden": np.stack(self._hidden)}
-            arrays["planes"] = self._scene.planes
+            arrays["planes"] = self.scene.planes
         values = {"every": self._settings.every, "dense": self._dense, "since": self._since, "row": None}
         if self._pass is not None:
             arrays["result"], values["row"] = self._pass.result, self._pass.row
@@ -191,7 +187,7 @@ class MaskedMedian:
         arrays = state.arrays()
         if "frames" in arrays:
             self._frames, self._hidden = list(arrays["frames"]), list(arrays["hidden"])
-            self._scene = Scene(arrays["planes"])
+            self.scene = Scene(arrays["planes"])
         if values["row"] is not None:
             self._pass = _Pass(arrays["result"], values["row"])
 
@@ -276,7 +272,7 @@ class MaskedMedian:
         self._past.planes(self._settings.least, work.row, work.result[:, work.row : last])
         work.row = last
         if last == height:
-            self._scene, self._pass = Scene(work.result), None
+            self.scene, self._pass = Scene(work.result), None
 
 
 @dataclass(slots=True)

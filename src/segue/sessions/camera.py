@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.align import normalised
+from segue.sessions.align import difference, normalised
 from segue.types import Image
 
 Homography = npt.NDArray[np.float64]
@@ -17,22 +17,17 @@ Homography = npt.NDArray[np.float64]
 
 Mask = npt.NDArray[np.generic]
 
-Local = npt.NDArray[np.float32]
-
 Method = Literal["features", "ecc"]
 
 LEAST_INLIERS = 0.4  # share of the matches that a motion of the camera must explain
-
 LEAST_MATCHES = 20
+LEAST_CORRELATION = 0.6  # of two pictures after ECC
 
 MOST_SHIFT = 0.3
 """Parts of the picture by which a corner may move for pictures that still have enough in common."""
 
-LEAST_CORRELATION = 0.6  # of two pictures after ECC
-
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
 _SMOOTHING = 5
-_OUTSIDE = -1000.0
 
 
 def camera_motion(first: tuple[Image, Mask], second: tuple[Image, Mask]) -> Homography | None:
@@ -82,18 +77,9 @@ def camera_motion_by_ecc(first: tuple[Image, Mask], second: tuple[Image, Mask]) 
     except cv2.error:  # nothing to hold on to
         return start
     found = np.asarray(back, np.float64)
-    if correlation < LEAST_CORRELATION or _difference(one, other, found) >= _difference(one, other, begin):
+    if correlation < LEAST_CORRELATION or difference(other, one, found) >= difference(other, one, begin):
         return start
     return np.asarray(np.linalg.inv(found), np.float64)
-
-
-def _difference(one: Local, other: Local, back: Homography) -> float:
-    """Mean clipped difference of the local structure, (H, W), of two pictures where both show something."""
-    height, width = other.shape
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpPerspective(one, back, (width, height), flags=flags, borderValue=_OUTSIDE)
-    both = warped > _OUTSIDE / 10
-    return float(np.minimum(np.abs(warped - other), 1)[both].mean()) if both.any() else 1.0
 
 
 METHODS: dict[Method, Callable[[tuple[Image, Mask], tuple[Image, Mask]], Homography | None]] = {

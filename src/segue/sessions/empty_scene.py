@@ -121,25 +121,20 @@ class FixedBackground:
         if picture.ndim != 3 or picture.shape[2] != 3:
             raise PromptError(f"a background is a picture (H, W, 3), not an array {picture.shape}")
         self._given = picture
-        self._scene = Scene.of(picture)
-
-    @property
-    def scene(self) -> Scene:
-        """The picture at the size of the frames."""
-        return self._scene
+        self.scene = Scene.of(picture)  # at the size of the frames
 
     def fit(self, size: tuple[int, int]) -> None:
         height, width = size
         rows, columns = self._given.shape[:2]
         if not same_shape(size, (rows, columns)):
             raise PromptError(f"the background is {columns}x{rows}, but the frames are {width}x{height}")
-        self._scene = Scene.of(resized(self._given, size))
+        self.scene = Scene.of(resized(self._given, size))
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Frames change nothing."""
 
     def relight(self, gains: Sequence[float]) -> None:
-        self._scene = self._scene.in_other_light(gains)
+        self.scene = self.scene.in_other_light(gains)
 
     def follow_light(self, picture: Image) -> None:
         """The picture stays: frames change no more than its light, see :meth:`relight`."""
@@ -152,13 +147,13 @@ class FixedBackground:
 
     def restart(self) -> None:
         """Go back to the picture that was given."""
-        self.fit((self._scene.picture.shape[0], self._scene.picture.shape[1]))
+        self.fit((self.scene.picture.shape[0], self.scene.picture.shape[1]))
 
     def state(self) -> SessionState:
-        return SessionState.of({"picture": self._scene.picture}, {})
+        return SessionState.of({"picture": self.scene.picture}, {})
 
     def restore(self, state: SessionState) -> None:
-        self._scene = Scene.of(state.arrays()["picture"])
+        self.scene = Scene.of(state.arrays()["picture"])
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -215,19 +215,15 @@ class SubtractorBackground:
     def __init__(self, subtractor: Subtractor, *, every: int = 9) -> None:
         self._subtractor = subtractor
         self._every = every
-        self._scene: Scene | None = None
+        self.scene: Scene | None = None
         self._seen = 0
-
-    @property
-    def scene(self) -> Scene | None:
-        return self._scene
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame; the mask does not count."""
         self._subtractor.apply(frame)
         picture = self._subtractor.scene if self._seen % self._every == 0 else None
         if picture is not None:
-            self._scene = Scene.of(picture)
+            self.scene = Scene.of(picture)
         self._seen += 1
 
     def relight(self, gains: Sequence[float]) -> None:
@@ -251,7 +247,7 @@ class SubtractorBackground:
     def restart(self) -> None:
         """Forget all frames."""
         self._subtractor.restart()
-        self._scene, self._seen = None, 0
+        self.scene, self._seen = None, 0
 
     def state(self) -> SessionState:
         return self._subtractor.state()
