@@ -53,7 +53,6 @@ class MustanSlim(nn.Module):
     threshold = 0.3
     size_multiple = 1
     takes_depth = False
-    holds_standing = True
 
     def __init__(
         self,
