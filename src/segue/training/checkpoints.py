@@ -71,12 +71,7 @@ class Average:
 
 
 def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None:
-    """Look whether a run of the recipe ``name`` may write into ``out``.
-
-    Raises:
-        SinkError: another run is there, and neither ``resume`` nor ``overwrite`` is given, or both are.
-        CheckpointError: ``resume`` without a checkpoint.
-    """
+    """Look whether a run of the recipe ``name`` may write into ``out``."""
     if resume and overwrite:
         raise SinkError("--resume goes on with a run, --overwrite throws it away; give one of them")
     if resume and not (out / LATEST).is_file():
@@ -98,11 +93,7 @@ def clear_folder(out: Path, name: str, *, resume: bool) -> None:
 
 
 def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint that appears under its name only when it is complete.
-
-    Raises:
-        SinkError: the file cannot be written.
-    """
+    """Write a checkpoint that appears under its name only when it is complete."""
     partial = path.with_suffix(".partial")
     try:
         fabric.save(partial, state)

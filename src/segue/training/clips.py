@@ -34,10 +34,9 @@ class ClipShape:
     """Size of one batch: clips, frames of a clip, side of the square crop, object slots.
 
     ``pace`` scales all artificial motion. A calm clip (below 1) is like a fixed camera: most of its backdrops
-    stand still, and what an object uncovers was never seen before.
-
-    ``hardship`` is the probability of each of three things that lose an object: a double of it somewhere
-    else, a span of frames without it, and motion blur.
+    stand still, and what an object uncovers was never seen before. ``hardship`` is the probability of each of
+    three things that lose an object: a double of it somewhere else, a span of frames without it, and motion
+    blur.
     """
 
     batch: int

@@ -25,10 +25,7 @@ LONGEST = 240
 class CutOut:
     """An object on its own: one picture, or the pictures of a film in which it moves its limbs.
 
-    Attributes:
-        pictures: RGB, (h, w, 3), uint8.
-        alphas: (h, w), uint8, 255 inside.
-        height: typical height of the object in pixels.
+    Pictures are RGB, (h, w, 3), with alphas (h, w), 255 inside; ``height`` is the typical one of the object.
     """
 
     pictures: tuple[Picture, ...]

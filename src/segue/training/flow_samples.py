@@ -45,10 +45,6 @@ class FlowSamples:
         gaps: frames back to each earlier frame, growing. A composite gives STAM its red channel, that of the
             largest gap, as the released demo does.
         files: folder with the flow files of each film, in folders called after the films; None computes flow.
-
-    Raises:
-        DatasetError: no frame is labelled.
-        FlowError: the flow files of a film are missing, or are not as many as its frames.
     """
 
     def __init__(

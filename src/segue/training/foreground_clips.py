@@ -200,13 +200,9 @@ def _darken(
 
 
 class ClipMaker:
-    """Draws samples of ``size`` (H, W) from artificial clips.
+    """Draws samples of ``size`` (H, W) from clips in which cut-outs move through pictures.
 
-    Args:
-        cut_outs: what moves.
-        pictures: what scenes are made of.
-        offsets: times of the frames of a window, in frames from the current one.
-        size: of the samples.
+    ``offsets`` are the times of the frames of a window, in frames from the current one.
     """
 
     def __init__(

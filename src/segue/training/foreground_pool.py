@@ -254,7 +254,7 @@ class ForegroundObjective(nn.Module):
     """``forward(batch, progress, step)`` → loss and its parts.
 
     Args:
-        network: takes ``(window, background)``, or the window alone, in [0, 1].
+        network: takes ``(window, background)``, or the window alone, in [0, 1], and depth where it is known.
         tversky: prices of false alarms and misses.
         shadow: weight of pixels in shadow in the loss of foreground.
         pooled: the Tversky index is that of a batch, not the mean of those of its pictures.
@@ -306,5 +306,6 @@ class ForegroundObjective(nn.Module):
             known = batch["background"].float() / 255
             whole = getattr(network, "sees_past", False) or known.shape[1] == 3
             inputs.append(known if whole else known[:, PICTURE])
-        logits: Tensor = network(*inputs)
+        depth = {"depth": batch["depth"][:, None].float() / 255} if "depth" in batch else {}
+        logits: Tensor = network(*inputs, **depth)
         return logits

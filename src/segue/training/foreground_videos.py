@@ -48,13 +48,10 @@ class StillCameras:
     """Draws samples from labelled films of cameras that stand still.
 
     Args:
-        videos: in any layout; frames whose numbers do not follow one another are different scenes.
+        videos: frames whose numbers do not follow one another are different scenes.
         offsets: times of the frames of a window, in frames from the current one.
         size: height and width of the samples.
         shadows: whether shadows are labelled.
-
-    Raises:
-        DatasetError: no film has two labelled frames in a row.
     """
 
     def __init__(
@@ -85,9 +82,7 @@ class StillCameras:
 class MovingCameras:
     """Draws samples from labelled films of moving cameras, warped so that the camera stands still.
 
-    Args:
-        videos: footage; all its objects are foreground.
-        offsets, size: as for :class:`StillCameras`.
+    All objects are foreground; ``offsets`` and ``size`` are as for :class:`StillCameras`.
     """
 
     def __init__(self, videos: Sequence[Footage], offsets: Sequence[int], size: Size) -> None:

@@ -56,9 +56,6 @@ class WindowSampler:
         background: whether the network takes a picture of the empty scene; otherwise none is made, and the
             current frame stands in its place.
         depth: whether it takes depth maps of the current frame; those of films that have none are 0.
-
-    Raises:
-        DatasetError: no film has two labelled frames in a row.
     """
 
     def __init__(

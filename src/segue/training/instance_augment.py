@@ -36,13 +36,8 @@ class Sizes:
 
     def halved(self) -> Sizes:
         """All of them divided by two, for small networks."""
-        return Sizes(
-            tuple(side // 2 for side in self.short_sides),
-            self.longest // 2,
-            tuple(side // 2 for side in self.before_crop),
-            self.least_crop // 2,
-            self.largest_crop // 2,
-        )
+        short, before = (tuple(side // 2 for side in sides) for sides in (self.short_sides, self.before_crop))
+        return Sizes(short, self.longest // 2, before, self.least_crop // 2, self.largest_crop // 2)
 
 
 PUBLISHED = Sizes()

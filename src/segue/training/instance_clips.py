@@ -218,11 +218,7 @@ class InstanceBatches(Batches):
     Items hold ``frames`` (N, T, S, S, 3) and ``masks`` (N, T, S, S), uint8; ``labels`` (N, SLOTS), 0 for
     none; ``complete`` (N,), bool.
 
-    Attributes:
-        sampler: draws the clips.
-        shape: size of a batch.
-        single_share: share of the batches, the first ones, whose clips have a single frame; they have as many
-            frames in all as the others.
+    ``single_share`` of the batches, the first ones, have clips of a single frame, and as many frames in all.
     """
 
     sampler: InstanceClipSampler

@@ -64,8 +64,6 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
 
 
 class _Run:
-    """A recipe in training."""
-
     def __init__(self, fabric: Fabric, recipe: Recipe, settings: RunSettings, network: nn.Module) -> None:
         self.fabric, self.recipe, self.settings = fabric, recipe, settings
         self.raw = network
@@ -83,15 +81,10 @@ class _Run:
         if self.average:
             self.state["average"] = self.average
         if settings.resume:
-            checkpoints.restore(fabric, self._latest, self.state)
+            checkpoints.restore(fabric, settings.out / checkpoints.LATEST, self.state)
         self.log = _Log(fabric, settings, self.progress)
 
-    @property
-    def _latest(self) -> Path:
-        return self.settings.out / checkpoints.LATEST
-
     def run(self) -> None:
-        """Take all steps that are left."""
         settings, progress = self.settings, self.progress
         end = min(settings.until or settings.steps, settings.steps)
         self.network.train()
@@ -199,7 +192,7 @@ class _Run:
         self.fabric.barrier()
 
     def _save(self) -> None:
-        checkpoints.save(self.fabric, self._latest, self.state)
+        checkpoints.save(self.fabric, self.settings.out / checkpoints.LATEST, self.state)
         if self.fabric.is_global_zero:
             self._export("")
         self.fabric.barrier()
@@ -246,7 +239,6 @@ class _Log:
         self.settings.report(f"step {self.progress.step}/{self.settings.steps}  score {value:.4f}")
 
     def close(self) -> None:
-        """Close the files, and end the thread that writes for TensorBoard."""
         for writer in self.writers:
             writer.finalize("done")
 

@@ -140,9 +140,7 @@ class PromptBatches(Batches):
 
     Items hold ``pictures`` (B, 3, S, S), ``targets`` (B, S, S) and ``planes`` (B, 4, S, S), uint8.
 
-    Attributes:
-        sampler: what samples are drawn from.
-        shape: side and number of fresh samples at a point of training in [0, 1].
+    ``shape`` gives side and number of fresh samples at a point of training in [0, 1].
     """
 
     sampler: PromptSampler

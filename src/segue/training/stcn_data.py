@@ -152,9 +152,6 @@ class SampleBatches(Batches):
 
     Attributes:
         skips: curriculum of the gap between frames, or None where there is none.
-
-    Raises:
-        DatasetError: there is no footage.
     """
 
     samples: StillSamples | VideoSamples

@@ -227,11 +227,7 @@ def clip_frames(rng: Rng, length: int, key: int) -> list[int]:
 
 @dataclass(frozen=True)
 class ClipBatches(Batches):
-    """Every epoch goes through all clips once, in an order of its own; see :func:`collate`.
-
-    Raises:
-        DatasetError: there is no clip.
-    """
+    """Every epoch goes through all clips once, in an order of its own; see :func:`collate`."""
 
     sources: Sequence[ClipSource]
     batch: int

@@ -67,9 +67,6 @@ def split_frames(
         film: the scene.
         count: frames in all; spread evenly over those that are labelled (ours).
         numbers: numbers of the frames instead, as published for CDnet 2014.
-
-    Raises:
-        DatasetError: too few frames are labelled.
     """
     scored = set(film.scored if numbers is None else numbers)
     labelled = [i for i in film.labels if film.numbers[i] in scored]
@@ -170,11 +167,7 @@ def scene_loss(
 
 
 def load_trunk(network: FgSegNetV2, path: Path) -> None:
-    """Start the backbone from torchvision's VGG-16.
-
-    Raises:
-        CheckpointError: the file cannot be read, or a layer is missing or has another shape.
-    """
+    """Start the backbone from torchvision's VGG-16."""
     names, place = {}, 0
     for block, widths in enumerate(BACKBONE, start=1):
         for i in range(1, len(widths)):

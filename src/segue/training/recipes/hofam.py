@@ -105,11 +105,7 @@ class HofamRecipe(CommonRecipe):
         return None if self.flow in get_args(FlowName) else Path(self.flow)
 
     def provider(self) -> FlowProvider:
-        """What computes the flow of films.
-
-        Raises:
-            FlowError: there is no such one, or something that it needs is missing.
-        """
+        """What computes the flow of films."""
         return flow_provider(self.flow, self.flow_weights)
 
     def runnable(self, network: HOFAM) -> FlowNetwork:

@@ -204,11 +204,7 @@ def rate_groups(network: nn.Module, rate: float, trunk_rate: float) -> list[dict
 
 
 def load_trunk(network: SeqFormer, path: Path) -> None:
-    """Start the trunk from a classifier in torchvision's layout.
-
-    Raises:
-        CheckpointError: the file cannot be read, or is of another trunk.
-    """
+    """Start the trunk from a classifier in torchvision's layout."""
     body = network.backbone.body
     if isinstance(body, MobileNetV2Trunk):
         load_mobilenet(body, path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
@@ -21,7 +21,7 @@ from segue.layers.resnet import ResNet18
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.training.foreground_pool import ForegroundObjective
 from segue.training.foreground_windows import WindowBatches, WindowSampler
-from segue.training.recipe import Batch, CommonRecipe, Loss
+from segue.training.recipe import CommonRecipe
 from segue.weights import load_strict, read_checkpoint
 from segue.weights.checkpoint import Option, match
 
@@ -88,8 +88,7 @@ class MustanRecipe(CommonRecipe):
             load_strict(network, self.start)
         elif self.trunk is not None:
             load_trunks(network, self.trunk)
-        objective = DepthObjective if network.takes_depth else ForegroundObjective
-        return objective(network, TVERSKY, background=network.background is not None)
+        return ForegroundObjective(network, TVERSKY, background=network.background is not None)
 
     def batches(self, count: int, seed: int) -> WindowBatches:
         with torch.device("meta"):
@@ -106,31 +105,12 @@ class MustanRecipe(CommonRecipe):
         return float(0.5 ** sum(progress >= fall for fall in FALLS))
 
 
-class DepthObjective(ForegroundObjective):
-    """The loss of a network that takes the depth map of the current frame as well."""
-
-    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
-        depth = batch["depth"][:, None].float() / 255
-
-        def beside(module: nn.Module, inputs: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-            return inputs, {**named, "depth": depth}
-
-        handle = self.network.register_forward_pre_hook(beside, with_kwargs=True)
-        try:
-            return super().forward(batch, progress, step)
-        finally:
-            handle.remove()
-
-
 @torch.no_grad()
 def load_trunks(network: nn.Module, path: Path) -> None:
     """Start all encoders from an ImageNet classifier in torchvision's layout.
 
     A context network over a whole window takes the first kernel once for each picture of the window, divided
     by their number; the convolution of a depth map stays at zero.
-
-    Raises:
-        CheckpointError: the file cannot be read, or a layer is missing or has another shape.
     """
     tensors = {
         name: tensor for name, tensor in read_checkpoint(path).tensors.items() if not name.startswith("fc.")

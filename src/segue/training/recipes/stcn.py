@@ -174,9 +174,6 @@ def load_trunks(network: STCN, resnet50: Path, resnet18: Path) -> None:
     The key side takes ResNet-50 to its third stage, the value side ResNet-18; torchvision calls ``layer1``
     what the key side calls ``res2``. Biases of the value side, which the classifier lacks, start at 0; the
     channels of its first convolution that see masks keep their orthogonal start.
-
-    Raises:
-        CheckpointError: a file cannot be read, or a layer is missing or has another shape.
     """
     key, value = network.key_encoder.state_dict(), network.value_encoder
     take(resnet50, {name.replace("res2.", "layer1."): tensor for name, tensor in key.items()})

@@ -102,9 +102,6 @@ def load_trunk(network: STM, resnet50: Path) -> None:
     """Start both encoders from an ImageNet ResNet-50 in torchvision's layout.
 
     The stems that see masks keep their random start.
-
-    Raises:
-        CheckpointError: the file cannot be read, or a layer is missing or has another shape.
     """
     for encoder in (network.Encoder_Q, network.Encoder_M):
         layers = {f"res{stage + 1}.": f"layer{stage}." for stage in (1, 2, 3)}
