@@ -39,8 +39,8 @@ SHARD = 128
 
 DESCRIPTION = "pool.json"
 
-KINDS = ("frames", "scenes", "labels")
-"""Files of a shard, each with one part of its samples, in the order of :class:`Sample`."""
+KINDS = {"frames": "window", "scenes": "background", "labels": "labels"}
+"""Files of a shard, and which part of its samples each has, in the order of :class:`Sample`."""
 
 
 class Maker(Protocol):
@@ -133,8 +133,7 @@ class _Shards(Dataset[int]):
         while len(samples) < SHARD:
             samples += maker.samples(np.random.default_rng([self.seed, number, next(draws)]))
         del samples[SHARD:]
-        kinds = {"labels": "labels", "scenes": "background", "frames": "window"}
-        for kind, name in kinds.items():  # the frames come last: they tell that all files are there
+        for kind, name in reversed(KINDS.items()):  # the frames come last: they tell that all files are there
             path = self._path(kind, number)
             part = path.with_suffix(".part")
             with part.open("wb") as file:
