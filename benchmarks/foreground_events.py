@@ -16,7 +16,8 @@ from scipy import ndimage
 
 from foreground_clips import Film, Labels, Shot
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
-from segue.sessions.quantiles import masked_median
+from segue.sessions.empty_scene import Scene
+from segue.sessions.quantiles import scene_planes
 from segue.types import Image
 
 BEFORE, AFTER = 100, 60
@@ -207,7 +208,7 @@ def without_anybody(film: Film) -> Image:
     frames = np.ascontiguousarray(np.stack([image.transpose(2, 0, 1) for image, _ in shots]))
     near = np.ones((9, 9), np.uint8)
     hidden = [cv2.dilate((labels != STATIC).astype(np.uint8), near) > 0 for _, labels in shots]
-    return np.ascontiguousarray(masked_median(frames, np.stack(hidden), least=1).transpose(1, 2, 0))
+    return Scene(scene_planes(frames, np.stack(hidden), least=1)).picture
 
 
 def _part(film: Film, first: int, last: int) -> Iterator[Shot]:

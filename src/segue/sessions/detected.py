@@ -117,8 +117,7 @@ class DetectionSession(Kept):
         self._tracks: dict[int, Track] = {}
         self._lost: deque[Track] = deque(maxlen=REMEMBERED)
         self._candidates: list[Candidate] = []
-        self._seen = self._due = 0
-        self._last_id = 0
+        self._seen = self._due = self._last_id = 0
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation:
         """Take the next frame.

@@ -24,6 +24,7 @@ from segue.types import Image, ObjectInfo, Segmentation
 FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
 
 Mask = npt.NDArray[np.bool_]
+Plane = npt.NDArray[np.float32]
 
 
 class ForegroundMasks:
@@ -127,16 +128,14 @@ class ForegroundMasks:
         return Segmentation(index, time, np.zeros(size, np.uint8))
 
 
-def _inside(
-    values: npt.NDArray[np.float32], size: tuple[int, int], roi: npt.NDArray[np.generic] | None
-) -> npt.NDArray[np.float32]:
+def _inside(values: Plane, size: tuple[int, int], roi: Mask | None) -> Plane:
     """Probabilities (h, w) at the size of the frame, 0 outside the region of interest."""
     if values.shape != size:
         values = np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
     return values if roi is None else np.asarray(values * resize_mask(roi, size), np.float32)
 
 
-def _summary(mask: npt.NDArray[np.uint8], scores: list[npt.NDArray[np.float32]]) -> tuple[ObjectInfo, ...]:
+def _summary(mask: npt.NDArray[np.uint8], scores: list[Plane]) -> tuple[ObjectInfo, ...]:
     """Foreground and, with two maps, shadow as objects of a mask."""
     extents = measure(mask)
     objects = []
@@ -149,9 +148,7 @@ def _summary(mask: npt.NDArray[np.uint8], scores: list[npt.NDArray[np.float32]])
     return tuple(objects)
 
 
-def _of_classes(
-    maps: npt.NDArray[np.float32], size: tuple[int, int], roi: npt.NDArray[np.generic] | None
-) -> npt.NDArray[np.float32]:
+def _of_classes(maps: Maps, size: tuple[int, int], roi: Mask | None) -> Maps:
     """Background, foreground and perhaps shadow, which sum to one: shadow is what is not foreground."""
     foreground, *rest = (_inside(item, size, roi) for item in maps)
     shadows = [shadow * (1 - foreground) for shadow in rest]
@@ -159,12 +156,12 @@ def _of_classes(
 
 
 def _of_objects(
-    values: npt.NDArray[np.float32],
+    values: Plane,
     size: tuple[int, int],
-    roi: npt.NDArray[np.generic] | None,
+    roi: Mask | None,
     labels: npt.NDArray[np.integer],
     objects: tuple[ObjectInfo, ...],
-) -> npt.NDArray[np.float32]:
+) -> Maps:
     """Background and each object, which has its probability inside its own piece only."""
     foreground = _inside(values, size, roi)
     each = [np.where(labels == item.id, foreground, 0) for item in objects]

@@ -161,11 +161,6 @@ def scene_planes(frames: Bytes, hidden: Mask, least: int) -> Bytes:
     return planes
 
 
-def masked_median(frames: Bytes, hidden: Mask, least: int) -> Bytes:
-    """Median over the first axis that leaves out hidden values: (3, H, W) of :func:`scene_planes`."""
-    return scene_planes(frames, hidden, least)[3:6]
-
-
 def ranks(count: Any) -> tuple[Any, Any, Any]:
     """Places of the low quantile, the median and the high quantile among ``count`` values in order."""
     low = (count - 1) // round(1 / LOW)
