@@ -91,7 +91,7 @@ def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = Non
 def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     """Fill ``network`` from a weight file, converted or official, and put it in evaluation mode.
 
-    Every name and shape must fit; see :func:`segue.weights.loading.match` for what is forgiven. When the
+    Every name and shape must fit; see :func:`segue.weights.checkpoint.match` for what is forgiven. When the
     file does not fit, the network is left as it was.
 
     Raises:
