@@ -40,7 +40,7 @@ class Watched(SeguePrompt):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         self.planes.append(prompts[0].numpy())
         seen = torch.nn.functional.avg_pool2d(prompts[:, self.plane : self.plane + 1], 2)
-        return (seen * 20 - 10).expand(-1, 3, -1, -1), torch.tensor([[2.0, 0.0, 1.0]])
+        return (seen * 20 - 10).expand(-1, 3, -1, -1), torch.tensor([[2.0, 0.0, 1.0]] * len(prompts))
 
 
 def picture(height: int = 240, width: int = 320) -> Image:
@@ -78,8 +78,31 @@ def test_a_click_is_looked_at_from_afar_and_from_near_and_the_surest_look_is_tak
     network = Watched(POSITIVE)
     answer = Prompter(picture(), network)(points=[(40, 30)])
     assert network.encoded == 4  # three looks, and one at what they found
-    assert [plane.shape[-1] for plane in network.planes] == [CLICK_SIDE, CLICK_SIDE, CLICK_SIDE, SIDE]
+    assert [plane.shape[-1] for plane in network.planes] == [CLICK_SIDE] * 3 + [SIDE] * 2
     assert answer.mask[30, 40]
+
+
+def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:
+    network, mask = Watched(BOX), np.zeros((240, 320), np.bool_)
+    mask[50:150, 50:150] = True
+    for prompts, asked in ((Prompts(box=(50, 50, 150, 150)), 2), (Prompts(mask=mask), 1)):
+        network.planes.clear()
+        Prompter(picture(), network).answer(prompts)
+        assert len(network.planes) == asked
+        assert network.planes[-1][PREVIOUS].any()
+
+
+def test_a_crop_and_its_mirror_image_are_asked_together() -> None:
+    network = Watched(BOX)
+    left = torch.full((1, 3, SIDE // 2, SIDE // 2), -9.0)
+    left[..., : SIDE // 4] = 9.0
+    network.decode = lambda features, prompts: (  # type: ignore[method-assign]
+        left.expand(len(prompts), -1, -1, -1),
+        torch.zeros(len(prompts), 3),
+    )
+    seen = Prompter(picture(), network)(box=(50, 50, 150, 150)).planes[0]
+    assert np.allclose(seen, seen[:, ::-1])
+    assert np.allclose(seen, 0.5)
 
 
 def test_a_mask_that_reaches_the_edge_of_its_crop_is_looked_at_in_a_wider_one() -> None:
@@ -87,8 +110,8 @@ def test_a_mask_that_reaches_the_edge_of_its_crop_is_looked_at_in_a_wider_one() 
     mask = np.zeros((240, 320), np.float32)
     mask[100:140, 140:180] = 1
     network.decode = lambda features, prompts: (  # type: ignore[method-assign]
-        torch.full((1, 3, 96, 96), 9.0),
-        torch.zeros(1, 3),
+        torch.full((len(prompts), 3, 96, 96), 9.0),
+        torch.zeros(len(prompts), 3),
     )
     answer = Prompter(picture(), network)(mask=mask)
     assert network.encoded == 3
