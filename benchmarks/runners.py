@@ -111,12 +111,14 @@ class SegueRunner(Runner):
     def fill(self, frames: int) -> None:
         """Write to the memory bank, past the session: thousands of real frames would take too long."""
         bank, ids = self._bank, self._session.ids
-        rows, columns = bank._grid
-        channels = self._network.key_channels
-        keys = torch.stack([_as_map(table[0][:, :channels], rows, columns) for table in bank._keys.values()])
-        values = torch.stack([_as_map(bank._values[i][0], rows, columns) for i in ids])
+        tables, values = bank.state()
+        height, width = values["grid"]
+        owners = sorted(name for name in tables if name.startswith("key."))
+        keys = torch.stack([tables[name][0][:, : self._network.key_channels] for name in owners])
+        masks = torch.stack([tables[f"value.{i}"][0] for i in ids])
+        keys, masks = (rows.mT.unflatten(2, (height, width)) for rows in (keys, masks))
         for number in range(1, frames):
-            bank.write(ids, vary(keys, number), vary(values, number))
+            bank.write(ids, vary(keys, number), vary(masks, number))
 
     def cut(self, frames: int) -> None:
         """Only where no previous frame stands behind the permanent ones."""
@@ -217,8 +219,3 @@ def vary(x: Tensor, number: int) -> Tensor:
     moved = x.roll((number % 3, number % 7), (2, 3))
     noise = torch.randn(x.shape, generator=generator).to(x)
     return moved + noise * (NOISE * x.std())
-
-
-def _as_map(rows: Tensor, height: int, width: int) -> Tensor:
-    """Position-major (h*w, C) to (C, h, w)."""
-    return rows.T.reshape(-1, height, width)
