@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from segue.layers.fused import fold_batch_norms
+from segue.layers.past import PICTURE
 from segue.models.base import Features, ForegroundNetwork
-from segue.models.mustan import MUSTAN1, MUSTAN2, WindowNetwork, window_offsets
+from segue.models.mustan import MUSTAN1, MUSTAN2, SCENE, WindowNetwork, window_offsets
 from tests.fill import fill
 from tests.golden_arrays import Golden
 
@@ -141,6 +142,13 @@ def test_the_roles_of_mustan2_are_by_place_in_the_window() -> None:
     assert causal.context == ((-6, "past"), (-3, "future"))
 
 
+def with_hints(network: MUSTAN2) -> MUSTAN2:
+    """The network as if it had learned to look at the ranges."""
+    for hint in network.hints:
+        torch.nn.init.normal_(hint.weight, std=0.1)
+    return network
+
+
 VARIANTS: dict[str, Callable[[], WindowNetwork]] = {
     "mustan1": MUSTAN1,
     "mustan1, early, with background": lambda: MUSTAN1(context="early", background=True),
@@ -149,6 +157,10 @@ VARIANTS: dict[str, Callable[[], WindowNetwork]] = {
     ),
     "mustan2, five frames": lambda: MUSTAN2(5),
     "mustan2, causal, with background": lambda: MUSTAN2(causal=True, background=True),
+    "mustan2, causal, with ranges": lambda: with_hints(MUSTAN2(causal=True, background=True, ranges=True)),
+    "mustan2, shared encoder, with ranges": lambda: with_hints(
+        MUSTAN2(share_encoders=True, background=True, ranges=True)
+    ),
     "mustan2, shared encoder, concat": lambda: MUSTAN2(share_encoders=True, frm="concat"),
     "mustan2, no context": lambda: MUSTAN2(frm="none"),
 }
@@ -159,7 +171,7 @@ def test_a_stream_gives_what_whole_windows_give(variant: str) -> None:
     torch.manual_seed(0)
     network = VARIANTS[variant]().eval()
     video = torch.rand(6, 3, 32, 40)
-    scene = torch.rand(1, 3, 32, 40) if network.background else None
+    scene = torch.rand(1, 21 if network.background == SCENE else 3, 32, 40) if network.background else None
     with torch.inference_mode():
         streamed = list(stream(network, video, scene))
         for t, logits in enumerate(streamed):
@@ -205,6 +217,21 @@ def test_depth_starts_as_if_it_were_not_there(build: type[MUSTAN1] | type[MUSTAN
         torch.testing.assert_close(folded(window, depth=depth), changed, rtol=1e-3, atol=1e-4)
 
 
+def test_ranges_start_as_if_they_were_not_there() -> None:
+    torch.manual_seed(0)
+    plain, network = MUSTAN2(background=True).eval(), MUSTAN2(background=True, ranges=True).eval()
+    network.load_state_dict(
+        plain.state_dict() | {k: v for k, v in network.state_dict().items() if k[:4] in ("past", "hint")}
+    )
+    window, scene = torch.rand(1, 3, 3, 32, 48), torch.rand(1, 21, 32, 48)
+    with torch.inference_mode():
+        wanted = plain(window, scene[:, PICTURE])
+        torch.testing.assert_close(network(window, scene), wanted)
+        assert not torch.allclose(with_hints(network)(window, scene), wanted)
+    network.train()(window, scene).square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in network.past.parameters())
+
+
 def own_encoder(network: WindowNetwork) -> str:
     return "fnet" if isinstance(network, MUSTAN1) else "enc_cur"
 
@@ -240,6 +267,7 @@ def test_every_parameter_learns(build: Callable[[], WindowNetwork]) -> None:
         (lambda: MUSTAN1(context="now"), "late or early"),  # type: ignore[arg-type]
         (lambda: MUSTAN1(frm="none", background=True), "choose one"),
         (lambda: MUSTAN2(share_encoders=True, depth_channels=1), "choose one"),
+        (lambda: MUSTAN2(ranges=True), "take both"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(

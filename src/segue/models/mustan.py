@@ -7,7 +7,7 @@ frame's features, refinement of the localisation, a decoder; several encoders jo
 MUSTAN2), the losses and the size of MUSTAN2, 40.85 million parameters. The layers inside of the parts are our
 reading; with them MUSTAN2 has 40,849,952.
 
-Depth and a picture of the empty scene, as further inputs, are ours: the paper leaves them open.
+Depth and what is known of the empty scene, as further inputs, are ours: the paper leaves them open.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from segue.layers.colours import normalise_planes
 from segue.layers.fused import BatchNormReLU
 from segue.layers.gates import FRM, RLIM, FuseBlock
+from segue.layers.past import PAST, PICTURE, PastPyramid, past_cues
 from segue.layers.resnet import ResNet18, scaled
 from segue.models.base import Features
 
@@ -31,6 +32,9 @@ STRIDE = 3
 
 MOST_FRAMES = 15
 """Largest window; the paper asks for 3, 5 and 7 frames."""
+
+SCENE = "scene"
+"""Role of the empty scene with all that is known of it; a picture alone has that of the past."""
 
 ENCODERS = {"past": "enc_past", "current": "enc_cur", "future": "enc_fut"}
 """Encoders of MUSTAN2 by role."""
@@ -228,6 +232,9 @@ class MUSTAN2(WindowNetwork):
         causal: no frame after the current one.
         frm: how context changes the features; none is the ablation, without the encoders of the context.
         background: a picture of the empty scene joins the past.
+        ranges: the ranges in which each pixel lived, as mustan-lite sees them, are a hint on the features of
+            the frame; wants ``background``, whose planes then are all of
+            :class:`segue.sessions.empty_scene.Scene`. The hint is zero in a fresh network.
         depth_channels: 1 to take a depth map of the current frame.
         rlim: refine the localisation.
         share_encoders: one encoder for all frames, so that a stream encodes each frame once.
@@ -244,6 +251,7 @@ class MUSTAN2(WindowNetwork):
         causal: bool = False,
         frm: Refinement = "attention",
         background: bool = False,
+        ranges: bool = False,
         depth_channels: Literal[0, 1] = 0,
         rlim: bool = True,
         share_encoders: bool = False,
@@ -252,6 +260,8 @@ class MUSTAN2(WindowNetwork):
         _check_options(frm, background, depth_channels)
         if share_encoders and depth_channels:
             raise ValueError("share_encoders encodes a frame for all roles, depth is for one: choose one")
+        if ranges and not background:
+            raise ValueError("ranges are those of the empty scene, which only background brings: take both")
         if frames < 3 and frm != "none":
             raise ValueError(f"frames is {frames}; MUSTAN2 takes a past and a future, 3 or more")
         offsets = (0,) if frm == "none" else window_offsets(frames, causal=causal)
@@ -261,6 +271,7 @@ class MUSTAN2(WindowNetwork):
             "causal": causal,
             "frm": frm,
             "background": background,
+            "ranges": ranges,
             "depth_channels": depth_channels,
             "rlim": rlim,
             "share_encoders": share_encoders,
@@ -270,7 +281,9 @@ class MUSTAN2(WindowNetwork):
         others = [offset for offset in self.offsets if offset]
         self.older = len(others) // 2
         self.context = tuple((offset, past if i < self.older else future) for i, offset in enumerate(others))
-        self.background = past if background else None
+        self.background = SCENE if ranges else past if background else None
+        self.sees_past = ranges
+        self._encoders = ENCODERS | {SCENE: ENCODERS[past]}
         self.enc_cur = ResNet18(depth_channels=depth_channels, width=width)
         if frm != "none":
             if not share_encoders:
@@ -278,9 +291,16 @@ class MUSTAN2(WindowNetwork):
             self.fuse = nn.ModuleList(
                 FuseBlock(c, attention=frm == "attention") for c in channels_of(width)[1:]
             )
+        if ranges:
+            self.past = PastPyramid(len(self.context))
+            self.hints = nn.ModuleList(
+                _zero_conv(cin, cout) for cin, cout in zip(PAST, channels_of(width), strict=False)
+            )
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
-        return getattr(self, ENCODERS[role])(normalise_planes(frames), depth)
+        picture = frames[:, PICTURE] if role == SCENE else frames
+        maps: Features = getattr(self, self._encoders[role])(normalise_planes(picture), depth)
+        return (frames, *maps) if self.sees_past else maps
 
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
@@ -288,6 +308,12 @@ class MUSTAN2(WindowNetwork):
         """The finest map as it is, the others fused with the means of past and future."""
         if not context:
             return list(current)
+        if self.sees_past and background is not None:
+            # Pixels come first.
+            cues = past_cues(current[0], background[0], [pixels for pixels, *_ in context])
+            hints = zip(self.hints, current[1:], self.past(cues), strict=False)
+            current = (*(own + hint(said) for hint, own, said in hints), current[-1])
+            context, background = [tuple(maps) for _, *maps in context], background[1:]
         before = [*context[: self.older], *([] if background is None else [background])]
         past, future = mean_maps(before), mean_maps(context[self.older :])
         fused = zip(self.fuse, past[1:], current[1:], future[1:], strict=True)
@@ -297,6 +323,14 @@ class MUSTAN2(WindowNetwork):
 def channels_of(width: float) -> tuple[int, ...]:
     """Channels of the feature maps at strides 2, 4, 8, 16 and 32."""
     return tuple(scaled(channels, width) for channels in ResNet18.widths)
+
+
+def _zero_conv(cin: int, cout: int) -> nn.Conv2d:
+    """A 1x1 convolution that says nothing yet."""
+    convolution = nn.Conv2d(cin, cout, 1)
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
+    return convolution
 
 
 def mean_maps(members: Sequence[Features]) -> Features:

@@ -11,15 +11,15 @@ tree that waves from a thing that was put there.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ConvNormReLU, Stages
+from segue.layers.fused import ConvNormReLU
 from segue.layers.mobilenet import MobileNetV2Trunk
+from segue.layers.past import PAST, PICTURE, PastPyramid, past_cues
 from segue.models.base import Features
 from segue.models.mustan import UpBlock
 
@@ -31,19 +31,6 @@ FUSED = (16, 32, 48, 96)
 
 WIDTHS = (48, 24, 16)
 """Channels of the decoder at strides 8, 4 and 2."""
-
-PAST = (16, 24, 32, 32)
-"""Channels of the maps of the past at strides 2, 4, 8 and 16."""
-
-CONTRAST = 4.0
-"""Factor on differences, which are small beside features."""
-
-_LOW, _MEDIAN, _HIGH, _LOW_ALL, _MEDIAN_ALL, _HIGH_ALL = (slice(i, i + 3) for i in range(0, 18, 3))
-_SHARES = slice(18, 21)
-_SHARES_COUNT = 3
-
-PICTURE = _MEDIAN
-"""The planes of a scene that are its picture."""
 
 
 class MustanLite(nn.Module):
@@ -145,46 +132,3 @@ class Decoder(nn.Module):
             x = stage(x, (skip.shape[-2], skip.shape[-1]), skip)
         logits: Tensor = self.head(x)
         return logits.contiguous()  # plane by plane, which is four times as fast to enlarge
-
-
-def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tensor:
-    """Signed differences of a frame to its past, and what is known of each pixel.
-
-    Args:
-        frame: (N, 3, H, W) in [0, 1].
-        planes: (N, 21, H, W) in [0, 1], see :class:`segue.sessions.empty_scene.Scene`.
-        context: frames before it, (N, 3, H, W) in [0, 1].
-
-    Returns:
-        (N, 17 + 3 K, H, W) for K frames of context: distances to the range of what was background and of all
-        that was there, 0 inside; differences to both medians; widths of both ranges, largest of the three
-        colours; shares of foreground and changes, and number of frames; differences to the context.
-    """
-    # Plane by plane, where a few planes of many lie side by side in memory.
-    frame, planes, *context = (each.contiguous() for each in (frame, planes, *context))
-    low, high = planes[:, _LOW], planes[:, _HIGH]
-    low_all, high_all = planes[:, _LOW_ALL], planes[:, _HIGH_ALL]
-    differences = [
-        frame - frame.clamp(low, high),
-        frame - frame.clamp(low_all, high_all),
-        frame - planes[:, _MEDIAN],
-        frame - planes[:, _MEDIAN_ALL],
-        (high - low).amax(1, keepdim=True),
-        (high_all - low_all).amax(1, keepdim=True),
-        *(frame - other for other in context),
-    ]
-    cues = torch.cat([*differences, planes[:, _SHARES]], 1)
-    cues[:, :-_SHARES_COUNT].mul_(CONTRAST)
-    return cues
-
-
-class PastPyramid(nn.Module):
-    """Cues at full resolution, with those of ``context`` frames → maps at strides 2, 4, 8 and 16."""
-
-    def __init__(self, context: int) -> None:
-        super().__init__()
-        pairs = itertools.pairwise((17 + 3 * context, *PAST))
-        self.stages = Stages(ConvNormReLU(cin, cout, 3, stride=2) for cin, cout in pairs)
-
-    def forward(self, cues: Tensor) -> list[Tensor]:
-        return self.stages(cues)

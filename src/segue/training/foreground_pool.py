@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
-from segue.models.mustan_lite import PICTURE
+from segue.layers.past import PICTURE
 from segue.training.foreground_clips import Sample
 from segue.training.losses import (
     foreground_target,
@@ -53,7 +53,7 @@ class Pool:
     """Samples in the files of a folder, read when they are used."""
 
     def __init__(self, folder: Path) -> None:
-        self.shards: list[list[Picture]] = []
+        self.folder, self.shards = folder, list[list[Picture]]()
         for path in sorted(folder.glob("frames-*.npy")):
             shard = [_map(path.with_name(path.name.replace("frames", kind))) for kind in KINDS]
             frames, scenes, labels = shard
@@ -63,6 +63,26 @@ class Pool:
             self.shards.append(shard)
         if not self.shards:
             raise DatasetError(f"{folder}: holds no samples")
+
+    def check(self, offsets: Sequence[int], size: tuple[int, int]) -> None:
+        """See that a network can learn from it that looks at these times, and is shown this size (h, w).
+
+        Raises:
+            DatasetError: it cannot.
+        """
+        try:
+            found = json.loads((self.folder / DESCRIPTION).read_text())["offsets"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"{self.folder}: {DESCRIPTION} does not tell what the samples are") from error
+        if found != list(offsets):
+            raise DatasetError(
+                f"{self.folder}: windows of frames {found}; this network takes {list(offsets)}"
+            )
+        height, width = self.shards[0][-1].shape[1:]
+        if height < size[0] or width < size[1]:
+            raise DatasetError(
+                f"{self.folder}: samples of {height}x{width} pixels; {size[0]}x{size[1]} is too large"
+            )
 
     def __len__(self) -> int:
         return sum(len(frames) for frames, _, _ in self.shards)

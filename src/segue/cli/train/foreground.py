@@ -173,6 +173,29 @@ class FilmData:
 
 FILMS = Options(FilmData, "data exclude fold validate")
 
+
+@dataclass(frozen=True, slots=True)
+class FilmsOrPool(FilmData):
+    """Labelled films, or samples that were drawn for mustan-lite.
+
+    Attributes:
+        pool: folder of samples of `segue train mustan-lite` to learn from instead of films; they know the
+            past of each pixel. Wants --causal, and a --size up to 160x208.
+    """
+
+    data: list[str] | None = None  # type: ignore[assignment]
+    pool: Path | None = None
+
+    def gather(self) -> foreground.Films:
+        if self.pool is None and not self.data:
+            raise TrainingError("nothing to learn from: give --data, or --pool")
+        if self.pool is None:
+            return FilmData.gather(self)
+        if self.data or self.validate or self.exclude or self.fold is not None:
+            raise TrainingError("--pool takes the place of --data, --exclude, --fold and --validate")
+        return foreground.Films()
+
+
 _OF_MUSTAN: Values = {
     "types": {"frames": Literal[3, 5, 7], "depth_channels": bool},
     "defaults": {"depth_channels": False},
@@ -186,7 +209,9 @@ _MUSTAN_RECIPE = Options(
 )
 
 
-def _mustan(name: Literal["mustan1", "mustan2"], data: FilmData, network: Values, recipe: Values) -> Prepared:
+def _mustan(
+    name: Literal["mustan1", "mustan2"], data: FilmsOrPool, network: Values, recipe: Values
+) -> Prepared:
     films = data.gather()
     rendered = (*films.real, *films.rendered)
     if network["depth_channels"] and not any(IsdClip.of(film).has_depth for film in rendered):
@@ -196,20 +221,25 @@ def _mustan(name: Literal["mustan1", "mustan2"], data: FilmData, network: Values
         raise TrainingError(f"--size is {recipe['size']}; it must be height and width, as 240x320")
     options = network | {"depth_channels": int(network["depth_channels"])}
     size = int(height), int(width)
-    made = mustan_recipe.MustanRecipe(name, films.sources, options, **recipe | {"size": size})
+    made = mustan_recipe.MustanRecipe(
+        name, films.sources, options, **recipe | {"size": size, "pool": data.pool}
+    )
     return made, {"validate": data.validation(films)}
+
+
+FILMS_OR_POOL = Options(FilmsOrPool, "data exclude fold validate pool")
 
 
 @training(
     "mustan1",
-    FILMS,
+    FILMS_OR_POOL,
     Options(MUSTAN1, "frames causal frm context background depth_channels:depth rlim width", **_OF_MUSTAN),
     _MUSTAN_RECIPE,
     **PAPER,
     steps=mustan_recipe.STEPS,
     save_every=1000,
 )
-def mustan1(data: FilmData, network: Values, recipe: Values, run: Values) -> Prepared:
+def mustan1(data: FilmsOrPool, network: Values, recipe: Values, run: Values) -> Prepared:
     """Train MUSTAN1: a context network and a frame network, joined by attention.
 
     Examples:
@@ -223,16 +253,18 @@ def mustan1(data: FilmData, network: Values, recipe: Values, run: Values) -> Pre
 
 @training(
     "mustan2",
-    FILMS,
+    FILMS_OR_POOL,
     Options(
-        MUSTAN2, "frames causal frm background depth_channels:depth rlim share_encoders width", **_OF_MUSTAN
+        MUSTAN2,
+        "frames causal frm background ranges depth_channels:depth rlim share_encoders width",
+        **_OF_MUSTAN,
     ),
     _MUSTAN_RECIPE,
     **PAPER,
     steps=mustan_recipe.STEPS,
     save_every=1000,
 )
-def mustan2(data: FilmData, network: Values, recipe: Values, run: Values) -> Prepared:
+def mustan2(data: FilmsOrPool, network: Values, recipe: Values, run: Values) -> Prepared:
     """Train MUSTAN2: encoders for past, present and future, joined by fusion blocks.
 
     With films of several kinds, half of each batch is real and half rendered.
@@ -244,6 +276,9 @@ def mustan2(data: FilmData, network: Values, recipe: Values, run: Values) -> Pre
         segue train mustan2 --data cdnet=CDNET --fold 0 --validate --init resnet18.pth --out runs/fold0
 
         segue train mustan2 --data cdnet=CDNET --frames 5 --frm none --init resnet18.pth --out runs/none
+
+        segue train mustan2 --pool runs/lite/pool --causal --background --ranges --size 144x192
+        --out runs/past
     """
     return _mustan("mustan2", data, network, recipe)
 

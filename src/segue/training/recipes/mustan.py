@@ -1,5 +1,7 @@
 """Recipe of MUSTAN1 and MUSTAN2: windows of labelled films, half of each batch real, half rendered.
 
+A pool of mustan-lite's samples may take the place of the films: it knows the past of each pixel.
+
 From the paper: Tversky loss and binary cross-entropy, Adam with a rate of 1e-4, ResNet-18 encoders. Ours: the
 weights of the losses, the sizes, the augmentations, and how the rate falls.
 """
@@ -19,9 +21,9 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.errors import TrainingError
 from segue.layers.resnet import ResNet18
 from segue.models.mustan import MUSTAN1, MUSTAN2
-from segue.training.foreground_pool import ForegroundObjective
+from segue.training.foreground_pool import ForegroundObjective, Pool, PoolBatches
 from segue.training.foreground_windows import WindowBatches, WindowSampler
-from segue.training.recipe import CommonRecipe
+from segue.training.recipe import Batches, CommonRecipe
 from segue.weights import load_strict, read_checkpoint
 from segue.weights.checkpoint import Option, match
 
@@ -48,13 +50,14 @@ class MustanRecipe(CommonRecipe):
     Attributes:
         name: which of the two networks.
         sources: labelled films by kind, such as real and rendered ones; each kind gives the same share of
-            every batch. None of them may be used for scores.
+            every batch. None of them may be used for scores. With a pool there are none.
         options: what the network is built with.
         trunk: ResNet-18 of torchvision, for all encoders.
         start: weights of this network to start from.
         batch: windows of a batch, per device.
         size: height and width that a window shows, at least 32.
         rate: learning rate; narrow networks from random weights want 1e-3.
+        pool: folder of samples of mustan-lite to learn from instead of films; causal windows of three frames.
     """
 
     name: Literal["mustan1", "mustan2"]
@@ -66,14 +69,17 @@ class MustanRecipe(CommonRecipe):
     size: tuple[int, int] = SIZE
     _: KW_ONLY
     rate: float = RATE
+    pool: Path | None = None
 
     def __post_init__(self) -> None:
         if min(self.size) < 32 or self.batch < 1:
             raise TrainingError(f"size is {self.size} and batch is {self.batch}; at least 32, and 1")
         if not self.rate > 0:
             raise TrainingError(f"rate is {self.rate}; it must be above 0")
-        if not self.sources or not all(self.sources):
+        if self.pool is None and not (self.sources and all(self.sources)):
             raise TrainingError("no films to train on")
+        if self.pool is None and self.options.get("ranges"):
+            raise TrainingError("films do not tell the ranges of the past; learn from a pool of mustan-lite")
 
     def build(self) -> MUSTAN1 | MUSTAN2:
         """The network with fresh weights."""
@@ -90,9 +96,13 @@ class MustanRecipe(CommonRecipe):
             load_trunks(network, self.trunk)
         return ForegroundObjective(network, TVERSKY, background=network.background is not None)
 
-    def batches(self, count: int, seed: int) -> WindowBatches:
+    def batches(self, count: int, seed: int) -> Batches:
         with torch.device("meta"):
             network = self.build()
+        if self.pool is not None:
+            samples = Pool(self.pool)
+            samples.check(network.offsets, self.size)
+            return PoolBatches(samples, self.batch, self.size, count, seed)
         background, depth = network.background is not None, network.takes_depth
         samplers = [
             WindowSampler(films, network.offsets, self.size, background=background, depth=depth)
