@@ -12,16 +12,14 @@ from PIL import Image
 
 from segue.errors import DatasetError
 from segue.training.clips import (
-    Clip,
     ClipBatches,
     ClipSampler,
     ClipShape,
     Curriculum,
-    blur_motion,
     frame_order,
 )
 from segue.training.footage import VOID, gather
-from segue.training.recipes.stcn_lite import curriculum, refinement
+from segue.training.recipes.stcn_lite import curriculum
 from tests.clips import clip
 from tests.training.making import write_all, write_video
 
@@ -116,44 +114,6 @@ def test_a_calm_clip_moves_less_than_a_lively_one(sampler: ClipSampler) -> None:
     assert movement(0.1) < 0.5 * movement(1.0)
 
 
-def test_hardship_hides_the_object_and_brings_it_back(sampler: ClipSampler) -> None:
-    shape = ClipShape(1, 5, 48, 1, hardship=1.0)
-    for seed in range(8):
-        areas = [int((m == 1).sum()) for m in sampler.draw(np.random.default_rng(seed), True, 1, shape).masks]
-        hidden = [t for t, area in enumerate(areas) if not area]
-        assert hidden, "it is out of sight on some frame"
-        assert not {0, 4} & set(hidden)
-
-
-def test_a_double_looks_like_the_object_and_is_not_labelled(sampler: ClipSampler) -> None:
-    grey, red = np.full((48, 48, 3), 90, np.uint8), np.array([200, 20, 20], np.uint8)
-    found = 0
-    for seed in range(10):
-        mask = np.zeros((48, 48), np.uint8)
-        mask[18:30, 18:30] = 1
-        picture = np.where(mask[..., None] == 1, red, grey)
-        clip_ = Clip([picture] * 3, [mask.copy() for _ in range(3)])
-        sampler._paste_double(np.random.default_rng(seed), clip_, ClipShape(1, 3, 48, 1))
-        for shown, label in zip(clip_.frames, clip_.masks, strict=True):
-            reddish = shown[..., 0].astype(int) - shown[..., 1] > 80
-            found += bool((reddish & (label == 0)).sum() > 20)
-            assert not (label & ~mask).any(), "the double never carries the label"
-    assert found > 15
-
-
-def test_motion_blur_smears_along_one_line_and_keeps_the_light() -> None:
-    point = np.zeros((101, 101, 3), np.uint8)
-    point[50, 50] = 250
-    blurred = Clip([point] * 6, [])
-    blur_motion(np.random.default_rng(2), blurred, ClipShape(1, 6, 101, 1))
-    for frame in blurred.frames:
-        rows, columns = np.nonzero(frame[..., 0])
-        assert abs(int(frame[..., 0].sum()) - 250) <= len(rows)
-        spread = np.linalg.eigvalsh(np.cov(np.stack([rows, columns]))) if len(rows) > 2 else np.zeros(2)
-        assert spread[0] < 0.3, "thin"
-    assert max(np.count_nonzero(frame[..., 0]) for frame in blurred.frames) >= 3
-
-
 def test_gaps_count_frames_of_the_film(tmp_path: Path) -> None:
     frames, masks = clip(3, 9, 64, 96, 1)
     frames[:] = (np.arange(9) * 20)[:, None, None, None].astype(np.uint8)
@@ -165,14 +125,6 @@ def test_gaps_count_frames_of_the_film(tmp_path: Path) -> None:
         drawn = ClipSampler(sparse, stills)._video_clip(rng, 5, ClipShape(1, 3, 48, 1))
         shown = [float(np.median(picture)) for picture in drawn.frames]
         assert np.abs(np.diff(shown)).max() < 30, "five frames of the film are one step of every third frame"
-
-
-def test_refinement_shows_large_crops_and_ends_without_made_up_hardship() -> None:
-    rng = np.random.default_rng(0)
-    early, late = ([refinement(p, rng).shape for _ in range(200)] for p in (0.5, 0.95))
-    assert max(shape.side for shape in early) == 384
-    assert all(shape.hardship > 0 for shape in early)
-    assert not any(shape.hardship for shape in late)
 
 
 def test_stills_without_any_object_are_refused(tmp_path: Path) -> None:

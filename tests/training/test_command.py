@@ -33,7 +33,7 @@ def test_stcn_lite_is_trained_resumed_and_loaded(
     tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = Curriculum(0.5, 2, ClipShape(1, 3, 32, 1))
-    monkeypatch.setattr(stcn_lite, "refinement", lambda progress, rng: small)
+    monkeypatch.setattr(stcn_lite, "curriculum", lambda progress, rng: small)
     videos, stills = write_all(tmp_path)
     held_out = write_video(tmp_path / "held-out", "goat", *clip(7, 4, 48, 64, 1))
     command = (

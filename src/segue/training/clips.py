@@ -34,9 +34,7 @@ class ClipShape:
     """Size of one batch: clips, frames of a clip, side of the square crop, object slots.
 
     ``pace`` scales all artificial motion. A calm clip (below 1) is like a fixed camera: most of its backdrops
-    stand still, and what an object uncovers was never seen before. ``hardship`` is the probability of each of
-    three things that lose an object: a double of it somewhere else, a span of frames without it, and motion
-    blur.
+    stand still, and what an object uncovers was never seen before.
     """
 
     batch: int
@@ -44,7 +42,6 @@ class ClipShape:
     side: int
     objects: int
     pace: float = 1.0
-    hardship: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +102,10 @@ class ClipSampler:
             clip = self._moved_still(rng, shape)
         else:
             clip = self._cut_out_still(rng, shape)
-        if shape.hardship and rng.random() < shape.hardship:
-            self._paste_double(rng, clip, shape)
-        if shape.hardship and rng.random() < shape.hardship:
-            self._cut_away(rng, clip, shape)
         for index in range(2, shape.objects + 1):
             self._paste_object(rng, clip, shape, max_gap, index)
         if rng.random() < 0.3:
             self._paste_object(rng, clip, shape, max_gap, 0)
-        if shape.hardship and rng.random() < shape.hardship:
-            blur_motion(rng, clip, shape)
         return recolour(rng, clip)
 
     def _video_clip(self, rng: Rng, max_gap: int, shape: ClipShape) -> Clip:
@@ -162,36 +153,6 @@ class ClipSampler:
             mask[:] = 0
         behind = index != 0 and bool(rng.random() < 0.4) and any(mask.any() for mask in clip.masks)
         clip.paste(cut_out, index, behind)
-
-    @staticmethod
-    def _paste_double(rng: Rng, clip: Clip, shape: ClipShape) -> None:
-        """Paste the object once more as what it is not: unlabelled, elsewhere, and a little changed."""
-        first = clip.masks[0] == 1
-        if not first.any():
-            return
-        x, y, _ = _box(first)
-        scale = float(np.exp(rng.uniform(-0.3, 0.3)))
-        matrix = warp.crop_matrix((x, y), scale, shape.side, bool(rng.random() < 0.5))
-        matrix[:2, 2] += rng.uniform(-0.45, 0.45, 2) * shape.side
-        colour = warp.colour_jitter(rng, 0.15)
-        pairs = list(zip(clip.frames, clip.masks, strict=True))
-        steps = animation(rng, CUT_OUT, shape, shape.pace)
-        double = Clip.moved(solid(1, pairs), matrix, steps, shape.side)
-        double.frames = [warp.apply_colour(picture, colour) for picture in double.frames]
-        clip.paste(double, 0, behind=bool(rng.random() < 0.7))
-
-    def _cut_away(self, rng: Rng, clip: Clip, shape: ClipShape) -> None:
-        """Show another picture for a span of frames; the last one stays, so that the object comes back."""
-        if shape.frames < 3:
-            return
-        start = int(rng.integers(1, shape.frames - 1))
-        end = int(rng.integers(start + 1, shape.frames))
-        picture, mask = self._any_frame(rng)
-        matrix = crop_around(rng, mask > 0, shape.side)
-        for t, (step, field) in enumerate(animation(rng, BACKDROP, shape, shape.pace)):
-            if start <= t < end:
-                clip.frames[t] = warp.apply(picture, step @ matrix, shape.side, field)
-                clip.masks[t] = np.zeros((shape.side, shape.side), np.uint8)
 
     def _any_frame(self, rng: Rng) -> Pair:
         footage = self._pick(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
@@ -341,18 +302,6 @@ def recolour(rng: Rng, clip: Clip) -> Clip:
             picture = blur(picture, 0, float(rng.uniform(0.4, 1.2)))
         clip.frames[t] = picture
     return clip
-
-
-def blur_motion(rng: Rng, clip: Clip, shape: ClipShape) -> None:
-    """Smear each frame along one direction, by up to 4 % of the side."""
-    angle = rng.uniform(0, np.pi)
-    for t, length in enumerate(rng.uniform(0, 0.04 * shape.side, shape.frames)):
-        radius = max(1, round(length / 2))
-        along = np.linspace(-length / 2, length / 2, 4 * radius + 1)
-        kernel = np.zeros((2 * radius + 1,) * 2, np.float32)
-        columns, rows = np.rint(np.outer((np.cos(angle), np.sin(angle)), along)).astype(int) + radius
-        np.add.at(kernel, (rows.clip(0, 2 * radius), columns.clip(0, 2 * radius)), 1 / len(along))
-        clip.frames[t] = np.asarray(cv2.filter2D(clip.frames[t], -1, kernel), np.uint8)
 
 
 def blur(picture: Picture, size: int, sigma: float) -> Picture:

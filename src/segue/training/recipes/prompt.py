@@ -28,7 +28,7 @@ from segue.weights import load_strict
 
 STEPS = 4000
 
-SHAPES = ((0.3, 128, 6, 16), (0.85, 160, 6, 16), (1.0, 224, 3, 8))
+SHAPES = ((0.5, 160, 6, 16), (1.0, 192, 5, 12))
 """Until which progress a crop has which side, fresh samples of a step, samples of a step."""
 
 STAY = 0.75

@@ -77,11 +77,11 @@ class STCNLiteRecipe(CommonRecipe):
         return Objective(convert_conv2d_weight_memory_format(network, torch.channels_last), clip_loss)
 
     def batches(self, count: int, seed: int) -> ClipBatches:
-        return ClipBatches(self.sampler(), refinement if self.start else curriculum, count, seed)
+        return ClipBatches(self.sampler(), curriculum, count, seed)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """A network that follows already learns at two thirds of the rate."""
-        own = replace(self, rate=0.67 * self.rate) if self.start else self
+        """A network that follows already learns at four fifths of the rate."""
+        own = replace(self, rate=0.8 * self.rate) if self.start else self
         return CommonRecipe.parameter_groups(own, network)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -111,27 +111,14 @@ def curriculum(progress: float, rng: Rng) -> Curriculum:
     if progress > CALM_FROM and rng.random() < 0.6:
         frames, side = [(5, 192), (6, 192), (8, 160)][int(rng.integers(3))]
         pace, max_gap = float(rng.uniform(0.1, 0.5)), int(rng.integers(1, 3))
-    return Curriculum(0.3 + 0.45 * ramp, max_gap, _shape(rng, frames, side, pace, 0.0))
+    return Curriculum(0.3 + 0.45 * ramp, max_gap, _shape(rng, frames, side, pace))
 
 
-def refinement(progress: float, rng: Rng) -> Curriculum:
-    """For a network that follows already: crops and gaps as in use, and what loses objects, all the time.
-
-    Gaps go up to 30 frames, most of them small. The last tenth has no made-up hardship, whose doubles are
-    harder than those that films have.
-    """
-    frames, side = [(3, 384), (3, 320), (4, 256), (5, 224), (8, 176)][int(rng.integers(5))]
-    max_gap, pace = round(math.exp(rng.uniform(math.log(2), math.log(30)))), 1.0
-    if rng.random() < 0.3:
-        max_gap, pace = int(rng.integers(1, 3)), float(rng.uniform(0.1, 0.5))
-    return Curriculum(0.65, max_gap, _shape(rng, frames, side, pace, 0.12 if progress < 0.9 else 0.0))
-
-
-def _shape(rng: Rng, frames: int, side: int, pace: float, hardship: float) -> ClipShape:
+def _shape(rng: Rng, frames: int, side: int, pace: float) -> ClipShape:
     """One or two objects, in as many clips as a step has pixels for."""
     objects = 2 if rng.random() < 0.35 else 1
     batch = max(1, round(PIXELS_PER_STEP / (frames * side * side) * (0.75 if objects == 2 else 1)))
-    return ClipShape(batch, frames, side, objects, pace, hardship)
+    return ClipShape(batch, frames, side, objects, pace)
 
 
 def clip_loss(network: STCNLite, batch: Batch, progress: float, step: int) -> Loss:
