@@ -28,17 +28,32 @@ def squares(*lefts: float) -> np.ndarray:
     return np.array([[x, 0, x + 10, 10] for x in lefts], np.float32)
 
 
+def alike(frames: int, found: int) -> np.ndarray:
+    return np.ones((frames, found, 1), np.float32)
+
+
+def test_of_two_that_overlap_the_one_that_looks_alike_is_the_same() -> None:
+    boxes = np.array([[[0, 0, 10, 10], [60, 0, 70, 10]], [[2, 0, 12, 10], [4, 0, 14, 10]]], np.float32)
+    scores, labels = np.array([[0.9, 0.2], [0.8, 0.7]], np.float32), np.zeros((2, 2), np.int64)
+    red, blue = (1.0, 0.0), (0.0, 1.0)
+    looks = np.array([[red, blue], [blue, red]], np.float32)
+    assert link(boxes, scores, labels, looks, 1)[1].T.tolist() == [[0, 1]]
+    assert link(boxes, scores, labels, alike(2, 2), 1)[1].T.tolist() == [[0, 0]]
+
+
 def test_detections_are_linked_to_the_neighbours_that_overlap_them_most() -> None:
     boxes = np.stack([squares(0, 50), squares(52, 3), squares(6, 54)])
     scores = np.array([[0.9, 0.5], [0.6, 0.8], [0.7, 0.1]], np.float32)
-    linked, picks = link(boxes, scores, np.zeros((3, 2), np.int64), 2)
+    linked, picks = link(boxes, scores, np.zeros((3, 2), np.int64), alike(3, 2), 2)
     assert picks.T.tolist() == [[0, 1, 0], [1, 0, 1]]
     assert linked[:, 0, 0].tolist() == [0, 3, 6]
 
 
 def test_where_nothing_was_found_the_box_moves_evenly() -> None:
     boxes = np.stack([squares(0), squares(90), squares(4)])
-    linked, picks = link(boxes, np.array([[0.9], [0.1], [0.8]], np.float32), np.zeros((3, 1), np.int64), 2)
+    linked, picks = link(
+        boxes, np.array([[0.9], [0.1], [0.8]], np.float32), np.zeros((3, 1), np.int64), alike(3, 1), 2
+    )
     assert picks.T.tolist() == [[0, -1, 0], [-1, 0, -1]]
     assert linked[:, 0, 0].tolist() == [0, 2, 4]
     assert linked[:, 1, 0].tolist() == [90, 90, 90]
@@ -47,8 +62,8 @@ def test_where_nothing_was_found_the_box_moves_evenly() -> None:
 def test_another_class_must_overlap_more() -> None:
     boxes = np.stack([squares(0), squares(5)])
     scores, same = np.array([[0.9], [0.8]], np.float32), np.zeros((2, 1), np.int64)
-    assert link(boxes, scores, same, 1)[1].T.tolist() == [[0, 0]]
-    assert link(boxes, scores, np.array([[0], [1]]), 1)[1].T.tolist() == [[0, -1]]
+    assert link(boxes, scores, same, alike(2, 1), 1)[1].T.tolist() == [[0, 0]]
+    assert link(boxes, scores, np.array([[0], [1]]), alike(2, 1), 1)[1].T.tolist() == [[0, -1]]
 
 
 def test_a_tube_says_what_was_seen_where_it_was_seen() -> None:

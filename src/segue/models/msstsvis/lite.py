@@ -43,6 +43,9 @@ LINKED = 0.3
 OTHER_CLASS = 0.6
 """What the overlap of two detections counts that are surest of different classes."""
 
+LOOK_MOMENTUM = 0.8
+"""Part of its look that a linked detection keeps from one frame to the next."""
+
 NEVER = -20.0
 """Class logit of channels without a class."""
 
@@ -229,7 +232,8 @@ def tubes(found: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     logits = found[..., 4 : 4 + CLASSES]
     best = logits.max(-1)
     boxes, scores, labels = (each.cpu().numpy() for each in (found[..., :4], best.values, best.indices))
-    linked, chosen = link(boxes, scores, labels, count)
+    looks = F.normalize(found[..., 4 + CLASSES :], dim=-1).cpu().numpy()
+    linked, chosen = link(boxes, scores, labels, looks, count)
     picks = torch.from_numpy(chosen).to(found.device)
     seen = (picks >= 0).float()
     picked = found.gather(1, picks.clamp(min=0)[..., None].expand(-1, -1, found.shape[-1]))[..., 4:]
@@ -245,16 +249,18 @@ def waves(boxes: Tensor) -> Tensor:
     return torch.cat((angles.sin(), angles.cos()), -1)
 
 
-def link(boxes: Floats, scores: Floats, labels: Ints, count: int) -> tuple[Floats, Ints]:
+def link(boxes: Floats, scores: Floats, labels: Ints, looks: Floats, count: int) -> tuple[Floats, Ints]:
     """Link detections over the frames of a clip, the surest first.
 
-    From the surest detection on, its neighbour in each next frame is that which overlaps it most. Where there
-    is none, the box moves evenly between the frames that have one, and stands still before and after.
+    From the surest detection on, its neighbour in each next frame is that of those which overlap it that
+    overlaps it most and looks most like it. Where there is none, the box moves evenly between the frames that
+    have one, and stands still before and after.
 
     Args:
         boxes: (T, P, 4), corners.
         scores: (T, P).
         labels: their surest class, (T, P).
+        looks: vectors of unit length, (T, P, C), whose product is their likeness.
         count: number Q of tubes; at most T·P.
 
     Returns:
@@ -271,13 +277,14 @@ def link(boxes: Floats, scores: Floats, labels: Ints, count: int) -> tuple[Float
         picks[start] = first
         free[start, first] = False
         for steps in (range(start + 1, frames), range(start - 1, -1, -1)):
-            box, label = boxes[start, first], labels[start, first]
+            box, label, look = boxes[start, first], labels[start, first], looks[start, first]
             for t in steps:
                 fits = overlaps(box, boxes[t]) * np.where(labels[t] == label, 1.0, OTHER_CLASS) * free[t]
-                best = int(fits.argmax())
+                best = int(np.where(fits >= LINKED, fits + looks[t] @ look, -1.0).argmax())
                 if fits[best] >= LINKED:
                     picks[t], free[t, best] = best, False
                     box, label = boxes[t, best], labels[t, best]
+                    look = LOOK_MOMENTUM * look + (1 - LOOK_MOMENTUM) * looks[t, best]
         tubes.append(picks)
         if len(tubes) == count:
             break
