@@ -56,13 +56,29 @@ LEAST_SCORE = 0.05
 """Of what is found in stills."""
 
 GROUPS = {1: "person", 2: "animal", 3: "vehicle", 4: "object"}
-_ANIMALS = {"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"}
-_VEHICLES = {"bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"}
+_ANIMALS = {
+    "animal",
+    "pet",
+    "bird",
+    "cat",
+    "dog",
+    "horse",
+    "sheep",
+    "cow",
+    "elephant",
+    "bear",
+    "zebra",
+    "giraffe",
+}
+_VEHICLES = {"vehicle", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"}
 
 
 def group(name: str) -> int:
-    """Which of ``GROUPS`` a category of COCO belongs to."""
+    """Which of ``GROUPS`` a category of COCO or of rendered rooms belongs to."""
     return 1 if name == "person" else 2 if name in _ANIMALS else 3 if name in _VEHICLES else 4
+
+
+_NUMBERS = {name: number for number, name in COCO_NAMES.items()}
 
 
 @dataclass
@@ -88,11 +104,13 @@ class Scorer:
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        names = GROUPS if self.groups else COCO_NAMES
-        self._numbers = {name: group(name) if self.groups else number for number, name in COCO_NAMES.items()}
-        if self.groups:
-            self._numbers |= {name: number for number, name in GROUPS.items()}
-        self._accumulator = YTVISAccumulator(names)
+        self._accumulator = YTVISAccumulator(GROUPS if self.groups else COCO_NAMES)
+
+    def number(self, label: str | None) -> int | None:
+        """Of the group or class of a label; None for one that AP leaves out."""
+        if label is None:
+            return None
+        return group(label) if self.groups else _NUMBERS.get(label)
 
     def add(self, clip: TrueClip, session: Session) -> Row:
         """Run a session over a film."""
@@ -129,9 +147,10 @@ class Scorer:
         detections = []
         for number, label in enumerate(found.labels):
             plane = found.mask(number) > 0.5
-            if label in self._numbers and plane.any():
+            category = self.number(label)
+            if category is not None and plane.any():
                 score = found.scores[number] * found.quality(number)
-                detections.append(DetectedInstance(self._numbers[label], score, _track([plane])))
+                detections.append(DetectedInstance(category, score, _track([plane])))
         self._accumulator.update(
             len(self.rows),
             self._objects([mask], clip.classes),
@@ -147,22 +166,24 @@ class Scorer:
         found = []
         for number, label in classes.items():
             track = _track([mask == number for mask in masks])
-            if track.areas.any():
-                found.append(Instance(number, self._numbers[label], track, float(track.mean_area)))
+            category = self.number(label)
+            if track.areas.any() and category is not None:
+                found.append(Instance(number, category, track, float(track.mean_area)))
         return found
 
     def _detections(self, found: Sequence[Segmentation]) -> list[DetectedInstance]:
         told: dict[int, dict[int, Any]] = {}
         for t, result in enumerate(found):
             for item in result.objects:
-                if item.area and item.label in self._numbers:
+                if item.area and self.number(item.label) is not None:
                     told.setdefault(item.id, {})[t] = item
         detections = []
         for number, frames in told.items():
-            last = frames[max(frames)]
+            category = self.number(frames[max(frames)].label)
+            assert category is not None
             track = _track([result.mask == number for result in found])
             score = float(np.mean([item.score for item in frames.values()]))
-            detections.append(DetectedInstance(self._numbers[last.label], score, track))
+            detections.append(DetectedInstance(category, score, track))
         return sorted(detections, key=lambda item: -item.score)
 
 

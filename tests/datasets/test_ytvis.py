@@ -144,6 +144,14 @@ def test_published_layouts_are_found(tmp_path: Path, annotations: str, pictures:
     assert dataset.read_image(dataset.video(2), 1).shape == (HEIGHT, WIDTH, 3)
 
 
+def test_a_file_finds_the_pictures_beside_it(tmp_path: Path) -> None:
+    file = write(tmp_path / "val/instances.json", content())
+    assert YTVISDataset.open(file).images is None
+    write_pictures(tmp_path / "val")
+    opened = YTVISDataset.open(file)
+    assert opened.read_image(opened.video(4), 2).mean() == pytest.approx(20, abs=2)
+
+
 def test_a_root_without_annotations_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         DatasetError, match=r"no annotations of split valid below .* put them at .*valid\.json"

@@ -189,7 +189,12 @@ class YTVISDataset:
         root = Path(root)
         if root.is_file():
             folders = (root.parent / "JPEGImages", root.parent / root.stem / "JPEGImages")
-            return cls(root, next((folder for folder in folders if folder.is_dir()), None))
+            dataset = cls(root, next((folder for folder in folders if folder.is_dir()), None))
+            if dataset.images is None and any(
+                (root.parent / video.file_names[0]).is_file() for video in dataset.videos[:1]
+            ):
+                dataset.images = root.parent  # as rendered rooms have them
+            return dataset
         files = [root / name.format(split=split) for name in ANNOTATION_FILES]
         found = next((file for file in files if file.is_file()), None)
         if found is None:

@@ -245,7 +245,7 @@ ENTRIES = (
         paper=_MSSTSVIS_PAPER,
         licence=_OWN,
         bundled="msstsvis-lite.safetensors",
-        sha256="a3cb35698b56c474fbf1c92ab0fa7831ca281df663948ec0a54e8ca28b3cba23",
+        sha256="9490f6697dbfb3ac1674baf5bd2ca9f2f99695eb6ed49e087ce4e6fea46b4630",
     ),
     Entry(
         name="nanodet",
