@@ -127,7 +127,7 @@ ENTRIES = (
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         licence=_OWN,
         bundled="stcn-lite.safetensors",
-        sha256="84dc28dc83e6841a59b23a72ebf84b7d706caa344124878437f901931336a85e",
+        sha256="1379726115b7c31f1a9babc92cac79414fda93bcf0fb0dab1febc0621ca833f2",
     ),
     Entry(
         name="stcn",
@@ -187,7 +187,7 @@ ENTRIES = (
         paper="after Sofiiuk et al., ICIP 2022 (arXiv 2102.06583)",
         licence=_OWN,
         bundled="segue-prompt.safetensors",
-        sha256="626acc77a6e54071c806eb47e4039f46624912843c1eb27cde5684cd9f641ff6",
+        sha256="a241bf96058d5ba75f4205d6c10118580c6f776cb4794d693d2c37173260357c",
         trained_by="prompt",
     ),
     Entry(
