@@ -11,13 +11,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from segue.layers.colours import CONTRAST
 from segue.layers.fused import ConvNormReLU, Stages
 
 PAST = (16, 24, 32, 32)
 """Channels of the maps of the past at strides 2, 4, 8 and 16."""
-
-CONTRAST = 4.0
-"""Factor on differences, which are small beside features."""
 
 _LOW, _MEDIAN, _HIGH, _LOW_ALL, _MEDIAN_ALL, _HIGH_ALL = (slice(i, i + 3) for i in range(0, 18, 3))
 _SHARES = slice(18, 21)

@@ -270,10 +270,8 @@ class Prompter:
         size = (self.image.shape[0], self.image.shape[1])
         place = pixels(window, size)
         planes = torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None]
-        if side == SIDE:
-            planes = torch.cat([planes, planes.flip(3)])
-        logits, quality = self._network.decode(self._features(place, side), planes)
-        if side == SIDE:
+        logits, quality = self._network.decode(self._features(place, side), _mirrored(planes, side))
+        if len(logits) > 1:
             logits = (logits[:1] + logits[1:].flip(3)) / 2
         return Answer(
             size,
@@ -288,9 +286,7 @@ class Prompter:
             return self._crops[side, place]
         x0, y0, x1, y1 = place
         crop = resized(self.image[y0:y1, x0:x1], side)
-        planes = torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None].float() / 255
-        if side == SIDE:
-            planes = torch.cat([planes, planes.flip(3)])
+        planes = _mirrored(torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None].float() / 255, side)
         features = self._network.encode(planes.contiguous(memory_format=torch.channels_last))
         self._crops[side, place] = features
         if len(self._crops) > CROPS:
@@ -318,6 +314,11 @@ def prepared(network: SeguePrompt | None = None, device: str | torch.device | No
     if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
         return network
     return _ready(network, choose_device(device))
+
+
+def _mirrored(planes: Tensor, side: int) -> Tensor:
+    """Planes of a crop, (1, C, side, side), and their mirror image where it is looked at closely."""
+    return torch.cat([planes, planes.flip(3)]) if side == SIDE else planes
 
 
 def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:

@@ -140,10 +140,11 @@ class AutoSession(Kept):
             newcomers = self._detect(frame, following, tracklets)
             gone = _retired(tracklets, len(newcomers))
             for mask, label in newcomers:
-                tracklet = self._known_again(frame, mask, label, lost)
+                look = self._look(frame, mask)
+                tracklet = self._known_again(look, label, frame.size, lost)
                 if tracklet is None:
                     last_id = _free_id(last_id, {*tracklets, *(old.id for old in lost)})
-                    tracklet = _Tracklet(last_id, label, **self._look(frame, mask))
+                    tracklet = _Tracklet(last_id, label, **look)
                 tracklets[tracklet.id] = tracklet
                 prompts.append(MaskPrompt(tracklet.id, mask, label=tracklet.label))
             lost += [tracklets.pop(i) for i in gone]
@@ -185,12 +186,11 @@ class AutoSession(Kept):
         return {"seen": self._seen, "box": box, "appearance": appearance_of(frame.image, box)}
 
     def _known_again(
-        self, frame: Frame, mask: npt.NDArray[np.bool_], label: str | None, lost: list[_Tracklet]
+        self, look: dict[str, Any], label: str | None, size: tuple[int, int], lost: list[_Tracklet]
     ) -> _Tracklet | None:
         """The object that a newcomer was before it was lost, taken from the lost ones."""
-        look = self._look(frame, mask)
         same = [old for old in lost if label == old.label]
-        found = returning(same, look["box"], look["appearance"], self._seen, frame.size)
+        found = returning(same, look["box"], look["appearance"], self._seen, size)
         if found is None:
             return None
         lost.remove(found)
