@@ -25,7 +25,7 @@ from machine import describe, names_of
 from segue.errors import SegueError
 from segue.sessions import TrackSession
 from segue.weights import load
-from vos_clips import SETS, Clip, open_set
+from vos_clips import SETS, Film, open_set
 
 Array = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class Sample(NamedTuple):
     inside: float
 
 
-def samples(clip: Clip, session: TrackSession) -> Iterator[Sample]:
+def samples(clip: Film, session: TrackSession) -> Iterator[Sample]:
     """Scores and real IoU of the objects that the first mask holds."""
     for frame in clip.frames():
         truth = clip.mask(frame.index)

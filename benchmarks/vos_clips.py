@@ -2,7 +2,7 @@
 
 ``root`` is a folder with ``davis2016_240p``, ``davis2016_480p`` and ``composite2obj_240p``, each in the
 layout of DAVIS. The development set are the seven DAVIS ``val`` sequences that the project tunes on; no
-training ever sees them.
+training ever sees them. Calm clips, for which the folders beside ``root`` are needed too, are made from them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 
+from calm_clips import calm_clips, other_calm_clips
 from segue.datasets.davis import DavisFolder, Mask, Sequence
 from segue.metrics.davis import SemiSupervised
 from segue.types import Frame
@@ -27,6 +29,9 @@ DEV = (
     "paragliding-launch",
     "soapbox",
 )
+LEFT_OUT = ("boat", "mallard-water")
+"""Sequences of DAVIS ``train`` that the later trainings left out."""
+
 FRAME_RATE = 24.0
 
 
@@ -65,6 +70,25 @@ class Clip:
         return mask[::2, ::2] if self.halved else mask
 
 
+class Film(Protocol):
+    """What can be followed and scored."""
+
+    @property
+    def name(self) -> str:
+        """Name in tables."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def frames(self) -> Iterator[Frame]:
+        """The pictures, one at a time."""
+        ...
+
+    def mask(self, i: int) -> Mask:
+        """Ground truth of frame ``i``, index mask (H, W); 255 is void."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ClipSet:
     """Clips that are averaged into one score.
@@ -77,11 +101,11 @@ class ClipSet:
 
     title: str
     protocol: SemiSupervised
-    clips: tuple[Clip, ...]
+    clips: tuple[Film, ...]
 
 
 def open_set(name: str, root: Path) -> ClipSet:
-    """The set ``dev240``, ``dev480`` or ``composites``.
+    """One of :data:`SETS`.
 
     Raises:
         DatasetError: a folder or sequence is missing.
@@ -112,4 +136,15 @@ def _composites(root: Path) -> ClipSet:
     return ClipSet(title, "2017", tuple(Clip(item) for item in DavisFolder(root / "composite2obj_240p")))
 
 
-SETS = {"dev240": _dev240, "dev480": _dev480, "composites": _composites}
+def _calm(root: Path) -> ClipSet:
+    return ClipSet("slow objects over a still ground (mean over objects)", "2017", calm_clips(root.parent))
+
+
+def _held(root: Path) -> ClipSet:
+    """What nothing was chosen by: two train sequences that were left out, and calm clips of others."""
+    folder = DavisFolder(root / "davis2016_360p_train")
+    clips = (*(Clip(folder[name]) for name in LEFT_OUT), *other_calm_clips(root.parent))
+    return ClipSet("left-out clips, 360p and calm ones (mean over objects)", "2017", clips)
+
+
+SETS = {"dev240": _dev240, "dev480": _dev480, "composites": _composites, "calm": _calm, "held": _held}

@@ -30,7 +30,7 @@ from segue.sessions import TrackSession
 from segue.types import Frame, IndexMask
 from segue.weights import load
 from vos_baselines import CopyFirst, FlowWarp, LabelPropagation, Tracker
-from vos_clips import SETS, Clip, ClipSet, open_set
+from vos_clips import SETS, ClipSet, Film, open_set
 
 METHODS = ("model", "copy", "flow", "propagation")
 
@@ -58,7 +58,7 @@ class NetworkTracker:
         return self._session.step(frame, given).mask
 
 
-def follow(clip: Clip, tracker: Tracker, protocol: SemiSupervised) -> ClipResult:
+def follow(clip: Film, tracker: Tracker, protocol: SemiSupervised) -> ClipResult:
     """Run a tracker over a clip and score it against the ground truth."""
     accumulator = DavisAccumulator(clip.name, protocol=protocol)
     seconds = 0.0

@@ -19,7 +19,7 @@ from segue.training.clips import (
     frame_order,
 )
 from segue.training.footage import VOID, gather
-from segue.training.recipes.stcn_lite import curriculum
+from segue.training.recipes.stcn_lite import curriculum, further
 from tests.clips import clip
 from tests.training.making import write_all, write_video
 
@@ -102,6 +102,15 @@ def test_the_last_quarter_of_the_curriculum_is_mostly_calm_and_long() -> None:
     calm = [plan for plan in (curriculum(0.8, rng) for _ in range(500)) if plan.shape.pace < 1]
     assert 0.5 < len(calm) / 500 < 0.7
     assert all(plan.shape.frames >= 5 and plan.max_gap <= 2 for plan in calm)
+
+
+def test_a_further_training_shows_wide_gaps_at_once_and_calm_clips_from_a_tenth_on() -> None:
+    rng = np.random.default_rng(0)
+    early = [further(0.05, rng) for _ in range(100)]
+    assert {(plan.max_gap, plan.shape.pace) for plan in early} == {(12, 1.0)}
+    calm = [plan for plan in (further(0.2, rng) for _ in range(500)) if plan.shape.pace < 1]
+    assert 0.5 < len(calm) / 500 < 0.7
+    assert {plan.shape.frames for plan in calm} == {5, 6, 8, 10}
 
 
 def test_a_calm_clip_moves_less_than_a_lively_one(sampler: ClipSampler) -> None:

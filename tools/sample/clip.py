@@ -58,10 +58,14 @@ class SampleFrame:
 
 
 class SampleClip:
-    """Renders the frames of the clip; any frame alone, and always the same."""
+    """Renders the frames of the clip; any frame alone, and always the same.
 
-    def __init__(self) -> None:
-        rng = np.random.default_rng(SEED)
+    Another ``seed`` paints other stones, light and patterns; the ways of all that moves stay.
+    """
+
+    def __init__(self, seed: int = SEED) -> None:
+        self._seed = seed
+        rng = np.random.default_rng(seed)
         self._pond = Pond(rng, SIZE, SUPERSAMPLING)
         self._red = Koi(rng, "kohaku", _red_way, length=142, phase=0.1)
         self._black = Koi(rng, "showa", _black_way, length=128, phase=0.6)
@@ -77,7 +81,7 @@ class SampleClip:
         """Render frame ``index``, in 0..79."""
         exposures = [self._expose((index + shift) / FRAMES) for shift in EXPOSURES]
         picture, shares, whole = (np.mean(values, axis=0) for values in zip(*exposures, strict=True))
-        noise = np.random.default_rng((SEED, index)).normal(0, NOISE, picture.shape)
+        noise = np.random.default_rng((self._seed, index)).normal(0, NOISE, picture.shape)
         image = np.clip(picture * 255 + noise, 0, 255).round().astype(np.uint8)
         mask = shares.argmax(axis=0).astype(np.uint8)
         return SampleFrame(Frame(index, index / FPS, image), mask, whole >= 0.5)

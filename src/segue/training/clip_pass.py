@@ -12,11 +12,14 @@ from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity, attend, read
 from segue.models.aggregation import aggregate_logits
-from segue.models.base import MemoryNetwork, QueryFeatures
+from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
+from segue.models.memory.reading import far_pairs
 from segue.training.footage import VOID
 
 
-def clip_logits(network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: Tensor) -> Tensor:
+def clip_logits(
+    network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: Tensor, schedule: Schedule | None = None
+) -> Tensor:
     """Segment frames 1 to T-1 of a batch of clips.
 
     Args:
@@ -24,6 +27,7 @@ def clip_logits(network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: T
         frames: prepared pictures, (B, T, 3, H, W).
         masks: masks of the first frame, (B, K, H, W) in [0, 1].
         exists: (B, K), 1 where the object slot is in use; an unused slot has probability 0 everywhere.
+        schedule: read the memory as its session does, see :func:`scheduled_read`; densely where it is None.
 
     Returns:
         Aggregated log-odds, (B, T-1, K+1, H, W), float32, background first.
@@ -38,7 +42,10 @@ def clip_logits(network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: T
         key, value = network.encode_memory(queries[t - 1], masks)
         keys.append(queries[t - 1].key if key is None else key)
         values.append(value)
-        readout = dense_read(keys, values, queries[t].key, network.similarity)
+        if schedule is None:
+            readout = dense_read(keys, values, queries[t].key, network.similarity)
+        else:
+            readout = scheduled_read(keys, values, queries[t].key, schedule)
         logits = network.decode(queries[t], readout)
         full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
         merged = aggregate_logits(torch.sigmoid(full) * selector)
@@ -61,6 +68,25 @@ def dense_read(
         readout = read(attend(affinity(memory, positions[:, None], similarity)), value)
     else:
         readout = read(attend(affinity(memory, positions, similarity)), value.flatten(1, 2))
+    return readout.view(values[0].shape)
+
+
+def scheduled_read(keys: list[Tensor], values: list[Tensor], query: Tensor, schedule: Schedule) -> Tensor:
+    """Read the memory as a session does, for networks with one L2 key a frame: (B, K, V, h, w).
+
+    The first frame, whose masks were given, has no penalty; of the last frame each position reads what lies
+    within the window. Unlike in a session every frame is kept.
+    """
+    height, width = query.shape[-2:]
+    memory, value = (torch.stack(frames, dim=-3).flatten(-3) for frames in (keys, values))
+    scores = affinity(memory, query.flatten(2), "l2").unflatten(1, (len(keys), -1))
+    if len(keys) > 1:
+        penalties = scores.new_tensor([0.0, *[schedule.penalty] * (len(keys) - 2), schedule.last_penalty])
+        scores = scores - penalties[:, None, None]
+        if schedule.last_window is not None:
+            far = far_pairs(height, width, schedule.last_window, query.device)
+            scores = torch.cat([scores[:, :-1], scores[:, -1:] + far], dim=1)
+    readout = read(attend(scores.flatten(1, 2), schedule.top_k), value.flatten(1, 2))
     return readout.view(values[0].shape)
 
 

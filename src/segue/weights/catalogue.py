@@ -127,7 +127,7 @@ ENTRIES = (
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         licence=_OWN,
         bundled="stcn-lite.safetensors",
-        sha256="1379726115b7c31f1a9babc92cac79414fda93bcf0fb0dab1febc0621ca833f2",
+        sha256="345c73340a3c73877be27e55e8318a1df033d78fd90e4686cff2240722653485",
     ),
     Entry(
         name="stcn",

@@ -165,6 +165,9 @@ def stcn_lite(clips: Clips, options: Values, run: Values) -> Prepared:
 
         segue train stcn-lite --data DAVIS --data STILLS --init mobilenet_v2.safetensors --out runs/lite
         --resume
+
+        segue train stcn-lite --data DAVIS --data STILLS --start runs/lite/stcn-lite.safetensors --steps 4000
+        --reading session --out runs/more
     """
     must_start(run, "--init with a MobileNetV2, or --start", options["start"], options["backbone"])
     material = clips.gather()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from segue.models.base import Schedule
 from segue.models.stcn_lite import FEATURE_GAIN, STCNLite
 from segue.training.clip_pass import class_targets, clip_logits, object_masks
 from segue.training.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
@@ -32,7 +34,16 @@ from segue.weights import load_strict
 STEPS = 13_000
 
 CALM_FROM = 0.74
-"""Progress from which calm clips are shown."""
+"""Progress from which calm clips are shown; a further training shows them from a tenth on."""
+
+CALM_SHARE = 0.6
+
+HARDEST = 0.25
+"""Share of the pixels that count in the end."""
+
+LONGER = ((3, 192), (4, 192), (5, 192), (3, 256))
+CALM = ((5, 192), (6, 192), (8, 160))
+"""Frames of a clip and sides of the crop, drawn at random."""
 
 PIXELS_PER_STEP = 12 * 192 * 192
 """Pixels of one batch with one object; larger crops and longer clips take fewer of them."""
@@ -47,6 +58,8 @@ class STCNLiteRecipe(CommonRecipe):
         backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
         start: weights of this network to start from.
         scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
+        reading: how a clip's memory is read: ``dense`` takes the softmax over all of it, ``session`` what a
+            session reads by the network's schedule (best positions, penalties, window).
     """
 
     videos: Sequence[Footage]
@@ -54,6 +67,7 @@ class STCNLiteRecipe(CommonRecipe):
     backbone: Path | None = None
     start: Path | None = None
     scaling: Literal["unit", "imagenet"] = "unit"
+    reading: Literal["dense", "session"] = "dense"
     name: str = "stcn-lite"
     _: KW_ONLY
     gradient_clip: float | None = 3.0
@@ -74,14 +88,19 @@ class STCNLiteRecipe(CommonRecipe):
             initialise_key(network, self.sampler())
         for layer in (network.key_encoder.stem, *network.key_encoder.blocks[:3]):
             layer.requires_grad_(False)
-        return Objective(convert_conv2d_weight_memory_format(network, torch.channels_last), clip_loss)
+        loss = partial(
+            clip_loss,
+            schedule=network.schedule if self.reading == "session" else None,
+            share=HARDEST if self.start else None,
+        )
+        return Objective(convert_conv2d_weight_memory_format(network, torch.channels_last), loss)
 
     def batches(self, count: int, seed: int) -> ClipBatches:
-        return ClipBatches(self.sampler(), curriculum, count, seed)
+        return ClipBatches(self.sampler(), further if self.start else curriculum, count, seed)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """A network that follows already learns at four fifths of the rate."""
-        own = replace(self, rate=0.8 * self.rate) if self.start else self
+        """A network that follows already learns at two fifths of the rate."""
+        own = replace(self, rate=0.4 * self.rate) if self.start else self
         return CommonRecipe.parameter_groups(own, network)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -105,13 +124,32 @@ def curriculum(progress: float, rng: Rng) -> Curriculum:
     max_gap = 8 if progress > 0.8 else round(2 + 10 * ramp)
     frames, side, pace = 3, 192, 1.0
     if progress > 0.35:
-        frames, side = [(3, 192), (4, 192), (5, 192), (3, 256)][int(rng.integers(4))]
+        frames, side = _one_of(LONGER, rng)
     if progress > 0.7 and rng.random() < 0.15:
         frames, side = 3, 320
-    if progress > CALM_FROM and rng.random() < 0.6:
-        frames, side = [(5, 192), (6, 192), (8, 160)][int(rng.integers(3))]
+    if progress > CALM_FROM and rng.random() < CALM_SHARE:
+        frames, side = _one_of(CALM, rng)
         pace, max_gap = float(rng.uniform(0.1, 0.5)), int(rng.integers(1, 3))
     return Curriculum(0.3 + 0.45 * ramp, max_gap, _shape(rng, frames, side, pace))
+
+
+def further(progress: float, rng: Rng) -> Curriculum:
+    """What a network sees that follows already: wide gaps and long clips at once, calm ones from a tenth on.
+
+    The calm ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
+    """
+    max_gap, pace = 8 if progress > 0.8 else 12, 1.0
+    frames, side = _one_of(LONGER, rng)
+    if rng.random() < 0.15:
+        frames, side = 3, 320
+    if progress > 0.1 and rng.random() < CALM_SHARE:
+        frames, side = _one_of((*CALM, (10, 144)), rng)
+        pace, max_gap = float(rng.uniform(0.05, 0.5)), int(rng.integers(1, 3))
+    return Curriculum(0.75, max_gap, _shape(rng, frames, side, pace))
+
+
+def _one_of(sizes: Sequence[tuple[int, int]], rng: Rng) -> tuple[int, int]:
+    return sizes[int(rng.integers(len(sizes)))]
 
 
 def _shape(rng: Rng, frames: int, side: int, pace: float) -> ClipShape:
@@ -121,21 +159,38 @@ def _shape(rng: Rng, frames: int, side: int, pace: float) -> ClipShape:
     return ClipShape(batch, frames, side, objects, pace)
 
 
-def clip_loss(network: STCNLite, batch: Batch, progress: float, step: int) -> Loss:
-    """Cross-entropy of the hardest pixels, and half the Dice loss."""
+def clip_loss(
+    network: STCNLite,
+    batch: Batch,
+    progress: float,
+    step: int,
+    *,
+    schedule: Schedule | None = None,
+    share: float | None = None,
+) -> Loss:
+    """Cross-entropy of the hardest pixels, and half the Dice loss.
+
+    Args:
+        network: what learns.
+        batch: as :class:`ClipBatches` makes it.
+        progress: of the training, in [0, 1].
+        step: not used.
+        schedule: reads the memory as a session does, see :func:`clip_logits`.
+        share: of the pixels that count; None for :func:`hardest_share`.
+    """
     frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
     masks = object_masks(batch["masks"][:, 0], exists.shape[1])
-    logits = clip_logits(network, frames, masks, exists)
+    logits = clip_logits(network, frames, masks, exists, schedule)
     target = class_targets(batch["masks"], exists)[:, 1:]
     losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none", ignore_index=VOID)
-    entropy = hardest_mean(losses, target, hardest_share(progress))
+    entropy = hardest_mean(losses, target, share or hardest_share(progress))
     overlap = dice_loss(logits, target, exists)
     return entropy + 0.5 * overlap, {"entropy": entropy, "dice": overlap}
 
 
 def hardest_share(progress: float) -> float:
     """Share of the pixels that count: all of them at first, the hardest quarter after half time."""
-    return 1 - 0.75 * min(1.0, max(0.0, (progress - 0.15) / 0.35))
+    return 1 - (1 - HARDEST) * min(1.0, max(0.0, (progress - 0.15) / 0.35))
 
 
 @torch.no_grad()
