@@ -127,7 +127,7 @@ ENTRIES = (
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         licence=_OWN,
         bundled="stcn-lite.safetensors",
-        sha256="345c73340a3c73877be27e55e8318a1df033d78fd90e4686cff2240722653485",
+        sha256="9f290f36988fe0ab704d2566cb343db89da28477a3b8c6433e0588aba915275a",
     ),
     Entry(
         name="stcn",
