@@ -54,7 +54,8 @@ class CutOut:
     @property
     def name(self) -> str:
         """Sequence and backdrop."""
-        return f"{self.sequence.name} over {self.backdrop.stem}"
+        path = self.backdrop.parent if self.backdrop.name == "input" else self.backdrop
+        return f"{self.sequence.name} over {path.stem}"
 
     def __len__(self) -> int:
         return FRAMES
