@@ -285,7 +285,8 @@ def test_two_tabs_do_not_destroy_each_others_work(
     playwright.expect(one.page.locator("#here-text")).to_contain_text(
         re.compile(r"3,\d\d\d pixels"), timeout=WAIT
     )
-    assert one.page.locator("#here-text").inner_text() == two.page.locator("#here-text").inner_text()
+    told = one.page.locator("#here-text").inner_text()
+    playwright.expect(two.page.locator("#here-text")).to_have_text(told, timeout=WAIT)
     two.key("z")
     playwright.expect(one.page.locator("#here-text")).not_to_contain_text("3,", timeout=WAIT)
     assert one.errors + two.errors == []
