@@ -96,7 +96,9 @@ class Page:
     def __init__(
         self, browser: Any, address: str, size: tuple[int, int] = (1360, 820), scheme: str = "dark"
     ) -> None:
-        self.page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+        # What fades from one colour to another is measured half way otherwise.
+        looks = {"color_scheme": scheme, "reduced_motion": "reduce"}
+        self.page = browser.new_page(viewport={"width": size[0], "height": size[1]}, **looks)
         self.page.set_default_timeout(WAIT)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
