@@ -1,4 +1,4 @@
-"""How much of the bundled sample a tracker claims that no object is near: what it leaves behind moving things.
+"""How much of the bundled sample a tracker claims where no object is near: what it leaves behind.
 
 Example::
 
