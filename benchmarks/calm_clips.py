@@ -64,14 +64,18 @@ class CutOut:
         """The pictures, made one at a time."""
         for i in range(FRAMES):
             shown = self._ground.astype(np.float32)
-            picture, alpha = self._object(i)
+            picture, alpha = self._moved(i)
             shown += alpha[..., None] * (picture - shown)
             shown += np.random.default_rng(i).normal(0, NOISE, shown.shape)
             yield Frame(i, i / FRAME_RATE, np.clip(shown, 0, 255).astype(np.uint8))
 
     def mask(self, i: int) -> Mask:
         """Index mask of frame ``i``, (H, W)."""
-        return np.asarray(self._object(i)[1] > 0.5, np.uint8)
+        return np.asarray(self._moved(i)[1] > 0.5, np.uint8)
+
+    @cached_property
+    def _moved(self) -> Callable[[int], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+        return lru_cache(maxsize=1)(self._object)
 
     @cached_property
     def _ground(self) -> Picture:

@@ -15,7 +15,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from calm_clips import calm_clips, other_calm_clips
+from calm_clips import FRAME_RATE, calm_clips, other_calm_clips
 from segue.datasets.davis import DavisFolder, Mask, Sequence
 from segue.metrics.davis import SemiSupervised
 from segue.types import Frame
@@ -31,8 +31,6 @@ DEV = (
 )
 LEFT_OUT = ("boat", "mallard-water")
 """Sequences of DAVIS ``train`` that the later trainings left out."""
-
-FRAME_RATE = 24.0
 
 
 @dataclass(frozen=True, slots=True)
