@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from machine import describe
-from segue.web.film import Film
-from segue.web.worker import Tools
+from segue_web.film import Film
+from segue_web.worker import Tools
 
 SAMPLE = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets" / "sample" / "video.mp4"
 FPS = 25

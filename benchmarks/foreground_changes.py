@@ -26,11 +26,11 @@ from foreground_clips import read_films, shaken
 from foreground_scenes import pictures
 from segue.masks import read_stored_mask
 from segue.sessions.changes import Change, ChangeWatch
-from segue.training import living, scenery
-from segue.training.scenery import Effect
-from segue.training.warp import Rng
 from segue.types import Image
 from segue.video.images import read_image
+from segue_train import living, scenery
+from segue_train.scenery import Effect
+from segue_train.warp import Rng
 
 Pair = tuple[Image, Image]
 Mask = npt.NDArray[np.bool_]

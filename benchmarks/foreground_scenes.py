@@ -17,18 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from foreground_clips import Film, Shot, film_of, read_films, shaken
-from segue.datasets.davis import DavisFolder
+from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.isd import INDEX, open_isd
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.masks import read_stored_mask
-from segue.training import living, scenery
-from segue.training.cut_outs import CutOut, Mover, cut_outs_of_videos, draw_mover
-from segue.training.footage import DAVIS_VAL, gather
-from segue.training.foreground_clips import MARGIN, Clip, Sun
-from segue.training.scenery import Camera, Effect, Light, Sensor
-from segue.training.warp import Picture, Rng, Size
 from segue.types import Image
 from segue.video.images import read_image
+from segue_train import living, scenery
+from segue_train.cut_outs import CutOut, Mover, cut_outs_of_videos, draw_mover
+from segue_train.footage import gather
+from segue_train.foreground_clips import MARGIN, Clip, Sun
+from segue_train.scenery import Camera, Effect, Light, Sensor
+from segue_train.warp import Picture, Rng, Size
 
 LENGTH = 150
 """Frames of a film that is made from another one."""

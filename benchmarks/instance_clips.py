@@ -21,10 +21,10 @@ from segue.datasets.davis import DavisFolder, ImageMaskFolder
 from segue.datasets.files import Mask
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.models.detection.boxes import COCO_ORDER
-from segue.training.cut_outs import MARGIN, CutOut, cut_outs_of_stills, place
-from segue.training.footage import Footage
-from segue.training.prompt_samples import left_out
 from segue.types import Frame, Image
+from segue_train.cut_outs import MARGIN, CutOut, cut_outs_of_stills, place
+from segue_train.footage import Footage
+from segue_train.prompt_samples import left_out
 
 FRAME_RATE = 24.0
 

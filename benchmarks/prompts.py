@@ -28,14 +28,14 @@ import numpy.typing as npt
 import torch
 
 import segue
-from segue.datasets.davis import DavisFolder
+from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.models.segue_prompt import SeguePrompt
 from segue.prompts.grabcut import GrabCut
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import Answer, MakePrompter, Prompter, Prompts
-from segue.training.footage import DAVIS_VAL, VOID, gather, object_ids
-from segue.training.prompt_samples import click_on, largest_error, left_out
 from segue.types import Image
+from segue_train.footage import VOID, gather, object_ids
+from segue_train.prompt_samples import click_on, largest_error, left_out
 
 Mask = npt.NDArray[np.bool_]
 

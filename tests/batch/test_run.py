@@ -22,8 +22,8 @@ from segue.sessions.official import whole_clip
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command
 from tests.lite import lively_instances
-from tests.training.instance_sets import save_ytvis
-from tests.training.scenes import save_composites
+from tests.segue_train.instance_sets import save_ytvis
+from tests.segue_train.scenes import save_composites
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -13,7 +13,7 @@ from calm_clips import NOISE, CutOut, Painted
 from segue.datasets.davis import DavisFolder
 from segue.masks import read_index_mask
 from tests.clips import clip
-from tests.training.making import write_video
+from tests.segue_train.making import write_video
 from tools.sample.clip import BUNDLED
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segue.cli.train import making
+from segue.extras import EXTRAS
 from segue.masks import read_index_mask, write_index_mask
 from segue.models.detection.boxes import COCO_NAMES
 from segue.models.hofam import HOFAM
@@ -18,8 +18,8 @@ from segue.models.mustan import MUSTAN2
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
 from tests.lite import lively_instances
-from tests.training.instance_sets import save_ytvis
-from tests.training.scenes import save_composites
+from tests.segue_train.instance_sets import save_ytvis
+from tests.segue_train.scenes import save_composites
 
 
 @pytest.fixture(autouse=True)
@@ -200,7 +200,7 @@ def test_rows_are_trained_once_a_fold_and_run_what_they_have_not_seen(
 def test_rows_that_cannot_be_trained_are_left_out(
     command: Command, cdnet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making, "PACKAGES", {"no_such_module": "some-package"})
+    monkeypatch.setitem(EXTRAS, "train", ("some-package",))
     order = ("reproduce", "mustan", "cdnet-unseen", "--data", f"cdnet={cdnet}", "--row", "mustan2-cdnet")
     outcome = command(*order, "-o", "out")
     assert table(outcome)[1] == ["MUSTAN2, CDnet", "", "", "", "", ""]

@@ -11,22 +11,20 @@ import pytest
 
 import segue
 
-SOURCE = Path(segue.__file__).parent
-PAGE = SOURCE.parent.parent / "docs" / "api.md"
+SOURCE = Path(segue.__file__).parent.parent
+PAGE = SOURCE.parent / "docs" / "api.md"
 
 WHOLE = {"segue.types", "segue.errors"}
 """Modules of which all is shown."""
 
-INSIDE = {"segue.web", "segue.cli", "segue.registry.Named"}
-"""Rooms that are commands, and protocols that are of no use outside their module."""
+INSIDE = {"segue.cli", "segue.registry.Named", "segue_isd", "segue_train.commands", "segue_web"}
+"""Rooms and houses that are commands, and protocols that are of no use outside their module."""
 
 
 def public_names() -> Iterator[str]:
     """What ``__all__`` of a room offers, and the protocols that somebody may want to fulfil."""
-    for path in sorted(SOURCE.rglob("*.py")):
-        module = ".".join(("segue", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(
-            ".__init__"
-        )
+    for path in sorted(path for house in SOURCE.glob("segue*") for path in house.rglob("*.py")):
+        module = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
                 yield from (f"{module}.{name}" for name in ast.literal_eval(node.value))

@@ -11,7 +11,8 @@ import pytest
 
 import segue
 
-FILES = sorted(Path(segue.__file__).parent.rglob("*.py"))
+SOURCE = Path(segue.__file__).parent.parent
+FILES = sorted(path for house in SOURCE.glob("segue*") for path in house.rglob("*.py"))
 
 _ARGS = re.compile(r"^Args:\n((?:    .*\n?|\n)*)", re.MULTILINE)
 _NAMES = re.compile(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: \([^)]*\))?:", re.MULTILINE)
@@ -33,6 +34,6 @@ def undescribed(tree: ast.AST) -> Iterator[str]:
             yield f"{node.name}: {sorted(known ^ told)}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FILES[0].parent)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_args_are_those_of_the_signature(path: Path) -> None:
     assert list(undescribed(ast.parse(path.read_text(encoding="utf-8")))) == []

@@ -242,7 +242,7 @@ def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_p
     assert scored.returncode == 0, scored.stderr
     assert "F" in scored.stdout
 
-    from segue.training.foreground_material import gather_films
+    from segue_train.foreground_material import gather_films
 
     films = gather_films([f"squares={root}"])
     assert [film.name for film in films.real] == ["walk"]

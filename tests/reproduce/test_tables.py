@@ -11,13 +11,13 @@ from PIL import Image
 
 from segue.cli.run import PROTOCOLS
 from segue.cli.scoring import data_sets
+from segue.datasets.davis import DAVIS_VAL
 from segue.errors import DatasetError, SegueError
 from segue.registry import DATASETS, MODELS
 from segue.reports.curves import write_percentiles
 from segue.reproduce import SPEED, TABLES, Table, tables_of
 from segue.reproduce.data import videos_of
 from segue.reproduce.vos import source_names
-from segue.training.footage import DAVIS_VAL
 
 ids = [f"{table.paper} {table.name}" for table in TABLES]
 

@@ -37,11 +37,11 @@ _COMMANDS = {
         "Find the objects of a picture, or of one frame of a video, and draw them.",
     ),
     "annotate": (
-        "segue.cli.annotate:annotate",
+        "segue_web.command:annotate",
         "Point, look and correct in the browser: click an object, track it, correct a frame, export.",
     ),
     "view": (
-        "segue.cli.annotate:view",
+        "segue_web.command:view",
         "Look at results in the browser, or compare two of them, or one with the truth.",
     ),
     "demo": (
@@ -57,7 +57,7 @@ _COMMANDS = {
         "Score results of any program; the numbers equal those of the official tools.",
     ),
     "data": ("segue.cli.data:app", "Data sets: see what is there and what is missing."),
-    "train": ("segue.cli.train:app", "Train a network; needs the extra `train`."),
+    "train": ("segue_train.commands:app", "Train a network; needs the extra `train`."),
     "synth": ("segue_isd.command:app", "Paint labelled videos; needs the extra `synth`."),
     "reproduce": (
         "segue.cli.reproduce:reproduce",

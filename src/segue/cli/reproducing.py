@@ -20,9 +20,9 @@ from segue.cli.batch import LEDGER, SUBFOLDER, value_of
 from segue.cli.main import load_command
 from segue.cli.run import PROTOCOLS, results_of, run_videos, score_videos, scored_here
 from segue.cli.scoring import Request, open_davis, open_something
-from segue.cli.train.making import missing_packages
 from segue.datasets.cdnet import unseen_folds
 from segue.errors import CheckpointError, DatasetError
+from segue.extras import lacking
 from segue.masks import read_index_mask, write_index_mask
 from segue.masks.files import encode_index_mask
 from segue.metrics.evaluation import Evaluation
@@ -226,7 +226,8 @@ def _source(row: Row, table: Table, how: How) -> FirstFrame:
 def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
     """What a row needs and is not there, with what brings it."""
     if row.training is not None and row.key not in how.weights:
-        yield from filter(None, (missing_packages(),))
+        if missing := lacking("train"):
+            yield f"training needs {missing}"
         yield from (_absent(name) for name in row.training.data if name not in how.data)
         start = row.training.start
         if start is not None and start not in how.weights and not {"--start", "--init"} & set(how.train):

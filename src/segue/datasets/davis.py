@@ -34,6 +34,18 @@ from segue.naming import first_few
 from segue.types import Box
 from segue.types import Image as RgbImage
 
+_VAL_2016 = """
+blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog drift-chicane
+drift-straight goat horsejump-high kite-surf libby motocross-jump paragliding-launch parkour scooter-black
+soapbox
+"""
+DAVIS_2016_VAL = frozenset(_VAL_2016.split())
+"""The 20 sequences of the validation set of DAVIS 2016."""
+
+_VAL_BESIDES = "bike-packing dogs-jump gold-fish india judo lab-coat loading mbike-trick pigs shooting"
+DAVIS_VAL = DAVIS_2016_VAL.union(_VAL_BESIDES.split())
+"""The 30 sequences of ``ImageSets/2017/val.txt`` of DAVIS 2017."""
+
 RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
 """Folders between ``JPEGImages`` and the sequences, in the order of preference."""
 

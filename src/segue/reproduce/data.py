@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from segue.datasets.davis import DAVIS_2016_VAL, DAVIS_VAL
 from segue.datasets.inventories import described_videos, list_davis
 from segue.errors import DatasetError
 from segue.naming import first_few
 from segue.registry import DATASETS
 from segue.reproduce.tables import Table
-from segue.training.footage import DAVIS_2016_VAL, DAVIS_VAL
 
 _DAVIS_VAL = {"2016": sorted(DAVIS_2016_VAL), "2017": sorted(DAVIS_VAL)}
 """The sequences of the validation sets, for folders without ``ImageSets``."""

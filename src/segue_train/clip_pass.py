@@ -1,0 +1,116 @@
+"""Run a memory network over a short clip with gradients, the way STM and STCN are trained.
+
+The first frame's masks are given; every later frame is segmented from the memory of all frames before it
+and then becomes memory itself with its predicted masks, through which gradients flow (STCN, section 4).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.layers.attention import Similarity, affinity, attend, read
+from segue.models.aggregation import aggregate_logits
+from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
+from segue.models.memory.reading import far_pairs
+from segue_train.footage import VOID
+
+
+def clip_logits(
+    network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: Tensor, schedule: Schedule | None = None
+) -> Tensor:
+    """Segment frames 1 to T-1 of a batch of clips.
+
+    Args:
+        network: a memory network.
+        frames: prepared pictures, (B, T, 3, H, W).
+        masks: masks of the first frame, (B, K, H, W) in [0, 1].
+        exists: (B, K), 1 where the object slot is in use; an unused slot has probability 0 everywhere.
+        schedule: read the memory as its session does, see :func:`scheduled_read`; densely where it is None.
+
+    Returns:
+        Aggregated log-odds, (B, T-1, K+1, H, W), float32, background first.
+    """
+    batch, length = frames.shape[:2]
+    queries = _split(network.encode_query(frames.flatten(0, 1)), batch)
+    selector = exists[:, :, None, None].float()
+    keys: list[Tensor] = []
+    values: list[Tensor] = []
+    outputs: list[Tensor] = []
+    for t in range(1, length):
+        key, value = network.encode_memory(queries[t - 1], masks)
+        keys.append(queries[t - 1].key if key is None else key)
+        values.append(value)
+        if schedule is None:
+            readout = dense_read(keys, values, queries[t].key, network.similarity)
+        else:
+            readout = scheduled_read(keys, values, queries[t].key, schedule)
+        logits = network.decode(queries[t], readout)
+        full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
+        merged = aggregate_logits(torch.sigmoid(full) * selector)
+        outputs.append(merged)
+        masks = torch.softmax(merged, dim=1)[:, 1:]
+    return torch.stack(outputs, dim=1)
+
+
+def dense_read(
+    keys: list[Tensor], values: list[Tensor], query: Tensor, similarity: Similarity = "l2"
+) -> Tensor:
+    """Read the memory with a full softmax over the similarity, in float32: (B, K, V, h, w).
+
+    Keys are each (B, C, h, w), or (B, K, C, h, w) where every object has its own; values (B, K, V, h, w); the
+    query is (B, C, h, w).
+    """
+    memory, value = (torch.stack(frames, dim=-3).flatten(-3) for frames in (keys, values))
+    positions = query.flatten(2)
+    if memory.dim() == 4:
+        readout = read(attend(affinity(memory, positions[:, None], similarity)), value)
+    else:
+        readout = read(attend(affinity(memory, positions, similarity)), value.flatten(1, 2))
+    return readout.view(values[0].shape)
+
+
+def scheduled_read(keys: list[Tensor], values: list[Tensor], query: Tensor, schedule: Schedule) -> Tensor:
+    """Read the memory as a session does, for networks with one L2 key a frame: (B, K, V, h, w).
+
+    The first frame, whose masks were given, has no penalty; of the last frame each position reads what lies
+    within the window. Unlike in a session every frame is kept.
+    """
+    height, width = query.shape[-2:]
+    memory, value = (torch.stack(frames, dim=-3).flatten(-3) for frames in (keys, values))
+    scores = affinity(memory, query.flatten(2), "l2").unflatten(1, (len(keys), -1))
+    if len(keys) > 1:
+        penalties = scores.new_tensor([0.0, *[schedule.penalty] * (len(keys) - 2), schedule.last_penalty])
+        scores = scores - penalties[:, None, None]
+        if schedule.last_window is not None:
+            far = far_pairs(height, width, schedule.last_window, query.device)
+            scores = torch.cat([scores[:, :-1], scores[:, -1:] + far], dim=1)
+    readout = read(attend(scores.flatten(1, 2), schedule.top_k), value.flatten(1, 2))
+    return readout.view(values[0].shape)
+
+
+def class_targets(masks: Tensor, exists: Tensor) -> Tensor:
+    """Class of each pixel for the loss: absent objects are background, void stays void.
+
+    ``masks`` are ids 0..K and void, (B, T, H, W), int64; ``exists`` (B, K) says which are in use.
+    """
+    slots = exists.shape[1]
+    classes = torch.zeros(len(masks), VOID + 1, dtype=masks.dtype, device=masks.device)
+    classes[:, 1 : slots + 1] = torch.arange(1, slots + 1, device=masks.device) * (exists != 0)
+    classes[:, VOID] = VOID
+    return classes.gather(1, masks.flatten(1)).view_as(masks)
+
+
+def object_masks(masks: Tensor, slots: int) -> Tensor:
+    """One plane per object, (B, H, W) → (B, slots, H, W) float32 in {0, 1}."""
+    ids = torch.arange(1, slots + 1, device=masks.device)
+    return (masks[:, None] == ids[:, None, None]).float()
+
+
+def _split(encoded: QueryFeatures, batch: int) -> list[QueryFeatures]:
+    """Features of (B*T, ...) pictures as one entry per frame; one unbind keeps the backward pass cheap."""
+    parts = [
+        x.view(batch, -1, *x.shape[1:]).unbind(1) for x in (encoded.image, encoded.key, *encoded.features)
+    ]
+    return [QueryFeatures(image, key, tuple(rest)) for image, key, *rest in zip(*parts, strict=True)]

@@ -1,0 +1,309 @@
+"""Training clips for STCN-lite: real video, animated still images, pasted objects and occluders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from segue.errors import DatasetError
+from segue_train import warp
+from segue_train.clip_pass import object_masks
+from segue_train.footage import VOID, Footage, object_ids, relabel
+from segue_train.recipe import Batch, Batches, stacked
+from segue_train.warp import Bools, Motion, Pair, Picture, Plane, Rng
+
+MOST_DRAWS = 200
+"""Clips that are drawn for each one of a batch before the material is found to be empty."""
+
+Pairs = Sequence[Pair]
+
+Steps = Sequence[tuple[warp.Matrix, Plane | None]]
+"""Where a frame is moved, and how it is bent."""
+
+WHOLE_PICTURE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
+CUT_OUT = Motion(rotation=10, log_scale=0.10, shear=5, shift=0.09)
+HAND_HELD = Motion(rotation=2, log_scale=0.03, shear=1, shift=0.02)
+BACKDROP = Motion(rotation=3, log_scale=0.04, shear=2, shift=0.03)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipShape:
+    """Size of one batch: clips, frames of a clip, side of the square crop, object slots.
+
+    ``pace`` scales all artificial motion. A calm clip (below 1) is like a fixed camera: most of its backdrops
+    stand still, and what an object uncovers was never seen before.
+    """
+
+    batch: int
+    frames: int
+    side: int
+    objects: int
+    pace: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Curriculum:
+    """What a batch looks like at a point of training, ``progress`` in [0, 1]."""
+
+    video_share: float
+    max_gap: int
+    shape: ClipShape
+
+
+@dataclass(slots=True)
+class Clip:
+    """Frames (T, S, S, 3) and index masks (T, S, S), with void, that are being composed."""
+
+    frames: list[Picture]
+    masks: list[Picture]
+
+    @classmethod
+    def moved(cls, pairs: Pairs, matrix: warp.Matrix, steps: Steps, side: int) -> Clip:
+        """Frames brought to a crop by ``matrix``, and then each by its step."""
+        clip = cls([], [])
+        for (picture, mask), (step, field) in zip(pairs, steps, strict=True):
+            clip.frames.append(warp.apply(picture, step @ matrix, side, field))
+            clip.masks.append(warp.apply(mask, step @ matrix, side, field, mask=True))
+        return clip
+
+    def paste(self, other: Clip, index: int, behind: bool) -> None:
+        """Paste what fills the masks of another clip with soft edges; index 0 is an unlabelled occluder.
+
+        An object that is pasted ``behind`` stays hidden by what is already labelled.
+        """
+        for t, (picture, solid) in enumerate(zip(other.frames, other.masks, strict=True)):
+            weight = blur(solid, 3, 0.8).astype(np.float32) / 255
+            if behind:
+                weight = weight * (self.masks[t] == 0)
+            mixed = self.frames[t] + weight[..., None] * (picture.astype(np.float32) - self.frames[t])
+            self.frames[t] = mixed.astype(np.uint8)
+            self.masks[t] = np.where(weight > 0.5, np.uint8(index), self.masks[t])
+
+
+class ClipSampler:
+    """Draws clips from videos and still images, of which there must be at least one."""
+
+    def __init__(self, videos: Sequence[Footage], stills: Sequence[Footage]) -> None:
+        if not stills:
+            raise DatasetError(
+                "no still images: clips are animated from them and objects pasted; add a folder"
+            )
+        self.videos = list(videos)
+        self.stills = list(stills)
+
+    def draw(self, rng: Rng, video: bool, max_gap: int, shape: ClipShape) -> Clip:
+        """One clip whose masks hold the ids 1 to ``shape.objects`` (some may be missing)."""
+        if video and self.videos:
+            clip = self._video_clip(rng, max_gap, shape)
+        elif rng.random() < 0.5:
+            clip = self._moved_still(rng, shape)
+        else:
+            clip = self._cut_out_still(rng, shape)
+        for index in range(2, shape.objects + 1):
+            self._paste_object(rng, clip, shape, max_gap, index)
+        if rng.random() < 0.3:
+            self._paste_object(rng, clip, shape, max_gap, 0)
+        return recolour(rng, clip)
+
+    def _video_clip(self, rng: Rng, max_gap: int, shape: ClipShape) -> Clip:
+        pairs = self._film(rng, max_gap, shape)
+        chosen = _random_object(rng, pairs[0][1])
+        matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
+        camera = HAND_HELD.scaled(_still_or_calm(rng, shape.pace))
+        drift = warp.walk(rng, camera, shape.frames, (shape.side / 2,) * 2, shape.side)
+        return Clip.moved(_only(chosen, pairs), matrix, [(step, None) for step in drift], shape.side)
+
+    def _moved_still(self, rng: Rng, shape: ClipShape) -> Clip:
+        pair = self._pick(rng, self.stills).read(0)
+        chosen = _random_object(rng, pair[1])
+        matrix = crop_around(rng, pair[1] == chosen, shape.side)
+        steps = animation(rng, WHOLE_PICTURE, shape, shape.pace)
+        return Clip.moved(_only(chosen, [pair]) * shape.frames, matrix, steps, shape.side)
+
+    def _cut_out_still(self, rng: Rng, shape: ClipShape) -> Clip:
+        backdrop, backdrop_mask = self._any_frame(rng)
+        matrix = crop_around(rng, backdrop_mask > 0, shape.side)
+        pace = _still_or_calm(rng, shape.pace)
+        frames = [
+            warp.apply(backdrop, step @ matrix, shape.side, field)
+            for step, field in animation(rng, BACKDROP, shape, pace)
+        ]
+        clip = Clip(frames, [np.zeros((shape.side,) * 2, np.uint8) for _ in frames])
+        self._paste_object(rng, clip, shape, 1, 1)
+        return clip
+
+    def _paste_object(self, rng: Rng, clip: Clip, shape: ClipShape, max_gap: int, index: int) -> None:
+        """Paste an object of another source with its own motion; an occluder may enter late."""
+        if self.videos and rng.random() < 0.4:
+            pairs = self._film(rng, max_gap, shape)
+        else:
+            pairs = [self._pick(rng, self.stills).read(0)] * shape.frames
+        chosen = _random_object(rng, pairs[0][1])
+        if not chosen:
+            return
+        matrix = place_object(rng, pairs[0][1] == chosen, shape.side)
+        late = index == 0 and shape.frames > 1 and rng.random() < 0.5
+        entry = rng.integers(1, shape.frames) if late else 0
+        steps = animation(rng, CUT_OUT, shape, shape.pace)
+        cut_out = Clip.moved(solid(chosen, pairs), matrix, steps, shape.side)
+        for mask in cut_out.masks[:entry]:
+            mask[:] = 0
+        behind = index != 0 and bool(rng.random() < 0.4) and any(mask.any() for mask in clip.masks)
+        clip.paste(cut_out, index, behind)
+
+    def _any_frame(self, rng: Rng) -> Pair:
+        footage = self._pick(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
+        return footage.read(int(rng.integers(len(footage))))
+
+    def _film(self, rng: Rng, max_gap: int, shape: ClipShape) -> Pairs:
+        """Frames of a random video."""
+        footage = self._pick(rng, self.videos)
+        order = frame_order(rng, len(footage), shape.frames, max(1, max_gap // footage.spacing))
+        return [footage.read(i) for i in order]
+
+    @staticmethod
+    def _pick(rng: Rng, pool: list[Footage]) -> Footage:
+        return pool[int(rng.integers(len(pool)))]
+
+
+@dataclass(frozen=True)
+class ClipBatches(Batches):
+    """Batches of clips by a curriculum.
+
+    Items hold ``frames`` (B, T, 3, S, S) uint8, ``masks`` (B, T, S, S) int64 with ids 0..K and void, and
+    ``exists`` (B, K) float32, 1 for the objects that are in the first frame.
+
+    Attributes:
+        sampler: what clips are drawn from.
+        curriculum: what a batch looks like at a point of training in [0, 1].
+    """
+
+    sampler: ClipSampler
+    curriculum: Callable[[float, Rng], Curriculum]
+    count: int
+    seed: int
+
+    def batch_of(self, number: int) -> Batch:
+        rng = np.random.default_rng([self.seed, number])
+        plan = self.curriculum(number / self.count, rng)
+        shape = plan.shape
+        clips: list[Clip] = []
+        tries = 0
+        while len(clips) < shape.batch:
+            if tries == MOST_DRAWS * shape.batch:
+                raise DatasetError(
+                    f"{tries} clips were drawn, and {len(clips)} of them show an object: nearly all masks of "
+                    "the still images and videos are empty"
+                )
+            tries += 1
+            clip = self.sampler.draw(rng, bool(rng.random() < plan.video_share), plan.max_gap, shape)
+            if ((clip.masks[0] > 0) & (clip.masks[0] < VOID)).sum() >= 40:
+                clips.append(clip)
+        return collate(clips, shape.objects)
+
+
+def collate(clips: Sequence[Clip], slots: int) -> Batch:
+    """Clips of one shape as a batch, see :class:`ClipBatches`."""
+    frames = stacked(np.stack(clip.frames) for clip in clips).movedim(-1, 2)
+    masks = stacked(np.stack(clip.masks) for clip in clips).long()
+    exists = object_masks(masks[:, 0], slots).flatten(2).amax(-1)
+    return {"frames": frames, "masks": masks, "exists": exists}
+
+
+def frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
+    """Indices of ``length`` frames with random gaps up to ``max_gap``, reversed half the time."""
+    gaps = rng.integers(1, max_gap + 1, length - 1)
+    while gaps.sum() > count - 1 and gaps.max() > 1:
+        gaps = np.maximum(gaps - 1, 1)
+    start = int(rng.integers(0, max(count - int(gaps.sum()), 1)))
+    order = [min(start + int(offset), count - 1) for offset in np.concatenate([[0], np.cumsum(gaps)])]
+    return order[::-1] if rng.random() < 0.5 else order
+
+
+def solid(chosen: int, pairs: Pairs) -> Pairs:
+    """Pictures with masks that are 255 in one object."""
+    return [(picture, (mask == chosen).astype(np.uint8) * np.uint8(255)) for picture, mask in pairs]
+
+
+def _only(chosen: int, pairs: Pairs) -> list[Pair]:
+    """Pictures with masks of one object, or of none for 0."""
+    return [(picture, relabel(mask, [chosen] if chosen else [])) for picture, mask in pairs]
+
+
+def _random_object(rng: Rng, mask: Picture) -> int:
+    """Id of a random object of at least 30 pixels, or 0 if there is none."""
+    ids = object_ids(mask, least=30)
+    return int(rng.choice(ids)) if ids else 0
+
+
+def _box(mask: Bools) -> tuple[float, float, float]:
+    """Centre (x, y) and side (square root of the box area) of a mask; the whole picture if it is empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        height, width = mask.shape
+        return width / 2, height / 2, float(np.sqrt(height * width))
+    box_height, box_width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    return float(columns.mean()), float(rows.mean()), float(np.sqrt(box_height * box_width))
+
+
+def crop_around(rng: Rng, mask: Bools, side: int) -> warp.Matrix:
+    """A crop that shows the object somewhere, at a scale that keeps it neither tiny nor over-full."""
+    x, y, extent = _box(mask)
+    scale = warp.log_uniform(rng, 0.5, 1.6)
+    scale = float(np.clip(scale, 0.12 * side / extent, 0.9 * side / extent))
+    height, width = mask.shape
+    scale = max(scale, side / (1.5 * max(height, width)))
+    x, y = np.array([x, y]) + rng.uniform(-0.25, 0.25, 2) * side / scale
+    half = side / scale / 2
+    x = float(np.clip(x, min(half, width / 2), max(width - half, width / 2)))
+    y = float(np.clip(y, min(half, height / 2), max(height - half, height / 2)))
+    return warp.crop_matrix((x, y), scale, side, bool(rng.random() < 0.5))
+
+
+def place_object(rng: Rng, mask: Bools, side: int) -> warp.Matrix:
+    """Put an object at a random place of the crop, 15 to 60 per cent of its side large."""
+    x, y, extent = _box(mask)
+    scale = float(rng.uniform(0.15, 0.6)) * side / extent
+    matrix = warp.crop_matrix((x, y), scale, side, bool(rng.random() < 0.5))
+    matrix[:2, 2] += rng.uniform(-0.35, 0.35, 2) * side
+    return matrix
+
+
+def _still_or_calm(rng: Rng, pace: float) -> float:
+    """Pace of a camera: in calm clips it mostly stands still."""
+    return 0.0 if pace < 1 and rng.random() < 0.6 else pace
+
+
+def animation(rng: Rng, motion: Motion, shape: ClipShape, pace: float) -> Steps:
+    """Affine walk and slowly changing displacement for each frame of a clip."""
+    centre = (shape.side / 2, shape.side / 2)
+    path = warp.walk(rng, motion.scaled(pace), shape.frames, centre, shape.side)
+    if rng.random() < 0.3 or pace == 0:
+        return [(step, None) for step in path]
+    strength = rng.uniform(0.3, 1.0) * 0.03 * shape.side * pace
+    fields = [warp.displacement(rng, shape.side, strength) for _ in path]
+    for t in range(1, len(fields)):
+        fields[t] = 0.6 * fields[t - 1] + 0.8 * fields[t]
+    return list(zip(path, fields, strict=True))
+
+
+def recolour(rng: Rng, clip: Clip) -> Clip:
+    """One colour change for the clip, a little one per frame, rarely grey or blurred."""
+    matrix = warp.colour_jitter(rng, 0.3)
+    is_grey, is_blurred = rng.random() < 0.05, rng.random() < 0.1
+    for t, picture in enumerate(clip.frames):
+        picture = warp.apply_colour(warp.apply_colour(picture, matrix), warp.colour_jitter(rng, 0.05))
+        if is_grey:
+            picture = np.repeat(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))[..., None], 3, -1)
+        if is_blurred:
+            picture = blur(picture, 0, float(rng.uniform(0.4, 1.2)))
+        clip.frames[t] = picture
+    return clip
+
+
+def blur(picture: Picture, size: int, sigma: float) -> Picture:
+    """Gaussian blur; a size of 0 follows from ``sigma``."""
+    return np.asarray(cv2.GaussianBlur(picture, (size, size), sigma), np.uint8)

@@ -1,0 +1,6 @@
+"""``segue train``: train a network on labelled pictures."""
+
+from segue_train.commands import foreground, instances, objects
+from segue_train.commands.making import app
+
+__all__ = ["app", "foreground", "instances", "objects"]

@@ -1,0 +1,392 @@
+"""``segue train``: networks that find foreground."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+from torch import nn
+
+from segue.cli.options import Options, Values
+from segue.datasets.cdnet import FOLDS, read_training_frames
+from segue.datasets.foreground import ForegroundSequence, open_plain, read_video
+from segue.datasets.isd import IsdClip
+from segue.errors import DatasetError, TrainingError
+from segue.flow import FlowFiles
+from segue.models.mustan import MUSTAN1, MUSTAN2
+from segue.models.mustan_lite import MustanLite
+from segue_train import foreground_material as foreground
+from segue_train.commands.making import LITE, PAPER, Data, Prepared, must_start, names_in, say, training
+from segue_train.flow_samples import film_flow
+from segue_train.recipe import Recipe
+from segue_train.recipes import fgsegnet as fgsegnet_recipe
+from segue_train.recipes import hofam as hofam_recipe
+from segue_train.recipes import mustan as mustan_recipe
+from segue_train.recipes import mustan_lite as pool_recipes
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled(Data):
+    """What artificial clips and a pool of samples are made of.
+
+    Attributes:
+        data: what clips are made of: a folder with JPEGImages/ and Annotations/ (videos) or images/ and
+            masks/ (still images). Films of still cameras: LAYOUT=FOLDER with LAYOUT one of cdnet, isd,
+            lasiesta, hofam. Several may be given.
+        pool: folder of the samples that are drawn.  [default: OUT/pool]
+        samples: samples of artificial clips; those of films come on top.
+        validate: folder of films in CDnet's layout to measure F on while training.
+    """
+
+    pool: Path | None = None
+    samples: Annotated[int, Ge(0)] = pool_recipes.SAMPLES
+    validate: Path | None = None
+
+    def prepare(self, make: Callable[..., Recipe], run: Values) -> Prepared:
+        """Draw the pool, unless it is there."""
+        from segue_train.checkpoints import claim_folder
+        from segue_train.validation import FMeasure
+
+        material = foreground.gather_foreground(self.data, **self.choice)
+        validation = None
+        if self.validate is not None:
+            held_out = list(open_plain(self.validate))
+            foreground.refuse_trained(material, [film.name for film in held_out])
+            validation = FMeasure(held_out)
+        pool = self.pool or run["out"] / "pool"
+        recipe = make(pool)
+        # A pool takes minutes; nothing is drawn for a run that may not write.
+        claim_folder(run["out"], recipe.name, resume=run["resume"], overwrite=run["overwrite"])
+        footage, films = material.footage, sum(map(len, material.films.values()))
+        say(
+            f"{len(footage.videos)} videos and {len(footage.stills)} still images for clips, "
+            f"{films} films of still cameras"
+        )
+        foreground.fill_pool(
+            pool,
+            material,
+            MustanLite.offsets,
+            pool_recipes.SAMPLE_SIZE,
+            samples=self.samples,
+            seed=run["seed"],
+            workers=run["workers"],
+            report=say,
+        )
+        return recipe, {"validate": validation}
+
+
+POOLED = Options(Pooled, "data pool samples exclude include_val validate")
+
+
+@training(
+    "mustan-lite",
+    POOLED,
+    Options(pool_recipes.MustanLiteRecipe, "backbone:init scaling:init-scaling start"),
+    **LITE,
+    steps=pool_recipes.STEPS,
+)
+def mustan_lite(pooled: Pooled, options: Values, run: Values) -> Prepared:
+    """Train mustan-lite: what moves, and its shadows.
+
+    Objects are cut out of the data and move through its pictures. torchvision's own MobileNetV2 needs
+    `--init-scaling imagenet`.
+
+    Examples:
+
+        segue train mustan-lite --data DAVIS --data STILLS --init mobilenet_v2.safetensors --out runs/lite
+
+        segue train mustan-lite --data isd=ISD --data cdnet=CDNET --exclude highway,office --samples 0
+        --init mobilenet_v2.safetensors --validate CDNET/baseline --out runs/lite
+    """
+    must_start(run, "--init with a MobileNetV2, or --start", options["start"], options["backbone"])
+    return pooled.prepare(partial(pool_recipes.MustanLiteRecipe, **options), run)
+
+
+@training(
+    "mustan-slim",
+    POOLED,
+    Options(pool_recipes.MustanSlimRecipe, "teacher start"),
+    **LITE,
+    steps=pool_recipes.SLIM_STEPS,
+)
+def mustan_slim(pooled: Pooled, options: Values, run: Values) -> Prepared:
+    """Train mustan-slim: as mustan-lite, faster and not as good; it needs no weights to start from.
+
+    Examples:
+
+        segue train mustan-slim --data DAVIS --data STILLS --out runs/slim
+
+        segue train mustan-slim --data DAVIS --data STILLS --pool runs/lite/pool
+        --teacher runs/lite/mustan-lite.safetensors --out runs/slim
+    """
+    return pooled.prepare(partial(pool_recipes.MustanSlimRecipe, **options), run)
+
+
+@dataclass(frozen=True, slots=True)
+class FilmData:
+    """Labelled films.
+
+    Attributes:
+        data: labelled films, LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, hofam; several may be
+            given.
+        exclude: scenes or categories to leave out, separated by commas.
+        fold: leave out the scenes of this fold of CDnet 2014.
+        validate: measure F on the scenes that are left out; the best is kept apart.
+    """
+
+    data: list[str]
+    exclude: str = ""
+    fold: Annotated[int | None, Ge(0), Le(FOLDS - 1)] = None
+    validate: bool = False
+
+    def gather(self) -> foreground.Films:
+        films = foreground.gather_films(self.data, exclude=names_in(self.exclude), fold=self.fold)
+        say(
+            f"{len(films.real)} real and {len(films.rendered)} rendered films to learn from, "
+            f"{len(films.left_out)} left out"
+        )
+        return films
+
+    def validation(
+        self,
+        films: foreground.Films,
+        wrap: Callable[[Any], nn.Module] | None = None,
+        flow: Callable[[ForegroundSequence], FlowFiles] | None = None,
+    ) -> Callable[[nn.Module], float] | None:
+        """What measures F on the films that are left out, of networks as they are or wrapped."""
+        if not self.validate:
+            return None
+        if not films.left_out:
+            raise TrainingError(
+                "--validate measures F on scenes that are left out; name some with --exclude or --fold"
+            )
+        from segue_train.validation import FMeasure
+
+        score = FMeasure(films.left_out, flow)
+        return score if wrap is None else lambda network: score(wrap(network))
+
+
+FILMS = Options(FilmData, "data exclude fold validate")
+
+
+@dataclass(frozen=True, slots=True)
+class FilmsOrPool(FilmData):
+    """Labelled films, or samples that were drawn for mustan-lite.
+
+    Attributes:
+        pool: folder of samples of `segue train mustan-lite` to learn from instead of films; they know the
+            past of each pixel. Wants --causal, and a --size up to 160x208.
+    """
+
+    data: list[str] | None = None  # type: ignore[assignment]
+    pool: Path | None = None
+
+    def gather(self) -> foreground.Films:
+        if self.pool is None and not self.data:
+            raise TrainingError("nothing to learn from: give --data, or --pool")
+        if self.pool is None:
+            return FilmData.gather(self)
+        if self.data or self.validate or self.exclude or self.fold is not None:
+            raise TrainingError("--pool takes the place of --data, --exclude, --fold and --validate")
+        return foreground.Films()
+
+
+_OF_MUSTAN: Values = {
+    "types": {"frames": Literal[3, 5, 7], "depth_channels": bool},
+    "defaults": {"depth_channels": False},
+    "help": {"depth_channels": "Take the depth map of the frame, too; rendered films bring some."},
+}
+_MUSTAN_RECIPE = Options(
+    mustan_recipe.MustanRecipe,
+    "trunk:init start batch size rate",
+    types={"size": str},
+    defaults={"size": "240x320"},
+)
+
+
+def _mustan(
+    name: Literal["mustan1", "mustan2"], data: FilmsOrPool, network: Values, recipe: Values
+) -> Prepared:
+    films = data.gather()
+    rendered = (*films.real, *films.rendered)
+    if network["depth_channels"] and not any(IsdClip.of(film).has_depth for film in rendered):
+        raise TrainingError("--depth: no film brings depth maps; `segue synth isd` renders films that do")
+    height, _, width = recipe["size"].partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise TrainingError(f"--size is {recipe['size']}; it must be height and width, as 240x320")
+    options = network | {"depth_channels": int(network["depth_channels"])}
+    size = int(height), int(width)
+    made = mustan_recipe.MustanRecipe(
+        name, films.sources, options, **recipe | {"size": size, "pool": data.pool}
+    )
+    return made, {"validate": data.validation(films)}
+
+
+FILMS_OR_POOL = Options(FilmsOrPool, "data exclude fold validate pool")
+
+
+@training(
+    "mustan1",
+    FILMS_OR_POOL,
+    Options(MUSTAN1, "frames causal frm context background depth_channels:depth rlim width", **_OF_MUSTAN),
+    _MUSTAN_RECIPE,
+    **PAPER,
+    steps=mustan_recipe.STEPS,
+    save_every=1000,
+)
+def mustan1(data: FilmsOrPool, network: Values, recipe: Values, run: Values) -> Prepared:
+    """Train MUSTAN1: a context network and a frame network, joined by attention.
+
+    Examples:
+
+        segue train mustan1 --data cdnet=CDNET --data isd=ISD --init resnet18.pth --out runs/mustan1
+
+        segue train mustan1 --data cdnet=CDNET --exclude highway,office --validate --frm none --out runs/none
+    """
+    return _mustan("mustan1", data, network, recipe)
+
+
+@training(
+    "mustan2",
+    FILMS_OR_POOL,
+    Options(
+        MUSTAN2,
+        "frames causal frm background ranges depth_channels:depth rlim share_encoders width",
+        **_OF_MUSTAN,
+    ),
+    _MUSTAN_RECIPE,
+    **PAPER,
+    steps=mustan_recipe.STEPS,
+    save_every=1000,
+)
+def mustan2(data: FilmsOrPool, network: Values, recipe: Values, run: Values) -> Prepared:
+    """Train MUSTAN2: encoders for past, present and future, joined by fusion blocks.
+
+    With films of several kinds, half of each batch is real and half rendered.
+
+    Examples:
+
+        segue train mustan2 --data cdnet=CDNET --data isd=ISD --init resnet18.pth --out runs/mustan2
+
+        segue train mustan2 --data cdnet=CDNET --fold 0 --validate --init resnet18.pth --out runs/fold0
+
+        segue train mustan2 --data cdnet=CDNET --frames 5 --frm none --init resnet18.pth --out runs/none
+
+        segue train mustan2 --pool runs/lite/pool --causal --background --ranges --size 144x192
+        --out runs/past
+    """
+    return _mustan("mustan2", data, network, recipe)
+
+
+@training(
+    "hofam",
+    FILMS,
+    Options(
+        hofam_recipe.HofamRecipe,
+        "name:flow-mode flow flow_weights gf levels train_fusion attention gamma class_in_scale start batch",
+        types={"name": Literal["hierarchical", "single"]},
+        defaults={"name": "hierarchical"},
+        help={"name": "Flow to three earlier frames, or to one (STAM)."},
+    ),
+    **PAPER,
+    steps=hofam_recipe.STEPS,
+    validate_every=2000,
+    save_every=2000,
+)
+def hofam(data: FilmData, options: Values, run: Values) -> Prepared:
+    """Train HOFAM, or STAM with a single flow.
+
+    Composite pictures of the release (`hofam=FOLDER`) bring their flow, that of films is computed.
+
+    Examples:
+
+        segue train hofam --data cdnet=CDNET --fold 0 --validate --out runs/hofam
+
+        segue train hofam --data hofam=COMPOSITES --gf 16 --out runs/small
+
+        segue train hofam --data cdnet=CDNET --flow-mode single --out runs/stam
+
+        segue train hofam --data cdnet=CDNET --flow FLOW --no-attention --gamma 2 --out runs/ablation
+    """
+    films = data.gather()
+    name = "stam" if options["name"] == "single" else "hofam"
+    recipe = hofam_recipe.HofamRecipe(films=[*films.real, *films.rendered], **options | {"name": name})
+    flow = None if recipe.files is None else partial(film_flow, recipe.files, recipe.gaps)
+    return recipe, {"validate": data.validation(films, recipe.runnable, flow)}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenes:
+    """Frames of scenes.
+
+    Attributes:
+        scene: folders of films in CDnet's layout; of several one network is made.
+        data: labelled films besides, as for the other networks; several may be given.
+        exclude: scenes or categories of --data to leave out, separated by commas.
+        fold: leave out the scenes of this fold of CDnet 2014.
+        frames: labelled frames of each scene to learn from; published are 200 and 25.
+        frame_list: JSON with the published numbers of 200 or 25 frames of each scene.
+        epochs: looks at each frame.
+    """
+
+    scene: list[Path] | None = None
+    data: list[str] | None = None
+    exclude: str = ""
+    fold: Annotated[int | None, Ge(0), Le(FOLDS - 1)] = None
+    frames: Annotated[int, Ge(2)] = fgsegnet_recipe.FRAMES
+    frame_list: Path | None = None
+    epochs: Annotated[int, Ge(1)] = fgsegnet_recipe.EPOCHS
+
+    def films(self) -> list[ForegroundSequence]:
+        films = [read_video(folder, folder.resolve().parent.name) for folder in self.scene or ()]
+        if self.data:
+            gathered = FilmData(self.data, self.exclude, self.fold).gather()
+            films += [*gathered.real, *gathered.rendered]
+        elif self.exclude or self.fold is not None:
+            raise TrainingError("--exclude and --fold leave out scenes of --data; give some")
+        if not films:
+            raise TrainingError("nothing to learn from: give folders of scenes, or --data")
+        return films
+
+
+@training(
+    "fgsegnet",
+    Options(Scenes, "scene! data exclude fold frames frame_list epochs"),
+    Options(fgsegnet_recipe.FgSegNetRecipe, "trunk:init start loss class_weight"),
+    **{**PAPER, "workers": 0},
+    save_every=1000,
+)
+def fgsegnet(data: Scenes, options: Values, run: Values) -> Prepared:
+    """Train FgSegNet_v2, from a few frames of each scene.
+
+    Published is a network for each scene: its score on these frames means nothing, and it knows no other
+    scene. Of several scenes one network is made.
+
+    Examples:
+
+        segue train fgsegnet CDNET/baseline/highway --frames 50 --init vgg16.pth --out runs/highway
+
+        segue train fgsegnet CDNET/baseline/highway --start published.h5 --loss l1_as_run
+        --class-weight none --out runs/highway
+
+        segue train fgsegnet --data cdnet=CDNET --fold 0 --frames 25 --init vgg16.pth --out runs/fold0
+    """
+    published = None if data.frame_list is None else read_training_frames(data.frame_list, data.frames)
+    scenes = []
+    for film in data.films():
+        if published is not None and film.key not in published:
+            raise DatasetError(f"{data.frame_list}: no list for {film.key}")
+        numbers = None if published is None else published[film.key]
+        scenes.append((film, fgsegnet_recipe.split_frames(film, data.frames, numbers)))
+    recipe = fgsegnet_recipe.FgSegNetRecipe(scenes, **options)
+    count = sum(len(split.train) for _, split in scenes)
+    held_back = sum(len(split.held_back) for _, split in scenes)
+    name = scenes[0][0].key if len(scenes) == 1 else f"{len(scenes)} scenes"
+    say(f"{name}: {count} frames to learn from, {held_back} to validate")
+    steps = math.ceil(count / run["accumulate"])  # of an epoch
+    return recipe, {"steps": data.epochs * steps, "validate": recipe.validate, "validate_every": steps}

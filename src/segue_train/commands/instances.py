@@ -1,0 +1,227 @@
+"""``segue train``: video instance networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from segue.cli.options import Options, Values
+from segue.datasets.ytvis import YTVISDataset
+from segue.errors import DatasetError
+from segue.models.msstsvis import Parts
+from segue.models.seqformer.names import names_text
+from segue.sessions.clips import SHORT_SIDE
+from segue.weights.catalogue import instance_network
+from segue_train.commands.making import LITE, PAPER, Prepared, must_start, say, training
+from segue_train.commands.objects import Pictures
+from segue_train.instance_augment import PUBLISHED
+from segue_train.instance_clips import Classed as ClassedItem
+from segue_train.instance_clips import Groups
+from segue_train.instance_material import ClassNames, annotated_footage, clip_sources
+from segue_train.recipes import msstsvis as lite_recipe
+from segue_train.recipes.msstsvis import PublishedRecipe
+from segue_train.ytvis_clips import ClipSource, VideoClips
+
+R18_SHORT_SIDE = 180
+"""Short side at which ``msstsvis-r18`` is validated; it learns from clips of half the published size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tubes:
+    """Annotated videos and pictures.
+
+    Attributes:
+        data: ytvis=ROOT, ovis=ROOT or isd=ROOT (videos), coco=ROOT (pictures as clips); several may be given.
+            ROOT may also be the annotation file.
+        validate: annotated videos to measure AP on while training: an annotation file, or a folder with a
+            part valid.
+    """
+
+    data: list[str]
+    validate: Path | None = None
+
+    def validation(self, sources: list[ClipSource], names: dict[int, str], short_side: int) -> Any:
+        """What measures AP on videos that are not trained on."""
+        if self.validate is None:
+            return None
+        from segue_train.validation import ClipAP
+
+        dataset = YTVISDataset.open(self.validate, "valid")
+        trained = {source.dataset.path.resolve() for source in sources if isinstance(source, VideoClips)}
+        if dataset.path.resolve() in trained:
+            raise DatasetError(f"{dataset.path}: both trained on and validated on; give other videos")
+        if dataset.categories != names:
+            raise DatasetError(f"{dataset.path} has other categories than the data that are trained on")
+        return ClipAP(dataset, short_side)
+
+
+TUBES = Options(Tubes, "data validate")
+
+BACKBONES = {"backbone": Literal["r50", "r101", "swin-l"]}
+EPOCHS = {"steps": "Steps in all.  [default: those of 12 epochs]"}
+
+
+def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
+    must_start(
+        run,
+        "--start with weights, or --init with a classifier of the trunk",
+        recipe["start"],
+        recipe["trunk"],
+    )
+    small = network["backbone"] == "r18"
+    sources, names = clip_sources(tubes.data, PUBLISHED.halved() if small else PUBLISHED)
+    options = network | {"classes": names_text(names)}
+    if run["resume"]:
+        recipe = recipe | {"trunk": None, "start": None}
+    made = PublishedRecipe(
+        name=f"{kind}-{network['backbone']}",
+        build=partial(instance_network, kind, **options),
+        sources=sources,
+        **recipe,
+    )
+    say(f"{sum(map(len, sources))} clips an epoch, {len(names)} classes")
+    return made, {
+        "steps": run["steps"] or made.steps(run["devices"] * run["accumulate"]),
+        "validate": tubes.validation(sources, names, R18_SHORT_SIDE if small else SHORT_SIDE),
+    }
+
+
+@training(
+    "seqformer",
+    TUBES,
+    Options(instance_network, "backbone", {"backbone": "r50"}, BACKBONES),
+    Options(PublishedRecipe, "trunk:init start batch", {"batch": 2}),
+    help=EPOCHS,
+    **PAPER,
+    steps=None,
+    validate_every=5000,
+    save_every=2000,
+)
+def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
+    """Train SeqFormer on YouTube-VIS, and COCO beside it, by the published recipe.
+
+    As published are 16 clips in all, 2 on each of 8 devices.
+
+    Examples:
+
+        segue train seqformer --data ytvis=youtube_vis_2019 --data coco=coco --start coco.safetensors
+        --devices 8 --out runs/seqformer
+
+        segue train seqformer --data ovis=ovis --init resnet50.pth --batch 1 --out runs/ovis
+    """
+    return _published("seqformer", tubes, network, recipe | {"separability": False}, run)
+
+
+@training(
+    "msstsvis",
+    TUBES,
+    Options(instance_network, "backbone", {"backbone": "r50"}, BACKBONES),
+    Options(
+        Parts,
+        "intra_mode:intra inter_mode:inter decoder_attention",
+        help={
+            "intra_mode": "Inside each scale of the encoder: over time at each place (position), over all "
+            "places and times of small scales (joint), or none.",
+            "inter_mode": "Between neighbouring scales: frames of both as one sequence, both joined on the "
+            "channels, or none.",
+            "decoder_attention": "Attention of the box queries over the frames.",
+        },
+    ),
+    Options(PublishedRecipe, "trunk:init start batch separability", {"batch": 1, "separability": True}),
+    help=EPOCHS,
+    **PAPER,
+    steps=None,
+    validate_every=5000,
+    save_every=2000,
+)
+def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: Values) -> Prepared:
+    """Train MS-STS VIS with its discriminator; it may start from weights of SeqFormer.
+
+    As published are 10 clips in all, on as many devices or with `--accumulate`.
+
+    Examples:
+
+        segue train msstsvis --data ytvis=youtube_vis_2019 --data coco=coco --start seqformer-r50.safetensors
+        --devices 10 --out runs/msstsvis
+
+        segue train msstsvis --data ytvis=youtube_vis_2019 --data coco=coco --start seqformer-r50.safetensors
+        --accumulate 10 --intra joint --inter channel --out runs/joint
+    """
+    return _published("msstsvis", tubes, network | {"parts": Parts(**parts).text()}, recipe, run)
+
+
+@training(
+    "msstsvis-r18",
+    TUBES,
+    Options(PublishedRecipe, "trunk:init start batch", {"batch": 4}),
+    help=EPOCHS,
+    **{**PAPER, "workers": 1, "log_every": 20},
+    steps=None,
+)
+def msstsvis_r18(tubes: Tubes, recipe: Values, run: Values) -> Prepared:
+    """Train a small MS-STS VIS on ResNet-18 that a processor can train: half the layers and picture sizes.
+
+    The rest is the recipe of `segue train msstsvis`.
+
+    Examples:
+
+        segue train msstsvis-r18 --data isd=isd --init resnet18.pth --validate isd/val/instances.json
+        --out runs/r18
+    """
+    network = {"backbone": "r18", "parts": Parts().text()}
+    return _published("msstsvis", tubes, network, recipe | {"separability": True}, run)
+
+
+@dataclass(frozen=True, slots=True)
+class Classed(Pictures):
+    """Labelled pictures by kind, and what their objects are.
+
+    Attributes:
+        data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or
+            IMAGES:MASKS; or annotation files, coco=ROOT (still images), ytvis=ROOT, ovis=ROOT or isd=ROOT
+            (videos), each a kind of that name. Several may be given.
+        names: JSON file with COCO's name for the objects of each video, still image or kind of the folders; a
+            list names object 1, 2, ... What has no name is called what the detector takes it for.
+    """
+
+    names: Path | None = None
+
+    def classed(self) -> Groups:
+        """Footage of each kind with its classes, without what is left out for scores, and its share."""
+        names = ClassNames.read(self.names)
+        files = [text for text in self.data if "=" in text]
+        folders = replace(self, data=[text for text in self.data if text not in files])
+        kinds: dict[str, list[ClassedItem]] = {
+            kind: [names.of(item) for item in items] for kind, items in folders.kinds().items()
+        }
+        for text in files:
+            kinds.setdefault(text.partition("=")[0], []).extend(annotated_footage(text))
+        return self.weighed(kinds)
+
+
+@training(
+    "msstsvis-lite",
+    Options(Classed, "data names share exclude include_val"),
+    Options(lite_recipe.LiteRecipe, "start split_attention decoder_attention separability"),
+    **LITE,
+    steps=lite_recipe.LITE_STEPS,
+)
+def msstsvis_lite(classed: Classed, options: Values, run: Values) -> Prepared:
+    """Train msstsvis-lite on videos and still images together.
+
+    Its classes are COCO's 80, as the detector that it stands on knows them; the detector is not trained. One
+    still image of the folders in ten, by the hash of its name, is left out, for scores.
+
+    Examples:
+
+        segue train msstsvis-lite --data DAVIS --data STILLS --names classes.json --share coco=3,videos=2
+        --out runs/lite
+
+        segue train msstsvis-lite --data coco=coco --data ytvis=youtube_vis_2021 --no-split-attention
+        --out runs/plain
+    """
+    if run["resume"]:
+        options = options | {"start": None}
+    return lite_recipe.LiteRecipe(classed.classed(), **options), {}

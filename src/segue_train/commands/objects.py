@@ -1,0 +1,241 @@
+"""``segue train``: networks that follow objects, and the one that answers boxes and clicks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from segue.cli.options import Options, Values
+from segue.datasets.davis import DAVIS_VAL, DavisFolder
+from segue.errors import DatasetError, TrainingError
+from segue.naming import first_few
+from segue_train.commands.making import LITE, PAPER, Data, Prepared, must_start, names_in, say, training
+from segue_train.footage import Footage, Material, gather
+from segue_train.prompt_samples import left_out
+from segue_train.recipes import prompt as prompt_recipe
+from segue_train.recipes import stcn as stcn_recipe
+from segue_train.recipes import stcn_lite as stcn_lite_recipe
+from segue_train.recipes import stm as stm_recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Clips(Data):
+    """Videos and still images with masks.
+
+    Attributes:
+        data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or
+            IMAGES:MASKS; several may be given. 5@FOLDER counts five times.
+        validate: DAVIS-style folder to measure J&F on while training.
+        validate_on: its sequences, separated by commas.  [default: those of DAVIS val, else all]
+    """
+
+    validate: Path | None = None
+    validate_on: str = ""
+
+    def gather(self) -> Material:
+        material = gather(self.data, **self.choice)
+        say(f"{len(material.videos)} videos and {len(material.stills)} still images")
+        return material
+
+    def validation(self, material: Material) -> Callable[..., float] | None:
+        """What measures J&F on sequences that are not trained on."""
+        if self.validate is None:
+            return None
+        from segue_train.validation import JAndF
+
+        davis = DavisFolder(self.validate)
+        published = [name for name in davis.names if name in DAVIS_VAL]
+        chosen = names_in(self.validate_on) or published or davis.names
+        trained = {video.name for video in material.videos}.intersection(chosen)
+        if trained:
+            raise DatasetError(
+                f"{first_few(sorted(trained))}: both trained on and validated on; --exclude them"
+            )
+        return JAndF([davis[name] for name in chosen])
+
+
+CLIPS = Options(Clips, "data exclude include_val validate validate_on")
+
+
+def of_one_kind(material: Material, stage: int) -> list[Footage]:
+    """The still images for stage 0, the videos for the others; there must be nothing else."""
+    footage, other = (material.stills, material.videos) if stage == 0 else (material.videos, material.stills)
+    if other or not footage:
+        kinds = ("still images", "videos") if stage == 0 else ("videos", "still images")
+        found = f"there are {kinds[1]} among the data" if other else "the data hold none"
+        raise DatasetError(f"stage {stage} trains on {kinds[0]} only, but {found}; see --data")
+    return footage
+
+
+@training(
+    "stcn",
+    CLIPS,
+    Options(stcn_recipe.STCNRecipe, "stage start init init_value batch side"),
+    help={
+        "steps": "Steps in all.  [default: as published]",
+        "precision": "Number format.  [default: 16-mixed on a GPU, else 32-true]",
+    },
+    **{**PAPER, "seed": stcn_recipe.SEED},
+    steps=None,
+    precision=None,
+    validate_every=10_000,
+    save_every=5000,
+)
+def stcn(clips: Clips, options: Values, run: Values) -> Prepared:
+    """Train STCN by its published stages.
+
+    Stage 0 turns still images into clips, stages 1 to 3 take videos; 0, 3 or 0, 1, 2 is a whole training.
+    The first stage starts from ImageNet weights, the others from the stage before.
+
+    Examples:
+
+        segue train stcn --stage 0 --data DUTS --data ECSSD --init resnet50.pth --init-value resnet18.pth
+        --out runs/s0
+
+        segue train stcn --stage 3 --data 5@DAVIS --data YouTube/train --start runs/s0/stcn.safetensors
+        --out runs/s03
+
+        segue train stcn --stage 3 --data 5@DAVIS --data YouTube/train --start runs/s0/stcn.safetensors
+        --out runs/s03 --resume
+    """
+    import torch
+
+    must_start(
+        run,
+        "--start with weights of the stage before, or --init with a ResNet-50 and --init-value with a "
+        "ResNet-18",
+        options["start"],
+        options["init"] and options["init_value"],
+    )
+    material = clips.gather()
+    recipe = stcn_recipe.STCNRecipe(footage=of_one_kind(material, options["stage"]), **options)
+    fast = run["accelerator"] != "cpu" and torch.cuda.is_available()
+    return recipe, {
+        "steps": run["steps"] or recipe.plan.steps,
+        "precision": run["precision"] or ("16-mixed" if fast else "32-true"),
+        "validate": clips.validation(material),
+    }
+
+
+@training(
+    "stm",
+    CLIPS,
+    Options(stm_recipe.STMRecipe, "stage start trunk:init batch side"),
+    help={"steps": "Steps in all.  [default: 300000 on images, 150000 on videos]"},
+    **PAPER,
+    steps=None,
+    validate_every=10_000,
+    save_every=5000,
+)
+def stm(clips: Clips, options: Values, run: Values) -> Prepared:
+    """Train STM as its paper tells: on clips made of still images, then on videos.
+
+    Examples:
+
+        segue train stm --stage 0 --data COCO --data ECSSD --init resnet50.pth --out runs/stm0
+
+        segue train stm --stage 1 --data DAVIS --data YouTube/train --start runs/stm0/stm.safetensors
+        --out runs/stm1
+    """
+    must_start(run, "--init with a ResNet-50, or --start with weights", options["start"], options["trunk"])
+    material = clips.gather()
+    recipe = stm_recipe.STMRecipe(footage=of_one_kind(material, options["stage"]), **options)
+    steps = run["steps"] or stm_recipe.STEPS[options["stage"]]
+    return recipe, {"steps": steps, "validate": clips.validation(material)}
+
+
+@training(
+    "stcn-lite",
+    CLIPS,
+    Options(stcn_lite_recipe.STCNLiteRecipe, "backbone:init scaling:init-scaling start"),
+    **LITE,
+    steps=stcn_lite_recipe.STEPS,
+)
+def stcn_lite(clips: Clips, options: Values, run: Values) -> Prepared:
+    """Train stcn-lite on videos and still images together.
+
+    torchvision's own MobileNetV2 needs `--init-scaling imagenet`.
+
+    Examples:
+
+        segue train stcn-lite --data DAVIS --data STILLS --init mobilenet_v2.safetensors --out runs/lite
+
+        segue train stcn-lite --data DAVIS --data STILLS --init mobilenet_v2.safetensors --out runs/lite
+        --resume
+
+        segue train stcn-lite --data DAVIS --data STILLS --start runs/lite/stcn-lite.safetensors --steps 4000
+        --reading session --out runs/more
+    """
+    must_start(run, "--init with a MobileNetV2, or --start", options["start"], options["backbone"])
+    material = clips.gather()
+    recipe = stcn_lite_recipe.STCNLiteRecipe(material.videos, material.stills, **options)
+    return recipe, {"validate": clips.validation(material)}
+
+
+_SHARE = re.compile(r"(\w+)=(\d+(?:\.\d+)?)")
+
+Kept = TypeVar("Kept", bound=Sized)
+
+VIDEOS = "videos"
+"""The kind of all pictures of videos."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures(Data):
+    """Labelled pictures by kind.
+
+    Attributes:
+        data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or
+            IMAGES:MASKS; several may be given. 2@FOLDER counts twice.
+        share: how often kinds are drawn, such as videos=2,coco=1.5; others count 1.
+    """
+
+    share: str = ""
+
+    def kinds(self) -> dict[str, list[Footage]]:
+        """Footage of each kind, without what is left out for scores."""
+        material = gather(self.data, **self.choice)
+        kinds: dict[str, list[Footage]] = {VIDEOS: material.videos} if material.videos else {}
+        for still in material.stills:
+            if not left_out(still.name):
+                kinds.setdefault(still.name.split("_")[0], []).append(still)
+        return kinds
+
+    def weighed(self, kinds: dict[str, list[Kept]]) -> list[tuple[float, list[Kept]]]:
+        """The kinds with their shares, which are told."""
+        shares = dict.fromkeys(kinds, 1.0)
+        for item in names_in(self.share):
+            match = _SHARE.fullmatch(item)
+            if match is None or match[1] not in kinds:
+                raise TrainingError(f"--share {item!r}: give KIND=NUMBER; kinds are {', '.join(kinds)}")
+            shares[match[1]] = float(match[2])
+        for kind, items in kinds.items():
+            say(f"{kind}: {sum(map(len, items))} pictures, share {shares[kind] / sum(shares.values()):.2f}")
+        return [(shares[kind], items) for kind, items in kinds.items()]
+
+
+@training(
+    "prompt",
+    Options(Pictures, "data share exclude include_val"),
+    Options(prompt_recipe.PromptRecipe, "backbone:init scaling:init-scaling start"),
+    **LITE,
+    steps=prompt_recipe.STEPS,
+)
+def prompt(pictures: Pictures, options: Values, run: Values) -> Prepared:
+    """Train segue-prompt on still images and videos; every labelled picture is a still image to it.
+
+    One still image in ten, by the hash of its name, is left out, for scores. Still images whose names begin
+    alike up to an underscore (coco_1, coco_7) are a kind, all videos another; `--share` weighs the kinds.
+
+    Examples:
+
+        segue train prompt --data DAVIS --data STILLS --init mobilenet_v2.safetensors --out runs/prompt
+
+        segue train prompt --data DAVIS --data STILLS --share videos=5,coco=4 --init mobilenet_v2.safetensors
+        --out runs/prompt --resume
+    """
+    must_start(run, "--init with a MobileNetV2, or --start", options["start"], options["backbone"])
+    return prompt_recipe.PromptRecipe(pictures.weighed(pictures.kinds()), **options), {}

@@ -1,0 +1,158 @@
+"""What training reads: videos of DAVIS-style folders and still images with masks, both decoded when used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from segue.datasets.davis import DAVIS_VAL, DavisFolder, ImageMaskFolder, Sequence
+from segue.datasets.files import Mask
+from segue.errors import DatasetError
+from segue.naming import first_few
+from segue.types import Image
+
+VOID = 255
+"""Value of pixels that nobody labelled; they take no part in any loss."""
+
+_TIMES = re.compile(r"([1-9][0-9]*)@(.+)")
+
+
+def repeated(text: str) -> tuple[int, str]:
+    """How often ``5@SOURCE`` counts, and the source."""
+    match = _TIMES.fullmatch(text)
+    return (int(match[1]), match[2]) if match else (1, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """The labelled pictures of one video or, with a single one, a labelled still image.
+
+    Attributes:
+        name: for messages.
+        source: where they are read from.
+        frames: their indices in ``source``, in order of time.
+        spacing: frames of the film from one labelled picture to the next; 5 in YouTube-VOS.
+    """
+
+    name: str
+    source: Sequence | ImageMaskFolder
+    frames: tuple[int, ...]
+    spacing: int = 1
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read(self, index: int) -> tuple[Image, Mask]:
+        """RGB picture (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled."""
+        return self.read_image(index), self.source.read_mask(self.frames[index])
+
+    def read_image(self, index: int) -> Image:
+        """The picture alone."""
+        return self.source.read_image(self.frames[index])
+
+
+@dataclass(slots=True)
+class Material:
+    """All footage of a training, in the order of the folders; a name may be listed several times."""
+
+    videos: list[Footage] = field(default_factory=list)
+    stills: list[Footage] = field(default_factory=list)
+
+
+def gather(
+    folders: Iterable[str],
+    *,
+    exclude: Collection[str] = (),
+    include_val: bool = False,
+    report: Callable[[str], None],
+) -> Material:
+    """List what folders hold.
+
+    Each is a DAVIS-style folder (``JPEGImages`` and ``Annotations``), a folder with ``images`` and ``masks``,
+    or ``IMAGES:MASKS``; ``5@FOLDER`` lists its content five times, so that it is drawn five times as often.
+
+    Args:
+        folders: as above.
+        exclude: names of sequences to leave out.
+        include_val: keep sequences of DAVIS val, which serve for scores, see :data:`DAVIS_VAL`.
+        report: told in one line what was left out.
+
+    Raises:
+        DatasetError: a folder is none of these, its files do not belong together, or a name to leave out
+            does not exist.
+    """
+    material = Material()
+    found: set[str] = set()
+    for text in folders:
+        times, text = repeated(text)
+        folder = Path(text)
+        if (folder / "JPEGImages").is_dir():
+            videos = [
+                Footage(sequence.name, sequence, tuple(sequence.annotations), _spacing(sequence))
+                for sequence in DavisFolder(folder)
+            ]
+            found.update(video.name for video in videos)
+            material.videos.extend(_allowed(folder, videos, exclude, include_val, report) * times)
+        else:
+            material.stills.extend(_stills(text) * times)
+    unknown = sorted(set(exclude) - found)
+    if unknown:
+        raise DatasetError(f"no sequence {first_few(unknown)} to exclude; check the spelling")
+    return material
+
+
+def object_ids(mask: Mask, least: int = 1) -> list[int]:
+    """Ids of the objects with at least ``least`` pixels, ascending; void is none of them."""
+    counts = np.bincount(mask.ravel(), minlength=VOID + 1)[1:VOID]
+    return [int(i) + 1 for i in np.flatnonzero(counts >= least)]
+
+
+def relabel(mask: Mask, ids: Iterable[int]) -> Mask:
+    """Keep the objects ``ids`` as 1, 2, ... and void; everything else is background."""
+    table = np.zeros(VOID + 1, np.uint8)
+    table[VOID] = VOID
+    for new, old in enumerate(ids, start=1):
+        table[old] = new
+    return table[mask]
+
+
+def _allowed(
+    folder: Path,
+    videos: list[Footage],
+    exclude: Collection[str],
+    include_val: bool,
+    report: Callable[[str], None],
+) -> list[Footage]:
+    """The videos that may be trained on."""
+    wanted = [video for video in videos if video.name not in exclude]
+    held_out = [] if include_val else [video.name for video in wanted if video.name in DAVIS_VAL]
+    if held_out:
+        report(
+            f"{folder}: left out {len(held_out)} sequences of DAVIS val, which serve for scores "
+            f"({first_few(held_out)}); --include-val takes them too"
+        )
+    return [video for video in wanted if video.name not in held_out]
+
+
+def _stills(text: str) -> list[Footage]:
+    images, colon, masks = text.rpartition(":")
+    if not colon or Path(text).is_dir():
+        images, masks = str(Path(text) / "images"), str(Path(text) / "masks")
+        if not Path(images).is_dir() or not Path(masks).is_dir():
+            raise DatasetError(
+                f"{text}: neither a DAVIS folder (JPEGImages, Annotations) nor one of still images "
+                "(images, masks); folders of other names can be given as IMAGES:MASKS"
+            )
+    pictures = ImageMaskFolder(images, masks)
+    return [Footage(path.stem, pictures, (i,)) for i, path in enumerate(pictures.images)]
+
+
+def _spacing(sequence: Sequence) -> int:
+    """Typical distance of annotated frames, by the numbers in their names where all have one."""
+    stems = [sequence.frames[i].stem for i in sequence.annotations]
+    numbers = [int(stem) for stem in stems] if all(s.isdecimal() for s in stems) else [*sequence.annotations]
+    return max(1, int(np.median(np.diff(numbers)))) if len(numbers) > 1 else 1

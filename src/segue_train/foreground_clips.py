@@ -1,0 +1,337 @@
+"""Artificial clips for foreground networks: cut-outs move through scenes that are alive without them.
+
+A clip is a function of time: only the frames that a sample needs are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial, reduce
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
+from segue.errors import DatasetError
+from segue.sessions.empty_scene import Scene
+from segue_train import living, scenery
+from segue_train.cut_outs import CutOut, Mover, draw_mover, place, shape_cut_out
+from segue_train.footage import Footage
+from segue_train.foreground_past import passers_by, past_masks, past_planes, past_times
+from segue_train.scenery import Camera, Effect, Light, Pictures, Sensor
+from segue_train.warp import Bools, Matrix, Picture, Plane, Rng, Size
+
+UNLIT = 25
+"""Label of a pixel that is static or in shadow, where nobody labelled shadows."""
+
+MARGIN = 14
+"""Pixels of canvas around what the camera sees, for it to shake in."""
+
+WHOLE_ALPHA, NO_ALPHA = 0.6, 0.2
+"""A pixel with more of a mover than the first is foreground, with less than the second is not."""
+
+SHADOW_DEPTH = 0.12
+"""Share of the light that a shadow takes away at least where it is labelled as one."""
+
+VISIBLE = 20
+"""Grey levels by which a pixel differs where something can be seen."""
+
+SHAPES = 0.2
+"""Share of movers that are mere shapes."""
+
+LEAST_EVIDENCE = 0.5
+"""Share of a mover that differs from what was there before, or else nobody could find it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample of training.
+
+    Attributes:
+        window: RGB frames (T, H, W, 3), uint8, in the order of time.
+        background: the scene as a session would know it, (H, W, 21), see
+            :class:`~segue.sessions.empty_scene.Scene`, or an RGB picture of it alone, (H, W, 3), uint8.
+        labels: of the current frame, (H, W), uint8, in the values of CDnet and :data:`UNLIT`.
+    """
+
+    window: Picture
+    background: Picture
+    labels: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Sun:
+    """How the shadows of a scene fall.
+
+    Attributes:
+        shear, height: of the shape on the ground, relative to the object.
+        cast, contact, slab: share of the light that cast shadows, soft ones under the feet, and those
+            that lie under a vehicle from side to side take away; 0 has none.
+        blur: sigma in pixels.
+        mirror: share of a reflection in the floor.
+        slab_height, slab_side: of the object's height, and of half its width to one side.
+    """
+
+    shear: float
+    height: float
+    cast: float
+    contact: float
+    blur: float
+    mirror: float
+    slab: float = 0.0
+    slab_height: float = 0.0
+    slab_side: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A scene with its movers; any frame of it can be drawn, time 0 is the current one."""
+
+    plate: Picture
+    effects: Sequence[Effect]
+    movers: Sequence[Mover]
+    light: Light
+    camera: Camera
+    sensor: Sensor
+    sun: Sun
+    occluder: Plane | None
+    unlit: bool
+    noise: npt.NDArray[np.int8] = field(repr=False)
+
+    def frame(self, time: int) -> Picture:
+        """RGB frame (H, W, 3)."""
+        return self._draw(time)[0]
+
+    def frame_with_labels(self, time: int) -> tuple[Picture, Picture]:
+        """A frame, and its labels (H, W)."""
+        frame, solid, shade = self._draw(time)
+        other = np.uint8(UNLIT if self.unlit else STATIC)
+        labels = np.where(shade > 255 * SHADOW_DEPTH, np.uint8(SHADOW), other)
+        labels[solid > 255 * NO_ALPHA] = UNKNOWN
+        labels[solid > 255 * WHOLE_ALPHA] = MOTION
+        seen = self.camera.view(labels, time, MARGIN, mask=True)
+        return frame, np.ascontiguousarray(seen)
+
+    def _draw(self, time: int) -> tuple[Picture, Picture, Picture]:
+        canvas = self.plate
+        for effect in self.effects:
+            canvas = effect(canvas, time)
+        scene = canvas
+        canvas = canvas.copy()
+        size = canvas.shape[:2]
+        solid, shade = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+        present = [mover for mover in self.movers if mover.present(time) and mover.near(time, size)]
+        for mover in present:
+            _cast(canvas, shade, mover, time, self.sun)
+        for mover in present:
+            _paint(canvas, solid, mover, time)
+        if self.occluder is not None and present:
+            weight = self.occluder[..., None]
+            canvas = np.asarray(scene * weight + canvas * (1 - weight), np.uint8)
+            solid, shade = (np.asarray(plane * (1 - self.occluder), np.uint8) for plane in (solid, shade))
+        canvas = self.light.act(canvas, time)
+        view = self.camera.view(canvas, time, MARGIN)
+        return self.sensor.expose(view, time, self.noise), solid, shade
+
+
+def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) -> None:
+    """Darken the ground under and beside a mover."""
+    matrix = mover.matrix(time)
+    square = np.vstack([matrix, [0, 0, 1]])
+    alpha = mover.cut_out.alphas[mover.picture(time)]
+    height, width = alpha.shape
+    x, y = matrix @ [width / 2, height, 1]
+    if sun.mirror:
+        flip = np.array([[1, 0, 0], [0, -0.8, 1.8 * y]])
+        _blend(canvas, mover, time, flip @ square, sun.mirror)
+    if sun.cast:
+        lie = np.array([[1, -sun.shear, sun.shear * y], [0, sun.height, (1 - sun.height) * y]])
+        _darken(canvas, shade, alpha, lie @ square, sun.cast, sun.blur)
+    reach = abs(matrix[0, 0]) * width / 2
+    across = reach / 20
+    if sun.slab:
+        patch = np.zeros((24, 48), np.uint8)
+        cv2.rectangle(patch, (4, 4), (43, 19), 255, -1)
+        down = abs(matrix[1, 1]) * height * sun.slab_height / 16
+        middle = x + sun.slab_side * reach
+        under = np.array([[across, 0, middle - 24 * across], [0, down, y - 12 * down]])
+        _darken(canvas, shade, patch, under, sun.slab, min(sun.blur, 1.5))
+    if sun.contact:
+        patch = np.zeros((24, 48), np.uint8)
+        cv2.ellipse(patch, (24, 12), (20, 8), 0, 0, 360, 255, -1)
+        down = across * 0.6
+        under = np.array([[across, 0, x - 24 * across], [0, down, y - 12 * down]])
+        _darken(canvas, shade, patch, under, sun.contact, 0.12 * reach + 0.5)
+
+
+def _paint(canvas: Picture, solid: Picture, mover: Mover, time: int) -> None:
+    where = _blend(canvas, mover, time, mover.matrix(time), 1.0)
+    if where:
+        rows_columns, alpha = where
+        solid[rows_columns] = np.maximum(solid[rows_columns], alpha)
+
+
+def _blend(
+    canvas: Picture, mover: Mover, time: int, matrix: Matrix, share: float
+) -> tuple[tuple[slice, slice], Picture] | None:
+    """Mix a mover into the canvas; gives where it lies, and its alpha there."""
+    laid = place(mover.patch(time), matrix, canvas.shape[:2])
+    if laid is None:
+        return None
+    where, patch = laid
+    weight = patch[..., 3:].astype(np.float32) * (share / 255)
+    canvas[where] = canvas[where] * (1 - weight) + patch[..., :3] * weight
+    return where, patch[..., 3]
+
+
+def _darken(
+    canvas: Picture, shade: Picture, shape: Picture, matrix: Matrix, depth: float, blur: float
+) -> None:
+    """Take light away where a shape (h, w) lies on the canvas."""
+    laid = place(shape, matrix, canvas.shape[:2])
+    if laid is None:
+        return
+    where, alpha = laid
+    soft = cv2.GaussianBlur(alpha, (0, 0), max(blur, 0.3)).astype(np.float32) * (depth / 255)
+    canvas[where] = canvas[where] * (1 - soft[..., None])
+    shade[where] = np.maximum(shade[where], (soft * 255).astype(np.uint8))
+
+
+class ClipMaker:
+    """Draws samples of ``size`` (H, W) from clips in which cut-outs move through pictures.
+
+    ``offsets`` are the times of the frames of a window, in frames from the current one.
+    """
+
+    def __init__(
+        self, cut_outs: Sequence[CutOut], pictures: Pictures, offsets: Sequence[int], size: Size
+    ) -> None:
+        if not cut_outs or not pictures:
+            raise DatasetError("nothing to make clips of: give folders with labelled stills or videos")
+        self.cut_outs, self.pictures = list(cut_outs), list(pictures)
+        self.offsets, self.size = tuple(offsets), size
+        self.canvas = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
+        self.noise = scenery.noise_stock()
+
+    def samples(self, rng: Rng) -> list[Sample]:
+        """Two samples of one clip, at different times, with different pasts."""
+        kind = rng.random()
+        times = past_times(rng)
+        clip = self.clip(rng, times, switched=kind < 0.025, empty=0.04 <= kind < 0.12)
+        if 0.12 <= kind < 0.14:  # the first frame of a film is its own context and background
+            current, labels = clip.frame_with_labels(0)
+            scene = Scene.of(current, 1).planes.transpose(1, 2, 0)
+            untold = np.where(labels == MOTION, np.uint8(UNKNOWN), labels)
+            return [Sample(np.stack([current] * len(self.offsets)), scene, untold)]
+        kept = [clip.frame_with_labels(time) for time in times]
+        frames = np.stack([frame for frame, _ in kept])
+        solids = np.stack([np.isin(labels, (MOTION, UNKNOWN)) for _, labels in kept])
+        if 0.14 <= kind < 0.155:  # another scene: what is known is of the one before it
+            frames = frames[:, :, ::-1, ::-1]
+        earlier = -int(rng.integers(1, 1 - times[0]))
+        return [
+            self._sample(rng, clip, now, frames[:known], solids[:known])
+            for now in (0, earlier)
+            if (known := sum(time < now for time in times))
+        ]
+
+    def _sample(self, rng: Rng, clip: Clip, now: int, frames: Picture, solids: Bools) -> Sample:
+        current, labels = clip.frame_with_labels(now)
+        scene = past_planes(frames, past_masks(rng, frames, solids))
+        window = np.stack([clip.frame(now + time) if time else current for time in self.offsets])
+        pictures = [*window, scene[..., 3:6], scene[..., 12:15]]
+        return Sample(window, scene, without_evidence_unknown(current, pictures, labels))
+
+    def clip(self, rng: Rng, times: list[int], *, switched: bool = False, empty: bool = False) -> Clip:
+        """A random clip, in which others came by at ``times`` and a light may have been switched just now."""
+        count = 0 if empty else int(rng.choice(5, p=[0.03, 0.36, 0.31, 0.18, 0.12]))
+        sun = draw_sun(rng)
+        effects, unlit = living.draw_effects(rng, self.canvas, self.pictures)
+        movers = [self._mover(rng) for _ in range(count)]
+        return Clip(
+            self._furnished(rng, sun),
+            effects,
+            movers + passers_by(rng, movers, times),
+            scenery.draw_light(rng, self.canvas, switched),
+            scenery.draw_camera(rng),
+            scenery.draw_sensor(rng),
+            sun,
+            _occluder(rng, self.canvas) if rng.random() < 0.05 else None,
+            unlit,
+            self.noise,
+        )
+
+    def _mover(self, rng: Rng) -> Mover:
+        """Mostly an object, sometimes a shape."""
+        cut_outs = self.cut_outs
+        if rng.random() < SHAPES:
+            picture = self.pictures[int(rng.integers(len(self.pictures)))]()
+            cut_outs = [shape_cut_out(rng, picture)]
+        return draw_mover(rng, cut_outs, self.canvas)
+
+    def _furnished(self, rng: Rng, sun: Sun) -> Picture:
+        """A scene, mostly with things that were cut out and pasted as movers are, but belong to it.
+
+        Without them a network learns what pasting looks like, not what has changed.
+        """
+        plate = scenery.draw_plate(rng, self.pictures, self.canvas)
+        aside = np.zeros(self.canvas, np.uint8)
+        for _ in range(int(rng.choice(5, p=[0.2, 0.25, 0.25, 0.2, 0.1]))):
+            thing = replace(self._mover(rng), comes=-np.inf, leaves=np.inf)
+            _cast(plate, aside, thing, 0, sun)
+            _paint(plate, aside, thing, 0)
+        return plate
+
+
+def scenes_of(footage: Sequence[Footage]) -> Pictures:
+    """What scenes are made of: stills and every sixth frame of videos."""
+    return [partial(item.read_image, i) for item in footage for i in range(0, len(item), 6)]
+
+
+def draw_sun(rng: Rng) -> Sun:
+    """Shadows and reflections as a light would cast them, often none."""
+    kind = rng.random()
+    cast = float(rng.uniform(0.15, 0.9)) if kind < 0.7 else 0.0
+    slab = float(rng.uniform(0.35, 0.85)) if kind > 0.5 else 0.0
+    return Sun(
+        shear=float(rng.uniform(-1.6, 1.6)),
+        height=float(rng.choice([-1, 1]) * rng.uniform(0.12, 0.6)),
+        cast=cast,
+        contact=float(rng.uniform(0.15, 0.85)) if rng.random() < 0.55 else 0.0,
+        slab=slab,
+        slab_height=float(rng.uniform(0.08, 0.5)),
+        slab_side=float(rng.uniform(-0.4, 0.4)),
+        blur=float(rng.uniform(0.5, 4)),
+        mirror=float(rng.uniform(0.08, 0.35)) if rng.random() < 0.04 else 0.0,
+    )
+
+
+def _occluder(rng: Rng, size: Size) -> Plane:
+    """Part of the scene that is in front of everything: a pole, a fence, a bush."""
+    if rng.random() < 0.5:
+        return scenery.blob(rng, size, rng.uniform(0.05, 0.3))
+    plane = np.zeros(size, np.float32)
+    for _ in range(int(rng.integers(1, 5))):
+        start, width = rng.uniform(0, size[1]), rng.uniform(3, 0.15 * size[1])
+        plane[:, int(start) : int(start + width)] = 1
+    return np.asarray(cv2.GaussianBlur(plane, (3, 3), 0.6), np.float32)
+
+
+def without_evidence_unknown(current: Picture, others: Sequence[Picture], labels: Picture) -> Picture:
+    """Labels in which movers take no part if most of them looks the same in all other pictures."""
+    change = np.max([_difference(current, other) for other in others], axis=0) > VISIBLE
+    count, pieces = cv2.connectedComponents((labels == MOTION).astype(np.uint8))
+    areas = np.bincount(pieces.ravel(), minlength=count)
+    changed = np.bincount(pieces.ravel(), weights=change.ravel(), minlength=count)
+    untold = changed < LEAST_EVIDENCE * areas
+    untold[0] = False
+    return np.where(untold[pieces], np.uint8(UNKNOWN), labels)
+
+
+def _difference(picture: Picture, other: Picture) -> Plane:
+    """Largest difference of the channels at each pixel, (H, W), less what light changes all over."""
+    change = picture.astype(np.float32) - other
+    planes = cv2.split(np.abs(change - np.median(change[::4, ::4], axis=(0, 1)).astype(np.float32)))
+    return np.asarray(reduce(np.maximum, planes))

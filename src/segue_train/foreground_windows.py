@@ -1,0 +1,257 @@
+"""Windows of frames from labelled films, straight from their files, for networks without a picture pool.
+
+They are changed, the same for all frames or growing over time, in ways that leave the labels true. The paper
+of MUSTAN does not tell its augmentations; the ranges are our reading (see docs/systems/mustan.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from segue.datasets.foreground import ForegroundSequence
+from segue.datasets.isd import IsdClip
+from segue.datasets.labels import MOTION, STATIC
+from segue.errors import DatasetError
+from segue.sessions.extra_inputs import DepthScale
+from segue_train.foreground_clips import Sample
+from segue_train.foreground_pool import collate
+from segue_train.foreground_videos import Run, runs_of
+from segue_train.photo import Jitter
+from segue_train.recipe import Batch, Batches, stacked
+from segue_train.scenery import blob
+from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, random_part
+
+LONGEST_STEP = 6
+"""Most frames from one frame of a window to the next; a network is trained on steps from one frame on."""
+
+FROZEN = 0.05
+"""Share of the windows in which all frames are the current one."""
+
+BACKGROUND_FRAMES = 9
+"""Past frames whose median is the background."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSample(Sample):
+    """A sample with a depth map.
+
+    Attributes:
+        depth: of the current frame, (H, W), uint8, see :class:`segue.sessions.extra_inputs.DepthScale`.
+    """
+
+    depth: Picture
+
+
+class WindowSampler:
+    """Draws windows.
+
+    Args:
+        films: labelled films; frames whose numbers do not follow one another are different scenes.
+        offsets: times of the frames of a window, evenly spaced, one of them 0.
+        size: height and width of what a window shows.
+        background: whether the network takes a picture of the empty scene; otherwise none is made, and the
+            current frame stands in its place.
+        depth: whether it takes depth maps of the current frame; those of films that have none are 0.
+    """
+
+    def __init__(
+        self,
+        films: Sequence[ForegroundSequence],
+        offsets: tuple[int, ...],
+        size: Size,
+        *,
+        background: bool,
+        depth: bool = False,
+    ) -> None:
+        self.offsets, self.size, self.background, self.depth = offsets, size, background, depth
+        self.spacing = int(np.gcd.reduce(np.abs(offsets))) or 1
+        runs = [(run, _scored(run)) for film in films for run in runs_of(film)]
+        self.runs = [(run, scored) for run, scored in runs if scored]
+        if not self.runs:
+            raise DatasetError("no film with labelled frames that follow one another")
+
+    def sample(self, rng: Rng) -> WindowSample:
+        """A random window, of a film that runs forwards or backwards, faster or slower."""
+        run, scored = self.runs[int(rng.integers(len(self.runs)))]
+        now = scored[int(rng.integers(len(scored)))]
+        step = int(rng.integers(1, LONGEST_STEP + 1)) * (1 if rng.random() < 0.5 else -1)
+        if rng.random() < FROZEN:
+            step = 0
+        # Beyond the ends of the film stands its first or last frame.
+        wanted = (now + offset // self.spacing * step for offset in self.offsets)
+        places = [min(max(place, run.first), run.last) for place in wanted]
+        read = {i: run.video.read_image(i) for i in {*places, now}}
+        background = _background(run, now, step) if self.background else read[now]
+        labels = run.video.read_labels(now)
+        if step == 0 and not self.background:
+            # Nothing tells what moves.
+            labels = np.where(labels == MOTION, np.uint8(STATIC), labels)
+        depth = read_depth(run.video, now) if self.depth else np.zeros_like(labels)
+        pictures = [*(read[i] for i in places), background, labels, depth]
+        *window, background, labels, depth = cut(rng, pictures, self.size)
+        changed = augment(rng, Sample(np.stack(window), background, labels), self.offsets.index(0))
+        return WindowSample(changed.window, changed.background, changed.labels, depth)
+
+
+def _background(run: Run, now: int, step: int) -> Picture:
+    """Median of frames that are spread evenly over the past, in the direction of the window.
+
+    Of an even number it is the lower middle one; without a past it is the current frame.
+    """
+    past = range(run.first, now) if step >= 0 else range(now + 1, run.last + 1)
+    places = np.unique(np.linspace(past.start, past.stop - 1, BACKGROUND_FRAMES).round().astype(int))
+    frames = np.stack([run.video.read_image(int(i)) for i in (places if past else [now])])
+    middle = (len(frames) - 1) // 2
+    return np.asarray(np.partition(frames, middle, axis=0)[middle], np.uint8)
+
+
+def read_depth(film: ForegroundSequence, i: int) -> Picture:
+    """Depth map of a frame over the range of the film's first one, (H, W), uint8; zeros if there is none."""
+    clip = IsdClip.of(film)
+    if not clip.has_depth:
+        return np.zeros(film.read_image(i).shape[:2], np.uint8)
+    scale = DepthScale()
+    scale(clip.read_depth(0))
+    return scale(clip.read_depth(i))
+
+
+def _scored(run: Run) -> list[int]:
+    """Frames of a run that count for a score."""
+    numbers = set(run.video.scored)
+    return [i for i in range(run.first, run.last + 1) if run.video.numbers[i] in numbers]
+
+
+@dataclass(frozen=True)
+class WindowBatches(Batches):
+    """Batches of windows.
+
+    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 3, h, w), ``labels`` (B, h, w) and, where it is
+    wanted, ``depth`` (B, h, w), all uint8.
+
+    Attributes:
+        samplers: what windows are drawn from; each gives the same share of every batch.
+        batch: windows of a batch.
+    """
+
+    samplers: Sequence[WindowSampler]
+    batch: int
+    count: int
+    seed: int
+
+    def batch_of(self, number: int) -> Batch:
+        rng = np.random.default_rng([self.seed, number])
+        # With a batch that does not divide, the samplers take turns.
+        first = number * self.batch
+        chosen = (self.samplers[(first + i) % len(self.samplers)] for i in range(self.batch))
+        samples = [sampler.sample(rng) for sampler in chosen]
+        batch = collate(samples)
+        if any(sampler.depth for sampler in self.samplers):
+            batch["depth"] = stacked(item.depth for item in samples)
+        return batch
+
+
+COLOUR = Jitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05)
+GAMMA = (0.7, 1.5)
+
+SCALE = (0.75, 1.5)
+"""Enlargement of a picture whose short side was brought to that of the crop."""
+
+NOISE = 0.04
+"""Largest deviation of the noise, of 1."""
+
+BLUR = (0.3, 1.2)
+"""Range of the blur's deviation in pixels."""
+
+DRIFT = 0.1
+"""Largest change of the light from one end of a window to the other, in parts."""
+
+SHIFT = 0.02
+"""Most that a context frame lies beside the current one, in parts of the sides."""
+
+OFTEN, SELDOM = 0.5, 0.3
+"""Shares of the windows with noise or drift; with blur, shifted context or shadows."""
+
+
+def cut(rng: Rng, pictures: Sequence[Picture], size: Size) -> list[Picture]:
+    """The same random part of all pictures at ``size`` (H, W), every second time mirrored.
+
+    Colours (H, W, 3) are resampled, labels (H, W) take the nearest pixel.
+    """
+    height, width = pictures[0].shape[:2]
+    scale = min(size) / min(height, width) * rng.uniform(*SCALE)
+    part = random_part(
+        rng, (height, width), (min(height, round(size[0] / scale)), min(width, round(size[1] / scale)))
+    )
+    step = -1 if rng.random() < 0.5 else 1
+    return [_resize(np.ascontiguousarray(picture[part][:, ::step]), size) for picture in pictures]
+
+
+def augment(rng: Rng, sample: Sample, now: int) -> Sample:
+    """Change the light, the colours and the sensor of a window and its background; ``now`` is current."""
+    frames = [*sample.window, sample.background]
+    times = [*(i - now for i in range(len(sample.window))), 0]
+    if rng.random() < SELDOM:
+        frames = _shade(rng, frames, times)
+    if rng.random() < SELDOM:
+        frames = [frame if i == now else _shift(rng, frame) for i, frame in enumerate(frames)]
+    change, table = COLOUR.draw(rng), _gamma(rng)
+    frames = [cv2.LUT(change(frame), table) for frame in frames]
+    if rng.random() < OFTEN:
+        slope = rng.uniform(-DRIFT, DRIFT) / max(1, len(sample.window) - 1)
+        frames = [_gain(frame, 1 + slope * time) for frame, time in zip(frames, times, strict=True)]
+    if rng.random() < SELDOM:
+        deviation = rng.uniform(*BLUR)
+        frames = [cv2.GaussianBlur(frame, (0, 0), deviation) for frame in frames]
+    if rng.random() < OFTEN:
+        deviation = 255 * rng.uniform(0, NOISE)
+        frames = [_noise(rng, frame, deviation) for frame in frames]
+    *window, background = frames
+    return Sample(np.stack(window), background, sample.labels)
+
+
+def _shade(rng: Rng, frames: Sequence[Picture], times: Sequence[int]) -> list[Picture]:
+    """Darken a soft region that moves on from frame to frame; it is no foreground."""
+    height, width = frames[0].shape[:2]
+    field = blob(rng, (2 * height, 2 * width), rng.uniform(0.05, 0.3))
+    depth, (down, right) = rng.uniform(0.1, 0.6), rng.uniform(-0.06, 0.06, 2)
+    shaded = []
+    for frame, time in zip(frames, times, strict=True):
+        top = int(np.clip(height * (0.5 + down * time), 0, height))
+        left = int(np.clip(width * (0.5 + right * time), 0, width))
+        shade = field[top : top + height, left : left + width, None]
+        shaded.append(np.asarray(frame * (1 - depth * shade), np.uint8))
+    return shaded
+
+
+def _shift(rng: Rng, frame: Picture) -> Picture:
+    height, width = frame.shape[:2]
+    right, down = rng.uniform(-SHIFT, SHIFT, 2) * [width, height]
+    matrix = np.array([[1, 0, right], [0, 1, down]])
+    shifted = cv2.warpAffine(frame, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(shifted, np.uint8)
+
+
+def _gamma(rng: Rng) -> Picture:
+    """Grey values by grey value."""
+    exponent = log_uniform(rng, *GAMMA)
+    return np.asarray(np.rint(255 * (np.arange(256) / 255) ** exponent), np.uint8)
+
+
+def _gain(frame: Picture, gain: float) -> Picture:
+    return np.asarray(cv2.convertScaleAbs(frame, alpha=max(gain, 0.0)), np.uint8)
+
+
+def _noise(rng: Rng, frame: Picture, deviation: float) -> Picture:
+    noise: Plane = rng.standard_normal(frame.shape, np.float32) * np.float32(deviation)
+    return np.asarray(np.clip(frame + noise + 0.5, 0, 255), np.uint8)
+
+
+def _resize(part: Picture, size: Size) -> Picture:
+    smaller = part.shape[0] > size[0]
+    colour = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_NEAREST_EXACT if part.ndim == 2 else colour
+    return np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8)

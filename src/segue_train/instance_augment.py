@@ -1,0 +1,162 @@
+"""Augmentations of classed clips as the training of SeqFormer draws them.
+
+Wu et al., "SeqFormer" (ECCV 2022), and its release: flips, colours, sizes and crops. All frames of a clip are
+changed alike, but for their colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from segue.types import Image
+from segue_train.warp import Bools, Plane, Rng, Size, random_part
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes that clips are brought to; the defaults are the published ones.
+
+    Attributes:
+        short_sides, longest: short sides that clips are resized to, and the bound on their long side.
+        before_crop: short sides before a crop.
+        least_crop, largest_crop: range of its sides.
+    """
+
+    short_sides: tuple[int, ...] = (288, 320, 352, 392, 416, 448, 480, 512)
+    longest: int = 768
+    before_crop: tuple[int, ...] = (400, 500, 600)
+    least_crop: int = 384
+    largest_crop: int = 600
+
+    def halved(self) -> Sizes:
+        """All of them divided by two, for small networks."""
+        short, before = (tuple(side // 2 for side in sides) for sides in (self.short_sides, self.before_crop))
+        return Sizes(short, self.longest // 2, before, self.least_crop // 2, self.largest_crop // 2)
+
+
+PUBLISHED = Sizes()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InstanceClip:
+    """Frames of one size with their objects.
+
+    Attributes:
+        frames: T pictures, (H, W, 3), uint8.
+        labels: class channels, (K,), int64.
+        masks: (K, T, H, W), bool.
+        boxes: ``(x0, y0, x1, y1)`` in pixels, (K, T, 4), float32; zeros where there is none.
+    """
+
+    frames: Sequence[Image]
+    labels: npt.NDArray[np.int64]
+    masks: Bools
+    boxes: Plane
+
+    @property
+    def size(self) -> Size:
+        """Height and width in pixels."""
+        height, width = self.frames[0].shape[:2]
+        return height, width
+
+
+def augmented(
+    rng: Rng, clip: InstanceClip, *, colours: bool, sizes: Sizes = PUBLISHED
+) -> InstanceClip | None:
+    """A clip after the published changes, with ``colours`` in those of each frame too.
+
+    Objects that have no box on any frame are gone; None if no object is left.
+    """
+    if rng.random() < 0.5:
+        clip = flipped(clip)
+    if colours:
+        clip = replace(clip, frames=[distorted(rng, frame) for frame in clip.frames])
+    if rng.random() < 0.5:
+        clip = resized(clip, size_for(clip.size, int(rng.choice(sizes.before_crop)), None))
+        least, largest = sizes.least_crop, sizes.largest_crop
+        height, width = (int(rng.integers(least, min(side, largest) + 1)) for side in clip.size)
+        clip = cropped(clip, *random_part(rng, clip.size, (height, width)))
+    clip = resized(clip, size_for(clip.size, int(rng.choice(sizes.short_sides)), sizes.longest))
+    keep = ~_empty(clip.boxes).all(1)
+    if not keep.any():
+        return None
+    return InstanceClip(clip.frames, clip.labels[keep], clip.masks[keep], clip.boxes[keep])
+
+
+def flipped(clip: InstanceClip) -> InstanceClip:
+    """Mirrored left and right."""
+    width = clip.size[1]
+    boxes = clip.boxes.copy()
+    boxes[..., [0, 2]] = width - clip.boxes[..., [2, 0]]
+    boxes[_empty(clip.boxes)] = 0
+    frames = [np.ascontiguousarray(frame[:, ::-1]) for frame in clip.frames]
+    return InstanceClip(frames, clip.labels, clip.masks[..., ::-1], boxes)
+
+
+def size_for(size: Size, short: int, longest: int | None) -> Size:
+    """Height and width with a short side, or a smaller one where the long side would pass its bound."""
+    least, most = min(size), max(size)
+    if longest is not None and most / least * short > longest:
+        short = round(longest * least / most)
+    long = int(short * most / least)
+    return (short, long) if size[0] <= size[1] else (long, short)
+
+
+def resized(clip: InstanceClip, size: Size) -> InstanceClip:
+    """Pictures by Pillow's bilinear filter, masks by the nearest pixel."""
+    height, width = clip.size
+    if size == (height, width):
+        return clip
+    bilinear = PIL.Image.Resampling.BILINEAR
+    frames = [np.asarray(PIL.Image.fromarray(f).resize(size[::-1], bilinear)) for f in clip.frames]
+    rows = np.arange(size[0]) * height // size[0]
+    columns = np.arange(size[1]) * width // size[1]
+    scale = np.array([size[1] / width, size[0] / height] * 2, np.float32)
+    return InstanceClip(frames, clip.labels, clip.masks[..., rows[:, None], columns], clip.boxes * scale)
+
+
+def cropped(clip: InstanceClip, rows: slice, columns: slice) -> InstanceClip:
+    """A part of all frames; boxes are clipped to it."""
+    near = np.array([columns.start, rows.start] * 2, np.float32)
+    far = np.array([columns.stop, rows.stop] * 2, np.float32)
+    boxes = np.clip(clip.boxes, near, far) - near
+    boxes[_empty(boxes) | _empty(clip.boxes)] = 0
+    frames = [np.ascontiguousarray(frame[rows, columns]) for frame in clip.frames]
+    return InstanceClip(frames, clip.labels, clip.masks[..., rows, columns], boxes)
+
+
+def distorted(rng: Rng, picture: Image) -> Image:
+    """Brightness, contrast, saturation, hue and the order of the channels, each changed half of the time.
+
+    As in the release the picture is taken for BGR, and what leaves 0..255 comes in again on the other side.
+    """
+    image = picture.astype(np.float32)
+    if rng.random() < 0.5:
+        image = image + np.float32(rng.uniform(-32, 32))
+    contrast = np.float32(rng.uniform(0.5, 1.5)) if rng.random() < 0.5 else np.float32(1)
+    contrast_first = rng.random() < 0.5
+    image = _turned(rng, image * contrast) if contrast_first else _turned(rng, image) * contrast
+    if rng.random() < 0.5:
+        image = image[..., rng.permutation(3)]
+    # Casting floats beyond 0..255 is undefined, casting integers is not.
+    return image.astype(np.int32).astype(np.uint8)
+
+
+def _turned(rng: Rng, image: Plane) -> Plane:
+    """Saturation and hue changed."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
+    if rng.random() < 0.5:
+        hsv[..., 1] *= np.float32(rng.uniform(0.5, 1.5))
+    if rng.random() < 0.5:
+        hsv[..., 0] = (hsv[..., 0] + rng.uniform(-18, 18)) % 360
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), np.float32)
+
+
+def _empty(boxes: Plane) -> Bools:
+    return np.asarray((boxes[..., 2] <= boxes[..., 0]) | (boxes[..., 3] <= boxes[..., 1]))

@@ -1,0 +1,272 @@
+"""Training clips with several classed objects: real videos, animated stills, and objects pasted from both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segue.datasets.files import Mask
+from segue.datasets.instances import Instance
+from segue.datasets.ytvis import Video, YTVISDataset
+from segue.errors import DatasetError
+from segue.models.detection.boxes import COCO_NAMES
+from segue.types import Image
+from segue_train.clips import (
+    CUT_OUT,
+    HAND_HELD,
+    WHOLE_PICTURE,
+    Clip,
+    ClipShape,
+    Pairs,
+    Steps,
+    animation,
+    crop_around,
+    frame_order,
+    place_object,
+    recolour,
+    solid,
+)
+from segue_train.footage import VOID, Footage, object_ids, relabel
+from segue_train.instance_losses import ClipTargets
+from segue_train.recipe import Batch, Batches, stacked
+from segue_train.warp import Rng
+
+_OTHERWISE = {
+    "sedan": "car",
+    "vehicle": "car",
+    "vehical": "car",
+    "motorbike": "motorcycle",
+    "flying_disc": "frisbee",
+    "sports_ball": "sports ball",
+    "duck": "bird",
+    "owl": "bird",
+    "eagle": "bird",
+    "parrot": "bird",
+    "poultry": "bird",
+}
+"""Categories of YouTube-VIS, OVIS (which writes "vehical") and ISD that COCO knows by another name."""
+
+_NUMBERS = {name: number for number, name in COCO_NAMES.items()}
+
+UNKNOWN = -1
+"""Label of an object whose class nobody said; the detector says it."""
+
+
+def coco_number(name: str) -> int:
+    """COCO's number of a category, or :data:`UNKNOWN`."""
+    plain = name.lower().replace(" ", "_")
+    return _NUMBERS.get(_OTHERWISE.get(plain, plain.replace("_", " ")), UNKNOWN)
+
+
+SLOTS = 12
+"""Most objects of a clip."""
+
+MOST_OBJECTS = 254
+"""Objects of a picture that an index mask has room for."""
+
+LEAST_PIXELS = 64
+"""Objects that are smaller on every frame are not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassedFootage:
+    """A video or picture of a data set with categories; crowds are background."""
+
+    dataset: YTVISDataset
+    video: Video
+
+    complete: ClassVar[bool] = True
+    """All that it shows of the classes is labelled; else what is not labelled says nothing."""
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def label(self, number: int) -> int:
+        """COCO's number for object 1, 2, ... of :meth:`read`, or :data:`UNKNOWN`."""
+        return coco_number(self.dataset.categories[self._objects[number - 1].category])
+
+    def read(self, index: int) -> tuple[Image, Mask]:
+        """Picture (H, W, 3) and index mask (H, W); where objects overlap, the smaller one counts."""
+        mask = np.zeros(self.video.size, np.uint8)
+        areas = [int(item.masks.areas[index]) for item in self._objects]
+        for i in np.argsort(areas)[::-1]:
+            if areas[i]:
+                mask[self._objects[i].masks.decode(index)] = i + 1
+        return self.dataset.read_image(self.video, index), mask
+
+    @property
+    def _objects(self) -> list[Instance]:
+        found = self.dataset.annotations(self.video)
+        return [item for item in found if not item.crowd][:MOST_OBJECTS]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFootage:
+    """Footage of folders, and what its objects are called: a list for each, one name for all, or None."""
+
+    footage: Footage
+    names: tuple[str, ...] | str | None
+
+    def __len__(self) -> int:
+        return len(self.footage)
+
+    @property
+    def complete(self) -> bool:
+        return isinstance(self.names, tuple)
+
+    def label(self, number: int) -> int:
+        if self.names is None:
+            return UNKNOWN
+        if isinstance(self.names, str):
+            return coco_number(self.names)
+        return coco_number(self.names[number - 1]) if number <= len(self.names) else UNKNOWN
+
+    def read(self, index: int) -> tuple[Image, Mask]:
+        picture, mask = self.footage.read(index)
+        return picture, np.where(mask == VOID, np.uint8(0), mask)
+
+
+Classed = ClassedFootage | NamedFootage
+
+Groups = Sequence[tuple[float, Sequence[Classed]]]
+"""Footage of each kind, and how often it is drawn."""
+
+
+@dataclass(slots=True)
+class LabelledClip:
+    """A clip (index masks of objects 1, 2, ...), the class of each, and whether all it shows is labelled."""
+
+    clip: Clip
+    labels: list[int]
+    complete: bool
+
+
+class InstanceClipSampler:
+    """Draws clips whose objects have classes."""
+
+    def __init__(self, groups: Groups) -> None:
+        self.kinds = [footage for _, footage in groups if footage]
+        if not self.kinds:
+            raise DatasetError("no footage with classes: give videos or still images")
+        shares = np.array([share for share, footage in groups if footage], np.float64)
+        self.shares = shares / shares.sum()
+
+    def draw(self, rng: Rng, shape: ClipShape) -> LabelledClip:
+        """One clip."""
+        drawn = self._whole(rng, self._pick(rng), shape)
+        for _ in range(int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))):
+            if len(drawn.labels) < SLOTS:
+                self._paste(rng, drawn, shape)
+        recolour(rng, drawn.clip)
+        return drawn
+
+    def _pick(self, rng: Rng) -> Classed:
+        kind = self.kinds[int(rng.choice(len(self.kinds), p=self.shares))]
+        return kind[int(rng.integers(len(kind)))]
+
+    @staticmethod
+    def _whole(rng: Rng, source: Classed, shape: ClipShape) -> LabelledClip:
+        """Frames of a source around one of its objects, under a moving camera."""
+        pairs = _frames(rng, source, shape, 6)
+        around = object_ids(pairs[0][1], least=LEAST_PIXELS)
+        chosen = int(rng.choice(around)) if around else 0
+        matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
+        if len(source) > 1:
+            steps: Steps = [(step, None) for step, _ in animation(rng, HAND_HELD, shape, shape.pace)]
+        else:
+            steps = animation(rng, WHOLE_PICTURE, shape, shape.pace)
+        clip = Clip.moved(pairs, matrix, steps, shape.side)
+        keep = object_ids(np.stack(clip.masks))
+        # Of more than there is room for, the others are there, but not labelled.
+        complete, keep = source.complete and len(keep) <= SLOTS, keep[:SLOTS]
+        clip.masks = [relabel(mask, keep) for mask in clip.masks]
+        return LabelledClip(clip, [source.label(i) for i in keep], complete)
+
+    def _paste(self, rng: Rng, drawn: LabelledClip, shape: ClipShape) -> None:
+        """Paste one object of another source, moving by itself, before or behind what is there."""
+        source = self._pick(rng)
+        pairs = _frames(rng, source, shape, 3)
+        present = object_ids(pairs[0][1], least=400)
+        if not present:
+            return
+        chosen = int(rng.choice(present))
+        matrix = place_object(rng, pairs[0][1] == chosen, shape.side)
+        steps = animation(rng, CUT_OUT, shape, shape.pace)
+        cut_out = Clip.moved(solid(chosen, pairs), matrix, steps, shape.side)
+        drawn.labels.append(source.label(chosen))
+        behind = len(drawn.labels) > 1 and bool(rng.random() < 0.3)
+        drawn.clip.paste(cut_out, len(drawn.labels), behind)
+
+
+def _frames(rng: Rng, source: Classed, shape: ClipShape, max_gap: int) -> Pairs:
+    """Frames of a video, or a still image again and again; each is read once."""
+    count = len(source)
+    order = frame_order(rng, count, shape.frames, max_gap) if count > 1 else [0] * shape.frames
+    read = {i: source.read(i) for i in set(order)}
+    return [read[i] for i in order]
+
+
+@dataclass(frozen=True)
+class InstanceBatches(Batches):
+    """Batches of classed clips.
+
+    Items hold ``frames`` (N, T, S, S, 3) and ``masks`` (N, T, S, S), uint8; ``labels`` (N, SLOTS), 0 for
+    none; ``complete`` (N,), bool.
+
+    ``single_share`` of the batches, the first ones, have clips of a single frame, and as many frames in all.
+    """
+
+    sampler: InstanceClipSampler
+    shape: ClipShape
+    count: int
+    seed: int
+    single_share: float = 0.0
+
+    def batch_of(self, number: int) -> Batch:
+        rng = np.random.default_rng((self.seed, number))
+        # Half of the batches move slowly, as most videos do.
+        shape = replace(self.shape, pace=float(rng.uniform(0.1, 0.5)) if rng.random() < 0.5 else 1.0)
+        if number < self.single_share * self.count:
+            shape = replace(shape, batch=shape.batch * shape.frames, frames=1)
+        drawn = [self.sampler.draw(rng, shape) for _ in range(shape.batch)]
+        labels = torch.zeros(shape.batch, SLOTS, dtype=torch.int64)
+        for row, item in zip(labels, drawn, strict=True):
+            row[: len(item.labels)] = torch.tensor(item.labels, dtype=torch.int64)
+        return {
+            "frames": stacked(np.stack(item.clip.frames) for item in drawn),
+            "masks": stacked(np.stack(item.clip.masks) for item in drawn),
+            "labels": labels,
+            "complete": torch.tensor([item.complete for item in drawn]),
+        }
+
+
+def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
+    """Objects of each clip, from index masks (N, T, H, W) and labels (N, slots), 0 where there is none."""
+    return [_targets(*clip) for clip in zip(masks, labels, strict=True)]
+
+
+def _targets(masks: Tensor, labels: Tensor) -> ClipTargets:
+    ids = torch.arange(1, len(labels) + 1, device=masks.device)
+    planes = masks[None] == ids[:, None, None, None]
+    seen = (labels != 0) & (planes.flatten(2).sum(2).amax(1) >= LEAST_PIXELS)
+    planes = planes[seen]
+    return ClipTargets(labels[seen], normalised_boxes(planes), planes)
+
+
+def normalised_boxes(planes: Tensor) -> Tensor:
+    """Boxes (..., 4), cx, cy, width, height in 0..1, of masks (..., H, W); zeros where there is no pixel."""
+    height, width = planes.shape[-2:]
+    extents = []
+    for axis, size in ((-2, width), (-1, height)):
+        line = planes.any(axis).float()
+        first = line.argmax(-1)
+        last = size - line.flip(-1).argmax(-1)
+        extents.append((first / size, last / size))
+    (x0, x1), (y0, y1) = extents
+    boxes = torch.stack(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0), -1)
+    return boxes * planes.flatten(-2).any(-1)[..., None]

@@ -1,0 +1,216 @@
+"""What lives in a scene and is no foreground: leaves, water, rain, snow, shadows that move, screens, lamps.
+
+Each effect is a function of a canvas and a time, see :mod:`segue_train.scenery`. Most scenes have some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue_train.scenery import Effect, Pictures, blob, clouds, flicker, passing_cloud, scaled, screen
+from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, random_part
+
+Sway = Callable[[Any, int], Any]
+"""Gives a picture or plane as it sways at a time."""
+
+_ERA = 100_000
+"""Added to times, for seeds must not be negative."""
+
+
+def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect], bool]:
+    """What goes on in a scene, in the order of acting, and whether it has shadows that nobody labels."""
+    if rng.random() < 0.2:
+        return [], False
+    makers: tuple[tuple[float, Callable[[Rng, Size], Effect]], ...] = (
+        (0.36, waving),
+        (0.24, foliage),
+        (0.14, water),
+        (0.14, trembling),
+        (0.05, bars),
+        (0.08, flicker),
+        (0.06, lambda rng, size: screen(rng, size, pictures)),
+        (0.20, tree_shade),
+        (0.10, stray_shadow),
+        (0.06, passing_cloud),
+        (0.05, rain),
+        (0.05, snow),
+    )
+    chosen = [make for share, make in makers if rng.random() < share]
+    return [make(rng, size) for make in chosen], bool({tree_shade, stray_shadow} & set(chosen))
+
+
+def waving(rng: Rng, size: Size) -> Effect:
+    """A region that waves: smooth like branches by 0.4 to 10 pixels, or fine like leaves by up to 4."""
+    fine = rng.random() < 0.5
+    strength = log_uniform(rng, 0.4, 4 if fine else 10)
+    knots = int(rng.integers(12, 40)) if fine else int(rng.integers(3, 9))
+    return swaying(rng, size, knots, strength * blob(rng, size, rng.uniform(0.08, 0.7)))
+
+
+def swaying(rng: Rng, size: Size, knots: int, strength: Plane) -> Sway:
+    """Smooth motion to and fro, in gusts; ``strength`` (H, W) is its spread in pixels."""
+    fields = [
+        (clouds(rng, size, knots) * strength, clouds(rng, size, knots) * (0.6 * strength)) for _ in range(2)
+    ]
+    speeds, phases = rng.uniform(0.04, 1.6, 2), rng.uniform(0, 2 * np.pi, 3)
+    gusts, calm = rng.uniform(0.01, 0.15), rng.uniform(0, 0.8)
+    columns, rows = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
+
+    def act(picture: Any, time: int) -> Any:
+        gust = 1 - calm * (0.5 + 0.5 * np.sin(gusts * time + phases[2]))
+        first, second = (np.float32(gust * np.sin(speeds[i] * time + phases[i])) for i in range(2))
+        (x1, y1), (x2, y2) = fields
+        x, y = columns + first * x1 + second * x2, rows + first * y1 + second * y2
+        return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+
+    return act
+
+
+def _leaves(rng: Rng, size: Size) -> Plane:
+    """A pattern of blots of one size, 1 where they are, (H, W)."""
+    knots = int(log_uniform(rng, 10, 70))
+    pattern = clouds(rng, size, knots) + 0.5 * clouds(rng, size, 2 * knots)
+    return np.asarray(np.clip((pattern + rng.uniform(-0.7, 0.9)) * 3 + 0.5, 0, 1), np.float32)
+
+
+def foliage(rng: Rng, size: Size) -> Effect:
+    """Leaves before the scene, through whose gaps it is seen, and which sway."""
+    alpha = _leaves(rng, size) * blob(rng, size, rng.uniform(0.1, 0.7))
+    dark = rng.uniform(10, 110) * rng.uniform([0.6, 0.8, 0.4], [1.0, 1.1, 0.8])
+    light = np.minimum(dark * rng.uniform(1.2, 2.5), 250)
+    mix = np.clip(0.5 + 0.5 * clouds(rng, size, int(rng.integers(20, 80))), 0, 1)[..., None]
+    layer = np.dstack([dark + mix * (light - dark), 255 * alpha]).astype(np.uint8)
+    strength = log_uniform(rng, 0.5, 12)
+    sway = swaying(rng, size, int(rng.integers(3, 16)), np.full(size, strength, np.float32))
+
+    def act(canvas: Picture, time: int) -> Picture:
+        moved = sway(layer, time)
+        weight = moved[..., 3:].astype(np.float32) / 255
+        return np.asarray(canvas + weight * (moved[..., :3] - canvas.astype(np.float32)), np.uint8)
+
+    return act
+
+
+def tree_shade(rng: Rng, size: Size) -> Effect:
+    """Shadows of leaves or branches that move over the ground."""
+    depth = rng.uniform(0.15, 0.65) * blob(rng, size, rng.uniform(0.2, 0.9))
+    pattern = cv2.GaussianBlur(_leaves(rng, size), (0, 0), rng.uniform(0.5, 3))
+    strength = log_uniform(rng, 0.5, 10)
+    sway = swaying(rng, size, int(rng.integers(2, 8)), np.full(size, strength, np.float32))
+
+    def act(canvas: Picture, time: int) -> Picture:
+        return scaled(canvas, 1 - depth * sway(pattern, time))
+
+    return act
+
+
+def stray_shadow(rng: Rng, size: Size) -> Effect:
+    """The shadow of something that is out of the picture, on its way through it."""
+    plane = np.zeros(size, np.float32)
+    height, width = (max(4, int(side * rng.uniform(0.08, 0.4))) for side in size)
+    corners = rng.uniform(-0.5, 0.5, (int(rng.integers(5, 12)), 2)) * [width, height]
+    corners += np.array(size[::-1]) * rng.uniform(0.2, 0.8, 2)
+    cv2.fillConvexPoly(plane, cv2.convexHull(corners.astype(np.int32)), 1)
+    plane = np.asarray(cv2.GaussianBlur(plane, (0, 0), rng.uniform(0.6, 4)), np.float32)
+    depth, velocity = rng.uniform(0.2, 0.7), rng.normal(0, 2.5, 2)
+
+    def act(canvas: Picture, time: int) -> Picture:
+        shift = np.array([[1, 0, velocity[0] * time], [0, 1, 0.4 * velocity[1] * time]])
+        return scaled(canvas, 1 - depth * cv2.warpAffine(plane, shift, size[::-1]))
+
+    return act
+
+
+def water(rng: Rng, size: Size) -> Effect:
+    """A region with ripples that run, and light that glitters on them."""
+    region = blob(rng, size, rng.uniform(0.15, 0.7))
+    knots = int(rng.integers(12, 60))
+    long, short = (clouds(rng, (size[0], size[1] // 3), knots) for _ in range(2))
+    ripples = [cv2.resize(plane, size[::-1]) for plane in (long, short)]
+    speeds = rng.uniform(-4, 4, (2, 2)) * [0.5, 1]
+    strength, sparkle, reach = rng.uniform(0.03, 0.25), rng.uniform(0, 0.8), rng.uniform(0, 4)
+    grid = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
+
+    def act(canvas: Picture, time: int) -> Picture:
+        moved = [
+            np.roll(plane, (int(speed[0] * time), int(speed[1] * time)), (0, 1))
+            for plane, speed in zip(ripples, speeds, strict=True)
+        ]
+        wave = (moved[0] + moved[1]) * region
+        if reach > 1:
+            rows = grid[1] + reach * wave
+            canvas = np.asarray(cv2.remap(canvas, grid[0], rows, cv2.INTER_LINEAR, borderMode=2), np.uint8)
+        glitter = sparkle * np.maximum(wave - 1.8, 0)
+        return scaled(canvas, np.maximum(1 + strength * wave + glitter, 0.1))
+
+    return act
+
+
+def trembling(rng: Rng, size: Size) -> Effect:
+    """What is left of a shake once the picture is aligned: things near and far move by different amounts."""
+    near = blob(rng, size, rng.uniform(0.2, 0.8)) + rng.uniform(0, 0.5)
+    strength, seed = log_uniform(rng, 0.2, 2.5), int(rng.integers(1 << 31))
+    grid = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
+
+    def act(canvas: Picture, time: int) -> Picture:
+        x, y = np.random.default_rng([seed, time + _ERA]).normal(0, strength, 2).astype(np.float32)
+        moved = cv2.remap(canvas, grid[0] + x * near, grid[1] + y * near, cv2.INTER_LINEAR, borderMode=2)
+        return np.asarray(moved, np.uint8)
+
+    return act
+
+
+def bars(rng: Rng, size: Size) -> Effect:
+    """A screen with bars of interference that roll over it."""
+    height, width = (int(side * rng.uniform(0.2, 0.9)) for side in size)
+    part = random_part(rng, size, (height, width))
+    strength, length, speed = rng.uniform(0.08, 0.6), rng.uniform(8, 90), rng.uniform(-1.5, 1.5)
+    rows = np.arange(height, dtype=np.float32)[:, None]
+
+    def act(canvas: Picture, time: int) -> Picture:
+        gain = np.ones(size, np.float32)
+        wave = np.sin(2 * np.pi * rows / length + speed * time)
+        gain[part] = 1 + strength * wave
+        return scaled(canvas, gain)
+
+    return act
+
+
+def rain(rng: Rng, size: Size) -> Effect:
+    """Streaks of rain, other ones on each frame."""
+    streaks = np.zeros(size, np.uint8)
+    length, lean = rng.uniform(4, 24), rng.uniform(-0.5, 0.5)
+    for _ in range(int(rng.integers(30, 250))):
+        x, y = rng.uniform(0, size[1]), rng.uniform(0, size[0])
+        end = int(x + lean * length), int(y + length)
+        cv2.line(streaks, (int(x), int(y)), end, float(rng.uniform(20, 120)), 1, cv2.LINE_AA)
+    return _falling(rng, streaks, None)
+
+
+def snow(rng: Rng, size: Size) -> Effect:
+    """Flakes that sink and drift."""
+    flakes = np.zeros(size, np.uint8)
+    for _ in range(int(rng.integers(20, 200))):
+        centre = int(rng.integers(size[1])), int(rng.integers(size[0]))
+        cv2.circle(flakes, centre, int(rng.integers(0, 4)), float(rng.uniform(40, 220)), -1, cv2.LINE_AA)
+    flakes = np.asarray(cv2.GaussianBlur(flakes, (0, 0), rng.uniform(0.4, 1.2)), np.uint8)
+    return _falling(rng, flakes, rng.uniform([1, -3], [9, 3]))
+
+
+def _falling(rng: Rng, drops: Picture, velocity: npt.NDArray[np.float64] | None) -> Effect:
+    """Bright drops over the scene, at other places each time, or on their way down."""
+    seed = int(rng.integers(1 << 31))
+
+    def act(canvas: Picture, time: int) -> Picture:
+        if velocity is None:
+            shift = np.random.default_rng([seed, time + _ERA]).integers(0, 1000, 2)
+        else:
+            shift = (velocity * time).astype(int)
+        return np.asarray(cv2.add(canvas, cv2.merge([np.roll(drops, tuple(shift), (0, 1))] * 3)), np.uint8)
+
+    return act

@@ -1,0 +1,270 @@
+"""One training loop for all recipes: Lightning Fabric carries it from one CPU core to many GPUs.
+
+A recipe says what the network is, what a batch is and what the loss is; this loop does the rest: precision,
+devices, checkpoints, resume, logs, time left.
+
+On several devices each takes its own batches and the gradients are averaged: a step then uses as many batches
+as there are devices. A device may also take several batches for a step, one after the other. The data of a
+batch depend on the seed and its number alone, so that a run that was resumed on as many devices sees what an
+uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers.csv_logs import CSVLogger
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+from segue.errors import DatasetError, TrainingError
+from segue.sessions.resumable import interruptible
+from segue_train import checkpoints
+from segue_train.checkpoints import Average, Progress
+from segue_train.recipe import Batch, Recipe, RunSettings
+
+
+def train(recipe: Recipe, settings: RunSettings) -> Path:
+    """Run a recipe; its weights appear as ``out/<name>.safetensors`` with every checkpoint.
+
+    On Ctrl-C the current step is finished and saved first.
+
+    Returns:
+        The file of weights.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted, and is saved.
+        SinkError: ``out`` holds another run or cannot be written.
+        CheckpointError: there is nothing to resume, or a checkpoint is of another run.
+        DatasetError: a file of the training data cannot be read.
+        TrainingError: the loss is no longer finite; the last checkpoint stands.
+    """
+    checkpoints.claim_folder(settings.out, recipe.name, resume=settings.resume, overwrite=settings.overwrite)
+    fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, precision=settings.precision)
+    fabric.launch()
+    fabric.seed_everything(settings.seed, verbose=False)
+    network = recipe.network()  # before anything is thrown away, for it may start from weights in ``out``
+    if fabric.is_global_zero:
+        checkpoints.clear_folder(settings.out, recipe.name, resume=settings.resume)
+    fabric.barrier()
+    _Run(fabric, recipe, settings, network).run()
+    return settings.out / f"{recipe.name}.safetensors"
+
+
+class _Run:
+    def __init__(self, fabric: Fabric, recipe: Recipe, settings: RunSettings, network: nn.Module) -> None:
+        self.fabric, self.recipe, self.settings = fabric, recipe, settings
+        self.raw = network
+        self.plain_optimizer = recipe.optimizer(recipe.parameter_groups(self.raw))
+        self.network, self.optimizer = fabric.setup(self.raw, self.plain_optimizer)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.progress = Progress(recipe.name, settings.seed)
+        self.state: dict[str, Any] = {
+            "network": self.network,
+            "optimizer": self.optimizer,
+            "precision": fabric.strategy.precision,
+            "progress": self.progress,
+        }
+        self.average = Average(self.raw, recipe.average_decay) if recipe.average_decay else None
+        if self.average:
+            self.state["average"] = self.average
+        if settings.resume:
+            checkpoints.restore(fabric, settings.out / checkpoints.LATEST, self.state)
+        self.log = _Log(fabric, settings, self.progress)
+
+    def run(self) -> None:
+        settings, progress = self.settings, self.progress
+        end = min(settings.until or settings.steps, settings.steps)
+        self.network.train()
+        with interruptible() as interrupted, closing(self.log):
+            batches = self._batches(end)
+            while progress.step < end:
+                stop = self._step(islice(batches, settings.accumulate), interrupted)
+                due = progress.step % settings.validate_every == 0 or progress.step == end
+                if settings.validate and due:
+                    self._validate(settings.validate)
+                if stop or progress.step % settings.save_every == 0 or progress.step == end:
+                    self._save()
+                if stop:
+                    raise KeyboardInterrupt
+
+    def _batches(self, end: int) -> Iterator[Batch]:
+        """The batches of this device, from the present step to ``end``."""
+        world, rank = self.fabric.world_size, self.fabric.global_rank
+        a_step = world * self.settings.accumulate
+        data = self.recipe.batches(self.settings.steps * a_step, self.settings.seed)
+        own = Subset(data, range(self.progress.step * a_step + rank, end * a_step, world))
+        if self.settings.workers:
+            # A forked process that finds OpenCV's threads gone waits for them forever.
+            cv2.setNumThreads(1)
+        loader: Any = DataLoader(
+            own,
+            batch_size=None,
+            num_workers=self.settings.workers,
+            worker_init_fn=_settle_worker,
+            pin_memory=self.fabric.device.type == "cuda",
+        )
+        loader = self.fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+        batches: Iterator[Batch] = iter(loader)
+        while True:
+            try:
+                batch = next(batches, None)
+            except DatasetError as error:
+                # A worker sends its whole traceback as the message; the last line is what was wrong.
+                message = str(error).strip().splitlines()[-1]
+                raise DatasetError(message.split("DatasetError: ")[-1]) from error
+            if batch is None:
+                return
+            yield batch
+
+    def _step(self, batches: Iterator[Batch], interrupted: Callable[[], bool]) -> bool:
+        """One optimiser step on some batches; gives whether Ctrl-C came on any device."""
+        recipe, progress, count = self.recipe, self.progress, self.settings.accumulate
+        where = progress.step / self.settings.steps
+        factor = recipe.learning_rate(where, progress.step)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        totals: dict[str, float] = {}
+        for number, batch in enumerate(batches, start=1):
+            with self.fabric.no_backward_sync(self.network, enabled=number < count):
+                values = self._learn(batch, where, interrupted() and number == count)
+            for name, value in values.items():
+                totals[name] = totals.get(name, 0.0) + value / count
+        stop = totals.pop("interrupted") > 0
+        if recipe.gradient_clip:
+            self._cut_gradient(recipe.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update(self.raw)
+        progress.step += 1
+        self.log.step(totals, factor)
+        return stop
+
+    def _learn(self, batch: Batch, where: float, interrupted: bool) -> dict[str, float]:
+        """Add the gradient of a batch, as its share of the step; gives the losses of all devices."""
+        step = self.progress.step
+        loss, parts = self.network(batch, where, step)
+        values = self._means({"loss": loss, **parts, "interrupted": loss.new_tensor(float(interrupted))})
+        if not math.isfinite(values["loss"]):
+            raise TrainingError(
+                f"the loss is {values['loss']} at step {step + 1}; the last checkpoint stands, "
+                "lower the learning rate or look at the data before --resume"
+            )
+        self.fabric.backward(loss / self.settings.accumulate)
+        return values
+
+    def _cut_gradient(self, norm: float) -> None:
+        """Cut the gradient of the network; that of what helps it to learn, as a discriminator, is left."""
+        assert isinstance(self.raw.network, nn.Module)
+        self.fabric.strategy.precision.unscale_gradients(self.plain_optimizer)
+        nn.utils.clip_grad_norm_(self.raw.network.parameters(), norm)
+
+    def _means(self, values: dict[str, Tensor]) -> dict[str, float]:
+        """Means over the devices, in one message between them."""
+        stacked = torch.stack([value.detach().float() for value in values.values()])
+        means = self.fabric.all_reduce(stacked, reduce_op="mean")
+        assert isinstance(means, Tensor)
+        return dict(zip(values, means.tolist(), strict=True))
+
+    def _validate(self, score: Callable[[nn.Module], float]) -> None:
+        if self.fabric.is_global_zero:
+            network = copy.deepcopy(self.raw)
+            network.load_state_dict(self._weights())
+            assert isinstance(network.network, nn.Module)
+            value, progress = score(network.network.eval()), self.progress
+            self.log.score(value)
+            if value > progress.best_score:
+                progress.best_score, progress.best_step = value, progress.step
+                self._export("-best")
+        self.fabric.barrier()
+
+    def _save(self) -> None:
+        checkpoints.save(self.fabric, self.settings.out / checkpoints.LATEST, self.state)
+        if self.fabric.is_global_zero:
+            self._export("")
+        self.fabric.barrier()
+
+    def _export(self, suffix: str) -> None:
+        path = self.settings.out / f"{self.recipe.name}{suffix}.safetensors"
+        checkpoints.export(path, self.raw, self._weights(), self.progress, self.settings.steps)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return self.average.weights if self.average else self.raw.state_dict()
+
+
+class _Log:
+    """Means of the losses as a line for people, as CSV and for TensorBoard; resumed runs log beside."""
+
+    def __init__(self, fabric: Fabric, settings: RunSettings, progress: Progress) -> None:
+        self.active = fabric.is_global_zero
+        self.settings, self.progress = settings, progress
+        self.sums: dict[str, float] = {}
+        self.count = 0
+        self.mark = self.reported = time.perf_counter()
+        self.writers: list[CSVLogger | TensorBoardLogger] = []
+        if self.active:
+            where: dict[str, Any] = {"name": checkpoints.LOGS, "version": f"from-{progress.step}"}
+            csv = CSVLogger(settings.out, flush_logs_every_n_steps=1, **where)
+            self.writers = [csv, TensorBoardLogger(settings.out, **where)]
+
+    def step(self, values: dict[str, float], factor: float) -> None:
+        """Take the losses of a step, and speak every ``log_every`` of them."""
+        now = time.perf_counter()
+        self.progress.seconds += now - self.mark
+        self.mark = now
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+        if self.progress.step % self.settings.log_every == 0:
+            self._speak((now - self.reported) / self.count, factor)
+            self.reported, self.count = now, 0
+            self.sums.clear()
+
+    def score(self, value: float) -> None:
+        """Take the score of a validation."""
+        self._write({"score": value})
+        self.settings.report(f"step {self.progress.step}/{self.settings.steps}  score {value:.4f}")
+
+    def close(self) -> None:
+        for writer in self.writers:
+            writer.finalize("done")
+
+    def _speak(self, seconds: float, factor: float) -> None:
+        if not self.active:
+            return
+        step, steps = self.progress.step, self.settings.steps
+        means = {name: total / self.count for name, total in self.sums.items()}
+        self._write({**means, "learning_rate_factor": factor, "seconds_per_step": seconds})
+        parts = " ".join(f"{name} {value:.4f}" for name, value in means.items())
+        left = hours_minutes((steps - step) * seconds)
+        self.settings.report(f"step {step}/{steps}  {parts}  {seconds:.2f} s/step  {left} left")
+
+    def _write(self, values: dict[str, float]) -> None:
+        for writer in self.writers:
+            writer.log_metrics(dict(values), self.progress.step)
+            writer.save()
+
+
+def hours_minutes(seconds: float) -> str:
+    """Time as ``h:mm``, rounded to the minute."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02d}"
+
+
+def _settle_worker(_: int) -> None:
+    """Leave Ctrl-C to the loop, which finishes its step, and take one core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)

@@ -1,0 +1,297 @@
+"""Losses of mask propagation and of foreground networks.
+
+Pixels of value :data:`~segue_train.footage.VOID`, or that the labels of CDnet leave unknown, take no part.
+
+FgSegNet_v2's released code calls its backend's cross-entropy with labels and probabilities exchanged (Keras
+2.0.6 takes the output first). What it minimised is, for each pixel, the cross-entropy of the *probability* as
+a target under the *label* as a certain prediction: a line in the probability, ``15.942 (1 - p)`` where
+something moves and ``16.118 p`` elsewhere, thus a scaled absolute difference. Its weights for rare classes
+were passed in a form that this version ignores. Here the loss stands as it was meant, and as it ran.
+
+HOFAM's is absolute difference and focal cross-entropy with a weight for small foregrounds, after the released
+code. Its switch for that weight, the class-in scale, compares a tensor of the graph with ``True`` by
+identity, which is never so: the released training never used it. The modes keep both what ran and what was
+meant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, UNKNOWN
+from segue_train.footage import VOID
+from segue_train.foreground_clips import UNLIT
+
+WARM_UP = 20_000
+FULL_EFFECT = 70_000
+FINAL_FRACTION = 0.15
+
+
+def bootstrap_fraction(iteration: int) -> float:
+    """Share of pixels, the hardest ones, that count at ``iteration`` (STCN release).
+
+    All of them before iteration 20 000, then falling linearly from 1 to 0.15 at iteration 70 000.
+    """
+    if iteration < WARM_UP:
+        return 1.0
+    remaining = (FULL_EFFECT - iteration) / (FULL_EFFECT - WARM_UP)
+    return FINAL_FRACTION + (1 - FINAL_FRACTION) * max(remaining, 0.0)
+
+
+def bootstrapped_cross_entropy(logits: Tensor, target: Tensor, exists: Tensor, fraction: float) -> Tensor:
+    """Cross-entropy of the hardest pixels, averaged over them and then over the samples.
+
+    Args:
+        logits: aggregated log-odds, (B, K+1, H, W), background first.
+        target: class of each pixel, (B, H, W), int64 in 0..K or void.
+        exists: (B, K), non-zero where the object slot is in use; the class of an unused slot takes no part
+            in the softmax of its sample.
+        fraction: share of the pixels of each sample that counts, in (0, 1].
+
+    Returns:
+        Scalar, float32.
+    """
+    background = exists.new_ones(exists.shape[0], 1)
+    absent = torch.cat([background, exists], dim=1)[:, :, None, None] == 0
+    masked = logits.float().masked_fill(absent, -torch.inf)
+    return hardest_mean(
+        F.cross_entropy(masked, target, reduction="none", ignore_index=VOID), target, fraction
+    )
+
+
+def hardest_mean(losses: Tensor, target: Tensor, fraction: float) -> Tensor:
+    """Mean over the pixels with the largest losses of each picture.
+
+    Args:
+        losses: (..., H, W), 0 where the pixel is void.
+        target: (..., H, W); only its void pixels matter.
+        fraction: share of the pixels of each picture that counts, in (0, 1]; where fewer are known, those.
+
+    Returns:
+        Scalar; 0 if no pixel is known.
+    """
+    pixels, known = losses.flatten(-2), (target != VOID).flatten(-2).sum(-1)
+    if fraction < 1:
+        known = known.clamp(max=int(fraction * pixels.shape[-1]))
+        pixels = pixels.topk(int(fraction * pixels.shape[-1]), dim=-1, sorted=False).values
+    return pixels.sum() / known.sum().clamp(min=1)
+
+
+def dice_loss(logits: Tensor, target: Tensor, exists: Tensor) -> Tensor:
+    """1 - Dice of the object channels, averaged over the objects that exist.
+
+    Args:
+        logits: aggregated log-odds, (B, T, K+1, H, W).
+        target: (B, T, H, W), 0..K or void.
+        exists: (B, K).
+    """
+    probability = torch.softmax(logits, dim=2)[:, :, 1:] * (target != VOID)[:, :, None]
+    ids = torch.arange(1, probability.shape[2] + 1, device=target.device)
+    truth = (target[:, :, None] == ids[:, None, None]).float()
+    shared = (probability * truth).sum((-1, -2))
+    total = (probability + truth).sum((-1, -2))
+    dice = 1 - (2 * shared + 1) / (total + 1)
+    weight = exists[:, None].expand_as(dice).float()
+    return (dice * weight).sum() / weight.sum().clamp(min=1)
+
+
+def foreground_target(labels: Tensor) -> Tensor:
+    """1 where something moves, (N, H, W) → float32; shadow is 0."""
+    return (labels == MOTION).float()
+
+
+def shadow_target(labels: Tensor) -> Tensor:
+    """1 where there is shadow, (N, H, W) → float32."""
+    return (labels == SHADOW).float()
+
+
+def known(labels: Tensor) -> Tensor:
+    """1 where the label counts: 0 outside of the region of interest and where nobody knows, (N, H, W)."""
+    return ((labels != OUTSIDE) & (labels != UNKNOWN)).float()
+
+
+def priced(labels: Tensor, shadow: float) -> Tensor:
+    """:func:`known` with a weight of its own for shadow, (N, H, W).
+
+    A dark garment before a plain wall and a shadow on it look alike up close. Where they do, whichever weighs
+    more in training wins; people who lose their legs are the worse mistake.
+    """
+    return known(labels) * torch.where(labels == SHADOW, shadow, 1.0)
+
+
+def shadow_known(labels: Tensor) -> Tensor:
+    """1 where the label tells shadow from no shadow, (N, H, W)."""
+    return known(labels) * (labels != UNLIT)
+
+
+def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Binary cross-entropy, averaged over the weight of the batch; 0 where nothing counts.
+
+    Args:
+        logits, target, weight: (N, H, W); target in [0, 1].
+    """
+    losses = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    return (losses * weight).sum() / weight.sum().clamp(min=1)
+
+
+def tversky_loss(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    smooth: float = 1.0,
+    *,
+    pooled: bool = False,
+) -> Tensor:
+    """1 - Tversky index (Salehi et al. 2017), averaged over pictures.
+
+    Args:
+        logits, target, weight: (N, H, W); target in [0, 1].
+        alpha, beta: price of false alarms and of misses; 0.5 each is the Dice coefficient.
+        smooth: added above and below, so that an empty picture without false alarms scores 1.
+        pooled: count over all pictures together, as F is counted over a clip. Picture by picture, one without
+            foreground costs its full price for a handful of pixels, which makes a network timid.
+    """
+    probability = torch.sigmoid(logits.float())
+    over = (0, 1, 2) if pooled else (1, 2)
+    hits = (weight * probability * target).sum(over)
+    alarms = (weight * probability * (1 - target)).sum(over)
+    misses = (weight * (1 - probability) * target).sum(over)
+    index = (hits + smooth) / (hits + alpha * alarms + beta * misses + smooth)
+    return 1 - index.mean()
+
+
+CLIP = 1e-7
+"""Distance of probabilities from 0 and 1."""
+
+Kind = Literal["bce", "l1_as_run"]
+ClassWeight = Literal["none", "balanced"]
+
+
+def fgsegnet_loss(
+    probability: Tensor,
+    target: Tensor,
+    known: Tensor,
+    kind: Kind = "bce",
+    class_weight: ClassWeight = "none",
+) -> Tensor:
+    """Mean over the known pixels of the batch; 0 where none is known.
+
+    Args:
+        probability: of foreground, (N, H, W) in [0, 1].
+        target: 1 where something moves, else 0, (N, H, W).
+        known: 0 where a pixel takes no part, else 1, (N, H, W).
+        kind: ``bce`` is what was meant (ours by default), ``l1_as_run`` what the release ran with.
+        class_weight: ``balanced`` weighs the classes of each picture by ``n / (2 n_c)``, as was meant.
+    """
+    pair = (probability, target) if kind == "bce" else (target, probability)
+    losses = cross_entropy(*pair)
+    weight = known * balanced_weights(target, known) if class_weight == "balanced" else known
+    return (losses * weight).sum() / known.sum().clamp(min=1)
+
+
+def balanced_weights(target: Tensor, known: Tensor) -> Tensor:
+    """Weights of the pixels, (N, H, W): classes count equally in each picture, and the weights have mean 1.
+
+    A picture with one class has weight 1/2 everywhere, by the formula.
+    """
+    pixels = known.sum((-1, -2), keepdim=True)
+    moving = (known * target).sum((-1, -2), keepdim=True)
+    own = torch.where(target > 0, moving, pixels - moving)
+    return pixels / (2 * own.clamp(min=1))
+
+
+ClassInScale = Literal["as_run", "gated", "always"]
+
+ABSOLUTE, FOCAL = 0.2, 0.8
+"""Weights of the two terms."""
+
+ALPHA = 0.75
+"""Weight of foreground; background has the rest to 1."""
+
+GOOD_DICE = 0.95
+"""Dice coefficient of a batch from which the class-in scale is meant to act."""
+
+MOST_SCALE = 50.0
+
+BINARISE = 200 / 255
+"""Targets above are foreground, others background."""
+
+
+@dataclass(frozen=True, slots=True)
+class HofamLoss:
+    """The loss, its parts, and what decided about them; scalars."""
+
+    total: Tensor
+    absolute: Tensor
+    focal: Tensor
+    dice: Tensor
+    scale: Tensor
+
+
+def hofam_loss(
+    probability: Tensor,
+    target: Tensor,
+    *,
+    class_in_scale: ClassInScale = "gated",
+    gamma: float = 0.0,
+    balance_batch: int | None = None,
+) -> HofamLoss:
+    """Weighted sum of the mean absolute difference and the mean focal loss.
+
+    Args:
+        probability: of foreground, (N, H, W) in [0, 1].
+        target: (N, H, W) in [0, 1]; grey values up to 200 of 255 count as background.
+        class_in_scale: when rare foreground weighs more: never, as the release ran; once the Dice coefficient
+            of the batch exceeds 0.95, as it was meant; or always.
+        gamma: exponent of the focal factor; 0, as released, leaves it out.
+        balance_batch: pictures that the scale assumes; the release has 16 written into it, None takes the
+            real number (ours).
+    """
+    y = torch.where(target > BINARISE, target, 0.0)
+    absolute = ABSOLUTE * (y - probability).abs().mean()
+    shared, both = (y * probability).sum(), y.sum() + probability.sum()
+    dice = 2 * shared / both.clamp(min=CLIP)
+    scale = class_scale(y, balance_batch)
+    if class_in_scale == "as_run":
+        weight = torch.ones_like(scale)
+    elif class_in_scale == "gated":
+        weight = torch.where(dice > GOOD_DICE, scale, 1.0)
+    else:
+        weight = scale
+    focal = FOCAL * focal_loss(probability, y, weight.detach(), gamma)
+    return HofamLoss(absolute + focal, absolute, focal, dice, scale)
+
+
+def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:
+    """Scale of the foreground's weight, from 0.25 where all is foreground to 12.5 where it is rare.
+
+    Args:
+        y: binary, (N, H, W).
+        balance_batch: see :func:`hofam_loss`. An empty batch divides by 1 instead of 0 (ours).
+    """
+    pictures = y.shape[0] if balance_batch is None else balance_batch
+    pixels = pictures * y.shape[-2] * y.shape[-1]
+    return (pixels / y.sum().clamp(min=1)).clamp(max=MOST_SCALE) / 4
+
+
+def focal_loss(probability: Tensor, y: Tensor, scale: Tensor, gamma: float) -> Tensor:
+    """Mean of ``(α·scale·y + (1 - α)(1 - y)) (1 - p_t)^γ`` times the cross-entropy."""
+    losses = cross_entropy(probability, y) * (ALPHA * scale * y + (1 - ALPHA) * (1 - y))
+    if gamma:
+        right = y * probability + (1 - y) * (1 - probability)
+        # Below an exponent of 1 the slope at 0 has no end.
+        losses = losses * (1 - right).clamp(min=CLIP) ** gamma
+    return losses.mean()
+
+
+def cross_entropy(probability: Tensor, y: Tensor) -> Tensor:
+    """Binary cross-entropy of clipped probabilities, by way of their log-odds as in the release."""
+    clipped = probability.clamp(CLIP, 1 - CLIP)
+    return F.binary_cross_entropy_with_logits(torch.log(clipped / (1 - clipped)), y, reduction="none")

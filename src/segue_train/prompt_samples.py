@@ -1,0 +1,312 @@
+"""Samples for networks that are prompted: crops of labelled pictures with what a person might say of them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from segue.errors import DatasetError
+from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS
+from segue.prompts.planes import Window, box_window, draw_disk, draw_stroke, tight_box
+from segue.types import Box
+from segue_train import warp
+from segue_train.footage import VOID, Footage, object_ids
+from segue_train.recipe import Batch, Batches, stacked
+from segue_train.warp import Bools, Pair, Picture, Plane, Rng
+
+LEFT_OUT = 10
+"""Every so-manieth still image, by the hash of its name, is not trained on."""
+
+LEAST_PIXELS = 60
+"""Smaller objects are not asked for."""
+
+
+def left_out(name: str) -> bool:
+    """Whether the still image called ``name`` is kept from training, for an honest score."""
+    return zlib.crc32(name.encode()) % LEFT_OUT == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Pictures of one kind with their masks, decoded and kept, and how often they are drawn."""
+
+    weight: float
+    pairs: list[Pair]
+
+
+def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> list[Source]:
+    """Decode all pictures; long videos and stills alike are kept as uint8, about 0.5 MB a picture."""
+    sources = []
+    for weight, footage in groups:
+        pairs = (item.read(i) for item in footage for i in range(len(item)))
+        kept = [(picture, mask) for picture, mask in pairs if object_ids(mask, LEAST_PIXELS)]
+        if kept:
+            sources.append(Source(weight, kept))
+    if not sources:
+        raise DatasetError("no picture with an object of 60 pixels or more; see --data")
+    return sources
+
+
+@dataclass(slots=True)
+class Sample:
+    """A crop (S, S, 3), its target (S, S) of 0, 1 and void, and prompt planes (4, S, S), all uint8."""
+
+    picture: Picture
+    target: Picture
+    planes: Picture
+
+
+class PromptSampler:
+    """Draws crops with a first prompt.
+
+    Four parts in ten are boxes, as many clicks, the rest both or an earlier mask with faults. A third of the
+    objects are pasted onto another picture, as many get something before or behind them.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = list(sources)
+        weights = np.array([source.weight for source in sources], np.float64)
+        self.shares = weights / weights.sum()
+
+    def draw(self, rng: Rng, side: int) -> Sample:
+        """A random sample of ``side`` pixels with at least a few pixels of its object."""
+        for _ in range(20):
+            sample = self._attempt(rng, side)
+            if sample is not None:
+                return sample
+        raise DatasetError("20 crops in a row show nothing of their object; are the masks empty?")
+
+    def _attempt(self, rng: Rng, side: int) -> Sample | None:
+        picture, mask = self._any(rng)
+        label = _any_object(rng, mask)
+        kind = rng.random()
+        wide = 0.4 <= kind < 0.8 and rng.random() < 0.55
+        window = _window(rng, label > 0, wide)
+        matrix = _placed(rng, window, side)
+        crop = _shrunk_warp(picture, matrix, side)
+        target = _warped_mask(label, matrix, side)
+        if (mask == VOID).any():
+            target[warp.apply(mask, matrix, side, mask=True) == VOID] = VOID
+        if rng.random() < 0.3:
+            crop, target = self._on_other_ground(rng, crop, target, side)
+        if rng.random() < 0.28:
+            crop, target = self._with_other(rng, crop, target, side)
+        inside = target == 1
+        if inside.sum() < 16:
+            return None
+        return Sample(_photographed(rng, crop), target, _prompts(rng, inside, kind))
+
+    def _any(self, rng: Rng) -> Pair:
+        source = self.sources[int(rng.choice(len(self.sources), p=self.shares))]
+        return source.pairs[int(rng.integers(len(source.pairs)))]
+
+    def _on_other_ground(self, rng: Rng, crop: Picture, target: Picture, side: int) -> Pair:
+        """The object alone on a part of another picture."""
+        other, _ = self._any(rng)
+        height, width = other.shape[:2]
+        part = min(height, width) * float(rng.uniform(0.4, 1))
+        x, y = rng.uniform(0, width - part), rng.uniform(0, height - part)
+        centre = (x + part / 2, y + part / 2)
+        matrix = warp.crop_matrix(centre, side / part, side, bool(rng.integers(2)))
+        alone = target == 1
+        return _blended(rng, _shrunk_warp(other, matrix, side), crop, alone), alone.astype(np.uint8)
+
+    def _with_other(self, rng: Rng, crop: Picture, target: Picture, side: int) -> Pair:
+        """Something foreign before or behind the object."""
+        other, mask = self._any(rng)
+        alone = _any_object(rng, mask)
+        reach = warp.log_uniform(rng, 0.2, 1.2) * side
+        x0, y0, x1, y1 = tight_box(alone)
+        scale = reach / max(x1 - x0, y1 - y0)
+        place = rng.uniform(0, side, 2)
+        matrix = warp.crop_matrix(((x0 + x1) / 2, (y0 + y1) / 2), scale, side, bool(rng.integers(2)))
+        matrix[:2, 2] += place - side / 2
+        pasted = _warped_mask(alone, matrix, side) == 1
+        if rng.random() < 0.5:
+            pasted &= target != 1
+        if (target == 1)[~pasted].sum() < 0.4 * (target == 1).sum():
+            return crop, target
+        changed = _blended(rng, crop, _shrunk_warp(other, matrix, side), pasted)
+        return changed, np.where(pasted, np.uint8(0), target)
+
+
+@dataclass(frozen=True)
+class PromptBatches(Batches):
+    """Batches of fresh samples alone; the objective adds those that stay for a correction.
+
+    Items hold ``pictures`` (B, 3, S, S), ``targets`` (B, S, S) and ``planes`` (B, 4, S, S), uint8.
+
+    ``shape`` gives side and number of fresh samples at a point of training in [0, 1].
+    """
+
+    sampler: PromptSampler
+    shape: Callable[[float], tuple[int, int]]
+    count: int
+    seed: int
+
+    def batch_of(self, number: int) -> Batch:
+        rng = np.random.default_rng((self.seed, number))
+        side, fresh = self.shape(number / self.count)
+        samples = [self.sampler.draw(rng, side) for _ in range(fresh)]
+        return {
+            "pictures": stacked(item.picture for item in samples).movedim(-1, 1),
+            "targets": stacked(item.target for item in samples),
+            "planes": stacked(item.planes for item in samples),
+        }
+
+
+def _any_object(rng: Rng, mask: Picture) -> Picture:
+    """One object of a mask: 1 there, else 0."""
+    ids = object_ids(mask, LEAST_PIXELS)
+    return np.asarray(mask == ids[int(rng.integers(len(ids)))], np.uint8)
+
+
+def click_on(error: Bools, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:
+    """A pixel (x, y) of ``error``: its deepest one with probability ``sharp``, else a random deep one."""
+    depth = _depth(error)
+    if rng.random() < sharp:
+        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        return int(x), int(y)
+    rows, columns = np.nonzero(depth > rng.uniform(0, 0.7) * depth.max())
+    k = int(rng.integers(len(rows)))
+    return int(columns[k]), int(rows[k])
+
+
+def _depth(mask: Bools) -> Plane:
+    """Distance of each pixel to the nearest one outside of the mask, which ends at the rim."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
+
+
+def largest_error(found: Bools, target: Picture) -> tuple[Bools, bool]:
+    """The deeper of what is missing and what is too much, and whether it is missing."""
+    missing, extra = (target == 1) & ~found, (target == 0) & found
+    return (missing, True) if _depth(missing).max() >= _depth(extra).max() else (extra, False)
+
+
+def _window(rng: Rng, inside: Bools, wide: bool) -> Window:
+    """What a crop shows of the picture: the object with some margin, or up to the whole picture."""
+    height, width = inside.shape
+    x0, y0, x1, y1 = tight_box(inside)
+    if wide:
+        share = float(rng.uniform(0, 1)) if rng.random() < 0.6 else 1.0
+        return x0 * (1 - share), y0 * (1 - share), x1 + (width - x1) * share, y1 + (height - y1) * share
+    w, h = x1 - x0, y1 - y0
+    left, top, right, bottom = rng.uniform(0.08, 0.42, 4)
+    return box_window((x0 - w * left, y0 - h * top, x1 + w * right, y1 + h * bottom), (height, width))
+
+
+def _placed(rng: Rng, window: Window, side: int) -> warp.Matrix:
+    """Map from the picture to the crop: the window, stretched, turned by up to 15 degrees, mirrored."""
+    x0, y0, x1, y1 = window
+    sx, sy = side / max(x1 - x0, 2), side / max(y1 - y0, 2)
+    base = np.array([[sx, 0, -sx * x0], [0, sy, -sy * y0], [0, 0, 1.0]])
+    if rng.random() < 0.5:
+        base = np.array([[-1, 0, side], [0, 1, 0], [0, 0, 1.0]]) @ base
+    angle = np.deg2rad(rng.uniform(-15, 15)) if rng.random() < 0.5 else 0.0
+    c, s = np.cos(angle), np.sin(angle)
+    middle = np.array([[1, 0, side / 2], [0, 1, side / 2], [0, 0, 1.0]])
+    turn = middle @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]) @ np.linalg.inv(middle)
+    return np.asarray(turn @ base)
+
+
+def _shrunk_warp(picture: Picture, matrix: warp.Matrix, side: int) -> Picture:
+    """Warp with the picture halved beforehand as often as the warp skips pixels."""
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+    while scale < 0.6 and min(picture.shape[:2]) > 16:
+        h, w = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
+        picture = np.asarray(cv2.resize(picture[:h, :w], (w // 2, h // 2), interpolation=cv2.INTER_AREA))
+        matrix = matrix @ np.diag([2.0, 2.0, 1.0])
+        scale *= 2
+    return warp.apply(picture, matrix, side)
+
+
+def _warped_mask(mask: Picture, matrix: warp.Matrix, side: int) -> Picture:
+    """A mask of 0 and 1 warped with smooth edges, so that enlarged objects have no steps."""
+    soft = cv2.warpAffine(mask * np.uint8(255), matrix[:2], (side, side), flags=cv2.INTER_LINEAR)
+    return np.asarray(soft > 127).astype(np.uint8)
+
+
+def _blended(rng: Rng, below: Picture, above: Picture, where: Bools) -> Picture:
+    """``above`` where the mask is, with soft edges and sometimes in other light."""
+    alpha = cv2.GaussianBlur(where.astype(np.float32), (3, 3), float(rng.uniform(0.4, 1)))[..., None]
+    if rng.random() < 0.5:
+        above = warp.apply_colour(above, warp.colour_jitter(rng, 0.2))
+    return np.asarray(below + alpha * (above.astype(np.float32) - below), np.uint8)
+
+
+def _photographed(rng: Rng, picture: Picture) -> Picture:
+    """Other light and colours, sometimes grey, blurred, noisy or compressed."""
+    picture = warp.apply_colour(picture, warp.colour_jitter(rng, 0.3))
+    if rng.random() < 0.04:
+        picture = np.asarray(cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+    fault = rng.random()
+    if fault < 0.1:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.6))))
+    elif fault < 0.2:
+        noise = rng.normal(0, rng.uniform(2, 12), picture.shape).astype(np.float32)
+        picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
+    elif fault < 0.3:
+        _, coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 80))])
+        picture = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
+    return np.asarray(picture, np.uint8)
+
+
+def _prompts(rng: Rng, inside: Bools, kind: float) -> Picture:
+    planes = np.zeros((PLANES, *inside.shape), np.uint8)
+    if kind < 0.4 or 0.8 <= kind < 0.88:
+        x0, y0, x1, y1 = _jittered(rng, tight_box(inside), inside.shape)
+        planes[BOX, y0:y1, x0:x1] = 255
+    if 0.4 <= kind < 0.88:
+        if rng.random() < 0.08:
+            draw_stroke(planes[POSITIVE], [click_on(inside, rng, 0) for _ in range(int(rng.integers(2, 5)))])
+            planes[POSITIVE, ~inside] = 0
+        else:
+            draw_disk(planes[POSITIVE], click_on(inside, rng))
+    if kind >= 0.88:
+        faulty = _with_faults(rng, inside)
+        planes[PREVIOUS] = faulty
+        turn = rng.random()
+        if turn < 0.6:
+            error, missing = largest_error(faulty > 127, inside.astype(np.uint8))
+            if error.any():
+                draw_disk(planes[POSITIVE if missing else NEGATIVE], click_on(error, rng))
+        elif turn < 0.9:
+            draw_disk(planes[POSITIVE], click_on(inside, rng))
+    return planes
+
+
+def _jittered(rng: Rng, box: Box, size: tuple[int, ...]) -> tuple[int, int, int, int]:
+    spread = 0.1 if rng.random() < 0.6 else 0.02
+    reach = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+    moved = np.array(box) + rng.uniform(-spread, spread, 4) * reach
+    x0, y0, x1, y1 = np.clip(moved, 0, [size[1], size[0]] * 2)
+    return int(x0), int(y0), max(round(x1), int(x0) + 1), max(round(y1), int(y0) + 1)
+
+
+def _with_faults(rng: Rng, inside: Bools) -> Picture:
+    """The mask as a tracker or a first guess may have it: grown or shrunk, parts lost or added, blurred."""
+    side = inside.shape[0]
+    mask = inside.astype(np.uint8)
+    radius = int(rng.integers(0, max(2, round(0.05 * side))))
+    if radius:
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+        eroded = cv2.erode(mask, kernel)
+        grow = rng.random() < 0.5 or not eroded.any()
+        mask = np.asarray(cv2.dilate(mask, kernel) if grow else eroded, np.uint8)
+    extent = np.sqrt(inside.sum())
+    for _ in range(int(rng.integers(0, 4))):
+        size = tuple(int(v) for v in rng.uniform(0.1, 0.5, 2) * extent + 1)
+        place = tuple(int(v) for v in rng.uniform(0, side, 2))
+        if rng.random() < 0.7:
+            place = click_on(inside, rng, 0)
+        cv2.ellipse(mask, place, size, float(rng.uniform(0, 180)), 0, 360, int(rng.integers(2)), -1)
+    shift = rng.normal(0, 0.03 * side, 2)
+    moved = cv2.warpAffine(mask * np.uint8(255), np.array([[1, 0, shift[0]], [0, 1, shift[1]]]), (side, side))
+    if rng.random() < 0.7:
+        moved = cv2.GaussianBlur(moved, (0, 0), float(rng.uniform(0.5, 0.03 * side)))
+    return np.asarray(moved, np.uint8)

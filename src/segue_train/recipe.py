@@ -1,0 +1,187 @@
+"""What a recipe is, and how it is run; :mod:`segue_train.loop` runs it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+Batch = dict[str, Tensor]
+
+Loss = tuple[Tensor, dict[str, Tensor]]
+"""What is made smaller, and its parts by name."""
+
+
+class Recipe(Protocol):
+    """What differs from one training to the next."""
+
+    @property
+    def name(self) -> str:
+        """Name of the network, and of the file of weights."""
+        ...
+
+    @property
+    def gradient_clip(self) -> float | None:
+        """Norm at which the gradient of the network is cut, or None."""
+        ...
+
+    @property
+    def average_decay(self) -> float | None:
+        """Decay of the moving average of the weights, which is then what is exported; or None."""
+        ...
+
+    def network(self) -> nn.Module:
+        """The initialised network as attribute ``network`` of a module.
+
+        Its ``forward(batch, progress, step)`` returns the loss and its parts by name; ``progress`` in [0, 1).
+        """
+        ...
+
+    def batches(self, count: int, seed: int) -> Dataset[Batch]:
+        """Map-style data set of ``count`` whole batches."""
+        ...
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """Parameters with their base learning rates."""
+        ...
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer: ...
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """Factor on the base learning rates."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonRecipe:
+    """What most recipes share: Adam at one rate on all that learns; nothing is cut or averaged.
+
+    Attributes:
+        rate: learning rate.
+        gradient_clip, average_decay: as :class:`Recipe` has them.
+    """
+
+    factors: ClassVar[Mapping[str, float]] = {"": 1.0}
+    """On the rate, by beginnings of the names of parameters; the first that fits counts."""
+
+    rate: float
+    gradient_clip: float | None = None
+    average_decay: float | None = None
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in self.factors}
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                groups[next(prefix for prefix in groups if name.startswith(prefix))].append(parameter)
+        return [
+            {"params": parameters, "lr": self.rate * self.factors[prefix]}
+            for prefix, parameters in groups.items()
+        ]
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(groups)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        return 1.0
+
+
+def warmed_cosine(progress: float, step: int, warm_up: int, floor: float) -> float:
+    """A rate that grows over ``warm_up`` steps to 1 and falls by a cosine to ``floor``."""
+    return min(1.0, (step + 1) / warm_up) * (floor + (1 - floor) * (0.5 + 0.5 * math.cos(math.pi * progress)))
+
+
+class Objective(nn.Module):
+    """A network with its loss, a function of the network, a batch, the progress and the step."""
+
+    def __init__(self, network: nn.Module, loss: Callable[..., Loss]) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
+        return self.loss(self.network, batch, progress, step)
+
+
+class Batches(Dataset[Batch]):
+    """Whole batches by number, each from generators seeded by the seed of the run and its number.
+
+    A run can thus be resumed at any step, and two runs with one seed see the same data.
+    """
+
+    count: int
+
+    def batch_of(self, number: int) -> Batch:
+        """Batch ``number``, below ``count``."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> Batch:
+        if number >= self.count:
+            raise IndexError(number)
+        return self.batch_of(number)
+
+
+@lru_cache(maxsize=2)  # a batch may reach into the next pass
+def order_of_pass(total: int, *seed: int) -> npt.NDArray[np.int64]:
+    """The random order in which a pass goes through ``total`` items."""
+    return np.random.default_rng(seed).permutation(total)
+
+
+def stacked(arrays: Iterable[npt.NDArray[Any]]) -> Tensor:
+    """Arrays of one shape as a tensor with one more dimension, the first."""
+    return torch.from_numpy(np.stack(list(arrays)))
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a recipe is run.
+
+    Attributes:
+        out: folder for weights, checkpoints and logs.
+        steps: steps in all; a resumed run may change it, schedules follow `step / steps`.
+        seed: seed of everything random.
+        precision: number format, as Fabric calls it; `16-mixed` scales the loss.
+        accelerator: where it runs: auto, cpu or cuda.
+        devices: number of GPUs, each with its own batches.
+        accumulate: batches, per device, whose gradients are averaged for one step, as if they were one batch;
+            for batches that a device has no room for.
+        workers: processes that prepare batches; 0 prepares them between the steps.
+        save_every: steps between two checkpoints.
+        log_every: steps between two lines of the log.
+        resume: go on with the run in the output folder.
+        overwrite: throw away the run in the output folder.
+        until: stop after this step, to go on later with `--resume`; schedules stay as they are.
+        validate: scores a network in evaluation mode, higher is better; the best one is kept apart.
+        validate_every: steps between two validations.
+        report: told what happens, a line at a time.
+    """
+
+    out: Path
+    steps: Annotated[int, Ge(1)]
+    seed: int = 0
+    precision: Precision = "32-true"
+    accelerator: str = "auto"
+    devices: int | str = 1
+    accumulate: Annotated[int, Ge(1)] = 1
+    workers: Annotated[int, Ge(0)] = 0
+    save_every: Annotated[int, Ge(1)] = 500
+    log_every: Annotated[int, Ge(1)] = 20
+    resume: bool = False
+    overwrite: bool = False
+    until: Annotated[int | None, Ge(1)] = None
+    validate: Callable[[nn.Module], float] | None = None
+    validate_every: Annotated[int, Ge(1)] = 1000
+    report: Callable[[str], None] = print

@@ -1,0 +1,180 @@
+"""Recipe of FgSegNet_v2: scenes, learned from a few of their labelled frames.
+
+From the released code: 200 or 25 frames of a scene, the last fifth of a random order kept for validation,
+whole frames one by one, RMSprop with a rate of 1e-4, VGG-16 from ImageNet of which only the fourth block
+learns. Ours: cross-entropy with balanced classes, which the release meant; what it ran with can be chosen.
+The release lowers the rate and stops where the validation loss stalls; here the rate falls at fixed shares of
+the run, and the weights with the best validation are kept beside the last ones. The release has a network for
+each scene; one for several scenes learns from the frames of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from segue.datasets.foreground import ForegroundSequence
+from segue.errors import DatasetError
+from segue.models.fgsegnet import BACKBONE, FgSegNetV2
+from segue.weights import load
+from segue_train.losses import ClassWeight, Kind, fgsegnet_loss, foreground_target, known
+from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, order_of_pass
+from segue_train.trunks import take
+
+RATE = 1e-4
+DECAY = 0.9
+EPSILON = 1e-8
+EPOCHS = 100
+
+FRAMES = 200
+"""Frames that a scene is learned from; published are 200 and 25."""
+
+HELD_BACK = 0.2
+"""Share of the frames that validates."""
+
+ORDER_SEED = 42
+
+FALLS = (0.6, 0.85)
+"""Shares of a run after which the rate falls to a tenth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Frames of a scene, by index.
+
+    Attributes:
+        train: what is learned from.
+        held_back: what validates; neither may be used for scores.
+    """
+
+    train: tuple[int, ...]
+    held_back: tuple[int, ...]
+
+
+def split_frames(
+    film: ForegroundSequence, count: int = FRAMES, numbers: Collection[int] | None = None
+) -> Split:
+    """Choose the frames of a scene as the release does.
+
+    Args:
+        film: the scene.
+        count: frames in all; spread evenly over those that are labelled (ours).
+        numbers: numbers of the frames instead, as published for CDnet 2014.
+    """
+    scored = set(film.scored if numbers is None else numbers)
+    labelled = [i for i in film.labels if film.numbers[i] in scored]
+    if numbers is None and len(labelled) > count:
+        labelled = [labelled[i] for i in np.linspace(0, len(labelled) - 1, count).round().astype(int)]
+    if len(labelled) < 2:
+        raise DatasetError(f"{film.key}: {len(labelled)} labelled frames to learn from; 2 or more are needed")
+    order = np.random.default_rng(ORDER_SEED).permutation(labelled).tolist()
+    held = max(1, round(HELD_BACK * len(order)))
+    return Split(tuple(order[:-held]), tuple(order[-held:]))
+
+
+@dataclass(frozen=True, slots=True)
+class FgSegNetRecipe(CommonRecipe):
+    """Everything that a training needs.
+
+    Attributes:
+        scenes: films with their frames.
+        trunk: VGG-16 of torchvision; with neither it nor weights all layers start at random and learn.
+        start: weights of a network for some scene, such as a published one, to start from.
+        loss: as meant, or as the release ran.
+        class_weight: as meant, or none as the release ran.
+    """
+
+    scenes: Sequence[tuple[ForegroundSequence, Split]]
+    trunk: Path | None = None
+    start: Path | None = None
+    loss: Kind = "bce"
+    class_weight: ClassWeight = "balanced"
+    name: str = "fgsegnet"
+    _: KW_ONLY
+    rate: float = RATE
+
+    def network(self) -> nn.Module:
+        scene = self.scenes[0][0].name if len(self.scenes) == 1 else None
+        if self.start is not None:
+            started = load(self.name, self.start)
+            assert isinstance(started, FgSegNetV2)
+            network = FgSegNetV2(started.scaling, scene)
+            network.load_state_dict(started.state_dict())
+        else:
+            network = FgSegNetV2("raw255" if self.trunk is None else "imagenet", scene)
+        if self.trunk is not None and self.start is None:
+            load_trunk(network, self.trunk)
+        if self.start is not None or self.trunk is not None:
+            network.freeze_backbone()
+        return Objective(network, partial(scene_loss, kind=self.loss, class_weight=self.class_weight))
+
+    def batches(self, count: int, seed: int) -> SceneFrames:
+        frames = [(film, i) for film, split in self.scenes for i in split.train]
+        return SceneFrames(frames, count, seed)
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(groups, alpha=DECAY, eps=EPSILON)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """A tenth after each of :data:`FALLS`."""
+        return float(0.1 ** sum(progress >= fall for fall in FALLS))
+
+    @torch.inference_mode()
+    def validate(self, network: nn.Module) -> float:
+        """Minus the loss on the frames that are held back, for a network in evaluation mode."""
+        device = next(network.parameters()).device
+        losses = []
+        for film, split in self.scenes:
+            for i in split.held_back:
+                batch = {name: value.to(device) for name, value in scene_batch(film, i).items()}
+                losses.append(float(scene_loss(network, batch, 0.0, 0, self.loss, self.class_weight)[0]))
+        return -float(np.mean(losses))
+
+
+@dataclass(frozen=True)
+class SceneFrames(Batches):
+    """Whole frames of scenes one by one; each pass through them has its own order."""
+
+    frames: Sequence[tuple[ForegroundSequence, int]]
+    count: int
+    seed: int
+
+    def batch_of(self, number: int) -> Batch:
+        epoch, place = divmod(number, len(self.frames))
+        return scene_batch(*self.frames[order_of_pass(len(self.frames), self.seed, epoch)[place]])
+
+
+def scene_batch(film: ForegroundSequence, i: int) -> Batch:
+    """``frames`` (1, 3, H, W) and ``labels`` (1, H, W), uint8."""
+    frames = torch.from_numpy(np.array(film.read_image(i))).movedim(-1, 0)[None]
+    return {"frames": frames, "labels": torch.from_numpy(np.array(film.read_labels(i)))[None]}
+
+
+def scene_loss(
+    network: nn.Module, batch: Batch, progress: float, step: int, kind: Kind, class_weight: ClassWeight
+) -> Loss:
+    """See :func:`~segue_train.losses.fgsegnet_loss`; it has no parts."""
+    probability = torch.sigmoid(network(batch["frames"].float() / 255)[:, 0].float())
+    target, counts = foreground_target(batch["labels"]), known(batch["labels"])
+    return fgsegnet_loss(probability, target, counts, kind, class_weight), {}
+
+
+def load_trunk(network: FgSegNetV2, path: Path) -> None:
+    """Start the backbone from torchvision's VGG-16."""
+    names, place = {}, 0
+    for block, widths in enumerate(BACKBONE, start=1):
+        for i in range(1, len(widths)):
+            names[f"features.{place}"] = network.backbone.get_submodule(f"block{block}_conv{i}")
+            place += 2
+        place += 1  # pooling
+    wanted = {
+        f"{name}.{leaf}": value for name, conv in names.items() for leaf, value in conv.state_dict().items()
+    }
+    take(path, wanted)

@@ -1,0 +1,286 @@
+"""Recipes of SeqFormer and MS-STS VIS: the published one, and that of our small network ``msstsvis-lite``.
+
+As published are Wu et al., "SeqFormer" (ECCV 2022), and Thawakar et al., "MS-STS VIS" (ECCV 2022), with the
+constants of their releases: YouTube-VIS and COCO together, 12 epochs, learning rates to a tenth after epochs
+4 and 10.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from segue.errors import CheckpointError
+from segue.layers.mobilenet import MobileNetV2Trunk
+from segue.models.msstsvis import Discriminator, Parts
+from segue.models.msstsvis.lite import DecodedTubes, MSSTSVISLite
+from segue.models.seqformer import SeqFormer
+from segue.models.seqformer.encoder import EncoderLayer
+from segue.naming import first_few
+from segue.weights import load, load_strict, read_checkpoint
+from segue.weights.checkpoint import match
+from segue_train.clips import ClipShape
+from segue_train.instance_clips import UNKNOWN, Groups, InstanceBatches, InstanceClipSampler, targets
+from segue_train.instance_losses import (
+    ADVERSARIAL_WEIGHT,
+    WEIGHTS,
+    ClipTargets,
+    corners,
+    instance_losses,
+    mask_targets,
+    separability_losses,
+    soft_union,
+)
+from segue_train.recipe import Batch, CommonRecipe, Loss, warmed_cosine
+from segue_train.trunks import load_mobilenet
+from segue_train.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
+
+EPOCHS = 12
+DROPS = (4 / 12, 10 / 12)
+RATE, TRUNK_RATE = 2e-4, 2e-5
+WEIGHT_DECAY = 1e-4
+
+CLASS_HEADS = "detr.class_embed."
+NEW_PARTS = (".ms_sts.", ".temporal_attn.")
+"""In names of the tensors that MS-STS VIS has beyond SeqFormer."""
+
+LITE_STEPS = 2400
+"""Steps of ``msstsvis-lite``."""
+
+SHAPE = ClipShape(batch=2, frames=4, side=192, objects=0)
+
+TOUCHED = 0.3
+"""Overlap (IoU, mean over the frames that show the object) from which on a query is about an object."""
+
+SLOW = ("reference_points", "sampling_offsets")
+"""Parts of names of the parameters that learn at a tenth of the rate."""
+
+
+class InstanceObjective(nn.Module):
+    """A network with its losses: ``forward(batch, progress, step)`` → loss and its parts."""
+
+    def __init__(self, network: SeqFormer, discriminator: nn.Module | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.discriminator = discriminator
+
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
+        """Losses of a batch of :class:`InstanceBatches`, or of :class:`ClipBatches`, which pads."""
+        frames = batch["frames"].movedim(-1, 2).float() / 255
+        if "sizes" in batch:
+            clips = clip_targets(batch)
+            valid = valid_places(batch["sizes"], frames.shape[-2], frames.shape[-1])
+        else:
+            clips, valid = targets(batch["masks"], batch["labels"]), None
+        memory = self.network.encode(frames, valid)
+        decoded = self.network.decode(memory)
+        counted = None
+        if isinstance(decoded, DecodedTubes):
+            clips, counted = asked(clips, decoded, self.network.class_logits(decoded, 0), batch["complete"])
+        losses = instance_losses(self.network, memory, decoded, clips, counted)
+        parts, total = {name: losses.parts[name].detach() for name in WEIGHTS}, losses.total
+        if self.discriminator is not None:
+            true = torch.stack([planes.any(0) for planes in mask_targets(clips)])
+            predicted = soft_union(losses.masks, true.float())
+            scaled = self.network.normalise(frames.flatten(0, 1), valid, frames.shape[1])
+            deceive, judge = separability_losses(
+                self.discriminator, memory, scaled.view_as(frames), true, predicted
+            )
+            total = total + ADVERSARIAL_WEIGHT * deceive + judge
+            parts |= {"adversarial": deceive.detach(), "discriminator": judge.detach()}
+        return total, parts
+
+
+@torch.no_grad()
+def asked(
+    clips: Sequence[ClipTargets], decoded: DecodedTubes, logits: Tensor, complete: Tensor
+) -> tuple[list[ClipTargets], Tensor]:
+    """What is asked of queries that start from detections, and which of them count as found or not.
+
+    Objects that no query is about are not asked for. Those of unknown class have the one that the query says
+    which is most about them. Where a clip is not ``complete`` (N,), queries that are about no object may be
+    right. Gives the objects, and which queries count, (N, Q), bool.
+    """
+    wanted, counted = [], []
+    for clip, boxes, scores, whole in zip(clips, decoded.references[0], logits, complete, strict=True):
+        about = overlaps(clip.boxes, boxes)
+        counted.append(whole | (about >= TOUCHED).any(0))
+        found = (about >= TOUCHED).any(1)
+        said = scores[about.argmax(1)].argmax(1)
+        labels = torch.where(clip.labels == UNKNOWN, said, clip.labels)
+        wanted.append(ClipTargets(labels[found], clip.boxes[found], clip.masks[found]))
+    return wanted, torch.stack(counted)
+
+
+def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
+    """Mean IoU of objects (n, T, 4) with boxes (T, Q, 4) over the frames that show the object, (n, Q)."""
+    there = (objects[..., 2] > 0).float()[:, None]
+    a, b = corners(objects)[:, None], corners(boxes).transpose(0, 1)[None]
+    inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    common = inner.prod(-1)
+    areas = objects[:, None, :, 2:].prod(-1) + boxes.transpose(0, 1)[None, ..., 2:].prod(-1)
+    return (common / (areas - common).clamp(min=1e-9) * there).sum(-1) / there.sum(-1).clamp(min=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LiteRecipe(CommonRecipe):
+    """The recipe of ``msstsvis-lite``: small crops, single pictures first and then short clips.
+
+    Attributes:
+        groups: classed footage of each kind, and how often it is drawn; none of it may be used for scores.
+        start: weights of this network to start from; else its detector is the one that comes with segue.
+        split_attention: attention over time inside each scale and between scales, in the encoder.
+        decoder_attention: attention of the box queries over the frames.
+        separability: the discriminator and its adversarial loss.
+        shape: clips of a batch, frames of a clip, side of the square crops.
+        single_share: see :class:`InstanceBatches`.
+    """
+
+    groups: Groups
+    start: Path | None = None
+    split_attention: bool = True
+    decoder_attention: bool = True
+    separability: bool = True
+    shape: ClipShape = SHAPE
+    name: str = "msstsvis-lite"
+    single_share: float = 0.3
+    _: KW_ONLY
+    rate: float = 8e-4
+    gradient_clip: float | None = 2.0
+    average_decay: float | None = 0.99
+
+    def network(self) -> nn.Module:
+        parts = Parts() if self.split_attention else Parts("none", "none")
+        network = MSSTSVISLite(replace(parts, decoder_attention=self.decoder_attention).text())
+        if self.start is not None:
+            load_strict(network, self.start)
+        else:
+            network.detector.load_state_dict(load("nanodet").state_dict())
+        return _objective(network, self.separability)
+
+    def batches(self, count: int, seed: int) -> InstanceBatches:
+        return InstanceBatches(InstanceClipSampler(self.groups), self.shape, count, seed, self.single_share)
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        return rate_groups(network, self.rate, self.rate)
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        return warmed_cosine(progress, step, warm_up=50, floor=0.02)
+
+
+def _objective(network: SeqFormer, separability: bool) -> InstanceObjective:
+    for layer in network.detr.transformer.encoder.layers:
+        # Nothing reads it, and several devices would wait for its gradient.
+        assert isinstance(layer, EncoderLayer)
+        layer.self_attn.output_proj_box.requires_grad_(False)
+    return InstanceObjective(network, Discriminator(network.size.width) if separability else None)
+
+
+def rate_groups(network: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, Any]]:
+    """Trunk, slow ones, the discriminator at half the rate of the rest, and the rest."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        own = rate
+        if ".backbone." in name:
+            own = trunk_rate
+        elif any(part in name for part in SLOW):
+            own = rate / 10
+        elif name.startswith("discriminator."):
+            own = rate / 2
+        groups.setdefault(own, []).append(parameter)
+    return [{"params": parameters, "lr": own} for own, parameters in groups.items()]
+
+
+def load_trunk(network: SeqFormer, path: Path) -> None:
+    """Start the trunk from a classifier in torchvision's layout."""
+    body = network.backbone.body
+    if isinstance(body, MobileNetV2Trunk):
+        load_mobilenet(body, path)
+        return
+    tensors, own = read_checkpoint(path).tensors, body.state_dict()
+    # Classifiers of Swin have no norms of their own for the maps that are used here.
+    wanted = [name for name in own if not name.startswith("norm")]
+    unfit = [name for name in wanted if name not in tensors or tensors[name].shape != own[name].shape]
+    if unfit:
+        raise CheckpointError(f"{path}: weights of another trunk: {first_few(unfit)}")
+    body.load_state_dict(own | {name: tensors[name] for name in wanted})
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRecipe(CommonRecipe):
+    """Everything that a training needs.
+
+    Attributes:
+        name: name of the network.
+        build: makes it with fresh weights.
+        sources: clips to learn from; none of them may be used for scores.
+        batch: clips of a batch, per device; in all the papers have 16 for SeqFormer, 10 for MS-STS VIS.
+        separability: the discriminator and its adversarial loss.
+        trunk: classifier of the trunk, in torchvision's layout.
+        start: weights to start from, such as those of a training on COCO.
+    """
+
+    name: str
+    build: Callable[[], SeqFormer]
+    sources: Sequence[ClipSource]
+    batch: Annotated[int, Ge(1)]
+    separability: bool
+    trunk: Path | None = None
+    start: Path | None = None
+    _: KW_ONLY
+    rate: float = RATE
+    gradient_clip: float | None = 0.1
+
+    def steps(self, batches: int) -> int:
+        """Steps of the published number of epochs, of so many batches each, on all devices together."""
+        return math.ceil(EPOCHS * sum(map(len, self.sources)) / (self.batch * batches))
+
+    def network(self) -> nn.Module:
+        network = self.build()
+        if self.trunk is not None:
+            load_trunk(network, self.trunk)
+        if self.start is not None:
+            start_from(network, self.start)
+        return _objective(network, self.separability)
+
+    def batches(self, count: int, seed: int) -> ClipBatches:
+        return ClipBatches(self.sources, self.batch, count, seed)
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        return rate_groups(network, self.rate, TRUNK_RATE)
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        return float(0.1 ** sum(progress >= drop for drop in DROPS))
+
+
+def start_from(network: SeqFormer, path: Path) -> None:
+    """Start from other weights, such as those of a training on COCO.
+
+    Class heads of another number of classes begin anew, as published; so do the parts of MS-STS VIS where the
+    file is one of SeqFormer. All else must fit.
+    """
+    expected = network.state_dict()
+    found = {
+        name: value
+        for name, value in read_checkpoint(path).tensors.items()
+        if not name.startswith(CLASS_HEADS) or name not in expected or value.shape == expected[name].shape
+    }
+    for name, value in expected.items():
+        if name.startswith(CLASS_HEADS) or any(part in name for part in NEW_PARTS):
+            found.setdefault(name, value)
+    network.load_state_dict(match(path, found, expected))

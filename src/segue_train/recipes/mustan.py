@@ -1,0 +1,139 @@
+"""Recipe of MUSTAN1 and MUSTAN2: windows of labelled films, half of each batch real, half rendered.
+
+A pool of mustan-lite's samples may take the place of the films: it knows the past of each pixel.
+
+From the paper: Tversky loss and binary cross-entropy, Adam with a rate of 1e-4, ResNet-18 encoders. Ours: the
+weights of the losses, the sizes, the augmentations, and how the rate falls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from segue.datasets.foreground import ForegroundSequence
+from segue.errors import TrainingError
+from segue.layers.resnet import ResNet18
+from segue.models.mustan import MUSTAN1, MUSTAN2
+from segue.weights import load_strict, read_checkpoint
+from segue.weights.checkpoint import Option, match
+from segue_train.foreground_pool import ForegroundObjective, Pool, PoolBatches
+from segue_train.foreground_windows import WindowBatches, WindowSampler
+from segue_train.recipe import Batches, CommonRecipe
+
+RATE = 1e-4
+STEPS = 40_000
+BATCH = 8
+
+SIZE = (240, 320)
+"""Height and width of what a window shows; the commonest size in CDnet 2014."""
+
+TVERSKY = (0.3, 0.7)
+"""Prices of false alarms and of misses."""
+
+FALLS = (0.5, 0.75, 0.9)
+"""Shares of a run after which the rate is halved."""
+
+NETWORKS: dict[str, type[MUSTAN1] | type[MUSTAN2]] = {"mustan1": MUSTAN1, "mustan2": MUSTAN2}
+
+
+@dataclass(frozen=True, slots=True)
+class MustanRecipe(CommonRecipe):
+    """Everything that a training needs.
+
+    Attributes:
+        name: which of the two networks.
+        sources: labelled films by kind, such as real and rendered ones; each kind gives the same share of
+            every batch. None of them may be used for scores. With a pool there are none.
+        options: what the network is built with.
+        trunk: ResNet-18 of torchvision, for all encoders.
+        start: weights of this network to start from.
+        batch: windows of a batch, per device.
+        size: height and width that a window shows, at least 32.
+        rate: learning rate; narrow networks from random weights want 1e-3.
+        pool: folder of samples of mustan-lite to learn from instead of films; causal windows of three frames.
+    """
+
+    name: Literal["mustan1", "mustan2"]
+    sources: Sequence[Sequence[ForegroundSequence]]
+    options: dict[str, Option] = field(default_factory=dict)
+    trunk: Path | None = None
+    start: Path | None = None
+    batch: Annotated[int, Ge(1)] = BATCH
+    size: tuple[int, int] = SIZE
+    _: KW_ONLY
+    rate: float = RATE
+    pool: Path | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 32 or self.batch < 1:
+            raise TrainingError(f"size is {self.size} and batch is {self.batch}; at least 32, and 1")
+        if not self.rate > 0:
+            raise TrainingError(f"rate is {self.rate}; it must be above 0")
+        if self.pool is None and not (self.sources and all(self.sources)):
+            raise TrainingError("no films to train on")
+        if self.pool is None and self.options.get("ranges"):
+            raise TrainingError("films do not tell the ranges of the past; learn from a pool of mustan-lite")
+
+    def build(self) -> MUSTAN1 | MUSTAN2:
+        """The network with fresh weights."""
+        try:
+            return NETWORKS[self.name](**self.options)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise TrainingError(f"{self.name}: {error}") from error
+
+    def network(self) -> nn.Module:
+        network = self.build()
+        if self.start is not None:
+            load_strict(network, self.start)
+        elif self.trunk is not None:
+            load_trunks(network, self.trunk)
+        return ForegroundObjective(network, TVERSKY, background=network.background is not None)
+
+    def batches(self, count: int, seed: int) -> Batches:
+        with torch.device("meta"):
+            network = self.build()
+        if self.pool is not None:
+            samples = Pool(self.pool)
+            samples.check(network.offsets, self.size)
+            return PoolBatches(samples, self.batch, self.size, count, seed)
+        background, depth = network.background is not None, network.takes_depth
+        samplers = [
+            WindowSampler(films, network.offsets, self.size, background=background, depth=depth)
+            for films in self.sources
+        ]
+        return WindowBatches(samplers, self.batch, count, seed)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """Halved after each of :data:`FALLS`."""
+        return float(0.5 ** sum(progress >= fall for fall in FALLS))
+
+
+@torch.no_grad()
+def load_trunks(network: nn.Module, path: Path) -> None:
+    """Start all encoders from an ImageNet classifier in torchvision's layout.
+
+    A context network over a whole window takes the first kernel once for each picture of the window, divided
+    by their number; the convolution of a depth map stays at zero.
+    """
+    tensors = {
+        name: tensor for name, tensor in read_checkpoint(path).tensors.items() if not name.startswith("fc.")
+    }
+    for encoder in network.modules():
+        if not isinstance(encoder, ResNet18):
+            continue
+        own = {name: x for name, x in encoder.state_dict().items() if not name.startswith("conv1_depth")}
+        wanted = {name: x[:, :3] if name == "conv1.weight" else x for name, x in own.items()}
+        for name, found in match(path, tensors, wanted).items():
+            own[name].copy_(_spread(found, own[name]) if name == "conv1.weight" else found)
+
+
+def _spread(kernel: Tensor, wanted: Tensor) -> Tensor:
+    pictures = wanted.shape[1] // kernel.shape[1]
+    return kernel.repeat(1, pictures, 1, 1) / pictures

@@ -1,0 +1,120 @@
+"""Recipes of mustan-lite and mustan-slim: a pool of artificial clips and films, one run.
+
+What mattered in trials: what is known of the past of each pixel as an input, in training as good and as bad
+as sessions come by; an encoder from ImageNet; backgrounds that live in most samples.
+Scenes must be alive without movers, but nothing in them may change like something that is put there and
+stays: with screens that change and stand still a network takes whatever has straight edges for one. Scenes
+need things that are pasted and do not move, and movers that are mere shapes, or it learns how pasting looks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from segue.models.mustan_lite import MustanLite
+from segue.models.mustan_slim import shipped_slim
+from segue.weights import load_strict
+from segue_train.foreground_pool import ForegroundObjective, Pool, PoolBatches
+from segue_train.recipe import CommonRecipe, warmed_cosine
+from segue_train.trunks import load_mobilenet
+
+STEPS = 3200
+SLIM_STEPS = 2400
+SAMPLES = 10_000
+BATCH = 8
+
+SHADOW_PRICE = 0.7
+"""Weight of pixels in shadow, against 1 for all others, in the loss of foreground."""
+
+PRICES = (0.3, 0.7)
+"""Of false alarms and misses. With equal ones a short training gives a timid network, and what it misses of
+somebody who stands still becomes background."""
+
+SAMPLE_SIZE = (160, 208)
+"""Height and width of the samples of a pool."""
+
+SHOWN_SIZE = (144, 192)
+"""Height and width of what a batch shows of a sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PoolRecipe(CommonRecipe):
+    """What both recipes share.
+
+    Attributes:
+        pool: folder of a filled pool.
+        start: weights of this network to start from.
+    """
+
+    pool: Path
+    start: Path | None = None
+    _: KW_ONLY
+    gradient_clip: float | None = 5.0
+    average_decay: float | None = 0.998
+    rate: float = 2e-3
+
+    def batches(self, count: int, seed: int) -> PoolBatches:
+        return PoolBatches(Pool(self.pool), BATCH, SHOWN_SIZE, count, seed)
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, weight_decay=1e-2)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        return warmed_cosine(progress, step, warm_up=40, floor=0.01)
+
+
+@dataclass(frozen=True, slots=True)
+class MustanLiteRecipe(_PoolRecipe):
+    """Everything that a training of mustan-lite needs.
+
+    Attributes:
+        backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
+        scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
+    """
+
+    name: str = "mustan-lite"
+    backbone: Path | None = None
+    scaling: Literal["unit", "imagenet"] = "unit"
+
+    factors: ClassVar = {"network.encoder.": 0.1, "": 1.0}
+
+    def network(self) -> nn.Module:
+        network = MustanLite()
+        if self.start is not None:
+            load_strict(network, self.start)
+        elif self.backbone is not None:
+            load_mobilenet(network.encoder, self.backbone, self.scaling)
+        for layer in (network.encoder.stem, *network.encoder.blocks[:6]):
+            layer.requires_grad_(False)
+        student = convert_conv2d_weight_memory_format(network, torch.channels_last)
+        return ForegroundObjective(student, PRICES, shadow=SHADOW_PRICE, pooled=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MustanSlimRecipe(_PoolRecipe):
+    """Everything that a training of mustan-slim needs; it starts from nothing.
+
+    Attributes:
+        teacher: weights of mustan-lite whose soft masks are learned too.
+    """
+
+    name: str = "mustan-slim"
+    teacher: Path | None = None
+
+    def network(self) -> nn.Module:
+        network = shipped_slim()
+        if self.start is not None:
+            load_strict(network, self.start)
+        teacher = None
+        if self.teacher is not None:
+            teacher = MustanLite()
+            load_strict(teacher, self.teacher)
+            teacher = convert_conv2d_weight_memory_format(teacher, torch.channels_last)
+        student = convert_conv2d_weight_memory_format(network, torch.channels_last)
+        return ForegroundObjective(student, shadow=SHADOW_PRICE, pooled=True, teacher=teacher)

@@ -1,0 +1,168 @@
+"""Recipe of segue-prompt: stills and videos picture by picture, samples that stay for corrections.
+
+What mattered in trials: a sample stays for some steps with the network's own mask as previous mask and a
+click in its largest error (streaming); without this, corrections never improve a mask. Most steps are taken
+on small crops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from segue.models.segue_prompt import NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
+from segue.prompts.planes import draw_disk
+from segue.weights import load_strict
+from segue_train.footage import VOID, Footage
+from segue_train.prompt_samples import PromptBatches, PromptSampler, click_on, largest_error, read_sources
+from segue_train.recipe import Batch, CommonRecipe, Loss, warmed_cosine
+from segue_train.trunks import load_mobilenet
+
+STEPS = 4000
+
+SHAPES = ((0.5, 160, 6, 16), (1.0, 192, 5, 12))
+"""Until which progress a crop has which side, fresh samples of a step, samples of a step."""
+
+STAY = 0.75
+"""Probability that a sample may stay for a correction, where there is room."""
+
+MOST_CORRECTIONS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRecipe(CommonRecipe):
+    """Everything that a training of segue-prompt needs.
+
+    Attributes:
+        groups: footage of each kind with the share of the samples that come from it; none of it may be used
+            for scores.
+        backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
+        start: weights of this network to start from.
+        scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
+    """
+
+    groups: Sequence[tuple[float, Sequence[Footage]]]
+    backbone: Path | None = None
+    start: Path | None = None
+    scaling: Literal["unit", "imagenet"] = "unit"
+    name: str = "segue-prompt"
+    _: KW_ONLY
+    gradient_clip: float | None = 2.0
+    average_decay: float | None = 0.998
+    rate: float = 1.5e-3
+
+    factors: ClassVar = {"network.encoder.": 0.2, "": 1.0}
+
+    def network(self) -> nn.Module:
+        network = SeguePrompt()
+        if self.start is not None:
+            load_strict(network, self.start)
+        elif self.backbone is not None:
+            load_mobilenet(network.encoder, self.backbone, self.scaling)
+        # Gradients at strides 2 and 4 cost as much as all the others together.
+        for layer in (network.encoder.stem, *network.encoder.blocks[:3]):
+            layer.requires_grad_(False)
+        return PromptObjective(convert_conv2d_weight_memory_format(network, torch.channels_last))
+
+    def batches(self, count: int, seed: int) -> PromptBatches:
+        def shape(progress: float) -> tuple[int, int]:
+            _, side, fresh, _ = next(row for row in SHAPES if progress < row[0])
+            return side, fresh
+
+        return PromptBatches(PromptSampler(read_sources(self.groups)), shape, count, seed)
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=1e-2)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        return warmed_cosine(progress, step, warm_up=100, floor=0.01)
+
+
+class PromptObjective(nn.Module):
+    """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts.
+
+    It keeps the samples that stay; a resumed run begins with fresh ones alone.
+    """
+
+    def __init__(self, network: SeguePrompt) -> None:
+        super().__init__()
+        self.network = network
+        self.rng = np.random.default_rng(0)
+        self.kept: dict[str, Tensor] = {}
+
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
+        side = batch["pictures"].shape[-1]
+        room = next(total for _, shape, _, total in SHAPES if shape == side)
+        batch = {**batch, "corrections": torch.zeros(len(batch["pictures"]), dtype=torch.uint8)}
+        if self.kept and self.kept["pictures"].shape[-1] == side:
+            batch = {name: torch.cat([value, self.kept[name]]) for name, value in batch.items()}
+        pictures = batch["pictures"].float().div(255).to(memory_format=torch.channels_last)
+        logits, quality = self.network(pictures, batch["planes"].float() / 255)
+        loss, parts = losses(logits.float(), quality.float(), batch["targets"], batch["planes"])
+        fresh = batch["corrections"] == 0
+        parts["iou1"] = parts["iou"][fresh].mean()
+        parts["iou"] = parts["iou"].mean()
+        self.kept = self._staying(batch, logits.detach(), room)
+        return loss, parts
+
+    def _staying(self, batch: dict[str, Tensor], logits: Tensor, room: int) -> dict[str, Tensor]:
+        """The samples that go into the next step, with this step's mask and one click more."""
+        fresh = int((batch["corrections"] == 0).sum())
+        able = np.flatnonzero(batch["corrections"].numpy() < MOST_CORRECTIONS)
+        able = able[self.rng.random(len(able)) < STAY]
+        chosen = self.rng.permutation(able)[: max(0, room - fresh)]
+        if not len(chosen):
+            return {}
+        kept = {name: value[torch.from_numpy(chosen)].clone() for name, value in batch.items()}
+        size = kept["targets"].shape[-2:]
+        masks = F.interpolate(logits[torch.from_numpy(chosen), :1].float(), size=size, mode="bilinear")[:, 0]
+        for k, mask in enumerate(masks.sigmoid().numpy()):
+            planes, target = kept["planes"][k].numpy(), kept["targets"][k].numpy()
+            planes[PREVIOUS] = np.round(255 * mask)
+            error, missing = largest_error(mask > 0.5, target)
+            if error.any():
+                draw_disk(planes[POSITIVE if missing else NEGATIVE], click_on(error, self.rng))
+        kept["corrections"] += 1
+        return kept
+
+
+def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor) -> Loss:
+    """Loss of masks and of their predicted IoU.
+
+    The first mask answers for itself; of the two others only the better one learns, a third as much, so that
+    they come to hold what else the prompt may mean. Pixels near edges count up to seven times, clicked ones
+    three times.
+
+    Args:
+        logits: (N, 3, S/2, S/2).
+        quality: logits of the IoU, (N, 3).
+        targets: (N, S, S), 0, 1 or void.
+        planes: prompt planes (N, 4, S, S), uint8.
+    """
+    known = (targets != VOID).float()
+    truth = (targets == 1).float()
+    logits = F.interpolate(logits, size=targets.shape[-2:], mode="bilinear")
+    edge = (truth - F.avg_pool2d(truth[:, None], 15, 1, 7, count_include_pad=False)[:, 0]).abs()
+    clicked = (planes[:, POSITIVE : NEGATIVE + 1].amax(1) > 0).float()
+    weight = known * (1 + 6 * edge + 2 * clicked)
+    each = truth[:, None].expand_as(logits)
+    entropy = F.binary_cross_entropy_with_logits(logits, each, reduction="none")
+    entropy = (entropy * weight[:, None]).sum((2, 3)) / weight.sum((1, 2)).clamp(min=1)[:, None]
+    probability = logits.sigmoid() * known[:, None]
+    shared, total = (probability * each).sum((2, 3)), (probability + each).sum((2, 3))
+    dice = 1 - (2 * shared + 1) / (total + 1)
+    whole = entropy + dice
+    found = (probability > 0.5).float()
+    both = (found * each).sum((2, 3))
+    iou = both / (found.sum((2, 3)) + truth.sum((1, 2))[:, None] - both).clamp(min=1)
+    judged = F.binary_cross_entropy_with_logits(quality, iou.detach())
+    loss = whole[:, 0].mean() + 0.3 * whole[:, 1:].amin(1).mean() + 0.15 * judged
+    return loss, {"entropy": entropy[:, 0].mean(), "dice": dice[:, 0].mean(), "iou": iou[:, 0].detach()}

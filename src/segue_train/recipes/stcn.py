@@ -1,0 +1,187 @@
+"""Recipe of STCN: its published stages, from ImageNet classifiers to videos (paper, section 4; release).
+
+The batch is that of one device. The published runs used two devices, so that one device sees half of their
+data in as many steps. Where a run is shortened with another number of steps, the learning rate falls and the
+gap between frames changes at the same share of the run; the bootstrapping of the loss follows the count of
+steps, as published, so that in a run of less than 20 000 steps all pixels count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Le
+from torch import nn
+
+from segue.errors import TrainingError
+from segue.layers.colours import normalise
+from segue.models.stcn import STCN
+from segue.models.stm import STM
+from segue.weights import read_checkpoint
+from segue.weights.checkpoint import VALUE_STEM, match
+from segue_train.clip_pass import class_targets, clip_logits, object_masks
+from segue_train.footage import Footage
+from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy
+from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
+from segue_train.stcn_data import SampleBatches, SkipCurriculum, StillSamples, VideoSamples, long_enough
+from segue_train.trunks import take
+
+SEED = 14159265
+RATE = 1e-5
+WEIGHT_DECAY = 1e-7
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of the training.
+
+    Attributes:
+        objects: object slots; one means a network without the mask of the others.
+        batch: clips of a batch.
+        steps: optimiser steps.
+        fall: share of the steps after which the learning rate falls to a tenth.
+        least_area: smallest share of a video frame that a crop shows.
+        skips: curriculum of the gap between frames.
+    """
+
+    objects: int
+    batch: int
+    steps: int
+    fall: float
+    least_area: float = 0.36
+    skips: SkipCurriculum | None = None
+
+
+STAGES = (
+    Stage(1, 8, 300_000, 150_000 / 300_000),  # still images
+    Stage(2, 4, 500_000, 400_000 / 500_000, 0.25, SkipCurriculum(0.8)),  # BL30K
+    Stage(2, 4, 300_000, 250_000 / 300_000, 0.36, SkipCurriculum(0.9)),  # YouTube-VOS and DAVIS, after 1
+    Stage(2, 4, 150_000, 125_000 / 150_000, 0.36, SkipCurriculum(0.9)),  # the same, after 0
+)
+"""The published stages; a training is 0, 3 or 0, 1, 2."""
+
+
+@dataclass(frozen=True, slots=True)
+class STCNRecipe(CommonRecipe):
+    """Everything that one stage needs.
+
+    Attributes:
+        stage: 0 still images, 1 BL30K, 2 and 3 videos after 1 and 0.
+        footage: still images for stage 0, videos for the others; none of it may be used for scores.
+        start: weights of a former stage or run of this network.
+        init: ResNet-50 of torchvision, for the key side, where nothing else is to start from.
+        init_value: ResNet-18 of torchvision, for the value side.
+        batch: clips of a batch, per device.  [default: as published]
+        side: side of the square frames, a multiple of 16.
+    """
+
+    stage: Annotated[int, Ge(0), Le(3)]
+    footage: Sequence[Footage]
+    start: Path | None = None
+    init: Path | None = None
+    init_value: Path | None = None
+    batch: Annotated[int | None, Ge(1)] = None
+    side: int = 384
+    name: str = "stcn"
+    _: KW_ONLY
+    rate: float = RATE
+
+    def __post_init__(self) -> None:
+        check_side(self.side)
+        if self.batch is not None and self.batch < 1:
+            raise TrainingError(f"batch is {self.batch}; it must be at least 1")
+
+    @property
+    def plan(self) -> Stage:
+        """The published numbers of the stage."""
+        return STAGES[self.stage]
+
+    def network(self) -> nn.Module:
+        network = STCN(single_object=self.plan.objects == 1)
+        if self.start is not None:
+            fill(network, self.start)
+        elif self.init is not None and self.init_value is not None:
+            load_trunks(network, self.init, self.init_value)
+        return Objective(network, clip_loss)
+
+    def samples(self) -> StillSamples | VideoSamples:
+        """Where batches are drawn from."""
+        if self.plan.objects == 1:
+            return StillSamples(self.footage, self.side)
+        videos = long_enough(self.footage, self.stage)
+        return VideoSamples(videos, self.side, self.plan.least_area, "drop" if self.stage == 1 else "keep")
+
+    def batches(self, count: int, seed: int) -> SampleBatches:
+        return SampleBatches(self.samples(), self.batch or self.plan.batch, count, seed, self.plan.skips)
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(groups, weight_decay=WEIGHT_DECAY)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """One tenth after the fall."""
+        return 1.0 if progress < self.plan.fall else 0.1
+
+
+def check_side(side: int) -> None:
+    """Refuse sides of frames that the strides of the networks do not divide."""
+    if side % STCN.stride or side < STCN.stride:
+        raise TrainingError(f"side is {side}; it must be a multiple of {STCN.stride}")
+
+
+def clip_loss(
+    network: STCN | STM,
+    batch: Batch,
+    progress: float,
+    step: int,
+    fraction: Callable[[int], float] = bootstrap_fraction,
+) -> Loss:
+    """Sum over the predicted frames of the cross-entropy of the hardest pixels, a ``fraction`` of all."""
+    pictures, exists = batch["frames"], batch["exists"]
+    count, length = pictures.shape[:2]
+    planes = normalise(pictures.permute(0, 1, 3, 4, 2).flatten(0, 1))[0]
+    frames = planes.transpose(0, 1).reshape(count, length, *planes.shape[:1], *planes.shape[2:])
+    masks = object_masks(batch["masks"][:, 0], exists.shape[1])
+    logits = clip_logits(network, frames, masks, exists)
+    target, share = class_targets(batch["masks"], exists), fraction(step)
+    losses = [
+        bootstrapped_cross_entropy(logits[:, t - 1], target[:, t], exists, share) for t in range(1, length)
+    ]
+    return torch.stack(losses).sum(), {f"frame_{t}": loss for t, loss in enumerate(losses, start=1)}
+
+
+def fill(network: STCN, path: Path) -> None:
+    """Start from the weights of a former stage.
+
+    Weights of stage 0 lack the mask of the other objects; a network with that input gets a new channel, last,
+    with orthogonal weights.
+    """
+    tensors = read_checkpoint(path).tensors
+    stem, wanted = tensors.get(VALUE_STEM), network.value_encoder.conv1.weight
+    if stem is not None and stem.dim() == 4 and stem.shape[1] == 4 and wanted.shape[1] == 5:
+        others = nn.init.orthogonal_(torch.empty_like(wanted[:, :1]))
+        tensors[VALUE_STEM] = torch.cat([stem.to(others.dtype), others.detach()], dim=1)
+    network.load_state_dict(match(path, tensors, network.state_dict()))
+
+
+@torch.no_grad()
+def load_trunks(network: STCN, resnet50: Path, resnet18: Path) -> None:
+    """Start from ImageNet classifiers in torchvision's layout.
+
+    The key side takes ResNet-50 to its third stage, the value side ResNet-18; torchvision calls ``layer1``
+    what the key side calls ``res2``. Biases of the value side, which the classifier lacks, start at 0; the
+    channels of its first convolution that see masks keep their orthogonal start.
+    """
+    key, value = network.key_encoder.state_dict(), network.value_encoder
+    take(resnet50, {name.replace("res2.", "layer1."): tensor for name, tensor in key.items()})
+    trunk = {"conv1.weight": value.conv1.weight[:, :3]}
+    for part in ("bn1", "layer1", "layer2", "layer3"):
+        trunk |= {f"{part}.{name}": tensor for name, tensor in getattr(value, part).state_dict().items()}
+    biases = {name for name in trunk if name.endswith(("conv1.bias", "conv2.bias", "downsample.0.bias"))}
+    for bias in (value.conv1.bias, *(trunk.pop(name) for name in biases)):
+        assert bias is not None
+        bias.zero_()
+    take(resnet18, trunk)

@@ -1,0 +1,218 @@
+"""Recipe of stcn-lite: MobileNetV2 from ImageNet, one run over stills and videos together.
+
+What mattered in trials: the key projection starts from the principal components of the joint feature, at
+a scale that makes the affinity a sharp cosine similarity; both kinds of data from the first step on; the
+gap between frames grows; the weights are averaged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from segue.models.base import Schedule
+from segue.models.stcn_lite import FEATURE_GAIN, STCNLite
+from segue.weights import load_strict
+from segue_train.clip_pass import class_targets, clip_logits, object_masks
+from segue_train.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
+from segue_train.footage import VOID, Footage
+from segue_train.losses import dice_loss, hardest_mean
+from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
+from segue_train.trunks import load_mobilenet
+from segue_train.warp import Rng
+
+STEPS = 13_000
+
+CALM_FROM = 0.74
+"""Progress from which calm clips are shown; a further training shows them from a tenth on."""
+
+CALM_SHARE = 0.6
+
+HARDEST = 0.25
+"""Share of the pixels that count in the end."""
+
+LONGER = ((3, 192), (4, 192), (5, 192), (3, 256))
+CALM = ((5, 192), (6, 192), (8, 160))
+"""Frames of a clip and sides of the crop, drawn at random."""
+
+PIXELS_PER_STEP = 12 * 192 * 192
+"""Pixels of one batch with one object; larger crops and longer clips take fewer of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class STCNLiteRecipe(CommonRecipe):
+    """Everything that a training of stcn-lite needs.
+
+    Attributes:
+        videos, stills: labelled footage; none of it may be used for scores.
+        backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
+        start: weights of this network to start from.
+        scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
+        reading: how a clip's memory is read: ``dense`` takes the softmax over all of it, ``session`` what a
+            session reads by the network's schedule (best positions, penalties, window).
+    """
+
+    videos: Sequence[Footage]
+    stills: Sequence[Footage]
+    backbone: Path | None = None
+    start: Path | None = None
+    scaling: Literal["unit", "imagenet"] = "unit"
+    reading: Literal["dense", "session"] = "dense"
+    name: str = "stcn-lite"
+    _: KW_ONLY
+    gradient_clip: float | None = 3.0
+    average_decay: float | None = 0.998
+    rate: float = 6e-4
+
+    factors: ClassVar = {"network.key_encoder.": 0.2, "network.key_proj.": 0.3, "": 1.0}
+
+    def sampler(self) -> ClipSampler:
+        return ClipSampler(self.videos, self.stills)
+
+    def network(self) -> nn.Module:
+        network = STCNLite()
+        if self.start is not None:
+            load_strict(network, self.start)
+        elif self.backbone is not None:
+            load_mobilenet(network.key_encoder, self.backbone, self.scaling)
+            initialise_key(network, self.sampler())
+        for layer in (network.key_encoder.stem, *network.key_encoder.blocks[:3]):
+            layer.requires_grad_(False)
+        loss = partial(
+            clip_loss,
+            schedule=network.schedule if self.reading == "session" else None,
+            share=HARDEST if self.start else None,
+        )
+        return Objective(convert_conv2d_weight_memory_format(network, torch.channels_last), loss)
+
+    def batches(self, count: int, seed: int) -> ClipBatches:
+        return ClipBatches(self.sampler(), further if self.start else curriculum, count, seed)
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """A network that follows already learns at two fifths of the rate."""
+        own = replace(self, rate=0.4 * self.rate) if self.start else self
+        return CommonRecipe.parameter_groups(own, network)
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, weight_decay=1e-2)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """60 warm-up steps, constant to 30 %, cosine down to 3 %."""
+        warm = min(1.0, (step + 1) / 60)
+        decay = 0.5 + 0.5 * math.cos(math.pi * max(0.0, progress - 0.3) / 0.7)
+        return warm * (0.03 + 0.97 * decay)
+
+
+def curriculum(progress: float, rng: Rng) -> Curriculum:
+    """Video share 0.3 → 0.75, gap 2 → 12 until half time; longer clips and larger crops, then calm ones.
+
+    Without the calm clips, in which things move little from frame to frame, the network leaves trails: on a
+    still backdrop what an object uncovers looks most like the same place one frame before, when the object's
+    rim was on it.
+    """
+    ramp = min(1.0, 2 * progress)
+    max_gap = 8 if progress > 0.8 else round(2 + 10 * ramp)
+    frames, side, pace = 3, 192, 1.0
+    if progress > 0.35:
+        frames, side = _one_of(LONGER, rng)
+    if progress > 0.7 and rng.random() < 0.15:
+        frames, side = 3, 320
+    if progress > CALM_FROM and rng.random() < CALM_SHARE:
+        frames, side = _one_of(CALM, rng)
+        pace, max_gap = float(rng.uniform(0.1, 0.5)), int(rng.integers(1, 3))
+    return Curriculum(0.3 + 0.45 * ramp, max_gap, _shape(rng, frames, side, pace))
+
+
+def further(progress: float, rng: Rng) -> Curriculum:
+    """What a network sees that follows already: wide gaps and long clips at once, calm ones from a tenth on.
+
+    The calm ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
+    """
+    max_gap, pace = 8 if progress > 0.8 else 12, 1.0
+    frames, side = _one_of(LONGER, rng)
+    if rng.random() < 0.15:
+        frames, side = 3, 320
+    if progress > 0.1 and rng.random() < CALM_SHARE:
+        frames, side = _one_of((*CALM, (10, 144)), rng)
+        pace, max_gap = float(rng.uniform(0.05, 0.5)), int(rng.integers(1, 3))
+    return Curriculum(0.75, max_gap, _shape(rng, frames, side, pace))
+
+
+def _one_of(sizes: Sequence[tuple[int, int]], rng: Rng) -> tuple[int, int]:
+    return sizes[int(rng.integers(len(sizes)))]
+
+
+def _shape(rng: Rng, frames: int, side: int, pace: float) -> ClipShape:
+    """One or two objects, in as many clips as a step has pixels for."""
+    objects = 2 if rng.random() < 0.35 else 1
+    batch = max(1, round(PIXELS_PER_STEP / (frames * side * side) * (0.75 if objects == 2 else 1)))
+    return ClipShape(batch, frames, side, objects, pace)
+
+
+def clip_loss(
+    network: STCNLite,
+    batch: Batch,
+    progress: float,
+    step: int,
+    *,
+    schedule: Schedule | None = None,
+    share: float | None = None,
+) -> Loss:
+    """Cross-entropy of the hardest pixels, and half the Dice loss.
+
+    Args:
+        network: what learns.
+        batch: as :class:`ClipBatches` makes it.
+        progress: of the training, in [0, 1].
+        step: not used.
+        schedule: reads the memory as a session does, see :func:`clip_logits`.
+        share: of the pixels that count; None for :func:`hardest_share`.
+    """
+    frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
+    masks = object_masks(batch["masks"][:, 0], exists.shape[1])
+    logits = clip_logits(network, frames, masks, exists, schedule)
+    target = class_targets(batch["masks"], exists)[:, 1:]
+    losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none", ignore_index=VOID)
+    entropy = hardest_mean(losses, target, share or hardest_share(progress))
+    overlap = dice_loss(logits, target, exists)
+    return entropy + 0.5 * overlap, {"entropy": entropy, "dice": overlap}
+
+
+def hardest_share(progress: float) -> float:
+    """Share of the pixels that count: all of them at first, the hardest quarter after half time."""
+    return 1 - (1 - HARDEST) * min(1.0, max(0.0, (progress - 0.15) / 0.35))
+
+
+@torch.no_grad()
+def initialise_key(network: STCNLite, sampler: ClipSampler, pictures: int = 60, seed: int = 0) -> None:
+    """Start the key projection at the principal components of the joint feature.
+
+    The centre tap projects on the leading components, scaled so that the L2 affinity equals a cosine
+    similarity at a temperature of about 0.1; the bias removes the mean.
+    """
+    rng = np.random.default_rng(seed)
+    shape = ClipShape(1, 1, 192, 1)
+    rows = []
+    for i in range(pictures):
+        clip = sampler.draw(rng, bool(i % 2), 1, shape)
+        image = torch.from_numpy(clip.frames[0]).permute(2, 0, 1)[None].float() / 127.5 - 1
+        joint = network.encode_query(image).features[1] / FEATURE_GAIN
+        rows.append(joint[0].flatten(1).T)
+    features = torch.cat(rows)
+    mean = features.mean(0)
+    components = torch.linalg.eigh(torch.cov(features.T)).eigenvectors.flip(1)[:, : network.key_channels]
+    projection = components.T * (6.3 / math.sqrt(2))
+    network.key_proj.weight.zero_()
+    network.key_proj.weight[:, :, 1, 1] = projection
+    assert network.key_proj.bias is not None
+    network.key_proj.bias.copy_(-projection @ mean)

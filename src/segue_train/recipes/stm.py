@@ -1,0 +1,113 @@
+"""Recipe of STM: still images, then videos (Oh et al., ICCV 2019, section 3; answers of its authors).
+
+The release has no training code. From the paper and its authors come: three frames of 384×384, the second
+segmented from the first, the third from both, one backward pass for both losses; cross-entropy after soft
+aggregation; Adam at a constant 1e-5; four clips a batch; batch norms whose statistics stay; frames of a video
+in order, their gap growing by 5 every 20 passes from 0 to 25 frames that are left out. Not published, and
+taken from STCN or chosen here: the ranges of the random transforms, at most three objects a clip, the number
+of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Le
+from torch import nn
+
+from segue.models.stm import STM
+from segue.weights import load_strict
+from segue_train.clips import frame_order
+from segue_train.footage import Footage
+from segue_train.recipe import CommonRecipe, Objective
+from segue_train.recipes.stcn import RATE, check_side, clip_loss
+from segue_train.stcn_data import FRAMES, SampleBatches, StillSamples, VideoSamples, long_enough
+from segue_train.trunks import take
+from segue_train.warp import Rng
+
+BATCH = 4
+OBJECTS = 3
+STEPS = (300_000, 150_000)
+"""Optimiser steps on still images and on videos, as STCN has them; STM's own are not published."""
+
+
+@dataclass(frozen=True, slots=True)
+class STMRecipe(CommonRecipe):
+    """Everything that one stage needs.
+
+    Attributes:
+        stage: 0 still images, 1 videos.
+        footage: what the stage takes; none of it may be used for scores.
+        start: weights of a former stage or run of this network.
+        trunk: ResNet-50 of torchvision, for both encoders.
+        batch: clips of a batch, per device.
+        side: side of the square frames, a multiple of 16.
+    """
+
+    stage: Annotated[int, Ge(0), Le(1)]
+    footage: Sequence[Footage]
+    start: Path | None = None
+    trunk: Path | None = None
+    batch: Annotated[int, Ge(1)] = BATCH
+    side: int = 384
+    name: str = "stm"
+    _: KW_ONLY
+    rate: float = RATE
+
+    def __post_init__(self) -> None:
+        check_side(self.side)
+
+    def network(self) -> nn.Module:
+        network = STM()
+        if self.start is not None:
+            load_strict(network, self.start)
+        elif self.trunk is not None:
+            load_trunk(network, self.trunk)
+        return Objective(network, partial(clip_loss, fraction=lambda step: 1.0))  # all pixels count
+
+    def samples(self) -> StillSamples | VideoSamples:
+        """Where batches are drawn from."""
+        if self.stage == 0:
+            return StillSamples(self.footage, self.side, OBJECTS, spline_share=0)
+        videos = long_enough(self.footage, self.stage)
+        return VideoSamples(videos, self.side, slots=OBJECTS, choose=frames_in_order)
+
+    def batches(self, count: int, seed: int) -> SampleBatches:
+        return SampleBatches(self.samples(), self.batch, count, seed, GrowingGap() if self.stage else None)
+
+
+@dataclass(frozen=True, slots=True)
+class GrowingGap:
+    """Distance of two frames: at most 0 to 25 left out, 5 more after every 20 passes over the data."""
+
+    passes: int = 20
+
+    def max_skip(self, epoch: int, epochs: int) -> int:
+        """Distance in frames: neighbours, from whom none is left out, are 1 apart."""
+        return 1 + min(5 * (epoch // self.passes), 25)
+
+
+def frames_in_order(rng: Rng, count: int, max_gap: int) -> list[int]:
+    """Three of ``count`` frames in order of time, two neighbours 1 to ``max_gap`` apart."""
+    return sorted(frame_order(rng, count, FRAMES, max_gap))
+
+
+@torch.no_grad()
+def load_trunk(network: STM, resnet50: Path) -> None:
+    """Start both encoders from an ImageNet ResNet-50 in torchvision's layout.
+
+    The stems that see masks keep their random start.
+    """
+    for encoder in (network.Encoder_Q, network.Encoder_M):
+        layers = {f"res{stage + 1}.": f"layer{stage}." for stage in (1, 2, 3)}
+        wanted = {
+            layers.get(name[:5], name[:5]) + name[5:]: tensor
+            for name, tensor in encoder.state_dict().items()
+            if not name.startswith(("conv1_", "mean", "std"))
+        }
+        take(resnet50, wanted)

@@ -1,0 +1,272 @@
+"""Scenes of artificial clips: an empty picture with all that changes in it and yet is no foreground.
+
+Leaves that wave, water, screens, lamps that flicker, clouds, light that is switched, a camera that shakes and
+a sensor that is noisy: each is a function of time, so that any frame of a clip can be drawn on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, random_part
+
+Pictures = Sequence[Callable[[], Picture]]
+"""Functions that read an RGB picture."""
+
+Effect = Callable[[Picture, int], Picture]
+"""Changes a canvas (H, W, 3) as it is at a time in frames; it may write into it."""
+
+
+def draw_plate(rng: Rng, pictures: Pictures, size: Size) -> Picture:
+    """An empty scene of ``size`` (H, W): part of a random picture, one time in ten of none."""
+    if rng.random() < 0.1:
+        return procedural(rng, size)
+    picture = pictures[int(rng.integers(len(pictures)))]()
+    cover = max(size[0] / picture.shape[0], size[1] / picture.shape[1])
+    scale = max(cover, log_uniform(rng, 0.45, 1.3))
+    whole = picture.shape[0], picture.shape[1]
+    height, width = (min(int(np.ceil(shown / scale)), side) for shown, side in zip(size, whole, strict=True))
+    part = picture[random_part(rng, whole, (height, width))]
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    plate = np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8)
+    return np.ascontiguousarray(plate[:, ::-1]) if rng.random() < 0.5 else plate
+
+
+def procedural(rng: Rng, size: Size) -> Picture:
+    """A scene of no picture: a gradient, rectangles and noise of several scales."""
+    canvas = np.full((*size, 3), rng.uniform(40, 200, 3), np.float32)
+    canvas += clouds(rng, size, 2)[..., None] * rng.uniform(20, 70) * rng.uniform(0.5, 1, 3)
+    for _ in range(int(rng.integers(0, 12))):
+        y, x = (int(rng.integers(side)) for side in size)
+        h, w = (int(rng.integers(4, side // 2)) for side in size)
+        canvas[y : y + h, x : x + w] = rng.uniform(10, 245, 3)
+    for knots in (6, 20, 60):
+        canvas += clouds(rng, size, knots)[..., None] * rng.uniform(0, 14)
+    return np.asarray(np.clip(canvas, 0, 255), np.uint8)
+
+
+def clouds(rng: Rng, size: Size, knots: int) -> Plane:
+    """Smooth noise of unit spread with ``knots`` knots on the shorter side."""
+    shape = [max(2, round(knots * side / min(size))) for side in size]
+    field = rng.standard_normal(shape, np.float32)
+    return np.asarray(cv2.resize(field, size[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def blob(rng: Rng, size: Size, share: float) -> Plane:
+    """A soft region of random shape that covers about ``share`` of the picture, in [0, 1]."""
+    field = clouds(rng, size, int(rng.integers(2, 5)))
+    level = np.quantile(field[::4, ::4], 1 - share)
+    return np.asarray(np.clip((field - level) * 4 + 0.5, 0, 1), np.float32)
+
+
+def screen(rng: Rng, size: Size, pictures: Pictures) -> Effect:
+    """A screen or window behind which another picture runs, so fast that each frame tells.
+
+    One that changed and then stood still would be like a thing that was put there, and teach a network that
+    straight edges are the rim of a screen.
+    """
+    spans = []
+    for side in size:
+        length = int(side * rng.uniform(0.08, 0.3))
+        start = int(rng.integers(side - length))
+        spans.append(slice(start, start + length))
+    rows, columns = spans
+    film = draw_plate(rng, pictures, size)
+    speed = rng.choice([-1, 1], 2) * rng.uniform(1.5, 7, 2)
+
+    def act(canvas: Picture, time: int) -> Picture:
+        shift = speed * time
+        shown = np.roll(film, (int(shift[0]), int(shift[1])), (0, 1))
+        canvas = canvas.copy()
+        canvas[rows, columns] = shown[rows, columns]
+        return canvas
+
+    return act
+
+
+def flicker(rng: Rng, size: Size) -> Effect:
+    """A soft region whose brightness jumps about: a lamp, a reflection."""
+    region = np.asarray(cv2.GaussianBlur(blob(rng, size, rng.uniform(0.03, 0.3)), (0, 0), 6), np.float32)
+    strength, seed = rng.uniform(0.05, 0.4), int(rng.integers(1 << 31))
+
+    def act(canvas: Picture, time: int) -> Picture:
+        draw = np.random.default_rng([seed, time + 100_000]).uniform(-1, 1)
+        return scaled(canvas, 1 + region * np.float32(np.exp(strength * draw) - 1))
+
+    return act
+
+
+def passing_cloud(rng: Rng, size: Size) -> Effect:
+    """Large soft shade that drifts over the scene."""
+    depth, speed = rng.uniform(0.15, 0.6), rng.uniform(-4, 4)
+    wide = clouds(rng, (size[0], 3 * size[1]), int(rng.integers(1, 4)))
+    shade = np.clip(1 - depth * np.clip(wide, 0, 1), 0.2, 1).astype(np.float32)
+
+    def act(canvas: Picture, time: int) -> Picture:
+        start = round(size[1] + np.clip(speed * time, -size[1], size[1]))
+        return scaled(canvas, shade[:, start : start + size[1]])
+
+    return act
+
+
+def scaled(canvas: Picture, gain: Plane) -> Picture:
+    """A picture times a plane (H, W), clipped."""
+    return np.asarray(np.minimum(canvas * gain[..., None], 255), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """How bright the scene is over time.
+
+    Attributes:
+        before: factors on red, green and blue before time ``step``; 1 from there on.
+        field: shape of what changes at the step, (H, W) in [0, 1]; 1 changes all of it.
+        drift, period: a slow swing of all of the light.
+    """
+
+    before: tuple[float, float, float]
+    step: int
+    field: Plane | None
+    drift: float
+    period: float
+
+    def act(self, canvas: Picture, time: int) -> Picture:
+        gain = np.full(3, 1 + self.drift * np.sin(2 * np.pi * time / self.period))
+        if time < self.step:
+            if self.field is not None:
+                colours = 1 + self.field[..., None] * (np.array(self.before, np.float32) - 1)
+                canvas = np.asarray(np.clip(canvas * colours, 0, 255), np.uint8)
+            else:
+                gain = gain * self.before
+        if np.abs(gain - 1).max() < 1e-3:
+            return canvas
+        return np.asarray(cv2.transform(canvas, np.diag(gain).astype(np.float32)), np.uint8)
+
+
+def draw_light(rng: Rng, size: Size, switched: bool) -> Light:
+    """Steady light, slow drift, or a step; ``switched`` is a strong step a short while ago."""
+    drift = rng.uniform(0, 0.06) if rng.random() < 0.25 else 0.0
+    if switched:
+        strength, step = rng.choice([-1, 1]) * rng.uniform(0.35, 1.1), -int(rng.integers(0, 15))
+    elif rng.random() < 0.08:
+        strength, step = rng.normal(0, 0.12), -int(rng.integers(0, 60))
+    else:
+        strength, step = 0.0, -1000
+    before = np.exp(strength + rng.normal(0, 0.06, 3) * (strength != 0))
+    field = blob(rng, size, rng.uniform(0.3, 0.9)) if strength and rng.random() < 0.15 else None
+    field = None if field is None else np.asarray(cv2.GaussianBlur(field, (0, 0), 16), np.float32)
+    return Light((before[0], before[1], before[2]), step, field, float(drift), float(rng.uniform(20, 200)))
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A camera that is not quite still: amplitude in pixels, and frequencies and phases of its swinging."""
+
+    amplitude: float
+    speeds: npt.NDArray[np.float64]
+    phases: npt.NDArray[np.float64]
+    drift: tuple[float, float]
+    seed: int
+
+    def view(self, canvas: Picture, time: int, margin: int, *, mask: bool = False) -> Picture:
+        """The part of a canvas that it sees: all but ``margin`` pixels on each side, as it is held."""
+        height, width = (side - 2 * margin for side in canvas.shape[:2])
+        if self.amplitude == 0 and not any(self.drift):
+            return canvas[margin : margin + height, margin : margin + width]
+        x, y, angle = self._pose(time)
+        matrix = cv2.getRotationMatrix2D((width / 2 + margin, height / 2 + margin), angle, 1)
+        limit = margin - 3
+        matrix[:, 2] += np.clip([x, y], -limit, limit) - margin
+        flags = cv2.INTER_NEAREST if mask else cv2.INTER_LINEAR
+        seen = cv2.warpAffine(canvas, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+        return np.asarray(seen, np.uint8)
+
+    def _pose(self, time: int) -> tuple[float, float, float]:
+        """Shift in x and y in pixels and angle in degrees."""
+        swing = np.sin(self.speeds * time + self.phases).sum(1) * 0.6
+        shock = np.random.default_rng([self.seed, time + 100_000]).normal(0, 0.35, 3)
+        x, y, turn = self.amplitude * (swing + shock)
+        return x + self.drift[0] * time, y + self.drift[1] * time, 0.06 * turn
+
+
+def draw_camera(rng: Rng) -> Camera:
+    """Half of the cameras stand still, others tremble by less than a pixel or shake by up to 4."""
+    kind = rng.random()
+    amplitude = 0.0 if kind < 0.55 else rng.uniform(0.2, 1) if kind < 0.92 else rng.uniform(1, 4)
+    drift = rng.uniform(-0.4, 0.4, 2) if rng.random() < 0.01 else np.zeros(2)
+    return Camera(
+        float(amplitude),
+        rng.uniform(0.02, 0.9, (3, 2)),
+        rng.uniform(0, 2 * np.pi, (3, 2)),
+        (float(drift[0]), float(drift[1])),
+        int(rng.integers(1 << 31)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """What a camera makes of light.
+
+    Attributes:
+        blur: sigma in pixels, or 0.
+        noise: spread in grey levels.
+        tone: table of 256 values.
+        grey: without colour.
+        quality: of JPEG, or None.
+        seed: of the noise.
+    """
+
+    blur: float
+    noise: float
+    tone: Picture
+    grey: bool
+    quality: int | None
+    seed: int
+
+    def expose(self, view: Picture, time: int, noise: npt.NDArray[np.int8]) -> Picture:
+        """The frame of a time; ``noise`` is a stock of unit normal noise times 32."""
+        blurred = cv2.GaussianBlur(view, (0, 0), self.blur) if self.blur else view
+        picture: npt.NDArray[Any] = np.asarray(cv2.LUT(blurred, self.tone))
+        if self.grey:
+            picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, -1)
+        if self.noise > 0.3:
+            rng = np.random.default_rng([self.seed, time + 100_000])
+            start = int(rng.integers(noise.size - picture.size))
+            grains = noise[start : start + picture.size].reshape(picture.shape)
+            more, less = (
+                cv2.convertScaleAbs(part, alpha=self.noise / 32)
+                for part in (np.maximum(grains, 0), np.minimum(grains, 0))
+            )
+            picture = cv2.subtract(cv2.add(picture, more), less)
+        if self.quality is not None:
+            # The codec takes red for blue and back again, which does no harm to noise and blocks.
+            _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+            picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
+        return np.asarray(picture, np.uint8)
+
+
+def draw_sensor(rng: Rng) -> Sensor:
+    """A camera that blurs, has noise, another tone curve, no colour, or compresses, or none of it."""
+    gamma, contrast = np.exp(rng.normal(0, 0.2)), rng.uniform(0.7, 1.1)
+    levels = np.linspace(0, 1, 256) ** gamma
+    tone = np.clip(255 * ((levels - 0.5) * contrast + 0.5 + rng.normal(0, 0.05)), 0, 255).astype(np.uint8)
+    return Sensor(
+        blur=float(rng.uniform(0.4, 1.1)) if rng.random() < 0.6 else 0.0,
+        noise=float(rng.uniform(0, 7)) if rng.random() < 0.8 else 0.0,
+        tone=tone,
+        grey=bool(rng.random() < 0.06),
+        quality=int(rng.integers(35, 96)) if rng.random() < 0.5 else None,
+        seed=int(rng.integers(1 << 31)),
+    )
+
+
+def noise_stock(count: int = 1 << 21) -> npt.NDArray[np.int8]:
+    """Unit normal noise times 32, to be cut at random places; drawing it anew costs more than all else."""
+    normal = np.random.default_rng(0).standard_normal(count, np.float32)
+    return np.asarray(np.clip(normal * 32, -127, 127), np.int8)

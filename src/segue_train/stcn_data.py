@@ -1,0 +1,219 @@
+"""Training samples of STCN and STM: three frames of a still image or of a video.
+
+For STCN every draw is the published one (its release; paper, section 4), in its order, where it is known.
+What STM does otherwise has fields with STCN's value as their default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+import torch
+
+from segue.errors import DatasetError
+from segue_train import photo
+from segue_train.clips import Clip, collate
+from segue_train.footage import VOID, Footage, object_ids, relabel
+from segue_train.photo import Jitter, Labelled
+from segue_train.recipe import Batch, Batches, order_of_pass
+from segue_train.warp import Bools, Picture, Rng
+
+FRAMES = 3
+REDRAWS = 5
+"""How often a video sample without any object in its first frame is drawn again."""
+
+SPLINE_SHARE = 0.33
+
+
+def choose_frames(rng: Rng, count: int, max_skip: int) -> tuple[int, int, int]:
+    """Three of ``count`` frames in order of time, reversed half the time; two may be the same."""
+    reach = min(count, max_skip)
+    first = int(rng.integers(0, count - reach, endpoint=True))
+    second = min(first + 1 + int(rng.integers(0, reach, endpoint=True)), count - reach, count - 1)
+    third = min(second + 1 + int(rng.integers(0, reach, endpoint=True)), count - reach // 2, count - 1)
+    return (third, second, first) if rng.random() < 0.5 else (first, second, third)
+
+
+@dataclass(frozen=True, slots=True)
+class StillSamples:
+    """Objects of a still image, moved and bent into three frames (stage 0).
+
+    The shared draws come first, then those of each frame; the spline is the last step of a frame. Published
+    masks of STCN hold one object; of an image with more than ``slots``, some are drawn.
+
+    Attributes:
+        side: of the square frames, a multiple of 16.
+        spline_share: share of the frames that are bent.
+    """
+
+    footage: Sequence[Footage]
+    side: int
+    slots: int = 1
+    spline_share: float = SPLINE_SHARE
+
+    def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
+        """A clip of footage ``index``, whose gap between frames has no meaning here."""
+        picture, mask = self.footage[index].read(0)
+        ids = object_ids(mask)
+        chosen = rng.choice(np.array(ids, np.int64), min(self.slots, len(ids)), replace=False).tolist()
+        label = relabel(mask, chosen)
+        planes = np.stack([label == i for i in (*range(1, self.slots + 1), VOID)], axis=-1) * np.uint8(255)
+        item = self._shared(rng, Labelled(picture, planes))
+        frames = [self._frame(rng, item) for _ in range(FRAMES)]
+        return Clip([frame.picture for frame in frames], [_index_mask(frame.mask > 127) for frame in frames])
+
+    def _shared(self, rng: Rng, item: Labelled) -> Labelled:
+        zoom = photo.affine(0, rng.uniform(0.8, 1.5), 0, item.picture.shape[:2])
+        item = photo.warp_affine(item, zoom, picture=cv2.INTER_NEAREST, mask=cv2.INTER_NEAREST)
+        if rng.random() < 0.5:
+            item = photo.flip(item)
+        picture = Jitter(0.1, 0.05, 0.05, 0.05).draw(rng)(item.picture)
+        return Labelled(photo.grey(picture) if rng.random() < 0.05 else picture, item.mask)
+
+    def _frame(self, rng: Rng, item: Labelled) -> Labelled:
+        angle, scale, shear = rng.uniform([-20, 0.9, -10], [20, 1.1, 10])
+        matrix = photo.affine(angle, scale, shear, item.picture.shape[:2])
+        item = photo.warp_affine(item, matrix, picture=cv2.INTER_CUBIC, mask=cv2.INTER_CUBIC)
+        item = photo.random_crop(rng, photo.resize_short_side(item, self.side), self.side)
+        item = Labelled(Jitter(0.1, 0.05, 0.05).draw(rng)(item.picture), item.mask)
+        return photo.warp_spline(rng, item) if rng.random() < self.spline_share else item
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSamples:
+    """Three frames of a video with some of its objects (stages 1 to 3).
+
+    Attributes:
+        footage: videos with at least three labelled frames.
+        least_area: smallest share of the picture that a crop shows.
+        small_objects: ``drop`` passes over objects that are too small to learn from, which BL30K has: all of
+            at most 100 pixels in the first frame, and those of at most 900 there that grow to 400 or more
+            in another frame.
+        choose: picks the frames, see :func:`choose_frames`.
+    """
+
+    footage: Sequence[Footage]
+    side: int
+    least_area: float = 0.36
+    small_objects: Literal["keep", "drop"] = "keep"
+    slots: int = 2
+    choose: Callable[[Rng, int, int], Sequence[int]] = choose_frames
+
+    def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
+        """A clip of footage ``index`` whose frames are at most about ``max_skip`` frames of film apart."""
+        footage = self.footage[index]
+        reach = max(1, max_skip // footage.spacing)
+        for _ in range(1 + REDRAWS):
+            order = self.choose(rng, len(footage), reach)
+            clip = self._augment(rng, [Labelled(*footage.read(i)) for i in order])
+            ids = self._candidates(clip)
+            if ids:
+                break
+        chosen = rng.permutation(np.array(ids, np.int64))[: self.slots].tolist()
+        clip.masks = [relabel(mask, chosen) for mask in clip.masks]
+        return clip
+
+    def _augment(self, rng: Rng, items: list[Labelled]) -> Clip:
+        """Crop, mirror and colour all frames alike, then turn and shear each of its own."""
+        mirrored = rng.random() < 0.5
+        window = photo.draw_window(rng, items[0].picture.shape[:2], self.least_area)
+        jitter, colourless = Jitter(0.1, 0.03, 0.03).draw(rng), rng.random() < 0.05
+        clip = Clip([], [])
+        for item in items:
+            item = photo.flip(item) if mirrored else item
+            item = photo.resize(photo.crop(item, window), self.side, self.side)
+            picture = jitter(item.picture)
+            item = Labelled(photo.grey(picture) if colourless else picture, item.mask)
+            angle, shear = rng.uniform([-15, -10], [15, 10])
+            matrix = photo.affine(angle, 1, shear, (self.side, self.side))
+            item = photo.warp_affine(item, matrix, picture=cv2.INTER_CUBIC, mask=cv2.INTER_NEAREST)
+            clip.frames.append(Jitter(0.01, 0.01, 0.01).draw(rng)(item.picture))
+            clip.masks.append(item.mask)
+        return clip
+
+    def _candidates(self, clip: Clip) -> list[int]:
+        ids = object_ids(clip.masks[0])
+        if self.small_objects == "drop":
+            return [i for i in ids if _worth_learning([int((mask == i).sum()) for mask in clip.masks])]
+        return ids
+
+
+@dataclass(frozen=True)
+class SampleBatches(Batches):
+    """Whole passes over the footage, each in its own random order.
+
+    Items are as those of :class:`segue_train.clips.ClipBatches`; the first object always exists, even
+    where its mask is empty. As in the release, footage that does not fill a batch at the end of a pass is
+    left out; where a pass has less than one batch, footage is repeated.
+
+    Attributes:
+        skips: curriculum of the gap between frames, or None where there is none.
+    """
+
+    samples: StillSamples | VideoSamples
+    batch: int
+    count: int
+    seed: int
+    skips: Skips | None
+
+    def __post_init__(self) -> None:
+        if not self.samples.footage:
+            raise DatasetError("no footage to train on; see --data")
+
+    def batch_of(self, number: int) -> Batch:
+        total = len(self.samples.footage)
+        per_epoch = max(1, total // self.batch)
+        epoch, position = divmod(number, per_epoch)
+        order = order_of_pass(total, self.seed, 1, epoch)
+        rng = np.random.default_rng([self.seed, 0, number])
+        max_skip = self.skips.max_skip(epoch, -(-self.count // per_epoch)) if self.skips else 1
+        places = (position * self.batch + np.arange(self.batch)) % total
+        clips = [self.samples.draw(rng, int(order[place]), max_skip) for place in places]
+        batch = collate(clips, self.samples.slots)
+        batch["exists"] = torch.cat([torch.ones(self.batch, 1), batch["exists"][:, 1:]], dim=1)
+        return batch
+
+
+def long_enough(footage: Sequence[Footage], stage: int) -> list[Footage]:
+    """The videos with as many labelled frames as a clip has."""
+    videos = [video for video in footage if len(video) >= FRAMES]
+    if not videos:
+        raise DatasetError(f"no video with {FRAMES} labelled frames; stage {stage} needs some")
+    return videos
+
+
+class Skips(Protocol):
+    """How far apart the three frames may be; changes between passes over the data."""
+
+    def max_skip(self, epoch: int, epochs: int) -> int:
+        """Value of pass ``epoch`` (from 0) of ``epochs``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SkipCurriculum:
+    """The curriculum of STCN; after the share ``fall`` of the training the gap is back at its start."""
+
+    fall: float
+
+    def max_skip(self, epoch: int, epochs: int) -> int:
+        value = 5
+        for share, then in ((0.1, 10), (0.2, 15), (0.3, 20), (0.4, 25), (self.fall, 5)):
+            if epoch >= round(epochs * share):
+                value = then
+        return value
+
+
+def _index_mask(inside: Bools) -> Picture:
+    """Planes (H, W, slots + 1) of objects and of void as ids; the first object wins, void wins over all."""
+    index = np.where(inside[..., :-1].any(-1), inside[..., :-1].argmax(-1) + 1, 0)
+    return np.where(inside[..., -1], VOID, index).astype(np.uint8)
+
+
+def _worth_learning(areas: list[int]) -> bool:
+    first, *others = areas
+    return first > 100 and (first > 900 or all(area < 400 for area in others))

@@ -1,0 +1,119 @@
+"""Scores during training, on videos that are not trained on: J&F, F of foreground, AP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from segue.datasets.davis import Sequence
+from segue.datasets.foreground import ForegroundSequence
+from segue.datasets.instances import DetectedInstance
+from segue.datasets.ytvis import YTVISDataset
+from segue.errors import DatasetError
+from segue.flow import FlowFiles
+from segue.masks.tracks import RleTrack
+from segue.metrics import DavisAccumulator
+from segue.metrics.foreground import ForegroundAccumulator
+from segue.metrics.ytvis import YTVISAccumulator
+from segue.models.base import ForegroundNetwork, MemoryNetwork
+from segue.models.seqformer import SeqFormer
+from segue.sessions import TrackSession
+from segue.sessions.clips import SHORT_SIDE
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.official import video_records
+from segue.types import Frame, Segmentation
+from segue_train.footage import VOID
+from segue_train.foreground_windows import read_depth
+
+
+class JAndF:
+    """Mean J&F of a memory network over sequences, with its published schedule, by the DAVIS 2017 protocol.
+
+    All frames are followed, the labelled ones scored.
+    """
+
+    def __init__(self, sequences: Iterable[Sequence]) -> None:
+        self.sequences = list(sequences)
+
+    def __call__(self, network: nn.Module) -> float:
+        return float(np.mean([_score(cast(MemoryNetwork, network), item) for item in self.sequences]))
+
+
+def _score(network: MemoryNetwork, sequence: Sequence) -> float:
+    session, accumulator = TrackSession(network), DavisAccumulator(sequence.name)
+    begin = next(iter(sequence.annotations))
+    for i in range(begin, len(sequence)):
+        truth = sequence.read_mask(i) if i in sequence.annotations else None
+        given = np.where(truth == VOID, np.uint8(0), truth) if i == begin and truth is not None else None
+        result = session.step(Frame(i, float(i), sequence.read_image(i)), given)
+        if truth is not None:
+            accumulator.update(result.mask, truth)
+    return accumulator.score().j_and_f
+
+
+class FMeasure:
+    """Mean over films of CDnet's F measure, in a session as users run it, cold from the first frame on.
+
+    Args:
+        films: all frames are segmented, the labelled ones scored.
+        flow: gives the flow pictures of a film, for networks whose frames bring them.
+    """
+
+    def __init__(
+        self,
+        films: Iterable[ForegroundSequence],
+        flow: Callable[[ForegroundSequence], FlowFiles] | None = None,
+    ) -> None:
+        self.films = list(films)
+        self._flows = [None if flow is None else flow(film) for film in self.films]
+
+    def __call__(self, network: nn.Module) -> float:
+        model = cast(ForegroundNetwork, network)
+        return float(np.mean(list(map(partial(_f_measure, model), self.films, self._flows))))
+
+
+def _f_measure(network: ForegroundNetwork, film: ForegroundSequence, flow: FlowFiles | None) -> float:
+    accumulator = ForegroundAccumulator(film.key, roi=film.read_roi(), threshold=1)
+    session = ForegroundSession(network)
+
+    def results() -> Iterator[Segmentation | None]:
+        for i in range(len(film)):
+            depth = read_depth(film, i) if network.takes_depth else None
+            known = None if flow is None else flow(i)
+            yield session.step(Frame(i, float(i), film.read_image(i), depth, known))
+        yield from session.finish()
+
+    for result in results():
+        if result is not None and result.index in film.labels:
+            accumulator.update(result.mask, film.read_labels(result.index))
+    return accumulator.counts.measures()["F"]
+
+
+class ClipAP:
+    """AP of YouTube-VIS by the published inference: a video is a clip, categories are class channels."""
+
+    def __init__(self, dataset: YTVISDataset, short_side: int = SHORT_SIDE) -> None:
+        if not any(dataset.annotations(video) for video in dataset):
+            raise DatasetError(f"{dataset.path} has no annotated object; AP cannot be measured on it")
+        self.dataset, self.short_side = dataset, short_side
+
+    def __call__(self, network: nn.Module) -> float:
+        accumulator = YTVISAccumulator(self.dataset.categories)
+        model, device = cast(SeqFormer, network), next(network.parameters()).device
+        for video in self.dataset:
+            records = video_records(model, self.dataset, video, device, torch.float32, self.short_side)
+            found = [
+                DetectedInstance(
+                    record["category_id"],
+                    record["score"],
+                    RleTrack.parse(record["segmentations"], video.size, forms="compressed"),
+                )
+                for record in records
+            ]
+            accumulator.update(video.id, self.dataset.annotations(video), found)
+        return accumulator.score().stats["AP"]

@@ -1,0 +1,201 @@
+"""A project of the page: objects, prompts, masks and history in one folder that survives any kill.
+
+Masks are index PNGs in ``masks/``, named after their content and never changed, so that undo only has to
+point at an earlier one, and complete before a row names them. All else is in ``project.db``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import SegueError, SourceError
+from segue.masks import measure, read_index_mask
+from segue.masks.files import encode_index_mask
+from segue.types import IndexMask
+from segue.video.partial import write_complete
+from segue_web.store import MASK_NAME, Row, Store
+
+Kind = Literal["given", "tracked", "found", "imported"]
+"""Where the mask of an object on a frame comes from; ``given`` ones are a person's and stay."""
+
+COLOURS = ("#f2495c", "#ffb020", "#37c978", "#35b6f2", "#b877f2", "#f277b6", "#8fd14f", "#f28b54", "#5c7cfa",
+           "#20c9b4", "#e6d34a", "#c98a5e")  # fmt: skip
+"""Colours of new objects, in turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is known of one object on one frame.
+
+    Attributes:
+        kind: where its mask comes from.
+        score: mean probability inside the mask, in 0..1; 1 where a person gave it.
+        area: pixels.
+        weight: share of the later correction where two directions were joined, in 0..1; None elsewhere.
+        agreement: IoU of the two directions there.
+    """
+
+    kind: Kind
+    score: float = 1.0
+    area: int = 0
+    weight: float | None = None
+    agreement: float | None = None
+
+
+class Project(Store):
+    """An open project about a film, which JSON values describe; one process at a time.
+
+    Raises:
+        SegueError: another process has it open, it belongs to another film, or is damaged.
+        SinkError: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path, film: Mapping[str, Any], size: tuple[int, int]) -> None:
+        self.size = size
+        super().__init__(folder, film)
+
+    def objects(self) -> list[Row]:
+        """All objects in the order of their ids."""
+        return [
+            {**row, "visible": bool(row["visible"]), "locked": bool(row["locked"])}
+            for row in map(dict, self._db.execute("SELECT * FROM objects ORDER BY id"))
+        ]
+
+    def timeline(self) -> list[list[Any]]:
+        """All marks: frame, object, kind, score, area, weight, agreement."""
+        return [list(row) for row in self._db.execute("SELECT * FROM marks ORDER BY frame, object")]
+
+    def marks(self, frame: int) -> dict[int, Mark]:
+        """What is known of the objects on a frame."""
+        rows = self._db.execute("SELECT * FROM marks WHERE frame=?", (frame,))
+        return {row["object"]: Mark(*tuple(row)[2:]) for row in rows}
+
+    def prompts(self, frame: int) -> dict[int, Row]:
+        """Clicks and boxes of the objects on a frame."""
+        rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
+        return {row["object"]: json.loads(row["data"]) for row in rows}
+
+    def prompted(self) -> list[tuple[int, int]]:
+        """Frames and objects with clicks or boxes."""
+        return [tuple(row) for row in self._db.execute("SELECT frame, object FROM prompts ORDER BY 1, 2")]
+
+    def mask(self, frame: int) -> IndexMask:
+        """Index mask of a frame, (H, W), uint8 or uint16; empty where nothing was saved."""
+        path = self.mask_file(frame)
+        if path is None:
+            return np.zeros(self.size, np.uint8)
+        mask = read_index_mask(path)
+        if mask.shape != self.size:
+            raise SourceError(f"{path}: is {mask.shape[1]}x{mask.shape[0]}, not the size of the film")
+        return mask
+
+    def mask_file(self, frame: int) -> Path | None:
+        row = self._one("SELECT file FROM frames WHERE frame=?", frame)
+        if row is None:
+            return None
+        if not MASK_NAME.fullmatch(str(row["file"])):
+            raise SourceError(
+                f"{self.folder / 'project.db'}: frame {frame} names a file that is no mask of it"
+            )
+        return self.masks / str(row["file"])
+
+    def masked_frames(self) -> list[int]:
+        """Frames with a saved mask, ascending."""
+        return [row[0] for row in self._db.execute("SELECT frame FROM frames ORDER BY frame")]
+
+    def frames_of(self, objects: Iterable[int], kind: Kind = "given") -> list[int]:
+        """Frames on which one of the objects has a mask of a kind, ascending."""
+        wanted = set(objects)
+        rows = self._db.execute("SELECT frame, object FROM marks WHERE kind=?", (kind,))
+        return sorted({row["frame"] for row in rows if row["object"] in wanted})
+
+    def add_object(self, name: str | None = None) -> int:
+        """A new object, inside :meth:`change`; its id is 1 more than the largest ever used."""
+        number = int(self._meta("last")) + 1
+        self._set_meta("last", number)
+        colour = COLOURS[(number - 1) % len(COLOURS)]
+        row = {"id": number, "name": name or f"Object {number}", "colour": colour, "visible": 1, "locked": 0}
+        self._set("objects", (number,), row)
+        return number
+
+    def set_object(self, number: int, **values: Any) -> None:
+        """Change name, colour, visibility or lock of an object, inside :meth:`change`."""
+        self._set("objects", (number,), {**self._object(number), **values})
+
+    def remove_object(self, number: int) -> None:
+        """Remove an object and its masks on all frames, inside :meth:`change`."""
+        self._object(number)
+        for (frame,) in self._db.execute("SELECT frame FROM marks WHERE object=?", (number,)).fetchall():
+            mask = np.array(self.mask(frame))
+            mask[mask == number] = 0
+            self.write(frame, mask, {number: None})
+            self.set_prompt(frame, number, None)
+        self._set("objects", (number,), None)
+
+    def set_prompt(self, frame: int, number: int, data: Row | None) -> None:
+        """Save clicks and box of an object on a frame, inside :meth:`change`; None removes them."""
+        row = None if data is None else {"frame": frame, "object": number, "data": json.dumps(data)}
+        self._set("prompts", (frame, number), row)
+        self._changed.frames.add(frame)
+
+    def write(self, frame: int, mask: IndexMask, marks: Mapping[int, Mark | None]) -> None:
+        """Save the mask of a frame, inside :meth:`change`; areas are those of the mask.
+
+        ``marks`` are those of the objects that change, None forgets one; others lose only what was covered.
+        """
+        extents = measure(mask)
+        new = {**self.marks(frame), **marks}
+        for number, mark in new.items():
+            row = None
+            if mark is not None:
+                area = extents[number].area if number in extents else 0
+                row = {"frame": frame, "object": number, **asdict(replace(mark, area=area))}
+            self._set("marks", (frame, number), row)
+        if not any(new.values()):
+            self._set("frames", (frame,), None)
+        else:
+            data = encode_index_mask(mask)
+            name = f"{frame:06d}-{hashlib.sha256(data).hexdigest()[:16]}.png"
+            if not (self.masks / name).exists():
+                write_complete(self.masks / name, data)
+            self._set("frames", (frame,), {"frame": frame, "file": name})
+        self._changed.frames.add(frame)
+
+    def put(self, frame: int, planes: Mapping[int, npt.NDArray[np.bool_]], marks: Mapping[int, Mark]) -> None:
+        """Put masks of objects into a frame, inside :meth:`change`, under those that are locked.
+
+        A mask that a person gave is not covered by one that nobody did, and not replaced by it.
+        """
+        mask, known = np.array(self.mask(frame)), self.marks(frame)
+        if planes and max(planes) > 255:
+            mask = mask.astype(np.uint16)
+        locked = {row["id"] for row in self.objects() if row["locked"]}
+        written = {}
+        for number, plane in planes.items():
+            mine = marks[number]
+            if mine.kind != "given" and number in known and known[number].kind == "given":
+                continue
+            mask[mask == number] = 0
+            above = {i for i in known if i != number and (i in locked or _outranks(known[i], mine))}
+            mask[plane & ~np.isin(mask, sorted(above))] = number
+            written[number] = mine
+        if written:
+            self.write(frame, mask, written)
+
+    def _object(self, number: int) -> Row:
+        row = self._one("SELECT * FROM objects WHERE id=?", number)
+        if row is None:
+            raise SegueError(f"there is no object {number}; it may have been removed in another window")
+        return dict(row)
+
+
+def _outranks(one: Mark, other: Mark) -> bool:
+    return one.kind == "given" and other.kind != "given"

@@ -1,0 +1,253 @@
+"""The server of the page: a secret in the address, one machine, one project, and nothing else readable."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import socket
+import traceback
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi.responses import FileResponse, JSONResponse
+
+from segue.errors import SegueError
+from segue.video.partial import replacing
+from segue_web import messages
+from segue_web.film import Film
+from segue_web.store import StaleError
+
+STATIC = Path(__file__).parent / "static"
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+MAX_UPLOAD = 1 << 30
+"""Largest file that may be imported."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+Send = Callable[[dict[str, Any]], None]
+
+
+def _say_nothing(_: dict[str, Any]) -> None:
+    """Stands for the pages before there are any."""
+
+
+class Desk:
+    """What stands behind a page: a project that is worked on, or results that are shown.
+
+    ``send`` sends an event to all pages. By itself a desk imports and exports nothing.
+    """
+
+    def __init__(self, film: Film) -> None:
+        self.film = film
+        self.send: Send = _say_nothing
+
+    def open(self) -> None:
+        """Called in the running event loop before the first request."""
+
+    def close(self) -> None:
+        """Save and end."""
+        self.film.close()
+
+    async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
+        """Answer a request; raises SegueError with one line for the page."""
+        raise NotImplementedError
+
+    def upload_path(self, name: str) -> Path | None:
+        """Where a file of that name waits until it is imported; None where nothing is."""
+
+    async def take_in(self, name: str, path: Path) -> str:
+        """Import an uploaded file; returns what to tell."""
+        raise NotImplementedError
+
+    def export_file(self, name: str) -> Path | None:
+        """File or folder of an export by its name."""
+
+
+def make_app(desk: Desk, token: str, port: int) -> FastAPI:
+    """The application; everything is below ``/TOKEN/``.
+
+    Requests must name this host, so that no foreign name that points here reaches it (DNS rebinding), and
+    what changes something or opens a socket must come from this page.
+    """
+    hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+    pages: dict[WebSocket, asyncio.Queue[str]] = {}
+
+    def send(event: dict[str, Any]) -> None:
+        text = json.dumps(event, separators=(",", ":"))
+        for queue in pages.values():
+            queue.put_nowait(text)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        desk.send = send
+        desk.open()
+        yield
+        desk.close()
+
+    app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
+
+    def is_foreign(headers: Any, *, needs_origin: bool) -> bool:
+        origin, host = headers.get("origin"), headers.get("host", "")
+        return host not in hosts or (bool(origin or needs_origin) and origin != f"http://{host}")
+
+    def is_secret(path: str) -> bool:
+        return secrets.compare_digest(path.split("/")[1].encode(), token.encode())
+
+    @app.middleware("http")
+    async def guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        if is_foreign(request.headers, needs_origin=request.method not in ("GET", "HEAD")):
+            return Response("this page answers only itself", 403)
+        if not is_secret(request.url.path):
+            return Response("the address lacks its secret; take the one that the terminal shows", 403)
+        response = await go_on(request)
+        response.headers.update(HEADERS)
+        return response
+
+    @app.get("/{_}/")
+    async def index(_: str) -> Response:
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-store"})
+
+    @app.get("/{_}/static/{name}")
+    async def static(_: str, name: str) -> Response:
+        known = {path.name: path for path in STATIC.iterdir()}
+        if name not in known:
+            raise HTTPException(404)
+        kind = _TYPES.get(known[name].suffix, "application/octet-stream")
+        return FileResponse(known[name], media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    @app.get("/{_}/frame/{index}.jpg")
+    def frame(_: str, index: int, near: bool = False, exact: bool = True) -> Response:
+        try:
+            data = desk.film.jpeg(index, near=near)
+        except SegueError as error:
+            raise HTTPException(404, str(error)) from None
+        cache = "private, max-age=3600" if exact and not near else "no-store"
+        return Response(data, media_type="image/jpeg", headers={"Cache-Control": cache})
+
+    @app.get("/{_}/exports/{name}")
+    def export(_: str, name: str) -> Response:
+        path = desk.export_file(name)
+        if path is None:
+            raise HTTPException(404, "there is no such export")
+        file = path if path.is_file() else _zipped(path)
+        return FileResponse(file, filename=file.name)
+
+    @app.post("/{_}/import/{name}")
+    async def take_in(_: str, name: str, request: Request) -> Response:
+        coming = desk.upload_path(name)
+        if coming is None:
+            return JSONResponse({"error": "nothing can be imported here"}, 400)
+        size = 0
+        try:
+            with coming.open("wb") as file:
+                async for part in request.stream():
+                    size += len(part)
+                    if size > MAX_UPLOAD:
+                        return JSONResponse({"error": f"the file is larger than {MAX_UPLOAD >> 20} MiB"}, 413)
+                    await asyncio.to_thread(file.write, part)
+            return JSONResponse({"told": await desk.take_in(name, coming)})
+        except OSError as error:
+            return JSONResponse({"error": f"cannot be saved ({error.strerror or error})"}, 507)
+        except SegueError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        finally:
+            coming.unlink(missing_ok=True)
+
+    @app.websocket("/{_}/ws")
+    async def talk(page: WebSocket, _: str) -> None:
+        if is_foreign(page.headers, needs_origin=True) or not is_secret(page.url.path):
+            await page.close(1008)
+            return
+        await page.accept()
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        pages[page] = queue
+        sender = asyncio.create_task(_forward(queue, page))
+        work: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                text = await page.receive_text()
+                task = asyncio.create_task(_reply(desk, text, queue))
+                work.add(task)
+                task.add_done_callback(work.discard)
+        except (WebSocketDisconnect, KeyError):  # KeyError: a binary message, which no page of ours sends
+            pass
+        finally:
+            del pages[page]
+            sender.cancel()
+
+    return app
+
+
+async def _forward(queue: asyncio.Queue[str], page: WebSocket) -> None:
+    while True:
+        try:
+            await page.send_text(await queue.get())
+        except (WebSocketDisconnect, RuntimeError):
+            return
+
+
+async def _reply(desk: Desk, text: str, queue: asyncio.Queue[str]) -> None:
+    number = None
+    try:
+        message = messages.parse(text)
+        number = message.id
+        answer = await desk.handle(message)
+    except SegueError as error:
+        answer = {"error": str(error), "stale": isinstance(error, StaleError)}
+    except Exception as error:
+        traceback.print_exception(error)
+        answer = {"error": f"this failed inside segue ({type(error).__name__}); the terminal has the details"}
+    queue.put_nowait(json.dumps({"id": number, **answer}, separators=(",", ":")))
+
+
+def _zipped(folder: Path) -> Path:
+    """A zip archive of an export folder, beside it."""
+    path = folder.with_name(folder.name + ".zip")
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(folder.parent))
+    return path
+
+
+def serve(desk: Desk, port: int, tell: Callable[[str], None]) -> None:
+    """Run until Ctrl-C; port 0 takes a free one, and ``tell`` gets the address once it answers."""
+    import uvicorn
+
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise SegueError(f"port {port} cannot be used ({error.strerror}); give another with --port") from None
+    number, token = listener.getsockname()[1], secrets.token_urlsafe(24)
+
+    class Told(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets=sockets)
+            if self.started:
+                tell(f"http://127.0.0.1:{number}/{token}/")
+
+    config = uvicorn.Config(
+        make_app(desk, token, number),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws_max_size=messages.MAX_BYTES,
+        timeout_graceful_shutdown=2,
+    )
+    Told(config).run(sockets=[listener])

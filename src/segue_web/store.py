@@ -1,0 +1,276 @@
+"""The rows of a project in SQLite, in WAL mode, and the history of their changes."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segue.errors import SegueError, SinkError
+from segue.video.partial import writing
+
+FORMAT = 1
+HISTORY = 500
+"""Steps that can be undone."""
+
+MASK_NAME = re.compile(r"\d{6,}-[0-9a-f]{16}\.png")
+"""Names of mask files: frame, and the start of their checksum."""
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL, colour TEXT NOT NULL,
+                      visible INTEGER NOT NULL, locked INTEGER NOT NULL);
+CREATE TABLE frames (frame INTEGER PRIMARY KEY, file TEXT NOT NULL);
+CREATE TABLE marks (frame INTEGER, object INTEGER, kind TEXT NOT NULL, score REAL NOT NULL,
+                    area INTEGER NOT NULL, weight REAL, agreement REAL, PRIMARY KEY (frame, object));
+CREATE TABLE prompts (frame INTEGER, object INTEGER, data TEXT NOT NULL, PRIMARY KEY (frame, object));
+CREATE TABLE jobs (id INTEGER PRIMARY KEY, spec TEXT NOT NULL, done INTEGER NOT NULL, total INTEGER NOT NULL,
+                   at INTEGER, state TEXT NOT NULL);
+CREATE TABLE history (id INTEGER PRIMARY KEY, label TEXT NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE steps (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, tbl TEXT NOT NULL, key TEXT NOT NULL,
+                    before TEXT);
+CREATE INDEX steps_of_entry ON steps (entry);
+"""
+
+_COLUMNS = {
+    "objects": (("id",), ("name", "colour", "visible", "locked")),
+    "frames": (("frame",), ("file",)),
+    "marks": (("frame", "object"), ("kind", "score", "area", "weight", "agreement")),
+    "prompts": (("frame", "object"), ("data",)),
+}
+"""Columns of the key, and the others, of each table that the history knows."""
+
+Row = dict[str, Any]
+
+
+class StaleError(SegueError):
+    """An edit that was made on a frame as it no longer is: another tab has changed it."""
+
+
+@dataclass(slots=True)
+class Changed:
+    """What a change has touched; the page asks for these again."""
+
+    frames: set[int]
+    objects: bool = False
+
+
+class Store:
+    """Rows that can be changed, undone and redone; see :class:`segue_web.project.Project`."""
+
+    def __init__(self, folder: Path, film: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.masks = folder / "masks"
+        with writing(folder):
+            self.masks.mkdir(parents=True, exist_ok=True)
+        self._lock = sqlite3.connect(
+            folder / "lock.db", timeout=0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            self._lock.close()
+            raise SegueError(
+                f"{folder}: is open in another process ({error}); close that one first"
+            ) from None
+        try:
+            self._db = sqlite3.connect(folder / "project.db", isolation_level=None, check_same_thread=False)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA trusted_schema=OFF")
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._prepare(dict(film))
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise SegueError(f"{folder / 'project.db'}: damaged or not a project ({error})") from None
+        except SegueError:
+            self.close()
+            raise
+        self._entry: int | None = None
+        self._changed = Changed(set())
+        self._frame_revisions: dict[int, int] = {}
+
+    def close(self) -> None:
+        """Let another process open it."""
+        if hasattr(self, "_db"):
+            self._db.close()
+        self._lock.close()
+
+    @property
+    def revision(self) -> int:
+        """Rises with every change."""
+        return int(self._meta("revision"))
+
+    def frame_revision(self, frame: int) -> int:
+        """Revision of the last change of a frame since the project was opened, 0 if there was none."""
+        return self._frame_revisions.get(frame, 0)
+
+    def history(self) -> dict[str, str | None]:
+        """What would be undone and redone next."""
+        rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
+        return {name: None if row is None else str(row["label"]) for name, row in rows.items()}
+
+    def _next_entry(self, *, redo: bool) -> sqlite3.Row | None:
+        order = "WHERE undone ORDER BY id" if redo else "WHERE NOT undone ORDER BY id DESC"
+        return self._one(f"SELECT id, label FROM history {order} LIMIT 1")
+
+    @contextmanager
+    def change(self, label: str, *, entry: int | None = None) -> Iterator[Changed]:
+        """One transaction, and one step of the history, which undo calls ``label``.
+
+        ``entry`` is that of an earlier change that this one belongs to, as for the frames of one tracking.
+        """
+        with self._transaction() as changed:
+            if entry is None:
+                self._db.execute("DELETE FROM steps WHERE entry IN (SELECT id FROM history WHERE undone)")
+                self._db.execute("DELETE FROM history WHERE undone")
+                entry = self._db.execute("INSERT INTO history (label) VALUES (?)", (label,)).lastrowid
+                assert entry is not None
+                old = entry - HISTORY
+                self._db.execute("DELETE FROM history WHERE id<=?", (old,))
+                self._db.execute("DELETE FROM steps WHERE entry<=?", (old,))
+            self._entry = entry
+            yield changed
+
+    @property
+    def last_entry(self) -> int:
+        return int(self._db.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
+
+    def check_fresh(self, frame: int, seen: int) -> None:
+        """Raise StaleError if somebody changed a frame since revision ``seen``."""
+        if self.frame_revision(frame) > seen:
+            raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
+
+    def undo(self, *, redo: bool = False) -> tuple[str, Changed] | None:
+        """Undo the last change that is not undone, or redo the first that is: what it was, and touched."""
+        row = self._next_entry(redo=redo)
+        if row is None:
+            return None
+        with self._transaction() as changed:
+            steps = self._db.execute(
+                "SELECT * FROM steps WHERE entry=? ORDER BY id DESC", (row["id"],)
+            ).fetchall()
+            self._db.execute("DELETE FROM steps WHERE entry=?", (row["id"],))
+            self._entry = row["id"]
+            for step in steps:
+                table, key = step["tbl"], tuple(json.loads(step["key"]))
+                self._set(table, key, None if step["before"] is None else json.loads(step["before"]))
+                if table != "objects":
+                    changed.frames.add(key[0])
+            self._db.execute("UPDATE history SET undone=? WHERE id=?", (int(not redo), row["id"]))
+        return str(row["label"]), changed
+
+    def settings(self) -> Row:
+        """What the page remembers."""
+        return dict(json.loads(self._meta("settings")))
+
+    def set_settings(self, values: Row) -> None:
+        self._set_meta("settings", json.dumps({**self.settings(), **values}))
+
+    def begin_job(self, spec: Row, total: int) -> int:
+        """Note that a computation begins; an earlier one that was interrupted is given up."""
+        with self._transaction():
+            self._db.execute("UPDATE jobs SET state='replaced' WHERE state IN ('running', 'stopped')")
+            sql = "INSERT INTO jobs (spec, done, total, state) VALUES (?, 0, ?, 'running')"
+            number = self._db.execute(sql, (json.dumps(spec), total)).lastrowid
+        assert number is not None
+        return number
+
+    def note_job(
+        self, number: int, *, done: int | None = None, at: int | None = None, state: str | None = None
+    ) -> None:
+        """Note how far a computation is."""
+        sql = (
+            "UPDATE jobs SET done=coalesce(?, done), at=coalesce(?, at), state=coalesce(?, state) WHERE id=?"
+        )
+        self._db.execute(sql, (done, at, state, number))
+
+    def interrupted(self) -> Row | None:
+        """The computation that a kill or a stop interrupted: ``spec``, ``done``, ``total`` and ``at``."""
+        row = self._one("SELECT * FROM jobs WHERE state IN ('running', 'stopped') ORDER BY id DESC")
+        return None if row is None else {**dict(row), "spec": json.loads(row["spec"])}
+
+    def _prepare(self, film: Row) -> None:
+        if not self._one("SELECT 1 FROM sqlite_master WHERE name='meta'"):
+            self._db.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
+            start = {"format": FORMAT, "film": json.dumps(film), "revision": 0, "settings": "{}", "last": 0}
+            for key, value in start.items():
+                self._set_meta(key, value)
+        if self._meta("format") != str(FORMAT):
+            raise SegueError(f"{self.folder}: a project of another version of segue")
+        known = json.loads(self._meta("film"))
+        for key in ("width", "height", "frames"):
+            if known.get(key) != film.get(key):
+                raise SegueError(
+                    f"{self.folder}: a project of another film ({known.get('name')}, {key} {known.get(key)}, "
+                    f"not {film.get(key)}); choose another folder with --project"
+                )
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove mask files that neither a frame nor the history names: of a killed change, or forgotten."""
+        used = {row[0] for row in self._db.execute("SELECT file FROM frames")}
+        befores = self._db.execute("SELECT before FROM steps WHERE tbl='frames' AND before IS NOT NULL")
+        used |= {json.loads(row[0])["file"] for row in befores}
+        for path in self.masks.iterdir():
+            if path.name not in used and (MASK_NAME.fullmatch(path.name) or path.suffix == ".partial"):
+                with suppress(OSError):
+                    path.unlink()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Changed]:
+        self._changed = Changed(set())
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._changed
+            revision = self.revision + 1
+            self._set_meta("revision", revision)
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise SinkError(
+                    f"{self.folder}: cannot be saved ({error}); free some space and do it again"
+                ) from None
+            raise
+        finally:
+            self._entry = None
+        self._frame_revisions.update(dict.fromkeys(self._changed.frames, revision))
+
+    def _one(self, sql: str, *values: Any) -> sqlite3.Row | None:
+        """The first row of an answer."""
+        row: sqlite3.Row | None = self._db.execute(sql, values).fetchone()
+        return row
+
+    def _set(self, table: str, key: Sequence[int], row: Row | None) -> None:
+        """Set or remove one row, and note in the history what it was."""
+        keys, others = _COLUMNS[table]
+        where = " AND ".join(f"{name}=?" for name in keys)
+        before = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
+        old = None if before is None else dict(before)
+        if old == row:
+            return
+        sql = "INSERT INTO steps (entry, tbl, key, before) VALUES (?, ?, ?, ?)"
+        self._db.execute(sql, (self._entry, table, json.dumps(key), None if old is None else json.dumps(old)))
+        if row is None:
+            self._db.execute(f"DELETE FROM {table} WHERE {where}", tuple(key))
+        else:
+            values = [row[name] for name in (*keys, *others)]
+            places = ", ".join("?" * len(values))
+            self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", values)
+        self._changed.objects |= table == "objects"
+
+    def _meta(self, key: str) -> str:
+        row = self._one("SELECT value FROM meta WHERE key=?", key)
+        if row is None:
+            raise SegueError(f"{self.folder / 'project.db'}: damaged, it lacks {key!r}")
+        return str(row[0])
+
+    def _set_meta(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))

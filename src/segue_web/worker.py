@@ -1,0 +1,202 @@
+"""The process that computes, so that the page answers while a network is at work."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from functools import cached_property, lru_cache, partial
+from itertools import count
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from segue.errors import PromptError, SegueError
+from segue.prompts import Prompter, Prompts
+from segue.sessions.detecting import detector
+from segue.weights.loading import load_for
+from segue_web.film import Film, Plane
+
+Model = tuple[str, Path | None]
+"""Name of the tracker's network, and its weight file, if it is to be another than its own."""
+
+KEPT_FRAMES = 4
+"""Frames whose features are kept for further clicks."""
+
+
+class Tools:
+    """What the process keeps between requests: the film, the networks, and features of frames."""
+
+    def __init__(self, film: Film, model: Model, device: str | None) -> None:
+        self.film, self.device = film, device
+        self._model = model
+        self.prompter = lru_cache(KEPT_FRAMES)(self._prompter)
+        self._detector = lru_cache(None)(partial(detector, device=device))
+
+    @cached_property
+    def network(self) -> Any:
+        return load_for("track", *self._model)
+
+    def _prompter(self, index: int) -> Prompter:
+        """segue-prompt on a frame; what it computed of the frame is kept for the next click."""
+        return Prompter(self.film.frame(index), device=self.device)
+
+    def prepare(self, index: int) -> None:
+        """Load what a click and a tracking need, and look at the frame as the first click will."""
+        height, width = self.film.size
+        self.prompter(index)(points=[(width / 2, height / 2)])
+        self.network  # noqa: B018  loaded now, so that the first tracking begins at once
+
+    def click(self, index: int, prompts: Prompts) -> Plane:
+        """The mask that is meant."""
+        answer = self.prompter(index).answer(prompts)
+        if not answer.mask.any():
+            raise PromptError("nothing is found there; add a point, draw a box, or paint it")
+        return answer.mask
+
+    def find(self, index: int, name: str) -> list[tuple[Plane, str | None, float]]:
+        """Masks, labels and scores of what a detector of :func:`segue.detector` finds."""
+        find = self._detector(name)
+        found = find(*self.film.walk(index, min(index + find.lookahead, self.film.count - 1)))
+        return [
+            (np.asarray(plane, np.bool_), item.label, item.score)
+            for plane, item in zip(found.planes, found.objects, strict=True)
+        ]
+
+
+def work(connection: Connection, path: Path, model: Model, device: str | None) -> None:
+    """Answer requests until the connection ends; jobs go on between them, one step at a time.
+
+    What comes is ("ask", number, name of a method of :class:`Tools`, its arguments), ("job", number, what
+    makes the steps from the tools and arguments, arguments) or ("stop",). No step is None, which is the end.
+    """
+    try:
+        tools = Tools(Film(path), model, device)
+        job: int | None = None
+        steps: Iterator[Any] = iter(())
+        while True:
+            if job is None or connection.poll():
+                kind, *message = connection.recv()
+                if kind == "stop":
+                    job = None
+                elif kind == "job":
+                    job, make, arguments = message
+                    steps = make(tools, *arguments)
+                else:
+                    number, method, arguments = message
+                    connection.send((number, *_attempt(getattr(tools, method), *arguments)))
+            else:
+                value, error = _attempt(next, steps, None)
+                connection.send(("job", job, value, error))
+                job = None if value is None else job
+    except (EOFError, KeyboardInterrupt, BrokenPipeError):
+        return
+
+
+def _attempt(call: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
+    """What it gives, or one line for the page; a defect leaves its traceback on the terminal."""
+    try:
+        return call(*arguments), None
+    except (SegueError, ValueError) as error:
+        return None, str(error)
+    except Exception as error:
+        traceback.print_exception(error)
+        kind = type(error).__name__
+        return None, f"this failed inside segue ({kind}: {error}); the terminal has the details"
+
+
+class Worker:
+    """The other process, seen from the server; it is started again when it has ended.
+
+    ``report`` is called in the event loop with the value of each step of a job, and an error or None; None is
+    the value at its end.
+    """
+
+    def __init__(
+        self, path: Path, model: Model, device: str | None, report: Callable[[Any, str | None], None]
+    ) -> None:
+        self._arguments = (path, model, device)
+        self._report = report
+        self._numbers = count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._process: Any = None
+        self._job: int | None = None
+
+    def start(self) -> None:
+        """Start the process unless it runs."""
+        if self._process is not None and self._process.is_alive():
+            return
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=work, args=(theirs, *self._arguments), daemon=True)
+        self._process.start()
+        theirs.close()
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._listen, args=(self._connection, loop), daemon=True).start()
+
+    async def ask(self, method: Literal["prepare", "click", "find"], *arguments: Any) -> Any:
+        """What a method of :class:`Tools` gives there."""
+        self.start()
+        number = next(self._numbers)
+        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._connection.send(("ask", number, method, arguments))
+        except OSError:  # it ended this very moment; the listener tells all that wait
+            self._ended()
+        return await answer
+
+    def begin(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> None:
+        """Begin a job in place of the one that runs."""
+        self.start()
+        if self._job is not None:
+            self._connection.send(("stop",))
+        self._job = next(self._numbers)
+        self._connection.send(("job", self._job, make, arguments))
+
+    def stop(self) -> None:
+        """End the job; nothing more of it is reported, even if the process is in the midst of a step."""
+        if self._job is not None:
+            self._job = None
+            self._connection.send(("stop",))
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.join(5)
+
+    def _listen(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            try:
+                message = connection.recv()
+            except (EOFError, OSError):
+                break
+            loop.call_soon_threadsafe(self._hear, message)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._ended)
+
+    def _hear(self, message: tuple[Any, ...]) -> None:
+        if message[0] == "job":
+            _, number, value, error = message
+            if number == self._job:
+                self._job = None if value is None else number
+                self._report(value, error)
+            return
+        number, value, error = message
+        answer = self._waiting.pop(number)
+        if not answer.done():
+            answer.set_result(value) if error is None else answer.set_exception(SegueError(error))
+
+    def _ended(self) -> None:
+        """The process is gone, perhaps for lack of memory: all that waits for it is told."""
+        reason = "the process that computes has ended, perhaps for lack of memory; do it again"
+        waiting, self._waiting = self._waiting, {}
+        for answer in waiting.values():
+            if not answer.done():
+                answer.set_exception(SegueError(reason))
+        if self._job is not None:
+            self._job = None
+            self._report(None, reason)

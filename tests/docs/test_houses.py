@@ -1,0 +1,81 @@
+"""What may import what, as docs/architecture.md says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import segue
+from segue.extras import EXTRAS
+
+SOURCE = Path(segue.__file__).parent.parent
+HOUSES = {
+    "segue": {"segue"},
+    "segue_train": {"segue", "segue_train"},
+    "segue_web": {"segue", "segue_web"},
+    "segue_isd": {"segue", "segue_isd"},
+}
+"""The packages of the distribution, and which of them each may import; commands are found by their names."""
+
+LEAVES = {
+    "allocation",
+    "entries",
+    "errors",
+    "extras",
+    "inputs",
+    "naming",
+    "registry",
+    "types",
+    "masks",
+    "video",
+}
+RUNNING = {"cli", "batch", "reproduce", "reports", "metrics", "export", "api"}
+"""Rooms that anyone may use, and those above the sessions."""
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules of segue that a file imports, also late."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = (
+                [f"segue.{alias.name}" for alias in node.names]
+                if node.module == "segue"
+                else [str(node.module)]
+            )
+        yield from (name for name in names if name.partition(".")[0] in HOUSES)
+
+
+@pytest.mark.parametrize("house", HOUSES)
+def test_a_house_imports_only_what_it_stands_on(house: str) -> None:
+    files = list((SOURCE / house).rglob("*.py"))
+    assert files
+    for path in files:
+        assert {name.partition(".")[0] for name in imported(path)} <= HOUSES[house], path
+
+
+@pytest.mark.parametrize("room", ["layers", "models", "weights", "flow", "prompts", "datasets", "sessions"])
+def test_networks_and_sessions_know_nothing_of_what_runs_them(room: str) -> None:
+    for path in (SOURCE / "segue" / room).rglob("*.py"):
+        rooms = {name.split(".")[1] for name in imported(path) if name.count(".")}
+        assert not rooms & RUNNING, path
+
+
+def test_networks_know_layers_and_leaves() -> None:
+    for path in (SOURCE / "segue" / "models").rglob("*.py"):
+        assert {name.split(".")[1] for name in imported(path)} <= LEAVES | {"models", "layers"}, path
+
+
+@pytest.mark.skipif(not (SOURCE.parent / "pyproject.toml").exists(), reason="not beside its sources")
+def test_extras_are_those_of_the_distribution() -> None:
+    text = (SOURCE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    for extra, packages in EXTRAS.items():
+        listed = re.search(rf"^{extra} = \[(.*)\]$", text, re.MULTILINE)
+        assert listed is not None
+        assert tuple(re.findall(r'"([\w-]+)', listed[1])) == packages
+        assert all(find_spec(package.replace("-", "_")) for package in packages)

@@ -1,0 +1,88 @@
+"""``segue train`` from folders to a file that can be loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import segue
+from segue import extras
+from segue.errors import DatasetError, TrainingError
+from segue.models.stcn_lite import STCNLite
+from segue.weights import write_checkpoint
+from segue_train.clips import ClipShape, Curriculum
+from segue_train.recipes import stcn_lite
+from tests.clips import clip
+from tests.segue_train.commands import run
+from tests.segue_train.making import write_all, write_video
+
+pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    path = tmp_path / "start.safetensors"
+    torch.manual_seed(0)
+    write_checkpoint(path, STCNLite().state_dict(), {})
+    return path
+
+
+def test_stcn_lite_is_trained_resumed_and_loaded(
+    tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Curriculum(0.5, 2, ClipShape(1, 3, 32, 1))
+    monkeypatch.setattr(stcn_lite, "curriculum", lambda progress, rng: small)
+    videos, stills = write_all(tmp_path)
+    held_out = write_video(tmp_path / "held-out", "goat", *clip(7, 4, 48, 64, 1))
+    command = (
+        "stcn-lite", "--data", videos, "--data", held_out, "--data", stills, "--start", start,
+        "--out", tmp_path / "run", "--device", "cpu", "--precision", "32-true", "--steps", 2,
+        "--log-every", 1, "--validate", held_out, "--validate-every", 1,
+    )  # fmt: skip
+    first = run(*command, "--until", 1)
+    assert "left out 1 sequences of DAVIS val" in first
+    assert "2 videos and 4 still images" in first
+    assert "step 1/2  score 0." in first
+    assert "step 2/2" in run(*command, "--resume")
+    network = segue.load("stcn-lite", weights=tmp_path / "run" / "stcn-lite.safetensors")
+    assert not network.training
+    assert not torch.equal(
+        network.decoder.pred.weight, segue.load("stcn-lite", weights=start).decoder.pred.weight
+    )
+    segue.load("stcn-lite", weights=tmp_path / "run" / "stcn-lite-best.safetensors")
+
+
+def test_each_stage_wants_its_kind_of_data(tmp_path: Path, start: Path) -> None:
+    videos, stills = write_all(tmp_path)
+    rest = ("--out", tmp_path / "run", "--start", start)
+    with pytest.raises(DatasetError, match="stage 0 trains on still images only, but there are videos"):
+        run("stcn", "--stage", 0, "--data", videos, *rest)
+    with pytest.raises(DatasetError, match="stage 3 trains on videos only, but there are still images"):
+        run("stcn", "--stage", 3, "--data", stills, *rest)
+    assert not (tmp_path / "run").exists()
+
+
+def test_there_must_be_something_to_start_from(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="--init-value"):
+        run("stcn", "--stage", 0, "--data", tmp_path, "--out", tmp_path)
+    with pytest.raises(TrainingError, match="MobileNetV2"):
+        run("stcn-lite", "--data", tmp_path, "--out", tmp_path)
+
+
+def test_nothing_is_both_trained_and_validated_on(tmp_path: Path, start: Path) -> None:
+    videos, stills = write_all(tmp_path)
+    with pytest.raises(DatasetError, match=r"boat.*--exclude"):
+        run("stcn-lite", "--data", videos, "--data", stills, "--start", start, "--out", tmp_path / "run",
+            "--validate", videos, "--validate-on", "boat")  # fmt: skip
+
+
+def test_without_the_extra_one_line_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(
+        TrainingError, match=r'^training needs lightning-fabric, tensorboard: pip install "segue\[train\]"$'
+    ):
+        run("stcn-lite", "--data", tmp_path, "--out", tmp_path)

@@ -1,0 +1,105 @@
+"""``segue train mustan-lite`` and ``mustan-slim`` from folders to a file that can be loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from segue.errors import CheckpointError, SinkError, TrainingError
+from segue.models.mustan_lite import MustanLite
+from segue.models.mustan_slim import shipped_slim
+from segue.weights import load_strict, write_checkpoint
+from segue_train import foreground_pool
+from segue_train.recipes import mustan_lite as recipes
+from segue_train.recipes.mustan_lite import MustanLiteRecipe, MustanSlimRecipe
+from segue_train.trunks import load_mobilenet
+from tests.segue_train.commands import run
+from tests.segue_train.making import write_all
+
+pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreground_pool, "SHARD", 4)
+    monkeypatch.setattr(recipes, "SAMPLE_SIZE", (48, 64))
+    monkeypatch.setattr(recipes, "SHOWN_SIZE", (32, 48))
+    monkeypatch.setattr(recipes, "BATCH", 2)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    path = tmp_path / "start.safetensors"
+    torch.manual_seed(0)
+    write_checkpoint(path, MustanLite().state_dict(), {})
+    return path
+
+
+def test_lite_is_trained_resumed_and_teaches_slim(tmp_path: Path, start: Path) -> None:
+    videos, stills = write_all(tmp_path)
+    shared = (
+        "--data", videos, "--data", stills, "--samples", 8, "--device", "cpu", "--precision", "32-true",
+        "--steps", 2, "--log-every", 1,
+    )  # fmt: skip
+    lite = ("mustan-lite", *shared, "--start", start, "--out", tmp_path / "lite")
+    first = run(*lite, "--until", 1)
+    assert "2 videos and 4 still images for clips, 0 films of still cameras" in first
+    assert "drawing 8 samples" in first
+    second = run(*lite, "--resume")
+    assert "step 2/2" in second
+    assert "drawing" not in second
+    trained = tmp_path / "lite" / "mustan-lite.safetensors"
+    network, before = MustanLite(), MustanLite()
+    load_strict(network, trained)
+    load_strict(before, start)
+    assert not torch.equal(network.decoder.head.weight, before.decoder.head.weight)
+    assert torch.equal(network.encoder.stem.weight, before.encoder.stem.weight)
+
+    pool = tmp_path / "lite" / "pool"
+    said = run("mustan-slim", *shared, "--pool", pool, "--teacher", trained, "--out", tmp_path / "slim")
+    assert "drawing" not in said
+    assert "teacher 0." in said
+    load_strict(shipped_slim(), tmp_path / "slim" / "mustan-slim.safetensors")
+
+
+def test_a_run_is_not_overwritten_by_accident(tmp_path: Path, start: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "mustan-lite.safetensors").touch()
+    videos, stills = write_all(tmp_path)
+    with pytest.raises(SinkError, match="holds a training run"):
+        run("mustan-lite", "--data", videos, "--data", stills, "--start", start, "--out", out)
+    assert not (out / "pool").exists()
+
+
+def test_lite_needs_something_to_start_from(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="give --init with a MobileNetV2"):
+        run("mustan-lite", "--data", tmp_path, "--out", tmp_path / "run")
+
+
+def test_the_encoder_learns_slowly_and_its_first_layers_not_at_all(start: Path) -> None:
+    recipe = MustanLiteRecipe(Path("pool"), start)
+    objective = recipe.network()
+    encoder, rest = recipe.parameter_groups(objective)
+    assert encoder["lr"] == pytest.approx(0.1 * rest["lr"])
+    listed = sum(values.numel() for group in (encoder, rest) for values in group["params"])
+    frozen = [name for name, values in objective.named_parameters() if not values.requires_grad]
+    assert listed == sum(values.numel() for values in objective.parameters() if values.requires_grad)
+    assert frozen
+    assert all(name.startswith(("network.encoder.stem", "network.encoder.blocks.")) for name in frozen)
+
+
+def test_the_rate_warms_up_and_falls_to_a_hundredth() -> None:
+    recipe = MustanSlimRecipe(Path("pool"))
+    assert recipe.learning_rate(0.0, 0) == pytest.approx(1 / 40)
+    assert recipe.learning_rate(0.0, 39) == pytest.approx(1)
+    assert recipe.learning_rate(0.5, 5000) == pytest.approx(0.505)
+    assert recipe.learning_rate(1.0, 10_000) == pytest.approx(0.01)
+
+
+def test_a_backbone_of_another_kind_is_refused(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "other.safetensors", {"conv1.weight": torch.zeros(1)}, {})
+    with pytest.raises(CheckpointError, match=r"other\.safetensors.*MobileNetV2"):
+        load_mobilenet(MustanLite().encoder, tmp_path / "other.safetensors", "unit")

@@ -1,0 +1,272 @@
+"""The published recipe of SeqFormer and MS-STS VIS, and its commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from segue.errors import CheckpointError, DatasetError, TrainingError
+from segue.layers.resnet import ResNetTrunk
+from segue.models.msstsvis import MSSTSVIS, Parts
+from segue.models.seqformer import SeqFormer, Size
+from segue.models.seqformer.names import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.weights import read_checkpoint, write_checkpoint
+from segue.weights.checkpoint import OPTIONS
+from segue_train.commands import making
+from segue_train.instance_augment import InstanceClip, cropped
+from segue_train.instance_clips import normalised_boxes
+from segue_train.instance_material import coco_channels
+from segue_train.recipes.msstsvis import InstanceObjective, PublishedRecipe, load_trunk, start_from
+from tests.segue_train.commands import run
+from tests.segue_train.instance_sets import save_coco, save_ytvis
+from tests.segue_train.test_ytvis_clips import NAMES, Places, small_clip
+
+# pycocotools 2.0 speaks to numpy 2 in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+TINY = Size(
+    width=64, hidden=32, encoder_layers=1, decoder_layers=2, heads=4, queries=6, classes=4, dropout=0.0
+)
+
+COCO = {1: "person", 2: "bicycle", 17: "cat", 18: "dog", 25: "giraffe", 42: "surfboard", 43: "tennis racket"}
+
+
+def tiny(kind: type[SeqFormer] = SeqFormer, size: Size = TINY) -> SeqFormer:
+    torch.manual_seed(0)
+    return kind("mobilenet-v2", size)
+
+
+def batch_of(masks: torch.Tensor, frames: torch.Tensor, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """A padded batch of one clip with an object of class 1 for each mask (K, T, H, W)."""
+    return {
+        "frames": frames,
+        "sizes": torch.tensor([size]),
+        "counts": torch.tensor([len(masks)]),
+        "labels": torch.ones(len(masks), dtype=torch.int64),
+        "boxes": normalised_boxes(masks[..., : size[0], : size[1]]),
+        "masks": masks,
+    }
+
+
+def test_both_forms_of_a_batch_have_the_same_loss() -> None:
+    frames = torch.randint(0, 256, (1, 2, 64, 64, 3), dtype=torch.uint8)
+    masks = torch.zeros(1, 2, 64, 64, dtype=torch.bool)
+    masks[..., 8:40, 16:56] = True
+    objective = InstanceObjective(tiny()).eval()
+    plain = {"frames": frames, "masks": masks.to(torch.uint8), "labels": torch.tensor([[1, 0]])}
+    one, _ = objective(plain, 0.0, 0)
+    other, _ = objective(batch_of(masks, frames, (64, 64)), 0.0, 0)
+    assert one.item() == pytest.approx(other.item(), rel=1e-5)
+
+
+def test_what_lies_in_the_padding_does_not_count() -> None:
+    frames = torch.randint(0, 256, (1, 2, 64, 96, 3), dtype=torch.uint8)
+    masks = torch.zeros(2, 2, 64, 96, dtype=torch.bool)
+    masks[0, :, 8:40, 16:56] = masks[1, 1, 20:50, 30:70] = True
+    network = tiny(MSSTSVIS)
+    objective = InstanceObjective(network).eval()
+    first, parts = objective(batch_of(masks, frames, (50, 70)), 0.0, 0)
+    changed = frames.clone()
+    changed[:, :, 50:] = changed[:, :, :, 70:] = 255
+    second, _ = objective(batch_of(masks, changed, (50, 70)), 0.0, 0)
+    assert torch.equal(first, second)
+    assert all(torch.isfinite(value) for value in parts.values())
+
+
+def test_the_recipe_has_the_published_numbers() -> None:
+    recipe = PublishedRecipe("tiny", tiny, [Places(100), Places(20)], batch=2, separability=True)
+    assert recipe.steps(8) == 12 * 120 / 16
+    objective = recipe.network()
+    groups = {group["lr"]: group["params"] for group in recipe.parameter_groups(objective)}
+    assert sorted(groups) == [2e-5, 1e-4, 2e-4]
+    assert sum(map(len, groups.values())) == sum(p.requires_grad for p in objective.parameters())
+    rates = [recipe.learning_rate(progress, 0) for progress in (0.0, 0.33, 0.34, 0.83, 0.84)]
+    assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+    assert recipe.optimizer(recipe.parameter_groups(objective)).defaults["weight_decay"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("build", "separability"),
+    [
+        (lambda: tiny(MSSTSVIS), False),
+        (lambda: tiny(MSSTSVIS), True),
+        (lambda: MSSTSVIS("mobilenet-v2", TINY, Parts(intra_mode="none")), False),
+        (lambda: MSSTSVIS("mobilenet-v2", TINY, Parts(inter_mode="none")), False),
+        (lambda: MSSTSVIS("r18", TINY), True),
+    ],
+)
+def test_whatever_learns_has_a_gradient(build: Callable[[], SeqFormer], separability: bool) -> None:
+    torch.manual_seed(0)
+    recipe = PublishedRecipe("tiny", build, [], batch=1, separability=separability)
+    objective = recipe.network()
+    frames = torch.randint(0, 256, (1, 2, 64, 64, 3), dtype=torch.uint8)
+    masks = torch.zeros(1, 2, 64, 64, dtype=torch.bool)
+    masks[..., 8:40, 16:56] = True
+    loss, _ = objective(batch_of(masks, frames, (64, 64)), 0.0, 0)
+    loss.backward()
+    assert not [name for name, p in objective.named_parameters() if p.requires_grad and p.grad is None]
+
+
+class SmallClips:
+    """A source of clips that are not enlarged."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def draw(self, rng: np.random.Generator, place: int) -> InstanceClip:
+        return cropped(small_clip(), slice(0, 40 + place), slice(0, 64))
+
+
+def test_a_run_writes_weights_without_the_discriminator(tmp_path: Path) -> None:
+    loop = pytest.importorskip("segue_train.loop", reason="the extra train is not installed")
+
+    def build() -> SeqFormer:
+        network = tiny(MSSTSVIS, size=replace(TINY, classes=3))
+        network.options = {"classes": '{"1": "lamp"}'}
+        return network
+
+    recipe = PublishedRecipe("tiny", build, [SmallClips()], batch=2, separability=True)
+    settings = loop.RunSettings(tmp_path / "run", steps=1, accelerator="cpu", report=lambda _: None)
+    weights = read_checkpoint(loop.train(recipe, settings))
+    assert weights.tensors.keys() == build().state_dict().keys()
+    assert json.loads(weights.metadata[OPTIONS]) == {"classes": '{"1": "lamp"}'}
+
+
+def test_weights_of_another_training_are_a_start(tmp_path: Path) -> None:
+    before = tiny(size=replace(TINY, classes=7))
+    write_checkpoint(tmp_path / "coco.safetensors", before.state_dict(), {})
+    network = tiny(MSSTSVIS)
+    fresh = {name: value.clone() for name, value in network.state_dict().items()}
+    start_from(network, tmp_path / "coco.safetensors")
+    for name, value in network.state_dict().items():
+        new = "class_embed" in name or ".ms_sts." in name or ".temporal_attn." in name
+        assert torch.equal(value, fresh[name] if new else before.state_dict()[name])
+    with pytest.raises(CheckpointError, match="of another network"):
+        start_from(tiny(size=replace(TINY, queries=7)), tmp_path / "coco.safetensors")
+
+
+def test_a_trunk_of_another_depth_is_refused(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "r26.safetensors", ResNetTrunk((2, 2, 2, 2)).state_dict(), {})
+    with torch.device("meta"):
+        network = SeqFormer("r50", TINY)
+    with pytest.raises(CheckpointError, match=r"of another trunk: layer1\.2"):
+        load_trunk(network, tmp_path / "r26.safetensors")
+
+
+def test_coco_has_the_classes_of_both_editions() -> None:
+    for names in (YOUTUBE_VIS_2019, YOUTUBE_VIS_2021):
+        channels = coco_channels(COCO, names)
+        for number in (1, 17, 18, 25, 42):
+            assert names[channels[number]] == COCO[number]
+        assert names[channels[43]] == "tennis_racket"
+        assert set(channels.values()) <= set(names)
+    assert coco_channels(COCO, {3: "Dog", 9: "Tennis_Racket", 4: "otter"}) == {18: 3, 43: 9}
+    with pytest.raises(DatasetError, match="no category of COCO"):
+        coco_channels(COCO, {1: "otter"})
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the commands would run."""
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(making, "train", lambda recipe, **settings: found.update(settings, recipe=recipe))
+    return found
+
+
+def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+    vis, coco = save_ytvis(tmp_path / "vis", NAMES), save_coco(tmp_path / "coco", {1: "lamp", 2: "soot"})
+    data = ("--data", f"ovis={vis}", "--data", f"coco={coco}", "--out", tmp_path / "run")
+    output = run("msstsvis", *data, "--init", tmp_path / "resnet.pth", "--backbone", "r101", "--batch", 2)
+    assert "14 clips an epoch, 2 classes" in output
+    assert seen["validate"] is None
+    recipe = seen["recipe"]
+    assert (recipe.name, recipe.separability, seen["steps"]) == ("msstsvis-r101", True, 84)
+    assert recipe.trunk == tmp_path / "resnet.pth"
+    with torch.device("meta"):
+        network = recipe.build()
+    assert isinstance(network, MSSTSVIS)
+    assert network.class_names == NAMES
+    assert network.options == {"classes": '{"1": "lamp", "2": "coal"}', "parts": Parts().text()}
+    run("seqformer", *data, "--start", tmp_path / "a.safetensors", "--steps", 7)
+    assert (seen["recipe"].name, seen["recipe"].separability, seen["steps"]) == ("seqformer-r50", False, 7)
+
+
+def test_each_part_of_the_paper_can_be_left_out(tmp_path: Path, seen: dict[str, Any]) -> None:
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+    data = ("--data", f"ytvis={save_ytvis(tmp_path / 'vis', NAMES)}", "--init", tmp_path / "resnet.pth")
+    for switch, expected in (
+        ("--intra none", (Parts(intra_mode="none"), True)),
+        ("--intra joint", (Parts(intra_mode="joint"), True)),
+        ("--inter channel", (Parts(inter_mode="channel"), True)),
+        ("--inter none", (Parts(inter_mode="none"), True)),
+        ("--no-decoder-attention", (Parts(decoder_attention=False), True)),
+        ("--no-separability", (Parts(), False)),
+    ):
+        run("msstsvis", *data, "--out", tmp_path / "run", *switch.split())
+        recipe = seen["recipe"]
+        with torch.device("meta"):
+            assert (recipe.build().parts, recipe.separability) == expected
+
+
+def test_the_small_recipe_sees_smaller_clips(tmp_path: Path, seen: dict[str, Any]) -> None:
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+    root = tmp_path / "isd"
+    save_ytvis(root, NAMES)
+    (root / "train.json").rename(root / "train" / "instances.json")
+    for number in (1, 2):
+        (root / "train" / "JPEGImages" / f"v{number}").rename(root / "train" / f"v{number}")
+    (root / "train" / "JPEGImages").rmdir()
+    run(
+        "msstsvis-r18",
+        "--data",
+        f"isd={root}",
+        "--init",
+        tmp_path / "resnet18.pth",
+        "--out",
+        tmp_path / "run",
+    )
+    recipe = seen["recipe"]
+    assert (recipe.name, recipe.separability, recipe.batch) == ("msstsvis-r18", True, 4)
+    clip = recipe.sources[0].draw(np.random.default_rng(0), 0)
+    assert max(clip.size) <= 384
+    with torch.device("meta"):
+        assert recipe.build().size.width == 128
+
+
+def test_videos_that_validate_are_not_trained_on(tmp_path: Path, seen: dict[str, Any]) -> None:
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+    vis = save_ytvis(tmp_path / "vis", NAMES)
+    save_ytvis(tmp_path / "vis", NAMES, split="valid")
+    data = ("--data", f"ytvis={vis}", "--init", tmp_path / "resnet.pth", "--out", tmp_path / "run")
+    run("seqformer", *data, "--validate", vis, "--validate-every", 7)
+    assert seen["validate"].dataset.path == vis / "valid.json"
+    assert seen["validate_every"] == 7
+    with pytest.raises(DatasetError, match="both trained on and validated on"):
+        run("seqformer", *data, "--validate", vis / "train.json")
+    other = save_ytvis(tmp_path / "other", {1: "lamp", 2: "otter"})
+    with pytest.raises(DatasetError, match="other categories than the data"):
+        run("seqformer", *data, "--validate", other / "train.json")
+
+
+def test_wrong_data_are_named(tmp_path: Path) -> None:
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+    vis = save_ytvis(tmp_path / "vis", NAMES)
+    out = ("--out", tmp_path / "run", "--init", tmp_path / "resnet.pth")
+    with pytest.raises(DatasetError, match="LAYOUT one of coco, isd, ovis, ytvis"):
+        run("seqformer", "--data", vis, *out)
+    other = save_ytvis(tmp_path / "other", {1: "lamp", 2: "otter"})
+    with pytest.raises(DatasetError, match="other categories than"):
+        run("seqformer", "--data", f"ytvis={vis}", "--data", f"ytvis={other}", *out)
+    many = save_ytvis(tmp_path / "many", NAMES | {42: "heron"})
+    with pytest.raises(DatasetError, match=r"beyond numbers 1 to 41: heron"):
+        run("seqformer", "--data", f"ytvis={many}", *out)
+    with pytest.raises(TrainingError, match="nothing to start from"):
+        run("seqformer", "--data", f"ytvis={vis}", "--out", tmp_path / "run")

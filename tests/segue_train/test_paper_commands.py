@@ -1,0 +1,175 @@
+"""``segue train`` for the foreground networks of the papers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import segue
+from segue.errors import DatasetError, FlowError, TrainingError
+from segue.models.hofam import HOFAM
+from segue.models.mustan import MUSTAN2
+from segue_train.commands import making
+from segue_train.foreground_clips import Sample
+from segue_train.foreground_pool import fill
+from segue_train.warp import Rng
+from tests.flow.files import save_flo
+from tests.segue_train.commands import run
+from tests.segue_train.scenes import save_scene
+
+pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cdnet")
+    save_scene(root, "baseline", "yard", frames=4)
+    save_scene(root, "baseline", "office", frames=4)
+    return root
+
+
+def test_hofam_is_trained_resumed_and_loaded_as_it_was_built(root: Path, tmp_path: Path) -> None:
+    command = (
+        "hofam", "--data", f"cdnet={root}", "--exclude", "office", "--validate", "--validate-every", 1,
+        "--flow-mode", "single", "--gf", 2, "--levels", 6, "--batch", 1, "--steps", 2, "--log-every", 1,
+        "--workers", 0, "--device", "cpu", "--out", tmp_path,
+    )  # fmt: skip
+    first = run(*command, "--until", 1)
+    assert "1 real and 0 rendered films to learn from, 1 left out" in first
+    assert "step 1/2  score 0." in first
+    assert "step 2/2" in run(*command, "--resume")
+    for name in ("stam.safetensors", "stam-best.safetensors"):
+        network = segue.load("stam", weights=tmp_path / name)
+        assert isinstance(network, HOFAM)
+        assert network.options == {"gf": 2, "flow_mode": "single", "levels": 6, "attention": True}
+
+
+def test_hofam_learns_from_the_flow_files_of_another_program_without_attention(
+    root: Path, tmp_path: Path
+) -> None:
+    for name in ("yard", "office"):
+        for index in range(4):
+            save_flo(tmp_path / f"flow/baseline/{name}/{index}.flo", np.full((48, 64, 2), index / 4))
+    command = (
+        "hofam", "--data", f"cdnet={root}", "--exclude", "office", "--validate", "--validate-every", 1,
+        "--flow-mode", "single", "--flow", tmp_path / "flow", "--no-attention", "--gamma", 2, "--gf", 2,
+        "--levels", 6, "--batch", 1, "--steps", 1, "--log-every", 1, "--workers", 0, "--device", "cpu",
+    )  # fmt: skip
+    assert "score 0." in run(*command, "--out", tmp_path / "run")
+    network = segue.load("stam", weights=tmp_path / "run" / "stam.safetensors")
+    assert isinstance(network, HOFAM)
+    assert not network.attn
+    (tmp_path / "flow/baseline/yard/0.flo").unlink()
+    (tmp_path / "flow/baseline/yard/1.flo").unlink()
+    with pytest.raises(FlowError, match="2 flow files for 4 frames; give one for each frame"):
+        run(*command, "--out", tmp_path / "again")
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the commands would run."""
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(making, "train", lambda recipe, **settings: found.update(settings, recipe=recipe))
+    return found
+
+
+def test_depth_is_refused_where_no_film_brings_it(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no film brings depth maps"):
+        run("mustan2", "--data", f"cdnet={root}", "--out", tmp_path, "--depth")
+
+
+def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:
+    data = ("--data", f"cdnet={root}", "--data", f"isd={root / 'baseline'}", "--out", tmp_path)
+    run("mustan2", *data, "--frames", 5, "--frm", "concat", "--background", "--size", "96x128")
+    recipe = seen["recipe"]
+    assert (recipe.name, recipe.size, len(recipe.sources)) == ("mustan2", (96, 128), 2)
+    with torch.device("meta"):
+        network = recipe.build()
+    assert network.offsets == (-6, -3, 0, 3, 6)
+    assert network.background == "past"
+    assert seen["validate"] is None
+    changed = ("--causal", "--context", "early", "--no-rlim", "--width", "0.5")
+    run("mustan1", *data, *changed, "--exclude", "office", "--validate")
+    options = {"frames": 3, "causal": True, "frm": "attention", "context": "early"}
+    small = {"background": False, "depth_channels": 0, "rlim": False, "width": 0.5}
+    assert seen["recipe"].options == {**options, **small}
+    assert [film.name for film in seen["validate"].films] == ["office", "office"]
+
+
+def test_mustan2_learns_from_a_pool_and_sees_the_past(root: Path, tmp_path: Path) -> None:
+    class Noise:
+        def samples(self, rng: Rng) -> list[Sample]:
+            frames, scene = (rng.integers(0, 256, (*shape, 36, 40), np.uint8) for shape in ((3, 3), (21,)))
+            labels = np.where(rng.random((36, 40)) < 0.5, np.uint8(255), np.uint8(0))
+            return [Sample(frames.transpose(0, 2, 3, 1), scene.transpose(1, 2, 0), labels)]
+
+    pool = tmp_path / "pool"
+    fill(pool, [(Noise(), 1)], 1, 0, {"offsets": [-6, -3, 0]}, print)
+    command = ("mustan2", "--pool", pool, "--width", 0.1, "--batch", 2, "--steps", 2, "--workers", 0)
+    past = (*command, "--causal", "--background", "--ranges", "--size", "32x40")
+    run(*past, "--device", "cpu", "--out", tmp_path / "run")
+    network = segue.load("mustan2", weights=tmp_path / "run/mustan2.safetensors")
+    assert isinstance(network, MUSTAN2)
+    assert network.sees_past
+    film = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3), np.uint8)
+    assert len(list(segue.foreground(film, model=network))) == 3
+
+    with pytest.raises(TrainingError, match="films do not tell the ranges"):
+        run("mustan2", "--data", f"cdnet={root}", "--background", "--ranges", "--out", tmp_path / "films")
+    with pytest.raises(DatasetError, match=r"frames \[-6, -3, 0\]; this network takes \[-3, 0, 3\]"):
+        run(*command, "--size", "32x40", "--out", tmp_path / "both")
+    with pytest.raises(DatasetError, match="samples of 36x40 pixels; 240x320 is too large"):
+        run(*command, "--causal", "--out", tmp_path / "large")
+    with pytest.raises(TrainingError, match="--pool takes the place of"):
+        run(*past, "--data", f"isd={tmp_path}", "--out", tmp_path / "other")
+    with pytest.raises(TrainingError, match="give --data, or --pool"):
+        run("mustan2", "--out", tmp_path / "none")
+
+
+def test_a_scene_is_learned_from_the_published_frames(
+    root: Path, tmp_path: Path, seen: dict[str, Any]
+) -> None:
+    lists = tmp_path / "lists.json"
+    lists.write_text(json.dumps({"baseline": {"yard": {"25": [1, 3, 4]}}}), encoding="utf-8")
+    scene = root / "baseline" / "yard"
+    said = run("fgsegnet", scene, "--frames", 25, "--frame-list", lists, "--epochs", 10, "--out", tmp_path)
+    assert "baseline/yard: 2 frames to learn from, 1 to validate" in said
+    assert seen["steps"] == 20
+    with pytest.raises(DatasetError, match="no list for baseline/office"):
+        run(
+            "fgsegnet", root / "baseline" / "office", "--frames", 25, "--frame-list", lists, "--out", tmp_path
+        )
+
+
+def test_one_fgsegnet_learns_from_several_scenes(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:
+    data = ("--data", f"cdnet={root}", "--out", tmp_path)
+    said = run("fgsegnet", *data, "--frames", 3, "--epochs", 10)
+    films = [film.key for film, _ in seen["recipe"].scenes]
+    assert f"{len(films)} scenes: {2 * len(films)} frames to learn from, {len(films)} to validate" in said
+    assert seen["steps"] == 20 * len(films)
+    run("fgsegnet", *data, "--frames", 5, "--exclude", "office")
+    assert [film.key for film, _ in seen["recipe"].scenes] == [name for name in films if "office" not in name]
+    run(
+        "fgsegnet", root / "baseline" / "office", root / "baseline" / "yard", "--frames", 5, "--out", tmp_path
+    )
+    assert [film.name for film, _ in seen["recipe"].scenes] == ["office", "yard"]
+    with pytest.raises(TrainingError, match="nothing to learn from: give folders of scenes, or --data"):
+        run("fgsegnet", "--out", tmp_path)
+    with pytest.raises(TrainingError, match="leave out scenes of --data"):
+        run("fgsegnet", root / "baseline" / "office", "--fold", 0, "--out", tmp_path)
+
+
+@pytest.mark.parametrize("size", ["240", "axb", "-1x40", "240x"])
+def test_a_size_is_height_and_width(root: Path, tmp_path: Path, size: str) -> None:
+    with pytest.raises(TrainingError, match=f"--size is {size}"):
+        run("mustan2", "--data", f"cdnet={root}", f"--size={size}", "--out", tmp_path)
+
+
+def test_a_validation_needs_scenes_that_are_left_out(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="--exclude or --fold"):
+        run("mustan2", "--data", f"cdnet={root}", "--validate", "--out", tmp_path)

@@ -1,0 +1,132 @@
+"""STM in training: the published pass, its samples, three steps of it, and what it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+
+import segue
+from segue.errors import CheckpointError, DatasetError, TrainingError
+from segue.layers.colours import normalise
+from segue.models.stm import STM
+from segue.weights import write_checkpoint
+from segue_train.clip_pass import clip_logits, object_masks
+from segue_train.footage import gather
+from segue_train.losses import bootstrapped_cross_entropy
+from segue_train.recipes import stm
+from segue_train.recipes.stm import GrowingGap, STMRecipe, frames_in_order
+from tests.clips import clip
+from tests.golden_arrays import Golden, load_golden
+from tests.segue_train.commands import run
+from tests.segue_train.making import write_all, write_stills
+
+
+@torch.no_grad()
+def golden_clip(network: STM) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-odds (1, 2, 3, H, W) of the second and third frame of the golden clip, and its masks."""
+    frames, masks = clip(11, 10, 96, 144, 2)
+    planes = torch.cat([normalise(torch.from_numpy(frame)) for frame in frames[:3]])[None]
+    ids = torch.from_numpy(masks[None, :3]).long()
+    return clip_logits(network, planes, object_masks(ids[:, 0], 2), torch.ones(1, 2)), ids
+
+
+def test_the_pass_of_a_clip_is_the_published_inference(
+    stm_network: STM, golden: Callable[[str], Golden]
+) -> None:
+    expected = golden("stm_clip2")
+    logits, _ = golden_clip(stm_network)
+    found = torch.softmax(logits[0], dim=1)
+    labels = Golden("stm_clip2", {"argmax": expected["argmax"][1:3]})
+    labels.check("argmax", found.argmax(1).to(torch.uint8))
+    np.testing.assert_allclose(found.mean((2, 3)).T, expected["meanprob"][:3, 1:3], atol=1e-5)
+
+
+def test_the_loss_is_the_cross_entropy_of_the_published_probabilities(stm_network: STM, shared: Path) -> None:
+    published = load_golden("stm_clip2", shared / "golden")["prob"][:, 1].astype(np.float64)  # frame 1
+    logits, ids = golden_clip(stm_network)
+    loss = bootstrapped_cross_entropy(logits[:, 0], ids[:, 1], torch.ones(1, 2), 1.0)
+    right = np.take_along_axis(published, ids[0, 1].numpy()[None], axis=0)
+    assert float(loss) == pytest.approx(float(-np.log(right.clip(1e-7)).mean()), rel=1e-3)
+
+
+def test_gaps_grow_by_five_every_twenty_passes() -> None:
+    gaps = [GrowingGap().max_skip(epoch, 1000) for epoch in (0, 19, 20, 40, 100, 999)]
+    assert gaps == [1, 1, 6, 11, 26, 26]
+
+
+def test_frames_come_in_order_of_time() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        first, second, third = frames_in_order(rng, 30, 6)
+        assert 0 <= first < second <= first + 6
+        assert second < third <= min(second + 6, 29)
+
+
+def test_three_steps_are_trained_and_the_result_follows(tmp_path: Path) -> None:
+    footage = gather([str(write_all(tmp_path)[0])], report=print).videos
+    recipe = STMRecipe(1, footage, batch=1, side=32)
+    module = recipe.network().train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    optimizer = recipe.optimizer(recipe.parameter_groups(module))
+    batches = recipe.batches(3, 1)
+    for i in range(3):
+        loss, parts = module(batches[i], i / 3, i)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        assert 0 < float(loss.detach()) < 100
+        assert float(loss.detach()) == pytest.approx(sum(float(part.detach()) for part in parts.values()))
+    moved = {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
+    assert not any("running" in name for name in moved)
+    assert {"network.Encoder_M.conv1_o.weight", "network.Encoder_Q.conv1.weight"} <= moved
+    trained = cast(STM, module.network)
+    write_checkpoint(tmp_path / "stm.safetensors", trained.state_dict(), {})
+    frames, masks = clip(5, 2, 32, 48, 2)
+    tracker = cast(STM, segue.load("stm", tmp_path / "stm.safetensors"))
+    *_, result = segue.track(list(frames), {0: masks[0]}, model=tracker, device="cpu")
+    assert result.ids == (1, 2)
+
+
+def test_stills_give_clips_of_up_to_three_objects(tmp_path: Path) -> None:
+    stills = gather([str(write_stills(tmp_path / "stills", *clip(4, 3, 64, 80, 4)))], report=print).stills
+    batches = STMRecipe(0, stills, batch=2, side=64).batches(6, 1)
+    ids: set[int] = set()
+    for i in range(6):
+        assert batches[i]["frames"].shape == (2, 3, 3, 64, 64)
+        ids |= set(batches[i]["masks"].unique().tolist())
+    assert ids == {0, 1, 2, 3}
+
+
+def test_the_command_asks_for_what_it_needs(tmp_path: Path) -> None:
+    videos, stills = write_all(tmp_path)
+    rest = ("--out", tmp_path / "run", "--start", tmp_path / "start.safetensors")
+    with pytest.raises(TrainingError, match="ResNet-50"):
+        run("stm", "--stage", 0, "--data", stills, "--out", tmp_path / "run")
+    with pytest.raises(DatasetError, match="stage 0 trains on still images only, but there are videos"):
+        run("stm", "--stage", 0, "--data", videos, *rest)
+    with pytest.raises(TrainingError, match="multiple of 16"):
+        run("stm", "--stage", 0, "--data", stills, "--side", 40, *rest)
+
+
+def test_both_encoders_start_from_one_resnet(tmp_path: Path) -> None:
+    source, network = STM(), STM()
+    names = {"res2": "layer1", "res3": "layer2", "res4": "layer3"}
+    tensors = {}
+    for name, tensor in source.Encoder_Q.state_dict().items():
+        stage, dot, rest = name.partition(".")
+        tensors[names.get(stage, stage) + dot + rest] = tensor
+    write_checkpoint(tmp_path / "r50.safetensors", {**tensors, "fc.weight": torch.zeros(10, 2048)}, {})
+    own = network.Encoder_M.conv1_m.weight.clone()
+    stm.load_trunk(network, tmp_path / "r50.safetensors")
+    for encoder in (network.Encoder_Q, network.Encoder_M):
+        for name, tensor in source.Encoder_Q.state_dict().items():
+            assert torch.equal(encoder.state_dict()[name], tensor), name
+    assert torch.equal(network.Encoder_M.conv1_m.weight, own)
+    write_checkpoint(tmp_path / "less.safetensors", {"conv1.weight": tensors["conv1.weight"]}, {})
+    with pytest.raises(CheckpointError, match=r"less\.safetensors: .*missing"):
+        stm.load_trunk(network, tmp_path / "less.safetensors")

@@ -1,0 +1,330 @@
+"""Exports are read back by programs that are not ours, or by the readers of data sets."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from pycocotools.coco import COCO
+
+from segue.datasets.davis import DavisFolder
+from segue.datasets.ytvis import YTVISDataset
+from segue.errors import SegueError
+from segue.masks import write_index_mask
+from segue_web.exports import FORMATS, Snapshot, brush_rle, export_job, row_runs
+from segue_web.film import Film
+from segue_web.labels import read_labels
+from tests.segue_web.films import numbered, write_film
+
+COUNT, SIZE = 5, (48, 64)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
+    return Film(write_film(tmp_path_factory.mktemp("film") / "film.mp4", numbered(COUNT)))
+
+
+@pytest.fixture(scope="module")
+def masks() -> np.ndarray:
+    masks = np.zeros((COUNT, *SIZE), np.uint8)
+    for index in range(COUNT):
+        cv2.circle(masks[index], (14 + 4 * index, 20), 9, 1, -1)
+        cv2.circle(masks[index], (14 + 4 * index, 20), 3, 0, -1)  # a hole
+        if index != 2:
+            masks[index, 30:44, 40:52] = 2
+    return masks
+
+
+@pytest.fixture(scope="module")
+def taken(masks: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    folder = tmp_path_factory.mktemp("masks")
+    for index, mask in enumerate(masks):
+        write_index_mask(folder / f"{index}.png", mask)
+    files = {index: folder / f"{index}.png" for index in range(COUNT)}
+    return Snapshot(files, {1: ("ring", "#ff0000"), 2: ("<box> & co", "#00ff00")}, {(0, 1): 0.75})
+
+
+def exported(film: Film, taken: Snapshot, form: str, folder: Path) -> Path:
+    target = folder / f"film-{form}{FORMATS[form].suffix}"
+    assert list(export_job(SimpleNamespace(film=film), taken, form, target)) == list(range(1, COUNT + 1))
+    assert [path.name for path in folder.iterdir()] == [target.name]
+    return target
+
+
+def test_davis(film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
+    folder = exported(film, taken, "davis", tmp_path)
+
+    (sequence,) = DavisFolder(folder, "val")
+    for index in range(COUNT):
+        assert np.array_equal(sequence.read_mask(index), masks[index])
+        assert abs(sequence.read_image(index).astype(int) - film.frame(index).image).mean() < 8
+
+
+def test_coco(film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
+    read = COCO(str(exported(film, taken, "coco", tmp_path)))
+
+    for index, image in enumerate(sorted(read.getImgIds())):
+        found = np.zeros(SIZE, np.uint8)
+        for item in read.loadAnns(read.getAnnIds(image)):
+            found[read.annToMask(item) > 0] = item["track_id"]
+        assert np.array_equal(found, masks[index])
+    assert {item["name"] for item in read.loadCats(read.getCatIds())} == {"ring", "<box> & co"}
+
+
+def test_youtube_vis(film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
+    read = YTVISDataset(exported(film, taken, "ytvis", tmp_path))
+
+    video = read.video(1)
+    for number, instance in enumerate(read.annotations(video), 1):
+        for index in range(COUNT):
+            assert np.array_equal(instance.masks.decode(index), masks[index] == number)
+    assert [instance.masks.areas[2] for instance in read.annotations(video)][1] == 0
+
+
+def test_cvat(film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
+    root = ET.parse(exported(film, taken, "cvat", tmp_path)).getroot()
+
+    assert root.findtext("version") == "1.1"
+    assert [label.findtext("name") for label in root.iter("label")] == ["ring", "<box> & co"]
+    found = np.zeros_like(masks)
+    for track in root.iter("track"):
+        (shape,) = track
+        left, top, width, height = (int(shape.get(key)) for key in ("left", "top", "width", "height"))
+        value, flat = False, []
+        for run in shape.get("rle").split(", "):
+            flat += [value] * int(run)
+            value = not value
+        part = found[int(shape.get("frame")), top : top + height, left : left + width]
+        part[np.array(flat).reshape(height, width)] = int(track.get("group_id"))
+        assert track.get("label") == taken.names[int(track.get("group_id"))][0]
+    assert np.array_equal(found, masks)
+
+
+def _read_brush(data: list[int]) -> np.ndarray:
+    """The published reader of Label Studio's brush run lengths, in a few lines: values, RGBA."""
+    bits = "".join(f"{byte:08b}" for byte in data)
+    place = 0
+
+    def take(size: int) -> int:
+        nonlocal place
+        place += size
+        return int(bits[place - size : place], 2)
+
+    count, word = take(32), take(5) + 1
+    sizes = [take(4) + 1 for _ in range(4)]
+    values: list[int] = []
+    while len(values) < count:
+        same, length = take(1), take(sizes[take(2)]) + 1
+        values += [take(word)] * length if same else [take(word) for _ in range(length)]
+    return np.array(values, np.uint8)
+
+
+def test_label_studio(film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
+    folder = exported(film, taken, "labelstudio", tmp_path)
+
+    tasks = json.loads((folder / "tasks.json").read_text())
+    for index, task in enumerate(tasks):
+        found = np.zeros(SIZE, np.uint8)
+        for result in task["annotations"][0]["result"]:
+            rgba = _read_brush(result["value"]["rle"]).reshape(*SIZE, 4)
+            (name,) = result["value"]["brushlabels"]
+            found[rgba[..., 3] > 0] = 1 if name == "ring" else 2
+        assert np.array_equal(found, masks[index])
+        assert (folder / "frames" / Path(task["data"]["image"]).name).exists()
+    labels = ET.parse(folder / "labels.xml").getroot().iter("Label")
+    assert [label.get("value") for label in labels] == ["ring", "<box> & co"]
+
+
+def test_label_studio_by_its_own_reader() -> None:
+    brush = pytest.importorskip(
+        "label_studio_sdk.converter.brush", reason="label-studio-sdk is not installed"
+    )
+    mask = np.zeros((300, 400), np.uint8)
+    cv2.circle(mask, (200, 150), 120, 1, -1)
+
+    assert np.array_equal(brush.decode_rle(brush_rle(mask)).reshape(300, 400, 4)[..., 3] > 0, mask > 0)
+
+
+def test_overlay(film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
+    shown = Film(exported(film, taken, "overlay", tmp_path))
+
+    assert (shown.count, shown.size) == (COUNT, SIZE)
+    change = abs(shown.frame(3).image.astype(int) - film.frame(3).image).sum(axis=2)
+    assert change[masks[3] > 0].mean() > 5 * change[:28][masks[3][:28] == 0].mean()
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "pixels"), [("prores", "prores", "yuva444p"), ("vp9", "vp9", "yuva420p")]
+)
+def test_cut_outs_keep_their_transparency(
+    film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path, form: str, codec: str, pixels: str
+) -> None:
+    path = exported(film, taken, form, tmp_path)
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name.startswith(codec)
+        if form == "vp9":  # FFmpeg's own decoder passes the alpha layer by; libvpx reads it
+            assert stream.metadata["alpha_mode"] == "1"
+            context = av.CodecContext.create("libvpx-vp9", "r")
+            frames = [frame for packet in container.demux(stream) for frame in context.decode(packet)]
+        else:
+            frames = list(container.decode(stream))
+    assert len(frames) == COUNT
+    for index, frame in enumerate(frames):
+        assert frame.format.name.startswith(pixels)
+        alpha = frame.to_ndarray(format="rgba")[..., 3]
+        wrong = (alpha > 127) != (masks[index] > 0)
+        assert wrong.mean() < 0.01
+
+
+def test_picture_sequence(film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
+    folder = exported(film, taken, "png", tmp_path)
+
+    for index in range(COUNT):
+        picture = cv2.imread(str(folder / f"{index:05d}.png"), cv2.IMREAD_UNCHANGED)
+        inside = masks[index] > 0
+        assert np.array_equal(picture[..., 3], inside * np.uint8(255))
+        assert np.array_equal(picture[..., 2::-1][inside], film.frame(index).image[inside])
+
+
+def test_only_the_chosen_objects_go_out(
+    film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path
+) -> None:
+    one = Snapshot(taken.files, {2: taken.names[2]}, {})
+    labels = read_labels(exported(film, one, "coco", tmp_path), film)
+
+    for index, mask in labels.frames():
+        assert np.array_equal(mask > 0, masks[index] == 2)
+
+
+def test_an_export_that_fails_leaves_nothing(film: Film, taken: Snapshot, tmp_path: Path) -> None:
+    gone = Snapshot({**taken.files, 3: tmp_path / "gone.png"}, taken.names, {})
+    for form, (suffix, _) in FORMATS.items():
+        with pytest.raises(SegueError):
+            list(export_job(SimpleNamespace(film=film), gone, form, tmp_path / f"film{suffix}"))
+        assert list(tmp_path.iterdir()) == [], form
+
+
+@pytest.mark.parametrize("form", ["davis", "coco", "ytvis", "cvat"])
+def test_what_goes_out_comes_in(
+    form: str, film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path
+) -> None:
+    path = exported(film, taken, form, tmp_path)
+    labels = read_labels(path / "Annotations" / "480p" / path.name if form == "davis" else path, film)
+
+    if form != "davis":
+        assert sorted(labels.names.values()) == ["<box> & co", "ring"]
+    ids = {name: number for number, name in labels.names.items()}
+    ring = ids.get("ring", 1)
+    found = dict(labels.frames())
+    for index in range(COUNT):
+        assert np.array_equal(found[index] == ring, masks[index] == 1)
+        assert np.array_equal(found[index] > 0, masks[index] > 0)
+
+
+def test_a_zip_of_masks_comes_in(film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        for index, path in taken.files.items():
+            archive.write(path, f"masks/{index:05d}.png")
+
+    labels = read_labels(tmp_path / "masks.zip", film)
+
+    assert set(labels.names) == {1, 2}
+    for index, mask in labels.frames():
+        assert np.array_equal(mask, masks[index])
+
+
+def test_what_the_commands_write_comes_in_whatever_its_format(
+    film: Film, taken: Snapshot, masks: np.ndarray, tmp_path: Path
+) -> None:
+    path = exported(film, taken, "coco", tmp_path)
+    (tmp_path / "video" / "cdnet").mkdir(parents=True)
+    (tmp_path / "json").mkdir()
+    path.rename(tmp_path / "json" / "coco.json")
+    for index in range(COUNT):
+        moving = np.where(masks[index] > 0, 255, 0).astype(np.uint8)
+        PillowImage.fromarray(moving).save(tmp_path / f"video/cdnet/bin{index + 1:06d}.png")
+
+    for folder in ("video", "json"):
+        labels = read_labels(tmp_path / folder, film)
+        for index, mask in labels.frames():
+            assert np.array_equal(mask > 0, masks[index] > 0)
+
+
+def stills(numbers: dict[int, int]) -> Any:
+    """What labels ask of a film whose pictures have numbers in their names."""
+    return SimpleNamespace(size=SIZE, count=COUNT, numbers=numbers)
+
+
+def test_masks_bear_the_numbers_of_the_pictures(tmp_path: Path) -> None:
+    for number in (7, 9):
+        PillowImage.fromarray(np.full(SIZE, number, np.uint8)).save(tmp_path / f"gt{number:06d}.png")
+
+    labels = read_labels(tmp_path, stills({5: 0, 7: 1, 8: 2, 9: 3}))
+
+    assert {index: int(mask[0, 0]) for index, mask in labels.frames()} == {1: 7, 3: 9}
+    with pytest.raises(SegueError, match="gt000009 names no frame of the film"):
+        read_labels(tmp_path, stills({7: 1, 8: 2}))
+
+
+def test_polygons_and_boxes_of_cvat_come_in(film: Film, tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(
+        """<annotations><version>1.1</version><track id="0" label="car">
+        <box frame="1" outside="0" keyframe="1" xtl="10" ytl="5" xbr="20" ybr="15" z_order="0"></box>
+        <box frame="2" outside="1" keyframe="1" xtl="10" ytl="5" xbr="20" ybr="15" z_order="0"></box>
+        </track><track id="1" label="tree">
+        <polygon frame="1" outside="0" occluded="0" keyframe="1" points="30,10;50,10;50,40;30,40"></polygon>
+        </track></annotations>"""
+    )
+    labels = read_labels(tmp_path / "a.xml", film)
+
+    assert dict(labels.names) == {1: "car", 2: "tree"}
+    assert list(labels.masks) == [1]
+    mask = labels.masks[1]()
+    assert (mask[5:15, 10:20] == 1).all()
+    assert (mask == 1).sum() == 100
+    assert (mask == 2).sum() == 600
+
+
+BOMB = '<!DOCTYPE a [<!ENTITY x "xx">]><annotations><track id="0" label="&x;"/></annotations>'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.xml", BOMB),
+        ("a.xml", "<annotations><track id='0'>"),
+        ("a.xml", "<annotations><track id='0' label='a'><box frame='9' outside='0'/></track></annotations>"),
+        ("a.xml", "<annotations><track id='0' label='a'><mask frame='1' outside='0' rle='9' left='0' top='0' "
+                  "width='99' height='99'/></track></annotations>"),
+        ("a.json", "{}"),
+        ("a.json", "[1, 2]"),
+        ("a.json", '{"images": [{"id": 1, "file_name": "77.png"}], "annotations": []}'),
+        ("a.json", "[" * 100000),
+        ("a.zip", "no archive"),
+        ("a.png", "no picture"),
+        ("a.txt", "?"),
+    ],
+)  # fmt: skip
+def test_what_is_no_label_is_one_clear_line(film: Film, tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SegueError) as caught:
+        [mask for _, mask in read_labels(tmp_path / name, film).frames()]
+    assert str(caught.value).startswith(str(tmp_path / name)) or "film" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mask", [np.zeros((2, 3)), np.ones((2, 3)), np.array([[0, 1, 1], [1, 0, 1]])])
+def test_runs_along_the_rows_begin_with_zeros(mask: np.ndarray) -> None:
+    runs = row_runs(mask > 0)
+    assert np.array_equal(np.repeat(np.arange(len(runs)) % 2, runs), mask.ravel())

@@ -1,0 +1,101 @@
+"""Frames by index are those that a source gives one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segue.errors import SourceError
+from segue.video import open_source
+from segue_web import film as film_module
+from segue_web.film import Film
+from tests.segue_web.films import SAMPLE, numbered, write_film
+
+
+@pytest.fixture
+def constant(tmp_path: Path) -> Path:
+    return write_film(tmp_path / "constant.mp4", numbered(40))
+
+
+@pytest.fixture
+def varying(tmp_path: Path) -> Path:
+    ticks = np.cumsum([0, *[40 + 17 * (i % 5) for i in range(39)]]).tolist()
+    return write_film(tmp_path / "varying.mkv", numbered(40), ticks=ticks, form="matroska")
+
+
+@pytest.mark.parametrize("kind", ["constant", "varying"])
+def test_any_order_gives_the_frames_of_the_source(kind: str, request: pytest.FixtureRequest) -> None:
+    path = request.getfixturevalue(kind)
+    expected = list(open_source(path))
+    film = Film(path)
+
+    assert film.count == len(expected) == 40
+    assert film.exact
+    for index in [0, 39, 3, 4, 5, 38, 12, 11, 13, 0, 25]:
+        frame = film.frame(index)
+        assert np.array_equal(frame.image, expected[index].image), index
+        assert frame.time == pytest.approx(expected[index].time, abs=1e-6)
+
+
+def test_it_walks_backwards_in_pieces(constant: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(film_module, "CHUNK_BYTES", 10 * 3 * 48 * 64)
+
+    assert [frame.index for frame in Film(constant).walk(33, 4)] == list(range(33, 3, -1))
+
+
+def test_a_long_film_without_an_index_opens_at_once_and_is_exact_later(
+    varying: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [frame.image for frame in open_source(varying)]
+    monkeypatch.setattr(film_module, "SCAN_BYTES", 0)
+    threads = []
+    monkeypatch.setattr(film_module.threading.Thread, "start", lambda thread: threads.append(thread))
+
+    film = Film(varying)
+    assert not film.exact
+    assert film.frame(2).image.shape == (48, 64, 3)
+    film._scan()
+
+    assert film.exact
+    assert film.count == 40
+    assert np.array_equal(film.frame(31).image, expected[31])
+    assert len(threads) == 1
+
+
+def test_near_is_the_key_frame_before(constant: Path) -> None:
+    film = Film(constant)
+    keys = film._keys.tolist()
+    assert keys[1] <= 12
+
+    near = film.jpeg(keys[1] + 3, near=True)
+
+    assert near == film.jpeg(keys[1])
+    picture = cv2.imdecode(np.frombuffer(near, np.uint8), cv2.IMREAD_COLOR)
+    assert abs(picture[..., ::-1].astype(int) - film.frame(keys[1]).image).mean() < 8
+
+
+def test_a_folder_of_pictures_is_a_film(tmp_path: Path) -> None:
+    for index, picture in enumerate(numbered(3)):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture)
+
+    film = Film(tmp_path)
+
+    assert film.count == 3
+    assert np.array_equal(film.frame(2).image, numbered(3)[2])
+
+
+@pytest.mark.parametrize("content", [b"", b"no film at all", (SAMPLE / "video.mp4").read_bytes()[:3000]])
+def test_what_is_no_film_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+
+    with pytest.raises(SourceError, match=r"film\.mp4: [^\n]+$"):
+        Film(path)
+
+
+def test_a_frame_beyond_the_end_is_refused(constant: Path) -> None:
+    with pytest.raises(SourceError, match="no frame 40; the last one is 39"):
+        Film(constant).jpeg(40)

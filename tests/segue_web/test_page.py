@@ -1,0 +1,446 @@
+"""The page in a real Chromium: click, track, correct, track back, export; and what must not break it.
+
+With SEGUE_PICTURES set to a folder, the pictures of the documentation are written there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import segue
+from segue.masks import read_index_mask, write_index_mask
+from segue.sessions import TrackSession
+from segue.sessions.detecting import detector
+from segue_web.film import Film
+from segue_web.server import STATIC
+from tests.segue_web.films import SAMPLE, cut_of_sample
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (apt-get install chromium)")
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+FRAMES = 9
+WAIT = 150_000
+"""Milliseconds; a busy machine is no defect."""
+
+
+@dataclass
+class Server:
+    """A `segue annotate` or `segue view` that runs."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    @classmethod
+    def start(cls, *arguments: str | Path) -> Server:
+        command = [sys.executable, "-m", "segue", *map(str, arguments), "--no-browser"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if found := re.search(r"http://\S+", line):
+                return cls(process, found[0])
+        raise AssertionError("the server ended before it gave an address")
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    running: list[Server] = []
+
+    def start(*arguments: str | Path) -> Server:
+        running.append(Server.start(*arguments))
+        return running[-1]
+
+    yield start
+    for server in running:
+        if server.process.poll() is None:
+            server.process.send_signal(signal.SIGINT)
+            server.process.wait(WAIT / 1000)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return cut_of_sample(tmp_path / "pond.mp4", FRAMES)
+
+
+class Page:
+    """The page as a person uses it; coordinates are pixels of the film."""
+
+    def __init__(
+        self, browser: Any, address: str, size: tuple[int, int] = (1360, 820), scheme: str = "dark"
+    ) -> None:
+        # What fades from one colour to another is measured half way otherwise.
+        looks = {"color_scheme": scheme, "reduced_motion": "reduce"}
+        self.page = browser.new_page(viewport={"width": size[0], "height": size[1]}, **looks)
+        self.page.set_default_timeout(WAIT)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(address)
+        self.page.wait_for_selector("body[data-mode=annotate], body[data-mode=compare], body[data-mode=view]")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        box = self.page.locator("#canvas").bounding_box()
+        scale = min((box["width"] - 40) / 432, (box["height"] - 40) / 240)
+        left, top = box["x"] + (box["width"] - 432 * scale) / 2, box["y"] + (box["height"] - 240 * scale) / 2
+        return left + x * scale, top + y * scale
+
+    def key(self, key: str) -> None:
+        self.page.keyboard.press(key)
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        self.page.mouse.move(*self.at(*points[0]))
+        self.page.mouse.down()
+        for point in points[1:]:
+            self.page.mouse.move(*self.at(*point), steps=3)
+        self.page.mouse.up()
+
+    def outline(self, mask: np.ndarray) -> None:
+        """Click around a mask with the polygon."""
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        outline = cv2.approxPolyDP(max(contours, key=cv2.contourArea), 1.2, closed=True)[:, 0]
+        for x, y in outline.tolist():
+            self.page.mouse.click(*self.at(x + 0.5, y + 0.5))
+        self.key("Enter")
+
+    def go(self, frame: int) -> None:
+        self.page.locator("#frame").fill(str(frame))
+        self.page.locator("#frame").press("Enter")
+        self.page.locator("#frame").evaluate("input => input.blur()")
+
+    def here(self, text: str) -> None:
+        """Wait until the panel says this of the chosen object on this frame."""
+        playwright.expect(self.page.locator("#here-text")).to_contain_text(text, timeout=WAIT)
+
+    def tracked(self) -> None:
+        """Wait until a tracking that was begun has ended."""
+        self.page.locator('[data-command="stop"]').wait_for(state="visible")
+        self.page.locator("#progress").wait_for(state="hidden")
+
+    def export(self, form: str) -> Path:
+        self.page.locator('[data-command="exportDialog"]').click()
+        self.page.locator(f'[data-format="{form}"]').click()
+        told = self.page.locator(".notice.good span").first
+        told.wait_for()
+        return Path(told.inner_text().removeprefix("Exported to "))
+
+    def picture(self, name: str) -> None:
+        if "SEGUE_PICTURES" in os.environ:
+            self.page.wait_for_timeout(600)
+            self.page.screenshot(path=f"{os.environ['SEGUE_PICTURES']}/{name}.jpg", quality=85)
+
+    def check_accessibility(self) -> None:
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
+        found = axe.Axe().run(self.page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def expected_masks(film: Path, given: dict[int, np.ndarray]) -> list[np.ndarray]:
+    """What the Python API says: forwards from frame 0, then back from the corrected frame."""
+    masks = [result.mask for result in segue.track(film, {0: given[0]}, device="cpu")]
+    opened, session = Film(film), TrackSession(segue.load("stcn-lite"), device="cpu")
+    session.step(opened.frame(0), given[0], predict=False)
+    last = max(given)
+    session.step(opened.frame(last), given[last], predict=False)
+    masks[last] = given[last]
+    for index in range(last - 1, 0, -1):
+        masks[index] = session.step(opened.frame(index)).mask
+    return masks
+
+
+def test_click_track_correct_track_back_export(
+    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+) -> None:
+    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    truth = read_index_mask(SAMPLE / "first.png")
+    page.key("r")
+    page.drag((34, 2), (176, 108))
+    page.here("Object 1: corrected by you")
+    page.key("c")
+    page.page.mouse.click(*page.at(100, 60))
+    playwright.expect(page.page.locator('[data-command="redo"]')).to_be_disabled(timeout=WAIT)
+    page.key("z")
+    page.key("z")
+    playwright.expect(page.page.locator("#objects li")).to_have_count(0, timeout=WAIT)
+    page.key("p")
+    page.outline(truth == 1)
+    page.here("Object 2: corrected by you")
+    page.key("n")
+    page.outline(truth == 3)
+    page.here("Object 3: corrected by you")
+    page.check_accessibility()
+
+    page.key("t")
+    page.tracked()
+    page.go(6)
+    page.here("tracked, confidence")
+    page.key("1")
+    page.key("e")
+    page.drag((66, 14), (58, 26))
+    page.here("corrected by you")
+    page.key("v")
+    page.key("Shift+T")
+    page.tracked()
+    page.go(3)
+    page.here("tracked, confidence")
+    page.picture("annotate")
+    folder = page.export("davis")
+
+    masks = [read_index_mask(path) for path in sorted(folder.glob("Annotations/480p/*/*.png"))]
+    expected = expected_masks(film, {0: masks[0], 6: masks[6]})
+    assert len(masks) == FRAMES
+    for index, mask in enumerate(masks):
+        assert np.array_equal(mask, expected[index]), f"frame {index}"
+    assert np.isin(masks[0], (0, 2, 3)).all()
+    assert ((masks[0] == 2) & (truth == 1)).sum() > 0.9 * (truth == 1).sum()
+
+    page.key("g")
+    page.tracked()
+    page.go(3)
+    page.here("joined: 50 % from the correction before, 50 % from the one after")
+    page.picture("annotate-joined")
+    page.key("z")
+    playwright.expect(page.page.locator("#here-text")).not_to_contain_text("joined", timeout=WAIT)
+    assert page.errors == []
+
+
+def test_a_kill_in_the_midst_of_tracking_is_gone_on_with(
+    serve: Callable[..., Server], browser: Any, tmp_path: Path
+) -> None:
+    arguments = (
+        "annotate",
+        SAMPLE / "video.mp4",
+        "--project",
+        tmp_path / "p",
+        "--device",
+        "cpu",
+        "--port",
+        "0",
+    )
+    first = tmp_path / "import"
+    first.mkdir()
+    shutil.copy(SAMPLE / "first.png", first / "00000.png")
+    server = serve(*arguments, "--import", first)
+    page = Page(browser, server.address)
+    playwright.expect(page.page.locator("#objects li")).to_have_count(3, timeout=WAIT)
+    page.key("b")
+    page.drag((120, 70), (121, 71))
+    page.here("corrected by you")
+    page.key("t")
+    playwright.expect(page.page.locator("#progress-what")).to_contain_text(
+        re.compile(r"[3-9] of 79"), timeout=WAIT
+    )
+    server.kill()
+    playwright.expect(page.page.locator("#offline")).to_contain_text("trying again", timeout=WAIT)
+    page.page.close()
+
+    page = Page(browser, serve(*arguments).address)
+    notice = page.page.locator(".notice", has_text="Tracking was interrupted after")
+    done = int(re.findall(r"after (\d+) of 79", notice.inner_text())[0])
+    assert done >= 3
+    page.go(done - 1)
+    page.here("tracked, confidence")
+    notice.get_by_role("button", name="Go on").click()
+    playwright.expect(page.page.locator("#progress-what")).to_contain_text(f"of {79 - done}", timeout=WAIT)
+    page.key("Escape")
+    page.page.locator("#progress").wait_for(state="hidden")
+    assert page.errors == []
+
+
+def test_two_tabs_do_not_destroy_each_others_work(
+    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+) -> None:
+    address = serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address
+    one, two = Page(browser, address), Page(browser, address)
+    one.key("b")
+    one.drag((100, 60), (140, 60))
+    two.here("corrected by you")
+    two.key("p")
+    for corner in ((100, 150), (160, 150), (160, 190), (100, 190), (100, 150)):
+        two.page.mouse.click(*two.at(*corner))
+    playwright.expect(one.page.locator("#here-text")).to_contain_text(
+        re.compile(r"3,\d\d\d pixels"), timeout=WAIT
+    )
+    told = one.page.locator("#here-text").inner_text()
+    playwright.expect(two.page.locator("#here-text")).to_have_text(told, timeout=WAIT)
+    two.key("z")
+    playwright.expect(one.page.locator("#here-text")).not_to_contain_text("3,", timeout=WAIT)
+    assert one.errors + two.errors == []
+
+
+def test_what_is_found_becomes_objects(
+    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+) -> None:
+    found = detector("motion", device="cpu")
+    opened = Film(film)
+    expected = found(*opened.walk(0, found.lookahead))
+    assert expected.objects
+    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    page.page.locator("#detector").select_option("motion")
+    page.key("f")
+    proposals = page.page.locator("#found li")
+    playwright.expect(proposals).to_have_count(len(expected.objects), timeout=WAIT)
+    page.check_accessibility()
+    page.picture("annotate-found")
+    add = page.page.locator('[data-command="adopt"]')
+    for box in proposals.get_by_role("checkbox").all():
+        box.uncheck()
+    playwright.expect(add).to_be_disabled()
+    proposals.get_by_role("checkbox").first.check()
+    add.click()
+    playwright.expect(page.page.locator("#objects li")).to_have_count(1, timeout=WAIT)
+    page.here("corrected by you")
+    playwright.expect(proposals).to_have_count(0)
+
+    folder = page.export("davis")
+    mask = read_index_mask(next(iter(sorted(folder.glob("Annotations/480p/*/*.png")))))
+    assert np.array_equal(mask > 0, expected.planes[0])
+    page.key("z")
+    playwright.expect(page.page.locator("#objects li")).to_have_count(0, timeout=WAIT)
+    page.page.locator("#detector").select_option("nanodet")
+    page.key("f")
+    playwright.expect(
+        page.page.locator(".notice", has_text="nanodet finds nothing on this frame")
+    ).to_be_visible(timeout=WAIT)
+    assert page.errors == []
+
+
+def test_by_keyboard_alone(serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path) -> None:
+    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    page.key("c")
+    page.key("d")  # the cross begins in the middle
+    for _ in range(3):
+        page.key("Shift+W")
+    page.key("b")
+    page.key("Enter")
+    page.here("corrected by you")
+    page.key("ArrowRight")
+    playwright.expect(page.page.locator("#frame")).to_have_value("1", timeout=WAIT)
+    page.here("has no mask here")
+    page.key("End")
+    playwright.expect(page.page.locator("#frame")).to_have_value(str(FRAMES - 1), timeout=WAIT)
+    page.key(",")
+    playwright.expect(page.page.locator("#frame")).to_have_value("0", timeout=WAIT)
+    page.key("Backspace")
+    page.here("not visible")
+    page.key("z")
+    page.here("corrected by you")
+    page.key("?")
+    page.page.locator("dialog[open]").wait_for()
+    page.picture("annotate-help")
+    page.check_accessibility()
+    page.key("Escape")
+    page.page.locator("dialog").wait_for(state="hidden")
+    for _ in range(60):  # everything that can be used is reached, and the focus is not caught anywhere
+        page.key("Tab")
+    assert page.errors == []
+
+
+def test_other_windows(serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "first.png"
+    shutil.copy(SAMPLE / "first.png", masks)
+    server = serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu", "--import", masks)
+    for size, scheme in (((1360, 820), "light"), ((800, 600), "dark"), ((390, 760), "light")):
+        page = Page(browser, server.address, size, scheme)
+        playwright.expect(page.page.locator("#objects li")).to_have_count(3, timeout=WAIT)
+        page.picture(f"annotate-{size[0]}")
+        if size[0] < 980:
+            page.page.locator('[data-command="drawer"]').click()
+            page.page.wait_for_timeout(300)
+        page.check_accessibility()
+        assert page.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        page.picture(f"annotate-{size[0]}-objects")
+
+
+def test_results_are_compared_with_the_truth(
+    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+) -> None:
+    truth = read_index_mask(SAMPLE / "first.png")
+    for name, shift in (("result", 4), ("truth", 0)):
+        (tmp_path / name).mkdir()
+        for index in range(2):
+            write_index_mask(tmp_path / name / f"{index:05d}.png", np.roll(truth, shift, axis=1))
+    server = serve("view", tmp_path / "result", "--film", film, "--against", tmp_path / "truth")
+    page = Page(browser, server.address)
+    one, two = np.roll(truth, 4, axis=1) == 1, truth == 1
+    overlap = (one & two).sum() / (one | two).sum()
+    playwright.expect(page.page.locator("#score tbody tr").first).to_contain_text(
+        f"{overlap:.3f}", timeout=WAIT
+    )
+    page.picture("view-slider")
+    page.page.locator('[data-mode="difference"]').click()
+    page.check_accessibility()
+    page.picture("view-difference")
+    assert page.errors == []
+
+
+def test_foreground_is_compared_by_recall_and_precision(
+    serve: Callable[..., Server], browser: Any, tmp_path: Path
+) -> None:
+    pictures, truth = tmp_path / "input", np.zeros((240, 432), np.uint8)
+    truth[60:120, 100:200], truth[60:120, 200:220], truth[:20] = 255, 170, 85
+    found = np.zeros((240, 432), np.uint8)
+    found[60:120, 150:220], found[:10] = 255, 255  # half of it, and what does not count
+    for folder in (pictures, tmp_path / "result", tmp_path / "truth"):
+        folder.mkdir()
+    for number in range(30, 33):
+        cv2.imwrite(str(pictures / f"in{number:06d}.jpg"), np.full((240, 432, 3), 90, np.uint8))
+        cv2.imwrite(str(tmp_path / f"result/bin{number:06d}.png"), found)
+    cv2.imwrite(str(tmp_path / "truth/gt000031.png"), truth)
+    server = serve("view", tmp_path / "result", "--film", pictures, "--against", tmp_path / "truth")
+    page = Page(browser, server.address)
+    page.go(1)
+    cells = page.page.locator("#score tbody tr").first
+    playwright.expect(cells).to_have_text("foreground0.5001.0000.6670.5001.0000.667", timeout=WAIT)
+    playwright.expect(page.page.locator("#score thead")).to_contain_text("Re herePr hereF hereRePrF")
+    page.check_accessibility()
+    assert page.errors == []
+
+
+def test_the_scripts_have_sound_types(tmp_path: Path) -> None:
+    if shutil.which("npx") is None:
+        pytest.skip("no npx here: the scripts are not checked by TypeScript")
+    options = (
+        "--allowJs --checkJs --noEmit --strict --target es2022 --module es2022 --moduleResolution bundler"
+    )
+    command = [
+        "npx",
+        "--yes",
+        "--package",
+        "typescript@5",
+        "tsc",
+        *options.split(),
+        "--lib",
+        "es2022,dom,dom.iterable",
+    ]
+    done = subprocess.run([*command, str(STATIC / "app.js")], capture_output=True, text=True, cwd=tmp_path)
+    if "npm error" in done.stderr and done.returncode != 2:
+        pytest.skip(f"TypeScript cannot be had: {done.stderr.splitlines()[0]}")
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,234 @@
+"""The server lets nobody in but its own page, and stays up whatever it is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from segue.errors import SegueError
+from segue_web import messages
+from segue_web.film import Film
+from segue_web.server import make_app
+from tests.segue_web.films import numbered, write_film
+
+TOKEN = "s3cret-of-this-run"
+HOST = "http://127.0.0.1:8123"
+
+
+class Echo:
+    """A desk that answers what it was asked, and fails when it is told to."""
+
+    def __init__(self, film: Film, folder: Path) -> None:
+        self.film, self.folder = film, folder
+        self.send: Any = None
+        self.taken: list[bytes] = []
+
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
+        if isinstance(message, messages.Stop):
+            raise SegueError("nothing is computed")
+        if isinstance(message, messages.Remove):
+            raise RuntimeError("a defect")
+        if isinstance(message, messages.Settings):
+            self.send({"event": "changed", "revision": 7})
+        return {"op": message.op}
+
+    def upload_path(self, name: str) -> Path:
+        return self.folder / "upload.bin"
+
+    async def take_in(self, name: str, path: Path) -> str:
+        self.taken.append(path.read_bytes())
+        return name
+
+    def export_file(self, name: str) -> Path | None:
+        return {"masks.json": self.folder / "masks.json"}.get(name)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Echo:
+    (tmp_path / "masks.json").write_text("[]")
+    return Echo(Film(write_film(tmp_path / "film.mp4", numbered(4))), tmp_path)
+
+
+@pytest.fixture
+def client(desk: Echo) -> Iterator[TestClient]:
+    with TestClient(make_app(desk, TOKEN, 8123), base_url=HOST, raise_server_exceptions=False) as client:
+        yield client
+
+
+def connect(client: TestClient, token: str = TOKEN, **headers: str) -> Any:
+    return client.websocket_connect(
+        f"/{token}/ws", headers={"host": "127.0.0.1:8123", "origin": HOST} | headers
+    )
+
+
+def test_the_page_and_its_parts_are_served(client: TestClient) -> None:
+    page = client.get(f"/{TOKEN}/")
+
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.headers["referrer-policy"] == "no-referrer"
+    for name, kind in (("app.js", "text/javascript"), ("app.css", "text/css"), ("icon.svg", "image/svg+xml")):
+        part = client.get(f"/{TOKEN}/static/{name}")
+        assert part.status_code == 200
+        assert part.headers["content-type"].startswith(kind)
+        assert part.headers["x-content-type-options"] == "nosniff"
+    assert client.get(f"/{TOKEN}/frame/3.jpg").content[:2] == b"\xff\xd8"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/wrong/", "/wrong/static/app.js", "/wrong/frame/0.jpg", f"/{TOKEN[:-1]}/"]
+)
+def test_without_the_secret_nothing_is_answered(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1:1", "127.0.0.1.evil.example:8123", ""])
+def test_another_name_of_this_machine_is_refused(client: TestClient, host: str) -> None:
+    assert client.get(f"/{TOKEN}/", headers={"host": host}).status_code == 403
+
+
+def test_a_foreign_page_cannot_ask_nor_send(client: TestClient) -> None:
+    evil = {"origin": "http://evil.example"}
+
+    assert client.get(f"/{TOKEN}/frame/0.jpg", headers=evil).status_code == 403
+    assert client.post(f"/{TOKEN}/import/a.png", content=b"x", headers=evil).status_code == 403
+    assert client.post(f"/{TOKEN}/import/a.png", content=b"x").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"origin": "http://evil.example"}, {"origin": "null"}, {"host": "evil.example"}, {"token": "wrong"}],
+)
+def test_a_foreign_socket_is_closed(client: TestClient, wrong: dict[str, str]) -> None:
+    with pytest.raises(WebSocketDisconnect), connect(client, **wrong):
+        pass
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "static/..%2Fserver.py",
+        "static/%2e%2e/server.py",
+        "static/../server.py",
+        "static/%2Fetc%2Fpasswd",
+        "exports/..%2Ffilm.mp4",
+        "exports/%2e%2e%2fproject.db",
+        "exports/../../etc/passwd",
+        "frame/../../film.mp4",
+        "frame/0.jpg%00.png",
+    ],
+)
+def test_no_path_leads_out(client: TestClient, path: str) -> None:
+    answer = client.get(f"/{TOKEN}/{path}")
+
+    assert answer.status_code in (403, 404, 422)
+    assert b"def serve" not in answer.content
+    assert b"root:" not in answer.content
+
+
+def test_an_export_is_handed_out_by_its_name(client: TestClient) -> None:
+    assert client.get(f"/{TOKEN}/exports/masks.json").content == b"[]"
+    assert client.get(f"/{TOKEN}/exports/other.json").status_code == 404
+
+
+@pytest.mark.parametrize("index", ["4", "-1", "x", "99999999999999999999"])
+def test_frames_that_are_not_there_are_told_so(client: TestClient, index: str) -> None:
+    assert client.get(f"/{TOKEN}/frame/{index}.jpg").status_code in (404, 422)
+
+
+MALFORMED = [
+    "no json",
+    "[]",
+    "null",
+    "{}",
+    '{"id": 1}',
+    '{"id": 1, "op": "launch"}',
+    '{"id": "one", "op": "stop"}',
+    '{"id": 1, "op": "stop", "more": 1}',
+    '{"id": 1, "op": "look", "frames": [-1]}',
+    f'{{"id": 1, "op": "look", "frames": {list(range(65))}}}',
+    '{"id": 1, "op": "click", "frame": 0, "object": 0, "seen": 0}',
+    '{"id": 1, "op": "click", "frame": 0, "object": 1, "seen": 0, "points": [[1e999, 0, true]]}',
+    '{"id": 1, "op": "click", "frame": 0, "object": 1, "seen": 0, "points": [[1, 0]]}',
+    '{"id": 1, "op": "object", "object": 1, "colour": "red; x"}',
+    '{"id": 1, "op": "export", "format": "../../x"}',
+    f'{{"id": 1, "op": "settings", "values": {{"a": "{"x" * 300}"}}}}',
+    "[" * 20000,
+]
+
+
+@pytest.mark.parametrize("text", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_message_that_is_none_gets_one_line_and_the_socket_stays(client: TestClient, text: str) -> None:
+    with connect(client) as socket:
+        socket.send_text(text)
+        answer = json.loads(socket.receive_text())
+        assert "\n" not in answer["error"]
+        assert len(answer["error"]) < 300
+        socket.send_text('{"id": 5, "op": "hello"}')
+        assert json.loads(socket.receive_text()) == {"id": 5, "op": "hello"}
+
+
+def test_a_message_beyond_the_limit_is_refused() -> None:
+    with pytest.raises(SegueError, match="is refused; the limit is"):
+        messages.parse(" " * (messages.MAX_BYTES + 1))
+
+
+def test_errors_of_the_user_and_defects_are_told_apart(
+    client: TestClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with connect(client) as socket:
+        socket.send_text('{"id": 1, "op": "stop"}')
+        assert json.loads(socket.receive_text()) == {"id": 1, "error": "nothing is computed", "stale": False}
+        socket.send_text('{"id": 2, "op": "remove", "object": 1}')
+        assert json.loads(socket.receive_text())["error"].startswith(
+            "this failed inside segue (RuntimeError)"
+        )
+    assert "a defect" in capsys.readouterr().err
+
+
+def test_every_page_hears_of_a_change(client: TestClient) -> None:
+    with connect(client) as one, connect(client) as two:
+        one.send_text('{"id": 1, "op": "settings", "values": {"theme": "dark"}}')
+        assert json.loads(two.receive_text()) == {"event": "changed", "revision": 7}
+        assert json.loads(one.receive_text()) == {"event": "changed", "revision": 7}
+        assert json.loads(one.receive_text())["id"] == 1
+
+
+def test_a_binary_message_ends_only_its_own_socket(client: TestClient) -> None:
+    with connect(client) as socket:
+        socket.send_bytes(b"\x00\x01")
+    with connect(client) as socket:
+        socket.send_text('{"id": 1, "op": "hello"}')
+        assert json.loads(socket.receive_text())["id"] == 1
+
+
+def test_an_upload_is_taken_in_and_removed(client: TestClient, desk: Echo) -> None:
+    answer = client.post(f"/{TOKEN}/import/masks.zip", content=b"abc", headers={"origin": HOST})
+
+    assert answer.json() == {"told": "masks.zip"}
+    assert desk.taken == [b"abc"]
+    assert not (desk.folder / "upload.bin").exists()
+
+
+def test_an_upload_beyond_the_limit_is_refused(
+    client: TestClient, desk: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue_web.server.MAX_UPLOAD", 10)
+    answer = client.post(f"/{TOKEN}/import/masks.zip", content=b"a" * 11, headers={"origin": HOST})
+
+    assert answer.status_code == 413
+    assert desk.taken == []
+    assert not (desk.folder / "upload.bin").exists()

@@ -1,0 +1,130 @@
+"""Tracking on the page is that of the Python API: same network, same memory, same masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import segue
+from segue.errors import PromptError
+from segue.sessions import TrackSession
+from segue.types import Frame
+from segue_web.film import Film
+from segue_web.tracking import Corrected, Tracked, between, follow, one_way
+from tests.clips import clip
+from tests.lite import lively_lite
+from tests.segue_web.films import write_film
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Film, np.ndarray]:
+    frames, masks = clip(3, 7, 64, 96, 2)
+    return Film(write_film(tmp_path_factory.mktemp("film") / "film.mp4", frames, gap=4)), masks
+
+
+def corrected(mask: np.ndarray, *ids: int) -> Corrected:
+    return Corrected(np.where(np.isin(mask, ids), mask, 0).astype(np.uint8), frozenset(ids))
+
+
+def test_forwards_it_is_the_api(made: tuple[Film, np.ndarray]) -> None:
+    film, masks = made
+    network = lively_lite()
+    expected = list(segue.track(film.path, {0: masks[0]}, model=network, device="cpu"))
+
+    found = list(follow(network, film, {0: corrected(masks[0], 1, 2)}, 0, 6, device="cpu"))
+
+    assert [item.index for item in found] == [1, 2, 3, 4, 5, 6]
+    for item in found:
+        assert np.array_equal(item.mask, expected[item.index].mask)
+
+
+def test_backwards_it_is_a_session_that_sees_the_frames_in_reverse(made: tuple[Film, np.ndarray]) -> None:
+    film, masks = made
+    network = lively_lite()
+    session = TrackSession(network, device="cpu")
+    session.step(film.frame(0), masks[0], predict=False)  # corrected as well: memory from the beginning
+    expected = {5: session.step(film.frame(5), masks[5], predict=False).mask}
+    expected |= {i: session.step(film.frame(i)).mask for i in (4, 3, 2)}
+
+    given = {0: corrected(masks[0], 1, 2), 5: corrected(masks[5], 1, 2)}
+    found = {item.index: item.mask for item in follow(network, film, given, 5, 2, device="cpu")}
+
+    assert sorted(found) == [2, 3, 4]
+    for index, mask in found.items():
+        assert np.array_equal(mask, expected[index])
+
+
+def test_an_object_that_came_later_is_not_hidden_in_the_memory_of_before(
+    made: tuple[Film, np.ndarray],
+) -> None:
+    film, masks = made
+    session = TrackSession(lively_lite(), device="cpu")
+    session.step(film.frame(0), np.where(masks[0] == 1, 1, 0), predict=False)
+    session.step(film.frame(3), masks[3], predict=False)
+
+    given = {3: corrected(masks[3], 1, 2), 0: corrected(masks[0], 1)}
+    found = next(iter(follow(lively_lite(), film, given, 3, 6, device="cpu")))
+
+    assert np.array_equal(found.mask, session.step(film.frame(4)).mask)
+
+
+def test_between_two_corrections_the_nearer_one_weighs_more(made: tuple[Film, np.ndarray]) -> None:
+    film, masks = made
+    network = lively_lite()
+    given = {0: corrected(masks[0], 1, 2), 6: corrected(masks[6], 1, 2)}
+    ahead = {item.index: item.probabilities for item in follow(network, film, given, 0, 5, device="cpu")}
+    back = {item.index: item.probabilities for item in follow(network, film, given, 6, 1, device="cpu")}
+
+    steps = list(between(network, film, given, 0, 6, [1, 2], device="cpu"))
+
+    assert [index for index, _ in steps] == [1, 2, 3, 4, 5, 5, 4, 3, 2, 1]
+    for index, objects in steps[5:]:
+        share = index / 6
+        winner = ((1 - share) * ahead[index] + share * back[index]).argmax(0)
+        for number, item in objects.items():
+            assert item.weight == pytest.approx(share)
+            assert np.array_equal(item.plane, winner == number)
+            one, two = ahead[index].argmax(0) == number, back[index].argmax(0) == number
+            assert item.agreement == pytest.approx((one & two).sum() / max((one | two).sum(), 1))
+
+
+def test_scores_on_the_page_are_those_of_the_tracker(made: tuple[Film, np.ndarray]) -> None:
+    film, masks = made
+    results = list(follow(lively_lite(), film, {0: corrected(masks[0], 1, 2)}, 0, 2, device="cpu"))
+
+    for result, (index, objects) in zip(results, one_way(iter(results), [1, 2]), strict=True):
+        assert index == result.index
+        told = {item.id: item.score for item in result.objects}
+        for number, item in objects.items():
+            assert isinstance(item, Tracked)
+            np.testing.assert_array_equal(item.plane, result.mask == number)
+            assert item.score == told[number]
+
+
+def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Film, np.ndarray]) -> None:
+    film, masks = made
+    with pytest.raises(PromptError, match="frame 2 has no corrected object"):
+        next(follow(lively_lite(), film, {0: corrected(masks[0], 1)}, 2, 4, device="cpu"))
+    empty = Corrected(np.zeros_like(masks[0]), frozenset({1}))
+    with pytest.raises(PromptError, match="shows no pixel"):
+        next(follow(lively_lite(), film, {0: empty}, 0, 4, device="cpu"))
+
+
+def test_the_film_is_read_once_and_not_kept(
+    made: tuple[Film, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film, masks = made
+    read: list[int] = []
+    frame = film.frame
+
+    def counted(index: int) -> Frame:
+        read.append(index)
+        return frame(index)
+
+    monkeypatch.setattr(film, "frame", counted)
+    with torch.inference_mode():
+        steps = follow(lively_lite(), film, {0: corrected(masks[0], 1, 2)}, 0, 6, device="cpu")
+        next(steps)
+
+    assert read == [0, 1]
