@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
-from segue.masks import fill_boxes, resize_mask
-from segue.prompts.parse import check_id, wrong_size
-from segue.prompts.planes import check_points, clip_box
+from segue.masks import fill_boxes
+from segue.prompts.planes import check_id, check_points, clip_box, fit_mask
 from segue.prompts.prompter import MakePrompter, PicturePrompter, Prompter, Prompts
 from segue.registry import PromptKind
 from segue.types import (
@@ -104,7 +103,7 @@ def resolve(
 def _resolve_index_mask(frame: Frame, mask: npt.NDArray[np.generic], fit: bool) -> Annotation:
     if mask.dtype.kind not in "biu":
         raise PromptError(f"an index mask holds integers, not {mask.dtype}; give ids, 0 is background")
-    fitted = _fit(mask, frame.size, fit).astype(np.int64)
+    fitted = fit_mask(mask, frame.size, fit).astype(np.int64)
     ids = tuple(check_id(int(id)) for id in np.unique(fitted) if id != 0)
     if not ids:
         raise PromptError("the mask is empty; draw at least one object")
@@ -197,7 +196,7 @@ def _mask(
         return fill_boxes({1: clip_box(boxes[0].box, frame.size)}, frame.size) > 0
     given = None
     if masks:
-        given = np.asarray(_fit(np.asarray(masks[0].mask) != 0, frame.size, fit), np.bool_)
+        given = np.asarray(fit_mask(np.asarray(masks[0].mask) != 0, frame.size, fit), np.bool_)
         if not given.any():
             raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
         if not points:
@@ -221,13 +220,3 @@ def _mask(
             else "nothing is found at the points; add points, or give a box or a mask"
         )
     return found
-
-
-def _fit(mask: npt.NDArray[np.generic], size: tuple[int, int], fit: bool) -> npt.NDArray[np.generic]:
-    if mask.ndim != 2:
-        raise PromptError(f"a mask has two dimensions (height, width), not shape {mask.shape}")
-    if mask.shape == size:
-        return mask
-    if not fit:
-        raise PromptError(wrong_size(mask.shape, size))
-    return resize_mask(mask, size)

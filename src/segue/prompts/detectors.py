@@ -28,7 +28,7 @@ from segue.prompts.grabcut import refine_box
 from segue.prompts.lost import Discovery, discover, discover_several
 from segue.prompts.planes import pixels
 from segue.prompts.prompter import Answer, MakePrompter, Prompts
-from segue.prompts.selection import Found, Rules, checked_classes, found_in, select
+from segue.prompts.selection import Found, Rules, found_in, select
 from segue.types import Box, Frame, Image
 
 Refinement = Literal["crf", "network", "grabcut", "none"]
@@ -82,7 +82,7 @@ class NetworkDetector:
         device: torch.device | None = None,
     ) -> None:
         self.names = names
-        self.rules = _checked(rules or Rules(), names)
+        self.rules = (rules or Rules()).checked(names)
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device)
 
@@ -135,7 +135,7 @@ class BoxDetector:
         *,
         tiles: int = 1,
     ) -> None:
-        self.rules, self.tiles = _checked(rules or Rules(), self.names), tiles
+        self.rules, self.tiles = (rules or Rules()).checked(self.names), tiles
         self._network, self._prompter = network, prompter
 
     def __call__(self, frame: Frame, *_: Frame) -> Found:
@@ -144,7 +144,8 @@ class BoxDetector:
         masks = [found.mask(number) for number in range(len(found.boxes))]
         scores = np.array([score * found.quality(number) for number, score in enumerate(found.scores)])
         # The rules' score is for boxes, which have been chosen by it.
-        return select(_stacked(masks, frame.size), scores, found.labels, replace(self.rules, score=0.0))
+        rules = replace(self.rules, score=0.0)
+        return select(np.reshape(masks, (-1, *frame.size)), scores, found.labels, rules)
 
     def propose(self, frame: Frame, least_score: float) -> Proposals:
         """The finds of a frame; see :func:`propose`."""
@@ -216,13 +217,13 @@ class SemanticDetector:
     The score of an object is the mean probability of its class inside it.
     """
 
+    names: Mapping[int, str] = dict(enumerate(VOC_NAMES[1:], start=1))
     lookahead = 0
 
     def __init__(
         self, network: DeepLabV3, rules: Rules | None = None, device: torch.device | None = None
     ) -> None:
-        self.names: Mapping[int, str] = dict(enumerate(VOC_NAMES[1:], start=1))
-        self.rules = _checked(rules or Rules(), self.names)
+        self.rules = (rules or Rules()).checked(self.names)
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device)
 
@@ -238,7 +239,7 @@ class SemanticDetector:
                 planes.append(plane.astype(np.float32))
                 scores.append(float(probabilities[label][plane].mean()))
                 labels.append(self.names[label])
-        return select(_stacked(planes, frame.size), np.array(scores), labels, self.rules)
+        return select(np.reshape(planes, (-1, *frame.size)), np.array(scores), labels, self.rules)
 
 
 class DenseFeatures(Protocol):
@@ -358,13 +359,3 @@ class DiscoveryDetector:
 def as_planes(image: Image) -> Tensor:
     """Picture (H, W, 3), uint8 → (1, 3, H, W), float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-
-
-def _stacked(planes: list[npt.NDArray[np.float32]], size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    return np.stack(planes) if planes else np.zeros((0, *size), np.float32)
-
-
-def _checked(rules: Rules, names: Mapping[int, str]) -> Rules:
-    if rules.classes is None:
-        return rules
-    return replace(rules, classes=checked_classes(rules.classes, names))

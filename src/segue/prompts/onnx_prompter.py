@@ -40,6 +40,13 @@ LOW = 4  # the side of the mask that goes in and comes out is this many times sm
 STROKE_POINTS = 5  # points that a stroke of a scribble becomes
 SURE = 8.0  # logit of an earlier mask where it is certain
 
+LAYOUTS = {
+    "efficient": {"batched_point_coords", "batched_point_labels"},
+    "sam2": {"point_coords", "point_labels", "high_res_feats_0", "high_res_feats_1"},
+    "sam": {"point_coords", "point_labels", "image_embeddings"},
+}
+"""Inputs of a decoder that tell its layout; the first that fits counts."""
+
 
 class OnnxNetwork:
     """An encoder and a decoder, ready to run on the processor.
@@ -60,19 +67,14 @@ class OnnxNetwork:
         self.encoder = sessions[0] if len(sessions) == 2 else None
         self.inputs = {item.name: item.type for item in self.decoder.get_inputs()}
         self.outputs = [item.name for item in self.decoder.get_outputs()]
-        names = set(self.inputs)
-        if {"batched_point_coords", "batched_point_labels"} <= names:
-            self.layout = "efficient"
-        elif {"point_coords", "point_labels", "high_res_feats_0", "high_res_feats_1"} <= names:
-            self.layout = "sam2"
-        elif {"point_coords", "point_labels", "image_embeddings"} <= names:
-            self.layout = "sam"
-        else:
+        layouts = [name for name, needed in LAYOUTS.items() if needed <= self.inputs.keys()]
+        if not layouts:
             raise CheckpointError(
-                f"{paths[-1]}: takes {', '.join(sorted(names))}, which is none of the known layouts of "
+                f"{paths[-1]}: takes {', '.join(sorted(self.inputs))}, which is none of the known layouts of "
                 "decoders: SAM, SAM 2, EfficientSAM"
             )
-        if self.encoder is None and "batched_images" not in names:
+        self.layout = layouts[0]
+        if self.encoder is None and "batched_images" not in self.inputs:
             raise CheckpointError(f"{paths[-1]}: is a decoder; give ENCODER.onnx,DECODER.onnx")
 
     @property
@@ -88,17 +90,14 @@ class OnnxNetwork:
         first = self.encoder.get_inputs()[0]
         if self.layout == "efficient":
             picture = _planes(image / np.float32(255))
-        elif self.layout == "sam2":
-            stretched = cv2.resize(image, (self.side, self.side), interpolation=_flags(image, self.side))
-            picture = _planes((stretched.astype(np.float32) - MEAN) / STD)
         else:
             height, width = self.inner(image.shape)
-            shrunk = cv2.resize(image, (width, height), interpolation=_flags(image, max(height, width)))
-            picture = np.asarray(shrunk, np.float32)
-            if len(first.shape) == 4:  # the others normalise and fill up by themselves
-                picture = _planes((picture - MEAN) / STD)
+            shrinks = max(image.shape[:2]) > max(height, width)
+            flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            picture = np.asarray(cv2.resize(image, (width, height), interpolation=flags), np.float32)
+            if self.layout == "sam2" or len(first.shape) == 4:  # others normalise and fill up by themselves
                 rest = ((0, 0), (0, 0), (0, self.side - height), (0, self.side - width))
-                picture = np.pad(picture, rest)
+                picture = np.pad(_planes((picture - MEAN) / STD), rest)
         found = self.encoder.run(None, {first.name: picture})
         if self.layout != "sam2":
             return {"image_embeddings": found[0]}
@@ -196,10 +195,6 @@ def _points(prompts: Prompts, takes_mask: bool) -> tuple[Floats, Floats]:
 def _planes(picture: npt.NDArray[Any]) -> Floats:
     """(H, W, 3) → (1, 3, H, W)."""
     return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
-
-
-def _flags(image: Image, side: int) -> int:
-    return cv2.INTER_AREA if max(image.shape[:2]) > side else cv2.INTER_LINEAR
 
 
 def _pair(files: str) -> list[Path]:

@@ -10,25 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
-from segue.masks import read_index_mask, resize_mask
-from segue.masks.files import MAX_ID
+from segue.masks import read_index_mask
+from segue.prompts.planes import check_id, fit_mask
 from segue.types import BoxPrompt, PointPrompt
-
-
-def check_id(id: int) -> int:
-    """The id itself, if an index mask can hold it."""
-    if not 1 <= id <= MAX_ID:
-        raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
-    return int(id)
-
-
-def wrong_size(shape: Sequence[int], size: tuple[int, int]) -> str:
-    """Text that tells both sizes as width x height."""
-    return (
-        f"the mask is {shape[1]}x{shape[0]} pixels, the frame {size[1]}x{size[0]}; "
-        "use --fit (fit=True) to resize the mask"
-    )
-
 
 _NUMBER = r"\s*(-?\d{1,9}(?:\.\d{0,9})?)\s*"
 _BOX = re.compile(r"(?:(\d{1,9}):)?" + ",".join([_NUMBER] * 4))
@@ -50,7 +34,7 @@ def parse_box(text: str, *, id: int = 1, fill: bool = False) -> BoxPrompt:
     if match is None:
         raise PromptError(f"box '{text}' is not of the form x0,y0,x1,y1 or id:x0,y0,x1,y1")
     x0, y0, x1, y1 = (float(number) for number in match.groups()[1:])
-    return BoxPrompt(_id(match[1], id), (x0, y0, x1, y1), fill)
+    return BoxPrompt(check_id(int(match[1] or id)), (x0, y0, x1, y1), fill)
 
 
 def parse_boxes(texts: Iterable[str], *, fill: bool = False) -> list[BoxPrompt]:
@@ -62,10 +46,7 @@ def parse_boxes(texts: Iterable[str], *, fill: bool = False) -> list[BoxPrompt]:
     texts = list(texts)
     named = {int(match[1]) for text in texts if (match := re.match(r"\s*(\d{1,9}):", text))}
     free = (number for number in range(1, len(texts) + len(named) + 1) if number not in named)
-    return [
-        parse_box(text, fill=fill) if ":" in text else parse_box(text, id=next(free), fill=fill)
-        for text in texts
-    ]
+    return [parse_box(text, id=1 if ":" in text else next(free), fill=fill) for text in texts]
 
 
 def parse_point(text: str, *, id: int = 1) -> PointPrompt:
@@ -80,12 +61,8 @@ def parse_point(text: str, *, id: int = 1) -> PointPrompt:
     if match is None:
         raise PromptError(f"point '{text}' is not of the form x,y, +x,y, -x,y or id:+x,y")
     point = ((float(match[3]), float(match[4])),)
-    number = _id(match[1], id)
+    number = check_id(int(match[1] or id))
     return PointPrompt(number, (), point) if match[2] == "-" else PointPrompt(number, point)
-
-
-def _id(text: str | None, default: int) -> int:
-    return check_id(default if text is None else int(text))
 
 
 _NAMED = re.compile(r"(\d{1,9})=(.+)")
@@ -117,15 +94,15 @@ def read_prompt_masks(
         raise PromptError("no mask file given")
     entries = [_entry(path) for path in paths]
     if len(entries) == 1 and entries[0][0] is None:
-        return _read(entries[0][1], size, fit)
+        return _read(entries[0][1], size, fit, one=False)
     merged = np.zeros(size, np.int32)
     ids: set[int] = set()
     for position, (named, path) in enumerate(entries, start=1):
-        id = position if named is None else named
+        id = named or position
         if id in ids:
             raise PromptError(f"{path}: object {id} already has a mask file; name ids as id=path")
         ids.add(id)
-        merged[_read_object(path, size, fit)] = id
+        merged[_read(path, size, fit, one=True) > 0] = id
     return merged
 
 
@@ -134,22 +111,16 @@ def _entry(text: str | Path) -> tuple[int | None, Path]:
     return (None, Path(text)) if match is None else (check_id(int(match[1])), Path(match[2]))
 
 
-def _read(path: Path, size: tuple[int, int], fit: bool) -> npt.NDArray[np.int32]:
-    mask = read_index_mask(path)
-    if mask.shape != size:
-        if not fit:
-            raise PromptError(f"{path}: {wrong_size(mask.shape, size)}")
-        mask = resize_mask(mask, size)
-    if not mask.any():
+def _read(path: Path, size: tuple[int, int], fit: bool, *, one: bool) -> npt.NDArray[np.int32]:
+    try:
+        mask = fit_mask(read_index_mask(path), size, fit).astype(np.int32)
+    except PromptError as error:
+        raise PromptError(f"{path}: {error}") from None
+    count = len(np.unique(mask[mask > 0]))
+    if count == 0:
         raise PromptError(f"{path}: the mask is empty; draw at least one object")
-    return mask.astype(np.int32)
-
-
-def _read_object(path: Path, size: tuple[int, int], fit: bool) -> npt.NDArray[np.bool_]:
-    mask = _read(path, size, fit)
-    ids = np.unique(mask[mask > 0])
-    if len(ids) > 1:
+    if one and count > 1:
         raise PromptError(
-            f"{path}: holds {len(ids)} objects, but one is expected; give an index mask as the only file"
+            f"{path}: holds {count} objects, but one is expected; give an index mask as the only file"
         )
-    return mask > 0
+    return mask

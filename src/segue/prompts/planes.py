@@ -1,4 +1,4 @@
-"""Prompts as planes of a crop, and which part of a picture a crop shows."""
+"""Prompts as planes of a crop, which part of a picture a crop shows, and checks of what was given."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
+from segue.masks import resize_mask
+from segue.masks.files import MAX_ID
 from segue.types import Box, Point
 
 Plane = npt.NDArray[np.uint8]
@@ -74,6 +76,25 @@ def clipped(box: Box, size: tuple[int, int]) -> Box:
     """The part of a box inside a picture of ``size`` (H, W)."""
     x0, y0, x1, y1 = box
     return max(0.0, x0), max(0.0, y0), min(float(size[1]), x1), min(float(size[0]), y1)
+
+
+def check_id(id: int) -> int:
+    """The id itself, if an index mask can hold it."""
+    if not 1 <= id <= MAX_ID:
+        raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
+    return int(id)
+
+
+def fit_mask(mask: npt.NDArray[np.generic], size: tuple[int, int], fit: bool) -> npt.NDArray[np.generic]:
+    """A mask at ``size`` (H, W); only with ``fit`` may it have had another one."""
+    if mask.ndim != 2:
+        raise PromptError(f"a mask has two dimensions (height, width), not shape {mask.shape}")
+    if mask.shape != size and not fit:
+        raise PromptError(
+            f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels, the frame {size[1]}x{size[0]}; "
+            "use --fit (fit=True) to resize the mask"
+        )
+    return resize_mask(mask, size)
 
 
 def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:

@@ -7,7 +7,6 @@ often as a person clicks.
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -57,10 +56,9 @@ LEAST_MARGIN = 0.05
 WIDER = 2
 """How often a mask that reaches the edge of its crop is looked at once more, in a wider one."""
 
-CLICK_CROPS = (1.0, 0.5, 0.25)
-"""What is looked at first where only clicks are given: squares around them, their sides as shares of the
-longer side of the picture; the first is the whole picture. It alone takes small things for a part of what is
-around them, or finds nothing."""
+CLICK_CROPS = (0.5, 0.25)
+"""Squares around clicks that are looked at besides the whole picture where nothing else is given, their sides
+as shares of its longer side: the whole alone shows small things as a part of what is around them, or not."""
 
 CLICK_SIDE = 160
 """Side of these crops, in pixels: they only have to find the object."""
@@ -200,9 +198,10 @@ class Prompter:
         device: str | torch.device | None = None,
     ) -> None:
         self.image = picture.image if isinstance(picture, Frame) else picture
+        self._size = self.image.shape[0], self.image.shape[1]
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device
-        self._crops: OrderedDict[tuple[int, Place], tuple[Tensor, ...]] = OrderedDict()
+        self._crops: dict[tuple[int, Place], tuple[Tensor, ...]] = {}  # what was asked last is the last
 
     def __call__(
         self,
@@ -226,40 +225,41 @@ class Prompter:
         Raises:
             PromptError: see :meth:`Prompts.checked`.
         """
-        size = (self.image.shape[0], self.image.shape[1])
-        prompts = prompts.checked(size)
+        prompts = prompts.checked(self._size)
         kind = "mask" if prompts.box is None else "box"
         if prompts.box is None and prompts.mask is None:
-            tried = [
-                self._ask(prompts, window, CLICK_SIDE) for window in _click_crops(prompts.positive, size)
-            ]
+            windows = _click_crops(prompts.positive, self._size)
+            tried = [self._ask(prompts, window, CLICK_SIDE) for window in windows]
             first = max(tried, key=lambda one: float(one.iou[0]) if one.mask.any() else -1.0)
             if not first.mask.any():
                 return first
             kind = "click"
             prompts = replace(prompts, mask=first.probability)
-        found = self._ask(prompts, self._window(prompts, size), SIDE)
+        found = self._ask(prompts, self._window(prompts), SIDE)
         if kind != "mask" and found.mask.any():  # once more, to mend its own mask
             found = self._ask(replace(prompts, mask=found.probability), found.window, SIDE)
         for _ in range(WIDER):
             if prompts.box is not None or not _cut_off(found):
                 break
             prompts = replace(prompts, mask=found.probability)
-            found = self._ask(prompts, self._window(prompts, size), SIDE)
+            found = self._ask(prompts, self._window(prompts), SIDE)
         gain, offset = CALIBRATION[kind]
         logit = np.log(found.iou / np.maximum(1 - found.iou, 1e-6))
         return replace(found, iou=np.asarray(1 / (1 + np.exp(-gain * logit - offset)), np.float32))
 
-    def _window(self, prompts: Prompts, size: tuple[int, int]) -> Window:
+    def _window(self, prompts: Prompts) -> Window:
         """What to look at: box, mask, points and some margin; a crop that is known, if it does as well."""
-        boxes = [(x, y, x + 1, y + 1) for x, y in (*prompts.positive, *prompts.negative)]
-        margin = MASK_MARGIN if prompts.box is None else BOX_MARGIN
         extents = [] if prompts.box is None else [prompts.box]
         if prompts.mask is not None:
             extents.append(tight_box(prompts.mask > 0.5))
-        window = box_window(around([*boxes, *(grown(extent, margin) for extent in extents)]), size)
+
+        def shown(margin: float) -> Box:
+            places = [(x, y, x + 1, y + 1) for x, y in (*prompts.positive, *prompts.negative)]
+            return around([*places, *(grown(extent, margin) for extent in extents)])
+
+        window = box_window(shown(MASK_MARGIN if prompts.box is None else BOX_MARGIN), self._size)
         if prompts.mask is not None:
-            least = clipped(around([*boxes, *(grown(extent, LEAST_MARGIN) for extent in extents)]), size)
+            least = clipped(shown(LEAST_MARGIN), self._size)
             for side, known in reversed(self._crops):
                 if side == SIDE and _serves(known, window, least):
                     return known
@@ -267,30 +267,24 @@ class Prompter:
 
     @torch.inference_mode()
     def _ask(self, prompts: Prompts, window: Window, side: int) -> Answer:
-        size = (self.image.shape[0], self.image.shape[1])
-        place = pixels(window, size)
+        place = pixels(window, self._size)
         planes = torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None]
         logits, quality = self._network.decode(self._features(place, side), _mirrored(planes, side))
         if len(logits) > 1:
             logits = (logits[:1] + logits[1:].flip(3)) / 2
-        return Answer(
-            size,
-            place,
-            quality.mean(0).float().sigmoid().cpu().numpy(),
-            logits[0].float().sigmoid().cpu().numpy(),
-        )
+        iou, seen = (values.float().sigmoid().cpu().numpy() for values in (quality.mean(0), logits[0]))
+        return Answer(self._size, place, iou, seen)
 
     def _features(self, place: Place, side: int) -> tuple[Tensor, ...]:
-        if (side, place) in self._crops:
-            self._crops.move_to_end((side, place))
-            return self._crops[side, place]
-        x0, y0, x1, y1 = place
-        crop = resized(self.image[y0:y1, x0:x1], side)
-        planes = _mirrored(torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None].float() / 255, side)
-        features = self._network.encode(planes.contiguous(memory_format=torch.channels_last))
+        features = self._crops.pop((side, place), None)
+        if features is None:
+            x0, y0, x1, y1 = place
+            crop = torch.from_numpy(resized(self.image[y0:y1, x0:x1], side)).to(self._device)
+            planes = _mirrored(crop.permute(2, 0, 1)[None].float() / 255, side)
+            features = self._network.encode(planes.contiguous(memory_format=torch.channels_last))
         self._crops[side, place] = features
         if len(self._crops) > CROPS:
-            self._crops.popitem(last=False)
+            del self._crops[next(iter(self._crops))]
         return features
 
 
@@ -329,15 +323,14 @@ def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
 
 
 def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[Window]:
-    """The windows that :data:`CLICK_CROPS` says, each with all points in it."""
+    """The whole picture and the squares of :data:`CLICK_CROPS`, each with all points in it."""
+    windows: list[Window] = [(0.0, 0.0, float(size[1]), float(size[0]))]
     x0, y0, x1, y1 = around([(x, y, x + 1, y + 1) for x, y in points])
-    windows = []
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
     for share in CLICK_CROPS:
         reach = share * max(size) / 2
-        x, y = (x0 + x1) / 2, (y0 + y1) / 2
         square = (min(x - reach, x0), min(y - reach, y0), max(x + reach, x1), max(y + reach, y1))
-        whole = (0.0, 0.0, float(size[1]), float(size[0]))
-        windows.append(whole if share == 1 else box_window(square, size))
+        windows.append(box_window(square, size))
     return windows
 
 
@@ -356,28 +349,26 @@ def _draw(prompts: Prompts, place: Place, side: int) -> Floats:
         draw_disk(marks[NEGATIVE], point)
     for stroke in prompts.scribble:
         draw_stroke(marks[POSITIVE], at(stroke))
-    planes = marks.astype(np.float32) / 255
+    planes: Floats = np.divide(marks, 255, dtype=np.float32)
     if prompts.box is not None:
         left, top, right, bottom = prompts.box
         columns = slice(max(0, round((left - x0) * sx)), max(0, round((right - x0) * sx)))
         planes[BOX, max(0, round((top - y0) * sy)) : max(0, round((bottom - y0) * sy)), columns] = 1
     if prompts.mask is not None:
-        part = np.asarray(prompts.mask[y0:y1, x0:x1], np.float32)
-        planes[PREVIOUS] = resized(part, side)
-    return np.asarray(planes, np.float32)
+        planes[PREVIOUS] = resized(prompts.mask[y0:y1, x0:x1], side)
+    return planes
 
 
 def _cut_off(found: Answer) -> bool:
     """Whether the first mask reaches an edge of its window that is not one of the picture."""
     inside = found.planes[0] > 0.5
     x0, y0, x1, y1 = found.window
-    edges = (
-        (x0 > 0, inside[:, :1]),
-        (y0 > 0, inside[:1]),
-        (x1 < found.size[1], inside[:, -1:]),
-        (y1 < found.size[0], inside[-1:]),
+    return bool(
+        (x0 > 0 and inside[:, 0].any())
+        or (y0 > 0 and inside[0].any())
+        or (x1 < found.size[1] and inside[:, -1].any())
+        or (y1 < found.size[0] and inside[-1].any())
     )
-    return any(within and bool(edge.any()) for within, edge in edges)
 
 
 def _serves(known: Window, wanted: Window, least: Box) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,15 @@ class Rules:
     max_objects: int = 10
     classes: frozenset[str] | None = None  # labels that are wanted; None is all
 
+    def checked(self, names: Mapping[int, str]) -> Rules:
+        """The same, for a detector that knows classes of these names."""
+        known = set(names.values())
+        if unknown := sorted(set(self.classes or ()) - known):
+            raise PromptError(
+                f"class {unknown[0]!r} is unknown to this detector; it knows {', '.join(sorted(known))}"
+            )
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Found:
@@ -52,9 +61,8 @@ class Found:
 
 def found_in(mask: IndexMask) -> Found:
     """The objects of an index mask (H, W), the best first; scores say only the order."""
-    extents = measure(mask)
-    objects = tuple(ObjectInfo(id, None, 1.0 / id, item.box, item.area) for id, item in extents.items())
-    return Found(mask, objects, mask[None] == np.array(list(extents))[:, None, None])
+    ids = np.array(list(measure(mask)), int)
+    return Found(mask, _objects(mask, [None] * len(ids), 1.0 / ids), mask[None] == ids[:, None, None])
 
 
 def select(
@@ -74,13 +82,15 @@ def select(
     ]
     kept = _apart(probabilities, order, rules, least)
     mask, numbers = _resolved(probabilities, kept, rules.probability, least)
-    planes = [probabilities[i] >= rules.probability for i in numbers]
-    extents = measure(mask)
-    objects = tuple(
-        ObjectInfo(row, names[i], float(scores[i]), extents[row].box, extents[row].area)
-        for row, i in enumerate(numbers, start=1)
+    objects = _objects(mask, [names[i] for i in numbers], scores[numbers])
+    return Found(mask, objects, probabilities[numbers] >= rules.probability)
+
+
+def _objects(mask: IndexMask, labels: Iterable[str | None], scores: Floats) -> tuple[ObjectInfo, ...]:
+    return tuple(
+        ObjectInfo(id, label, float(score), extent.box, extent.area)
+        for (id, extent), label, score in zip(measure(mask).items(), labels, scores, strict=True)
     )
-    return Found(mask, objects, np.stack(planes) if planes else np.zeros((0, *size), bool))
 
 
 def _apart(probabilities: Floats, order: list[int], rules: Rules, least: float) -> list[int]:
@@ -106,19 +116,15 @@ def _resolved(
     probabilities: Floats, kept: list[int], threshold: float, least: float
 ) -> tuple[npt.NDArray[np.uint8], list[int]]:
     """Index mask, and which detection each id is; what ends too small is left out."""
-    mask = np.zeros(probabilities.shape[1:], np.uint8)
     if not kept:
-        return mask, []
+        return np.zeros(probabilities.shape[1:], np.uint8), []
     chosen = probabilities[kept]
     claimed = np.where(chosen >= threshold, chosen, -1.0)
-    winner = claimed.argmax(0)
-    owner = np.where(claimed.max(0) >= 0, winner + 1, 0)
+    owner = np.where(claimed.max(0) >= 0, claimed.argmax(0) + 1, 0)
     areas = np.bincount(owner.ravel(), minlength=len(kept) + 1)[1:]
-    alive = [row for row, area in enumerate(areas) if area > 0 and area >= least]
-    table = np.zeros(len(kept) + 1, np.uint8)
-    for number, row in enumerate(alive, start=1):
-        table[row + 1] = number
-    return table[owner], [kept[row] for row in alive]
+    alive = (areas > 0) & (areas >= least)
+    ids = np.append(0, alive.cumsum() * alive).astype(np.uint8)
+    return ids[owner], np.array(kept)[alive].tolist()
 
 
 def nearest_detections(
@@ -135,16 +141,7 @@ def nearest_detections(
     if len(usable) == 0 or len(wanted) == 0:
         return chosen
     distance = np.linalg.norm(wanted[:, None] - boxes[usable][None], axis=-1)
-    if unique:
-        for row, column in zip(*linear_sum_assignment(distance), strict=True):
-            chosen[row] = int(usable[column])
-        return chosen
-    return [int(usable[column]) for column in distance.argmin(1)]
-
-
-def checked_classes(wanted: Collection[str], known: Mapping[int, str]) -> frozenset[str]:
-    """The names that were asked for."""
-    if unknown := sorted(set(wanted) - set(known.values())):
-        names = ", ".join(sorted(set(known.values())))
-        raise PromptError(f"class {unknown[0]!r} is unknown to this detector; it knows {names}")
-    return frozenset(wanted)
+    rows, columns = linear_sum_assignment(distance) if unique else (range(len(wanted)), distance.argmin(1))
+    for row, column in zip(rows, columns, strict=True):
+        chosen[row] = int(usable[column])
+    return chosen
