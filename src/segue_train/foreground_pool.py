@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
-from segue.layers.past import PICTURE
+from segue.layers.colours import PICTURE
 from segue_train.foreground_clips import Sample
 from segue_train.losses import (
     foreground_target,

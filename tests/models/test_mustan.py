@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from segue.layers.colours import PICTURE
 from segue.layers.fused import fold_batch_norms
-from segue.layers.past import PICTURE
 from segue.models.base import Features, ForegroundNetwork
 from segue.models.mustan import MUSTAN1, MUSTAN2, SCENE, WindowNetwork, window_offsets
 from tests.fill import fill

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from segue.errors import CheckpointError, DatasetError, TrainingError
-from segue.layers.resnet import ResNetTrunk
+from segue.layers.resnet import Bottleneck, ResidualTrunk
 from segue.models.msstsvis import MSSTSVIS, Parts
 from segue.models.seqformer import SeqFormer, Size
 from segue.models.seqformer.names import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
@@ -153,7 +153,7 @@ def test_weights_of_another_training_are_a_start(tmp_path: Path) -> None:
 
 
 def test_a_trunk_of_another_depth_is_refused(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "r26.safetensors", ResNetTrunk((2, 2, 2, 2)).state_dict(), {})
+    write_checkpoint(tmp_path / "r26.safetensors", ResidualTrunk(Bottleneck, (2, 2, 2, 2)).state_dict(), {})
     with torch.device("meta"):
         network = SeqFormer("r50", TINY)
     with pytest.raises(CheckpointError, match=r"of another trunk: layer1\.2"):

@@ -98,10 +98,8 @@ def fold_batch_norms(module: Module) -> Module:
         norm = module.get_submodule(norm_name)
         assert isinstance(norm, nn.BatchNorm2d)
         scale, shift = _scale_and_shift(norm)
-        first, *others = convolutions
-        setattr(clone, first, _scaled(module.get_submodule(first), scale, shift))
-        for name in others:
-            setattr(clone, name, _scaled(module.get_submodule(name), scale, None))
+        for i, name in enumerate(convolutions):
+            setattr(clone, name, _scaled(module.get_submodule(name), scale, shift if i == 0 else None))
         rest = nn.ReLU(inplace=True) if isinstance(norm, BatchNormReLU) else nn.Identity()
         setattr(clone, norm_name, rest)
     return clone

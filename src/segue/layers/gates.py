@@ -22,7 +22,7 @@ class CBAM(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.ChannelGate = ChannelGate(channels, channels // 16)
-        self.SpatialGate = SpatialGate()
+        self.SpatialGate = nn.Sequential(OrderedDict(spatial=PositionGate()))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.SpatialGate(self.ChannelGate(x))
@@ -42,29 +42,11 @@ class ChannelGate(nn.Module):
         return x * gate[:, :, None, None]
 
 
-class SpatialGate(nn.Module):
-    """Scale each position by a 7x7 convolution of the maximum and the mean over channels."""
+class PositionGate(nn.Module):
+    """Scale each position by a 7x7 convolution of the maximum and the mean over channels; 99 parameters.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.spatial = nn.Sequential(OrderedDict(conv=nn.Conv2d(2, 1, 7, padding=3)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return gate_positions(x, self.spatial)
-
-
-def gate_positions(x: Tensor, gate: nn.Module) -> Tensor:
-    """Scale each position by the sigmoid of ``gate`` on the maximum and the mean over channels."""
-    pooled = torch.stack([x.amax(1), x.mean(1)], dim=1)
-    return x * torch.sigmoid(gate(pooled))
-
-
-class RLIM(nn.Module):
-    """A gate over positions, (B, C, H, W) → (B, C, H, W); 99 parameters.
-
-    The paper names the module and gives no internals. The name says localisation, and the smallest block that
-    weighs *where* is a 7x7 convolution of the maximum and the mean over channels; it also fits the size that
-    the paper states.
+    It is also our reading of MUSTAN's RLIM, of which the paper gives the name and no internals: the name says
+    localisation, this is the smallest block that weighs *where*, and it fits the size that the paper states.
     """
 
     def __init__(self) -> None:
@@ -72,7 +54,8 @@ class RLIM(nn.Module):
         self.conv = nn.Conv2d(2, 1, 7, padding=3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return gate_positions(x, self.conv)
+        pooled = torch.stack([x.amax(1), x.mean(1)], dim=1)
+        return x * torch.sigmoid(self.conv(pooled))
 
 
 class FRM(nn.Module):
@@ -95,10 +78,7 @@ class FRM(nn.Module):
     def forward(self, own: Tensor, context: Sequence[Tensor]) -> Tensor:
         """(B, C, h, w) and as many context maps in the order of time → (B, C, h, w)."""
         mixed = self.bn1(self.mix(torch.cat(list(context), 1)))
-        compared: Tensor = self.bn2(self.conv(torch.cat([mixed, own], 1)))
-        if self.attn is None:
-            return compared
-        return own * (1 + torch.sigmoid(self.attn(compared)))
+        return gated(own, self.bn2(self.conv(torch.cat([mixed, own], 1))), self.attn)
 
 
 class FuseBlock(nn.Module):
@@ -114,7 +94,9 @@ class FuseBlock(nn.Module):
 
     def forward(self, past: Tensor, current: Tensor, future: Tensor) -> Tensor:
         """Three maps (B, C, h, w) → (B, C, h, w)."""
-        reduced: Tensor = self.bn(self.reduce(torch.cat([past, current, future], 1)))
-        if self.attn is None:
-            return reduced
-        return current * (1 + torch.sigmoid(self.attn(reduced)))
+        return gated(current, self.bn(self.reduce(torch.cat([past, current, future], 1))), self.attn)
+
+
+def gated(own: Tensor, joined: Tensor, attention: nn.Module | None) -> Tensor:
+    """A map with the attention that follows from ``joined`` as a gate on it; without attention ``joined``."""
+    return joined if attention is None else own * (1 + torch.sigmoid(attention(joined)))

@@ -121,11 +121,10 @@ class MobileNetV2Trunk(nn.Module):
         for i, block in enumerate(self.blocks, start=1):
             assert isinstance(block, InvertedResidual)
             prefix = f"features.{i}.conv"
-            layers = [block.expand, block.depthwise] if block.expand is not None else [block.depthwise]
+            layers = [block.depthwise] if block.expand is None else [block.expand, block.depthwise]
             for k, conv in enumerate(layers):
                 _fold(conv, state, f"{prefix}.{k}.0", f"{prefix}.{k}.1")
-            k = len(layers)
-            _fold(block.project, state, f"{prefix}.{k}", f"{prefix}.{k + 1}")
+            _fold(block.project, state, f"{prefix}.{len(layers)}", f"{prefix}.{len(layers) + 1}")
 
 
 @torch.no_grad()

@@ -80,8 +80,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x)).relu_()
-        y = self.bn2(self.conv2(y))
-        return _join(y, x, self.downsample)
+        return _join(self.bn2(self.conv2(y)), x, self.downsample)
 
 
 class Bottleneck(nn.Module):
@@ -109,8 +108,7 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x)).relu_()
         y = self.bn2(self.conv2(y)).relu_()
-        y = self.bn3(self.conv3(y))
-        return _join(y, x, self.downsample)
+        return _join(self.bn3(self.conv3(y)), x, self.downsample)
 
 
 def _projection(cin: int, cout: int, stride: int, norm: Norm, *, bias: bool) -> nn.Sequential | None:
@@ -155,13 +153,20 @@ def residual_stages(
 
 
 class ResidualTrunk(nn.Module):
-    """A network without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32."""
+    """ResNet-18, 50 or 101 without its classifier: (B, 3, H, W) → maps at strides 4, 8, 16 and 32.
 
-    def __init__(self, kind: Kind, blocks: Sequence[int], norm: Norm, **options: Any) -> None:
+    They differ in the kind of their blocks and how many there are in each stage; ``options`` are the blocks'.
+    """
+
+    def __init__(
+        self, kind: Kind, blocks: Sequence[int], norm: Norm = ConstantBatchNorm, **options: Any
+    ) -> None:
         super().__init__()
+        widths = (64, 128, 256, 512)
+        self.channels = tuple(kind.expansion * width for width in widths)
         self.conv1 = stem_conv(3)
         self.bn1 = norm(64)
-        stages = residual_stages(kind, 64, (64, 128, 256, 512), blocks, norm=norm, **options)
+        stages = residual_stages(kind, 64, widths, blocks, norm=norm, **options)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -169,26 +174,6 @@ class ResidualTrunk(nn.Module):
         f8 = self.layer2(f4)
         f16 = self.layer3(f8)
         return f4, f8, f16, self.layer4(f16)
-
-
-class ResNet18Trunk(ResidualTrunk):
-    """ResNet-18 with constant norms."""
-
-    channels = (64, 128, 256, 512)
-
-    def __init__(self) -> None:
-        super().__init__(BasicBlock, (2, 2, 2, 2), ConstantBatchNorm, bias=False)
-
-
-class ResNetTrunk(ResidualTrunk):
-    """ResNet-50 or ResNet-101, by the blocks of its four stages; see :class:`Bottleneck` for the stride."""
-
-    channels = (256, 512, 1024, 2048)
-
-    def __init__(
-        self, blocks: tuple[int, int, int, int], norm: Norm = ConstantBatchNorm, stride_first: bool = False
-    ) -> None:
-        super().__init__(Bottleneck, blocks, norm, stride_first=stride_first)
 
 
 class ResNet18(nn.Module):

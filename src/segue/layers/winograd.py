@@ -115,13 +115,12 @@ def use_winograd(module: nn.Module) -> None:
     scratch = Scratch()
     for parent in list(module.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, nn.Conv2d) and gains(child):
+            if (
+                isinstance(child, nn.Conv2d)
+                and is_plain_3x3(child)
+                and min(child.in_channels, child.out_channels) >= LEAST_CHANNELS
+            ):
                 setattr(parent, name, WinogradConv2d(child, scratch))
-
-
-def gains(conv: nn.Conv2d) -> bool:
-    """Whether a convolution becomes faster."""
-    return is_plain_3x3(conv) and min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS
 
 
 def is_plain_3x3(conv: nn.Conv2d) -> bool:

@@ -20,10 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.colours import normalise_planes
+from segue.layers.colours import PAST, PICTURE, PastPyramid, normalise_planes, past_cues
 from segue.layers.fused import BatchNormReLU
-from segue.layers.gates import FRM, RLIM, FuseBlock
-from segue.layers.past import PAST, PICTURE, PastPyramid, past_cues
+from segue.layers.gates import FRM, FuseBlock, PositionGate
 from segue.layers.resnet import ResNet18, scaled
 from segue.models.base import Features
 
@@ -74,7 +73,7 @@ class WindowNetwork(nn.Module, ABC):
     def __init__(self, offsets: tuple[int, ...], channels: Sequence[int], *, rlim: bool) -> None:
         super().__init__()
         self.offsets = offsets
-        self.rlim = nn.ModuleList(RLIM() if rlim else nn.Identity() for _ in channels)
+        self.rlim = nn.ModuleList(PositionGate() if rlim else nn.Identity() for _ in channels)
         self.decoder = Decoder(channels)
 
     @property

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.colours import PAST, PICTURE, PastPyramid, past_cues
 from segue.layers.fused import ConvNormReLU
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.layers.past import PAST, PICTURE, PastPyramid, past_cues
 from segue.models.base import Features
 from segue.models.mustan import UpBlock
 

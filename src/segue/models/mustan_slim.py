@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from segue.layers.colours import PER_FRAME, colour_changes, half_size, normalise_planes
 from segue.layers.fused import BatchNormReLU, Stages
-from segue.layers.gates import RLIM
+from segue.layers.gates import PositionGate
 from segue.layers.resnet import scaled
 from segue.models.base import Features
 from segue.models.mustan_lite import Decoder
@@ -82,7 +82,7 @@ class MustanSlim(nn.Module):
         self.frm = nn.ModuleList(
             Refinement(members * c + more, c, attention=frm == "attention") for c in refined
         )
-        self.rlim = RLIM()
+        self.rlim = PositionGate()
         self.decoder = Decoder(channels, [scaled(c, width) for c in DECODER], self.channels)
 
     def encode(self, frames: Tensor, role: str) -> Features:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.resnet import ConstantBatchNorm, Norm, ResNetTrunk
+from segue.layers.resnet import Bottleneck, ConstantBatchNorm, Norm, ResidualTrunk
 from segue.models.detection.boxes import areas, cell_anchors, clip, decode, grid_anchors, suppress
 
 ANCHOR_SIZES = (32, 64, 128, 256, 512)
@@ -95,8 +95,8 @@ class Backbone(nn.Module):
         stride_first: bool = False,
     ) -> None:
         super().__init__()
-        self.body = ResNetTrunk((3, 4, 6, 3), norm, stride_first)
-        self.fpn = FPN(ResNetTrunk.channels, pyramid_norm)
+        self.body = ResidualTrunk(Bottleneck, (3, 4, 6, 3), norm, stride_first=stride_first)
+        self.fpn = FPN(self.body.channels, pyramid_norm)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return self.fpn(self.body(x))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from segue.layers.colours import normalise_planes
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.layers.resnet import ResidualTrunk, ResNet18Trunk, ResNetTrunk
+from segue.layers.resnet import BasicBlock, Bottleneck, ResidualTrunk
 from segue.layers.swin import SwinTrunk
 from segue.models.detection.nanodet import NanoDetTrunk
 from segue.models.seqformer.decoder import (
@@ -59,9 +60,9 @@ class Backbone(nn.Module):
 
 
 TRUNKS: Mapping[BackboneName, Callable[[], Any]] = {
-    "r18": ResNet18Trunk,
-    "r50": lambda: ResNetTrunk((3, 4, 6, 3)),
-    "r101": lambda: ResNetTrunk((3, 4, 23, 3)),
+    "r18": partial(ResidualTrunk, BasicBlock, (2, 2, 2, 2), bias=False),
+    "r50": partial(ResidualTrunk, Bottleneck, (3, 4, 6, 3)),
+    "r101": partial(ResidualTrunk, Bottleneck, (3, 4, 23, 3)),
     "swin-l": SwinTrunk,
     "mobilenet-v2": MobileNetV2Trunk,
     "nanodet": NanoDetTrunk,
