@@ -22,7 +22,7 @@ from segue.errors import DatasetError
 from segue.metrics.average_precision import TrackScores
 from segue.metrics.ytvis import YTVISAccumulator, evaluate_ytvis
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video.json_sink import CocoSink
+from segue.video.file_sinks import CocoSink
 from tests.metrics.tracks import (
     CATEGORIES,
     FRAMES,

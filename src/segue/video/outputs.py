@@ -11,9 +11,7 @@ from typing import Any
 from segue.errors import SinkError
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
-from segue.video.array_sink import NpzSink
-from segue.video.event_sink import EventSink
-from segue.video.json_sink import CocoSink
+from segue.video.file_sinks import CocoSink, EventSink, NpzSink
 from segue.video.mask_folder import CdnetSink, PngSink, Settings, replay
 from segue.video.partial import locked
 from segue.video.sinks import BackgroundSink, MultiSink, Sink

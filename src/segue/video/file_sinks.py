@@ -1,0 +1,336 @@
+"""Results in one file: numpy archive, run lengths in JSON, table of events."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import IO, Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import SinkError
+from segue.masks import encode_objects, measure, rle_area, rle_box
+from segue.types import Frame, Segmentation
+from segue.video.partial import writing
+from segue.video.sinks import FileSink, frame_name, sized_mask
+
+_LENGTH = struct.Struct("<Q")
+
+
+class _SpooledSink(FileSink):
+    """A sink whose results wait in a file until all are known: memory stays flat for long videos."""
+
+    def __init__(self, path: Path, size: tuple[int, int] | None) -> None:
+        super().__init__(path, size)
+        with writing(path):
+            # Nameless: it is gone when the process is, however that ends.
+            self._spool = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+
+    def _put(self, entry: bytes) -> None:
+        with writing(self._file.final):
+            self._spool.write(_LENGTH.pack(len(entry)) + entry)
+
+    def _entries(self) -> Iterator[bytes]:
+        """What was put, in order; nothing more may come meanwhile."""
+        self._spool.seek(0)
+        while header := self._spool.read(_LENGTH.size):
+            yield self._spool.read(_LENGTH.unpack(header)[0])
+
+    def _release(self) -> None:
+        with suppress(OSError):  # nobody reads it any more
+            self._spool.close()
+
+
+class NpzSink(_SpooledSink):
+    """Writes ``masks`` (T, H, W), ``frames`` (T,), ``times`` (T,) and ``ids`` (K,) for :func:`numpy.load`.
+
+    ``masks`` is uint8, or uint16 if an id is beyond 255; ``frames`` are indices in the source, int64;
+    ``times`` are seconds, float64; ``ids`` are all ids that were followed, sorted. The masks wait compressed
+    on disk, never all of them in memory.
+
+    Args:
+        path: file to write, ending in ``.npz``.
+        size: height and width of the masks; None keeps that of the first one.
+    """
+
+    def __init__(self, path: Path, *, size: tuple[int, int] | None = None) -> None:
+        super().__init__(path, size)
+        self._frames: list[int] = []
+        self._times: list[float] = []
+        self._ids: set[int] = set()
+        self._dtype: npt.DTypeLike = np.uint8
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        mask = sized_mask(segmentation, self._size).astype("<u2")
+        self._size = mask.shape
+        if mask.max(initial=0) > 255:
+            self._dtype = np.uint16
+        self._put(zlib.compress(mask.tobytes(), 1))
+        self._frames.append(segmentation.index)
+        self._times.append(segmentation.time)
+        self._ids.update(segmentation.ids)
+
+    def _complete(self) -> None:
+        header: dict[str, Any] = {
+            "shape": (len(self._frames), *(self._size or (0, 0))),
+            "fortran_order": False,
+            "descr": np.lib.format.dtype_to_descr(np.dtype(self._dtype)),
+        }
+        arrays = {
+            "frames": np.array(self._frames, np.int64),
+            "times": np.array(self._times, np.float64),
+            "ids": np.array(sorted(self._ids), np.int64),
+        }
+        with zipfile.ZipFile(self._file.path, "w", zipfile.ZIP_DEFLATED) as archive:
+            with archive.open(_member("masks"), "w", force_zip64=True) as stream:
+                np.lib.format.write_array_header_1_0(stream, header)
+                for data in self._entries():
+                    mask = np.frombuffer(zlib.decompress(data), "<u2")
+                    stream.write(mask.astype(self._dtype).tobytes())
+            for name, values in arrays.items():
+                with archive.open(_member(name), "w") as stream:
+                    np.lib.format.write_array(stream, values, allow_pickle=False)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """An archive member without the time of writing, so that equal results are equal files."""
+    info = zipfile.ZipInfo(f"{name}.npy")
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info
+
+
+Flavour = Literal["coco", "ytvis"]
+
+
+class CocoSink(_SpooledSink):
+    """Writes run lengths of every object as JSON.
+
+    "coco" is an annotation file: ``images`` (one a frame), ``annotations`` (one a visible object and frame,
+    with ``score``, and the object's id as ``track_id``) and ``categories``. "ytvis" is a result file of
+    YouTube-VIS: a list with one entry an object, ``video_id``, ``category_id`` (its last one), ``score``
+    (mean over the frames where the object is visible) and ``segmentations`` with one run length or null for
+    every frame.
+
+    Args:
+        path: file to write, ending in ``.json``.
+        flavour: "coco" or "ytvis".
+        size: height and width of the masks; None keeps that of each mask.
+        names: name of the picture by frame index, for ``file_name``; None takes ``00012``.
+        video_id: number of the video.
+        categories: category number by label; other labels get the next free numbers as they come. An
+            object without label is an "object".
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        flavour: Flavour = "coco",
+        size: tuple[int, int] | None = None,
+        names: tuple[str, ...] | None = None,
+        video_id: int = 1,
+        categories: Mapping[str, int] | None = None,
+    ) -> None:
+        if flavour not in get_args(Flavour):
+            raise SinkError(f"flavour {flavour!r}: choose one of {', '.join(get_args(Flavour))}")
+        super().__init__(path, size)
+        self._flavour = flavour
+        self._names = names
+        self._video_id = video_id
+        self._categories = dict(categories or {})
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        mask = sized_mask(segmentation, self._size)
+        lengths = encode_objects(mask, segmentation.ids)
+        objects = [
+            (item.id, self._category(item.label), item.score, lengths[item.id])
+            for item in segmentation.objects
+        ]
+        entry = (segmentation.index, segmentation.time, mask.shape, objects)
+        self._put(json.dumps(entry).encode())
+
+    def _complete(self) -> None:
+        with self._file.path.open("w", encoding="utf-8") as stream:
+            if self._flavour == "ytvis":
+                json.dump(self._tracks(), stream)
+                return
+            stream.write('{"images": [')
+            _write_items(stream, self._images())
+            stream.write('], "annotations": [')
+            _write_items(stream, self._annotations())
+            stream.write('], "categories": [')
+            _write_items(stream, ({"id": number, "name": name} for name, number in self._categories.items()))
+            stream.write("]}")
+
+    def _category(self, label: str | None) -> int:
+        name = "object" if label is None else label
+        return self._categories.setdefault(name, max(self._categories.values(), default=0) + 1)
+
+    def _frames(self) -> Iterator[tuple[int, float, tuple[int, int], list[Any]]]:
+        """Index, time, size and objects of each frame."""
+        return map(json.loads, self._entries())
+
+    def _images(self) -> Iterator[dict[str, Any]]:
+        for index, time, (height, width), _ in self._frames():
+            yield {
+                "id": index + 1,
+                "file_name": frame_name(self._names, index),
+                "height": height,
+                "width": width,
+                "video_id": self._video_id,
+                "frame_index": index,
+                "time": time,
+            }
+
+    def _annotations(self) -> Iterator[dict[str, Any]]:
+        numbers = itertools.count(1)
+        for index, _, _, objects in self._frames():
+            for track, category, score, rle in objects:
+                box = rle_box(rle)
+                if box is not None:
+                    yield {
+                        "id": next(numbers),
+                        "image_id": index + 1,
+                        "track_id": track,
+                        "category_id": category,
+                        "segmentation": rle,
+                        "area": rle_area(rle),
+                        "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                        "iscrowd": 0,
+                        "score": score,
+                    }
+
+    def _tracks(self) -> list[dict[str, Any]]:
+        tracks: dict[int, list[Any]] = {}
+        categories: dict[int, int] = {}
+        scores: dict[int, list[float]] = {}
+        length = 0
+        for length, (*_, objects) in enumerate(self._frames(), start=1):
+            for number, category, score, rle in objects:
+                categories[number] = category  # the class may become clear only late
+                lengths = tracks.setdefault(number, [])
+                lengths.extend([None] * (length - 1 - len(lengths)))
+                if rle_area(rle):
+                    lengths.append(rle)
+                    scores.setdefault(number, []).append(score)
+        return [
+            {
+                "video_id": self._video_id,
+                "category_id": categories[number],
+                "score": float(np.mean(scores.get(number, 0.0))),
+                "segmentations": lengths + [None] * (length - len(lengths)),
+            }
+            for number, lengths in sorted(tracks.items())
+        ]
+
+
+def _write_items(stream: IO[str], items: Iterator[dict[str, Any]]) -> None:
+    for position, item in enumerate(items):
+        stream.write((",\n" if position else "\n") + json.dumps(item))
+
+
+MIN_FRAMES = 3
+"""Objects that were seen on fewer frames are not worth an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An object has come or gone.
+
+    Attributes:
+        event: ``enter``; ``leave`` when it has not been seen for a while; ``end`` when it was still there at
+            the end.
+        object: its id.
+        frame, time: where it was seen first or, for the other two, last; time in seconds.
+        x0, y0, x1, y1: its box there, in pixels; the far side is exclusive.
+        area: its pixels there.
+        seconds: time since it came, 0 for ``enter``.
+        largest: most pixels that it had so far.
+    """
+
+    event: Literal["enter", "leave", "end"]
+    object: int
+    frame: int
+    time: float
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    area: int
+    seconds: float
+    largest: int
+
+
+@dataclass(slots=True)
+class _Visit:
+    """An object from its coming to its going, by the events that tell of its first and its last frame."""
+
+    first: Event
+    last: Event
+    frames: int = 0
+
+
+class EventSink(_SpooledSink):
+    """Writes an event for every object that comes or goes; see :class:`Event` for the columns.
+
+    Everything is told from the results alone: an object is there as long as it is listed. Events are in the
+    order in which they are known; an ``enter`` is known on the third frame with the object.
+
+    Args:
+        path: file to write, ending in ``.csv`` or ``.json``.
+        size: height and width that boxes and areas refer to; None takes those of each mask.
+
+    Raises:
+        SinkError: the file has another ending, or cannot be written.
+    """
+
+    def __init__(self, path: Path, *, size: tuple[int, int] | None = None) -> None:
+        if path.suffix.lower() not in (".csv", ".json"):
+            raise SinkError(f"{path}: events go to a file ending in .csv or .json")
+        super().__init__(path, size)
+        self._visits: dict[int, _Visit] = {}
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        index, time = segmentation.index, segmentation.time
+        for number, extent in measure(sized_mask(segmentation, self._size)).items():
+            seen = Event("enter", number, index, time, *extent.box, extent.area, 0.0, extent.area)
+            visit = self._visits.setdefault(number, _Visit(seen, seen))
+            largest = max(visit.last.largest, extent.area)
+            visit.last = replace(seen, seconds=round(time - visit.first.time, 6), largest=largest)
+            visit.frames += 1
+            if visit.frames == MIN_FRAMES:
+                self._tell(replace(visit.first, largest=largest))
+        for number in sorted(set(self._visits) - set(segmentation.ids)):
+            self._end("leave", number)
+
+    def _complete(self) -> None:
+        for number in sorted(self._visits):
+            self._end("end", number)
+        events = map(json.loads, self._entries())
+        with self._file.path.open("w", encoding="utf-8", newline="") as stream:
+            if self._file.final.suffix.lower() == ".json":
+                stream.write("[")
+                _write_items(stream, events)
+                stream.write("\n]\n")
+            else:
+                table = csv.DictWriter(stream, [column.name for column in fields(Event)])
+                table.writeheader()
+                table.writerows(events)
+
+    def _end(self, what: Literal["leave", "end"], number: int) -> None:
+        visit = self._visits.pop(number)
+        if visit.frames >= MIN_FRAMES:
+            self._tell(replace(visit.last, event=what))
+
+    def _tell(self, event: Event) -> None:
+        self._put(json.dumps(asdict(event)).encode())
