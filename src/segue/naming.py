@@ -19,8 +19,8 @@ def _part_key(part: str) -> tuple[int, int, str, str]:
     return (0, len(digits), digits, part)
 
 
-def first_few(names: Iterable[str]) -> str:
+def first_few(names: Iterable[str], few: int = 5) -> str:
     """The first few names and how many follow."""
     listed = list(names)
-    more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
-    return ", ".join(listed[:5]) + more
+    more = f" and {len(listed) - few} more" if len(listed) > few else ""
+    return ", ".join(listed[:few]) + more

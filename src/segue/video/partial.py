@@ -52,7 +52,7 @@ class PartialFile:
 
     def __init__(self, final: Path) -> None:
         self.final = final
-        self.path = final.with_name(f".{_stem(final)}.{_token()}.partial")
+        self.path = final.parent / f".{_stem(final)}.{_token()}.partial"
 
     def prepare(self) -> None:
         """Make the folder and see that the file can be written, before any work is spent on it."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import tempfile
 import zipfile
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,10 @@ from torch import Tensor
 
 from segue.errors import CheckpointError
 from segue.inputs import check_file, parse_json
+from segue.naming import first_few
+from segue.video.partial import PartialFile
 from segue.weights.detectron import read_detectron
-from segue.weights.keras import MAGIC, read_keras
-from segue.weights.tensorflow import read_npz
+from segue.weights.tensorflow import HDF5, read_keras, read_npz
 
 Option = bool | int | float | str
 
@@ -77,7 +77,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise CheckpointError(f"{path}: cannot read the weights: {error.strerror}") from error
     if path.suffix == ".safetensors" or start[8:] == b"{":
         return _read_safetensors(path)
-    if start.startswith(MAGIC):
+    if start.startswith(HDF5):
         return Checkpoint(read_keras(path))
     if path.suffix == ".npz":
         return Checkpoint(read_npz(path))
@@ -99,24 +99,20 @@ def write_checkpoint(
     Raises:
         CheckpointError: the file cannot be written.
     """
-    path = Path(path)
     contiguous = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     described = {"format": "pt", "segue_format": str(FORMAT_VERSION), **metadata}
+    partial = PartialFile(Path(path))
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(descriptor)
-        try:
-            save_file(contiguous, name, described)
-            # mkstemp makes the file private; weights are as readable as any other file.
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot write the weights: {error.strerror}") from error
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: cannot write the weights: {error}") from error
+        partial.path.touch()
+        save_file(contiguous, partial.path, described)
+        # safetensors makes the file private; weights are as readable as any other file.
+        partial.path.chmod(0o644)
+        partial.path.replace(path)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path}: cannot write the weights: {reason}") from error
+    finally:
+        partial.discard()
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -252,7 +248,7 @@ def _require_equal_layout(path: Path, found: Mapping[str, Tensor], expected: Map
         if name in found and _layout(found[name]) != _layout(wanted)
     ]
     problems = [
-        f"{len(names)} {kind} ({_listed(names)})"
+        f"{len(names)} {kind} ({first_few(names, LISTED)})"
         for kind, names in (("missing", missing), ("unexpected", unexpected), ("different", different))
         if names
     ]
@@ -263,9 +259,3 @@ def _require_equal_layout(path: Path, found: Mapping[str, Tensor], expected: Map
 def _layout(tensor: Tensor) -> str:
     kind = "" if tensor.is_floating_point() else " integer"
     return f"{list(tensor.shape)}{kind}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    rest = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {rest} more" if rest > 0 else "")
