@@ -10,31 +10,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from segue.allocation import keep_freed_memory
-from segue.errors import SegueError
+from segue.errors import SegueError as SegueError
 
 if TYPE_CHECKING:
-    from segue import models
-    from segue.api.foreground import foreground
-    from segue.api.instances import instances
-    from segue.api.save import save
-    from segue.api.track import track
-    from segue.prompts import Prompter
-    from segue.registry import Entry, register
-    from segue.sessions import ForegroundSession, InstanceSession, Session, SessionState, TrackSession
-    from segue.sessions.auto import Auto
-    from segue.sessions.detecting import detector
-    from segue.types import (
-        BoxPrompt,
-        Frame,
-        MaskPrompt,
-        ObjectInfo,
-        PointPrompt,
-        Prompt,
-        RemovePrompt,
-        Segmentation,
-    )
-    from segue.video import open_source
-    from segue.weights import load
+    from segue import models as models
+    from segue.api.foreground import foreground as foreground
+    from segue.api.instances import instances as instances
+    from segue.api.save import save as save
+    from segue.api.track import track as track
+    from segue.prompts import Prompter as Prompter
+    from segue.registry import Entry as Entry
+    from segue.registry import register as register
+    from segue.sessions import ForegroundSession as ForegroundSession
+    from segue.sessions import InstanceSession as InstanceSession
+    from segue.sessions import Session as Session
+    from segue.sessions import SessionState as SessionState
+    from segue.sessions import TrackSession as TrackSession
+    from segue.sessions.auto import Auto as Auto
+    from segue.sessions.detecting import detector as detector
+    from segue.types import BoxPrompt as BoxPrompt
+    from segue.types import Frame as Frame
+    from segue.types import MaskPrompt as MaskPrompt
+    from segue.types import ObjectInfo as ObjectInfo
+    from segue.types import PointPrompt as PointPrompt
+    from segue.types import Prompt as Prompt
+    from segue.types import RemovePrompt as RemovePrompt
+    from segue.types import Segmentation as Segmentation
+    from segue.video import open_source as open_source
+    from segue.weights import load as load
 
 __version__ = "0.1.0"
 
@@ -56,34 +59,7 @@ _MODULES = {
 }
 """Where the names of this package are; they are imported when first used, since PyTorch takes seconds."""
 
-__all__ = [
-    "Auto",
-    "BoxPrompt",
-    "Entry",
-    "ForegroundSession",
-    "Frame",
-    "InstanceSession",
-    "MaskPrompt",
-    "ObjectInfo",
-    "PointPrompt",
-    "Prompt",
-    "Prompter",
-    "RemovePrompt",
-    "Segmentation",
-    "SegueError",
-    "Session",
-    "SessionState",
-    "TrackSession",
-    "detector",
-    "foreground",
-    "instances",
-    "load",
-    "models",
-    "open_source",
-    "register",
-    "save",
-    "track",
-]
+__all__ = ["SegueError", "models", *" ".join(_MODULES.values()).split()]
 
 
 def __getattr__(name: str) -> Any:
