@@ -9,12 +9,6 @@ from typing import Any, get_args
 
 from segue.errors import SegueError
 
-PICTURE_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What Pillow may open. Left to itself it tries all formats that it knows, and hands EPS to Ghostscript."""
-
-PICTURE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, MemoryError)
-"""What Pillow and its codecs raise for damaged files; a bomb (``DecompressionBombError``) comes besides."""
-
 
 def check_file(path: Path, error: type[SegueError], largest: int | None = None) -> None:
     """See that a path leads to a regular file, which gives its bytes without waiting for a writer.

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from segue.errors import DatasetError, SourceError
-from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
+from segue.inputs import check_file
 from segue.masks import StoredMask, read_stored_mask
+from segue.masks.files import PICTURE_ERRORS, PICTURE_FORMATS
 from segue.naming import first_few, natural_key
 from segue.types import Image as RgbImage
 from segue.video.readers import check_pixels
@@ -75,7 +76,7 @@ def opened(file: Path | IO[bytes], where: str) -> Iterator[Image.Image]:
         with Image.open(file, formats=PICTURE_FORMATS) as picture:
             check_pixels(picture.height, picture.width, where)
             yield picture
-    except (*PICTURE_ERRORS, SourceError, Image.DecompressionBombError) as error:
+    except (*PICTURE_ERRORS, SourceError) as error:
         raise DatasetError(f"{where} is not a readable picture: {error}") from error
 
 

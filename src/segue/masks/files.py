@@ -6,14 +6,14 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from segue.errors import SinkError, SourceError
-from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
+from segue.inputs import check_file
 from segue.types import IndexMask
 
 
@@ -54,8 +54,14 @@ MAX_PIXELS = 2**28
 MAX_ID = 65535
 """Largest id that an index mask file can hold."""
 
-_UNREADABLE = (*PICTURE_ERRORS, Image.DecompressionBombError)
-"""What Pillow raises for a damaged file."""
+PICTURE_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may open. Left to itself it tries all formats that it knows, and hands EPS to Ghostscript."""
+
+PICTURE_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, MemoryError),
+    Image.DecompressionBombError,
+)
+"""What Pillow and its codecs raise for damaged files."""
 
 
 def read_index_mask(path: str | Path) -> StoredMask:
@@ -102,7 +108,7 @@ def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
                 raise SourceError(f"{where}: a JPEG cannot hold an index mask without loss; save it as PNG")
             picture.load()
             yield picture
-    except _UNREADABLE as error:
+    except PICTURE_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SourceError(f"{where}: not a readable mask picture ({reason})") from error
 
@@ -142,11 +148,16 @@ def encode_index_mask(mask: IndexMask) -> bytes:
     low, high = int(mask.min(initial=0)), int(mask.max(initial=0))
     if low < 0 or high > MAX_ID:
         raise SinkError(f"id {low if low < 0 else high} does not fit a mask file; ids go from 0 to {MAX_ID}")
-    if high <= 255:
-        picture = Image.fromarray(np.ascontiguousarray(mask, np.uint8))
-        picture.putpalette(DAVIS_PALETTE.tobytes())
-    else:
-        picture = Image.fromarray(np.ascontiguousarray(mask, np.uint16))
+    if high > 255:
+        return encode_png(np.asarray(mask, np.uint16))
+    return encode_png(np.asarray(mask, np.uint8), DAVIS_PALETTE.tobytes())
+
+
+def encode_png(values: npt.NDArray[Any], palette: bytes | None = None) -> bytes:
+    """PNG file of grey values, (H, W), uint8 or uint16, of palette entries, or of RGB, (H, W, 3), uint8."""
+    picture = Image.fromarray(np.ascontiguousarray(values))
+    if palette is not None:
+        picture.putpalette(palette)
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return buffer.getvalue()

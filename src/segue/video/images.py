@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import glob
-import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from PIL import Image as PillowImage
 from PIL import ImageOps, UnidentifiedImageError
 
 from segue.errors import SourceError
-from segue.inputs import PICTURE_ERRORS, PICTURE_FORMATS, check_file
+from segue.inputs import check_file
+from segue.masks.files import PICTURE_ERRORS, PICTURE_FORMATS, encode_png
 from segue.naming import natural_key
 from segue.types import Image
 from segue.video.partial import write_complete, writing
@@ -61,9 +61,7 @@ def write_picture(path: Path, picture: Image) -> None:
     """Write an RGB picture, (H, W, 3), uint8, as PNG; folders are made, and it appears when complete."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    PillowImage.fromarray(np.ascontiguousarray(picture)).save(buffer, format="PNG")
-    write_complete(path, buffer.getvalue())
+    write_complete(path, encode_png(picture))
 
 
 def count_frames(path: Path) -> int:
@@ -85,7 +83,7 @@ def _opened(path: Path) -> Iterator[PillowImage.Image]:
             yield picture
     except SourceError as error:
         raise DamageError(str(error)) from error
-    except (*PICTURE_ERRORS, PillowImage.DecompressionBombError) as error:
+    except PICTURE_ERRORS as error:
         reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error).split("\n")[0]
         raise DamageError(f"{path}: unreadable picture ({reason or type(error).__name__})") from error
 
@@ -114,7 +112,8 @@ class ImageReader(Reader):
         self.files = tuple(files)
         self.total = len(files)
         self.fps = fps or DEFAULT_FPS
-        self.size = self._first_size()
+        with suppress(DamageError):  # reported when the frame is wanted, as the caller chose
+            self.size = read_image(files[0]).shape[:2]
         stems = tuple(path.stem for path in files)
         # Two pictures that differ only in folder or ending must not share one mask file.
         self.names = stems if len(set(stems)) == len(stems) else None
@@ -123,12 +122,6 @@ class ImageReader(Reader):
         rate = self.fps or DEFAULT_FPS
         for index, path in enumerate(self.files):
             yield Picture(index, index / rate, partial(read_image, path))
-
-    def _first_size(self) -> tuple[int, int] | None:
-        try:
-            return read_image(self.files[0]).shape[:2]
-        except DamageError:  # reported when the frame is wanted, as the caller chose
-            return None
 
 
 class AnimationReader(Reader):
@@ -143,9 +136,9 @@ class AnimationReader(Reader):
         self.where = str(path)
         self._fps = fps or DEFAULT_FPS
         self.files = (path,)
-        self.total = count_frames(path)
         try:
             with _opened(path) as picture:
+                self.total = _frames_of(picture)
                 self.size = _to_rgb(picture, path).shape[:2]
                 self.fps = 1 / self._shown(picture)
         except DamageError as error:
@@ -162,7 +155,7 @@ class AnimationReader(Reader):
         try:
             picture.seek(index)
             return _to_rgb(picture, self._path)
-        except (*PICTURE_ERRORS, PillowImage.DecompressionBombError) as error:
+        except PICTURE_ERRORS as error:
             reason = str(error).split("\n")[0]
             raise DamageError(f"{self.where}: frame {index} is damaged ({reason})") from error
 

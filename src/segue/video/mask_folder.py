@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -13,12 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image
 
 from segue.errors import SinkError, SourceError
 from segue.inputs import is_number, parse_json, whole_number
 from segue.masks import measure, read_index_mask
-from segue.masks.files import MAX_ID, encode_index_mask
+from segue.masks.files import MAX_ID, encode_index_mask, encode_png
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import remove_partial, sync_folder, write_complete, writing
 from segue.video.sinks import Sink, frame_name, sized_mask
@@ -252,10 +250,8 @@ class CdnetSink(MaskFolderSink):
         for item in segmentation.objects:
             if item.label == "shadow":
                 values[mask == item.id] = SHADOW
-        buffer = io.BytesIO()
-        Image.fromarray(values).save(buffer, format="PNG")
         name = f"bin{frame_number(frame_name(self._names, index), index):06d}.png"
-        self._put(name, segmentation, buffer.getvalue())
+        self._put(name, segmentation, encode_png(values))
 
 
 def frame_number(name: str, index: int) -> int:
