@@ -34,11 +34,9 @@ def same_values(self: Any, other: Any) -> Any:
 
 
 def _same(one: object, other: object) -> bool:
-    if isinstance(one, np.ndarray) != isinstance(other, np.ndarray):
-        return False
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return one is other or (one.dtype == other.dtype and np.array_equal(one, other))
-    return bool(one == other)
+    return isinstance(one, np.ndarray) == isinstance(other, np.ndarray) and bool(one == other)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +169,7 @@ class Segmentation:
         """
         from segue.masks.detections import from_coco
 
-        return from_coco(records, size, names=names, index=index, time=time)
+        return from_coco(records, size, names, index, time)
 
     @classmethod
     def from_supervision(
@@ -189,7 +187,7 @@ class Segmentation:
         """
         from segue.masks.detections import from_supervision
 
-        return from_supervision(detections, size, index=index, time=time)
+        return from_supervision(detections, size, index, time)
 
     def to_supervision(self) -> Any:
         """``supervision.Detections`` of what is visible, for its annotators, zones and counters.

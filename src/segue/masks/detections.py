@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,12 @@ Planes = npt.NDArray[np.bool_]
 
 def _composed(
     planes: Iterable[Planes],
-    *,
     size: tuple[int, int],
-    ids: Sequence[int] | None = None,
-    labels: Sequence[str | None] | None = None,
-    scores: Sequence[float] | None = None,
-    index: int = 0,
-    time: float = 0.0,
+    ids: Iterable[int] | None,
+    labels: Iterable[Any] | None,
+    scores: Iterable[float] | None,
+    index: int,
+    time: float,
 ) -> Segmentation:
     """One result of the masks (H, W) of single objects; a pixel of several objects is that of the best.
 
@@ -34,7 +33,7 @@ def _composed(
     numbers = list(range(1, len(masks) + 1)) if ids is None else [int(i) for i in ids]
     if len(set(numbers)) < len(numbers) or any(not 1 <= i <= 65535 for i in numbers):
         raise PromptError(f"ids {numbers}: each object needs one of its own in 1..65535")
-    names = [None] * len(masks) if labels is None else list(labels)
+    names = [None] * len(masks) if labels is None else [str(label) for label in labels]
     certain = [1.0] * len(masks) if scores is None else [float(score) for score in scores]
     merged = np.zeros(size, np.uint16 if max(numbers, default=0) > 255 else np.uint8)
     for place in np.argsort(certain, kind="stable"):
@@ -53,10 +52,9 @@ def _composed(
 def from_coco(
     records: Iterable[Mapping[str, Any]],
     size: tuple[int, int],
-    *,
-    names: Mapping[int, str] | None = None,
-    index: int = 0,
-    time: float = 0.0,
+    names: Mapping[int, str] | None,
+    index: int,
+    time: float,
 ) -> Segmentation:
     """COCO results or annotations of one picture; see :meth:`segue.Segmentation.from_coco`."""
     planes, ids, labels, scores = [], [], [], []
@@ -70,12 +68,10 @@ def from_coco(
         category = int(record["category_id"])
         labels.append((names or {}).get(category, str(category)))
         scores.append(float(record.get("score", 1.0)))
-    return _composed(planes, size=size, ids=ids, labels=labels, scores=scores, index=index, time=time)
+    return _composed(planes, size, ids, labels, scores, index, time)
 
 
-def from_supervision(
-    detections: Any, size: tuple[int, int] | None = None, *, index: int = 0, time: float = 0.0
-) -> Segmentation:
+def from_supervision(detections: Any, size: tuple[int, int] | None, index: int, time: float) -> Segmentation:
     """supervision's ``Detections`` of one picture; see :meth:`segue.Segmentation.from_supervision`."""
     if detections.mask is None:
         if size is None:
@@ -87,15 +83,7 @@ def from_supervision(
     names = detections.data.get("class_name")
     if names is None and detections.class_id is not None:
         names = detections.class_id
-    return _composed(
-        planes,
-        size=size,
-        ids=detections.tracker_id,
-        labels=None if names is None else [str(name) for name in names],
-        scores=detections.confidence,
-        index=index,
-        time=time,
-    )
+    return _composed(planes, size, detections.tracker_id, names, detections.confidence, index, time)
 
 
 def to_supervision(result: Segmentation) -> Any:

@@ -183,21 +183,17 @@ def encode_objects(mask: IndexMask, ids: Iterable[int]) -> dict[int, Rle]:
 
 def decode_rle(rle: Rle) -> npt.NDArray[np.bool_]:
     """Binary mask, (H, W), bool, of compressed run lengths."""
-    return cast("npt.NDArray[np.bool_]", coco_mask.decode(_as_bytes(rle)).astype(bool))
+    return cast("npt.NDArray[np.bool_]", coco_mask.decode(rle).astype(bool))
 
 
 def rle_area(rle: Rle) -> int:
     """Number of pixels, without decoding."""
-    return int(coco_mask.area(_as_bytes(rle)))
+    return int(coco_mask.area(rle))
 
 
 def rle_box(rle: Rle) -> Box | None:
     """Tight ``(x0, y0, x1, y1)``, exclusive at the far side, or None if there is no pixel."""
     if rle_area(rle) == 0:
         return None
-    x, y, width, height = (float(value) for value in coco_mask.toBbox(_as_bytes(rle)))
+    x, y, width, height = (float(value) for value in coco_mask.toBbox(rle))
     return x, y, x + width, y + height
-
-
-def _as_bytes(rle: Rle) -> dict[str, Any]:
-    return {"size": rle["size"], "counts": rle["counts"].encode("ascii")}
