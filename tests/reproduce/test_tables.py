@@ -14,7 +14,7 @@ from segue.cli.scoring import data_sets
 from segue.datasets.davis import DAVIS_VAL
 from segue.errors import DatasetError, SegueError
 from segue.registry import DATASETS, MODELS
-from segue.reports.curves import write_percentiles
+from segue.reports.charts import write_percentiles
 from segue.reproduce import SPEED, TABLES, Table, tables_of
 from segue.reproduce.data import videos_of
 from segue.reproduce.vos import source_names

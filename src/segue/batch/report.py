@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from segue.batch.ledger import Ledger, Row
-from segue.reports.page import write_page
+from segue.reports.html import write_page
 
 SHOWN = 2000
 """Videos in the table and among the pictures at most; all that failed are listed."""

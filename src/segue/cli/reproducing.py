@@ -29,7 +29,7 @@ from segue.metrics.evaluation import Evaluation
 from segue.naming import first_few
 from segue.registry import DATASETS, MODELS
 from segue.reports import evaluation_values, write_report
-from segue.reports.curves import write_percentiles
+from segue.reports.charts import write_percentiles
 from segue.reproduce import Row, Table, Training
 from segue.reproduce.data import videos_of
 from segue.reproduce.stcn_report import FirstFrame, first_frame, start_of

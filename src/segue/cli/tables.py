@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +25,9 @@ from segue.errors import SinkError
 from segue.inputs import printable
 from segue.metrics import evaluation
 from segue.metrics.compare import Comparison
-from segue.metrics.evaluation import Evaluation, Measures
+from segue.metrics.evaluation import Evaluation
 from segue.reports import prepare
-from segue.reports.html import describe_interval
-from segue.reports.page import number, signed
+from segue.reports.html import describe_interval, difference_rows, in_both, interval_rows, measured_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,29 +108,18 @@ def print_evaluation(evaluation: Evaluation) -> None:
     for title, measures in tables.items():
         named = [key for key in columns if any(key in values for values in measures.values())]
         if named:
-            print_table((title, *named), _rows(measures, named))
-    print_table(("", *columns), _rows({"all": evaluation.overall}, columns))
+            print_table((title, *named), measured_rows(measures, named))
+    print_table(("", *columns), measured_rows({"all": evaluation.overall}, columns))
     print_remarks(evaluation.remarks)
 
 
 def print_comparison(comparison: Comparison) -> None:
     """Print the overall numbers of both results, the differences by sequence, and the interval."""
-    first, second = comparison.first, comparison.second
-    headline = first.headline
-    print_title(first.protocol)
-    by_sequence = {
-        name: (measures.get(headline, math.nan), second.sequences[name].get(headline, math.nan))
-        for name, measures in first.sequences.items()
-    }
-    overall = {key: (value, second.overall.get(key, math.nan)) for key, value in first.overall.items()}
-    for title, pairs in ((f"{headline} of sequence", by_sequence), ("all", overall)):
-        rows = [(name, (number(a), number(b), signed(b - a))) for name, (a, b) in pairs.items()]
-        print_table((title, *comparison.names, "difference"), rows)
-    intervals = [
-        (key, (signed(item.mean), signed(item.low), signed(item.high), str(item.sequences)))
-        for key, item in comparison.intervals.items()
-    ]
-    print_table(("mean difference", "mean", "from", "to", "sequences"), intervals)
+    print_title(comparison.first.protocol)
+    overall, by_sequence = in_both(comparison)
+    for title, pairs in ((f"{comparison.first.headline} of sequence", by_sequence), ("all", overall)):
+        print_table((title, *comparison.names, "difference"), difference_rows(pairs))
+    print_table(("mean difference", "mean", "from", "to", "sequences"), interval_rows(comparison))
     typer.echo(describe_interval(comparison.seed))
     print_remarks(comparison.remarks)
 
@@ -151,13 +138,6 @@ def print_title(text: str) -> None:
 def plain(text: str) -> str:
     """A text without characters that would steer a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _rows(tables: Mapping[str, Measures], columns: Sequence[str]) -> list[tuple[str, list[str]]]:
-    return [
-        (name, [number(measures[key]) if key in measures else "" for key in columns])
-        for name, measures in tables.items()
-    ]
 
 
 def print_table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> None:

@@ -1,23 +1,38 @@
-"""Small charts as SVG elements: bars by sequence, lines over time, pairs of values."""
+"""Charts as SVG elements: bars by sequence, lines over time, pairs of values, percentiles."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from xml.etree.ElementTree import Element
+from itertools import count, cycle
+from pathlib import Path
+from xml.etree.ElementTree import Element, tostring
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.metrics.evaluation import Series
-from segue.reports.page import decimal, node, number, signed
+from segue.video.partial import write_complete
 
 POINTS = 240
 """Points of a line at most; of more values in one place the lowest is drawn, so that no dip is lost."""
 
+LINES = ("#0072b2", "#c25a00", "#009e73", "#a3438b", "#6b5b00", "#56b4e9", "#5d6670", "#000000")
+"""Colours of the lines of percentiles, in turn; colour-blind people tell them apart."""
+
 _ROW = 20
 _NAME, _BAR, _VALUE = 180, 440, 60
 _WIDTH, _HEIGHT, _LEFT, _TOP = 320, 110, 26, 6
+
+
+def number(value: float) -> str:
+    """A value for people: four decimals, or a dash where there is none."""
+    return "–" if math.isnan(value) else f"{value:.4f}"
+
+
+def signed(value: float) -> str:
+    """A difference for people: its sign and four decimals, or a dash where there is none."""
+    return number(value) if math.isnan(value) else f"{value:+.4f}"
 
 
 def bars(values: Mapping[str, float]) -> Element:
@@ -65,8 +80,8 @@ def timeline(series: Mapping[str, Series]) -> Element:
         node("text", f"{top:.2g}", class_="quiet", x=0, y=_TOP + 6),
         node("text", "0", class_="quiet", x=0, y=floor),
     ]
-    for style, line in zip(("one", "two"), lines, strict=False):
-        parts.append(node("path", None, class_=f"line {style}", d=_path(line.values, top)))
+    styles = zip(("line one", "line two"), lines, strict=False)
+    parts += [node("path", None, class_=style, d=_path(line.values, top)) for style, line in styles]
     frames = lines[0].frames if lines else ("", "")
     for name, x, anchor in ((frames[0], _LEFT, "start"), (frames[-1], _WIDTH, "end")):
         shown = _shortened(name, 18)
@@ -74,22 +89,70 @@ def timeline(series: Mapping[str, Series]) -> Element:
     return _svg(_WIDTH, floor + 18, parts)
 
 
+def write_percentiles(
+    path: Path, title: str, measure: str, lines: Mapping[str, npt.NDArray[np.float64]]
+) -> dict[str, list[float]]:
+    """Draw how values are distributed: over the percentile from 0 to 100 stands the value below which it is.
+
+    Args:
+        path: SVG file.
+        title: what is shown.
+        measure: what the values are, in 0..1.
+        lines: values by the name of their line; NaN is left out.
+
+    Returns:
+        For each line the values at 0, 10, ... 100 percent.
+    """
+    width, height, left, top, row = 480, 300, 46, 30, 18
+    floor = top + height
+    parts = [
+        node("rect", None, width="100%", height="100%", fill="#fff"),
+        node("text", title, x=left, y=18, font_weight="600"),
+    ]
+    for i in range(0, 11, 2):
+        x, y = left + width * i / 10, floor - height * i / 10
+        grid = f"M{left} {y:.1f}h{width}M{x:.1f} {top}v{height}"
+        parts += [
+            node("path", None, d=grid, stroke="#d9dde1"),
+            node("text", f"{i / 10:.1f}", x=left - 6, y=y + 4, text_anchor="end"),
+            node("text", f"{10 * i}", x=x, y=floor + 16, text_anchor="middle"),
+        ]
+    parts.append(node("text", f"{measure} (up), percentile (right)", x=left, y=floor + 34))
+    tenths: dict[str, list[float]] = {}
+    for y, colour, (name, values) in zip(count(floor + 54, row), cycle(LINES), lines.items()):
+        heights = np.percentile(values[~np.isnan(values)], np.arange(101))
+        tenths[name] = heights[::10].tolist()
+        points = " ".join(
+            f"{left + width * i / 100:.1f},{floor - height * value:.1f}"
+            for i, value in enumerate(heights.clip(0, 1))
+        )
+        parts += [
+            node("polyline", None, points=points, fill="none", stroke=colour, stroke_width=2),
+            node("path", None, d=f"M{left} {y - 4}h24", stroke=colour, stroke_width=3),
+            node("text", name, x=left + 32, y=y),
+        ]
+    size = {"width": left + width + 20, "height": floor + 54 + row * len(lines)}
+    names = {"font_family": "system-ui, sans-serif", "font_size": "12", "fill": "#1b1f24"}
+    picture = node("svg", None, *parts, xmlns="http://www.w3.org/2000/svg", **size, **names)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_complete(path, tostring(picture, encoding="utf-8"))
+    return tenths
+
+
 def _path(values: npt.NDArray[np.float64], top: float) -> str:
     """SVG path of a measure over time; it starts anew behind every gap."""
     groups = np.array_split(values, min(POINTS, len(values)))
     lows = [float(np.nanmin(group)) if not np.isnan(group).all() else math.nan for group in groups]
     step = (_WIDTH - _LEFT) / max(len(lows) - 1, 1)
-    commands, pen_down = [], False
+    path, before = "", math.nan
     for i, low in enumerate(lows):
-        if math.isnan(low):
-            pen_down = False
-            continue
-        y = _TOP + (1 - min(max(low / top, 0.0), 1.0)) * _HEIGHT
-        commands.append(f"{'L' if pen_down else 'M'}{decimal(_LEFT + i * step)} {decimal(y)}")
-        if not pen_down:
-            commands.append("h0.1")  # a lone frame between gaps would leave no trace otherwise
-        pen_down = True
-    return "".join(commands)
+        if not math.isnan(low):
+            y = _TOP + (1 - min(max(low / top, 0.0), 1.0)) * _HEIGHT
+            place = f"{decimal(_LEFT + i * step)} {decimal(y)}"
+            # Without a stroke of its own a lone frame between gaps would leave no trace.
+            path += f"M{place}h0.1" if math.isnan(before) else f"L{place}"
+        before = low
+    return path
 
 
 def _upper(values: Iterable[float]) -> float:
@@ -123,3 +186,24 @@ def _dot(style: str, x: float, y: float) -> Element:
 
 def _shortened(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
+def node(tag: str, text: str | None, *children: Element, **attributes: str | float) -> Element:
+    """An element with a text and elements inside; whatever they hold is escaped when the page is written.
+
+    A trailing underscore in the name of an attribute goes away (``class_``), inner ones become hyphens;
+    numbers have one decimal, or none.
+    """
+    shown = {
+        name.rstrip("_").replace("_", "-"): value if isinstance(value, str) else decimal(value)
+        for name, value in attributes.items()
+    }
+    element = Element(tag, shown)
+    element.text = text
+    element.extend(children)
+    return element
+
+
+def decimal(value: float) -> str:
+    """A number for a drawing: one decimal, or none where that is 0."""
+    return f"{value:.1f}".removesuffix(".0")

@@ -14,6 +14,9 @@ from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
 from segue.metrics.evaluation import Evaluation, Measures
 from segue.video.partial import PartialFile, write_complete
 
+Pairs = Mapping[str, tuple[float, float]]
+"""Values of the first and the second result by name."""
+
 
 def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
     """All scores as values that JSON can hold; None is a measure without a value.
@@ -46,9 +49,9 @@ def comparison_values(comparison: Comparison) -> dict[str, Any]:
         "protocol": first.protocol,
         "headline": first.headline,
         "results": list(comparison.names),
-        "global": _pairs(first.overall, second.overall),
+        "global": _differences(first.overall, second.overall),
         "sequences": {
-            name: _pairs(first.sequences[name], second.sequences[name]) for name in first.sequences
+            name: _differences(first.sequences[name], second.sequences[name]) for name in first.sequences
         },
         "bootstrap": {
             "resamples": RESAMPLES,
@@ -111,6 +114,13 @@ def _values(measures: Measures) -> dict[str, float | None]:
     return {key: float(value) if math.isfinite(value) else None for key, value in measures.items()}
 
 
-def _pairs(first: Measures, second: Measures) -> dict[str, dict[str, float | None]]:
-    both = {key: (value, second.get(key, math.nan)) for key, value in first.items()}
-    return {key: _values({"first": a, "second": b, "difference": b - a}) for key, (a, b) in both.items()}
+def paired(first: Measures, second: Measures) -> Pairs:
+    """Each of the first measures in both results; NaN where the second has none."""
+    return {key: (value, second.get(key, math.nan)) for key, value in first.items()}
+
+
+def _differences(first: Measures, second: Measures) -> dict[str, dict[str, float | None]]:
+    return {
+        key: _values({"first": a, "second": b, "difference": b - a})
+        for key, (a, b) in paired(first, second).items()
+    }

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, tostring
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import segue
 from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
-from segue.metrics.evaluation import Evaluation
-from segue.reports.charts import bars, drawn, pairs, timeline
-from segue.reports.page import drawing, number, signed, write_page
+from segue.metrics.evaluation import Evaluation, Measures
+from segue.reports.charts import bars, drawn, number, pairs, signed, timeline
+from segue.reports.files import Pairs, paired, prepare
 from segue.reports.pictures import COLOURS, closer, colour_errors, data_uri, worst_frames
+from segue.video.partial import write_complete
 
 WORST = 12
 """Pictures of a page at most."""
@@ -52,10 +59,10 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
         facts={"sequences": len(evaluation.sequences), "ranked by": headline, **(about or {})},
         headline_first=[(name, number(value)) for name, value in ordered],
         bars=shown,
-        bars_chart=drawing(bars(shown)),
+        bars_chart=_drawing(bars(shown)),
         lines=list(zip(measures, _PAIR, strict=False)),
         charts=[
-            (f"{name} {number(scores.get(name, math.nan))}", drawing(timeline(series[name])))
+            (f"{name} {number(scores.get(name, math.nan))}", _drawing(timeline(series[name])))
             for name in over_time
         ],
         colours=[(kind, f"rgb{colour}") for kind, colour in COLOURS.items()],
@@ -80,30 +87,20 @@ def write_comparison(comparison: Comparison, path: Path | str) -> None:
     Raises:
         SinkError: the page cannot be written.
     """
-    first, second = comparison.first, comparison.second
-    headline = first.headline
-    scores = {
-        name: (measures.get(headline, math.nan), second.sequences[name].get(headline, math.nan))
-        for name, measures in first.sequences.items()
-    }
+    overall, scores = in_both(comparison)
     shown = _lowest({name: -abs(b - a) for name, (a, b) in scores.items()})
     write_page(
         Path(path),
         "comparison.html",
         title=f"{comparison.names[0]} and {comparison.names[1]} – segue",
         it=comparison,
-        overall=[
-            (key, _pair(value, second.overall.get(key, math.nan))) for key, value in first.overall.items()
-        ],
+        overall=difference_rows(overall),
         interval=describe_interval(comparison.seed),
-        intervals=[
-            (key, (signed(item.mean), signed(item.low), signed(item.high), str(item.sequences)))
-            for key, item in comparison.intervals.items()
-        ],
+        intervals=interval_rows(comparison),
         lines=list(zip(comparison.names, _PAIR, strict=True)),
         shown=len(shown),
-        pairs_chart=drawing(pairs({name: scores[name] for name in shown})),
-        rows=[(name, _pair(*values)) for name, values in scores.items()],
+        pairs_chart=_drawing(pairs({name: scores[name] for name in shown})),
+        rows=difference_rows(scores),
     )
 
 
@@ -115,11 +112,65 @@ def describe_interval(seed: int) -> str:
     )
 
 
-def _pair(first: float, second: float) -> tuple[str, str, str]:
-    return number(first), number(second), signed(second - first)
+def in_both(comparison: Comparison) -> tuple[Pairs, Pairs]:
+    """The overall measures, and the headline of each sequence, in both results; NaN where there is none."""
+    first, second = comparison.first, comparison.second
+    one, other = (
+        {name: measures.get(first.headline, math.nan) for name, measures in item.sequences.items()}
+        for item in (first, second)
+    )
+    return paired(first.overall, second.overall), paired(one, other)
+
+
+def difference_rows(pairs: Pairs) -> list[tuple[str, tuple[str, ...]]]:
+    """Rows of a table: both values, and the second minus the first."""
+    return [(name, (number(a), number(b), signed(b - a))) for name, (a, b) in pairs.items()]
+
+
+def interval_rows(comparison: Comparison) -> list[tuple[str, tuple[str, ...]]]:
+    """Rows of a table: mean, low and high end, and number of sequences of each interval."""
+    return [
+        (key, (signed(item.mean), signed(item.low), signed(item.high), str(item.sequences)))
+        for key, item in comparison.intervals.items()
+    ]
 
 
 def _lowest(scores: Mapping[str, float]) -> list[str]:
     """Names with the lowest scores, at most :data:`CHARTS`, in their own order."""
     kept = set(sorted(scores, key=lambda name: (math.isnan(scores[name]), scores[name]))[:CHARTS])
     return [name for name in scores if name in kept]
+
+
+def _columns(tables: Mapping[str, Measures]) -> list[str]:
+    return list(dict.fromkeys(key for measures in tables.values() for key in measures))
+
+
+def measured_rows(tables: Mapping[str, Measures], columns: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Rows of a table of measures, empty where there is none."""
+    return [
+        (name, [number(measures[key]) if key in measures else "" for key in columns])
+        for name, measures in tables.items()
+    ]
+
+
+_PAGES = Environment(
+    loader=PackageLoader("segue.reports"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PAGES.globals |= {"columns_of": _columns, "rows_of": measured_rows, "version": segue.__version__}
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Write a page that needs no other file, by one of ``templates``; the texts in ``values`` are escaped."""
+    prepare(path)
+    text = _PAGES.get_template(template).render(values)
+    # Names of files need not be valid text; what cannot be written becomes a question mark.
+    write_complete(path, text.encode("utf-8", "replace"))
+
+
+def _drawing(element: Element) -> Markup:
+    """A chart for a template."""
+    return Markup(tostring(element, encoding="unicode", method="html"))
