@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segue.cli.reproducing import videos_of
 from segue.cli.run import PROTOCOLS
 from segue.cli.scoring import data_sets
 from segue.datasets.davis import DAVIS_VAL
@@ -16,7 +17,6 @@ from segue.errors import DatasetError, SegueError
 from segue.registry import DATASETS, MODELS
 from segue.reports.charts import write_percentiles
 from segue.reproduce import SPEED, TABLES, Table, tables_of
-from segue.reproduce.data import videos_of
 from segue.reproduce.vos import source_names
 
 ids = [f"{table.paper} {table.name}" for table in TABLES]

@@ -176,6 +176,7 @@ batch = command(
         "command:do output:output,o workers threads gpus address tries scratch resume retry_failed "
         "json_lines quiet:quiet,q",
     ),
+    kind=BatchCommand,
 )
 
 
@@ -221,9 +222,6 @@ def do_tasks(tasks: Sequence[Task], how: Running) -> int:
             finally:
                 _write_report(ledger, home)
         return _tell(ledger, how.json_lines)
-
-
-batch.command_class = BatchCommand  # type: ignore[attr-defined]
 
 
 def _home(output: str) -> Path:

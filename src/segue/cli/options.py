@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 from annotated_types import Ge, Le
+from typer.core import TyperCommand
 
 Values = dict[str, Any]
 
@@ -31,7 +32,7 @@ class Options:
         of: the dataclass, function, or class by its constructor.
         names: which of them, separated by spaces; ``trunk:init`` is offered as ``--init``, ``out:out,o`` as
             ``--out`` and ``-o``, and ``scene!`` is an argument.
-        defaults, types, help: what is otherwise than the signature says.
+        defaults, types, help: what is otherwise than the signature says; a default of ``...`` has none.
     """
 
     of: Any
@@ -57,7 +58,7 @@ class Options:
             elif kind == bool | None or (kind is bool and default is True):
                 info = typer.Option(f"--{shown}/--no-{shown}", help=text)
             else:
-                flags = [f"--{shown}", *(f"-{letter}" for letter in short)]
+                flags = [f"--{shown}", *(f"{'-' if len(name) == 1 else '--'}{name}" for name in short)]
                 info = typer.Option(*flags, help=text, show_default=default not in (None, ""), **bounds)
             called = shown.replace("-", "_") + ("_" if keyword.iskeyword(shown) else "")
             annotation: Any = Annotated[kind, info]
@@ -94,13 +95,16 @@ def described(of: Any) -> dict[str, str]:
     return found
 
 
-def command(run: Callable[..., None], *groups: Options) -> Callable[..., None]:
+def command(
+    run: Callable[..., None], *groups: Options, kind: type[TyperCommand] | None = None
+) -> Callable[..., None]:
     """A function for Typer with the parameters of all groups.
 
     Args:
         run: given the values of each group in a dictionary of its own, by the names in the signature, after
             the ``context`` of Typer if it has that parameter; its docstring is the help.
         groups: the options, in the order of the help.
+        kind: class of the command.
     """
     parameters = [list(group.parameters()) for group in groups]
     flat = [item for group in parameters for _, item in group]
@@ -116,4 +120,5 @@ def command(run: Callable[..., None], *groups: Options) -> Callable[..., None]:
     called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     called.__annotations__ = {item.name: item.annotation for item in shown}
     called.__doc__ = run.__doc__
+    called.command_class = kind  # type: ignore[attr-defined]
     return called

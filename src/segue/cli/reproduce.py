@@ -6,11 +6,14 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from annotated_types import Ge
 
+from segue.cli.options import Options, Values, command
 from segue.cli.tables import Files, print_remarks, print_table, print_title
 from segue.errors import SegueError
 from segue.registry import DATASETS, DETECTORS, MODELS
@@ -18,39 +21,49 @@ from segue.reports import write_json
 from segue.reproduce import SPEED, TABLES, Table, tables_of
 
 
-def reproduce(
-    paper: Annotated[str | None, typer.Argument(help="Name of a paper.  [default: list all tables]")] = None,
-    table: Annotated[list[str] | None, typer.Argument(help="Names of its tables.  [default: all]")] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=FOLDER", help="Where a data set is; may be given several times."),
-    ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=FILE", help="Weight file of a network, a detector or a row."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "--out", "-o", help="Folder.  [default: segue-out/PAPER]")
-    ] = None,
-    row: Annotated[list[str] | None, typer.Option(help="Only this row; may be given several times.")] = None,
-    model: Annotated[str | None, typer.Option(help="Run this network instead of the paper's.")] = None,
-    subset: Annotated[
-        str | None, typer.Option("--set", help="Part of the data set, instead of the paper's.")
-    ] = None,
-    sequence: Annotated[
-        list[str] | None, typer.Option(help="Only this sequence, video or category; may be given several.")
-    ] = None,
-    run: Annotated[str, typer.Option(metavar="TEXT", help="Further options of the command of a row.")] = "",
-    train: Annotated[
-        str, typer.Option(metavar="TEXT", help="Further options of `segue train`, for rows that train.")
-    ] = "",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of workers.  [default: one a core]")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    json: Annotated[Path | None, typer.Option(help="All numbers in full precision.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class How:
+    """What is run for the rows of tables, and how.
+
+    Attributes:
+        data: where a data set is, NAME=FOLDER; may be given several times.
+        weights: weight file of a network, a detector or a row, NAME=FILE.
+        output: folder.  [default: segue-out/PAPER]
+        rows: only this row; may be given several times.
+        model: run this network instead of the paper's.
+        subset: part of the data set, instead of the paper's.
+        sequences: only this sequence, video or category; may be given several.
+        run: further options of the command of a row.
+        train: further options of `segue train`, for rows that train.
+        workers: number of workers.  [default: one a core]
+        resume: go on with an interrupted run.
+        quiet: no progress.
+    """
+
+    data: Mapping[str, Path]
+    weights: Mapping[str, str]
+    output: Path
+    rows: frozenset[str] | None = None
+    model: str | None = None
+    subset: str | None = None
+    sequences: list[str] | None = None
+    run: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+    workers: Annotated[int | None, Ge(1)] = None
+    resume: bool = False
+    quiet: bool = False
+
+
+def _asked(paper: str | None = None, table: list[str] | None = None) -> None:
+    """What is wanted.
+
+    Args:
+        paper: name of a paper.  [default: list all tables]
+        table: names of its tables.  [default: all]
+    """
+
+
+def _reproduce(asked: Values, options: Values, written: Values) -> None:
     """Repeat the tables of the papers: one command a table, with the published numbers beside.
 
     Without PAPER, all tables are listed with the data and the weights that they need. A row whose data or
@@ -69,38 +82,51 @@ def reproduce(
         segue reproduce stcn-report davis --data davis=DAVIS --weights stcn=stcn.safetensors
         --row "ground truth"
     """
-    from segue.cli.reproducing import How, do_table
+    from segue.cli.reproducing import do_table
 
+    paper, files = asked["paper"], Files(**written)
     if paper is None:
         _list(TABLES)
         return
-    tables = tables_of(paper, table or ())
-    Files(json=json).check()
-    how = How(
-        data={name: Path(folder) for name, folder in _pairs("data", data or [], DATASETS.names).items()},
-        weights=_pairs("weights", weights or [], _weighted(tables)),
-        output=output or Path("segue-out") / paper,
-        rows=_rows(tables, row),
-        model=model,
-        subset=subset,
-        sequences=sequence,
-        run=tuple(shlex.split(run)),
-        train=tuple(shlex.split(train)),
-        workers=workers,
-        resume=resume,
-        quiet=quiet,
-    )
+    tables = tables_of(paper, asked["table"] or ())
+    files.check()
+    folders = _pairs("data", options["data"] or [], DATASETS.names)
+    read = {
+        "data": {name: Path(folder) for name, folder in folders.items()},
+        "weights": _pairs("weights", options["weights"] or [], _weighted(tables)),
+        "output": options["output"] or Path("segue-out") / paper,
+        "rows": _rows(tables, options["rows"]),
+        "run": tuple(shlex.split(options["run"])),
+        "train": tuple(shlex.split(options["train"])),
+    }
+    how = How(**{**options, **read})
     done = []
     for item in tables:
         with contextlib.redirect_stdout(sys.stderr):
             result = do_table(item, how)
         _print(item, result.cells(), result.remarks)
         done.append(result)
-    if json is not None:
-        write_json(json, {"paper": paper, "tables": [result.values() for result in done]})
-        typer.echo(f"written: {json}", err=True)
+    if files.json is not None:
+        write_json(files.json, {"paper": paper, "tables": [result.values() for result in done]})
+    files.tell()
     if any(result.failed for result in done):
         raise typer.Exit(1)
+
+
+_TEXTS = list[str] | None
+
+reproduce = command(
+    _reproduce,
+    Options(_asked, "paper! table!"),
+    Options(
+        How,
+        "data weights output:output,out,o rows:row model subset:set sequences:sequence run train workers "
+        "resume quiet:quiet,q",
+        {"data": None, "weights": None, "output": None, "run": "", "train": ""},
+        {"data": _TEXTS, "weights": _TEXTS, "rows": _TEXTS, "output": Path | None, "run": str, "train": str},
+    ),
+    Options(Files, "json"),
+)
 
 
 def _list(tables: Iterable[Table]) -> None:

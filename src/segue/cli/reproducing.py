@@ -16,11 +16,14 @@ import typer
 
 from segue.batch.ledger import Ledger
 from segue.batch.plan import Task
-from segue.cli.batch import LEDGER, SUBFOLDER, value_of
+from segue.cli.batch import LEDGER, SUBFOLDER, Running, value_of
 from segue.cli.main import load_command
-from segue.cli.run import PROTOCOLS, results_of, run_videos, score_videos, scored_here
+from segue.cli.reproduce import How
+from segue.cli.run import results_of, run_videos, score_videos, scored_here, tasks_of
 from segue.cli.scoring import Request, open_davis, open_something
 from segue.datasets.cdnet import unseen_folds
+from segue.datasets.davis import DAVIS_2016_VAL, DAVIS_VAL
+from segue.datasets.inventories import described_videos, list_davis
 from segue.errors import CheckpointError, DatasetError
 from segue.extras import lacking
 from segue.masks import read_index_mask, write_index_mask
@@ -31,28 +34,9 @@ from segue.registry import DATASETS, MODELS
 from segue.reports import evaluation_values, write_report
 from segue.reports.charts import write_percentiles
 from segue.reproduce import Row, Table, Training
-from segue.reproduce.data import videos_of
 from segue.reproduce.stcn_report import FirstFrame, first_frame, start_of
 from segue.video.partial import write_complete
 from segue.weights import load, read_checkpoint
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """What the user asks for: as the options of ``segue reproduce``, read and checked."""
-
-    data: Mapping[str, Path]
-    weights: Mapping[str, str]
-    output: Path
-    rows: frozenset[str] | None = None
-    model: str | None = None
-    subset: str | None = None
-    sequences: list[str] | None = None
-    run: tuple[str, ...] = ()
-    train: tuple[str, ...] = ()
-    workers: int | None = None
-    resume: bool = False
-    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +137,46 @@ def _request(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]:
     missing: tuple[str, ...] = (f"of the data set only {first_few(names or ())}",)
     if not names:
         names, missing = videos_of(table, root)
-    request = Request(data=root, dataset=table.dataset, sequences=names)
+    part = {"year": table.year} if table.dataset == "davis" else {"subset": table.subset}
+    return Request(data=root, dataset=table.dataset, sequences=names, **part), missing
+
+
+def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ...]]:
+    """The videos of a table that are in a folder, and remarks on what is missing.
+
+    None stands for all that the reader of the data set finds there.
+
+    Raises:
+        DatasetError: nothing is there.
+    """
+    if table.subset is None or table.dataset not in ("davis", "ytvos"):
+        return None, ()
     if table.dataset == "davis":
-        return replace(request, year=table.year), missing
-    return replace(request, subset=table.subset), missing
+        wanted, there = _davis_split(root, table.year[:4], table.subset), list(list_davis(root).parts)
+    else:
+        folder = root / table.subset
+        wanted = described_videos(folder / "meta.json")
+        there = [name for name in wanted if (folder / "JPEGImages" / name).is_dir()]
+    found = [name for name in wanted if name in there]
+    missing = [name for name in wanted if name not in there]
+    part = f"{table.subset} of {DATASETS.find(table.dataset).title}"
+    if not there:
+        raise DatasetError(f"{root} holds no video")
+    if not found:
+        return there, (f"none of the {len(wanted)} videos of {part} is there; all {len(there)} were taken",)
+    if not missing:
+        return found, ()
+    return found, (f"{len(missing)} of the {len(wanted)} videos of {part} are missing: {first_few(missing)}",)
+
+
+def _davis_split(root: Path, year: str, part: str) -> list[str]:
+    """Names of the sequences of a split; those of the validation sets are known without ``ImageSets``."""
+    file = root / "ImageSets" / year / f"{part}.txt"
+    if file.is_file():
+        return list(filter(None, map(str.strip, file.read_text("utf-8", "replace").splitlines())))
+    if part != "val":
+        raise DatasetError(f"no part {part!r}: {file} does not exist; give sequence names")
+    return sorted(DAVIS_2016_VAL if year == "2016" else DAVIS_VAL)
 
 
 def _absent(name: str) -> str:
@@ -181,19 +201,14 @@ def _do(row: Row, table: Table, request: Request | None, how: How) -> Done:
         options += ["--weights", weights]
     if not how.quiet:
         typer.echo(f"{table.paper} {table.name}: {row.name}", err=True)
-    failed = run_videos(
-        request,
-        folder,
-        tuple(options),
-        workers=how.workers,
-        resume=how.resume,
-        quiet=how.quiet,
-        tasks=tasks,
+    running = Running(
+        options=tuple(options), output=str(folder), workers=how.workers, resume=how.resume, quiet=how.quiet
     )
+    failed = run_videos(request, running, tasks)
     speed = _speed(folder)
     if not scored_here(request):
-        return Done(row, model, speed=speed, folder=results_of(request, folder), failed=failed)
-    evaluation = score_videos(request, folder, failed, how.workers)
+        return Done(row, model, speed=speed, folder=results_of(request, running), failed=failed)
+    evaluation = score_videos(request, running, failed)
     write_report(evaluation, folder.with_name(f"{row.key}.html"), about={"row": row.name, "model": model})
     return Done(row, model, evaluation, speed, folder, failed=failed)
 
@@ -201,7 +216,7 @@ def _do(row: Row, table: Table, request: Request | None, how: How) -> Done:
 def _from_first_frames(source: FirstFrame, request: Request, folder: Path) -> Iterator[Task]:
     """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
     videos = open_davis(request) if request.dataset == "davis" else open_something(request)
-    for task in PROTOCOLS[request.dataset].tasks(request, folder / SUBFOLDER / "prompts"):
+    for task in tasks_of(request, folder):
         video = videos[task.name]
         place, _, given = task.arguments[1].partition("@")
         drawn = Path(given).with_name("found.png")
@@ -260,7 +275,7 @@ def _weights(row: Row, model: str, how: How) -> str | None:
 def _by_fold(training: Training, model: str, request: Request, folder: Path, how: How) -> Iterator[Task]:
     """The videos, each with the weights of a training that left out its fold."""
     folds = unseen_folds()
-    for task in PROTOCOLS[request.dataset].tasks(request, folder / SUBFOLDER / "prompts"):
+    for task in tasks_of(request, folder):
         if task.name not in folds:
             raise DatasetError(f"{task.name} is no video of CDnet2014, whose folds are known")
         weights = _trained(training, model, how, folds[task.name])

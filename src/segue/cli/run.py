@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json as json_lib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import typer
 
 from segue.batch.plan import Task
 from segue.cli.batch import SUBFOLDER, BatchCommand, Running, do_tasks, value_of
-from segue.cli.scoring import Request, Year, open_davis, open_films, open_something, open_ytvos
-from segue.cli.tables import print_evaluation, progress
+from segue.cli.options import Options, Values, command
+from segue.cli.scoring import Request, open_davis, open_films, open_something, open_ytvos
+from segue.cli.tables import Files, print_evaluation, progress
 from segue.datasets.files import PICTURES, files_by_stem
 from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.ytvis import YTVISDataset
@@ -25,7 +25,7 @@ from segue.reports import evaluation_values, write_json
 from segue.types import IndexMask
 from segue.video.images import list_images, write_picture
 from segue.video.mask_folder import frame_number
-from segue.video.partial import PartialFile, writing
+from segue.video.partial import replacing
 
 CLIPS = ("ytvis", "ovis")
 """Data sets whose videos are one clip each, and whose results are one file."""
@@ -49,24 +49,16 @@ class Protocol:
     model: str | None = None
 
 
-def run(
-    context: typer.Context,
-    dataset: Annotated[str, typer.Argument(help="Name of the data set.")],
-    root: Annotated[Path, typer.Argument(help="Its folder.")],
-    output: Annotated[Path, typer.Option("--output", "--out", "-o", help="Folder of the results.")],
-    subset: Annotated[str | None, typer.Option("--set", help="Split, as for `segue eval`.")] = None,
-    sequence: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this sequence, video or category; may be given several times."),
-    ] = None,
-    year: Annotated[Year, typer.Option(help="Edition of DAVIS; 2016 takes all objects as one.")] = "2017",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of workers.  [default: one a core]")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    json: Annotated[Path | None, typer.Option(help="Scores in full precision.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-) -> None:
+class RunCommand(BatchCommand):
+    """Keeps the options of the command that the data set is run with."""
+
+    def handed_on(self, args: list[str]) -> str:
+        """``track`` or ``foreground``, by the name of the data set."""
+        name = next((word for word in args if word in PROTOCOLS), "davis")
+        return _protocol(name).command
+
+
+def _run(context: typer.Context, asked: Values, running: Values, written: Values) -> None:
     """Run a model over a whole data set by its protocol, and score it.
 
     DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu, hofam
@@ -84,60 +76,66 @@ def run(
 
         segue run ytvos YouTubeVOS --set valid -o results --workers 8
     """
-    request = Request(data=root, dataset=dataset, subset=subset, sequences=sequence, year=year)
-    failed = run_videos(request, output, tuple(context.args), workers=workers, resume=resume, quiet=quiet)
+    request, files = Request(**asked), Files(**written)
+    how = Running(**running, options=tuple(context.args))
+    failed = run_videos(request, how)
     if not scored_here(request):
-        typer.echo(f"results: {results_of(request, output)}; the official server scores them", err=True)
+        typer.echo(f"results: {results_of(request, how)}; the official server scores them", err=True)
         raise typer.Exit(1 if failed else 0)
-    evaluation = score_videos(request, output, failed, workers)
+    evaluation = score_videos(request, how, failed)
     print_evaluation(evaluation)
-    if json is not None:
-        write_json(json, evaluation_values(evaluation))
-        typer.echo(f"written: {json}", err=True)
+    if files.json is not None:
+        write_json(files.json, evaluation_values(evaluation))
+    files.tell()
     if failed:
         raise typer.Exit(1)
 
 
-class RunCommand(BatchCommand):
-    """Keeps the options of the command that the data set is run with."""
+run = command(
+    _run,
+    Options(
+        Request,
+        "dataset! data:root! subset:set sequences:sequence year",
+        {"dataset": ...},
+        help={"dataset": "Name of the data set."},
+    ),
+    Options(
+        Running,
+        "output:output,out,o workers resume quiet:quiet,q",
+        {"output": ...},
+        help={
+            "output": "Folder of the results.",
+            "workers": "Number of workers.  [default: one a core]",
+            "resume": "Go on with an interrupted run.",
+        },
+    ),
+    Options(Files, "json"),
+    kind=RunCommand,
+)
 
-    def handed_on(self, args: list[str]) -> str:
-        """``track`` or ``foreground``, by the name of the data set."""
-        name = next((word for word in args if word in PROTOCOLS), "davis")
-        return _protocol(name).command
 
-
-run.command_class = RunCommand  # type: ignore[attr-defined]
-
-
-def run_videos(
-    request: Request,
-    output: Path,
-    options: tuple[str, ...],
-    *,
-    workers: int | None = None,
-    resume: bool = False,
-    quiet: bool = False,
-    tasks: Iterable[Task] | None = None,
-) -> int:
+def run_videos(request: Request, how: Running, tasks: Iterable[Task] | None = None) -> int:
     """Run a model over the videos of a request, or over ``tasks``; gives the number of those that failed."""
     protocol = _protocol(request.dataset)
-    if tasks is None:
-        tasks = protocol.tasks(request, output / SUBFOLDER / "prompts")
-    options = (*options, *SCORED[protocol.command])
+    options = (*how.options, *SCORED[protocol.command])
     if protocol.model is not None and value_of(list(options), "--model") is None:
         options = (*options, "--model", protocol.model)
-    running = Running(protocol.command, options, str(output), workers=workers, resume=resume, quiet=quiet)
-    return do_tasks(list(tasks), running)
+    wanted = tasks_of(request, Path(how.output)) if tasks is None else tasks
+    return do_tasks(list(wanted), replace(how, command=protocol.command, options=options))
 
 
-def score_videos(request: Request, output: Path, failed: int, workers: int | None = None) -> Evaluation:
+def tasks_of(request: Request, output: Path) -> Iterator[Task]:
+    """The videos of a request; what must be written for them lies in the output."""
+    return _protocol(request.dataset).tasks(request, output / SUBFOLDER / "prompts")
+
+
+def score_videos(request: Request, how: Running, failed: int) -> Evaluation:
     """Score what :func:`run_videos` wrote; frames of videos that failed count as empty."""
-    results = results_of(request, output)
+    results = results_of(request, how)
     if request.dataset in CLIPS:
         typer.echo(f"results: {results}", err=True)
     else:
-        request = replace(request, missing="empty" if failed else "error", workers=workers or 1)
+        request = replace(request, missing="empty" if failed else "error", workers=how.workers or 1)
     with progress(request.dataset) as show:
         return request.score(results, show)
 
@@ -152,9 +150,9 @@ def scored_here(request: Request) -> bool:
     return True
 
 
-def results_of(request: Request, output: Path) -> Path:
+def results_of(request: Request, how: Running) -> Path:
     """What is scored of the output: a folder of masks, or for instances one file, which is written."""
-    return _all_clips(request, output) if request.dataset in CLIPS else output
+    return _all_clips(request, Path(how.output)) if request.dataset in CLIPS else Path(how.output)
 
 
 def _protocol(name: str) -> Protocol:
@@ -249,19 +247,14 @@ def _ytvis(request: Request, folder: Path) -> Iterator[Task]:
 def _all_clips(request: Request, output: Path) -> Path:
     """One file with the results of all videos, in which they have the numbers of the data set."""
     dataset, path = _open_ytvis(request), output / "results.json"
-    partial = PartialFile(path)
-    try:
-        with writing(path), partial.path.open("w", encoding="ascii") as stream:
-            separator = "[\n"
-            for video in dataset:
-                found = output / video.name / "ytvis.json"
-                for record in json_lib.loads(found.read_bytes()) if found.is_file() else ():
-                    stream.write(separator + json_lib.dumps({**record, "video_id": video.id}))
-                    separator = ",\n"
-            stream.write("[]\n" if separator[0] == "[" else "\n]\n")
-        partial.commit()
-    finally:
-        partial.discard()
+    with replacing(path) as partial, partial.open("w", encoding="ascii") as stream:
+        separator = "[\n"
+        for video in dataset:
+            found = output / video.name / "ytvis.json"
+            for record in json.loads(found.read_bytes()) if found.is_file() else ():
+                stream.write(separator + json.dumps({**record, "video_id": video.id}))
+                separator = ",\n"
+        stream.write("[]\n" if separator[0] == "[" else "\n]\n")
     return path
 
 

@@ -36,7 +36,7 @@ class Request:
         data: folder of the data set.
         dataset: what to score as; any data set of segue eval.
         subset: split, as for segue eval.
-        sequences: score only this sequence, video or category; may be given several times.
+        sequences: only this sequence, video or category; may be given several times.
         task: task of DAVIS.
         year: edition of DAVIS; 2016 takes all objects as one, 2016-toolkit scores all frames.
         seen: categories of YouTube-VOS that were trained on: one in a line, or a meta.json.  [default: all]
