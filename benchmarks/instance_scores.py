@@ -30,7 +30,7 @@ import torch
 
 from instance_clips import TrueClip, annotated, composites, davis, stills
 from machine import describe, names_of
-from segue.api.instances import make_finder
+from segue.api.instances import instances
 from segue.datasets.files import Mask
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.masks.rle import encode_rle
@@ -263,19 +263,16 @@ def main() -> int:
 
 
 def _session(model: str, given: argparse.Namespace, score: float | None) -> Session:
-    return make_finder(
-        model,
-        given.weights,
-        names=None,
-        classes=None,
+    found = instances(
+        iter(()),  # the session is given the films
+        model=model,
+        weights=given.weights,
         score=score,
         top=100 if score == LEAST_SCORE else 10,
         window=given.window,
-        overlap=3,
-        short_side=None,
         device="cpu",
-        fast=False,
-    ).session
+    )
+    return found.session
 
 
 def _print(name: str, rows: Sequence[Row]) -> None:

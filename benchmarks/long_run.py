@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 import segue
-from segue.api.instances import make_finder
+from segue.api.instances import instances
 from segue.models.base import MemoryNetwork
 from segue.prompts import read_prompt_masks
 from segue.sessions.base import Session
@@ -49,8 +49,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    session = session_of(arguments)
     source = open_source(there_and_back(arguments.source, arguments.frames))
+    session = session_of(arguments, source)
     watch_memory(session, source, arguments.mask, every=arguments.every)
 
 
@@ -87,25 +87,21 @@ def watch_memory(
     print(f"\nlast / first: {last / first:.4f}; highest / first: {highest / first:.4f}; {len(ids)} objects")
 
 
-def session_of(arguments: argparse.Namespace) -> Session:
+def session_of(arguments: argparse.Namespace, source: Source) -> Session:
     """What follows the objects, or finds and follows them."""
     if arguments.mask:
         network = cast(MemoryNetwork, segue.load(arguments.model, arguments.weights))
         return segue.TrackSession(network, fast=arguments.fast)
-    finder = make_finder(
-        arguments.model,
-        arguments.weights,
-        names=None,
-        classes=None,
+    found = instances(
+        source,
+        model=arguments.model,
+        weights=arguments.weights,
         score=arguments.score,
-        top=10,
         window=10,
-        overlap=3,
         short_side=arguments.short_side,
-        device=None,
         fast=arguments.fast,
     )
-    return finder.session
+    return found.session
 
 
 def followed(session: Session, source: Source, mask: str | None) -> Iterator[tuple[Frame, Segmentation]]:

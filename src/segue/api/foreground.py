@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from segue.api import results_of
+from segue.api import Results
 from segue.errors import FlowError, SegueError, SourceError
 from segue.flow import FlowFiles, flow_provider
 from segue.flow.providers import FlowName
@@ -31,7 +30,7 @@ from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.moving_camera import MovingCameraSegmenter
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
-from segue.types import Frame, Image, Segmentation
+from segue.types import Frame, Image
 from segue.video import Source, open_source
 from segue.weights import load_for
 
@@ -61,7 +60,7 @@ def foreground(
     fps: float | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
-) -> Iterator[Segmentation]:
+) -> Results[ForegroundSession]:
     """Tell foreground from background on every frame.
 
     Args:
@@ -104,61 +103,16 @@ def foreground(
         >>> for result in segue.foreground("camera.mp4", objects=True):
         ...     print(result.index, [item.box for item in result.objects])
     """
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"fps is {fps}, but must be a number above 0")
     opened = source if isinstance(source, Source) else open_source(source)
-    session, choose = make_session(
-        opened,
-        model=model,
-        weights=weights,
-        flow=flow,
-        flow_weights=flow_weights,
-        threshold=threshold,
-        scene=scene,
-        depth=depth,
-        short_side=short_side,
-        align=align,
-        follow_camera=follow_camera,
-        warm_up=warm_up,
-        fps=fps,
-        device=device,
-        fast=fast,
-        roi=roi,
-        min_area=min_area,
-        objects=objects,
-        shadows=shadows,
-    )
-    return results_of(session, opened, choose(opened))
-
-
-def make_session(
-    source: Source,
-    *,
-    model: str | ForegroundNetwork | Segmenter,
-    weights: str | Path | None,
-    flow: FlowName | str | Path,
-    flow_weights: str | Path | None,
-    threshold: float | None,
-    scene: BackgroundModel | Image,
-    depth: str | Path | None,
-    short_side: int | None,
-    align: bool,
-    follow_camera: Method | None,
-    warm_up: int,
-    fps: float | None,
-    device: str | torch.device | None,
-    fast: bool,
-    **masks: Any,
-) -> tuple[ForegroundSession, Callable[[Iterable[Frame]], Iterator[Frame]]]:
-    """A session as :func:`foreground` describes, and what chooses those of the frames that it needs.
-
-    The options ``masks`` are those of :class:`ForegroundMasks`.
-    """
     threshold, short_side = preferred(model, threshold, short_side)
     made = make_model(model, weights, flow, flow_weights)
     known = None
     if flow not in get_args(FlowName):
         if not isinstance(made, FlowNetwork):
             raise FlowError(f"{flow}: only hofam and stam look at flow")
-        known = FlowFiles(Path(flow), made.gaps, source.total)
+        known = FlowFiles(Path(flow), made.gaps, opened.total)
     if follow_camera is not None:
         if not isinstance(made, nn.Module):
             raise SegueError(
@@ -166,19 +120,18 @@ def make_session(
             )
         network = cast(ForegroundNetwork, made)
         made = MovingCameraSegmenter(network, follow_camera, device=device, fast=fast)
-    if fps is not None and not 0 < fps < math.inf:
-        raise ValueError(f"fps is {fps}, but must be a number above 0")
+    masks = ForegroundMasks(threshold=threshold, roi=roi, min_area=min_area, objects=objects, shadows=shadows)
     session = ForegroundSession(
         made,
         background=_background(scene),
-        masks=ForegroundMasks(threshold=threshold, **masks),
+        masks=masks,
         short_side=short_side or None,
         align=align and follow_camera is None,
         warm_up=warm_up,
         device=device,
         fast=fast,
     )
-    return session, partial(_chosen_frames, fps=fps, depth=depth, flow=known)
+    return Results(session, opened, _chosen_frames(opened, fps, depth, known))
 
 
 def _background(scene: BackgroundModel | Image) -> Background:

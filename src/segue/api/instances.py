@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from segue.api import results_of
+from segue.api import Results
 from segue.errors import PromptError
 from segue.models.base import InstanceNetwork
 from segue.registry import DETECTORS, MODELS, DetectorEntry, Entry
 from segue.sessions import TrackSession
-from segue.sessions.base import Session
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.detecting import detector
 from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_classes
-from segue.types import Segmentation
 from segue.video import Source, open_source
 from segue.weights import load_for, read_checkpoint, recognise
 from segue.weights.download import at_hand
@@ -41,7 +38,7 @@ def instances(
     short_side: int | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
-) -> Iterator[Segmentation]:
+) -> Results[DetectionSession | InstanceSession]:
     """Find every instance of a video of any length, say what it is, and follow it.
 
     The video is looked at in windows of frames that overlap; on the frames that two windows share, objects
@@ -80,46 +77,9 @@ def instances(
         >>> for result in segue.instances("street.mp4", classes=["person"]):
         ...     print(result.index, [(item.id, item.label, item.box) for item in result.objects])
     """
-    finder = make_finder(
-        default_model(weights) if model is None else model,
-        weights,
-        names=names,
-        classes=classes,
-        score=score,
-        top=top,
-        window=window,
-        overlap=overlap,
-        short_side=short_side,
-        device=device,
-        fast=fast,
-    )
     opened = source if isinstance(source, Source) else open_source(source)
-    return results_of(finder.session, opened)
-
-
-@dataclass(frozen=True, slots=True)
-class Finder:
-    """What finds and follows instances, and class names by number, as files of results number them."""
-
-    session: Session
-    names: Mapping[int, str]
-
-
-def make_finder(
-    model: str | InstanceNetwork,
-    weights: str | Path | None,
-    *,
-    names: Mapping[int, str] | None,
-    classes: Collection[str] | None,
-    score: float | None,
-    top: int,
-    window: int | None,
-    overlap: int,
-    short_side: int | None,
-    device: str | torch.device | None,
-    fast: bool,
-) -> Finder:
-    """What does what :func:`instances` describes."""
+    if model is None:
+        model = default_model(weights)
     if isinstance(model, str) and "+" in model:
         if names is not None:
             raise PromptError(f"{model} knows the names of its classes; leave the names out")
@@ -133,8 +93,8 @@ def make_finder(
         )
         numbers = DETECTORS.find(finding).categories
         options = DetectionOptions(top=top, **_given(every=window, score=score))
-        session = DetectionSession(tracker, found, options)
-        return Finder(session, found.names if numbers is None else numbers)
+        following_finds = DetectionSession(tracker, found, options)
+        return Results(following_finds, opened, names=found.names if numbers is None else numbers)
     network = instance_model(model, weights)
     suited = {"score": network.score, "short_side": network.short_side}
     if isinstance(model, str):
@@ -145,7 +105,8 @@ def make_finder(
     wanted = (frozenset(known) or None) if classes is None else allowed_classes(classes, known)
     asked = suited | _given(score=score, short_side=short_side, window=window)
     windows = InstanceOptions(overlap=overlap, top=top, classes=wanted, **asked)
-    return Finder(InstanceSession(network, windows, names=known, device=device, fast=fast), known)
+    session = InstanceSession(network, windows, names=known, device=device, fast=fast)
+    return Results(session, opened, names=known)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from segue.api import results_of
+from segue.api import Results
 from segue.errors import PromptError
 from segue.models.base import MemoryPolicy, Schedule, TrackNetwork
 from segue.prompts import MakePrompter
@@ -103,7 +103,7 @@ def track(
         return _follow(session, opened, prompts, required)
     if required is not None:
         raise ValueError("required frames go with prompts; with Auto every frame is looked at")
-    return results_of(AutoSession(session, prompts.detector or detector(), prompts.every), opened)
+    return Results(AutoSession(session, prompts.detector or detector(), prompts.every), opened)
 
 
 def _follow(

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from segue.api.foreground import foreground as find_foreground
-from segue.api.foreground import make_session, preferred
+from segue.api.foreground import preferred
 from segue.cli.job import (
     DEFAULT_FORMATS,
     HOW,
@@ -80,19 +80,20 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
     roi = None if options["roi"] is None else read_stored_mask(options["roi"], str(options["roi"]))
     read = {"roi": roi, "scene": _read_scene(options["scene"])}
     try:
-        session, choose = make_session(opened, **options | resolved | read, device=run.device, fast=run.fast)
+        found = find_foreground(opened, **options | resolved | read, device=run.device, fast=run.fast)
     except ValueError as error:
         raise SegueError(str(error)) from None
+    session = found.session
     settings = run_settings({**source, **options, **besides, **part, **how}, **resolved)
     with opened:
-        _, frames = first_frame(opened)
+        _, frames = first_frame(opened.name, found.frames)
         note: Note = _note
         if besides["explain"] is not None:
             note = explained(session, besides["explain"], _note)
         run_job(
             session,
             opened,
-            choose(frames),
+            frames,
             replace(run, format=formats),
             settings,
             note,

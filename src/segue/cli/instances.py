@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from segue.api.instances import DEFAULT_MODEL, default_model, instance_model, make_finder
+from segue.api.instances import DEFAULT_MODEL, default_model, instance_model
 from segue.api.instances import instances as find_instances
 from segue.cli.job import (
     HOW,
@@ -88,19 +88,19 @@ def _instances(source: Values, options: Values, look: Values, part: Values, how:
         "classes": None if classes is None else [name.strip() for name in classes.split(",")],
     }
     try:
-        finder = make_finder(**{**options, **wanted}, device=run.device, fast=run.fast)
+        found = find_instances(opened, **{**options, **wanted}, device=run.device, fast=run.fast)
     except ValueError as error:
         raise SegueError(str(error)) from None
     settings = run_settings({**source, **options, **look, **part, **how}, model=model)
-    categories = {name: number for number, name in finder.names.items()}
+    session, categories = found.session, {name: number for number, name in found.names.items()}
     with opened:
-        _, frames = first_frame(opened)
+        _, frames = first_frame(opened.name, opened)
         note: Note = _note
         if look["explain"] is not None:
-            if not isinstance(finder.session, InstanceSession):
+            if not isinstance(session, InstanceSession):
                 raise SegueError(f"--explain shows where a network's queries look; {model} has none")
-            note = explained(finder.session, look["explain"], _note)
-        run_job(finder.session, opened, frames, run, settings, note, categories=categories)
+            note = explained(session, look["explain"], _note)
+        run_job(session, opened, frames, run, settings, note, categories=categories)
 
 
 instances = command(
@@ -166,7 +166,7 @@ def _whole(source: Source, model: str, options: Values) -> None:
     network, watch = instance_model(model, options["weights"]), WATCH.get()
     seen: list[Frame] = []
     with source, progress("frames", "interrupted; a film that is one clip begins anew") as show:
-        first, frames = first_frame(source)
+        first, frames = first_frame(source.name, source)
 
         def pictures() -> Iterator[Image]:
             for count, frame in enumerate(frames, start=1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,13 +113,13 @@ HOW = Options(
 )
 
 
-def first_frame(source: Source) -> tuple[Frame, Iterator[Frame]]:
+def first_frame(name: str, frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:
     """The first frame of a source, and all of them."""
-    frames = iter(source)
-    first = next(frames, None)
+    others = iter(frames)
+    first = next(others, None)
     if first is None:
-        raise SourceError(f"{source.name}: there are no frames in the part that was asked for")
-    return first, itertools.chain([first], frames)
+        raise SourceError(f"{name}: there are no frames in the part that was asked for")
+    return first, itertools.chain([first], others)
 
 
 Note = Callable[[Segmentation], str]

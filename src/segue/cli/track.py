@@ -147,7 +147,7 @@ def _track(source: Values, what: Values, found: Values, memory: Values, part: Va
         prompts=prompts,
     )
     with opened:
-        first, frames = first_frame(opened)
+        first, frames = first_frame(opened.name, opened)
         size, stride = opened.original_size or first.size, part["stride"]
         plan = {} if asked.auto else asked.plan(first, size, stride)
         if first.index in plan:
