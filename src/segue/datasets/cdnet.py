@@ -20,7 +20,13 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from segue.datasets.files import subfolders
-from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, read_video, video_folders
+from segue.datasets.foreground import (
+    FilmLayout,
+    ForegroundFolder,
+    ForegroundSequence,
+    read_video,
+    video_folders,
+)
 from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
 
@@ -56,27 +62,28 @@ def open_cdnet(root: Path | str) -> ForegroundFolder:
         DatasetError: a video lacks one of its files, a file does not fit, or there is no video.
     """
     root = Path(root)
-    return ForegroundFolder(_top(root), (read_cdnet_video(folder) for _, folder in find_cdnet(root)))
+    return ForegroundFolder(_top(root), (_read_video(folder) for _, folder in _find_videos(root)))
 
 
 def _top(root: Path) -> Path:
     return root / "dataset" if (root / "dataset").is_dir() else root
 
 
-def find_cdnet(root: Path) -> Iterator[tuple[str, Path]]:
-    """``category/name`` and folder of each video."""
+def _find_videos(root: Path) -> Iterator[tuple[str, Path]]:
     for category in subfolders(_top(root)):
         for folder in video_folders(category):
             yield f"{category.name}/{folder.name}", folder
 
 
-def read_cdnet_video(folder: Path) -> ForegroundSequence:
-    """List one video, which must be complete."""
+def _read_video(folder: Path) -> ForegroundSequence:
     category = folder.parent.name
     for name in ("ROI.bmp", "temporalROI.txt"):
         if not (folder / name).is_file():
             raise DatasetError(f"video {category}/{folder.name}: {folder / name} is missing")
     return read_video(folder, category)
+
+
+CDNET = FilmLayout(_find_videos, _read_video, VIDEO_KEYS)
 
 
 def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset[int]]:

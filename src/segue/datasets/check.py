@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from segue.datasets import inventories
-from segue.datasets.cdnet import open_cdnet
+from segue.datasets.cdnet import CDNET, open_cdnet
 from segue.datasets.foreground import ForegroundFolder
-from segue.datasets.foreground_sets import open_hofam, open_lasiesta
-from segue.datasets.inventories import CheckedVideo
+from segue.datasets.foreground_sets import LASIESTA, SBI, open_hofam, open_lasiesta
+from segue.datasets.inventories import CheckedVideo, list_films
 from segue.datasets.isd import INDEX, open_isd
 from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.errors import DatasetError
@@ -92,8 +93,8 @@ ENTRIES = (
         "https://www.gti.ssr.upm.es/data/lasiesta_database.html",
         "terms on its page; cite Cuevas et al. 2016",
         "I_SI_01/*.bmp, I_SI_01-GT/*.png",
-        inventories.is_lasiesta,
-        inventories.list_lasiesta,
+        LASIESTA.fits,
+        partial(list_films, LASIESTA),
         films=open_lasiesta,
     ),
     DatasetEntry(
@@ -104,7 +105,7 @@ ENTRIES = (
         "terms on its pages; cite Maddalena and Petrosino 2015, Lim and Keles 2020",
         "<scene>/input, <scene>/groundtruth",
         inventories.is_sbi,
-        inventories.list_sbi,
+        partial(list_films, SBI),
     ),
     DatasetEntry(
         "cdnet",
@@ -112,8 +113,8 @@ ENTRIES = (
         "http://changedetection.net",
         "no licence stated; for research, with a citation of Wang et al. 2014",
         "[dataset/]<category>/<video>/input, groundtruth, ROI.bmp, temporalROI.txt",
-        inventories.is_cdnet,
-        inventories.list_cdnet,
+        CDNET.fits,
+        partial(list_films, CDNET),
         films=open_cdnet,
         shadows=True,
     ),

@@ -166,6 +166,23 @@ class ForegroundFolder:
         return ForegroundFolder(self.root, chosen)
 
 
+@dataclass(frozen=True, slots=True)
+class FilmLayout:
+    """How a data set lies in folders: ``find`` gives name and folder of its videos, ``read`` lists one.
+
+    ``expected`` are the names of the complete set, ``whole`` tells whether it is labelled throughout.
+    """
+
+    find: Callable[[Path], Iterable[tuple[str, Path]]]
+    read: Callable[[Path], ForegroundSequence]
+    expected: tuple[str, ...] = ()
+    whole: bool = True
+
+    def fits(self, root: Path) -> bool:
+        """Whether a folder holds a video."""
+        return any(True for _ in self.find(root))
+
+
 def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
     """Open videos ``<video>/input/*`` with labels ``<video>/groundtruth/*`` that end in the same number.
 

@@ -42,7 +42,14 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from segue.datasets.files import files_in, read_rgb, subfolders
-from segue.datasets.foreground import NUMBER, ForegroundFolder, ForegroundSequence, by_number, numbered_files
+from segue.datasets.foreground import (
+    NUMBER,
+    FilmLayout,
+    ForegroundFolder,
+    ForegroundSequence,
+    by_number,
+    numbered_files,
+)
 from segue.datasets.json_files import read_json
 from segue.datasets.labels import (
     MOTION,
@@ -57,10 +64,10 @@ from segue.inputs import check_choice
 from segue.naming import natural_key
 from segue.types import Image
 
-_SBI_VIDEOS = """Board Candela_m1.10 CAVIAR1 CAVIAR2 CaVignal Foliage HallAndMonitor HighwayI HighwayII
-HumanBody2 IBMtest2 PeopleAndFoliage Toscana Snellen"""
-
-SBI_VIDEOS = tuple(_SBI_VIDEOS.split())
+SBI_VIDEOS = (
+    *("Board", "Candela_m1.10", "CAVIAR1", "CAVIAR2", "CaVignal", "Foliage", "HallAndMonitor", "HighwayI"),
+    *("HighwayII", "HumanBody2", "IBMtest2", "PeopleAndFoliage", "Toscana", "Snellen"),
+)
 """The 14 videos."""
 
 
@@ -76,27 +83,26 @@ def open_sbi(root: Path | str, masks: Path | str | None = None) -> ForegroundFol
             no video.
     """
     root = Path(root)
-    mask_folders = {} if masks is None else {scene_name(path): path for path in subfolders(Path(masks))}
-    found = sorted(find_sbi(root), key=lambda video: SBI_VIDEOS.index(video[0]))
-    return ForegroundFolder(root, (read_sbi_video(path, mask_folders.get(name)) for name, path in found))
+    mask_folders = {} if masks is None else {_scene_name(path): path for path in subfolders(Path(masks))}
+    found = sorted(_find_sbi(root), key=lambda video: SBI_VIDEOS.index(video[0]))
+    return ForegroundFolder(root, (_read_sbi_video(path, mask_folders.get(name)) for name, path in found))
 
 
-def scene_name(folder: Path) -> str:
-    """Name of the video in a folder."""
+def _scene_name(folder: Path) -> str:
     return folder.name.removesuffix("_a")
 
 
-def find_sbi(root: Path) -> Iterator[tuple[str, Path]]:
-    """Name and folder of each video."""
-    for folder in subfolders(root):
-        if scene_name(folder) in SBI_VIDEOS:
-            yield scene_name(folder), folder
+def _find_sbi(root: Path) -> Iterator[tuple[str, Path]]:
+    named = ((_scene_name(folder), folder) for folder in subfolders(root))
+    return (video for video in named if video[0] in SBI_VIDEOS)
 
 
-def read_sbi_video(folder: Path, masks: Path | None = None) -> ForegroundSequence:
-    """List one video."""
+def _read_sbi_video(folder: Path, masks: Path | None = None) -> ForegroundSequence:
     pictures, truths = numbered_files(folder / "input"), numbered_files(masks or folder / "groundtruth")
-    return ForegroundSequence.of(scene_name(folder), pictures, truths, decode_labels=read_sbi_labels)
+    return ForegroundSequence.of(_scene_name(folder), pictures, truths, decode_labels=read_sbi_labels)
+
+
+SBI = FilmLayout(_find_sbi, _read_sbi_video, SBI_VIDEOS, whole=False)
 
 
 STATIC_CAMERA = ("I_SI", "I_CA", "I_OC", "I_IL", "I_MB", "I_BS", "O_CL", "O_RA", "O_SN", "O_SU")
@@ -128,11 +134,10 @@ def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> Foreg
     """
     root = Path(root)
     check_choice("static_as", static_as, StaticAs, DatasetError)
-    return ForegroundFolder(root, (read_lasiesta_video(path, static_as) for _, path in find_lasiesta(root)))
+    return ForegroundFolder(root, (_read_lasiesta_video(path, static_as) for _, path in _find_lasiesta(root)))
 
 
-def find_lasiesta(root: Path) -> list[tuple[str, Path]]:
-    """``category/name`` and folder of each video, in natural order of the names."""
+def _find_lasiesta(root: Path) -> list[tuple[str, Path]]:
     folders = sorted(_named_folders(root, levels=3), key=lambda path: natural_key(path.name))
     return [(f"{folder.name[:4]}/{folder.name}", folder) for folder in folders]
 
@@ -145,14 +150,16 @@ def _named_folders(root: Path, levels: int) -> Iterator[Path]:
             yield from _named_folders(folder, levels - 1)
 
 
-def read_lasiesta_video(folder: Path, static_as: StaticAs = "foreground") -> ForegroundSequence:
-    """List one video."""
+def _read_lasiesta_video(folder: Path, static_as: StaticAs = "foreground") -> ForegroundSequence:
     names = (f"{folder.name}-GT", f"{folder.name}_GT")
     places = [parent / name for parent in (folder.parent, folder) for name in names]
     labels = next((place for place in places if place.is_dir()), places[0])
     pictures, truths = numbered_files(folder, _PICTURES), numbered_files(labels, {".png"})
     decode = partial(read_lasiesta_labels, static_as=static_as)
     return ForegroundSequence.of(folder.name, pictures, truths, folder.name[:4], decode_labels=decode)
+
+
+LASIESTA = FilmLayout(_find_lasiesta, _read_lasiesta_video, LASIESTA_VIDEOS)
 
 
 def _inside(pattern: str) -> str:
@@ -255,10 +262,7 @@ def read_flow(path: Path) -> Image:
 
 def read_truth(path: Path) -> Labels:
     """Ground truth of a composite, (H, W), uint8: 0 or 255."""
-    panel = _panel(path, 2)
-    labels = np.zeros(panel.shape[:2], np.uint8)
-    labels[(panel >= WHITE).all(axis=2)] = MOTION
-    return labels
+    return np.where((_panel(path, 2) >= WHITE).all(axis=2), np.uint8(MOTION), np.uint8(0))
 
 
 def _panel(path: Path, i: int) -> Image:

@@ -10,20 +10,11 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from segue.datasets.cdnet import VIDEO_KEYS, find_cdnet, read_cdnet_video
+from segue.datasets.cdnet import CDNET
 from segue.datasets.davis import RESOLUTIONS, DavisFolder
 from segue.datasets.files import PICTURES, files_by_stem, picture_size, subfolders
-from segue.datasets.foreground import ForegroundSequence
-from segue.datasets.foreground_sets import (
-    LASIESTA_VIDEOS,
-    SBI_VIDEOS,
-    find_lasiesta,
-    find_sbi,
-    read_lasiesta_video,
-    read_limu_video,
-    read_manifest,
-    read_sbi_video,
-)
+from segue.datasets.foreground import FilmLayout, ForegroundSequence
+from segue.datasets.foreground_sets import SBI, read_limu_video, read_manifest
 from segue.datasets.isd import INDEX
 from segue.datasets.json_files import read_members
 from segue.datasets.ytvis import ANNOTATION_FILES, Video, YTVISDataset
@@ -36,14 +27,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class CheckedVideo:
-    """One video of a data set.
-
-    Attributes:
-        name: its name in the data set.
-        frames: number of its pictures.
-        labelled: number of its frames with labels.
-        problems: what is wrong with it.
-    """
+    """One video of a data set, how many pictures and labelled frames it has, and what is wrong with it."""
 
     name: str
     frames: int
@@ -72,8 +56,7 @@ _Parts = dict[str, Callable[[], CheckedVideo]]
 def check_headers(pictures: Iterable[Path], kind: str, size: Size | None) -> tuple[Size | None, list[str]]:
     """Read the headers of pictures that should have one size: ``size``, or that of most of them.
 
-    Returns:
-        The size, or None if no picture is readable, and what is wrong.
+    Gives the size, None if no picture is readable, and what is wrong.
     """
     sizes: dict[Path, Size] = {}
     damaged = []
@@ -100,25 +83,28 @@ def _check_files(name: str, frames: list[Path], masks: list[Path], problems: lis
     return CheckedVideo(name, len(frames), len(masks), (*problems, *damaged))
 
 
-def is_cdnet(root: Path) -> bool:
-    """Whether a folder holds categories of videos."""
-    return any(True for _ in find_cdnet(root))
-
-
-def list_cdnet(root: Path) -> Inventory:
-    """Videos of CDnet2014 in a folder."""
-    return _films(find_cdnet(root), read_cdnet_video, VIDEO_KEYS, whole=True)
+def list_films(layout: FilmLayout, root: Path) -> Inventory:
+    """Videos with foreground labels in a folder."""
+    parts: _Parts = {}
+    twice = []
+    for name, folder in layout.find(root):
+        if name in parts:
+            twice.append(str(folder))
+        else:
+            parts[name] = partial(_check_film, name, layout.read, folder, whole=layout.whole)
+    problems = (f"videos that are there twice: {first_few(twice)}; keep one",) if twice else ()
+    return Inventory(parts, layout.expected, problems)
 
 
 def is_isd(root: Path) -> bool:
     """Whether a folder holds categories of videos and a list of them."""
-    return (root / INDEX).is_file() and is_cdnet(root)
+    return (root / INDEX).is_file() and CDNET.fits(root)
 
 
 def list_isd(root: Path) -> Inventory:
     """Synthetic scenes in a folder."""
     path = root / INDEX
-    found = _films(find_cdnet(root), read_cdnet_video, (), whole=True)
+    found = list_films(replace(CDNET, expected=()), root)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             expected = tuple(f"{row['split']}/{row['scene_id']}" for row in csv.DictReader(file))
@@ -129,22 +115,7 @@ def list_isd(root: Path) -> Inventory:
 
 def is_sbi(root: Path) -> bool:
     """Whether a folder holds a video of SBI2015."""
-    return any((folder / "input").is_dir() for _, folder in find_sbi(root))
-
-
-def list_sbi(root: Path) -> Inventory:
-    """Videos of SBI2015 in a folder."""
-    return _films(find_sbi(root), read_sbi_video, SBI_VIDEOS)
-
-
-def is_lasiesta(root: Path) -> bool:
-    """Whether a folder holds a video of LASIESTA."""
-    return bool(find_lasiesta(root))
-
-
-def list_lasiesta(root: Path) -> Inventory:
-    """Videos of LASIESTA in a folder."""
-    return _films(find_lasiesta(root), read_lasiesta_video, LASIESTA_VIDEOS, whole=True)
+    return any((folder / "input").is_dir() for _, folder in SBI.find(root))
 
 
 def is_limu(root: Path) -> bool:
@@ -156,32 +127,14 @@ def list_limu(root: Path) -> Inventory:
     """Videos of LIMU in a folder, where the manifest of segue says."""
     manifest = read_manifest()
     parts: _Parts = {
-        name: partial(_check, name, read_limu_video, root, name, entry)
+        name: partial(_check_film, name, read_limu_video, root, name, entry)
         for name, entry in manifest.items()
         if (root / name).is_dir()
     }
     return Inventory(parts, tuple(manifest))
 
 
-def _films(
-    found: Iterable[tuple[str, Path]],
-    read: Callable[[Path], ForegroundSequence],
-    expected: tuple[str, ...],
-    whole: bool = False,
-) -> Inventory:
-    """Videos by name and folder; ``whole``: the published ones are labelled throughout."""
-    parts: _Parts = {}
-    twice = []
-    for name, folder in found:
-        if name in parts:
-            twice.append(str(folder))
-        else:
-            parts[name] = partial(_check, name, read, folder, whole=whole)
-    problems = (f"videos that are there twice: {first_few(twice)}; keep one",) if twice else ()
-    return Inventory(parts, expected, problems)
-
-
-def _check(
+def _check_film(
     name: str, read: Callable[..., ForegroundSequence], *arguments: object, whole: bool = False
 ) -> CheckedVideo:
     video = read(*arguments)
