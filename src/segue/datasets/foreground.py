@@ -8,7 +8,7 @@ data set stores.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.datasets.files import files_in, read_rgb, read_text, subfolders
+from segue.datasets.files import ByName, files_in, read_rgb, read_text, subfolders
 from segue.datasets.labels import LabelReader, Labels, read_binary_labels, read_cdnet_labels, read_region
 from segue.errors import DatasetError
 from segue.naming import first_few
@@ -114,7 +114,7 @@ class ForegroundSequence:
         return np.ones(size, np.bool_) if self.roi is None else read_region(self.roi, size)
 
 
-class ForegroundFolder:
+class ForegroundFolder(ByName[ForegroundSequence]):
     """The videos of a data set below ``root`` in their order, found when it is opened.
 
     Raises:
@@ -123,24 +123,17 @@ class ForegroundFolder:
 
     def __init__(self, root: Path, sequences: Iterable[ForegroundSequence]) -> None:
         self.root = root
-        self._sequences: dict[str, ForegroundSequence] = {}
-        for sequence in sequences:
-            if sequence.key in self._sequences:
-                raise DatasetError(f"{root} holds video {sequence.key} twice; keep one")
-            self._sequences[sequence.key] = sequence
-        if not self._sequences:
+        self._videos = {}
+        for video in sequences:
+            if self._videos.setdefault(video.key, video) is not video:
+                raise DatasetError(f"{root} holds video {video.key} twice; keep one")
+        if not self._videos:
             raise DatasetError(f"{root} holds no video in this layout; `segue data check {root}` says more")
 
     @property
     def keys(self) -> tuple[str, ...]:
         """``category/name`` of every video, in order."""
-        return tuple(self._sequences)
-
-    def __len__(self) -> int:
-        return len(self._sequences)
-
-    def __iter__(self) -> Iterator[ForegroundSequence]:
-        return iter(self._sequences.values())
+        return self.names
 
     def __getitem__(self, name: str) -> ForegroundSequence:
         """The video with this key, or with this name where only one has it."""

@@ -53,6 +53,7 @@ from segue.datasets.foreground import (
 from segue.datasets.json_files import read_json
 from segue.datasets.labels import (
     MOTION,
+    STATIC,
     Labels,
     StaticAs,
     read_binary_labels,
@@ -262,7 +263,7 @@ def read_flow(path: Path) -> Image:
 
 def read_truth(path: Path) -> Labels:
     """Ground truth of a composite, (H, W), uint8: 0 or 255."""
-    return np.where((_panel(path, 2) >= WHITE).all(axis=2), np.uint8(MOTION), np.uint8(0))
+    return np.where((_panel(path, 2) >= WHITE).all(axis=2), MOTION, STATIC).astype(np.uint8)
 
 
 def _panel(path: Path, i: int) -> Image:

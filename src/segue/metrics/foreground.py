@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import add, attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,13 +37,9 @@ Prediction = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Numbers of pixels; they add up over frames and videos.
+    """Numbers of pixels, true and false, positive and negative; they add up over frames and videos.
 
     Attributes:
-        tp: foreground in both.
-        fp: foreground in the result only.
-        fn: foreground in the truth only.
-        tn: foreground in neither.
         se: shadow errors: foreground in the result on pixels labelled as shadow; they are part of ``fp``.
         shadow: pixels labelled as shadow.
     """
@@ -55,14 +52,7 @@ class Counts:
     shadow: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.tp + other.tp,
-            self.fp + other.fp,
-            self.fn + other.fn,
-            self.tn + other.tn,
-            self.se + other.se,
-            self.shadow + other.shadow,
-        )
+        return Counts(*map(add, _NUMBERS(self), _NUMBERS(other)))
 
     def measures(self, alpha: float = ALPHA) -> dict[str, float]:
         """The seven official measures, then MCC and, NaN where nothing is shadow, FPR-S.
@@ -86,8 +76,11 @@ class Counts:
         }
 
 
+_NUMBERS = attrgetter("tp", "fp", "fn", "tn", "se", "shadow")
+
+
 class ForegroundAccumulator:
-    """Counts the pixels of one video frame by frame, in the memory of three masks.
+    """Counts the pixels of one video frame by frame.
 
     >>> accumulator = ForegroundAccumulator(roi=video.read_roi())
     >>> for i in video.labels:
@@ -111,15 +104,11 @@ class ForegroundAccumulator:
         threshold: int = 255,
         ignored: Collection[int] = (UNKNOWN,),
     ) -> None:
-        if not 1 <= threshold <= 255:
-            raise DatasetError(f"threshold is {threshold}; it must be from 1 to 255")
         self.counts = Counts()
         self._name = name
-        self._outside = None if roi is None or roi.all() else ~roi
+        self._roi = roi
         self._shape = None if roi is None else roi.shape
-        self._threshold = threshold
-        self._ignored = tuple(ignored)
-        self._buffers: npt.NDArray[np.bool_] | None = None
+        self._settings = ForegroundSettings(threshold, tuple(ignored))
 
     def update(self, prediction: Prediction, labels: Labels) -> Counts:
         """Count a frame.
@@ -135,39 +124,19 @@ class ForegroundAccumulator:
             DatasetError: the sizes differ, from each other or from those before.
         """
         self._check(prediction, labels)
-        if self._buffers is None:
-            self._shape = labels.shape
-            self._buffers = np.empty((3, *labels.shape), np.bool_)
-        used, found, marked = self._buffers
-        np.not_equal(labels, self._ignored[0], out=used) if self._ignored else used.fill(True)
-        for value in self._ignored[1:]:
-            used &= np.not_equal(labels, value, out=marked)
-        if self._outside is not None:
-            np.greater(used, self._outside, out=used)
-        if prediction.dtype == np.bool_:
-            np.logical_and(prediction, used, out=found)
-        else:
-            np.greater_equal(prediction, self._threshold, out=found)
-            found &= used
-        positive, hit = self._count(labels, MOTION)
-        shadow, shadow_hit = self._count(labels, SHADOW)
+        self._shape = labels.shape
+        used = np.ones(labels.shape, np.bool_) if self._roi is None else self._roi.copy()
+        for value in self._settings.ignored:
+            used &= labels != value
+        found = prediction if prediction.dtype == np.bool_ else prediction >= self._settings.threshold
+        found = used & found
+        positive, hit = _count(used & (labels == MOTION), found)
+        shadow, shadow_hit = _count(used & (labels == SHADOW), found)
         total, taken = int(np.count_nonzero(used)), int(np.count_nonzero(found))
         fp, fn = taken - hit, positive - hit
         counts = Counts(tp=hit, fp=fp, fn=fn, tn=total - positive - fp, se=shadow_hit, shadow=shadow)
         self.counts += counts
         return counts
-
-    def _count(self, labels: Labels, value: int) -> tuple[int, int]:
-        """Used pixels with a label, and those of them that were found."""
-        assert self._buffers is not None
-        used, found, marked = self._buffers
-        np.equal(labels, value, out=marked)
-        marked &= used
-        count = int(np.count_nonzero(marked))
-        if count == 0:
-            return 0, 0
-        marked &= found
-        return count, int(np.count_nonzero(marked))
 
     def _check(self, prediction: Prediction, labels: Labels) -> None:
         if prediction.shape != labels.shape:
@@ -182,6 +151,12 @@ class ForegroundAccumulator:
             )
         if prediction.dtype.kind not in "iub":
             raise DatasetError(f"{self._name}: the result is {prediction.dtype}; give integers or bool")
+
+
+def _count(marked: npt.NDArray[np.bool_], found: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Marked pixels, and those of them that were found."""
+    count = int(np.count_nonzero(marked))
+    return count, int(np.count_nonzero(marked & found)) if count else 0
 
 
 RESULT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm"})
@@ -223,12 +198,9 @@ class ForegroundSettings:
 
 @dataclass(frozen=True)
 class VideoScore:
-    """Counts of one video by frame.
+    """Counts of one video by number of the frame, in order.
 
-    Attributes:
-        frames: counts by number of the frame, in order.
-        missing: numbers of the frames without result.
-        unlabelled: how many frames are labelled 85 throughout.
+    Results of the frames ``missing`` are not there; ``unlabelled`` frames are labelled 85 throughout.
     """
 
     video: ForegroundSequence
