@@ -17,7 +17,7 @@ import numpy as np
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import DatasetError
-from segue.sessions.camera import camera_motion, is_moderate, seen_from
+from segue.sessions.moving_camera import camera_motion, is_moderate, seen_from
 from segue_train.footage import VOID, Footage
 from segue_train.foreground_clips import UNLIT, Sample, without_evidence_unknown
 from segue_train.foreground_past import past_masks, past_planes

@@ -13,10 +13,17 @@ from segue.api.foreground import foreground
 from segue.errors import SegueError
 from segue.models.base import ForegroundNetwork
 from segue.sessions import SessionState
-from segue.sessions.camera import METHODS, Homography, Method, is_moderate, seen_from
 from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.moving_camera import PAST, MovingCameraSegmenter
+from segue.sessions.moving_camera import (
+    METHODS,
+    PAST,
+    Homography,
+    Method,
+    MovingCameraSegmenter,
+    is_moderate,
+    seen_from,
+)
 from segue.types import Segmentation
 from tests.sessions.scenes import Bytes, film, overlap, square_mask, with_squares
 from tests.sessions.tiny_foreground import MovesByItself, TinyForeground

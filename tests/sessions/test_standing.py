@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.empty_scene import Scene
-from segue.sessions.standing import StandingWatch
+from segue.sessions.segmenters import StandingWatch
 from segue.types import Image
 
 SCENE = np.full((40, 60, 3), 90, np.uint8)

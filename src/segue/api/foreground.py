@@ -22,12 +22,11 @@ from segue.models.base import ForegroundNetwork
 from segue.naming import natural_key
 from segue.registry import MODELS
 from segue.sessions.background import MaskedMedian
-from segue.sessions.camera import Method
 from segue.sessions.empty_scene import Background, FixedBackground
 from segue.sessions.extra_inputs import FlowNetwork
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground_masks import ForegroundMasks
-from segue.sessions.moving_camera import MovingCameraSegmenter
+from segue.sessions.moving_camera import Method, MovingCameraSegmenter
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.types import Frame, Image

@@ -136,15 +136,12 @@ class Session(Protocol):
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any."""
-        ...
 
     def finish(self) -> Iterator[Segmentation]:
         """Give the results that are still due after the last frame."""
-        ...
 
     def reset(self) -> None:
         """Forget everything but the settings."""
-        ...
 
     def state(self, *, copy: bool = True) -> SessionState:
         """All that :meth:`restore` needs to go on identically.
@@ -152,11 +149,9 @@ class Session(Protocol):
         Args:
             copy: False lets tensors share the session's memory, to be used before its next step.
         """
-        ...
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called."""
-        ...
 
 
 def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]:

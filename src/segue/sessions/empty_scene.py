@@ -62,19 +62,15 @@ class Background(Protocol):
     @property
     def scene(self) -> Scene | None:
         """What is known, or None before the first frame; another object when it has changed."""
-        ...
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame, and what was foreground in it, (H, W)."""
-        ...
 
     def relight(self, gains: Sequence[float]) -> None:
         """Make the background brighter or darker by factors of red, green and blue."""
-        ...
 
     def follow_light(self, picture: Image) -> None:
         """Take the empty scene in another light, RGB (H, W, 3), for what it was; the past stays."""
-        ...
 
     def replace(self, picture: Image, *, trusted: bool) -> None:
         """Take a picture for the background, and nothing that was before.
@@ -83,15 +79,12 @@ class Background(Protocol):
             picture: RGB (H, W, 3), uint8.
             trusted: it is the empty scene for certain; else what moves may be in it.
         """
-        ...
 
     def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
         """Believe a frame where the background shows something that has left, (H, W)."""
-        ...
 
     def restart(self) -> None:
         """Forget all frames."""
-        ...
 
     def fit(self, size: tuple[int, int]) -> None:
         """Learn height and width of the frames that come.
@@ -99,15 +92,12 @@ class Background(Protocol):
         Raises:
             PromptError: the background cannot have them.
         """
-        ...
 
     def state(self) -> SessionState:
         """All that :meth:`restore` needs."""
-        ...
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called."""
-        ...
 
 
 class FixedBackground:

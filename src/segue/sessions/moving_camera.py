@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -11,9 +12,9 @@ import torch
 
 from segue.errors import SegueError
 from segue.models.base import Features, ForegroundNetwork
+from segue.sessions.align import difference, normalised
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.base import SessionState
-from segue.sessions.camera import METHODS, Homography, Method, is_moderate, seen_from
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Plane
 from segue.sessions.quantiles import scene_planes
@@ -23,6 +24,102 @@ from segue.types import Image
 PAST = (4, 6, 8, 10, 12, 14, 16, 18)  # frames back to those whose median is the background
 
 _GROW = np.ones((9, 9), np.uint8)
+
+Homography = npt.NDArray[np.float64]
+"""(3, 3): a point of one picture, in pixels, to where the other picture shows it."""
+
+Mask = npt.NDArray[np.generic]
+
+Method = Literal["features", "ecc"]
+
+LEAST_INLIERS = 0.4  # share of the matches that a motion of the camera must explain
+LEAST_MATCHES = 20
+LEAST_CORRELATION = 0.6  # of two pictures after ECC
+
+MOST_SHIFT = 0.3  # parts of the picture by which a corner may move: such pictures have enough in common
+
+_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
+_SMOOTHING = 5
+
+
+def camera_motion(first: tuple[Image, Mask], second: tuple[Image, Mask]) -> Homography | None:
+    """Motion from the first picture to the second by ORB features and RANSAC; None where it is not clear.
+
+    Each comes as RGB (H, W, 3), uint8, with its mask, (H, W), of where objects are: they do not count.
+    """
+    orb = cv2.ORB.create(1000, fastThreshold=8)
+    points = []
+    for picture, mask in (first, second):
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        points.append(orb.detectAndCompute(grey, (mask == 0).astype(np.uint8) * np.uint8(255)))
+    (keys1, codes1), (keys2, codes2) = points
+    if not keys1 or not keys2:
+        return None
+    matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(codes1, codes2)
+    if len(matches) < LEAST_MATCHES:
+        return None
+    source = np.array([keys1[m.queryIdx].pt for m in matches], np.float32)
+    target = np.array([keys2[m.trainIdx].pt for m in matches], np.float32)
+    cv2.setRNGSeed(0)
+    found: tuple[Any, Any] = cv2.findHomography(source, target, cv2.RANSAC, 2.0)
+    matrix, inliers = found
+    if matrix is None or inliers.mean() < LEAST_INLIERS:
+        return None
+    return np.asarray(matrix, np.float64)
+
+
+def camera_motion_by_ecc(first: tuple[Image, Mask], second: tuple[Image, Mask]) -> Homography | None:
+    """The same by maximising the correlation of local structure (Evangelidis, Psarakis 2008).
+
+    It begins where the features lead and is believed only if the pictures then differ less; without
+    features it begins with no motion, so that it follows scenes with few corners, too.
+    """
+    start = camera_motion(first, second)
+    begin: Homography = np.asarray(np.eye(3) if start is None else np.linalg.inv(start), np.float64)
+    one, other = (
+        normalised(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32))
+        for picture, _ in (first, second)
+    )
+    shown = np.asarray(first[1] == 0).astype(np.uint8)
+    try:
+        # From the second to the first, because the mask is of the picture that is warped.
+        correlation, back = cv2.findTransformECC(
+            other, one, begin.astype(np.float32), cv2.MOTION_HOMOGRAPHY, _STEPS, shown, _SMOOTHING
+        )
+    except cv2.error:  # nothing to hold on to
+        return start
+    found = np.asarray(back, np.float64)
+    if correlation < LEAST_CORRELATION or difference(other, one, found) >= difference(other, one, begin):
+        return start
+    return np.asarray(np.linalg.inv(found), np.float64)
+
+
+METHODS: dict[Method, Callable[[tuple[Image, Mask], tuple[Image, Mask]], Homography | None]] = {
+    "features": camera_motion,
+    "ecc": camera_motion_by_ecc,
+}
+"""Ways to find the motion, by name."""
+
+
+def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
+    """Whether no corner of pictures of this height and width moves far."""
+    height, width = size
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
+    moved = cv2.perspectiveTransform(corners[None], matrix)[0]
+    return bool((np.abs(moved - corners) < MOST_SHIFT * np.array([width, height])).all())
+
+
+def seen_from(picture: Image, matrix: Homography, fill: Image) -> Image:
+    """A picture as another one of its size, ``fill``, sees it; where it shows nothing, ``fill`` itself.
+
+    Both are (H, W, 3) or (H, W), uint8; the matrix leads from ``picture`` to ``fill``.
+    """
+    height, width = fill.shape[:2]
+    flags, border = cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT
+    warped = cv2.warpPerspective(
+        picture, matrix, (width, height), fill.copy(), flags=flags, borderMode=border
+    )
+    return np.asarray(warped, np.uint8)
 
 
 class MovingCameraSegmenter(NetworkSegmenter):
@@ -57,17 +154,15 @@ class MovingCameraSegmenter(NetworkSegmenter):
         if method not in METHODS:
             raise SegueError(f"camera motion {method!r}: choose {' or '.join(METHODS)}")
         self._find = METHODS[method]
-        self._steps: dict[int, Homography | None] = {}
-        self._masks: dict[int, npt.NDArray[np.uint8]] = {}
         super().__init__(network, device=device, fast=fast)
-        self._wants_background = self.uses_background
         # The session's background is of a camera that stands still.
         self.uses_background = False
         self.name = f"{self.name}, camera followed by {method}"
 
     def restart(self) -> None:
         super().restart()
-        self._steps, self._masks = {}, {}
+        self._steps: dict[int, Homography | None] = {}
+        self._masks: dict[int, npt.NDArray[np.uint8]] = {}
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Take the next frame; the scene does not count."""
@@ -79,11 +174,11 @@ class MovingCameraSegmenter(NetworkSegmenter):
         return super().step(image, scene, plane)
 
     def state(self) -> SessionState:
-        """The frames that later results need, their masks and the motions between them."""
+        """The frames that later results need, the motions between them and their masks."""
         steps = {str(i): matrix for i, matrix in self._steps.items() if matrix is not None}
         masks = {str(i): mask for i, mask in self._masks.items()}
-        numbered = {"steps": SessionState.of(steps, {}), "masks": SessionState.of(masks, {})}
-        return SessionState.joined({"frames": super().state(), **numbered}, {})
+        arrays = {"steps": SessionState.of(steps, {}), "masks": SessionState.of(masks, {})}
+        return SessionState.joined({"frames": super().state(), **arrays}, {})
 
     def restore(self, state: SessionState) -> None:
         super().restore(state.part("frames"))
@@ -103,7 +198,7 @@ class MovingCameraSegmenter(NetworkSegmenter):
         return self._network.encode(self._prepared(self._warped(index)), role)
 
     def _encoded_background(self, scene: Scene) -> Features | None:
-        if not self._wants_background or self._network.background is None:
+        if self._network.background is None:
             return None
         return self._network.encode(self._known(self._past()), self._network.background)
 
@@ -115,7 +210,7 @@ class MovingCameraSegmenter(NetworkSegmenter):
         self._masks = {i: mask for i, mask in self._masks.items() if i in self._images}
 
     def _motion(self, start: int) -> Homography | None:
-        """From a frame to the current one, over the frames between them; None if a link is missing."""
+        """From a frame to the current one; None if it is large, or a link between them is missing."""
         low, high = sorted((start, self._due))
         total: Homography = np.eye(3)
         for i in range(low + 1, high + 1):
@@ -123,28 +218,26 @@ class MovingCameraSegmenter(NetworkSegmenter):
             if step is None:
                 return None
             total = step @ total
-        return total if start <= self._due else np.asarray(np.linalg.inv(total))
+        if start > self._due:
+            total = np.asarray(np.linalg.inv(total))
+        height, width = self._images[self._due].shape[:2]
+        return total if is_moderate(total, (height, width)) else None
 
     def _warped(self, index: int) -> Image:
         """A frame as the current one sees it."""
         current, matrix = self._images[self._due], self._motion(index)
-        if matrix is None or not is_moderate(matrix, (current.shape[0], current.shape[1])):
-            return current
-        return seen_from(self._images[index], matrix, current)
+        return current if matrix is None else seen_from(self._images[index], matrix, current)
 
     def _past(self) -> Scene:
         """The empty scene as the current frame sees it: the current frame where nothing tells more."""
         current = self._images[self._due]
-        size = current.shape[0], current.shape[1]
+        nowhere = np.zeros(current.shape[:2], np.uint8)
         frames, hidden = [], []
-        for back in PAST:
-            matrix = self._motion(self._due - back) if self._due - back in self._images else None
-            if matrix is None or not is_moderate(matrix, size):
-                continue
-            frames.append(seen_from(self._images[self._due - back], matrix, current).transpose(2, 0, 1))
-            unknown = np.ones(size, np.uint8)
-            mask = self._masks.get(self._due - back, np.zeros(size, np.uint8))
-            hidden.append(seen_from(mask, matrix, unknown) > 0)
+        for index in (self._due - back for back in PAST):
+            matrix = self._motion(index) if index in self._images else None
+            if matrix is not None:
+                frames.append(seen_from(self._images[index], matrix, current).transpose(2, 0, 1))
+                hidden.append(seen_from(self._masks.get(index, nowhere), matrix, nowhere + 1) > 0)
         if not frames:
             return Scene.of(current, 1)
         return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), np.stack(hidden), least=1))

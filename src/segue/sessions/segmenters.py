@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,15 +15,23 @@ from segue.models.base import Features, ForegroundNetwork
 from segue.sessions.base import SessionState, ready
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Extra, Plane
-from segue.sessions.standing import StandingWatch
+from segue.sessions.snapshot import Kept
 from segue.types import Image
 
 Maps = npt.NDArray[np.float32]
 """Probabilities of foreground and, with two channels, of shadow: (channels, h, w), float32."""
 
+UNCHANGED = 10  # levels up to which a pixel, averaged with its neighbours, is as it was on the frame before
+DIFFERENT = 14  # levels above which it is not the empty scene
+SURE = 0.5  # probability above which a pixel may be held
+PART = 0.5  # share of a piece that the network itself must take for foreground, for the rest to be held
+
 
 class Segmenter(Protocol):
     """Frames of one scene in, probabilities out; the session does everything else.
+
+    A class that derives from this one only says what is different: it is never behind, and has nothing to
+    forget or to save.
 
     Attributes:
         name: what it is called in messages and saved states.
@@ -36,13 +45,13 @@ class Segmenter(Protocol):
     """
 
     name: str
-    lag: int
-    channels: int
-    threshold: float
-    uses_background: bool
-    extra: Extra | None
-    restorable: bool
-    follows_camera: bool
+    lag: int = 0
+    channels: int = 1
+    threshold: float = 0.5
+    uses_background: bool = False
+    extra: Extra | None = None
+    restorable: bool = True
+    follows_camera: bool = False
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Take the next frame.
@@ -55,30 +64,29 @@ class Segmenter(Protocol):
         Returns:
             Maps of the frame ``lag`` frames before, or None if there is none.
         """
-        ...
 
     def drain(self, scene: Scene) -> Maps | None:
         """Maps of the next frame that is still due when no more frames come, or None after the last."""
-        ...
+        return None
 
     def pause(self) -> None:
         """Forget what must be close in time; called when frames are missing or the light has changed."""
-        ...
+        self.restart()
 
     def restart(self) -> None:
         """Forget the scene."""
-        ...
+        return
 
     def state(self) -> SessionState:
         """All that :meth:`restore` needs; only if ``restorable``."""
-        ...
+        return SessionState({}, {})
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called."""
-        ...
+        return
 
 
-class NetworkSegmenter:
+class NetworkSegmenter(Segmenter):
     """Runs a foreground network frame by frame; each frame is encoded once for each of its roles.
 
     Context beyond the ends of the scene is its first or last frame. Sizes that do not fit the network are
@@ -90,8 +98,6 @@ class NetworkSegmenter:
         fast: bfloat16 where the processor or GPU has it.
     """
 
-    restorable = True
-    follows_camera = False
     explains = False
     """Whether the maps of the context are kept with each result, for networks that tell them."""
 
@@ -109,29 +115,24 @@ class NetworkSegmenter:
         self.name = f"{type(network).__name__} in {self._dtype}"
         self.channels, self.threshold = network.channels, network.threshold
         self.uses_background = network.background is not None
-        self.extra: Extra | None = "depth" if network.takes_depth else None
         if getattr(network, "takes_flow", False):
             self.extra = "flow"
+        elif network.takes_depth:
+            self.extra = "depth"
         holds = getattr(network, "holds_standing", False) and not self.follows_camera
         self._standing = StandingWatch(network.threshold) if holds else None
         self.restart()
 
     def restart(self) -> None:
-        """Forget the scene."""
         self._images: dict[int, Image] = {}
         self._planes: dict[int, Plane] = {}
         self._features: dict[tuple[int, str], Features] = {}
         self.context_maps: list[Maps] = []
-        self._seen = 0
-        self._due = 0
+        self._seen = self._due = 0
         self._shown: Scene | None = None
         self._scene: Features | None = None
         if self._standing is not None:
             self._standing.restart()
-
-    def pause(self) -> None:
-        """Forget the context."""
-        self.restart()
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         self._images[self._seen] = image
@@ -166,20 +167,18 @@ class NetworkSegmenter:
     @torch.inference_mode()
     def _decode(self, scene: Scene) -> Maps:
         network, t = self._network, self._due
-        last = self._seen - 1
+        last, image = self._seen - 1, self._images[t]
+        height, width = image.shape[:2]
         current = self._encoded(t, network.current)
         context = [self._encoded(min(max(t + offset, 0), last), role) for offset, role in network.context]
-        image = self._images[t]
-        size = image.shape[:2]
-        padded = self._padded(size)
         background = self._encoded_background(scene)
-        logits = network.decode(current, context, background, padded)
+        logits = network.decode(current, context, background, self._padded((height, width)))
         if self.explains and hasattr(network, "context_maps"):
             shown = network.context_maps(current, context, background)
             self.context_maps = [each[0].float().cpu().numpy() for each in shown]
         self._due += 1
         self._evict(self._due - self._reach)
-        found = logits[0, :, : size[0], : size[1]].float().sigmoid_()
+        found = logits[0, :, :height, :width].float().sigmoid_()
         maps = np.asarray(found.cpu().numpy(), np.float32)
         if self._standing is not None:
             maps[0] = self._standing.hold(image, scene, maps[0])
@@ -196,9 +195,7 @@ class NetworkSegmenter:
         """What an encoder of the current frame takes besides, (1, C, h, w) in [0, 1], by its name."""
         if self.extra is None or role != self._network.current or index not in self._planes:
             return {}
-        plane = np.atleast_3d(self._planes[index]).transpose(2, 0, 1)[None]
-        known = torch.from_numpy(plane.copy()).to(self._device, self._dtype).div_(255)
-        return {self.extra: self._extended(known)}
+        return {self.extra: self._tensor(np.atleast_3d(self._planes[index]).transpose(2, 0, 1))}
 
     def _encoded_background(self, scene: Scene) -> Features | None:
         if self._network.background is None:
@@ -212,8 +209,11 @@ class NetworkSegmenter:
         """A scene as the network takes it: its planes, or the picture alone."""
         if not getattr(self._network, "sees_past", False):
             return self._prepared(scene.picture)
-        planes = torch.from_numpy(scene.planes.copy()).to(self._device)[None].to(self._dtype).div_(255)
-        return self._extended(planes)
+        return self._tensor(scene.planes)
+
+    def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
+        """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
+        return self._extended(torch.from_numpy(planes.copy()).to(self._device, self._dtype)[None].div_(255))
 
     def _evict(self, first: int) -> None:
         """Forget what lies before the first frame that a later result looks at."""
@@ -240,3 +240,63 @@ class NetworkSegmenter:
         if (rows, columns) == (height, width):
             return planes
         return F.pad(planes, (0, columns - width, 0, rows - height), mode="replicate")
+
+
+class StandingWatch(Kept):
+    """Holds the parts of standing objects that a network loses.
+
+    A network that sees what changes gives up parts of an object that stops, those first that look like the
+    scene, though nothing has happened to them. Here a pixel keeps its probability as long as it is as it was
+    on the frame before and is not the empty scene, and as long as the network still takes most of the piece
+    that it belongs to for foreground. What moves, flickers or waves is never held, and nothing outlives what
+    is left of it. The threshold is the network's.
+    """
+
+    kept = "_before _held"
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self.restart()
+
+    def restart(self) -> None:
+        self._before: Image | None = None
+        self._held: npt.NDArray[np.float32] | None = None
+        self._scene: tuple[Scene, Image] | None = None
+
+    def hold(
+        self, image: Image, scene: Scene, foreground: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Take the next frame, RGB (h, w, 3), uint8, its empty scene and its probabilities, (h, w).
+
+        Returns:
+            The probabilities, higher where something is held.
+        """
+        smooth = np.asarray(cv2.blur(image, (3, 3)), np.uint8)
+        if self._before is not None and self._held is not None:
+            lost = (self._held > SURE) & (self._held > foreground)
+            if lost.any():
+                lost &= _alike(smooth, self._before, UNCHANGED)
+                lost &= ~_alike(smooth, self._smooth(scene), DIFFERENT)
+            if lost.any():
+                foreground = self._joined(foreground, np.where(lost, self._held, foreground))
+        self._before, self._held = smooth, foreground
+        return foreground
+
+    def _joined(self, own: npt.NDArray[np.float32], held: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """``held`` in pieces most of which are foreground in the network's ``own`` eyes, else ``own``."""
+        sure = (held > SURE).view(np.uint8)
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(sure, connectivity=8)
+        found = np.bincount(pieces[own >= self._threshold], minlength=count)
+        seen = found > PART * stats[:, cv2.CC_STAT_AREA]
+        seen[0] = False
+        return np.where(seen[pieces], held, own)
+
+    def _smooth(self, scene: Scene) -> Image:
+        if self._scene is None or self._scene[0] is not scene:
+            self._scene = scene, np.asarray(cv2.blur(scene.picture, (3, 3)), np.uint8)
+        return self._scene[1]
+
+
+def _alike(one: Image, other: Image, levels: int) -> npt.NDArray[np.bool_]:
+    """Where all channels of two pictures differ by at most so many levels, (h, w)."""
+    return np.asarray(cv2.inRange(cv2.absdiff(one, other), (0, 0, 0), (levels, levels, levels)) > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial, reduce
 from typing import Any, Literal
 
@@ -14,8 +14,8 @@ from segue.errors import SegueError
 from segue.registry import Entry
 from segue.sessions.base import SessionState
 from segue.sessions.empty_scene import Scene
-from segue.sessions.extra_inputs import Extra, Plane
-from segue.sessions.segmenters import Maps
+from segue.sessions.extra_inputs import Plane
+from segue.sessions.segmenters import Maps, Segmenter
 from segue.types import Image
 
 Method = Literal["mog2", "knn"]
@@ -24,35 +24,7 @@ SHADOW = 127  # value of a shadow in the masks of OpenCV's subtractors
 BLIND = 4  # first frames of a scene, in which KNN calls everything foreground: their masks are empty
 
 
-class _Simple:
-    """A method that is never behind, and has nothing to forget or to save unless a class says so."""
-
-    name: str
-    lag = 0
-    channels = 1
-    threshold = 0.5
-    uses_background = False
-    extra: Extra | None = None
-    restorable = True
-    follows_camera = False
-
-    def restart(self) -> None:
-        """Forget the scene."""
-
-    def pause(self) -> None:
-        """Forget what must be close in time."""
-
-    def drain(self, scene: Scene) -> None:
-        """Nothing is ever due."""
-
-    def state(self) -> SessionState:
-        return SessionState({}, {})
-
-    def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
-
-
-class Subtractor(_Simple):
+class Subtractor(Segmenter):
     """OpenCV's MOG2 or KNN. What they take for shadow is background, or the second channel.
 
     Args:
@@ -91,14 +63,15 @@ class Subtractor(_Simple):
             raise SegueError(f"history {history} and threshold {self._threshold}: give numbers above 0")
         self.restart()
 
+    def pause(self) -> None:
+        """The model stands any gap."""
+
     def restart(self) -> None:
-        """Forget the scene."""
         mog2, knn = cv2.createBackgroundSubtractorMOG2, cv2.createBackgroundSubtractorKNN
         self._model: Any = (mog2 if self.name == "mog2" else knn)(self._history, self._threshold, True)
         self._seen = 0
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
-        """Take the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
         labels = self.apply(image)
         if self._seen <= BLIND:
             labels = np.zeros_like(labels)
@@ -126,7 +99,7 @@ _DEFAULTS: dict[str, tuple[float, int]] = {"mog2": (16.0, 5), "knn": (800.0, 9)}
 """Threshold and median filter."""
 
 
-class BackgroundDifference(_Simple):
+class BackgroundDifference(Segmenter):
     """Foreground is where a channel differs from the background by more than a threshold.
 
     Args:
@@ -142,8 +115,11 @@ class BackgroundDifference(_Simple):
         self._median = _checked_median(median)
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
-        """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
-        return _different(image, scene.picture, self._threshold, self._median)
+        return self._beyond(cv2.split(cv2.absdiff(image, scene.picture)))
+
+    def _beyond(self, differences: Iterable[Any]) -> Maps:
+        """Where one of the channels' differences, (h, w) each, is above the threshold."""
+        return _filtered(np.asarray(reduce(cv2.max, differences)) > self._threshold, self._median)[None]
 
 
 class Envelope(BackgroundDifference):
@@ -159,16 +135,14 @@ class Envelope(BackgroundDifference):
         super().__init__(threshold=threshold, median=median)
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
-        """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
         # Saturating, so that inside of the range both differences are 0.
-        outside = (
-            cv2.max(cv2.subtract(plane, high), cv2.subtract(low, plane))
-            for plane, low, high in zip(cv2.split(image), *scene.range_of_all, strict=True)
+        return self._beyond(
+            cv2.max(cv2.subtract(channel, high), cv2.subtract(low, channel))
+            for channel, low, high in zip(cv2.split(image), *scene.range_of_all, strict=True)
         )
-        return _filtered(np.asarray(reduce(cv2.max, outside)) > self._threshold, self._median)[None]
 
 
-class FrameDifference(_Simple):
+class FrameDifference(BackgroundDifference):
     """Foreground is where a channel differs from the frame before by more than a threshold.
 
     Args:
@@ -177,25 +151,18 @@ class FrameDifference(_Simple):
     """
 
     name = "difference"
+    uses_background = False
 
     def __init__(self, *, threshold: float = 20, median: int = 3) -> None:
-        self._threshold = threshold
-        self._median = _checked_median(median)
+        super().__init__(threshold=threshold, median=median)
         self.restart()
 
     def restart(self) -> None:
-        """Forget the frame before."""
         self._before: Image | None = None
 
-    def pause(self) -> None:
-        """Forget the frame before."""
-        self.restart()
-
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
-        """Compare the next frame; see :class:`segue.sessions.segmenters.Segmenter`."""
-        before = image if self._before is None else self._before
-        self._before = image
-        return _different(image, before, self._threshold, self._median)
+        before, self._before = self._before, image
+        return self._beyond(cv2.split(cv2.absdiff(image, image if before is None else before)))
 
     def state(self) -> SessionState:
         return SessionState.of({} if self._before is None else {"before": self._before}, {})
@@ -265,11 +232,6 @@ def _checked_median(side: int) -> int:
     if side < 1 or side % 2 == 0:
         raise SegueError(f"median filter of {side} pixels: give an odd number, or 1 for none")
     return side
-
-
-def _different(image: Image, other: Image, threshold: float, median: int) -> Maps:
-    red, green, blue = cv2.split(cv2.absdiff(image, other))
-    return _filtered(np.asarray(cv2.max(cv2.max(red, green), blue)) > threshold, median)[None]
 
 
 def _filtered(mask: npt.NDArray[np.bool_], median: int) -> npt.NDArray[np.float32]:
