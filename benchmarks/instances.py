@@ -32,7 +32,7 @@ from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer import encoder as deformable
 from segue.sessions.base import inference_copy
-from segue.sessions.clips import best_entries, encode_frames
+from segue.sessions.official import best_entries, encode_frames
 from timing import resident_peak
 
 TOP = 10

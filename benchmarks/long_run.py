@@ -28,7 +28,7 @@ from segue.api.instances import instances
 from segue.models.base import MemoryNetwork
 from segue.prompts import read_prompt_masks
 from segue.sessions.base import Session
-from segue.sessions.clips import SHORT_SIDE
+from segue.sessions.official import SHORT_SIDE
 from segue.types import Frame, Image, Segmentation
 from segue.video import Source, open_sinks, open_source
 

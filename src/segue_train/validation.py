@@ -23,9 +23,8 @@ from segue.metrics.ytvis import YTVISAccumulator
 from segue.models.base import ForegroundNetwork, MemoryNetwork
 from segue.models.seqformer import SeqFormer
 from segue.sessions import TrackSession
-from segue.sessions.clips import SHORT_SIDE
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.official import video_records
+from segue.sessions.official import SHORT_SIDE, video_records
 from segue.types import Frame, Segmentation
 from segue_train.footage import VOID
 from segue_train.foreground_windows import read_depth

@@ -15,7 +15,7 @@ from segue.models.detection.boxes import COCO_NAMES
 from segue.models.msstsvis import Parts
 from segue.models.msstsvis.lite import NEVER, PER_FRAME, MSSTSVISLite, link, tubes, waves
 from segue.models.seqformer import Memory
-from segue.sessions.clips import encode_frames
+from segue.sessions.official import encode_frames
 from segue.video import open_source
 from segue.weights import load
 from tests.lite import lively_instances

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from segue.masks.files import MAX_ID
-from segue.sessions.components import ComponentTracker, without_small
+from segue.sessions.foreground_masks import ComponentTracker, without_small
 from segue.types import ObjectInfo
 from tests.sessions.scenes import Place, square_mask
 

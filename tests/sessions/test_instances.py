@@ -17,7 +17,17 @@ from segue.errors import CheckpointError, PromptError, SourceError
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
 from segue.sessions.base import SessionState
-from segue.sessions.clips import (
+from segue.sessions.instances import (
+    PATIENCE,
+    InstanceOptions,
+    Instances,
+    InstanceSession,
+    Tracks,
+    allowed_classes,
+    compose,
+    suppress,
+)
+from segue.sessions.official import (
     as_tensor,
     best_entries,
     best_per_query,
@@ -25,8 +35,6 @@ from segue.sessions.clips import (
     official_records,
     resized,
 )
-from segue.sessions.instance_tracks import PATIENCE, Instances, Tracks, suppress
-from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_classes, compose
 from segue.types import Frame, Segmentation
 from tests.fill import fill_plainly
 from tests.golden_arrays import load_golden

@@ -295,7 +295,7 @@ class ForegroundNetwork(Protocol):
 
     One that takes ``flow`` of the current frame, (N, gaps, H, W) in [0, 1], has ``takes_flow = True``
     besides; one that loses what comes to a stand has ``holds_standing = True``, see
-    :class:`segue.sessions.standing.StandingWatch`.
+    :class:`segue.sessions.segmenters.StandingWatch`.
     """
 
     def encode(self, frames: Tensor, role: str) -> Features:

@@ -1,9 +1,8 @@
-"""From frames that wait for later ones to probabilities at the working size, to the result of a frame."""
+"""From probabilities at the working size to the result of a frame, whose pieces keep their ids."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -14,17 +13,23 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks import measure, resize_mask
+from segue.masks.files import MAX_ID
 from segue.sessions.align import Matrix
 from segue.sessions.base import SessionState
-from segue.sessions.components import ComponentTracker, without_small
 from segue.sessions.empty_scene import same_shape
 from segue.sessions.segmenters import Maps
-from segue.types import Image, ObjectInfo, Segmentation
+from segue.sessions.snapshot import Kept
+from segue.types import Box, Image, ObjectInfo, Segmentation
 
 FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
 
+PATIENCE_SECONDS = 1.0  # an object that is out of sight for longer has left
+PATIENCE_FROM = 3  # an object that was seen on fewer frames is not waited for
+REACH = 1.0  # a lost object may come back this many times its own size away from where it was
+
 Mask = npt.NDArray[np.bool_]
 Plane = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.uint16]
 
 
 class ForegroundMasks:
@@ -101,26 +106,19 @@ class ForegroundMasks:
             self._tracker.restore(state)
 
     def result(self, index: int, time: float, size: tuple[int, int], maps: Maps) -> Segmentation:
-        """The result of a frame.
-
-        Args:
-            index, time: of the frame.
-            size: height and width of the frame.
-            maps: probabilities at the working size, (channels, h, w).
-        """
+        """The result of a frame of a height and width, from maps at the working size."""
         foreground = _inside(maps[0], size, self._roi)
         mask = without_small(foreground >= self._threshold, self._min_area)
         if self._tracker is not None:
             labels, objects = self._tracker.update(mask, time, foreground)
             lazily = partial(_of_objects, maps[0], size, self._roi, labels, objects)
             return Segmentation(index, time, labels, objects, lazily)
-        with_shadow = self._shadows and len(maps) > 1
-        lazily = partial(_of_classes, maps[: 2 if with_shadow else 1], size, self._roi)
+        maps = maps[: 1 + self._shadows]
+        lazily = partial(_of_classes, maps, size, self._roi)
         both = mask.astype(np.uint8)
-        scores = [foreground]
-        if with_shadow:
-            scores.append(_inside(maps[1], size, self._roi))
-            both[(scores[1] >= self._threshold) & ~mask] = SHADOW
+        scores = [foreground, *(_inside(values, size, self._roi) for values in maps[1:])]
+        for shadow in scores[1:]:
+            both[(shadow >= self._threshold) & ~mask] = SHADOW
         return Segmentation(index, time, both, _summary(both, scores), lazily)
 
     def nothing(self, index: int, time: float, size: tuple[int, int]) -> Segmentation:
@@ -169,6 +167,137 @@ def _of_objects(
     return np.stack([1 - inside, *each]).astype(np.float32)
 
 
+@dataclass(slots=True)
+class _Track:
+    """An object that is followed: where and when it was last, on how many frames, and whether it still is."""
+
+    box: Box
+    seen: float
+    frames: int = 1
+    visible: bool = True
+
+
+def without_small(mask: Mask, min_area: int) -> Mask:
+    """A mask, (H, W), without the connected pieces that have fewer than ``min_area`` pixels."""
+    if min_area <= 1 or not mask.any():
+        return mask
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    large = stats[:, cv2.CC_STAT_AREA] >= min_area
+    large[0] = False
+    return np.asarray(large[labels])
+
+
+class ComponentTracker(Kept):
+    """Gives every connected piece of foreground an id that stays the same.
+
+    A piece takes the id of the object that it overlaps most with in the frame before, and an object passes
+    its id to the piece that overlaps it most. A piece without an id takes that of the nearest object that
+    has been out of sight for a second at most; else it is a new object. Ids are given in order and begin
+    again at 1 after 65535.
+    """
+
+    kept = "_before _tracks _next"
+    kinds = (_Track,)
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.restart()
+        self._next = 1
+
+    def restart(self) -> None:
+        """Forget all objects; their ids are not given again."""
+        self._before: Labels | None = None
+        self._tracks: dict[int, _Track] = {}
+
+    def update(
+        self, mask: Mask, time: float, probability: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
+        """Take the foreground of the next frame, (H, W), its time in seconds, and its probability, (H, W).
+
+        Returns:
+            Index mask (H, W), uint8 or uint16, and the objects that are followed.
+        """
+        count, labelled, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+        pieces = np.asarray(labelled, np.int32)
+        boxes = [_box(row) for row in stats]
+        for track in self._tracks.values():
+            track.visible = False
+        names = self._inherit(pieces, count)
+        self._forget(time)
+        self._recognise(names, boxes)
+        for piece in range(1, count):
+            names[piece] = names[piece] or self._new_id()
+            known = self._tracks.get(names[piece])
+            self._tracks[names[piece]] = _Track(boxes[piece], time, 1 if known is None else known.frames + 1)
+        self._before = labels = np.asarray(names, np.uint16)[pieces]
+        totals = np.bincount(pieces.ravel(), probability.ravel(), minlength=count)
+        areas = stats[:, cv2.CC_STAT_AREA]
+        found = {names[i]: (float(totals[i] / areas[i]), boxes[i], int(areas[i])) for i in range(1, count)}
+        objects = tuple(
+            ObjectInfo(number, None, *found[number]) if number in found else ObjectInfo(number, score=0.0)
+            for number in sorted(self._tracks)
+        )
+        return (labels.astype(np.uint8) if max(names) < 256 else labels), objects
+
+    def _inherit(self, pieces: npt.NDArray[np.int32], count: int) -> list[int]:
+        """Id of each piece from the frame before, 0 where it overlaps nothing there."""
+        names = [0] * count
+        before = self._before
+        if before is None or before.shape != pieces.shape or count == 1:
+            return names
+        both = (before > 0) & (pieces > 0)
+        pairs = before[both].astype(np.int64) * count + pieces[both]
+        values, overlaps = np.unique(pairs, return_counts=True)
+        for place in np.argsort(-overlaps, kind="stable"):
+            number, piece = divmod(int(values[place]), count)
+            if not names[piece] and not self._tracks[number].visible:
+                names[piece] = number
+                self._tracks[number].visible = True
+        return names
+
+    def _forget(self, time: float) -> None:
+        for number, track in list(self._tracks.items()):
+            gone = track.frames < PATIENCE_FROM or abs(time - track.seen) > PATIENCE_SECONDS
+            if gone and not track.visible:
+                del self._tracks[number]
+
+    def _recognise(self, names: list[int], boxes: list[Box]) -> None:
+        """Give pieces without an id those of lost objects near them, the nearest pair first."""
+        lost = {number: track.box for number, track in self._tracks.items() if not track.visible}
+        nameless = [piece for piece in range(1, len(names)) if not names[piece]]
+        if not lost or not nameless:
+            return
+        numbers = list(lost)
+        distances = _distances(list(lost.values()), [boxes[piece] for piece in nameless])
+        rows, columns = np.nonzero(distances < REACH)
+        for place in np.argsort(distances[rows, columns], kind="stable"):
+            number, piece = numbers[rows[place]], nameless[columns[place]]
+            if not names[piece] and number in lost:
+                names[piece] = number
+                del lost[number]
+
+    def _new_id(self) -> int:
+        while self._next in self._tracks:
+            self._next = self._next % MAX_ID + 1
+        number, self._next = self._next, self._next % MAX_ID + 1
+        return number
+
+
+def _box(row: npt.NDArray[np.int32]) -> Box:
+    left, top, width, height = (float(value) for value in row[:4])
+    return left, top, left + width, top + height
+
+
+def _distances(ones: list[Box], others: list[Box]) -> npt.NDArray[np.float64]:
+    """Distances of the centres of boxes, each measured in the longest side of its two boxes, (n, m)."""
+    first, second = np.array(ones)[:, None], np.array(others)[None]
+    centres = (first[..., :2] + first[..., 2:] - second[..., :2] - second[..., 2:]) / 2
+    sides = [(boxes[..., 2:] - boxes[..., :2]).max(axis=2) for boxes in (first, second)]
+    return np.asarray(np.hypot(centres[..., 0], centres[..., 1]) / np.maximum(*sides))
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A frame whose result is still due."""
@@ -181,7 +310,7 @@ class Pending:
 
 
 def queue_state(pending: deque[Pending], due: deque[Segmentation]) -> SessionState:
-    """Both queues, to be saved."""
+    """Both queues, to be saved; results without their probabilities."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     for place, item in enumerate(pending):
         arrays[f"image{place}"] = item.image
@@ -189,35 +318,30 @@ def queue_state(pending: deque[Pending], due: deque[Segmentation]) -> SessionSta
             arrays[f"matrix{place}"] = item.matrix
     arrays |= {f"mask{place}": result.mask.astype(np.int32) for place, result in enumerate(due)}
     waiting = [[item.index, item.time, item.size] for item in pending]
-    return SessionState.of(arrays, {"pending": waiting, "due": [_described(result) for result in due]})
-
-
-def _described(result: Segmentation) -> dict[str, Any]:
-    """A result but for its mask, as JSON values."""
-    return {
-        "index": result.index,
-        "time": result.time,
-        "wide": result.mask.dtype == np.uint16,
-        "objects": [asdict(item) for item in result.objects],
-    }
+    done = [
+        {
+            "index": result.index,
+            "time": result.time,
+            "wide": result.mask.dtype == np.uint16,
+            "objects": [asdict(item) for item in result.objects],
+        }
+        for result in due
+    ]
+    return SessionState.of(arrays, {"pending": waiting, "due": done})
 
 
 def queues_of(state: SessionState) -> tuple[deque[Pending], deque[Segmentation]]:
-    """What :func:`queue_state` was given."""
+    """What :func:`queue_state` was given; the probabilities are those of the masks."""
     arrays = state.arrays()
     pending = deque(
         Pending(index, time, tuple(size), arrays[f"image{place}"], arrays.get(f"matrix{place}"))
         for place, (index, time, size) in enumerate(state.values["pending"])
     )
-    due = deque(_result(arrays[f"mask{place}"], told) for place, told in enumerate(state.values["due"]))
+    due: deque[Segmentation] = deque()
+    for place, told in enumerate(state.values["due"]):
+        objects = [
+            ObjectInfo(**{**item, "box": item["box"] and tuple(item["box"])}) for item in told["objects"]
+        ]
+        mask = arrays[f"mask{place}"].astype(np.uint16 if told["wide"] else np.uint8)
+        due.append(Segmentation(told["index"], told["time"], mask, tuple(objects)))
     return pending, due
-
-
-def _result(mask: npt.NDArray[np.int32], told: Mapping[str, Any]) -> Segmentation:
-    """What :func:`_described` was given; its probabilities are those of the mask."""
-    objects = (
-        ObjectInfo(**{**item, "box": None if item["box"] is None else tuple(item["box"])})
-        for item in told["objects"]
-    )
-    dtype = np.uint16 if told["wide"] else np.uint8
-    return Segmentation(told["index"], told["time"], mask.astype(dtype), tuple(objects))

@@ -1,4 +1,4 @@
-"""Find, classify, segment and follow every instance of a video of any length."""
+"""Find, classify, segment and follow every instance of a video of any length, window by window."""
 
 from __future__ import annotations
 
@@ -11,21 +11,29 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from segue.errors import PromptError, SourceError
 from segue.inputs import whole_number
 from segue.masks.drawing import attention_strip
-from segue.masks.measure import ObjectExtent, measure
+from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
 from segue.sessions.base import ready
-from segue.sessions.clips import SHORT_SIDE, as_tensor, best_per_query, encode_frames, enlarged, resized
-from segue.sessions.instance_tracks import Instances, Track, Tracks, suppress
+from segue.sessions.official import SHORT_SIDE, as_tensor, best_per_query, encode_frames, enlarged, resized
 from segue.sessions.snapshot import Kept
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
 
-DUPLICATE = 0.6
-"""Overlap (IoU over the window) from which on the weaker of two queries is the same object again."""
+DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two queries is left out
+
+OVERLAP_WEIGHT, EMBEDDING_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
+"""What mask overlap, likeness of the queries and agreement on the class count."""
+
+ENOUGH = 0.75  # sum of the three from which on two are one object
+EMBEDDING_ALONE = 0.8  # likeness needed where no frame shows both masks
+PATIENCE = 20  # windows that an object may be missing before it is forgotten
+MOMENTUM = 0.7  # part of the old embedding and class scores that a known object keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,115 @@ class InstanceOptions:
             raise ValueError(f"score is {self.score}; it must be in 0..1")
         if self.top < 1 or self.short_side < 32:
             raise ValueError(f"top is {self.top} and short_side {self.short_side}; give at least 1 and 32")
+
+
+@dataclass(frozen=True)
+class Instances:
+    """What was found in one window."""
+
+    embeddings: Tensor  # instance queries, (K, C)
+    class_scores: Tensor  # (K, classes), in 0..1
+    masks: Tensor  # (K, T, h, w), bool, at stride 4
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+
+@dataclass
+class Track:
+    """A known object."""
+
+    id: int
+    embedding: Tensor  # of its query, (C,)
+    class_scores: Tensor  # (classes,)
+    masks: Tensor  # on the frames that the next window shares, (t, h, w), bool
+    missing: int = 0  # windows since it was last found
+
+    @property
+    def label(self) -> int:
+        """Its class channel."""
+        return int(self.class_scores.argmax())
+
+    @property
+    def score(self) -> float:
+        return float(self.class_scores.max())
+
+
+@dataclass
+class Tracks:
+    """All known objects of a video; at most ``PATIENCE`` windows of silence are remembered."""
+
+    known: list[Track] = field(default_factory=list)
+    next_id: int = 1
+
+    def update(self, found: Instances, shared: int, keep: int) -> list[int]:
+        """The id of each instance of the next window, which are given best first.
+
+        The window before had its first ``shared`` frames as well, the next will have its last ``keep``.
+        """
+        matched = self._match(found, shared)
+        ids = []
+        for i in range(len(found)):
+            tail = found.masks[i, found.masks.shape[1] - keep :]
+            track = matched.get(i)
+            if track is None:
+                track = Track(self.next_id, found.embeddings[i], found.class_scores[i], tail)
+                self.next_id += 1
+                self.known.append(track)
+            else:
+                track.embedding = MOMENTUM * track.embedding + (1 - MOMENTUM) * found.embeddings[i]
+                track.class_scores = MOMENTUM * track.class_scores + (1 - MOMENTUM) * found.class_scores[i]
+                track.masks, track.missing = tail, 0
+            ids.append(track.id)
+        present = set(ids)
+        for track in self.known:
+            if track.id not in present:
+                track.missing += 1
+                track.masks = found.masks.new_zeros(keep, *found.masks.shape[2:])
+        self.known = [track for track in self.known if track.missing <= PATIENCE]
+        return ids
+
+    def _match(self, found: Instances, shared: int) -> dict[int, Track]:
+        """The known object of each instance that has one."""
+        if not self.known or len(found) == 0:
+            return {}
+        before = torch.stack([track.masks for track in self.known])
+        embeddings = torch.stack([track.embedding for track in self.known])
+        classes = torch.stack([track.class_scores for track in self.known])
+        overlap, together = _overlap(before, found.masks[:, :shared])
+        similarity = F.cosine_similarity(embeddings[:, None], found.embeddings[None], dim=-1)
+        agreement = F.cosine_similarity(classes[:, None], found.class_scores[None], dim=-1)
+        likeness = OVERLAP_WEIGHT * overlap + EMBEDDING_WEIGHT * similarity + CLASS_WEIGHT * agreement
+        likeness = likeness.masked_fill(~(together | (similarity >= EMBEDDING_ALONE)), 0.0)
+        # Both in sight but apart: they are two, however alike.
+        apart = (overlap == 0) & before.flatten(1).any(1)[:, None] & found.masks[:, :shared].flatten(1).any(1)
+        likeness = likeness.masked_fill(apart, 0.0)
+        rows, columns = linear_sum_assignment(likeness.float().cpu().numpy(), maximize=True)
+        return {
+            int(column): self.known[row]
+            for row, column in zip(rows, columns, strict=True)
+            if likeness[row, column] >= ENOUGH
+        }
+
+
+def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Intersection over union of masks (n, t, h, w) and (m, t, h, w) over all frames; and where they meet."""
+    flat_a, flat_b = a.flatten(1).float(), b.flatten(1).float()
+    both = flat_a @ flat_b.T
+    union = flat_a.sum(1)[:, None] + flat_b.sum(1)[None] - both
+    return both / union.clamp(min=1), both > 0
+
+
+def suppress(found: Instances, limit: float) -> list[int]:
+    """Indices of the instances, best first, less those that overlap a better one by more than ``limit``."""
+    if len(found) == 0:
+        return []
+    overlap, _ = _overlap(found.masks, found.masks)
+    kept: list[int] = []
+    for i in range(len(found)):
+        if all(overlap[i, j] <= limit for j in kept):
+            kept.append(i)
+    return kept
 
 
 @dataclass
@@ -205,39 +322,38 @@ class InstanceSession(Kept):
     def _class_scores(self, logits: Tensor) -> Tensor:
         """Scores (K, classes); 0 for classes that are not wanted, so that none of them becomes a label."""
         scores = logits.sigmoid()
-        if self.options.classes is None:
-            return scores
-        wanted = torch.zeros_like(scores)
-        wanted[:, sorted(self.options.classes)] = 1.0
-        return scores * wanted
+        if self.options.classes is not None:
+            wanted = torch.zeros_like(scores)
+            wanted[:, sorted(self.options.classes)] = 1.0
+            scores *= wanted
+        return scores
 
     def _encode(self) -> Any:
         """What the network sees in the window; frames of an earlier window are not encoded again."""
-        tensors = [as_tensor([p.picture], self.device, self._dtype) for p in self._frames if p.memory is None]
-        if self._network.relates_frames:
-            return encode_frames(self._network, tensors)
-        fresh = iter(tensors)
+        network = self._network
+        if network.relates_frames:
+            return encode_frames(network, map(self._tensor, self._frames))
         for pending in self._frames:
             if pending.memory is None:
-                pending.memory = self._network.encode(next(fresh))
-        return self._network.join([pending.memory for pending in self._frames])
+                pending.memory = network.encode(self._tensor(pending))
+        return network.join([pending.memory for pending in self._frames])
+
+    def _tensor(self, pending: _Pending) -> Tensor:
+        return as_tensor([pending.picture], self.device, self._dtype)
 
     def _segment(
         self, pending: _Pending, logits: Tensor, ids: list[int], known: Mapping[int, Track]
     ) -> Segmentation:
         """The result for one frame from the mask logits (K, h, w) of its instances."""
         mask = compose(enlarged(logits, pending.size), ids)
-        extents = measure(mask)
-        objects = tuple(self._describe(known[number], extents.get(number)) for number in sorted(ids))
+        extents, objects = measure(mask), []
+        for track in (known[number] for number in sorted(ids)):
+            extent, label = extents.get(track.id), self._names.get(track.label, str(track.label))
+            where = () if extent is None else (extent.box, extent.area)
+            objects.append(ObjectInfo(track.id, label, track.score, *where))
         order = [ids.index(item.id) for item in objects]
         lazily = functools.partial(_probabilities, logits[order].half().cpu(), pending.size)
-        return Segmentation(pending.index, pending.time, mask, objects, lazily)
-
-    def _describe(self, track: Track, extent: ObjectExtent | None) -> ObjectInfo:
-        label = self._names.get(track.label, str(track.label))
-        if extent is None:
-            return ObjectInfo(track.id, label, track.score)
-        return ObjectInfo(track.id, label, track.score, extent.box, extent.area)
+        return Segmentation(pending.index, pending.time, mask, tuple(objects), lazily)
 
 
 def compose(logits: Tensor, ids: Sequence[int]) -> IndexMask:

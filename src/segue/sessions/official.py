@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.masks import decode_rle
+from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
 from segue.sessions.base import ready
-from segue.sessions.clips import SHORT_SIDE, as_tensor, encode_frames, official_records, resized
 from segue.types import Frame, Image, Segmentation
 
 Records = list[dict[str, Any]]
+"""Entries of a YouTube-VIS result file."""
+
+SHORT_SIDE = 360  # short side at which the published systems look at a video
+NO_MASK_BELOW = 0.001  # score under which the official results hold no masks
 
 
 def whole_clip(
@@ -82,3 +90,116 @@ def _records(
     tensors = (as_tensor([resized(picture, short_side)], device, dtype) for picture in pictures)
     memory = encode_frames(network, tensors)
     return official_records(network, memory, network.decode(memory), size, video_id=number)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Entries of a clip's score table, best first."""
+
+    queries: Tensor  # (n,), int64; a query may occur with several classes
+    classes: Tensor  # (n,), int64, channels of the class output
+    scores: Tensor  # (n,), float32, in 0..1
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
+    """A frame reduced or enlarged to a short side, as the published inference does (Pillow, bilinear)."""
+    height, width = image.shape[:2]
+    short, long = min(height, width), max(height, width)
+    if short == short_side:
+        return image
+    other = int(short_side * long / short)
+    size = (short_side, other) if width <= height else (other, short_side)
+    return np.asarray(PIL.Image.fromarray(image).resize(size, PIL.Image.Resampling.BILINEAR))
+
+
+def as_tensor(images: Sequence[Image], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Pictures of one size → (1, T, 3, H, W) in [0, 1]."""
+    stacked = torch.from_numpy(np.stack(images)).to(device)
+    return (stacked.permute(0, 3, 1, 2).to(dtype) / 255)[None]
+
+
+def encode_frames(network: InstanceNetwork, frames: Iterable[Tensor]) -> Any:
+    """Look at the frames of one clip, each (1, 1, 3, H, W).
+
+    Where frames do not see each other they are encoded one by one, in the memory of one.
+    """
+    if network.relates_frames:
+        return network.encode(torch.cat(list(frames), 1))
+    return network.join([network.encode(frame) for frame in frames])
+
+
+def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = None) -> Found:
+    """The ``top`` best (query, class) pairs of class logits (Q, classes), as in the official inference.
+
+    Only the class channels ``allowed`` may be found; None is all of them.
+    """
+    scores = logits.float().sigmoid()
+    classes = scores.shape[1]
+    if allowed is not None:
+        scores[:, [label for label in range(classes) if label not in allowed]] = -1.0
+    best = scores.flatten().topk(min(top, scores.numel()))
+    real = best.values >= 0
+    indices = best.indices[real]
+    return Found(indices // classes, indices % classes, best.values[real])
+
+
+def best_per_query(logits: Tensor, top: int, least: float, allowed: Collection[int] | None = None) -> Found:
+    """At most ``top`` queries with their best class each, of at least the score ``least``."""
+    found = best_entries(logits, logits.numel(), allowed)
+    first: dict[int, int] = {}  # the best entry of each query
+    for i, (query, score) in enumerate(zip(found.queries.tolist(), found.scores.tolist(), strict=True)):
+        if score < least or len(first) == top:
+            break
+        first.setdefault(query, i)
+    keep = list(first.values())
+    return Found(found.queries[keep], found.classes[keep], found.scores[keep])
+
+
+def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mask logits (K, h, w) of one frame at the size of the video."""
+    if len(logits) == 0:
+        return logits.new_zeros(0, *size, dtype=torch.float32)
+    return F.interpolate(logits[None].float(), size, mode="bilinear", align_corners=False)[0]
+
+
+def official_records(
+    network: InstanceNetwork,
+    memory: Any,
+    decoded: Any,
+    size: tuple[int, int],
+    *,
+    video_id: int,
+    top: int = 10,
+) -> Records:
+    """Entries of the result file for one clip, equal to those of the published inference.
+
+    The ``top`` best pairs of query and class count; there is no threshold and no suppression, and a query
+    without any pixel is left out. ``memory`` and ``decoded`` are of the whole clip, ``size`` is that of the
+    video.
+    """
+    found = best_entries(network.class_logits(decoded)[0], top)
+    entries = list(zip(found.queries.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True))
+    queries = list(dict.fromkeys(query for query, _, _ in entries))
+    logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=found.queries.device))
+    run_lengths: dict[int, list[dict[str, Any]]] = {query: [] for query in queries}
+    visible = set()
+    for frame in range(logits.shape[1]):
+        planes = (enlarged(logits[:, frame], size).sigmoid() > 0.5).cpu().numpy()
+        for query, plane in zip(queries, planes, strict=True):
+            if plane.any():
+                visible.add(query)
+            run_lengths[query].append(dict(encode_rle(plane)))
+    return [
+        {
+            "video_id": video_id,
+            "score": score,
+            "category_id": label,
+            "segmentations": run_lengths[query] if score >= NO_MASK_BELOW else [None] * logits.shape[1],
+        }
+        for query in queries
+        for owner, label, score in entries
+        if owner == query and query in visible
+    ]
