@@ -12,8 +12,8 @@ import itertools
 import json
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from importlib import resources
 from importlib.util import find_spec
@@ -47,13 +47,10 @@ def read(
 
     Same as :func:`segue.models.memory.reading.read`, at full resolution whatever the size of the picture.
 
-    Args:
-        top_k: memory positions that a query position reads, over all frames.
-        keys: (T, P, C+1), a row's last channel holds its squared norm, and the confidence penalty.
-        values: (K, T, P, V).
-        query: (Q, C), positions ``start`` to ``start + Q`` of a grid ``width`` positions wide.
-        start, width: see ``query``.
-        window: rows and columns around its own place within which a position reads the last frame.
+    Keys are (T, P, C+1), in whose last channel stand the squared norm and the confidence penalty; values are
+    (K, T, P, V). The query, (Q, C), has the positions ``start`` to ``start + Q`` of a grid of width ``width``.
+    Each of them reads the ``top_k`` best positions of all frames, of the last frame only those within
+    ``window`` rows and columns around its own place.
     """
     rows = keys.flatten(0, 1)
     affinity = (2 * query @ rows[:, :-1].T - rows[:, -1]) / math.sqrt(query.shape[1])
@@ -142,17 +139,18 @@ def _export_tracker(network: STCNLite, folder: Path) -> list[Path]:
     memory = values[:, None].repeat(1, 2, 1, 1)
     numbers = {"start": torch.tensor(16), "width": torch.tensor(width // 8), "window": torch.tensor(12)}
     readout = torch.zeros(2, values.shape[2], height // 8, width // 8)
+    encoded = {"image": image}
     recalled = {"keys": keys, "values": memory, "query": row[16 : positions - 8]} | numbers
     decoded = {"readout": readout, "thin": thin, "f4": f4, "f2": f2}
     remembered = {"image": image, "joint": joint, "masks": masks}
-    graphs = [
-        _Graph("encode", partial(encode, network), {"image": image}, ("key", "thin", "joint", "f4", "f2")),
-        _Graph("read", partial(read, schedule.top_k), recalled, ("readout", "usage")),
-        _Graph("decode", partial(decode, network), decoded, ("logits",)),
-        _Graph("remember", partial(remember, network), remembered, ("values",)),
-    ]
+    graphs = {
+        "encode": _Graph(network, partial(encode, network), encoded, "key", "thin", "joint", "f4", "f2"),
+        "read": _Graph(network, partial(read, schedule.top_k), recalled, "readout", "usage"),
+        "decode": _Graph(network, partial(decode, network), decoded, "logits"),
+        "remember": _Graph(network, partial(remember, network), remembered, "values"),
+    }
     follow = folder / "follow.py"
-    written = _write(network, graphs, folder, {"network": "stcn-lite", "schedule": asdict(schedule)})
+    written = _write(graphs, folder, {"network": "stcn-lite", "schedule": asdict(schedule)})
     follow.write_text((resources.files("segue") / "export" / "follow.py").read_text("utf-8"), "utf-8")
     return [*written, follow]
 
@@ -162,73 +160,65 @@ def _export_scene(network: ForegroundNetwork, folder: Path) -> list[Path]:
     if network.background is not None:
         frames["background"] = network.background
     roles = list(dict.fromkeys(frames.values()))
-    graphs, maps = [], {}
+    graphs, maps = {}, {}
     for role in roles:
         planes = PLANES if getattr(network, "sees_past", False) and role == network.background else 3
         frame = torch.rand(1, planes, *SAMPLE)
         with torch.inference_mode():
             maps[role] = network.encode(frame, role)
         name = "encode" if len(roles) == 1 else f"encode_{role}"
-        outputs = tuple(f"map_{i}" for i in range(len(maps[role])))
-        graphs.append(_Graph(name, partial(network.encode, role=role), {"frame": frame}, outputs))
+        outputs = (f"map_{i}" for i in range(len(maps[role])))
+        graphs[name] = _Graph(network, partial(network.encode, role=role), {"frame": frame}, *outputs)
     inputs = {f"{name}_map_{i}": found for name, role in frames.items() for i, found in enumerate(maps[role])}
     stride = SAMPLE[0] // maps[network.current][0].shape[-2]
     decoding = partial(decode_scene, network, [len(maps[role]) for role in frames.values()], stride)
-    graphs.append(_Graph("decode", decoding, inputs, ("probabilities",)))
+    graphs["decode"] = _Graph(network, decoding, inputs, "probabilities")
     about = {
         "context": [offset for offset, _ in network.context],
         "multiple": network.size_multiple,
         "roles": frames,
     }
-    return _write(network, graphs, folder, about)
+    return _write(graphs, folder, about)
 
 
-class _Traced(nn.Module):
-    """A function with the network that it uses, as the tracer wants it."""
+class _Graph(nn.Module):
+    """A function of a network, as the tracer wants it, with example inputs and names of the outputs."""
 
-    def __init__(self, network: Any, function: Callable[..., Any]) -> None:
+    def __init__(
+        self, network: Any, function: Callable[..., Any], inputs: dict[str, Tensor], *outputs: str
+    ) -> None:
         super().__init__()
-        self.network, self.function = network, function
+        self.network, self.function, self.inputs, self.outputs = network, function, inputs, outputs
 
     def forward(self, *inputs: Tensor) -> Any:
         return self.function(*inputs)
 
 
-@dataclass(frozen=True, slots=True)
-class _Graph:
-    """One graph to write: example inputs by name, names of the outputs."""
-
-    name: str
-    function: Callable[..., Any]
-    inputs: dict[str, Tensor]
-    outputs: tuple[str, ...]
-
-
-def _write(network: Any, graphs: Sequence[_Graph], folder: Path, about: dict[str, Any]) -> list[Path]:
+def _write(graphs: Mapping[str, _Graph], folder: Path, about: dict[str, Any]) -> list[Path]:
     """Trace and write graphs, and ``graphs.json`` that tells their inputs and outputs."""
     folder.mkdir(parents=True, exist_ok=True)
     listing: dict[str, Any] = {}
     written = []
-    for graph in graphs:
-        path = folder / f"{graph.name}.onnx"
+    for name, graph in graphs.items():
+        path = folder / f"{name}.onnx"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tracer, about sizes that it takes for fixed
             torch.onnx.export(
-                _Traced(network, graph.function).eval(),
+                graph.eval(),
                 tuple(graph.inputs.values()),
                 str(path),
                 input_names=list(graph.inputs),
                 output_names=list(graph.outputs),
                 dynamic_axes={
-                    name: {axis: f"{name}_{axis}" for axis in range(value.dim())}
-                    for name, value in graph.inputs.items()
+                    given: {axis: f"{given}_{axis}" for axis in range(value.dim())}
+                    for given, value in graph.inputs.items()
                     if value.dim()
                 },
                 opset_version=OPSET,
                 dynamo=False,
             )
-        types = {name: str(value.dtype).removeprefix("torch.") for name, value in graph.inputs.items()}
-        listing[graph.name] = {"inputs": types, "outputs": list(graph.outputs)}
+        types = {given: str(value.dtype).removeprefix("torch.") for given, value in graph.inputs.items()}
+        listing[name] = {"inputs": types, "outputs": list(graph.outputs)}
         written.append(path)
     index = folder / "graphs.json"
     index.write_text(json.dumps({**about, "graphs": listing}, indent=1), encoding="utf-8")

@@ -51,13 +51,10 @@ def read_flow(path: Path) -> Flow:
     Raises:
         FlowError: it cannot be read, or is something else.
     """
-    return _flow_of(path, _bytes_of(path))
-
-
-def _flow_of(path: Path, data: bytes) -> Flow:
-    flow = _middlebury(path, data) if path.suffix.lower() == ".flo" else _kitti(path, data)
-    flow[~np.isfinite(flow).all(axis=2) | (np.abs(flow) > _UNKNOWN).any(axis=2)] = 0
-    return flow
+    values = _values(path)
+    if values.dtype == np.uint8:
+        raise FlowError(f"{path}: a flow picture, where flow itself is needed")
+    return _flow(values)
 
 
 def read_flow_picture(path: Path) -> Image:
@@ -66,12 +63,28 @@ def read_flow_picture(path: Path) -> Image:
     Raises:
         FlowError: it cannot be read, or shows flow by a colour wheel, which does not tell lengths in pixels.
     """
-    data = _bytes_of(path)
-    if path.suffix.lower() != ".flo" and _png_header(path, data)[2] == 8:
-        return _picture(path, data)
-    flow = _flow_of(path, data)
+    values = _values(path)
+    if values.dtype == np.uint8:
+        if float((values >= _WHITE).all(axis=2).mean()) > 0.5:
+            raise FlowError(
+                f"{path}: white where nothing moves, as the colour wheel paints flow; its lengths are not in "
+                "pixels. Give .flo files, PNG of KITTI, or pictures of lengths, black where nothing moves"
+            )
+        return np.asarray(values, np.uint8)
+    flow = _flow(values)
     height, width = flow.shape[:2]
     return lengths(flow * np.array((SIDE / width, SIDE / height), np.float32), SCALE)[..., None]
+
+
+def _flow(values: npt.NDArray[np.number]) -> Flow:
+    """Flow of what a file holds: of Middlebury, or the 16 bits of KITTI."""
+    if values.dtype == np.uint16:
+        flow: Flow = (values[..., :2].astype(np.float32) - np.float32(2**15)) / np.float32(64)
+        flow[values[..., 2] == 0] = 0
+    else:
+        flow = values.astype(np.float32)
+    flow[~np.isfinite(flow).all(axis=2) | (np.abs(flow) > _UNKNOWN).any(axis=2)] = 0
+    return flow
 
 
 class FlowFiles:
@@ -95,8 +108,7 @@ class FlowFiles:
         self._gaps = gaps
         self._apart = any(place.is_dir() for place in inner.values())
         places = inner if self._apart else {gaps[0]: folder}
-        self._files = {gap: _files_in(place) for gap, place in places.items()}
-        self._late = {gap: _late(places[gap], len(files), gap, frames) for gap, files in self._files.items()}
+        self._files = {gap: _files_in(place, gap, frames) for gap, place in places.items()}
 
     def __call__(self, index: int) -> Image:
         """Flow picture of the frame with this index in the film, (H, W, number of gaps), uint8.
@@ -128,7 +140,7 @@ class FlowFiles:
         return np.concatenate(channels, axis=2)
 
     def _read(self, gap: int, index: int) -> tuple[Image, Path]:
-        files, late = self._files[gap], self._late[gap]
+        files, late = self._files[gap]
         place = max(index - late, 0)
         if place >= len(files):
             raise FlowError(f"{files[0].parent}: {len(files)} flow files, none for frame {index}")
@@ -136,33 +148,31 @@ class FlowFiles:
         return (np.zeros_like(picture) if index < late else picture), files[place]
 
 
-def _files_in(folder: Path) -> list[Path]:
+def _files_in(folder: Path, gap: int, frames: int | None) -> tuple[list[Path], int]:
+    """The flow files of a folder, and how many frames at the beginning have none."""
     try:
         found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
     except OSError as error:
         raise FlowError(f"{folder}: no folder of flow files ({error.strerror})") from None
     if not found:
         raise FlowError(f"{folder}: no flow files here (.flo or .png)")
-    return sorted(found, key=lambda path: natural_key(path.name))
-
-
-def _late(folder: Path, files: int, gap: int, frames: int | None) -> int:
-    """Number of frames at the beginning that have no file."""
-    missing = 0 if frames is None else frames - files
-    if missing not in (0, gap):
+    late = 0 if frames is None else frames - len(found)
+    if late not in (0, gap):
         raise FlowError(
-            f"{folder}: {files} flow files for {frames} frames; give one for each frame, "
+            f"{folder}: {len(found)} flow files for {frames} frames; give one for each frame, "
             f"or for each but the first {gap}"
         )
-    return missing
+    return sorted(found, key=lambda path: natural_key(path.name)), late
 
 
-def _bytes_of(path: Path) -> bytes:
+def _values(path: Path) -> npt.NDArray[np.number]:
+    """What a file holds: flow (H, W, 2), float32, or the channels of a PNG (H, W, 3), uint8 or uint16."""
     check_file(path, FlowError, _FLO_HEADER + 8 * MAX_PIXELS)
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise FlowError(f"{path}: cannot be read ({error.strerror})") from None
+    return _middlebury(path, data) if path.suffix.lower() == ".flo" else _png(path, data)
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
@@ -177,47 +187,21 @@ def _middlebury(path: Path, data: bytes) -> Flow:
     _check_size(path, width, height)
     if len(data) != _FLO_HEADER + 8 * width * height:
         raise FlowError(f"{path}: has {len(data)} bytes, which is not flow of {width}x{height}")
-    return np.frombuffer(data, "<f4", offset=_FLO_HEADER).reshape(height, width, 2).astype(np.float32)
+    return np.frombuffer(data, "<f4", offset=_FLO_HEADER).reshape(height, width, 2)
 
 
-def _png_header(path: Path, data: bytes) -> tuple[int, int, int]:
-    """Width, height and bits of a channel of a PNG with three channels."""
+def _png(path: Path, data: bytes) -> npt.NDArray[np.number]:
     if len(data) < _PNG_HEADER or data[:8] != _PNG_MAGIC or data[12:16] != b"IHDR":
         raise FlowError(f"{path}: no PNG")
-    width, height, bits, colours = struct.unpack(">IIBB", data[16:_PNG_HEADER])
+    width, height, _, colours = struct.unpack(">IIBB", data[16:_PNG_HEADER])
     _check_size(path, width, height)
     if colours != _COLOURS:
         raise FlowError(f"{path}: flow in a PNG has three channels, of 8 bits (a picture) or 16 (KITTI)")
-    return width, height, bits
-
-
-def _pixels(path: Path, data: bytes) -> npt.NDArray[np.unsignedinteger]:
-    """Channels of a PNG in the order of the file, (H, W, 3)."""
-    width, height, _ = _png_header(path, data)
-    pixels: npt.NDArray[np.unsignedinteger] | None
+    pixels: npt.NDArray[np.number] | None
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # type: ignore[assignment]
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise FlowError(f"{path}: damaged PNG ({error.err})") from None
     if pixels is None or pixels.shape != (height, width, 3):
         raise FlowError(f"{path}: damaged PNG")
-    return pixels[..., ::-1]
-
-
-def _kitti(path: Path, data: bytes) -> Flow:
-    pixels = _pixels(path, data)
-    if pixels.dtype != np.uint16:
-        raise FlowError(f"{path}: a flow picture, where flow itself is needed")
-    flow: Flow = (pixels[..., :2].astype(np.float32) - np.float32(2**15)) / np.float32(64)
-    flow[pixels[..., 2] == 0] = 0
-    return flow
-
-
-def _picture(path: Path, data: bytes) -> Image:
-    picture = np.asarray(_pixels(path, data), np.uint8)
-    if float((picture >= _WHITE).all(axis=2).mean()) > 0.5:
-        raise FlowError(
-            f"{path}: white where nothing moves, as the colour wheel paints flow; its lengths are not in "
-            "pixels. Give .flo files, PNG of KITTI, or pictures of lengths, black where nothing moves"
-        )
-    return picture
+    return pixels[..., ::-1]  # in the order of the file

@@ -73,11 +73,7 @@ def colour_changes(picture: Tensor, others: Sequence[Tensor], scales: int) -> li
 PAST = (16, 24, 32, 32)
 """Channels of the maps of the past at strides 2, 4, 8 and 16."""
 
-_LOW, _MEDIAN, _HIGH, _LOW_ALL, _MEDIAN_ALL, _HIGH_ALL = (slice(i, i + 3) for i in range(0, 18, 3))
-_SHARES = slice(18, 21)
-_SHARES_COUNT = 3
-
-PICTURE = _MEDIAN
+PICTURE = slice(3, 6)
 """The planes of a scene that are its picture."""
 
 
@@ -96,19 +92,18 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
     """
     # Plane by plane, where a few planes of many lie side by side in memory.
     frame, planes, *context = (each.contiguous() for each in (frame, planes, *context))
-    low, high = planes[:, _LOW], planes[:, _HIGH]
-    low_all, high_all = planes[:, _LOW_ALL], planes[:, _HIGH_ALL]
+    low, median, high, low_all, median_all, high_all, shares = planes.split(3, 1)
     differences = [
         frame - frame.clamp(low, high),
         frame - frame.clamp(low_all, high_all),
-        frame - planes[:, _MEDIAN],
-        frame - planes[:, _MEDIAN_ALL],
+        frame - median,
+        frame - median_all,
         (high - low).amax(1, keepdim=True),
         (high_all - low_all).amax(1, keepdim=True),
         *(frame - other for other in context),
     ]
-    cues = torch.cat([*differences, planes[:, _SHARES]], 1)
-    cues[:, :-_SHARES_COUNT].mul_(CONTRAST)
+    cues = torch.cat([*differences, shares], 1)
+    cues[:, : -shares.shape[1]].mul_(CONTRAST)
     return cues
 
 

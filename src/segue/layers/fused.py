@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_ONEDNN: Any = torch.ops.mkldnn
+
 Activation = Literal["none", "relu", "relu6", "leaky"]
 """``leaky`` has the slope 0.1 below zero."""
 
@@ -203,9 +205,9 @@ class FusedConv2d(nn.Module):
         if x.shape != size:
             # The best arrangement depends on the size; another one would be rearranged at each call.
             part = self.weight[:, first : first + x.shape[1]].contiguous(memory_format=torch.channels_last)
-            arranged = _operators()._reorder_convolution_weight(part, *self._layout, list(x.shape))
+            arranged = _ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape))
             self._arranged[first] = x.shape, arranged
-        convolve = _operators()._convolution_pointwise
+        convolve = _ONEDNN._convolution_pointwise
         shift = self.bias if bias else None
         return convolve(x, arranged, shift, *self._layout, *self._activation)
 
@@ -237,15 +239,11 @@ def product_with(rows: Tensor, block: int) -> Callable[[Tensor], Tensor]:
     """
     if rows.device.type != "cpu" or not can_fuse():
         return lambda x: x @ rows.T
-    arranged = _operators()._reorder_linear_weight(rows, block)
-    return lambda x: cast(Tensor, _operators()._linear_pointwise(x, arranged, None, "none", [], ""))
+    arranged = _ONEDNN._reorder_linear_weight(rows, block)
+    return lambda x: cast(Tensor, _ONEDNN._linear_pointwise(x, arranged, None, "none", [], ""))
 
 
 def can_fuse() -> bool:
     """Whether PyTorch has oneDNN here, and that has fused convolutions of its own for this processor."""
-    known = torch.backends.mkldnn.is_available() and hasattr(_operators(), "_convolution_pointwise")
+    known = torch.backends.mkldnn.is_available() and hasattr(_ONEDNN, "_convolution_pointwise")
     return known and torch.backends.cpu.get_cpu_capability().startswith("AVX")
-
-
-def _operators() -> Any:
-    return torch.ops.mkldnn

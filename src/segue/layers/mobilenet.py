@@ -87,13 +87,12 @@ class MobileNetV2Trunk(nn.Module):
         if stride == 32:
             self.channels = (*self.channels, 160)
         self.stem = SameConv(3, 32, 3, 2, activation="relu6")
-        blocks: list[InvertedResidual] = []
+        self.blocks = nn.ModuleList()
         cin = 32
         for expansion, cout, repeats, first_stride in settings:
             for i in range(repeats):
-                blocks.append(InvertedResidual(cin, cout, first_stride if i == 0 else 1, expansion))
+                self.blocks.append(InvertedResidual(cin, cout, first_stride if i == 0 else 1, expansion))
                 cin = cout
-        self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.stem(x)
@@ -137,12 +136,12 @@ def _take_up_scaling(conv: nn.Conv2d) -> None:
 
 
 @torch.no_grad()
-def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str, eps: float = 1e-5) -> None:
+def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str) -> None:
     """Write ``weight`` followed by batch norm ``norm`` into ``conv``, computed in float64."""
     gain, shift, mean, var = (
         state[f"{norm}.{leaf}"].double() for leaf in ("weight", "bias", "running_mean", "running_var")
     )
-    scale = gain / torch.sqrt(var + eps)
+    scale = gain / torch.sqrt(var + 1e-5)
     conv.weight.copy_(state[f"{weight}.weight"].double() * scale[:, None, None, None])
     assert conv.bias is not None
     conv.bias.copy_(shift - mean * scale)

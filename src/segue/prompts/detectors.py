@@ -105,7 +105,6 @@ class FilledBox:
         self._size = image.shape[0], image.shape[1]
 
     def answer(self, prompts: Prompts) -> Answer:
-        """The box."""
         box = prompts.checked(self._size).box
         if box is None:
             raise PromptError("a box is needed")
@@ -270,9 +269,7 @@ class FeatureMaps:
     stride: int
 
     def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
-        """RGB (1, 3, H, W) in [0, 1] → features (1, N, d) and the grid.
-
-        The picture is filled up at the right and the bottom by its own rim.
+        """Features of a picture that is filled up at the right and the bottom by its own rim.
 
         Raises:
             PromptError: queries or values are asked for, which only attention has.

@@ -176,17 +176,12 @@ def _rim(size: tuple[int, ...]) -> Pixels:
 
 
 class GrabCut:
-    """GrabCut behind the same door; of an earlier mask it knows nothing but the box."""
+    """GrabCut as a prompter; of an earlier mask it knows nothing but the box. It may find nothing at all."""
 
     def __init__(self, image: Image) -> None:
         self.image = image
 
     def answer(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` speak of; all false where GrabCut finds nothing.
-
-        Raises:
-            PromptError: see :meth:`Prompts.checked`.
-        """
         size = (self.image.shape[0], self.image.shape[1])
         prompts = prompts.checked(size)
         box = prompts.box

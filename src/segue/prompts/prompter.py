@@ -220,11 +220,6 @@ class Prompter:
         return self.answer(Prompts(box, points, negative, scribble, mask))
 
     def answer(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` speak of.
-
-        Raises:
-            PromptError: see :meth:`Prompts.checked`.
-        """
         prompts = prompts.checked(self._size)
         kind = "mask" if prompts.box is None else "box"
         if prompts.box is None and prompts.mask is None:
