@@ -48,7 +48,7 @@ def read(
     Same as :func:`segue.models.memory.reading.read`, at full resolution whatever the size of the picture.
 
     Keys are (T, P, C+1), in whose last channel stand the squared norm and the confidence penalty; values are
-    (K, T, P, V). The query, (Q, C), has the positions ``start`` to ``start + Q`` of a grid of width ``width``.
+    (K, T, P, V). The query, (Q, C), has the positions ``start`` to ``start + Q`` of a grid ``width`` wide.
     Each of them reads the ``top_k`` best positions of all frames, of the last frame only those within
     ``window`` rows and columns around its own place.
     """
