@@ -56,8 +56,8 @@ def instances(
         score: least class score of an object, in 0..1; None is what suits the network, 0.3 for the published
             ones, and for detectors 0.5.
         top: most objects of a window, or of a look of the detector.
-        window: frames that are looked at together, or from one look of a detector to the next; None is 10,
-            for detectors 5.
+        window: frames that are looked at together, or from one look of a detector to the next; None is 10, of
+            detectors 5.
         overlap: frames that neighbouring windows share; not for detectors.
         short_side: pictures are resized to this short side for the network, None is the one that it was made
             for; not for detectors.

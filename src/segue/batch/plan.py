@@ -6,6 +6,7 @@ import csv
 import glob
 import io
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -114,9 +115,9 @@ def _below(folder: Path) -> Iterator[Task]:
         key=lambda path: natural_key(str(path)),
     )
     names = [film.relative_to(folder).with_suffix("").as_posix() for film in films]
+    count = Counter(names)
     for film, name in zip(films, names, strict=True):
-        twin = names.count(name) > 1
-        yield Task(film.relative_to(folder).as_posix() if twin else name, str(film))
+        yield Task(film.relative_to(folder).as_posix() if count[name] > 1 else name, str(film))
     if not films:
         inner = (path for path in folder.iterdir() if path.is_dir())
         for item in sorted(inner, key=lambda path: natural_key(path.name)) or [folder]:

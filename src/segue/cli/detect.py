@@ -11,16 +11,17 @@ import typer
 
 from segue.cli.job import How
 from segue.cli.options import Options, Values, command
-from segue.cli.prompting import NAMES, Finding
+from segue.cli.prompting import FINDING, chosen_detector
 from segue.cli.tables import print_table
 from segue.errors import SinkError, SourceError
 from segue.masks import overlay
 from segue.masks.files import encode_index_mask
 from segue.prompts.selection import Found
+from segue.reports import prepare
 from segue.types import Frame
 from segue.video import open_source
 from segue.video.images import write_picture
-from segue.video.partial import write_complete, writing
+from segue.video.partial import write_complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,12 @@ def _detect(source: Values, found: Values, written: Values) -> None:
 
         segue detect my.mp4 --start 12.5s --json objects.json
     """
-    finding, out = Finding(**found), Output(**written)
+    out = Output(**written)
     opened = open_source(**source)
     folder = out.output or Path("segue-out") / opened.name
     targets = [folder / "mask.png", folder / "overlay.png", *([out.json] if out.json else [])]
     _require_free(targets, out.overwrite)
-    find = finding.detector(out.device)
-    finding.announce()
+    find = chosen_detector(found, out.device)
     with opened:
         frames = list(itertools.islice(opened, 1 + find.lookahead))
     if not frames:
@@ -79,9 +79,7 @@ detect = command(
             "start": "Frame of a video: 250, 12.5s or 1:30.",
         },
     ),
-    Options(
-        Finding, "name:with weights classes score max_objects features refine tiles", help={"name": NAMES}
-    ),
+    FINDING,
     Options(Output, "output:output,o json device overwrite"),
 )
 
@@ -90,8 +88,7 @@ def _require_free(targets: list[Path], overwrite: bool) -> None:
     for path in targets:
         if path.exists() and not overwrite:
             raise SinkError(f"{path}: exists already; give --overwrite or another place")
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        prepare(path)
 
 
 def _write(frame: Frame, found: Found, targets: list[Path]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from annotated_types import Ge
 
-from segue.cli.options import Options, command
+from segue.cli.options import Options, Values, command
 from segue.cli.scoring import OPTIONS, DataSet, Request, data_sets
 from segue.cli.tables import Files, print_comparison, print_evaluation, progress
 from segue.metrics.compare import compare as compare_evaluations
@@ -27,8 +27,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
-
-Values = dict[str, Any]
 
 
 def _offered(names: str) -> str:
@@ -56,7 +54,7 @@ def _command(name: str, row: DataSet) -> Callable[..., None]:
             write_report(evaluation, files.report, about=about)
         files.tell()
 
-    score.__doc__ = row.help
+    score.__doc__ = row.help(name)
     in_masks = "threshold" not in row.options
     return command(
         score,

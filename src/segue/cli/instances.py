@@ -29,12 +29,13 @@ from segue.datasets.ytvis import read_class_names
 from segue.errors import SegueError, SinkError
 from segue.inputs import printable
 from segue.models.seqformer.names import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.reports import prepare
 from segue.sessions.instances import InstanceSession
 from segue.sessions.official import sure_results, whole_clip
 from segue.types import Frame, Image, Segmentation
 from segue.video import Source, open_source
 from segue.video.outputs import output_paths
-from segue.video.partial import write_complete, writing
+from segue.video.partial import write_complete
 
 EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
 """Class names that need no file."""
@@ -119,8 +120,6 @@ instances = command(
             "[default: what the weights say]",
             "classes": "Classes that are wanted, separated by commas.  [default: all]",
             "score": "Least class score of an object.  [default: 0.3; msstsvis-lite 0.35, detectors 0.5]",
-            "window": "Frames that are looked at together, or from look to look of a detector.  "
-            "[default: 10, detectors 5]",
             "short_side": "Resize pictures to this short side for the network.  "
             "[default: 360, for msstsvis-lite 320]",
         },
@@ -183,8 +182,7 @@ def _whole(source: Source, model: str, options: Values) -> None:
             device=options["device"],
             fast=options["fast"],
         )
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    prepare(path)
     write_complete(path, json.dumps(records).encode())
     for frame, result in zip(seen, sure_results(records, seen, network.score), strict=True):
         assert watch is not None

@@ -63,7 +63,7 @@ _COMMANDS = {
         "segue.cli.reproduce:reproduce",
         "Repeat the tables of the papers: one command a table, with the published numbers beside.",
     ),
-    "export": ("segue.cli.export:export", "Write a network as graphs that run without PyTorch."),
+    "export": ("segue.cli.weights:export", "Write a network as graphs that run without PyTorch."),
     "weights": ("segue.cli.weights:app", "Weight files: list, download, convert and verify."),
 }
 """Where each command is, and the first line of its help."""

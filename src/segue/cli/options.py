@@ -23,6 +23,8 @@ Values = dict[str, Any]
 _SECTION = re.compile(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)*)", re.MULTILINE)
 _ENTRY = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 
+_DEFAULT = re.compile(r"; None is ([^;]*)\.$")
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -90,7 +92,7 @@ def described(of: Any) -> dict[str, str]:
     for part in reversed(of.__mro__ if isinstance(of, type) else (of,)):
         section = _SECTION.search(inspect.cleandoc(part.__doc__ or ""))
         for names, text in _ENTRY.findall(section[1] if section else ""):
-            line = " ".join(text.split()).replace("``", "`")
+            line = _DEFAULT.sub(r".  [default: \1]", " ".join(text.split()).replace("``", "`"))
             found |= dict.fromkeys(names.split(", "), line[0].upper() + line[1:])
     return found
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
@@ -12,10 +12,10 @@ import numpy as np
 import typer
 from annotated_types import Ge
 
+from segue.cli.options import Options, Values
 from segue.errors import PromptError
 from segue.inputs import whole_number
 from segue.masks import resize_mask
-from segue.models.dino import FeatureName
 from segue.models.segue_prompt import SeguePrompt
 from segue.prompts import (
     GrabCut,
@@ -33,82 +33,62 @@ from segue.sessions.detecting import DEFAULT, detector
 from segue.types import Frame, MaskPrompt, Point, Prompt, RemovePrompt
 from segue.weights import load
 
-NAMES = f"What finds the objects: {', '.join(DETECTORS.names)}."
+FINDING = Options(
+    detector,
+    "name:with weights classes score max_objects features refine tiles",
+    {"name": None},
+    {
+        "name": str | None,
+        "weights": Path | None,
+        "classes": str | None,
+        "tiles": Annotated[int | None, Ge(1)],
+    },
+    {
+        "name": f"What finds the objects: {', '.join(DETECTORS.names)}.",
+        "classes": "Labels that are wanted, such as person,car.",
+        "refine": "What draws the mask to the edges.  [default: crf, for nanodet network]",
+    },
+)
+"""How objects are found; for :func:`chosen_detector`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the user wants found.
-
-    Attributes:
-        name: what finds the objects.
-        weights: weight file of the detector.  [default: downloaded]
-        classes: labels that are wanted, such as person,car.
-        score: least score of what is found.
-        max_objects: most objects that are found in a frame.
-        features: for lost: what of the attention is compared.  [default: keys]
-        refine: what draws the mask to the edges.  [default: crf, for nanodet network]
-        tiles: for nanodet: look at so many parts a side besides, for small objects.
-    """
-
-    name: str | None = None
-    weights: Path | None = None
-    classes: str | None = None
-    score: float | None = None
-    max_objects: int | None = None
-    features: FeatureName | None = None
-    refine: Refinement | None = None
-    tiles: Annotated[int | None, Ge(1)] = None
-
-    @property
-    def asked(self) -> bool:
-        return any(value is not None for value in asdict(self).values())
-
-    def detector(self, device: str | None) -> Detector:
-        values = asdict(self)
-        name = values.pop("name") or DEFAULT
-        if self.classes is not None:
-            values["classes"] = [name.strip() for name in self.classes.split(",") if name.strip()]
-            if not values["classes"]:
-                raise PromptError(
-                    f"classes {self.classes!r}: give names separated by commas, such as person,car"
-                )
-        return detector(name, device=device, **values)
-
-    def announce(self) -> None:
-        """Say what is looked for where the user did not choose."""
-        if self.name is None:
-            typer.echo("looking for what moves (detector motion; --with chooses another)", err=True)
+def chosen_detector(found: Values, device: str | None, *, quiet: bool = False) -> Detector:
+    """The detector that was asked for; where none was named, it is told which one looks."""
+    wanted = {**found, "name": found["name"] or DEFAULT}
+    if found["classes"] is not None:
+        wanted["classes"] = [name.strip() for name in found["classes"].split(",") if name.strip()]
+        if not wanted["classes"]:
+            raise PromptError(
+                f"classes {found['classes']!r}: give names separated by commas, such as person,car"
+            )
+    made = detector(**wanted, device=device)
+    if found["name"] is None and not quiet:
+        typer.echo("looking for what moves (detector motion; --with chooses another)", err=True)
+    return made
 
 
-@dataclass(slots=True)
-class PromptTexts:
-    """What was typed for one frame."""
-
-    masks: list[str] = field(default_factory=list)
-    boxes: list[str] = field(default_factory=list)
-    points: list[str] = field(default_factory=list)
-    removals: list[str] = field(default_factory=list)
+Texts = Mapping[str, list[str]]
+"""What was typed for one frame: masks, boxes, points, removals."""
 
 
 def to_prompts(
-    texts: PromptTexts, size: tuple[int, int], frame_size: tuple[int, int], *, fill: bool, fit: bool
+    texts: Texts, size: tuple[int, int], frame_size: tuple[int, int], *, fill: bool, fit: bool
 ) -> list[Prompt]:
     """Read and check what was typed for one frame, in pixels of ``size``; frames have ``frame_size``."""
     prompts: list[Prompt] = []
-    if texts.masks:
-        mask = resize_mask(read_prompt_masks(texts.masks, size, fit=fit), frame_size)
+    if texts["masks"]:
+        mask = resize_mask(read_prompt_masks(texts["masks"], size, fit=fit), frame_size)
         prompts += [MaskPrompt(int(i), mask == i) for i in np.unique(mask) if i]
     scale = frame_size[1] / size[1], frame_size[0] / size[0]
-    for prompt in parse_boxes(texts.boxes, fill=fill):
+    for prompt in parse_boxes(texts["boxes"], fill=fill):
         low, high = _scaled((prompt.box[:2], prompt.box[2:]), scale)
         prompts.append(replace(prompt, box=(*low, *high)))
-    for text in texts.points:
+    for text in texts["points"]:
         point = parse_point(text)
         prompts.append(
             replace(point, positive=_scaled(point.positive, scale), negative=_scaled(point.negative, scale))
         )
-    for text in texts.removals:
+    for text in texts["removals"]:
         number = whole_number(text)
         if number is None:
             raise PromptError(f"remove '{text}': give FRAME@ID, for example 120@2")

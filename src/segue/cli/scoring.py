@@ -174,13 +174,19 @@ class DataSet:
     are otherwise than :class:`Request` says; ``csv`` tells whether it has official result files.
     """
 
-    help: str
+    title: str
+    examples: tuple[str, ...] = ()
     score: Callable[[Path, Request, Progress], Evaluation] = _films
     options: str = "sequences threshold missing workers"
     results: str = "Folder or zip with pictures VIDEO/*000001.png."
     defaults: Mapping[str, Any] | None = None
     texts: Mapping[str, str] | None = None
     csv: bool = False
+
+    def help(self, name: str) -> str:
+        lines = [f"    segue eval {name} {example}" for example in self.examples]
+        heading = ["Examples:" if len(lines) > 1 else "Example:"] if lines else []
+        return "\n\n".join((self.title, *heading, *lines))
 
 
 _MASKS = "Folder or zip with masks SEQUENCE/FRAME.png."
@@ -194,16 +200,12 @@ _TRACKS: dict[str, Any] = {
 
 DATA_SETS: Mapping[str, DataSet] = {
     "davis": DataSet(
-        """DAVIS 2016 and 2017: J, F and their mean.
-
-        Examples:
-
-            segue eval davis results/ --data DAVIS
-
-            segue eval davis results.zip --data DAVIS --task unsupervised --workers 4 --report scores.html
-
-            segue eval davis results/ --data DAVIS --year 2016 --json scores.json --csv official/
-        """,
+        "DAVIS 2016 and 2017: J, F and their mean.",
+        (
+            "results/ --data DAVIS",
+            "results.zip --data DAVIS --task unsupervised --workers 4 --report scores.html",
+            "results/ --data DAVIS --year 2016 --json scores.json --csv official/",
+        ),
         _davis,
         "subset sequences task year missing workers",
         _MASKS,
@@ -211,117 +213,76 @@ DATA_SETS: Mapping[str, DataSet] = {
         csv=True,
     ),
     "folder": DataSet(
-        """Any folder in the layout of DAVIS, all of its sequences: J, F and their mean.
-
-        Examples:
-
-            segue eval folder results/ --data my_videos
-
-            segue eval folder results/ --data my_videos --sequence dog --sequence cat --report scores.html
-        """,
+        "Any folder in the layout of DAVIS, all of its sequences: J, F and their mean.",
+        (
+            "results/ --data my_videos",
+            "results/ --data my_videos --sequence dog --sequence cat --report scores.html",
+        ),
         _davis,
         "sequences task missing workers",
         _MASKS,
         csv=True,
     ),
     "something": DataSet(
-        """Something-Else: J and F of masks against the boxes of its objects, filled.
-
-        Example:
-
-            segue eval something results/ --data something_else
-        """,
+        "Something-Else: J and F of masks against the boxes of its objects, filled.",
+        ("results/ --data something_else",),
         _something,
         "sequences missing workers",
         _MASKS,
     ),
     "ytvos": DataSet(
-        """YouTube-VOS where all annotations are at hand: J and F of seen and unseen categories, and overall.
-
-        Examples:
-
-            segue eval ytvos results/ --data YouTubeVOS --set train --sequence 003234408d
-
-            segue eval ytvos results.zip --data held_out --seen train/meta.json --workers 4
-        """,
+        "YouTube-VOS where all annotations are at hand: J and F of seen and unseen categories, and overall.",
+        (
+            "results/ --data YouTubeVOS --set train --sequence 003234408d",
+            "results.zip --data held_out --seen train/meta.json --workers 4",
+        ),
         _ytvos,
         "subset sequences seen missing workers",
         _MASKS,
         texts={"subset": "Part below the folder, such as train."},
     ),
     "ytvis": DataSet(
-        """YouTube-VIS 2019, 2021: AP, AP50, AP75, AR1, AR10. `--data` may also be the annotation file.
-
-        Examples:
-
-            segue eval ytvis results.json --data youtube_vis_2021 --set train
-
-            segue eval ytvis results.zip --data annotations.json --json scores.json
-        """,
+        "YouTube-VIS 2019, 2021: AP, AP50, AP75, AR1, AR10. `--data` may also be the annotation file.",
+        (
+            "results.json --data youtube_vis_2021 --set train",
+            "results.zip --data annotations.json --json scores.json",
+        ),
         **_TRACKS,
     ),
     "ovis": DataSet(
-        """OVIS, scored as YouTube-VIS: AP, AP50, AP75, AR1, AR10.
-
-        Example:
-
-            segue eval ovis results.json --data OVIS --set train --report scores.html
-        """,
+        "OVIS, scored as YouTube-VIS: AP, AP50, AP75, AR1, AR10.",
+        ("results.json --data OVIS --set train --report scores.html",),
         **_TRACKS,
     ),
     "cdnet": DataSet(
-        """CDnet2014: Re, Sp, FPR, FNR, PWC, Pr and F by video, category and overall.
-
-        Examples:
-
-            segue eval cdnet results/ --data CDnet2014 --workers 4
-
-            segue eval cdnet results/ --data CDnet2014 --sequence shadow --sequence baseline/highway
-
-            segue eval cdnet results/ --data CDnet2014 --training-frames 200@train_frame_lists.json
-        """,
+        "CDnet2014: Re, Sp, FPR, FNR, PWC, Pr and F by video, category and overall.",
+        (
+            "results/ --data CDnet2014 --workers 4",
+            "results/ --data CDnet2014 --sequence shadow --sequence baseline/highway",
+            "results/ --data CDnet2014 --training-frames 200@train_frame_lists.json",
+        ),
         options="sequences threshold training_frames missing workers",
         csv=True,
     ),
     "sbi": DataSet(
-        """SBI2015 with its later foreground masks: F and the other measures of CDnet2014.
-
-        Example:
-
-            segue eval sbi results/ --data SBI2015 --report scores.html
-        """,
+        "SBI2015 with its later foreground masks: F and the other measures of CDnet2014.",
+        ("results/ --data SBI2015 --report scores.html",),
     ),
     "lasiesta": DataSet(
-        """LASIESTA: F and the other measures of CDnet2014, overall with a static camera.
-
-        Example:
-
-            segue eval lasiesta results/ --data LASIESTA --json scores.json
-        """,
+        "LASIESTA: F and the other measures of CDnet2014, overall with a static camera.",
+        ("results/ --data LASIESTA --json scores.json",),
     ),
     "limu": DataSet(
-        """LIMU: F and the other measures of CDnet2014.
-
-        Example:
-
-            segue eval limu results/ --data LIMU --sequence LightSwitch
-        """,
+        "LIMU: F and the other measures of CDnet2014.",
+        ("results/ --data LIMU --sequence LightSwitch",),
     ),
     "hofam": DataSet(
-        """Composite pictures of HOFAM: Mean Dice, recall, precision, F, as its program counts.
-
-        Example:
-
-            segue eval hofam results/ --data demo --report scores.html
-        """,
+        "Composite pictures of HOFAM: Mean Dice, recall, precision, F, as its program counts.",
+        ("results/ --data demo --report scores.html",),
     ),
     "foreground": DataSet(
-        """Any videos VIDEO/input/* with labels VIDEO/groundtruth/*: F and its like.
-
-        Example:
-
-            segue eval foreground results/ --data my_videos --report scores.html
-        """,
+        "Any videos VIDEO/input/* with labels VIDEO/groundtruth/*: F and its like.",
+        ("results/ --data my_videos --report scores.html",),
     ),
 }
 """By the name of the command; :func:`data_sets` adds those of other packages."""

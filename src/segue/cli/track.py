@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ from segue.api.track import make_schedule
 from segue.api.track import track as follow
 from segue.cli.job import HOW, PART, SOURCE, How, first_frame, run_job, run_settings
 from segue.cli.options import Options, Values, command
-from segue.cli.prompting import NAMES, Finding, PromptTexts, make_prompter, settled, to_prompts
+from segue.cli.prompting import FINDING, Texts, chosen_detector, make_prompter, settled, to_prompts
 from segue.errors import PromptError, SegueError
 from segue.registry import MODELS
 from segue.sessions import TrackSession
@@ -59,9 +59,9 @@ class What:
     fit: bool = False
     weights: Path | None = None
 
-    def check(self, finding: Finding) -> None:
+    def check(self, found: Values) -> None:
         """See that objects are either given or found."""
-        if not self.auto and (finding.asked or self.auto_every is not None):
+        if not self.auto and (self.auto_every is not None or any(x is not None for x in found.values())):
             raise PromptError("options of the search for objects go with --auto")
         given = self.mask or self.box or self.point
         if self.auto and (given or self.remove or self.prompter):
@@ -71,15 +71,15 @@ class What:
         if not (self.auto or given):
             raise PromptError("say what to follow: give --mask, --box or --point, or --auto to have it found")
 
-    def by_frame(self, first: int) -> dict[int, PromptTexts]:
+    def by_frame(self, first: int) -> dict[int, Texts]:
         """What was typed for each frame, as ``[FRAME@]TEXT``; what names none is for ``first``."""
         given = {"masks": self.mask, "boxes": self.box, "points": self.point, "removals": self.remove}
-        texts: dict[int, PromptTexts] = defaultdict(PromptTexts)
+        texts: dict[int, Texts] = defaultdict(lambda: {kind: [] for kind in given})
         for kind, values in given.items():
             for value in values or ():
                 match = _AT.fullmatch(value)
                 index, rest = (int(match[1]), match[2]) if match else (first, value)
-                getattr(texts[index], kind).append(rest)
+                texts[index][kind].append(rest)
         return dict(texts)
 
     def plan(self, first: Frame, size: tuple[int, int], stride: int) -> dict[int, list[Prompt]]:
@@ -119,8 +119,9 @@ def _track(source: Values, what: Values, found: Values, memory: Values, part: Va
     """
     asked = What(**what)
     refine = found["refine"]
-    finding = Finding(**found | {"refine": refine if asked.auto else None})
-    asked.check(finding)
+    if not asked.auto:
+        found = {**found, "refine": None}  # it makes masks of boxes and points then
+    asked.check(found)
     opened = open_source(**source, **part)
     model, top_k = memory.pop("model"), memory.pop("top_k")
     network = load_for("track", model, asked.weights)
@@ -133,18 +134,18 @@ def _track(source: Values, what: Values, found: Values, memory: Values, part: Va
     run = How(**how)
     make = None if asked.auto else make_prompter(refine, asked.prompter, run.device)
     tracker = TrackSession(network, schedule, device=run.device, fast=run.fast, fit=asked.fit, prompter=make)
-    finder = AutoSession(tracker, finding.detector(run.device), asked.auto_every) if asked.auto else None
-    if finder is not None and not run.quiet:
-        finding.announce()
-    prompts = {str(index): asdict(item) for index, item in asked.by_frame(-1).items()}
+    finder = None
+    if asked.auto:
+        find = chosen_detector(found, run.device, quiet=run.quiet)
+        finder = AutoSession(tracker, find, asked.auto_every)
     others = {name: value for name, value in what.items() if name not in ("mask", "box", "point", "remove")}
     settings = run_settings(
         {**source, **part, **how, **others},
         model=model,
-        finding=asdict(finding),
+        finding=found,
         refine=refine,
         schedule=asdict(schedule),
-        prompts=prompts,
+        prompts={str(index): texts for index, texts in asked.by_frame(-1).items()},
     )
     with opened:
         first, frames = first_frame(opened.name, opened)
@@ -171,11 +172,11 @@ track = command(
     _track,
     SOURCE,
     Options(What, "mask box point remove auto auto_every prompter fill fit weights"),
-    Options(
-        Finding,
-        "name:with classes score max_objects features refine tiles weights:detector-weights",
+    replace(
+        FINDING,
+        names="name:with classes score max_objects features refine tiles weights:detector-weights",
         help={
-            "name": NAMES,
+            **FINDING.help,
             "refine": "What makes masks of boxes and points: network (segue-prompt) or grabcut; with --auto, "
             "what draws the mask to the edges.  [default: network; for lost crf, for nanodet network]",
         },

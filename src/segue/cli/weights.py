@@ -1,15 +1,16 @@
-"""``segue weights``: what networks there are, and their files."""
+"""``segue weights`` and ``segue export``: what networks there are, their files, and their graphs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from segue.cli.tables import bars, print_table
-from segue.errors import CheckpointError
+from segue.errors import CheckpointError, SinkError
+from segue.export.onnx import export_onnx
 from segue.registry import MODELS, Entry
 from segue.weights import convert, load, read_checkpoint, recognise
 from segue.weights.cache import get
@@ -148,3 +149,27 @@ def verify(file: Annotated[Path, typer.Argument(help="Weight file, converted or 
         raise CheckpointError(f"{file}: of no network that segue knows")
     load(entry.name, file)
     typer.echo(f"{file}: complete weights of {entry.name}")
+
+
+def export(
+    name: Annotated[str, typer.Argument(help="stcn-lite, mustan-lite, mustan-slim or mustan-slim-isd.")],
+    folder: Annotated[Path, typer.Argument(help="Where the files go; it must be empty.", show_default=False)],
+    to: Annotated[Literal["onnx"], typer.Option(help="Format.")] = "onnx",
+    weights: Annotated[Path | None, typer.Option(help="Weight file.  [default: the installed one]")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files in the folder.")] = False,
+) -> None:
+    """Write a network as graphs that run without PyTorch.
+
+    stcn-lite becomes `encode`, `read`, `decode` and `remember`, with the memory as inputs and outputs, and
+    `follow.py`, which runs them with onnxruntime and numpy alone. Needs the extra `onnx`.
+
+    Examples:
+
+        segue export stcn-lite graphs
+
+        segue export mustan-lite graphs/mustan --to onnx
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not overwrite:
+        raise SinkError(f"{folder}: exists and is not empty; give --overwrite or another name")
+    for path in export_onnx(load(name, weights), folder):
+        typer.echo(path)
