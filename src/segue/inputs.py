@@ -11,15 +11,9 @@ from segue.errors import SegueError
 
 
 def check_file(path: Path, error: type[SegueError], largest: int | None = None) -> None:
-    """See that a path leads to a regular file, which gives its bytes without waiting for a writer.
+    """See that a path leads to a regular file of at most ``largest`` bytes, which gives them without waiting.
 
-    Args:
-        path: the file.
-        error: what to raise.
-        largest: most bytes that it may have.
-
-    Raises:
-        SegueError: nothing is there, it is a folder, pipe or device, too large, or the name is impossible.
+    Raises ``error`` where nothing is there, it is a folder, pipe or device, or the name is impossible.
     """
     try:
         status = path.stat()

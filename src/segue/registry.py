@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from segue.entries import TASKS as TASKS
 from segue.entries import CommandEntry as CommandEntry
@@ -32,17 +32,8 @@ from segue.entries import SinkOptions as SinkOptions
 from segue.entries import Task as Task
 from segue.errors import CheckpointError, DatasetError, PromptError, SegueError, SinkError
 
-
-class Named(Protocol):
-    """What stands in a registry."""
-
-    @property
-    def name(self) -> str:
-        """The name that users give."""
-        ...
-
-
-T = TypeVar("T", bound=Named)
+AnyEntry = Entry | DetectorEntry | SinkEntry | DatasetEntry | CommandEntry
+T = TypeVar("T", bound=AnyEntry)
 
 
 @dataclass(eq=False)
@@ -179,7 +170,7 @@ COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.cli.main"
 _REGISTRIES: tuple[Registry[Any], ...] = (MODELS, DETECTORS, SINKS, DATASETS, COMMANDS)
 
 
-def register(entry: Entry | DetectorEntry | SinkEntry | DatasetEntry | CommandEntry) -> None:
+def register(entry: AnyEntry) -> None:
     """Add a network, a detector, a format of results, a data set or a command to this process.
 
     Packages that are installed use the entry points named above instead, so that the command line knows them.

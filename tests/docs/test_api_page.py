@@ -17,7 +17,7 @@ PAGE = SOURCE.parent / "docs" / "api.md"
 WHOLE = {"segue.types", "segue.errors"}
 """Modules of which all is shown."""
 
-INSIDE = {"segue.cli", "segue.registry.Named", "segue_isd", "segue_train.commands", "segue_web"}
+INSIDE = {"segue.cli", "segue_isd", "segue_train.commands", "segue_web"}
 """Rooms and houses that are commands, and protocols that are of no use outside their module."""
 
 

@@ -7,7 +7,6 @@ sparse matrices and one sparse blur per axis.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,15 +21,9 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class CrfParameters:
-    """Kernels and iterations; the defaults are those of the STCN report.
+    """The Gaussian and the bilateral kernel, and mean-field steps; the defaults are those of the STCN report.
 
-    Attributes:
-        smooth_reach: standard deviation of the Gaussian kernel, in pixels.
-        smooth_weight: its weight.
-        colour_reach: standard deviation of the bilateral kernel in place, in pixels.
-        colour_range: and in colour, of 0..255.
-        colour_weight: its weight; 0 leaves it out.
-        iterations: mean-field steps.
+    Reaches are deviations in pixels, the range one of colours in 0..255; a weight of 0 leaves one out.
     """
 
     smooth_reach: float = 3.0
@@ -69,16 +62,19 @@ def refine(mask: IndexMask, image: Image, parameters: CrfParameters | None = Non
 
 
 def mean_field(unary: Array, image: Image, parameters: CrfParameters) -> Array:
-    """Marginals (L, N) of unary energies (L, N) after the mean-field steps, Potts compatibility.
+    """Marginals (L, N) after the mean-field steps with Potts compatibility.
 
-    Args:
-        unary: negative log probabilities, pixels row by row.
-        image: RGB, (H, W, 3), uint8, of N pixels.
-        parameters: kernels and number of steps.
+    ``unary`` are negative log probabilities (L, N) of the N pixels of an RGB picture (H, W, 3), row by row.
     """
-    kernels = [
-        (weight, Lattice(features)) for weight, features in kernel_features(image, parameters) if weight != 0
-    ]
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width].reshape(2, -1).astype(np.float64)
+    place = np.stack((x, y), 1)
+    colour = image.reshape(-1, 3).astype(np.float64) / parameters.colour_range
+    features = (
+        (parameters.smooth_weight, place / parameters.smooth_reach),
+        (parameters.colour_weight, np.hstack((place / parameters.colour_reach, colour))),
+    )
+    kernels = [(weight, Lattice(points)) for weight, points in features if weight != 0]
     scales = [1 / np.sqrt(lattice.filter(np.ones((1, unary.shape[1])))[0] + 1e-20) for _, lattice in kernels]
     marginals: Array = softmax(-unary, axis=0)
     for _ in range(parameters.iterations):
@@ -89,24 +85,8 @@ def mean_field(unary: Array, image: Image, parameters: CrfParameters) -> Array:
     return marginals
 
 
-def kernel_features(image: Image, parameters: CrfParameters) -> Sequence[tuple[float, Array]]:
-    """Weight and features (N, d) of the Gaussian and of the bilateral kernel."""
-    height, width = image.shape[:2]
-    y, x = np.mgrid[:height, :width].reshape(2, -1).astype(np.float64)
-    place = np.stack((x, y), 1)
-    colour = image.reshape(-1, 3).astype(np.float64) / parameters.colour_range
-    return (
-        (parameters.smooth_weight, place / parameters.smooth_reach),
-        (parameters.colour_weight, np.hstack((place / parameters.colour_reach, colour))),
-    )
-
-
 class Lattice:
-    """A Gaussian filter of unit deviation among points (N, d).
-
-    Args:
-        features: the points.
-    """
+    """A Gaussian filter of unit deviation among points (N, d)."""
 
     def __init__(self, features: Array) -> None:
         count, dims = features.shape

@@ -51,10 +51,6 @@ class RleTrack:
                 counts.append(_compress(entry, size, forms) if entry else None)
             except DatasetError as error:
                 raise DatasetError(f"segmentations[{t}]: {error}") from None
-        return cls._checked(counts, size)
-
-    @classmethod
-    def _checked(cls, counts: list[bytes | None], size: tuple[int, int]) -> RleTrack:
         pixels = size[0] * size[1]
         present = [t for t, entry in enumerate(counts) if entry is not None]
         texts = [entry for entry in counts if entry is not None]

@@ -37,13 +37,9 @@ DisplayMatrix = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What the decoder gave next in order of presentation.
+    """What the decoder gave next in order of presentation; no frame where one was lost to damage.
 
-    Attributes:
-        time: seconds on the clock of the container, or None if the file does not say.
-        frame: the decoded frame, or None where a frame was lost to damage.
-        duration: seconds for which the frame is shown, 0 if the file does not say.
-        matrix: display matrix of the stream, or None.
+    Times are in seconds on the clock of the container; None, and duration 0, if the file does not say.
     """
 
     time: float | None
@@ -97,39 +93,31 @@ def decode(container: av.container.InputContainer, stream: VideoStream) -> Itera
     lost: list[int] = []
     matrix: DisplayMatrix | None = None
     started = False
+    base = stream.time_base
     for packet in container.demux(stream):
-        pts = packet.pts
         bad = packet.is_corrupt
         try:
             frames = packet.decode()
         except (av.error.InvalidDataError, av.error.EOFError):
             frames, bad = [], packet.size > 0
-        if bad and pts is not None:
-            heapq.heappush(lost, pts)
+        if bad and packet.pts is not None:
+            heapq.heappush(lost, packet.pts)
         elif bad:
             yield Decoded(None, None)
         for frame in frames:
             if not started:  # the matrix belongs to the stream
                 matrix, started = display_matrix(frame), True
-            yield from _place(frame, matrix, lost, stream.time_base)
+            damaged = bool(frame.is_corrupt)
+            while lost and frame.pts is not None and lost[0] <= frame.pts:
+                at = heapq.heappop(lost)
+                if at == frame.pts:
+                    damaged = True
+                else:
+                    yield Decoded(_seconds(at, base), None)
+            duration = _seconds(frame.duration, base) or 0.0
+            yield Decoded(_seconds(frame.pts, base), None if damaged else frame, duration, matrix)
     while lost:
-        yield Decoded(_seconds(heapq.heappop(lost), stream.time_base), None)
-
-
-def _place(
-    frame: VideoFrame, matrix: DisplayMatrix | None, lost: list[int], time_base: Fraction | None
-) -> Iterator[Decoded]:
-    """A decoded frame, after the lost ones that are due before it."""
-    pts = frame.pts
-    damaged = bool(frame.is_corrupt)
-    while lost and pts is not None and lost[0] <= pts:
-        at = heapq.heappop(lost)
-        if at == pts:
-            damaged = True
-        else:
-            yield Decoded(_seconds(at, time_base), None)
-    duration = _seconds(frame.duration, time_base) or 0.0
-    yield Decoded(_seconds(pts, time_base), None if damaged else frame, duration, matrix)
+        yield Decoded(_seconds(heapq.heappop(lost), base), None)
 
 
 def _seconds(pts: int | None, time_base: Fraction | None) -> float | None:

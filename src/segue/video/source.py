@@ -6,7 +6,8 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -131,13 +132,8 @@ class DamageWarning(UserWarning):
     """A frame could not be read and was skipped or held; the message names file and frame."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
-    """Stands for a frame that cannot be read, on its way from the thread to the consumer."""
-
-    index: int
-    time: float
-    reason: DamageError
+_Read = tuple[int, float, Image | DamageError]
+"""Index, time and picture of a frame, or why it cannot be read."""
 
 
 class Source:
@@ -174,7 +170,7 @@ class Source:
         self._on_damage = on_damage
         self._prefetch = prefetch if reader.works_ahead else 0
         self._warn = warn
-        self._active: list[Prefetcher[Frame | _Unreadable]] = []
+        self._active: list[Prefetcher[_Read]] = []
         self._closings = 0
         self._used = False
         self.name = reader.name
@@ -214,27 +210,26 @@ class Source:
 
     def _frames(self, closings: int) -> Iterator[Frame]:
         """The frames, until :meth:`close` is called more than ``closings`` times."""
-        last: Frame | None = None
+        last: Image | None = None
         count = 0
-        for item in self._ahead():
+        for index, time, image in self._ahead():
             if self._closings != closings:
                 return
-            if isinstance(item, Frame):
-                last = item
+            if not isinstance(image, DamageError):
+                last = image
             elif self._on_damage == "stop":
-                raise SourceError(f"{item.reason}; frames read before it: {count}") from item.reason
+                raise SourceError(f"{image}; frames read before it: {count}") from image
             elif self._on_damage == "hold" and last is not None:
-                self._warn(f"{item.reason}; the frame before it is repeated")
-                last = replace(last, index=item.index, time=item.time)
+                self._warn(f"{image}; the frame before it is repeated")
             else:
-                self._warn(f"{item.reason}; skipped")
+                self._warn(f"{image}; skipped")
                 continue
             count += 1
-            yield last
+            yield Frame(index, time, last)
         if count == 0 and self._closings == closings:
             raise SourceError(f"{self._reader.where}: no frame to read (check start and end)")
 
-    def _ahead(self) -> Iterator[Frame | _Unreadable]:
+    def _ahead(self) -> Iterator[_Read]:
         if self._prefetch < 1:
             yield from self._decoded()
             return
@@ -247,7 +242,7 @@ class Source:
                 self._active.remove(ahead)
             ahead.close()
 
-    def _decoded(self) -> Iterator[Frame | _Unreadable]:
+    def _decoded(self) -> Iterator[_Read]:
         taken = 0
         for picture in self._reader.pictures():
             if self._span.is_past(picture.index, picture.time):
@@ -256,9 +251,9 @@ class Source:
                 continue
             if taken % self._span.stride == 0:
                 try:
-                    yield Frame(picture.index, picture.time, self._fitted(picture.load(), picture.index))
+                    yield picture.index, picture.time, self._fitted(picture.load(), picture.index)
                 except DamageError as damage:
-                    yield _Unreadable(picture.index, picture.time, damage)
+                    yield picture.index, picture.time, damage
             taken += 1
             if self._span.is_last(picture.index):
                 return
@@ -322,11 +317,8 @@ def open_source(
     _check_arguments(max_size, fps, on_damage)
     span = Span.of(start, end, stride)
     reader = _reader_of(source, fps, reconnect or Reconnect())
-    return Source(reader, span, max_size=max_size, on_damage=on_damage, prefetch=prefetch, warn=warn or _warn)
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, DamageWarning, stacklevel=3)
+    warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
+    return Source(reader, span, max_size=max_size, on_damage=on_damage, prefetch=prefetch, warn=warn)
 
 
 def _check_arguments(max_size: int | None, fps: float | None, on_damage: str) -> None:
