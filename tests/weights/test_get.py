@@ -19,10 +19,10 @@ from segue.models.detection.pointrend import PointRend
 from segue.models.dino import DINO
 from segue.models.stcn_lite import STCNLite
 from segue.registry import MODELS, Entry
-from segue.weights import cache, convert, load, read_checkpoint
-from segue.weights.cache import get, install
+from segue.weights import convert, load, read_checkpoint
 from segue.weights.catalogue import recognise
 from segue.weights.download import Remote, cached
+from segue.weights.loading import get, install
 from tests.weights.test_download import Behaviour, server
 
 __all__ = ["server"]
@@ -175,7 +175,7 @@ def test_sizes_of_dino_are_told_apart_by_shape() -> None:
             entry = recognise(MODELS.find(name).build().state_dict())
         assert entry is not None
         assert entry.name == name
-    assert cache.cached(MODELS.find("dino-b16")).name == "dino-b16.safetensors"
+    assert cached(MODELS.find("dino-b16")).name == "dino-b16.safetensors"
 
 
 def test_a_file_of_the_user_is_installed_under_the_name_of_its_network(tmp_path: Path) -> None:

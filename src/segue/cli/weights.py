@@ -13,9 +13,9 @@ from segue.errors import CheckpointError, SinkError
 from segue.export.onnx import export_onnx
 from segue.registry import MODELS, Entry
 from segue.weights import convert, load, read_checkpoint, recognise
-from segue.weights.cache import get
-from segue.weights.cache import install as installed
 from segue.weights.download import cached
+from segue.weights.loading import get
+from segue.weights.loading import install as installed
 
 app = typer.Typer(help="Weight files: list, download, convert and verify.", no_args_is_help=True)
 

@@ -4,10 +4,9 @@ A file that is missing, unsafe, damaged or of another network is a :class:`~segu
 that cannot be had a :class:`~segue.errors.DownloadError`.
 """
 
-from segue.weights.cache import convert
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from segue.weights.loading import keep_networks, load, load_for, load_strict
+from segue.weights.loading import convert, keep_networks, load, load_for, load_strict
 
 __all__ = [
     "Checkpoint",
