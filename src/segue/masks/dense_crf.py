@@ -34,18 +34,10 @@ class CrfParameters:
     iterations: int = 10
 
 
-def refine(mask: IndexMask, image: Image, parameters: CrfParameters | None = None) -> IndexMask:
-    """A rough index mask drawn to the edges of the picture.
+def refine(mask: IndexMask, image: Image) -> IndexMask:
+    """A rough index mask (H, W) drawn to the edges of its picture (H, W, 3), with the same type and ids.
 
     A pixel starts with 10 for background, 100 for the object that has it and 1 for the others, normalised.
-
-    Args:
-        mask: index mask (H, W).
-        image: RGB, (H, W, 3), uint8.
-        parameters: kernels; None is the report's.
-
-    Returns:
-        An index mask of the same size, type and ids.
     """
     ids = np.unique(mask[mask != 0])
     if len(ids) == 0:
@@ -55,7 +47,7 @@ def refine(mask: IndexMask, image: Image, parameters: CrfParameters | None = Non
     for row, number in enumerate(ids, start=1):
         scores[row, (mask == number).ravel()] = 100.0
     unary = -np.log(scores / scores.sum(0))
-    marginals = mean_field(unary, image, parameters or CrfParameters())
+    marginals = mean_field(unary, image, CrfParameters())
     table = np.concatenate(([0], ids)).astype(mask.dtype)
     refined: IndexMask = table[marginals.argmax(0)].reshape(mask.shape)
     return refined

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 import cv2
 import numpy as np
@@ -63,23 +64,15 @@ def overlay(
 def attention_strip(
     image: Image, mask: IndexMask, maps: npt.NDArray[np.floating], ids: Sequence[int]
 ) -> Image:
-    """A picture with its objects, and beside it once for each object with what is attended to for it.
+    """A picture with its objects, and beside it once for each object, by id, with what is attended to for it.
 
-    Args:
-        image: RGB, (h, w, 3), uint8.
-        mask: index mask of any size.
-        maps: what counts for each object, (K, rows, columns), not negative; brought to the picture's size.
-        ids: the K objects.
-
-    Returns:
-        RGB, (h, (K + 1) w, 3), uint8, the objects in the order of their ids.
+    The picture is RGB, (h, w, 3), uint8, the strip (h, (K + 1) w, 3). The mask may have any size, and so may
+    the ``maps`` (K, rows, columns) of what counts for each of the K ``ids``, which are not negative.
     """
     size = image.shape[1], image.shape[0]
     whole = np.asarray(cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST), np.uint8)
     strip = [overlay(image, whole)]
-    for number, plane in sorted(
-        zip(ids, np.asarray(maps, np.float32), strict=True), key=lambda item: item[0]
-    ):
+    for number, plane in sorted(zip(ids, maps.astype(np.float32), strict=True), key=itemgetter(0)):
         heat = cv2.resize(cv2.GaussianBlur(plane, (0, 0), 1), size, interpolation=cv2.INTER_CUBIC).clip(0)
         heat /= max(float(heat.max()), 1e-9)
         colours = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_TURBO)[..., ::-1]

@@ -25,10 +25,9 @@ def davis_palette() -> npt.NDArray[np.uint8]:
     """
     ids = np.arange(256)
     palette = np.zeros((256, 3), np.uint8)
-    for level in range(8):
-        for channel in range(3):
-            bit = (ids >> (3 * level + channel)) & 1
-            palette[:, channel] |= (bit << (7 - level)).astype(np.uint8)
+    for place in range(8):
+        level, channel = divmod(place, 3)
+        palette[:, channel] |= ((ids >> place & 1) << (7 - level)).astype(np.uint8)
     return palette
 
 

@@ -177,7 +177,6 @@ class VideoFileReader(Reader):
     """A video file, decoded by FFmpeg; ``fps`` is assumed where it does not say."""
 
     def __init__(self, path: Path, fps: float | None) -> None:
-        self._path = path
         self._address = f"file:{path}"
         self.name = path.stem
         self.where = str(path)

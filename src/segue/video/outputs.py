@@ -116,18 +116,14 @@ def open_sinks(
         resume=resume,
         categories=categories or {},
     )
-    locks = ExitStack()
     sinks: list[Sink] = []
-    try:
+    with ExitStack() as locks, ExitStack() as opened:
         locks.enter_context(locked(paths.values()))
         for name, path in paths.items():
             sinks.append(SINKS.find(name).open(path, options))
-    except BaseException:
-        for sink in sinks:
-            sink.abort()
-        locks.close()
-        raise
-    together = _LockedSinks(sinks, locks)
+            opened.callback(sinks[-1].abort)
+        opened.pop_all()
+        together = _LockedSinks(sinks, locks.pop_all())
     return Outputs(BackgroundSink(together) if background else together, paths)
 
 

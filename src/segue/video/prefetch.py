@@ -58,14 +58,14 @@ class Prefetcher(Generic[Item]):
             raise error
         raise StopIteration
 
-    def close(self, patience: float = 5.0) -> None:
-        """Stop the thread and wait up to ``patience`` seconds for its end (a camera may hold it longer)."""
+    def close(self) -> None:
+        """Stop the thread and wait a while for its end (a camera may hold it longer)."""
         with self._changed:
             self._closed = True
             self._ready.clear()
             self._changed.notify_all()
         self._on_close()
-        self._thread.join(patience)
+        self._thread.join(5.0)
 
     @property
     def is_running(self) -> bool:
