@@ -1,38 +1,106 @@
-"""What stands behind the page of ``segue annotate``: requests become computations and saved changes."""
+"""What stands behind the page of ``segue annotate``: requests become computations and saved changes.
+
+Trackings, exports and detectors are at work in a process of their own, one tracking or export at a time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from segue.errors import DatasetError, PromptError, SegueError
-from segue.masks import Rle, decode_rle
-from segue.masks.rle import check_runs
+from segue.errors import PromptError, SegueError
+from segue.masks import encode_objects, encode_rle, rle_box
 from segue.prompts import Prompts
 from segue.registry import DETECTORS, MODELS
-from segue.types import Box
 from segue.weights.download import at_hand
 from segue_web import messages
-from segue_web.film import Plane
-from segue_web.jobs import JobDesk
+from segue_web.exports import export_job, free_path, snapshot
+from segue_web.film import Film, Plane
 from segue_web.labels import Labels, read_labels
-from segue_web.project import Mark
-from segue_web.store import StaleError
+from segue_web.project import Mark, MarkedMask, Project
+from segue_web.server import Desk
+from segue_web.store import Changed
+from segue_web.tracking import Corrected, corrected_frames, planned, resumed, track_job
+from segue_web.worker import Worker
 
 UPLOADS = (".png", ".zip", ".json", ".xml")
 
+KEPT_LOOKS = 16
+"""Answers of detectors that objects can still be made of; several windows may look at once."""
 
-class AnnotateDesk(JobDesk):
-    """A project that is worked on; see :class:`JobDesk`.
+T = TypeVar("T")
 
-    A request is answered by the method of its name: those that are no coroutines run in the project's thread.
+
+@dataclass
+class _Job:
+    """What is computed, in ``total`` steps.
+
+    Attributes:
+        what: direction of a tracking, or ``export``.
+        row: number of a tracking in the project; 0 for an export.
+        entry: the last entry of a tracking in the history.
+        target: file or folder of an export.
     """
+
+    what: str
+    total: int
+    done: int = 0
+    row: int = 0
+    entry: int | None = None
+    target: Path | None = None
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        return {"what": self.what, "done": self.done, "total": self.total}
+
+
+class AnnotateDesk(Desk):
+    """A project that is worked on, and the process that computes for it.
+
+    A request is answered by the method of its name: those that are no coroutines run in the one thread that
+    uses the project. ``weights`` is the file of the network that tracks, if it is to be another one than it
+    has by itself. Raises SegueError as :class:`segue_web.project.Project` does.
+    """
+
+    def __init__(
+        self,
+        film: Film,
+        folder: Path,
+        *,
+        model: str = "stcn-lite",
+        weights: Path | None = None,
+        device: str | None = None,
+    ) -> None:
+        super().__init__(film)
+        self.project = Project(folder, film.describe(), film.size)
+        self.exports = folder / "exports"
+        self._worker = Worker(film.path, (model, weights), device, self._on_step)
+        self._store = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._job: _Job | None = None
+        self._looks = 0
+        self._found: dict[int, tuple[int, list[tuple[Plane, str | None, float]]]] = {}
+
+    def open(self) -> None:
+        self._worker.start()
+
+    def close(self) -> None:
+        """End the process and close the project; a tracking that runs can be gone on with."""
+        self._worker.close()
+        self._store.shutdown(wait=True)
+        self.project.close()
+        super().close()
 
     async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
         frame = getattr(message, "frame", 0)
@@ -46,10 +114,8 @@ class AnnotateDesk(JobDesk):
             )
         method = getattr(self, f"_{type(message).__name__.lower()}")
         if inspect.iscoroutinefunction(method):
-            answer = await method(message)
-        else:
-            answer = await self._saved(partial(method, message))
-        return answer or {}
+            return await method(message) or {}
+        return await self._saved(partial(method, message)) or {}
 
     async def take_in(self, name: str, path: Path) -> str:
         labels = await asyncio.to_thread(read_labels, path, self.film, name)
@@ -71,16 +137,21 @@ class AnnotateDesk(JobDesk):
         with self._change("import"):
             ids = {number: self.project.add_object(name) for number, name in labels.names.items()}
             for index, mask in labels.frames():
-                planes = {ids[number]: np.asarray(mask == number) for number in ids if (mask == number).any()}
-                marks = {i: Mark("imported", labels.score(index, n)) for n, i in ids.items() if i in planes}
-                self.project.put(index, planes, marks)
-                count += bool(planes)
+                found = {
+                    i: (np.asarray(mask == number), Mark("imported", labels.score(index, number)))
+                    for number, i in ids.items()
+                    if (mask == number).any()
+                }
+                self.project.put(index, found)
+                count += bool(found)
         return count
 
     def _hello(self, _: messages.Hello) -> dict[str, Any]:
         job, interrupted = self._job, self.project.interrupted()
         if interrupted is not None:
             interrupted = {"done": interrupted["done"], "total": interrupted["total"], **interrupted["spec"]}
+        # Detectors that need no weights, or whose weights are here.
+        ready = [entry for entry in DETECTORS if not entry.network or at_hand(MODELS.find(entry.network))]
         return {
             "mode": "annotate",
             "film": self.film.describe(),
@@ -89,7 +160,7 @@ class AnnotateDesk(JobDesk):
             "prompted": self.project.prompted(),
             "history": self.project.history(),
             "settings": self.project.settings(),
-            "detectors": _detectors(),
+            "detectors": [entry.name for entry in ready],
             "running": job and job.progress,
             "interrupted": None if job else interrupted,
             "folder": str(self.project.folder),
@@ -107,11 +178,7 @@ class AnnotateDesk(JobDesk):
 
     async def _clickedit(self, message: messages.ClickEdit) -> dict[str, Any]:
         previous = await self._saved(lambda: self._corrected_by(message))
-        if not message.points and message.box is None:
-            raise PromptError("give a point or a box")
-        height, width = self.film.size
-        points = [(min(max(x, 0), width - 1), min(max(y, 0), height - 1), on) for x, y, on in message.points]
-        box = message.box and _clipped(message.box, self.film.size)
+        points, box = message.within(*self.film.size)
         on, off = ([(x, y) for x, y, inside in points if inside is wanted] for wanted in (True, False))
         plane = await self._worker.ask("click", message.frame, Prompts(box, on, off, mask=previous))
         data = {"points": points, "box": box}
@@ -119,14 +186,14 @@ class AnnotateDesk(JobDesk):
 
     def _corrected_by(self, message: messages.ClickEdit) -> Plane | None:
         """What clicks correct: a mask that was painted or tracked. One of clicks alone is asked for anew."""
-        self._check(message)
+        self.project.check_edit(message.frame, message.seen, message.object)
         number, frame = message.object, message.frame
         if number not in self.project.marks(frame) or number in self.project.prompts(frame):
             return None
         return np.asarray(self.project.mask(frame) == number)
 
     def _strokeedit(self, message: messages.StrokeEdit) -> dict[str, Any]:
-        stroke = self._plane(message.counts)
+        stroke = message.plane(*self.film.size)
         if message.object is None and not message.add:
             raise PromptError("choose an object before you erase")
         if message.add:
@@ -134,23 +201,13 @@ class AnnotateDesk(JobDesk):
         return self._give(message, "eraser", lambda plane: plane & ~stroke)
 
     def _forgetedit(self, message: messages.ForgetEdit) -> None:
-        self._check(message)
+        self.project.check_edit(message.frame, message.seen, message.object)
         frame, number = message.frame, message.object
         with self._change("hide" if message.hidden else "clear"):
             mask = np.array(self.project.mask(frame))
             mask[mask == number] = 0
             self.project.write(frame, mask, {number: Mark("given") if message.hidden else None})
             self.project.set_prompt(frame, number, None)
-
-    def _check(self, message: messages.Edit) -> None:
-        """See that the edit was made on the frame as it is, and that its object may change."""
-        self.project.check_fresh(message.frame, message.seen)
-        if message.object is not None:
-            known = {row["id"]: row for row in self.project.objects()}
-            if message.object not in known:
-                raise StaleError(f"there is no object {message.object} any more")
-            if known[message.object]["locked"]:
-                raise PromptError(f"{known[message.object]['name']} is locked; unlock it first")
 
     def _give(
         self,
@@ -160,11 +217,11 @@ class AnnotateDesk(JobDesk):
         prompt: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Save what a person said of an object on a frame."""
-        self._check(message)
+        self.project.check_edit(message.frame, message.seen, message.object)
         with self._change(label):
             number = message.object or self.project.add_object()
             plane = change(np.asarray(self.project.mask(message.frame) == number))
-            self.project.put(message.frame, {number: plane}, {number: Mark("given")})
+            self.project.put(message.frame, {number: (plane, Mark("given"))})
             self.project.set_prompt(message.frame, number, prompt)
         return {"object": number}
 
@@ -194,25 +251,150 @@ class AnnotateDesk(JobDesk):
     def _score(self, _: messages.Score) -> None:
         raise SegueError("there is nothing to compare with here; use `segue view`")
 
-    def _plane(self, counts: str) -> Plane:
-        """A mask from run lengths that a page sent."""
-        height, width = self.film.size
+    async def _track(self, message: messages.Track) -> dict[str, Any]:
+        self._refuse_while_tracking("track")
+
+        def plan() -> tuple[_Job, dict[str, Any], dict[int, Corrected]]:
+            spec = resumed(self.project) if message.resume else planned(self.project, self.film, message)
+            frames = abs(spec["stop"] - spec["start"])
+            total = 2 * frames - 2 if spec["join"] else frames
+            corrected = corrected_frames(self.project, spec)
+            return _Job(spec["direction"], total, row=self.project.begin_job(spec, total)), spec, corrected
+
+        self._job, spec, corrected = await self._saved(plan)
+        start, stop = spec["start"], spec["stop"]
+        self._worker.begin(track_job, corrected, start, stop, spec["objects"], spec["join"])
+        self._progress()
+        return {"start": start, "stop": stop}
+
+    async def _stop(self, _: messages.Stop) -> None:
+        self._worker.stop()
+        self._end("stopped")
+
+    async def _export(self, message: messages.Export) -> dict[str, Any]:
+        self._refuse_while_tracking("export")
+        taken = await self._saved(lambda: snapshot(self.project, message.objects))
+        self.exports.mkdir(exist_ok=True)
+        target = free_path(self.exports, self.film.name, message.format)
+        self._job = _Job("export", self.film.count, target=target)
+        self._worker.begin(export_job, taken, message.format, target)
+        self._progress()
+        return {"name": target.name, "path": str(target)}
+
+    async def _find(self, message: messages.Find) -> dict[str, Any]:
+        proposed = await self._worker.ask("find", message.frame, message.detector)
+        self._looks += 1
+        self._found[self._looks] = message.frame, proposed
+        self._found.pop(self._looks - KEPT_LOOKS, None)
+        found = []
+        for plane, label, score in proposed:
+            rle = encode_rle(plane)
+            found.append({"counts": rle["counts"], "label": label, "score": score, "box": rle_box(rle)})
+        return {"found": found, "look": self._looks}
+
+    def _adopt(self, message: messages.Adopt) -> None:
+        frame, proposed = self._found.get(message.look, (0, []))
+        chosen = [proposed[i] for i in message.chosen if i < len(proposed)]
+        if not chosen:
+            raise PromptError("choose at least one of what was found; look again if that was long ago")
+        with self._change("add what was found"):
+            for plane, label, _ in chosen:
+                self.project.put(frame, {self.project.add_object(label): (plane, Mark("given"))})
+
+    def _on_step(self, value: Any, error: str | None) -> None:
+        job = self._job
+        if job is None:
+            return
+        if value is None:
+            asyncio.get_running_loop().create_task(self._finish(error))
+        elif not job.row:
+            job.done = value
+            self._progress()
+        else:
+            job.done += 1
+            asyncio.get_running_loop().create_task(self._keep(job, *value))
+
+    async def _keep(self, job: _Job, index: int, tracked: dict[int, MarkedMask]) -> None:
+        """Save a tracked frame, in the tracking's own step of the history while that is the last."""
+        done = job.done
+
+        def keep() -> None:
+            if self._job is not job:
+                return
+            alive = {i: tracked[i] for i in self.project.unlocked(tracked)}
+            with self._change("track", job.entry if job.entry == self.project.last_entry else None):
+                self.project.put(index, alive)
+            job.entry = self.project.last_entry
+            self.project.note_job(job.row, done=done, at=index)
+
         try:
-            check_runs([counts.encode("utf-8", "surrogatepass")], height * width)
-        except DatasetError as error:
-            raise SegueError(f"the stroke is damaged: {error}") from None
-        return decode_rle(Rle(size=[height, width], counts=counts))
+            await self._saved(keep)
+        except SegueError as error:
+            self._worker.stop()
+            await self._finish(str(error))
+        self._progress()
 
+    async def _finish(self, error: str | None) -> None:
+        await self._saved(lambda: None)  # the frames before are saved first
+        job = self._job
+        self._end("stopped" if error else "done", error)
+        if job is not None and job.target is not None and error is None:
+            self.send({"event": "exported", "name": job.target.name, "path": str(job.target)})
 
-def _clipped(box: Box, size: tuple[int, int]) -> Box:
-    height, width = size
-    x0, x1 = sorted(min(max(x, 0.0), float(width)) for x in (box[0], box[2]))
-    y0, y1 = sorted(min(max(y, 0.0), float(height)) for y in (box[1], box[3]))
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        raise PromptError("the box is smaller than two pixels")
-    return x0, y0, x1, y1
+    def _end(self, state: str, error: str | None = None) -> None:
+        job, self._job = self._job, None
+        interrupted = None
+        if job is not None and job.row:
+            self._store.submit(self.project.note_job, job.row, state=state)
+            if state == "stopped":
+                interrupted = {"done": job.done, "total": job.total, "direction": job.what}
+        self.send({"event": "ended", "state": state, "error": error, "interrupted": interrupted})
 
+    def _progress(self) -> None:
+        job = self._job
+        if job is not None:
+            rate = job.done / max(time.monotonic() - job.since, 1e-3)
+            self.send({"event": "progress", **job.progress, "rate": round(rate, 2)})
 
-def _detectors() -> list[str]:
-    """Detectors that need no weights, or whose weights are here."""
-    return [entry.name for entry in DETECTORS if entry.network is None or at_hand(MODELS.find(entry.network))]
+    def _refuse_while_tracking(self, what: str) -> None:
+        if self._job is not None:
+            raise SegueError(f"cannot {what} while something is computed; stop it first (Escape)")
+
+    async def _saved(self, call: Callable[[], T]) -> T:
+        """Run in the one thread that uses the project."""
+        self._loop = asyncio.get_running_loop()
+        return await self._loop.run_in_executor(self._store, call)
+
+    @contextmanager
+    def _change(self, label: str, entry: int | None = None) -> Iterator[None]:
+        """A change of the project, of which all pages are told; in the project's thread."""
+        with self.project.change(label, entry=entry) as changed:
+            yield
+        self._tell(changed)
+
+    def _tell(self, changed: Changed) -> None:
+        event: dict[str, Any] = {
+            "event": "changed",
+            "revision": self.project.revision,
+            "history": self.project.history(),
+        }
+        if changed.objects:
+            event["objects"] = self.project.objects()
+        if len(changed.frames) == 1:
+            event["frames"] = [self._frame(index) for index in changed.frames]
+        elif changed.frames:
+            event["timeline"] = self.project.timeline()
+            event["prompted"] = self.project.prompted()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.send, event)
+
+    def _frame(self, index: int) -> dict[str, Any]:
+        mask, marks = self.project.mask(index), self.project.marks(index)
+        lengths = encode_objects(mask, [i for i, mark in marks.items() if mark.area])
+        return {
+            "frame": index,
+            "revision": self.project.frame_revision(index),
+            "masks": {i: rle["counts"] for i, rle in lengths.items()},
+            "prompts": self.project.prompts(index),
+            "marks": {i: astuple(mark) for i, mark in marks.items()},
+        }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +19,14 @@ import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 
+from segue.errors import SegueError
 from segue.masks import encode_objects, measure, read_index_mask, rle_area, rle_box, write_index_mask
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
 from segue.video import CocoSink, OverlayVideoSink, Sink
 from segue.video.partial import replacing, write_complete, writing
 from segue.video.video_sink import encoding, even_sides
 from segue_web.film import Film
+from segue_web.project import Project
 from segue_web.worker import Tools
 
 _RUN_BITS = (3, 4, 9, 16)
@@ -58,6 +61,24 @@ class Snapshot:
             for i, (name, _) in self.names.items()
         )
         return Segmentation(index, film.time(index), mask, objects)
+
+
+def snapshot(project: Project, objects: list[int] | None) -> Snapshot:
+    """The chosen objects of a project as they are now; None takes all."""
+    rows = [row for row in project.objects() if objects is None or row["id"] in objects]
+    files = {i: path for i in project.masked_frames() if (path := project.mask_file(i))}
+    if not files or not rows:
+        raise SegueError("there are no masks to export yet")
+    names = {row["id"]: (row["name"], row["colour"]) for row in rows}
+    return Snapshot(files, names, {(row[0], row[1]): row[3] for row in project.timeline()})
+
+
+def free_path(folder: Path, name: str, form: str) -> Path:
+    """Where an export of a film of that name goes: a path that is not there yet."""
+    plain = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:60] or "film"
+    taken = {path.name for path in folder.iterdir()}
+    ends = (f"{'' if number == 1 else f'-{number}'}{FORMATS[form].suffix}" for number in count(1))
+    return folder / next(path for end in ends if (path := f"{plain}-{form}{end}") not in taken)
 
 
 Writer = Callable[[Film, Snapshot, Path], Iterator[int]]

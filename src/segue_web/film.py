@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,7 +40,6 @@ CHUNK_BYTES = 256 << 20
 
 QUALITY = 88
 
-
 Plane = npt.NDArray[np.bool_]
 """Mask of one object, (H, W)."""
 
@@ -58,12 +56,8 @@ def number_in(name: str) -> int | None:
 class Film:
     """A video file or a folder of pictures whose frames can be asked for by index.
 
-    Args:
-        path: the file or folder.
-
     Attributes:
         size: height and width.
-        count: number of frames.
         fps: mean frames a second.
         exact: whether index and time belong together for sure; False while a long file without an index is
             read through, when both are guessed from the frame rate.
@@ -75,9 +69,9 @@ class Film:
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.stem if path.is_file() else path.resolve().name
         self._lock = threading.Lock()
-        self._jpegs: OrderedDict[int, bytes] = OrderedDict()
+        self._jpegs: dict[int, bytes] = {}  # the one that was asked for last stands last
         self._container: av.container.InputContainer | None = None
-        self._files: list[Path] | None = None
+        self._files: list[Path] = []
         self._next = -1
         self._closed = False
         self.exact = True
@@ -100,7 +94,7 @@ class Film:
     @property
     def numbers(self) -> dict[int, int]:
         """Frame index by the number in the name of its picture; empty for video files and names without."""
-        found = [number_in(path.stem) for path in self._files or ()]
+        found = [number_in(path.stem) for path in self._files]
         whole = {number: index for index, number in enumerate(found) if number is not None}
         return whole if len(whole) == len(found) else {}
 
@@ -154,17 +148,15 @@ class Film:
         """A frame as JPEG; ``near`` takes the key frame at or before it, which decodes at once."""
         with self._lock:
             self._checked(index)
-            if near and index not in self._jpegs and self._files is None:
+            if near and index not in self._jpegs and not self._files:
                 index = self._key_of(index)
-            data = self._jpegs.get(index)
+            data = self._jpegs.pop(index, None)
             if data is None:
                 picture = cv2.cvtColor(self._picture(index), cv2.COLOR_RGB2BGR)
                 data = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))[1].tobytes()
-                self._jpegs[index] = data
-                while sum(map(len, self._jpegs.values())) > CACHE_BYTES:
-                    self._jpegs.popitem(last=False)
-            else:
-                self._jpegs.move_to_end(index)
+            self._jpegs[index] = data
+            while sum(map(len, self._jpegs.values())) > CACHE_BYTES:
+                del self._jpegs[next(iter(self._jpegs))]
             return data
 
     def walk(self, start: int, stop: int) -> Iterator[Frame]:
@@ -179,11 +171,10 @@ class Film:
 
     def describe(self) -> dict[str, object]:
         """What the page and the project know of it."""
-        height, width = self.size
         return {
             "name": self.name,
-            "width": width,
-            "height": height,
+            "width": self.size[1],
+            "height": self.size[0],
             "frames": self.count,
             "fps": self.fps,
             "exact": self.exact,
@@ -206,7 +197,7 @@ class Film:
         return index
 
     def _picture(self, index: int) -> Image:
-        if self._files is None:
+        if not self._files:
             return self._decode(index)
         try:
             picture = read_image(self._files[index])

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from segue.errors import SegueError
+from segue.errors import DatasetError, PromptError, SegueError
+from segue.masks import Rle, decode_rle
+from segue.masks.rle import check_runs
+from segue.types import Box
 
 MAX_BYTES = 4 << 20
 """Longest message."""
@@ -62,6 +67,19 @@ class ClickEdit(Edit):
     points: Annotated[list[tuple[Coordinate, Coordinate, bool]], Field(max_length=200)] = []
     box: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
 
+    def within(self, height: int, width: int) -> tuple[list[tuple[float, float, bool]], Box | None]:
+        """Points and box inside a frame of that size."""
+        if not self.points and self.box is None:
+            raise PromptError("give a point or a box")
+        points = [(min(max(x, 0), width - 1), min(max(y, 0), height - 1), on) for x, y, on in self.points]
+        if self.box is None:
+            return points, None
+        x0, x1 = sorted(min(max(x, 0.0), float(width)) for x in self.box[::2])
+        y0, y1 = sorted(min(max(y, 0.0), float(height)) for y in self.box[1::2])
+        if x1 - x0 < 2 or y1 - y0 < 2:
+            raise PromptError("the box is smaller than two pixels")
+        return points, (x0, y0, x1, y1)
+
 
 class StrokeEdit(Edit):
     """Pixels added to the object or taken from it: a brush, an eraser, a polygon."""
@@ -69,6 +87,14 @@ class StrokeEdit(Edit):
     op: Literal["stroke"]
     add: bool
     counts: Annotated[str, Field(max_length=MAX_BYTES)]
+
+    def plane(self, height: int, width: int) -> npt.NDArray[np.bool_]:
+        """The pixels, (H, W)."""
+        try:
+            check_runs([self.counts.encode("utf-8", "surrogatepass")], height * width)
+        except DatasetError as error:
+            raise SegueError(f"the stroke is damaged: {error}") from None
+        return decode_rle(Rle(size=[height, width], counts=self.counts))
 
 
 class ForgetEdit(Edit):

@@ -16,12 +16,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import SegueError, SourceError
+from segue.errors import PromptError, SegueError, SourceError
 from segue.masks import measure, read_index_mask
 from segue.masks.files import encode_index_mask
 from segue.types import IndexMask
 from segue.video.partial import write_complete
-from segue_web.store import MASK_NAME, Row, Store
+from segue_web.store import MASK_NAME, Row, StaleError, Store
 
 Kind = Literal["given", "tracked", "found", "imported"]
 """Where the mask of an object on a frame comes from; ``given`` ones are a person's and stay."""
@@ -50,6 +50,10 @@ class Mark:
     agreement: float | None = None
 
 
+MarkedMask = tuple[npt.NDArray[np.bool_], Mark]
+"""The mask of one object on one frame, (H, W), and what is known of it."""
+
+
 class Project(Store):
     """An open project about a film, which JSON values describe; one process at a time.
 
@@ -68,6 +72,11 @@ class Project(Store):
             {**row, "visible": bool(row["visible"]), "locked": bool(row["locked"])}
             for row in map(dict, self._db.execute("SELECT * FROM objects ORDER BY id"))
         ]
+
+    def unlocked(self, wanted: Iterable[int] | None = None) -> list[int]:
+        """Those of the wanted objects that are there and may change; None wants all."""
+        unlocked = [row["id"] for row in self.objects() if not row["locked"]]
+        return unlocked if wanted is None else [i for i in wanted if i in unlocked]
 
     def timeline(self) -> list[list[Any]]:
         """All marks: frame, object, kind, score, area, weight, agreement."""
@@ -169,33 +178,39 @@ class Project(Store):
             self._set("frames", (frame,), {"frame": frame, "file": name})
         self._changed.frames.add(frame)
 
-    def put(self, frame: int, planes: Mapping[int, npt.NDArray[np.bool_]], marks: Mapping[int, Mark]) -> None:
+    def put(self, frame: int, objects: Mapping[int, MarkedMask]) -> None:
         """Put masks of objects into a frame, inside :meth:`change`, under those that are locked.
 
         A mask that a person gave is not covered by one that nobody did, and not replaced by it.
         """
         mask, known = np.array(self.mask(frame)), self.marks(frame)
-        if planes and max(planes) > 255:
+        if objects and max(objects) > 255:
             mask = mask.astype(np.uint16)
-        locked = {row["id"] for row in self.objects() if row["locked"]}
+        locked = {row["id"] for row in self.objects() if row["locked"]} & known.keys()
+        given = {i for i, mark in known.items() if mark.kind == "given"}
         written = {}
-        for number, plane in planes.items():
-            mine = marks[number]
-            if mine.kind != "given" and number in known and known[number].kind == "given":
+        for number, (plane, mine) in objects.items():
+            above = locked if mine.kind == "given" else locked | given
+            if mine.kind != "given" and number in given:
                 continue
             mask[mask == number] = 0
-            above = {i for i in known if i != number and (i in locked or _outranks(known[i], mine))}
-            mask[plane & ~np.isin(mask, sorted(above))] = number
+            mask[plane & ~np.isin(mask, sorted(above - {number}))] = number
             written[number] = mine
         if written:
             self.write(frame, mask, written)
+
+    def check_edit(self, frame: int, seen: int, number: int | None) -> None:
+        """See that an edit was made on the frame as it is, and that its object may change."""
+        self.check_fresh(frame, seen)
+        if number is not None:
+            known = {row["id"]: row for row in self.objects()}
+            if number not in known:
+                raise StaleError(f"there is no object {number} any more")
+            if known[number]["locked"]:
+                raise PromptError(f"{known[number]['name']} is locked; unlock it first")
 
     def _object(self, number: int) -> Row:
         row = self._one("SELECT * FROM objects WHERE id=?", number)
         if row is None:
             raise SegueError(f"there is no object {number}; it may have been removed in another window")
         return dict(row)
-
-
-def _outranks(one: Mark, other: Mark) -> bool:
-    return one.kind == "given" and other.kind != "given"

@@ -41,19 +41,15 @@ HEADERS = {
 Send = Callable[[dict[str, Any]], None]
 
 
-def _say_nothing(_: dict[str, Any]) -> None:
-    """Stands for the pages before there are any."""
-
-
 class Desk:
     """What stands behind a page: a project that is worked on, or results that are shown.
 
-    ``send`` sends an event to all pages. By itself a desk imports and exports nothing.
+    ``send`` sends an event to all pages, once there are any. By itself a desk imports and exports nothing.
     """
 
     def __init__(self, film: Film) -> None:
         self.film = film
-        self.send: Send = _say_nothing
+        self.send: Send = lambda _: None
 
     def open(self) -> None:
         """Called in the running event loop before the first request."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,16 @@ from segue.metrics.measures import region_similarity
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
 from segue.types import Frame, IndexMask, Segmentation
-from segue_web.film import Film, Plane
+from segue_web.film import Film
+from segue_web.messages import Track
+from segue_web.project import Mark, MarkedMask, Project
 from segue_web.worker import Tools
 
 MOST_BETWEEN = 1000
 """Frames between two corrected ones that are joined in one go; what one direction says waits in memory."""
+
+SHOWN_AHEAD = 24
+"""Corrected frames that a tracking is shown before it starts; those nearest to its way."""
 
 _NO_MASK: IndexMask = np.zeros((0, 0), np.uint8)
 
@@ -30,24 +36,65 @@ class Corrected:
     known: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Tracked:
-    """One object on one frame.
-
-    Attributes:
-        score: what the tracker says of it (expected IoU); 0 where it is not visible.
-        weight: share of the later corrected frame, in 0..1; None where one direction alone speaks.
-        agreement: IoU of both directions; None likewise.
-    """
-
-    plane: Plane
-    score: float
-    weight: float | None = None
-    agreement: float | None = None
+Steps = Iterator[tuple[int, dict[int, MarkedMask]]]
+"""Frame index, and the objects there: scores are those of the tracker (expected IoU), 0 where not visible."""
 
 
-Steps = Iterator[tuple[int, dict[int, Tracked]]]
-"""Frame index, and the objects there."""
+def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
+    """What a request to track means: direction, start, stop, objects, and whether two directions join."""
+    objects = project.unlocked(message.objects)
+    if not objects:
+        raise PromptError("there is no unlocked object to track; click one first")
+    # A first mask that was imported is as good a start as a click, as long as nobody corrected anything.
+    given = project.frames_of(objects) or project.frames_of(objects, "imported")
+    before = [i for i in given if i <= message.frame]
+    after = [i for i in given if i >= message.frame]
+    last, join = film.count - 1, message.direction == "between"
+    if join:
+        before = [i for i in before if i < message.frame] or before
+        after = [i for i in after if i > message.frame]
+        if not before or not after:
+            raise PromptError("go to a frame between two corrected ones; there is none on one side")
+        start, stop = before[-1], after[0]
+    else:
+        forward = message.direction == "forward"
+        if not (before if forward else after):
+            side = "up to here" if forward else "from here on"
+            raise PromptError(f"no frame {side} has a corrected object to start from; click one here first")
+        start = before[-1] if forward else after[0]
+        stop = (last if forward else 0) if message.stop is None else min(message.stop, last)
+        if start == stop or (start < stop) != forward:
+            raise PromptError("there is no frame to track in this direction")
+    way = {"direction": message.direction, "start": start, "stop": stop}
+    return {**way, "objects": objects, "join": join}
+
+
+def resumed(project: Project) -> dict[str, Any]:
+    """What is left of the tracking that was interrupted."""
+    job = project.interrupted()
+    if job is None:
+        raise PromptError("there is no interrupted tracking to go on with")
+    spec = dict(job["spec"])
+    # Two directions are joined from the beginning: what the first one said is not kept.
+    if not spec["join"] and job["at"] is not None:
+        spec["start"] = job["at"]
+    spec["objects"] = project.unlocked(spec["objects"])
+    if spec["start"] == spec["stop"] or not spec["objects"]:
+        raise PromptError("nothing of the interrupted tracking is left to do")
+    return spec
+
+
+def corrected_frames(project: Project, spec: dict[str, Any]) -> dict[int, Corrected]:
+    """The frames that a tracking is shown: its start, those on its way, and the nearest of the others."""
+    objects, start = spec["objects"], spec["start"]
+    low, high = sorted((start, spec["stop"]))
+    given = project.frames_of(objects)
+    nearest = sorted(given, key=lambda i: max(low - i, i - high, 0))
+    corrected = {}
+    for index in {*nearest[:SHOWN_AHEAD], *(i for i in given if low <= i <= high), start}:
+        mask, known = project.mask(index), frozenset(project.marks(index)) & frozenset(objects)
+        corrected[index] = Corrected(np.where(np.isin(mask, sorted(known)), mask, 0), known)
+    return corrected
 
 
 def track_job(
@@ -106,7 +153,8 @@ def one_way(results: Iterable[Segmentation], objects: Sequence[int]) -> Steps:
     """The chosen objects of results of one direction."""
     for result in results:
         scores = {item.id: item.score for item in result.objects if item.id in objects}
-        yield result.index, {i: Tracked(np.asarray(result.mask == i), score) for i, score in scores.items()}
+        found = {i: (np.asarray(result.mask == i), Mark("tracked", score)) for i, score in scores.items()}
+        yield result.index, found
 
 
 def between(
@@ -139,7 +187,7 @@ def between(
 
 def _joined(
     ahead: Segmentation, back: Segmentation, weight: float, objects: Sequence[int]
-) -> dict[int, Tracked]:
+) -> dict[int, MarkedMask]:
     ids = sorted({*ahead.ids, *back.ids})
     before, after = _channels(ahead, ids), _channels(back, ids)
     mixed = (1 - weight) * before + weight * after
@@ -151,7 +199,7 @@ def _joined(
             plane = winner == channel
             score = float(best[plane].mean()) if plane.any() else 0.0
             agreement = region_similarity(forward == channel, backward == channel)
-            found[i] = Tracked(plane, score, weight, agreement)
+            found[i] = plane, Mark("tracked", score, weight=weight, agreement=agreement)
     return found
 
 

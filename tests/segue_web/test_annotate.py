@@ -17,8 +17,8 @@ from segue_web import messages
 from segue_web.annotate import AnnotateDesk
 from segue_web.film import Film
 from segue_web.labels import Labels
+from segue_web.project import Mark, MarkedMask
 from segue_web.store import StaleError
-from segue_web.tracking import Tracked
 from tests.segue_web.films import numbered, write_film
 
 
@@ -215,10 +215,10 @@ def with_job(desk: AnnotateDesk, ask: Ask, steps: Callable[[], Awaitable[None]])
     return told
 
 
-def tracked(desk: AnnotateDesk, x: int) -> dict[int, Tracked]:
+def tracked(desk: AnnotateDesk, x: int) -> dict[int, MarkedMask]:
     plane = np.zeros(desk.film.size, np.bool_)
     plane[10:20, x : x + 5] = True
-    return {1: Tracked(plane, 0.6)}
+    return {1: (plane, Mark("tracked", 0.6))}
 
 
 def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(desk: AnnotateDesk, ask: Ask) -> None:

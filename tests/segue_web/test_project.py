@@ -34,7 +34,7 @@ def project(tmp_path: Path) -> Project:
 
 def give(project: Project, frame: int, number: int, mask: np.ndarray, kind: str = "given") -> None:
     with project.change("click"):
-        project.put(frame, {number: mask}, {number: Mark(kind, 0.5 if kind == "tracked" else 1.0)})
+        project.put(frame, {number: (mask, Mark(kind, 0.5 if kind == "tracked" else 1.0))})
 
 
 def new(project: Project) -> int:
@@ -50,7 +50,7 @@ def reopened(project: Project) -> Project:
 def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
     number = new(project)
     with project.change("click"):
-        project.put(3, {number: plane(2)}, {number: Mark("given")})
+        project.put(3, {number: (plane(2), Mark("given"))})
         project.set_prompt(3, number, {"points": [[4, 5, True]], "box": None})
     with project.change("name"):
         project.set_object(number, name="Koi", locked=1)
@@ -118,7 +118,7 @@ def test_frames_of_one_tracking_are_undone_together(project: Project) -> None:
     entry = None
     for frame in range(5):
         with project.change("track", entry=entry):
-            project.put(frame, {number: plane(frame)}, {number: Mark("tracked", 0.7)})
+            project.put(frame, {number: (plane(frame), Mark("tracked", 0.7))})
         entry = project.last_entry
 
     assert project.undo() is not None
@@ -241,7 +241,7 @@ def _write_for_ever(folder: Path, told: object) -> None:
     for turn in range(10**6):
         for frame in range(50):
             with project.change("track"):
-                project.put(frame, {1: plane((frame + turn) % 20)}, {1: Mark("tracked")})
+                project.put(frame, {1: (plane((frame + turn) % 20), Mark("tracked"))})
             told.send((turn, frame))  # type: ignore[attr-defined]
 
 

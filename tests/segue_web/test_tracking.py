@@ -11,7 +11,7 @@ from segue.errors import PromptError
 from segue.sessions import TrackSession
 from segue.types import Frame
 from segue_web.film import Film
-from segue_web.tracking import Corrected, Tracked, between, follow, one_way
+from segue_web.tracking import Corrected, between, follow, one_way
 from tests.clips import clip
 from tests.lite import lively_lite
 from tests.segue_web.films import write_film
@@ -82,11 +82,11 @@ def test_between_two_corrections_the_nearer_one_weighs_more(made: tuple[Film, np
     for index, objects in steps[5:]:
         share = index / 6
         winner = ((1 - share) * ahead[index] + share * back[index]).argmax(0)
-        for number, item in objects.items():
-            assert item.weight == pytest.approx(share)
-            assert np.array_equal(item.plane, winner == number)
+        for number, (plane, mark) in objects.items():
+            assert mark.weight == pytest.approx(share)
+            assert np.array_equal(plane, winner == number)
             one, two = ahead[index].argmax(0) == number, back[index].argmax(0) == number
-            assert item.agreement == pytest.approx((one & two).sum() / max((one | two).sum(), 1))
+            assert mark.agreement == pytest.approx((one & two).sum() / max((one | two).sum(), 1))
 
 
 def test_scores_on_the_page_are_those_of_the_tracker(made: tuple[Film, np.ndarray]) -> None:
@@ -96,10 +96,9 @@ def test_scores_on_the_page_are_those_of_the_tracker(made: tuple[Film, np.ndarra
     for result, (index, objects) in zip(results, one_way(iter(results), [1, 2]), strict=True):
         assert index == result.index
         told = {item.id: item.score for item in result.objects}
-        for number, item in objects.items():
-            assert isinstance(item, Tracked)
-            np.testing.assert_array_equal(item.plane, result.mask == number)
-            assert item.score == told[number]
+        for number, (plane, mark) in objects.items():
+            np.testing.assert_array_equal(plane, result.mask == number)
+            assert mark.score == told[number]
 
 
 def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Film, np.ndarray]) -> None:

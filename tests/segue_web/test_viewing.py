@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segue_web.comparing import OfForeground, OfObjects, foreground_of, measure_of
 from segue_web.labels import Labels
+from segue_web.viewing import OfForeground, OfObjects, foreground_of, measure_of
 
 TRUTH = np.array([[255, 255, 0, 0], [50, 85, 170, 0]], np.uint8)
 
