@@ -21,11 +21,10 @@ from segue_isd.actors import (
 )
 from segue_isd.camera import View
 from segue_isd.equipment import car_parts
-from segue_isd.figures import Pose
+from segue_isd.figures import Pose, dressed, grown
 from segue_isd.parts import Surface, ball
 from segue_isd.paths import Plan, Walk, find_way, nearest_free, smooth_way, walk
 from segue_isd.rooms import CELL, Room
-from segue_isd.wardrobe import dressed, grown
 
 LEAD = 30.0
 """Seconds of the actors' day beyond the length of a clip."""

@@ -80,7 +80,7 @@ def isd(
     from segue_isd.gl import check_opengl
     from segue_isd.presets import PRESETS, composed
     from segue_isd.runner import generate
-    from segue_isd.sheet import write_sheet
+    from segue_isd.writer import write_sheet
 
     order = composed(PRESETS[preset], rooms, lights, still=still)
     if clip is not None:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from segue_isd.camera import NEAR, View
-from segue_isd.canvas import SIDE
 from segue_isd.composing import (
     COMPOSE_FRAGMENT,
     FAR,
@@ -24,8 +22,11 @@ from segue_isd.composing import (
 )
 from segue_isd.gl import Batch, Program, Uniform, matrix, packed
 from segue_isd.lights import Light
+from segue_isd.maps import Maps
 from segue_isd.meshes import Detail
 from segue_isd.parts import Floats, Part
+from segue_isd.pictures import SIDE
+from segue_isd.scene import Stage
 from segue_isd.shaders import (
     LIGHTS,
     MOVING_FRAGMENT,
@@ -35,7 +36,6 @@ from segue_isd.shaders import (
     STILL_FRAGMENT,
     source,
 )
-from segue_isd.staging import Stage
 
 if TYPE_CHECKING:
     import moderngl
@@ -61,29 +61,6 @@ PROGRAMS = {
 
 _CLIP_DISTANCE0 = 0x3000
 """OpenGL's number of the switch for the first clip plane."""
-
-
-@dataclass(frozen=True)
-class Maps:
-    """One rendered frame.
-
-    Attributes:
-        image: RGB, (H, W, 3), uint8.
-        coverage: share of each pixel that foreground covers, (H, W), uint8, 255 = all.
-        normal: camera space (x right, y down, z away), (n + 1) / 2 * 255, (H, W, 3), uint8.
-        shadow: share of the light that foreground takes from the background, (H, W), uint8, 255 = all.
-        depth: distance along the optical axis in metres, (H, W), float32.
-        ids: (H, W), int32; mirrors are marked by :data:`MIRRORED`.
-        flow: x and y in pixels to the next frame, (H, W, 2), float32.
-    """
-
-    image: npt.NDArray[np.uint8]
-    coverage: npt.NDArray[np.uint8]
-    normal: npt.NDArray[np.uint8]
-    shadow: npt.NDArray[np.uint8]
-    depth: npt.NDArray[np.float32]
-    ids: npt.NDArray[np.int32]
-    flow: npt.NDArray[np.float32]
 
 
 Rect = tuple[int, int, int, int]

@@ -17,18 +17,16 @@ from segue_isd.camera import View
 from segue_isd.composing import GRID
 from segue_isd.gl import casts, open_context, packed
 from segue_isd.lights import Light
+from segue_isd.maps import Maps
 from segue_isd.meshes import COARSE, FINE
 from segue_isd.parts import Floats, bounds
-from segue_isd.pipeline import SHADOW_SIDE, Kit, Maps, Pipeline, Sight
+from segue_isd.pipeline import SHADOW_SIDE, Kit, Pipeline, Sight
+from segue_isd.scene import Moment, Stage
 from segue_isd.shaders import LIGHTS, OCCLUDERS, REACH
-from segue_isd.staging import Moment, Stage
 
 Plan = npt.NDArray[np.bool_]
 """(GRID, GRID), fields of a square, row by row."""
 _CORNERS = tuple(itertools.product((False, True), repeat=3))
-
-MIRRORED = 4096
-"""Added to the id where a mirror shows something of the foreground."""
 
 
 class Renderer:

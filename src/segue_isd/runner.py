@@ -21,12 +21,11 @@ import numpy as np
 from segue.errors import SinkError
 from segue.video.partial import write_complete, writing
 from segue_isd.gl import RendererError
-from segue_isd.lens import Lens
+from segue_isd.maps import Lens, averaged, instances, labels
 from segue_isd.presets import Preset
 from segue_isd.renderer import Renderer
 from segue_isd.scene import Scene, build_scene, scene_seed
 from segue_isd.sensor import Sensor
-from segue_isd.truth import averaged, instances, labels
 from segue_isd.writer import META, ClipWriter, youtube_vis
 
 CLASSES = ("person", "bag", "trolley", "wheelchair", "pet", "robot", "ball", "car")

@@ -3,25 +3,69 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from segue_isd.actors import Actor
-from segue_isd.camera import CameraPath
+from segue_isd.camera import CameraPath, View, draw_camera
 from segue_isd.casting import LEAD, Cast, CastOptions
-from segue_isd.illumination import draw_events, draw_mood
-from segue_isd.lights import LightEvent, gains_at
-from segue_isd.mounting import draw_camera
+from segue_isd.lights import Gains, LightEvent, Mood, draw_events, draw_mood, gains_at
 from segue_isd.moving import Mover
-from segue_isd.parts import MOVING_BACKGROUND, Part, numbered
+from segue_isd.parts import MOVING_BACKGROUND, Floats, Part, numbered
+from segue_isd.pictures import Texture
 from segue_isd.rooms import Room, darken, furnish
-from segue_isd.sensor import SensorPlan, draw_sensor
-from segue_isd.staging import Moment, Stage
+from segue_isd.sensor import SensorPlan, draw_sensor, heat, warmth
 from segue_isd.templates import TEMPLATES
 from segue_isd.textures import paint_textures
-from segue_isd.thermal import heat, warmth
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What changes from frame to frame.
+
+    Attributes:
+        view: the camera.
+        next_view: the camera at the next frame.
+        parts: everything that moves.
+        next_parts: the same at the next frame, in the same order.
+        gains: of the light.
+        time: seconds.
+        next_time: seconds of the next frame.
+        occluders: (N, 4), spheres of the foreground that keep ambient light away: centre and radius.
+    """
+
+    view: View
+    next_view: View
+    parts: Sequence[Part]
+    next_parts: Sequence[Part]
+    gains: Gains
+    time: float
+    next_time: float
+    occluders: Floats
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What stays through a clip.
+
+    Attributes:
+        parts: all that never moves.
+        textures: by name.
+        mood: the light.
+        room: (3,), size in metres; one corner is the origin.
+        still_camera: whether the camera never moves.
+        mirror: plane (a, b, c, d) of the one mirroring surface, ax + by + cz + d > 0 in front, or None.
+    """
+
+    parts: Sequence[Part]
+    textures: Mapping[str, Texture]
+    mood: Mood
+    room: Floats
+    mirror: Floats | None
+    still_camera: bool
+
 
 DARK = ("night", "evening")
 """Lights with which it is dark outside."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from segue_isd import prints
-from segue_isd.canvas import SIDE, Field, Painter, Picture, Texture, U, V, cells, grey, noise, tinted
+from segue_isd import pictures
+from segue_isd.pictures import SIDE, Field, Painter, Picture, Texture, U, V, cells, grey, noise, tinted
 
 
 def paint_textures(rng: np.random.Generator) -> dict[str, Texture]:
@@ -257,26 +257,26 @@ _PAINTERS: dict[str, Painter] = {
     "logo": _logo,
     "metal": _metal,
     "cardboard": _cardboard,
-    "books": prints.books,
-    "goods": prints.goods,
-    "papers": prints.papers,
-    "whiteboard": prints.whiteboard,
-    "portrait0": prints.portrait,
-    "portrait1": prints.portrait,
-    "portrait2": prints.portrait,
-    "landscape": prints.landscape,
-    "street": prints.street,
-    "night": prints.night,
-    "desktop0": prints.desktop,
-    "desktop1": prints.desktop,
-    "broadcast": prints.broadcast,
+    "books": pictures.books,
+    "goods": pictures.goods,
+    "papers": pictures.papers,
+    "whiteboard": pictures.whiteboard,
+    "portrait0": pictures.portrait,
+    "portrait1": pictures.portrait,
+    "portrait2": pictures.portrait,
+    "landscape": pictures.landscape,
+    "street": pictures.street,
+    "night": pictures.night,
+    "desktop0": pictures.desktop,
+    "desktop1": pictures.desktop,
+    "broadcast": pictures.broadcast,
     "keyboard": _keyboard,
     "rug": _rug,
-    "face": prints.face,
+    "face": pictures.face,
     "hair": _hair,
     "door": _door,
     "blinds": _blinds,
-    "sign": prints.sign,
+    "sign": pictures.sign,
     "water": _water,
     "belt": _belt,
 }

@@ -1,4 +1,4 @@
-"""The files of one generated clip, in CDnet2014's layout with all further maps beside it."""
+"""The files of one generated clip, in CDnet2014's layout with further maps beside it; a contact sheet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Picture
 
+from segue.datasets.files import read_rgb
+from segue.datasets.foreground import numbered_files
+from segue.datasets.labels import read_cdnet_labels
 from segue.errors import SinkError
 from segue.masks import encode_objects, rle_area, rle_box
-from segue.video.partial import write_complete, writing
+from segue.video.partial import PartialFile, write_complete, writing
+from segue_isd.maps import Labels, Maps
 from segue_isd.parts import MOVING_BACKGROUND
-from segue_isd.pipeline import Maps
 from segue_isd.scene import VERSION, Scene
-from segue_isd.truth import Labels
 
 META = "meta.json"
 """Written last: a clip without it is not complete."""
@@ -188,3 +190,43 @@ def youtube_vis(metas: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[s
         {"id": i, "name": name, "supercategory": "foreground"} for i, name in enumerate(classes, start=1)
     ]
     return {"videos": videos, "annotations": annotations, "categories": categories}
+
+
+COLUMNS = 4
+MOST = 16
+"""Clips on a sheet."""
+WIDTH = 240
+"""Of each picture, in pixels."""
+
+
+def write_sheet(path: Path, clips: Sequence[Path]) -> None:
+    """Write a PNG with the fullest frame of clips, evenly chosen: labels below each picture.
+
+    Raises:
+        SinkError: the file cannot be written.
+        DatasetError: a clip cannot be read.
+    """
+    chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, min(MOST, len(clips))).astype(int))]
+    cells = [_cell(clip) for clip in chosen]
+    columns = min(COLUMNS, len(cells))
+    height = max(cell.shape[0] for cell in cells)
+    blank = np.zeros((height, WIDTH, 3), np.uint8)
+    cells = [np.vstack([cell, blank[: height - cell.shape[0]]]) for cell in cells]
+    cells += [blank] * (-len(cells) % columns)
+    rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]
+    partial = PartialFile(path)
+    partial.prepare()
+    with writing(path):
+        Picture.fromarray(np.vstack(rows)).quantize(256).save(partial.path, format="PNG", optimize=True)
+    partial.commit()
+
+
+def _cell(clip: Path) -> npt.NDArray[np.uint8]:
+    pictures, truths = (list(numbered_files(clip / name).values()) for name in ("input", "groundtruth"))
+    tried = range(0, len(pictures), max(1, len(pictures) // 8))
+    labels = {i: read_cdnet_labels(truths[i]) for i in tried}
+    fullest = max(tried, key=lambda i: (int((labels[i] == 255).sum()), -i))
+    image = read_rgb(pictures[fullest])
+    both = np.vstack([image, np.repeat(labels[fullest][..., None], 3, axis=2)])
+    size = (WIDTH, round(both.shape[0] * WIDTH / both.shape[1]))
+    return np.asarray(cv2.resize(both, size, interpolation=cv2.INTER_AREA), np.uint8)

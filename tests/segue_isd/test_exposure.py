@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from segue_isd.casting import CastOptions
-from segue_isd.lens import Lens
+from segue_isd.maps import BACKGROUND, FOREGROUND, SHADOW, UNKNOWN, Lens, Maps, averaged, labels
 from segue_isd.parts import Floats
-from segue_isd.pipeline import Maps
 from segue_isd.presets import COMMON
 from segue_isd.scene import Scene, build_scene
-from segue_isd.truth import BACKGROUND, FOREGROUND, SHADOW, UNKNOWN, averaged, labels
 
 SIZE = (48, 64)
 BUSY = replace(COMMON, cast=CastOptions(people=(3, 5), bags=1.0, present=1.0))

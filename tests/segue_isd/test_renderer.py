@@ -11,15 +11,13 @@ from segue_isd import renderer as renderer_module
 from segue_isd.camera import looking
 from segue_isd.composing import GRID
 from segue_isd.lights import Gains, Light, Mood
+from segue_isd.maps import FOREGROUND, MIRRORED, SHADOW, UNKNOWN, Maps, labels
 from segue_isd.meshes import FINE, mesh
 from segue_isd.parts import Part, Shape, Surface, bounds, box, chained, numbered, placed, scaled
-from segue_isd.pipeline import Maps
 from segue_isd.presets import HARD
-from segue_isd.renderer import MIRRORED, Renderer
-from segue_isd.scene import build_scene
-from segue_isd.staging import Moment, Stage
+from segue_isd.renderer import Renderer
+from segue_isd.scene import Moment, Stage, build_scene
 from segue_isd.textures import paint_textures
-from segue_isd.truth import FOREGROUND, SHADOW, UNKNOWN, labels
 from tests.segue_isd.rays import cast, pixel_rays
 
 pytestmark = pytest.mark.usefixtures("opengl")

@@ -12,19 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue_isd.actors import Bag, Person, Spell
-from segue_isd.canvas import SIDE
 from segue_isd.casting import CastOptions
-from segue_isd.figures import BENDING, SITTING, STANDING, WAVING, Build, figure, walking
+from segue_isd.figures import BENDING, SITTING, STANDING, WAVING, Build, dressed, figure, walking
 from segue_isd.lights import LightEvent, gains_at
 from segue_isd.parts import MOVING_BACKGROUND, Part, Shape, Surface
 from segue_isd.paths import find_way, smooth_way, walk
+from segue_isd.pictures import SIDE
 from segue_isd.presets import COMMON, HARD, HELD_OUT, LIGHTS, TRAINED, Preset, composed, split_of
 from segue_isd.rooms import CELL, furnish
 from segue_isd.scene import Scene, SceneOptions, Setting, build_scene, scene_seed
 from segue_isd.sensor import Sensor, SensorPlan
 from segue_isd.templates import TEMPLATES
 from segue_isd.textures import paint_textures
-from segue_isd.wardrobe import dressed
 
 SIZE = (48, 64)
 BUSY = replace(COMMON, cast=CastOptions(people=(3, 5), bags=1.0, extras=1.0))
