@@ -14,7 +14,7 @@ import segue
 from segue.api.instances import default_model, instances
 from segue.errors import CheckpointError
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
-from segue.models.detection import parts
+from segue.models.detection import mask_rcnn as detector
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.registry import MODELS
 from segue.sessions import detecting
@@ -109,7 +109,7 @@ def test_the_default_is_announced(command: Command, inputs: Path, tmp_path: Path
 def cars(mask_rcnn: MaskRCNN, monkeypatch: pytest.MonkeyPatch) -> str:
     """Name of a model whose detector is ``mask_rcnn``, with few proposals."""
     monkeypatch.setattr(detecting, "load", lambda name, weights=None: {"maskrcnn-v1": mask_rcnn}[name])
-    monkeypatch.setattr(parts, "PROPOSALS", 12)
+    monkeypatch.setattr(detector, "PROPOSALS", 12)
     return "maskrcnn-v1+stcn-lite"
 
 

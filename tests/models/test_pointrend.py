@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from segue.models.detection.boxes import cell_anchors, decode, grid_anchors, roi_align, suppress
-from segue.models.detection.mask_rcnn import MaskRCNN, rename_v1
-from segue.models.detection.parts import ANCHOR_SIZES
+from segue.models.detection.mask_rcnn import ANCHOR_SIZES, MaskRCNN, rename_v1
 from segue.models.detection.pointrend import (
     PointMaskHead,
     PointRend,
-    paste,
+    normalised,
     point_sample,
     regular_grid,
     rename_release,
@@ -97,7 +96,9 @@ def test_anchors_and_deltas_are_the_published_ones(cases: Golden) -> None:
 
 def test_masks_are_pasted_as_published(cases: Golden) -> None:
     height, width = cases["paste.size"].tolist()
-    drawn = paste(tensor(cases, "paste.masks"), tensor(cases, "paste.boxes"), (height, width)) >= 0.5
+    drawn = (
+        PointRend.paste(tensor(cases, "paste.masks"), tensor(cases, "paste.boxes"), (height, width)) >= 0.5
+    )
     assert np.array_equal(drawn.numpy(), unpacked(cases, "paste.out", width))
 
 
@@ -115,7 +116,7 @@ def test_the_mask_head_draws_the_published_masks(cases: Golden, case: str, point
     key = f"{case}.masks"
     off = np.abs(cases.like(key, masks[:, None, ::2, ::2]) - cases[key].astype(np.float32)) > 2e-3
     assert off.mean() <= 0.005
-    drawn = (paste(masks, boxes, (128, 160)) >= 0.5).numpy()
+    drawn = (PointRend.paste(masks, boxes, (128, 160)) >= 0.5).numpy()
     assert (drawn != unpacked(cases, f"{case}.pasted", 160)).mean() < 1e-3
 
 
@@ -135,7 +136,7 @@ def test_the_released_file_fits_by_its_map_of_names(
 
 def test_a_picture_gives_the_published_numbers(network: PointRend, cases: Golden) -> None:
     with torch.inference_mode():
-        pyramid = network.features(tensor(cases, "net.image_bgr")[None].float())
+        pyramid = network.backbone(normalised(tensor(cases, "net.image_bgr")[None].float()))
         for level, name in zip(pyramid, ("p2", "p3", "p4", "p5", "p6"), strict=True):
             cases.check(f"net.{name}", level[0, :: 32 if name in ("p2", "p3") else 16])
         logits, deltas = network.rpn.head(pyramid[2])

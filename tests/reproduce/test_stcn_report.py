@@ -15,7 +15,7 @@ from segue.datasets import DavisFolder
 from segue.errors import CheckpointError, DatasetError
 from segue.masks import write_index_mask
 from segue.models.deeplab import DeepLabV3
-from segue.models.detection.parts import Detections
+from segue.models.detection.mask_rcnn import Detections
 from segue.prompts.selection import Found
 from segue.registry import MODELS
 from segue.reproduce.stcn_report import (

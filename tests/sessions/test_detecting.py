@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import PromptError
+from segue.models.detection.mask_rcnn import Detections
 from segue.models.detection.nanodet import Boxes, NanoDetPlus
-from segue.models.detection.parts import Detections
 from segue.models.dino import DINO
 from segue.prompts.detectors import BoxDetector, DiscoveryDetector
 from segue.prompts.prompter import Answer, Prompts

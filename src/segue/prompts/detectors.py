@@ -19,9 +19,8 @@ from segue.masks import dense_crf
 from segue.models.base import MemoryNetwork
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import COCO_ORDER, suppress
-from segue.models.detection.mask_rcnn import MaskRCNN
+from segue.models.detection.mask_rcnn import Detections, MaskRCNN
 from segue.models.detection.nanodet import Boxes, NanoDetPlus
-from segue.models.detection.parts import Detections
 from segue.models.detection.pointrend import PointRend
 from segue.models.dino import FeatureName
 from segue.prompts.grabcut import refine_box

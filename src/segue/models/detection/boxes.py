@@ -97,42 +97,28 @@ REGIONS_AT_ONCE = 256
 """Bound on the regions that are read together, for the memory of the indices."""
 
 
-def pool_levels(
-    maps: Sequence[Tensor],
-    strides: Sequence[int],
-    boxes: Tensor,
-    side: int,
-    *,
-    ratio: int,
-    aligned: bool,
-    eps: float,
-) -> Tensor:
+def pool_levels(maps: Sequence[Tensor], boxes: Tensor, side: int, ratio: int, aligned: bool) -> Tensor:
     """Features of regions, each from the level that fits its size (FPN paper, equation 1).
 
     Args:
         maps: levels 2 to 5 of one picture, each (1, C, h, w).
-        strides: pixels of the picture per cell of each.
         boxes: (R, 4), in pixels of the picture.
         side: bins per side.
         ratio: samples per side of a bin; 0 takes as many as the bin has cells.
         aligned: pixel centres are at halves, as in Detectron 2; torchvision's detectors leave that out.
-        eps: what keeps areas at the bound of two levels on the same side as the original does.
 
     Returns:
         (R, C, side, side).
     """
-    size = areas(boxes).sqrt()
-    level = (
-        torch.floor(4 + torch.log2(size / 224 + eps))
-        if aligned
-        else torch.floor(4 + torch.log2(size / 224) + eps)
-    )
-    level = level.clamp(2, 5).long() - 2
+    size = areas(boxes).sqrt() / 224
+    # Each of the originals rounds areas at the bound of two levels in its own way.
+    level = 4 + torch.log2(size + 1e-8) if aligned else 4 + torch.log2(size) + 1e-6
+    level = level.floor().clamp(2, 5).long() - 2
     pooled = maps[0].new_zeros(len(boxes), maps[0].shape[1], side, side)
-    for i, (features, stride) in enumerate(zip(maps, strides, strict=True)):
+    for i, features in enumerate(maps):
         mine = (level == i).nonzero().flatten()
         if len(mine):
-            pooled[mine] = roi_align(features[0], boxes[mine] / stride, side, ratio, aligned)
+            pooled[mine] = roi_align(features[0], boxes[mine] / (4 * 2**i), side, ratio, aligned)
     return pooled
 
 
@@ -194,26 +180,20 @@ def _read(table: Tensor, x: _Axis, y: _Axis, side: int, width: int) -> Tensor:
 
 
 _NAMES = (
-    (1, "person bicycle car motorcycle airplane bus train truck boat traffic_light fire_hydrant"),
-    (13, "stop_sign parking_meter bench bird cat dog horse sheep cow elephant bear zebra giraffe"),
-    (27, "backpack umbrella"),
-    (31, "handbag tie suitcase frisbee skis snowboard sports_ball kite baseball_bat"),
-    (40, "baseball_glove skateboard"),
-    (42, "surfboard tennis_racket bottle"),
-    (46, "wine_glass cup fork knife spoon bowl banana apple sandwich orange broccoli carrot hot_dog pizza"),
-    (60, "donut cake chair couch potted_plant bed"),
-    (67, "dining_table"),
-    (70, "toilet"),
-    (72, "tv laptop mouse remote keyboard cell_phone microwave oven toaster sink refrigerator"),
-    (84, "book clock vase scissors teddy_bear hair_drier toothbrush"),
+    "person bicycle car motorcycle airplane bus train truck boat traffic_light fire_hydrant stop_sign "
+    "parking_meter bench bird cat dog horse sheep cow elephant bear zebra giraffe backpack umbrella "
+    "handbag tie suitcase frisbee skis snowboard sports_ball kite baseball_bat baseball_glove skateboard "
+    "surfboard tennis_racket bottle wine_glass cup fork knife spoon bowl banana apple sandwich orange "
+    "broccoli carrot hot_dog pizza donut cake chair couch potted_plant bed dining_table toilet tv laptop "
+    "mouse remote keyboard cell_phone microwave oven toaster sink refrigerator book clock vase scissors "
+    "teddy_bear hair_drier toothbrush"
 )
+_UNUSED = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 
-COCO_NAMES: dict[int, str] = {
-    number: name.replace("_", " ")
-    for first, run in _NAMES
-    for number, name in enumerate(run.split(), start=first)
-}
-"""Numbers of torchvision's detectors, 1 to 90."""
-
-COCO_ORDER: dict[int, str] = dict(enumerate(COCO_NAMES.values()))
+COCO_ORDER: dict[int, str] = {i: name.replace("_", " ") for i, name in enumerate(_NAMES.split())}
 """Numbers of Detectron 2, 0 to 79."""
+
+COCO_NAMES: dict[int, str] = dict(
+    zip((number for number in range(1, 91) if number not in _UNUSED), COCO_ORDER.values(), strict=True)
+)
+"""Numbers of torchvision's detectors, 1 to 90."""

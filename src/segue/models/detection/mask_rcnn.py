@@ -1,38 +1,212 @@
-"""Mask R-CNN with ResNet-50 and a feature pyramid, in both versions of torchvision.
+"""Mask R-CNN with ResNet-50 and a feature pyramid, in both versions of torchvision; PointRend builds on it.
 
-He et al., "Mask R-CNN" (ICCV 2017); version 2 after Li et al., "Benchmarking Detection Transfer Learning with
-Vision Transformers" (2021). Names and shapes are those of torchvision's files.
+Ren et al., "Faster R-CNN" (NIPS 2015); Lin et al., "Feature Pyramid Networks" (CVPR 2017); He et al., "Mask
+R-CNN" (ICCV 2017); version 2 after Li et al., "Benchmarking Detection Transfer Learning with Vision
+Transformers" (2021). Names and shapes are those of torchvision's files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.colours import normalise_planes
-from segue.layers.resnet import ConstantBatchNorm, FrozenBatchNorm
-from segue.models.detection.boxes import pool_levels
-from segue.models.detection.parts import (
-    MULTIPLE,
-    RPN,
-    SHORT_SIDE,
-    Backbone,
-    BoxPredictor,
-    Detections,
-    TwoFullyConnected,
-    choose,
-    conv_block,
-    renamed,
-    scale_to,
-)
+from segue.layers.resnet import Bottleneck, ConstantBatchNorm, FrozenBatchNorm, Norm, ResidualTrunk
+from segue.models.detection.boxes import cell_anchors, clip, decode, grid_anchors, pool_levels, suppress
 
 CLASSES = 91
-"""Outputs: background, and COCO's numbers with their gaps."""
+"""Outputs of Mask R-CNN: background, and COCO's numbers with their gaps."""
+
+ANCHOR_SIZES = (32, 64, 128, 256, 512)
+"""Side of the square of an anchor's area, for each level of the pyramid."""
+
+PROPOSALS = 1000
+"""Proposals that are kept of a level before, and of the picture after suppression."""
+
+BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+"""Scale of the box head's deltas."""
+
+LIMIT = 100
+"""Most detections of a picture."""
+
+SHORT_SIDE, LONG_SIDE = 800, 1333
+"""Short side that pictures are brought to, and the bound on their long side."""
+
+MULTIPLE = 32
+"""Pictures are padded to multiples of this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """What torchvision and Detectron 2 count differently."""
+
+    smallest_proposal: float  # least side in pixels
+    smallest_box: float
+    background: int  # which of the class scores
+    samples: int  # per side of a bin of a region; 0 takes as many as the bin has cells
+    aligned: bool  # pixel centres are at halves, and anchors are not rounded to pixels
+
+
+TORCHVISION = Convention(1e-3, 1e-2, background=0, samples=2, aligned=False)
+DETECTRON = Convention(0.0, 0.0, background=-1, samples=0, aligned=True)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Objects of one picture, best first."""
+
+    boxes: Tensor  # (N, 4), x0, y0, x1, y1 in pixels
+    scores: Tensor  # (N,), in 0..1
+    labels: Tensor  # (N,), int64, class numbers of the network
+    masks: Tensor  # (N, H, W), probabilities at the size of the picture
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+class RegionDetector(nn.Module, ABC):
+    """Finds objects in a picture: their boxes as Faster R-CNN does, their masks as a subclass does.
+
+    Args:
+        backbone, rpn: what looks at the picture.
+        heads: ``box_head`` and ``box_predictor``, and what the subclass draws masks with.
+        least_score: detections must be above it.
+        short_side: short side that pictures are brought to, in pixels; the long side is bounded likewise.
+    """
+
+    convention: ClassVar[Convention]
+
+    def __init__(
+        self, backbone: Backbone, rpn: RPN, heads: nn.ModuleDict, least_score: float, short_side: int
+    ) -> None:
+        super().__init__()
+        self.backbone, self.rpn, self.roi_heads = backbone, rpn, heads
+        self.least_score, self.short_side = least_score, short_side
+
+    @abstractmethod
+    def prepare(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """The picture normalised, resized and padded, (1, 3, h, w), and its size before the padding."""
+
+    @abstractmethod
+    def masks(self, pyramid: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+        """Probabilities of the labelled classes in boxes, (N, m, m)."""
+
+    @staticmethod
+    @abstractmethod
+    def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+        """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W)."""
+
+    def forward(self, image: Tensor) -> Detections:
+        """Objects of a picture (3, H, W), RGB in [0, 1]."""
+        original = (image.shape[1], image.shape[2])
+        seen, size = self.prepare(image)
+        pyramid = self.backbone(seen)
+        proposals, _ = self.rpn(pyramid, size, (seen.shape[2], seen.shape[3]))
+        boxes, scores, labels = self.classify(pyramid, proposals, size)
+        masks = self.masks(pyramid, boxes, labels)
+        boxes = boxes * boxes.new_tensor((original[1] / size[1], original[0] / size[0])).repeat(2)
+        if self.convention is DETECTRON:
+            boxes = clip(boxes, original)
+            real = (boxes[:, 2:] > boxes[:, :2]).all(1)
+            boxes, scores, labels, masks = boxes[real], scores[real], labels[real], masks[real]
+        return Detections(boxes, scores, labels, self.paste(masks, boxes, original))
+
+    def pool(self, pyramid: list[Tensor], boxes: Tensor, side: int = 7) -> Tensor:
+        """What the heads see of boxes (R, 4), (R, 256, side, side)."""
+        return pool_levels(pyramid[:4], boxes, side, self.convention.samples, self.convention.aligned)
+
+    def classify(
+        self, pyramid: list[Tensor], proposals: Tensor, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes (N, 4), scores (N,) and class numbers (N,) of a picture, best first."""
+        heads = self.roi_heads
+        logits, deltas = heads["box_predictor"](heads["box_head"](self.pool(pyramid, proposals)))
+        first = self.convention.background + 1
+        probabilities = logits.softmax(-1)[:, first : first + logits.shape[1] - 1]
+        region, label = (probabilities > self.least_score).nonzero().unbind(1)
+        boxes = clip(decode(deltas[region, label + first], proposals[region], BOX_WEIGHTS), size)
+        scores = probabilities[region, label]
+        large = (boxes[:, 2:] - boxes[:, :2] >= self.convention.smallest_box).all(1)
+        boxes, scores, label = boxes[large], scores[large], label[large]
+        kept = suppress(boxes, scores, label, 0.5)[:LIMIT]
+        return boxes[kept], scores[kept], label[kept] + first
+
+
+class MaskRCNN(RegionDetector):
+    """Finds objects of 80 classes in a picture.
+
+    Args:
+        version: 1 or 2 of torchvision.
+        least_score: detections must be above it.
+        short_side: short side that pictures are brought to, in pixels; the long side is bounded likewise.
+    """
+
+    convention = TORCHVISION
+
+    def __init__(
+        self, version: Literal[1, 2] = 2, least_score: float = 0.05, short_side: int = SHORT_SIDE
+    ) -> None:
+        # The weights of version 1 were trained with norms that divide by the bare deviation.
+        norms = (partial(ConstantBatchNorm, eps=0.0), None) if version == 1 else (FrozenBatchNorm,) * 2
+        backbone, rpn, norm = Backbone(*norms), RPN(version, TORCHVISION), norms[1]
+        box_head: nn.Module
+        if version == 1:
+            box_head = TwoFullyConnected()
+        else:
+            blocks = [conv_block(256, 256, 3, norm) for _ in range(4)]
+            box_head = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(256 * 7 * 7, 1024), nn.ReLU())
+        heads = nn.ModuleDict(
+            {
+                "box_head": box_head,
+                "box_predictor": BoxPredictor(CLASSES, CLASSES),
+                "mask_head": nn.Sequential(*(conv_block(256, 256, 3, norm) for _ in range(4))),
+                "mask_predictor": MaskPredictor(),
+            }
+        )
+        super().__init__(backbone, rpn, heads, least_score, short_side)
+
+    def prepare(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        resized = F.interpolate(
+            normalise_planes(image[None]),
+            scale_factor=scale_to(self.short_side, image),
+            mode="bilinear",
+            recompute_scale_factor=True,
+            align_corners=False,
+        )
+        return padded(resized), (resized.shape[2], resized.shape[3])
+
+    def masks(self, pyramid: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+        seen = self.roi_heads["mask_head"](self.pool(pyramid, boxes, 14))
+        logits: Tensor = self.roi_heads["mask_predictor"](seen)
+        return logits[torch.arange(len(labels), device=labels.device), labels].sigmoid()
+
+    @staticmethod
+    def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+        """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W), as torchvision does.
+
+        A border of one cell is added and the box grown to match, then rounded to whole pixels.
+        """
+        side = masks.shape[-1]
+        grown = F.pad(masks, (1, 1, 1, 1))
+        centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+        half = half * (side + 2) / side
+        corners = torch.cat((centre - half, centre + half), 1).long().tolist()
+        canvas = masks.new_zeros(len(masks), *size)
+        for plane, mask, (x0, y0, x1, y1) in zip(canvas, grown, corners, strict=True):
+            shape = max(y1 - y0 + 1, 1), max(x1 - x0 + 1, 1)
+            drawn = F.interpolate(mask[None, None], shape, mode="bilinear", align_corners=False)[0, 0]
+            top, left = max(y0, 0), max(x0, 0)
+            bottom, right = min(y1 + 1, size[0]), min(x1 + 1, size[1])
+            plane[top:bottom, left:right] = drawn[top - y0 : bottom - y0, left - x0 : right - x0]
+        return canvas
 
 
 class MaskPredictor(nn.Module):
@@ -47,113 +221,152 @@ class MaskPredictor(nn.Module):
         return self.mask_fcn_logits(F.relu(self.conv5_mask(x)))
 
 
-class RoIHeads(nn.Module):
-    """What looks at each region."""
+def conv_block(
+    cin: int, cout: int, kernel: int, norm: Norm | None = None, *, activate: bool = True
+) -> nn.Sequential:
+    """Convolution, norm and ReLU, of which the last two may be missing; without a norm there is a bias."""
+    layers: list[nn.Module] = [nn.Conv2d(cin, cout, kernel, padding=kernel // 2, bias=norm is None)]
+    if norm is not None:
+        layers.append(norm(cout))
+    if activate:
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
 
-    def __init__(self, version: Literal[1, 2]) -> None:
+
+class FPN(nn.Module):
+    """Feature pyramid: maps at strides 4 to 32 → five maps of 256 channels at strides 4 to 64."""
+
+    def __init__(self, channels: Sequence[int], norm: Norm | None) -> None:
         super().__init__()
-        norm = None if version == 1 else FrozenBatchNorm
-        self.box_head: nn.Module
-        if version == 1:
-            self.box_head = TwoFullyConnected()
-        else:
-            blocks = [conv_block(256, 256, 3, norm) for _ in range(4)]
-            self.box_head = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(256 * 7 * 7, 1024), nn.ReLU())
-        self.box_predictor = BoxPredictor(CLASSES, CLASSES)
-        self.mask_head = nn.Sequential(*(conv_block(256, 256, 3, norm) for _ in range(4)))
-        self.mask_predictor = MaskPredictor()
+        self.inner_blocks = nn.ModuleList(conv_block(c, 256, 1, norm, activate=False) for c in channels)
+        self.layer_blocks = nn.ModuleList(conv_block(256, 256, 3, norm, activate=False) for _ in channels)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        lateral = [block(level) for block, level in zip(self.inner_blocks, maps, strict=True)]
+        merged = [lateral[-1]]
+        for level in reversed(lateral[:-1]):
+            merged.insert(0, level + F.interpolate(merged[0], level.shape[-2:]))
+        pyramid = [block(level) for block, level in zip(self.layer_blocks, merged, strict=True)]
+        return [*pyramid, F.max_pool2d(pyramid[-1], 1, stride=2)]
 
 
-class MaskRCNN(nn.Module):
-    """Finds objects of 80 classes in a picture.
+class Backbone(nn.Module):
+    """ResNet-50 and its feature pyramid."""
 
-    Args:
-        version: 1 or 2 of torchvision.
-        least_score: detections must be above it.
-        short_side: short side that pictures are brought to, in pixels; the long side is bounded likewise.
-    """
-
-    def __init__(
-        self, version: Literal[1, 2] = 2, least_score: float = 0.05, short_side: int = SHORT_SIDE
-    ) -> None:
+    def __init__(self, norm: Norm, pyramid_norm: Norm | None = None, stride_first: bool = False) -> None:
         super().__init__()
-        self.short_side = short_side
-        if version == 1:
-            # The weights of version 1 were trained with norms that divide by the bare deviation.
-            self.backbone = Backbone(partial(ConstantBatchNorm, eps=0.0))
-        else:
-            self.backbone = Backbone(FrozenBatchNorm, FrozenBatchNorm)
-        self.rpn = RPN(version, rounded=True, smallest=1e-3)
-        self.roi_heads = RoIHeads(version)
-        self.least_score = least_score
+        self.body = ResidualTrunk(Bottleneck, (3, 4, 6, 3), norm, stride_first=stride_first)
+        self.fpn = FPN(self.body.channels, pyramid_norm)
 
-    def forward(self, image: Tensor) -> Detections:
-        """Objects of a picture (3, H, W), RGB in [0, 1]."""
-        original = (image.shape[1], image.shape[2])
-        seen, size = self.prepare(image)
-        padded = (seen.shape[2], seen.shape[3])
-        pyramid = self.backbone(seen)
-        proposals, _ = self.rpn(pyramid, size, padded)
-        boxes, scores, labels = self._classify(pyramid, proposals, size)
-        masks = self._masks(pyramid, boxes, labels)
-        ratio = boxes.new_tensor((original[1] / size[1], original[0] / size[0])).repeat(2)
-        boxes = boxes * ratio
-        return Detections(boxes, scores, labels, paste(masks, boxes, original))
-
-    def prepare(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """The picture normalised, resized and padded, (1, 3, h, w), and its size before the padding."""
-        height, width = image.shape[-2:]
-        scale = scale_to(self.short_side, height, width)
-        resized = F.interpolate(
-            normalise_planes(image[None]),
-            scale_factor=scale,
-            mode="bilinear",
-            recompute_scale_factor=True,
-            align_corners=False,
-        )
-        size = (resized.shape[2], resized.shape[3])
-        return F.pad(resized, (0, -size[1] % MULTIPLE, 0, -size[0] % MULTIPLE)), size
-
-    def _pool(self, pyramid: list[Tensor], boxes: Tensor, side: int) -> Tensor:
-        return pool_levels(pyramid[:4], (4, 8, 16, 32), boxes, side, ratio=2, aligned=False, eps=1e-6)
-
-    def _classify(
-        self, pyramid: list[Tensor], proposals: Tensor, size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        heads = self.roi_heads
-        logits, deltas = heads.box_predictor(heads.box_head(self._pool(pyramid, proposals, 7)))
-        probabilities = logits.softmax(-1)[:, 1:]
-        boxes, scores, classes = choose(
-            proposals, probabilities, deltas[:, 1:], size, least_score=self.least_score, smallest=1e-2
-        )
-        return boxes, scores, classes + 1
-
-    def _masks(self, pyramid: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
-        """Probabilities of the labelled classes, (N, 28, 28)."""
-        heads = self.roi_heads
-        logits = heads.mask_predictor(heads.mask_head(self._pool(pyramid, boxes, 14)))
-        chosen: Tensor = logits[torch.arange(len(labels), device=labels.device), labels]
-        return chosen.sigmoid()
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return self.fpn(self.body(x))
 
 
-def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W), as torchvision does.
+class RPNHead(nn.Module):
+    """For each place of each level three anchors: objectness and deltas."""
 
-    A border of one cell is added and the box grown to match, then rounded to whole pixels.
-    """
-    side = masks.shape[-1]
-    grown = F.pad(masks, (1, 1, 1, 1))
-    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-    half = half * (side + 2) / side
-    corners = torch.cat((centre - half, centre + half), 1).long().tolist()
-    canvas = masks.new_zeros(len(masks), *size)
-    for plane, mask, (x0, y0, x1, y1) in zip(canvas, grown, corners, strict=True):
-        width, height = max(x1 - x0 + 1, 1), max(y1 - y0 + 1, 1)
-        drawn = F.interpolate(mask[None, None], (height, width), mode="bilinear", align_corners=False)[0, 0]
-        top, left = max(y0, 0), max(x0, 0)
-        bottom, right = min(y1 + 1, size[0]), min(x1 + 1, size[1])
-        plane[top:bottom, left:right] = drawn[top - y0 : bottom - y0, left - x0 : right - x0]
-    return canvas
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(*(conv_block(256, 256, 3) for _ in range(depth)))
+        self.cls_logits = nn.Conv2d(256, 3, 1)
+        self.bbox_pred = nn.Conv2d(256, 12, 1)
+
+    def forward(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, 256, h, w) → logits (1, 3, h, w) and deltas (1, 12, h, w)."""
+        x = self.conv(level)
+        return self.cls_logits(x), self.bbox_pred(x)
+
+
+class RPN(nn.Module):
+    """Region proposals."""
+
+    def __init__(self, depth: int, convention: Convention) -> None:
+        super().__init__()
+        self.head = RPNHead(depth)
+        self.convention = convention
+
+    def forward(
+        self, pyramid: Sequence[Tensor], size: tuple[int, int], padded: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes (R, 4), best first, and their logits, from the five levels of one picture.
+
+        ``size`` is height and width of the picture, ``padded`` that of what the network saw.
+        """
+        boxes, logits, levels = [], [], []
+        for i, features in enumerate(pyramid):
+            objectness, deltas = self.head(features)
+            scores = objectness[0].permute(1, 2, 0).flatten()
+            moves = deltas[0].unflatten(0, (-1, 4)).permute(2, 3, 0, 1).reshape(-1, 4)
+            best = scores.topk(min(PROPOSALS, len(scores)))
+            anchors = self._anchors(features, i, padded)[best.indices]
+            boxes.append(decode(moves[best.indices], anchors, (1.0, 1.0, 1.0, 1.0)))
+            logits.append(best.values)
+            levels.append(torch.full_like(best.indices, i))
+        found, scores, level = clip(torch.cat(boxes), size), torch.cat(logits), torch.cat(levels)
+        sides = found[:, 2:] - found[:, :2]
+        large = ((sides >= self.convention.smallest_proposal) & (sides > 0)).all(1)
+        found, scores, level = found[large], scores[large], level[large]
+        kept = suppress(found, scores, level, 0.7)[:PROPOSALS]
+        return found[kept], scores[kept]
+
+    def _anchors(self, features: Tensor, level: int, padded: tuple[int, int]) -> Tensor:
+        height, width = features.shape[-2:]
+        rounded = not self.convention.aligned
+        stride = (padded[0] // height, padded[1] // width) if rounded else (4 * 2**level,) * 2
+        cell = cell_anchors(ANCHOR_SIZES[level], rounded=rounded).to(features)
+        return grid_anchors(cell, (height, width), stride)
+
+
+class TwoFullyConnected(nn.Module):
+    """The box head of Faster R-CNN: (R, 256, 7, 7) → (R, 1024)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc6 = nn.Linear(256 * 7 * 7, 1024)
+        self.fc7 = nn.Linear(1024, 1024)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.fc7(F.relu(self.fc6(x.flatten(1)))))
+
+
+class BoxPredictor(nn.Module):
+    """Class scores and one box for each class."""
+
+    def __init__(self, outputs: int, boxes: int) -> None:
+        super().__init__()
+        self.cls_score = nn.Linear(1024, outputs)
+        self.bbox_pred = nn.Linear(1024, 4 * boxes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(R, 1024) → logits (R, outputs) and deltas (R, boxes, 4)."""
+        return self.cls_score(x), self.bbox_pred(x).unflatten(1, (-1, 4))
+
+
+def scale_to(short_side: int, image: Tensor) -> float:
+    """Factor that brings a picture to a short side, its long side bounded in the published proportion."""
+    sides = image.shape[-2:]
+    return min(short_side / min(sides), LONG_SIDE * short_side / SHORT_SIDE / max(sides))
+
+
+def padded(images: Tensor) -> Tensor:
+    """Pictures (B, 3, h, w) with zeros at the right and the bottom."""
+    return F.pad(images, (0, -images.shape[-1] % MULTIPLE, 0, -images.shape[-2] % MULTIPLE))
+
+
+def renamed(
+    state: Mapping[str, Tensor],
+    patterns: Iterable[tuple[str, str | Callable[[re.Match[str]], str]]],
+    left_out: str,
+) -> dict[str, Tensor]:
+    """Tensors of a file under the names that all patterns in turn make of theirs."""
+    tensors = {}
+    for name, tensor in state.items():
+        if re.search(left_out, name) is None:
+            new = name
+            for pattern, replacement in patterns:
+                new = re.sub(pattern, replacement, new)
+            tensors[new] = tensor
+    return tensors
 
 
 _NAMES = (

@@ -14,16 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.models.detection.boxes import clip, pool_levels
-from segue.models.detection.parts import (
-    MULTIPLE,
+from segue.layers.resnet import ConstantBatchNorm
+from segue.models.detection.mask_rcnn import (
+    DETECTRON,
     RPN,
     SHORT_SIDE,
     Backbone,
     BoxPredictor,
-    Detections,
+    RegionDetector,
     TwoFullyConnected,
-    choose,
+    padded,
     renamed,
     scale_to,
 )
@@ -168,17 +168,7 @@ class PointMaskHead(nn.Module):
         return mask[:, 0]
 
 
-class RoIHeads(nn.Module):
-    """What looks at each region."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.box_head = TwoFullyConnected()
-        self.box_predictor = BoxPredictor(CLASSES + 1, CLASSES)
-        self.mask_head = PointMaskHead()
-
-
-class PointRend(nn.Module):
+class PointRend(RegionDetector):
     """Finds objects of 80 classes in a picture and draws sharp masks.
 
     Args:
@@ -186,76 +176,57 @@ class PointRend(nn.Module):
         short_side: short side that pictures are brought to, in pixels; the long side is bounded likewise.
     """
 
+    convention = DETECTRON
+
     def __init__(self, least_score: float = 0.05, short_side: int = SHORT_SIDE) -> None:
-        super().__init__()
-        self.short_side = short_side
-        self.backbone = Backbone(stride_first=True)
-        self.rpn = RPN(1, rounded=False, smallest=0.0)
-        self.roi_heads = RoIHeads()
-        self.least_score = least_score
+        backbone, rpn = Backbone(ConstantBatchNorm, stride_first=True), RPN(1, DETECTRON)
+        heads = nn.ModuleDict(
+            {
+                "box_head": TwoFullyConnected(),
+                "box_predictor": BoxPredictor(CLASSES + 1, CLASSES),
+                "mask_head": PointMaskHead(),
+            }
+        )
+        super().__init__(backbone, rpn, heads, least_score, short_side)
 
-    def forward(self, image: Tensor) -> Detections:
-        """Objects of a picture (3, H, W), RGB in [0, 1]."""
-        original = (image.shape[1], image.shape[2])
-        resized = _resized(image, self.short_side)
-        size = (resized.shape[1], resized.shape[2])
-        pyramid = self.features(resized.flip(0)[None] * 255)
-        proposals, _ = self.rpn(pyramid, size, size)
-        boxes, scores, labels = self.classify(pyramid, proposals, size)
-        masks = self.roi_heads.mask_head(pyramid[0], boxes, labels).sigmoid()
-        ratio = boxes.new_tensor((original[1] / size[1], original[0] / size[0])).repeat(2)
-        boxes = clip(boxes * ratio, original)
-        real = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
-        boxes, scores, labels, masks = boxes[real], scores[real], labels[real], masks[real]
-        return Detections(boxes, scores, labels, paste(masks, boxes, original))
+    def prepare(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        resized = _resized(image, scale_to(self.short_side, image))
+        return normalised(resized.flip(0)[None] * 255), (resized.shape[1], resized.shape[2])
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Pyramid of pictures (1, 3, H, W), BGR in 0..255."""
-        scaled = images - images.new_tensor(MEAN_BGR).view(3, 1, 1)
-        height, width = images.shape[-2:]
-        padded = F.pad(scaled, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
-        return self.backbone(padded)
+    def masks(self, pyramid: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+        return self.roi_heads["mask_head"](pyramid[0], boxes, labels).sigmoid()
 
-    def pool(self, pyramid: list[Tensor], boxes: Tensor) -> Tensor:
-        """What the box head sees of boxes, (R, 256, 7, 7)."""
-        return pool_levels(pyramid[:4], (4, 8, 16, 32), boxes, 7, ratio=0, aligned=True, eps=1e-8)
-
-    def classify(
-        self, pyramid: list[Tensor], proposals: Tensor, size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes, scores and classes of proposals."""
-        heads = self.roi_heads
-        logits, deltas = heads.box_predictor(heads.box_head(self.pool(pyramid, proposals)))
-        probabilities = logits.softmax(-1)[:, :CLASSES]
-        return choose(proposals, probabilities, deltas, size, least_score=self.least_score, smallest=0.0)
+    @staticmethod
+    def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+        """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W): bilinear, zero outside the box."""
+        height, width = size
+        y = torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5
+        x = torch.arange(width, device=boxes.device, dtype=boxes.dtype) + 0.5
+        sides = boxes[:, 2:] - boxes[:, :2]
+        across = (x - boxes[:, :1]) / sides[:, :1] * 2 - 1
+        down = (y - boxes[:, 1:2]) / sides[:, 1:] * 2 - 1
+        canvas = masks.new_zeros(len(masks), height, width)
+        # Object by object: all grids together would take sixteen bytes for every pixel of every object.
+        for plane, mask, u, v in zip(canvas, masks, across, down, strict=True):
+            rows = (v.abs() <= 1 + 2 / mask.shape[0]).nonzero().flatten()
+            columns = (u.abs() <= 1 + 2 / mask.shape[1]).nonzero().flatten()
+            if not len(rows) or not len(columns):
+                continue
+            top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+            grid = torch.stack(torch.broadcast_tensors(u[left:right], v[top:bottom, None]), -1)
+            drawn = F.grid_sample(mask[None, None], grid[None], align_corners=False)
+            plane[top:bottom, left:right] = drawn[0, 0]
+        return canvas
 
 
-def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W): bilinear, zero outside the box."""
-    height, width = size
-    y = torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5
-    x = torch.arange(width, device=boxes.device, dtype=boxes.dtype) + 0.5
-    sides = boxes[:, 2:] - boxes[:, :2]
-    across = (x - boxes[:, :1]) / sides[:, :1] * 2 - 1
-    down = (y - boxes[:, 1:2]) / sides[:, 1:] * 2 - 1
-    canvas = masks.new_zeros(len(masks), height, width)
-    # Object by object: all grids together would take sixteen bytes for every pixel of every object.
-    for plane, mask, u, v in zip(canvas, masks, across, down, strict=True):
-        rows = (v.abs() <= 1 + 2 / mask.shape[0]).nonzero().flatten()
-        columns = (u.abs() <= 1 + 2 / mask.shape[1]).nonzero().flatten()
-        if not len(rows) or not len(columns):
-            continue
-        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-        grid = torch.stack(torch.broadcast_tensors(u[left:right], v[top:bottom, None]), -1)
-        plane[top:bottom, left:right] = F.grid_sample(mask[None, None], grid[None], align_corners=False)[0, 0]
-    return canvas
+def normalised(images: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W), BGR in 0..255, as the network takes them."""
+    return padded(images - images.new_tensor(MEAN_BGR).view(3, 1, 1))
 
 
-def _resized(image: Tensor, short_side: int) -> Tensor:
+def _resized(image: Tensor, scale: float) -> Tensor:
     """A picture (3, H, W) in [0, 1] at the size of the release: Pillow's bilinear filter on 8-bit values."""
-    height, width = image.shape[-2:]
-    scale = scale_to(short_side, height, width)
-    size = (int(width * scale + 0.5), int(height * scale + 0.5))
+    size = (int(image.shape[2] * scale + 0.5), int(image.shape[1] * scale + 0.5))
     pixels = (image * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     resized = PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1).to(image) / 255
