@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from segue.models.deeplab import same_padding
-from segue.models.hofam import HOFAM, SameConv, SameDeconv, picture_norm
+from segue.models.hofam import HOFAM, SameConv, SameDeconv, picture_norm, same_padding
 from tests.fill import fill
 from tests.golden_arrays import best_golden
 

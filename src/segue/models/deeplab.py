@@ -6,41 +6,23 @@ without dilated branches.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after a side of ``size`` with which the output has ``ceil(size / stride)``.
-
-    ``kernel`` is the reach of the kernel, dilation included.
-    """
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
 
 _STAGES = ((1, 16, 1, 1, 1), (6, 24, 2, 2, 1), (6, 32, 3, 2, 1), (6, 64, 4, 2, 1), (6, 96, 3, 1, 1))
 _DILATED = ((6, 160, 1, 1, 1), (6, 160, 2, 1, 2), (6, 320, 1, 1, 2))
 """Expansion, channels, repeats, first stride and dilation."""
 
 
-class Conv(nn.Module):
-    """A convolution with TensorFlow's SAME padding."""
-
-    def __init__(
-        self, cin: int, cout: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(cin, cout, kernel, stride, dilation=dilation, groups=groups)
-        self.reach = (kernel - 1) * dilation + 1
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        pads: list[int] = []
-        for size in (x.shape[3], x.shape[2]):
-            pads += same_padding(size, self.reach, self.stride)
-        return self.conv(F.pad(x, pads))
+def _conv(
+    cin: int, cout: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> nn.Module:
+    # On odd sides, and there are no others, this is TensorFlow's SAME padding.
+    padding = kernel // 2 * dilation
+    return nn.Sequential(OrderedDict(conv=nn.Conv2d(cin, cout, kernel, stride, padding, dilation, groups)))
 
 
 class Block(nn.Module):
@@ -49,9 +31,9 @@ class Block(nn.Module):
     def __init__(self, cin: int, cout: int, expansion: int, stride: int, dilation: int) -> None:
         super().__init__()
         hidden = cin * expansion
-        self.expand = Conv(cin, hidden) if expansion > 1 else None
-        self.depthwise = Conv(hidden, hidden, 3, stride, dilation, groups=hidden)
-        self.project = Conv(hidden, cout)
+        self.expand = _conv(cin, hidden) if expansion > 1 else None
+        self.depthwise = _conv(hidden, hidden, 3, stride, dilation, groups=hidden)
+        self.project = _conv(hidden, cout)
         self.identity = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +58,7 @@ class DeepLabV3(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = Conv(3, 32, 3, 2)
+        self.stem = _conv(3, 32, 3, 2)
         blocks: list[Block] = []
         cin = 32
         for expansion, cout, repeats, first_stride, dilation in (*_STAGES, *_DILATED):
@@ -84,9 +66,9 @@ class DeepLabV3(nn.Module):
                 blocks.append(Block(cin, cout, expansion, first_stride if i == 0 else 1, dilation))
                 cin = cout
         self.blocks = nn.Sequential(*blocks)
-        self.aspp0 = Conv(320, 256)
-        self.image_pooling = Conv(320, 256)
-        self.concat_projection = Conv(512, 256)
+        self.aspp0 = _conv(320, 256)
+        self.image_pooling = _conv(320, 256)
+        self.concat_projection = _conv(512, 256)
         self.logits = nn.Conv2d(256, len(VOC_NAMES), 1)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -12,13 +12,12 @@ Paddings and norms are those of the released TensorFlow graph. What differs from
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from segue.models.deeplab import same_padding
 
 FlowMode = Literal["hierarchical", "single"]
 
@@ -99,7 +98,7 @@ class HOFAM(nn.Module):
                 gates[str(i)] = Block(width, width, kernel)
             fusion[str(i)] = Block(2 * width, width, kernel, norm=False)
             cin = 2 * width
-        decoder[str(LEVELS)] = nn.ModuleDict({"deconv": SameDeconv(cin, 1, 7)})
+        decoder[str(LEVELS)] = nn.Sequential(OrderedDict(deconv=SameDeconv(cin, 1, 7)))
         self.fusion = nn.ModuleDict(fusion).requires_grad_(train_fusion)
         self.attn, self.dec = nn.ModuleDict(gates), nn.ModuleDict(decoder)
         self.apply(_initialise)
@@ -128,15 +127,14 @@ class HOFAM(nn.Module):
         """Maps of both encoders → logits (N, 1, H, W)."""
         joined = [torch.cat(maps, 1) for maps in zip(frame, flow, strict=True)]
         x: Tensor = self.fusion["0"](joined.pop())
-        for i, up in self.dec.items():
-            if i == str(LEVELS):
-                break
+        *levels, (_, last) = self.dec.items()
+        for i, up in levels:
             raw, normalised = up(x)
             filtered = self.fusion[i](joined.pop())
             if i in self.attn:
                 filtered = torch.sigmoid(self.attn[i](raw)) * filtered
             x = torch.cat([normalised, filtered], 1)
-        return self.dec[str(LEVELS)]["deconv"](activate(x))  # type: ignore[index]
+        return last(activate(x))
 
     @torch.no_grad()
     def probability(self, frames: Tensor, flow: Tensor, *, mc_dropout: int = 0) -> Tensor:
@@ -214,6 +212,12 @@ class UpBlock(nn.Module):
         return raw, self.dropout(self.norm(raw))
 
 
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after a side of ``size`` with which the output has ``ceil(size / stride)``."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
 class SameConv(nn.Conv2d):
     """Convolution with TensorFlow's SAME padding: where it is uneven, the bottom and right get more."""
 
@@ -221,7 +225,7 @@ class SameConv(nn.Conv2d):
         super().__init__(cin, cout, kernel, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        (kernel, stride), (height, width) = (self.kernel_size[0], self.stride[0]), x.shape[-2:]
+        kernel, stride, (height, width) = self.kernel_size[0], self.stride[0], x.shape[-2:]
         padding = (*same_padding(width, kernel, stride), *same_padding(height, kernel, stride))
         return super().forward(F.pad(x, padding))
 
@@ -250,9 +254,9 @@ def activate(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, SameConv):
         nn.init.trunc_normal_(module.weight, std=DEVIATION, a=-2 * DEVIATION, b=2 * DEVIATION)
-    elif isinstance(module, nn.ConvTranspose2d):
+    elif isinstance(module, SameDeconv):
         nn.init.normal_(module.weight, std=DEVIATION)
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.bias is not None:
+    if isinstance(module, SameConv | SameDeconv) and module.bias is not None:
         nn.init.zeros_(module.bias)
