@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 
 from segue.cli.main import app
 from segue.errors import SegueError, SinkError
-from segue.models.mustan_lite import MustanLite
-from segue.models.mustan_slim import shipped_slim
+from segue.models.mustan_lite import MustanLite, shipped_slim
 from segue.sessions import TrackSession
 from segue.types import Frame
 from segue.weights import write_checkpoint

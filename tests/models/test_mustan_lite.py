@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from segue.layers.fused import fold_batch_norms
 from segue.models.base import Features
-from segue.models.mustan_lite import MustanLite
-from segue.models.mustan_slim import MustanSlim, shipped_slim
+from segue.models.mustan_lite import MustanLite, MustanSlim, shipped_slim
 
 
 def awake(network: nn.Module) -> nn.Module:

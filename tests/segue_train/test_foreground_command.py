@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from segue.errors import CheckpointError, SinkError, TrainingError
-from segue.models.mustan_lite import MustanLite
-from segue.models.mustan_slim import shipped_slim
+from segue.models.mustan_lite import MustanLite, shipped_slim
 from segue.weights import load_strict, write_checkpoint
 from segue_train import foreground_pool
 from segue_train.recipes import mustan_lite as recipes

@@ -263,6 +263,9 @@ class MemoryNetwork(TrackNetwork, Protocol):
 Features = tuple[Tensor, ...]
 """Feature maps of a frame, fine to coarse, each (N, C, h, w)."""
 
+Shape = tuple[int, int]
+"""Height and width."""
+
 
 @runtime_checkable
 class ForegroundNetwork(Protocol):
@@ -303,11 +306,7 @@ class ForegroundNetwork(Protocol):
         ...
 
     def decode(
-        self,
-        current: Features,
-        context: Sequence[Features],
-        background: Features | None,
-        size: tuple[int, int],
+        self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
     ) -> Tensor:
         """Logits (N, channels, H, W) at ``size``, the context in the order of ``self.context``."""
         ...

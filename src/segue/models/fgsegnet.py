@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.colours import normalise_planes
-from segue.models.base import Features
+from segue.models.base import Features, Shape
 
 BACKBONE = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, 512, 512, 512))
 """Channels before and after the convolutions of the four blocks of VGG-16."""
@@ -69,11 +69,7 @@ class FgSegNetV2(nn.Module):
         return self.backbone(pictures)
 
     def decode(
-        self,
-        current: Features,
-        context: Sequence[Features],
-        background: Features | None,
-        size: tuple[int, int],
+        self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
     ) -> Tensor:
         """Logits (N, 1, H, W) at ``size``; there are neither context frames nor a background."""
         fine, middle, coarse = current

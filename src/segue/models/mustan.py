@@ -24,7 +24,7 @@ from segue.layers.colours import PAST, PICTURE, PastPyramid, normalise_planes, p
 from segue.layers.fused import BatchNormReLU
 from segue.layers.gates import FRM, FuseBlock, PositionGate
 from segue.layers.resnet import ResNet18, scaled
-from segue.models.base import Features
+from segue.models.base import Features, Shape
 
 STRIDE = 3
 """Frames from one frame of a window to the next."""
@@ -59,10 +59,10 @@ class WindowNetwork(nn.Module, ABC):
 
     Attributes:
         offsets: times of the frames of a window, in frames from the current one.
-        options: what the network was built with, by name.
+        options: what the network was built with, by name; ``own`` are those that the other does not have.
+        widths: channels of the feature maps at strides 2, 4, 8, 16 and 32.
     """
 
-    options: dict[str, bool | int | float | str]
     context: tuple[tuple[int, str], ...]
     background: str | None
     current = "current"
@@ -70,11 +70,38 @@ class WindowNetwork(nn.Module, ABC):
     threshold = 0.5
     size_multiple = 1
 
-    def __init__(self, offsets: tuple[int, ...], channels: Sequence[int], *, rlim: bool) -> None:
+    def __init__(
+        self,
+        frames: int,
+        causal: bool,
+        frm: Refinement,
+        background: bool,
+        depth_channels: int,
+        rlim: bool,
+        width: float,
+        **own: bool | str,
+    ) -> None:
+        if depth_channels not in (0, 1):
+            raise ValueError(f"depth_channels is {depth_channels}; it must be 0 or 1")
+        if frm not in get_args(Refinement):
+            raise ValueError(f"frm is {frm!r}; it must be one of {', '.join(get_args(Refinement))}")
+        if frm == "none" and background:
+            raise ValueError("a background joins the context, which frm='none' leaves out: choose one")
         super().__init__()
-        self.offsets = offsets
-        self.rlim = nn.ModuleList(PositionGate() if rlim else nn.Identity() for _ in channels)
-        self.decoder = Decoder(channels)
+        self.offsets = (0,) if frm == "none" else window_offsets(frames, causal=causal)
+        self.options: dict[str, bool | int | float | str] = {
+            "frames": frames,
+            "causal": causal,
+            "frm": frm,
+            "background": background,
+            "depth_channels": depth_channels,
+            "rlim": rlim,
+            "width": width,
+            **own,
+        }
+        self.widths = tuple(scaled(channels, width) for channels in ResNet18.widths)
+        self.rlim = nn.ModuleList(PositionGate() if rlim else nn.Identity() for _ in self.widths)
+        self.decoder = Decoder(self.widths)
 
     @property
     def takes_depth(self) -> bool:
@@ -95,11 +122,7 @@ class WindowNetwork(nn.Module, ABC):
         """Features of the current frame in the light of the others, one map for each stride."""
 
     def decode(
-        self,
-        current: Features,
-        context: Sequence[Features],
-        background: Features | None,
-        size: tuple[int, int],
+        self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
     ) -> Tensor:
         """Logits (N, 1, H, W) at ``size``."""
         if len(context) != len(self.context):
@@ -175,21 +198,9 @@ class MUSTAN1(WindowNetwork):
         rlim: bool = True,
         width: float = 1.0,
     ) -> None:
-        _check_options(frm, background, depth_channels)
         if context not in ("late", "early"):
             raise ValueError(f"context is {context!r}; it must be late or early")
-        offsets = (0,) if frm == "none" else window_offsets(frames, causal=causal)
-        super().__init__(offsets, channels_of(width), rlim=rlim)
-        self.options = {
-            "frames": frames,
-            "causal": causal,
-            "frm": frm,
-            "context": context,
-            "background": background,
-            "depth_channels": depth_channels,
-            "rlim": rlim,
-            "width": width,
-        }
+        super().__init__(frames, causal, frm, background, depth_channels, rlim, width, context=context)
         self.early = context == "early"
         self.context = () if frm == "none" else tuple((offset, "context") for offset in self.offsets)
         self.background = "context" if background else None
@@ -198,7 +209,7 @@ class MUSTAN1(WindowNetwork):
         if frm != "none":
             self.cnet = ResNet18(3 * members if self.early else 3, width=width)
             maps = 1 if self.early else members
-            self.frm = nn.ModuleList(FRM(c, maps, attention=frm == "attention") for c in channels_of(width))
+            self.frm = nn.ModuleList(FRM(c, maps, attention=frm == "attention") for c in self.widths)
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
         planes = normalise_planes(frames)
@@ -256,26 +267,14 @@ class MUSTAN2(WindowNetwork):
         share_encoders: bool = False,
         width: float = 1.0,
     ) -> None:
-        _check_options(frm, background, depth_channels)
         if share_encoders and depth_channels:
             raise ValueError("share_encoders encodes a frame for all roles, depth is for one: choose one")
         if ranges and not background:
             raise ValueError("ranges are those of the empty scene, which only background brings: take both")
         if frames < 3 and frm != "none":
             raise ValueError(f"frames is {frames}; MUSTAN2 takes a past and a future, 3 or more")
-        offsets = (0,) if frm == "none" else window_offsets(frames, causal=causal)
-        super().__init__(offsets, channels_of(width), rlim=rlim)
-        self.options = {
-            "frames": frames,
-            "causal": causal,
-            "frm": frm,
-            "background": background,
-            "ranges": ranges,
-            "depth_channels": depth_channels,
-            "rlim": rlim,
-            "share_encoders": share_encoders,
-            "width": width,
-        }
+        own = {"ranges": ranges, "share_encoders": share_encoders}
+        super().__init__(frames, causal, frm, background, depth_channels, rlim, width, **own)
         past, future = (self.current, self.current) if share_encoders else ("past", "future")
         others = [offset for offset in self.offsets if offset]
         self.older = len(others) // 2
@@ -287,14 +286,13 @@ class MUSTAN2(WindowNetwork):
         if frm != "none":
             if not share_encoders:
                 self.enc_past, self.enc_fut = ResNet18(width=width), ResNet18(width=width)
-            self.fuse = nn.ModuleList(
-                FuseBlock(c, attention=frm == "attention") for c in channels_of(width)[1:]
-            )
+            self.fuse = nn.ModuleList(FuseBlock(c, attention=frm == "attention") for c in self.widths[1:])
         if ranges:
             self.past = PastPyramid(len(self.context))
-            self.hints = nn.ModuleList(
-                _zero_conv(cin, cout) for cin, cout in zip(PAST, channels_of(width), strict=False)
-            )
+            pairs = zip(PAST, self.widths, strict=False)
+            self.hints = nn.ModuleList(nn.Conv2d(cin, cout, 1) for cin, cout in pairs)
+            for parameter in self.hints.parameters():
+                nn.init.zeros_(parameter)
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
         picture = frames[:, PICTURE] if role == SCENE else frames
@@ -317,19 +315,6 @@ class MUSTAN2(WindowNetwork):
         past, future = mean_maps(before), mean_maps(context[self.older :])
         fused = zip(self.fuse, past[1:], current[1:], future[1:], strict=True)
         return [current[0], *(fuse(was, own, comes) for fuse, was, own, comes in fused)]
-
-
-def channels_of(width: float) -> tuple[int, ...]:
-    """Channels of the feature maps at strides 2, 4, 8, 16 and 32."""
-    return tuple(scaled(channels, width) for channels in ResNet18.widths)
-
-
-def _zero_conv(cin: int, cout: int) -> nn.Conv2d:
-    """A 1x1 convolution that says nothing yet."""
-    convolution = nn.Conv2d(cin, cout, 1)
-    for parameter in convolution.parameters():
-        nn.init.zeros_(parameter)
-    return convolution
 
 
 def mean_maps(members: Sequence[Features]) -> Features:
@@ -378,12 +363,3 @@ class UpBlock(nn.Module):
         if self.conv2 is not None and self.bn2 is not None:
             x = self.bn2(self.conv2(x))
         return x
-
-
-def _check_options(frm: Refinement, background: bool, depth_channels: int) -> None:
-    if depth_channels not in (0, 1):
-        raise ValueError(f"depth_channels is {depth_channels}; it must be 0 or 1")
-    if frm not in get_args(Refinement):
-        raise ValueError(f"frm is {frm!r}; it must be one of {', '.join(get_args(Refinement))}")
-    if frm == "none" and background:
-        raise ValueError("a background joins the context, which frm='none' leaves out: choose one")

@@ -18,8 +18,7 @@ from segue.models.msstsvis import MSSTSVIS, Parts, ReleasedMSSTSVIS
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.msstsvis.network import R18_SIZE
 from segue.models.mustan import MUSTAN1, MUSTAN2
-from segue.models.mustan_lite import MustanLite
-from segue.models.mustan_slim import shipped_slim
+from segue.models.mustan_lite import MustanLite, shipped_slim
 from segue.models.segue_prompt import SeguePrompt
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.names import YOUTUBE_VIS_2019, parse_names

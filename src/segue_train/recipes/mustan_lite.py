@@ -17,8 +17,7 @@ import torch
 from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from segue.models.mustan_lite import MustanLite
-from segue.models.mustan_slim import shipped_slim
+from segue.models.mustan_lite import MustanLite, shipped_slim
 from segue.weights import load_strict
 from segue_train.foreground_pool import ForegroundObjective, Pool, PoolBatches
 from segue_train.recipe import CommonRecipe, warmed_cosine
