@@ -30,8 +30,7 @@ from segue.models.stcn_lite import STCNLite
 from segue.sessions.empty_scene import PLANES
 
 OPSET = 17
-SAMPLE = 96, 128
-"""Height and width of the pictures that the graphs are traced with."""
+SAMPLE = 96, 128  # height and width of the pictures that the graphs are traced with
 
 
 def encode(network: STCNLite, image: Tensor) -> tuple[Tensor, ...]:
@@ -99,15 +98,10 @@ def prepared(image: Tensor) -> Tensor:
 
 
 def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
-    """Write a network as ONNX graphs.
+    """Write a network as ONNX graphs into a folder, whose files are replaced; gives what was written.
 
-    Args:
-        network: one that names its graphs in the attribute ``graphs``: ``memory`` as stcn-lite, ``scene`` for
-            a network that finds foreground and shares one encoder among its frames.
-        folder: it is made; files in it are replaced.
-
-    Returns:
-        What was written.
+    The network names its graphs in the attribute ``graphs``: ``memory`` as stcn-lite, ``scene`` for one that
+    finds foreground and shares one encoder among its frames.
 
     Raises:
         SegueError: the extra ``onnx`` is not installed, or there are no graphs for this network.

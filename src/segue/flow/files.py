@@ -24,20 +24,14 @@ from segue.naming import natural_key
 from segue.types import Image
 
 SUFFIXES = frozenset({".flo", ".png"})
-
-SIDE = 256
-"""Sides of the picture whose pixels lengths are counted in."""
-
-MAX_PIXELS = 2**26
-"""A flow file of more pixels is refused before anything is made room for."""
+SIDE = 256  # sides of the picture whose pixels lengths are counted in
+MAX_PIXELS = 2**26  # a flow file of more pixels is refused before anything is made room for
 
 _MAGIC = struct.pack("<f", 202021.25)
 _FLO_HEADER = 12
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER = 26
-_COLOURS = 2
-"""Colour type of a PNG with three channels."""
-
+_COLOURS = 2  # colour type of a PNG with three channels
 _UNKNOWN = 1e9
 _WHITE = 250
 

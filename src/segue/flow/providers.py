@@ -29,19 +29,18 @@ Flow = npt.NDArray[np.float32]
 
 FlowName = Literal["dis", "farneback", "raft"]
 
-RAFT_STRIDE, RAFT_SMALLEST = 8, 128
-"""Sides that RAFT takes: multiples of the first, at least the second."""
+RAFT_STRIDE, RAFT_SMALLEST = 8, 128  # sides that RAFT takes: multiples of the first, at least the second
+
+GAPS = (1, 3, 5)  # frames back from the current one to those of HOFAM's three channels
+SINGLE_GAP = (1,)  # the same for STAM, whose flow picture has one channel
+SCALE = 20.0  # pixels of motion that are white
 
 
 class FlowProvider(Protocol):
     """Gives the flow from one picture to another."""
 
     def __call__(self, first: Image, second: Image) -> Flow:
-        """Flow of each pixel of ``first``, (H, W, 2), to its place in ``second``.
-
-        Args:
-            first, second: RGB pictures of one size, (H, W, 3), uint8.
-        """
+        """Flow of each pixel of ``first``, (H, W, 2), to its place in ``second``; both are RGB, uint8."""
         ...
 
 
@@ -78,9 +77,7 @@ class Farneback:
 class RAFT:
     """Recurrent all-pairs field transforms (Teed, Deng, ECCV 2020), the small network of torchvision.
 
-    Args:
-        weights: file of torchvision's ``raft_small``; segue brings none.
-        device: where the network runs.
+    The weights are a file of torchvision's ``raft_small``; segue brings none.
 
     Raises:
         FlowError: torchvision is not there.
@@ -102,11 +99,7 @@ class RAFT:
 
 
 def flow_provider(name: FlowName | str | Path, weights: str | os.PathLike[str] | None = None) -> FlowProvider:
-    """A provider by its name.
-
-    Args:
-        name: ``dis``, ``farneback`` or ``raft``.
-        weights: for ``raft``.
+    """A provider by its name, ``dis``, ``farneback`` or ``raft``, of which the last needs weights.
 
     Raises:
         FlowError: there is none of this name, or something that it needs is missing.
@@ -138,25 +131,9 @@ def _flow(array: Any) -> Flow:
     return np.ascontiguousarray(array, np.float32)
 
 
-GAPS = (1, 3, 5)
-"""Frames back from the current one to those of HOFAM's three channels."""
-
-SINGLE_GAP = (1,)
-"""The same for STAM, whose flow picture has one channel."""
-
-SCALE = 20.0
-"""Pixels of motion that are white."""
-
-
 @dataclass(frozen=True, slots=True)
 class FlowPictures:
-    """Makes flow pictures.
-
-    Attributes:
-        provider: gives the flow.
-        gaps: frames back to each earlier frame, growing.
-        scale: pixels of motion that are white, whatever the gap.
-    """
+    """Makes flow pictures of a frame and those ``gaps`` before it; ``scale`` pixels of motion are white."""
 
     provider: FlowProvider = field(default_factory=DIS)
     gaps: tuple[int, ...] = GAPS

@@ -28,15 +28,8 @@ def affinity(memory_key: Tensor, query_key: Tensor, similarity: Similarity) -> T
 
     ``l2`` is the negative squared distance without the term ``|q|²``, which is the same for all memory
     positions and vanishes in the softmax (STCN, section 3.3); ``dot`` is the dot product (STM, section 3.2).
-    Both are divided by the square root of the number of key channels.
-
-    Args:
-        memory_key: (..., C, N).
-        query_key: (..., C, P); leading dimensions broadcast.
-        similarity: which of the two.
-
-    Returns:
-        (..., N, P).
+    Both are divided by the square root of the number of key channels. Keys (..., C, N) and (..., C, P), whose
+    leading dimensions broadcast, give (..., N, P).
     """
     with torch.autocast(memory_key.device.type, enabled=False):
         memory, query = memory_key.float(), query_key.float()
@@ -83,8 +76,7 @@ class SelfAttention(nn.Module):
         return self.proj(attended)
 
 
-Shapes = Sequence[tuple[int, int]]
-"""Height and width of each feature level, fine to coarse."""
+Shapes = Sequence[tuple[int, int]]  # height and width of each feature level, fine to coarse
 
 
 def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tensor) -> Tensor:

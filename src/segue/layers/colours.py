@@ -43,11 +43,8 @@ def image_statistics() -> tuple[Tensor, Tensor]:
     return torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
 
 
-PER_FRAME = 6
-"""Channels for each other frame: three signed differences, three absolute ones."""
-
-CONTRAST = 4.0
-"""Factor on the differences, which are small beside the features that they are joined with."""
+PER_FRAME = 6  # channels of each other frame: three signed differences, three absolute ones
+CONTRAST = 4.0  # factor on the differences, which are small beside the features that they are joined with
 
 
 def half_size(picture: Tensor) -> Tensor:
@@ -70,25 +67,20 @@ def colour_changes(picture: Tensor, others: Sequence[Tensor], scales: int) -> li
     return maps
 
 
-PAST = (16, 24, 32, 32)
-"""Channels of the maps of the past at strides 2, 4, 8 and 16."""
-
-PICTURE = slice(3, 6)
-"""The planes of a scene that are its picture."""
+PAST = (16, 24, 32, 32)  # channels of the maps of the past at strides 2, 4, 8 and 16
+PICTURE = slice(3, 6)  # the planes of a scene that are its picture
 
 
 def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tensor:
     """Signed differences of a frame to its past, and what is known of each pixel.
 
-    Args:
-        frame: (N, 3, H, W) in [0, 1].
-        planes: (N, 21, H, W) in [0, 1], see :class:`segue.sessions.empty_scene.Scene`.
-        context: frames before it, (N, 3, H, W) in [0, 1].
+    The frame (N, 3, H, W), the planes (N, 21, H, W), see :class:`segue.sessions.empty_scene.Scene`, and the K
+    frames before it are in [0, 1].
 
     Returns:
-        (N, 17 + 3 K, H, W) for K frames of context: distances to the range of what was background and of all
-        that was there, 0 inside; differences to both medians; widths of both ranges, largest of the three
-        colours; shares of foreground and changes, and number of frames; differences to the context.
+        (N, 17 + 3 K, H, W): distances to the range of what was background and of all that was there, 0
+        inside; differences to both medians; widths of both ranges, largest of the three colours; differences
+        to the context; shares of foreground and changes, and number of frames.
     """
     # Plane by plane, where a few planes of many lie side by side in memory.
     frame, planes, *context = (each.contiguous() for each in (frame, planes, *context))

@@ -87,10 +87,8 @@ def fold_batch_norms(module: Module) -> Module:
     """A copy of ``module`` for inference in which convolutions carry the batch norms that follow them.
 
     Folded are the pairs of :func:`convolutions_before`. Of a norm with a ReLU the ReLU stays. Everything
-    else, and all storage that does not change, is shared with ``module``, which is left as it is.
-
-    Returns:
-        The copy, in evaluation mode; its outputs agree with those of ``module.eval()`` up to rounding.
+    else, and all storage that does not change, is shared with ``module``, which is left as it is. The outputs
+    of the copy, which is in evaluation mode, agree with those of ``module.eval()`` up to rounding.
     """
     clone = _shallow(module)
     clone.training = False
@@ -112,10 +110,7 @@ def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tu
 
     In a sequence it is the layer before. Elsewhere ``bn<name>`` follows ``conv<name>``, or what the attribute
     ``norms`` of the block says, a mapping of norms to convolutions; further convolutions ``conv<name>_*`` are
-    added before the norm (STM's memory stem).
-
-    Yields:
-        Names of the convolutions, and of what follows, which is of a ``kind`` such as batch norms.
+    added before the norm (STM's memory stem). Yields their names, and that of what follows.
     """
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):

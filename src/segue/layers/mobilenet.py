@@ -18,9 +18,7 @@ from segue.layers.fused import ActivatedConv2d, Activation
 
 SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2))
 """Expansion, output channels, repeats, first stride of the stages (MobileNetV2 paper, table 2)."""
-
-_ENDS = (0, 2, 5, 12, 15)
-"""The last block at strides 2, 4, 8, 16 and 32."""
+_ENDS = (0, 2, 5, 12, 15)  # the last block at strides 2, 4, 8, 16 and 32
 
 
 class SameConv(ActivatedConv2d):
@@ -70,13 +68,9 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2Trunk(nn.Module):
-    """Features 0 to 13 of MobileNetV2, width 1.0, or 0 to 16.
+    """Features 0 to 13 of MobileNetV2, width 1.0: (B, 3, H, W) in [-1, 1] → maps at strides 2, 4, 8 and 16.
 
-    ``forward`` maps (B, 3, H, W) in [-1, 1] to four maps: 16 channels at stride 2, 24 at 4, 32 at 8 and 96
-    at 16; H and W are multiples of 16.
-
-    Args:
-        stride: 32 adds features 14 to 16, and a map of 160 channels; H and W are then multiples of 32.
+    A stride of 32 adds features 14 to 16, and a fifth map. H and W are multiples of the stride.
     """
 
     channels: tuple[int, ...] = (16, 24, 32, 96)
@@ -106,10 +100,8 @@ class MobileNetV2Trunk(nn.Module):
     def load_torchvision(self, state: Mapping[str, Tensor], scaling: str = "unit") -> None:
         """Take over the weights of ``torchvision.models.mobilenet_v2`` (its full state dict).
 
-        Args:
-            state: the state dict.
-            scaling: input that the weights were trained with: ``unit`` is [-1, 1]; ``imagenet`` is [0, 1]
-                less the ImageNet mean over its deviation (torchvision's own files), which the stem takes up.
+        They were trained with input in [-1, 1] (``unit``), or as torchvision's own files with [0, 1] less
+        the ImageNet mean over its deviation (``imagenet``), which the stem takes up.
 
         Raises:
             KeyError: a layer of the features is missing.

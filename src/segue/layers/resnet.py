@@ -12,8 +12,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MULTIPLE = 8
-"""Channels come in multiples of this, which processors like."""
+MULTIPLE = 8  # channels come in multiples of this, which processors like
 
 
 def scaled(channels: int, width: float) -> int:
@@ -56,8 +55,7 @@ class ConstantBatchNorm(FrozenBatchNorm):
         self.track_running_stats = False
 
 
-Norm = Callable[[int], nn.Module]
-"""Makes the norm of so many channels."""
+Norm = Callable[[int], nn.Module]  # makes the norm of so many channels
 
 
 class BasicBlock(nn.Module):

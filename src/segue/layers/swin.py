@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from segue.layers.attention import Mlp
 
-_MASKED = -100.0
-"""Added to the attention between regions that a shifted window joins though they are far apart."""
+_MASKED = -100.0  # added to the attention between regions that a shifted window joins though they are apart
 
 
 class WindowAttention(nn.Module):

@@ -20,23 +20,12 @@ from torch import Tensor, nn
 
 from segue.layers.fused import ActivatedConv2d
 
-TILE = 4
-"""Rows and columns of outputs of a tile."""
-
-POINTS = TILE + 2
-"""Points at which a tile is evaluated, and its rows and columns of inputs."""
-
-STRIP_TILES = 128
-"""Tiles to work on at a time: enough for efficient products, few enough to stay near the cache."""
-
-KERNEL_BYTES = 48 << 20
-"""Largest transformed kernel."""
-
-LEAST_CHANNELS = 256
-"""With fewer channels, in or out, the transforms take as long as the multiplications that they save."""
-
-NEAR, FAR = 3 / 4, 3 / 2
-"""The positive finite points."""
+TILE = 4  # rows and columns of outputs of a tile
+POINTS = TILE + 2  # points at which a tile is evaluated, and its rows and columns of inputs
+NEAR, FAR = 3 / 4, 3 / 2  # the positive finite points
+STRIP_TILES = 128  # tiles to work on at a time: many for efficient products, few to stay near the cache
+KERNEL_BYTES = 48 << 20  # largest transformed kernel
+LEAST_CHANNELS = 256  # with fewer, in or out, the transforms take as long as the products that they save
 
 
 class Scratch:

@@ -34,9 +34,7 @@ Refinement = Literal["crf", "network", "grabcut", "none"]
 """What draws the mask of an object to the edges of the picture; ``network`` is segue-prompt."""
 
 DISCOVERY_MASKS = ("crf", "grabcut", "none")  # what may draw the mask of a discovered object
-
-SAME_OBJECT = 0.8
-"""Overlap (IoU) of two boxes of different classes from which on the weaker one is the same object again."""
+SAME_OBJECT = 0.8  # IoU of boxes of different classes above which the weaker one is the same object again
 
 
 class Detector(Protocol):
@@ -49,23 +47,12 @@ class Detector(Protocol):
     """Frames after a frame that it looks at as well."""
 
     def __call__(self, frame: Frame, *following: Frame) -> Found:
-        """The objects of a frame, best first.
-
-        Args:
-            frame: where to look.
-            following: the next ``lookahead`` frames; fewer at the end of a video.
-        """
+        """The objects of a frame, best first; ``lookahead`` frames follow, fewer at the end of a video."""
         ...
 
 
 class NetworkDetector:
-    """Mask R-CNN or PointRend.
-
-    Args:
-        network: the network, in evaluation mode.
-        names: name of each of its class numbers.
-        rules: what becomes an object.
-        device: where it runs.
+    """Mask R-CNN or PointRend, in evaluation mode, and the name of each of its class numbers.
 
     Raises:
         PromptError: the rules ask for a class that the network does not know.
@@ -113,13 +100,12 @@ class FilledBox:
 
 
 class BoxDetector:
-    """NanoDet-Plus, and what makes masks of its boxes.
+    """NanoDet-Plus, in evaluation mode, and a prompter that makes masks of its boxes.
 
-    Args:
-        network: the network, in evaluation mode.
-        prompter: takes a picture and makes masks of boxes.
-        rules: what becomes an object.
-        tiles: see :meth:`segue.models.detection.nanodet.NanoDetPlus.detect`.
+    For ``tiles`` see :meth:`segue.models.detection.nanodet.NanoDetPlus.detect`.
+
+    Raises:
+        PromptError: the rules ask for a class that the network does not know.
     """
 
     names: Mapping[int, str] = COCO_ORDER
@@ -164,11 +150,9 @@ class BoxDetector:
         )
 
     def boxes(self, image: Image, least_score: float | None = None) -> Boxes:
-        """Boxes of the wanted classes, one an object, best first.
+        """Boxes of the wanted classes in a picture (H, W, 3), one an object, best first.
 
-        Args:
-            image: RGB, (H, W, 3), uint8.
-            least_score: None is that of the rules.
+        A least score of None is that of the rules.
         """
         rules = self.rules
         found = self._network.detect(image, rules.score if least_score is None else least_score, self.tiles)
@@ -193,10 +177,7 @@ class Proposals:
 
 
 def propose(detector: Detector, frame: Frame, least_score: float) -> Proposals:
-    """The finds of a detector that needs no further frames; masks of boxes wait until they are asked for.
-
-    The least score is for a detector that can tell what is below its own threshold.
-    """
+    """The finds of a detector that needs no further frames, below its own threshold too if it can tell."""
     if isinstance(detector, BoxDetector):
         return detector.propose(frame, least_score)
     found = detector(frame)
@@ -255,17 +236,16 @@ class DenseFeatures(Protocol):
 
 @dataclass(frozen=True)
 class FeatureMaps:
-    """Dense features of any convolutional network.
-
-    Attributes:
-        maps: RGB (1, 3, H, W) in [0, 1] → features (1, d, H/patch, W/patch).
-        patch: pixels of a feature in each direction.
-        stride: the sides of its pictures are multiples of this, and this of ``patch``.
-    """
+    """Dense features of any convolutional network."""
 
     maps: Callable[[Tensor], Tensor]
+    """RGB (1, 3, H, W) in [0, 1] → features (1, d, H/patch, W/patch)."""
+
     patch: int
+    """Pixels of a feature in each direction."""
+
     stride: int
+    """The sides of its pictures are multiples of this, and this of ``patch``."""
 
     def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
         """Features of a picture that is filled up at the right and the bottom by its own rim.

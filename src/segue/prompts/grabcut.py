@@ -21,8 +21,7 @@ from segue.prompts.prompter import Answer, Prompts
 from segue.types import Image, Point
 
 Labels = npt.NDArray[np.uint8]
-Pixels = tuple[npt.NDArray[np.intp], ...]
-"""Rows and columns."""
+Pixels = tuple[npt.NDArray[np.intp], ...]  # rows and columns
 
 ITERATIONS = 4
 BOX_SIDE = 320  # longest side of the working picture around a box, in pixels

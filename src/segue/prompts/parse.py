@@ -20,12 +20,7 @@ _POINT = re.compile(r"(?:(\d{1,9}):)?\s*([+-]?)\s*(\d{1,9}(?:\.\d{0,9})?)\s*,\s*
 
 
 def parse_box(text: str, *, id: int = 1, fill: bool = False) -> BoxPrompt:
-    """Parse ``x0,y0,x1,y1`` or ``id:x0,y0,x1,y1``, in pixels.
-
-    Args:
-        text: what was typed.
-        id: id of the object where the text names none.
-        fill: carried into the prompt.
+    """Parse ``x0,y0,x1,y1`` or ``id:x0,y0,x1,y1``, in pixels; ``id`` counts where the text names none.
 
     Raises:
         PromptError: the text has another form or the id is out of range.
@@ -71,19 +66,12 @@ _NAMED = re.compile(r"(\d{1,9})=(.+)")
 def read_prompt_masks(
     paths: Sequence[str | Path], size: tuple[int, int], *, fit: bool = False
 ) -> npt.NDArray[np.int32]:
-    """Read the mask files of one frame into one index mask.
+    """Read the mask files of one frame of ``size`` (height, width) into one index mask, (H, W), int32.
 
     One file is an index mask, or a binary mask whose object gets id 1. Several files hold one object each;
     the objects get the ids 1, 2, ... in the order of the files. ``id=path`` chooses the id of a file, which
-    then holds one object too. Where objects overlap, the later file wins.
-
-    Args:
-        paths: files, each as ``path`` or ``id=path``.
-        size: height and width of the frame, in pixels.
-        fit: resize masks of another size (nearest neighbour) instead of refusing them.
-
-    Returns:
-        Index mask, (H, W), int32.
+    then holds one object too. Where objects overlap, the later file wins. Masks of another size are refused,
+    unless ``fit`` asks to resize them (nearest neighbour).
 
     Raises:
         PromptError: a mask is empty or of the wrong size, holds several objects where one belongs, two

@@ -19,8 +19,7 @@ Plane = npt.NDArray[np.uint8]
 Window = tuple[float, float, float, float]
 """Part of a picture, ``(x0, y0, x1, y1)`` in pixels; it may have any shape and becomes a square crop."""
 
-MOST_ASPECT = 2.0
-"""Longer windows are filled up on their short side, so that a crop is stretched by no more than this."""
+MOST_ASPECT = 2.0  # longer windows are filled up on their short side: a crop is stretched by no more
 
 
 def tight_box(mask: npt.NDArray[np.generic]) -> Box:

@@ -39,37 +39,29 @@ from segue.weights import load
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Stroke = Sequence[Point]
-Place = tuple[int, int, int, int]
-"""A window in whole pixels."""
+Place = tuple[int, int, int, int]  # a window in whole pixels
 
 SIDE = 192
 """Side of the crops that segue-prompt sees, in pixels. On left-out stills 192 gave better masks than 256,
 which is more than it mostly learned on, in half the time. Crop and mirror image are asked together."""
 
-BOX_MARGIN = 0.25
-MASK_MARGIN = 0.3
-"""What a crop shows around a box and around an earlier mask, as a share of their sides."""
+BOX_MARGIN, MASK_MARGIN = (
+    0.25,
+    0.3,
+)  # what is shown around a box and an earlier mask, as a share of their sides
+LEAST_MARGIN = 0.05  # what a crop that is used again must show around a mask
+WIDER = 2  # how often a mask that reaches the edge of its crop is looked at once more, in a wider one
+CROPS = 8  # crops whose features are kept
 
-LEAST_MARGIN = 0.05
-"""What a crop that is used again must show around a mask."""
-
-WIDER = 2
-"""How often a mask that reaches the edge of its crop is looked at once more, in a wider one."""
-
+CLICK_SIDE = 160  # side of the crops where only clicks are given, in pixels: they have to find the object
 CLICK_CROPS = (0.5, 0.25)
-"""Squares around clicks that are looked at besides the whole picture where nothing else is given, their sides
-as shares of its longer side: the whole alone shows small things as a part of what is around them, or not."""
-
-CLICK_SIDE = 160
-"""Side of these crops, in pixels: they only have to find the object."""
+"""Squares around clicks that are looked at besides the whole picture, their sides as shares of its longer
+side. The whole alone takes small things for a part of what is around them, or finds nothing."""
 
 CALIBRATION = {"box": (0.9, -0.2), "click": (1.7, -2.61), "mask": (1.5, -1.28)}
 """Gain and offset of the logit of the predicted IoU for a box, a first click, and a mask so far: least
 squares (soft beyond 0.1) on 154 objects of left-out stills. Raw predictions are too sure of first clicks,
 since of several crops the surest is taken."""
-
-CROPS = 8
-"""Crops whose features are kept."""
 
 
 @dataclass(frozen=True)
@@ -212,11 +204,7 @@ class Prompter:
         scribble: Sequence[Stroke] = (),
         mask: npt.NDArray[np.generic] | None = None,
     ) -> Answer:
-        """The object that the prompts speak of; see :class:`Prompts`.
-
-        Raises:
-            PromptError: nothing says where the object is, or something lies outside the picture.
-        """
+        """:meth:`answer` to these :class:`Prompts`."""
         return self.answer(Prompts(box, points, negative, scribble, mask))
 
     def answer(self, prompts: Prompts) -> Answer:

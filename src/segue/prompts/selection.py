@@ -40,17 +40,11 @@ class Rules:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Objects of one picture.
+    """Objects of one picture."""
 
-    Attributes:
-        mask: index mask (H, W), uint8; ids from 1 in descending score.
-        objects: id, label, score, box and area of each.
-        planes: mask of each object before overlaps were resolved, (K, H, W).
-    """
-
-    mask: IndexMask
+    mask: IndexMask  # (H, W), uint8; ids from 1 in descending score
     objects: tuple[ObjectInfo, ...]
-    planes: Planes
+    planes: Planes  # mask of each object before overlaps were resolved, (K, H, W)
 
     __eq__ = same_values
     __hash__ = None  # type: ignore[assignment]
