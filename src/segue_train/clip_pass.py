@@ -27,7 +27,7 @@ def clip_logits(
         frames: prepared pictures, (B, T, 3, H, W).
         masks: masks of the first frame, (B, K, H, W) in [0, 1].
         exists: (B, K), 1 where the object slot is in use; an unused slot has probability 0 everywhere.
-        schedule: read the memory as its session does, see :func:`scheduled_read`; densely where it is None.
+        schedule: read the memory as its session does, see :func:`_penalised`; densely where it is None.
 
     Returns:
         Aggregated log-odds, (B, T-1, K+1, H, W), float32, background first.
@@ -42,10 +42,7 @@ def clip_logits(
         key, value = network.encode_memory(queries[t - 1], masks)
         keys.append(queries[t - 1].key if key is None else key)
         values.append(value)
-        if schedule is None:
-            readout = dense_read(keys, values, queries[t].key, network.similarity)
-        else:
-            readout = scheduled_read(keys, values, queries[t].key, schedule)
+        readout = _read_memory(keys, values, queries[t].key, network.similarity, schedule)
         logits = network.decode(queries[t], readout)
         full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
         merged = aggregate_logits(torch.sigmoid(full) * selector)
@@ -54,40 +51,39 @@ def clip_logits(
     return torch.stack(outputs, dim=1)
 
 
-def dense_read(
-    keys: list[Tensor], values: list[Tensor], query: Tensor, similarity: Similarity = "l2"
+def _read_memory(
+    keys: list[Tensor], values: list[Tensor], query: Tensor, similarity: Similarity, schedule: Schedule | None
 ) -> Tensor:
-    """Read the memory with a full softmax over the similarity, in float32: (B, K, V, h, w).
+    """Read the memory of all frames before, in float32: (B, K, V, h, w).
 
-    Keys are each (B, C, h, w), or (B, K, C, h, w) where every object has its own; values (B, K, V, h, w); the
-    query is (B, C, h, w).
+    Keys are each (B, C, h, w), or (B, K, C, h, w) where every object has its own, which are read densely.
+    Values are (B, K, V, h, w), the query (B, C, h, w).
     """
     memory, value = (torch.stack(frames, dim=-3).flatten(-3) for frames in (keys, values))
     positions = query.flatten(2)
     if memory.dim() == 4:
         readout = read(attend(affinity(memory, positions[:, None], similarity)), value)
     else:
-        readout = read(attend(affinity(memory, positions, similarity)), value.flatten(1, 2))
+        scores = affinity(memory, positions, similarity)
+        if schedule is not None and len(keys) > 1:
+            scores = _penalised(scores.unflatten(1, (len(keys), -1)), schedule, query).flatten(1, 2)
+        top_k = None if schedule is None else schedule.top_k
+        readout = read(attend(scores, top_k), value.flatten(1, 2))
     return readout.view(values[0].shape)
 
 
-def scheduled_read(keys: list[Tensor], values: list[Tensor], query: Tensor, schedule: Schedule) -> Tensor:
-    """Read the memory as a session does, for networks with one L2 key a frame: (B, K, V, h, w).
+def _penalised(scores: Tensor, schedule: Schedule, query: Tensor) -> Tensor:
+    """Scores (B, T, positions of a frame, positions of the query) less what a session takes from them.
 
     The first frame, whose masks were given, has no penalty; of the last frame each position reads what lies
     within the window. Unlike in a session every frame is kept.
     """
-    height, width = query.shape[-2:]
-    memory, value = (torch.stack(frames, dim=-3).flatten(-3) for frames in (keys, values))
-    scores = affinity(memory, query.flatten(2), "l2").unflatten(1, (len(keys), -1))
-    if len(keys) > 1:
-        penalties = scores.new_tensor([0.0, *[schedule.penalty] * (len(keys) - 2), schedule.last_penalty])
-        scores = scores - penalties[:, None, None]
-        if schedule.last_window is not None:
-            far = far_pairs(height, width, schedule.last_window, query.device)
-            scores = torch.cat([scores[:, :-1], scores[:, -1:] + far], dim=1)
-    readout = read(attend(scores.flatten(1, 2), schedule.top_k), value.flatten(1, 2))
-    return readout.view(values[0].shape)
+    between = [schedule.penalty] * (scores.shape[1] - 2)
+    scores = scores - scores.new_tensor([0.0, *between, schedule.last_penalty])[:, None, None]
+    if schedule.last_window is None:
+        return scores
+    far = far_pairs(*query.shape[-2:], schedule.last_window, query.device)
+    return torch.cat([scores[:, :-1], scores[:, -1:] + far], dim=1)
 
 
 def class_targets(masks: Tensor, exists: Tensor) -> Tensor:

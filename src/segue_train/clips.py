@@ -183,8 +183,6 @@ class ClipBatches(Batches):
 
     sampler: ClipSampler
     curriculum: Callable[[float, Rng], Curriculum]
-    count: int
-    seed: int
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import partial
 
 import cv2
 import numpy as np
@@ -19,12 +19,9 @@ from segue.sessions.empty_scene import Scene
 from segue_train import living, scenery
 from segue_train.cut_outs import CutOut, Mover, draw_mover, place, shape_cut_out
 from segue_train.footage import Footage
-from segue_train.foreground_past import passers_by, past_masks, past_planes, past_times
+from segue_train.foreground_samples import UNLIT, Sample, past_times, with_past
 from segue_train.scenery import Camera, Effect, Light, Pictures, Sensor
 from segue_train.warp import Bools, Matrix, Picture, Plane, Rng, Size
-
-UNLIT = 25
-"""Label of a pixel that is static or in shadow, where nobody labelled shadows."""
 
 MARGIN = 14
 """Pixels of canvas around what the camera sees, for it to shake in."""
@@ -35,30 +32,8 @@ WHOLE_ALPHA, NO_ALPHA = 0.6, 0.2
 SHADOW_DEPTH = 0.12
 """Share of the light that a shadow takes away at least where it is labelled as one."""
 
-VISIBLE = 20
-"""Grey levels by which a pixel differs where something can be seen."""
-
 SHAPES = 0.2
 """Share of movers that are mere shapes."""
-
-LEAST_EVIDENCE = 0.5
-"""Share of a mover that differs from what was there before, or else nobody could find it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One sample of training.
-
-    Attributes:
-        window: RGB frames (T, H, W, 3), uint8, in the order of time.
-        background: the scene as a session would know it, (H, W, 21), see
-            :class:`~segue.sessions.empty_scene.Scene`, or an RGB picture of it alone, (H, W, 3), uint8.
-        labels: of the current frame, (H, W), uint8, in the values of CDnet and :data:`UNLIT`.
-    """
-
-    window: Picture
-    background: Picture
-    labels: Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +214,8 @@ class ClipMaker:
 
     def _sample(self, rng: Rng, clip: Clip, now: int, frames: Picture, solids: Bools) -> Sample:
         current, labels = clip.frame_with_labels(now)
-        scene = past_planes(frames, past_masks(rng, frames, solids))
         window = np.stack([clip.frame(now + time) if time else current for time in self.offsets])
-        pictures = [*window, scene[..., 3:6], scene[..., 12:15]]
-        return Sample(window, scene, without_evidence_unknown(current, pictures, labels))
+        return with_past(rng, window, current, frames, solids, labels)
 
     def clip(self, rng: Rng, times: list[int], *, switched: bool = False, empty: bool = False) -> Clip:
         """A random clip, in which others came by at ``times`` and a light may have been switched just now."""
@@ -285,6 +258,21 @@ class ClipMaker:
         return plate
 
 
+def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
+    """The same movers at other times: who was there before."""
+    kind = rng.random()
+    count = 0 if kind < 0.45 else int(rng.integers(1, 5) if kind < 0.85 else rng.integers(6, 15))
+    found = []
+    for _ in range(count if movers else 0):
+        mover = movers[int(rng.integers(len(movers)))]
+        time = rng.uniform(times[0], 0)
+        (x, y), (vx, vy) = mover.path.place, mover.path.velocity
+        there = x - vx * time, y - vy * time
+        path = replace(mover.path, place=there, stop=np.inf, start=-np.inf, growth=0.0)
+        found.append(replace(mover, path=path, comes=-np.inf, leaves=np.inf))
+    return found
+
+
 def scenes_of(footage: Sequence[Footage]) -> Pictures:
     """What scenes are made of: stills and every sixth frame of videos."""
     return [partial(item.read_image, i) for item in footage for i in range(0, len(item), 6)]
@@ -317,21 +305,3 @@ def _occluder(rng: Rng, size: Size) -> Plane:
         start, width = rng.uniform(0, size[1]), rng.uniform(3, 0.15 * size[1])
         plane[:, int(start) : int(start + width)] = 1
     return np.asarray(cv2.GaussianBlur(plane, (3, 3), 0.6), np.float32)
-
-
-def without_evidence_unknown(current: Picture, others: Sequence[Picture], labels: Picture) -> Picture:
-    """Labels in which movers take no part if most of them looks the same in all other pictures."""
-    change = np.max([_difference(current, other) for other in others], axis=0) > VISIBLE
-    count, pieces = cv2.connectedComponents((labels == MOTION).astype(np.uint8))
-    areas = np.bincount(pieces.ravel(), minlength=count)
-    changed = np.bincount(pieces.ravel(), weights=change.ravel(), minlength=count)
-    untold = changed < LEAST_EVIDENCE * areas
-    untold[0] = False
-    return np.where(untold[pieces], np.uint8(UNKNOWN), labels)
-
-
-def _difference(picture: Picture, other: Picture) -> Plane:
-    """Largest difference of the channels at each pixel, (H, W), less what light changes all over."""
-    change = picture.astype(np.float32) - other
-    planes = cv2.split(np.abs(change - np.median(change[::4, ::4], axis=(0, 1)).astype(np.float32)))
-    return np.asarray(reduce(np.maximum, planes))

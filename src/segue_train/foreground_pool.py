@@ -10,28 +10,16 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
-from segue.layers.colours import PICTURE
-from segue_train.foreground_clips import Sample
-from segue_train.losses import (
-    foreground_target,
-    priced,
-    shadow_known,
-    shadow_target,
-    tversky_loss,
-    weighted_cross_entropy,
-)
-from segue_train.recipe import Batch, Batches, Loss, order_of_pass, stacked
+from segue_train.foreground_samples import Sample, collate
+from segue_train.recipe import Batch, Batches, order_of_pass
 from segue_train.warp import Matrix, Picture, Rng, random_part
 
 SHARD = 128
@@ -178,8 +166,6 @@ class PoolBatches(Batches):
     pool: Pool
     batch: int
     size: tuple[int, int]
-    count: int
-    seed: int
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])
@@ -227,15 +213,6 @@ def _coloured(picture: Picture, gain: Matrix, offset: float) -> Picture:
     return np.asarray(cv2.transform(np.ascontiguousarray(picture), matrix), np.uint8)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples of one size as a batch, see :class:`PoolBatches`."""
-    return {
-        "window": stacked(item.window for item in samples).movedim(-1, 2),
-        "background": stacked(item.background for item in samples).movedim(-1, 1),
-        "labels": stacked(item.labels for item in samples),
-    }
-
-
 def _claim(folder: Path, settings: dict[str, object]) -> None:
     """Mark a folder as the pool of these settings."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -260,71 +237,3 @@ def _map(path: Path) -> Picture:
 
 def _one_thread(_: int) -> None:
     cv2.setNumThreads(1)
-
-
-SHADOW_WEIGHT = 0.3
-"""Of the loss of shadow, against 1 for that of foreground."""
-
-TEACHER_WEIGHT = 0.5
-"""Of the cross-entropy against what a teacher says, against 1 for that against the labels."""
-
-
-class ForegroundObjective(nn.Module):
-    """``forward(batch, progress, step)`` → loss and its parts.
-
-    Args:
-        network: takes ``(window, background)``, or the window alone, in [0, 1], and depth where it is known.
-        tversky: prices of false alarms and misses.
-        shadow: weight of pixels in shadow in the loss of foreground.
-        pooled: the Tversky index is that of a batch, not the mean of those of its pictures.
-        background: the network takes a picture of the empty scene.
-        teacher: a trained network with the same inputs, whose soft masks are learned too; it learns nothing.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        tversky: tuple[float, float] = (0.5, 0.5),
-        *,
-        shadow: float = 1.0,
-        pooled: bool = False,
-        background: bool = True,
-        teacher: nn.Module | None = None,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.background, self.shadow = background, shadow
-        self.overlap = partial(tversky_loss, alpha=tversky[0], beta=tversky[1], pooled=pooled)
-        # In a list it is no part of the module: neither its weights nor its mode follow those of the student.
-        self.teacher: Sequence[nn.Module] = [] if teacher is None else [teacher.eval().requires_grad_(False)]
-
-    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
-        logits, labels = self._run(self.network, batch), batch["labels"]
-        weight, target = priced(labels, self.shadow), foreground_target(labels)
-        parts = {
-            "entropy": weighted_cross_entropy(logits[:, 0], target, weight),
-            "tversky": self.overlap(logits[:, 0], target, weight),
-        }
-        loss = parts["entropy"] + parts["tversky"]
-        if logits.shape[1] > 1:
-            weight, target = shadow_known(labels), shadow_target(labels)
-            parts["shadow"] = weighted_cross_entropy(logits[:, 1], target, weight)
-            parts["shadow"] = parts["shadow"] + self.overlap(logits[:, 1], target, weight)
-            loss = loss + SHADOW_WEIGHT * parts["shadow"]
-        for teacher in self.teacher:
-            with torch.no_grad():
-                soft = torch.sigmoid(self._run(teacher, batch)[:, : logits.shape[1]].float())
-            parts["teacher"] = weighted_cross_entropy(logits, soft, torch.ones_like(soft))
-            loss = loss + TEACHER_WEIGHT * parts["teacher"]
-        return loss, parts
-
-    def _run(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Logits of a network that takes all that is known of the scene, its picture, or nothing of it."""
-        inputs = [batch["window"].float() / 255]
-        if self.background:
-            known = batch["background"].float() / 255
-            whole = getattr(network, "sees_past", False) or known.shape[1] == 3
-            inputs.append(known if whole else known[:, PICTURE])
-        depth = {"depth": batch["depth"][:, None].float() / 255} if "depth" in batch else {}
-        logits: Tensor = network(*inputs, **depth)
-        return logits

@@ -19,8 +19,7 @@ from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.moving_camera import camera_motion, is_moderate, seen_from
 from segue_train.footage import VOID, Footage
-from segue_train.foreground_clips import UNLIT, Sample, without_evidence_unknown
-from segue_train.foreground_past import past_masks, past_planes
+from segue_train.foreground_samples import UNLIT, Sample, with_past
 from segue_train.warp import Matrix, Picture, Rng, Size, random_part
 
 NEAREST, FARTHEST = 4, 18
@@ -157,12 +156,8 @@ def _sample(
     """A part of a film: frames are those of the window and then of the past, masks the labels of the past."""
     cut = _cut(rng, maker.size, [*frames, *masks, labels])
     count, length = len(maker.offsets), len(frames)
-    solids = np.stack(cut[length:-1]) >= UNKNOWN
-    past = np.stack(cut[count:length])
-    scene = past_planes(past, past_masks(rng, past, solids))
-    pictures = [*cut[:count], scene[..., 3:6], scene[..., 12:15]]
-    current = cut[maker.offsets.index(0)]
-    return Sample(np.stack(cut[:count]), scene, without_evidence_unknown(current, pictures, cut[-1]))
+    window, past, solids = (np.stack(cut[i:j]) for i, j in ((0, count), (count, length), (length, -1)))
+    return with_past(rng, window, window[maker.offsets.index(0)], past, solids >= UNKNOWN, cut[-1])
 
 
 def _cut(rng: Rng, size: Size, pictures: Sequence[Picture]) -> list[Picture]:

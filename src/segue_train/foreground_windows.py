@@ -7,7 +7,7 @@ of MUSTAN does not tell its augmentations; the ranges are our reading (see docs/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,11 +17,10 @@ from segue.datasets.isd import IsdClip
 from segue.datasets.labels import MOTION, STATIC
 from segue.errors import DatasetError
 from segue.sessions.extra_inputs import DepthScale
-from segue_train.foreground_clips import Sample
-from segue_train.foreground_pool import collate
+from segue_train.foreground_samples import Sample, collate
 from segue_train.foreground_videos import Run, runs_of
 from segue_train.photo import Jitter
-from segue_train.recipe import Batch, Batches, stacked
+from segue_train.recipe import Batch, Batches
 from segue_train.scenery import blob
 from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, random_part
 
@@ -33,17 +32,6 @@ FROZEN = 0.05
 
 BACKGROUND_FRAMES = 9
 """Past frames whose median is the background."""
-
-
-@dataclass(frozen=True, slots=True)
-class WindowSample(Sample):
-    """A sample with a depth map.
-
-    Attributes:
-        depth: of the current frame, (H, W), uint8, see :class:`segue.sessions.extra_inputs.DepthScale`.
-    """
-
-    depth: Picture
 
 
 class WindowSampler:
@@ -74,7 +62,7 @@ class WindowSampler:
         if not self.runs:
             raise DatasetError("no film with labelled frames that follow one another")
 
-    def sample(self, rng: Rng) -> WindowSample:
+    def sample(self, rng: Rng) -> Sample:
         """A random window, of a film that runs forwards or backwards, faster or slower."""
         run, scored = self.runs[int(rng.integers(len(self.runs)))]
         now = scored[int(rng.integers(len(scored)))]
@@ -90,11 +78,11 @@ class WindowSampler:
         if step == 0 and not self.background:
             # Nothing tells what moves.
             labels = np.where(labels == MOTION, np.uint8(STATIC), labels)
-        depth = read_depth(run.video, now) if self.depth else np.zeros_like(labels)
+        depth = read_depth(run.video, now) if self.depth else labels
         pictures = [*(read[i] for i in places), background, labels, depth]
         *window, background, labels, depth = cut(rng, pictures, self.size)
-        changed = augment(rng, Sample(np.stack(window), background, labels), self.offsets.index(0))
-        return WindowSample(changed.window, changed.background, changed.labels, depth)
+        sample = Sample(np.stack(window), background, labels, depth if self.depth else None)
+        return augment(rng, sample, self.offsets.index(0))
 
 
 def _background(run: Run, now: int, step: int) -> Picture:
@@ -139,19 +127,13 @@ class WindowBatches(Batches):
 
     samplers: Sequence[WindowSampler]
     batch: int
-    count: int
-    seed: int
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])
         # With a batch that does not divide, the samplers take turns.
         first = number * self.batch
         chosen = (self.samplers[(first + i) % len(self.samplers)] for i in range(self.batch))
-        samples = [sampler.sample(rng) for sampler in chosen]
-        batch = collate(samples)
-        if any(sampler.depth for sampler in self.samplers):
-            batch["depth"] = stacked(item.depth for item in samples)
-        return batch
+        return collate([sampler.sample(rng) for sampler in chosen])
 
 
 COLOUR = Jitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05)
@@ -210,7 +192,7 @@ def augment(rng: Rng, sample: Sample, now: int) -> Sample:
         deviation = 255 * rng.uniform(0, NOISE)
         frames = [_noise(rng, frame, deviation) for frame in frames]
     *window, background = frames
-    return Sample(np.stack(window), background, sample.labels)
+    return replace(sample, window=np.stack(window), background=background)
 
 
 def _shade(rng: Rng, frames: Sequence[Picture], times: Sequence[int]) -> list[Picture]:

@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
+import torch
 
 from segue.types import Image
-from segue_train.warp import Bools, Plane, Rng, Size, random_part
+from segue_train.instance_losses import tight_boxes
+from segue_train.warp import Bools, Matrix, Plane, Rng, Size, random_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +162,84 @@ def _turned(rng: Rng, image: Plane) -> Plane:
 
 def _empty(boxes: Plane) -> Bools:
     return np.asarray((boxes[..., 2] <= boxes[..., 0]) | (boxes[..., 3] <= boxes[..., 1]))
+
+
+BRIGHTNESS, COLOUR = 40, 5
+"""Most that is added to all values, and to hue and saturation."""
+
+PERSPECTIVE = 0.08
+"""Deviation of how far the corners of the part that fills the picture lie inside, in parts of a side."""
+
+SHIFT, TURN = 0.1, 20.0
+"""Most that a picture is moved, in parts of a side, and turned, in degrees."""
+
+BLUR_SHARE, BLUR_SIZES = 0.25, (9, 11)
+
+
+def pseudo_clip(
+    rng: Rng, picture: Image, masks: Bools, labels: npt.NDArray[np.int64], frames: int
+) -> InstanceClip:
+    """A clip of views of a picture; of masks (K, H, W), at most 254, that overlap the later one counts."""
+    index = np.zeros(picture.shape[:2], np.uint8)
+    for number, mask in enumerate(masks, start=1):
+        index[mask] = number
+    views = [(picture, index)] + [_view(rng, picture, index) for _ in range(frames - 1)]
+    chosen = [views[i] for i in rng.permutation(frames)]
+    ids = np.arange(1, len(masks) + 1)[:, None, None, None]
+    planes = np.asarray(np.stack([mask for _, mask in chosen])[None] == ids, np.bool_)
+    boxes = tight_boxes(torch.from_numpy(planes)).numpy()
+    return InstanceClip([view for view, _ in chosen], labels, planes, boxes)
+
+
+def _view(rng: Rng, picture: Image, index: Image) -> tuple[Image, Image]:
+    """Another view of a picture and its index mask; what comes in from outside is black and 0."""
+    height, width = index.shape
+    matrix = _moved(rng, height, width) @ _perspective(rng, height, width)
+    size = (width, height)
+    seen = cv2.warpPerspective(_recoloured(rng, picture), matrix, size, flags=cv2.INTER_LINEAR)
+    mask = cv2.warpPerspective(index, matrix, size, flags=cv2.INTER_NEAREST)
+    if rng.random() < BLUR_SHARE:
+        seen = cv2.filter2D(seen, -1, _streak(rng), borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(seen, np.uint8), np.asarray(mask, np.uint8)
+
+
+def _recoloured(rng: Rng, picture: Image) -> Image:
+    """Brightness, or hue and saturation, or both changed."""
+    which = int(rng.integers(3))
+    if which != 1:
+        brighter = picture.astype(np.int16) + rng.integers(-BRIGHTNESS, BRIGHTNESS + 1)
+        picture = np.clip(brighter, 0, 255).astype(np.uint8)
+    if which != 0:
+        hsv = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV).astype(np.int16)
+        hue, saturation = rng.integers(-COLOUR, COLOUR + 1, 2)
+        hsv[..., 0] = (hsv[..., 0] + hue) % 180
+        hsv[..., 1] = np.clip(hsv[..., 1] + saturation, 0, 255)
+        picture = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
+    return picture
+
+
+def _perspective(rng: Rng, height: int, width: int) -> Matrix:
+    """Map that brings a quadrangle inside the picture to its corners."""
+    inward = np.abs(rng.normal(0, PERSPECTIVE, (4, 2))) % 0.5
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    inner = np.where(corners == 0, inward, 1 - inward)
+    source, target = ((points * [width, height]).astype(np.float32) for points in (inner, corners))
+    return np.asarray(cv2.getPerspectiveTransform(source, target), np.float64)
+
+
+def _moved(rng: Rng, height: int, width: int) -> Matrix:
+    """Rotation around the centre and a shift."""
+    matrix = np.eye(3)
+    matrix[:2] = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-TURN, TURN), 1.0)
+    matrix[:2, 2] += rng.uniform(-SHIFT, SHIFT, 2) * (width, height)
+    return matrix
+
+
+def _streak(rng: Rng) -> Plane:
+    """Kernel that blurs along a line of random direction."""
+    size = int(rng.choice(BLUR_SIZES))
+    kernel = np.zeros((size, size), np.float32)
+    kernel[size // 2] = 1
+    centre = ((size - 1) / 2, (size - 1) / 2)
+    turned = cv2.warpAffine(kernel, cv2.getRotationMatrix2D(centre, rng.uniform(0, 180), 1.0), (size, size))
+    return np.asarray(turned / turned.sum(), np.float32)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +17,7 @@ from segue.datasets.instances import Instance
 from segue.datasets.ytvis import Video, YTVISDataset
 from segue.errors import DatasetError
 from segue.models.detection.boxes import COCO_NAMES
+from segue.naming import first_few
 from segue.types import Image
 from segue_train.clips import (
     CUT_OUT,
@@ -32,9 +35,10 @@ from segue_train.clips import (
     solid,
 )
 from segue_train.footage import VOID, Footage, object_ids, relabel
-from segue_train.instance_losses import ClipTargets
+from segue_train.instance_losses import ClipTargets, centred, tight_boxes
 from segue_train.recipe import Batch, Batches, stacked
 from segue_train.warp import Rng
+from segue_train.ytvis_clips import opened
 
 _OTHERWISE = {
     "sedan": "car",
@@ -131,6 +135,55 @@ class NamedFootage:
         return picture, np.where(mask == VOID, np.uint8(0), mask)
 
 
+@dataclass(frozen=True, slots=True)
+class ClassNames:
+    """What objects of footage are called, by names of COCO's categories.
+
+    Attributes:
+        names: by the name of a video or still image, or by its kind, which is the beginning of the name up
+            to an underscore: one name for all its objects, or a list with that of object 1, 2, ...
+    """
+
+    names: Mapping[str, str | tuple[str, ...]]
+
+    @classmethod
+    def read(cls, path: Path | None) -> ClassNames:
+        """From a JSON object of such entries; None has no entries.
+
+        Raises:
+            DatasetError: the file cannot be read, is no such object, or names no category of COCO.
+        """
+        if path is None:
+            return cls({})
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{path}: cannot be read as JSON: {error}") from None
+        if not isinstance(content, dict):
+            raise DatasetError(f"{path}: a JSON object was expected")
+        found: dict[str, str | tuple[str, ...]] = {}
+        for key, value in content.items():
+            each = [value] if isinstance(value, str) else value
+            if not isinstance(each, list) or not all(isinstance(name, str) for name in each):
+                raise DatasetError(f"{path}: {key}: a name or a list of names was expected")
+            unknown = [name for name in each if coco_number(name) == UNKNOWN]
+            if unknown:
+                raise DatasetError(f"{path}: {key}: COCO has no category {first_few(unknown)}")
+            found[key] = value if isinstance(value, str) else tuple(value)
+        return cls(found)
+
+    def of(self, footage: Footage) -> NamedFootage:
+        """Footage with what its objects are called."""
+        kind = footage.name.split("_")[0]
+        return NamedFootage(footage, self.names.get(footage.name, self.names.get(kind)))
+
+
+def annotated_footage(text: str) -> list[ClassedFootage]:
+    """All of an annotated data set that shows an object; ``text`` as for :func:`opened`."""
+    dataset = opened(text)
+    return [ClassedFootage(dataset, video) for video in dataset.videos if dataset.annotations(video)]
+
+
 Classed = ClassedFootage | NamedFootage
 
 Groups = Sequence[tuple[float, Sequence[Classed]]]
@@ -223,8 +276,6 @@ class InstanceBatches(Batches):
 
     sampler: InstanceClipSampler
     shape: ClipShape
-    count: int
-    seed: int
     single_share: float = 0.0
 
     def batch_of(self, number: int) -> Batch:
@@ -255,18 +306,4 @@ def _targets(masks: Tensor, labels: Tensor) -> ClipTargets:
     planes = masks[None] == ids[:, None, None, None]
     seen = (labels != 0) & (planes.flatten(2).sum(2).amax(1) >= LEAST_PIXELS)
     planes = planes[seen]
-    return ClipTargets(labels[seen], normalised_boxes(planes), planes)
-
-
-def normalised_boxes(planes: Tensor) -> Tensor:
-    """Boxes (..., 4), cx, cy, width, height in 0..1, of masks (..., H, W); zeros where there is no pixel."""
-    height, width = planes.shape[-2:]
-    extents = []
-    for axis, size in ((-2, width), (-1, height)):
-        line = planes.any(axis).float()
-        first = line.argmax(-1)
-        last = size - line.flip(-1).argmax(-1)
-        extents.append((first / size, last / size))
-    (x0, x1), (y0, y1) = extents
-    boxes = torch.stack(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0), -1)
-    return boxes * planes.flatten(-2).any(-1)[..., None]
+    return ClipTargets(labels[seen], centred(tight_boxes(planes), masks.shape[-2:]), planes)

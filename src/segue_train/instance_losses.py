@@ -65,6 +65,22 @@ def corners(boxes: Tensor) -> Tensor:
     return torch.cat((centre - half, centre + half), -1)
 
 
+def centred(boxes: Tensor, size: Sequence[int]) -> Tensor:
+    """Corners (..., 4) in pixels of a frame of ``size`` (H, W) → cx, cy, width, height in 0..1."""
+    x0, y0, x1, y1 = (boxes / boxes.new_tensor([size[1], size[0]] * 2)).unbind(-1)
+    return torch.stack(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0), -1)
+
+
+def tight_boxes(planes: Tensor) -> Tensor:
+    """Corners (..., 4), float32, of the boxes around masks (..., H, W); zeros where no pixel is set."""
+    sides = []
+    for axis in (-2, -1):
+        line = planes.any(axis).float()
+        sides.append((line.argmax(-1), line.shape[-1] - line.flip(-1).argmax(-1)))
+    (x0, x1), (y0, y1) = sides
+    return torch.stack((x0, y0, x1, y1), -1).float() * planes.flatten(-2).any(-1)[..., None]
+
+
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     """GIoU of boxes (..., 4) given by corners (Rezatofighi et al., CVPR 2019); shapes broadcast."""
     inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)

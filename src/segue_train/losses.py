@@ -16,16 +16,19 @@ meant.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, UNKNOWN
+from segue.layers.colours import PICTURE
 from segue_train.footage import VOID
-from segue_train.foreground_clips import UNLIT
+from segue_train.foreground_samples import UNLIT
+from segue_train.recipe import Batch, Loss
 
 WARM_UP = 20_000
 FULL_EFFECT = 70_000
@@ -33,10 +36,7 @@ FINAL_FRACTION = 0.15
 
 
 def bootstrap_fraction(iteration: int) -> float:
-    """Share of pixels, the hardest ones, that count at ``iteration`` (STCN release).
-
-    All of them before iteration 20 000, then falling linearly from 1 to 0.15 at iteration 70 000.
-    """
+    """Share of pixels, the hardest ones, that count (STCN release): 1 at first, then falling linearly."""
     if iteration < WARM_UP:
         return 1.0
     remaining = (FULL_EFFECT - iteration) / (FULL_EFFECT - WARM_UP)
@@ -52,28 +52,20 @@ def bootstrapped_cross_entropy(logits: Tensor, target: Tensor, exists: Tensor, f
         exists: (B, K), non-zero where the object slot is in use; the class of an unused slot takes no part
             in the softmax of its sample.
         fraction: share of the pixels of each sample that counts, in (0, 1].
-
-    Returns:
-        Scalar, float32.
     """
-    background = exists.new_ones(exists.shape[0], 1)
-    absent = torch.cat([background, exists], dim=1)[:, :, None, None] == 0
+    absent = F.pad(exists, (1, 0), value=1)[:, :, None, None] == 0
     masked = logits.float().masked_fill(absent, -torch.inf)
-    return hardest_mean(
-        F.cross_entropy(masked, target, reduction="none", ignore_index=VOID), target, fraction
-    )
+    losses = F.cross_entropy(masked, target, reduction="none", ignore_index=VOID)
+    return hardest_mean(losses, target, fraction)
 
 
 def hardest_mean(losses: Tensor, target: Tensor, fraction: float) -> Tensor:
-    """Mean over the pixels with the largest losses of each picture.
+    """Mean over the pixels with the largest losses of each picture; 0 if no pixel is known.
 
     Args:
         losses: (..., H, W), 0 where the pixel is void.
         target: (..., H, W); only its void pixels matter.
         fraction: share of the pixels of each picture that counts, in (0, 1]; where fewer are known, those.
-
-    Returns:
-        Scalar; 0 if no pixel is known.
     """
     pixels, known = losses.flatten(-2), (target != VOID).flatten(-2).sum(-1)
     if fraction < 1:
@@ -167,6 +159,74 @@ def tversky_loss(
     return 1 - index.mean()
 
 
+SHADOW_WEIGHT = 0.3
+"""Of the loss of shadow, against 1 for that of foreground."""
+
+TEACHER_WEIGHT = 0.5
+"""Of the cross-entropy against what a teacher says, against 1 for that against the labels."""
+
+
+class ForegroundObjective(nn.Module):
+    """``forward(batch, progress, step)`` → loss and its parts.
+
+    Args:
+        network: takes ``(window, background)``, or the window alone, in [0, 1], and depth where it is known.
+        tversky: prices of false alarms and misses.
+        shadow: weight of pixels in shadow in the loss of foreground.
+        pooled: the Tversky index is that of a batch, not the mean of those of its pictures.
+        background: the network takes a picture of the empty scene.
+        teacher: a trained network with the same inputs, whose soft masks are learned too; it learns nothing.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        tversky: tuple[float, float] = (0.5, 0.5),
+        *,
+        shadow: float = 1.0,
+        pooled: bool = False,
+        background: bool = True,
+        teacher: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.background, self.shadow = background, shadow
+        self.overlap = partial(tversky_loss, alpha=tversky[0], beta=tversky[1], pooled=pooled)
+        # In a list it is no part of the module: neither its weights nor its mode follow those of the student.
+        self.teacher: Sequence[nn.Module] = [] if teacher is None else [teacher.eval().requires_grad_(False)]
+
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
+        logits, labels = self._run(self.network, batch), batch["labels"]
+        weight, target = priced(labels, self.shadow), foreground_target(labels)
+        parts = {
+            "entropy": weighted_cross_entropy(logits[:, 0], target, weight),
+            "tversky": self.overlap(logits[:, 0], target, weight),
+        }
+        loss = parts["entropy"] + parts["tversky"]
+        if logits.shape[1] > 1:
+            weight, target = shadow_known(labels), shadow_target(labels)
+            parts["shadow"] = weighted_cross_entropy(logits[:, 1], target, weight)
+            parts["shadow"] = parts["shadow"] + self.overlap(logits[:, 1], target, weight)
+            loss = loss + SHADOW_WEIGHT * parts["shadow"]
+        for teacher in self.teacher:
+            with torch.no_grad():
+                soft = torch.sigmoid(self._run(teacher, batch)[:, : logits.shape[1]].float())
+            parts["teacher"] = weighted_cross_entropy(logits, soft, torch.ones_like(soft))
+            loss = loss + TEACHER_WEIGHT * parts["teacher"]
+        return loss, parts
+
+    def _run(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Logits of a network that takes all that is known of the scene, its picture, or nothing of it."""
+        inputs = [batch["window"].float() / 255]
+        if self.background:
+            known = batch["background"].float() / 255
+            whole = getattr(network, "sees_past", False) or known.shape[1] == 3
+            inputs.append(known if whole else known[:, PICTURE])
+        depth = {"depth": batch["depth"][:, None].float() / 255} if "depth" in batch else {}
+        logits: Tensor = network(*inputs, **depth)
+        return logits
+
+
 CLIP = 1e-7
 """Distance of probabilities from 0 and 1."""
 
@@ -190,8 +250,7 @@ def fgsegnet_loss(
         kind: ``bce`` is what was meant (ours by default), ``l1_as_run`` what the release ran with.
         class_weight: ``balanced`` weighs the classes of each picture by ``n / (2 n_c)``, as was meant.
     """
-    pair = (probability, target) if kind == "bce" else (target, probability)
-    losses = cross_entropy(*pair)
+    losses = cross_entropy(probability, target) if kind == "bce" else cross_entropy(target, probability)
     weight = known * balanced_weights(target, known) if class_weight == "balanced" else known
     return (losses * weight).sum() / known.sum().clamp(min=1)
 
@@ -224,17 +283,6 @@ BINARISE = 200 / 255
 """Targets above are foreground, others background."""
 
 
-@dataclass(frozen=True, slots=True)
-class HofamLoss:
-    """The loss, its parts, and what decided about them; scalars."""
-
-    total: Tensor
-    absolute: Tensor
-    focal: Tensor
-    dice: Tensor
-    scale: Tensor
-
-
 def hofam_loss(
     probability: Tensor,
     target: Tensor,
@@ -242,8 +290,8 @@ def hofam_loss(
     class_in_scale: ClassInScale = "gated",
     gamma: float = 0.0,
     balance_batch: int | None = None,
-) -> HofamLoss:
-    """Weighted sum of the mean absolute difference and the mean focal loss.
+) -> Loss:
+    """Weighted sum of the mean absolute difference and the mean focal loss; Dice is told beside them.
 
     Args:
         probability: of foreground, (N, H, W) in [0, 1].
@@ -266,7 +314,7 @@ def hofam_loss(
     else:
         weight = scale
     focal = FOCAL * focal_loss(probability, y, weight.detach(), gamma)
-    return HofamLoss(absolute + focal, absolute, focal, dice, scale)
+    return absolute + focal, {"absolute": absolute, "focal": focal, "dice": dice}
 
 
 def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:

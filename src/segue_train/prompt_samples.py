@@ -145,8 +145,6 @@ class PromptBatches(Batches):
 
     sampler: PromptSampler
     shape: Callable[[float], tuple[int, int]]
-    count: int
-    seed: int
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng((self.seed, number))

@@ -113,6 +113,7 @@ class Objective(nn.Module):
         return self.loss(self.network, batch, progress, step)
 
 
+@dataclass(frozen=True)
 class Batches(Dataset[Batch]):
     """Whole batches by number, each from generators seeded by the seed of the run and its number.
 
@@ -120,6 +121,7 @@ class Batches(Dataset[Batch]):
     """
 
     count: int
+    seed: int
 
     def batch_of(self, number: int) -> Batch:
         """Batch ``number``, below ``count``."""

@@ -156,8 +156,6 @@ class SampleBatches(Batches):
 
     samples: StillSamples | VideoSamples
     batch: int
-    count: int
-    seed: int
     skips: Skips | None
 
     def __post_init__(self) -> None:

@@ -8,114 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.datasets.ytvis import YTVISDataset
+from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.errors import DatasetError
-from segue.types import Image
-from segue_train.instance_augment import PUBLISHED, InstanceClip, Sizes, augmented
-from segue_train.instance_losses import ClipTargets
+from segue.models.seqformer.names import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.naming import first_few
+from segue.registry import DATASETS
+from segue_train.instance_augment import PUBLISHED, InstanceClip, Sizes, augmented, pseudo_clip
+from segue_train.instance_losses import ClipTargets, centred
 from segue_train.recipe import Batch, Batches, order_of_pass
-from segue_train.warp import Bools, Matrix, Plane, Rng
-
-BRIGHTNESS, COLOUR = 40, 5
-"""Most that is added to all values, and to hue and saturation."""
-
-PERSPECTIVE = 0.08
-"""Deviation of how far the corners of the part that fills the picture lie inside, in parts of a side."""
-
-SHIFT, TURN = 0.1, 20.0
-"""Most that a picture is moved, in parts of a side, and turned, in degrees."""
-
-BLUR_SHARE, BLUR_SIZES = 0.25, (9, 11)
-
-
-def pseudo_clip(
-    rng: Rng, picture: Image, masks: Bools, labels: npt.NDArray[np.int64], frames: int
-) -> InstanceClip:
-    """A clip of views of a picture; of masks (K, H, W), at most 254, that overlap the later one counts."""
-    index = np.zeros(picture.shape[:2], np.uint8)
-    for number, mask in enumerate(masks, start=1):
-        index[mask] = number
-    views = [(picture, index)] + [_view(rng, picture, index) for _ in range(frames - 1)]
-    chosen = [views[i] for i in rng.permutation(frames)]
-    ids = np.arange(1, len(masks) + 1)[:, None, None, None]
-    planes = np.asarray(np.stack([mask for _, mask in chosen])[None] == ids, np.bool_)
-    return InstanceClip([view for view, _ in chosen], labels, planes, tight_boxes(planes))
-
-
-def tight_boxes(planes: Bools) -> Plane:
-    """Boxes ``(x0, y0, x1, y1)``, (..., 4), around masks (..., H, W); zeros where no pixel is set."""
-    sides = []
-    for axis in (-2, -1):
-        line = np.asarray(planes.any(axis))
-        sides.append((line.argmax(-1), line.shape[-1] - line[..., ::-1].argmax(-1)))
-    (x0, x1), (y0, y1) = sides
-    boxes = np.stack((x0, y0, x1, y1), -1).astype(np.float32)
-    boxes[~np.asarray(planes.any((-2, -1)))] = 0
-    return boxes
-
-
-def _view(rng: Rng, picture: Image, index: Image) -> tuple[Image, Image]:
-    """Another view of a picture and its index mask; what comes in from outside is black and 0."""
-    height, width = index.shape
-    matrix = _moved(rng, height, width) @ _perspective(rng, height, width)
-    size = (width, height)
-    seen = cv2.warpPerspective(_recoloured(rng, picture), matrix, size, flags=cv2.INTER_LINEAR)
-    mask = cv2.warpPerspective(index, matrix, size, flags=cv2.INTER_NEAREST)
-    if rng.random() < BLUR_SHARE:
-        seen = cv2.filter2D(seen, -1, _streak(rng), borderType=cv2.BORDER_REFLECT_101)
-    return np.asarray(seen, np.uint8), np.asarray(mask, np.uint8)
-
-
-def _recoloured(rng: Rng, picture: Image) -> Image:
-    """Brightness, or hue and saturation, or both changed."""
-    which = int(rng.integers(3))
-    if which != 1:
-        brighter = picture.astype(np.int16) + rng.integers(-BRIGHTNESS, BRIGHTNESS + 1)
-        picture = np.clip(brighter, 0, 255).astype(np.uint8)
-    if which != 0:
-        hsv = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV).astype(np.int16)
-        hue, saturation = rng.integers(-COLOUR, COLOUR + 1, 2)
-        hsv[..., 0] = (hsv[..., 0] + hue) % 180
-        hsv[..., 1] = np.clip(hsv[..., 1] + saturation, 0, 255)
-        picture = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
-    return picture
-
-
-def _perspective(rng: Rng, height: int, width: int) -> Matrix:
-    """Map that brings a quadrangle inside the picture to its corners."""
-    inward = np.abs(rng.normal(0, PERSPECTIVE, (4, 2))) % 0.5
-    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-    inner = np.where(corners == 0, inward, 1 - inward)
-    source, target = ((points * [width, height]).astype(np.float32) for points in (inner, corners))
-    return np.asarray(cv2.getPerspectiveTransform(source, target), np.float64)
-
-
-def _moved(rng: Rng, height: int, width: int) -> Matrix:
-    """Rotation around the centre and a shift."""
-    matrix = np.eye(3)
-    matrix[:2] = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-TURN, TURN), 1.0)
-    matrix[:2, 2] += rng.uniform(-SHIFT, SHIFT, 2) * (width, height)
-    return matrix
-
-
-def _streak(rng: Rng) -> Plane:
-    """Kernel that blurs along a line of random direction."""
-    size = int(rng.choice(BLUR_SIZES))
-    kernel = np.zeros((size, size), np.float32)
-    kernel[size // 2] = 1
-    centre = ((size - 1) / 2, (size - 1) / 2)
-    turned = cv2.warpAffine(kernel, cv2.getRotationMatrix2D(centre, rng.uniform(0, 180), 1.0), (size, size))
-    return np.asarray(turned / turned.sum(), np.float32)
-
+from segue_train.warp import Rng
 
 FRAMES = 5
 """Frames of a clip."""
@@ -128,6 +37,9 @@ MOST_OBJECTS = 25
 
 ATTEMPTS = 1000
 """Clips without any object in a row after which the data are no good."""
+
+CHANNELS = 42
+"""Class channels of the published networks."""
 
 MULTIPLE = 32
 """Sides of a batch are multiples of this."""
@@ -231,8 +143,6 @@ class ClipBatches(Batches):
 
     sources: Sequence[ClipSource]
     batch: int
-    count: int
-    seed: int
 
     def __post_init__(self) -> None:
         if self.clips == 0:
@@ -284,8 +194,7 @@ def collate(clips: Sequence[InstanceClip]) -> Batch:
         missing = (0, width - w, 0, height - h)
         frames.append(F.pad(torch.from_numpy(np.stack(clip.frames)), (0, 0, *missing)))
         masks.append(F.pad(torch.from_numpy(np.ascontiguousarray(clip.masks)), missing))
-        x0, y0, x1, y1 = np.moveaxis(clip.boxes / np.array([w, h, w, h], np.float32), -1, 0)
-        boxes.append(torch.from_numpy(np.stack(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0), -1)))
+        boxes.append(centred(torch.from_numpy(clip.boxes), clip.size))
     return {
         "frames": torch.stack(frames),
         "sizes": torch.tensor([clip.size for clip in clips]),
@@ -311,3 +220,68 @@ def valid_places(sizes: Tensor, height: int, width: int) -> Tensor:
     rows = torch.arange(height, device=sizes.device) < sizes[:, :1]
     columns = torch.arange(width, device=sizes.device) < sizes[:, 1:]
     return rows[:, :, None] & columns[:, None]
+
+
+def opened(text: str) -> YTVISDataset:
+    """The annotated data set that ``LAYOUT=ROOT`` names.
+
+    Raises:
+        DatasetError: the layout is unknown, or files are missing or wrong.
+    """
+    layout, _, root = text.partition("=")
+    entry = DATASETS.find(layout) if layout in DATASETS and root else None
+    if entry is None or entry.instances is None:
+        known = ", ".join(sorted(other.name for other in DATASETS if other.instances))
+        raise DatasetError(f"--data {text}: write LAYOUT=ROOT with LAYOUT one of {known}")
+    dataset = entry.instances(Path(root))
+    if not dataset.annotated:
+        raise DatasetError(f"{dataset.path} has no annotations; give those of the training set")
+    return dataset
+
+
+def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSource], dict[int, str]]:
+    """What ``--data`` names, in clips of some sizes, and the class names of its videos."""
+    datasets = [opened(text) for text in data]
+    stills = [dataset for dataset in datasets if isinstance(dataset, CocoImages)]
+    videos = [dataset for dataset in datasets if not isinstance(dataset, CocoImages)]
+    names = _names(videos)
+    clips: list[ClipSource] = [VideoClips(dataset, sizes) for dataset in videos]
+    clips += [StillClips(dataset, coco_channels(dataset.categories, names), sizes) for dataset in stills]
+    return clips, names
+
+
+def _names(videos: list[YTVISDataset]) -> dict[int, str]:
+    """Categories of the videos; those of YouTube-VIS 2019 where there are only pictures."""
+    if not videos:
+        return dict(YOUTUBE_VIS_2019)
+    names = videos[0].categories
+    for dataset in videos[1:]:
+        if dataset.categories != names:
+            raise DatasetError(
+                f"{dataset.path} has other categories than {videos[0].path}; train on one of them"
+            )
+    beyond = [name for channel, name in names.items() if not 0 < channel < CHANNELS]
+    if beyond:
+        raise DatasetError(
+            f"{videos[0].path}: categories beyond numbers 1 to {CHANNELS - 1}: {first_few(beyond)}"
+        )
+    return dict(names)
+
+
+def coco_channels(categories: Mapping[int, str], names: Mapping[int, str]) -> dict[int, int]:
+    """Class channel of each COCO category, by number, that is among the classes, by channel.
+
+    As published for YouTube-VIS; for other classes those of the same name.
+    """
+    for edition, published in ((YOUTUBE_VIS_2019, COCO_TO_2019), (YOUTUBE_VIS_2021, COCO_TO_2021)):
+        if names == edition:
+            return dict(published)
+
+    def plain(name: str) -> str:
+        return name.lower().replace("_", " ")
+
+    by_name = {plain(name): channel for channel, name in names.items()}
+    found = {number: by_name[plain(name)] for number, name in categories.items() if plain(name) in by_name}
+    if not found:
+        raise DatasetError("no category of COCO has the name of a class of the videos; leave it out")
+    return found

@@ -37,7 +37,7 @@ def sampler(tmp_path: Path) -> ClipSampler:
 
 
 def test_a_batch_depends_on_seed_and_number_alone(sampler: ClipSampler) -> None:
-    first, again, other = (ClipBatches(sampler, plan, 10, seed) for seed in (1, 1, 2))
+    first, again, other = (ClipBatches(10, seed, sampler, plan) for seed in (1, 1, 2))
     again[0]
     for name, value in first[4].items():
         assert torch.equal(value, again[4][name])
@@ -46,7 +46,7 @@ def test_a_batch_depends_on_seed_and_number_alone(sampler: ClipSampler) -> None:
 
 
 def test_masks_hold_the_ids_of_the_slots_and_exists_says_which_are_there(sampler: ClipSampler) -> None:
-    batches = ClipBatches(sampler, plan, 8, 0)
+    batches = ClipBatches(8, 0, sampler, plan)
     seen = set()
     for batch in map(batches.__getitem__, range(8)):
         assert batch["frames"].shape == (2, 3, 3, 48, 48)
@@ -144,4 +144,4 @@ def test_stills_without_any_object_are_refused(tmp_path: Path) -> None:
         Image.fromarray(np.zeros((40, 50), np.uint8)).save(tmp_path / "masks" / f"{number}.png")
     stills = gather([str(tmp_path)], report=print).stills
     with pytest.raises(DatasetError, match="0 of them show an object"):
-        ClipBatches(ClipSampler([], stills), plan, 10, 0)[0]
+        ClipBatches(10, 0, ClipSampler([], stills), plan)[0]

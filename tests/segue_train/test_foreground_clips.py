@@ -26,14 +26,13 @@ from segue_train.cut_outs import (
 from segue_train.footage import gather
 from segue_train.foreground_clips import (
     MARGIN,
-    UNLIT,
     Clip,
     ClipMaker,
     Sun,
+    passers_by,
     scenes_of,
-    without_evidence_unknown,
 )
-from segue_train.foreground_past import passers_by, past_masks, past_times
+from segue_train.foreground_samples import UNLIT, past_masks, past_times, without_evidence_unknown
 from segue_train.scenery import Camera, Light, Sensor
 from tests.clips import Bytes
 from tests.segue_train.making import write_all

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
-from segue_train.foreground_clips import UNLIT
-from segue_train.foreground_pool import ForegroundObjective
+from segue_train.foreground_samples import UNLIT
 from segue_train.losses import (
+    ForegroundObjective,
     foreground_target,
     known,
     priced,

@@ -10,8 +10,8 @@ import pytest
 
 from segue.errors import DatasetError
 from segue_train import foreground_pool
-from segue_train.foreground_clips import Sample
 from segue_train.foreground_pool import Pool, PoolBatches, fill, jitter
+from segue_train.foreground_samples import Sample
 from segue_train.warp import Rng
 
 SHAPE = (12, 16)
@@ -89,7 +89,7 @@ def test_an_empty_folder_is_no_pool(tmp_path: Path) -> None:
 
 
 def test_each_pass_shows_every_sample_once_in_its_own_order(tmp_path: Path) -> None:
-    batches = PoolBatches(filled(tmp_path / "pool", Numbers()), 4, SHAPE, 6, seed=0)
+    batches = PoolBatches(6, 0, filled(tmp_path / "pool", Numbers()), 4, SHAPE)
     assert len(batches) == 6
     passes = [
         [batches[step]["labels"][:, 0, 0].tolist() for step in steps] for steps in (range(3), range(3, 6))
@@ -103,7 +103,7 @@ def test_each_pass_shows_every_sample_once_in_its_own_order(tmp_path: Path) -> N
 
 def test_a_batch_depends_on_seed_and_number_alone(tmp_path: Path) -> None:
     pool = filled(tmp_path / "pool", Numbers())
-    first, again = (PoolBatches(pool, 2, (8, 8), 9, seed=3) for _ in range(2))
+    first, again = (PoolBatches(9, 3, pool, 2, (8, 8)) for _ in range(2))
     again[0]
     for name, value in first[5].items():
         np.testing.assert_array_equal(value, again[5][name])

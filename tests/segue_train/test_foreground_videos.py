@@ -13,8 +13,8 @@ from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue_train import foreground_pool
 from segue_train.footage import gather
-from segue_train.foreground_clips import UNLIT
 from segue_train.foreground_material import fill_pool, gather_foreground, refuse_trained
+from segue_train.foreground_samples import UNLIT
 from segue_train.foreground_videos import MovingCameras, StillCameras, camera_motion
 from tests.clips import Bytes
 from tests.datasets.foreground_videos import save

@@ -15,8 +15,8 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.labels import MOTION, STATIC
 from segue.errors import DatasetError
 from segue_train import foreground_windows
-from segue_train.foreground_clips import Sample
 from segue_train.foreground_material import gather_films
+from segue_train.foreground_samples import Sample
 from segue_train.foreground_windows import WindowBatches, WindowSampler, augment, cut
 from tests.clips import Bytes
 from tests.datasets.foreground_videos import save
@@ -63,7 +63,7 @@ def test_films_that_were_rendered_bring_depth_and_others_none(
     both = [
         WindowSampler(group, OFFSETS, (48, 64), background=False, depth=True) for group in (films, rendered)
     ]
-    batch = WindowBatches(both, 2, 1, seed=0)[0]
+    batch = WindowBatches(1, 0, both, batch=2)[0]
     without, given = batch["depth"].numpy()
     assert not without.any()
     assert given[0, 0] < 3
@@ -125,7 +125,7 @@ def test_only_frames_that_count_are_shown(root: Path) -> None:
 
 def test_a_batch_depends_on_seed_and_number_alone(films: list[ForegroundSequence]) -> None:
     samplers = [WindowSampler(films[:1], OFFSETS, SIZE, background=False) for _ in range(2)]
-    batches, again = (WindowBatches(samplers, 3, 4, seed=5) for _ in range(2))
+    batches, again = (WindowBatches(4, 5, samplers, batch=3) for _ in range(2))
     assert len(batches) == 4
     shapes = {name: tuple(value.shape) for name, value in batches[1].items()}
     assert shapes == {"window": (3, 3, 3, 32, 40), "background": (3, 3, 32, 40), "labels": (3, 32, 40)}
@@ -144,7 +144,8 @@ def test_kinds_of_films_share_a_batch(films: list[ForegroundSequence]) -> None:
             drawn.append(self.runs[0][0].video.name)
             return super().sample(rng)
 
-    batches = WindowBatches([Named([film], OFFSETS, SIZE, background=False) for film in films[:2]], 3, 2, 0)
+    samplers = [Named([film], OFFSETS, SIZE, background=False) for film in films[:2]]
+    batches = WindowBatches(2, 0, samplers, batch=3)
     assert len(batches[0]["labels"]) == len(batches[1]["labels"]) == 3
     assert sorted(drawn) == sorted([films[0].name] * 3 + [films[1].name] * 3)
 

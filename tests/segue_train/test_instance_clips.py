@@ -18,12 +18,11 @@ from segue_train.instance_clips import (
     ClassedFootage,
     InstanceBatches,
     InstanceClipSampler,
+    annotated_footage,
     coco_number,
-    normalised_boxes,
     targets,
 )
-from segue_train.instance_losses import separability_losses, soft_union
-from segue_train.instance_material import annotated_footage
+from segue_train.instance_losses import centred, separability_losses, soft_union, tight_boxes
 from tests.segue_train.instance_sets import SIZE, save_coco, save_ytvis
 
 # pycocotools 2.0 speaks to numpy 2 in an old way.
@@ -44,7 +43,7 @@ def tiny() -> SeqFormer:
 
 
 def test_masks_and_classes_belong_together(stills: list[ClassedFootage]) -> None:
-    batches = InstanceBatches(InstanceClipSampler([(1.0, stills)]), SHAPE, 4, seed=3)
+    batches = InstanceBatches(4, 3, InstanceClipSampler([(1.0, stills)]), SHAPE)
     for number in range(4):
         batch = batches[number]
         assert batch["frames"].shape == (2, 3, 64, 64, 3)
@@ -93,13 +92,13 @@ def test_the_smaller_of_two_that_overlap_is_in_front(tmp_path: Path) -> None:
 
 
 def test_the_first_clips_have_one_frame(stills: list[ClassedFootage]) -> None:
-    batches = InstanceBatches(InstanceClipSampler([(1.0, stills)]), SHAPE, 4, seed=1, single_share=0.5)
+    batches = InstanceBatches(4, 1, InstanceClipSampler([(1.0, stills)]), SHAPE, single_share=0.5)
     shapes = [tuple(batches[number]["frames"].shape[:2]) for number in range(4)]
     assert shapes == [(6, 1), (6, 1), (2, 3), (2, 3)]
 
 
 def test_a_batch_depends_on_its_number_alone(stills: list[ClassedFootage]) -> None:
-    one, other = (InstanceBatches(InstanceClipSampler([(1.0, stills)]), SHAPE, 9, seed=1) for _ in range(2))
+    one, other = (InstanceBatches(9, 1, InstanceClipSampler([(1.0, stills)]), SHAPE) for _ in range(2))
     _ = one[0]
     for key, value in one[5].items():
         assert torch.equal(value, other[5][key])
@@ -109,8 +108,9 @@ def test_a_batch_depends_on_its_number_alone(stills: list[ClassedFootage]) -> No
 def test_boxes_are_tight_around_masks() -> None:
     planes = torch.zeros(2, 10, 20, dtype=torch.bool)
     planes[0, 2:6, 4:9] = True
-    assert torch.allclose(normalised_boxes(planes)[0], torch.tensor([0.325, 0.4, 0.25, 0.4]))
-    assert normalised_boxes(planes)[1].tolist() == [0, 0, 0, 0]
+    boxes = centred(tight_boxes(planes), (10, 20))
+    assert torch.allclose(boxes[0], torch.tensor([0.325, 0.4, 0.25, 0.4]))
+    assert boxes[1].tolist() == [0, 0, 0, 0]
 
 
 def test_objects_that_are_hardly_seen_are_not_asked_for() -> None:

@@ -21,9 +21,9 @@ from segue.weights import read_checkpoint, write_checkpoint
 from segue.weights.checkpoint import OPTIONS
 from segue_train.commands import making
 from segue_train.instance_augment import InstanceClip, cropped
-from segue_train.instance_clips import normalised_boxes
-from segue_train.instance_material import coco_channels
+from segue_train.instance_losses import centred, tight_boxes
 from segue_train.recipes.msstsvis import InstanceObjective, PublishedRecipe, load_trunk, start_from
+from segue_train.ytvis_clips import coco_channels
 from tests.segue_train.commands import run
 from tests.segue_train.instance_sets import save_coco, save_ytvis
 from tests.segue_train.test_ytvis_clips import NAMES, Places, small_clip
@@ -50,7 +50,7 @@ def batch_of(masks: torch.Tensor, frames: torch.Tensor, size: tuple[int, int]) -
         "sizes": torch.tensor([size]),
         "counts": torch.tensor([len(masks)]),
         "labels": torch.ones(len(masks), dtype=torch.int64),
-        "boxes": normalised_boxes(masks[..., : size[0], : size[1]]),
+        "boxes": centred(tight_boxes(masks[..., : size[0], : size[1]]), size),
         "masks": masks,
     }
 

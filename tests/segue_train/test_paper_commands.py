@@ -15,8 +15,8 @@ from segue.errors import DatasetError, FlowError, TrainingError
 from segue.models.hofam import HOFAM
 from segue.models.mustan import MUSTAN2
 from segue_train.commands import making
-from segue_train.foreground_clips import Sample
 from segue_train.foreground_pool import fill
+from segue_train.foreground_samples import Sample
 from segue_train.warp import Rng
 from tests.flow.files import save_flo
 from tests.segue_train.commands import run

@@ -20,11 +20,10 @@ from segue.layers.resnet import ResNet18
 from segue.models.fgsegnet import FgSegNetV2
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.weights import write_checkpoint
-from segue_train.flow_samples import FlowBatches, FlowSamples
 from segue_train.loop import Recipe
 from segue_train.recipes import mustan
 from segue_train.recipes.fgsegnet import FgSegNetRecipe, Split, load_trunk, split_frames
-from segue_train.recipes.hofam import HofamRecipe
+from segue_train.recipes.hofam import FlowBatches, FlowSamples, HofamRecipe
 from segue_train.recipes.mustan import MustanRecipe
 from tests.datasets.foreground_videos import save
 from tests.flow.files import save_flo
@@ -165,7 +164,7 @@ def test_flow_of_films_may_come_from_files(film: ForegroundSequence, tmp_path: P
 
 
 def test_composites_bring_their_flow(composites: ForegroundSequence) -> None:
-    batches = FlowBatches(FlowSamples([composites], DIS, (1, 3, 5)), 3, 2, seed=0)
+    batches = FlowBatches(2, 0, FlowSamples([composites], DIS, (1, 3, 5)), batch=3)
     batch = batches[0]
     assert batch["frames"].shape == batch["flow"].shape == (3, 3, 256, 256)
     assert sorted(batch["flow"][:, 0, 0, 0].tolist()) == [10, 20, 30]

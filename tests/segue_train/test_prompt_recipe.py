@@ -77,7 +77,7 @@ def test_every_sample_shows_its_object_and_says_something_true_of_it(stills: lis
 
 def test_a_batch_depends_on_the_seed_and_its_number_alone(stills: list[Footage]) -> None:
     def batches() -> PromptBatches:
-        return PromptBatches(PromptSampler(read_sources([(1.0, stills)])), lambda _: (64, 2), 10, 5)
+        return PromptBatches(10, 5, PromptSampler(read_sources([(1.0, stills)])), lambda _: (64, 2))
 
     for name, value in batches()[7].items():
         torch.testing.assert_close(value, batches()[7][name])

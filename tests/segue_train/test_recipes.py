@@ -49,7 +49,7 @@ def changed(module: nn.Module, before: dict[str, Tensor]) -> set[str]:
 def test_a_step_of_stcn_lite_trains_all_but_the_first_layers(material: Material) -> None:
     recipe = STCNLiteRecipe(material.videos, material.stills)
     shape = ClipShape(1, 3, 32, 2)
-    batch = ClipBatches(recipe.sampler(), lambda *_: Curriculum(0.5, 2, shape), 1, 0)[0]
+    batch = ClipBatches(1, 0, recipe.sampler(), lambda *_: Curriculum(0.5, 2, shape))[0]
     module, before, loss = take_step(recipe, batch)
     assert 0 < loss < 100
     frozen = {name for name, value in module.named_parameters() if not value.requires_grad}

@@ -62,7 +62,7 @@ def test_the_gap_changes_at_rounded_shares_of_the_passes(
 
 def test_a_batch_depends_on_seed_and_number_alone(tmp_path: Path) -> None:
     samples = VideoSamples(videos_of(write_all(tmp_path)[0]), side=32)
-    first, again, other = (SampleBatches(samples, 2, 10, seed, SkipCurriculum(0.9)) for seed in (7, 7, 8))
+    first, again, other = (SampleBatches(10, seed, samples, 2, SkipCurriculum(0.9)) for seed in (7, 7, 8))
     again[3]
     for name, value in first[5].items():
         assert torch.equal(value, again[5][name])
@@ -86,7 +86,7 @@ class Indices:
 
 def test_a_pass_takes_each_video_once_and_leaves_out_what_fills_no_batch() -> None:
     samples = Indices()
-    batches = SampleBatches(samples, 2, 6, 0, None)  # type: ignore[arg-type]
+    batches = SampleBatches(6, 0, samples, 2, None)  # type: ignore[arg-type]
     for i in range(6):
         batches[i]
     first, second = samples.drawn[:6], samples.drawn[6:]
@@ -98,7 +98,7 @@ def test_a_video_sample_has_two_objects_and_void_stays_void(tmp_path: Path) -> N
     frames, masks = clip(3, 4, 64, 96, 3)
     masks[:, 28:36] = VOID
     samples = VideoSamples(videos_of(write_video(tmp_path, "a", frames, masks)), side=64)
-    batch = SampleBatches(samples, 4, 3, 0, SkipCurriculum(0.9))[1]
+    batch = SampleBatches(3, 0, samples, 4, SkipCurriculum(0.9))[1]
     assert batch["frames"].shape == (4, 3, 3, 64, 64)
     assert set(batch["masks"].unique().tolist()) == {0, 1, 2, VOID}
     assert batch["exists"].tolist() == [[1, 1]] * 4
@@ -107,7 +107,7 @@ def test_a_video_sample_has_two_objects_and_void_stays_void(tmp_path: Path) -> N
 def test_a_sample_of_a_video_without_objects_is_all_background(tmp_path: Path) -> None:
     frames, masks = clip(3, 4, 64, 96, 1)
     samples = VideoSamples(videos_of(write_video(tmp_path, "a", frames, masks * 0)), side=32)
-    batch = SampleBatches(samples, 1, 1, 0, None)[0]
+    batch = SampleBatches(1, 0, samples, 1, None)[0]
     assert not batch["masks"].any()
     assert batch["exists"].tolist() == [[1, 0]]
 
@@ -118,8 +118,8 @@ def test_small_objects_are_passed_over_where_asked(tmp_path: Path) -> None:
     masks[:, 30:33, 40:44] = 1
     masks[:, 10:60, 50:90] = 2
     videos = videos_of(write_video(tmp_path, "a", frames, masks))
-    both = SampleBatches(VideoSamples(videos, 64, 1.0), 8, 1, 0, None)[0]
-    large = SampleBatches(VideoSamples(videos, 64, 1.0, "drop"), 8, 1, 0, None)[0]
+    both = SampleBatches(1, 0, VideoSamples(videos, 64, 1.0), 8, None)[0]
+    large = SampleBatches(1, 0, VideoSamples(videos, 64, 1.0, "drop"), 8, None)[0]
     assert both["exists"][:, 1].any()
     assert not large["exists"][:, 1].any()
 
@@ -128,7 +128,7 @@ def test_a_still_image_becomes_three_different_frames_of_one_object(tmp_path: Pa
     frames, masks = clip(3, 1, 64, 96, 3)
     masks[0, 60:] = VOID
     stills = gather([str(write_stills(tmp_path, frames, masks))], report=print).stills
-    batch = SampleBatches(StillSamples(stills, 64), 2, 1, 0, None)[0]
+    batch = SampleBatches(1, 0, StillSamples(stills, 64), 2, None)[0]
     assert batch["frames"].shape == (2, 3, 3, 64, 64)
     assert set(batch["masks"].unique().tolist()) == {0, 1, VOID}
     assert batch["exists"].shape == (2, 1)
@@ -137,4 +137,4 @@ def test_a_still_image_becomes_three_different_frames_of_one_object(tmp_path: Pa
 
 def test_no_footage_is_an_error() -> None:
     with pytest.raises(DatasetError, match="--data"):
-        SampleBatches(StillSamples([], 64), 2, 1, 0, None)
+        SampleBatches(1, 0, StillSamples([], 64), 2, None)

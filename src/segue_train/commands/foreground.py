@@ -22,7 +22,6 @@ from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite
 from segue_train import foreground_material as foreground
 from segue_train.commands.making import LITE, PAPER, Data, Prepared, must_start, names_in, say, training
-from segue_train.flow_samples import film_flow
 from segue_train.recipe import Recipe
 from segue_train.recipes import fgsegnet as fgsegnet_recipe
 from segue_train.recipes import hofam as hofam_recipe
@@ -127,7 +126,7 @@ def mustan_slim(pooled: Pooled, options: Values, run: Values) -> Prepared:
     return pooled.prepare(partial(pool_recipes.MustanSlimRecipe, **options), run)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilmData:
     """Labelled films.
 
@@ -139,13 +138,13 @@ class FilmData:
         validate: measure F on the scenes that are left out; the best is kept apart.
     """
 
-    data: list[str]
+    data: list[str] | None
     exclude: str = ""
     fold: Annotated[int | None, Ge(0), Le(FOLDS - 1)] = None
     validate: bool = False
 
     def gather(self) -> foreground.Films:
-        films = foreground.gather_films(self.data, exclude=names_in(self.exclude), fold=self.fold)
+        films = foreground.gather_films(self.data or (), exclude=names_in(self.exclude), fold=self.fold)
         say(
             f"{len(films.real)} real and {len(films.rendered)} rendered films to learn from, "
             f"{len(films.left_out)} left out"
@@ -171,10 +170,10 @@ class FilmData:
         return score if wrap is None else lambda network: score(wrap(network))
 
 
-FILMS = Options(FilmData, "data exclude fold validate")
+FILMS = Options(FilmData, "data exclude fold validate", types={"data": list[str]})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilmsOrPool(FilmData):
     """Labelled films, or samples that were drawn for mustan-lite.
 
@@ -183,7 +182,7 @@ class FilmsOrPool(FilmData):
             past of each pixel. Wants --causal, and a --size up to 160x208.
     """
 
-    data: list[str] | None = None  # type: ignore[assignment]
+    data: list[str] | None = None
     pool: Path | None = None
 
     def gather(self) -> foreground.Films:
@@ -316,28 +315,25 @@ def hofam(data: FilmData, options: Values, run: Values) -> Prepared:
     films = data.gather()
     name = "stam" if options["name"] == "single" else "hofam"
     recipe = hofam_recipe.HofamRecipe(films=[*films.real, *films.rendered], **options | {"name": name})
-    flow = None if recipe.files is None else partial(film_flow, recipe.files, recipe.gaps)
+    flow = None if recipe.files is None else partial(hofam_recipe.film_flow, recipe.files, recipe.gaps)
     return recipe, {"validate": data.validation(films, recipe.runnable, flow)}
 
 
-@dataclass(frozen=True, slots=True)
-class Scenes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenes(FilmData):
     """Frames of scenes.
 
     Attributes:
         scene: folders of films in CDnet's layout; of several one network is made.
         data: labelled films besides, as for the other networks; several may be given.
         exclude: scenes or categories of --data to leave out, separated by commas.
-        fold: leave out the scenes of this fold of CDnet 2014.
         frames: labelled frames of each scene to learn from; published are 200 and 25.
         frame_list: JSON with the published numbers of 200 or 25 frames of each scene.
         epochs: looks at each frame.
     """
 
-    scene: list[Path] | None = None
     data: list[str] | None = None
-    exclude: str = ""
-    fold: Annotated[int | None, Ge(0), Le(FOLDS - 1)] = None
+    scene: list[Path] | None = None
     frames: Annotated[int, Ge(2)] = fgsegnet_recipe.FRAMES
     frame_list: Path | None = None
     epochs: Annotated[int, Ge(1)] = fgsegnet_recipe.EPOCHS
@@ -345,7 +341,7 @@ class Scenes:
     def films(self) -> list[ForegroundSequence]:
         films = [read_video(folder, folder.resolve().parent.name) for folder in self.scene or ()]
         if self.data:
-            gathered = FilmData(self.data, self.exclude, self.fold).gather()
+            gathered = self.gather()
             films += [*gathered.real, *gathered.rendered]
         elif self.exclude or self.fold is not None:
             raise TrainingError("--exclude and --fold leave out scenes of --data; give some")

@@ -18,11 +18,10 @@ from segue_train.commands.making import LITE, PAPER, Prepared, must_start, say, 
 from segue_train.commands.objects import Pictures
 from segue_train.instance_augment import PUBLISHED
 from segue_train.instance_clips import Classed as ClassedItem
-from segue_train.instance_clips import Groups
-from segue_train.instance_material import ClassNames, annotated_footage, clip_sources
+from segue_train.instance_clips import ClassNames, Groups, annotated_footage
 from segue_train.recipes import msstsvis as lite_recipe
 from segue_train.recipes.msstsvis import PublishedRecipe
-from segue_train.ytvis_clips import ClipSource, VideoClips
+from segue_train.ytvis_clips import ClipSource, VideoClips, clip_sources
 
 R18_SHORT_SIDE = 180
 """Short side at which ``msstsvis-r18`` is validated; it learns from clips of half the published size."""

@@ -117,7 +117,7 @@ class FgSegNetRecipe(CommonRecipe):
 
     def batches(self, count: int, seed: int) -> SceneFrames:
         frames = [(film, i) for film, split in self.scenes for i in split.train]
-        return SceneFrames(frames, count, seed)
+        return SceneFrames(count, seed, frames)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(groups, alpha=DECAY, eps=EPSILON)
@@ -143,8 +143,6 @@ class SceneFrames(Batches):
     """Whole frames of scenes one by one; each pass through them has its own order."""
 
     frames: Sequence[tuple[ForegroundSequence, int]]
-    count: int
-    seed: int
 
     def batch_of(self, number: int) -> Batch:
         epoch, place = divmod(number, len(self.frames))

@@ -8,30 +8,35 @@ the fusion convolutions learn, and the gate of the class-in scale, which the rel
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import cv2
+import numpy as np
 import torch
 from annotated_types import Ge, Le
 from torch import nn
 
 from segue.datasets.foreground import ForegroundSequence
-from segue.errors import TrainingError
+from segue.datasets.foreground_sets import read_flow, read_frame
+from segue.datasets.labels import MOTION
+from segue.errors import DatasetError, TrainingError
+from segue.flow import FlowFiles, FlowPictures
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, FlowProvider, flow_provider
 from segue.models.hofam import HOFAM
 from segue.sessions.extra_inputs import FlowNetwork
 from segue.weights import load_strict
-from segue_train.flow_samples import FlowBatches, FlowSamples
 from segue_train.losses import ClassInScale, hofam_loss
-from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
+from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, order_of_pass, stacked
+from segue_train.warp import Picture
 
-RATE = 5e-4
-BETAS = (0.95, 0.999)
 STEPS = 64_000
-BATCH = 8
+
+SIDE = 256
+"""Side of the pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +70,9 @@ class HofamRecipe(CommonRecipe):
     flow: str = "dis"
     flow_weights: Path | None = None
     start: Path | None = None
-    batch: Annotated[int, Ge(1)] = BATCH
+    batch: Annotated[int, Ge(1)] = 8
     _: KW_ONLY
-    rate: float = RATE
+    rate: float = 5e-4
 
     def __post_init__(self) -> None:
         if self.batch < 1 or not 1 <= self.gf <= 64 or not 0 <= self.gamma < math.inf:
@@ -92,7 +97,7 @@ class HofamRecipe(CommonRecipe):
 
     def batches(self, count: int, seed: int) -> FlowBatches:
         samples = FlowSamples(self.films, self.provider, self.gaps, self.files)
-        return FlowBatches(samples, self.batch, count, seed)
+        return FlowBatches(count, seed, samples, self.batch)
 
     @property
     def gaps(self) -> tuple[int, ...]:
@@ -113,7 +118,7 @@ class HofamRecipe(CommonRecipe):
         return FlowNetwork(network, None if self.files else self.provider())
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(groups, betas=BETAS)
+        return torch.optim.Adam(groups, betas=(0.95, 0.999))
 
 
 def flow_loss(
@@ -122,5 +127,94 @@ def flow_loss(
     """The released loss, see :func:`~segue_train.losses.hofam_loss`."""
     logits = network(batch["frames"].float() / 255, batch["flow"].float() / 255)
     probability, labels = torch.sigmoid(logits[:, 0].float()), batch["labels"].float() / 255
-    loss = hofam_loss(probability, labels, class_in_scale=class_in_scale, gamma=gamma)
-    return loss.total, {"absolute": loss.absolute, "focal": loss.focal, "dice": loss.dice}
+    return hofam_loss(probability, labels, class_in_scale=class_in_scale, gamma=gamma)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSample:
+    """RGB (256, 256, 3), its flow (256, 256, 3 or 1), the largest gap first, and labels (256, 256); uint8.
+
+    Foreground is 255; what nobody knows is background, as in the release.
+    """
+
+    frame: Picture
+    flow: Picture
+    labels: Picture
+
+
+class FlowSamples:
+    """All labelled frames of films; those of composite pictures bring their flow.
+
+    Args:
+        films: labelled films.
+        provider: makes a flow provider, once in each process.
+        gaps: frames back to each earlier frame, growing. A composite gives STAM its red channel, that of the
+            largest gap, as the released demo does.
+        files: folder with the flow files of each film, in folders called after the films; None computes flow.
+    """
+
+    def __init__(
+        self,
+        films: Sequence[ForegroundSequence],
+        provider: Callable[[], FlowProvider],
+        gaps: tuple[int, ...],
+        files: Path | None = None,
+    ) -> None:
+        scored = ((film, set(film.scored)) for film in films)
+        self.places = [(film, i) for film, kept in scored for i in film.labels if film.numbers[i] in kept]
+        if not self.places:
+            raise DatasetError("no film has a labelled frame")
+        self._provider, self._gaps = provider, gaps
+        self._pictures: FlowPictures | None = None
+        computed = [film for film in films if film.decode_image is not read_frame]
+        self._files = {film.key: film_flow(files, gaps, film) for film in computed} if files else {}
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> FlowSample:
+        film, i = self.places[index]
+        frame, labels = _fit(film.read_image(i)), film.read_labels(i)
+        moving = np.where(labels == MOTION, np.uint8(MOTION), np.uint8(0))
+        truth = cv2.resize(moving, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
+        return FlowSample(frame, self._flow(film, i, frame), np.asarray(truth, np.uint8))
+
+    def _flow(self, film: ForegroundSequence, i: int, frame: Picture) -> Picture:
+        if film.decode_image is read_frame:
+            return _fit(read_flow(film.frames[i]))[..., : len(self._gaps)]
+        if film.key in self._files:
+            return np.atleast_3d(_fit(self._files[film.key](i)))
+        if self._pictures is None:
+            self._pictures = FlowPictures(self._provider(), self._gaps)
+        return self._pictures(frame, [_fit(film.read_image(max(i - gap, 0))) for gap in self._gaps])
+
+
+def film_flow(folder: Path, gaps: tuple[int, ...], film: ForegroundSequence) -> FlowFiles:
+    """Flow files of a film, in a folder called after it."""
+    return FlowFiles(folder / film.key, gaps, len(film))
+
+
+@dataclass(frozen=True)
+class FlowBatches(Batches):
+    """Batches from passes through the samples, each in its own order."""
+
+    samples: FlowSamples
+    batch: int
+
+    def batch_of(self, number: int) -> Batch:
+        chosen = []
+        for place in range(number * self.batch, (number + 1) * self.batch):
+            epoch, rank = divmod(place, len(self.samples))
+            chosen.append(self.samples[order_of_pass(len(self.samples), self.seed, epoch)[rank]])
+        return {
+            "frames": stacked(sample.frame for sample in chosen).movedim(-1, 1),
+            "flow": stacked(sample.flow for sample in chosen).movedim(-1, 1),
+            "labels": stacked(sample.labels for sample in chosen),
+        }
+
+
+def _fit(picture: Picture) -> Picture:
+    if picture.shape[:2] == (SIDE, SIDE):
+        return picture
+    interpolation = cv2.INTER_AREA if min(picture.shape[:2]) > SIDE else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=interpolation), np.uint8)

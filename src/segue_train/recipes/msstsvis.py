@@ -166,7 +166,7 @@ class LiteRecipe(CommonRecipe):
         return _objective(network, self.separability)
 
     def batches(self, count: int, seed: int) -> InstanceBatches:
-        return InstanceBatches(InstanceClipSampler(self.groups), self.shape, count, seed, self.single_share)
+        return InstanceBatches(count, seed, InstanceClipSampler(self.groups), self.shape, self.single_share)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         return rate_groups(network, self.rate, self.rate)
@@ -256,7 +256,7 @@ class PublishedRecipe(CommonRecipe):
         return _objective(network, self.separability)
 
     def batches(self, count: int, seed: int) -> ClipBatches:
-        return ClipBatches(self.sources, self.batch, count, seed)
+        return ClipBatches(count, seed, self.sources, self.batch)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         return rate_groups(network, self.rate, TRUNK_RATE)

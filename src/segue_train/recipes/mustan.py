@@ -23,8 +23,9 @@ from segue.layers.resnet import ResNet18
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.weights import load_strict, read_checkpoint
 from segue.weights.checkpoint import Option, match
-from segue_train.foreground_pool import ForegroundObjective, Pool, PoolBatches
+from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.foreground_windows import WindowBatches, WindowSampler
+from segue_train.losses import ForegroundObjective
 from segue_train.recipe import Batches, CommonRecipe
 
 RATE = 1e-4
@@ -102,13 +103,13 @@ class MustanRecipe(CommonRecipe):
         if self.pool is not None:
             samples = Pool(self.pool)
             samples.check(network.offsets, self.size)
-            return PoolBatches(samples, self.batch, self.size, count, seed)
+            return PoolBatches(count, seed, samples, self.batch, self.size)
         background, depth = network.background is not None, network.takes_depth
         samplers = [
             WindowSampler(films, network.offsets, self.size, background=background, depth=depth)
             for films in self.sources
         ]
-        return WindowBatches(samplers, self.batch, count, seed)
+        return WindowBatches(count, seed, samplers, self.batch)
 
     def learning_rate(self, progress: float, step: int) -> float:
         """Halved after each of :data:`FALLS`."""

@@ -19,7 +19,8 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from segue.models.mustan_lite import MustanLite, shipped_slim
 from segue.weights import load_strict
-from segue_train.foreground_pool import ForegroundObjective, Pool, PoolBatches
+from segue_train.foreground_pool import Pool, PoolBatches
+from segue_train.losses import ForegroundObjective
 from segue_train.recipe import CommonRecipe, warmed_cosine
 from segue_train.trunks import load_mobilenet
 
@@ -59,7 +60,7 @@ class _PoolRecipe(CommonRecipe):
     rate: float = 2e-3
 
     def batches(self, count: int, seed: int) -> PoolBatches:
-        return PoolBatches(Pool(self.pool), BATCH, SHOWN_SIZE, count, seed)
+        return PoolBatches(count, seed, Pool(self.pool), BATCH, SHOWN_SIZE)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, weight_decay=1e-2)

@@ -77,7 +77,7 @@ class PromptRecipe(CommonRecipe):
             _, side, fresh, _ = next(row for row in SHAPES if progress < row[0])
             return side, fresh
 
-        return PromptBatches(PromptSampler(read_sources(self.groups)), shape, count, seed)
+        return PromptBatches(count, seed, PromptSampler(read_sources(self.groups)), shape)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=1e-2)

@@ -116,7 +116,7 @@ class STCNRecipe(CommonRecipe):
         return VideoSamples(videos, self.side, self.plan.least_area, "drop" if self.stage == 1 else "keep")
 
     def batches(self, count: int, seed: int) -> SampleBatches:
-        return SampleBatches(self.samples(), self.batch or self.plan.batch, count, seed, self.plan.skips)
+        return SampleBatches(count, seed, self.samples(), self.batch or self.plan.batch, self.plan.skips)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.Adam(groups, weight_decay=WEIGHT_DECAY)

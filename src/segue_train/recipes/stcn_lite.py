@@ -96,7 +96,7 @@ class STCNLiteRecipe(CommonRecipe):
         return Objective(convert_conv2d_weight_memory_format(network, torch.channels_last), loss)
 
     def batches(self, count: int, seed: int) -> ClipBatches:
-        return ClipBatches(self.sampler(), further if self.start else curriculum, count, seed)
+        return ClipBatches(count, seed, self.sampler(), further if self.start else curriculum)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """A network that follows already learns at two fifths of the rate."""

@@ -78,7 +78,7 @@ class STMRecipe(CommonRecipe):
         return VideoSamples(videos, self.side, slots=OBJECTS, choose=frames_in_order)
 
     def batches(self, count: int, seed: int) -> SampleBatches:
-        return SampleBatches(self.samples(), self.batch, count, seed, GrowingGap() if self.stage else None)
+        return SampleBatches(count, seed, self.samples(), self.batch, GrowingGap() if self.stage else None)
 
 
 @dataclass(frozen=True, slots=True)
