@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 from segue.batch.places import one_line
 from segue.batch.plan import Task
-from segue.batch.work import Order, Outcome, Stopped, Watch, perform
+from segue.batch.work import Order, Outcome, Watch, perform
 from segue.errors import SegueError
 
 BEAT_SECONDS = 2.0
@@ -197,7 +197,7 @@ def report(name: str, task: Task, order: Order, watch: Watch) -> Event:
     """Do one video, and say what became of it."""
     try:
         return Event("done", name, watch.frames, outcome=perform(task, order, watch))
-    except (Stopped, KeyboardInterrupt):
+    except KeyboardInterrupt:
         return Event("stopped", name, watch.frames)
     except SegueError as error:
         return Event("failed", name, watch.frames, one_line(error))
@@ -235,6 +235,7 @@ class RayEngine:
     ) -> None:
         try:
             import ray
+            from ray.util.queue import Queue
         except ImportError:
             raise SegueError("--address needs Ray: pip install 'segue[cluster]'") from None
         self._ray: Any = ray
@@ -248,7 +249,7 @@ class RayEngine:
         self._options = {"num_cpus": cores, "num_gpus": gpus, "max_restarts": 0}
         total = self._ray.cluster_resources()
         room = int(total.get("GPU", 0) / gpus) if gpus else int(total.get("CPU", 1) / cores)
-        self._mailbox: Any = self._ray.remote(_Mailbox).options(num_cpus=0).remote()
+        self._beats: Any = Queue(actor_options={"num_cpus": 0})
         self._actors: dict[str, Any] = {}
         self._machines: dict[str, str] = {}
         self._waiting: dict[Any, str] = {}
@@ -284,9 +285,9 @@ class RayEngine:
                 self._start(worker)
                 lines = str(error).strip().splitlines() or [type(error).__name__]
                 found.append(Event("lost", worker, error=f"the actor died ({lines[0]})"))
-        beats = self._ray.get(self._mailbox.take.remote())
+        beats = self._beats.get_nowait_batch(self._beats.qsize())
         busy = set(self._waiting.values())
-        return found + [Event("beat", worker, frames) for worker, frames in beats.items() if worker in busy]
+        return found + [beat for beat in beats if beat.worker in busy]
 
     def interrupt(self) -> None:
         """Actors are ended with the batch; what they were at begins anew from what they saved."""
@@ -301,7 +302,7 @@ class RayEngine:
 
     def _start(self, name: str) -> None:
         remote = self._ray.remote(_Actor).options(**self._options)
-        self._actors[name] = remote.remote(name, self._order, self._cores, self._mailbox)
+        self._actors[name] = remote.remote(name, self._order, self._cores, self._beats)
         self._machines[name] = self._ray.get(self._actors[name].machine.remote())
 
 
@@ -315,31 +316,17 @@ def _require_listener(address: str) -> None:
             raise SegueError(f"{address}: there is no Ray cluster ({error})") from None
 
 
-class _Mailbox:
-    """Keeps the last sign of life of every actor until the batch asks for it."""
-
-    def __init__(self) -> None:
-        self._frames: dict[str, int] = {}
-
-    def put(self, worker: str, frames: int) -> None:
-        self._frames[worker] = frames
-
-    def take(self) -> dict[str, int]:
-        frames, self._frames = self._frames, {}
-        return frames
-
-
 class _Actor:
     """A worker on a node of the cluster."""
 
-    def __init__(self, name: str, order: Order, cores: int, mailbox: Any) -> None:
+    def __init__(self, name: str, order: Order, cores: int, beats: Any) -> None:
         import torch
 
         torch.set_num_threads(cores)
         self._name = name
         self._order = replace(order, scratch=order.scratch or Path(tempfile.gettempdir()))
         self._watch = Watch()
-        self._mailbox = mailbox
+        self._beats = beats
         threading.Thread(target=self._beat, daemon=True).start()
 
     def machine(self) -> str:
@@ -354,7 +341,7 @@ class _Actor:
     def _beat(self) -> None:
         while True:
             time.sleep(BEAT_SECONDS)
-            self._mailbox.put.remote(self._name, self._watch.frames)
+            self._beats.put(Event("beat", self._name, self._watch.frames))
 
 
 def open_engine(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,10 +53,6 @@ class Outcome:
     picture: bytes
 
 
-class Stopped(Exception):  # noqa: N818 - it is no error
-    """The work was interrupted and can be gone on with."""
-
-
 class Watch:
     """Counts frames, and keeps one from the middle with something on it for the report."""
 
@@ -90,7 +85,7 @@ class Watch:
 
 
 def perform(task: Task, order: Order, watch: Watch) -> Outcome:
-    """Do one video, going on with what an earlier worker left of it; Stopped where the user interrupts."""
+    """Do one video, going on with what an earlier worker left of it."""
     begun = time.perf_counter()
     source = fetch(task.source, order.scratch / "fetched") if is_remote(task.source) else Path(task.source)
     work = order.scratch / "work" / task.name
@@ -131,18 +126,14 @@ def _run(command: str, arguments: list[str], watch: Callable[[Frame, Segmentatio
 
     token = WATCH.set(watch)
     try:
-        with (
-            Path(os.devnull).open("w") as nowhere,
-            contextlib.redirect_stdout(nowhere),
-            keep_networks(_NETWORKS),
-        ):
+        with contextlib.redirect_stdout(io.StringIO()), keep_networks(_NETWORKS):
             code = load_command(command).main(arguments, prog_name=f"segue {command}", standalone_mode=False)
     except COMMAND_LINE_ERROR as error:
         raise SegueError(str(error)) from None
     finally:
         WATCH.reset(token)
     if code == 130:
-        raise Stopped
+        raise KeyboardInterrupt
     if code:
         raise SegueError(f"the command ended with {code}")
 

@@ -11,18 +11,7 @@ import typer
 
 from segue.api.foreground import foreground as find_foreground
 from segue.api.foreground import preferred
-from segue.cli.job import (
-    DEFAULT_FORMATS,
-    HOW,
-    PART,
-    SOURCE,
-    How,
-    Note,
-    explained,
-    first_frame,
-    run_job,
-    run_settings,
-)
+from segue.cli.job import DEFAULT_FORMATS, HOW, PART, SOURCE, How, run_job, run_settings
 from segue.cli.options import Options, Values, command
 from segue.errors import SegueError, SinkError, SourceError
 from segue.inputs import printable
@@ -86,20 +75,17 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
     session = found.session
     settings = run_settings({**source, **options, **besides, **part, **how}, **resolved)
     with opened:
-        _, frames = first_frame(opened.name, found.frames)
-        note: Note = _note
-        if besides["explain"] is not None:
-            note = explained(session, besides["explain"], _note)
         run_job(
             session,
             opened,
-            frames,
+            found.frames,
             replace(run, format=formats),
             settings,
-            note,
+            _note,
             total=_expected(opened, fps),
             saves=session.restorable,
             places=None if events is None else {"events": events},
+            explain=besides["explain"],
         )
     if background is not None:
         if session.background is None:

@@ -11,18 +11,7 @@ import typer
 
 from segue.api.instances import DEFAULT_MODEL, default_model, instance_model
 from segue.api.instances import instances as find_instances
-from segue.cli.job import (
-    HOW,
-    PART,
-    SOURCE,
-    WATCH,
-    How,
-    Note,
-    explained,
-    first_frame,
-    run_job,
-    run_settings,
-)
+from segue.cli.job import HOW, PART, SOURCE, WATCH, How, first_frame, run_job, run_settings
 from segue.cli.options import Options, Values, command
 from segue.cli.tables import progress
 from segue.datasets.ytvis import read_class_names
@@ -94,14 +83,11 @@ def _instances(source: Values, options: Values, look: Values, part: Values, how:
         raise SegueError(str(error)) from None
     settings = run_settings({**source, **options, **look, **part, **how}, model=model)
     session, categories = found.session, {name: number for number, name in found.names.items()}
+    explain = look["explain"]
+    if explain is not None and not isinstance(session, InstanceSession):
+        raise SegueError(f"--explain shows where a network's queries look; {model} has none")
     with opened:
-        _, frames = first_frame(opened.name, opened)
-        note: Note = _note
-        if look["explain"] is not None:
-            if not isinstance(session, InstanceSession):
-                raise SegueError(f"--explain shows where a network's queries look; {model} has none")
-            note = explained(session, look["explain"], _note)
-        run_job(session, opened, frames, run, settings, note, categories=categories)
+        run_job(session, opened, opened, run, settings, _note, categories=categories, explain=explain)
 
 
 instances = command(

@@ -17,7 +17,7 @@ from segue.cli.tables import bars
 from segue.errors import SourceError
 from segue.inputs import exists, printable
 from segue.registry import SINKS
-from segue.sessions import ForegroundSession, InstanceSession, Session
+from segue.sessions import Session
 from segue.sessions.resumable import PromptSource, forget_state, run
 from segue.types import Frame, Segmentation
 from segue.video import Source, open_sinks, open_source
@@ -122,43 +122,33 @@ def first_frame(name: str, frames: Iterable[Frame]) -> tuple[Frame, Iterator[Fra
     return first, itertools.chain([first], others)
 
 
-Note = Callable[[Segmentation], str]
-"""A few words about a result, for the progress."""
-
-
-def explained(session: ForegroundSession | InstanceSession, folder: Path, note: Note) -> Note:
-    """A note that also writes the explanation of the result, as ``folder/000012.png``."""
-    session.explain()
-
-    def writing(result: Segmentation) -> str:
-        strip = session.explanation
-        if strip is not None:  # a run that is gone on with goes through its first results again
-            write_picture(folder / f"{result.index:06d}.png", strip)
-        return note(result)
-
-    return writing
-
-
 def run_job(
     session: Session,
     source: Source,
-    frames: Iterator[Frame],
+    frames: Iterable[Frame],
     how: How,
     settings: dict[str, Any],
-    note: Note,
+    note: Callable[[Segmentation], str],
     *,
     prompts: PromptSource = lambda _: None,
     total: int | None = None,
     saves: bool = True,
     places: Mapping[str, Path] | None = None,
     categories: Mapping[str, int] | None = None,
+    explain: Path | None = None,
 ) -> None:
     """Take frames of a source through a session into the sinks, and say where the results are.
 
     A resumed run must have the same settings, see :func:`run_settings`; one whose session cannot be saved
-    goes through all frames again. ``total`` is their expected number, where it is not that of the source,
-    ``places`` are files of formats outside the output folder, ``categories`` the numbers of class names.
+    goes through all frames again. The ``note`` gives a few words about a result, for the progress; ``total``
+    is the expected number of frames, where it is not that of the source, ``places`` are files of formats
+    outside the output folder, ``categories`` the numbers of class names, and ``explain`` is a folder for a
+    strip of pictures of each frame, of a session that can explain.
     """
+    _, frames = first_frame(source.name, frames)
+    explaining: Any = session
+    if explain is not None:
+        explaining.explain()
     outputs = open_sinks(
         how.output or Path("segue-out") / source.name,
         tuple(how.format or DEFAULT_FORMATS),
@@ -182,6 +172,9 @@ def run_job(
                 count += 1
                 if watch is not None:
                     watch(frame, result)
+                # A run that is gone on with goes through its first results again, without a strip.
+                if explain is not None and explaining.explanation is not None:
+                    write_picture(explain / f"{result.index:06d}.png", explaining.explanation)
                 speed = count / (time.perf_counter() - begun)
                 progress.update(task, completed=count, note=f"{speed:.1f} frames/s, {note(result)}")
 
