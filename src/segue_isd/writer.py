@@ -17,7 +17,7 @@ from PIL import Image as Picture
 
 from segue.datasets.files import read_rgb
 from segue.datasets.foreground import numbered_files
-from segue.datasets.labels import read_cdnet_labels
+from segue.datasets.labels import read_grey
 from segue.errors import SinkError
 from segue.masks import encode_objects, rle_area, rle_box
 from segue.video.partial import PartialFile, write_complete, writing
@@ -224,7 +224,7 @@ def write_sheet(path: Path, clips: Sequence[Path]) -> None:
 def _cell(clip: Path) -> npt.NDArray[np.uint8]:
     pictures, truths = (list(numbered_files(clip / name).values()) for name in ("input", "groundtruth"))
     tried = range(0, len(pictures), max(1, len(pictures) // 8))
-    labels = {i: read_cdnet_labels(truths[i]) for i in tried}
+    labels = {i: read_grey(truths[i]) for i in tried}
     fullest = max(tried, key=lambda i: (int((labels[i] == 255).sum()), -i))
     image = read_rgb(pictures[fullest])
     both = np.vstack([image, np.repeat(labels[fullest][..., None], 3, axis=2)])

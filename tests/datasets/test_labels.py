@@ -12,7 +12,6 @@ from segue.datasets.foreground_sets import open_lasiesta
 from segue.datasets.labels import (
     StaticAs,
     read_binary_labels,
-    read_cdnet_labels,
     read_grey,
     read_lasiesta_labels,
     read_region,
@@ -28,7 +27,7 @@ def test_grey_values_are_those_of_the_palette_not_its_indices(tmp_path: Path) ->
     indices = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
     indices.putpalette([255, 255, 255, 50, 50, 50, 170, 170, 170])
     indices.save(tmp_path / "labels.png")
-    assert read_cdnet_labels(tmp_path / "labels.png").tolist() == [[255, 50, 170]]
+    assert read_grey(tmp_path / "labels.png").tolist() == [[255, 50, 170]]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA"])
@@ -36,7 +35,7 @@ def test_black_and_white_is_the_same_in_every_kind_of_picture(tmp_path: Path, mo
     values = np.zeros((5, 9), np.uint8)
     values[1:3, 2:7] = 255
     Image.fromarray(values).convert(mode).save(tmp_path / "mask.png")
-    np.testing.assert_array_equal(read_cdnet_labels(tmp_path / "mask.png"), values)
+    np.testing.assert_array_equal(read_grey(tmp_path / "mask.png"), values)
 
 
 def test_a_region_of_8_bits_with_a_table_of_two_colours_is_read_as_it_looks(tmp_path: Path) -> None:
@@ -99,15 +98,15 @@ def test_a_damaged_picture_is_named(tmp_path: Path, name: str) -> None:
     path = save(tmp_path / name, LEVELS)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DatasetError, match=f"{name} is not a readable picture"):
-        read_grey(path, str(path))
+        read_grey(path)
 
 
 def test_labels_of_16_bits_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 300, np.uint16)).save(tmp_path / "gt.png")
     with pytest.raises(DatasetError, match="8 bits a pixel"):
-        read_cdnet_labels(tmp_path / "gt.png")
+        read_grey(tmp_path / "gt.png")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"gone\.png: no such file"):
-        read_cdnet_labels(tmp_path / "gone.png")
+        read_grey(tmp_path / "gone.png")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import IO, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 def read_rgb(path: Path) -> RgbImage:
     """Picture as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none."""
-    with opened(path, str(path)) as picture:
+    with opened(path) as picture:
         return np.array(picture.convert("RGB"))
 
 
@@ -42,20 +43,20 @@ def read_text(path: Path) -> str:
         raise DatasetError(f"{path} cannot be read: {error}") from error
 
 
-def read_mask_file(file: Path | IO[bytes], where: str) -> StoredMask:
+def read_mask_file(file: Path | BytesIO, where: str = "") -> StoredMask:
     """Stored values of a mask, (H, W), uint8 or (16-bit files) uint16, whatever its palette says.
 
-    ``where`` names it in messages, for it may be a stream.
+    ``where`` names a stream in messages.
     """
     try:
-        return read_stored_mask(file, where)
+        return read_stored_mask(file, where or str(file))
     except SourceError as error:
         raise DatasetError(str(error)) from error
 
 
 def read_index_mask(path: Path) -> Mask:
     """Stored values of an 8-bit mask file, (H, W), uint8, whatever its palette says."""
-    values = read_mask_file(path, str(path))
+    values = read_mask_file(path)
     if values.dtype != np.uint8:
         raise DatasetError(f"{path} has {8 * values.itemsize} bits a pixel; a mask must have 8")
     return np.asarray(values, np.uint8)
@@ -63,13 +64,14 @@ def read_index_mask(path: Path) -> Mask:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Height and width from the header of a picture."""
-    with opened(path, str(path)) as picture:
+    with opened(path) as picture:
         return picture.height, picture.width
 
 
 @contextmanager
-def opened(file: Path | IO[bytes], where: str) -> Iterator[Image.Image]:
+def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
     """A picture, not decoded yet; what Pillow raises inside the block comes as a DatasetError."""
+    where = where or str(file)
     if isinstance(file, Path):
         check_file(file, DatasetError)
     try:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.datasets.files import ByName, files_in, read_rgb, read_text, subfolders
-from segue.datasets.labels import LabelReader, Labels, read_binary_labels, read_cdnet_labels, read_region
+from segue.datasets.labels import LabelReader, Labels, read_binary_labels, read_grey, read_region
 from segue.errors import DatasetError
 from segue.naming import first_few
 from segue.types import Image as RgbImage
@@ -55,7 +55,7 @@ class ForegroundSequence:
     roi: Path | None = None
     temporal_roi: tuple[int, int] | None = None
     decode_image: Callable[[Path], RgbImage] = read_rgb
-    decode_labels: LabelReader = read_cdnet_labels
+    decode_labels: LabelReader = read_grey
 
     @classmethod
     def of(
@@ -125,8 +125,9 @@ class ForegroundFolder(ByName[ForegroundSequence]):
         self.root = root
         self._videos = {}
         for video in sequences:
-            if self._videos.setdefault(video.key, video) is not video:
+            if video.key in self._videos:
                 raise DatasetError(f"{root} holds video {video.key} twice; keep one")
+            self._videos[video.key] = video
         if not self._videos:
             raise DatasetError(f"{root} holds no video in this layout; `segue data check {root}` says more")
 
@@ -189,7 +190,7 @@ def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
         DatasetError: a file does not fit, or there is no video.
     """
     root = Path(root)
-    decode = read_binary_labels if binary else read_cdnet_labels
+    decode = read_binary_labels if binary else read_grey
     videos = (replace(read_video(folder), decode_labels=decode) for folder in video_folders(root))
     return ForegroundFolder(root, videos)
 

@@ -125,7 +125,7 @@ class IsdClip:
 
     def _values(self, kind: str, letter: str, i: int) -> npt.NDArray[np.integer]:
         path = self.folder / kind / f"{letter}{i + 1:06d}.png"
-        return np.asarray(read_mask_file(path, str(path)))
+        return np.asarray(read_mask_file(path))
 
 
 def export_davis(sequences: ForegroundFolder, out: Path) -> None:

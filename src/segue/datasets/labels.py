@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -40,25 +41,21 @@ STATIC_LABELS: Mapping[StaticAs, int] = {"foreground": MOTION, "background": STA
 _GREY_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 
 
-def read_grey(file: Path | IO[bytes], where: str) -> Labels:
+def read_grey(file: Path | BytesIO, where: str = "") -> Labels:
     """Grey values of a picture, (H, W), uint8; a palette gives its colours, not its indices.
 
-    ``where`` names it in messages, for it may be a stream.
+    ``where`` names a stream in messages.
     """
+    where = where or str(file)
     with opened(file, where) as picture:
         if picture.format == "BMP":
             return _read_grey_bitmap(file)
         if picture.mode not in _GREY_MODES:
             raise DatasetError(f"{where} is a picture of mode {picture.mode}; labels have 8 bits a pixel")
-        if picture.mode == "P":
-            return _palette_to_grey(picture)
-        return np.array(picture if picture.mode == "L" else picture.convert("L"))
-
-
-def _palette_to_grey(picture: Image.Image) -> Labels:
-    indices = np.array(picture)
-    levels = _grey_levels(bytes(picture.getpalette() or ()))
-    return indices if levels is None else np.asarray(levels[indices])
+        if picture.mode != "P":
+            return np.array(picture if picture.mode == "L" else picture.convert("L"))
+        indices, levels = np.array(picture), _grey_levels(bytes(picture.getpalette() or ()))
+        return indices if levels is None else np.asarray(levels[indices])
 
 
 @lru_cache(maxsize=16)
@@ -70,13 +67,9 @@ def _grey_levels(palette: bytes) -> Labels | None:
     return None if np.array_equal(levels[: len(colours)], np.arange(len(colours))) else levels
 
 
-def _read_grey_bitmap(file: Path | IO[bytes]) -> Labels:
+def _read_grey_bitmap(file: Path | BytesIO) -> Labels:
     # Pillow takes 8-bit pictures with a table of two colours, as CDnet2014 has them, for 1-bit pictures.
-    if isinstance(file, Path):
-        data = file.read_bytes()
-    else:
-        file.seek(0)
-        data = file.read()
+    data = file.read_bytes() if isinstance(file, Path) else file.getvalue()
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if values is None:
         raise ValueError("damaged bitmap")
@@ -89,7 +82,7 @@ def read_region(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     Some published regions have another size than their frames: they are cropped, or extended with pixels
     that are outside, at the right and at the bottom.
     """
-    inside = read_grey(path, str(path))[: size[0], : size[1]] > 0
+    inside = read_grey(path)[: size[0], : size[1]] > 0
     if inside.shape == size:
         return inside
     region = np.zeros(size, np.bool_)
@@ -97,17 +90,10 @@ def read_region(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     return region
 
 
-def read_cdnet_labels(path: Path) -> Labels:
-    """Labels of CDnet2014 as they are, (H, W), uint8."""
-    return read_grey(path, str(path))
-
-
 def read_binary_labels(path: Path, positive: int | None = None) -> Labels:
     """255 where a picture has the grey value ``positive``, or is not black; else 0; (H, W), uint8."""
-    values = read_grey(path, str(path))
-    labels = np.zeros_like(values)
-    labels[values > 0 if positive is None else values == positive] = MOTION
-    return labels
+    values = read_grey(path)
+    return np.where(values > 0 if positive is None else values == positive, MOTION, STATIC).astype(np.uint8)
 
 
 _SBI_TABLE = np.zeros(256, np.uint8)
@@ -117,7 +103,7 @@ _SBI_TABLE[[1, 255]] = MOTION  # some masks have 1 for 255
 
 def read_sbi_labels(path: Path) -> Labels:
     """Masks made for SBI2015, (H, W), uint8, as the authors of FgSegNet read them."""
-    return np.asarray(_SBI_TABLE[read_grey(path, str(path))])
+    return np.asarray(_SBI_TABLE[read_grey(path)])
 
 
 def read_lasiesta_labels(path: Path, static_as: StaticAs = "foreground") -> Labels:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
+from io import BytesIO
 from itertools import takewhile
 from pathlib import Path
-from typing import IO
 
 from segue.datasets.files import read_mask_file
 from segue.datasets.labels import Labels, read_grey
@@ -103,16 +102,26 @@ class Results:
         folder = self._folder(sequence)
         return Results(self._store, {folder: self._folders[folder]})
 
-    def _file(self, sequence: str, name: str) -> tuple[Path | IO[bytes], str]:
+    def _file(self, sequence: str, name: str) -> tuple[Path | BytesIO, str]:
         members = self._find(sequence)
         if name not in members:
             raise DatasetError(f"{self.path}: sequence {sequence} has no mask {name}")
         return self._store.open(members[name])
 
     def _find(self, sequence: str) -> dict[str, str]:
+        """Member by name without ending, in natural order."""
         if sequence not in self._members:
             folder = self._folder(sequence)
-            self._members[sequence] = _by_stem(self._folders[folder], f"{self.path}: {'/'.join(folder)}")
+            members: dict[str, str] = {}
+            for name, member in sorted(self._folders[folder], key=lambda item: natural_key(item[0])):
+                stem = name.rpartition(".")[0]
+                if stem in members:
+                    raise DatasetError(
+                        f"{self.path}: {'/'.join(folder)} holds {stem} twice: {members[stem]} and {member}; "
+                        "keep one"
+                    )
+                members[stem] = member
+            self._members[sequence] = members
         return self._members[sequence]
 
     def _folder(self, sequence: str) -> _Parts:
@@ -205,7 +214,7 @@ class _Folder:
             for name in names:
                 yield (*parts, name), "/".join((*parts, name))
 
-    def open(self, member: str) -> tuple[Path | IO[bytes], str]:
+    def open(self, member: str) -> tuple[Path | BytesIO, str]:
         """A file, or its bytes as a stream, and its name for messages."""
         path = self.path / member
         return path, str(path)
@@ -228,7 +237,7 @@ class _Archive:
                 raise DatasetError(f"{self.path}: {info.filename!r} is no safe path; pack the archive anew")
             yield parts, info.filename
 
-    def open(self, member: str) -> tuple[Path | IO[bytes], str]:
+    def open(self, member: str) -> tuple[Path | BytesIO, str]:
         where = f"{self.path}/{member}"
         size = self._zip.getinfo(member).file_size
         if size > MAX_MEMBER_BYTES:
@@ -239,7 +248,7 @@ class _Archive:
             raise DatasetError(f"{where} is damaged: {error}") from error
         except (RuntimeError, NotImplementedError) as error:  # a password, or an unknown way of packing
             raise DatasetError(f"{where} cannot be unpacked: {error}; pack it as a plain zip") from error
-        return io.BytesIO(data), where
+        return BytesIO(data), where
 
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
@@ -254,14 +263,3 @@ class _Archive:
 
 
 _Store = _Folder | _Archive
-
-
-def _by_stem(files: Iterable[tuple[str, str]], where: str) -> dict[str, str]:
-    """Member by name without ending, in natural order."""
-    members: dict[str, str] = {}
-    for name, member in sorted(files, key=lambda item: natural_key(item[0])):
-        stem = name.rpartition(".")[0]
-        if stem in members:
-            raise DatasetError(f"{where} holds {stem} twice: {members[stem]} and {member}; keep one")
-        members[stem] = member
-    return members
