@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from segue.datasets.instances import DetectedInstance, Instance
+from segue.metrics.report import mean_of_known
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
@@ -267,7 +268,4 @@ def _sample(recall: Floats, precision: Floats) -> Floats:
 
 
 def _mean(tables: Iterable[Floats]) -> float:
-    """Mean of all entries that are there; NaN if none is."""
-    values = np.concatenate([np.zeros(0), *(table.ravel() for table in tables)])
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else math.nan
+    return mean_of_known(np.concatenate([np.zeros(0), *(table.ravel() for table in tables)]))

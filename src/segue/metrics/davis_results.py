@@ -87,12 +87,10 @@ def evaluate_davis(
         sequences={score.name: score.measures for score in scores},
         objects={item.name: item.measures for item in report.objects},
         series={
-            score.name: object_series(
-                {"J": score.region_frames, "F": score.contour_frames},
-                scored[score.name],
-                [item.id for item in score.objects],
+            name: object_series(
+                score.region_frames, score.contour_frames, scored[name], [item.id for item in score.objects]
             )
-            for score in scores
+            for name, score in zip(tasks, scores, strict=True)
         },
         remarks=(*remarks, *_remarks(report, results, protocol)),
         files={

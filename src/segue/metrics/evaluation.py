@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from segue.datasets.results import Results
 from segue.errors import DatasetError, SegueError
 from segue.inputs import check_choice
+from segue.metrics.report import Scores
 from segue.naming import first_few
 from segue.types import Image, IndexMask
 
@@ -147,14 +148,14 @@ def find_results(
 
 
 def object_series(
-    tables: Mapping[str, npt.NDArray[np.float64]], frames: tuple[str, ...], ids: Sequence[int]
+    region: Scores, contour: Scores, frames: tuple[str, ...], ids: list[int]
 ) -> dict[str, Series]:
-    """Measures over time, averaged over the objects scored there; of each object too where there are several.
+    """J and F over time, averaged over the objects scored there; of each object too where there are several.
 
-    ``tables`` are values by measure, (objects, frames), NaN where an object is not scored.
+    Both are (objects, frames), NaN where an object is not scored.
     """
     series = {}
-    for measure, table in tables.items():
+    for measure, table in (("J", region), ("F", contour)):
         series[measure] = Series(frames, np.nanmean(table, axis=0))
         if len(table) > 1:
             series |= {f"{measure}_{k}": Series(frames, row) for k, row in zip(ids, table, strict=True)}

@@ -138,7 +138,7 @@ def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str)
         sequences={video.name: accumulator.score([video.id]).headlines for video in dataset},
         categories={names[number]: scores.category(number).headlines for number in scores.categories},
         series={
-            video.name: {"IoU": _frame_means(video, dataset.annotations(video), matches[video.id])}
+            video.name: {"IoU": Series(video.frame_names, _frame_means(len(video), matches[video.id]))}
             for video in dataset
         },
         remarks=tuple(_remarks(dataset, detections, scores)),
@@ -146,18 +146,14 @@ def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str)
     )
 
 
-def _frame_means(video: Video, objects: Sequence[Instance], matches: Mapping[int, Matches]) -> Series:
-    """Mean IoU of the objects on each frame; NaN where nothing is visible."""
-    rows = [
-        row
-        for number, found in matches.items()
-        for item, row in zip(_of_category(objects, number), found.frame_overlaps, strict=True)
-        if not item.crowd
-    ]
-    table: Floats = np.array(rows).reshape(-1, len(video))
+def _frame_means(frames: int, matches: Mapping[int, Matches]) -> Floats:
+    """Mean IoU of the objects on each frame, (frames,); NaN where nothing is visible."""
+    rows = [row for found in matches.values() for row in found.frame_overlaps[found.counted[0]]]
+    table: Floats = np.array(rows).reshape(-1, frames)
     known = (~np.isnan(table)).sum(axis=0)
-    means = np.divide(np.nansum(table, axis=0), known, out=np.full(len(video), np.nan), where=known > 0)
-    return Series(video.frame_names, means)
+    means: Floats = np.full(frames, np.nan)
+    np.divide(np.nansum(table, axis=0), known, out=means, where=known > 0)
+    return means
 
 
 def _of_category(items: Iterable[_Item], number: int) -> list[_Item]:

@@ -87,9 +87,7 @@ def evaluate_ytvos(
         },
         series={
             name: object_series(
-                {"J": score.region, "F": score.contour},
-                scored[name],
-                [item.id for item in ytvos[name].objects],
+                score.region, score.contour, scored[name], [item.id for item in ytvos[name].objects]
             )
             for name, score in scores.items()
         },
