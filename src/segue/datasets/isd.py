@@ -129,12 +129,7 @@ class IsdClip:
 
 
 def export_davis(sequences: ForegroundFolder, out: Path) -> None:
-    """Write clips of :func:`open_isd` in DAVIS' layout, for networks that follow objects.
-
-    Raises:
-        DatasetError: a file cannot be read.
-        SinkError: a file cannot be written.
-    """
+    """Write clips of :func:`open_isd` in DAVIS' layout, for networks that follow objects."""
     for sequence in sequences:
         clip = IsdClip.of(sequence)
         pictures, masks = (out / kind / sequence.name for kind in ("JPEGImages", "Annotations"))

@@ -134,22 +134,22 @@ class _Reader:
         if opening == "[":
             yield from self._items("")
         elif opening == "{":
-            yield from self._members()
+            for _ in self._elements("}"):
+                yield from self._member()
         else:
             raise self._error("Expecting an object or a list")
         if self._sign():
             raise self._error("Extra data")
 
-    def _members(self) -> Iterator[Entry]:
-        for _ in self._elements("}"):
-            if self._sign() != '"':
-                raise self._error("Expecting a name in double quotes")
-            key = self._value()
-            self._take(self._sign(), ":")
-            if self._sign() == "[":
-                yield from self._items(key)
-            else:
-                yield key, -1, self._at, self._value()
+    def _member(self) -> Iterator[Entry]:
+        if self._sign() != '"':
+            raise self._error("Expecting a name in double quotes")
+        key = self._value()
+        self._take(":")
+        if self._sign() == "[":
+            yield from self._items(key)
+        else:
+            yield key, -1, self._at, self._value()
 
     def _items(self, key: str) -> Iterator[Entry]:
         for i in self._elements("]"):
@@ -162,19 +162,17 @@ class _Reader:
             if self._sign() == closing and i == 0:
                 break
             yield i
-            sign = self._sign()
-            if sign == closing:
+            if self._sign() == closing:
                 break
-            self._take(sign, ",")
+            self._take(",")
         self._at += 1
 
     def _value(self) -> Any:
         value, self._at = _DECODER.raw_decode(self._text, self._at)
         return value
 
-    def _take(self, sign: str, expected: str) -> None:
-        """Move on behind the ``sign`` that stands here, which must be the expected one."""
-        if sign != expected:
+    def _take(self, expected: str) -> None:
+        if self._sign() != expected:
             raise self._error(f"Expecting {expected!r}")
         self._at += 1
 

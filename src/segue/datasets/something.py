@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, ClassVar
 
@@ -137,20 +138,20 @@ def _is_plain(name: str) -> bool:
 
 
 def _sequence(name: str, records: list[_Frame], folder: Path, path: Path) -> BoxSequence:
-    begin = next((i for i, record in enumerate(records) if record.labels), None)
-    if begin is None:
+    records = list(dropwhile(lambda record: not record.labels, records))
+    if not records:
         raise DatasetError(f"{path}: video {name} has no box")
-    first = dict(_keyed(records[begin]))
+    first = dict(_keyed(records[0]))
     numbers = {key: number for number, key in enumerate(first, start=1)}
     labels = dict(enumerate((label.category for label in first.values()), start=1))
     if len(numbers) > MAX_OBJECTS:
         raise DatasetError(
             f"{path}: video {name} has {len(numbers)} boxes in a frame; at most {MAX_OBJECTS} are read"
         )
-    frames = tuple(_picture(name, record.name, folder, path) for record in records[begin:])
+    frames = tuple(_picture(name, record.name, folder, path) for record in records)
     boxes = {
         i: {numbers[key]: label.box for key, label in _keyed(record) if key in numbers}
-        for i, record in enumerate(records[begin:])
+        for i, record in enumerate(records)
     }
     return BoxSequence(name, frames, boxes, labels)
 

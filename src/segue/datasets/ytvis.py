@@ -190,9 +190,7 @@ class YTVISDataset:
         if root.is_file():
             folders = (root.parent / "JPEGImages", root.parent / root.stem / "JPEGImages")
             dataset = cls(root, next((folder for folder in folders if folder.is_dir()), None))
-            if dataset.images is None and any(
-                (root.parent / video.file_names[0]).is_file() for video in dataset.videos[:1]
-            ):
+            if dataset.images is None and (root.parent / dataset.videos[0].file_names[0]).is_file():
                 dataset.images = root.parent  # as rendered rooms have them
             return dataset
         files = [root / name.format(split=split) for name in ANNOTATION_FILES]
@@ -361,10 +359,7 @@ def read_class_names(path: Path | str) -> dict[int, str]:
 def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[DetectedInstance]]:
     """Results by the number of their video, in the order of the file; videos without results have none.
 
-    Raises:
-        DatasetError: the file cannot be read or holds no result, or an entry is wrong: a missing or unfit
-            value, damaged run lengths, masks of another size, a video that is not in ``dataset``. The message
-            names the entry by its place in the list, from 0.
+    An entry that is wrong is named by its place in the list, from 0.
     """
     path = Path(path)
     results: dict[int, list[DetectedInstance]] = {}

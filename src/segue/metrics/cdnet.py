@@ -38,12 +38,9 @@ HOFAM = ForegroundSettings(threshold=15, ignored=(UNKNOWN, OUTSIDE, SHADOW))
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How the videos of a data set are scored together.
+    """How the videos of a data set, of which those ``expected`` are known, are scored together.
 
-    Attributes:
-        title: name of the data set for the report.
-        expected: keys of the videos that the complete data set has.
-        finish: makes another evaluation of the means over videos and categories, and the counts.
+    ``finish`` makes another evaluation of the means over videos and categories, and the counts.
     """
 
     title: str

@@ -119,10 +119,6 @@ def find_results(
     """Masks of every sequence, and a remark on those that are scored as empty; stops before any work.
 
     ``scored`` are the names of the frames that are scored, by sequence.
-
-    Raises:
-        DatasetError: frames are missing and must not be, all are, a sequence is there more than once, or two
-            files have one name.
     """
     check_choice("missing", missing, Missing, DatasetError)
     found = {}

@@ -285,10 +285,6 @@ def pair_results(
     """The labelled frames of all videos with their results, before anything is counted.
 
     What counts in the name of a result is the number at its end.
-
-    Raises:
-        DatasetError: results are missing and ``missing`` is ``error``, two are of one frame, or a video has
-            no frame to score.
     """
     check_choice("missing", missing, Missing, DatasetError)
     found = open_results(results, suffixes=RESULT_SUFFIXES, inner="cdnet")

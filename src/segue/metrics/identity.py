@@ -27,7 +27,8 @@ MATCH = 0.5
 _EPSILON = float(np.finfo(float).eps)
 
 Doubles = npt.NDArray[np.float64]
-Ids = npt.NDArray[np.intp]
+Integers = npt.NDArray[np.intp]
+_Frames = Sequence[tuple[Integers, Integers, Doubles]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,9 @@ def identity(truth: Iterable[IndexMask], results: Iterable[IndexMask]) -> Identi
         ValueError: one has more frames than the other.
     """
     frames = [_similarity(a, b) for a, b in zip(truth, results, strict=True)]
-    true_ids, true = _counted([a for a, _, _ in frames])
-    own_ids, own = _counted([b for _, b, _ in frames])
+    none = np.zeros(0, np.intp)
+    true_ids, true = np.unique(np.concatenate([none, *(a for a, _, _ in frames)]), return_counts=True)
+    own_ids, own = np.unique(np.concatenate([none, *(b for _, b, _ in frames)]), return_counts=True)
     numbered = [
         (np.searchsorted(true_ids, a), np.searchsorted(own_ids, b), similarity) for a, b, similarity in frames
     ]
@@ -78,12 +80,6 @@ def identity(truth: Iterable[IndexMask], results: Iterable[IndexMask]) -> Identi
     )
 
 
-def _counted(ids: Sequence[IndexMask]) -> tuple[IndexMask, Doubles]:
-    """All ids, and on how many frames each is."""
-    known, counts = np.unique(np.concatenate([np.zeros(0, np.intp), *ids]), return_counts=True)
-    return known, counts.astype(np.float64)
-
-
 def _similarity(truth: IndexMask, result: IndexMask) -> tuple[IndexMask, IndexMask, Doubles]:
     """Ids of both masks, and the IoU of each pair."""
     if truth.shape != result.shape:
@@ -97,7 +93,7 @@ def _similarity(truth: IndexMask, result: IndexMask) -> tuple[IndexMask, IndexMa
     return true_ids[true_ids > 0], own_ids[own_ids > 0], iou
 
 
-def _hota(frames: Sequence[tuple[Ids, Ids, Doubles]], true: Doubles, own: Doubles) -> tuple[Doubles, Doubles]:
+def _hota(frames: _Frames, true: Integers, own: Integers) -> tuple[Doubles, Doubles]:
     """Detection and association accuracy for each alpha, (19,) each."""
     shared = np.zeros((len(true), len(own)))
     for a, b, similarity in frames:
@@ -118,7 +114,7 @@ def _hota(frames: Sequence[tuple[Ids, Ids, Doubles]], true: Doubles, own: Double
     return detection, (matches * each).sum((1, 2)) / np.maximum(found, 1)
 
 
-def _identified(frames: Sequence[tuple[Ids, Ids, Doubles]], true: Doubles, own: Doubles) -> float:
+def _identified(frames: _Frames, true: Integers, own: Integers) -> float:
     """Matches of the best one-to-one assignment of ids."""
     together = np.zeros((len(true), len(own)))
     for a, b, similarity in frames:
@@ -126,7 +122,7 @@ def _identified(frames: Sequence[tuple[Ids, Ids, Doubles]], true: Doubles, own: 
     return float(together[linear_sum_assignment(together, maximize=True)].sum())
 
 
-def _switches(frames: Sequence[tuple[Ids, Ids, Doubles]], objects: int) -> int:
+def _switches(frames: _Frames, objects: int) -> int:
     """Changes of the id that an object is matched with; a match of the frame before is kept if it can be."""
     last, before = np.full(objects, -1), np.full(objects, -1)
     switches = 0
