@@ -9,23 +9,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.snapshot import Kept
+from segue.sessions.base import Kept
 from segue.types import Image
 
-Matrix = npt.NDArray[np.float32]
-"""(2, 3): a point of the reference, in pixels, to where it lies in the frame."""
-
-Movement = npt.NDArray[np.floating]
-"""Such a matrix, or a homography, (3, 3)."""
-
 Map = npt.NDArray[np.float32]
+Matrix = npt.NDArray[np.float32]  # (2, 3): a point of the reference, in pixels, to where it lies in the frame
+Movement = npt.NDArray[np.floating]  # such a matrix, or a homography, (3, 3)
 
 IDLE_EVERY = 4  # while the camera stands still, only every so many frames is looked at
-
-REFERENCE_FRAMES = 12
-REFERENCE_EVERY = 5
-"""The reference is the median of this many frames at this distance; from then on it is fixed."""
-
+REFERENCE_FRAMES = 12  # frames whose median is the reference ...
+REFERENCE_EVERY = 5  # ... and their distance
 STICKY = 50  # after a clear movement, this many frames are aligned whenever that makes the difference smaller
 SMALLEST = 32  # pictures with a shorter side than this many pixels are taken as they are
 
@@ -38,6 +31,7 @@ _LARGEST_MOVE = 0.2
 _LEAST_GAIN = 0.9
 _CLIP = 1.0
 _OUTLIERS = 0.2
+_OUTSIDE = -1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +118,7 @@ class Aligner(Kept):
             return None
 
     def _collect(self, view: _View) -> None:
-        grey = view.grey if self._last is None else _warp(view.grey, self._last, cv2.BORDER_REPLICATE)
+        grey = view.grey if self._last is None else warped(view.grey, self._last, cv2.BORDER_REPLICATE)
         self._kept.append(grey)
         if len(self._kept) > 2:
             self._reference = _View.of(np.median(self._kept, axis=0).astype(np.float32))
@@ -137,24 +131,33 @@ def normalised(grey: Map, sigma: float = 8.0) -> Map:
     return np.asarray(detail / (contrast + 8), np.float32)
 
 
+def warped(
+    picture: npt.NDArray[Any],
+    matrix: Movement,
+    border: int,
+    outside: float = 0.0,
+    *,
+    flags: int = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    onto: Image | None = None,
+) -> npt.NDArray[Any]:
+    """A picture moved by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it."""
+    height, width = picture.shape[:2]
+    warp: Any = cv2.warpAffine if len(matrix) == 2 else cv2.warpPerspective
+    values = (outside,) * 3
+    return np.asarray(
+        warp(picture, matrix, (width, height), onto, flags=flags, borderMode=border, borderValue=values)
+    )
+
+
 def to_reference(image: Image, matrix: Matrix, fill: Image) -> Image:
     """A frame, (H, W, 3), as seen from the reference; pixels that it does not show come from ``fill``."""
-    height, width = image.shape[:2]
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     # Starting from the filling makes OpenCV leave pixels without a source as they are.
-    warped = cv2.warpAffine(
-        image, matrix, (width, height), dst=fill.copy(), flags=flags, borderMode=cv2.BORDER_TRANSPARENT
-    )
-    return np.asarray(warped, np.uint8)
+    return warped(image, matrix, cv2.BORDER_TRANSPARENT, onto=fill.copy())
 
 
 def to_frame(values: Map, matrix: Matrix) -> Map:
     """Values in the reference, (h, w), as seen from the frame."""
-    height, width = values.shape
-    warped = cv2.warpAffine(
-        values, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(warped, np.float32)
+    return warped(values, matrix, cv2.BORDER_REPLICATE, flags=cv2.INTER_LINEAR)
 
 
 def _half_grey(image: Image) -> Map:
@@ -166,17 +169,17 @@ def _half_grey(image: Image) -> Map:
 
 def _doubled(matrix: Matrix) -> Matrix:
     """The same movement for the picture at twice the size; centres of pixels lie at halves."""
-    turn, shift = matrix[:, :2], matrix[:, 2]
-    return np.column_stack([turn, 2 * shift + _CENTRE - turn @ _CENTRE]).astype(np.float32)
+    turn, move = matrix[:, :2], matrix[:, 2]
+    return np.column_stack([turn, 2 * move + _CENTRE - turn @ _CENTRE]).astype(np.float32)
 
 
 def _halved(matrix: Matrix) -> Matrix:
     """What :func:`_doubled` would make this movement of."""
-    turn, shift = matrix[:, :2], matrix[:, 2]
-    return np.column_stack([turn, (shift - _CENTRE + turn @ _CENTRE) / 2]).astype(np.float32)
+    turn, move = matrix[:, :2], matrix[:, 2]
+    return np.column_stack([turn, (move - _CENTRE + turn @ _CENTRE) / 2]).astype(np.float32)
 
 
-def _shift(reference: Map, view: Map) -> Matrix:
+def shift(reference: Map, view: Map) -> Matrix:
     """Movement without turning, by phase correlation."""
     height, width = view.shape
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
@@ -188,7 +191,7 @@ def _shift(reference: Map, view: Map) -> Matrix:
 def _begun(reference: _View, view: _View, last: Matrix | None) -> Matrix:
     """Movement found in small pictures, for those of half size."""
     one, other, reduced = reference.small, view.small, view.small is not view.local
-    starts = [_IDENTITY, _shift(one, other)]
+    starts = [_IDENTITY, shift(one, other)]
     if last is not None:
         starts.append(_halved(last) if reduced else last)
     start = min(starts, key=lambda matrix: difference(one, other, matrix))
@@ -212,21 +215,10 @@ def _distance(matrix: Matrix, view: _View) -> float:
     return float(np.abs(corners @ matrix.T - corners[:, :2]).max())
 
 
-def _warp(values: Map, matrix: Movement, border: int, outside: float = 0.0) -> Map:
-    height, width = values.shape
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warp: Any = cv2.warpAffine if len(matrix) == 2 else cv2.warpPerspective
-    warped = warp(values, matrix, (width, height), flags=flags, borderMode=border, borderValue=outside)
-    return np.asarray(warped, np.float32)
-
-
-_OUTSIDE = -1000.0
-
-
 def _residual(reference: Map, view: Map, matrix: Movement) -> tuple[Map, npt.NDArray[np.bool_]]:
     """Clipped difference for each pixel of the reference, (h, w), and where the frame shows it."""
-    warped = _warp(view, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
-    return np.minimum(np.abs(warped - reference), _CLIP), warped > _OUTSIDE / 10
+    moved = warped(view, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
+    return np.minimum(np.abs(moved - reference), _CLIP), moved > _OUTSIDE / 10
 
 
 def difference(reference: Map, view: Map, matrix: Movement) -> float:
@@ -241,6 +233,5 @@ def _well_matched(reference: Map, view: Map, matrix: Matrix) -> npt.NDArray[np.u
     place = round((1 - _OUTLIERS) * residual.size)
     bad = (residual > np.partition(residual, place, axis=None)[place]) | ~shown
     grown = cv2.dilate(bad.astype(np.uint8), np.ones((3, 3), np.uint8))
-    height, width = residual.shape
     good = np.where(grown, 0, 255).astype(np.uint8)
-    return np.asarray(cv2.warpAffine(good, matrix, (width, height), flags=cv2.INTER_NEAREST), np.uint8)
+    return warped(good, matrix, cv2.BORDER_CONSTANT, flags=cv2.INTER_NEAREST)

@@ -16,17 +16,13 @@ from segue.masks.files import MAX_ID
 from segue.prompts.detectors import Detector
 from segue.prompts.planes import tight_box
 from segue.sessions.association import REMEMBERED, Floats, appearance_of, returning
-from segue.sessions.snapshot import Kept
+from segue.sessions.base import Kept
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
 
 OVERLAP = 0.5  # share of a found object, or of a known one, from which on both are the same
-
-PATIENCE = 5
-"""Runs of the detector in a row on which an object may be out of sight before it is followed no longer."""
-
-MOST_OBJECTS = 50
-"""Objects that are followed at a time; newcomers take the place of those that were not found for longest."""
+PATIENCE = 5  # runs of the detector on which an object is out of sight before it is followed no longer
+MOST_OBJECTS = 50  # that are followed; newcomers take the place of those that were not found for longest
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,14 +20,11 @@ MASK_ABOVE = 0.2  # foreground probability above which a pixel is left out of th
 _GROW = np.ones((5, 5), np.uint8)
 _FRAMES_A_STEP = 4  # work of one step, in whole frames
 
-FIRST_FRAMES = 9
-"""So many frames of a scene are kept at a third of the distance for now, to know the scene soon."""
-
-MOST_GAIN = 3.0
-_DARK = 8.0
-"""Limit of the gain by which the past follows another light, and levels below which it is not known well."""
-
 _LIKE = 30  # levels up to which a pixel looks like the background
+_DARK = 8.0  # levels below which the gain of another light is not known well
+
+FIRST_FRAMES = 9  # so many are kept at a third of the distance for now, to know the scene soon
+MOST_GAIN = 3.0  # by which the past follows another light
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,6 @@ class MaskedMedian:
         self.restart()
 
     def restart(self) -> None:
-        """Forget all frames."""
         self._settings = self._first
         self._dense = self._first.every % 3 == 0
         self._frames: list[Image] = []  # planar, (3, H, W)
@@ -94,9 +90,8 @@ class MaskedMedian:
         self.restart()
         self.update(picture)
         if trusted:
-            copies = self._settings.least - 1
-            self._frames += self._frames * copies
-            self._hidden += self._hidden * copies
+            self._frames *= self._settings.least
+            self._hidden *= self._settings.least
             self._dense = False
             self._reorder()
 
@@ -181,10 +176,9 @@ class MaskedMedian:
 
     def restore(self, state: SessionState) -> None:
         self.restart()
-        values = state.values
+        arrays, values = state.arrays(), state.values
         self._settings = replace(self._first, every=values["every"])
         self._since, self._dense = values["since"], values["dense"]
-        arrays = state.arrays()
         if "frames" in arrays:
             self._frames, self._hidden = list(arrays["frames"]), list(arrays["hidden"])
             self.scene = Scene(arrays["planes"])
@@ -193,7 +187,7 @@ class MaskedMedian:
 
     def _keep(self, frame: Image, foreground: npt.NDArray[np.generic] | None) -> None:
         planes = np.array(frame.transpose(2, 0, 1), order="C")
-        hidden = np.zeros(frame.shape[:2], np.uint8) if foreground is None else (foreground != 0)
+        hidden = np.zeros(frame.shape[:2], bool) if foreground is None else foreground != 0
         grown = np.asarray(cv2.dilate(hidden.astype(np.uint8), _GROW) > 0)
         self._heal(planes, grown)
         self._frames.append(planes)
@@ -236,22 +230,22 @@ class MaskedMedian:
             return False
         if self._dense and len(self._frames) >= FIRST_FRAMES:
             self._finish()
-            self._frames, self._hidden = self._frames[::3], self._hidden[::3]
+            self._keep_only(slice(None, None, 3))
             self._dense = False
-            self._reorder()
         if len(self._frames) < self._settings.keep:
             return True
         if 2 * self._settings.every > self._settings.longest:
-            del self._frames[0], self._hidden[0]
-            self._reorder()
+            self._keep_only(slice(1, None))
             return True
         # Counted from the newest, so that the next frame is as far from it as the others from one another.
         self._finish()
         self._settings = replace(self._settings, every=2 * self._settings.every)
-        first = (len(self._frames) - 1) % 2
-        self._frames, self._hidden = self._frames[first::2], self._hidden[first::2]
-        self._reorder()
+        self._keep_only(slice((len(self._frames) - 1) % 2, None, 2))
         return False
+
+    def _keep_only(self, which: slice) -> None:
+        self._frames, self._hidden = self._frames[which], self._hidden[which]
+        self._reorder()
 
     def _work(self) -> None:
         if self._pass is not None:

@@ -1,12 +1,13 @@
-"""The interface of everything that carries context through time, and how networks run in it."""
+"""The interface of everything that carries context through time, its state, and how networks run in it."""
 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar, cast
+from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from segue.errors import CheckpointError, SegueError
 from segue.inputs import check_file, parse_json
 from segue.layers.fused import can_fuse, fold_batch_norms, use_fused
 from segue.layers.winograd import use_winograd
-from segue.types import Frame, IndexMask, Prompt, Segmentation
+from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import replacing
 
 FORMAT = "segue-session-3"
@@ -128,17 +129,110 @@ class SessionState:
         return cls(tensors, values)
 
 
+class Kept:
+    """Can be saved: its attributes are JSON values, arrays, tensors, or collections and dataclasses of them.
+
+    Attributes:
+        kept: names of the attributes, separated by spaces. One that can be saved itself is a part.
+        kinds: dataclasses that occur in them; fields that do not compare are left out.
+    """
+
+    kept: ClassVar[str]
+    kinds: ClassVar[tuple[type, ...]] = ()
+
+    def _origin(self) -> dict[str, Any]:
+        """What a saved state belongs to, as JSON gives it back: it must be the same when it is restored."""
+        return {}
+
+    def state(self, *, copy: bool = True) -> SessionState:
+        """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
+        tensors: dict[str, Tensor] = {}
+        parts: dict[str, SessionState] = {}
+        values: dict[str, Any] = {}
+        for name in self.kept.split():
+            value = getattr(self, name)
+            if hasattr(value, "restore"):
+                parts[name] = value.state(copy=copy)
+            else:
+                values[name] = _packed(value, name, tensors)
+        joined = SessionState.joined(parts, {**self._origin(), **values})
+        return SessionState({**joined.tensors, **tensors}, joined.values)
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called.
+
+        Raises:
+            CheckpointError: it was saved with other settings, or by something else.
+        """
+        state.require(self._origin())
+        kinds = {kind.__name__: kind for kind in (*self.kinds, Frame, ObjectInfo, Segmentation)}
+        place = getattr(self, "device", torch.device("cpu"))
+        for name in self.kept.split():
+            if name in state.values["parts"]:
+                getattr(self, name).restore(state.part(name))
+            else:
+                setattr(self, name, _unpacked(state.values[name], name, state.tensors, kinds, place))
+
+
+def _packed(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """A value for JSON; arrays and tensors go to ``tensors``, under the path that leads to them."""
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().clone()
+        return {"tensor": None}
+    if isinstance(value, np.ndarray):
+        stored = value.view(np.int16) if value.dtype == np.uint16 else value
+        tensors[path] = torch.from_numpy(np.array(stored))
+        return {"array": value.dtype.name}
+    if is_dataclass(value):
+        shown = {item.name: getattr(value, item.name) for item in fields(value) if item.compare}
+        return {type(value).__name__: {n: _packed(v, f"{path}.{n}", tensors) for n, v in shown.items()}}
+    if isinstance(value, dict):
+        pairs = enumerate(value.items())
+        return {"dict": [[key, _packed(item, f"{path}.{i}", tensors)] for i, (key, item) in pairs]}
+    if isinstance(value, (tuple, list, deque)):
+        listed = [_packed(item, f"{path}.{i}", tensors) for i, item in enumerate(value)]
+        return {type(value).__name__: [value.maxlen, *listed] if isinstance(value, deque) else listed}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _unpacked(
+    form: Any, path: str, tensors: dict[str, Tensor], kinds: dict[str, type], place: torch.device
+) -> Any:
+    """What :func:`_packed` was given; tensors go to a place."""
+    if not isinstance(form, dict):
+        return form
+    ((kind, content),) = form.items()
+
+    def each(items: Sequence[Any]) -> list[Any]:
+        return [_unpacked(item, f"{path}.{i}", tensors, kinds, place) for i, item in enumerate(items)]
+
+    if kind == "tensor":
+        return tensors[path].to(place)
+    if kind == "array":
+        array = np.array(tensors[path].numpy())
+        return array.view(np.uint16) if content == "uint16" else array
+    if kind == "dict":
+        return dict(zip((key for key, _ in content), each([item for _, item in content]), strict=True))
+    if kind == "deque":
+        return deque(each(content[1:]), maxlen=content[0])
+    if kind in ("tuple", "list"):
+        return tuple(each(content)) if kind == "tuple" else each(content)
+    described = {n: _unpacked(v, f"{path}.{n}", tensors, kinds, place) for n, v in content.items()}
+    return kinds[kind](**described)
+
+
 class Session(Protocol):
     """Frames in, segmentations out, in order; holds all that time carries, in bounded memory."""
 
-    lag: int
+    lag: int = 0
     """Number of frames by which results trail the frames; 0 means that ``step`` answers at once."""
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any."""
 
     def finish(self) -> Iterator[Segmentation]:
-        """Give the results that are still due after the last frame."""
+        """Give the results that are still due after the last frame, if any."""
+        return iter(())
 
     def reset(self) -> None:
         """Forget everything but the settings."""
@@ -190,11 +284,6 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
 
 
-def has_avx512() -> bool:
-    """Whether oneDNN's direct convolutions are as fast as ours with fewer multiplications, or faster."""
-    return can_fuse() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-
-
 def ready(
     network: Network, device: str | torch.device | None, fast: bool
 ) -> tuple[Network, torch.device, torch.dtype]:
@@ -215,10 +304,13 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
     copy = fold_batch_norms(module).to(device, dtype)
-    if device.type == "cpu" and dtype == torch.float32 and not has_avx512():
+    on_cpu = device.type == "cpu"
+    # With AVX-512, oneDNN's direct convolutions are as fast as ours with fewer multiplications, or faster.
+    quick = can_fuse() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    if on_cpu and dtype == torch.float32 and not quick:
         use_winograd(copy)
     # The types of PyTorch do not know this way of calling it.
     copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    if device.type == "cpu" and can_fuse():
+    if on_cpu and can_fuse():
         use_fused(copy)
     return cast(Network, copy)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.align import normalised
+from segue.sessions.align import normalised, shift, warped
 from segue.sessions.base import SessionState
 from segue.types import Image
 
@@ -16,39 +16,27 @@ LONG_SIDE = 32  # pictures are compared at this longer side, in pixels: a shaken
 STEP = 16.0  # levels by which a pixel must differ from the frame before to have jumped
 TOUCH = 8.0  # levels up to which a pixel counts as it was
 
-TOUCHED = 0.75
-"""Share of the pixels that must not be as they were for anything to have happened to the whole picture."""
-
+TOUCHED = 0.75  # share of the pixels that are not as they were where something happened to the whole picture
 JUMPED = 0.55  # share of the pixels that must have jumped for it, too
+ALTERED = 0.5  # share of the pixels of another structure: from it on another scene, below it another light
 
-ALTERED = 0.5
-"""Share of the pixels with another structure from which on it is another scene, below it another light."""
-
-PART = 0.5
-RELIT = 0.7
+PART, RELIT = 0.5, 0.7
 """A lamp may leave a part of the picture as it was: more than so many pixels have jumped, and so many of
 these have kept their structure."""
 
 LIKENESS = 0.5  # correlation with the surroundings from which on a pixel has kept its structure
 TEXTURE = 4.0  # variance of the surroundings, in levels squared, from which on they have a structure
 
-FOLLOWED = 0.3
-"""Share of the pixels that must agree when a picture is moved for the camera to have moved, and ..."""
+FOLLOWED, GAINED = 0.3, 0.05
+"""Where the camera has moved, this share of the pixels agrees when a picture is moved, and so much more than
+in the pictures as they are."""
 
-GAINED = 0.05
-"""... what this share must be above that of the pictures as they are."""
-
-PAUSE_SECONDS = 2.0
-PAUSE_FRAMES = 10.0
-"""A pause is longer than both: these seconds, and this many times the usual distance of two frames."""
-
+PAUSE_SECONDS, PAUSE_FRAMES = 2.0, 10.0  # a pause is longer than both: seconds, usual distances of two frames
 RATE_FRAMES = 3  # so many pauses in a row are no pauses: the camera has become slower
 LEAST_LIT = 16  # pixels that must be neither black nor white for a gain to be measured
 GAIN = 0.08  # logarithm of the gain beyond which the background follows the exposure
 
-Small = npt.NDArray[np.float32]
-"""A reduced picture, RGB (h, w, 3), float32, 0 to 255."""
-
+Small = npt.NDArray[np.float32]  # a reduced picture, RGB (h, w, 3), 0 to 255
 Mask = npt.NDArray[np.bool_]
 
 
@@ -157,15 +145,10 @@ def structure(one: Small, other: Small) -> tuple[Mask, Mask]:
 
 def panned(one: Small, other: Small) -> bool:
     """Whether the camera has moved from one reduced picture to the other, by phase correlation."""
-    height, width = one.shape[:2]
-    if min(height, width) < 8:
+    if min(one.shape[:2]) < 8:
         return False
     first, second = (normalised(picture.mean(axis=2), sigma=2.0) for picture in (one, other))
-    window = cv2.createHanningWindow((width, height), cv2.CV_32F)
-    (right, down), _ = cv2.phaseCorrelate(first, second, window)
-    shift = np.array([[1, 0, right], [0, 1, down]], np.float32)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(other, shift, (width, height), flags=flags, borderValue=(-1000.0,) * 3)
+    moved = warped(other, shift(first, second), cv2.BORDER_CONSTANT, -1000.0)
     shown = moved.min(axis=2) >= 0
     if shown.mean() < PART:
         return False

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
-from segue.masks.measure import ObjectExtent, measure
+from segue.masks.measure import measure
 from segue.prompts.detectors import Detector, Proposals, propose
 from segue.prompts.planes import grown, tight_box
 from segue.sessions.association import (
@@ -26,37 +26,26 @@ from segue.sessions.association import (
     overlaps,
     returning,
 )
-from segue.sessions.snapshot import Kept
+from segue.sessions.base import Kept, Session
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, Segmentation
 
-Plane = npt.NDArray[np.bool_]
-"""One mask, (H, W)."""
+Plane = npt.NDArray[np.bool_]  # one mask, (H, W)
 
 CANDIDATE_SCORE = 0.6  # scores from this share of the threshold on are kept as candidates
 
-INSIDE = 0.7
+INSIDE, PART_SURPLUS = 0.7, 0.1
 """Share of a new mask in a known object from which on it is held for a part of that, unless its score is
-above the threshold by ``PART_SURPLUS``, or by twice as much if both have one class."""
+above the threshold by so much, or by twice as much if both have one class."""
 
-PART_SURPLUS = 0.1
-
-IN_FRONT = 0.5
-"""A new mask with less than this share of the area of a known object lies in front of it, else behind."""
-
+IN_FRONT = 0.5  # a new mask below this share of a known object's area lies in front of it, else behind
 LEFT = 0.5  # share of a new mask that must be left when what known objects have is taken away
-
-AGREES, FITS = 0.8, 0.5
-"""Overlap (IoU) of the box around a mask with its detection below which the mask is taken for wrong, and from
-which on appearance and motion are learnt from the detection."""
-
+AGREES = 0.8  # overlap (IoU) of the box around a mask with its detection, below which the mask is wrong
+FITS = 0.5  # the same from which on appearance and motion are learnt from the detection
 MISMATCHES = 2  # runs of the detector in a row after which a mask that it contradicts is made anew
 RIM = 0.05  # what a mask may reach out of its detection, as a share of the sides
 BETTER = 0.05  # by how much more a new mask has to agree
-
-SUDDEN = 0.5
-"""A mask that shrinks below this share of what it had at the last run has the detector run at once."""
-
+SUDDEN = 0.5  # a mask that shrinks below this share since the last run has the detector run at once
 SMALLEST = 0.0003  # share of the picture below which an object is out of sight
 
 
@@ -84,7 +73,7 @@ class DetectionOptions:
             raise ValueError(f"score is {self.score}; it must be in 0..1")
 
 
-class DetectionSession(Kept):
+class DetectionSession(Kept, Session):
     """Finds, names and follows all objects, with a detector and a network for tracking.
 
     On every ``every``-th frame detections are matched with the followed objects by overlap, class, motion and
@@ -99,7 +88,6 @@ class DetectionSession(Kept):
         options: see there.
     """
 
-    lag = 0
     kept = "_session _tracks _lost _candidates _seen _due _last_id"
     kinds = (Track, Candidate)
 
@@ -146,10 +134,6 @@ class DetectionSession(Kept):
             objects.append(replace(item, label=track.label, score=track.score))
         self._seen += 1
         return replace(result, objects=tuple(objects))
-
-    def finish(self) -> Iterator[Segmentation]:
-        """Nothing is ever due: every ``step`` answers at once."""
-        return iter(())
 
     def _origin(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "options": asdict(self.options)}
@@ -300,7 +284,7 @@ class _Scene:
         self.mask = np.array(mask, np.int32)
         looks = [appearance_of(frame.image, box) for box in found.boxes]
         self.appearances = np.stack(looks) if looks else NO_APPEARANCES
-        self._extents: dict[int, ObjectExtent] = measure(self.mask)
+        self._extents = measure(self.mask)
 
     def box_of(self, number: int) -> Box | None:
         """Around the mask of a known object, None where it is out of sight."""

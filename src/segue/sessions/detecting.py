@@ -35,7 +35,6 @@ from segue.weights import load
 
 DEFAULT = "motion"  # the detector that needs no weights that segue does not bring
 BOX_MASKS = ("network", "grabcut", "none")  # what may make masks of boxes
-
 MAX_TILES = 8
 
 
@@ -114,14 +113,9 @@ def _motion(options: DetectorOptions) -> Detector:
     )
 
 
-def _network(name: str, names: Mapping[int, str], options: DetectorOptions) -> Detector:
-    network: Any = load(name, options.weights)
-    return NetworkDetector(network, names, _rules(options), choose_device(options.device))
-
-
-def _deeplab(options: DetectorOptions) -> Detector:
-    network: Any = load("deeplab", options.weights)
-    return SemanticDetector(network, _rules(options), choose_device(options.device))
+def _network(name: str, made: Callable[..., Detector], options: DetectorOptions) -> Detector:
+    network = load(name, options.weights)
+    return made(network, rules=_rules(options), device=choose_device(options.device))
 
 
 def _nanodet(options: DetectorOptions) -> Detector:
@@ -168,7 +162,8 @@ def _rules(options: DetectorOptions) -> Rules:
 
 
 def _coco(name: str, names: Mapping[int, str], rank: int) -> DetectorEntry:
-    return DetectorEntry(name, partial(_network, name, names), _CLASSED, name, COCO_NAMES, rank)
+    made = partial(NetworkDetector, names=names)
+    return DetectorEntry(name, partial(_network, name, made), _CLASSED, name, COCO_NAMES, rank)
 
 
 ENTRIES = (
@@ -177,15 +172,12 @@ ENTRIES = (
     _coco("maskrcnn-v1", COCO_NAMES, 3),
     _coco("pointrend", COCO_ORDER, 2),
     DetectorEntry("nanodet", _nanodet, _CLASSED | {"refine", "tiles"}, "nanodet", COCO_NAMES, 4),
-    DetectorEntry("deeplab", _deeplab, _CLASSED, "deeplab", None, 5),
+    DetectorEntry("deeplab", partial(_network, "deeplab", SemanticDetector), _CLASSED, "deeplab", None, 5),
     DetectorEntry("lost", partial(_discovery, "dino-s16"), _DISCOVERY, "dino-s16"),
     DetectorEntry("lost-b16", partial(_discovery, "dino-b16"), _DISCOVERY, "dino-b16"),
     # The keys of a memory network all agree in part: without their mean they tell more apart.
     DetectorEntry(
-        "lost-lite",
-        partial(_discovery, "stcn-lite", wrap=key_features, centre=True),
-        _DISCOVERY,
-        "stcn-lite",
+        "lost-lite", partial(_discovery, "stcn-lite", wrap=key_features, centre=True), _DISCOVERY, "stcn-lite"
     ),
 )
 """The detectors of segue, for the registry; their ranks are those of the published AP of masks on COCO."""

@@ -114,8 +114,7 @@ class FixedBackground:
         self.scene = Scene.of(picture)  # at the size of the frames
 
     def fit(self, size: tuple[int, int]) -> None:
-        height, width = size
-        rows, columns = self._given.shape[:2]
+        (height, width), (rows, columns) = size, self._given.shape[:2]
         if not same_shape(size, (rows, columns)):
             raise PromptError(f"the background is {columns}x{rows}, but the frames are {width}x{height}")
         self.scene = Scene.of(resized(self._given, size))
@@ -137,7 +136,7 @@ class FixedBackground:
 
     def restart(self) -> None:
         """Go back to the picture that was given."""
-        self.fit((self.scene.picture.shape[0], self.scene.picture.shape[1]))
+        self.scene = Scene.of(resized(self._given, self.scene.picture.shape[:2]))
 
     def state(self) -> SessionState:
         return SessionState.of({"picture": self.scene.picture}, {})
@@ -154,10 +153,9 @@ def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
 
 def resized(picture: Image, size: tuple[int, int]) -> Image:
     """A picture at another height and width."""
-    height, width = size
     if picture.shape[:2] == size:
         return picture
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def gain_table(gain: float) -> npt.NDArray[np.uint8]:

@@ -20,13 +20,13 @@ from segue.sessions.base import SessionState
 from segue.sessions.empty_scene import same_shape
 from segue.types import Frame, Image
 
-Extra = Literal["depth", "flow"]
-"""What of a frame there is besides its picture."""
+Extra = Literal["depth", "flow"]  # what of a frame there is besides its picture
 
 Plane = npt.NDArray[np.uint8]
 """Of a frame at the working size: depth (h, w), or a flow picture (h, w, gaps), (h, w) of one gap."""
 
 PUBLISHED_SIDE = 256  # side of the pictures that HOFAM and STAM were made for
+PERCENTILES = (1, 99)  # of the depth of a scene that become 0 and 255
 
 
 class FlowNetwork(nn.Module):
@@ -102,9 +102,6 @@ def _pictures(frames: Tensor) -> list[Image]:
     return list((255 * frames.float()).round().to(torch.uint8).movedim(1, -1).contiguous().cpu().numpy())
 
 
-PERCENTILES = (1, 99)
-
-
 def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
     """Refuse depth or flow that the model ``name`` cannot take, before anything has changed.
 
@@ -140,10 +137,7 @@ class DepthScale:
         self._range: tuple[float, float] | None = None
 
     def __call__(self, depth: npt.NDArray[np.generic]) -> Plane:
-        """Scale a map, (H, W): the 1st to the 99th percentile of the scene as 0 to 255, 0 where unknown.
-
-        Its unit may be any; 0, negative and infinite values and NaN are unknown.
-        """
+        """Scale a map, (H, W), in any unit; what is not positive and finite is unknown and gives 0."""
         values = np.asarray(depth, np.float32)
         known = np.isfinite(values) & (values > 0)
         if self._range is None and known.any():

@@ -30,9 +30,8 @@ from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
 
-FLOOD = 0.7
-FLOOD_FRAMES = 5
-"""Foreground on more than this share of the picture for so many frames means that the background is wrong."""
+FLOOD = 0.7  # foreground on more than this share of the picture ...
+FLOOD_FRAMES = 5  # ... for so many frames means that the background is wrong
 
 _GROW = np.ones((9, 9), np.uint8)
 
@@ -217,15 +216,16 @@ class ForegroundSession:
         self._completed, self._flooded = values["completed"], values["flooded"]
 
     def _parts(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {
+        parts = {
             "segmenter": self._segmenter,
             "background": self._background,
             "masks": self._masks,
             "watch": self._watch,
             "ghosts": self._ghosts,
             "depth": self._depth_scale,
+            "aligner": self._aligner,
         }
-        return parts if self._aligner is None else {**parts, "aligner": self._aligner}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def _origin(self) -> dict[str, Any]:
         return {
@@ -285,8 +285,7 @@ class ForegroundSession:
         self._ghosts.restart()
         self._depth_scale.restart()
         self._hidden = None
-        self._completed = 0
-        self._flooded = 0
+        self._completed = self._flooded = 0
 
     def _follow(self, change: Change, image: Image) -> None:
         """Bring context and background in line with what has happened to the picture as a whole."""

@@ -15,10 +15,9 @@ from segue.errors import PromptError
 from segue.masks import measure, resize_mask
 from segue.masks.files import MAX_ID
 from segue.sessions.align import Matrix
-from segue.sessions.base import SessionState
+from segue.sessions.base import Kept, SessionState
 from segue.sessions.empty_scene import same_shape
 from segue.sessions.segmenters import Maps
-from segue.sessions.snapshot import Kept
 from segue.types import Box, Image, ObjectInfo, Segmentation
 
 FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects

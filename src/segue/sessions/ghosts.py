@@ -8,24 +8,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.snapshot import Kept
+from segue.sessions.base import Kept
 from segue.types import Image
 
 Mask = npt.NDArray[np.bool_]
 
-Part = tuple[slice, slice]
-"""Rows and columns of a picture."""
+Part = tuple[slice, slice]  # rows and columns of a picture
 
 EVERY = 9  # frames from one look to the next
 SMALLEST = 40  # pieces with fewer pixels are left to the median
-
-STILL_LEVELS, STILL_SHARE = 16, 0.9
-"""A piece stands still if this share of it has changed by no more than so many levels since the last look."""
-
-RATIO, MARGIN = 1.6, 3.0
-"""The outline must be clearer in the background than in the frame by this factor, and by so many levels a
-pixel on top."""
-
+STILL_LEVELS, STILL_SHARE = 16, 0.9  # what stands still: this share changed by at most so many levels
+RATIO, MARGIN = 1.6, 3.0  # the background's outline is clearer by this factor, and so many levels a pixel
 AROUND = 4  # what is looked at around a piece
 BORDER = 3  # pixels by which a ghost is grown: the border of an object is blurred
 
@@ -78,11 +71,9 @@ def _pieces(mask: Mask) -> Iterator[tuple[Part, Mask]]:
     for i in range(1, count):
         left, top, width, height, area = (int(value) for value in stats[i])
         if area >= SMALLEST:
-            where = (
-                slice(max(0, top - AROUND), top + height + AROUND),
-                slice(max(0, left - AROUND), left + width + AROUND),
-            )
-            yield where, np.asarray(labels[where] == i)
+            rows = slice(max(0, top - AROUND), top + height + AROUND)
+            columns = slice(max(0, left - AROUND), left + width + AROUND)
+            yield (rows, columns), np.asarray(labels[rows, columns] == i)
 
 
 def _belongs_to(piece: Mask, image: Image, background: Image) -> bool:

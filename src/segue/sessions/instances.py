@@ -20,9 +20,8 @@ from segue.inputs import whole_number
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
-from segue.sessions.base import ready
+from segue.sessions.base import Kept, ready
 from segue.sessions.official import SHORT_SIDE, as_tensor, best_per_query, encode_frames, enlarged, resized
-from segue.sessions.snapshot import Kept
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
 
 DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two queries is left out

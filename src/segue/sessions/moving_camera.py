@@ -12,7 +12,7 @@ import torch
 
 from segue.errors import SegueError
 from segue.models.base import Features, ForegroundNetwork
-from segue.sessions.align import difference, normalised
+from segue.sessions.align import difference, normalised, warped
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.base import SessionState
 from segue.sessions.empty_scene import Scene
@@ -25,10 +25,9 @@ PAST = (4, 6, 8, 10, 12, 14, 16, 18)  # frames back to those whose median is the
 
 _GROW = np.ones((9, 9), np.uint8)
 
-Homography = npt.NDArray[np.float64]
-"""(3, 3): a point of one picture, in pixels, to where the other picture shows it."""
-
+Homography = npt.NDArray[np.float64]  # (3, 3): a point of one picture, in pixels, to that of the other
 Mask = npt.NDArray[np.generic]
+Shown = tuple[Image, Mask]  # a picture, RGB (H, W, 3), and where objects are, (H, W): they do not count
 
 Method = Literal["features", "ecc"]
 
@@ -42,11 +41,8 @@ _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
 _SMOOTHING = 5
 
 
-def camera_motion(first: tuple[Image, Mask], second: tuple[Image, Mask]) -> Homography | None:
-    """Motion from the first picture to the second by ORB features and RANSAC; None where it is not clear.
-
-    Each comes as RGB (H, W, 3), uint8, with its mask, (H, W), of where objects are: they do not count.
-    """
+def camera_motion(first: Shown, second: Shown) -> Homography | None:
+    """Motion from the first picture to the second by ORB features and RANSAC; None where it is not clear."""
     orb = cv2.ORB.create(1000, fastThreshold=8)
     points = []
     for picture, mask in (first, second):
@@ -68,7 +64,7 @@ def camera_motion(first: tuple[Image, Mask], second: tuple[Image, Mask]) -> Homo
     return np.asarray(matrix, np.float64)
 
 
-def camera_motion_by_ecc(first: tuple[Image, Mask], second: tuple[Image, Mask]) -> Homography | None:
+def camera_motion_by_ecc(first: Shown, second: Shown) -> Homography | None:
     """The same by maximising the correlation of local structure (Evangelidis, Psarakis 2008).
 
     It begins where the features lead and is believed only if the pictures then differ less; without
@@ -94,11 +90,10 @@ def camera_motion_by_ecc(first: tuple[Image, Mask], second: tuple[Image, Mask]) 
     return np.asarray(np.linalg.inv(found), np.float64)
 
 
-METHODS: dict[Method, Callable[[tuple[Image, Mask], tuple[Image, Mask]], Homography | None]] = {
+METHODS: dict[Method, Callable[[Shown, Shown], Homography | None]] = {
     "features": camera_motion,
     "ecc": camera_motion_by_ecc,
 }
-"""Ways to find the motion, by name."""
 
 
 def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
@@ -114,12 +109,7 @@ def seen_from(picture: Image, matrix: Homography, fill: Image) -> Image:
 
     Both are (H, W, 3) or (H, W), uint8; the matrix leads from ``picture`` to ``fill``.
     """
-    height, width = fill.shape[:2]
-    flags, border = cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT
-    warped = cv2.warpPerspective(
-        picture, matrix, (width, height), fill.copy(), flags=flags, borderMode=border
-    )
-    return np.asarray(warped, np.uint8)
+    return warped(picture, matrix, cv2.BORDER_TRANSPARENT, flags=cv2.INTER_LINEAR, onto=fill.copy())
 
 
 class MovingCameraSegmenter(NetworkSegmenter):

@@ -17,14 +17,11 @@ Mask = npt.NDArray[np.bool_]
 LOW = 0.1  # the envelope of a pixel reaches from this quantile of its past to the opposite one
 DOUBT_FROM = 5  # with fewer kept frames a single one in which a pixel was background is enough
 
-RESTLESS = 4
+RESTLESS, RESTLESS_FROM = 4, 12
 """A pixel whose mask changes in one of so many kept frames belongs to something that comes and goes, as
-leaves do, not to a thing that was put there."""
+leaves do, not to a thing that was put there; with fewer kept frames nobody can tell."""
 
-_RESTLESS_FROM = 12
-
-LATELY = 2
-"""What was foreground in so many last kept frames has stopped there, however busy the place was before."""
+LATELY = 2  # what was foreground in so many last kept frames has stopped there, however busy the place was
 
 _ROWS, _SORTED_ROWS = 4, 16
 """Rows that are worked on together, to sort in one frame or all: so many stay in the cache of a processor."""
@@ -45,11 +42,9 @@ class SortedPast:
         # Where nothing was ever hidden both are the same, and one of them is not filled.
         self._differ = np.zeros(self._height, bool)
         self._count = 0
-        # Frames in which a pixel was hidden, and steps from one to the next at which it changed sides.
-        self._covered = np.zeros(size, np.uint8)
-        self._changes = np.zeros(size, np.uint8)
-        # Last frames in a row in which a pixel was hidden.
-        self._streak = np.zeros(size, np.uint8)
+        # Frames in which a pixel was hidden, steps from one to the next at which it changed sides, and last
+        # frames in a row in which it was hidden.
+        self._covered, self._changes, self._streak = (np.zeros(size, np.uint8) for _ in range(3))
         # Rows that must be sorted anew, because not only a frame was added to their past.
         self.stale = np.ones(self._height, bool)
 
@@ -62,11 +57,11 @@ class SortedPast:
         if self.stale[rows].any():
             self._sort(frames, hidden, first, last)
             self._covered[rows], self._changes[rows], self._streak[rows] = 0, 0, 0
-            steps = range(len(frames))
+            fresh = len(frames)
         else:
             self._insert(frames[-1], hidden[-1], first, last)
-            steps = range(len(frames) - 1, len(frames))
-        for i in steps:
+            fresh = 1
+        for i in range(len(frames) - fresh, len(frames)):
             self._covered[rows] += hidden[i][rows]
             self._streak[rows] = (self._streak[rows] + np.uint8(1)) * hidden[i][rows]
             if i:
@@ -112,7 +107,7 @@ class SortedPast:
             out[3 * i : 3 * i + 3] = out[9 + 3 * i : 12 + 3 * i]
         shown = np.uint8(count) - covered
         partly = (covered > 0) & ~too_few(shown, count, least)
-        if count >= _RESTLESS_FROM:
+        if count >= RESTLESS_FROM:
             flickers = (changes >= -(-count // RESTLESS)) & (covered >= -(-count // 3))
             partly &= ~flickers | (self._streak[rows] >= LATELY)
         pixels = np.flatnonzero(partly)
@@ -190,8 +185,7 @@ def _ordered(wires: list[Bytes]) -> list[Bytes]:
 @lru_cache(maxsize=300)
 def _comparators(count: int) -> tuple[tuple[int, int], ...]:
     """Batcher's odd-even merge sort (1968): pairs of places to be put in order, one after the other."""
-    found = []
-    span = 1
+    found, span = [], 1
     while span < count:
         step = span
         while step:

@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.base import Features, ForegroundNetwork
-from segue.sessions.base import SessionState, ready
+from segue.sessions.base import Kept, SessionState, ready
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Extra, Plane
-from segue.sessions.snapshot import Kept
 from segue.types import Image
 
 Maps = npt.NDArray[np.float32]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -17,13 +17,13 @@ from segue.errors import PromptError, SourceError
 from segue.masks import measure
 from segue.models.base import Given, Schedule, Setup, Tracked, TrackNetwork
 from segue.prompts import Annotation, MakePrompter, Prompter, resolve
-from segue.sessions.base import SessionState, ready
+from segue.sessions.base import Session, SessionState, ready
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Prompt, Segmentation
 
 MAX_OBJECTS = 1000
 
 
-class TrackSession:
+class TrackSession(Session):
     """Follows objects; frames go in one by one, results come out at once.
 
     Objects can be added, corrected or removed on any frame. A corrected object takes the new mask from there
@@ -45,8 +45,6 @@ class TrackSession:
         >>> for frame in segue.open_source("dog.mp4"):
         ...     result = session.step(frame, first_mask if frame.index == 0 else None)
     """
-
-    lag = 0
 
     def __init__(
         self,
@@ -146,10 +144,6 @@ class TrackSession:
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
         return self._result(frame, self.tracker.peek(frame.image))
-
-    def finish(self) -> Iterator[Segmentation]:
-        """Nothing is ever due: every ``step`` answers at once."""
-        return iter(())
 
     def state(self, *, copy: bool = True) -> SessionState:
         tensors, tracker = self.tracker.state()
