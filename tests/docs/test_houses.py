@@ -71,6 +71,14 @@ def test_networks_know_layers_and_leaves() -> None:
         assert {name.split(".")[1] for name in imported(path)} <= LEAVES | {"models", "layers"}, path
 
 
+def test_one_room_and_the_page_know_the_codec() -> None:
+    files = [path for house in HOUSES for path in (SOURCE / house).rglob("*.py")]
+    users = [
+        path for path in files if re.search(r"^ *(?:import|from) av\b", path.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert {path.parent.relative_to(SOURCE).as_posix() for path in users} == {"segue/video", "segue_web"}
+
+
 @pytest.mark.skipif(not (SOURCE.parent / "pyproject.toml").exists(), reason="not beside its sources")
 def test_extras_are_those_of_the_distribution() -> None:
     text = (SOURCE.parent / "pyproject.toml").read_text(encoding="utf-8")

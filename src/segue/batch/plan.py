@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import av
-
 from segue.batch.places import files_below, is_remote, remote_size
 from segue.errors import SegueError, SourceError
 from segue.naming import natural_key
+from segue.video.decode import open_container, video_stream
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
 
@@ -200,11 +199,11 @@ def _measured(task: Task) -> Task:
     if Path(task.source).is_dir():
         return replace(task, cost=float(sum(1 for _ in Path(task.source).iterdir())) * MIB)
     try:
-        with av.open(task.source, metadata_errors="replace") as container:
-            stream = container.streams.video[0]
+        with open_container(f"file:{task.source}", task.source) as container:
+            stream = video_stream(container)
             pixels = stream.width * stream.height
-            seconds = (container.duration or 0) / av.time_base
+            seconds = 1e-6 * (container.duration or 0)
             frames = stream.frames or seconds * float(stream.average_rate or 25)
-    except (av.FFmpegError, OSError, IndexError, ValueError):
+    except SourceError:
         return task  # the worker says what is wrong with it
     return replace(task, cost=max(1.0, pixels * frames), memory=BASE_MEMORY + BYTES_PER_PIXEL * float(pixels))
