@@ -17,7 +17,7 @@ from segue.errors import PromptError
 from segue.masks.dense_crf import CrfParameters, Lattice, mean_field, refine
 from segue.models.dino import DINO
 from segue.prompts.detectors import DiscoveryDetector, FeatureMaps, key_features
-from segue.prompts.lost import discover, discover_several
+from segue.prompts.lost import discover
 from segue.prompts.selection import Rules, nearest_detections, select
 from segue.types import Frame
 from tests.fill import fill_plainly
@@ -52,7 +52,7 @@ def dino() -> DINO:
 @pytest.mark.parametrize("case", ["one", "two", "small_k", "few_patches", "border"])
 def test_discovery_finds_the_published_object(lost: Golden, case: str) -> None:
     height, width = lost[f"{case}.dims"].tolist()
-    found = discover(lost[f"{case}.feats"], (height, width), int(lost[f"{case}.k"]))
+    (found,) = discover(lost[f"{case}.feats"], (height, width), k=int(lost[f"{case}.k"]))
     assert np.array_equal(found.degree, lost[f"{case}.degree"])
     assert found.seed == int(lost[f"{case}.seed"])
     assert np.array_equal(found.similar, lost[f"{case}.similar"])
@@ -78,14 +78,14 @@ def test_features_of_dino_are_the_published_ones(dino: DINO, lost: Golden, case:
     features = keys[0].numpy()
     lost.check(f"{case}.keys", features[:, :: 16 if case == "vit224" else 1])
     for kind, seen in (("raw", features), ("centred", features - features.mean(0))):
-        found = discover(seen, grid)
+        (found,) = discover(seen, grid)
         assert np.abs(found.degree - lost[f"{case}.{kind}.degree"]).max() <= 1
         assert np.array_equal(found.mask, lost[f"{case}.{kind}.mask"])
 
 
 def test_several_objects_are_found_one_after_the_other(lost: Golden) -> None:
     grid = tuple(lost["two.dims"].tolist())
-    found = discover_several(lost["two.feats"], grid, 3)
+    found = discover(lost["two.feats"], grid, 3)
     assert np.array_equal(found[0].mask, lost["two.mask"])
     assert len(found) > 1
     assert not np.logical_and(found[0].mask, found[1].mask).any()

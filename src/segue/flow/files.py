@@ -37,10 +37,9 @@ _WHITE = 250
 
 
 def read_flow(path: Path) -> Flow:
-    """Motion in pixels, (H, W, 2), float32, right and down; 0 where the file does not know it.
+    """Motion in pixels, (H, W, 2), float32, right and down, of a ``.flo`` file or a PNG of KITTI.
 
-    Args:
-        path: a ``.flo`` file or a PNG of KITTI.
+    It is 0 where the file does not know it.
 
     Raises:
         FlowError: it cannot be read, or is something else.

@@ -51,7 +51,8 @@ class DIS:
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def __call__(self, first: Image, second: Image) -> Flow:
-        return _flow(self._search.calc(_grey(first), _grey(second), None))  # type: ignore[call-overload]
+        flow = self._search.calc(_grey(first), _grey(second), None)  # type: ignore[call-overload]
+        return np.ascontiguousarray(flow, np.float32)
 
 
 class Farneback:
@@ -95,7 +96,7 @@ class RAFT:
         below, right = (max(-side % RAFT_STRIDE, RAFT_SMALLEST - side) for side in (height, width))
         padded = F.pad(pictures.float() / 127.5 - 1, (0, right, 0, below), mode="replicate")
         flow = self._network(padded[:1], padded[1:])[-1][0, :, :height, :width]
-        return _flow(flow.movedim(0, -1).cpu().numpy())
+        return np.ascontiguousarray(flow.movedim(0, -1).cpu().numpy(), np.float32)
 
 
 def flow_provider(name: FlowName | str | Path, weights: str | os.PathLike[str] | None = None) -> FlowProvider:
@@ -125,10 +126,6 @@ def _raft_small() -> Any:
 
 def _grey(picture: Image) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def _flow(array: Any) -> Flow:
-    return np.ascontiguousarray(array, np.float32)
 
 
 @dataclass(frozen=True, slots=True)

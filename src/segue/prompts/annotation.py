@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks import fill_boxes
-from segue.prompts.planes import check_id, check_points, clip_box, fit_mask
+from segue.prompts.planes import check_id, check_points, clip_box, errors_name, fit_mask
 from segue.prompts.prompter import MakePrompter, PicturePrompter, Prompter, Prompts
 from segue.registry import PromptKind
 from segue.types import (
@@ -92,12 +93,29 @@ def resolve(
                [0, 0, 0, 0, 0, 0],
                [0, 0, 0, 0, 0, 0]], dtype=int32)
     """
-    try:
-        if isinstance(prompts, Sequence):
-            return _resolve_list(frame, prompts, fit, native, prompter or Prompter, known or {})
-        return _resolve_index_mask(frame, np.asarray(prompts), fit)
-    except PromptError as error:
-        raise PromptError(f"frame {frame.index}: {error}") from None
+
+    @cache
+    def asked() -> PicturePrompter:
+        return (prompter or Prompter)(frame.image)
+
+    with errors_name(f"frame {frame.index}"):
+        if not isinstance(prompts, Sequence):
+            return _resolve_index_mask(frame, np.asarray(prompts), fit)
+        groups, removed = _group(prompts)
+        mask = np.zeros(frame.size, np.int32)
+        kept: list[BoxPrompt | PointPrompt] = []
+        for id, group in groups.items():
+            with errors_name(f"object {id}"):
+                if (as_they_are := _understood(frame, group, native)) is not None:
+                    kept += as_they_are
+                else:
+                    mask[_mask(frame, group, fit, asked, (known or {}).get(id))] = id
+        present = {*np.unique(mask).tolist(), *(prompt.id for prompt in kept)}
+        for id in groups:
+            if id not in present:
+                raise PromptError(f"object {id} is completely covered by later objects; change their order")
+        labels = {item.id: item.label for item in prompts if item.label is not None}
+        return Annotation(mask, tuple(groups), labels, removed, tuple(kept))
 
 
 def _resolve_index_mask(frame: Frame, mask: npt.NDArray[np.generic], fit: bool) -> Annotation:
@@ -108,38 +126,6 @@ def _resolve_index_mask(frame: Frame, mask: npt.NDArray[np.generic], fit: bool) 
     if not ids:
         raise PromptError("the mask is empty; draw at least one object")
     return Annotation(fitted.astype(np.int32), ids)
-
-
-def _resolve_list(
-    frame: Frame,
-    prompts: Sequence[Prompt],
-    fit: bool,
-    native: Collection[PromptKind],
-    make: MakePrompter,
-    known: Mapping[int, npt.NDArray[np.float32]],
-) -> Annotation:
-    groups, removed = _group(prompts)
-    mask = np.zeros(frame.size, np.int32)
-    kept: list[BoxPrompt | PointPrompt] = []
-
-    @cache
-    def prompter() -> PicturePrompter:
-        return make(frame.image)
-
-    for id, group in groups.items():
-        try:
-            if (as_they_are := _understood(frame, group, native)) is not None:
-                kept += as_they_are
-            else:
-                mask[_mask(frame, group, fit, prompter, known.get(id))] = id
-        except PromptError as error:
-            raise PromptError(f"object {id}: {error}") from None
-    present = {*np.unique(mask).tolist(), *(prompt.id for prompt in kept)}
-    for id in groups:
-        if id not in present:
-            raise PromptError(f"object {id} is completely covered by later objects; change their order")
-    labels = {item.id: item.label for item in prompts if item.label is not None}
-    return Annotation(mask, tuple(groups), labels, removed, tuple(kept))
 
 
 def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[int, ...]]:
@@ -194,18 +180,18 @@ def _mask(
         if points:
             raise PromptError("a filled box cannot be corrected by points; leave fill out")
         return fill_boxes({1: clip_box(boxes[0].box, frame.size)}, frame.size) > 0
-    given = None
+    mask: npt.NDArray[Any] | None = None if boxes else known
     if masks:
-        given = np.asarray(fit_mask(np.asarray(masks[0].mask) != 0, frame.size, fit), np.bool_)
-        if not given.any():
+        mask = fit_mask(np.asarray(masks[0].mask) != 0, frame.size, fit)
+        if not mask.any():
             raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
         if not points:
-            return given
+            return mask
     prompts = Prompts(
         boxes[0].box if boxes else None,
         [point for prompt in points for point in prompt.positive],
         [point for prompt in points for point in prompt.negative],
-        mask=known if given is None and not boxes else given,
+        mask=mask,
     ).checked(frame.size)
     if prompts.box is not None:
         x0, y0, x1, y1 = prompts.box

@@ -24,7 +24,7 @@ from segue.models.detection.nanodet import Boxes, NanoDetPlus
 from segue.models.detection.pointrend import PointRend
 from segue.models.dino import FeatureName
 from segue.prompts.grabcut import refine_box
-from segue.prompts.lost import Discovery, discover, discover_several
+from segue.prompts.lost import Discovery, discover
 from segue.prompts.planes import pixels
 from segue.prompts.prompter import Answer, MakePrompter, Prompts
 from segue.prompts.selection import Found, Rules, found_in, select
@@ -327,9 +327,7 @@ class DiscoveryDetector:
         rows = features[0].float().cpu().numpy()
         if self.centre:
             rows = rows - rows.mean(0)
-        if self.max_objects == 1:
-            return [discover(rows, grid)]
-        return discover_several(rows, grid, self.max_objects)
+        return discover(rows, grid, self.max_objects)
 
 
 def as_planes(image: Image) -> Tensor:

@@ -15,6 +15,7 @@ from segue.errors import PromptError
 from segue.prompts.planes import tight_box
 
 POTENTIAL = 100  # patches of lowest degree among which the seed's companions are sought; k of the paper
+LEAST_PATCHES, MOST = 4, 0.5  # of several objects: patches, and share of the picture
 
 Floats = npt.NDArray[np.float32]
 
@@ -40,39 +41,26 @@ class Discovery:
         return np.ascontiguousarray(grown[: size[0], : size[1]])
 
 
-def discover(features: Floats, grid: tuple[int, int], k: int = POTENTIAL) -> Discovery:
-    """The most prominent object of a picture, by one row of features per patch, (N, d).
+def discover(
+    features: Floats, grid: tuple[int, int], max_objects: int = 1, *, k: int = POTENTIAL
+) -> list[Discovery]:
+    """The most prominent objects of a picture, by one row of features per patch, (N, d).
 
-    Features are neither normalised nor centred; the grid is rows and columns of the patches.
+    Features are neither normalised nor centred; the grid is rows and columns of the patches. The paper finds
+    a single object. Looking for more, each among what is left, is ours, and ends with the first find of fewer
+    patches than :data:`LEAST_PATCHES` or more than the share :data:`MOST` of the picture.
 
     Raises:
         PromptError: the features are all zero, so that there is nothing to tell apart.
     """
-    (found,) = discover_several(features, grid, 1, k=k, min_patches=0, most=1.0)
-    return found
-
-
-def discover_several(
-    features: Floats,
-    grid: tuple[int, int],
-    max_objects: int,
-    *,
-    k: int = POTENTIAL,
-    min_patches: int = 4,
-    most: float = 0.5,
-) -> list[Discovery]:
-    """Up to ``max_objects`` objects, one after the other; each search leaves out what was found before.
-
-    An extension of the paper, which finds a single object. The search ends with the first find of fewer than
-    ``min_patches`` patches or more than the share ``most`` of the picture.
-    """
+    least, most = (0, 1.0) if max_objects == 1 else (LEAST_PATCHES, MOST)
     left = np.arange(len(features))
     found: list[Discovery] = []
-    while len(found) < max_objects and len(left) >= min_patches:
+    while len(found) < max_objects and len(left) >= least:
         find = _discover_among(features, left, grid, k)
         if find is None and not found:
             raise PromptError("object discovery: the features of the seed are zero; is the picture empty?")
-        if find is None or find.mask.sum() < min_patches or find.mask.mean() > most:
+        if find is None or find.mask.sum() < least or find.mask.mean() > most:
             break
         found.append(find)
         left = left[~find.mask.flat[left]]

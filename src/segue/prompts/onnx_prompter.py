@@ -26,7 +26,7 @@ import numpy.typing as npt
 from segue.errors import CheckpointError
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import Answer, Prompts
-from segue.types import Image, Point
+from segue.types import Image
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -174,22 +174,19 @@ _TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)
 
 def _points(prompts: Prompts, takes_mask: bool) -> tuple[Floats, Floats]:
     """Points (N, 2) in pixels and their labels (N,); where no mask can go in, its box does."""
-    points: list[Point] = [*prompts.points, *prompts.negative]
-    labels = [1.0] * len(prompts.points) + [0.0] * len(prompts.negative)
+    marks = [(x, y, 1) for x, y in prompts.points] + [(x, y, 0) for x, y in prompts.negative]
     for stroke in prompts.scribble:
         chosen = np.linspace(0, len(stroke) - 1, min(STROKE_POINTS, len(stroke))).round().astype(int)
-        points += [stroke[i] for i in chosen]
-        labels += [1.0] * len(chosen)
+        marks += [(*stroke[i], 1) for i in chosen]
     box = prompts.box
     if box is None and prompts.mask is not None and not takes_mask:
         box = tight_box(prompts.mask > 0.5)
     if box is not None:
-        points += [(box[0], box[1]), (box[2], box[3])]
-        labels += [2.0, 3.0]
+        marks += [(box[0], box[1], 2), (box[2], box[3], 3)]
     elif takes_mask:
-        points.append((0.0, 0.0))  # what SAM's own export asks for where there is no box
-        labels.append(-1.0)
-    return np.array(points, np.float32), np.array(labels, np.float32)
+        marks.append((0, 0, -1))  # what SAM's own export asks for where there is no box
+    table = np.array(marks, np.float32)
+    return table[:, :2], table[:, 2]
 
 
 def _planes(picture: npt.NDArray[Any]) -> Floats:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks import read_index_mask
-from segue.prompts.planes import check_id, fit_mask
+from segue.prompts.planes import check_id, errors_name, fit_mask
 from segue.types import BoxPrompt, PointPrompt
 
 _NUMBER = r"\s*(-?\d{1,9}(?:\.\d{0,9})?)\s*"
@@ -100,15 +100,13 @@ def _entry(text: str | Path) -> tuple[int | None, Path]:
 
 
 def _read(path: Path, size: tuple[int, int], fit: bool, *, one: bool) -> npt.NDArray[np.int32]:
-    try:
+    with errors_name(path):
         mask = fit_mask(read_index_mask(path), size, fit).astype(np.int32)
-    except PromptError as error:
-        raise PromptError(f"{path}: {error}") from None
-    count = len(np.unique(mask[mask > 0]))
-    if count == 0:
-        raise PromptError(f"{path}: the mask is empty; draw at least one object")
-    if one and count > 1:
-        raise PromptError(
-            f"{path}: holds {count} objects, but one is expected; give an index mask as the only file"
-        )
-    return mask
+        count = len(np.unique(mask[mask > 0]))
+        if count == 0:
+            raise PromptError("the mask is empty; draw at least one object")
+        if one and count > 1:
+            raise PromptError(
+                f"holds {count} objects, but one is expected; give an index mask as the only file"
+            )
+        return mask

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -77,6 +79,15 @@ def clipped(box: Box, size: tuple[int, int]) -> Box:
     return max(0.0, x0), max(0.0, y0), min(float(size[1]), x1), min(float(size[0]), y1)
 
 
+@contextmanager
+def errors_name(what: object) -> Iterator[None]:
+    """Errors from within begin with what they are about."""
+    try:
+        yield
+    except PromptError as error:
+        raise PromptError(f"{what}: {error}") from None
+
+
 def check_id(id: int) -> int:
     """The id itself, if an index mask can hold it."""
     if not 1 <= id <= MAX_ID:
@@ -84,7 +95,7 @@ def check_id(id: int) -> int:
     return int(id)
 
 
-def fit_mask(mask: npt.NDArray[np.generic], size: tuple[int, int], fit: bool) -> npt.NDArray[np.generic]:
+def fit_mask(mask: npt.NDArray[Any], size: tuple[int, int], fit: bool) -> npt.NDArray[Any]:
     """A mask at ``size`` (H, W); only with ``fit`` may it have had another one."""
     if mask.ndim != 2:
         raise PromptError(f"a mask has two dimensions (height, width), not shape {mask.shape}")
