@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -55,7 +55,6 @@ class Registry(Generic[T]):
     modules: tuple[str, ...]
     error: type[SegueError] = SegueError
     wrap: Callable[[EntryPoint], T] | None = None
-    _loaded: dict[str, T] = field(default_factory=dict, init=False, repr=False)
 
     def register(self, entry: T) -> T:
         """Add an entry to this process.
@@ -92,9 +91,7 @@ class Registry(Generic[T]):
             return self._known[name]
         if name not in self._points:
             raise self.error(f"no {self.noun} is called {name!r}; known are {', '.join(self.names)}")
-        if name not in self._loaded:
-            self._loaded[name] = self._load(self._points[name])
-        return self._loaded[name]
+        return self._load(self._points[name])
 
     def __contains__(self, name: object) -> bool:
         return name in self._known or name in self._points

@@ -25,7 +25,7 @@ needs_full_disk = pytest.mark.skipif(not FULL_DISK.exists(), reason="this system
 
 def fill_disk_at(final: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let whoever writes this file next meet a full disk."""
-    monkeypatch.setattr(partial, "_token", lambda: "0" * 8)
+    monkeypatch.setattr(partial, "token_hex", lambda count: "0" * 2 * count)
     PartialFile(final).path.symlink_to(FULL_DISK)
 
 

@@ -49,7 +49,7 @@ def test_closing_stops_a_thread_that_waits_for_room() -> None:
     ahead = Prefetcher(lambda: iter(range(1000)), 2)
     assert next(ahead) == 0
     ahead.close()
-    assert not ahead.is_running
+    assert "segue-prefetch" not in {thread.name for thread in threading.enumerate()}
     assert list(ahead) == []
 
 
@@ -63,4 +63,4 @@ def test_closing_wakes_a_source_that_blocks() -> None:
     ahead = Prefetcher(items, 2, wake.set)
     assert next(ahead) == 1
     ahead.close()
-    assert not ahead.is_running
+    assert "segue-prefetch" not in {thread.name for thread in threading.enumerate()}

@@ -57,7 +57,9 @@ def overlay(
         _draw_outlines(part, part_entries, thickness)
     drawn[area] = part
     if ids:
-        _draw_ids(drawn, mask, captions or {})
+        for number, extent in measure(mask).items():
+            text = f"{number} {captions[number]}" if captions and number in captions else str(number)
+            _write(drawn, text, _widest_point(mask, number, extent.box))
     return drawn
 
 
@@ -104,12 +106,6 @@ def _draw_outlines(drawn: Image, entries: npt.NDArray[np.uint8], thickness: int)
     rim = (cv2.dilate(entries, kernel) != entries) | (cv2.erode(entries, kernel) != entries)
     rim &= entries > 0
     drawn[rim] = _LINE_COLOURS[entries[rim]]
-
-
-def _draw_ids(drawn: Image, mask: IndexMask, captions: Mapping[int, str]) -> None:
-    for number, extent in measure(mask).items():
-        text = f"{number} {captions[number]}" if number in captions else str(number)
-        _write(drawn, text, _widest_point(mask, number, extent.box))
 
 
 def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:

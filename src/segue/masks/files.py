@@ -139,11 +139,7 @@ def _binary_to_one(values: StoredMask) -> StoredMask:
 
 
 def encode_index_mask(mask: IndexMask) -> bytes:
-    """PNG file of an index mask, (H, W); the same mask always gives the same bytes.
-
-    Raises:
-        SinkError: an id is negative or larger than 65535.
-    """
+    """PNG file of an index mask, (H, W); the same mask always gives the same bytes."""
     low, high = int(mask.min(initial=0)), int(mask.max(initial=0))
     if low < 0 or high > MAX_ID:
         raise SinkError(f"id {low if low < 0 else high} does not fit a mask file; ids go from 0 to {MAX_ID}")
@@ -166,7 +162,7 @@ def write_index_mask(path: str | Path, mask: IndexMask) -> None:
     """Write an index mask, (H, W), as indexed PNG, or as 16-bit grey PNG if an id is beyond 255.
 
     Raises:
-        SinkError: the ids do not fit (see :func:`encode_index_mask`) or the file cannot be written.
+        SinkError: an id is negative or larger than 65535, or the file cannot be written.
     """
     data = encode_index_mask(mask)
     try:

@@ -39,12 +39,8 @@ def check_size(height: object, width: object) -> tuple[int, int]:
 def check_runs(counts: Sequence[bytes], pixels: int) -> npt.NDArray[np.bool_]:
     """Go through compressed run lengths of masks that have ``pixels`` pixels each, all masks at once.
 
-    Returns:
-        Whether each mask, (masks,), is free of empty runs inside, at which pycocotools may stop too early.
-
-    Raises:
-        DatasetError: one of them is damaged: a character that does not occur in run lengths, a number that
-            is cut off, a negative run, or runs that do not add up to ``pixels``. The message names no place.
+    Gives whether each mask, (masks,), is free of empty runs inside, at which pycocotools may stop too early.
+    Damage is a DatasetError, whose message names no place.
     """
     if not counts:
         return np.zeros(0, np.bool_)
@@ -109,11 +105,7 @@ def _undo_differences(values: npt.NDArray[np.int32], first: npt.NDArray[np.intp]
 
 
 def compress_runs(counts: Sequence[Any], size: tuple[int, int]) -> bytes:
-    """Compressed form of a list of run lengths of a mask of ``size`` (height, width).
-
-    Raises:
-        DatasetError: the list is not one of integers that are not negative and add up to the pixels.
-    """
+    """Compressed form of a list of run lengths of a mask of ``size`` (height, width), which is checked."""
     pixels = size[0] * size[1]
     try:
         runs = np.asarray(counts)
@@ -130,11 +122,8 @@ def compress_runs(counts: Sequence[Any], size: tuple[int, int]) -> bytes:
 def fill_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> bytes:
     """Compressed form of the mask that ``polygons`` cover together, each ``[x0, y0, x1, y1, ...]`` in pixels.
 
-    A polygon of fewer than three corners covers nothing.
-
-    Raises:
-        DatasetError: not lists of pairs of finite numbers, corners far outside the frame, or an outline
-            longer than any mask of this ``size`` (height, width) can have.
+    A polygon of fewer than three corners covers nothing. They are checked: pairs of finite numbers, none far
+    outside the frame, no outline longer than that of any mask of this ``size`` (height, width).
     """
     corners = [_corners(polygon, size) for polygon in polygons]
     areas = [polygon.ravel().tolist() for polygon in corners if len(polygon) >= 3]

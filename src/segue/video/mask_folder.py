@@ -112,8 +112,8 @@ class MaskFolderSink(Sink):
                     for record in records.values():
                         (self._folder / record.file).unlink(missing_ok=True)
                     path.unlink(missing_ok=True)
-                else:
-                    _drop_torn_line(path)
+                elif path.exists():  # a last line that an interrupted run did not finish is cut off
+                    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
                     self._known = {record.file for record in records.values()}
                 self._records = path.open("a", encoding="utf-8")
         return self._records
@@ -375,9 +375,3 @@ def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
         f"{folder}: was begun with {key}={before!r}, now it is {now!r}; "
         "resume with the old settings, or give --overwrite"
     )
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Cut off a last line that an interrupted run did not finish."""
-    if path.exists():
-        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)

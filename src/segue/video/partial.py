@@ -6,10 +6,10 @@ import errno
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from filelock import FileLock, Timeout
 
@@ -52,7 +52,7 @@ class PartialFile:
 
     def __init__(self, final: Path) -> None:
         self.final = final
-        self.path = final.parent / f".{_stem(final)}.{_token()}.partial"
+        self.path = final.parent / f".{_stem(final)}.{token_hex(4)}.partial"
 
     def prepare(self) -> None:
         """Make the folder and see that the file can be written, before any work is spent on it."""
@@ -111,10 +111,7 @@ def sync_folder(folder: Path) -> None:
 def locked(paths: Iterable[Path]) -> Iterator[None]:
     """Keep outputs to this run; what an earlier run left half-written beside them is removed.
 
-    The locks end with the process, however that ends.
-
-    Raises:
-        SinkError: another run writes to one of them, or there is no permission to write beside it.
+    The locks end with the process, however that ends. Where another run has one, it is a SinkError.
     """
     with ExitStack() as stack:
         for path in sorted(paths):
@@ -153,7 +150,3 @@ def _stem(path: Path) -> str:
     if len(name) <= _LONGEST_STEM:
         return path.name
     return f"{os.fsdecode(name[:100])}-{hashlib.sha256(name).hexdigest()[:16]}"
-
-
-def _token() -> str:
-    return secrets.token_hex(4)

@@ -67,28 +67,19 @@ class Prefetcher(Generic[Item]):
         self._on_close()
         self._thread.join(5.0)
 
-    @property
-    def is_running(self) -> bool:
-        return self._thread.is_alive()
-
     def _work(self) -> None:
         stand_back()
         try:
             for item in self._items():
-                if not self._offer(item):
-                    return
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed or len(self._ready) < self._depth)
+                    if self._closed:
+                        return
+                    self._ready.append(item)
+                    self._changed.notify_all()
         except BaseException as error:
             self._error = error  # the consumer gets it, whatever it is
         finally:
             with self._changed:
                 self._finished = True
                 self._changed.notify_all()
-
-    def _offer(self, item: Item) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._ready) < self._depth)
-            if self._closed:
-                return False
-            self._ready.append(item)
-            self._changed.notify_all()
-            return True

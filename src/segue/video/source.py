@@ -314,20 +314,16 @@ def open_source(
         ...     [frame.index for frame in source]
         [0, 2]
     """
-    _check_arguments(max_size, fps, on_damage)
-    span = Span.of(start, end, stride)
-    reader = _reader_of(source, fps, reconnect or Reconnect())
-    warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
-    return Source(reader, span, max_size=max_size, on_damage=on_damage, prefetch=prefetch, warn=warn)
-
-
-def _check_arguments(max_size: int | None, fps: float | None, on_damage: str) -> None:
     if max_size is not None and max_size < 1:
         raise SourceError(f"max_size {max_size}: give at least 1 pixel")
     if fps is not None and not 0 < fps < float("inf"):
         raise SourceError(f"fps {fps}: give a number above 0")
     if on_damage not in get_args(DamagePolicy):
         raise SourceError(f"on_damage {on_damage!r}: choose one of {', '.join(get_args(DamagePolicy))}")
+    span = Span.of(start, end, stride)
+    reader = _reader_of(source, fps, reconnect or Reconnect())
+    warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
+    return Source(reader, span, max_size=max_size, on_damage=on_damage, prefetch=prefetch, warn=warn)
 
 
 def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reconnect: Reconnect) -> Reader:

@@ -33,15 +33,9 @@ from segue.weights.download import Remote
 def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts: str = "") -> SeqFormer:
     """A network of the published size, or for the trunk ``r18`` a small one, with fresh weights.
 
-    Args:
-        kind: ``msstsvis``, ``msstsvis-released`` or ``seqformer``.
-        backbone: its trunk.
-        classes: class names as :func:`segue.models.seqformer.names.names_text` writes them; by default
-            those of YouTube-VIS 2019, on which the published files were trained.
-        parts: those of ``msstsvis`` as :meth:`segue.models.msstsvis.Parts.text` writes them; by default all.
-
-    Raises:
-        ValueError: names or parts are damaged, or the network has no parts.
+    Class names are written as :func:`segue.models.seqformer.names.names_text` does; by default they are those
+    of YouTube-VIS 2019, on which the published files were trained. Only ``msstsvis`` has parts, as
+    :meth:`segue.models.msstsvis.Parts.text` writes them; by default all.
     """
     if parts and kind != "msstsvis":
         raise ValueError(f"{kind} has no parts")

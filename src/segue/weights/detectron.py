@@ -107,11 +107,7 @@ class _Reader(pickle.Unpickler):
 
 
 def read_detectron(path: Path) -> dict[str, Tensor]:
-    """Tensors by name of a file ``{"model": {name: array}, ...}``.
-
-    Raises:
-        CheckpointError: the file is damaged or too large, or holds anything but arrays of numbers.
-    """
+    """Tensors by name of a file ``{"model": {name: array}, ...}``."""
     try:
         size = path.stat().st_size
         if size > LARGEST:

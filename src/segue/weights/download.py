@@ -74,11 +74,6 @@ def home() -> Path:
     return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("segue"))
 
 
-def offline() -> bool:
-    """Whether ``SEGUE_OFFLINE`` forbids to use the network."""
-    return os.environ.get("SEGUE_OFFLINE", "0") not in ("", "0")
-
-
 def fetch(
     remote: Remote,
     folder: Path,
@@ -92,10 +87,6 @@ def fetch(
     What came before an interruption stays as ``<name>.part`` and is gone on with. The file gets its name only
     when size and checksum are right. A checksum that the caller trusts, all 64 digits of SHA-256, is needed
     where ``remote`` has none.
-
-    Raises:
-        DownloadError: no checksum is known, the network is forbidden or fails, the disk is full, or what came
-            is not the file.
     """
     expected = expected_digest(remote, checksum)
     if Path(remote.name).name != remote.name or remote.name in ("", ".."):
@@ -105,7 +96,7 @@ def fetch(
         if target.exists():
             _check(target, expected, remote.size)
             return target
-        if offline():
+        if os.environ.get("SEGUE_OFFLINE", "0") not in ("", "0"):
             raise DownloadError(f"{target}: not there, and SEGUE_OFFLINE forbids to download it")
         try:
             if part.is_symlink():  # what is written must not go elsewhere

@@ -166,11 +166,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
 
 
 def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:
-    """Convert an official file into the cache folder, where it is found by the name of its network.
-
-    Raises:
-        CheckpointError: the file does not fit any network, or weights of its network are there.
-    """
+    """Convert an official file into the cache folder, where it is found by the name of its network."""
     folder = home() / "weights"
     coming = folder / f"{source.stem}.coming.safetensors"
     with writing(folder):
@@ -194,10 +190,6 @@ def get(
 
     A checksum is the SHA-256 of the official file, all 64 digits, for those whose publisher gives none.
     ``offline`` uses no network; what is downloaded already is converted.
-
-    Raises:
-        DownloadError: there is nothing to download, or it cannot be had.
-        CheckpointError: what was downloaded is not of this network.
     """
     target = cached(entry)
     if not target.exists():

@@ -44,11 +44,7 @@ LEAVES = {"w": "weight", "biases": "bias", "gamma": "weight", "beta": "bias"}
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
-    """Tensors by our names, in the layout of PyTorch; unknown variables keep their names.
-
-    Raises:
-        CheckpointError: the file is damaged, too large, or holds anything but arrays of numbers.
-    """
+    """Tensors by our names, in the layout of PyTorch; unknown variables keep their names."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {
@@ -134,9 +130,6 @@ def read_keras(path: Path) -> dict[str, Tensor]:
 
     Layers of the backbone keep the names of VGG-16. Keras numbers the others as it creates them, on and on
     through all models of a process, so that only the order of the numbers counts.
-
-    Raises:
-        CheckpointError: h5py is missing, the file is damaged, or it is no FgSegNet_v2.
     """
     try:
         h5py = import_module("h5py")
