@@ -71,7 +71,6 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for registry in registries:
         assert registry.names
         monkeypatch.delitem(vars(registry), "_points")
-        monkeypatch.setattr(registry, "_loaded", {})
     invalidate_caches()
     yield
     for name in [name for name in sys.modules if name.startswith("segue_blobs")]:
