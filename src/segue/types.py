@@ -60,7 +60,6 @@ class Frame:
     flow: npt.NDArray[np.uint8] | None = None
 
     __eq__ = same_values
-    __hash__ = None  # type: ignore[assignment]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,7 +112,6 @@ class Segmentation:
     )
 
     __eq__ = same_values
-    __hash__ = None  # type: ignore[assignment]
 
     @property
     def probabilities(self) -> npt.NDArray[np.float32]:
@@ -220,7 +218,6 @@ class MaskPrompt(Prompt):
     mask: npt.NDArray[np.generic]
 
     __eq__ = same_values
-    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,18 @@ class PngSink(MaskFolderSink):
     ) -> None:
         super().__init__(folder, size, names, anew=overwrite)
         self._settings = json.loads(json.dumps(dict(settings or {})))
-        self._check(overwrite, resume)
+        marker = read_marker(folder)
+        if marker is None:
+            if any(path.suffix.lower() == ".png" for path in folder.iterdir()):
+                raise SinkError(f"{folder}: has pictures that segue did not write; choose another folder")
+        elif resume:
+            done = max(records_of(folder), default=-2)
+            _check_settings(folder, _until(marker["settings"], done), _until(self._settings, done))
+        elif overwrite:
+            records_of(folder)  # damaged ones are told now
+        else:
+            state = "masks" if marker["complete"] else "the masks of an interrupted run"
+            raise SinkError(f"{folder}: has {state} already; give --overwrite or --resume, or another folder")
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         try:
@@ -200,21 +211,6 @@ class PngSink(MaskFolderSink):
     def _mark(self, *, complete: bool) -> None:
         marker = {"complete": complete, "settings": self._settings}
         write_complete(self._folder / MARKER, json.dumps(marker, indent=1).encode())
-
-    def _check(self, overwrite: bool, resume: bool) -> None:
-        folder = self._folder
-        marker = read_marker(folder)
-        if marker is None:
-            if any(path.suffix.lower() == ".png" for path in folder.iterdir()):
-                raise SinkError(f"{folder}: has pictures that segue did not write; choose another folder")
-        elif resume:
-            done = max(records_of(folder), default=-2)
-            _check_settings(folder, _until(marker["settings"], done), _until(self._settings, done))
-        elif overwrite:
-            records_of(folder)
-        else:
-            state = "masks" if marker["complete"] else "the masks of an interrupted run"
-            raise SinkError(f"{folder}: has {state} already; give --overwrite or --resume, or another folder")
 
 
 class CdnetSink(MaskFolderSink):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -29,9 +29,6 @@ from segue.video.images import (
 from segue.video.live import CameraReader, NetworkReader, Reconnect, is_address
 from segue.video.prefetch import Prefetcher
 from segue.video.readers import ArrayReader, DamageError, Reader
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 Position = int | float
 """A place in a source: a frame index if it is an int, a time in seconds if it is a float."""
@@ -136,7 +133,7 @@ _Read = tuple[int, float, Image | DamageError]
 """Index, time and picture of a frame, or why it cannot be read."""
 
 
-class Source:
+class Source(AbstractContextManager["Source"]):
     """Frames of a video, read ahead in a thread; made by :func:`open_source`.
 
     Iterating starts from the beginning each time, except for cameras, addresses and iterators, which can be
@@ -195,9 +192,6 @@ class Source:
             raise SourceError(f"{self._reader.where}: can be read only once")
         self._used = True
         return self._frames(self._closings)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
