@@ -84,13 +84,9 @@ class FlowFiles:
     """The flow pictures of a film from files, one for each frame, in the natural order of their names.
 
     Flow pictures lie in ``folder`` itself, and so does flow to a single earlier frame. Flow to several ones
-    lies in folders below it that are called after their distances in frames: ``1``, ``3`` and ``5``. Where
-    all frames have a file but the first ones, which have no frame so far before them, these do not move.
-
-    Args:
-        folder: where the files are.
-        gaps: frames back to each earlier frame, growing.
-        frames: number of frames of the whole film, if it is known.
+    lies in folders below it that are called after the ``gaps``, the growing distances in frames: ``1``, ``3``
+    and ``5``. Where all ``frames`` of the film, if their number is known, have a file but the first ones,
+    which have no frame so far before them, these do not move.
 
     Raises:
         FlowError: there are no such files, or not as many as frames.

@@ -139,9 +139,8 @@ class FlowPictures:
     def __call__(self, current: Image, earlier: Sequence[Image]) -> Image:
         """Flow picture of a frame, (H, W, len(gaps)), uint8; the largest gap is the first channel (red).
 
-        Args:
-            current: RGB, (H, W, 3), uint8; the published size is 256 x 256.
-            earlier: the frame of each gap; at the start of a film the oldest there is.
+        Pictures are RGB, (H, W, 3), uint8, published as 256 x 256: the frame, and those of the gaps before
+        it, at the start of a film the oldest there is.
         """
         flows = (self.provider(current, picture) for picture in reversed(earlier))
         return np.stack([lengths(flow, self.scale) for flow in flows], axis=2)

@@ -177,11 +177,9 @@ class ResidualTrunk(nn.Module):
 class ResNet18(nn.Module):
     """ResNet-18 without its classifier, with norms that learn their statistics.
 
-    Args:
-        channels: input channels.
-        depth_channels: channels of a depth map that joins the picture after the first convolution; its
-            convolution starts at zero, so that a network that was trained without depth stays what it was.
-        width: factor on ``widths``.
+    A depth map of ``depth_channels`` joins the picture after the first convolution. Its own convolution
+    starts at zero: a network that was trained without depth stays what it was. ``width`` is a factor on
+    ``widths``.
     """
 
     widths = (64, 64, 128, 256, 512)

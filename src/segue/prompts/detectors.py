@@ -92,8 +92,7 @@ class FilledBox:
 
     def answer(self, prompts: Prompts) -> Answer:
         box = prompts.checked(self._size).box
-        if box is None:
-            raise PromptError("a box is needed")
+        assert box is not None, "only boxes are filled"
         x0, y0, x1, y1 = pixels(box, self._size)
         plane = np.ones((1, y1 - y0, x1 - x0), np.float32)
         return Answer(self._size, (x0, y0, x1, y1), np.array([np.nan], np.float32), plane)
