@@ -18,6 +18,7 @@ from segue.models.deeplab import DeepLabV3
 from segue.models.detection.mask_rcnn import Detections
 from segue.prompts.selection import Found
 from segue.registry import MODELS
+from segue.reproduce.papers import source_names
 from segue.reproduce.stcn_report import (
     Candidate,
     Start,
@@ -31,7 +32,6 @@ from segue.reproduce.stcn_report import (
     start_of,
     truth_itself,
 )
-from segue.reproduce.vos import source_names
 from segue.types import Frame, ObjectInfo
 from tests.clips import clip
 from tests.fill import fill_plainly

@@ -17,7 +17,7 @@ from segue.errors import DatasetError, SegueError
 from segue.registry import DATASETS, MODELS
 from segue.reports.charts import write_percentiles
 from segue.reproduce import SPEED, TABLES, Table, tables_of
-from segue.reproduce.vos import source_names
+from segue.reproduce.papers import source_names
 
 ids = [f"{table.paper} {table.name}" for table in TABLES]
 

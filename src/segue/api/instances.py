@@ -120,14 +120,7 @@ def default_model(weights: str | Path | None = None, *, detectors: bool = True) 
     It is the network of the weight file, if there is one. Else it is the best whose official weights are in
     the cache folder: a SeqFormer by its published AP, then a detector of torchvision or Detectron 2 with a
     network that follows its finds; and where there are none, what comes with segue: the small detector with
-    a tracker, or alone msstsvis-lite.
-
-    Args:
-        weights: a weight file.
-        detectors: whether a detector with a tracker may be named.
-
-    Raises:
-        CheckpointError: the file cannot be read.
+    a tracker, or alone msstsvis-lite. Without ``detectors`` no detector with a tracker is named.
     """
     by_network = {entry.network: entry for entry in DETECTORS if "classes" in entry.takes}
     if weights is not None:

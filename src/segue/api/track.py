@@ -131,11 +131,7 @@ def _follow(
 def make_schedule(
     published: Schedule, *, top_k: int | Literal["published"] | None = "published", **asked: Any
 ) -> Schedule:
-    """The published schedule of a network with what :func:`track` was asked for; None is as published.
-
-    Raises:
-        ValueError: a number is below 1, or the policy is unknown.
-    """
+    """The published schedule of a network with what :func:`track` was asked for; None is as published."""
     changes = {name: value for name, value in asked.items() if value is not None}
     for name in {"reach", "short_side"} & changes.keys():
         changes[name] = changes[name] or None  # 0 never does

@@ -12,11 +12,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import cv2
+import torch
 
 from segue.batch.places import one_line
 from segue.batch.plan import Task
@@ -163,9 +166,6 @@ def _serve(name: str, pipe: Connection, order: Order, threads: int, parent: int)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with(parent)
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    import cv2
-    import torch
-
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     lock = threading.Lock()
@@ -320,8 +320,6 @@ class _Actor:
     """A worker on a node of the cluster."""
 
     def __init__(self, name: str, order: Order, cores: int, beats: Any) -> None:
-        import torch
-
         torch.set_num_threads(cores)
         self._name = name
         self._order = replace(order, scratch=order.scratch or Path(tempfile.gettempdir()))
@@ -346,10 +344,9 @@ class _Actor:
 
 def open_engine(
     order: Order,
-    *,
     address: str | None = None,
     count: int | None = None,
-    devices: Iterable[str] = (),
+    devices: Sequence[str] = (),
     gpus: float = 0.0,
     threads: int | None = None,
 ) -> Engine:
@@ -357,4 +354,4 @@ def open_engine(
     if address is not None:
         return RayEngine(order, address, count, gpus, threads or 1)
     count = count or max(1, (os.cpu_count() or 1) // (threads or 1))
-    return LocalEngine(order, count, tuple(devices), threads)
+    return LocalEngine(order, count, devices, threads)

@@ -12,6 +12,7 @@ from typing import Any
 
 from segue.errors import SegueError, SinkError, SourceError
 from segue.video.partial import PartialFile
+from segue.weights.checkpoint import sha256
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -65,13 +66,10 @@ def fetch(place: str, folder: Path) -> Path:
 
 
 def publish(work: Path, output: str, name: str) -> str:
-    """Give the results of a video their final place, all at once as seen from outside.
+    """Give the results of a video their final place, all at once as seen from outside; gives their digest.
 
     On this machine the folder is renamed. At a remote place the files are uploaded one by one, each of them
     whole, and the mark with their digest last; a second worker with the same video writes the same bytes.
-
-    Returns:
-        The digest of names and contents.
     """
     digest = digest_of(work)
     if is_remote(output):
@@ -91,8 +89,6 @@ def publish(work: Path, output: str, name: str) -> str:
 
 def digest_of(folder: Path) -> str:
     """SHA-256 over the names and contents of all files below a folder, in the order of their names."""
-    from segue.weights.checkpoint import sha256  # imports PyTorch, which the driver does without
-
     total = hashlib.sha256()
     for path in sorted(_files(folder)):
         total.update(path.relative_to(folder).as_posix().encode() + b"\0")

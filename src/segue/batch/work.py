@@ -17,8 +17,10 @@ from PIL import Image as PillowImage
 from segue.batch.places import fetch, is_remote, publish
 from segue.batch.plan import Task
 from segue.errors import SegueError
+from segue.masks import overlay
 from segue.types import Frame, Segmentation
 from segue.video.mask_folder import MARKER
+from segue.weights import keep_networks
 
 PICTURE_WIDTH = 320
 """Width of the picture of a video in the report, in pixels."""
@@ -72,8 +74,6 @@ class Watch:
 
     def picture(self) -> bytes:
         """JPEG of the kept frame with its objects; empty if there was no frame."""
-        from segue.masks import overlay
-
         if self._kept is None:
             return b""
         frame, result = self._kept
@@ -122,7 +122,6 @@ _NETWORKS: dict[tuple[str, str | None], Any] = {}
 def _run(command: str, arguments: list[str], watch: Callable[[Frame, Segmentation], None]) -> None:
     from segue.cli.job import WATCH
     from segue.cli.main import load_command
-    from segue.weights import keep_networks
 
     token = WATCH.set(watch)
     try:

@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pooch
+import torch
 import typer
 from annotated_types import Ge
 from typer.core import TyperCommand
 
+from segue.batch.engines import open_engine
 from segue.batch.ledger import Ledger, only_process
 from segue.batch.places import is_remote
 from segue.batch.plan import Task, measured, read_tasks
+from segue.batch.run import run_batch, write_batch_report
 from segue.batch.scheduler import Scheduler
+from segue.batch.work import Order, check
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
 from segue.cli.tables import bars
@@ -182,10 +186,6 @@ batch = command(
 
 def do_tasks(tasks: Sequence[Task], how: Running) -> int:
     """Do videos, and say what became of them; gives the number of those that have failed."""
-    from segue.batch.engines import open_engine
-    from segue.batch.run import run_batch
-    from segue.batch.work import Order, check
-
     home = _home(how.output)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
         raise SegueError(
@@ -203,14 +203,8 @@ def do_tasks(tasks: Sequence[Task], how: Running) -> int:
         if waiting:
             devices = _devices(how.gpus, how.address)
             count = how.workers or (max(1, int(len(devices) / how.gpus)) if devices else None)
-            engine = open_engine(
-                order,
-                address=how.address,
-                count=count and min(count, len(waiting)),
-                devices=devices,
-                gpus=how.gpus,
-                threads=how.threads,
-            )
+            count = count and min(count, len(waiting))
+            engine = open_engine(order, how.address, count, devices, how.gpus, how.threads)
             copies = is_remote(how.output) and how.address is not None
             scheduler = Scheduler(waiting, tries=how.tries, memory=engine.memory, copies=copies)
             try:
@@ -235,8 +229,6 @@ def _devices(gpus: float, address: str | None) -> list[str]:
     """The GPUs of this machine, if they are wanted."""
     if not gpus or address is not None:
         return []
-    import torch
-
     found = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     if not found:
         raise SegueError("--gpus: this machine has no GPU that PyTorch can use")
@@ -256,8 +248,6 @@ def _tell(ledger: Ledger, json_lines: bool) -> int:
 
 
 def _write_report(ledger: Ledger, home: Path) -> None:
-    from segue.batch.report import write_batch_report
-
     ledger.save()
     write_batch_report(ledger, home / "pictures", home / "report.html")
     typer.echo(f"report: {home / 'report.html'}", err=True)

@@ -92,16 +92,9 @@ def timeline(series: Mapping[str, Series]) -> Element:
 def write_percentiles(
     path: Path, title: str, measure: str, lines: Mapping[str, npt.NDArray[np.float64]]
 ) -> dict[str, list[float]]:
-    """Draw how values are distributed: over the percentile from 0 to 100 stands the value below which it is.
+    """Draw how values in 0..1 are distributed: over each percentile stands the value below which it is.
 
-    Args:
-        path: SVG file.
-        title: what is shown.
-        measure: what the values are, in 0..1.
-        lines: values by the name of their line; NaN is left out.
-
-    Returns:
-        For each line the values at 0, 10, ... 100 percent.
+    Gives for each line the values at 0, 10, ... 100 percent; NaN is left out.
     """
     width, height, left, top, row = 480, 300, 46, 30, 18
     floor = top + height

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segue.errors import SegueError
-from segue.reproduce import foreground, instances, vos
+from segue.reproduce.papers import TABLES
 from segue.reproduce.tables import SPEED, Row, Table, Training
 
 __all__ = ["SPEED", "TABLES", "Row", "Table", "Training", "tables_of"]
-
-TABLES: tuple[Table, ...] = (*vos.TABLES, *foreground.TABLES, *instances.TABLES)
-"""All of them, paper by paper."""
 
 
 def tables_of(paper: str, names: Sequence[str] = ()) -> list[Table]:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from segue.models.detection.pointrend import PointRend
 from segue.prompts.detectors import Detector, NetworkDetector, Refinement
 from segue.prompts.grabcut import refine_box
 from segue.prompts.selection import nearest_detections
-from segue.reproduce.vos import DISCOVERIES, INSTANCES
+from segue.reproduce.papers import DISCOVERIES, INSTANCES, Truth
 from segue.sessions.base import choose_device
 from segue.sessions.detecting import detector
 from segue.types import Box, Frame, IndexMask
@@ -38,7 +38,6 @@ MANY = 100
 
 Floats = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.uint8]
-Truth = Literal["masks", "boxes"]
 
 
 @dataclass(frozen=True)
@@ -68,16 +67,10 @@ FirstFrame = Callable[[Start], Mask]
 def first_frame(
     name: str, truth: Truth, weights: Mapping[str, str | os.PathLike[str]], device: str | None = None
 ) -> FirstFrame:
-    """A source of first frames.
+    """A source of first frames, one of :func:`~segue.reproduce.papers.source_names`.
 
-    Args:
-        name: its name, one of :func:`~segue.reproduce.vos.source_names`.
-        truth: what is known of the objects, and so what is followed.
-        weights: weight files of detectors by name, where they are not those that `segue weights get` made.
-        device: where it runs.
-
-    Raises:
-        CheckpointError: its weights are not there or do not fit.
+    The ``truth`` is what is known of the objects, and so what is followed; ``weights`` are files of detectors
+    by name, where they are not those that `segue weights get` made.
     """
     boxes = truth == "boxes"
     draw = draw_boxes if boxes else draw_masks
@@ -179,11 +172,7 @@ def cut_boxes(start: Start, chosen: Chosen) -> Mask:
 
 
 def start_of(video: Sequence | BoxSequence) -> Start:
-    """How a video begins.
-
-    Raises:
-        DatasetError: its first frame is not annotated.
-    """
+    """How a video begins, of which the first frame must be annotated."""
     if 0 not in video.annotations:
         raise DatasetError(
             f"sequence {video.name}: its first frame is not annotated; nothing says what to follow"

@@ -1,0 +1,300 @@
+"""The tables of all papers, with the published numbers: objects followed, what moves, instances found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from segue.reproduce.tables import SPEED, Row, Table, Training
+
+DAVIS = {"J&F": "J&F-Mean", "J": "J-Mean", "F": "F-Mean"}
+YOUTUBE = {"overall": "G", "J seen": "J_s", "F seen": "F_s", "J unseen": "J_u", "F unseen": "F_u"}
+
+NEVER = ("--mem-every", "1000000")
+"""No frame is kept but those with given masks."""
+
+ONLY_PREVIOUS = ("--mem-every", "1", "--memory-frames", "1", "--memory-policy", "fifo", "--no-include-last")
+"""Every frame takes the place of the one before."""
+
+
+INSTANCES = {"Mask R-CNN": "maskrcnn-v1", "Mask R-CNN v2": "maskrcnn", "PointRend": "pointrend"}
+"""Rows of detectors of instances, and their names; the report's Mask R-CNN is version 1."""
+
+Truth = Literal["masks", "boxes"]
+Features = Literal["keys", "queries", "values"]
+_FEATURES: tuple[Features, ...] = ("keys", "queries", "values")
+
+DISCOVERIES: dict[str, tuple[str, Features | None]] = {
+    f"LOST {size}, {features}": (name, features)
+    for size, name in (("B/16", "lost-b16"), ("S/16", "lost"))
+    for features in _FEATURES
+} | {"LOST stcn-lite": ("lost-lite", None)}
+"""Rows of LOST: its detector, and what of the last attention is compared. The report's are B/16, keys."""
+
+
+def source_names(truth: Truth) -> tuple[str, ...]:
+    """Names of all sources of first frames, for masks or for boxes."""
+    filled = ("boxes, filled",) if truth == "masks" else ()
+    return ("ground truth", *filled, "boxes, GrabCut", *INSTANCES, "DeepLabV3", *DISCOVERIES, "motion")
+
+
+def every(n: int) -> Row:
+    """Every n-th frame is kept, and the previous one is read besides, as the paper does with 5."""
+    options = ("--mem-every", str(n), "--memory-policy", "all", "--include-last")
+    return Row(f"every {n} frames", options=options)
+
+
+def first_frames(published: Mapping[str, tuple[float, float, float, float]], truth: Truth) -> tuple[Row, ...]:
+    """A row for each source of first frames, with J&F, J, F and frames/s by row."""
+    numbers = {name: dict(zip((*DAVIS, SPEED), values, strict=True)) for name, values in published.items()}
+    return tuple(
+        Row(name, numbers.get(name, {}), first=None if name == "ground truth" else name)
+        for name in source_names(truth)
+    )
+
+
+def _davis(paper: str, name: str, title: str, rows: tuple[Row, ...], **more: Any) -> Table:
+    return Table(paper, name, title, "davis", DAVIS, rows, subset="val", percent=True, **more)
+
+
+_DATA = "published with YouTube-VOS in the training data; J as in the abstract"
+
+MEASURES = {"F": "F", "recall": "Re", "precision": "Pr", "PWC": "PWC"}
+
+BOTH = ("cdnet", "isd")
+
+
+def _trained(name: str, network: str, data: tuple[str, ...], *options: str, folds: bool = False) -> Row:
+    """A row of a network that is trained for it."""
+    return Row(name, model=network, training=Training(network, data, options, folds))
+
+
+def _fgsegnet(*, folds: bool, published: Mapping[str, float] | None = None) -> tuple[Row, Row]:
+    """FgSegNet_v2 as one network of all films, from 200 and from 25 frames of each."""
+    many, few = (Training("fgsegnet", ("cdnet",), ("--frames", count), folds) for count in ("200", "25"))
+    return (
+        Row("FgSegNet_v2, 200 frames", published or {}, "fgsegnet", training=many),
+        Row("FgSegNet_v2, 25 frames", model="fgsegnet", training=few),
+    )
+
+
+def _ablation(name: str, title: str, dataset: str, *, folds: bool) -> Table:
+    """The checks that the paper names, each against the first row."""
+    rows = (
+        _trained("MUSTAN2, three frames", "mustan2", BOTH, folds=folds),
+        _trained("MUSTAN2 without refinement", "mustan2", BOTH, "--frm", "none", folds=folds),
+        _trained("MUSTAN2, concatenation", "mustan2", BOTH, "--frm", "concat", folds=folds),
+        _trained("MUSTAN2, five frames", "mustan2", BOTH, "--frames", "5", folds=folds),
+        _trained("MUSTAN2, seven frames", "mustan2", BOTH, "--frames", "7", folds=folds),
+        _trained("MUSTAN1, three frames", "mustan1", BOTH, folds=folds),
+        _trained("MUSTAN1 without refinement", "mustan1", BOTH, "--frm", "none", folds=folds),
+        _trained("MUSTAN2, CDnet only", "mustan2", ("cdnet",), folds=folds),
+        _trained("MUSTAN2, ISD only", "mustan2", ("isd",)),
+    )
+    remark = "named by the paper as next steps, without numbers"
+    return Table("mustan", name, title, dataset, MEASURES, rows, model="mustan2", remark=remark)
+
+
+def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mapping[str, str]) -> Table:
+    """HOFAM as released, and the same trained on CDnet2014 without one of its parts."""
+
+    def without(part: str, *options: str, network: str = "hofam") -> Row:
+        return Row(part, model=network, training=Training("hofam", ("cdnet",), options))
+
+    rows = (
+        Row("HOFAM", published),
+        without("HOFAM, trained here"),
+        without("without attention", "--no-attention"),
+        without("without class-in scale", "--class-in-scale", "as_run"),
+        without("six scales of eight", "--levels", "6"),
+        without("one flow (STAM)", "--flow-mode", "single", network="stam"),
+    )
+    remark = (
+        "the README prints one row, of scenes of CDnet2014 that were trained on; of LASIESTA, of LIMU and of "
+        "what each part brings it shows pictures alone"
+    )
+    return Table("hofam", name, title, name, columns, rows, model="hofam", remark=remark)
+
+
+TRACKS = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "AR1": "AR1", "AR10": "AR10"}
+
+
+def _seqformer(name: str, model: str, numbers: tuple[float, ...]) -> Row:
+    """SeqFormer as released."""
+    return Row(name, dict(zip(TRACKS, numbers, strict=True)), model)
+
+
+def _msstsvis(name: str, backbone: str, numbers: tuple[float, ...], *options: str) -> Row:
+    """MS-STS VIS, which begins from SeqFormer: nobody published its weights."""
+    given = ("--backbone", backbone, *options)
+    training = Training("msstsvis", ("ytvis", "coco"), given, start=f"seqformer-{backbone}")
+    model = None if backbone == "r50" and not options else f"msstsvis-{backbone}"
+    return Row(name, dict(zip(TRACKS, numbers, strict=False)), model, training=training)
+
+
+def _ytvis(name: str, title: str, rows: tuple[Row, ...], remark: str | None = None) -> Table:
+    return Table(
+        "ms-sts",
+        name,
+        title,
+        "ytvis",
+        TRACKS,
+        rows,
+        model="msstsvis-r50",
+        subset="valid",
+        percent=True,
+        server="https://youtube-vos.org/dataset/vis/",
+        remark=remark,
+    )
+
+
+TABLES: tuple[Table, ...] = (
+    Table(
+        "stm",
+        "youtube-vos",
+        "Table 1: YouTube-VOS 2018 val",
+        "ytvos",
+        YOUTUBE,
+        (Row("STM", dict(zip(YOUTUBE, (79.4, 79.7, 84.2, 72.8, 80.9), strict=True))),),
+        model="stm",
+        subset="valid",
+        percent=True,
+        server="https://youtube-vos.org/dataset/vos/",
+    ),
+    _davis(
+        "stm",
+        "davis-2016",
+        "Table 2: DAVIS 2016 val",
+        (Row("STM", {"J": 88.7}),),
+        model="stm",
+        year="2016",
+        remark=_DATA,
+    ),
+    _davis(
+        "stm", "davis-2017", "Table 3: DAVIS 2017 val", (Row("STM", {"J": 79.2}),), model="stm", remark=_DATA
+    ),
+    _davis(
+        "stm",
+        "memory",
+        "Figure 7: which frames are memory, DAVIS 2017 val",
+        (
+            Row("first frame only", options=(*NEVER, "--no-include-last")),
+            Row("previous frame only", options=ONLY_PREVIOUS),
+            Row("first and previous", options=(*NEVER, "--include-last")),
+            *map(every, (10, 5, 2)),
+        ),
+        model="stm",
+        curve="J",
+        remark="the figure shows a curve and no numbers; the paper's own choice is every 5 frames",
+    ),
+    _davis(
+        "stcn-report",
+        "davis",
+        "Tables 1 and 2: first frames of DAVIS 2017 val",
+        first_frames(
+            {
+                "ground truth": (85.3, 82.0, 88.6, 16.9),
+                "Mask R-CNN": (69.9, 67.9, 72.0, 17.0),
+                "PointRend": (71.1, 68.6, 73.6, 14.9),
+                "LOST B/16, keys": (25.7, 23.9, 27.6, 19.9),
+            },
+            "masks",
+        ),
+        model="stcn",
+        remark="masks of LOST are drawn to the edges by CRF; the paper of STCN has 20.2 frames/s (Table 1)",
+    ),
+    Table(
+        "stcn-report",
+        "something",
+        "Table 3: first frames of Something-Something, with the boxes of Something-Else",
+        "something",
+        DAVIS,
+        first_frames(
+            {
+                "ground truth": (41.4, 53.0, 29.8, 19.3),
+                "Mask R-CNN": (29.2, 39.7, 18.8, 25.8),
+                "PointRend": (27.0, 35.1, 18.9, 23.4),
+                "LOST B/16, keys": (17.2, 20.9, 13.5, 28.8),
+            },
+            "boxes",
+        ),
+        model="stcn",
+        percent=True,
+        remark="published on 13 videos; whole boxes are followed, and the truth is boxes, filled",
+    ),
+    Table(
+        "mustan",
+        "sbi2015",
+        "SBI2015, on which nothing was trained",
+        "sbi",
+        MEASURES,
+        (
+            Row("MUSTAN2, CDnet + ISD", {"F": 0.7933}, training=Training("mustan2", BOTH)),
+            _trained("MUSTAN2, CDnet", "mustan2", ("cdnet",)),
+            _trained("MUSTAN1, CDnet + ISD", "mustan1", BOTH),
+            *_fgsegnet(folds=False, published={"F": 0.7595}),
+            Row("mustan-lite", model="mustan-lite"),
+        ),
+        model="mustan2",
+        remark="how the paper trained FgSegNet_v2 is not public (its 489 M values are 53 networks, one a "
+        "scene); here it is one network of all films",
+    ),
+    Table(
+        "mustan",
+        "cdnet-unseen",
+        "CDnet2014 in four folds: each video by a network that has not seen it",
+        "cdnet",
+        MEASURES,
+        (
+            Row("MUSTAN2, CDnet + ISD", training=Training("mustan2", BOTH, folds=True)),
+            _trained("MUSTAN2, CDnet", "mustan2", ("cdnet",), folds=True),
+            _trained("MUSTAN1, CDnet + ISD", "mustan1", BOTH, folds=True),
+            *_fgsegnet(folds=True),
+        ),
+        model="mustan2",
+        remark="the folds are ours (`cdnet-unseen`); the paper prints no such table",
+    ),
+    _ablation("ablation", "The paper's checks on SBI2015", "sbi", folds=False),
+    _ablation("ablation-unseen", "The paper's checks on CDnet2014 in four folds", "cdnet", folds=True),
+    _hofam(
+        "hofam",
+        "Composite pictures, counted as the released program does",
+        {"Mean Dice": 0.9466, "recall": 0.9661, "precision": 0.9893, "F": 0.9776},
+        {"Mean Dice": "Mean Dice", "recall": "Re", "precision": "Pr", "F": "F"},
+    ),
+    _hofam("lasiesta", "LASIESTA, unseen; static camera", {}, MEASURES),
+    _hofam("limu", "LIMU, unseen", {}, MEASURES),
+    _ytvis(
+        "ytvis-2019",
+        "YouTube-VIS 2019 val",
+        (
+            _seqformer("SeqFormer, R50", "seqformer-r50", (47.4, 69.8, 51.8, 45.5, 54.8)),
+            _msstsvis("MS-STS, R50", "r50", (50.1, 73.2, 56.6, 46.1, 57.7)),
+            _seqformer("SeqFormer, R101", "seqformer-r101", (49.0, 71.1, 55.7, 46.8, 56.9)),
+            _msstsvis("MS-STS, R101", "r101", (51.1, 73.2, 59.0, 48.3, 58.7)),
+            _seqformer("SeqFormer, Swin-L", "seqformer-swin-l", (59.3, 82.1, 66.6, 51.7, 64.4)),
+            _msstsvis("MS-STS, Swin-L", "swin-l", (61.0, 85.2, 68.6, 54.7, 66.4)),
+        ),
+    ),
+    _ytvis(
+        "ytvis-2021",
+        "YouTube-VIS 2021 val",
+        (Row("SeqFormer, R50", {}, "seqformer-r50"), _msstsvis("MS-STS, R50", "r50", (42.2,))),
+        "the poster has AP of one row, and 2.8 points above SeqFormer in AP75",
+    ),
+    _ytvis(
+        "parts",
+        "Each part off, YouTube-VIS 2019 val, R50",
+        (
+            _msstsvis("all parts", "r50", (50.1, 73.2, 56.6, 46.1, 57.7)),
+            _msstsvis("without MS-STS attention", "r50", (), "--intra", "none", "--inter", "none"),
+            _msstsvis("without attention between scales", "r50", (), "--inter", "none"),
+            _msstsvis("without attention inside scales", "r50", (), "--intra", "none"),
+            _msstsvis("without attention in the decoder", "r50", (), "--no-decoder-attention"),
+            _msstsvis("without separability loss", "r50", (), "--no-separability"),
+            _seqformer("none of them: SeqFormer", "seqformer-r50", (47.4, 69.8, 51.8, 45.5, 54.8)),
+        ),
+        "the poster prints the first and the last row",
+    ),
+)
+"""All of them, paper by paper."""
