@@ -47,7 +47,11 @@ class Options:
         """Name in the signature, and the parameter as Typer takes it."""
         known = inspect.signature(self.of).parameters
         plain_class = isinstance(self.of, type) and not is_dataclass(self.of)
-        hints = get_type_hints(self.of.__init__ if plain_class else self.of, include_extras=True)
+        hints = get_type_hints(
+            self.of.__init__ if plain_class else self.of,
+            localns={"KW_ONLY": Any},  # which Python 3.10 does not take for a type
+            include_extras=True,
+        )
         types, helps = {**hints, **self.types}, described(self.of)
         for word in self.names.split():
             name, _, given = word.rstrip("!").partition(":")

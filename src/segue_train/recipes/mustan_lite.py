@@ -82,7 +82,7 @@ class MustanLiteRecipe(_PoolRecipe):
     backbone: Path | None = None
     scaling: Literal["unit", "imagenet"] = "unit"
 
-    factors: ClassVar = {"network.encoder.": 0.1, "": 1.0}
+    factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.1, "": 1.0}
 
     def network(self) -> nn.Module:
         network = MustanLite()

@@ -59,7 +59,7 @@ class PromptRecipe(CommonRecipe):
     average_decay: float | None = 0.998
     rate: float = 1.5e-3
 
-    factors: ClassVar = {"network.encoder.": 0.2, "": 1.0}
+    factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.2, "": 1.0}
 
     def network(self) -> nn.Module:
         network = SeguePrompt()

@@ -74,7 +74,7 @@ class STCNLiteRecipe(CommonRecipe):
     average_decay: float | None = 0.998
     rate: float = 6e-4
 
-    factors: ClassVar = {"network.key_encoder.": 0.2, "network.key_proj.": 0.3, "": 1.0}
+    factors: ClassVar[dict[str, float]] = {"network.key_encoder.": 0.2, "network.key_proj.": 0.3, "": 1.0}
 
     def sampler(self) -> ClipSampler:
         return ClipSampler(self.videos, self.stills)
