@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
 
 from segue.models.aggregation import padding, unpad
 from segue.models.stcn_lite import STCNLite
 from segue.types import Frame, Image, IndexMask
+from segue_train.trunks import load_mobilenet
 
 Tracker = Callable[[Frame, IndexMask | None], IndexMask]
 
@@ -81,7 +81,7 @@ class LabelPropagation:
 
     def __init__(self, backbone: Path) -> None:
         self._network = STCNLite().eval()
-        self._network.key_encoder.load_torchvision(load_file(backbone))
+        load_mobilenet(self._network.key_encoder, backbone)
         self._context: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.RECENT_FRAMES)
         self._first: tuple[Tensor, Tensor] | None = None
 

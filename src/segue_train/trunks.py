@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segue.errors import CheckpointError
-from segue.layers.mobilenet import MobileNetV2Trunk
+from segue.layers.colours import image_statistics
+from segue.layers.mobilenet import InvertedResidual, MobileNetV2Trunk
 from segue.weights import read_checkpoint
 from segue.weights.checkpoint import match
 
 
+@torch.no_grad()
 def load_mobilenet(
     trunk: MobileNetV2Trunk, path: Path, scaling: Literal["unit", "imagenet"] = "unit"
 ) -> None:
-    """Fill a trunk from an ImageNet classifier in torchvision's layout.
+    """Fill a trunk in place from an ImageNet classifier in torchvision's layout.
 
-    Args:
-        trunk: filled in place.
-        path: of the classifier.
-        scaling: input that the classifier was trained with, see :meth:`MobileNetV2Trunk.load_torchvision`.
+    It was trained with input in [-1, 1] (``unit``), or as torchvision's own files with [0, 1] less the
+    ImageNet mean over its deviation (``imagenet``), which the stem takes up.
 
     Raises:
         CheckpointError: the file cannot be read, or lacks a layer or has one of another shape.
     """
+    state = read_checkpoint(path).tensors
     try:
-        trunk.load_torchvision(read_checkpoint(path).tensors, scaling)
+        _fold(trunk.stem, state, "features.0.0", "features.0.1")
+        for i, block in enumerate(trunk.blocks, start=1):
+            assert isinstance(block, InvertedResidual)
+            prefix = f"features.{i}.conv"
+            layers = [block.depthwise] if block.expand is None else [block.expand, block.depthwise]
+            for k, conv in enumerate(layers):
+                _fold(conv, state, f"{prefix}.{k}.0", f"{prefix}.{k}.1")
+            _fold(block.project, state, f"{prefix}.{len(layers)}", f"{prefix}.{len(layers) + 1}")
     except KeyError as error:
         raise CheckpointError(
             f"{path}: no MobileNetV2 in torchvision's layout: {error} is missing"
         ) from error
     except RuntimeError as error:
         raise CheckpointError(f"{path}: no MobileNetV2 of width 1: {error}") from error
+    if scaling == "imagenet":
+        # From (p - mean) / std to x with p = (x + 1) / 2.
+        mean, std = image_statistics()
+        assert trunk.stem.bias is not None
+        trunk.stem.bias += (trunk.stem.weight * (0.5 - mean) / std).sum((1, 2, 3))
+        trunk.stem.weight /= 2 * std
+
+
+def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str) -> None:
+    """Write ``weight`` followed by batch norm ``norm`` into ``conv``, computed in float64."""
+    gain, shift, mean, var = (
+        state[f"{norm}.{leaf}"].double() for leaf in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gain / torch.sqrt(var + 1e-5)
+    conv.weight.copy_(state[f"{weight}.weight"].double() * scale[:, None, None, None])
+    assert conv.bias is not None
+    conv.bias.copy_(shift - mean * scale)
 
 
 @torch.no_grad()

@@ -1,19 +1,16 @@
 """MobileNetV2 trunk up to stride 16 or 32, with its batch norms folded into the convolutions.
 
-Layer names and shapes follow torchvision's ``features``; since the norms are never trained here, each
-convolution carries their scale and shift as its own weight and bias (`from_torchvision` does the folding).
+Shapes follow torchvision's ``features``; since the norms are never trained here, each convolution carries
+their scale and shift as its own weight and bias.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.colours import image_statistics
 from segue.layers.fused import ActivatedConv2d, Activation
 
 SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2))
@@ -96,44 +93,3 @@ class MobileNetV2Trunk(nn.Module):
             if i in _ENDS:
                 stages.append(x)
         return tuple(stages)
-
-    def load_torchvision(self, state: Mapping[str, Tensor], scaling: str = "unit") -> None:
-        """Take over the weights of ``torchvision.models.mobilenet_v2`` (its full state dict).
-
-        They were trained with input in [-1, 1] (``unit``), or as torchvision's own files with [0, 1] less
-        the ImageNet mean over its deviation (``imagenet``), which the stem takes up.
-
-        Raises:
-            KeyError: a layer of the features is missing.
-        """
-        _fold(self.stem, state, "features.0.0", "features.0.1")
-        if scaling == "imagenet":
-            _take_up_scaling(self.stem)
-        for i, block in enumerate(self.blocks, start=1):
-            assert isinstance(block, InvertedResidual)
-            prefix = f"features.{i}.conv"
-            layers = [block.depthwise] if block.expand is None else [block.expand, block.depthwise]
-            for k, conv in enumerate(layers):
-                _fold(conv, state, f"{prefix}.{k}.0", f"{prefix}.{k}.1")
-            _fold(block.project, state, f"{prefix}.{len(layers)}", f"{prefix}.{len(layers) + 1}")
-
-
-@torch.no_grad()
-def _take_up_scaling(conv: nn.Conv2d) -> None:
-    """Let a convolution trained on mean/deviation input see [-1, 1]: ``(x+1)/2 = p``, ``(p-mean)/std``."""
-    mean, std = image_statistics()
-    assert conv.bias is not None
-    conv.bias += (conv.weight * (0.5 - mean) / std).sum((1, 2, 3))
-    conv.weight /= 2 * std
-
-
-@torch.no_grad()
-def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str) -> None:
-    """Write ``weight`` followed by batch norm ``norm`` into ``conv``, computed in float64."""
-    gain, shift, mean, var = (
-        state[f"{norm}.{leaf}"].double() for leaf in ("weight", "bias", "running_mean", "running_var")
-    )
-    scale = gain / torch.sqrt(var + 1e-5)
-    conv.weight.copy_(state[f"{weight}.weight"].double() * scale[:, None, None, None])
-    assert conv.bias is not None
-    conv.bias.copy_(shift - mean * scale)
