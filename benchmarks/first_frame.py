@@ -112,7 +112,7 @@ def joint_discovery(network: STCNLite) -> Detector:
 
     def joint(images: Tensor) -> Tensor:
         pixels = (images[0] * 255).round().byte().permute(1, 2, 0)
-        return network.encode_query(network.prepare(pixels)).features[1]
+        return network.encode_query(network.prepare(pixels)).features[0]
 
     features = FeatureMaps(joint, network.read_stride, network.stride)
     return DiscoveryDetector(features, centre=True, refine="none")

@@ -196,14 +196,13 @@ class PlainSTCNLite(PlainSTCN):
         """Value side."""
         assert isinstance(self.network, STCNLite)
         planes = torch.stack([masks, others(masks)], 1)
-        value = self.network.value_encoder(query.image, query.features[1], planes)
+        value = self.network.value_encoder(query.image, query.features[0], planes)
         return Memory(query.key[:, :, None], value[:, :, None])
 
     def decode(self, query: Query, readout: Tensor) -> Tensor:
         """Log-odds (K, 1, h', w')."""
         assert isinstance(self.network, STCNLite)
-        thin, _, f4, f2 = query.features
-        logits: Tensor = self.network.decoder(readout, thin, f4, f2)
+        logits: Tensor = self.network.decoder(readout, *query.features[1:])
         return logits
 
 

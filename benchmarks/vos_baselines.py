@@ -104,7 +104,7 @@ class LabelPropagation:
     def _features(self, image: Image) -> Tensor:
         """Unit vectors, (h, w, C)."""
         query = self._network.encode_query(self._network.prepare(torch.from_numpy(image)))
-        return F.normalize(query.features[1][0].permute(1, 2, 0), dim=2).contiguous()
+        return F.normalize(query.features[0][0].permute(1, 2, 0), dim=2).contiguous()
 
     def _label_cells(self, mask: IndexMask) -> Tensor:
         """Share of every id in every cell, (h, w, K+1)."""

@@ -36,7 +36,8 @@ SAMPLE = 96, 128  # height and width of the pictures that the graphs are traced 
 def encode(network: STCNLite, image: Tensor) -> tuple[Tensor, ...]:
     """(H, W, 3) uint8, multiples of 16 → key (64, h, w) and features thin, joint, f4, f2."""
     seen = network.encode_query(prepared(image))
-    return (seen.key[0], *seen.features)
+    joint, thin, *finer = seen.features
+    return (seen.key[0], thin, joint, *finer)
 
 
 def read(
@@ -75,7 +76,7 @@ def decode(network: STCNLite, readout: Tensor, thin: Tensor, f4: Tensor, f2: Ten
 
 def remember(network: STCNLite, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
     """(H, W, 3) uint8, feature of the frame, soft masks (K, H, W) → values (K, P, V)."""
-    seen = QueryFeatures(prepared(image), joint, (joint, joint))
+    seen = QueryFeatures(prepared(image), joint, (joint,))
     return network.encode_memory(seen, masks)[1].flatten(2).transpose(1, 2)
 
 

@@ -9,25 +9,58 @@ convolutions over concatenated features) is computed once and broadcast over the
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.attention import Similarity
 from segue.layers.colours import normalise
 from segue.layers.gates import CBAM
 from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
-from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_stem, residual_stage, stem_conv
+from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
 from segue.models.aggregation import aggregate, other_masks, padding
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.memory import MemoryTracker
 
-KEY_CHANNELS = 64
 VALUE_CHANNELS = 512
 
 
-class STCN(nn.Module):
+class CorrespondenceNetwork(nn.Module):
+    """What STCN and stcn-lite share: keys come from the picture alone, and values are made beside them.
+
+    The features of a query are what the value encoder sees of the frame, then what the decoder does.
+    """
+
+    value_encoder: Any
+    decoder: Any
+    tracker: ClassVar[type[Tracker]] = MemoryTracker
+    stride = 16
+    similarity: Similarity = "l2"
+    shared_keys = True
+    aggregate_prompts = True
+    masks_in_padding = True
+    aggregate = staticmethod(aggregate)
+    single_object = False
+
+    def encode_memory(
+        self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
+    ) -> tuple[None, Tensor]:
+        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1] → values ([B,] K, Cv, h, w)."""
+        planes = masks[..., None, :, :]
+        if not self.single_object:
+            planes = torch.stack([masks, other_masks(masks, total)], dim=-3)
+        values: Tensor = self.value_encoder(query.image, query.features[0], planes.flatten(0, -4))
+        return None, values.view(*masks.shape[:-2], *values.shape[1:])
+
+    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+        """Decode readouts, ([B,] K, Cv, h, w), to log-odds, ([B,] K, H', W')."""
+        logits: Tensor = self.decoder(readout.flatten(0, -4), *query.features[1:])
+        return logits.view(*readout.shape[:-3], *logits.shape[-2:])
+
+
+class STCN(CorrespondenceNetwork):
     """Space-time correspondence network.
 
     Pictures are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
@@ -39,23 +72,16 @@ class STCN(nn.Module):
     """
 
     schedule = Schedule(mem_every=5, top_k=20, include_last=False)
-    tracker: ClassVar[type[Tracker]] = MemoryTracker
-    stride = 16
     read_stride = 16
-    key_channels = KEY_CHANNELS
+    key_channels = 64
     value_channels = VALUE_CHANNELS
-    similarity: Literal["l2", "dot"] = "l2"
-    shared_keys = True
-    aggregate_prompts = True
-    masks_in_padding = True
-    aggregate = staticmethod(aggregate)
 
     def __init__(self, *, single_object: bool = False) -> None:
         super().__init__()
         self.single_object = single_object
         self.key_encoder = KeyEncoder()
         self.value_encoder = ValueEncoder(mask_channels=1 if single_object else 2)
-        self.key_proj = KeyProjection(1024, KEY_CHANNELS)
+        self.key_proj = KeyProjection(1024, self.key_channels)
         self.key_comp = nn.Conv2d(1024, 512, 3, padding=1)
         self.decoder = Decoder()
 
@@ -68,21 +94,6 @@ class STCN(nn.Module):
         f16, f8, f4 = self.key_encoder(image)
         return QueryFeatures(image, self.key_proj(f16), (f16, self.key_comp(f16), f8, f4))
 
-    def encode_memory(
-        self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
-    ) -> tuple[None, Tensor]:
-        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1] → values ([B,] K, 512, H/16, W/16)."""
-        planes = masks[..., None, :, :]
-        if not self.single_object:
-            planes = torch.stack([masks, other_masks(masks, total)], dim=-3)
-        values: Tensor = self.value_encoder(query.image, query.features[0], planes.flatten(0, -4))
-        return None, values.view(*masks.shape[:-2], *values.shape[1:])
-
-    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """Decode readouts, ([B,] K, 512, H/16, W/16), to log-odds, ([B,] K, H/4, W/4)."""
-        logits: Tensor = self.decoder(readout.flatten(0, -4), *query.features[1:])
-        return logits.view(*readout.shape[:-3], *logits.shape[-2:])
-
 
 class KeyEncoder(nn.Module):
     """ResNet-50 up to its third stage."""
@@ -91,9 +102,7 @@ class KeyEncoder(nn.Module):
         super().__init__()
         self.conv1 = stem_conv(3)
         self.bn1 = FrozenBatchNorm(64)
-        self.res2 = residual_stage(Bottleneck, 64, 64, blocks=3, stride=1)
-        self.layer2 = residual_stage(Bottleneck, 256, 128, blocks=4, stride=2)
-        self.layer3 = residual_stage(Bottleneck, 512, 256, blocks=6, stride=2)
+        self.res2, self.layer2, self.layer3 = residual_stages(Bottleneck, 64, (64, 128, 256), (3, 4, 6))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, H, W) → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
@@ -124,9 +133,7 @@ class ValueEncoder(nn.Module):
         self.conv1 = stem_conv(3 + mask_channels, bias=True)
         nn.init.orthogonal_(self.conv1.weight[:, 3:])
         self.bn1 = FrozenBatchNorm(64)
-        self.layer1 = residual_stage(BasicBlock, 64, 64, blocks=2, stride=1)
-        self.layer2 = residual_stage(BasicBlock, 64, 128, blocks=2, stride=2)
-        self.layer3 = residual_stage(BasicBlock, 128, 256, blocks=2, stride=2)
+        self.layer1, self.layer2, self.layer3 = residual_stages(BasicBlock, 64, (64, 128, 256), (2, 2, 2))
         self.fuser = Fuser(256, 1024, VALUE_CHANNELS)
 
     def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:
@@ -163,10 +170,8 @@ class Decoder(nn.Module):
 
     def forward(self, readout: Tensor, thin: Tensor, f8: Tensor, f4: Tensor) -> Tensor:
         """(B·K, 512, h, w), (B, 512, h, w), (B, 512, 2h, 2w), (B, 256, 4h, 4w) → (B·K, 1, 4h, 4w)."""
-        x = self.compress(readout, thin)
-        x = self.up_16_8(x, f8)
-        x = self.up_8_4(x, f4)
-        return self.pred(F.relu(x))
+        x = self.up_16_8(self.compress(readout, thin), f8)
+        return self.pred(F.relu(self.up_8_4(x, f4)))
 
 
 class UpBlock(nn.Module):

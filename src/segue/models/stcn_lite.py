@@ -8,8 +8,6 @@ the memory is read at stride 8, where small objects still have a few cells, and 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,9 +15,9 @@ from torch import Tensor, nn
 from segue.layers.fused import ActivatedConv2d
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
-from segue.models.aggregation import aggregate, other_masks, padding
-from segue.models.base import QueryFeatures, Schedule, Tracker
-from segue.models.memory import MemoryTracker
+from segue.models.aggregation import padding
+from segue.models.base import QueryFeatures, Schedule
+from segue.models.stcn import CorrespondenceNetwork
 
 FEATURE_GAIN = 8.0
 """Brings the joint feature, whose two parts have unit norm per position, to entries of about unit size."""
@@ -29,7 +27,7 @@ SHIFT = 2
 right and down puts its receptive fields over the cells of the mask."""
 
 
-class STCNLite(nn.Module):
+class STCNLite(CorrespondenceNetwork):
     """Small space-time correspondence network.
 
     Pictures are RGB scaled to [-1, 1] and padded to multiples of 16 by replicating the border; the joint
@@ -47,19 +45,12 @@ class STCNLite(nn.Module):
         reach=0.03,
         short_side=384,
     )
-    tracker: ClassVar[type[Tracker]] = MemoryTracker
     graphs = "memory"
     confidence = (1.17, -1.27)
     """See :func:`segue.sessions.track.expected_overlap`; fitted to the seven development clips."""
-    stride = 16
     read_stride = 8
     key_channels = 64
     value_channels = 128
-    similarity: Literal["l2", "dot"] = "l2"
-    shared_keys = True
-    aggregate_prompts = True
-    masks_in_padding = True
-    aggregate = staticmethod(aggregate)
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,21 +76,7 @@ class STCNLite(nn.Module):
         joint = torch.cat([F.normalize(f8, dim=1), F.normalize(f16, dim=1)], dim=1)
         key = self.key_proj(joint)
         joint = joint * FEATURE_GAIN
-        return QueryFeatures(image, key, (self.key_comp(joint), joint, f4, f2))
-
-    def encode_memory(
-        self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
-    ) -> tuple[None, Tensor]:
-        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1] → values ([B,] K, 128, H/8, W/8)."""
-        planes = torch.stack([masks, other_masks(masks, total)], dim=-3)
-        values = self.value_encoder(query.image, query.features[1], planes.flatten(0, -4))
-        return None, values.view(*masks.shape[:-2], *values.shape[1:])
-
-    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """Decode readouts, ([B,] K, 128, H/8, W/8), to log-odds, ([B,] K, H/2, W/2)."""
-        thin, _, f4, f2 = query.features
-        logits: Tensor = self.decoder(readout.flatten(0, -4), thin, f4, f2)
-        return logits.view(*readout.shape[:-3], *logits.shape[2:])
+        return QueryFeatures(image, key, (joint, self.key_comp(joint), f4, f2))
 
 
 class ValueEncoder(nn.Module):

@@ -10,14 +10,15 @@ computed once and broadcast.
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.attention import Similarity
 from segue.layers.colours import image_statistics, normalise
 from segue.layers.residual import ResBlock, add_frame, joint_conv
-from segue.layers.resnet import Bottleneck, FrozenBatchNorm, pool_stem, residual_stage, stem_conv
+from segue.layers.resnet import Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
 from segue.models.aggregation import aggregate, other_masks, padding
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.memory import MemoryTracker
@@ -42,7 +43,7 @@ class STM(nn.Module):
     read_stride = 16
     key_channels = KEY_CHANNELS
     value_channels = VALUE_CHANNELS
-    similarity: Literal["l2", "dot"] = "dot"
+    similarity: Similarity = "dot"
     shared_keys = False
     aggregate_prompts = False
     masks_in_padding = False
@@ -99,9 +100,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.conv1 = stem_conv(3)
         self.bn1 = FrozenBatchNorm(64)
-        self.res2 = residual_stage(Bottleneck, 64, 64, blocks=3, stride=1)
-        self.res3 = residual_stage(Bottleneck, 256, 128, blocks=4, stride=2)
-        self.res4 = residual_stage(Bottleneck, 512, 256, blocks=6, stride=2)
+        self.res2, self.res3, self.res4 = residual_stages(Bottleneck, 64, (64, 128, 256), (3, 4, 6))
         # Part of the official file; pictures come normalised by the same numbers, see STM.prepare.
         mean, std = image_statistics()
         self.register_buffer("mean", mean)

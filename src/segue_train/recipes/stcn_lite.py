@@ -206,7 +206,7 @@ def initialise_key(network: STCNLite, sampler: ClipSampler, pictures: int = 60, 
     for i in range(pictures):
         clip = sampler.draw(rng, bool(i % 2), 1, shape)
         image = torch.from_numpy(clip.frames[0]).permute(2, 0, 1)[None].float() / 127.5 - 1
-        joint = network.encode_query(image).features[1] / FEATURE_GAIN
+        joint = network.encode_query(image).features[0] / FEATURE_GAIN
         rows.append(joint[0].flatten(1).T)
     features = torch.cat(rows)
     mean = features.mean(0)
