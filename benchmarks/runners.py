@@ -100,7 +100,7 @@ class SegueRunner(Runner):
         super().__init__(device)
         self._session = TrackSession(network, schedule, device=device, fast=fast)
         tracker: Any = self._session.tracker
-        self._bank, self._network = tracker.bank, tracker.network
+        self._bank, self._network = tracker.banks[0], tracker.network
         self._index = 0
 
     def start(self, image: Image, mask: IndexMask) -> None:
@@ -138,7 +138,7 @@ class SegueRunner(Runner):
         """Wrap the parts of the network and the read of the bank."""
         for name in ("encode_query", "encode_memory", "decode"):
             setattr(self._network, name, clock.timed(self._network, name))
-        self._session.tracker.bank = WatchedBank(self._bank, clock)  # type: ignore[attr-defined]
+        self._session.tracker.banks[0] = WatchedBank(self._bank, clock)  # type: ignore[attr-defined]
 
 
 class WatchedBank:

@@ -67,7 +67,7 @@ COARSE_ABOVE = 2500
 """Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
 
 Views = list[QueryFeatures]
-"""The picture, and its mirror image where the schedule is careful."""
+"""The picture, and its mirror image where the schedule is careful; each has a memory bank of its own."""
 
 MIRRORED = "mirror."
 """Begins the names of the tensors of the mirror image's memory in a state."""
@@ -91,8 +91,7 @@ class MemoryTracker:
         self.reset()
 
     def reset(self) -> None:
-        self.bank = self._new_bank()
-        self.mirror = self._new_bank() if self.schedule.careful else None
+        self.banks = [self._new_bank() for _ in range(2 if self.schedule.careful else 1)]
         self.ids: tuple[int, ...] = ()
         self._before: Tensor | None = None
         self._seen = self._last_memory = 0
@@ -127,8 +126,7 @@ class MemoryTracker:
         logits = self._decode(views) if self.ids and predict else None
         if given is None:
             assert logits is not None
-            seen = self._probabilities(logits, canvas)
-            tracked = self._tracked(seen, logits, canvas)
+            tracked, seen = self._tracked(logits, canvas)
         else:
             seen, shown = self._merge(logits, given, canvas)
             tracked = Tracked(self.ids, shown, functools.partial(_to_array, shown.cpu()))
@@ -141,23 +139,22 @@ class MemoryTracker:
     def peek(self, image: Image) -> Tracked:
         canvas, views = self._look(image)
         self._peeked = image, canvas, views
-        logits = self._decode(views, count=False)
-        return self._tracked(self._probabilities(logits, canvas), logits, canvas)
+        return self._tracked(self._decode(views, count=False), canvas)[0]
 
     def forget(self, ids: Collection[int]) -> None:
         stay = [i not in ids for i in self.ids]
         self.ids = tuple(i for i in self.ids if i not in ids)
         self._before = None if self._before is None else self._before[stay]
-        for bank in self._banks:
+        for bank in self.banks:
             bank.forget(tuple(ids))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, bank = self.bank.state()
+        tensors, bank = self.banks[0].state()
         if self._before is not None:
             tensors["before"] = self._before
         values = {"bank": bank, "ids": self.ids, "seen": self._seen, "last_memory": self._last_memory}
-        if self.mirror is not None:
-            mirrored, values["mirror"] = self.mirror.state()
+        for mirror in self.banks[1:]:
+            mirrored, values["mirror"] = mirror.state()
             tensors |= {MIRRORED + name: value for name, value in mirrored.items()}
         return tensors, values
 
@@ -167,15 +164,11 @@ class MemoryTracker:
         self._seen, self._last_memory = int(values["seen"]), int(values["last_memory"])
         bank = {name: value.to(self._setup.device) for name, value in tensors.items()}
         self._before = bank.pop("before", None)
-        mirrored = {name: bank.pop(name) for name in list(bank) if name.startswith(MIRRORED)}
-        self.bank.restore(bank, values["bank"])
-        if self.mirror is not None:
-            tensors = {name.removeprefix(MIRRORED): value for name, value in mirrored.items()}
-            self.mirror.restore(tensors, values["mirror"])
-
-    @property
-    def _banks(self) -> list[MemoryBank]:
-        return [self.bank] if self.mirror is None else [self.bank, self.mirror]
+        names = [name for name in bank if name.startswith(MIRRORED)]
+        mirrored = {name.removeprefix(MIRRORED): bank.pop(name) for name in names}
+        self.banks[0].restore(bank, values["bank"])
+        for mirror in self.banks[1:]:
+            mirror.restore(mirrored, values["mirror"])
 
     def _look(self, image: Image) -> tuple[Canvas, Views]:
         peeked, self._peeked = self._peeked, None
@@ -184,23 +177,26 @@ class MemoryTracker:
         canvas = Canvas.of(image.shape[:2], self.schedule.short_side, self.network.stride)
         # A copy, because PyTorch complains of pictures that are read-only.
         pixels = torch.from_numpy(np.array(canvas.reduce(image), order="C"))
-        prepared = self.network.prepare(pixels.to(self._setup.device, non_blocking=True)).to(
-            self._setup.dtype
-        )
-        views = [prepared] if self.mirror is None else [prepared, prepared.flip(-1)]
+        prepared = self.network.prepare(pixels.to(self._setup.device, non_blocking=True))
         return canvas, [
-            self.network.encode_query(view.contiguous(memory_format=torch.channels_last)) for view in views
+            self.network.encode_query(view.contiguous(memory_format=torch.channels_last))
+            for view in self._with_mirrored(prepared.to(self._setup.dtype))
         ]
 
-    def _passes(self, ids: Sequence[int], query: QueryFeatures) -> list[list[int]]:
+    def _with_mirrored(self, planes: Tensor) -> list[Tensor]:
+        """Planes (..., H, W) for each bank."""
+        return [planes] if len(self.banks) == 1 else [planes, planes.flip(-1)]
+
+    def _passes(self, query: QueryFeatures) -> list[slice]:
+        """Which of the objects go through the network together."""
         height, width = query.image.shape[-2:]
         size = max(1, self._setup.memory_limit // (PASS_BYTES_PER_PIXEL * height * width))
-        return [list(ids[start : start + size]) for start in range(0, len(ids), size)]
+        return [slice(start, start + size) for start in range(0, len(self.ids), size)]
 
     def _decode(self, views: Views, *, count: bool = True) -> Tensor:
         """Log-odds of all objects, (K, h, w), float32."""
         merged, *mirrored = (
-            self._decode_view(query, bank, count) for query, bank in zip(views, self._banks, strict=True)
+            self._decode_view(query, bank, count) for query, bank in zip(views, self.banks, strict=True)
         )
         for logits in mirrored:
             merged = (merged + logits.flip(-1)) / 2
@@ -213,18 +209,14 @@ class MemoryTracker:
         return torch.from_numpy(kept).to(merged.device)
 
     def _decode_view(self, query: QueryFeatures, bank: MemoryBank, count: bool) -> Tensor:
-        logits = [
-            self.network.decode(query, bank.read(query.key, ids, count=count).to(self._setup.dtype)).float()
-            for ids in self._passes(self.ids, query)
-        ]
-        return logits[0] if len(logits) == 1 else torch.cat(logits)
+        readouts = (bank.read(query.key, self.ids[part], count=count) for part in self._passes(query))
+        return _joined([self.network.decode(query, read.to(self._setup.dtype)).float() for read in readouts])
 
-    def _probabilities(self, logits: Tensor, canvas: Canvas) -> Tensor:
-        return _merged_probabilities(logits, canvas, self.network.aggregate)
-
-    def _tracked(self, seen: Tensor, logits: Tensor, canvas: Canvas) -> Tracked:
-        small = Compact(logits.cpu(), canvas, self.network.aggregate)
-        return Tracked(self.ids, canvas.enlarge(seen), small)
+    def _tracked(self, logits: Tensor, canvas: Canvas) -> tuple[Tracked, Tensor]:
+        """The result of a prediction, and its probabilities at the padded size."""
+        seen = Compact(logits, canvas, self.network.aggregate).probabilities()
+        again = Compact(logits.cpu(), canvas, self.network.aggregate)
+        return Tracked(self.ids, canvas.enlarge(seen), again), seen
 
     def _merge(self, logits: Tensor | None, given: Given, canvas: Canvas) -> tuple[Tensor, Tensor]:
         """Put given masks into the prediction; objects new to the tracker are added.
@@ -235,7 +227,9 @@ class MemoryTracker:
         """
         before = self.ids
         self.ids = tuple(sorted({*before, *given.ids}))
-        predicted = None if logits is None else self._probabilities(logits, canvas)
+        predicted = None
+        if logits is not None:
+            predicted = Compact(logits, canvas, self.network.aggregate).probabilities()
         seen = self._put_in(predicted, before, canvas.reduce_mask(given.mask), given.ids)
         if not canvas.resizes:
             return seen, canvas.unpad(seen)
@@ -267,30 +261,14 @@ class MemoryTracker:
         masks = probabilities[1:].to(self._setup.dtype)
         if not self.network.masks_in_padding:
             masks = canvas.pad(canvas.unpad(masks))
-        sides = [masks] if self.mirror is None else [masks, masks.flip(-1)]
-        for query, bank, side in zip(views, self._banks, sides, strict=True):
-            self._write(query, bank, side, keep=keep, pinned=pinned)
+        for query, bank, side in zip(views, self.banks, self._with_mirrored(masks), strict=True):
+            total = side.sum(0, keepdim=True)
+            encoded = [self.network.encode_memory(query, side[part], total) for part in self._passes(query)]
+            keys = [key for key, _ in encoded if key is not None] or [query.key]
+            values = [value for _, value in encoded]
+            bank.write(self.ids, _joined(keys), _joined(values), keep=keep, pinned=pinned)
         if keep:
             self._last_memory = self._seen
-
-    def _write(
-        self, query: QueryFeatures, bank: MemoryBank, masks: Tensor, *, keep: bool, pinned: bool
-    ) -> None:
-        total = masks.sum(0, keepdim=True)
-        keys: list[Tensor] = []
-        values: list[Tensor] = []
-        for ids in self._passes(range(len(masks)), query):
-            key, value = self.network.encode_memory(query, masks[ids[0] : ids[-1] + 1], total)
-            keys.append(query.key if key is None else key)
-            values.append(value)
-        shared = self.network.shared_keys
-        bank.write(
-            self.ids,
-            keys[0] if shared or len(keys) == 1 else torch.cat(keys),
-            values[0] if len(values) == 1 else torch.cat(values),
-            keep=keep,
-            pinned=pinned,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,15 +279,18 @@ class Compact:
     canvas: Canvas
     aggregate: Callable[[Tensor], Tensor]
 
+    def probabilities(self) -> Tensor:
+        """Those at the padded size, (K+1, h', w'), float32, of log-odds (K, h, w)."""
+        full = F.interpolate(self.logits[None], size=self.canvas.padded, mode="bilinear")[0]
+        return self.aggregate(full.sigmoid_())
+
     @torch.inference_mode()
     def __call__(self) -> npt.NDArray[np.float32]:
-        return _to_array(self.canvas.enlarge(_merged_probabilities(self.logits, self.canvas, self.aggregate)))
+        return _to_array(self.canvas.enlarge(self.probabilities()))
 
 
-def _merged_probabilities(logits: Tensor, canvas: Canvas, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
-    """Log-odds (K, h, w) → aggregated probabilities at the padded size, (K+1, h', w'), float32."""
-    full = F.interpolate(logits[None], size=canvas.padded, mode="bilinear")[0]
-    return aggregate(full.sigmoid_())
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _to_array(probabilities: Tensor) -> npt.NDArray[np.float32]:
