@@ -11,7 +11,7 @@ from torch import nn
 
 from segue.layers.attention import SelfAttention
 from segue.models.msstsvis import MSSTSVIS, Discriminator, Parts, ReleasedMSSTSVIS
-from segue.models.msstsvis.temporal import BoxQueryAttention, SplitAttention
+from segue.models.msstsvis.network import BoxQueryAttention, SplitAttention
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.encoder import Levels
 from tests.fill import fill_plainly

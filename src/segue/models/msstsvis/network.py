@@ -1,27 +1,32 @@
-"""MS-STS VIS: SeqFormer with attention over scales and time.
+"""MS-STS VIS: SeqFormer with attention over the frames of a clip, within feature levels and between them.
 
 Thawakar et al., "Video Instance Segmentation via Multi-scale Spatio-temporal Split Attention Transformer"
-(ECCV 2022). With every part off this is SeqFormer, parameter for parameter and number for number.
+(ECCV 2022). With every part off this is SeqFormer, parameter for parameter and number for number. The release
+holds no working version of the parts of sections 3.1 and 3.2; what the paper leaves open is our reading and
+marked so.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.attention import SelfAttention
-from segue.models.msstsvis.temporal import BoxQueryAttention, InterMode, IntraMode, SplitAttention
+from segue.models.seqformer.encoder import Levels
 from segue.models.seqformer.network import BackboneName, SeqFormer, Size
 
-RELEASED_DEPTH = 3
-"""Encoder and decoder layers of the released training script."""
+IntraMode = Literal["position", "joint", "none"]
+InterMode = Literal["sequence", "channel", "none"]
 
+JOINT_TOKENS = 2048
+"""Largest scale whose tokens all attend to one another."""
 
 R18_SIZE = Size(width=128, hidden=512, encoder_layers=3, decoder_layers=3, queries=100)
 """Size of ``msstsvis-r18``, the small network beside the published ones (ours)."""
@@ -41,11 +46,6 @@ class Parts:
     intra_mode: IntraMode = "position"
     inter_mode: InterMode = "sequence"
     decoder_attention: bool = True
-
-    @property
-    def encoder_attention(self) -> bool:
-        """Whether anything of the split attention is there."""
-        return self.intra_mode != "none" or self.inter_mode != "none"
 
     def text(self) -> str:
         """As it is kept in a weight file; :meth:`parse` reads it."""
@@ -80,34 +80,198 @@ class MSSTSVIS(SeqFormer):
     ) -> None:
         super().__init__(backbone, size)
         self.parts = parts or Parts()
-        if self.parts.encoder_attention:
+        modes = self.parts.intra_mode, self.parts.inter_mode
+        if modes != ("none", "none"):
             for layer in self.detr.transformer.encoder.layers:
-                layer.ms_sts = SplitAttention(
-                    self.size.width,
-                    self.size.heads,
-                    self.size.dropout,
-                    self.parts.intra_mode,
-                    self.parts.inter_mode,
-                )
+                layer.ms_sts = SplitAttention(self.size.width, self.size.heads, self.size.dropout, *modes)
         if self.parts.decoder_attention:
             for layer in list(self.detr.transformer.decoder.layers)[1:]:
                 layer.temporal_attn = BoxQueryAttention(self.size.width, self.size.heads)
 
 
 class ReleasedMSSTSVIS(SeqFormer):
-    """The network of the public release: SeqFormer of half the depth with tensors that nothing reads.
+    """The network of the released training script: SeqFormer of half the depth, with tensors nobody reads.
 
     Each decoder layer holds a temporal attention as wide as there are queries. It cannot run (300 is no
     multiple of its 8 heads) and is never called; it is here so that released files load strictly.
     """
 
     def __init__(self, backbone: BackboneName = "r50", size: Size | None = None) -> None:
-        super().__init__(backbone, size or Size(encoder_layers=RELEASED_DEPTH, decoder_layers=RELEASED_DEPTH))
+        super().__init__(backbone, size or Size(encoder_layers=3, decoder_layers=3))
         for layer in self.detr.transformer.decoder.layers:
             layer.temp_attn_box = SelfAttention(self.size.queries, heads=1)
 
 
-_BLOCKS = ((256, 64), (64, 128), (128, 256), (256, 512), (512, 1))
+class BoxQueryAttention(SelfAttention):
+    """What each box query learns from its other frames, (N, T, Q, C) → the same, to be added.
+
+    The output starts at zero, so that a network begins as SeqFormer (our reading).
+    """
+
+    def __init__(self, width: int = 256, heads: int = 8) -> None:
+        super().__init__(width, heads)
+        assert self.proj is not None
+        nn.init.zeros_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)
+
+    def forward(self, box: Tensor) -> Tensor:
+        samples, frames, queries, _ = box.shape
+        attended = super().forward(box.transpose(1, 2).flatten(0, 1))
+        return attended.view(samples, queries, frames, -1).transpose(1, 2)
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention with separate projections; keys may be masked."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, query: Tensor, key: Tensor, masked: Tensor | None = None) -> Tensor:
+        """Queries (B, n, C) read keys (B, m, C); ``masked`` (B, m) is True on keys that nobody may see."""
+        q, k, v = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, x in ((self.q, query), (self.k, key), (self.v, key))
+        )
+        if masked is None and key.shape[1] == 1:
+            attended = v.expand_as(q)
+        elif masked is None and q.dtype == torch.bfloat16:
+            # For a few frames at many places the fused attention is slower on a processor.
+            attended = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1).to(v) @ v
+        else:
+            allowed = None if masked is None else ~masked[:, None, None]
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        return self.proj(attended.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with ReLU between them, twice as wide inside."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(width, 2 * width)
+        self.linear2 = nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear2(F.relu(self.linear1(x)))
+
+
+class SplitAttention(nn.Module):
+    """Multi-scale spatio-temporal split attention: first inside each scale, then between neighbours.
+
+    It runs beside the deformable attention of an encoder layer and is added to it. Its weights serve all
+    scales. Where the figure of the paper is silent (residuals, heads, how scales meet) this is our reading;
+    the output starts at zero, so that a network begins as SeqFormer.
+
+    Args:
+        width, heads: of the tokens.
+        dropout: on the attention between scales.
+        intra_mode: ``position`` attends over time at each place; ``joint`` over all places and times of a
+            scale of at most ``JOINT_TOKENS`` tokens; ``none`` leaves the block out.
+        inter_mode: ``sequence`` lets a scale attend to its own and its coarser neighbour's frames;
+            ``channel`` joins both on the channels first; ``none`` leaves the block out.
+    """
+
+    def __init__(
+        self,
+        width: int = 256,
+        heads: int = 8,
+        dropout: float = 0.1,
+        intra_mode: IntraMode = "position",
+        inter_mode: InterMode = "sequence",
+    ) -> None:
+        super().__init__()
+        self.intra_mode, self.inter_mode = intra_mode, inter_mode
+        if intra_mode != "none":
+            self.intra_linear = nn.Linear(width, width)
+            self.intra_attn = CrossAttention(width, heads)
+            self.intra_norm = nn.LayerNorm(width)
+            self.intra_ffn = FeedForward(width)
+        if inter_mode != "none":
+            self.inter_own = nn.Linear(width, width)
+            self.inter_partner = nn.Linear(width, width)
+            self.inter_norm = nn.LayerNorm(width if inter_mode == "sequence" else 2 * width)
+            self.inter_merge = nn.Linear(2 * width, width) if inter_mode == "channel" else None
+            self.inter_attn = CrossAttention(width, heads)
+            self.inter_dropout = nn.Dropout(dropout)
+            self.inter_ffn_norm = nn.LayerNorm(width)
+            self.inter_ffn = FeedForward(width)
+        self.out_proj = nn.Linear(width, width)
+        nn.init.zeros_(self.out_proj.weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, tokens: Tensor, levels: Levels) -> Tensor:
+        """Tokens with their position code (N, T, S, C) → (N, T, S, C)."""
+        raw = torch.split(tokens, levels.areas, 2)
+        padding: list[Tensor | None] = [None] * len(raw)
+        if levels.padding is not None:  # all frames of a sample share it
+            padding = list(torch.split(levels.padding[:: tokens.shape[1]], levels.areas, 1))
+        related = list(raw)
+        if self.intra_mode != "none":
+            related = [self._intra(level, mask) for level, mask in zip(raw, padding, strict=True)]
+        if self.inter_mode != "none":
+            # Each scale is related to the next coarser one, the last to its own raw tokens.
+            shapes = levels.shapes
+            partners = zip(
+                [*related[1:], raw[-1]], [*padding[1:], padding[-1]], [*shapes[1:], shapes[-1]], strict=True
+            )
+            related = [
+                self._inter(own, self._resized(*partner, shape))
+                for own, partner, shape in zip(related, partners, shapes, strict=True)
+            ]
+        return self.out_proj(torch.cat(related, 2))
+
+    def _intra(self, u: Tensor, padding: Tensor | None) -> Tensor:
+        """Relate the frames of one scale, (N, T, HW, C) → the same."""
+        samples, frames, places, _ = u.shape
+        y = self.intra_linear(u)
+        if self.intra_mode == "joint" and frames * places <= JOINT_TOKENS:
+            flat = y.flatten(1, 2)
+            masked = None if padding is None else padding.repeat(1, frames)
+            attended = self.intra_attn(flat, flat, masked).view_as(u)
+        else:
+            columns = _columns(y)
+            attended = self.intra_attn(columns, columns).view(samples, places, frames, -1).transpose(1, 2)
+        a = self.intra_norm(u + attended)
+        return a + self.intra_ffn(a)
+
+    def _resized(
+        self, partner: Tensor, padding: Tensor | None, shape: tuple[int, int], size: tuple[int, int]
+    ) -> Tensor:
+        """The partner scale, projected and brought to the size of the own one, (N, T, HW, C)."""
+        p = self.inter_partner(partner)
+        if padding is not None:
+            # Else the padding would leak over the border when the map is enlarged.
+            p = p.masked_fill(padding[:, None, :, None], 0.0)
+        if shape == size:
+            return p
+        samples, frames = p.shape[:2]
+        maps = p.flatten(0, 1).transpose(1, 2).unflatten(2, shape)
+        maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
+        return maps.flatten(2).transpose(1, 2).reshape(samples, frames, -1, p.shape[-1])
+
+    def _inter(self, own: Tensor, partner: Tensor) -> Tensor:
+        """Relate a scale to its partner of the same size, both (N, T, HW, C)."""
+        samples, frames, places, _ = own.shape
+        s = self.inter_own(own)
+        if self.inter_merge is not None:
+            keys = self.inter_merge(self.inter_norm(torch.cat((s, partner), -1)))
+            keys = _columns(keys)
+            queries = keys
+        else:
+            keys = _columns(self.inter_norm(torch.cat((s, partner), 1)))
+            queries = keys[:, :frames].contiguous()
+        attended = self.inter_attn(queries, keys).view(samples, places, frames, -1).transpose(1, 2)
+        d = own + self.inter_dropout(attended)
+        return d + self.inter_ffn(self.inter_ffn_norm(d))
+
+
+def _columns(tokens: Tensor) -> Tensor:
+    """The frames of each place, (N, T, HW, C) → (N·HW, T, C)."""
+    # Laid out anew: else the projections become one tiny product for each place.
+    return tokens.transpose(1, 2).flatten(0, 1).contiguous()
 
 
 class ChannelNorm(nn.Module):
@@ -146,10 +310,9 @@ class Discriminator(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3 + width + 1, width, 3, padding=1, bias=False)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        widths = [(width, _BLOCKS[0][1]), *_BLOCKS[1:]]
+        pairs = itertools.pairwise((width, 64, 128, 256, 512, 1))
         self.discriminator_blocks = nn.ModuleList(
-            Block(cin, cout, activate=i > 0, norm=0 < i < len(widths) - 1)
-            for i, (cin, cout) in enumerate(widths)
+            Block(cin, cout, activate=i > 0, norm=0 < i < 4) for i, (cin, cout) in enumerate(pairs)
         )
 
     def forward(self, frames: Tensor, masks: Tensor, features: Sequence[Tensor]) -> Tensor:

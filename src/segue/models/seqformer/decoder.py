@@ -27,8 +27,8 @@ CHANNELS = 8
 STRIDE = 8
 """Pixels of the frame per cell of the mask features."""
 
-PARAMETERS = (CHANNELS + 2) * CHANNELS + CHANNELS * CHANNELS + CHANNELS + CHANNELS + CHANNELS + 1
-"""Numbers that make a query's network: 169."""
+PARTS = ((CHANNELS + 2) * CHANNELS, CHANNELS * CHANNELS, CHANNELS, CHANNELS, CHANNELS, 1)
+"""Numbers that make a query's network: weights of its three layers, then biases; 169 in all."""
 
 
 class MaskFeatures(nn.Module):
@@ -85,7 +85,7 @@ def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: T
     if queries == 0:
         return features.new_zeros(0, frames, h, w)
     c = CHANNELS
-    w0, w1, w2, b0, b1, b2 = torch.split(parameters, [(c + 2) * c, c * c, c, c, c, 1], dim=1)
+    w0, w1, w2, b0, b1, b2 = torch.split(parameters, list(PARTS), dim=1)
     w0 = w0.view(queries, c, c + 2)
     # The distances are the same along a row or a column, so they join as two outer sums.
     columns = w0[:, :, None, :1] * across[:, None]  # (K, 8, T, w)
@@ -125,12 +125,11 @@ def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
 
 
 class MLP(nn.Module):
-    """Linear layers with ReLU between them."""
+    """Three linear layers with ReLU between them."""
 
-    def __init__(self, cin: int, hidden: int, cout: int, layers: int = 3) -> None:
+    def __init__(self, cin: int, hidden: int, cout: int) -> None:
         super().__init__()
-        widths = [cin] + [hidden] * (layers - 1) + [cout]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((cin, hidden, hidden, cout)))
 
     @property
     def linears(self) -> list[nn.Linear]:
@@ -199,9 +198,9 @@ class DecoderLayer(nn.Module):
             levels: layout of the N·T frames.
         """
         instance = self._among_queries(self.self_attn, self.norm2, instance, query_position)
-        box = self._box_among_queries(box, query_position)
+        box = self.box_among_queries(box, query_position)
         samples, frames = memory.shape[:2]
-        offsets, weights = self._asked(box, query_position, frames)
+        offsets, weights = self.asked(box, query_position, frames)
         values = self.cross_attn.values(memory.flatten(0, 1), levels.padding)
         read = self.cross_attn.read(offsets, weights, references.flatten(0, 1), values, levels)
         read = read.unflatten(0, (samples, frames))
@@ -220,7 +219,7 @@ class DecoderLayer(nn.Module):
         keys = queries + position
         return norm(queries + self.dropout(attention(keys, keys, queries, need_weights=False)[0]))
 
-    def _box_among_queries(self, box: Tensor, position: Tensor) -> Tensor:
+    def box_among_queries(self, box: Tensor, position: Tensor) -> Tensor:
         if box.ndim == 3:
             return self._among_queries(self.self_attn_box, self.norm2_box, box, position)
         frames = box.shape[1]
@@ -230,20 +229,7 @@ class DecoderLayer(nn.Module):
         box = flat.view_as(box)
         return box if self.temporal_attn is None else box + self.dropout(self.temporal_attn(box))
 
-    def looks(
-        self, box: Tensor, query_position: Tensor, references: Tensor, levels: Levels
-    ) -> tuple[Tensor, Tensor]:
-        """Where the box queries of a call of the layer look in each frame, and how much each place counts.
-
-        Places are (N, T, Q, M, L, P, 2), in pixels of each level, weights (N, T, Q, M, L, P).
-        """
-        samples, frames = references.shape[:2]
-        offsets, weights = self._asked(self._box_among_queries(box, query_position), query_position, frames)
-        places = self.cross_attn.places(offsets, references.flatten(0, 1), levels)
-        inner = (samples, frames)
-        return places.unflatten(0, inner), weights.unflatten(0, inner)
-
-    def _asked(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    def asked(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Offsets and weights of the box queries in each of the N·T frames."""
         query = box + (query_position if box.ndim == 3 else query_position[:, None])
         offsets, weights = self.cross_attn.plan(query)
@@ -303,26 +289,21 @@ def refine(delta: Tensor, reference: Tensor) -> Tensor:
 
 @torch.no_grad()
 def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, queries: Tensor) -> Tensor:
-    """How much each place counts for queries (K,) of the first clip, at the size of the finest level.
-
-    Args:
-        layer: the last one.
-        levels: layout of the clips.
-        decoded: what the decoder made of them.
-        queries: indices.
+    """How much each place counts to the last layer for queries (K,) of the first clip.
 
     Returns:
-        (K, T, h, w), float32. A map adds up to 1 where all points lie inside the frame.
+        (K, T, h, w), float32, of the finest level. A map adds up to 1 where all points lie inside the frame.
     """
     box = decoded.boxes[-2] if len(decoded.boxes) > 1 else decoded.start
-    references = scaled_references(decoded.references[-1], levels)
-    per_frame = levels.repeat(references.shape[1])
-    places, weights = layer.looks(box, decoded.position, references, per_frame)
-    places, weights = places[0][:, queries].float(), weights[0][:, queries].float()
+    references = scaled_references(decoded.references[-1], levels).flatten(0, 1)
+    frames = decoded.boxes[-1].shape[1]
+    box = layer.box_among_queries(box, decoded.position)
+    offsets, weights = layer.asked(box, decoded.position, frames)
+    places = layer.cross_attn.places(offsets, references, levels)[:frames, queries].float()
     size = places.new_tensor([(w, h) for h, w in levels.shapes])[:, None]
     finest = (places + 0.5) / size * size[0] - 0.5
-    maps = drawn(finest.flatten(2, 4), weights.flatten(2, 4) / layer.cross_attn.heads, levels.shapes[0])
-    return maps.transpose(0, 1)
+    shares = weights[:frames, queries].float() / layer.cross_attn.heads
+    return drawn(finest.flatten(2, 4), shares.flatten(2, 4), levels.shapes[0]).transpose(0, 1)
 
 
 def drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
@@ -336,6 +317,6 @@ def drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
             x, y = (low[..., 0] + dx).long(), (low[..., 1] + dy).long()
             share = (part[..., 0] if dx else 1 - part[..., 0]) * (part[..., 1] if dy else 1 - part[..., 1])
             inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            index = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).long()
+            index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
             maps.scatter_add_(-1, index, weights * share * inside)
     return maps.unflatten(-1, size)

@@ -23,7 +23,7 @@ from segue.layers.swin import SwinTrunk
 from segue.models.detection.nanodet import NanoDetTrunk
 from segue.models.seqformer.decoder import (
     MLP,
-    PARAMETERS,
+    PARTS,
     Decoded,
     Decoder,
     DecoderLayer,
@@ -183,7 +183,7 @@ class SeqFormer(nn.Module):
         self.options: dict[str, str] = {}
         trunk = Backbone(backbone)
         self.detr = Detector(trunk, self.size)
-        self.controller = MLP(self.size.width, self.size.width, PARAMETERS)
+        self.controller = MLP(self.size.width, self.size.width, sum(PARTS))
         self.mask_head = MaskFeatures(self.size.width, self.size.width // 4)
         self.reset_parameters()
 
@@ -335,14 +335,12 @@ class SeqFormer(nn.Module):
             nn.init.zeros_(last.bias)
             if i == 0:
                 last.bias[2:] = -2.0
-        for layer in self.controller.linears:
+        affine: list[nn.Linear | nn.Conv2d] = [*self.controller.linears]
+        affine += [module for module in detr.input_proj.modules() if isinstance(module, nn.Conv2d)]
+        for layer in affine:
             nn.init.xavier_uniform_(layer.weight)
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
-        for name, parameter in detr.input_proj.named_parameters():
-            if name.endswith(".0.weight"):
-                nn.init.xavier_uniform_(parameter)
-            elif name.endswith(".0.bias"):
-                nn.init.zeros_(parameter)
 
 
 def _projections(channels: tuple[int, ...], size: Size) -> list[nn.Sequential]:
