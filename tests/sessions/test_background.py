@@ -327,7 +327,7 @@ def test_row_by_row_it_is_what_all_rows_together_give() -> None:
     background = MaskedMedian(MedianSettings(every=3, keep=8))
     for _ in range(60):
         background.update(rng.integers(0, 256, (31, 9, 3), dtype=np.uint8), rng.random((31, 9)) < 0.02)
-    background._finish()
+    background.relight((1.0, 1.0, 1.0))  # completes the scene in the making
     assert background.scene is not None
     together = scene_planes(np.stack(background._frames), np.stack(background._hidden), 3)
     assert np.array_equal(background.scene.planes, together)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segue.sessions.ghosts import EVERY, GhostWatch
+from segue.sessions.background import EVERY, GhostWatch
 from tests.sessions.scenes import Bytes, square_mask, wall, with_squares
 
 SIZE = (96, 128)

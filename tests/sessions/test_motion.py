@@ -10,8 +10,7 @@ import pytest
 from segue.errors import PromptError
 from segue.registry import DETECTORS
 from segue.sessions import TrackSession
-from segue.sessions.detecting import detector
-from segue.sessions.motion import MotionDetector, against_scene
+from segue.sessions.detecting import MotionDetector, against_scene, detector
 from segue.types import Frame
 from tests.lite import lively_lite
 

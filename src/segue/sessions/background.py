@@ -1,8 +1,8 @@
-"""The empty scene: quantiles of the past of each pixel, with and without what was taken for foreground."""
+"""The empty scene: quantiles of what each pixel was, and ghosts of what was taken for a part of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SourceError
-from segue.sessions.base import SessionState
+from segue.sessions.base import Kept, SessionState
 from segue.sessions.empty_scene import PLANES, Scene, gain_table
 from segue.sessions.quantiles import Mask, SortedPast, too_few
 from segue.types import Image
@@ -25,6 +25,16 @@ _DARK = 8.0  # levels below which the gain of another light is not known well
 
 FIRST_FRAMES = 9  # so many are kept at a third of the distance for now, to know the scene soon
 MOST_GAIN = 3.0  # by which the past follows another light
+
+
+Part = tuple[slice, slice]  # rows and columns of a picture
+
+EVERY = 9  # frames from one look to the next
+SMALLEST = 40  # pieces with fewer pixels are left to the median
+STILL_LEVELS, STILL_SHARE = 16, 0.9  # what stands still: this share changed by at most so many levels
+RATIO, MARGIN = 1.6, 3.0  # the background's outline is clearer by this factor, and so many levels a pixel
+AROUND = 4  # what is looked at around a piece
+BORDER = 3  # pixels by which a ghost is grown: the border of an object is blurred
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +93,8 @@ class MaskedMedian:
         self._hidden: list[Mask] = []
         self._since = 0
         self.scene: Scene | None = None
-        self._pass: _Pass | None = None
+        self._result: npt.NDArray[np.uint8] | None = None  # a scene in the making, done up to a row
+        self._row = 0
         self._past: SortedPast | None = None
 
     def replace(self, picture: Image, *, trusted: bool) -> None:
@@ -98,7 +109,7 @@ class MaskedMedian:
     def remove_ghost(self, frame: Image, ghost: Mask) -> None:
         if self.scene is None:
             return
-        self._finish()
+        self._advance()
         planes = frame.transpose(2, 0, 1)
         for kept, hidden in zip(self._frames, self._hidden, strict=True):
             kept[:, ghost] = planes[:, ghost]
@@ -129,16 +140,18 @@ class MaskedMedian:
         if foreground is not None and foreground.shape != frame.shape[:2]:
             raise SourceError(f"background: a mask of {_size(foreground)} for a frame of {_size(frame)}")
         if self._due():
-            self._finish()
+            self._advance()
             self._keep(frame, foreground)
             self._since = 0
         self._since += 1
-        self._work()
+        height = frame.shape[0]
+        rows = max(-(-height // self._distance), height * _FRAMES_A_STEP // len(self._frames), 1)
+        self._advance(rows)
 
     def relight(self, gains: Sequence[float]) -> None:
         if self.scene is None:
             return
-        self._finish()
+        self._advance()
         tables = [gain_table(gain) for gain in gains]
         for i, frame in enumerate(self._frames):
             self._frames[i] = np.stack([table[plane] for table, plane in zip(tables, frame, strict=True)])
@@ -148,7 +161,7 @@ class MaskedMedian:
     def follow_light(self, picture: Image) -> None:
         if self.scene is None:
             return
-        self._finish()
+        self._advance()
         before, now = (each.astype(np.float32) for each in (self.scene.picture, picture))
         gain = np.clip((now + _DARK) / (before + _DARK), 0.1, MOST_GAIN)
         # What a pixel was besides keeps its distance from the picture, in the new light.
@@ -170,8 +183,8 @@ class MaskedMedian:
             arrays = {"frames": np.stack(self._frames), "hidden": np.stack(self._hidden)}
             arrays["planes"] = self.scene.planes
         values = {"every": self._settings.every, "dense": self._dense, "since": self._since, "row": None}
-        if self._pass is not None:
-            arrays["result"], values["row"] = self._pass.result, self._pass.row
+        if self._result is not None:
+            arrays["result"], values["row"] = self._result, self._row
         return SessionState.of(arrays, values)
 
     def restore(self, state: SessionState) -> None:
@@ -183,7 +196,7 @@ class MaskedMedian:
             self._frames, self._hidden = list(arrays["frames"]), list(arrays["hidden"])
             self.scene = Scene(arrays["planes"])
         if values["row"] is not None:
-            self._pass = _Pass(arrays["result"], values["row"])
+            self._result, self._row = arrays["result"], values["row"]
 
     def _keep(self, frame: Image, foreground: npt.NDArray[np.generic] | None) -> None:
         planes = np.array(frame.transpose(2, 0, 1), order="C")
@@ -192,7 +205,7 @@ class MaskedMedian:
         self._heal(planes, grown)
         self._frames.append(planes)
         self._hidden.append(grown)
-        self._pass = _Pass(np.empty((PLANES, *grown.shape), np.uint8))
+        self._result, self._row = np.empty((PLANES, *grown.shape), np.uint8), 0
 
     def _reorder(self, where: Mask | None = None) -> None:
         """The kept frames have changed there, (H, W), or everywhere."""
@@ -229,7 +242,7 @@ class MaskedMedian:
         if self._since < self._distance:
             return False
         if self._dense and len(self._frames) >= FIRST_FRAMES:
-            self._finish()
+            self._advance()
             self._keep_only(slice(None, None, 3))
             self._dense = False
         if len(self._frames) < self._settings.keep:
@@ -238,7 +251,7 @@ class MaskedMedian:
             self._keep_only(slice(1, None))
             return True
         # Counted from the newest, so that the next frame is as far from it as the others from one another.
-        self._finish()
+        self._advance()
         self._settings = replace(self._settings, every=2 * self._settings.every)
         self._keep_only(slice((len(self._frames) - 1) % 2, None, 2))
         return False
@@ -247,35 +260,92 @@ class MaskedMedian:
         self._frames, self._hidden = self._frames[which], self._hidden[which]
         self._reorder()
 
-    def _work(self) -> None:
-        if self._pass is not None:
-            kept, height = len(self._frames), self._frames[0].shape[1]
-            self._advance(max(-(-height // self._distance), height * _FRAMES_A_STEP // kept, 1))
-
-    def _finish(self) -> None:
-        if self._pass is not None:
-            self._advance(self._frames[0].shape[1])
-
-    def _advance(self, rows: int) -> None:
-        work, (height, width) = self._pass, self._hidden[0].shape
-        assert work is not None
+    def _advance(self, rows: int | None = None) -> None:
+        """Complete the scene in the making, or so many rows more of it."""
+        if self._result is None:
+            return
+        first, (height, width) = self._row, self._result.shape[1:]
         if self._past is None:
             self._past = SortedPast((height, width), max(self._settings.keep, self._settings.least))
-        last = min(work.row + rows, height)
-        self._past.update(self._frames, self._hidden, work.row, last)
-        self._past.planes(self._settings.least, work.row, work.result[:, work.row : last])
-        work.row = last
-        if last == height:
-            self.scene, self._pass = Scene(work.result), None
-
-
-@dataclass(slots=True)
-class _Pass:
-    """A scene in the making, (21, H, W), done up to ``row``."""
-
-    result: npt.NDArray[np.uint8]
-    row: int = 0
+        self._row = height if rows is None else min(first + rows, height)
+        self._past.update(self._frames, self._hidden, first, self._row)
+        self._past.planes(self._settings.least, first, self._result[:, first : self._row])
+        if self._row == height:
+            self.scene, self._result = Scene(self._result), None
 
 
 def _size(array: npt.NDArray[np.generic]) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"
+
+
+class GhostWatch(Kept):
+    """Looks for pieces of foreground whose outline is an edge of the background picture, not of the frame.
+
+    Where somebody stands, the frame has an edge along the outline of the mask. Where somebody was taken for
+    background and has left, the background has it. A piece must stand still and look like a ghost twice.
+    """
+
+    kept = "_seen _before"
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self._seen = 0
+        self._before: tuple[Image, Mask, Mask] | None = None
+
+    def look(self, image: Image, background: Image, mask: Mask) -> Mask | None:
+        """Where there is nothing but a ghost in the next frame, (H, W), or None.
+
+        Frame and empty scene are RGB (H, W, 3), uint8; the mask, (H, W), is the foreground of the frame.
+        """
+        self._seen += 1
+        if self._seen % EVERY:
+            return None
+        ghosts, found = np.zeros(mask.shape, bool), np.zeros(mask.shape, bool)
+        if self._before is not None and mask.any():
+            last, was, suspects = self._before
+            still = was & (cv2.absdiff(image, last).max(axis=2) <= STILL_LEVELS)
+            for where, piece in _pieces(mask):
+                if still[where][piece].mean() < STILL_SHARE:
+                    continue
+                if _belongs_to(piece, image[where], background[where]):
+                    ghosts[where] |= piece
+                    if suspects[where][piece].mean() > STILL_SHARE:
+                        found[where] |= piece
+        self._before = np.array(image), np.array(mask), ghosts
+        if not found.any():
+            return None
+        side = 2 * BORDER + 1
+        return np.asarray(cv2.dilate(found.view(np.uint8), np.ones((side, side), np.uint8)) > 0)
+
+
+def _pieces(mask: Mask) -> Iterator[tuple[Part, Mask]]:
+    """Connected pieces that are large enough: a part of the picture, and the piece in it, (h, w)."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    for i in range(1, count):
+        left, top, width, height, area = (int(value) for value in stats[i])
+        if area >= SMALLEST:
+            rows = slice(max(0, top - AROUND), top + height + AROUND)
+            columns = slice(max(0, left - AROUND), left + width + AROUND)
+            yield (rows, columns), np.asarray(labels[rows, columns] == i)
+
+
+def _belongs_to(piece: Mask, image: Image, background: Image) -> bool:
+    """Whether the outline of a piece is an edge of the background rather than of the frame."""
+    smooth = cv2.GaussianBlur(piece.astype(np.float32), (0, 0), 1.5)
+    across = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)])
+    steepness = np.linalg.norm(across, axis=0)
+    outline = steepness > max(0.5 * steepness.max(), 1e-3)
+    if not outline.any():  # the piece fills the picture
+        return False
+    normal = across[:, outline] / steepness[outline]
+    own, other = (_contrast(picture, outline, normal) for picture in (image, background))
+    return other > RATIO * own + MARGIN
+
+
+def _contrast(picture: Image, outline: Mask, normal: npt.NDArray[np.float32]) -> float:
+    """Mean change of the colours across an outline, in levels a pixel."""
+    smooth = cv2.GaussianBlur(picture, (0, 0), 1.0).astype(np.float32)
+    right, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 8)[outline] for dx in (1, 0))
+    return float(np.abs(right * normal[0][:, None] + down * normal[1][:, None]).max(axis=1).mean())

@@ -261,11 +261,7 @@ Network = TypeVar("Network")
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """The given device, or a GPU if there is one, else the processor.
-
-    Raises:
-        SegueError: there is no such device.
-    """
+    """The given device, which must be there, or a GPU if there is one, else the processor."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -294,11 +290,7 @@ def ready(
 
 
 def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
-    """A copy of a network for running, batch norms folded and channels last; the original stays as it is.
-
-    Raises:
-        CheckpointError: a weight is not a finite number.
-    """
+    """A copy of a network for running, with finite weights, batch norms folded and channels last."""
     module = cast(nn.Module, network)
     for name, value in module.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):

@@ -1,4 +1,4 @@
-"""Detectors by name, with their weights."""
+"""Detectors by name, with their weights; and the one that finds what moves, which needs none."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, cast
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
+from scipy import ndimage
 
 from segue.errors import PromptError
+from segue.flow import DIS, FlowProvider
+from segue.flow.providers import Flow
+from segue.masks import measure, resize_mask
 from segue.models.base import MemoryNetwork
 from segue.models.detection.boxes import COCO_NAMES, COCO_ORDER
 from segue.models.dino import FeatureName
@@ -25,17 +32,26 @@ from segue.prompts.detectors import (
     key_features,
 )
 from segue.prompts.grabcut import GrabCut
-from segue.prompts.prompter import MakePrompter, Prompter, prepared
-from segue.prompts.selection import Rules
+from segue.prompts.prompter import MakePrompter, Prompter, Prompts, prepared
+from segue.prompts.selection import Found, Rules, found_in
 from segue.registry import DETECTORS, DetectorEntry, DetectorOptions
 from segue.sessions.base import choose_device, inference_copy
-from segue.sessions.motion import MotionDetector
 from segue.sessions.track import TrackSession
+from segue.types import Frame, Image, IndexMask
 from segue.weights import load
 
 DEFAULT = "motion"  # the detector that needs no weights that segue does not bring
 BOX_MASKS = ("network", "grabcut", "none")  # what may make masks of boxes
 MAX_TILES = 8
+
+SHORT_SIDE = 240  # short side to which pictures are reduced for the flow
+GRID = 4  # distance of the pixels whose flow tells the movement of the camera
+INLIER = 1.0  # pixels by which flow may differ from the camera's and still count as the scene
+SMOOTH = 2.0  # standard deviation of the filter over the differences, in pixels
+LEAST = 0.25  # pixels a frame that something must move against the scene
+FLOOR = 0.5  # added to the strongest motion, so that where nothing moves noise is not blown up
+SMALLEST = 0.0005  # share of the picture below which nothing is an object
+WEAKEST = 0.25  # moving regions with less than this share of the strongest one's motion are left out
 
 
 def detector(
@@ -104,6 +120,112 @@ _OPTIONS = {
 
 _CLASSED = frozenset({"weights", "classes", "score"})
 _DISCOVERY = frozenset({"weights", "features", "refine"})
+
+
+class MotionDetector:
+    """Finds what moves against the scene in a frame and the next two, at most ``max_objects`` regions.
+
+    The flow from a frame to the next two is held against the movement of the camera, a homography. What moves
+    has to do so on the way to both: flow is wrong where something is covered, and that is elsewhere each
+    time. It is also coarse at the edges of things; so a prompter (segue-prompt) draws the mask anew, and then
+    the tracker, used for nothing else, follows it to the next frame and back. Measured beside other ways on
+    first frames of DAVIS: docs/detection.md.
+    """
+
+    names: Mapping[int, str] = {}
+    lookahead = 2
+
+    def __init__(
+        self,
+        tracker: TrackSession,
+        flow: FlowProvider | None = None,
+        max_objects: int = 1,
+        prompter: MakePrompter | None = None,
+    ) -> None:
+        self._tracker = tracker
+        self._flow = flow or DIS()
+        self._max_objects = max_objects
+        self._prompter = prompter or Prompter
+
+    def __call__(self, frame: Frame, *following: Frame) -> Found:
+        """What moves, the strongest first; scores say only the order. Without a next frame it is nothing."""
+        if not following:
+            return found_in(np.zeros(frame.size, np.uint8))
+        rough = self.moving(frame.image, *(item.image for item in following))
+        cut = cut_out(frame.image, rough, self._prompter)
+        return found_in(_without_gaps(self.there_and_back(frame, following[0], cut) if cut.any() else rough))
+
+    def moving(self, first: Image, *later: Image) -> npt.NDArray[np.uint8]:
+        """Rough index mask (H, W) of what moves from the first picture to each of the later ones."""
+        height, width = size = first.shape[:2]
+        scale = min(1.0, SHORT_SIDE / min(size))
+        small = max(1, round(width * scale)), max(1, round(height * scale))
+        begin, *ends = (
+            np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
+            for image in (first, *later)
+        )
+        ways = [against_scene(self._flow(begin, end)) / count for count, end in enumerate(ends, start=1)]
+        steady = np.min(ways, axis=0)
+        strength = cv2.GaussianBlur(steady, (0, 0), SMOOTH)
+        regions = _strongest(np.asarray(strength, np.float32), self._max_objects)
+        return np.asarray(resize_mask(regions, size), np.uint8)
+
+    def there_and_back(self, frame: Frame, following: Frame, mask: IndexMask) -> IndexMask:
+        """A mask (H, W) after the way to the next frame and back; unchanged where it gets lost."""
+        there = self._follow(frame, following, mask)
+        back = self._follow(following, frame, there) if there.any() else there
+        return back if back.any() else mask
+
+    def _follow(self, start: Frame, end: Frame, mask: IndexMask) -> IndexMask:
+        self._tracker.reset()
+        self._tracker.step(start, mask)
+        return self._tracker.step(end).mask
+
+
+def against_scene(flow: Flow) -> npt.NDArray[np.float32]:
+    """How far each pixel moves otherwise than the scene, (H, W), by the flow (H, W, 2), in pixels."""
+    height, width = flow.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    place = np.stack((x, y), -1).astype(np.float32)
+    start, end = (item[::GRID, ::GRID].reshape(-1, 1, 2) for item in (place, place + flow))
+    camera: Any = cv2.findHomography(start, end, cv2.RANSAC, INLIER)[0]
+    if camera is None:  # nothing that moves together: then everything counts as it is
+        return np.asarray(np.linalg.norm(flow, axis=-1), np.float32)
+    expected = cv2.perspectiveTransform(place.reshape(-1, 1, 2), camera).reshape(place.shape)
+    return np.asarray(np.linalg.norm(place + flow - expected, axis=-1), np.float32)
+
+
+def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> npt.NDArray[np.uint8]:
+    """Objects of a rough index mask (H, W), each drawn anew by a prompter; the first keep their pixels."""
+    cut = np.zeros(mask.shape, np.uint8)
+    prompter = make(image)
+    for number in measure(mask):
+        cut[prompter.answer(Prompts(mask=mask == number)).mask & (cut == 0)] = number
+    return cut
+
+
+def _strongest(strength: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.uint8]:
+    """Index mask of the regions with the most motion, the strongest first."""
+    top = float(np.percentile(strength, 99)) + FLOOR
+    levels = np.asarray(np.clip(strength / top * 255, 0, 255), np.uint8)
+    threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
+    labels, number = ndimage.label((levels > threshold) & (strength > LEAST))
+    numbers = np.arange(1, number + 1)
+    areas = ndimage.sum_labels(np.ones_like(strength), labels, numbers)
+    motion = ndimage.sum_labels(strength, labels, numbers)
+    kept = [i for i in np.argsort(-motion, kind="stable") if areas[i] >= SMALLEST * strength.size][:count]
+    table = np.zeros(number + 1, np.uint8)
+    for rank, i in enumerate(kept, start=1):
+        table[i + 1] = rank if motion[i] >= WEAKEST * motion[kept[0]] else 0
+    return np.asarray(table[labels], np.uint8)
+
+
+def _without_gaps(mask: IndexMask) -> npt.NDArray[np.uint8]:
+    """An index mask whose ids go on from 1."""
+    closed = np.zeros(mask.shape, np.uint8)
+    for number, old in enumerate(measure(mask), start=1):
+        closed[mask == old] = number
+    return closed
 
 
 def _motion(options: DetectorOptions) -> Detector:

@@ -103,11 +103,7 @@ def _pictures(frames: Tensor) -> list[Image]:
 
 
 def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
-    """Refuse depth or flow that the model ``name`` cannot take, before anything has changed.
-
-    Raises:
-        PromptError: the model takes none, or it does not fit the frame.
-    """
+    """Refuse depth or flow that the model ``name`` does not take, or that does not fit, before a change."""
     height, width = frame.size
     for extra in get_args(Extra):
         plane = getattr(frame, extra)

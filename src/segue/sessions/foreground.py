@@ -17,13 +17,12 @@ from segue.errors import PromptError
 from segue.models.base import ForegroundNetwork
 from segue.models.canvas import Canvas
 from segue.sessions.align import Aligner, to_frame, to_reference
-from segue.sessions.background import MASK_ABOVE, MaskedMedian
+from segue.sessions.background import MASK_ABOVE, GhostWatch, MaskedMedian
 from segue.sessions.base import SessionState
 from segue.sessions.changes import Change, ChangeWatch, difference, exposure, reduced, relit
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks, Pending, queue_state, queues_of
-from segue.sessions.ghosts import GhostWatch
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
