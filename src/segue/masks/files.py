@@ -75,7 +75,10 @@ def read_index_mask(path: str | Path) -> StoredMask:
     """
     with _opened(path, str(path)) as picture:
         values = _stored_values(picture, str(path))
-        return values if picture.mode == "P" else _binary_to_one(values)
+    is_object = values == 255
+    if picture.mode == "P" or values.dtype != np.uint8 or not is_object.any() or values[~is_object].any():
+        return values
+    return np.asarray(is_object, np.uint8)
 
 
 def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
@@ -129,13 +132,6 @@ def _stored_values(picture: Image.Image, where: str) -> StoredMask:
     raise SourceError(
         f"{where}: a colour picture (mode {picture.mode}) is no index mask; save it as indexed or grey PNG"
     )
-
-
-def _binary_to_one(values: StoredMask) -> StoredMask:
-    is_object = values == 255
-    if values.dtype == np.uint8 and is_object.any() and not values[~is_object].any():
-        return np.asarray(is_object, np.uint8)
-    return values
 
 
 def encode_index_mask(mask: IndexMask) -> bytes:

@@ -97,7 +97,12 @@ def open_sinks(
             written, is the source itself, has the path of another output, or is written by another run.
         SourceError: what an earlier run wrote there is damaged.
     """
-    paths = _all_paths(output, formats, places or {})
+    paths = dict(places or {})
+    rest = [name for name in formats if name not in paths]
+    if rest or not paths:
+        paths |= output_paths(output, rest)
+    order = sorted(dict.fromkeys((*formats, *paths)), key=lambda name: name == MASKS)
+    paths = {name: paths[name] for name in order}
     _check_apart(paths, source)
     if resume and overwrite:
         raise SinkError("overwrite and resume exclude each other; give one of them")
@@ -155,16 +160,6 @@ def _check_apart(outputs: Mapping[Any, Path], source: Source) -> None:
         taken = {file.parent for file in files} if path.is_dir() else files
         if path.exists() and any(file.exists() and path.samefile(file) for file in taken):
             raise SinkError(f"{path}: the frames come from there; choose another output")
-
-
-def _all_paths(output: Path, formats: Sequence[str], places: Mapping[str, Path]) -> dict[str, Path]:
-    """File or folder of each format, those that have a place of their own included."""
-    found = dict(places)
-    rest = [name for name in formats if name not in found]
-    if rest or not found:
-        found |= output_paths(output, rest)
-    order = dict.fromkeys((*formats, *found))
-    return {name: found[name] for name in sorted(order, key=lambda name: name == MASKS)}
 
 
 def replayed(

@@ -48,14 +48,11 @@ def parse_position(value: int | float | str, argument: str = "position") -> Posi
     Raises:
         SourceError: the value is negative or cannot be read.
     """
-    if isinstance(value, str):
-        return _parse_text(value.strip(), argument)
-    if isinstance(value, bool) or not value >= 0 or value == float("inf"):
-        raise SourceError(f"{argument} {value!r}: give a frame index or a time of 0 or more")
-    return value
-
-
-def _parse_text(text: str, argument: str) -> Position:
+    if not isinstance(value, str):
+        if isinstance(value, bool) or not value >= 0 or value == float("inf"):
+            raise SourceError(f"{argument} {value!r}: give a frame index or a time of 0 or more")
+        return value
+    text = value.strip()
     if (number := whole_number(text, 2**53)) is not None:
         return number
     if len(text) < 32 and (match := _SECONDS.fullmatch(text)):
@@ -321,10 +318,18 @@ def open_source(
 
 
 def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reconnect: Reconnect) -> Reader:
-    if isinstance(source, str):
-        return _reader_of_text(source, fps, reconnect)
-    if isinstance(source, Path):
-        return _reader_of_path(source, fps)
+    if isinstance(source, str) and is_address(source):
+        return NetworkReader(source, fps, reconnect)
+    if isinstance(source, str) and not exists(Path(source)):
+        if source.isdecimal():
+            number = whole_number(source)
+            if number is None:
+                raise SourceError(f"camera {source[:20]}: there is no such number")
+            return CameraReader(number, reconnect)
+        if any(sign in source for sign in "*?["):
+            return ImageReader(match_images(source), Path(source).parent.name or "images", source, fps)
+    if isinstance(source, (str, Path)):
+        return _reader_of_path(Path(source), fps)
     if isinstance(source, int) and not isinstance(source, bool):
         return CameraReader(source, reconnect)
     if isinstance(source, Iterable) and not isinstance(source, (bytes, Mapping)):
@@ -332,20 +337,6 @@ def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reco
     raise SourceError(
         f"source of type {type(source).__name__}: give a path, address, camera number or arrays"
     )
-
-
-def _reader_of_text(text: str, fps: float | None, reconnect: Reconnect) -> Reader:
-    path = Path(text)
-    if is_address(text):
-        return NetworkReader(text, fps, reconnect)
-    if not exists(path) and text.isdecimal():
-        number = whole_number(text)
-        if number is None:
-            raise SourceError(f"camera {text[:20]}: there is no such number")
-        return CameraReader(number, reconnect)
-    if not exists(path) and any(sign in text for sign in "*?["):
-        return ImageReader(match_images(text), path.parent.name or "images", text, fps)
-    return _reader_of_path(path, fps)
 
 
 def _reader_of_path(path: Path, fps: float | None) -> Reader:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,49 +27,27 @@ LARGEST = 1 << 30
 _NUMBERS = re.compile(r"[fiu][1248]")
 
 
-class _Dtype:
+class _Part:
+    """Keeps what an object of NumPy is made of; the classes below only tell its kind."""
+
+    def __init__(self, *given: Any) -> None:
+        self.given = given
+        self.state: tuple[Any, ...] = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.state = state
+
+
+class _Dtype(_Part):
     """A type of numbers."""
 
-    def __init__(self, code: str, *_: object) -> None:
-        self._code = code
-        self._order = "|"
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._order = state[1]
-
-    def resolved(self) -> np.dtype[Any]:
-        """The type itself, if it is one of plain numbers."""
-        if not _NUMBERS.fullmatch(self._code) or self._order not in ("<", ">", "|", "="):
-            raise ValueError(f"an array of type {self._code!r}")
-        return np.dtype(self._order.replace("|", "=") + self._code)
-
-
-class _Array:
-    """An array as its parts."""
-
-    def __init__(self, *_: object) -> None:
-        self._parts: tuple[Any, ...] = ()
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._parts = state
-
-    def values(self) -> np.ndarray[Any, Any]:
-        """The array itself, if its parts fit each other."""
-        _, shape, dtype, by_column, data = self._parts
-        kind = dtype.resolved()
-        if not isinstance(data, bytes) or len(data) != math.prod(shape) * kind.itemsize:
-            raise ValueError("an array whose data do not fit its shape")
-        array: np.ndarray[Any, Any] = np.frombuffer(data, kind).reshape(
-            shape, order="F" if by_column else "C"
-        )
-        return array
+class _Array(_Part):
+    """An array."""
 
 
 class _Scalar(_Array):
     """A number with a type, such as a counter."""
-
-    def __init__(self, dtype: _Dtype, data: bytes) -> None:
-        self._parts = (1, (), dtype, False, data)
 
 
 class _Bytes:
@@ -124,11 +103,26 @@ def read_detectron(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: damaged or no weights of Detectron 2 ({error})") from error
 
 
+def _values(array: _Array) -> npt.NDArray[Any]:
+    """The array itself, if it is one of plain numbers and its parts fit each other."""
+    if isinstance(array, _Scalar):
+        shape, by_column, (dtype, data) = (), False, array.given
+    else:
+        _, shape, dtype, by_column, data = array.state
+    code, order = dtype.given[0], dtype.state[1] if dtype.state else "|"
+    if not _NUMBERS.fullmatch(code) or order not in ("<", ">", "|", "="):
+        raise ValueError(f"an array of type {code!r}")
+    kind = np.dtype(order.replace("|", "=") + code)
+    if not isinstance(data, bytes) or len(data) != math.prod(shape) * kind.itemsize:
+        raise ValueError("an array whose data do not fit its shape")
+    return np.frombuffer(data, kind).reshape(shape, order="F" if by_column else "C")
+
+
 def _tensors(content: object, size: int) -> dict[str, Tensor]:
     model = content.get("model") if isinstance(content, Mapping) else None
     if not isinstance(model, Mapping) or not all(isinstance(value, _Array) for value in model.values()):
         raise ValueError("no arrays by name under 'model'")
-    arrays = {str(name): value.values() for name, value in model.items()}
+    arrays = {str(name): _values(value) for name, value in model.items()}
     # One stretch of the file may stand under many names; copies of it would know no bound.
     if sum(array.nbytes for array in arrays.values()) > size:
         raise ValueError("arrays that share their data")
