@@ -77,13 +77,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise CheckpointError(f"{path}: cannot read the weights: {error.strerror}") from error
     if path.suffix == ".safetensors" or start[8:] == b"{":
         return _read_safetensors(path)
-    if start.startswith(HDF5):
-        return Checkpoint(read_keras(path))
-    if path.suffix == ".npz":
-        return Checkpoint(read_npz(path))
-    if path.suffix == ".pkl":
-        return Checkpoint(read_detectron(path))
-    return Checkpoint(_read_torch(path))
+    by_suffix = {".npz": read_npz, ".pkl": read_detectron}
+    read = read_keras if start.startswith(HDF5) else by_suffix.get(path.suffix, _read_torch)
+    return Checkpoint(read(path))
 
 
 def write_checkpoint(
@@ -240,20 +236,18 @@ def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tens
 
 
 def _require_equal_layout(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    missing = [name for name in expected if name not in found]
-    unexpected = [name for name in found if name not in expected]
-    different = [
-        f"{name} is {_layout(found[name])}, not {_layout(wanted)}"
-        for name, wanted in expected.items()
-        if name in found and _layout(found[name]) != _layout(wanted)
-    ]
-    problems = [
-        f"{len(names)} {kind} ({first_few(names, LISTED)})"
-        for kind, names in (("missing", missing), ("unexpected", unexpected), ("different", different))
-        if names
-    ]
-    if problems:
-        raise CheckpointError(f"{path}: weights of another network or version: {'; '.join(problems)}")
+    problems = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+        "different": [
+            f"{name} is {_layout(found[name])}, not {_layout(wanted)}"
+            for name, wanted in expected.items()
+            if name in found and _layout(found[name]) != _layout(wanted)
+        ],
+    }
+    told = [f"{len(names)} {kind} ({first_few(names, LISTED)})" for kind, names in problems.items() if names]
+    if told:
+        raise CheckpointError(f"{path}: weights of another network or version: {'; '.join(told)}")
 
 
 def _layout(tensor: Tensor) -> str:
