@@ -16,9 +16,7 @@ from segue.errors import CheckpointError, SinkError
 from segue.weights import write_checkpoint
 from segue.weights.checkpoint import OPTIONS
 
-LATEST = "last.ckpt"
-"""File in the folder of a run from which it goes on."""
-
+LATEST = "last.ckpt"  # file in the folder of a run from which it goes on
 LOGS = "logs"
 
 

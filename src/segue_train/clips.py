@@ -13,10 +13,9 @@ from segue_train import warp
 from segue_train.clip_pass import object_masks
 from segue_train.footage import VOID, Footage, object_ids, relabel
 from segue_train.recipe import Batch, Batches, stacked
-from segue_train.warp import Bools, Motion, Pair, Picture, Plane, Rng
+from segue_train.warp import Bools, Motion, Pair, Picture, Plane, Rng, picked
 
-MOST_DRAWS = 200
-"""Clips that are drawn for each one of a batch before the material is found to be empty."""
+MOST_DRAWS = 200  # clips that are drawn for each one of a batch before the material is found to be empty
 
 Pairs = Sequence[Pair]
 
@@ -117,7 +116,7 @@ class ClipSampler:
         return Clip.moved(_only(chosen, pairs), matrix, [(step, None) for step in drift], shape.side)
 
     def _moved_still(self, rng: Rng, shape: ClipShape) -> Clip:
-        pair = self._pick(rng, self.stills).read(0)
+        pair = picked(rng, self.stills).read(0)
         chosen = _random_object(rng, pair[1])
         matrix = crop_around(rng, pair[1] == chosen, shape.side)
         steps = animation(rng, WHOLE_PICTURE, shape, shape.pace)
@@ -140,7 +139,7 @@ class ClipSampler:
         if self.videos and rng.random() < 0.4:
             pairs = self._film(rng, max_gap, shape)
         else:
-            pairs = [self._pick(rng, self.stills).read(0)] * shape.frames
+            pairs = [picked(rng, self.stills).read(0)] * shape.frames
         chosen = _random_object(rng, pairs[0][1])
         if not chosen:
             return
@@ -155,18 +154,14 @@ class ClipSampler:
         clip.paste(cut_out, index, behind)
 
     def _any_frame(self, rng: Rng) -> Pair:
-        footage = self._pick(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
+        footage = picked(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
         return footage.read(int(rng.integers(len(footage))))
 
     def _film(self, rng: Rng, max_gap: int, shape: ClipShape) -> Pairs:
         """Frames of a random video."""
-        footage = self._pick(rng, self.videos)
+        footage = picked(rng, self.videos)
         order = frame_order(rng, len(footage), shape.frames, max(1, max_gap // footage.spacing))
         return [footage.read(i) for i in order]
-
-    @staticmethod
-    def _pick(rng: Rng, pool: list[Footage]) -> Footage:
-        return pool[int(rng.integers(len(pool)))]
 
 
 @dataclass(frozen=True)

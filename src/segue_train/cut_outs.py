@@ -9,16 +9,11 @@ import cv2
 import numpy as np
 
 from segue_train.footage import VOID, Footage, object_ids
-from segue_train.warp import Bools, Matrix, Picture, Rng, Size, log_uniform, random_part
+from segue_train.warp import Bools, Matrix, Picture, Rng, Size, log_uniform, picked, random_part
 
-LEAST_AREA = 500
-"""Pixels of the smallest object that is cut out."""
-
-MARGIN = 3
-"""Pixels of air around a cut-out, so that its edge is soft on all sides."""
-
-LONGEST = 240
-"""Cut-outs with a longer side are reduced to it when they are loaded."""
+LEAST_AREA = 500  # pixels of the smallest object that is cut out
+MARGIN = 3  # pixels of air around a cut-out, so that its edge is soft on all sides
+LONGEST = 240  # cut-outs with a longer side are reduced to it when they are loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +213,7 @@ def draw_mover(rng: Rng, cut_outs: Sequence[CutOut], size: Size) -> Mover:
     Height 14 to 230 pixels, pace 0.4 to 6 pixels a frame, both log-uniform. Some came to a halt up to 120
     frames ago and stay; some stood all the time and have just left, which leaves a ghost in the background.
     """
-    cut_out = cut_outs[int(rng.integers(len(cut_outs)))]
+    cut_out = picked(rng, cut_outs)
     height = log_uniform(rng, 14, 230)
     pace = log_uniform(rng, 0.4, 6) * np.sqrt(height / 60)
     direction = rng.uniform(0, 2 * np.pi)

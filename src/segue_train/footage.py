@@ -15,9 +15,7 @@ from segue.errors import DatasetError
 from segue.naming import first_few
 from segue.types import Image
 
-VOID = 255
-"""Value of pixels that nobody labelled; they take no part in any loss."""
-
+VOID = 255  # value of pixels that nobody labelled; they take no part in any loss
 _TIMES = re.compile(r"([1-9][0-9]*)@(.+)")
 
 

@@ -21,19 +21,14 @@ from segue_train.cut_outs import CutOut, Mover, draw_mover, place, shape_cut_out
 from segue_train.footage import Footage
 from segue_train.foreground_samples import UNLIT, Sample, past_times, with_past
 from segue_train.scenery import Camera, Effect, Light, Pictures, Sensor
-from segue_train.warp import Bools, Matrix, Picture, Plane, Rng, Size
+from segue_train.warp import Bools, Matrix, Picture, Plane, Rng, Size, picked
 
-MARGIN = 14
-"""Pixels of canvas around what the camera sees, for it to shake in."""
-
+MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
 WHOLE_ALPHA, NO_ALPHA = 0.6, 0.2
 """A pixel with more of a mover than the first is foreground, with less than the second is not."""
 
-SHADOW_DEPTH = 0.12
-"""Share of the light that a shadow takes away at least where it is labelled as one."""
-
-SHAPES = 0.2
-"""Share of movers that are mere shapes."""
+SHADOW_DEPTH = 0.12  # share of the light that a shadow takes away at least where it is labelled as one
+SHAPES = 0.2  # share of movers that are mere shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +235,7 @@ class ClipMaker:
         """Mostly an object, sometimes a shape."""
         cut_outs = self.cut_outs
         if rng.random() < SHAPES:
-            picture = self.pictures[int(rng.integers(len(self.pictures)))]()
+            picture = picked(rng, self.pictures)()
             cut_outs = [shape_cut_out(rng, picture)]
         return draw_mover(rng, cut_outs, self.canvas)
 
@@ -264,7 +259,7 @@ def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
     count = 0 if kind < 0.45 else int(rng.integers(1, 5) if kind < 0.85 else rng.integers(6, 15))
     found = []
     for _ in range(count if movers else 0):
-        mover = movers[int(rng.integers(len(movers)))]
+        mover = picked(rng, movers)
         time = rng.uniform(times[0], 0)
         (x, y), (vx, vy) = mover.path.place, mover.path.velocity
         there = x - vx * time, y - vy * time

@@ -18,15 +18,11 @@ from segue_train.foreground_clips import ClipMaker, scenes_of
 from segue_train.foreground_pool import Maker, Pool, fill
 from segue_train.foreground_videos import FARTHEST, MovingCameras, StillCameras
 
+# How often a mover is cut out of a video, which has limbs that move, against one of a still image.
 VIDEO_WEIGHT = 6
-"""How often a mover is cut out of a video, which has limbs that move, against one of a still image."""
-
+# Samples of films of moving and, at most, of still cameras for each sample of an artificial clip.
 MOVING_SHARE, STILL_SHARE = 0.05, 0.25
-"""Samples of films of moving and, at most, of still cameras for each sample of an artificial clip."""
-
-SAMPLES_A_FRAME = 6
-"""Most samples for each labelled frame of a still camera."""
-
+SAMPLES_A_FRAME = 6  # most samples for each labelled frame of a still camera
 
 _NAMED = re.compile(r"([\w-]+)=(.+)", re.DOTALL)
 
@@ -47,20 +43,13 @@ def films_of(text: str) -> tuple[DatasetEntry, ForegroundFolder]:
 
 @dataclass(slots=True)
 class ForegroundMaterial:
-    """All footage of a training.
+    """All footage of a training: labelled objects, for artificial clips and as films of moving cameras.
 
-    Attributes:
-        footage: labelled objects, for artificial clips and as films of moving cameras.
-        films: of still cameras, by whether their shadows are labelled.
+    The films of still cameras stand by whether their shadows are labelled.
     """
 
-    footage: Material = field(default_factory=Material)
-    films: dict[bool, list[ForegroundSequence]] = field(default_factory=lambda: {True: [], False: []})
-
-    @property
-    def names(self) -> set[str]:
-        """Names of the films of still cameras."""
-        return {film.name for films in self.films.values() for film in films}
+    footage: Material
+    films: dict[bool, list[ForegroundSequence]]
 
 
 def gather_foreground(
@@ -70,27 +59,22 @@ def gather_foreground(
     include_val: bool = False,
     report: Callable[[str], None],
 ) -> ForegroundMaterial:
-    """List what folders hold.
-
-    Args:
-        folders: ``LAYOUT=FOLDER`` with a data set that has films, or as for the other arguments.
-        exclude, include_val, report: as for :func:`~segue_train.footage.gather`.
-    """
-    material, plain = ForegroundMaterial(), []
+    """List what folders hold, each ``LAYOUT=FOLDER`` with a data set that has films, or as for the others."""
+    plain: list[str] = []
+    films: dict[bool, list[ForegroundSequence]] = {True: [], False: []}
     left_out = set()
     for text in folders:
         if not _NAMED.fullmatch(text):
             plain.append(text)
             continue
-        entry, films = films_of(text)
-        for film in films:
+        entry, opened = films_of(text)
+        for film in opened:
             if film.name in exclude:
                 left_out.add(film.name)
             else:
-                material.films[entry.shadows].append(film)
+                films[entry.shadows].append(film)
     rest = [name for name in exclude if name not in left_out]
-    material.footage = gather(plain, exclude=rest, include_val=include_val, report=report)
-    return material
+    return ForegroundMaterial(gather(plain, exclude=rest, include_val=include_val, report=report), films)
 
 
 def fill_pool(
@@ -104,14 +88,9 @@ def fill_pool(
     workers: int,
     report: Callable[[str], None],
 ) -> Pool:
-    """Draw samples into a folder; those that are there already are kept.
+    """Draw samples of ``size`` (H, W) into a folder, see :func:`~segue_train.foreground_pool.fill`.
 
-    Args:
-        folder, seed, workers, report: as for :func:`~segue_train.foreground_pool.fill`.
-        material: what is drawn from.
-        offsets: times of the frames of a window, in frames from the current one.
-        size: height and width of the samples.
-        samples: of artificial clips; those of films come on top.
+    The times of the frames of a window are ``offsets``; the samples of films come on top of ``samples``.
     """
     footage = material.footage
     makers: list[tuple[Maker, int]] = []
@@ -138,19 +117,15 @@ def fill_pool(
 
 def refuse_trained(material: ForegroundMaterial, chosen: Iterable[str]) -> None:
     """See that no film is both trained on and validated on."""
-    both = sorted(material.names.intersection(chosen))
+    trained = {film.name for films in material.films.values() for film in films}
+    both = sorted(trained.intersection(chosen))
     if both:
         raise DatasetError(f"{first_few(both)}: both trained on and validated on; --exclude them")
 
 
 @dataclass(slots=True)
 class Films:
-    """The films of a training.
-
-    Attributes:
-        real, rendered: what is learned from.
-        left_out: scenes that are kept from it, for an honest score.
-    """
+    """The films of a training, and the scenes that are kept from it, for an honest score."""
 
     real: list[ForegroundSequence] = field(default_factory=list)
     rendered: list[ForegroundSequence] = field(default_factory=list)
@@ -165,10 +140,7 @@ class Films:
 def gather_films(folders: Iterable[str], *, exclude: Collection[str] = (), fold: int | None = None) -> Films:
     """List the films of ``LAYOUT=FOLDER``, with a data set that has films.
 
-    Args:
-        folders: as above.
-        exclude: names of scenes to leave out, or of categories of scenes.
-        fold: leave out the scenes of this fold of CDnet 2014, 0 to 3.
+    Left out are those whose scene or category is in ``exclude``, and those of a fold of CDnet 2014, 0 to 3.
     """
     films, unknown, folds = Films(), set(exclude), unseen_folds()
     for text in folders:

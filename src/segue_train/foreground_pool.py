@@ -22,13 +22,10 @@ from segue_train.foreground_samples import Sample, collate
 from segue_train.recipe import Batch, Batches, order_of_pass
 from segue_train.warp import Matrix, Picture, Rng, random_part
 
-SHARD = 128
-"""Samples of one pair of files."""
-
+SHARD = 128  # samples of one pair of files
 DESCRIPTION = "pool.json"
-
+# Files of a shard, and which part of its samples each has, in the order of :class:`Sample`.
 KINDS = {"frames": "window", "scenes": "background", "labels": "labels"}
-"""Files of a shard, and which part of its samples each has, in the order of :class:`Sample`."""
 
 
 class Maker(Protocol):
@@ -91,24 +88,17 @@ def fill(
     settings: dict[str, object],
     report: Callable[[str], None],
 ) -> Pool:
-    """Complete a pool: what is there stays, what is missing is drawn.
+    """Complete a pool: what is there stays, what is missing is drawn by ``workers`` processes, or this one.
 
-    Args:
-        folder: of the pool.
-        makers: with the number of samples that each draws, rounded up to whole files.
-        seed: of everything random.
-        workers: processes that draw; 0 draws in this one.
-        settings: what the samples depend on; a pool with others is refused.
-        report: told in a line at a time what is there.
+    Each maker draws its number of samples, rounded up to whole files. A pool whose samples depend on other
+    ``settings`` is refused.
     """
     try:
         _claim(folder, {"seed": seed, **settings})
         shards = _Shards(folder, makers, seed)
         if len(shards):
             report(f"{folder}: drawing {len(shards) * SHARD} samples")
-        loader: DataLoader[int] = DataLoader(
-            shards, batch_size=None, num_workers=workers, worker_init_fn=_one_thread
-        )
+        loader: DataLoader[int] = DataLoader(shards, None, num_workers=workers, worker_init_fn=_one_thread)
         for done, _ in enumerate(loader, start=1):
             if done % 10 == 0:
                 report(f"{done * SHARD} of {len(shards) * SHARD} samples")
@@ -122,12 +112,8 @@ class _Shards(Dataset[int]):
 
     def __init__(self, folder: Path, makers: Sequence[tuple[Maker, int]], seed: int) -> None:
         self.folder, self.seed = folder, seed
-        planned = [maker for maker, samples in makers for _ in range(-(-samples // SHARD))]
-        self.missing = [
-            (number, maker)
-            for number, maker in enumerate(planned)
-            if not self._path("frames", number).exists()
-        ]
+        planned = (maker for maker, samples in makers for _ in range(-(-samples // SHARD)))
+        self.missing = [item for item in enumerate(planned) if not self._path("frames", item[0]).exists()]
 
     def __len__(self) -> int:
         return len(self.missing)
@@ -158,14 +144,11 @@ class PoolBatches(Batches):
     """Batches from passes through a pool, each in its own order, so that all samples are seen equally often.
 
     Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 21, h, w) and ``labels`` (B, h, w), all uint8.
-
-    Attributes:
-        size: (h, w) of the random part that is shown of a sample.
     """
 
     pool: Pool
     batch: int
-    size: tuple[int, int]
+    size: tuple[int, int]  # (h, w) of the random part that is shown of a sample
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])
@@ -183,8 +166,7 @@ def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
     Colours are changed one by one, so that quantiles stay quantiles. One kind of them at times takes the
     place of the other: a network must not rely on either alone.
     """
-    height, width = sample.labels.shape
-    rows, columns = random_part(rng, (height, width), size)
+    rows, columns = random_part(rng, sample.labels.shape, size)
     turn = -1 if rng.random() < 0.5 else 1
     window = sample.window[:, rows, columns][:, :, ::turn]
     scene = sample.background[rows, columns][:, ::turn].copy()

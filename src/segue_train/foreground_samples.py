@@ -22,15 +22,9 @@ from segue_train.recipe import Batch, stacked
 from segue_train.scenery import blob
 from segue_train.warp import Bools, Picture, Plane, Rng
 
-UNLIT = 25
-"""Label of a pixel that is static or in shadow, where nobody labelled shadows."""
-
-VISIBLE = 20
-"""Grey levels by which a pixel differs where something can be seen."""
-
-LEAST_EVIDENCE = 0.5
-"""Share of a mover that differs from what was there before, or else nobody could find it."""
-
+UNLIT = 25  # label of a pixel that is static or in shadow, where nobody labelled shadows
+VISIBLE = 20  # grey levels by which a pixel differs where something can be seen
+LEAST_EVIDENCE = 0.5  # share of a mover that differs from what was there before, or else nobody could find it
 _GROW = np.ones((5, 5), np.uint8)
 _SETTINGS = MedianSettings()
 

@@ -20,55 +20,41 @@ from segue.errors import DatasetError
 from segue.sessions.moving_camera import camera_motion, is_moderate, seen_from
 from segue_train.footage import VOID, Footage
 from segue_train.foreground_samples import UNLIT, Sample, with_past
-from segue_train.warp import Matrix, Picture, Rng, Size, random_part
+from segue_train.warp import Matrix, Picture, Rng, Size, picked, random_part
 
-NEAREST, FARTHEST = 4, 18
-"""Frames between the current one and those that the background of a moving camera is made of."""
-
-TRIES = 500
-"""Random frames that are looked at for one whose past can be warped onto it."""
+NEAREST, FARTHEST = 4, 18  # frames from the current one to those that are a moving camera's background
+TRIES = 500  # random frames that are looked at for one whose past can be warped onto it
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive frames of a film."""
+    """Consecutive frames of a film, and those of them that are labelled."""
 
     video: ForegroundSequence
     first: int
     last: int
-
-    @property
-    def labelled(self) -> list[int]:
-        """Its frames with labels."""
-        return [i for i in self.video.labels if self.first <= i <= self.last]
+    labelled: list[int]
 
 
 class StillCameras:
-    """Draws samples from labelled films of cameras that stand still.
+    """Draws samples of ``size`` (H, W) from labelled films of cameras that stand still.
 
-    Args:
-        videos: frames whose numbers do not follow one another are different scenes.
-        offsets: times of the frames of a window, in frames from the current one.
-        size: height and width of the samples.
-        shadows: whether shadows are labelled.
+    ``offsets`` are the times of the frames of a window, in frames from the current one.
     """
 
     def __init__(
         self, videos: Sequence[ForegroundSequence], offsets: Sequence[int], size: Size, *, shadows: bool
     ) -> None:
         self.offsets, self.size, self.shadows = tuple(offsets), size, shadows
-        self.runs = [run for video in videos for run in runs_of(video)]
-        if not self.runs:
-            raise DatasetError("no film with labelled frames that follow one another")
+        self.runs = runs_of(videos)
 
     def samples(self, rng: Rng) -> list[Sample]:
         """A random labelled frame; half of the films run backwards."""
-        run = self.runs[int(rng.integers(len(self.runs)))]
-        labelled = run.labelled
-        now = labelled[int(rng.integers(len(labelled)))]
+        run = picked(rng, self.runs)
+        now = picked(rng, run.labelled)
         sense = 1 if rng.random() < 0.5 else -1
         times = [int(np.clip(now + sense * offset, run.first, run.last)) for offset in self.offsets]
-        before = [i for i in labelled if sense * i < sense * now] or [now]
+        before = [i for i in run.labelled if sense * i < sense * now] or [now]
         chosen = rng.choice(before, min(int(rng.integers(1, 24)), len(before)), replace=False)
         past = sorted((int(i) for i in chosen), key=lambda i: sense * i)
         labels = run.video.read_labels(now)
@@ -138,12 +124,23 @@ class MovingCameras:
         return np.asarray(total if start <= end else np.linalg.inv(total), np.float64)
 
 
-def runs_of(video: ForegroundSequence) -> list[Run]:
-    """Stretches of a film without a gap between its frames and with two or more labelled ones."""
-    breaks = [i for i in range(1, len(video)) if video.numbers[i] - video.numbers[i - 1] != 1]
-    ends = zip([0, *breaks], [*breaks, len(video)], strict=True)
-    runs = [Run(video, first, end - 1) for first, end in ends]
-    return [run for run in runs if len(run.labelled) > 1]
+def runs_of(films: Sequence[ForegroundSequence], *, scored: bool = False) -> list[Run]:
+    """Stretches of films without a gap between their frames and with two or more labelled ones.
+
+    Of films that are ``scored`` those frames alone are labelled that count for a score.
+    """
+    runs = []
+    for film in films:
+        breaks = [i for i in range(1, len(film)) if film.numbers[i] - film.numbers[i - 1] != 1]
+        kept = set(film.scored) if scored else film.truths
+        for first, end in itertools.pairwise([0, *breaks, len(film)]):
+            labelled = [i for i in film.labels if first <= i < end]
+            counting = [i for i in labelled if film.numbers[i] in kept]
+            if len(labelled) > 1 and counting:
+                runs.append(Run(film, first, end - 1, counting))
+    if not runs:
+        raise DatasetError("no film with labelled frames that follow one another")
+    return runs
 
 
 def _sample(

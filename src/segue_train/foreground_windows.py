@@ -15,35 +15,24 @@ import numpy as np
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.isd import IsdClip
 from segue.datasets.labels import MOTION, STATIC
-from segue.errors import DatasetError
 from segue.sessions.extra_inputs import DepthScale
 from segue_train.foreground_samples import Sample, collate
 from segue_train.foreground_videos import Run, runs_of
 from segue_train.photo import Jitter
 from segue_train.recipe import Batch, Batches
 from segue_train.scenery import blob
-from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, random_part
+from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, picked, random_part
 
-LONGEST_STEP = 6
-"""Most frames from one frame of a window to the next; a network is trained on steps from one frame on."""
-
-FROZEN = 0.05
-"""Share of the windows in which all frames are the current one."""
-
-BACKGROUND_FRAMES = 9
-"""Past frames whose median is the background."""
+LONGEST_STEP = 6  # most frames from one frame of a window to the next; networks learn steps from one on
+FROZEN = 0.05  # share of the windows in which all frames are the current one
+BACKGROUND_FRAMES = 9  # past frames whose median is the background
 
 
 class WindowSampler:
-    """Draws windows.
+    """Draws windows of ``size`` (H, W) from films; their frames are evenly spaced, one offset is 0.
 
-    Args:
-        films: labelled films; frames whose numbers do not follow one another are different scenes.
-        offsets: times of the frames of a window, evenly spaced, one of them 0.
-        size: height and width of what a window shows.
-        background: whether the network takes a picture of the empty scene; otherwise none is made, and the
-            current frame stands in its place.
-        depth: whether it takes depth maps of the current frame; those of films that have none are 0.
+    Where the network takes no picture of the empty scene as background none is made, and the current frame
+    stands in its place. Depth maps of films that have none are 0.
     """
 
     def __init__(
@@ -57,15 +46,12 @@ class WindowSampler:
     ) -> None:
         self.offsets, self.size, self.background, self.depth = offsets, size, background, depth
         self.spacing = int(np.gcd.reduce(np.abs(offsets))) or 1
-        runs = [(run, _scored(run)) for film in films for run in runs_of(film)]
-        self.runs = [(run, scored) for run, scored in runs if scored]
-        if not self.runs:
-            raise DatasetError("no film with labelled frames that follow one another")
+        self.runs = runs_of(films, scored=True)
 
     def sample(self, rng: Rng) -> Sample:
         """A random window, of a film that runs forwards or backwards, faster or slower."""
-        run, scored = self.runs[int(rng.integers(len(self.runs)))]
-        now = scored[int(rng.integers(len(scored)))]
+        run = picked(rng, self.runs)
+        now = picked(rng, run.labelled)
         step = int(rng.integers(1, LONGEST_STEP + 1)) * (1 if rng.random() < 0.5 else -1)
         if rng.random() < FROZEN:
             step = 0
@@ -107,23 +93,9 @@ def read_depth(film: ForegroundSequence, i: int) -> Picture:
     return scale(clip.read_depth(i))
 
 
-def _scored(run: Run) -> list[int]:
-    """Frames of a run that count for a score."""
-    numbers = set(run.video.scored)
-    return [i for i in range(run.first, run.last + 1) if run.video.numbers[i] in numbers]
-
-
 @dataclass(frozen=True)
 class WindowBatches(Batches):
-    """Batches of windows.
-
-    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 3, h, w), ``labels`` (B, h, w) and, where it is
-    wanted, ``depth`` (B, h, w), all uint8.
-
-    Attributes:
-        samplers: what windows are drawn from; each gives the same share of every batch.
-        batch: windows of a batch.
-    """
+    """Batches of windows, see :func:`collate`; each sampler gives the same share of every one."""
 
     samplers: Sequence[WindowSampler]
     batch: int
@@ -138,24 +110,12 @@ class WindowBatches(Batches):
 
 COLOUR = Jitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05)
 GAMMA = (0.7, 1.5)
-
-SCALE = (0.75, 1.5)
-"""Enlargement of a picture whose short side was brought to that of the crop."""
-
-NOISE = 0.04
-"""Largest deviation of the noise, of 1."""
-
-BLUR = (0.3, 1.2)
-"""Range of the blur's deviation in pixels."""
-
-DRIFT = 0.1
-"""Largest change of the light from one end of a window to the other, in parts."""
-
-SHIFT = 0.02
-"""Most that a context frame lies beside the current one, in parts of the sides."""
-
-OFTEN, SELDOM = 0.5, 0.3
-"""Shares of the windows with noise or drift; with blur, shifted context or shadows."""
+SCALE = (0.75, 1.5)  # enlargement of a picture whose short side was brought to that of the crop
+NOISE = 0.04  # largest deviation of the noise, of 1
+BLUR = (0.3, 1.2)  # range of the blur's deviation in pixels
+DRIFT = 0.1  # largest change of the light from one end of a window to the other, in parts
+SHIFT = 0.02  # most that a context frame lies beside the current one, in parts of the sides
+OFTEN, SELDOM = 0.5, 0.3  # shares of the windows with noise or drift; with blur, shifted context or shadows
 
 
 def cut(rng: Rng, pictures: Sequence[Picture], size: Size) -> list[Picture]:
@@ -165,9 +125,8 @@ def cut(rng: Rng, pictures: Sequence[Picture], size: Size) -> list[Picture]:
     """
     height, width = pictures[0].shape[:2]
     scale = min(size) / min(height, width) * rng.uniform(*SCALE)
-    part = random_part(
-        rng, (height, width), (min(height, round(size[0] / scale)), min(width, round(size[1] / scale)))
-    )
+    shown = min(height, round(size[0] / scale)), min(width, round(size[1] / scale))
+    part = random_part(rng, (height, width), shown)
     step = -1 if rng.random() < 0.5 else 1
     return [_resize(np.ascontiguousarray(picture[part][:, ::step]), size) for picture in pictures]
 
@@ -184,7 +143,8 @@ def augment(rng: Rng, sample: Sample, now: int) -> Sample:
     frames = [cv2.LUT(change(frame), table) for frame in frames]
     if rng.random() < OFTEN:
         slope = rng.uniform(-DRIFT, DRIFT) / max(1, len(sample.window) - 1)
-        frames = [_gain(frame, 1 + slope * time) for frame, time in zip(frames, times, strict=True)]
+        gains = [max(1 + slope * time, 0.0) for time in times]
+        frames = [cv2.convertScaleAbs(frame, alpha=gain) for frame, gain in zip(frames, gains, strict=True)]
     if rng.random() < SELDOM:
         deviation = rng.uniform(*BLUR)
         frames = [cv2.GaussianBlur(frame, (0, 0), deviation) for frame in frames]
@@ -221,10 +181,6 @@ def _gamma(rng: Rng) -> Picture:
     """Grey values by grey value."""
     exponent = log_uniform(rng, *GAMMA)
     return np.asarray(np.rint(255 * (np.arange(256) / 255) ** exponent), np.uint8)
-
-
-def _gain(frame: Picture, gain: float) -> Picture:
-    return np.asarray(cv2.convertScaleAbs(frame, alpha=max(gain, 0.0)), np.uint8)
 
 
 def _noise(rng: Rng, frame: Picture, deviation: float) -> Picture:

@@ -164,15 +164,11 @@ def _empty(boxes: Plane) -> Bools:
     return np.asarray((boxes[..., 2] <= boxes[..., 0]) | (boxes[..., 3] <= boxes[..., 1]))
 
 
-BRIGHTNESS, COLOUR = 40, 5
-"""Most that is added to all values, and to hue and saturation."""
-
+BRIGHTNESS, COLOUR = 40, 5  # most that is added to all values, and to hue and saturation
 PERSPECTIVE = 0.08
 """Deviation of how far the corners of the part that fills the picture lie inside, in parts of a side."""
 
-SHIFT, TURN = 0.1, 20.0
-"""Most that a picture is moved, in parts of a side, and turned, in degrees."""
-
+SHIFT, TURN = 0.1, 20.0  # most that a picture is moved, in parts of a side, and turned, in degrees
 BLUR_SHARE, BLUR_SIZES = 0.25, (9, 11)
 
 

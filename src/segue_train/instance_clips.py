@@ -37,7 +37,7 @@ from segue_train.clips import (
 from segue_train.footage import VOID, Footage, object_ids, relabel
 from segue_train.instance_losses import ClipTargets, centred, tight_boxes
 from segue_train.recipe import Batch, Batches, stacked
-from segue_train.warp import Rng
+from segue_train.warp import Kinds, Rng
 from segue_train.ytvis_clips import opened
 
 _OTHERWISE = {
@@ -56,9 +56,7 @@ _OTHERWISE = {
 """Categories of YouTube-VIS, OVIS (which writes "vehical") and ISD that COCO knows by another name."""
 
 _NUMBERS = {name: number for number, name in COCO_NAMES.items()}
-
-UNKNOWN = -1
-"""Label of an object whose class nobody said; the detector says it."""
+UNKNOWN = -1  # label of an object whose class nobody said; the detector says it
 
 
 def coco_number(name: str) -> int:
@@ -67,14 +65,9 @@ def coco_number(name: str) -> int:
     return _NUMBERS.get(_OTHERWISE.get(plain, plain.replace("_", " ")), UNKNOWN)
 
 
-SLOTS = 12
-"""Most objects of a clip."""
-
-MOST_OBJECTS = 254
-"""Objects of a picture that an index mask has room for."""
-
-LEAST_PIXELS = 64
-"""Objects that are smaller on every frame are not asked for."""
+SLOTS = 12  # most objects of a clip
+MOST_OBJECTS = 254  # objects of a picture that an index mask has room for
+LEAST_PIXELS = 64  # objects that are smaller on every frame are not asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,24 +196,17 @@ class InstanceClipSampler:
     """Draws clips whose objects have classes."""
 
     def __init__(self, groups: Groups) -> None:
-        self.kinds = [footage for _, footage in groups if footage]
-        if not self.kinds:
+        if not any(footage for _, footage in groups):
             raise DatasetError("no footage with classes: give videos or still images")
-        shares = np.array([share for share, footage in groups if footage], np.float64)
-        self.shares = shares / shares.sum()
+        self.kinds = Kinds(groups)
 
     def draw(self, rng: Rng, shape: ClipShape) -> LabelledClip:
-        """One clip."""
-        drawn = self._whole(rng, self._pick(rng), shape)
+        drawn = self._whole(rng, self.kinds.draw(rng), shape)
         for _ in range(int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))):
             if len(drawn.labels) < SLOTS:
                 self._paste(rng, drawn, shape)
         recolour(rng, drawn.clip)
         return drawn
-
-    def _pick(self, rng: Rng) -> Classed:
-        kind = self.kinds[int(rng.choice(len(self.kinds), p=self.shares))]
-        return kind[int(rng.integers(len(kind)))]
 
     @staticmethod
     def _whole(rng: Rng, source: Classed, shape: ClipShape) -> LabelledClip:
@@ -242,7 +228,7 @@ class InstanceClipSampler:
 
     def _paste(self, rng: Rng, drawn: LabelledClip, shape: ClipShape) -> None:
         """Paste one object of another source, moving by itself, before or behind what is there."""
-        source = self._pick(rng)
+        source = self.kinds.draw(rng)
         pairs = _frames(rng, source, shape, 3)
         present = object_ids(pairs[0][1], least=400)
         if not present:

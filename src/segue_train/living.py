@@ -18,8 +18,7 @@ from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, random_part
 Sway = Callable[[Any, int], Any]
 """Gives a picture or plane as it sways at a time."""
 
-_ERA = 100_000
-"""Added to times, for seeds must not be negative."""
+_ERA = 100_000  # added to times, for seeds must not be negative
 
 
 def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect], bool]:

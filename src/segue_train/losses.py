@@ -159,9 +159,7 @@ def tversky_loss(
     return 1 - index.mean()
 
 
-SHADOW_WEIGHT = 0.3
-"""Of the loss of shadow, against 1 for that of foreground."""
-
+SHADOW_WEIGHT = 0.3  # of the loss of shadow, against 1 for that of foreground
 TEACHER_WEIGHT = 0.5
 """Of the cross-entropy against what a teacher says, against 1 for that against the labels."""
 
@@ -227,8 +225,7 @@ class ForegroundObjective(nn.Module):
         return logits
 
 
-CLIP = 1e-7
-"""Distance of probabilities from 0 and 1."""
+CLIP = 1e-7  # distance of probabilities from 0 and 1
 
 Kind = Literal["bce", "l1_as_run"]
 ClassWeight = Literal["none", "balanced"]
@@ -268,19 +265,11 @@ def balanced_weights(target: Tensor, known: Tensor) -> Tensor:
 
 ClassInScale = Literal["as_run", "gated", "always"]
 
-ABSOLUTE, FOCAL = 0.2, 0.8
-"""Weights of the two terms."""
-
-ALPHA = 0.75
-"""Weight of foreground; background has the rest to 1."""
-
-GOOD_DICE = 0.95
-"""Dice coefficient of a batch from which the class-in scale is meant to act."""
-
+ABSOLUTE, FOCAL = 0.2, 0.8  # weights of the two terms
+ALPHA = 0.75  # weight of foreground; background has the rest to 1
+GOOD_DICE = 0.95  # Dice coefficient of a batch from which the class-in scale is meant to act
 MOST_SCALE = 50.0
-
-BINARISE = 200 / 255
-"""Targets above are foreground, others background."""
+BINARISE = 200 / 255  # targets above are foreground, others background
 
 
 def hofam_loss(

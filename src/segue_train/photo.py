@@ -16,9 +16,7 @@ from scipy.interpolate import RBFInterpolator
 
 from segue_train.warp import Matrix, Picture, Rng, Size, log_uniform, random_part
 
-FILL = (124, 116, 104)
-"""Colour outside of a picture: the ImageNet mean."""
-
+FILL = (124, 116, 104)  # colour outside of a picture: the ImageNet mean
 SPLINE_POINTS = 12
 SPLINE_SPREAD = 0.02
 """Control points of the spline warp and the deviation of their shift, in parts of the side."""

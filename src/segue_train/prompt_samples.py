@@ -16,13 +16,10 @@ from segue.types import Box
 from segue_train import warp
 from segue_train.footage import VOID, Footage, object_ids
 from segue_train.recipe import Batch, Batches, stacked
-from segue_train.warp import Bools, Pair, Picture, Plane, Rng
+from segue_train.warp import Bools, Kinds, Pair, Picture, Plane, Rng, picked
 
-LEFT_OUT = 10
-"""Every so-manieth still image, by the hash of its name, is not trained on."""
-
-LEAST_PIXELS = 60
-"""Smaller objects are not asked for."""
+LEFT_OUT = 10  # every so-manieth still image, by the hash of its name, is not trained on
+LEAST_PIXELS = 60  # smaller objects are not asked for
 
 
 def left_out(name: str) -> bool:
@@ -30,25 +27,15 @@ def left_out(name: str) -> bool:
     return zlib.crc32(name.encode()) % LEFT_OUT == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Pictures of one kind with their masks, decoded and kept, and how often they are drawn."""
-
-    weight: float
-    pairs: list[Pair]
-
-
-def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> list[Source]:
-    """Decode all pictures; long videos and stills alike are kept as uint8, about 0.5 MB a picture."""
+def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> Kinds[Pair]:
+    """Decode all pictures with objects; each is kept with its mask as uint8, about 0.5 MB a picture."""
     sources = []
-    for weight, footage in groups:
+    for share, footage in groups:
         pairs = (item.read(i) for item in footage for i in range(len(item)))
-        kept = [(picture, mask) for picture, mask in pairs if object_ids(mask, LEAST_PIXELS)]
-        if kept:
-            sources.append(Source(weight, kept))
-    if not sources:
+        sources.append((share, [pair for pair in pairs if object_ids(pair[1], LEAST_PIXELS)]))
+    if not any(pairs for _, pairs in sources):
         raise DatasetError("no picture with an object of 60 pixels or more; see --data")
-    return sources
+    return Kinds(sources)
 
 
 @dataclass(slots=True)
@@ -67,10 +54,8 @@ class PromptSampler:
     objects are pasted onto another picture, as many get something before or behind them.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        self.sources = list(sources)
-        weights = np.array([source.weight for source in sources], np.float64)
-        self.shares = weights / weights.sum()
+    def __init__(self, sources: Kinds[Pair]) -> None:
+        self.sources = sources
 
     def draw(self, rng: Rng, side: int) -> Sample:
         """A random sample of ``side`` pixels with at least a few pixels of its object."""
@@ -81,7 +66,7 @@ class PromptSampler:
         raise DatasetError("20 crops in a row show nothing of their object; are the masks empty?")
 
     def _attempt(self, rng: Rng, side: int) -> Sample | None:
-        picture, mask = self._any(rng)
+        picture, mask = self.sources.draw(rng)
         label = _any_object(rng, mask)
         kind = rng.random()
         wide = 0.4 <= kind < 0.8 and rng.random() < 0.55
@@ -100,13 +85,9 @@ class PromptSampler:
             return None
         return Sample(_photographed(rng, crop), target, _prompts(rng, inside, kind))
 
-    def _any(self, rng: Rng) -> Pair:
-        source = self.sources[int(rng.choice(len(self.sources), p=self.shares))]
-        return source.pairs[int(rng.integers(len(source.pairs)))]
-
     def _on_other_ground(self, rng: Rng, crop: Picture, target: Picture, side: int) -> Pair:
         """The object alone on a part of another picture."""
-        other, _ = self._any(rng)
+        other, _ = self.sources.draw(rng)
         height, width = other.shape[:2]
         part = min(height, width) * float(rng.uniform(0.4, 1))
         x, y = rng.uniform(0, width - part), rng.uniform(0, height - part)
@@ -117,7 +98,7 @@ class PromptSampler:
 
     def _with_other(self, rng: Rng, crop: Picture, target: Picture, side: int) -> Pair:
         """Something foreign before or behind the object."""
-        other, mask = self._any(rng)
+        other, mask = self.sources.draw(rng)
         alone = _any_object(rng, mask)
         reach = warp.log_uniform(rng, 0.2, 1.2) * side
         x0, y0, x1, y1 = tight_box(alone)
@@ -159,8 +140,7 @@ class PromptBatches(Batches):
 
 def _any_object(rng: Rng, mask: Picture) -> Picture:
     """One object of a mask: 1 there, else 0."""
-    ids = object_ids(mask, LEAST_PIXELS)
-    return np.asarray(mask == ids[int(rng.integers(len(ids)))], np.uint8)
+    return np.asarray(mask == picked(rng, object_ids(mask, LEAST_PIXELS)), np.uint8)
 
 
 def click_on(error: Bools, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, random_part
+from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, picked, random_part
 
 Pictures = Sequence[Callable[[], Picture]]
 """Functions that read an RGB picture."""
@@ -27,7 +27,7 @@ def draw_plate(rng: Rng, pictures: Pictures, size: Size) -> Picture:
     """An empty scene of ``size`` (H, W): part of a random picture, one time in ten of none."""
     if rng.random() < 0.1:
         return procedural(rng, size)
-    picture = pictures[int(rng.integers(len(pictures)))]()
+    picture = picked(rng, pictures)()
     cover = max(size[0] / picture.shape[0], size[1] / picture.shape[1])
     scale = max(cover, log_uniform(rng, 0.45, 1.3))
     whole = picture.shape[0], picture.shape[1]

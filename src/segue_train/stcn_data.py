@@ -23,10 +23,7 @@ from segue_train.recipe import Batch, Batches, order_of_pass
 from segue_train.warp import Bools, Picture, Rng
 
 FRAMES = 3
-REDRAWS = 5
-"""How often a video sample without any object in its first frame is drawn again."""
-
-SPLINE_SHARE = 0.33
+REDRAWS = 5  # how often a video sample without any object in its first frame is drawn again
 
 
 def choose_frames(rng: Rng, count: int, max_skip: int) -> tuple[int, int, int]:
@@ -44,16 +41,12 @@ class StillSamples:
 
     The shared draws come first, then those of each frame; the spline is the last step of a frame. Published
     masks of STCN hold one object; of an image with more than ``slots``, some are drawn.
-
-    Attributes:
-        side: of the square frames, a multiple of 16.
-        spline_share: share of the frames that are bent.
     """
 
     footage: Sequence[Footage]
     side: int
     slots: int = 1
-    spline_share: float = SPLINE_SHARE
+    spline_share: float = 0.33  # of the frames, which are bent
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
         """A clip of footage ``index``, whose gap between frames has no meaning here."""
@@ -85,20 +78,15 @@ class StillSamples:
 
 @dataclass(frozen=True, slots=True)
 class VideoSamples:
-    """Three frames of a video with some of its objects (stages 1 to 3).
+    """Three frames of a video, see :func:`long_enough`, with some of its objects (stages 1 to 3).
 
-    Attributes:
-        footage: videos with at least three labelled frames.
-        least_area: smallest share of the picture that a crop shows.
-        small_objects: ``drop`` passes over objects that are too small to learn from, which BL30K has: all of
-            at most 100 pixels in the first frame, and those of at most 900 there that grow to 400 or more
-            in another frame.
-        choose: picks the frames, see :func:`choose_frames`.
+    With ``drop`` objects are passed over that are too small to learn from, which BL30K has: all of at most
+    100 pixels in the first frame, and those of at most 900 there that grow to 400 or more in another frame.
     """
 
     footage: Sequence[Footage]
     side: int
-    least_area: float = 0.36
+    least_area: float = 0.36  # smallest share of the picture that a crop shows
     small_objects: Literal["keep", "drop"] = "keep"
     slots: int = 2
     choose: Callable[[Rng, int, int], Sequence[int]] = choose_frames
@@ -137,9 +125,10 @@ class VideoSamples:
 
     def _candidates(self, clip: Clip) -> list[int]:
         ids = object_ids(clip.masks[0])
-        if self.small_objects == "drop":
-            return [i for i in ids if _worth_learning([int((mask == i).sum()) for mask in clip.masks])]
-        return ids
+        if self.small_objects == "keep":
+            return ids
+        areas = {i: [int((mask == i).sum()) for mask in clip.masks] for i in ids}
+        return [i for i, (first, *rest) in areas.items() if first > (900 if max(rest) >= 400 else 100)]
 
 
 @dataclass(frozen=True)
@@ -149,14 +138,11 @@ class SampleBatches(Batches):
     Items are as those of :class:`segue_train.clips.ClipBatches`; the first object always exists, even
     where its mask is empty. As in the release, footage that does not fill a batch at the end of a pass is
     left out; where a pass has less than one batch, footage is repeated.
-
-    Attributes:
-        skips: curriculum of the gap between frames, or None where there is none.
     """
 
     samples: StillSamples | VideoSamples
     batch: int
-    skips: Skips | None
+    skips: Skips | None = None
 
     def __post_init__(self) -> None:
         if not self.samples.footage:
@@ -210,8 +196,3 @@ def _index_mask(inside: Bools) -> Picture:
     """Planes (H, W, slots + 1) of objects and of void as ids; the first object wins, void wins over all."""
     index = np.where(inside[..., :-1].any(-1), inside[..., :-1].argmax(-1) + 1, 0)
     return np.where(inside[..., -1], VOID, index).astype(np.uint8)
-
-
-def _worth_learning(areas: list[int]) -> bool:
-    first, *others = areas
-    return first > 100 and (first > 900 or all(area < 400 for area in others))

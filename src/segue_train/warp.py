@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -10,17 +12,35 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.uint8]
-Pair = tuple[Picture, Picture]
-"""A picture and its index mask."""
+Pair = tuple[Picture, Picture]  # a picture and its index mask
 Plane = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Size = tuple[int, int]
 Rng = np.random.Generator
+Item = TypeVar("Item")
 
 
 def log_uniform(rng: Rng, least: float, most: float) -> float:
     """A number whose logarithm is uniform."""
     return float(np.exp(rng.uniform(np.log(least), np.log(most))))
+
+
+def picked(rng: Rng, items: Sequence[Item]) -> Item:
+    """One of some items, each as likely as the others."""
+    return items[int(rng.integers(len(items)))]
+
+
+class Kinds(Generic[Item]):
+    """Items of several kinds, of which each is drawn as often as its share says."""
+
+    def __init__(self, groups: Sequence[tuple[float, Sequence[Item]]]) -> None:
+        self.kinds = [items for _, items in groups if items]
+        shares = np.array([share for share, items in groups if items], np.float64)
+        self.shares = shares / shares.sum()
+
+    def draw(self, rng: Rng) -> Item:
+        """A random item of a random kind."""
+        return picked(rng, self.kinds[int(rng.choice(len(self.kinds), p=self.shares))])
 
 
 def random_part(rng: Rng, size: Size, part: Size) -> tuple[slice, slice]:

@@ -26,23 +26,12 @@ from segue_train.instance_losses import ClipTargets, centred
 from segue_train.recipe import Batch, Batches, order_of_pass
 from segue_train.warp import Rng
 
-FRAMES = 5
-"""Frames of a clip."""
-
-NEAREST = 3
-"""Farthest from the key frame that its two neighbours in the clip are taken."""
-
-MOST_OBJECTS = 25
-"""Objects of a COCO picture from which on another one is taken."""
-
-ATTEMPTS = 1000
-"""Clips without any object in a row after which the data are no good."""
-
-CHANNELS = 42
-"""Class channels of the published networks."""
-
-MULTIPLE = 32
-"""Sides of a batch are multiples of this."""
+FRAMES = 5  # frames of a clip
+NEAREST = 3  # farthest from the key frame that its two neighbours in the clip are taken
+MOST_OBJECTS = 25  # objects of a COCO picture from which on another one is taken
+ATTEMPTS = 1000  # clips without any object in a row after which the data are no good
+CHANNELS = 42  # class channels of the published networks
+MULTIPLE = 32  # sides of a batch are multiples of this
 
 # COCO category: category of YouTube-VIS, as the release maps them (so that computer mice, 74, become foxes in
 # the edition of 2019).

@@ -112,7 +112,7 @@ def test_a_pool_is_filled_from_clips_and_films(tmp_path: Path, monkeypatch: pyte
     save_film(tmp_path / "films", "held", range(1, 9))
     folders = [str(videos), str(stills), f"isd={tmp_path / 'films'}"]
     material = gather_foreground(folders, exclude=["held", "boat"], report=print)
-    assert material.names == {"walk"}
+    assert [film.name for films in material.films.values() for film in films] == ["walk"]
     assert [video.name for video in material.footage.videos] == ["kite"]
     folder = tmp_path / "pool"
     pool = fill_pool(folder, material, OFFSETS, SIZE, samples=16, seed=1, workers=0, report=print)

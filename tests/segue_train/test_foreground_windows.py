@@ -119,7 +119,7 @@ def test_frozen_windows_show_nothing_that_moves_unless_there_is_a_background(
 def test_only_frames_that_count_are_shown(root: Path) -> None:
     (root / "baseline" / "office" / "temporalROI.txt").write_text("4 6", encoding="utf-8")
     sampler = WindowSampler([open_cdnet(root)["office"]], OFFSETS, SIZE, background=False)
-    assert [labelled for _, labelled in sampler.runs] == [[3, 4, 5]]
+    assert [run.labelled for run in sampler.runs] == [[3, 4, 5]]
     (root / "baseline" / "office" / "temporalROI.txt").write_text("1 9", encoding="utf-8")
 
 
@@ -141,7 +141,7 @@ def test_kinds_of_films_share_a_batch(films: list[ForegroundSequence]) -> None:
 
     class Named(WindowSampler):
         def sample(self, rng: np.random.Generator) -> Sample:
-            drawn.append(self.runs[0][0].video.name)
+            drawn.append(self.runs[0].video.name)
             return super().sample(rng)
 
     samplers = [Named([film], OFFSETS, SIZE, background=False) for film in films[:2]]

@@ -23,8 +23,7 @@ from segue_train.recipes import msstsvis as lite_recipe
 from segue_train.recipes.msstsvis import PublishedRecipe
 from segue_train.ytvis_clips import ClipSource, VideoClips, clip_sources
 
-R18_SHORT_SIDE = 180
-"""Short side at which ``msstsvis-r18`` is validated; it learns from clips of half the published size."""
+R18_SHORT_SIDE = 180  # at which ``msstsvis-r18`` is validated; it learns at half the published sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +56,13 @@ class Tubes:
 
 
 TUBES = Options(Tubes, "data validate")
-
 BACKBONES = {"backbone": Literal["r50", "r101", "swin-l"]}
 EPOCHS = {"steps": "Steps in all.  [default: those of 12 epochs]"}
 
 
 def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
-    must_start(
-        run,
-        "--start with weights, or --init with a classifier of the trunk",
-        recipe["start"],
-        recipe["trunk"],
-    )
+    wanted = "--start with weights, or --init with a classifier of the trunk"
+    must_start(run, wanted, recipe["start"], recipe["trunk"])
     small = network["backbone"] == "r18"
     sources, names = clip_sources(tubes.data, PUBLISHED.halved() if small else PUBLISHED)
     options = network | {"classes": names_text(names)}

@@ -25,9 +25,9 @@ app = typer.Typer(
 Prepared = tuple[Recipe, Values]
 """A recipe, and settings of its run that depend on the data."""
 
+# Defaults of the runs of published networks, and of the small ones that come with segue.
 PAPER: Values = {"seed": 1, "workers": 4, "log_every": 50}
 LITE: Values = {"seed": 1, "precision": "bf16-mixed", "save_every": 250}
-"""Defaults of the runs of published networks, and of the small ones that come with segue."""
 
 
 def training(
@@ -35,13 +35,9 @@ def training(
 ) -> Callable[[Callable[..., Prepared]], Callable[..., Prepared]]:
     """Make a command of a function that prepares a recipe; the docstring of the function is its help.
 
-    Args:
-        name: of the network.
-        data: options of a dataclass; the function is given an instance of it first.
-        options: of the recipe; the function is given the values of each in a dictionary.
-        help: of options of the run, where it is not that of :class:`RunSettings`.
-        run: defaults of the run, whose values the function is given last. Without ``steps`` there is no such
-            option, and None is a number that the function gives unless the user does.
+    The function is given an instance of the dataclass of ``data``, then the values of each of ``options``,
+    then those of the run, whose defaults are ``run``. Without ``steps`` there is no such option; None is what
+    the function gives unless the user does.
     """
     steps = "steps" if "steps" in run else ""
     validate = "validate_every" if "validate" in data.names.split() else ""

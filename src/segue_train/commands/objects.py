@@ -103,13 +103,11 @@ def stcn(clips: Clips, options: Values, run: Values) -> Prepared:
     """
     import torch
 
-    must_start(
-        run,
+    wanted = (
         "--start with weights of the stage before, or --init with a ResNet-50 and --init-value with a "
-        "ResNet-18",
-        options["start"],
-        options["init"] and options["init_value"],
+        "ResNet-18"
     )
+    must_start(run, wanted, options["start"], options["init"] and options["init_value"])
     material = clips.gather()
     recipe = stcn_recipe.STCNRecipe(footage=of_one_kind(material, options["stage"]), **options)
     fast = run["accelerator"] != "cpu" and torch.cuda.is_available()
@@ -179,8 +177,7 @@ _SHARE = re.compile(r"(\w+)=(\d+(?:\.\d+)?)")
 
 Kept = TypeVar("Kept", bound=Sized)
 
-VIDEOS = "videos"
-"""The kind of all pictures of videos."""
+VIDEOS = "videos"  # the kind of all pictures of videos
 
 
 @dataclass(frozen=True, slots=True)

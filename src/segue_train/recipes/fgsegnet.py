@@ -28,31 +28,16 @@ from segue_train.losses import ClassWeight, Kind, fgsegnet_loss, foreground_targ
 from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, order_of_pass
 from segue_train.trunks import take
 
-RATE = 1e-4
-DECAY = 0.9
-EPSILON = 1e-8
 EPOCHS = 100
-
-FRAMES = 200
-"""Frames that a scene is learned from; published are 200 and 25."""
-
-HELD_BACK = 0.2
-"""Share of the frames that validates."""
-
+FRAMES = 200  # frames that a scene is learned from; published are 200 and 25
+HELD_BACK = 0.2  # share of the frames that validates
 ORDER_SEED = 42
-
-FALLS = (0.6, 0.85)
-"""Shares of a run after which the rate falls to a tenth."""
+FALLS = (0.6, 0.85)  # shares of a run after which the rate falls to a tenth
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Frames of a scene, by index.
-
-    Attributes:
-        train: what is learned from.
-        held_back: what validates; neither may be used for scores.
-    """
+    """Frames of a scene, by index, that are learned from and that validate; no score may be taken on them."""
 
     train: tuple[int, ...]
     held_back: tuple[int, ...]
@@ -63,10 +48,8 @@ def split_frames(
 ) -> Split:
     """Choose the frames of a scene as the release does.
 
-    Args:
-        film: the scene.
-        count: frames in all; spread evenly over those that are labelled (ours).
-        numbers: numbers of the frames instead, as published for CDnet 2014.
+    They are ``count`` in all, spread evenly over those that are labelled (ours), or have the ``numbers`` that
+    are published for CDnet 2014.
     """
     scored = set(film.scored if numbers is None else numbers)
     labelled = [i for i in film.labels if film.numbers[i] in scored]
@@ -98,7 +81,7 @@ class FgSegNetRecipe(CommonRecipe):
     class_weight: ClassWeight = "balanced"
     name: str = "fgsegnet"
     _: KW_ONLY
-    rate: float = RATE
+    rate: float = 1e-4
 
     def network(self) -> nn.Module:
         scene = self.scenes[0][0].name if len(self.scenes) == 1 else None
@@ -109,8 +92,8 @@ class FgSegNetRecipe(CommonRecipe):
             network.load_state_dict(started.state_dict())
         else:
             network = FgSegNetV2("raw255" if self.trunk is None else "imagenet", scene)
-        if self.trunk is not None and self.start is None:
-            load_trunk(network, self.trunk)
+            if self.trunk is not None:
+                load_trunk(network, self.trunk)
         if self.start is not None or self.trunk is not None:
             network.freeze_backbone()
         return Objective(network, partial(scene_loss, kind=self.loss, class_weight=self.class_weight))
@@ -120,10 +103,9 @@ class FgSegNetRecipe(CommonRecipe):
         return SceneFrames(count, seed, frames)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(groups, alpha=DECAY, eps=EPSILON)
+        return torch.optim.RMSprop(groups, alpha=0.9, eps=1e-8)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """A tenth after each of :data:`FALLS`."""
         return float(0.1 ** sum(progress >= fall for fall in FALLS))
 
     @torch.inference_mode()

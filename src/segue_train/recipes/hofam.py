@@ -34,9 +34,7 @@ from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, or
 from segue_train.warp import Picture
 
 STEPS = 64_000
-
-SIDE = 256
-"""Side of the pictures."""
+SIDE = 256  # side of the pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +80,9 @@ class HofamRecipe(CommonRecipe):
             )
 
     def network(self) -> nn.Module:
-        mode: Literal["single", "hierarchical"] = "single" if self.name == "stam" else "hierarchical"
         network = HOFAM(
             self.gf,
-            flow_mode=mode,
+            flow_mode="single" if self.name == "stam" else "hierarchical",
             levels=self.levels,
             train_fusion=self.train_fusion,
             attention=self.attention,
@@ -110,7 +107,6 @@ class HofamRecipe(CommonRecipe):
         return None if self.flow in get_args(FlowName) else Path(self.flow)
 
     def provider(self) -> FlowProvider:
-        """What computes the flow of films."""
         return flow_provider(self.flow, self.flow_weights)
 
     def runnable(self, network: HOFAM) -> FlowNetwork:
@@ -145,12 +141,9 @@ class FlowSample:
 class FlowSamples:
     """All labelled frames of films; those of composite pictures bring their flow.
 
-    Args:
-        films: labelled films.
-        provider: makes a flow provider, once in each process.
-        gaps: frames back to each earlier frame, growing. A composite gives STAM its red channel, that of the
-            largest gap, as the released demo does.
-        files: folder with the flow files of each film, in folders called after the films; None computes flow.
+    The flow of the others comes from files, see :func:`film_flow`, or from the provider, which is made once
+    in each process. A composite gives STAM its red channel, that of the largest gap, as the released demo
+    does.
     """
 
     def __init__(

@@ -46,25 +46,16 @@ EPOCHS = 12
 DROPS = (4 / 12, 10 / 12)
 RATE, TRUNK_RATE = 2e-4, 2e-5
 WEIGHT_DECAY = 1e-4
-
 CLASS_HEADS = "detr.class_embed."
-NEW_PARTS = (".ms_sts.", ".temporal_attn.")
-"""In names of the tensors that MS-STS VIS has beyond SeqFormer."""
-
-LITE_STEPS = 2400
-"""Steps of ``msstsvis-lite``."""
-
+NEW_PARTS = (".ms_sts.", ".temporal_attn.")  # in names of the tensors that MS-STS VIS has beyond SeqFormer
+LITE_STEPS = 2400  # steps of ``msstsvis-lite``
 SHAPE = ClipShape(batch=2, frames=4, side=192, objects=0)
-
-TOUCHED = 0.3
-"""Overlap (IoU, mean over the frames that show the object) from which on a query is about an object."""
-
-SLOW = ("reference_points", "sampling_offsets")
-"""Parts of names of the parameters that learn at a tenth of the rate."""
+TOUCHED = 0.3  # overlap (IoU, mean over the frames that show it) from which on a query is about an object
+SLOW = ("reference_points", "sampling_offsets")  # in names of what learns at a tenth of the rate
 
 
 class InstanceObjective(nn.Module):
-    """A network with its losses: ``forward(batch, progress, step)`` → loss and its parts."""
+    """A network with its losses."""
 
     def __init__(self, network: SeqFormer, discriminator: nn.Module | None = None) -> None:
         super().__init__()
@@ -244,7 +235,7 @@ class PublishedRecipe(CommonRecipe):
     gradient_clip: float | None = 0.1
 
     def steps(self, batches: int) -> int:
-        """Steps of the published number of epochs, of so many batches each, on all devices together."""
+        """The published number of epochs in steps of so many batches each, on all devices together."""
         return math.ceil(EPOCHS * sum(map(len, self.sources)) / (self.batch * batches))
 
     def network(self) -> nn.Module:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
-from torch import Tensor, nn
+from torch import nn
 
 from segue.datasets.foreground import ForegroundSequence
 from segue.errors import TrainingError
@@ -30,17 +30,9 @@ from segue_train.recipe import Batches, CommonRecipe
 
 RATE = 1e-4
 STEPS = 40_000
-BATCH = 8
-
-SIZE = (240, 320)
-"""Height and width of what a window shows; the commonest size in CDnet 2014."""
-
-TVERSKY = (0.3, 0.7)
-"""Prices of false alarms and of misses."""
-
-FALLS = (0.5, 0.75, 0.9)
-"""Shares of a run after which the rate is halved."""
-
+SIZE = (240, 320)  # height and width of what a window shows; the commonest size in CDnet 2014
+TVERSKY = (0.3, 0.7)  # prices of false alarms and of misses
+FALLS = (0.5, 0.75, 0.9)  # shares of a run after which the rate is halved
 NETWORKS: dict[str, type[MUSTAN1] | type[MUSTAN2]] = {"mustan1": MUSTAN1, "mustan2": MUSTAN2}
 
 
@@ -66,7 +58,7 @@ class MustanRecipe(CommonRecipe):
     options: dict[str, Option] = field(default_factory=dict)
     trunk: Path | None = None
     start: Path | None = None
-    batch: Annotated[int, Ge(1)] = BATCH
+    batch: Annotated[int, Ge(1)] = 8
     size: tuple[int, int] = SIZE
     _: KW_ONLY
     rate: float = RATE
@@ -83,7 +75,6 @@ class MustanRecipe(CommonRecipe):
             raise TrainingError("films do not tell the ranges of the past; learn from a pool of mustan-lite")
 
     def build(self) -> MUSTAN1 | MUSTAN2:
-        """The network with fresh weights."""
         try:
             return NETWORKS[self.name](**self.options)  # type: ignore[arg-type]
         except ValueError as error:
@@ -112,7 +103,6 @@ class MustanRecipe(CommonRecipe):
         return WindowBatches(count, seed, samplers, self.batch)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """Halved after each of :data:`FALLS`."""
         return float(0.5 ** sum(progress >= fall for fall in FALLS))
 
 
@@ -123,18 +113,14 @@ def load_trunks(network: nn.Module, path: Path) -> None:
     A context network over a whole window takes the first kernel once for each picture of the window, divided
     by their number; the convolution of a depth map stays at zero.
     """
-    tensors = {
-        name: tensor for name, tensor in read_checkpoint(path).tensors.items() if not name.startswith("fc.")
-    }
+    tensors = read_checkpoint(path).tensors
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
     for encoder in network.modules():
         if not isinstance(encoder, ResNet18):
             continue
         own = {name: x for name, x in encoder.state_dict().items() if not name.startswith("conv1_depth")}
-        wanted = {name: x[:, :3] if name == "conv1.weight" else x for name, x in own.items()}
+        pictures = own["conv1.weight"].shape[1] // 3
+        wanted = own | {"conv1.weight": own["conv1.weight"][:, :3]}
         for name, found in match(path, tensors, wanted).items():
-            own[name].copy_(_spread(found, own[name]) if name == "conv1.weight" else found)
-
-
-def _spread(kernel: Tensor, wanted: Tensor) -> Tensor:
-    pictures = wanted.shape[1] // kernel.shape[1]
-    return kernel.repeat(1, pictures, 1, 1) / pictures
+            first = name == "conv1.weight"
+            own[name].copy_(found.repeat(1, pictures, 1, 1) / pictures if first else found)

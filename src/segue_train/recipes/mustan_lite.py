@@ -24,23 +24,15 @@ from segue_train.losses import ForegroundObjective
 from segue_train.recipe import CommonRecipe, warmed_cosine
 from segue_train.trunks import load_mobilenet
 
-STEPS = 3200
-SLIM_STEPS = 2400
+STEPS, SLIM_STEPS = 3200, 2400
 SAMPLES = 10_000
 BATCH = 8
-
-SHADOW_PRICE = 0.7
-"""Weight of pixels in shadow, against 1 for all others, in the loss of foreground."""
-
+SHADOW_PRICE = 0.7  # weight of pixels in shadow, against 1 for all others, in the loss of foreground
+# Of false alarms and misses. With equal ones a short training gives a timid network, and what it misses of
+# somebody who stands still becomes background.
 PRICES = (0.3, 0.7)
-"""Of false alarms and misses. With equal ones a short training gives a timid network, and what it misses of
-somebody who stands still becomes background."""
-
-SAMPLE_SIZE = (160, 208)
-"""Height and width of the samples of a pool."""
-
-SHOWN_SIZE = (144, 192)
-"""Height and width of what a batch shows of a sample."""
+SAMPLE_SIZE = (160, 208)  # height and width of the samples of a pool
+SHOWN_SIZE = (144, 192)  # height and width of what a batch shows of a sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +84,8 @@ class MustanLiteRecipe(_PoolRecipe):
             load_mobilenet(network.encoder, self.backbone, self.scaling)
         for layer in (network.encoder.stem, *network.encoder.blocks[:6]):
             layer.requires_grad_(False)
-        student = convert_conv2d_weight_memory_format(network, torch.channels_last)
-        return ForegroundObjective(student, PRICES, shadow=SHADOW_PRICE, pooled=True)
+        convert_conv2d_weight_memory_format(network, torch.channels_last)
+        return ForegroundObjective(network, PRICES, shadow=SHADOW_PRICE, pooled=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +107,6 @@ class MustanSlimRecipe(_PoolRecipe):
         if self.teacher is not None:
             teacher = MustanLite()
             load_strict(teacher, self.teacher)
-            teacher = convert_conv2d_weight_memory_format(teacher, torch.channels_last)
-        student = convert_conv2d_weight_memory_format(network, torch.channels_last)
-        return ForegroundObjective(student, shadow=SHADOW_PRICE, pooled=True, teacher=teacher)
+            convert_conv2d_weight_memory_format(teacher, torch.channels_last)
+        convert_conv2d_weight_memory_format(network, torch.channels_last)
+        return ForegroundObjective(network, shadow=SHADOW_PRICE, pooled=True, teacher=teacher)

@@ -27,13 +27,9 @@ from segue_train.recipe import Batch, CommonRecipe, Loss, warmed_cosine
 from segue_train.trunks import load_mobilenet
 
 STEPS = 4000
-
+# Until which progress a crop has which side, fresh samples of a step, samples of a step.
 SHAPES = ((0.5, 160, 6, 16), (1.0, 192, 5, 12))
-"""Until which progress a crop has which side, fresh samples of a step, samples of a step."""
-
-STAY = 0.75
-"""Probability that a sample may stay for a correction, where there is room."""
-
+STAY = 0.75  # probability that a sample may stay for a correction, where there is room
 MOST_CORRECTIONS = 6
 
 
@@ -87,10 +83,7 @@ class PromptRecipe(CommonRecipe):
 
 
 class PromptObjective(nn.Module):
-    """A network with its loss: ``forward(batch, progress, step)`` → loss and its parts.
-
-    It keeps the samples that stay; a resumed run begins with fresh ones alone.
-    """
+    """A network with its loss, which keeps the samples that stay; a resumed run begins with fresh ones."""
 
     def __init__(self, network: SeguePrompt) -> None:
         super().__init__()

@@ -32,27 +32,17 @@ from segue_train.trunks import take
 
 SEED = 14159265
 RATE = 1e-5
-WEIGHT_DECAY = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of the training.
+    """One stage of the training, see :class:`STCNRecipe`."""
 
-    Attributes:
-        objects: object slots; one means a network without the mask of the others.
-        batch: clips of a batch.
-        steps: optimiser steps.
-        fall: share of the steps after which the learning rate falls to a tenth.
-        least_area: smallest share of a video frame that a crop shows.
-        skips: curriculum of the gap between frames.
-    """
-
-    objects: int
+    objects: int  # slots; one means a network without the mask of the others
     batch: int
     steps: int
-    fall: float
-    least_area: float = 0.36
+    fall: float  # share of the steps after which the learning rate falls to a tenth
+    least_area: float = 0.36  # smallest share of a video frame that a crop shows
     skips: SkipCurriculum | None = None
 
 
@@ -108,21 +98,17 @@ class STCNRecipe(CommonRecipe):
             load_trunks(network, self.init, self.init_value)
         return Objective(network, clip_loss)
 
-    def samples(self) -> StillSamples | VideoSamples:
-        """Where batches are drawn from."""
-        if self.plan.objects == 1:
-            return StillSamples(self.footage, self.side)
-        videos = long_enough(self.footage, self.stage)
-        return VideoSamples(videos, self.side, self.plan.least_area, "drop" if self.stage == 1 else "keep")
-
     def batches(self, count: int, seed: int) -> SampleBatches:
-        return SampleBatches(count, seed, self.samples(), self.batch or self.plan.batch, self.plan.skips)
+        samples: StillSamples | VideoSamples = StillSamples(self.footage, self.side)
+        if self.stage > 0:
+            videos, area = long_enough(self.footage, self.stage), self.plan.least_area
+            samples = VideoSamples(videos, self.side, area, "drop" if self.stage == 1 else "keep")
+        return SampleBatches(count, seed, samples, self.batch or self.plan.batch, self.plan.skips)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(groups, weight_decay=WEIGHT_DECAY)
+        return torch.optim.Adam(groups, weight_decay=1e-7)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """One tenth after the fall."""
         return 1.0 if progress < self.plan.fall else 0.1
 
 

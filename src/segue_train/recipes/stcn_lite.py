@@ -29,24 +29,15 @@ from segue_train.footage import VOID, Footage
 from segue_train.losses import dice_loss, hardest_mean
 from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
 from segue_train.trunks import load_mobilenet
-from segue_train.warp import Rng
+from segue_train.warp import Rng, picked
 
 STEPS = 13_000
-
-CALM_FROM = 0.74
-"""Progress from which calm clips are shown; a further training shows them from a tenth on."""
-
+CALM_FROM = 0.74  # progress from which calm clips are shown; a further training shows them from a tenth on
 CALM_SHARE = 0.6
-
-HARDEST = 0.25
-"""Share of the pixels that count in the end."""
-
-LONGER = ((3, 192), (4, 192), (5, 192), (3, 256))
+HARDEST = 0.25  # share of the pixels that count in the end
+LONGER = ((3, 192), (4, 192), (5, 192), (3, 256))  # frames of a clip and sides of the crop, drawn at random
 CALM = ((5, 192), (6, 192), (8, 160))
-"""Frames of a clip and sides of the crop, drawn at random."""
-
-PIXELS_PER_STEP = 12 * 192 * 192
-"""Pixels of one batch with one object; larger crops and longer clips take fewer of them."""
+PIXELS_PER_STEP = 12 * 192 * 192  # of one batch with one object; larger and longer clips are fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +115,11 @@ def curriculum(progress: float, rng: Rng) -> Curriculum:
     max_gap = 8 if progress > 0.8 else round(2 + 10 * ramp)
     frames, side, pace = 3, 192, 1.0
     if progress > 0.35:
-        frames, side = _one_of(LONGER, rng)
+        frames, side = picked(rng, LONGER)
     if progress > 0.7 and rng.random() < 0.15:
         frames, side = 3, 320
     if progress > CALM_FROM and rng.random() < CALM_SHARE:
-        frames, side = _one_of(CALM, rng)
+        frames, side = picked(rng, CALM)
         pace, max_gap = float(rng.uniform(0.1, 0.5)), int(rng.integers(1, 3))
     return Curriculum(0.3 + 0.45 * ramp, max_gap, _shape(rng, frames, side, pace))
 
@@ -139,17 +130,13 @@ def further(progress: float, rng: Rng) -> Curriculum:
     The calm ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
     """
     max_gap, pace = 8 if progress > 0.8 else 12, 1.0
-    frames, side = _one_of(LONGER, rng)
+    frames, side = picked(rng, LONGER)
     if rng.random() < 0.15:
         frames, side = 3, 320
     if progress > 0.1 and rng.random() < CALM_SHARE:
-        frames, side = _one_of((*CALM, (10, 144)), rng)
+        frames, side = picked(rng, (*CALM, (10, 144)))
         pace, max_gap = float(rng.uniform(0.05, 0.5)), int(rng.integers(1, 3))
     return Curriculum(0.75, max_gap, _shape(rng, frames, side, pace))
-
-
-def _one_of(sizes: Sequence[tuple[int, int]], rng: Rng) -> tuple[int, int]:
-    return sizes[int(rng.integers(len(sizes)))]
 
 
 def _shape(rng: Rng, frames: int, side: int, pace: float) -> ClipShape:
@@ -168,16 +155,7 @@ def clip_loss(
     schedule: Schedule | None = None,
     share: float | None = None,
 ) -> Loss:
-    """Cross-entropy of the hardest pixels, and half the Dice loss.
-
-    Args:
-        network: what learns.
-        batch: as :class:`ClipBatches` makes it.
-        progress: of the training, in [0, 1].
-        step: not used.
-        schedule: reads the memory as a session does, see :func:`clip_logits`.
-        share: of the pixels that count; None for :func:`hardest_share`.
-    """
+    """Cross-entropy of a ``share`` of the pixels, else :func:`hardest_share`, and half the Dice loss."""
     frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
     masks = object_masks(batch["masks"][:, 0], exists.shape[1])
     logits = clip_logits(network, frames, masks, exists, schedule)

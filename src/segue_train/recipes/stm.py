@@ -30,10 +30,8 @@ from segue_train.stcn_data import FRAMES, SampleBatches, StillSamples, VideoSamp
 from segue_train.trunks import take
 from segue_train.warp import Rng
 
-BATCH = 4
 OBJECTS = 3
-STEPS = (300_000, 150_000)
-"""Optimiser steps on still images and on videos, as STCN has them; STM's own are not published."""
+STEPS = (300_000, 150_000)  # on still images and on videos, as STCN has them; STM's own are not published
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ class STMRecipe(CommonRecipe):
     footage: Sequence[Footage]
     start: Path | None = None
     trunk: Path | None = None
-    batch: Annotated[int, Ge(1)] = BATCH
+    batch: Annotated[int, Ge(1)] = 4
     side: int = 384
     name: str = "stm"
     _: KW_ONLY
@@ -70,15 +68,13 @@ class STMRecipe(CommonRecipe):
             load_trunk(network, self.trunk)
         return Objective(network, partial(clip_loss, fraction=lambda step: 1.0))  # all pixels count
 
-    def samples(self) -> StillSamples | VideoSamples:
-        """Where batches are drawn from."""
-        if self.stage == 0:
-            return StillSamples(self.footage, self.side, OBJECTS, spline_share=0)
-        videos = long_enough(self.footage, self.stage)
-        return VideoSamples(videos, self.side, slots=OBJECTS, choose=frames_in_order)
-
     def batches(self, count: int, seed: int) -> SampleBatches:
-        return SampleBatches(count, seed, self.samples(), self.batch, GrowingGap() if self.stage else None)
+        if self.stage == 0:
+            stills = StillSamples(self.footage, self.side, OBJECTS, spline_share=0)
+            return SampleBatches(count, seed, stills, self.batch)
+        videos = long_enough(self.footage, self.stage)
+        samples = VideoSamples(videos, self.side, slots=OBJECTS, choose=frames_in_order)
+        return SampleBatches(count, seed, samples, self.batch, GrowingGap())
 
 
 @dataclass(frozen=True, slots=True)
