@@ -31,22 +31,20 @@ from segue_isd.parts import (
     moved,
     numbered,
     placed,
-    scaled,
     stems,
+    wheel,
 )
 from segue_isd.paths import Walk
 
 AWAY = placed(0, 0, -50.0)
 """Where things are that are not in the scene."""
 
+Sphere = tuple[float, float, float, float]
+"""Centre and radius."""
+
 
 class Actor(Protocol):
-    """Something of the foreground.
-
-    Attributes:
-        id: its number in the instance map.
-        kind: its class.
-    """
+    """Something of the foreground: its number in the instance map, and its class."""
 
     id: int
     kind: str
@@ -55,28 +53,31 @@ class Actor(Protocol):
         """Its solids at a moment in seconds; always as many and in the same order."""
         ...
 
-    def spheres(self, time: float) -> list[tuple[float, float, float, float]]:
-        """Centres and radii of what keeps light from its surroundings."""
+    def spheres(self, time: float) -> list[Sphere]:
+        """What keeps light from its surroundings."""
         ...
 
 
 @dataclass(frozen=True)
 class Spell:
-    """One stretch of somebody's day.
-
-    Attributes:
-        start: seconds.
-        end: seconds.
-        walk: the way, or None for staying.
-        place: (x, y, direction) of a stay.
-        pose: of a stay.
-    """
+    """One stretch of somebody's day: ``walk`` is the way, or None for staying at ``place`` in a ``pose``."""
 
     start: float
     end: float
     walk: Walk | None
     place: tuple[float, float, float] = (0.0, 0.0, 0.0)
     pose: Pose = STANDING
+
+    def gone(self, time: float) -> float:
+        """Metres of the way behind somebody."""
+        return 0.0 if self.walk is None else (time - self.start) / (self.end - self.start) * self.walk.length
+
+    def at(self, time: float) -> tuple[float, float, float]:
+        """x, y and direction."""
+        if self.walk is None:
+            return self.place
+        distance = self.gone(time)
+        return (*self.walk.at(distance), self.walk.heading(distance))
 
 
 TURNING = 0.5
@@ -98,15 +99,13 @@ class Person:
     _cache: dict[float, tuple[list[Part], Floats]] = field(default_factory=dict, repr=False)
 
     def parts(self, time: float) -> list[Part]:
-        """The body."""
         return self._posed(time)[0]
 
     def hand(self, time: float) -> Floats:
         """Place of the right hand, (3,)."""
         return np.asarray(self._posed(time)[1][1])
 
-    def spheres(self, time: float) -> list[tuple[float, float, float, float]]:
-        """Feet and trunk."""
+    def spheres(self, time: float) -> list[Sphere]:
         x, y, _ = self.place(time)
         h = self.build.height
         return [(x, y, 0.1, 0.16), (x, y, 0.35 * h, 0.16), (x, y, 0.68 * h, 0.2)]
@@ -114,70 +113,47 @@ class Person:
     def place(self, time: float) -> tuple[float, float, float]:
         """x, y and direction; far away outside of the schedule."""
         spell = self._spell(time)
-        if spell is None:
-            return -50.0, -50.0, 0.0
-        if spell.walk is None:
-            return spell.place
-        distance = self._distance(spell, time)
-        x, y = spell.walk.at(distance)
-        return x, y, spell.walk.heading(distance)
+        return (-50.0, -50.0, 0.0) if spell is None else spell.at(time)
 
     def _spell(self, time: float) -> Spell | None:
         return next((spell for spell in self.schedule if spell.start <= time < spell.end), None)
 
-    @staticmethod
-    def _distance(spell: Spell, time: float) -> float:
-        assert spell.walk is not None
-        share = (time - spell.start) / (spell.end - spell.start)
-        return share * spell.walk.length
-
-    def _pose(self, time: float) -> Pose:
-        spell = self._spell(time)
-        assert spell is not None
+    def _pose(self, spell: Spell, time: float) -> Pose:
         if self.rides:
             return SITTING
         if spell.walk is None:
-            wave = np.sin(self.fidget[:4] * time + self.fidget[4:8])
+            pose, wave = spell.pose, np.sin(self.fidget[:4] * time + self.fidget[4:8])
             return replace(
-                spell.pose,
-                look=spell.pose.look + 0.5 * float(wave[0]),
-                sway=spell.pose.sway + 0.04 * float(wave[1]),
-                twist=spell.pose.twist + 0.12 * float(wave[2]),
-                elbow=(
-                    spell.pose.elbow[0] + 0.12 * float(wave[3]),
-                    spell.pose.elbow[1] - 0.1 * float(wave[0]),
-                ),
+                pose,
+                look=pose.look + 0.5 * float(wave[0]),
+                sway=pose.sway + 0.04 * float(wave[1]),
+                twist=pose.twist + 0.12 * float(wave[2]),
+                elbow=(pose.elbow[0] + 0.12 * float(wave[3]), pose.elbow[1] - 0.1 * float(wave[0])),
             )
         speed = spell.walk.length / (spell.end - spell.start)
         stride = 0.78 * self.build.height * (0.55 + 0.45 * min(speed / 1.3, 1.8))
-        turn = 2 * np.pi * self._distance(spell, time) / max(stride, 0.2) + self.phase
+        turn = 2 * np.pi * spell.gone(time) / max(stride, 0.2) + self.phase
         return walking(turn, float(np.clip(speed / 1.25, 0.35, 1.7)))
 
-    def _blended(self, time: float) -> tuple[Pose, tuple[float, float, float]]:
+    def _blended(self, spell: Spell, time: float) -> tuple[Pose, Floats]:
         """Pose and place, soft at the borders of spells."""
-        spell = self._spell(time)
-        assert spell is not None
-        pose, (x, y, direction) = self._pose(time), self.place(time)
+        pose, (x, y, direction) = self._pose(spell, time), spell.at(time)
         for border, other in ((spell.start, spell.start - 1e-3), (spell.end, spell.end + 1e-3)):
             gap = abs(time - border)
-            if gap < TURNING / 2 and self._spell(other) is not None:
+            if gap < TURNING / 2 and (beside := self._spell(other)) is not None:
                 share = 0.5 * (1 - gap / (TURNING / 2))
-                pose = blend(pose, self._pose(other), share)
-                turn = (self.place(other)[2] - direction + np.pi) % (2 * np.pi) - np.pi
+                pose = blend(pose, self._pose(beside, other), share)
+                turn = (beside.at(other)[2] - direction + np.pi) % (2 * np.pi) - np.pi
                 direction += share * turn
-        return pose, (x, y, direction)
+        return pose, placed(x, y, 0, direction)
 
     def _posed(self, time: float) -> tuple[list[Part], Floats]:
         if time not in self._cache:
             if len(self._cache) > 8:  # moments of one frame and the next
                 self._cache.clear()
-            if self._spell(time) is None:
-                parts, hands = figure(self.build, self.wear, STANDING)
-                where = AWAY
-            else:
-                pose, (x, y, direction) = self._blended(time)
-                parts, hands = figure(self.build, self.wear, pose)
-                where = placed(x, y, 0, direction)
+            spell = self._spell(time)
+            pose, where = (STANDING, AWAY) if spell is None else self._blended(spell, time)
+            parts, hands = figure(self.build, self.wear, pose)
             there = hands @ where[:, :3].T + where[:, 3]
             self._cache[time] = numbered(moved(parts, where), self.id), there
         return self._cache[time]
@@ -202,29 +178,25 @@ class Bag:
     kind: str = "bag"
 
     def parts(self, time: float) -> list[Part]:
-        """The bag in the hand or on the floor."""
-        standing = (time >= self.changes) == self.left
-        if standing:
-            part = self._on_floor()
+        if (time >= self.changes) == self.left:
+            where = self._standing()
         else:
-            spot = self.owner.hand(time) - (0, 0, 0.18)
-            turn = self.owner.place(time)[2]
-            part = carried_bag(self.surface, np.zeros(3))
-            part = replace(part, pose=chained(placed(spot[0], spot[1], spot[2], turn), part.pose))
+            x, y, z = self.owner.hand(time) - (0, 0, 0.18)
+            where = placed(x, y, z, self.owner.place(time)[2])
         still_background = self.known and time < self.changes
-        return [replace(part, id=0 if still_background else self.id)]
+        bag = carried_bag(self.surface, np.zeros(3))
+        return [replace(bag, pose=chained(where, bag.pose), id=0 if still_background else self.id)]
 
-    def spheres(self, time: float) -> list[tuple[float, float, float, float]]:
-        """One sphere where it stands."""
+    def spheres(self, time: float) -> list[Sphere]:
+        """One where it stands."""
         if (time >= self.changes) != self.left or (self.known and time < self.changes):
             return []
-        x, y, z = (float(v) for v in self._on_floor().pose[:, 3])
+        x, y, z = (float(v) for v in self._standing()[:, 3])
         return [(x, y, z, 0.16)]
 
-    def _on_floor(self) -> Part:
+    def _standing(self) -> Floats:
         x, y, turn = self.owner.place(self.changes)
-        spot = chained(placed(x, y, 0, turn), placed(0.1, -0.38, 0.14))
-        return replace(carried_bag(self.surface, np.zeros(3)), pose=chained(spot, scaled((0.42, 0.16, 0.28))))
+        return chained(placed(x, y, 0, turn), placed(0.1, -0.38, 0.14))
 
 
 @dataclass
@@ -238,13 +210,11 @@ class Pushed:
     ahead: float
 
     def parts(self, time: float) -> list[Part]:
-        """The solids in front of their owner."""
         x, y, turn = self.owner.place(time)
         where = AWAY if x < -40 else chained(placed(x, y, 0, turn), placed(self.ahead, 0))
         return numbered(moved(self.solids, where), self.id)
 
-    def spheres(self, time: float) -> list[tuple[float, float, float, float]]:
-        """One sphere."""
+    def spheres(self, time: float) -> list[Sphere]:
         x, y, turn = self.owner.place(time)
         return [(x + self.ahead * float(np.cos(turn)), y + self.ahead * float(np.sin(turn)), 0.25, 0.25)]
 
@@ -256,7 +226,6 @@ class Roller:
     id: int
     kind: str
     walk: Walk
-    start: float
     speed: float
     solids: Sequence[Part]
     radius: float
@@ -268,23 +237,21 @@ class Roller:
         where = self._pose(time)
         parts = moved(self.solids, where)
         if self.legs is not None:
-            parts += moved(_pet_legs(self.legs, self.radius, 9 * self._distance(time)), where)
+            parts += moved(_pet_legs(self.legs, self.radius, 9 * self._way(time)[0]), where)
         return numbered(parts, self.id)
 
-    def spheres(self, time: float) -> list[tuple[float, float, float, float]]:
-        """One sphere."""
+    def spheres(self, time: float) -> list[Sphere]:
         x, y, z = (float(v) for v in self._pose(time)[:, 3])
         return [(x, y, z + self.radius, self.radius)]
 
-    def _distance(self, time: float) -> float:
-        """Metres along the way, there and back again."""
+    def _way(self, time: float) -> tuple[float, bool]:
+        """Metres along the way, there and back again, and whether it is on its way back."""
         length = self.walk.length
-        gone = (time - self.start) * self.speed % (2 * length)
-        return gone if gone < length else 2 * length - gone
+        gone = time * self.speed % (2 * length)
+        return (gone, False) if gone < length else (2 * length - gone, True)
 
     def _pose(self, time: float) -> Floats:
-        distance = self._distance(time)
-        back = (time - self.start) * self.speed % (2 * self.walk.length) >= self.walk.length
+        distance, back = self._way(time)
         x, y = self.walk.at(distance)
         turn = self.walk.heading(distance) + (np.pi if back else 0.0)
         if not self.hops:
@@ -299,16 +266,10 @@ class Roller:
 def pet_solids(coat: Surface, size: float) -> list[Part]:
     """Body, head, ears and tail of a four-legged animal; ``size`` is the height of its shoulders."""
     s = size
-    starts = [
-        (-0.55 * s, 0, 0.85 * s),
-        (0.5 * s, 0, 0.95 * s),
-        (0.8 * s, 0, 1.25 * s),
-        (-0.6 * s, 0, 0.95 * s),
-    ]
-    ends = [(0.5 * s, 0, 0.9 * s), (0.75 * s, 0, 1.2 * s), (1.05 * s, 0, 1.15 * s), (-1.0 * s, 0, 1.3 * s)]
-    radii = [(0.24 * s, 0.26 * s), (0.15 * s, 0.15 * s), (0.15 * s, 0.15 * s), (0.06 * s, 0.06 * s)]
-    across = np.tile((0.0, 1.0, 0.0), (4, 1))
-    poses = stems(np.asarray(starts), np.asarray(ends), np.asarray(radii), across)
+    starts = s * np.array([(-0.55, 0, 0.85), (0.5, 0, 0.95), (0.8, 0, 1.25), (-0.6, 0, 0.95)])
+    ends = s * np.array([(0.5, 0, 0.9), (0.75, 0, 1.2), (1.05, 0, 1.15), (-1.0, 0, 1.3)])
+    radii = s * np.array([(0.24, 0.26), (0.15, 0.15), (0.15, 0.15), (0.06, 0.06)])
+    poses = stems(starts, ends, radii, np.tile((0.0, 1.0, 0.0), (4, 1)))
     tapers = (0.95, 0.9, 0.6, 0.5)
     body = [Part(Shape.TUBE, pose, coat, taper) for pose, taper in zip(poses, tapers, strict=True)]
     ears = [ball((0.05 * s, 0.05 * s, 0.12 * s), (0.78 * s, y * s, 1.42 * s), coat) for y in (-0.1, 0.1)]
@@ -343,15 +304,13 @@ def trolley(rng: np.random.Generator) -> list[Part]:
 def wheelchair() -> list[Part]:
     """A wheelchair around somebody who sits."""
     frame, tyre = Surface((0.3, 0.3, 0.32), gloss=0.5), Surface((0.1, 0.1, 0.1))
-    across = np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0]], float)
     parts = [
         box((0.45, 0.48, 0.05), (0.05, 0, 0.42), frame),
         box((0.05, 0.46, 0.5), (-0.2, 0, 0.45), frame),
         box((0.2, 0.36, 0.03), (0.5, 0, 0.1), frame),
     ]
     for y in (-0.3, 0.26):
-        wheel = chained(placed(-0.1, y + 0.04, 0.3), across)
-        parts.append(Part(Shape.CYLINDER, chained(wheel, scaled((0.3, 0.3, 0.04))), tyre))
+        parts.append(wheel(0.3, 0.04, (-0.1, y + 0.04, 0.3), tyre))
         parts.append(ball((0.07, 0.025, 0.07), (0.4, y * 0.8, 0.07), tyre))
     return parts
 

@@ -158,9 +158,9 @@ def draw_camera(
     spots = np.column_stack([chosen, np.full(len(chosen), 0.9)])
     low, high = _solids(room)
     paths = [_hung(rng, room, kind, length) for _ in range(TRIES)]
-    scores = [_seen(path, spots, low, high, size) + float(rng.uniform(0, 0.15)) for path in paths]
+    scores = [_seen(path, spots, low, high, size) + rng.uniform(0, 0.15) for path in paths]
     best = paths[int(np.argmax(scores))]
-    bend = float(rng.uniform(0.05, 0.35))
+    bend = rng.uniform(0.05, 0.35)
     return replace(best, bend=bend) if best.focal < WIDE and rng.random() < 0.3 else best
 
 
@@ -199,7 +199,7 @@ def _first_hit(place: Floats, ways: Floats, low: Floats, high: Floats) -> Floats
 def _hung(rng: np.random.Generator, room: Room, kind: str, length: float) -> CameraPath:
     w, d, h = (float(v) for v in room.size)
     corner = rng.random() < 0.6
-    along = float(rng.choice([0.0, 1.0])) if corner else float(rng.uniform(0.2, 0.8))
+    along = float(rng.choice([0.0, 1.0])) if corner else rng.uniform(0.2, 0.8)
     x, y = (
         (along, float(rng.choice([0.0, 1.0])))
         if rng.random() < 0.5
@@ -213,15 +213,15 @@ def _hung(rng: np.random.Generator, room: Room, kind: str, length: float) -> Cam
     shake, pan = None, None
     steps: tuple[tuple[float, tuple[float, float, float]], ...] = ()
     if kind == "jitter":
-        reach = float(rng.uniform(0.4, 3.0)) * pixel
+        reach = rng.uniform(0.4, 3.0) * pixel
         shake = smooth_shake(rng, (reach, reach, 0.25 * reach), (0.5, 6.0))
     elif kind == "hand":
-        reach = float(rng.uniform(2.0, 8.0)) * pixel
+        reach = rng.uniform(2.0, 8.0) * pixel
         shake = smooth_shake(rng, (reach, reach, 0.4 * reach), (0.15, 1.5))
     elif kind == "pan":
-        pan = float(rng.uniform(0.1, 0.5)), float(rng.uniform(10, 40))
+        pan = rng.uniform(0.1, 0.5), rng.uniform(10, 40)
     elif kind == "steps":
-        moment = float(rng.uniform(0.1, 0.9)) * length
-        turn = (float(rng.uniform(-0.4, 0.4)), float(rng.uniform(-0.1, 0.1)), float(rng.uniform(0.7, 1.5)))
+        moment = rng.uniform(0.1, 0.9) * length
+        turn = (rng.uniform(-0.4, 0.4), rng.uniform(-0.1, 0.1), rng.uniform(0.7, 1.5))
         steps = ((moment, turn),)
     return CameraPath(kind, place, middle, focal, shake, pan, steps)

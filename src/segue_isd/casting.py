@@ -97,14 +97,14 @@ class Cast:
         actors: list[Actor] = []
         if not len(self._seen):
             return actors
-        for _ in range(int(rng.integers(*options.people))):
+        for _ in range(rng.integers(*options.people)):
             person = self._person()
             if person is not None:
                 actors.append(person)
                 actors += self._belongings(person)
-        for make in (self._pet, self._robot, self._ball, self._car):
-            if rng.random() < options.extras * (0.4 if make is not self._car else 1.0):
-                extra = make()
+        for kind in ("pet", "robot", "ball", "car"):
+            if rng.random() < options.extras * (1.0 if kind == "car" else 0.4):
+                extra = self._extra(kind)
                 if extra is not None:
                     actors.append(extra)
         return actors
@@ -114,7 +114,7 @@ class Cast:
         return self._next - 1
 
     def _goal(self) -> tuple[float, float]:
-        cells = self._seen[int(self._rng.integers(len(self._seen)))]
+        cells = self._seen[self._rng.integers(len(self._seen))]
         x, y = (cells + self._rng.uniform(0.2, 0.8, 2)) * CELL
         return float(x), float(y)
 
@@ -122,10 +122,10 @@ class Cast:
         """Where somebody may appear unseen, else at a door."""
         rng, room = self._rng, self._room
         if room.openings and (not len(self._hidden) or rng.random() < 0.4):
-            return room.openings[int(rng.integers(len(room.openings)))]
+            return room.openings[rng.integers(len(room.openings))]
         if not len(self._hidden):
             return self._goal()
-        cell = self._hidden[int(rng.integers(len(self._hidden)))]
+        cell = self._hidden[rng.integers(len(self._hidden))]
         x, y = (cell + 0.5) * CELL
         return float(x), float(y)
 
@@ -147,16 +147,14 @@ class Cast:
         spells: list[Spell] = []
         if rng.random() < options.present:
             now, where = 0.0, self._goal()
-            spells.append(
-                self._stay(now, float(rng.uniform(1, self._end * 0.8)), where, rng.uniform(-3, 3), False)
-            )
+            spells.append(self._stay(now, rng.uniform(1, self._end * 0.8), where, rng.uniform(-3, 3), False))
             now = spells[-1].end
         else:
-            now, where = float(rng.uniform(0, self._end * 0.5)), self._outside()
+            now, where = rng.uniform(0, self._end * 0.5), self._outside()
         while now < self._end:
             seat = None
             if sits and self._room.seats and rng.random() < 0.35:
-                seat = self._room.seats[int(rng.integers(len(self._room.seats)))]
+                seat = self._room.seats[rng.integers(len(self._room.seats))]
             goal = (seat[0], seat[1]) if seat else self._goal()
             if rng.random() < 0.12 and spells:
                 goal = self._outside()
@@ -166,13 +164,13 @@ class Cast:
                 if not spells or spells[-1].end < now:
                     spells.append(self._stay(now - 1.0, 1.0, where, rng.uniform(-3, 3), False))
                 continue
-            pace = speed * float(rng.uniform(0.85, 1.15))
+            pace = speed * rng.uniform(0.85, 1.15)
             spells.append(Spell(now, now + way.length / pace, way))
             now, where = spells[-1].end, goal
             long = rng.random() < options.stops
-            stay = float(rng.uniform(6, 25)) if long else float(rng.exponential(2.0))
+            stay = rng.uniform(6, 25) if long else rng.exponential(2.0)
             if stay > 0.5:
-                facing = seat[2] if seat else way.heading(way.length) + float(rng.normal(0, 0.6))
+                facing = seat[2] if seat else way.heading(way.length) + rng.normal(0, 0.6)
                 spells.append(self._stay(now, stay, where, facing, bool(seat and seat[3])))
                 now = spells[-1].end
         return spells
@@ -181,7 +179,7 @@ class Cast:
         self, start: float, length: float, where: tuple[float, float], facing: float, sitting: bool
     ) -> Spell:
         poses: tuple[Pose, ...] = _SITTING_POSES if sitting else _STANDING_POSES
-        pose = poses[int(self._rng.integers(len(poses)))]
+        pose = poses[self._rng.integers(len(poses))]
         return Spell(start, start + length, None, (*where, facing), pose)
 
     def _person(self) -> Person | None:
@@ -190,13 +188,13 @@ class Cast:
         if rng.random() < self._options.camouflage:
             hidden = (room.wall, room.floor)
             self.tags.add("camouflage")
-        speed = float(rng.uniform(2.0, 3.0)) if rng.random() < 0.1 else float(rng.uniform(0.7, 1.5))
-        rides = bool(rng.random() < 0.05)
+        speed = rng.uniform(2.0, 3.0) if rng.random() < 0.1 else rng.uniform(0.7, 1.5)
+        rides = rng.random() < 0.05
         spells = self._schedule(speed * (0.6 if rides else 1), sits=not rides)
         if not spells:
             return None
         wear = dressed(rng, hidden)
-        phase, fidget = float(rng.uniform(0, 6)), rng.uniform(0.3, 2.0, 8)
+        phase, fidget = rng.uniform(0, 6), rng.uniform(0.3, 2.0, 8)
         return Person(self._id(), grown(rng), wear, spells, phase, fidget, rides=rides)
 
     def _belongings(self, person: Person) -> list[Actor]:
@@ -208,9 +206,9 @@ class Cast:
             look = Surface(
                 furniture.pick(rng, furniture.CLOTHS, 0.1), str(rng.choice(["fabric", "plain"])), 0.4
             )
-            moment = stays[int(rng.integers(len(stays)))].start + 0.4 if stays else 1e9
-            left = bool(rng.random() < 0.6)
-            known = not left and bool(rng.random() < 0.5)
+            moment = stays[rng.integers(len(stays))].start + 0.4 if stays else 1e9
+            left = rng.random() < 0.6
+            known = not left and rng.random() < 0.5
             self.tags.add("left_bag" if left else "ghost" if known else "taken_bag")
             return [Bag(self._id(), person, look, moment, left, known)]
         if rng.random() < options.extras * 0.6:
@@ -224,68 +222,35 @@ class Cast:
                 return way
         return None
 
-    def _pet(self) -> Actor | None:
-        rng, way = self._rng, self._rounds(1.5)
+    def _extra(self, kind: str) -> Roller | None:
+        """A pet, robot, ball or car that makes its rounds, or None where it finds no way."""
+        rng = self._rng
+        if kind == "car":
+            return self._car() if self._room.template == "parking" else None
+        way = self._rounds({"pet": 1.5, "robot": 1.0, "ball": 2.0}[kind])
         if way is None:
             return None
-        tone = furniture.pick(
-            rng, ((0.75, 0.6, 0.4), (0.15, 0.13, 0.12), (0.9, 0.88, 0.84), (0.5, 0.35, 0.22))
-        )
-        coat, size = Surface(tone, "hair", 0.2), float(rng.uniform(0.25, 0.55))
-        return Roller(
-            self._id(),
-            "pet",
-            way,
-            0.0,
-            float(rng.uniform(0.6, 2.2)),
-            pet_solids(coat, size),
-            0.6 * size,
-            legs=coat,
-        )
+        number = self._id()
+        if kind == "pet":
+            tones = ((0.75, 0.6, 0.4), (0.15, 0.13, 0.12), (0.9, 0.88, 0.84), (0.5, 0.35, 0.22))
+            coat, size = Surface(furniture.pick(rng, tones), "hair", 0.2), rng.uniform(0.25, 0.55)
+            speed = rng.uniform(0.6, 2.2)
+            return Roller(number, kind, way, speed, pet_solids(coat, size), 0.6 * size, legs=coat)
+        if kind == "robot":
+            return Roller(number, kind, way, rng.uniform(0.2, 0.6), robot_solids(rng), 0.2)
+        radius, colour = rng.uniform(0.08, 0.2), furniture.pick(rng, furniture.CLOTHS, 0.3)
+        look = Surface(colour, str(rng.choice(["checks", "stripes", "dots"])), 0, gloss=0.3)
+        hops, speed = rng.uniform(0.1, 0.8), rng.uniform(1, 3)
+        return Roller(number, kind, way, speed, [ball((radius,) * 3, (0, 0, 0), look)], radius, hops)
 
-    def _robot(self) -> Actor | None:
-        way = self._rounds(1.0)
-        if way is None:
-            return None
-        return Roller(
-            self._id(), "robot", way, 0.0, float(self._rng.uniform(0.2, 0.6)), robot_solids(self._rng), 0.2
-        )
-
-    def _ball(self) -> Actor | None:
-        rng, way = self._rng, self._rounds(2.0)
-        if way is None:
-            return None
-        radius = float(rng.uniform(0.08, 0.2))
-        look = Surface(
-            furniture.pick(rng, furniture.CLOTHS, 0.3),
-            str(rng.choice(["checks", "stripes", "dots"])),
-            0,
-            gloss=0.3,
-        )
-        hops = float(rng.uniform(0.1, 0.8))
-        return Roller(
-            self._id(),
-            "ball",
-            way,
-            0.0,
-            float(rng.uniform(1, 3)),
-            [ball((radius,) * 3, (0, 0, 0), look)],
-            radius,
-            hops,
-        )
-
-    def _car(self) -> Actor | None:
-        if self._room.template != "parking":
-            return None
-        wide = self._plan.copy()
+    def _car(self) -> Roller | None:
+        kept, wide = self._plan, self._plan.copy()
         for axis in (0, 1):
             for shift in (-3, -2, -1, 1, 2, 3):
-                wide |= np.roll(self._plan, shift, axis)
-        kept, self._plan = self._plan, wide
+                wide |= np.roll(kept, shift, axis)
+        self._plan = wide
         way = self._rounds(4.0)
         self._plan = kept
         if way is None:
             return None
-        return Roller(
-            self._id(), "car", way, 0.0, float(self._rng.uniform(1.5, 4)), car_parts(self._rng), 0.9
-        )
+        return Roller(self._id(), "car", way, self._rng.uniform(1.5, 4), car_parts(self._rng), 0.9)

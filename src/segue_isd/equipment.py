@@ -29,6 +29,7 @@ from segue_isd.parts import (
     panel,
     placed,
     scaled,
+    wheel,
 )
 
 
@@ -77,10 +78,10 @@ def fridge(rng: np.random.Generator) -> Piece:
     look = Surface(pick(rng, (*GREYS, (0.6, 0.15, 0.15))), "plain", 0.8, gloss=0.5)
     parts = [box((0.7, 0.7, rng.uniform(1.6, 1.95)), (0, 0, 0), look)]
     if rng.random() < 0.4:
-        parts.append(panel(0.5, 1.0, (-0.05, -0.36, 0.6), 0, Surface((1, 1, 1), "goods", 0, glow=0.25)))
+        parts.append(panel(0.5, 1.0, (-0.05, -0.36, 0.6), Surface((1, 1, 1), "goods", 0, glow=0.25)))
     else:
         parts.append(box((0.03, 0.04, 0.6), (0.28, -0.37, 0.8), Surface((0.4, 0.4, 0.4), gloss=0.6)))
-        parts.append(panel(0.2, 0.3, (-0.1, -0.36, 1.1), 0, Surface((1, 1, 1), "papers", 0)))
+        parts.append(panel(0.2, 0.3, (-0.1, -0.36, 1.1), Surface((1, 1, 1), "papers", 0)))
     return Piece(parts, 0.75, 0.75)
 
 
@@ -176,17 +177,13 @@ def car_parts(rng: np.random.Generator) -> list[Part]:
     )
     paint, glass = Surface((r, g, b), gloss=0.8), Surface((0.1, 0.13, 0.16), gloss=0.9)
     tyre, lamp = Surface((0.07, 0.07, 0.07)), Surface((0.95, 0.95, 0.85), gloss=0.6, glow=0.1)
-    across = np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0]], float)
     parts = [
         box((4.2, 1.7, 0.5), (0, 0, 0.3), paint),
-        Part(Shape.BALL, scaled((2.15, 0.84, 0.33), (0, 0, 0.72)), paint),
-        Part(Shape.BALL, scaled((1.15, 0.76, 0.52), (-0.25, 0, 0.92)), glass),
-        Part(Shape.BALL, scaled((0.95, 0.7, 0.42), (-0.28, 0, 1.06)), paint),
+        ball((2.15, 0.84, 0.33), (0, 0, 0.72), paint),
+        ball((1.15, 0.76, 0.52), (-0.25, 0, 0.92), glass),
+        ball((0.95, 0.7, 0.42), (-0.28, 0, 1.06), paint),
     ]
-    for x in (-1.3, 1.3):
-        for y in (-0.86, 0.68):
-            turn = chained(placed(x, y + 0.18, 0.32), across)
-            parts.append(Part(Shape.CYLINDER, chained(turn, scaled((0.32, 0.32, 0.18))), tyre))
+    parts += [wheel(0.32, 0.18, (x, y + 0.18, 0.32), tyre) for x in (-1.3, 1.3) for y in (-0.86, 0.68)]
     parts += [box((0.05, 0.3, 0.14), (2.09, y, 0.56), lamp) for y in (-0.6, 0.6)]
     return parts
 

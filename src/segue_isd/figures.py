@@ -374,4 +374,4 @@ def dressed(rng: np.random.Generator, camouflage: tuple[Surface, Surface] | None
 def grown(rng: np.random.Generator) -> Build:
     """Proportions of one person, now and then a child."""
     height = rng.uniform(1.2, 1.5) if rng.random() < 0.1 else np.clip(rng.normal(1.71, 0.1), 1.5, 2.0)
-    return Build(float(height), float(rng.uniform(0.92, 1.2)), float(rng.uniform(0.92, 1.35)))
+    return Build(float(height), rng.uniform(0.92, 1.2), rng.uniform(0.92, 1.35))

@@ -79,7 +79,7 @@ CLOTHS: tuple[Colour, ...] = (
 
 def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 0.06) -> Colour:
     """One of some colours, a little changed."""
-    base = np.asarray(colours[int(rng.integers(len(colours)))])
+    base = np.asarray(colours[rng.integers(len(colours))])
     r, g, b = np.clip(base + rng.normal(0, spread, 3) * 0.5 + rng.normal(0, spread), 0.03, 1)
     return float(r), float(g), float(b)
 
@@ -122,7 +122,7 @@ def table(rng: np.random.Generator) -> Piece:
 def things(rng: np.random.Generator, width: float, depth: float, height: float) -> list[Part]:
     """Cups, books and boxes on a top."""
     parts = []
-    for _ in range(int(rng.integers(1, 6))):
+    for _ in range(rng.integers(1, 6)):
         x, y = rng.uniform(-0.42, 0.42) * width, rng.uniform(-0.38, 0.38) * depth
         look = Surface(pick(rng, CLOTHS + GREYS, 0.2), "plain", 0.5, gloss=0.3)
         kind = rng.integers(3)
@@ -179,7 +179,6 @@ def desk(rng: np.random.Generator) -> Piece:
         0.54,
         0.32,
         (-0.1, 0.173, height + 0.19),
-        0,
         Surface((1, 1, 1), f"desktop{rng.integers(2)}", 0, glow=0.35),
     )
     parts += things(rng, width, depth * 0.7, height + 0.04)
@@ -199,7 +198,7 @@ def shelf(rng: np.random.Generator) -> Piece:
     content = Surface((1, 1, 1), str(rng.choice(["books", "goods"])), 0)
     parts = [
         box((width, depth, height), (0, 0, 0), frame),
-        panel(width - 0.08, height - 0.12, (0, -depth / 2 - 0.002, 0.06), 0, content),
+        panel(width - 0.08, height - 0.12, (0, -depth / 2 - 0.002, 0.06), content),
     ]
     return Piece(parts, width, depth)
 
@@ -233,7 +232,7 @@ def cartons(rng: np.random.Generator) -> Piece:
     """A pile of boxes."""
     parts, z = [], 0.0
     side = rng.uniform(0.5, 1.0)
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(rng.integers(1, 4)):
         tall = rng.uniform(0.25, 0.6)
         parts.append(
             box((side, side * rng.uniform(0.7, 1), tall), (0, 0, z), _carton(rng), rng.uniform(-0.2, 0.2))

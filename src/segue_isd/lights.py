@@ -203,7 +203,7 @@ def _daylight(rng: np.random.Generator, room: Room) -> list[Light]:
         aside = np.cross(inward, (0, 0, 1)) * rng.uniform(-0.7, 0.7)
         way = inward + aside - np.array([0, 0, rng.uniform(0.5, 1.1)])
         power = rng.uniform(0.8, 2.2) * np.asarray((1.1, 1.0, 0.86))
-        reach = float(rng.uniform(0.45, 0.7))
+        reach = rng.uniform(0.45, 0.7)
         lights.append(Light(place, way / np.linalg.norm(way), _rgb(power), 0.0, reach=reach, softness=1.0))
     return lights
 
@@ -215,8 +215,8 @@ def _lamps(
     w, d, h = (float(v) for v in room.size)
     lights = []
     for number in range(count):
-        share = (number + 0.5) / count + float(rng.uniform(-0.12, 0.12))
-        across = float(rng.uniform(0.3, 0.7))
+        share = (number + 0.5) / count + rng.uniform(-0.12, 0.12)
+        across = rng.uniform(0.3, 0.7)
         x, y = (share * w, across * d) if w > d else (across * w, share * d)
         tilt = np.array([rng.normal(0, 0.15), rng.normal(0, 0.15), -1.0])
         power = strength * rng.uniform(0.7, 1.4) * (0.3 + h * h) * np.asarray(tint)
@@ -232,23 +232,21 @@ def draw_events(rng: np.random.Generator, mood: Mood, length: float, chance: flo
     count = max(len(mood.lights), 1)
     draws = rng.random(5)
     which = int(rng.integers(-1, count))
-    phase = float(rng.uniform(0, 6))
+    phase = rng.uniform(0, 6)
     if draws[0] < chance * 0.6:
-        start = float(rng.uniform(0.15, 0.85)) * length
-        lasting = float(rng.uniform(0.2, 1.5)) * length
-        events.append(LightEvent("switch", which, start, lasting, float(rng.uniform(-0.5, 0.8))))
+        start = rng.uniform(0.15, 0.85) * length
+        lasting = rng.uniform(0.2, 1.5) * length
+        events.append(LightEvent("switch", which, start, lasting, rng.uniform(-0.5, 0.8)))
     if draws[1] < chance * 0.7:
-        strength = float(rng.uniform(0.02, 0.12))
-        events.append(LightEvent("flicker", which, 0.0, float(rng.uniform(0.05, 0.6)), strength, phase))
+        strength = rng.uniform(0.02, 0.12)
+        events.append(LightEvent("flicker", which, 0.0, rng.uniform(0.05, 0.6), strength, phase))
     if draws[2] < chance:
-        strength = float(rng.uniform(0.1, 0.35))
-        events.append(LightEvent("drift", which, 0.0, float(rng.uniform(4, 30)), strength, phase))
+        strength = rng.uniform(0.1, 0.35)
+        events.append(LightEvent("drift", which, 0.0, rng.uniform(4, 30), strength, phase))
     if draws[3] < chance * 0.3:
-        start = float(rng.uniform(0.0, 0.9)) * length
-        events.append(
-            LightEvent("flash", which, start, float(rng.uniform(0.3, 1.5)), float(rng.uniform(0.3, 1.2)))
-        )
+        start = rng.uniform(0.0, 0.9) * length
+        events.append(LightEvent("flash", which, start, rng.uniform(0.3, 1.5), rng.uniform(0.3, 1.2)))
     if draws[4] < chance * 0.4 and mood.name in ("night", "evening"):
-        strength = float(rng.uniform(0.05, 0.2))
-        events.append(LightEvent("screen", which, 0.0, float(rng.uniform(0.3, 2.0)), strength, phase))
+        strength = rng.uniform(0.05, 0.2)
+        events.append(LightEvent("screen", which, 0.0, rng.uniform(0.3, 2.0), strength, phase))
     return tuple(events)

@@ -151,7 +151,7 @@ def hanging_sign(rng: np.random.Generator, place: Floats) -> Swing:
     """A sign on two cords below the ceiling."""
     look = Surface((1, 1, 1), "sign", 0, gloss=0.3)
     cord = Surface((0.2, 0.2, 0.2))
-    drop = float(rng.uniform(0.2, 0.5))
+    drop = rng.uniform(0.2, 0.5)
     solids = (
         box((0.9, 0.03, 0.35), (0, 0, -drop - 0.35), look),
         box((0.01, 0.01, drop), (-0.35, 0, -drop), cord),
@@ -159,4 +159,4 @@ def hanging_sign(rng: np.random.Generator, place: Floats) -> Swing:
     )
     x, y, z = (float(v) for v in place)
     turn = placed(x, y, z, float(rng.choice([0, np.pi / 2])))
-    return Swing("sign", turn, solids, float(rng.uniform(0.05, 0.3)), float(rng.uniform(1.5, 3.5)))
+    return Swing("sign", turn, solids, rng.uniform(0.05, 0.3), rng.uniform(1.5, 3.5))

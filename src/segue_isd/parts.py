@@ -121,14 +121,20 @@ def cylinder(radius: float, height: float, at: Triple, surface: Surface) -> Part
     return Part(Shape.CYLINDER, scaled((radius, radius, height), at), surface)
 
 
+def wheel(radius: float, width: float, at: Triple, surface: Surface) -> Part:
+    """Cylinder that reaches ``width`` metres from ``at`` along -y."""
+    across = np.array([[1.0, 0, 0, at[0]], [0, 0, -1, at[1]], [0, 1, 0, at[2]]])
+    return Part(Shape.CYLINDER, chained(across, scaled((radius, radius, width))), surface)
+
+
 def ball(radii: Triple, at: Triple, surface: Surface) -> Part:
     """Ellipsoid around ``at``."""
     return Part(Shape.BALL, scaled(radii, at), surface)
 
 
-def panel(width: float, height: float, at: Triple, turn: float, surface: Surface) -> Part:
-    """Thin upright board; ``at`` is the middle of its lower edge, it faces the turned -y axis."""
-    return box((width, 0.02, height), at, surface, turn)
+def panel(width: float, height: float, at: Triple, surface: Surface) -> Part:
+    """Thin upright board; ``at`` is the middle of its lower edge, it faces -y."""
+    return box((width, 0.02, height), at, surface)
 
 
 def stems(starts: Floats, ends: Floats, radii: Floats, across: Floats) -> Floats:

@@ -86,7 +86,7 @@ def goods(rng: np.random.Generator) -> Picture:
 def papers(rng: np.random.Generator) -> Picture:
     """Notes on a board or table."""
     picture = grey(0.8 + 0.03 * noise(rng, 1.0)) * np.asarray(rng.uniform(0.6, 1, 3), np.float32)
-    for _ in range(int(rng.integers(5, 12))):
+    for _ in range(rng.integers(5, 12)):
         x, y = (int(v) for v in rng.integers(0, SIDE - 30, 2))
         w, h = (int(v) for v in rng.integers(14, 34, 2))
         cv2.rectangle(picture, (x, y), (x + w, y + h), tuple(map(float, rng.uniform(0.7, 1, 3))), -1)
@@ -100,7 +100,7 @@ def papers(rng: np.random.Generator) -> Picture:
 def whiteboard(rng: np.random.Generator) -> Picture:
     """A board with scribbles."""
     picture = grey(0.96 + 0.01 * noise(rng, 1.6))
-    for _ in range(int(rng.integers(3, 9))):
+    for _ in range(rng.integers(3, 9)):
         start = rng.integers(8, SIDE - 40, 2)
         steps = rng.normal(0, 1, (14, 2)).cumsum(axis=0) * 3 + np.arange(14)[:, None] * (3, 0)
         ink = tuple(
@@ -115,9 +115,9 @@ def portrait(rng: np.random.Generator) -> Picture:
     """A print with people on it: they look like people and never move."""
     low, high = rng.uniform(0.1, 0.9, (2, 3))
     picture = tinted(V + 0.1 * noise(rng, 1.8), low, high)
-    for _ in range(int(rng.integers(1, 4))):
-        x, size = float(rng.uniform(0.2, 0.8)) * SIDE, float(rng.uniform(0.1, 0.2)) * SIDE
-        y = SIDE * float(rng.uniform(0.3, 0.5))
+    for _ in range(rng.integers(1, 4)):
+        x, size = rng.uniform(0.2, 0.8) * SIDE, rng.uniform(0.1, 0.2) * SIDE
+        y = SIDE * rng.uniform(0.3, 0.5)
         skin = tuple(map(float, np.asarray((0.95, 0.75, 0.6)) * rng.uniform(0.45, 1)))
         cloth = tuple(map(float, rng.uniform(0, 1, 3)))
         hair = tuple(map(float, np.asarray((0.4, 0.28, 0.18)) * rng.uniform(0.1, 1.8)))
@@ -180,7 +180,7 @@ def night(rng: np.random.Generator) -> Picture:
 def desktop(rng: np.random.Generator) -> Picture:
     """A computer screen with windows."""
     picture: Picture = np.broadcast_to(rng.uniform(0, 0.6, 3).astype(np.float32), (SIDE, SIDE, 3)).copy()
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(rng.integers(1, 4)):
         x, y = (int(v) for v in rng.integers(0, 60, 2))
         w, h = (int(v) for v in rng.integers(40, 70, 2))
         cv2.rectangle(picture, (x, y), (x + w, y + h), tuple(map(float, rng.uniform(0.75, 1, 3))), -1)

@@ -62,11 +62,11 @@ def furnish(rng: np.random.Generator, template: str, liveliness: float, night: b
     """
     plan = TEMPLATES[template]
     size = np.array([rng.uniform(*plan.width), rng.uniform(*plan.depth), rng.uniform(*plan.height)])
-    texture, colours, tile, mirror = plan.floors[int(rng.integers(len(plan.floors)))]
+    texture, colours, tile, mirror = plan.floors[rng.integers(len(plan.floors))]
     floor = Surface(
         f.pick(rng, colours), texture, tile, gloss=0.1 + mirror, mirror=mirror if rng.random() < 0.6 else 0
     )
-    kind, tile = plan.walls[int(rng.integers(len(plan.walls)))]
+    kind, tile = plan.walls[rng.integers(len(plan.walls))]
     wall = Surface(f.pick(rng, plan.tint), kind, tile, gloss=0.05)
     room = Room(template, size, [], floor, wall)
     room.taken = np.zeros((int(size[0] / CELL), int(size[1] / CELL)), bool)
@@ -136,7 +136,7 @@ class _Builder:
         h = float(room.size[2])
         for number in rng.permutation(4)[: int(rng.integers(1, 4))]:
             pose, length = self._wall(int(number))
-            x = float(rng.uniform(-0.5, 0.5)) * max(length - 1.6, 0.1)
+            x = rng.uniform(-0.5, 0.5) * max(length - 1.6, 0.1)
             tall = min(2.1, h - 0.2)
             frame = Surface(f.pick(rng, f.WOODS + f.GREYS), "plain", 1.0)
             leaf = Surface(f.pick(rng, f.WOODS + f.GREYS), "door", 0, gloss=0.2)
@@ -149,9 +149,9 @@ class _Builder:
             leaf_parts = [box((0.92, 0.04, tall), (0.46, 0, 0), leaf)]
             hinge = chained(pose, placed(x - 0.46, -0.04))
             if kind < 0.3:
-                parts.append(panel(0.92, tall, (x, -0.012, 0), 0, Surface((0.1, 0.1, 0.11))))
+                parts.append(panel(0.92, tall, (x, -0.012, 0), Surface((0.1, 0.1, 0.11))))
             elif kind < 0.3 + 0.4 * self.liveliness:
-                parts.append(panel(0.92, tall, (x, -0.005, 0), 0, Surface((0.12, 0.12, 0.13))))
+                parts.append(panel(0.92, tall, (x, -0.005, 0), Surface((0.12, 0.12, 0.13))))
                 moments = tuple(float(m) for m in rng.uniform(0, 30, 4))
                 swing = chained(hinge, np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]))
                 room.movers.append(Door("door", swing, tuple(leaf_parts), moments))
@@ -161,7 +161,7 @@ class _Builder:
             self.spots[int(number)].append(x)
             inside = chained(pose, placed(x, -0.5))[:, 3]
             room.openings.append((float(inside[0]), float(inside[1])))
-        for _ in range(int(rng.integers(0, self.plan.windows + 1))):
+        for _ in range(rng.integers(0, self.plan.windows + 1)):
             self._window()
 
     def _window(self) -> None:
@@ -169,7 +169,7 @@ class _Builder:
         number = int(rng.integers(4))
         pose, length = self._wall(number)
         width, tall = rng.uniform(1.0, 2.2), rng.uniform(1.0, 1.5)
-        x = float(rng.uniform(-0.5, 0.5)) * max(length - width, 0.1)
+        x = rng.uniform(-0.5, 0.5) * max(length - width, 0.1)
         if any(abs(x - other) < width / 2 + 0.8 for other in self.spots[number]):
             return
         self.spots[number].append(x)
@@ -177,13 +177,13 @@ class _Builder:
         glow = NIGHT_GLOW if self.night else rng.uniform(0.6, 1.6)
         view = Surface((1, 1, 1), "night" if self.night else "street", 0, glow=glow, gloss=0.3)
         parts = [
-            panel(width, tall, (x, -0.011, sill), 0, view),
+            panel(width, tall, (x, -0.011, sill), view),
             box((width + 0.1, 0.16, 0.04), (x, -0.06, sill - 0.04), Surface((0.9, 0.9, 0.88))),
         ]
         if rng.random() < 0.3:
             blinds = Surface(f.pick(rng, (*f.GREYS, (0.9, 0.85, 0.75))), "blinds", 0)
-            down = tall * float(rng.uniform(0.2, 0.8))
-            parts.append(panel(width, down, (x, -0.05, sill + tall - down), 0, blinds))
+            down = tall * rng.uniform(0.2, 0.8)
+            parts.append(panel(width, down, (x, -0.05, sill + tall - down), blinds))
         room.parts += moved(parts, pose)
         place = chained(pose, placed(x, 0, sill + tall / 2))[:, 3]
         room.windows.append((place, -pose[:, 1]))
@@ -194,7 +194,7 @@ class _Builder:
                 0.5,
             )
             for side in (-1, 1):
-                spread = width * float(rng.uniform(0.25, 0.5))
+                spread = width * rng.uniform(0.25, 0.5)
                 hung = chained(pose, placed(x + side * (width / 2 + 0.1 - spread / 2), -0.12, sill - 0.5))
                 hanging = curtain(rng, spread, tall + 0.6, hung, look)
                 if rng.random() < self.liveliness:
@@ -229,7 +229,7 @@ class _Builder:
             room.seats.append((float(spot[0]), float(spot[1]), angle + seat.turn, seat.sitting))
         if piece.screens:
             room.movers.append(
-                Slide("screen", tuple(moved(piece.screens, pose)), (0, 0), float(self.rng.uniform(0.5, 3)))
+                Slide("screen", tuple(moved(piece.screens, pose)), (0, 0), self.rng.uniform(0.5, 3))
             )
         if piece.plants:
             leaves = swaying(self.rng, piece.plants, pose)
@@ -244,7 +244,7 @@ class _Builder:
         if not plan.islands:
             return
         w, d, _ = room.size
-        maker = plan.islands[int(rng.integers(len(plan.islands)))]
+        maker = plan.islands[rng.integers(len(plan.islands))]
         sample = maker(rng)
         step_x = sample.width + max(0.7, plan.gap * 0.6)
         step_y = sample.depth + plan.gap
@@ -259,9 +259,9 @@ class _Builder:
                     continue
                 x = w / 2 + (column - (columns - 1) / 2) * step_x
                 y = d / 2 + (row - (rows - 1) / 2) * step_y
-                choice = maker if rng.random() < 0.8 else plan.islands[int(rng.integers(len(plan.islands)))]
+                choice = maker if rng.random() < 0.8 else plan.islands[rng.integers(len(plan.islands))]
                 piece = sample if same and choice is maker else choice(rng)
-                self._stand(piece, placed(x, y, 0, turn + float(rng.normal(0, 0.04))))
+                self._stand(piece, placed(x, y, 0, turn + rng.normal(0, 0.04)))
 
     def _along_walls(self) -> None:
         rng, plan = self.rng, self.plan
@@ -269,11 +269,11 @@ class _Builder:
             pose, length = self._wall(number)
             x = -length / 2 + 0.3
             while x < length / 2 - 0.5:
-                piece = plan.along[int(rng.integers(len(plan.along)))](rng)
+                piece = plan.along[rng.integers(len(plan.along))](rng)
                 if rng.random() < plan.fill and x + piece.width < length / 2:
                     spot = chained(pose, placed(x + piece.width / 2, -piece.depth / 2 - 0.04))
                     self._stand(piece, spot)
-                x += piece.width + float(rng.uniform(0.05, 0.8))
+                x += piece.width + rng.uniform(0.05, 0.8)
 
     def _hang(self) -> None:
         """Pictures, boards, screens, clocks, mirrors and pipes on the walls."""
@@ -281,15 +281,15 @@ class _Builder:
         prints = ["portrait0", "portrait1", "portrait2", "landscape", "papers", "whiteboard", "sign"]
         for number in range(4):
             pose, length = self._wall(number)
-            for _ in range(int(rng.integers(1, 5))):
-                x = float(rng.uniform(-0.5, 0.5)) * (length - 1.2)
+            for _ in range(rng.integers(1, 5)):
+                x = rng.uniform(-0.5, 0.5) * (length - 1.2)
                 if any(abs(x - other) < 1.5 for other in self.spots[number]):
                     continue
                 self.spots[number].append(x)
                 kind = rng.random()
                 if kind < 0.1 and room.mirror is None:
                     glass = Surface((0.6, 0.63, 0.65), gloss=0.2, mirror=0.95)
-                    room.parts += moved([panel(0.9, 1.5, (x, -0.012, 0.5), 0, glass)], pose)
+                    room.parts += moved([panel(0.9, 1.5, (x, -0.012, 0.5), glass)], pose)
                     inward = -pose[:, 1]
                     front = chained(pose, placed(x, -0.024))[:, 3]
                     room.mirror = np.array([*inward, -inward @ front])
@@ -297,24 +297,20 @@ class _Builder:
                     picture = Surface((1, 1, 1), "broadcast", 1.6, glow=0.5, gloss=0.2)
                     frame = Surface((0.08, 0.08, 0.08), gloss=0.4)
                     room.parts += moved([box((1.1, 0.06, 0.68), (x, -0.03, 1.35), frame)], pose)
-                    solids = tuple(moved([panel(1.0, 0.58, (x, -0.055, 1.4), 0, picture)], pose))
-                    jump = float(rng.uniform(0.2, 2.5)) if rng.random() < 0.6 else 0.0
+                    solids = tuple(moved([panel(1.0, 0.58, (x, -0.055, 1.4), picture)], pose))
+                    jump = rng.uniform(0.2, 2.5) if rng.random() < 0.6 else 0.0
                     room.movers.append(Slide("screen", solids, (0.2, 0.05), jump))
                 else:
                     look = Surface((1, 1, 1), str(rng.choice(prints)), 0, gloss=0.1)
                     wide, tall = rng.uniform(0.4, 1.5), rng.uniform(0.4, 1.1)
-                    room.parts += moved(
-                        [panel(wide, tall, (x, -0.012, rng.uniform(1.2, 1.5)), 0, look)], pose
-                    )
+                    room.parts += moved([panel(wide, tall, (x, -0.012, rng.uniform(1.2, 1.5)), look)], pose)
 
     def _ceiling(self) -> None:
         rng, room = self.rng, self.room
         w, d, h = (float(v) for v in room.size)
         if rng.random() < self.liveliness * 0.6 and room.template not in ("parking", "warehouse"):
-            hub = placed(w * float(rng.uniform(0.35, 0.65)), d * float(rng.uniform(0.35, 0.65)), h - 0.3)
-            room.movers.append(
-                Fan("fan", hub, f.wood(rng), float(rng.uniform(0.45, 0.65)), float(rng.uniform(2, 14)))
-            )
+            hub = placed(w * rng.uniform(0.35, 0.65), d * rng.uniform(0.35, 0.65), h - 0.3)
+            room.movers.append(Fan("fan", hub, f.wood(rng), rng.uniform(0.45, 0.65), rng.uniform(2, 14)))
             room.parts.append(
                 box((0.06, 0.06, 0.3), (hub[0, 3], hub[1, 3], h - 0.3), Surface((0.7, 0.7, 0.7)))
             )
@@ -326,12 +322,12 @@ class _Builder:
 
     def _belt_or_tank(self) -> None:
         rng, room = self.rng, self.room
-        wide = float(rng.uniform(1.0, 1.8))
+        wide = rng.uniform(1.0, 1.8)
         if room.template in ("shop", "warehouse", "lab", "lobby"):
             frame = f.metal(rng)
             belt = box((wide, 0.5, 0.02), (0, 0, 0.8), Surface((0.4, 0.4, 0.42), "belt", 0.5))
             piece = f.Piece([box((wide, 0.56, 0.78), (0, 0, 0), frame)], wide, 0.6)
-            mover, speed = (belt,), (float(rng.uniform(0.2, 1.0)), 0.0)
+            mover, speed = (belt,), (rng.uniform(0.2, 1.0), 0.0)
         else:
             base = f.wood(rng)
             water = box(
@@ -344,10 +340,10 @@ class _Builder:
                 wide,
                 0.6,
             )
-            mover, speed = (water,), (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(0.1, 0.5)))
+            mover, speed = (water,), (rng.uniform(-0.2, 0.2), rng.uniform(0.1, 0.5))
         for number in self._order():
             pose, length = self._wall(number)
-            x = float(rng.uniform(-0.5, 0.5)) * max(length - wide, 0.1)
+            x = rng.uniform(-0.5, 0.5) * max(length - wide, 0.1)
             spot = chained(pose, placed(x, -0.35))
             if self._stand(piece, spot):
                 room.movers.append(

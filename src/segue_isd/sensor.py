@@ -62,22 +62,22 @@ class SensorPlan:
 def draw_sensor(rng: np.random.Generator, dark: bool, fps: float) -> SensorPlan:
     """A camera; ``dark`` ones have more noise and motion blur."""
     exposures = int(rng.choice([1, 3, 5], p=(0.6, 0.2, 0.2) if dark else (0.88, 0.1, 0.02)))
-    gain = float(rng.uniform(1.2, 2.2)) if dark else 1.0
+    gain = rng.uniform(1.2, 2.2) if dark else 1.0
     return SensorPlan(
         noise=gain * float(min(rng.gamma(1.6, 0.8), 3.5)),
-        shot=gain * float(rng.uniform(0.3, 3.0)),
-        blur=float(rng.uniform(0.3, 0.9)) if rng.random() < 0.55 else 0.0,
-        sharpen=float(rng.uniform(0.2, 1.2)) if rng.random() < 0.5 else 0.0,
-        vignette=float(rng.uniform(0.0, 0.3)) if rng.random() < 0.4 else 0.0,
-        hum=float(rng.uniform(0.003, 0.015)) if rng.random() < 0.12 else 0.0,
+        shot=gain * rng.uniform(0.3, 3.0),
+        blur=rng.uniform(0.3, 0.9) if rng.random() < 0.55 else 0.0,
+        sharpen=rng.uniform(0.2, 1.2) if rng.random() < 0.5 else 0.0,
+        vignette=rng.uniform(0.0, 0.3) if rng.random() < 0.4 else 0.0,
+        hum=rng.uniform(0.003, 0.015) if rng.random() < 0.12 else 0.0,
         grey=bool(rng.random() < 0.08 + 0.15 * dark),
-        contrast=float(rng.uniform(0.9, 1.6)),
-        saturation=float(rng.uniform(0.55, 1.35)),
-        scale=float(rng.uniform(0.55, 0.9)) if rng.random() < 0.15 else 1.0,
+        contrast=rng.uniform(0.9, 1.6),
+        saturation=rng.uniform(0.55, 1.35),
+        scale=rng.uniform(0.55, 0.9) if rng.random() < 0.15 else 1.0,
         interlace=bool(rng.random() < 0.03),
         quality=int(rng.integers(45, 96)),
         exposures=exposures,
-        shutter=float(rng.uniform(0.3, 0.9)) * min(1 / fps, 0.1),
+        shutter=rng.uniform(0.3, 0.9) * min(1 / fps, 0.1),
     )
 
 

@@ -159,7 +159,7 @@ def _logo(rng: np.random.Generator) -> Picture:
     for middle in (SIDE // 4, 3 * SIDE // 4)[: int(rng.integers(1, 3))]:
         place = (middle, int(rng.integers(45, 75)))
         axes = (int(rng.integers(6, 14)), int(rng.integers(6, 16)))
-        cv2.ellipse(cloth, place, axes, float(rng.uniform(0, 90)), 0, 360, tuple(map(float, mark)), -1)
+        cv2.ellipse(cloth, place, axes, rng.uniform(0, 90), 0, 360, tuple(map(float, mark)), -1)
     return np.asarray(cloth, np.float32)
 
 
