@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from segue_isd.parts import Floats, bounds
 from segue_isd.rooms import CELL, Room
@@ -54,6 +55,11 @@ class View:
         flat = inside @ self.intrinsics(size).T
         return flat[:, :2] / np.where(np.abs(distance) < 1e-6, 1e-6, distance)[:, None], distance
 
+    def shows(self, points: Floats, size: tuple[int, int], nearest: float) -> npt.NDArray[np.bool_]:
+        """Whether world points (N, 3) are inside the picture and farther away than ``nearest`` metres."""
+        pixels, distance = self.see(points, size)
+        return (distance > nearest) & (pixels >= 0).all(axis=1) & (pixels < size[::-1]).all(axis=1)
+
 
 def looking(at: Floats, place: Floats, focal: float, roll: float = 0.0) -> View:
     """A camera at ``place`` that looks at the point ``at``, turned by ``roll`` radians about its axis."""
@@ -80,9 +86,10 @@ class Shake:
 
 
 def smooth_shake(
-    rng: np.random.Generator, amplitudes: tuple[float, ...], rates: tuple[float, float], waves: int = 5
+    rng: np.random.Generator, amplitudes: tuple[float, ...], rates: tuple[float, float]
 ) -> Shake:
     """Shake with the given amplitudes (root mean square) of its axes and ``rates`` in Hz between limits."""
+    waves = 5
     shape = (len(amplitudes), waves)
     share = rng.dirichlet(np.ones(waves), len(amplitudes))
     strength = np.sqrt(2 * share) * np.asarray(amplitudes)[:, None]
@@ -100,7 +107,7 @@ class CameraPath:
         focal: in widths of the picture.
         shake: of right, down (radians) and roll, or None.
         pan: radians to each side and seconds of a whole turn, or None.
-        steps: moments and (right, down, zoom) from then on, or none.
+        step: a moment and (right, down, zoom) from then on, or None.
         bend: radial distortion, see :class:`~.maps.Lens`; 0 for none.
     """
 
@@ -110,7 +117,7 @@ class CameraPath:
     focal: float
     shake: Shake | None = None
     pan: tuple[float, float] | None = None
-    steps: tuple[tuple[float, tuple[float, float, float]], ...] = ()
+    step: tuple[float, tuple[float, float, float]] | None = None
     bend: float = 0.0
 
     def at(self, time: float) -> View:
@@ -120,7 +127,8 @@ class CameraPath:
             right, down, roll = (float(v) for v in self.shake.at(time))
         if self.pan is not None:
             right += self.pan[0] * float(np.sin(2 * np.pi * time / self.pan[1]))
-        for moment, (to_right, to_down, to_zoom) in self.steps:
+        if self.step is not None:
+            moment, (to_right, to_down, to_zoom) = self.step
             share = float(np.clip((time - moment) / 0.7, 0, 1))
             smooth = share * share * (3 - 2 * share)
             right, down = right + smooth * to_right, down + smooth * to_down
@@ -139,19 +147,16 @@ CLEAR = 1.6
 """Distance in metres within which a thing in front of the camera is in the way."""
 WIDE = 0.85
 """Focal length in widths of the picture below which lenses may distort: 61 degrees and more."""
+_SHAKES = {"jitter": ((0.4, 3.0), 0.25, (0.5, 6.0)), "hand": ((2.0, 8.0), 0.4, (0.15, 1.5))}
+"""Limits of the amplitude in pixels of 320, share of it in the roll, and limits of the rate in Hz."""
 
 
 def draw_camera(
     rng: np.random.Generator, room: Room, kind: str, size: tuple[int, int], length: float
 ) -> CameraPath:
-    """A camera in a corner or at a wall that sees much of the free floor.
+    """A camera in a corner or at a wall that sees much of the free floor of a room.
 
-    Args:
-        rng: source of all choices.
-        room: where it hangs.
-        kind: of its motion, see :class:`~.camera.CameraPath`.
-        size: of the picture.
-        length: seconds of the clip.
+    ``kind`` is that of its motion, ``size`` that of the picture, and ``length`` are seconds of the clip.
     """
     free = (np.argwhere(~room.taken) + 0.5) * CELL
     chosen = free[rng.permutation(len(free))[:80]]
@@ -174,54 +179,42 @@ def _solids(room: Room) -> tuple[Floats, Floats]:
 def _seen(path: CameraPath, spots: Floats, low: Floats, high: Floats, size: tuple[int, int]) -> float:
     """Share of the spots that are seen, less what stands right before the camera."""
     view = path.at(0)
-    pixels, distance = view.see(spots, size)
-    inside = (distance > 0.8) & (pixels >= 0).all(axis=1) & (pixels < size[::-1]).all(axis=1)
     hidden = _first_hit(view.place, spots - view.place, low, high) < 0.95
     across, down = np.meshgrid([-0.35, -0.1, 0.1, 0.35], [-0.2, 0.05, 0.3])
     rays = np.stack([across.ravel(), down.ravel(), np.full(across.size, view.focal)], axis=1)
     rays = rays / np.linalg.norm(rays, axis=1, keepdims=True) @ view.pose[:, :3]
     near = _first_hit(view.place, CLEAR * rays, low, high) < 1
-    return float((inside & ~hidden).mean()) - float(near.mean())
+    return float((view.shows(spots, size, 0.8) & ~hidden).mean()) - float(near.mean())
 
 
 def _first_hit(place: Floats, ways: Floats, low: Floats, high: Floats) -> Floats:
     """Multiple of each of ``ways`` (N, 3) at which a ray from ``place`` meets the first box, or inf."""
-    if not len(low):
-        return np.full(len(ways), np.inf)
     safe = np.where(np.abs(ways) < 1e-9, 1e-9, ways)[:, None]
     first, second = (low - place) / safe, (high - place) / safe
     enter = np.minimum(first, second).max(axis=2)
     leave = np.maximum(first, second).min(axis=2)
     hit = np.where((enter <= leave) & (leave > 0), np.maximum(enter, 0), np.inf)
-    return np.asarray(hit.min(axis=1))
+    return np.asarray(hit.min(axis=1, initial=np.inf))
 
 
 def _hung(rng: np.random.Generator, room: Room, kind: str, length: float) -> CameraPath:
-    w, d, h = (float(v) for v in room.size)
+    w, d, h = room.size.tolist()
     corner = rng.random() < 0.6
     along = float(rng.choice([0.0, 1.0])) if corner else rng.uniform(0.2, 0.8)
-    x, y = (
-        (along, float(rng.choice([0.0, 1.0])))
-        if rng.random() < 0.5
-        else (float(rng.choice([0.0, 1.0])), along)
-    )
+    first, side = rng.random() < 0.5, float(rng.choice([0.0, 1.0]))
+    x, y = (along, side) if first else (side, along)
     place = np.array([0.3 + x * (w - 0.6), 0.3 + y * (d - 0.6), min(h - 0.2, rng.uniform(1.5, 3.8))])
     middle = np.array([w / 2 + rng.normal(0, 0.1 * w), d / 2 + rng.normal(0, 0.1 * d), rng.uniform(0.2, 1.2)])
     fov = np.radians(rng.uniform(35, 95))
-    focal = 0.5 / float(np.tan(fov / 2))
-    pixel = 1 / (320 * focal)
-    shake, pan = None, None
-    steps: tuple[tuple[float, tuple[float, float, float]], ...] = ()
-    if kind == "jitter":
-        reach = rng.uniform(0.4, 3.0) * pixel
-        shake = smooth_shake(rng, (reach, reach, 0.25 * reach), (0.5, 6.0))
-    elif kind == "hand":
-        reach = rng.uniform(2.0, 8.0) * pixel
-        shake = smooth_shake(rng, (reach, reach, 0.4 * reach), (0.15, 1.5))
-    elif kind == "pan":
-        pan = rng.uniform(0.1, 0.5), rng.uniform(10, 40)
-    elif kind == "steps":
+    path = CameraPath(kind, place, middle, 0.5 / float(np.tan(fov / 2)))
+    if kind in _SHAKES:
+        pixels, roll, rates = _SHAKES[kind]
+        reach = rng.uniform(*pixels) * (1 / (320 * path.focal))
+        return replace(path, shake=smooth_shake(rng, (reach, reach, roll * reach), rates))
+    if kind == "pan":
+        return replace(path, pan=(rng.uniform(0.1, 0.5), rng.uniform(10, 40)))
+    if kind == "steps":
         moment = rng.uniform(0.1, 0.9) * length
         turn = (rng.uniform(-0.4, 0.4), rng.uniform(-0.1, 0.1), rng.uniform(0.7, 1.5))
-        steps = ((moment, turn),)
-    return CameraPath(kind, place, middle, focal, shake, pan, steps)
+        return replace(path, step=(moment, turn))
+    return path

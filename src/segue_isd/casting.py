@@ -58,16 +58,7 @@ class CastOptions:
 
 
 class Cast:
-    """Draws the actors of a scene.
-
-    Args:
-        rng: source of all choices.
-        room: where they are.
-        view: what the camera sees at the start.
-        size: of the picture.
-        length: seconds that the clip takes.
-        options: of the preset.
-    """
+    """Draws the actors of a clip of ``length`` seconds, at whose start ``view`` shows the room."""
 
     def __init__(
         self,
@@ -84,9 +75,7 @@ class Cast:
         self._plan[[0, -1]] = True
         self._plan[:, [0, -1]] = True
         free = np.argwhere(~self._plan)
-        spots = np.column_stack([(free + 0.5) * CELL, np.full(len(free), 0.9)])
-        places, distance = view.see(spots, size) if len(free) else (np.zeros((0, 2)), np.zeros(0))
-        seen = (distance > 0.8) & (places >= 0).all(axis=1) & (places < size[::-1]).all(axis=1)
+        seen = view.shows(np.column_stack([(free + 0.5) * CELL, np.full(len(free), 0.9)]), size, 0.8)
         self._seen, self._hidden = free[seen], free[~seen]
         self._next = 1
         self.tags: set[str] = set()
@@ -125,8 +114,7 @@ class Cast:
             return room.openings[rng.integers(len(room.openings))]
         if not len(self._hidden):
             return self._goal()
-        cell = self._hidden[rng.integers(len(self._hidden))]
-        x, y = (cell + 0.5) * CELL
+        x, y = (self._hidden[rng.integers(len(self._hidden))] + 0.5) * CELL
         return float(x), float(y)
 
     def _way(self, start: tuple[float, float], goal: tuple[float, float]) -> Walk | None:
@@ -136,18 +124,16 @@ class Cast:
         cells = find_way(self._plan, first, last)
         if cells is None:
             return None
-        points = smooth_way(self._plan, cells)
-        both = np.vstack([[start], points[1:-1], [goal]])
-        keep = np.concatenate([[True], np.linalg.norm(np.diff(both, axis=0), axis=1) > 1e-3])
-        both = both[keep]
-        return walk(both) if len(both) > 1 else None
+        points = np.vstack([[start], smooth_way(self._plan, cells)[1:-1], [goal]])
+        points = points[np.append(True, np.linalg.norm(np.diff(points, axis=0), axis=1) > 1e-3)]
+        return walk(points) if len(points) > 1 else None
 
     def _schedule(self, speed: float, sits: bool) -> list[Spell]:
         rng, options = self._rng, self._options
         spells: list[Spell] = []
         if rng.random() < options.present:
             now, where = 0.0, self._goal()
-            spells.append(self._stay(now, rng.uniform(1, self._end * 0.8), where, rng.uniform(-3, 3), False))
+            spells.append(self._stay(now, rng.uniform(1, self._end * 0.8), where, rng.uniform(-3, 3)))
             now = spells[-1].end
         else:
             now, where = rng.uniform(0, self._end * 0.5), self._outside()
@@ -162,7 +148,7 @@ class Cast:
             if way is None or way.length < 0.3:
                 now += 1.0
                 if not spells or spells[-1].end < now:
-                    spells.append(self._stay(now - 1.0, 1.0, where, rng.uniform(-3, 3), False))
+                    spells.append(self._stay(now - 1.0, 1.0, where, rng.uniform(-3, 3)))
                 continue
             pace = speed * rng.uniform(0.85, 1.15)
             spells.append(Spell(now, now + way.length / pace, way))
@@ -176,7 +162,7 @@ class Cast:
         return spells
 
     def _stay(
-        self, start: float, length: float, where: tuple[float, float], facing: float, sitting: bool
+        self, start: float, length: float, where: tuple[float, float], facing: float, sitting: bool = False
     ) -> Spell:
         poses: tuple[Pose, ...] = _SITTING_POSES if sitting else _STANDING_POSES
         pose = poses[self._rng.integers(len(poses))]
@@ -184,9 +170,8 @@ class Cast:
 
     def _person(self) -> Person | None:
         rng, room = self._rng, self._room
-        hidden = None
-        if rng.random() < self._options.camouflage:
-            hidden = (room.wall, room.floor)
+        hidden = (room.wall, room.floor) if rng.random() < self._options.camouflage else None
+        if hidden:
             self.tags.add("camouflage")
         speed = rng.uniform(2.0, 3.0) if rng.random() < 0.1 else rng.uniform(0.7, 1.5)
         rides = rng.random() < 0.05
@@ -203,9 +188,8 @@ class Cast:
             return [Pushed(self._id(), "wheelchair", person, wheelchair(), 0.0)]
         if rng.random() < options.bags:
             stays = [spell for spell in person.schedule if spell.walk is None and spell.start > 0]
-            look = Surface(
-                furniture.pick(rng, furniture.CLOTHS, 0.1), str(rng.choice(["fabric", "plain"])), 0.4
-            )
+            colour = furniture.pick(rng, furniture.CLOTHS, 0.1)
+            look = Surface(colour, str(rng.choice(["fabric", "plain"])), 0.4)
             moment = stays[rng.integers(len(stays))].start + 0.4 if stays else 1e9
             left = rng.random() < 0.6
             known = not left and rng.random() < 0.5

@@ -26,12 +26,10 @@ from segue_isd.parts import (
 
 
 class Mover(Protocol):
-    """Something that is not still but no foreground either."""
+    """Something that is not still but no foreground either, and what it is."""
 
     @property
-    def kind(self) -> str:
-        """What it is."""
-        ...
+    def kind(self) -> str: ...
 
     def parts(self, time: float) -> list[Part]:
         """Its solids at a moment in seconds; always as many and in the same order."""
@@ -46,23 +44,21 @@ class Still:
     solids: tuple[Part, ...]
 
     def parts(self, time: float) -> list[Part]:
-        """The same at any time; the renderer waves them."""
-        del time
+        del time  # the renderer waves them
         return list(self.solids)
 
 
 @dataclass(frozen=True)
 class Fan:
-    """A ceiling or standing fan: blades that turn about an axis."""
+    """A ceiling fan: blades that turn about an axis."""
 
-    kind: str
     hub: Floats
     surface: Surface
     length: float
     speed: float
+    kind: str = "fan"
 
     def parts(self, time: float) -> list[Part]:
-        """The blades."""
         blades = []
         for blade in range(4):
             turn = chained(self.hub, placed(0, 0, 0, self.speed * time + blade * np.pi / 2))
@@ -73,7 +69,7 @@ class Fan:
 
 @dataclass(frozen=True)
 class Slide:
-    """Surfaces whose texture slides (belts, water) or jumps (screens)."""
+    """Surfaces whose texture slides (belts, water) or jumps after so many seconds (screens)."""
 
     kind: str
     solids: tuple[Part, ...]
@@ -81,13 +77,11 @@ class Slide:
     jump: float = 0.0
 
     def parts(self, time: float) -> list[Part]:
-        """The solids with their texture shifted; ``jump`` holds each picture that many seconds."""
-        shift: tuple[float, float]
+        across, down = (self.speed[0] * time, self.speed[1] * time)
         if self.jump:
             count = int(np.floor(time / self.jump))
-            shift = (0.37 * count % 1.0, 0.61 * count % 1.0)
-        else:
-            shift = (self.speed[0] * time % 1.0, self.speed[1] * time % 1.0)
+            across, down = 0.37 * count, 0.61 * count
+        shift = (across % 1.0, down % 1.0)
         return [
             replace(part, surface=replace(part.surface, shift=shift), id=MOVING_BACKGROUND)
             for part in self.solids
@@ -96,35 +90,32 @@ class Slide:
 
 @dataclass(frozen=True)
 class Swing:
-    """Something that hangs and swings about the x axis of its pose."""
+    """A sign that hangs and swings about the x axis of its pose."""
 
-    kind: str
     pivot: Floats
     solids: tuple[Part, ...]
     amplitude: float
     speed: float
-    id: int = MOVING_BACKGROUND
+    kind: str = "sign"
 
     def parts(self, time: float) -> list[Part]:
-        """The solids at their angle."""
         angle = self.amplitude * np.sin(self.speed * time)
         c, s = np.cos(angle), np.sin(angle)
         turn = np.array([[1, 0, 0, 0], [0, c, -s, 0], [0, s, c, 0]])
-        return numbered(moved(self.solids, chained(self.pivot, turn)), self.id)
+        return numbered(moved(self.solids, chained(self.pivot, turn)), MOVING_BACKGROUND)
 
 
 @dataclass(frozen=True)
 class Door:
     """A door that opens at some moments; its label is undecided."""
 
-    kind: str
     hinge: Floats
     solids: tuple[Part, ...]
     moments: tuple[float, ...]
+    kind: str = "door"
 
     def parts(self, time: float) -> list[Part]:
-        """The leaf at its angle."""
-        opening = max((float(np.exp(-(((time - m) / 1.1) ** 4))) for m in self.moments), default=0.0)
+        opening = max(float(np.exp(-(((time - m) / 1.1) ** 4))) for m in self.moments)
         return numbered(moved(self.solids, chained(self.hinge, placed(0, 0, 0, 1.35 * opening))), UNDECIDED)
 
 
@@ -137,17 +128,14 @@ def curtain(rng: np.random.Generator, width: float, height: float, pose: Floats,
 
 def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Floats) -> Still:
     """The leaves of a plant in a draught."""
-    waves = [
-        Wave(rng.uniform(0.02, 0.07), rng.uniform(0.3, 0.8), rng.uniform(1, 4), rng.uniform(0, 6))
-        for _ in leaves
-    ]
-    solids = [
-        replace(leaf, wave=wave, id=MOVING_BACKGROUND) for leaf, wave in zip(leaves, waves, strict=True)
-    ]
+    solids = []
+    for leaf in leaves:
+        wave = Wave(rng.uniform(0.02, 0.07), rng.uniform(0.3, 0.8), rng.uniform(1, 4), rng.uniform(0, 6))
+        solids.append(replace(leaf, wave=wave, id=MOVING_BACKGROUND))
     return Still("plant", tuple(moved(solids, pose)))
 
 
-def hanging_sign(rng: np.random.Generator, place: Floats) -> Swing:
+def hanging_sign(rng: np.random.Generator, place: tuple[float, float, float]) -> Swing:
     """A sign on two cords below the ceiling."""
     look = Surface((1, 1, 1), "sign", 0, gloss=0.3)
     cord = Surface((0.2, 0.2, 0.2))
@@ -157,6 +145,5 @@ def hanging_sign(rng: np.random.Generator, place: Floats) -> Swing:
         box((0.01, 0.01, drop), (-0.35, 0, -drop), cord),
         box((0.01, 0.01, drop), (0.35, 0, -drop), cord),
     )
-    x, y, z = (float(v) for v in place)
-    turn = placed(x, y, z, float(rng.choice([0, np.pi / 2])))
-    return Swing("sign", turn, solids, rng.uniform(0.05, 0.3), rng.uniform(1.5, 3.5))
+    turn = placed(*place, float(rng.choice([0, np.pi / 2])))
+    return Swing(turn, solids, rng.uniform(0.05, 0.3), rng.uniform(1.5, 3.5))

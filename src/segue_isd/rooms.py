@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from segue_isd import furniture as f
-from segue_isd.moving import Door, Fan, Mover, Slide, curtain, hanging_sign, swaying
-from segue_isd.parts import Floats, Part, Surface, box, chained, moved, panel, placed
+from segue_isd.moving import Door, Fan, Mover, Slide, Still, curtain, hanging_sign, swaying
+from segue_isd.parts import Floats, Part, Surface, box, chained, moved, numbered, panel, placed
 from segue_isd.templates import TEMPLATES, Template
 
 CELL = 0.25
@@ -22,20 +22,14 @@ NIGHT_GLOW = 0.05
 
 @dataclass
 class Room:
-    """A furnished room; its walls are x = 0, x = width, y = 0, y = depth.
+    """A furnished room of ``size`` (3,) metres; its walls are x = 0, x = width, y = 0, y = depth.
 
     Attributes:
-        template: its kind.
-        size: (3,), metres.
-        parts: everything still.
-        movers: background that moves.
         seats: places and directions (x, y, turn) for people, and whether on a chair.
         taken: (cells along x, along y), True where no feet fit.
         openings: points (x, y) at doors, just inside.
         windows: (middle, inward direction) of each, (3,) both.
         mirror: plane of the mirroring surface or None.
-        floor: its surface.
-        wall: the walls' surface.
     """
 
     template: str
@@ -52,20 +46,13 @@ class Room:
 
 
 def furnish(rng: np.random.Generator, template: str, liveliness: float, night: bool) -> Room:
-    """A room of a kind.
-
-    Args:
-        rng: source of all choices.
-        template: key of :data:`TEMPLATES`.
-        liveliness: chance of each kind of moving background.
-        night: whether it is dark outside.
-    """
+    """A room of a kind; ``liveliness`` is the chance of each kind of background that moves."""
     plan = TEMPLATES[template]
     size = np.array([rng.uniform(*plan.width), rng.uniform(*plan.depth), rng.uniform(*plan.height)])
     texture, colours, tile, mirror = plan.floors[rng.integers(len(plan.floors))]
-    floor = Surface(
-        f.pick(rng, colours), texture, tile, gloss=0.1 + mirror, mirror=mirror if rng.random() < 0.6 else 0
-    )
+    floor = Surface(f.pick(rng, colours), texture, tile, gloss=0.1 + mirror)
+    if rng.random() < 0.6:
+        floor = replace(floor, mirror=mirror)
     kind, tile = plan.walls[rng.integers(len(plan.walls))]
     wall = Surface(f.pick(rng, plan.tint), kind, tile, gloss=0.05)
     room = Room(template, size, [], floor, wall)
@@ -113,9 +100,8 @@ class _Builder:
     def _shell(self) -> None:
         w, d, h = self.room.size
         wall, room = self.room.wall, self.room
-        ceiling = Surface(
-            (0.93, 0.93, 0.92), str(self.rng.choice(["plaster", "tiles", "plain"])), 1.3, gloss=0
-        )
+        texture = str(self.rng.choice(["plaster", "tiles", "plain"]))
+        ceiling = Surface((0.93, 0.93, 0.92), texture, 1.3, gloss=0)
         room.parts += [
             box((w + 0.4, d + 0.4, 0.2), (w / 2, d / 2, -0.2), room.floor),
             box((w + 0.4, d + 0.4, 0.2), (w / 2, d / 2, h), ceiling),
@@ -134,8 +120,8 @@ class _Builder:
         """Doors and windows."""
         rng, room = self.rng, self.room
         h = float(room.size[2])
-        for number in rng.permutation(4)[: int(rng.integers(1, 4))]:
-            pose, length = self._wall(int(number))
+        for number in rng.permutation(4).tolist()[: rng.integers(1, 4)]:
+            pose, length = self._wall(number)
             x = rng.uniform(-0.5, 0.5) * max(length - 1.6, 0.1)
             tall = min(2.1, h - 0.2)
             frame = Surface(f.pick(rng, f.WOODS + f.GREYS), "plain", 1.0)
@@ -152,15 +138,13 @@ class _Builder:
                 parts.append(panel(0.92, tall, (x, -0.012, 0), Surface((0.1, 0.1, 0.11))))
             elif kind < 0.3 + 0.4 * self.liveliness:
                 parts.append(panel(0.92, tall, (x, -0.005, 0), Surface((0.12, 0.12, 0.13))))
-                moments = tuple(float(m) for m in rng.uniform(0, 30, 4))
-                swing = chained(hinge, np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]))
-                room.movers.append(Door("door", swing, tuple(leaf_parts), moments))
+                room.movers.append(Door(hinge, tuple(leaf_parts), tuple(rng.uniform(0, 30, 4).tolist())))
             else:
                 parts += moved(leaf_parts, placed(x - 0.46, -0.02))
             room.parts += moved(parts, pose)
-            self.spots[int(number)].append(x)
-            inside = chained(pose, placed(x, -0.5))[:, 3]
-            room.openings.append((float(inside[0]), float(inside[1])))
+            self.spots[number].append(x)
+            inside_x, inside_y, _ = chained(pose, placed(x, -0.5))[:, 3].tolist()
+            room.openings.append((inside_x, inside_y))
         for _ in range(rng.integers(0, self.plan.windows + 1)):
             self._window()
 
@@ -188,26 +172,18 @@ class _Builder:
         place = chained(pose, placed(x, 0, sill + tall / 2))[:, 3]
         room.windows.append((place, -pose[:, 1]))
         if rng.random() < 0.6:
-            look = Surface(
-                f.pick(rng, (*f.CLOTHS, (0.9, 0.88, 0.82)), 0.15),
-                str(rng.choice(["fabric", "stripes", "dots"])),
-                0.5,
-            )
+            colour = f.pick(rng, (*f.CLOTHS, (0.9, 0.88, 0.82)), 0.15)
+            look = Surface(colour, str(rng.choice(["fabric", "stripes", "dots"])), 0.5)
             for side in (-1, 1):
                 spread = width * rng.uniform(0.25, 0.5)
                 hung = chained(pose, placed(x + side * (width / 2 + 0.1 - spread / 2), -0.12, sill - 0.5))
-                hanging = curtain(rng, spread, tall + 0.6, hung, look)
-                if rng.random() < self.liveliness:
-                    room.movers.append(hanging)
-                else:
-                    room.parts += [replace(part, id=0) for part in hanging.solids]
+                self._draught(curtain(rng, spread, tall + 0.6, hung, look))
 
     def _stand(self, piece: f.Piece, pose: Floats) -> bool:
         """Put a piece into the room unless it stands in something else or in a doorway."""
         room = self.room
-        corners = np.array(
-            [[sx * piece.width / 2, sy * piece.depth / 2, 0] for sx in (-1, 1) for sy in (-1, 1)]
-        )
+        sides = itertools.product((-1, 1), repeat=2)
+        corners = np.array([[x * piece.width / 2, y * piece.depth / 2, 0] for x, y in sides])
         spots = corners @ pose[:, :3].T + pose[:, 3]
         low, high = spots[:, :2].min(axis=0), spots[:, :2].max(axis=0)
         if (low < -0.05).any() or (high > room.size[:2] + 0.05).any():
@@ -215,29 +191,29 @@ class _Builder:
         cells = np.array([low, high]) / CELL
         x0, y0 = np.maximum(cells[0].astype(int), 0)
         x1, y1 = np.ceil(cells[1]).astype(int)
-        if room.taken[x0:x1, y0:y1].any():
-            return False
-        if any(
-            low[0] - 0.4 < x < high[0] + 0.4 and low[1] - 0.4 < y < high[1] + 0.4 for x, y in room.openings
-        ):
+        doors = np.reshape(room.openings, (-1, 2))
+        in_doorway = ((low - 0.4 < doors) & (doors < high + 0.4)).all(axis=1)
+        if room.taken[x0:x1, y0:y1].any() or in_doorway.any():
             return False
         room.taken[x0:x1, y0:y1] = True
         room.parts += moved(piece.parts, pose)
         angle = float(np.arctan2(pose[1, 0], pose[0, 0]))
         for seat in piece.seats:
-            spot = chained(pose, placed(seat.x, seat.y))[:, 3]
-            room.seats.append((float(spot[0]), float(spot[1]), angle + seat.turn, seat.sitting))
+            x, y, _ = chained(pose, placed(seat.x, seat.y))[:, 3].tolist()
+            room.seats.append((x, y, angle + seat.turn, seat.sitting))
         if piece.screens:
-            room.movers.append(
-                Slide("screen", tuple(moved(piece.screens, pose)), (0, 0), self.rng.uniform(0.5, 3))
-            )
+            screens = tuple(moved(piece.screens, pose))
+            room.movers.append(Slide("screen", screens, (0, 0), self.rng.uniform(0.5, 3)))
         if piece.plants:
-            leaves = swaying(self.rng, piece.plants, pose)
-            if self.rng.random() < self.liveliness:
-                room.movers.append(leaves)
-            else:
-                room.parts += [replace(part, id=0) for part in leaves.solids]
+            self._draught(swaying(self.rng, piece.plants, pose))
         return True
+
+    def _draught(self, waving: Still) -> None:
+        """Add what waves where the room is lively, and hangs still elsewhere."""
+        if self.rng.random() < self.liveliness:
+            self.room.movers.append(waving)
+        else:
+            self.room.parts += numbered(waving.solids, 0)
 
     def _islands(self) -> None:
         rng, plan, room = self.rng, self.plan, self.room
@@ -307,16 +283,13 @@ class _Builder:
 
     def _ceiling(self) -> None:
         rng, room = self.rng, self.room
-        w, d, h = (float(v) for v in room.size)
+        w, d, h = room.size.tolist()
         if rng.random() < self.liveliness * 0.6 and room.template not in ("parking", "warehouse"):
             hub = placed(w * rng.uniform(0.35, 0.65), d * rng.uniform(0.35, 0.65), h - 0.3)
-            room.movers.append(Fan("fan", hub, f.wood(rng), rng.uniform(0.45, 0.65), rng.uniform(2, 14)))
-            room.parts.append(
-                box((0.06, 0.06, 0.3), (hub[0, 3], hub[1, 3], h - 0.3), Surface((0.7, 0.7, 0.7)))
-            )
+            room.movers.append(Fan(hub, f.wood(rng), rng.uniform(0.45, 0.65), rng.uniform(2, 14)))
+            room.parts.append(box((0.06, 0.06, 0.3), hub[:, 3], Surface((0.7, 0.7, 0.7))))
         if rng.random() < self.liveliness * 0.5:
-            place = np.array([w * rng.uniform(0.3, 0.7), d * rng.uniform(0.3, 0.7), h])
-            room.movers.append(hanging_sign(rng, place))
+            room.movers.append(hanging_sign(rng, (w * rng.uniform(0.3, 0.7), d * rng.uniform(0.3, 0.7), h)))
         if rng.random() < self.liveliness * 0.5:
             self._belt_or_tank()
 
@@ -324,36 +297,17 @@ class _Builder:
         rng, room = self.rng, self.room
         wide = rng.uniform(1.0, 1.8)
         if room.template in ("shop", "warehouse", "lab", "lobby"):
-            frame = f.metal(rng)
-            belt = box((wide, 0.5, 0.02), (0, 0, 0.8), Surface((0.4, 0.4, 0.42), "belt", 0.5))
-            piece = f.Piece([box((wide, 0.56, 0.78), (0, 0, 0), frame)], wide, 0.6)
-            mover, speed = (belt,), (rng.uniform(0.2, 1.0), 0.0)
+            stand = [box((wide, 0.56, 0.78), (0, 0, 0), f.metal(rng))]
+            sliding = box((wide, 0.5, 0.02), (0, 0, 0.8), Surface((0.4, 0.4, 0.42), "belt", 0.5))
+            speed = (rng.uniform(0.2, 1.0), 0.0)
         else:
-            base = f.wood(rng)
-            water = box(
-                (wide * 0.95, 0.4, 0.5),
-                (0, 0, 0.75),
-                Surface((0.8, 0.95, 1), "water", 0.7, gloss=0.5, glow=0.12),
-            )
-            piece = f.Piece(
-                [box((wide, 0.45, 0.75), (0, 0, 0), base), box((wide, 0.45, 0.04), (0, 0, 1.25), base)],
-                wide,
-                0.6,
-            )
-            mover, speed = (water,), (rng.uniform(-0.2, 0.2), rng.uniform(0.1, 0.5))
-        for number in self._order():
+            base, water = f.wood(rng), Surface((0.8, 0.95, 1), "water", 0.7, gloss=0.5, glow=0.12)
+            stand = [box((wide, 0.45, 0.75), (0, 0, 0), base), box((wide, 0.45, 0.04), (0, 0, 1.25), base)]
+            sliding = box((wide * 0.95, 0.4, 0.5), (0, 0, 0.75), water)
+            speed = (rng.uniform(-0.2, 0.2), rng.uniform(0.1, 0.5))
+        for number in rng.permutation(4).tolist():
             pose, length = self._wall(number)
-            x = rng.uniform(-0.5, 0.5) * max(length - wide, 0.1)
-            spot = chained(pose, placed(x, -0.35))
-            if self._stand(piece, spot):
-                room.movers.append(
-                    Slide(
-                        "water" if "water" in mover[0].surface.texture else "belt",
-                        tuple(moved(mover, spot)),
-                        speed,
-                    )
-                )
+            spot = chained(pose, placed(rng.uniform(-0.5, 0.5) * max(length - wide, 0.1), -0.35))
+            if self._stand(f.Piece(stand, wide, 0.6), spot):
+                room.movers.append(Slide(sliding.surface.texture, tuple(moved([sliding], spot)), speed))
                 return
-
-    def _order(self) -> Sequence[int]:
-        return [int(number) for number in self.rng.permutation(4)]

@@ -321,8 +321,7 @@ def _best_window(
         for time in np.linspace(start, start + length, 5):
             spots = [sphere[:3] for actor in actors for sphere in actor.spheres(time)[:1]]
             here = np.asarray(spots, float).reshape(-1, 3)
-            pixels, distance = view.see(here, size)
-            inside = (distance > 0.5) & (pixels >= 0).all(axis=1) & (pixels < size[::-1]).all(axis=1)
+            inside = view.shows(here, size, 0.5)
             score += float(inside.sum())
             if before is not None and before.shape == here.shape:
                 score += 2.0 * float((inside & (np.linalg.norm(here - before, axis=1) > 0.03)).sum())
