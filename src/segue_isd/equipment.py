@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from segue_isd.furniture import (
-    CLOTHS,
-    GREYS,
-    Piece,
-    Seat,
-    chair,
-    legs_of,
-    metal,
-    pick,
-    table,
-    things,
-    wood,
-)
+from segue_isd import furniture as f
+from segue_isd.furniture import Piece, Seat
 from segue_isd.parts import (
     Part,
     Shape,
@@ -35,7 +24,7 @@ from segue_isd.parts import (
 
 def bed(rng: np.random.Generator) -> Piece:
     """A bed, head at +y."""
-    frame, cover = metal(rng), Surface(pick(rng, (*CLOTHS, (0.9, 0.92, 0.95)), 0.1), "fabric", 0.7)
+    frame, cover = f.metal(rng), Surface(f.pick(rng, (*f.CLOTHS, (0.9, 0.92, 0.95)), 0.1), "fabric", 0.7)
     parts = [
         box((1.0, 2.0, 0.12), (0, 0, 0.3), frame),
         box((0.96, 1.9, 0.18), (0, 0, 0.42), Surface((0.94, 0.94, 0.94), "fabric", 0.7)),
@@ -50,9 +39,9 @@ def bed(rng: np.random.Generator) -> Piece:
 def counter(rng: np.random.Generator) -> Piece:
     """A long counter; staff stands behind it."""
     width = rng.uniform(1.8, 3.2)
-    front, top = wood(rng), Surface(pick(rng, GREYS), "speckles", 0.6, gloss=0.4)
+    front, top = f.wood(rng), Surface(f.pick(rng, f.GREYS), "speckles", 0.6, gloss=0.4)
     parts = [box((width, 0.55, 1.0), (0, 0, 0), front), box((width + 0.1, 0.68, 0.05), (0, 0, 1.0), top)]
-    parts += things(rng, width, 0.5, 1.05)
+    parts += f.things(rng, width, 0.5, 1.05)
     parts.append(box((0.4, 0.05, 0.3), (width / 4, 0.1, 1.05), Surface((0.1, 0.1, 0.1), gloss=0.3)))
     return Piece(parts, width, 1.2, (Seat(0, 0.6, -np.pi / 2, False), Seat(0.3, -0.6, np.pi / 2, False)))
 
@@ -60,7 +49,7 @@ def counter(rng: np.random.Generator) -> Piece:
 def kitchen_block(rng: np.random.Generator) -> Piece:
     """Kitchen cupboards with a stove or sink, and cupboards above."""
     width = rng.uniform(1.8, 3.0)
-    body, top = wood(rng), Surface(pick(rng, GREYS), "speckles", 0.5, gloss=0.4)
+    body, top = f.wood(rng), Surface(f.pick(rng, f.GREYS), "speckles", 0.5, gloss=0.4)
     parts = [box((width, 0.58, 0.86), (0, 0, 0), body), box((width + 0.04, 0.64, 0.05), (0, 0, 0.86), top)]
     count = int(width / 0.6)
     for i in range(count):
@@ -69,13 +58,13 @@ def kitchen_block(rng: np.random.Generator) -> Piece:
         parts.append(box((0.16, 0.02, 0.02), (x, -0.31, 0.7), Surface((0.3, 0.3, 0.3), gloss=0.5)))
     parts.append(box((width, 0.34, 0.65), (0, 0.12, 1.5), body))
     parts.append(box((0.5, 0.42, 0.02), (width / 5, 0, 0.9), Surface((0.1, 0.1, 0.1), gloss=0.6)))
-    parts += things(rng, width, 0.45, 0.91)
+    parts += f.things(rng, width, 0.45, 0.91)
     return Piece(parts, width, 0.64, (Seat(0, -0.6, np.pi / 2, False),))
 
 
 def fridge(rng: np.random.Generator) -> Piece:
     """A refrigerator or vending machine."""
-    look = Surface(pick(rng, (*GREYS, (0.6, 0.15, 0.15))), "plain", 0.8, gloss=0.5)
+    look = Surface(f.pick(rng, (*f.GREYS, (0.6, 0.15, 0.15))), "plain", 0.8, gloss=0.5)
     parts = [box((0.7, 0.7, rng.uniform(1.6, 1.95)), (0, 0, 0), look)]
     if rng.random() < 0.4:
         parts.append(panel(0.5, 1.0, (-0.05, -0.36, 0.6), Surface((1, 1, 1), "goods", 0, glow=0.25)))
@@ -88,35 +77,29 @@ def fridge(rng: np.random.Generator) -> Piece:
 def plant(rng: np.random.Generator) -> Piece:
     """A plant in a pot; its leaves may sway."""
     tall = rng.uniform(0.7, 1.6)
-    pot = Surface(
-        pick(rng, ((0.6, 0.35, 0.22), (0.9, 0.9, 0.88), (0.25, 0.25, 0.27))), "plain", 0.4, gloss=0.2
-    )
-    parts = [
-        cylinder(0.17, 0.3, (0, 0, 0), pot),
-        cylinder(0.02, tall * 0.6, (0, 0, 0.3), Surface((0.35, 0.28, 0.2))),
-    ]
+    tone = f.pick(rng, ((0.6, 0.35, 0.22), (0.9, 0.9, 0.88), (0.25, 0.25, 0.27)))
+    pot, stem = Surface(tone, "plain", 0.4, gloss=0.2), Surface((0.35, 0.28, 0.2))
+    parts = [cylinder(0.17, 0.3, (0, 0, 0), pot), cylinder(0.02, tall * 0.6, (0, 0, 0.3), stem)]
     leaves = []
     for i in range(5):
-        pose = chained(
-            placed(0, 0, 0.3 + tall * rng.uniform(0.35, 0.7), i * 0.63), scaled((tall * 0.8, 1, tall * 0.8))
-        )
-        tint = tuple(float(v) for v in np.clip(np.asarray((0.75, 0.95, 0.7)) * rng.uniform(0.6, 1), 0, 1))
-        leaves.append(Part(Shape.SHEET, pose, Surface((tint[0], tint[1], tint[2]), "leaves", 0)))
+        turned = placed(0, 0, 0.3 + tall * rng.uniform(0.35, 0.7), i * 0.63)
+        pose = chained(turned, scaled((tall * 0.8, 1, tall * 0.8)))
+        share = rng.uniform(0.6, 1)
+        look = Surface((0.75 * share, 0.95 * share, 0.7 * share), "leaves", 0)
+        leaves.append(Part(Shape.SHEET, pose, look))
     return Piece(parts, 0.5, 0.5, plants=tuple(leaves))
 
 
 def lab_bench(rng: np.random.Generator) -> Piece:
     """A laboratory bench with apparatus."""
     width = rng.uniform(1.8, 2.6)
-    body, top = (
-        Surface(pick(rng, GREYS), "plain", 0.8),
-        Surface((0.25, 0.26, 0.28), "speckles", 0.6, gloss=0.5),
-    )
+    body = Surface(f.pick(rng, f.GREYS), "plain", 0.8)
+    top = Surface((0.25, 0.26, 0.28), "speckles", 0.6, gloss=0.5)
     parts = [box((width, 0.7, 0.85), (0, 0, 0), body), box((width + 0.06, 0.76, 0.04), (0, 0, 0.85), top)]
     for x in np.linspace(-0.35, 0.35, 4) * width:
         if rng.random() < 0.7:
             size = rng.uniform((0.2, 0.2, 0.15), (0.45, 0.45, 0.5))
-            parts.append(box(size, (x, rng.uniform(-0.1, 0.1), 0.89), metal(rng)))
+            parts.append(box(size, (x, rng.uniform(-0.1, 0.1), 0.89), f.metal(rng)))
         else:
             glass = Surface((0.75, 0.85, 0.9), gloss=0.8)
             parts.append(cylinder(0.06, 0.25, (x, 0, 0.89), glass))
@@ -125,22 +108,22 @@ def lab_bench(rng: np.random.Generator) -> Piece:
 
 def school_desk(rng: np.random.Generator) -> Piece:
     """A pupils' desk with two chairs, looking towards +y."""
-    top, frame = wood(rng), metal(rng)
-    parts = [box((1.2, 0.5, 0.03), (0, 0, 0.72), top), *legs_of(1.2, 0.5, 0.72, frame, 0.03)]
+    top, frame = f.wood(rng), f.metal(rng)
+    parts = [box((1.2, 0.5, 0.03), (0, 0, 0.72), top), *f.legs_of(1.2, 0.5, 0.72, frame, 0.03)]
     seats = []
-    seat = chair(rng)
+    seat = f.chair(rng)
     for x in (-0.3, 0.3):
         parts += moved(seat.parts, placed(x, -0.45, 0, np.pi + rng.uniform(-0.2, 0.2)))
         seats.append(Seat(x, -0.43, np.pi / 2, True))
     if rng.random() < 0.6:
-        parts += things(rng, 1.1, 0.4, 0.75)
+        parts += f.things(rng, 1.1, 0.4, 0.75)
     return Piece(parts, 1.25, 1.2, tuple(seats))
 
 
 def dining(rng: np.random.Generator) -> Piece:
     """A table with chairs around it."""
-    base = table(rng)
-    seat = chair(rng)
+    base = f.table(rng)
+    seat = f.chair(rng)
     parts, seats = list(base.parts), []
     for side in (-1, 1):
         for x in (-base.width / 4, base.width / 4):
@@ -153,16 +136,13 @@ def dining(rng: np.random.Generator) -> Piece:
 
 def pillar(rng: np.random.Generator) -> Piece:
     """A column."""
-    look = Surface(pick(rng, GREYS), str(rng.choice(["concrete", "plaster", "tiles"])), 1.0)
+    look = Surface(f.pick(rng, f.GREYS), str(rng.choice(["concrete", "plaster", "tiles"])), 1.0)
     side = rng.uniform(0.3, 0.55)
     if rng.random() < 0.5:
         return Piece([cylinder(side / 2, 3.6, (0, 0, 0), look)], side, side)
     stripe = Surface((0.9, 0.75, 0.1), "stripes", 0.5)
-    return Piece(
-        [box((side, side, 3.6), (0, 0, 0), look), box((side + 0.02, side + 0.02, 0.5), (0, 0, 0.5), stripe)],
-        side,
-        side,
-    )
+    border = box((side + 0.02, side + 0.02, 0.5), (0, 0, 0.5), stripe)
+    return Piece([box((side, side, 3.6), (0, 0, 0), look), border], side, side)
 
 
 def car(rng: np.random.Generator) -> Piece:
@@ -172,9 +152,8 @@ def car(rng: np.random.Generator) -> Piece:
 
 def car_parts(rng: np.random.Generator) -> list[Part]:
     """The solids of a car about 4.2 m long."""
-    r, g, b = rng.choice(
-        [(0.6, 0.1, 0.1), (0.15, 0.2, 0.4), (0.85, 0.85, 0.87), (0.1, 0.1, 0.11), (0.5, 0.52, 0.55)]
-    )
+    tones = [(0.6, 0.1, 0.1), (0.15, 0.2, 0.4), (0.85, 0.85, 0.87), (0.1, 0.1, 0.11), (0.5, 0.52, 0.55)]
+    r, g, b = rng.choice(tones)
     paint, glass = Surface((r, g, b), gloss=0.8), Surface((0.1, 0.13, 0.16), gloss=0.9)
     tyre, lamp = Surface((0.07, 0.07, 0.07)), Surface((0.95, 0.95, 0.85), gloss=0.6, glow=0.1)
     parts = [
@@ -191,15 +170,13 @@ def car_parts(rng: np.random.Generator) -> list[Part]:
 def stairs(rng: np.random.Generator) -> Piece:
     """A flight of stairs that rises towards +y."""
     width, count = rng.uniform(1.6, 2.6), int(rng.integers(7, 12))
-    look = Surface(pick(rng, GREYS), str(rng.choice(["concrete", "speckles", "tiles"])), 0.8)
-    edge, rail = Surface((0.25, 0.25, 0.25)), metal(rng)
+    look = Surface(f.pick(rng, f.GREYS), str(rng.choice(["concrete", "speckles", "tiles"])), 0.8)
+    edge, rail = Surface((0.25, 0.25, 0.25)), f.metal(rng)
     parts = []
     for step in range(count):
         y = (step - count / 2) * 0.29
         parts.append(box((width, 0.29, 0.17 * (step + 1)), (0, y, 0), look))
         parts.append(box((width, 0.03, 0.012), (0, y - 0.13, 0.17 * (step + 1)), edge))
-        parts += [
-            cylinder(0.015, 0.9, (x, y, 0.17 * (step + 1)), rail)
-            for x in (-width / 2 + 0.04, width / 2 - 0.04)
-        ]
+        sides = (-width / 2 + 0.04, width / 2 - 0.04)
+        parts += [cylinder(0.015, 0.9, (x, y, 0.17 * (step + 1)), rail) for x in sides]
     return Piece(parts, width, 0.29 * count)

@@ -32,15 +32,9 @@ class Seat:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of furniture.
+    """A piece of furniture, ``width`` metres along x and ``depth`` along y.
 
-    Attributes:
-        parts: its solids.
-        width: along x, metres.
-        depth: along y, metres.
-        seats: where people may be.
-        screens: panels whose picture changes: (part, texture shift step).
-        plants: leaf sheets that sway.
+    ``screens`` are panels whose picture changes, ``plants`` leaf sheets that sway.
     """
 
     parts: list[Part]
@@ -96,9 +90,8 @@ def metal(rng: np.random.Generator) -> Surface:
 
 def cloth(rng: np.random.Generator) -> Surface:
     """Upholstery."""
-    return Surface(
-        pick(rng, CLOTHS), str(rng.choice(["fabric", "fabric", "denim", "plaid"])), 0.5, gloss=0.02
-    )
+    colour = pick(rng, CLOTHS)
+    return Surface(colour, str(rng.choice(["fabric", "fabric", "denim", "plaid"])), 0.5, gloss=0.02)
 
 
 def legs_of(
@@ -129,9 +122,8 @@ def things(rng: np.random.Generator, width: float, depth: float, height: float) 
         if kind == 0:
             parts.append(cylinder(rng.uniform(0.03, 0.06), rng.uniform(0.08, 0.25), (x, y, height), look))
         elif kind == 1:
-            parts.append(
-                box(rng.uniform((0.1, 0.1, 0.02), (0.3, 0.25, 0.12)), (x, y, height), look, rng.uniform(0, 3))
-            )
+            size = rng.uniform((0.1, 0.1, 0.02), (0.3, 0.25, 0.12))
+            parts.append(box(size, (x, y, height), look, rng.uniform(0, 3)))
         else:
             sheet = Surface((0.93, 0.93, 0.9), "papers", 0)
             parts.append(box((0.21, 0.3, 0.006), (x, y, height), sheet, rng.uniform(-0.6, 0.6)))
@@ -175,12 +167,8 @@ def desk(rng: np.random.Generator) -> Piece:
         box((0.06, 0.04, 0.2), (-0.1, 0.19, height + 0.04), Surface((0.12, 0.12, 0.12), gloss=0.4)),
         box((0.58, 0.04, 0.36), (-0.1, 0.2, height + 0.17), Surface((0.08, 0.08, 0.09), gloss=0.4)),
     ]
-    screen = panel(
-        0.54,
-        0.32,
-        (-0.1, 0.173, height + 0.19),
-        Surface((1, 1, 1), f"desktop{rng.integers(2)}", 0, glow=0.35),
-    )
+    picture = Surface((1, 1, 1), f"desktop{rng.integers(2)}", 0, glow=0.35)
+    screen = panel(0.54, 0.32, (-0.1, 0.173, height + 0.19), picture)
     parts += things(rng, width, depth * 0.7, height + 0.04)
     seat = office_chair(rng)
     turned = placed(rng.uniform(-0.15, 0.05), -0.62, 0, np.pi + rng.uniform(-0.5, 0.5))
@@ -234,9 +222,8 @@ def cartons(rng: np.random.Generator) -> Piece:
     side = rng.uniform(0.5, 1.0)
     for _ in range(rng.integers(1, 4)):
         tall = rng.uniform(0.25, 0.6)
-        parts.append(
-            box((side, side * rng.uniform(0.7, 1), tall), (0, 0, z), _carton(rng), rng.uniform(-0.2, 0.2))
-        )
+        size = (side, side * rng.uniform(0.7, 1), tall)
+        parts.append(box(size, (0, 0, z), _carton(rng), rng.uniform(-0.2, 0.2)))
         z, side = z + tall, side * rng.uniform(0.7, 1)
     return Piece(parts, 1.0, 1.0)
 
