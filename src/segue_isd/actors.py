@@ -15,7 +15,6 @@ from segue_isd.figures import (
     Pose,
     Wardrobe,
     blend,
-    carried_bag,
     figure,
     walking,
 )
@@ -31,6 +30,7 @@ from segue_isd.parts import (
     moved,
     numbered,
     placed,
+    scaled,
     stems,
     wheel,
 )
@@ -184,8 +184,8 @@ class Bag:
             x, y, z = self.owner.hand(time) - (0, 0, 0.18)
             where = placed(x, y, z, self.owner.place(time)[2])
         still_background = self.known and time < self.changes
-        bag = carried_bag(self.surface, np.zeros(3))
-        return [replace(bag, pose=chained(where, bag.pose), id=0 if still_background else self.id)]
+        pose = chained(where, scaled((0.42, 0.16, 0.28)))
+        return [Part(Shape.BOX, pose, self.surface, id=0 if still_background else self.id)]
 
     def spheres(self, time: float) -> list[Sphere]:
         """One where it stands."""

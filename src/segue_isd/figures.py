@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from segue_isd.furniture import pick
-from segue_isd.parts import Colour, Floats, Part, Shape, Surface, scaled, stems
+from segue_isd.parts import Colour, Floats, Part, Shape, Surface, moved, placed, stems
 
 X, Y, Z = np.eye(3)
 """Forward, left and up in a figure's own frame, whose origin is on the floor between the feet."""
@@ -15,7 +16,7 @@ X, Y, Z = np.eye(3)
 
 @dataclass(frozen=True)
 class Wardrobe:
-    """What a figure wears and carries; None where there is none."""
+    """What a figure wears; None where there is none."""
 
     skin: Surface
     hair: Surface
@@ -28,7 +29,6 @@ class Wardrobe:
     skirt: Surface | None = None
     hat: Surface | None = None
     backpack: Surface | None = None
-    bag: Surface | None = None
     long_hair: bool = False
 
 
@@ -77,16 +77,10 @@ class Pose:
 def blend(first: Pose, second: Pose, share: float) -> Pose:
     """Between two poses."""
 
-    def between(a: object, b: object) -> object:
-        if isinstance(a, tuple) and isinstance(b, tuple):
-            return tuple(x + (y - x) * share for x, y in zip(a, b, strict=True))
-        assert isinstance(a, float)
-        assert isinstance(b, float)
-        return a + (b - a) * share
+    def between(a: Any, b: Any) -> Any:
+        return tuple(map(between, a, b)) if isinstance(a, tuple) else a + (b - a) * share
 
-    names = first.__dataclass_fields__
-    values = {name: between(getattr(first, name), getattr(second, name)) for name in names}
-    return replace(first, **values)  # type: ignore[arg-type]
+    return Pose(*map(between, astuple(first), astuple(second)))
 
 
 def walking(phase: float, vigour: float) -> Pose:
@@ -123,16 +117,12 @@ WAVING = replace(STANDING, raise_=(0.12, 2.2), elbow=(0.2, 0.9))
 ARMS_CROSSED = replace(STANDING, shoulder=(0.5, 0.5), raise_=(0.05, 0.05), elbow=(1.9, 1.9))
 
 
-@dataclass
 class _Solids:
     """Collected solids of one body."""
 
-    starts: list[Floats] = field(default_factory=list)
-    ends: list[Floats] = field(default_factory=list)
-    radii: list[tuple[float, float]] = field(default_factory=list)
-    across: list[Floats] = field(default_factory=list)
-    looks: list[tuple[Surface, float]] = field(default_factory=list)
-    others: list[Part] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._tubes: list[tuple[Floats, Floats, tuple[float, float], Floats, Surface, float]] = []
+        self.others: list[Part] = []
 
     def tube(
         self,
@@ -143,19 +133,13 @@ class _Solids:
         taper: float = 1.0,
         across: Floats = Y,
     ) -> None:
-        self.starts.append(start)
-        self.ends.append(end)
-        self.radii.append(radius)
-        self.across.append(across)
-        self.looks.append((surface, taper))
+        self._tubes.append((start, end, radius, across, surface, taper))
 
     def parts(self) -> list[Part]:
-        poses = stems(*(np.asarray(v, float) for v in (self.starts, self.ends, self.radii, self.across)))
-        tubes = [
-            Part(Shape.TUBE, pose, surface, taper)
-            for pose, (surface, taper) in zip(poses, self.looks, strict=True)
-        ]
-        return tubes + self.others
+        *places, surfaces, tapers = zip(*self._tubes, strict=True)
+        poses = stems(*(np.asarray(values, float) for values in places))
+        looks = zip(poses, surfaces, tapers, strict=True)
+        return [Part(Shape.TUBE, pose, surface, taper) for pose, surface, taper in looks] + self.others
 
 
 def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Floats]:
@@ -163,50 +147,31 @@ def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Floats
     h, wide = build.height, build.breadth
     solids = _Solids()
     trunk = _turn(pose.lean, pose.sway, pose.twist)
-    hips = np.zeros(3)
-    feet_low = _legs(solids, h, wide, wear, pose, hips)
-    forward, left, up = trunk.T
-    waist = hips + 0.06 * h * up
-    chest = hips + 0.25 * h * up
-    neck = hips + 0.31 * h * up
+    feet_low = _legs(solids, h, wide, wear, pose)
+    forward, left, up = trunk.T  # from the hips on, which are the origin until the feet stand on the floor
+    waist = 0.06 * h * up
+    chest = 0.25 * h * up
+    neck = 0.31 * h * up
     depth = 0.062 * h * wide * build.belly
-    solids.tube(hips - 0.01 * h * up, waist, (0.086 * h * wide, 0.066 * h * wide), wear.trousers, 0.98, left)
+    solids.tube(-0.01 * h * up, waist, (0.086 * h * wide, 0.066 * h * wide), wear.trousers, 0.98, left)
     solids.tube(waist, chest, (0.080 * h * wide, depth), wear.top, 1.16, left)
-    reach = 0.094 * h * wide
-    solids.tube(
-        chest + reach * left + 0.012 * h * up,
-        chest - reach * left + 0.012 * h * up,
-        (0.044 * h * wide, 0.048 * h * wide),
-        wear.top,
-        1.0,
-        forward,
-    )
+    reach, middle = 0.094 * h * wide, 0.012 * h * up
+    girth = (0.044 * h * wide, 0.048 * h * wide)
+    solids.tube(chest + reach * left + middle, chest - reach * left + middle, girth, wear.top, 1.0, forward)
     hands = _arms(solids, h, wide, wear, pose, chest + 0.018 * h * up, reach + 0.018 * h, trunk)
     solids.tube(chest + 0.03 * h * up, neck + 0.01 * h * up, (0.031 * h, 0.031 * h), wear.skin, 0.9, left)
     _head(solids, h, wear, neck, trunk @ _turn(pose.nod, 0, pose.look))
     if wear.coat is not None:
         solids.tube(waist - 0.16 * h * up, chest, (0.098 * h * wide, 0.084 * h * wide), wear.coat, 0.98, left)
     if wear.skirt is not None:
-        hem = hips - 0.24 * h * up + 0.05 * h * (np.sin(pose.hip[0]) + np.sin(pose.hip[1])) * forward
+        hem = -0.24 * h * up + 0.05 * h * (np.sin(pose.hip[0]) + np.sin(pose.hip[1])) * forward
         solids.tube(hem, waist, (0.125 * h * wide, 0.110 * h * wide), wear.skirt, 0.62, left)
     if wear.backpack is not None:
         spot = chest - 0.105 * h * wide * forward - 0.06 * h * up
         frame = np.column_stack([0.11 * h * forward, 0.17 * h * left, 0.24 * h * up, spot])
         solids.others.append(Part(Shape.BOX, frame, wear.backpack))
-    if wear.bag is not None:
-        solids.others.append(carried_bag(wear.bag, hands[1] - (0, 0, 0.16)))
-    rise = np.array([0, 0, -feet_low + pose.lift])
-    placed_parts = []
-    for part in solids.parts():
-        pose_matrix = part.pose.copy()
-        pose_matrix[:, 3] += rise
-        placed_parts.append(replace(part, pose=pose_matrix))
-    return placed_parts, hands + rise
-
-
-def carried_bag(surface: Surface, at: Floats) -> Part:
-    """A bag whose middle is at ``at``."""
-    return Part(Shape.BOX, scaled((0.42, 0.16, 0.28), at), surface)
+    rise = np.array([0, 0, pose.lift - feet_low])
+    return moved(solids.parts(), placed(*rise)), hands + rise
 
 
 def _turn(forward: float, aside: float, around: float) -> Floats:
@@ -220,13 +185,13 @@ def _turn(forward: float, aside: float, around: float) -> Floats:
     return np.asarray(lean @ sway @ twist)
 
 
-def _legs(solids: _Solids, h: float, wide: float, wear: Wardrobe, pose: Pose, hips: Floats) -> float:
+def _legs(solids: _Solids, h: float, wide: float, wear: Wardrobe, pose: Pose) -> float:
     """Add the legs; the height of the lowest sole relative to the hips."""
     low = 0.0
     bare = wear.skirt is not None
     for number, side in enumerate((1.0, -1.0)):
         a, k, s = pose.hip[number], pose.knee[number], pose.spread[number]
-        joint = hips + 0.046 * h * wide * side * Y - 0.01 * h * Z
+        joint = 0.046 * h * wide * side * Y - 0.01 * h * Z
         thigh = np.array([np.sin(a), side * np.sin(s), -np.cos(a)])
         shin = np.array([np.sin(a - k), 0.3 * side * np.sin(s), -np.cos(a - k)])
         knee, thigh = joint + 0.245 * h * thigh, thigh / np.linalg.norm(thigh)
@@ -336,20 +301,14 @@ _PATTERNS = ("fabric", "fabric", "fabric", "denim", "stripes", "plaid", "dots", 
 
 
 def dressed(rng: np.random.Generator, camouflage: tuple[Surface, Surface] | None = None) -> Wardrobe:
-    """Clothes of one person.
-
-    Args:
-        rng: source of all choices.
-        camouflage: surfaces behind the upper and the lower body to look like, or None.
-    """
+    """Clothes of one person; ``camouflage`` are surfaces that the upper and the lower body look like."""
     skin_tone = pick(rng, _SKIN, 0.03)
     skin, face = Surface(skin_tone, "plain", 0, gloss=0.08), Surface(skin_tone, "face", 0, gloss=0.08)
     hair = Surface(pick(rng, _HAIR, 0.03), "hair", 0, gloss=0.15)
     top = Surface(pick(rng, _TOPS, 0.12), str(rng.choice(_PATTERNS)), 0, gloss=0.03)
     trousers = Surface(pick(rng, _TROUSERS, 0.06), str(rng.choice(["fabric", "denim"])), 0, gloss=0.03)
     if camouflage is not None:
-        top = replace(camouflage[0], tile=camouflage[0].tile * 0.5, gloss=0.03, mirror=0.0)
-        trousers = replace(camouflage[1], tile=camouflage[1].tile * 0.5, gloss=0.03, mirror=0.0)
+        top, trousers = (replace(look, tile=look.tile * 0.5, gloss=0.03, mirror=0.0) for look in camouflage)
     shoes = Surface(pick(rng, _SHOES, 0.05), "plain", 0, gloss=0.25)
     kind = rng.random()
     coat = replace(top, texture="fabric") if 0.15 < kind < 0.35 and camouflage is None else None
