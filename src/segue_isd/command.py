@@ -20,12 +20,7 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def synth() -> None:
-    """Paint labelled videos; needs the extra `synth`."""
-
-
-@app.command("isd")
+@app.command()
 def isd(
     out: Annotated[Path, typer.Argument(help="Folder for the data set.")],
     frames: Annotated[
@@ -114,7 +109,7 @@ def isd(
         typer.echo(f"preview: {preview}")
 
 
-@app.command("davis")
+@app.command()
 def davis(
     root: Annotated[Path, typer.Argument(help="Folder that `segue synth isd` wrote, or one of its splits.")],
     out: Annotated[Path, typer.Argument(help="Folder for JPEGImages and Annotations.")],
@@ -136,9 +131,7 @@ def davis(
 
 def _size(text: str) -> tuple[int, int]:
     """Height and width of a text such as 320x240."""
-    width, _, height = text.lower().partition("x")
-    if not (
-        width.isdecimal() and height.isdecimal() and 16 <= int(width) <= 4096 and 16 <= int(height) <= 4096
-    ):
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and 16 <= int(side) <= 4096 for side in sides):
         raise SegueError(f"--size {text}: give width x height between 16 and 4096, such as 320x240")
-    return int(height), int(width)
+    return int(sides[1]), int(sides[0])

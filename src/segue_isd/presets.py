@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from segue_isd.casting import CastOptions
-from segue_isd.scene import SceneOptions, Setting, scene_seed
+from segue_isd.scene import Scene, SceneOptions, Setting, build_scene, scene_seed
 from segue_isd.templates import TEMPLATES
 
 COMMON = SceneOptions(
@@ -72,6 +72,12 @@ class Preset:
         kinds = np.random.default_rng(scene_seed(seed, 0, "/kinds")).permutation(TRAINED)
         place = number % self.rooms
         return Setting((scene_seed(seed, place, "/room"), str(kinds[place % len(kinds)])), light)
+
+    def scene(self, seed: int, number: int, frames: int) -> Scene:
+        """What the clip with a number shows."""
+        own = scene_seed(seed, number, self.order)
+        _, templates = self.split(number)
+        return build_scene(own, frames, self.size, self.options, templates, self.setting(seed, number))
 
     def split(self, number: int) -> tuple[str, tuple[str, ...]]:
         """Split of the clip with a number and its kinds of rooms; shared rooms are all there to train."""

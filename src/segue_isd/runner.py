@@ -24,7 +24,7 @@ from segue_isd.gl import RendererError
 from segue_isd.maps import Lens, averaged, instances, labels
 from segue_isd.presets import Preset
 from segue_isd.renderer import Renderer
-from segue_isd.scene import Scene, build_scene, scene_seed
+from segue_isd.scene import Scene, scene_seed
 from segue_isd.sensor import Sensor
 from segue_isd.writer import META, ClipWriter, youtube_vis
 
@@ -38,30 +38,19 @@ THERMAL_BRIGHTNESS = 0.28
 
 @dataclass(frozen=True)
 class Order:
-    """One clip to make.
-
-    Attributes:
-        number: of the scene, from 0.
-        frames: how many.
-        folder: where to.
-        name: of the clip.
-        split: it belongs to.
-    """
+    """One clip to make: number of its scene, from 0, and its folder, which lies in that of its split."""
 
     number: int
     frames: int
     folder: Path
-    name: str
-    split: str
 
 
 def plan(out: Path, preset: Preset, frames: int) -> list[Order]:
     """The clips that make up ``frames`` frames; the last one may be shorter."""
     orders = []
     for number, first in enumerate(range(0, frames, preset.length)):
-        split, _ = preset.split(number)
-        name = f"scene{number:05d}"
-        orders.append(Order(number, min(preset.length, frames - first), out / split / name, name, split))
+        folder = out / preset.split(number)[0] / f"scene{number:05d}"
+        orders.append(Order(number, min(preset.length, frames - first), folder))
     return orders
 
 
@@ -98,13 +87,8 @@ def generate(
         if any(out.iterdir()) and not resume:
             raise SinkError(f"{out}: is not empty; give --resume to go on, or another folder")
     orders = plan(out, preset, frames)
-    done = 0
-    waiting = []
-    for order in orders:
-        if _complete(order, preset, seed):
-            done += order.frames
-        else:
-            waiting.append(order)
+    waiting = [order for order in orders if not _complete(order, preset, seed)]
+    done = frames - sum(order.frames for order in waiting)
     report(done)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
@@ -151,13 +135,13 @@ def _complete(order: Order, preset: Preset, seed: int) -> bool:
 
 
 _worker: dict[str, Any] = {}
-"""Renderer and order book of a worker process."""
+"""Preset, seed and renderer of a worker process."""
 
 
 def _start(preset: Preset, seed: int) -> None:
     # One thread for each worker: more would only compete, and llvmpipe reads this when a context opens.
     os.environ["LP_NUM_THREADS"] = "1"
-    _worker.update(preset=preset, seed=seed, renderer=None)
+    _worker.update(preset=preset, seed=seed)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
@@ -171,16 +155,13 @@ def _leave_with_parent() -> None:
 
 def _make(order: Order) -> None:
     preset: Preset = _worker["preset"]
-    if _worker["renderer"] is None:
+    if "renderer" not in _worker:
         _worker["renderer"] = Renderer(preset.size)
-    _, templates = preset.split(order.number)
-    seed = scene_seed(_worker["seed"], order.number, preset.order)
-    setting = preset.setting(_worker["seed"], order.number)
-    scene = build_scene(seed, order.frames, preset.size, preset.options, templates, setting)
-    make_clip(_worker["renderer"], scene, order.folder, order.split, order.name)
+    scene = preset.scene(_worker["seed"], order.number, order.frames)
+    make_clip(_worker["renderer"], scene, order.folder)
 
 
-def make_clip(renderer: Renderer, scene: Scene, folder: Path, split: str, name: str) -> None:
+def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:
     """Render and write one clip."""
     scene = exposed(renderer, scene)
     renderer.set_stage(scene.stage)
@@ -190,8 +171,7 @@ def make_clip(renderer: Renderer, scene: Scene, folder: Path, split: str, name: 
     before = None
     for index in range(scene.frames):
         maps = renderer.render(scene.moment(index))
-        blur = [renderer.render(moment) for moment in scene.exposures(index)]
-        if blur:
+        if blur := [renderer.render(moment) for moment in scene.exposures(index)]:
             maps = averaged(maps, blur)
         if lens is not None:
             maps = lens.maps(maps)
@@ -200,7 +180,7 @@ def make_clip(renderer: Renderer, scene: Scene, folder: Path, split: str, name: 
         before = maps.image
     empty = renderer.render(scene.empty()).image
     plate = sensor.clean(empty if lens is None else lens.picture(empty))
-    writer.finish(plate, split, name)
+    writer.finish(plate)
 
 
 def exposed(renderer: Renderer, scene: Scene) -> Scene:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,10 @@ if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # older versions choose a filter for eve
 
 
 class ClipWriter:
-    """Writes the frames of one scene into a folder.
-
-    Args:
-        folder: of the clip; made if it is not there.
-        scene: what is shown.
+    """Writes the frames of one scene into a folder, which bears its name and lies in that of its split.
 
     Raises:
-        SinkError: the folder cannot be made.
+        SinkError: the folder cannot be made, or a file cannot be written.
     """
 
     def __init__(self, folder: Path, scene: Scene) -> None:
@@ -57,11 +53,7 @@ class ClipWriter:
     def write(
         self, index: int, image: npt.NDArray[np.uint8], truth: Labels, ids: npt.NDArray[np.uint16], maps: Maps
     ) -> None:
-        """Write frame ``index`` (from 0): picture (H, W, 3), labels and ids (H, W), and the other maps.
-
-        Raises:
-            SinkError: a file cannot be written.
-        """
+        """Write frame ``index`` (from 0): picture (H, W, 3), labels and ids (H, W), and the other maps."""
         number = f"{index + 1:06d}"
         depth = np.clip(np.rint(maps.depth * DEPTH_UNIT), 0, 65535).astype(np.uint16)
         quality = (cv2.IMWRITE_JPEG_QUALITY, self._scene.sensor.quality)
@@ -80,20 +72,14 @@ class ClipWriter:
             self._hash.update(array.tobytes())
         self._note(index, ids)
 
-    def finish(self, plate: npt.NDArray[np.uint8], split: str, name: str) -> None:
-        """Write what belongs to the whole clip: ``plate`` is the background without foreground, (H, W, 3).
-
-        Raises:
-            SinkError: a file cannot be written.
-        """
-        height, width = self._scene.size
+    def finish(self, plate: npt.NDArray[np.uint8]) -> None:
+        """Write what belongs to the whole clip: ``plate`` is the background without foreground, (H, W, 3)."""
         region = io.BytesIO()
-        Picture.fromarray(np.full((height, width), 255, np.uint8)).save(region, format="BMP")
-        last = len(self._cameras)
+        Picture.fromarray(np.full(self._scene.size, 255, np.uint8)).save(region, format="BMP")
         write_complete(self._folder / "ROI.bmp", region.getvalue())
-        write_complete(self._folder / "temporalROI.txt", f"1 {last}\n".encode())
+        write_complete(self._folder / "temporalROI.txt", f"1 {len(self._cameras)}\n".encode())
         write_complete(self._folder / "background.png", _encoded(".png", plate[..., ::-1], _FAST_PNG))
-        text = json.dumps(self._meta(split, name), indent=1, sort_keys=True)
+        text = json.dumps(self._meta(), indent=1, sort_keys=True)
         write_complete(self._folder / META, text.encode())
 
     def _note(self, index: int, ids: npt.NDArray[np.uint16]) -> None:
@@ -104,18 +90,18 @@ class ClipWriter:
         for id, rle in encode_objects(ids, present).items():
             self._seen.setdefault(id, {})[index] = rle
 
-    def _meta(self, split: str, name: str) -> dict[str, Any]:
+    def _meta(self) -> dict[str, Any]:
         scene = self._scene
-        kinds: Mapping[int, str] = {actor.id: actor.kind for actor in scene.actors}
-        mood = scene.stage.mood
+        kinds = {actor.id: actor.kind for actor in scene.actors}
+        about_events = ("kind", "light", "start", "length", "strength")
         return {
-            "name": name,
-            "split": split,
+            "name": self._folder.name,
+            "split": self._folder.parent.name,
             "seed": str(scene.seed),
             "version": VERSION,
             "template": scene.room.template,
             "camera": scene.camera.kind,
-            "light": mood.name,
+            "light": scene.stage.mood.name,
             "tags": list(scene.tags),
             "fps": scene.fps,
             "frames": len(self._cameras),
@@ -123,16 +109,7 @@ class ClipWriter:
             "depth_unit": DEPTH_UNIT,
             "distortion": scene.camera.bend,
             "cameras": self._cameras,
-            "light_events": [
-                {
-                    "kind": e.kind,
-                    "light": e.light,
-                    "start": e.start,
-                    "length": e.length,
-                    "strength": e.strength,
-                }
-                for e in scene.events
-            ],
+            "light_events": [{key: getattr(event, key) for key in about_events} for event in scene.events],
             "moving_background": {
                 str(MOVING_BACKGROUND + number): mover.kind for number, mover in enumerate(scene.movers)
             },
@@ -163,15 +140,14 @@ def _packed(flow: npt.NDArray[np.float32]) -> bytes:
 
 def youtube_vis(metas: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
     """Annotations in YouTube-VIS' layout of clips by their ``meta.json``."""
-    videos: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    videos, annotations = [], []
     for number, meta in enumerate(metas, start=1):
         frames, (height, width) = meta["frames"], meta["size"]
         names = [f"{meta['name']}/input/in{i + 1:06d}.jpg" for i in range(frames)]
         videos.append({"id": number, "width": width, "height": height, "length": frames, "file_names": names})
         for item in meta["instances"]:
             lengths = [item["segmentations"].get(str(i)) for i in range(frames)]
-            boxes = [rle_box(rle) if rle else None for rle in lengths]
+            boxes = [rle and rle_box(rle) for rle in lengths]
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -182,7 +158,7 @@ def youtube_vis(metas: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[s
                     "height": height,
                     "length": frames,
                     "segmentations": lengths,
-                    "areas": [rle_area(rle) if rle else None for rle in lengths],
+                    "areas": [rle and rle_area(rle) for rle in lengths],
                     "bboxes": [[b[0], b[1], b[2] - b[0], b[3] - b[1]] if b else None for b in boxes],
                 }
             )
@@ -206,8 +182,8 @@ def write_sheet(path: Path, clips: Sequence[Path]) -> None:
         SinkError: the file cannot be written.
         DatasetError: a clip cannot be read.
     """
-    chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, min(MOST, len(clips))).astype(int))]
-    cells = [_cell(clip) for clip in chosen]
+    chosen = np.unique(np.linspace(0, len(clips) - 1, min(MOST, len(clips))).astype(int))
+    cells = [_cell(clips[i]) for i in chosen]
     columns = min(COLUMNS, len(cells))
     height = max(cell.shape[0] for cell in cells)
     blank = np.zeros((height, WIDTH, 3), np.uint8)

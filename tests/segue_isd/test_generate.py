@@ -85,7 +85,7 @@ def test_a_folder_with_a_foreign_description_is_refused(tmp_path: Path) -> None:
 def test_clips_add_up_to_the_frames_that_were_asked_for(tmp_path: Path) -> None:
     orders = plan(tmp_path, ORDER, FRAMES)
     assert [order.frames for order in orders] == [3, 3, 3, 3, 3, 1]
-    assert [order.split for order in orders] == ["train"] * 4 + ["val", "train"]
+    assert [order.folder.parent.name for order in orders] == ["train"] * 4 + ["val", "train"]
 
 
 def test_the_index_lists_every_clip(root: Path) -> None:
