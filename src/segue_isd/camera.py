@@ -102,7 +102,6 @@ class CameraPath:
 
     Attributes:
         kind: "static", "jitter", "pan", "steps" or "hand".
-        place: (3,), metres.
         target: (3,), the point in the middle of the picture.
         focal: in widths of the picture.
         shake: of right, down (radians) and roll, or None.

@@ -50,11 +50,7 @@ def open_context() -> moderngl.Context:
 
 
 def check_opengl() -> None:
-    """See that scenes can be rendered here, before any work is spent.
-
-    Raises:
-        RendererError: they cannot.
-    """
+    """See that scenes can be rendered here, before any work is spent; raises RendererError."""
     open_context().release()
 
 
@@ -76,13 +72,7 @@ def matrix(values: Floats) -> bytes:
 
 
 class Program:
-    """A program and the names that its compiler left in it.
-
-    Args:
-        context: where it runs.
-        vertex: text of its vertex shader.
-        fragment: text of its fragment shader.
-    """
+    """A program of two shader texts, and the names that its compiler left in it."""
 
     def __init__(self, context: moderngl.Context, vertex: str, fragment: str) -> None:
         self.handle: Any = context.program(vertex, fragment)
@@ -119,12 +109,7 @@ class _Group:
 
 
 class Batch:
-    """Parts in buffers, to be drawn by any program.
-
-    Args:
-        context: where they are.
-        detail: of round shapes.
-    """
+    """Parts in buffers, to be drawn by any program."""
 
     def __init__(self, context: moderngl.Context, detail: Detail) -> None:
         self._context = context
@@ -160,9 +145,9 @@ class Batch:
 
         Args:
             program: that draws.
-            casting: whether to draw only what throws shadows that are told apart.
-            sheets: whether to draw sheets.
-            culled: whether backs are left out, except those of sheets.
+            casting: only what throws shadows that are told apart.
+            sheets: sheets too.
+            culled: without backs, except those of sheets.
         """
         context = self._context
         for shape, group in self._groups.items():

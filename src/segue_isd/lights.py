@@ -67,12 +67,10 @@ class Mood:
     """The light of a room: its shadow casters, what the walls throw back, and exposure.
 
     Attributes:
-        name: "day", "evening", "night", "mixed" or "neon".
         lights: at most :data:`~.shaders.LIGHTS`.
-        up: linear RGB that comes from below.
-        down: linear RGB that comes from above.
+        up: linear RGB that comes from below, as ``down`` does from above.
         exposure: factor before the tone curve.
-        tint: (3,), colour cast of the camera's white balance.
+        tint: colour cast of the camera's white balance.
     """
 
     name: str
@@ -127,13 +125,9 @@ class Gains:
 
 
 def gains_at(events: tuple[LightEvent, ...], count: int, time: float, automatic: float) -> Gains:
-    """Gains at a moment.
+    """Gains of so many lights at a moment.
 
-    Args:
-        events: all changes of the clip.
-        count: number of lights.
-        time: seconds.
-        automatic: share of a change that the camera's exposure takes back within half a second.
+    ``automatic`` is the share of a change that the camera's exposure takes back within half a second.
     """
     lights, ambient = _power(events, count, time)
     before = [_power(events, count, time - lag) for lag in (0.15, 0.35, 0.6)]

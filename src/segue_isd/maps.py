@@ -85,9 +85,7 @@ class Lens:
     A point at the distance r from the middle, in half diagonals, shows what a pinhole camera has at
     r (1 + bend r^2) / (1 + bend).
 
-    Args:
-        bend: strength, above 0: straight lines bulge.
-        size: height and width of the pictures.
+    Above 0 straight lines bulge; ``size`` is height and width.
     """
 
     def __init__(self, bend: float, size: tuple[int, int]) -> None:

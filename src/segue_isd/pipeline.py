@@ -72,8 +72,6 @@ class Sight:
     """What a pipeline is told of one frame.
 
     Attributes:
-        view: the camera.
-        next_view: the camera at the next frame.
         still: whether the camera never moves.
         corners: (N, 3), of boxes around all that moves, metres.
         mirror: plane that all that is drawn lies before, or None.

@@ -39,13 +39,9 @@ TRAINED = tuple(name for name in TEMPLATES if name not in {n for names in HELD_O
 
 @dataclass(frozen=True)
 class Preset:
-    """An order.
+    """An order: so many clips of ``length`` frames of a size (height, width).
 
     Attributes:
-        clips: how many.
-        length: frames of a clip.
-        size: height and width.
-        options: contents.
         rooms: number of rooms that all clips share, each in turn; None for a room for each clip.
         lights: conditions of light that all clips share, each in turn; None for one for each clip.
     """

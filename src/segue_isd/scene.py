@@ -23,17 +23,9 @@ from segue_isd.textures import paint_textures
 
 @dataclass(frozen=True)
 class Moment:
-    """What changes from frame to frame.
+    """What changes from frame to frame: camera, parts that move (always in the same order), and light.
 
-    Attributes:
-        view: the camera.
-        next_view: the camera at the next frame.
-        parts: everything that moves.
-        next_parts: the same at the next frame, in the same order.
-        gains: of the light.
-        time: seconds.
-        next_time: seconds of the next frame.
-        occluders: (N, 4), spheres of the foreground that keep ambient light away: centre and radius.
+    ``occluders`` (N, 4) are spheres of the foreground that keep ambient light away: centre and radius.
     """
 
     view: View
@@ -51,11 +43,7 @@ class Stage:
     """What stays through a clip.
 
     Attributes:
-        parts: all that never moves.
-        textures: by name.
-        mood: the light.
         room: (3,), size in metres; one corner is the origin.
-        still_camera: whether the camera never moves.
         mirror: plane (a, b, c, d) of the one mirroring surface, ax + by + cz + d > 0 in front, or None.
     """
 
@@ -76,16 +64,12 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """What a preset wants of its scenes; chances in [0, 1].
+    """What a preset wants of its scenes: names with their chances, and chances in [0, 1].
 
     Attributes:
-        cast: of the actors.
-        moods: of the light, with their chances.
-        cameras: kinds of camera motion, with their chances.
         liveliness: of each kind of moving background.
         events: of changes of the light.
         rates: frames a second to choose from.
-        thermal: of a thermal camera.
     """
 
     cast: CastOptions
@@ -115,18 +99,9 @@ class Scene:
     """Everything that a clip shows.
 
     Attributes:
-        seed: of the scene.
         size: height and width of the pictures.
-        frames: how many there are.
-        fps: of the camera.
-        room: with its furniture.
-        stage: the still part, for the renderer.
-        camera: its path.
         events: of the light.
         automatic: how far the exposure follows the light, in [0, 1].
-        actors: the foreground.
-        movers: background that moves.
-        sensor: how the camera looks.
         begin: seconds of the actors' day at frame 0.
         thermal: whether the camera sees warmth instead of light.
         tags: sorted names of what makes the clip hard.
@@ -220,16 +195,7 @@ def build_scene(
     templates: Sequence[str] = tuple(TEMPLATES),
     setting: Setting | None = None,
 ) -> Scene:
-    """The scene of a seed.
-
-    Args:
-        seed: see :func:`scene_seed`.
-        frames: length of the clip, at least 1.
-        size: height and width.
-        options: of the preset.
-        templates: kinds of rooms to choose from.
-        setting: what it shares with other scenes.
-    """
+    """The scene of a seed, see :func:`scene_seed`, in a room of one of the kinds ``templates``."""
     setting = setting or Setting()
     children = np.random.SeedSequence(seed).spawn(8)
     for_choice, for_room, for_light, for_camera, for_actors, for_sensor, for_textures, for_events = (

@@ -82,13 +82,7 @@ def draw_sensor(rng: np.random.Generator, dark: bool, fps: float) -> SensorPlan:
 
 
 class Sensor:
-    """Applies a plan to the pictures of a clip.
-
-    Args:
-        plan: how the camera looks.
-        size: height and width.
-        rng: source of the stored noise.
-    """
+    """Applies a plan to the pictures of a clip, whose size is height and width."""
 
     def __init__(self, plan: SensorPlan, size: tuple[int, int], rng: np.random.Generator) -> None:
         self._plan = plan
@@ -108,12 +102,9 @@ class Sensor:
         self._seed = int(rng.integers(2**63))
 
     def expose(self, image: Image, index: int, before: Image | None = None) -> Image:
-        """Picture of frame ``index``, RGB, (H, W, 3), uint8.
+        """Picture of frame ``index``, RGB, (H, W, 3), uint8; the same index always gives the same noise.
 
-        Args:
-            image: as rendered.
-            index: of the frame; the same always gives the same noise.
-            before: the frame before as rendered, for interlacing.
+        ``image`` and the one of the frame ``before``, for interlacing, are as rendered.
         """
         if self._plan.interlace and before is not None:
             image = image.copy()
@@ -167,12 +158,7 @@ _LUMA = (0.3, 0.59, 0.11)
 
 
 def warmth(parts: Iterable[Part], kinds: dict[int, str]) -> list[Part]:
-    """The parts in shades of their temperature.
-
-    Args:
-        parts: of a scene.
-        kinds: classes of the foreground by their ids.
-    """
+    """The parts in shades of their temperature; ``kinds`` are classes of the foreground by their ids."""
     known: dict[tuple[Surface, bool], Surface] = {}
     result = []
     for part in parts:
