@@ -140,7 +140,8 @@ def _packed(flow: npt.NDArray[np.float32]) -> bytes:
 
 def youtube_vis(metas: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
     """Annotations in YouTube-VIS' layout of clips by their ``meta.json``."""
-    videos, annotations = [], []
+    videos: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, meta in enumerate(metas, start=1):
         frames, (height, width) = meta["frames"], meta["size"]
         names = [f"{meta['name']}/input/in{i + 1:06d}.jpg" for i in range(frames)]
