@@ -47,20 +47,6 @@ class WindowAttention(nn.Module):
         return self.proj(attended.transpose(1, 2).flatten(2))
 
 
-class DropPath(nn.Module):
-    """In training leave a branch out of some samples, and strengthen it in the others."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        keep = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(1 - self.rate)
-        return x * keep / (1 - self.rate)
-
-
 class SwinBlock(nn.Module):
     """Window attention and an MLP, each on normalised input and added."""
 
@@ -72,12 +58,19 @@ class SwinBlock(nn.Module):
         self.attn = WindowAttention(width, window, heads)
         self.norm2 = nn.LayerNorm(width)
         self.mlp = Mlp(width, 4 * width)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = drop_path
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map (B, h, w, C) → the same size; ``mask`` is for the shifted windows."""
-        x = x + self.drop_path(self._attend(self.norm1(x), mask))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        x = x + self._dropped(self._attend(self.norm1(x), mask))
+        return x + self._dropped(self.mlp(self.norm2(x)))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        """In training the branch is left out of some samples, and strengthened in the others."""
+        if not self.training or self.drop_path == 0:
+            return x
+        keep = x.new_empty(len(x), 1, 1, 1).bernoulli_(1 - self.drop_path)
+        return x * keep / (1 - self.drop_path)
 
     def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
         batch, h, w, channels = x.shape

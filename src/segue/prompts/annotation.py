@@ -26,8 +26,6 @@ from segue.types import (
     same_values,
 )
 
-Mask = npt.NDArray[np.bool_]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
@@ -169,7 +167,7 @@ def _mask(
     fit: bool,
     prompter: Callable[[], PicturePrompter],
     known: npt.NDArray[np.float32] | None,
-) -> Mask:
+) -> npt.NDArray[np.bool_]:
     """The mask of an object: given, or found by a prompter; points alone correct what is known."""
     masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
     boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]

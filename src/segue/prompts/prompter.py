@@ -36,7 +36,6 @@ from segue.prompts.planes import (
 from segue.types import Box, Frame, Image, Point
 from segue.weights import load
 
-Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Stroke = Sequence[Point]
 Place = tuple[int, int, int, int]  # a window in whole pixels
@@ -133,7 +132,7 @@ class Answer:
         return self.probability_of(0)
 
     @functools.cached_property
-    def mask(self) -> Mask:
+    def mask(self) -> npt.NDArray[np.bool_]:
         """The first mask, (H, W)."""
         return np.asarray(self.probability > 0.5)
 
