@@ -44,15 +44,13 @@ SIDE = 192
 """Side of the crops that segue-prompt sees, in pixels. On left-out stills 192 gave better masks than 256,
 which is more than it mostly learned on, in half the time. Crop and mirror image are asked together."""
 
-BOX_MARGIN, MASK_MARGIN = (
-    0.25,
-    0.3,
-)  # what is shown around a box and an earlier mask, as a share of their sides
-LEAST_MARGIN = 0.05  # what a crop that is used again must show around a mask
+BOX_MARGIN = 0.25  # what a crop shows around a box, as a share of its sides
+MASK_MARGIN = 0.3  # the same around an earlier mask
+LEAST_MARGIN = 0.05  # the same where a crop is used again
 WIDER = 2  # how often a mask that reaches the edge of its crop is looked at once more, in a wider one
 CROPS = 8  # crops whose features are kept
 
-CLICK_SIDE = 160  # side of the crops where only clicks are given, in pixels: they have to find the object
+CLICK_SIDE = 160  # side of the crops where only clicks are given, in pixels: they only find the object
 CLICK_CROPS = (0.5, 0.25)
 """Squares around clicks that are looked at besides the whole picture, their sides as shares of its longer
 side. The whole alone takes small things for a part of what is around them, or finds nothing."""

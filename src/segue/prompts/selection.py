@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from segue.errors import PromptError
-from segue.masks.measure import measure
+from segue.masks import ObjectExtent, measure
 from segue.types import IndexMask, ObjectInfo, same_values
 
 Floats = npt.NDArray[np.floating]
@@ -55,8 +55,10 @@ class Found:
 
 def found_in(mask: IndexMask) -> Found:
     """The objects of an index mask (H, W), the best first; scores say only the order."""
-    ids = np.array(list(measure(mask)), int)
-    return Found(mask, _objects(mask, [None] * len(ids), 1.0 / ids), mask[None] == ids[:, None, None])
+    extents = measure(mask)
+    ids = np.array(list(extents), int)
+    objects = _objects(extents, [None] * len(ids), 1.0 / ids)
+    return Found(mask, objects, mask[None] == ids[:, None, None])
 
 
 def select(
@@ -76,14 +78,16 @@ def select(
     ]
     kept = _apart(probabilities, order, rules, least)
     mask, numbers = _resolved(probabilities, kept, rules.probability, least)
-    objects = _objects(mask, [names[i] for i in numbers], scores[numbers])
+    objects = _objects(measure(mask), [names[i] for i in numbers], scores[numbers])
     return Found(mask, objects, probabilities[numbers] >= rules.probability)
 
 
-def _objects(mask: IndexMask, labels: Iterable[str | None], scores: Floats) -> tuple[ObjectInfo, ...]:
+def _objects(
+    extents: Mapping[int, ObjectExtent], labels: Iterable[str | None], scores: Floats
+) -> tuple[ObjectInfo, ...]:
     return tuple(
         ObjectInfo(id, label, float(score), extent.box, extent.area)
-        for (id, extent), label, score in zip(measure(mask).items(), labels, scores, strict=True)
+        for (id, extent), label, score in zip(extents.items(), labels, scores, strict=True)
     )
 
 
