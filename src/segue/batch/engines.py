@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -172,18 +172,13 @@ def _serve(name: str, pipe: Connection, order: Order, threads: int, parent: int)
     watch = Watch()
 
     def say(event: Event) -> None:
-        with lock:
-            pipe.send(event)
+        try:
+            with lock:
+                pipe.send(event)
+        except OSError:  # the batch is gone
+            os._exit(1)
 
-    def beat() -> None:
-        while True:
-            time.sleep(BEAT_SECONDS)
-            try:
-                say(Event("beat", name, watch.frames))
-            except OSError:  # the batch is gone
-                os._exit(1)
-
-    threading.Thread(target=beat, daemon=True).start()
+    _keep_beating(name, watch, say)
     while True:
         try:
             task = pipe.recv()
@@ -191,6 +186,17 @@ def _serve(name: str, pipe: Connection, order: Order, threads: int, parent: int)
             os._exit(1)
         watch.restart()
         say(report(name, task, order, watch))
+
+
+def _keep_beating(name: str, watch: Watch, say: Callable[[Event], None]) -> None:
+    """Have a thread give a sign of life every now and then."""
+
+    def beat() -> None:
+        while True:
+            time.sleep(BEAT_SECONDS)
+            say(Event("beat", name, watch.frames))
+
+    threading.Thread(target=beat, daemon=True).start()
 
 
 def report(name: str, task: Task, order: Order, watch: Watch) -> Event:
@@ -324,8 +330,7 @@ class _Actor:
         self._name = name
         self._order = replace(order, scratch=order.scratch or Path(tempfile.gettempdir()))
         self._watch = Watch()
-        self._beats = beats
-        threading.Thread(target=self._beat, daemon=True).start()
+        _keep_beating(name, self._watch, beats.put)
 
     def machine(self) -> str:
         import ray
@@ -335,11 +340,6 @@ class _Actor:
     def perform(self, task: Task) -> Event:
         self._watch.restart()
         return report(self._name, task, self._order, self._watch)
-
-    def _beat(self) -> None:
-        while True:
-            time.sleep(BEAT_SECONDS)
-            self._beats.put(Event("beat", self._name, self._watch.frames))
 
 
 def open_engine(

@@ -214,7 +214,9 @@ def do_tasks(tasks: Sequence[Task], how: Running) -> int:
                 typer.echo("interrupted; give the same command with --resume to go on", err=True)
                 raise typer.Exit(130) from None
             finally:
-                _write_report(ledger, home)
+                ledger.save()
+                write_batch_report(ledger, home / "pictures", home / "report.html")
+                typer.echo(f"report: {home / 'report.html'}", err=True)
         return _tell(ledger, how.json_lines)
 
 
@@ -245,12 +247,6 @@ def _tell(ledger: Ledger, json_lines: bool) -> int:
         for row in ledger.rows("failed"):
             typer.echo(f"failed: {row.name} ({row.source}), {row.tries} tries: {row.error}")
     return counts["failed"]
-
-
-def _write_report(ledger: Ledger, home: Path) -> None:
-    ledger.save()
-    write_batch_report(ledger, home / "pictures", home / "report.html")
-    typer.echo(f"report: {home / 'report.html'}", err=True)
 
 
 @contextmanager

@@ -94,8 +94,6 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
         typer.echo(printable(f"background: {background}"))
 
 
-_FILE = Path | None
-
 foreground = command(
     _foreground,
     SOURCE,
@@ -104,7 +102,7 @@ foreground = command(
         "model weights flow flow_weights threshold roi min_area objects shadows scene depth short_side align "
         "follow_camera warm_up fps",
         types={"model": str, "flow": str, "scene": str}
-        | dict.fromkeys(("weights", "flow_weights", "roi", "depth"), _FILE),
+        | dict.fromkeys(("weights", "flow_weights", "roi", "depth"), Path | None),
         help={
             "model": "Network by name, or mog2, knn, median (running median), difference (of frames).",
             "flow": "Optical flow for hofam and stam: dis, farneback, raft, or a folder of files of another "

@@ -20,7 +20,7 @@ from segue.cli.batch import LEDGER, SUBFOLDER, Running, value_of
 from segue.cli.main import load_command
 from segue.cli.reproduce import How
 from segue.cli.run import results_of, run_videos, score_videos, scored_here, tasks_of
-from segue.cli.scoring import Request, open_davis, open_something
+from segue.cli.scoring import Request, open_masks
 from segue.datasets.cdnet import unseen_folds
 from segue.datasets.davis import DAVIS_2016_VAL, DAVIS_VAL
 from segue.datasets.inventories import described_videos, list_davis
@@ -215,7 +215,7 @@ def _do(row: Row, table: Table, request: Request | None, how: How) -> Done:
 
 def _from_first_frames(source: FirstFrame, request: Request, folder: Path) -> Iterator[Task]:
     """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
-    videos = open_davis(request) if request.dataset == "davis" else open_something(request)
+    videos = open_masks(request)
     for task in tasks_of(request, folder):
         video = videos[task.name]
         place, _, given = task.arguments[1].partition("@")

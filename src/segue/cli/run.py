@@ -13,13 +13,14 @@ import typer
 from segue.batch.plan import Task
 from segue.cli.batch import SUBFOLDER, BatchCommand, Running, do_tasks, value_of
 from segue.cli.options import Options, Values, command
-from segue.cli.scoring import Request, open_davis, open_films, open_something, open_ytvos
+from segue.cli.scoring import Request, open_films, open_masks, open_ytvos
 from segue.cli.tables import Files, print_evaluation, progress
 from segue.datasets.files import PICTURES, files_by_stem
 from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
 from segue.masks import write_index_mask
+from segue.metrics.davis import VOID
 from segue.metrics.evaluation import Evaluation
 from segue.reports import evaluation_values, write_json
 from segue.types import IndexMask
@@ -32,9 +33,6 @@ CLIPS = ("ytvis", "ovis")
 
 SCORED = {"track": ("--format", "png"), "foreground": ("--format", "cdnet"), "instances": ("--whole",)}
 """Options with which a command writes what ``segue eval`` reads."""
-
-VOID = 255
-"""Pixels that belong to no object and are not scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +159,19 @@ def _protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def _davis(request: Request, folder: Path) -> Iterator[Task]:
-    """The first annotated frame is given."""
-    for sequence in open_davis(request):
-        if not sequence.annotations:
-            raise DatasetError(f"sequence {sequence.name} has no annotated frame")
-        first = min(sequence.annotations)
-        mask = sequence.read_mask(first)
+def _masks(request: Request, folder: Path) -> Iterator[Task]:
+    """The first annotated frame is given; where objects are known by their boxes, whole boxes."""
+    for video in open_masks(request):
+        if not video.annotations:
+            raise DatasetError(f"sequence {video.name} has no annotated frame")
+        first = min(video.annotations)
+        source = video.frames[first].parent
+        place = list(files_by_stem(source, PICTURES)).index(video.frames[first].stem)
+        mask = video.read_mask(first)
         mask = np.where(mask == VOID, 0, mask)
         if request.year != "2017":
             mask = (mask > 0).astype(np.uint8)
-        given = _given(folder / sequence.name, first, mask)
-        yield Task(sequence.name, str(sequence.frames[0].parent), given)
+        yield Task(video.name, str(source), _given(folder / video.name, place, mask))
 
 
 def _ytvos(request: Request, folder: Path) -> Iterator[Task]:
@@ -185,14 +184,6 @@ def _ytvos(request: Request, folder: Path) -> Iterator[Task]:
             coming = np.isin(mask, [item.id for item in video.objects if item.given == frame])
             arguments += _given(folder / video.name, names.index(frame), np.where(coming, mask, 0))
         yield Task(video.name, str(video.frames[names[0]].parent), arguments)
-
-
-def _something(request: Request, folder: Path) -> Iterator[Task]:
-    """Whole boxes of the first annotated frame are given."""
-    for video in open_something(request):
-        source, first = video.frames[0].parent, min(video.annotations)
-        place = list(files_by_stem(source, PICTURES)).index(video.frames[first].stem)
-        yield Task(video.name, str(source), _given(folder / video.name, place, video.read_mask(first)))
 
 
 def _foreground(request: Request, folder: Path) -> Iterator[Task]:
@@ -276,8 +267,7 @@ def _written(path: Path, mask: IndexMask) -> Path:
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
-    **dict.fromkeys(("davis", "folder"), Protocol("track", _davis)),
-    "something": Protocol("track", _something),
+    **dict.fromkeys(("davis", "folder", "something"), Protocol("track", _masks)),
     "ytvos": Protocol("track", _ytvos),
     **dict.fromkeys(("cdnet", "sbi", "lasiesta", "limu", "foreground"), Protocol("foreground", _foreground)),
     "hofam": Protocol("foreground", _hofam, "hofam"),

@@ -18,8 +18,9 @@ from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, read_categories
 from segue.errors import DatasetError
 from segue.inputs import whole_number
-from segue.metrics import davis_results, foreground
+from segue.metrics import foreground
 from segue.metrics.cdnet import OFFICIAL, PROTOCOLS, evaluate_foreground
+from segue.metrics.davis_results import Protocol, evaluate_davis
 from segue.metrics.evaluation import Evaluation, Progress
 from segue.metrics.ytvis import evaluate_ytvis
 from segue.metrics.ytvos import evaluate_ytvos
@@ -79,8 +80,10 @@ OPTIONS = {"subset": "set", "sequences": "sequence"}
 """Options that are called otherwise than their attribute."""
 
 
-def open_davis(request: Request) -> DavisFolder:
-    """The sequences of a request for ``davis`` or ``folder``."""
+def open_masks(request: Request) -> DavisFolder | SomethingElseFolder:
+    """The sequences of a request for ``davis``, ``folder`` or ``something``."""
+    if request.dataset == "something":
+        return SomethingElseFolder(request.data, request.sequences or None)
     unsupervised = request.task == "unsupervised"
     if unsupervised and request.year != "2017":
         raise DatasetError(f"the unsupervised task is of DAVIS 2017, but --year is {request.year}")
@@ -97,23 +100,10 @@ def open_davis(request: Request) -> DavisFolder:
     )
 
 
-def _davis(results: Path, request: Request, progress: Progress) -> Evaluation:
-    davis = open_davis(request)
-    protocol: davis_results.Protocol = "unsupervised" if request.task == "unsupervised" else request.year
-    return davis_results.evaluate_davis(
-        results, davis, protocol=protocol, progress=progress, **request.settings
-    )
-
-
-def open_something(request: Request) -> SomethingElseFolder:
-    """The videos of a request for ``something``."""
-    return SomethingElseFolder(request.data, request.sequences or None)
-
-
-def _something(results: Path, request: Request, progress: Progress) -> Evaluation:
-    return davis_results.evaluate_davis(
-        results, open_something(request), progress=progress, **request.settings
-    )
+def _objects(results: Path, request: Request, progress: Progress) -> Evaluation:
+    protocol: Protocol = "unsupervised" if request.task == "unsupervised" else request.year
+    videos = open_masks(request)
+    return evaluate_davis(results, videos, protocol=protocol, progress=progress, **request.settings)
 
 
 def open_ytvos(request: Request) -> YtvosFolder:
@@ -206,7 +196,7 @@ DATA_SETS: Mapping[str, DataSet] = {
             "results.zip --data DAVIS --task unsupervised --workers 4 --report scores.html",
             "results/ --data DAVIS --year 2016 --json scores.json --csv official/",
         ),
-        _davis,
+        _objects,
         "subset sequences task year missing workers",
         _MASKS,
         texts={"subset": "Split in ImageSets.  [default: val; without ImageSets, all sequences]"},
@@ -218,7 +208,7 @@ DATA_SETS: Mapping[str, DataSet] = {
             "results/ --data my_videos",
             "results/ --data my_videos --sequence dog --sequence cat --report scores.html",
         ),
-        _davis,
+        _objects,
         "sequences task missing workers",
         _MASKS,
         csv=True,
@@ -226,7 +216,7 @@ DATA_SETS: Mapping[str, DataSet] = {
     "something": DataSet(
         "Something-Else: J and F of masks against the boxes of its objects, filled.",
         ("results/ --data something_else",),
-        _something,
+        _objects,
         "sequences missing workers",
         _MASKS,
     ),
