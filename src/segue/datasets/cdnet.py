@@ -17,8 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from segue.datasets.files import subfolders
 from segue.datasets.foreground import (
     FilmLayout,
@@ -51,8 +49,6 @@ VIDEO_KEYS = tuple(f"{category}/{name}" for category, names in VIDEOS.items() fo
 
 FOLDS = 4
 """Parts of the protocol ``cdnet-unseen``."""
-
-_FRAME_LISTS = TypeAdapter(dict[str, dict[str, dict[str, list[int]]]])
 
 
 def open_cdnet(root: Path | str) -> ForegroundFolder:
@@ -92,7 +88,7 @@ def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset
     The file is JSON, ``{category: {video: {"200": [numbers], "25": [numbers]}}}``; ``count`` tells which list
     to take.
     """
-    lists = read_json(_FRAME_LISTS, Path(path), "list of training frames")
+    lists = read_json(dict[str, dict[str, dict[str, list[int]]]], Path(path), "list of training frames")
     frames = {}
     for category, videos in lists.items():
         for video, choices in videos.items():
@@ -108,4 +104,4 @@ def unseen_folds() -> Mapping[str, int]:
     The scores of a video come from a network that was trained on the other folds only.
     """
     file = resources.files("segue") / "assets" / "cdnet_unseen_folds.json"
-    return read_json(TypeAdapter(dict[str, int]), file, "list of folds")
+    return read_json(dict[str, int], file, "list of folds")

@@ -233,11 +233,8 @@ def _sequence_of(line: str, path: Path) -> str:
 
 
 def _find_sequence(name: str, images: Path, masks: Path) -> Sequence:
-    frames = files_by_stem(images, PICTURES)
-    labels = files_by_stem(masks, {".png"})
-    position = {stem: i for i, stem in enumerate(frames)}
-    lonely = [path.name for stem, path in labels.items() if stem not in position]
-    if lonely:
+    frames, labels = files_by_stem(images, PICTURES), files_by_stem(masks, {".png"})
+    if lonely := [path.name for stem, path in labels.items() if stem not in frames]:
         raise DatasetError(f"sequence {name}: {images} lacks the picture of {first_few(lonely)}")
-    annotations = {position[stem]: path for stem, path in labels.items()}
-    return Sequence(name, tuple(frames.values()), dict(sorted(annotations.items())))
+    annotations = {i: labels[stem] for i, stem in enumerate(frames) if stem in labels}
+    return Sequence(name, tuple(frames.values()), annotations)

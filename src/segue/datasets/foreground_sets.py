@@ -19,9 +19,8 @@ Where its files lie is said by a manifest, so that any copy of the data can be r
 
     {"LightSwitch": {"frames_glob": "LightSwitch/input/*", "gt_glob": "LightSwitch/groundtruth/*"}}
 
-``number`` is a regular expression for the frame number in a name without its ending, by default the digits at
-the end; ``positive`` is the grey value of foreground, by default 255. The manifest that comes with segue is
-the one above for the three videos.
+``number`` is a regular expression for the frame number in a name without its ending, ``positive`` the grey
+value of foreground. The manifest that comes with segue is the one above for the three videos.
 
 **HOFAM**'s composites, released with the code of "CrossNet: Cross-Scene Background Subtraction Network via 3D
 Optical Flow": frame, optical flow and ground truth side by side in one PNG, 256 pixels high and 768 wide. The
@@ -39,7 +38,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from segue.datasets.files import files_in, read_rgb, subfolders
 from segue.datasets.foreground import (
@@ -190,9 +189,6 @@ class Entry(BaseModel):
     positive: Annotated[int, Field(ge=0, le=255)] = 255
 
 
-_MANIFEST = TypeAdapter(dict[str, Entry])
-
-
 def open_limu(root: Path | str, manifest: Path | str | None = None) -> ForegroundFolder:
     """Open the videos of a manifest whose pictures are there.
 
@@ -211,9 +207,9 @@ def open_limu(root: Path | str, manifest: Path | str | None = None) -> Foregroun
 
 
 def read_manifest(path: Path | str | None = None) -> dict[str, Entry]:
-    """Entries of a manifest by name of the video."""
+    """Entries of a manifest by name of the video; default: that of segue."""
     file = resources.files("segue") / "assets" / "limu.json" if path is None else Path(path)
-    return read_json(_MANIFEST, file, "manifest")
+    return read_json(dict[str, Entry], file, "manifest")
 
 
 def read_limu_video(root: Path, name: str, entry: Entry) -> ForegroundSequence:

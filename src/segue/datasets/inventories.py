@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from segue.datasets.cdnet import CDNET
@@ -177,8 +176,7 @@ def list_davis(root: Path) -> Inventory:
         folder.name: partial(_check_davis, root, folder.name) for folder in subfolders(images / resolution)
     }
     splits = sorted((root / "ImageSets").glob("*/*.txt"))
-    texts = (path.read_text(encoding="utf-8", errors="replace") for path in splits)
-    lines = (line.strip() for line in chain.from_iterable(map(str.splitlines, texts)))
+    lines = [line.strip() for path in splits for line in path.read_text("utf-8", "replace").splitlines()]
     problems = ("there is no ImageSets/<year>/<split>.txt, so no split can be chosen by name",)
     return Inventory(parts, tuple(dict.fromkeys(filter(None, lines))), () if splits else problems)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from segue.datasets.cdnet import open_cdnet
 from segue.datasets.files import read_mask_file, read_rgb
@@ -57,9 +57,6 @@ class ClipMeta(BaseModel):
     frames: int = Field(ge=1)
 
 
-_META = TypeAdapter(ClipMeta)
-
-
 def open_isd(root: Path | str) -> ForegroundFolder:
     """Open a data set, its splits being categories, or one split of it.
 
@@ -83,7 +80,7 @@ class IsdClip:
 
     def read_meta(self) -> ClipMeta:
         """What is known of the clip."""
-        return read_json(_META, self.folder / "meta.json", "description of a clip")
+        return read_json(ClipMeta, self.folder / "meta.json", "description of a clip")
 
     def read_background(self) -> RgbImage:
         """The scene without foreground as the camera sees it at frame 0, RGB, (H, W, 3), uint8."""

@@ -104,10 +104,10 @@ def validated(model: type[Model], value: Any, where: str) -> Model:
         raise DatasetError(f"{where}{field}: {first['msg']}") from None
 
 
-def read_json(model: TypeAdapter[Checked], file: Path | Traversable, what: str) -> Checked:
+def read_json(model: type[Checked], file: Path | Traversable, what: str) -> Checked:
     """A small JSON file, checked; ``what`` is what it is to be, for messages."""
     try:
-        return model.validate_json(file.read_bytes())
+        return TypeAdapter(model).validate_json(file.read_bytes())
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
