@@ -76,7 +76,6 @@ def check_headers(pictures: Iterable[Path], kind: str, size: Size | None) -> tup
 
 
 def _check_files(name: str, frames: list[Path], masks: list[Path], problems: list[str]) -> CheckedVideo:
-    """A video with its problems, and those that the headers show."""
     size, damaged = check_headers(frames, "pictures", None)
     damaged += check_headers(masks, "masks", size)[1]
     return CheckedVideo(name, len(frames), len(masks), (*problems, *damaged))

@@ -39,8 +39,6 @@ class ClipMeta(BaseModel):
     """What is known of a clip.
 
     Attributes:
-        name: of its folder.
-        template: kind of room.
         camera: "static", "jitter", "pan", "steps" or "hand".
         light: "day", "evening", "night", "mixed" or "neon".
         tags: what makes it hard.

@@ -87,9 +87,7 @@ def _frame_areas(
     for d, detection in enumerate(detections):
         areas = detection.masks.areas[:frames]
         found[: len(areas), d] = areas
-    true = np.zeros((frames, len(objects)))
-    for g, item in enumerate(objects):
-        true[:, g] = item.masks.areas
+    true = np.array([item.masks.areas for item in objects], np.float64).reshape(len(objects), frames).T
     shared = np.zeros((frames, len(detections), len(objects)))
     for t in range(frames):
         rows, columns = np.flatnonzero(found[t]), np.flatnonzero(true[t])

@@ -56,10 +56,7 @@ def evaluate_ytvos(
         results: masks ``<video>/<frame>.png`` in a folder or archive, with the ids of the annotations.
         ytvos: the ground truth.
         seen: categories that occur in the training set; default: all are taken as seen.
-        bound_th: tolerance of the contour accuracy, see :func:`segue.metrics.contour_accuracy`.
-        missing: what to do about scored frames without a result.
-        workers: processes that score videos side by side; 1 scores in this process.
-        progress: called after each video.
+        bound_th, missing, workers, progress: as for :func:`segue.metrics.evaluate_davis`.
 
     Raises:
         DatasetError: results are missing (then nothing is scored), cannot be read or do not fit.
