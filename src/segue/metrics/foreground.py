@@ -31,6 +31,8 @@ ALPHA = 1e-5
 MEASURES = ("Re", "Sp", "FPR", "FNR", "PWC", "Pr", "F")
 """The seven official measures in the order of their table."""
 
+_Pixels = npt.NDArray[np.bool_]
+
 Prediction = npt.NDArray[Any]
 """(H, W): bool, or integers that are foreground from a threshold on."""
 
@@ -100,7 +102,7 @@ class ForegroundAccumulator:
         self,
         name: str = "video",
         *,
-        roi: npt.NDArray[np.bool_] | None = None,
+        roi: _Pixels | None = None,
         threshold: int = 255,
         ignored: Collection[int] = (UNKNOWN,),
     ) -> None:
@@ -130,8 +132,8 @@ class ForegroundAccumulator:
             used &= labels != value
         found = prediction if prediction.dtype == np.bool_ else prediction >= self._settings.threshold
         found = used & found
-        positive, hit = _count(used & (labels == MOTION), found)
-        shadow, shadow_hit = _count(used & (labels == SHADOW), found)
+        positive, hit = _count(labels == MOTION, used, found)
+        shadow, shadow_hit = _count(labels == SHADOW, used, found)
         total, taken = int(np.count_nonzero(used)), int(np.count_nonzero(found))
         fp, fn = taken - hit, positive - hit
         counts = Counts(tp=hit, fp=fp, fn=fn, tn=total - positive - fp, se=shadow_hit, shadow=shadow)
@@ -153,10 +155,11 @@ class ForegroundAccumulator:
             raise DatasetError(f"{self._name}: the result is {prediction.dtype}; give integers or bool")
 
 
-def _count(marked: npt.NDArray[np.bool_], found: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """Marked pixels, and those of them that were found."""
+def _count(marked: _Pixels, used: _Pixels, found: _Pixels) -> tuple[int, int]:
+    """Marked pixels that are used, and those of them that were found."""
+    marked &= used
     count = int(np.count_nonzero(marked))
-    return count, int(np.count_nonzero(marked & found)) if count else 0
+    return count, int(np.count_nonzero(np.logical_and(marked, found, out=marked))) if count else 0
 
 
 RESULT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm"})
