@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks import fill_boxes
-from segue.prompts.planes import check_id, check_points, clip_box, errors_name, fit_mask
+from segue.prompts.parse import check_id, check_points, clip_box, errors_name, fit_mask
 from segue.prompts.prompter import MakePrompter, PicturePrompter, Prompter, Prompts
 from segue.registry import PromptKind
 from segue.types import (

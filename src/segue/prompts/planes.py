@@ -1,19 +1,14 @@
-"""Prompts as planes of a crop, which part of a picture a crop shows, and checks of what was given."""
+"""Prompts as planes of a crop, and which part of a picture a crop shows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import PromptError
-from segue.masks import resize_mask
-from segue.masks.files import MAX_ID
 from segue.types import Box, Point
 
 Plane = npt.NDArray[np.uint8]
@@ -77,54 +72,3 @@ def clipped(box: Box, size: tuple[int, int]) -> Box:
     """The part of a box inside a picture of ``size`` (H, W)."""
     x0, y0, x1, y1 = box
     return max(0.0, x0), max(0.0, y0), min(float(size[1]), x1), min(float(size[0]), y1)
-
-
-@contextmanager
-def errors_name(what: object) -> Iterator[None]:
-    """Errors from within begin with what they are about."""
-    try:
-        yield
-    except PromptError as error:
-        raise PromptError(f"{what}: {error}") from None
-
-
-def check_id(id: int) -> int:
-    """The id itself, if an index mask can hold it."""
-    if not 1 <= id <= MAX_ID:
-        raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
-    return int(id)
-
-
-def fit_mask(mask: npt.NDArray[Any], size: tuple[int, int], fit: bool) -> npt.NDArray[Any]:
-    """A mask at ``size`` (H, W); only with ``fit`` may it have had another one."""
-    if mask.ndim != 2:
-        raise PromptError(f"a mask has two dimensions (height, width), not shape {mask.shape}")
-    if mask.shape != size and not fit:
-        raise PromptError(
-            f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels, the frame {size[1]}x{size[0]}; "
-            "use --fit (fit=True) to resize the mask"
-        )
-    return resize_mask(mask, size)
-
-
-def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
-    """See that points lie in a picture of ``size`` (H, W)."""
-    height, width = size
-    for x, y in points:
-        if not (0 <= x < width and 0 <= y < height):
-            raise PromptError(f"point ({x:g}, {y:g}) is outside the {width}x{height} picture")
-
-
-def clip_box(box: Box, size: tuple[int, int]) -> Box:
-    """``box`` in whole pixels inside a picture of ``size`` (H, W)."""
-    name = "box (" + ", ".join(f"{value:g}" for value in box) + ")"
-    if len(box) != 4 or not all(math.isfinite(value) for value in box):
-        raise PromptError(f"{name} does not have four finite numbers x0, y0, x1, y1")
-    if box[2] <= box[0] or box[3] <= box[1]:
-        raise PromptError(f"{name} is empty: x1 must be larger than x0, and y1 than y0")
-    height, width = size
-    x0, x1 = (min(max(round(value), 0), width) for value in (box[0], box[2]))
-    y0, y1 = (min(max(round(value), 0), height) for value in (box[1], box[3]))
-    if x1 <= x0 or y1 <= y0:
-        raise PromptError(f"{name} covers no pixel of the {width}x{height} picture")
-    return x0, y0, x1, y1

@@ -20,12 +20,11 @@ from torch import Tensor
 
 from segue.errors import PromptError
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
+from segue.prompts.parse import check_points, clip_box
 from segue.prompts.planes import (
     Window,
     around,
     box_window,
-    check_points,
-    clip_box,
     clipped,
     draw_disk,
     draw_stroke,
