@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -21,7 +22,14 @@ from torch import Tensor, nn
 _ONEDNN: Any = torch.ops.mkldnn
 
 Activation = Literal["none", "relu", "relu6", "leaky"]
-"""``leaky`` has the slope 0.1 below zero."""
+
+_ACTIVATIONS: dict[Activation, tuple[Callable[[Tensor], Tensor], str, list[float]]] = {
+    "none": (nn.Identity(), "none", []),
+    "relu": (F.relu, "relu", []),
+    "relu6": (F.relu6, "hardtanh", [0.0, 6.0]),
+    "leaky": (partial(F.leaky_relu, negative_slope=0.1), "leaky_relu", [0.1]),
+}
+"""The activations, what oneDNN calls them, and their parameters there."""
 
 
 class ActivatedConv2d(nn.Conv2d):
@@ -37,12 +45,7 @@ class ActivatedConv2d(nn.Conv2d):
         return conv
 
     def forward(self, x: Tensor) -> Tensor:
-        y = super().forward(x)
-        if self.activation == "none":
-            return y
-        if self.activation == "leaky":
-            return F.leaky_relu(y, 0.1)
-        return F.relu(y) if self.activation == "relu" else F.relu6(y)
+        return _ACTIVATIONS[self.activation][0](super().forward(x))
 
     def centred(self) -> tuple[Tensor, tuple[int, ...]]:
         """Weights, and a padding that is the same on opposite sides, which give the same convolution."""
@@ -163,15 +166,6 @@ def _shallow(module: Module) -> Module:
     return clone
 
 
-_ATTRIBUTES: dict[Activation, tuple[str, list[float]]] = {
-    "none": ("none", []),
-    "relu": ("relu", []),
-    "relu6": ("hardtanh", [0.0, 6.0]),
-    "leaky": ("leaky_relu", [0.1]),
-}
-"""What oneDNN calls the activations, and their parameters."""
-
-
 class FusedConv2d(nn.Module):
     """A zero-padded convolution and the activation after it, for inference; equal up to rounding.
 
@@ -187,7 +181,7 @@ class FusedConv2d(nn.Module):
         self.register_buffer("weight", weight.detach())
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self._layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
-        self._activation = *_ATTRIBUTES[activation], ""
+        self._activation = *_ACTIVATIONS[activation][1:], ""
         self._arranged: dict[int, tuple[torch.Size, Tensor]] = {}
 
     def forward(self, x: Tensor) -> Tensor:
