@@ -31,8 +31,7 @@ from segue.sessions.official import (
     as_tensor,
     best_entries,
     best_per_query,
-    encode_frames,
-    official_records,
+    clip_records,
     resized,
 )
 from segue.types import Frame, Segmentation
@@ -166,9 +165,7 @@ def test_a_whole_clip_gives_the_published_results(shared: object) -> None:
     built = fill_plainly(SeqFormer("r50"))
     assert isinstance(built, SeqFormer)
     clip = as_tensor(list(golden["image_u8"]), torch.device("cpu"), torch.float32)
-    with torch.inference_mode():
-        memory = encode_frames(built, clip.split(1, dim=1))
-        records = official_records(built, memory, built.decode(memory), (150, 200), video_id=7)
+    records = clip_records(built, clip.split(1, dim=1), (150, 200), video_id=7)
     assert [record["category_id"] for record in records] == [record["category_id"] for record in expected]
     assert [record["score"] for record in records] == pytest.approx(
         [record["score"] for record in expected], abs=1e-5

@@ -258,10 +258,10 @@ class InstanceSession(Kept):
         """
         if prompts is not None:
             raise PromptError("instances are found without prompts; use segue track for objects of your own")
-        if self._size is not None and frame.size != self._size:
+        (height, width), (rows, columns) = frame.size, self._size or frame.size
+        if (height, width) != (rows, columns):
             raise SourceError(
-                f"frame {frame.index} is {frame.size[1]}x{frame.size[0]}, but the frames before are "
-                f"{self._size[1]}x{self._size[0]}"
+                f"frame {frame.index} is {width}x{height}, but the frames before are {columns}x{rows}"
             )
         self._size = frame.size
         # A copy where nothing is resized: the caller may fill one array again and again.
@@ -301,7 +301,10 @@ class InstanceSession(Kept):
         found = best_per_query(logits, 2 * options.top, options.score, options.classes)
         masks = network.mask_logits(memory, decoded, 0, found.queries).float()
         embeddings = network.embeddings(decoded)[0, found.queries].float()
-        instances = Instances(embeddings, self._class_scores(logits[found.queries]), masks > 0)
+        scores = logits[found.queries].sigmoid()
+        if options.classes is not None:  # none of the others becomes a label
+            scores[:, [channel for channel in range(scores.shape[1]) if channel not in options.classes]] = 0.0
+        instances = Instances(embeddings, scores, masks > 0)
         seen = instances.masks.flatten(1).any(1).tolist()
         kept = [i for i in suppress(instances, DUPLICATE) if seen[i]][: options.top]
         chosen = Instances(instances.embeddings[kept], instances.class_scores[kept], instances.masks[kept])
@@ -315,17 +318,8 @@ class InstanceSession(Kept):
             self._due.append(self._segment(pending, masks[kept, t], ids, known))
             if looks is not None:
                 self._strips.append(attention_strip(pending.picture, self._due[-1].mask, looks[:, t], ids))
-        self._frames = self._frames[len(self._frames) - keep :] if keep else []
+        self._frames = self._frames[len(self._frames) - keep :]
         self._shared = keep
-
-    def _class_scores(self, logits: Tensor) -> Tensor:
-        """Scores (K, classes); 0 for classes that are not wanted, so that none of them becomes a label."""
-        scores = logits.sigmoid()
-        if self.options.classes is not None:
-            wanted = torch.zeros_like(scores)
-            wanted[:, sorted(self.options.classes)] = 1.0
-            scores *= wanted
-        return scores
 
     def _encode(self) -> Any:
         """What the network sees in the window; frames of an earlier window are not encoded again."""
@@ -375,11 +369,7 @@ def _probabilities(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.floa
 
 
 def allowed_classes(wanted: Collection[str], names: Mapping[int, str]) -> frozenset[int]:
-    """Class channels of names or numbers.
-
-    Raises:
-        PromptError: there is no such class.
-    """
+    """Class channels of names or numbers; one that is not there is an error."""
     by_name = {name: channel for channel, name in names.items()}
     chosen = set()
     for text in wanted:

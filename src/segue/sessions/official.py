@@ -19,8 +19,7 @@ from segue.models.base import InstanceNetwork
 from segue.sessions.base import ready
 from segue.types import Frame, Image, Segmentation
 
-Records = list[dict[str, Any]]
-"""Entries of a YouTube-VIS result file."""
+Records = list[dict[str, Any]]  # entries of a YouTube-VIS result file
 
 SHORT_SIDE = 360  # short side at which the published systems look at a video
 NO_MASK_BELOW = 0.001  # score under which the official results hold no masks
@@ -46,7 +45,8 @@ def whole_clip(
         fast: bfloat16 where the processor or GPU has it.
     """
     copy, place, dtype = ready(network, device, fast)
-    return _records(copy, pictures, size, 1, place, dtype, short_side)
+    frames = (as_tensor([resized(picture, short_side)], place, dtype) for picture in pictures)
+    return clip_records(copy, frames, size, video_id=1)
 
 
 def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Iterator[Segmentation]:
@@ -68,28 +68,46 @@ def video_records(
     dtype: torch.dtype,
     short_side: int = SHORT_SIDE,
 ) -> Records:
-    """Entries of the result file for one video, which is one clip, by a network on this device, of this type.
-
-    Raises:
-        DatasetError: a picture is missing or damaged.
-    """
-    pictures = (dataset.read_image(video, t) for t in range(len(video)))
-    return _records(network, pictures, video.size, video.id, device, dtype, short_side)
+    """Entries for one video, which is one clip, by a network on this device, of this type."""
+    pictures = (resized(dataset.read_image(video, t), short_side) for t in range(len(video)))
+    frames = (as_tensor([picture], device, dtype) for picture in pictures)
+    return clip_records(network, frames, video.size, video.id)
 
 
 @torch.inference_mode()
-def _records(
-    network: InstanceNetwork,
-    pictures: Iterable[Image],
-    size: tuple[int, int],
-    number: int,
-    device: torch.device,
-    dtype: torch.dtype,
-    short_side: int,
+def clip_records(
+    network: InstanceNetwork, frames: Iterable[Tensor], size: tuple[int, int], video_id: int, top: int = 10
 ) -> Records:
-    tensors = (as_tensor([resized(picture, short_side)], device, dtype) for picture in pictures)
-    memory = encode_frames(network, tensors)
-    return official_records(network, memory, network.decode(memory), size, video_id=number)
+    """Entries for one clip, equal to those of the published inference.
+
+    The ``top`` best pairs of query and class count; there is no threshold and no suppression, and a query
+    without any pixel is left out. The frames are (1, 1, 3, H, W) each, ``size`` is that of the masks.
+    """
+    memory = encode_frames(network, frames)
+    decoded = network.decode(memory)
+    found = best_entries(network.class_logits(decoded)[0], top)
+    entries = list(zip(found.queries.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True))
+    queries = list(dict.fromkeys(query for query, _, _ in entries))
+    logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=found.queries.device))
+    run_lengths: dict[int, list[dict[str, Any]]] = {query: [] for query in queries}
+    visible = set()
+    for frame in range(logits.shape[1]):
+        planes = (enlarged(logits[:, frame], size).sigmoid() > 0.5).cpu().numpy()
+        for query, plane in zip(queries, planes, strict=True):
+            if plane.any():
+                visible.add(query)
+            run_lengths[query].append(dict(encode_rle(plane)))
+    return [
+        {
+            "video_id": video_id,
+            "score": score,
+            "category_id": label,
+            "segmentations": run_lengths[query] if score >= NO_MASK_BELOW else [None] * logits.shape[1],
+        }
+        for query in queries
+        for owner, label, score in entries
+        if owner == query and query in visible
+    ]
 
 
 @dataclass(frozen=True)
@@ -163,43 +181,3 @@ def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
     if len(logits) == 0:
         return logits.new_zeros(0, *size, dtype=torch.float32)
     return F.interpolate(logits[None].float(), size, mode="bilinear", align_corners=False)[0]
-
-
-def official_records(
-    network: InstanceNetwork,
-    memory: Any,
-    decoded: Any,
-    size: tuple[int, int],
-    *,
-    video_id: int,
-    top: int = 10,
-) -> Records:
-    """Entries of the result file for one clip, equal to those of the published inference.
-
-    The ``top`` best pairs of query and class count; there is no threshold and no suppression, and a query
-    without any pixel is left out. ``memory`` and ``decoded`` are of the whole clip, ``size`` is that of the
-    video.
-    """
-    found = best_entries(network.class_logits(decoded)[0], top)
-    entries = list(zip(found.queries.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True))
-    queries = list(dict.fromkeys(query for query, _, _ in entries))
-    logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=found.queries.device))
-    run_lengths: dict[int, list[dict[str, Any]]] = {query: [] for query in queries}
-    visible = set()
-    for frame in range(logits.shape[1]):
-        planes = (enlarged(logits[:, frame], size).sigmoid() > 0.5).cpu().numpy()
-        for query, plane in zip(queries, planes, strict=True):
-            if plane.any():
-                visible.add(query)
-            run_lengths[query].append(dict(encode_rle(plane)))
-    return [
-        {
-            "video_id": video_id,
-            "score": score,
-            "category_id": label,
-            "segmentations": run_lengths[query] if score >= NO_MASK_BELOW else [None] * logits.shape[1],
-        }
-        for query in queries
-        for owner, label, score in entries
-        if owner == query and query in visible
-    ]

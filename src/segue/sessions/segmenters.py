@@ -128,8 +128,7 @@ class NetworkSegmenter(Segmenter):
         self._features: dict[tuple[int, str], Features] = {}
         self.context_maps: list[Maps] = []
         self._seen = self._due = 0
-        self._shown: Scene | None = None
-        self._scene: Features | None = None
+        self._background: tuple[Scene, Features] | None = None
         if self._standing is not None:
             self._standing.restart()
 
@@ -177,8 +176,7 @@ class NetworkSegmenter(Segmenter):
             self.context_maps = [each[0].float().cpu().numpy() for each in shown]
         self._due += 1
         self._evict(self._due - self._reach)
-        found = logits[0, :, :height, :width].float().sigmoid_()
-        maps = np.asarray(found.cpu().numpy(), np.float32)
+        maps = np.asarray(logits[0, :, :height, :width].float().sigmoid_().cpu().numpy(), np.float32)
         if self._standing is not None:
             maps[0] = self._standing.hold(image, scene, maps[0])
         return maps
@@ -186,29 +184,26 @@ class NetworkSegmenter(Segmenter):
     def _encoded(self, index: int, role: str) -> Features:
         key = index, role
         if key not in self._features:
-            picture = self._prepared(self._images[index])
-            self._features[key] = self._network.encode(picture, role, **self._beside(index, role))
+            beside = {}
+            if self.extra is not None and role == self._network.current and index in self._planes:
+                plane = np.atleast_3d(self._planes[index]).transpose(2, 0, 1)
+                beside[self.extra] = self._tensor(plane)
+            self._features[key] = self._network.encode(self._prepared(self._images[index]), role, **beside)
         return self._features[key]
-
-    def _beside(self, index: int, role: str) -> dict[str, Tensor]:
-        """What an encoder of the current frame takes besides, (1, C, h, w) in [0, 1], by its name."""
-        if self.extra is None or role != self._network.current or index not in self._planes:
-            return {}
-        return {self.extra: self._tensor(np.atleast_3d(self._planes[index]).transpose(2, 0, 1))}
 
     def _encoded_background(self, scene: Scene) -> Features | None:
         if self._network.background is None:
             return None
-        if self._shown is not scene:
-            self._scene = self._network.encode(self._known(scene), self._network.background)
-            self._shown = scene
-        return self._scene
+        if self._background is None or self._background[0] is not scene:
+            features = self._network.encode(self._known(scene), self._network.background)
+            self._background = scene, features
+        return self._background[1]
 
     def _known(self, scene: Scene) -> Tensor:
         """A scene as the network takes it: its planes, or the picture alone."""
-        if not getattr(self._network, "sees_past", False):
-            return self._prepared(scene.picture)
-        return self._tensor(scene.planes)
+        if getattr(self._network, "sees_past", False):
+            return self._tensor(scene.planes)
+        return self._prepared(scene.picture)
 
     def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
         """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
@@ -265,11 +260,7 @@ class StandingWatch(Kept):
     def hold(
         self, image: Image, scene: Scene, foreground: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
-        """Take the next frame, RGB (h, w, 3), uint8, its empty scene and its probabilities, (h, w).
-
-        Returns:
-            The probabilities, higher where something is held.
-        """
+        """Probabilities, (h, w), of the next frame, RGB (h, w, 3), higher where something is held."""
         smooth = np.asarray(cv2.blur(image, (3, 3)), np.uint8)
         if self._before is not None and self._held is not None:
             lost = (self._held > SURE) & (self._held > foreground)
