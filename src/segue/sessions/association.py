@@ -69,8 +69,7 @@ class Track:
     @property
     def label(self) -> str | None:
         """The class that was seen most."""
-        best = max(self.votes.items(), key=lambda pair: pair[1], default=("", 0.0))
-        return best[0] or None
+        return max(self.votes, key=self.votes.__getitem__, default="") or None
 
     @property
     def score(self) -> float:
@@ -109,13 +108,14 @@ class Track:
 
     def stands_alone(self, box: Box, at: int) -> None:
         """Learn the motion from a box that is surely its own, on frame ``at``."""
-        place = _place(box)
+        x0, y0, x1, y1 = box
+        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2], np.float32)
         if self.anchor is not None and not self.contested:
             passed = at - float(self.anchor[0])
             if 0 < passed <= REACH:
-                fresh = (place[:2] - self.anchor[1:3]) / passed
+                fresh = (centre - self.anchor[1:3]) / passed
                 self.velocity = np.asarray((self.velocity + fresh) / 2, np.float32)
-        self.anchor = np.array([at, *place], np.float32)
+        self.anchor = np.array([at, *centre, x1 - x0, y1 - y0], np.float32)
         self.contested = False
 
     def expected(self, at: int) -> Box:
@@ -229,12 +229,6 @@ def meeting(tracks: Sequence[Track], shown: Sequence[Box | None], at: int) -> li
     same = np.array([[a.label == b.label for b in tracks] for a in tracks], np.bool_).reshape(near.shape)
     near &= same & ~np.eye(len(tracks), dtype=np.bool_)
     return [box is None or bool(row.any()) for box, row in zip(shown, near, strict=True)]
-
-
-def _place(box: Box) -> Floats:
-    """Centre and size of a box, (4,)."""
-    x0, y0, x1, y1 = box
-    return np.array([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], np.float32)
 
 
 NO_APPEARANCES: Floats = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float32)

@@ -6,7 +6,6 @@ import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -121,9 +120,8 @@ class AutoSession(Kept):
 
     @property
     def _due(self) -> bool:
-        if self._last_id == 0:
-            return True
-        return self._every is not None and self._seen - self._detected >= self._every
+        passed = self._seen - self._detected
+        return self._last_id == 0 or (self._every is not None and passed >= self._every)
 
     def _advance(self) -> Segmentation:
         """Take the frame that has waited longest; nothing changes where that fails."""
@@ -136,13 +134,16 @@ class AutoSession(Kept):
             newcomers = self._detect(frame, following, tracklets)
             gone = _retired(tracklets, len(newcomers))
             for mask, label in newcomers:
-                look = self._look(frame, mask)
-                tracklet = self._known_again(look, label, frame.size, lost)
-                if tracklet is None:
-                    last_id = _free_id(last_id, {*tracklets, *(old.id for old in lost)})
-                    tracklet = _Tracklet(last_id, label, **look)
+                tracklet = self._sighted(frame, mask, label)
+                same = [old for old in lost if old.label == label]
+                known = returning(same, tracklet.box, tracklet.appearance, self._seen, frame.size)
+                if known is None:
+                    last_id = tracklet.id = _free_id(last_id, {*tracklets, *(old.id for old in lost)})
+                else:
+                    lost.remove(known)
+                    tracklet.id = known.id
                 tracklets[tracklet.id] = tracklet
-                prompts.append(MaskPrompt(tracklet.id, mask, label=tracklet.label))
+                prompts.append(MaskPrompt(tracklet.id, mask, label=label))
             lost += [tracklets.pop(i) for i in gone]
             prompts += map(RemovePrompt, gone)
         result = self._track.step(frame, prompts or None)
@@ -173,24 +174,17 @@ class AutoSession(Kept):
             if number is None:
                 fresh.append((mask & (known.mask == 0), label))
             else:
-                tracklets[number] = replace(tracklets[number], missing=0, **self._look(frame, mask))
+                old = tracklets[number]
+                sighted = self._sighted(frame, mask, old.label, number)
+                tracklets[number] = replace(sighted, visible=old.visible)
         return fresh[:MOST_OBJECTS]
 
-    def _look(self, frame: Frame, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-        """Where a found object is, and what it looks like."""
+    def _sighted(
+        self, frame: Frame, mask: npt.NDArray[np.bool_], label: str | None, number: int = 0
+    ) -> _Tracklet:
+        """An object as it is found now."""
         box = tight_box(mask)
-        return {"seen": self._seen, "box": box, "appearance": appearance_of(frame.image, box)}
-
-    def _known_again(
-        self, look: dict[str, Any], label: str | None, size: tuple[int, int], lost: list[_Tracklet]
-    ) -> _Tracklet | None:
-        """The object that a newcomer was before it was lost, taken from the lost ones."""
-        same = [old for old in lost if label == old.label]
-        found = returning(same, look["box"], look["appearance"], self._seen, size)
-        if found is None:
-            return None
-        lost.remove(found)
-        return replace(found, missing=0, visible=True, **look)
+        return _Tracklet(number, label, self._seen, box, appearance_of(frame.image, box))
 
 
 def _retired(tracklets: dict[int, _Tracklet], newcomers: int) -> list[int]:

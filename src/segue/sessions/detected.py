@@ -145,7 +145,8 @@ class DetectionSession(Kept, Session):
         labels = {i: track.label for i, track in self._tracks.items()}
         scene = _Scene(frame, found, mask, labels, self._seen, self.options.score)
         matched = self._matched(scene)
-        lost = self._lose(matched)
+        lost = [i for i, track in self._tracks.items() if i not in matched and track.misses >= track.patience]
+        self._lost += [self._tracks.pop(i) for i in lost]
         scene.clear(lost)
         self._session.forget(lost)
         said: list[Prompt] = []
@@ -185,13 +186,6 @@ class DetectionSession(Kept, Session):
             if alone:
                 track.stands_alone(box, scene.at)
         return {tracks[i].id: number for i, number in pairs.items()}
-
-    def _lose(self, matched: dict[int, int]) -> list[int]:
-        """Objects that are followed no longer; they are remembered."""
-        lost = [i for i, track in self._tracks.items() if i not in matched and track.misses >= track.patience]
-        for i in lost:
-            self._lost.append(self._tracks.pop(i))
-        return lost
 
     def _corrections(self, scene: _Scene, matched: dict[int, int]) -> dict[int, Plane]:
         """New masks of objects whose masks disagree with their detections, where there are better ones."""

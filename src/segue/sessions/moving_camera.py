@@ -171,9 +171,11 @@ class MovingCameraSegmenter(NetworkSegmenter):
         return SessionState.joined({"frames": super().state(), **arrays}, {})
 
     def restore(self, state: SessionState) -> None:
+        def numbered(kind: str) -> dict[int, Any]:
+            return {int(name): array for name, array in state.part(kind).arrays().items()}
+
         super().restore(state.part("frames"))
-        self._steps = _numbered(state.part("steps"))
-        self._masks = _numbered(state.part("masks"))
+        self._steps, self._masks = numbered("steps"), numbered("masks")
 
     def _decode(self, scene: Scene) -> Maps:
         now = self._due
@@ -231,7 +233,3 @@ class MovingCameraSegmenter(NetworkSegmenter):
         if not frames:
             return Scene.of(current, 1)
         return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), np.stack(hidden), least=1))
-
-
-def _numbered(state: SessionState) -> dict[int, Any]:
-    return {int(name): array for name, array in state.arrays().items()}

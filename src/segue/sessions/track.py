@@ -117,7 +117,6 @@ class TrackSession(Session):
         given, labels = None, self._labels
         if prompts is not None:
             said = self._resolve(frame, prompts)
-            self._check_prompts(said)
             if said.ids:
                 mask = torch.from_numpy(said.mask).to(self.device)
                 given = Given(mask, tuple(i for i in said.ids if i not in said.native_ids), said.prompts)
@@ -162,7 +161,7 @@ class TrackSession(Session):
         """
         state.require(self._origin())
         self.reset()
-        values: dict[str, Any] = state.values
+        values = state.values
         self._labels = {int(i): label for i, label in values["labels"]}
         self._size = tuple(values["size"]) if values["size"] else None
         self.tracker.restore(state.tensors, values["tracker"])
@@ -186,14 +185,13 @@ class TrackSession(Session):
             if corrected:
                 planes = self.peek(frame).probabilities
                 known = {i: planes[self.ids.index(i) + 1] for i in corrected}
-        return resolve(frame, prompts, fit=self.fit, native=self.native, prompter=self._prompter, known=known)
-
-    def _check_prompts(self, said: Annotation) -> None:
+        said = resolve(frame, prompts, fit=self.fit, native=self.native, prompter=self._prompter, known=known)
         if unknown := [i for i in said.removed if i not in self.ids]:
             raise PromptError(f"cannot remove object {unknown[0]}: only {list(self.ids)} are followed")
         total = len({*self.ids, *said.ids} - set(said.removed))
         if total > MAX_OBJECTS:
             raise PromptError(f"{total} objects are more than the {MAX_OBJECTS} that one session can follow")
+        return said
 
     def _result(self, frame: Frame, tracked: Tracked) -> Segmentation:
         best, channel = largest(tracked.probabilities)
