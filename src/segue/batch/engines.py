@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -80,12 +79,10 @@ class Engine(Protocol):
 class LocalEngine:
     """Worker processes on this machine, on the devices in turn; without ``threads`` they share the cores."""
 
-    def __init__(
-        self, order: Order, count: int, devices: Sequence[str] = (), threads: int | None = None
-    ) -> None:
+    def __init__(self, order: Order, count: int, devices: Sequence[str]) -> None:
         self._order = order
         self._context = multiprocessing.get_context("spawn")
-        self._threads = threads or max(1, (os.cpu_count() or 1) // count)
+        self._threads = order.threads or max(1, (os.cpu_count() or 1) // count)
         self._devices = {f"worker-{n}": devices[n % len(devices)] if devices else "" for n in range(count)}
         self._machine = socket.gethostname()
         self._processes: dict[str, tuple[Any, Connection]] = {}
@@ -236,9 +233,7 @@ class RayEngine:
     The address ``local`` starts a cluster on this machine.
     """
 
-    def __init__(
-        self, order: Order, address: str, count: int | None = None, gpus: float = 0.0, cores: int = 1
-    ) -> None:
+    def __init__(self, order: Order, address: str, count: int | None) -> None:
         try:
             import ray
             from ray.util.queue import Queue
@@ -251,7 +246,7 @@ class RayEngine:
             self._ray.init(address=where, log_to_driver=False, include_dashboard=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise SegueError(f"{address}: there is no Ray cluster ({one_line(error)})") from None
-        self._order, self._cores = order, cores
+        self._order, gpus, cores = order, order.gpus, order.threads or 1
         self._options = {"num_cpus": cores, "num_gpus": gpus, "max_restarts": 0}
         total = self._ray.cluster_resources()
         room = int(total.get("GPU", 0) / gpus) if gpus else int(total.get("CPU", 1) / cores)
@@ -308,7 +303,7 @@ class RayEngine:
 
     def _start(self, name: str) -> None:
         remote = self._ray.remote(_Actor).options(**self._options)
-        self._actors[name] = remote.remote(name, self._order, self._cores, self._beats)
+        self._actors[name] = remote.remote(name, self._order, self._beats)
         self._machines[name] = self._ray.get(self._actors[name].machine.remote())
 
 
@@ -325,10 +320,9 @@ def _require_listener(address: str) -> None:
 class _Actor:
     """A worker on a node of the cluster."""
 
-    def __init__(self, name: str, order: Order, cores: int, beats: Any) -> None:
-        torch.set_num_threads(cores)
-        self._name = name
-        self._order = replace(order, scratch=order.scratch or Path(tempfile.gettempdir()))
+    def __init__(self, name: str, order: Order, beats: Any) -> None:
+        torch.set_num_threads(order.threads or 1)
+        self._name, self._order = name, order
         self._watch = Watch()
         _keep_beating(name, self._watch, beats.put)
 
@@ -342,16 +336,9 @@ class _Actor:
         return report(self._name, task, self._order, self._watch)
 
 
-def open_engine(
-    order: Order,
-    address: str | None = None,
-    count: int | None = None,
-    devices: Sequence[str] = (),
-    gpus: float = 0.0,
-    threads: int | None = None,
-) -> Engine:
+def open_engine(order: Order, count: int | None = None, devices: Sequence[str] = ()) -> Engine:
     """Local processes, or with an address the actors of a Ray cluster."""
-    if address is not None:
-        return RayEngine(order, address, count, gpus, threads or 1)
-    count = count or max(1, (os.cpu_count() or 1) // (threads or 1))
-    return LocalEngine(order, count, devices, threads)
+    if order.address is not None:
+        return RayEngine(order, order.address, count)
+    count = count or max(1, (os.cpu_count() or 1) // (order.threads or 1))
+    return LocalEngine(order, count, devices)

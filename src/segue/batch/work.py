@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import typer
+from annotated_types import Ge
 from PIL import Image as PillowImage
 
 from segue.batch.places import fetch, is_remote, publish
@@ -34,15 +36,37 @@ COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A command with its options, done with every video of a batch.
+    """What is done with every video of a batch, and how.
 
-    The output is a folder or address, scratch a folder on this machine for what is under way.
+    Attributes:
+        command: what is done with each video: track, foreground or instances.
+        options: options of that command, for every video.
+        output: folder or address of the results.
+        workers: number of workers.  [default: one a core, or a share of a GPU]
+        threads: threads of each worker.  [default: the cores, shared; 1 on a cluster]
+        gpus: share of a GPU for each worker, such as 0.5.
+        address: Ray cluster: auto, ray://HOST:10001, HOST:6379, or local.
+        tries: a video that so many workers died of has failed.
+        scratch: folder on each machine for what is under way.  [default: in the output]
+        resume: go on with the batch of this output.
+        retry_failed: go on, and try again what has failed.
+        json_lines: progress as one JSON object a line on standard output.
+        quiet: no progress.
     """
 
-    command: str
-    options: tuple[str, ...]
-    output: str
-    scratch: Path
+    command: str = "track"
+    options: tuple[str, ...] = ()
+    output: str = "segue-out"
+    workers: Annotated[int | None, Ge(1)] = None
+    threads: Annotated[int | None, Ge(1)] = None
+    gpus: Annotated[float, Ge(0)] = 0.0
+    address: str | None = None
+    tries: Annotated[int, Ge(1)] = 3
+    scratch: Path | None = None
+    resume: bool = False
+    retry_failed: bool = False
+    json_lines: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +111,11 @@ class Watch:
 def perform(task: Task, order: Order, watch: Watch) -> Outcome:
     """Do one video, going on with what an earlier worker left of it."""
     begun = time.perf_counter()
-    source = fetch(task.source, order.scratch / "fetched") if is_remote(task.source) else Path(task.source)
-    work = order.scratch / "work" / task.name
+    scratch = order.scratch or Path(tempfile.gettempdir())
+    source = fetch(task.source, scratch / "fetched") if is_remote(task.source) else Path(task.source)
+    work = scratch / "work" / task.name
     going_on = "--resume" if (work / "masks" / MARKER).exists() else "--overwrite"
-    arguments = [str(source), *order.options, *_fetched(task.arguments, order.scratch)]
+    arguments = [str(source), *order.options, *_fetched(task.arguments, scratch)]
     _run(order.command, [*arguments, "--quiet", "--output", str(work), going_on], watch)
     picture = watch.picture()
     digest = publish(work, order.output, task.name)

@@ -7,14 +7,13 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pooch
 import torch
 import typer
-from annotated_types import Ge
 from typer.core import TyperCommand
 
 from segue.batch.engines import open_engine
@@ -94,41 +93,6 @@ def value_of(args: list[str], name: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """How a batch is done.
-
-    Attributes:
-        command: what is done with each video: track, foreground or instances.
-        options: options of that command, for every video.
-        output: folder or address of the results.
-        workers: number of workers.  [default: one a core, or a share of a GPU]
-        threads: threads of each worker.  [default: the cores, shared; 1 on a cluster]
-        gpus: share of a GPU for each worker, such as 0.5.
-        address: Ray cluster: auto, ray://HOST:10001, HOST:6379, or local.
-        tries: a video that so many workers died of has failed.
-        scratch: folder on each machine for what is under way.  [default: in the output]
-        resume: go on with the batch of this output.
-        retry_failed: go on, and try again what has failed.
-        json_lines: progress as one JSON object a line on standard output.
-        quiet: no progress.
-    """
-
-    command: str = "track"
-    options: tuple[str, ...] = ()
-    output: str = "segue-out"
-    workers: Annotated[int | None, Ge(1)] = None
-    threads: Annotated[int | None, Ge(1)] = None
-    gpus: Annotated[float, Ge(0)] = 0.0
-    address: str | None = None
-    tries: Annotated[int, Ge(1)] = 3
-    scratch: Path | None = None
-    resume: bool = False
-    retry_failed: bool = False
-    json_lines: bool = False
-    quiet: bool = False
-
-
 def _asked(sources: list[str] | None = None, status: bool = False) -> None:
     """What a batch is asked.
 
@@ -159,7 +123,7 @@ def _batch(context: typer.Context, asked: Values, running: Values) -> None:
 
         segue batch s3://bucket/films --do instances -o s3://bucket/results --address ray://head:10001
     """
-    how, sources = Running(**running, options=tuple(context.args)), asked["sources"]
+    how, sources = Order(**running, options=tuple(context.args)), asked["sources"]
     if asked["status"]:
         with Ledger(_home(how.output) / LEDGER, create=False) as ledger:
             _tell(ledger, how.json_lines)
@@ -176,7 +140,7 @@ batch = command(
     _batch,
     Options(_asked, "sources! status"),
     Options(
-        Running,
+        Order,
         "command:do output:output,o workers threads gpus address tries scratch resume retry_failed "
         "json_lines quiet:quiet,q",
     ),
@@ -184,16 +148,16 @@ batch = command(
 )
 
 
-def do_tasks(tasks: Sequence[Task], how: Running) -> int:
+def do_tasks(tasks: Sequence[Task], how: Order) -> int:
     """Do videos, and say what became of them; gives the number of those that have failed."""
     home = _home(how.output)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
         raise SegueError(
             f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
         )
-    order = Order(how.command, how.options, how.output, (how.scratch or home).absolute())
+    how = replace(how, scratch=(how.scratch or home).absolute())
     for task in tasks[:1]:
-        check(order, task)
+        check(how, task)
     home.mkdir(parents=True, exist_ok=True)
     with only_process(home / "lock"), Ledger(home / LEDGER) as ledger:
         ledger.settle({"do": how.command, "options": list(how.options)})
@@ -201,10 +165,9 @@ def do_tasks(tasks: Sequence[Task], how: Running) -> int:
         ledger.recover(failed=how.retry_failed)
         waiting = list(ledger.queued())
         if waiting:
-            devices = _devices(how.gpus, how.address)
+            devices = _devices(how.gpus) if how.address is None else []
             count = how.workers or (max(1, int(len(devices) / how.gpus)) if devices else None)
-            count = count and min(count, len(waiting))
-            engine = open_engine(order, how.address, count, devices, how.gpus, how.threads)
+            engine = open_engine(how, count and min(count, len(waiting)), devices)
             copies = is_remote(how.output) and how.address is not None
             scheduler = Scheduler(waiting, tries=how.tries, memory=engine.memory, copies=copies)
             try:
@@ -227,9 +190,9 @@ def _home(output: str) -> Path:
     return Path(pooch.os_cache("segue")) / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]
 
 
-def _devices(gpus: float, address: str | None) -> list[str]:
+def _devices(gpus: float) -> list[str]:
     """The GPUs of this machine, if they are wanted."""
-    if not gpus or address is not None:
+    if not gpus:
         return []
     found = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     if not found:

@@ -16,7 +16,8 @@ import typer
 
 from segue.batch.ledger import Ledger
 from segue.batch.plan import Task
-from segue.cli.batch import LEDGER, SUBFOLDER, Running, value_of
+from segue.batch.work import Order
+from segue.cli.batch import LEDGER, SUBFOLDER, value_of
 from segue.cli.main import load_command
 from segue.cli.reproduce import How
 from segue.cli.run import results_of, run_videos, score_videos, scored_here, tasks_of
@@ -201,7 +202,7 @@ def _do(row: Row, table: Table, request: Request | None, how: How) -> Done:
         options += ["--weights", weights]
     if not how.quiet:
         typer.echo(f"{table.paper} {table.name}: {row.name}", err=True)
-    running = Running(
+    running = Order(
         options=tuple(options), output=str(folder), workers=how.workers, resume=how.resume, quiet=how.quiet
     )
     failed = run_videos(request, running, tasks)
