@@ -2,15 +2,6 @@
 
 A tracker owns everything that it remembers of a video. The session hands it pictures and what is said of
 them, and asks for probabilities, for its state, and that objects be forgotten; it knows no memory.
-
-A memory network is four functions of tensors: prepare a picture, look at it as a query, remember it as
-memory, decode what was read from the memory. :class:`segue.models.memory.MemoryTracker` calls them in turn,
-and the memory bank does the reading in between.
-
-A foreground network segments what moves from a frame and a few others around it.
-
-An instance network asks its queries about a window of frames; what it keeps of frames and queries is its own
-affair.
 """
 
 from __future__ import annotations

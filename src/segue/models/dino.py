@@ -95,9 +95,8 @@ class DINO(nn.Module):
         assert isinstance(last, Block)
         qkv = last.attn.qkv
         assert qkv is not None
-        width = tokens.shape[-1]
-        part = slice(*(width * (("queries", "keys", "values").index(which) + i) for i in (0, 1)))
-        weight, bias = qkv.weight[part], qkv.bias[part]
+        part = ("queries", "keys", "values").index(which)
+        weight, bias = qkv.weight.chunk(3)[part], qkv.bias.chunk(3)[part]
         return F.linear(last.norm1(tokens), weight, bias)[:, 1:], grid
 
     def forward(self, images: Tensor) -> Tensor:
@@ -110,7 +109,5 @@ class DINO(nn.Module):
 
 def rename_training(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names of a network inside a training checkpoint, whose projection head is left out."""
-    if not any(name.startswith("backbone.") for name in state):
-        return dict(state)
-    kept = {name: tensor for name, tensor in state.items() if name.startswith("backbone.")}
-    return {name.removeprefix("backbone."): tensor for name, tensor in kept.items()}
+    inside = [name for name in state if name.startswith("backbone.")]
+    return {name.removeprefix("backbone."): state[name] for name in inside or state}

@@ -93,8 +93,8 @@ class STM(nn.Module):
         return log_odds.view(*readout.shape[:-3], *log_odds.shape[1:])
 
 
-class Trunk(nn.Module):
-    """ResNet-50 up to its third stage."""
+class QueryEncoder(nn.Module):
+    """ResNet-50 up to its third stage, over the picture."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,30 +106,26 @@ class Trunk(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) normalised → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
+        return self.stages(self.conv1(image))
+
     def stages(self, stem: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """First convolution's output, (B, 64, H/2, W/2), to the stages at stride 16, 8 and 4."""
+        """What follows the first convolution, (B, 64, H/2, W/2)."""
         r2 = self.res2(pool_stem(self.bn1(stem)))
         r3 = self.res3(r2)
         return self.res4(r3), r3, r2
 
 
-class QueryEncoder(Trunk):
-    """The trunk over the picture."""
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) normalised → 1024 channels at stride 16, 512 at stride 8, 256 at stride 4."""
-        return self.stages(self.conv1(image))
-
-
-class MemoryEncoder(Trunk):
-    """The trunk, with weights of its own, over picture, mask of the object and mask of the others."""
+class MemoryEncoder(QueryEncoder):
+    """The same, with weights of its own, over picture, mask of the object and mask of the others."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv1_m = stem_conv(1)
         self.conv1_o = stem_conv(1)
 
-    def forward(self, image: Tensor, masks: Tensor, others: Tensor) -> Tensor:
+    def forward(self, image: Tensor, masks: Tensor, others: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W) normalised, twice (B·K, 1, H, W) → (B·K, 1024, H/16, W/16)."""
         own = self.conv1_m(masks) + self.conv1_o(others)
         return self.stages(add_frame(own, self.conv1(image)))[0]

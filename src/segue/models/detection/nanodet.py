@@ -54,17 +54,11 @@ PART_COVERED = 0.8
 
 
 class Boxes(NamedTuple):
-    """Detections of a picture, best first.
+    """Detections of a picture, best first."""
 
-    Attributes:
-        boxes: (N, 4), x0, y0, x1, y1 in pixels of the picture.
-        scores: (N,), in 0..1.
-        labels: (N,), int64, in 0..79, the order of :data:`segue.models.detection.boxes.COCO_ORDER`.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
+    boxes: Tensor  # (N, 4), x0, y0, x1, y1 in pixels of the picture
+    scores: Tensor  # (N,), in 0..1
+    labels: Tensor  # (N,), int64, in 0..79, see :data:`segue.models.detection.boxes.COCO_ORDER`
 
     def take(self, index: Tensor) -> Boxes:
         """Those of a boolean or integer index."""
@@ -103,17 +97,11 @@ class NanoDetPlus(nn.Module):
         found = [self._detect(image, least_score)]
         for x0, y0, x1, y1 in tile_grid(height, width, tiles):
             part = self._detect(image[y0:y1, x0:x1], least_score)
-            rim_x, rim_y = TILE_RIM * (x1 - x0), TILE_RIM * (y1 - y0)
-            low = part.boxes.new_tensor([rim_x if x0 else -1.0, rim_y if y0 else -1.0])
-            high = part.boxes.new_tensor(
-                [
-                    x1 - x0 - rim_x if x1 < width else x1 + 1.0,
-                    y1 - y0 - rim_y if y1 < height else y1 + 1.0,
-                ]
-            )
-            part = part.take((part.boxes[:, :2] > low).all(1) & (part.boxes[:, 2:] < high).all(1))
-            shift = part.boxes.new_tensor([x0, y0, x0, y0])
-            found.append(part._replace(boxes=part.boxes + shift))
+            corner, size = part.boxes.new_tensor([[x0, y0], [x1 - x0, y1 - y0]])
+            inside = torch.cat((part.boxes[:, :2], size - part.boxes[:, 2:]), 1) > TILE_RIM * size.repeat(2)
+            at_border = inside.new_tensor([x0 == 0, y0 == 0, x1 == width, y1 == height])
+            part = part._replace(boxes=part.boxes + corner.repeat(2))
+            found.append(part.take((inside | at_border).all(1)))
         if len(found) == 1:
             return found[0]
         views = torch.cat([torch.full_like(part.labels, i) for i, part in enumerate(found)])
@@ -253,12 +241,9 @@ class ShuffleNetV2(nn.Module):
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x = F.max_pool2d(self.conv1(images), 3, 2, 1)
-        levels = []
-        for stage in (self.stage2, self.stage3, self.stage4):
-            x = stage(x)
-            levels.append(x)
-        return levels
+        x8 = self.stage2(F.max_pool2d(self.conv1(images), 3, 2, 1))
+        x16 = self.stage3(x8)
+        return [x8, x16, self.stage4(x16)]
 
 
 class Ghost(nn.Module):
@@ -292,13 +277,12 @@ class GhostBottleneck(nn.Module):
         return self.ghost2(self.ghost1(x)) + self.shortcut(x)
 
 
-def _ghost_blocks() -> nn.Sequential:
-    return _named(blocks=nn.Sequential(GhostBottleneck()))
-
-
 def _named(**modules: nn.Module) -> nn.Sequential:
-    """A sequence whose members have the names of the release."""
     return nn.Sequential(OrderedDict(modules))
+
+
+def _ghost_blocks(count: int) -> nn.ModuleList:
+    return nn.ModuleList(_named(blocks=nn.Sequential(GhostBottleneck())) for _ in range(count))
 
 
 class Separable(nn.Sequential):
@@ -316,9 +300,9 @@ class GhostPAN(nn.Module):
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.reduce_layers = nn.ModuleList(_named(conv=_conv(count, WIDTH, 1)) for count in channels)
-        self.top_down_blocks = nn.ModuleList(_ghost_blocks() for _ in channels[1:])
+        self.top_down_blocks = _ghost_blocks(2)
         self.downsamples = nn.ModuleList(Separable(2) for _ in channels[1:])
-        self.bottom_up_blocks = nn.ModuleList(_ghost_blocks() for _ in channels[1:])
+        self.bottom_up_blocks = _ghost_blocks(2)
         self.extra_lvl_in_conv = nn.ModuleList([Separable(2)])
         self.extra_lvl_out_conv = nn.ModuleList([Separable(2)])
 

@@ -90,7 +90,7 @@ def read(query: Tensor, plan: ReadPlan) -> None:
 
 def _read_all(query: Tensor, plan: ReadPlan) -> None:
     frames, positions, _ = plan.keys.shape
-    for rows, affinity in _affinities(query, plan):
+    for rows, affinity in _affinities(query, plan.keys, plan):
         weights = affinity.softmax(dim=1)
         plan.usage.add_(weights.view(-1, frames, positions).sum((0, 2)), alpha=len(plan.values))
         for value, output in zip(plan.values, plan.outputs, strict=True):
@@ -100,7 +100,7 @@ def _read_all(query: Tensor, plan: ReadPlan) -> None:
 def _read_top(query: Tensor, plan: ReadPlan) -> None:
     frames, positions, _ = plan.keys.shape
     count = min(plan.top_k or 0, (frames - len(plan.absent)) * positions)
-    for rows, affinity in _affinities(query, plan):
+    for rows, affinity in _affinities(query, plan.keys, plan):
         best, index = top_k(affinity, count)
         _gather(rows, best.softmax(dim=1), index, plan)
 
@@ -114,19 +114,12 @@ def _read_coarse_to_fine(query: Tensor, plan: ReadPlan) -> None:
     frames, _, channels = plan.keys.shape
     height, width = plan.grid
     cells = query.view(height // 2, 2, width // 2, 2, channels).transpose(1, 2).reshape(-1, 4, channels)
-    pooled = cells.mean(1)
-    coarse = plan.coarse.flatten(0, 1)
     keys = plan.keys.flatten(0, 1)
     members = cell_members(height, width, frames, query.device)
     places = members[: len(cells)]
     wanted = min(COARSE_CELLS, (frames - len(plan.absent)) * len(cells))
     count = min(plan.top_k or 0, 4 * wanted)
-    far = _far(plan, (height // 2, width // 2), 2, query.device)
-    blocks = _blocks(pooled, len(coarse))
-    compare = product_with(coarse, blocks[0].stop)
-    for rows in blocks:
-        affinity = compare(pooled[rows])
-        _exclude(affinity, rows, plan, far)
+    for rows, affinity in _affinities(cells.mean(1), plan.coarse, plan, cell=2):
         _, chosen = top_k(affinity, wanted)
         candidates = members[chosen].flatten(1)
         scores = cells[rows] @ F.embedding(candidates, keys).transpose(1, 2)
@@ -186,35 +179,27 @@ def _gather(rows: slice | Tensor, weights: Tensor, index: Tensor, plan: ReadPlan
         )
 
 
-def _affinities(query: Tensor, plan: ReadPlan) -> Iterator[tuple[slice, Tensor]]:
-    """Affinity of each block of query rows to all memory positions."""
-    keys = plan.keys.flatten(0, 1)
-    blocks = _blocks(query, len(keys))
-    far = _far(plan, plan.grid, 1, query.device)
-    compare = product_with(keys, blocks[0].stop)
-    for rows in blocks:
-        affinity = compare(query[rows])
-        _exclude(affinity, rows, plan, far)
-        yield rows, affinity
+def _affinities(query: Tensor, keys: Tensor, plan: ReadPlan, cell: int = 1) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of query rows with their affinity to all rows of ``keys``, -inf to what must not be read.
 
-
-def _exclude(affinity: Tensor, rows: slice, plan: ReadPlan, far: Tensor | None) -> None:
-    """Rule out frames that the objects do not have, and what lies outside the window."""
-    by_frame = affinity.view(len(affinity), len(plan.keys), -1)
-    if plan.absent:
-        by_frame[:, list(plan.absent)] = -torch.inf
-    if plan.window and far is not None:
-        by_frame[:, plan.window[0]].add_(far[rows])
-
-
-def _far(plan: ReadPlan, grid: tuple[int, int], cell: int, device: torch.device) -> Tensor | None:
-    """What to add to affinities of positions of ``grid``, (P, P); see :func:`far_pairs`. None for nothing.
-
-    Where the frame with the window is all that there is to read, it is read whole.
+    A row stands for ``cell`` x ``cell`` positions of the plan's grid.
     """
-    if plan.window is None or len(plan.keys) - len(plan.absent) < 2:
-        return None
-    return far_pairs(*grid, plan.window[1] // cell, device)
+    table, far = keys.flatten(0, 1), None
+    # Where the frame with the window is all that there is to read, it is read whole.
+    if plan.window is not None and len(keys) - len(plan.absent) > 1:
+        height, width, radius = (length // cell for length in (*plan.grid, plan.window[1]))
+        far = far_pairs(height, width, radius, query.device)
+    size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(table), BLOCK_ROWS)
+    compare = product_with(table, min(size, len(query)))
+    for start in range(0, len(query), size):
+        rows = slice(start, start + size)
+        affinity = compare(query[rows])
+        by_frame = affinity.view(len(affinity), len(keys), -1)
+        if plan.absent:
+            by_frame[:, list(plan.absent)] = -torch.inf
+        if plan.window is not None and far is not None:
+            by_frame[:, plan.window[0]].add_(far[rows])
+        yield rows, affinity
 
 
 @functools.lru_cache(maxsize=4)
@@ -226,9 +211,3 @@ def far_pairs(height: int, width: int, radius: int, device: torch.device) -> Ten
     far_columns = (columns[:, None] - columns).abs() > radius
     far = (far_rows[:, None, :, None] | far_columns[None, :, None, :]).flatten(2).flatten(0, 1)
     return torch.zeros(far.shape, device=device).masked_fill_(far, -torch.inf)
-
-
-def _blocks(query: Tensor, columns: int) -> list[slice]:
-    """Slices of the query rows so that a block's affinity stays within bounds."""
-    size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // columns, BLOCK_ROWS)
-    return [slice(start, min(start + size, len(query))) for start in range(0, len(query), size)]
