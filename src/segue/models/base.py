@@ -141,12 +141,10 @@ class Tracker(Protocol):
     @property
     def ids(self) -> tuple[int, ...]:
         """The objects that are followed, ascending."""
-        ...
 
     @property
     def due(self) -> bool:
         """Whether the next picture changes the memory: then it must not be skipped."""
-        ...
 
     def step(self, image: Image, given: Given | None = None, *, predict: bool = True) -> Tracked:
         """Take the next picture.
@@ -159,31 +157,24 @@ class Tracker(Protocol):
         Raises:
             PromptError: the network cannot do anything with a box or a point; then nothing has changed.
         """
-        ...
 
     def peek(self, image: Image) -> Tracked:
         """Where the objects are on the next picture, which is not taken: nothing changes."""
-        ...
 
     def skip(self) -> None:
         """Let a picture pass that nobody needs."""
-        ...
 
     def forget(self, ids: Collection[int]) -> None:
         """Follow objects no longer."""
-        ...
 
     def reset(self) -> None:
         """Forget everything."""
-        ...
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that :meth:`restore` needs, as tensors and JSON values; the tensors may share the memory."""
-        ...
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Go on from where :meth:`state` was called; the tensors are copied."""
-        ...
 
 
 class TrackNetwork(Protocol):
@@ -221,11 +212,9 @@ class MemoryNetwork(TrackNetwork, Protocol):
 
     def prepare(self, image: Tensor) -> Tensor:
         """Normalise and pad a picture, (H, W, 3) uint8 → (1, 3, H', W')."""
-        ...
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
         """Encode a prepared picture, (1, 3, H', W')."""
-        ...
 
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
@@ -240,15 +229,12 @@ class MemoryNetwork(TrackNetwork, Protocol):
         Returns:
             Memory keys (K, Ck, h, w), or None where the query key serves all objects; values (K, Cv, h, w).
         """
-        ...
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
         """Decode what each object read, (K, Cv, h, w), to log-odds of the object, (K, H'/4, W'/4)."""
-        ...
 
     def aggregate(self, probabilities: Tensor) -> Tensor:
         """Merge object probabilities (K, H, W) to class probabilities (K+1, H, W), background first."""
-        ...
 
 
 Features = tuple[Tensor, ...]
@@ -294,13 +280,11 @@ class ForegroundNetwork(Protocol):
 
     def encode(self, frames: Tensor, role: str) -> Features:
         """Features of RGB frames (N, 3, H, W) in [0, 1] for one role."""
-        ...
 
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
     ) -> Tensor:
         """Logits (N, channels, H, W) at ``size``, the context in the order of ``self.context``."""
-        ...
 
 
 class InstanceNetwork(Protocol):
@@ -321,37 +305,28 @@ class InstanceNetwork(Protocol):
     @property
     def classes(self) -> int:
         """Number of class channels."""
-        ...
 
     @property
     def relates_frames(self) -> bool:
         """Whether what is encoded of a frame depends on the others of its clip."""
-        ...
 
     def encode(self, frames: Tensor) -> Any:
         """Look at the frames of clips, (N, T, 3, H, W) in [0, 1]; gives the memory."""
-        ...
 
     def join(self, parts: Sequence[Any]) -> Any:
         """Memories of neighbouring frames as that of one clip; only where frames are not related."""
-        ...
 
     def decode(self, memory: Any) -> Any:
         """Ask every query about the clips."""
-        ...
 
     def class_logits(self, decoded: Any) -> Tensor:
         """Class scores before the sigmoid, (N, Q, classes)."""
-        ...
 
     def embeddings(self, decoded: Any) -> Tensor:
         """Vectors (N, Q, C) that are alike for one object in neighbouring clips."""
-        ...
 
     def mask_logits(self, memory: Any, decoded: Any, sample: int, queries: Tensor) -> Tensor:
         """Masks (K, T, h, w) of queries (K,) of a clip, before the sigmoid."""
-        ...
 
     def attention(self, memory: Any, decoded: Any, queries: Tensor) -> Tensor:
         """Where queries (K,) of the first clip look, (K, T, h, w); a map adds up to 1."""
-        ...
