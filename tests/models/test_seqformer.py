@@ -194,7 +194,7 @@ def test_a_decoder_layer_is_that_of_the_release(units: Golden) -> None:
     first, second = tensors(units, "decode_ref2", "decode_ref4")
     levels = layout(units, "decode")
     with torch.inference_mode():
-        instance, box = layer(target, target, position, first, memory, levels)
+        instance, box = layer(target, target[:, None], position, first, memory, levels)
         units.check("layer_first_tgt", instance)
         units.check("layer_first_box", box)
         instance, box = layer(instance, box, position, second, memory, levels)

@@ -156,9 +156,9 @@ class Decoder(nn.Module):
     def forward(self, pooled: Tensor, middle: Tensor, fine: Tensor) -> Tensor:
         """(N, 320, h, w), (N, 128, ·, ·), (N, 64, ·, ·) → (N, 1, 4h, 4w)."""
         x = F.relu(self.norm1(self.conv1(pooled)))
-        x = _double(x + x * self.skip_b(middle).mean((2, 3), keepdim=True))
+        x = F.interpolate(x + x * self.skip_b(middle).mean((2, 3), keepdim=True), scale_factor=2.0)
         x = F.relu(self.norm2(self.conv2(x)))
-        x = _double(x + x * fine.mean((2, 3), keepdim=True))
+        x = F.interpolate(x + x * fine.mean((2, 3), keepdim=True), scale_factor=2.0)
         return self.head(F.relu(self.norm3(self.conv3(x))))
 
 
@@ -187,7 +187,3 @@ def resize_from_corner(x: Tensor, size: tuple[int, int]) -> Tensor:
         low = x.index_select(axis, first)
         x = low + (x.index_select(axis, (first + 1).clamp(max=have - 1)) - low) * share
     return x
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")

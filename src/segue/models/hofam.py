@@ -134,7 +134,7 @@ class HOFAM(nn.Module):
             if i in self.attn:
                 filtered = torch.sigmoid(self.attn[i](raw)) * filtered
             x = torch.cat([normalised, filtered], 1)
-        return last(activate(x))
+        return last(F.leaky_relu(x, SLOPE))
 
     @torch.no_grad()
     def probability(self, frames: Tensor, flow: Tensor, *, mc_dropout: int = 0) -> Tensor:
@@ -193,7 +193,7 @@ class Block(nn.Module):
         self.norm = picture_norm(cout) if norm else None
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(activate(x) if self.activation else x)
+        x = self.conv(F.leaky_relu(x, SLOPE) if self.activation else x)
         return x if self.norm is None else self.norm(x)
 
 
@@ -208,7 +208,7 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, cin, h, w) → twice (N, cout, 2h, 2w): before the norm, for the attention, and after it."""
-        raw = self.deconv(activate(x))
+        raw = self.deconv(F.leaky_relu(x, SLOPE))
         return raw, self.dropout(self.norm(raw))
 
 
@@ -220,9 +220,6 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 class SameConv(nn.Conv2d):
     """Convolution with TensorFlow's SAME padding: where it is uneven, the bottom and right get more."""
-
-    def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1) -> None:
-        super().__init__(cin, cout, kernel, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride, (height, width) = self.kernel_size[0], self.stride[0], x.shape[-2:]
@@ -245,11 +242,6 @@ class SameDeconv(nn.ConvTranspose2d):
 def picture_norm(channels: int) -> nn.GroupNorm:
     """Mean 0 and deviation 1 over all channels and positions of a sample, then scale and shift by channel."""
     return nn.GroupNorm(1, channels, eps=1e-12)
-
-
-def activate(x: Tensor) -> Tensor:
-    """Leaky ReLU with the slope of the release."""
-    return F.leaky_relu(x, SLOPE)
 
 
 @torch.no_grad()

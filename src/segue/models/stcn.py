@@ -9,6 +9,7 @@ convolutions over concatenated features) is computed once and broadcast over the
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any, ClassVar
 
 import torch
@@ -81,7 +82,10 @@ class STCN(CorrespondenceNetwork):
         self.single_object = single_object
         self.key_encoder = KeyEncoder()
         self.value_encoder = ValueEncoder(mask_channels=1 if single_object else 2)
-        self.key_proj = KeyProjection(1024, self.key_channels)
+        key_proj = nn.Conv2d(1024, self.key_channels, 3, padding=1)
+        nn.init.orthogonal_(key_proj.weight)
+        nn.init.constant_(key_proj.get_parameter("bias"), 0)
+        self.key_proj = nn.Sequential(OrderedDict(key_proj=key_proj))
         self.key_comp = nn.Conv2d(1024, 512, 3, padding=1)
         self.decoder = Decoder()
 
@@ -109,20 +113,6 @@ class KeyEncoder(nn.Module):
         f4 = self.res2(pool_stem(self.bn1(self.conv1(image))))
         f8 = self.layer2(f4)
         return self.layer3(f8), f8, f4
-
-
-class KeyProjection(nn.Module):
-    """Feature to key, (B, cin, h, w) → (B, cout, h, w)."""
-
-    def __init__(self, cin: int, cout: int) -> None:
-        super().__init__()
-        self.key_proj = nn.Conv2d(cin, cout, 3, padding=1)
-        nn.init.orthogonal_(self.key_proj.weight)
-        assert self.key_proj.bias is not None
-        nn.init.zeros_(self.key_proj.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.key_proj(x)
 
 
 class ValueEncoder(nn.Module):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
@@ -146,16 +147,10 @@ class CrossAttention(nn.Module):
         return self.proj(attended.transpose(1, 2).flatten(2))
 
 
-class FeedForward(nn.Module):
+def feed_forward(width: int) -> nn.Sequential:
     """Two linear layers with ReLU between them, twice as wide inside."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.linear1 = nn.Linear(width, 2 * width)
-        self.linear2 = nn.Linear(2 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear2(F.relu(self.linear1(x)))
+    expand, reduce = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+    return nn.Sequential(OrderedDict(linear1=expand, relu=nn.ReLU(), linear2=reduce))
 
 
 class SplitAttention(nn.Module):
@@ -188,7 +183,7 @@ class SplitAttention(nn.Module):
             self.intra_linear = nn.Linear(width, width)
             self.intra_attn = CrossAttention(width, heads)
             self.intra_norm = nn.LayerNorm(width)
-            self.intra_ffn = FeedForward(width)
+            self.intra_ffn = feed_forward(width)
         if inter_mode != "none":
             self.inter_own = nn.Linear(width, width)
             self.inter_partner = nn.Linear(width, width)
@@ -197,7 +192,7 @@ class SplitAttention(nn.Module):
             self.inter_attn = CrossAttention(width, heads)
             self.inter_dropout = nn.Dropout(dropout)
             self.inter_ffn_norm = nn.LayerNorm(width)
-            self.inter_ffn = FeedForward(width)
+            self.inter_ffn = feed_forward(width)
         self.out_proj = nn.Linear(width, width)
         nn.init.zeros_(self.out_proj.weight)
         nn.init.zeros_(self.out_proj.bias)
@@ -274,19 +269,11 @@ def _columns(tokens: Tensor) -> Tensor:
     return tokens.transpose(1, 2).flatten(0, 1).contiguous()
 
 
-class ChannelNorm(nn.Module):
+class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels at each place of (B, C, h, w)."""
 
-    def __init__(self, channels: int, eps: float = 1e-6) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.eps = eps
-
     def forward(self, x: Tensor) -> Tensor:
-        channels = (len(self.weight),)
-        y = F.layer_norm(x.permute(0, 2, 3, 1), channels, self.weight, self.bias, self.eps)
-        return y.permute(0, 3, 1, 2)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
@@ -296,7 +283,7 @@ class Block(nn.Module):
         super().__init__()
         self.activate = activate
         self.conv = nn.Conv2d(cin, cout, 3, padding=1, bias=False)
-        self.norm = ChannelNorm(cout) if norm else None
+        self.norm = ChannelNorm(cout, eps=1e-6) if norm else None
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(F.leaky_relu(x, 0.2) if self.activate else x)

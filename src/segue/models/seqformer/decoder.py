@@ -192,7 +192,7 @@ class DecoderLayer(nn.Module):
 
         Args:
             instance, query_position: (N, Q, C).
-            box: (N, Q, C) in the first layer, (N, T, Q, C) in the others.
+            box: (N, 1, Q, C) in the first layer, (N, T, Q, C) in the others.
             references: (N, T, Q, L, 2 or 4), scaled to the levels.
             memory: (N, T, S, C).
             levels: layout of the N·T frames.
@@ -205,7 +205,7 @@ class DecoderLayer(nn.Module):
         read = self.cross_attn.read(offsets, weights, references.flatten(0, 1), values, levels)
         read = read.unflatten(0, (samples, frames))
         update = self.dropout(self.cross_attn.output_proj_box(read))
-        box = self.norm1_box((box[:, None] if box.ndim == 3 else box) + update)
+        box = self.norm1_box(box + update)
         box = self.norm3_box(box + self._forward(box, self.linear1_box, self.linear2_box))
         share = self.time_attention_weights(box).softmax(1)
         seen = (share * self.cross_attn.output_proj(read)).sum(1)
@@ -220,22 +220,16 @@ class DecoderLayer(nn.Module):
         return norm(queries + self.dropout(attention(keys, keys, queries, need_weights=False)[0]))
 
     def box_among_queries(self, box: Tensor, position: Tensor) -> Tensor:
-        if box.ndim == 3:
-            return self._among_queries(self.self_attn_box, self.norm2_box, box, position)
-        frames = box.shape[1]
-        flat = self._among_queries(
-            self.self_attn_box, self.norm2_box, box.flatten(0, 1), position.repeat_interleave(frames, 0)
-        )
+        position = position.repeat_interleave(box.shape[1], 0)
+        flat = self._among_queries(self.self_attn_box, self.norm2_box, box.flatten(0, 1), position)
         box = flat.view_as(box)
         return box if self.temporal_attn is None else box + self.dropout(self.temporal_attn(box))
 
     def asked(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Offsets and weights of the box queries in each of the N·T frames."""
-        query = box + (query_position if box.ndim == 3 else query_position[:, None])
-        offsets, weights = self.cross_attn.plan(query)
-        if box.ndim == 3:
-            return offsets.repeat_interleave(frames, 0), weights.repeat_interleave(frames, 0)
-        return offsets.flatten(0, 1), weights.flatten(0, 1)
+        asked = self.cross_attn.plan(box + query_position[:, None])
+        offsets, weights = (each.expand(-1, frames, *each.shape[2:]).flatten(0, 1) for each in asked)
+        return offsets, weights
 
     def _forward(self, x: Tensor, expand: nn.Linear, reduce: nn.Linear) -> Tensor:
         return self.dropout(reduce(self.dropout(F.relu(expand(x)))))
@@ -259,7 +253,7 @@ class Decoder(nn.Module):
         frames = memory.shape[1]
         per_frame = levels.repeat(frames)
         decoded = Decoded([], [], [], [], content, query_position)
-        instance = box = content
+        instance, box = content, content[:, None]
         current = reference[:, None].expand(-1, frames, -1, -1) if reference.ndim == 3 else reference
         for layer, embed in zip(self.layers, self.bbox_embed, strict=True):
             scaled = scaled_references(current, levels)
@@ -294,7 +288,7 @@ def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, querie
     Returns:
         (K, T, h, w), float32, of the finest level. A map adds up to 1 where all points lie inside the frame.
     """
-    box = decoded.boxes[-2] if len(decoded.boxes) > 1 else decoded.start
+    box = decoded.boxes[-2] if len(decoded.boxes) > 1 else decoded.start[:, None]
     references = scaled_references(decoded.references[-1], levels).flatten(0, 1)
     frames = decoded.boxes[-1].shape[1]
     box = layer.box_among_queries(box, decoded.position)
