@@ -111,12 +111,7 @@ class BoxDetector:
     lookahead = 0
 
     def __init__(
-        self,
-        network: NanoDetPlus,
-        prompter: MakePrompter,
-        rules: Rules | None = None,
-        *,
-        tiles: int = 1,
+        self, network: NanoDetPlus, prompter: MakePrompter, rules: Rules | None = None, *, tiles: int = 1
     ) -> None:
         self.rules, self.tiles = (rules or Rules()).checked(self.names), tiles
         self._network, self._prompter = network, prompter
