@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segue_isd.parts import Shape
+from segue_isd.parts import Floats, Shape
 
 Vertices = npt.NDArray[np.float32]
 """(N, 11): point with end mark, normal, texture place, local axes of the texture."""
@@ -31,14 +31,9 @@ FINE = Detail(64, 16)
 
 def mesh(shape: Shape, detail: Detail = COARSE) -> tuple[Vertices, Corners]:
     """Vertices and triangles of a shape, seen from outside counter-clockwise."""
-    makers = {
-        Shape.BOX: _box,
-        Shape.BALL: _ball,
-        Shape.CYLINDER: _cylinder,
-        Shape.TUBE: _tube,
-        Shape.SHEET: _sheet,
-    }
-    rows = makers[shape](detail).astype(np.float32)
+    flat = {Shape.BOX: _box, Shape.SHEET: _sheet}
+    round_ = {Shape.BALL: _ball, Shape.CYLINDER: _cylinder, Shape.TUBE: _tube}
+    rows = (flat[shape]() if shape in flat else round_[shape](detail)).astype(np.float32)
     vertices, corners = np.unique(rows, axis=0, return_inverse=True)
     return vertices, corners.ravel().astype(np.uint32)
 
@@ -51,16 +46,15 @@ def _grid(rows: int, columns: int) -> npt.NDArray[np.intp]:
 
 
 def _rows(
-    point: npt.NDArray[np.float64],
-    normal: npt.NDArray[np.float64],
-    uv: npt.NDArray[np.float64],
+    point: Floats,
+    normal: Floats,
+    uv: Floats,
     axes: tuple[int, int],
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     return np.concatenate([point, normal, uv, np.broadcast_to(axes, uv.shape)], axis=1)
 
 
-def _box(detail: Detail) -> npt.NDArray[np.float64]:
-    del detail
+def _box() -> Floats:
     sides = []
     corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
     for axis in range(3):
@@ -78,22 +72,17 @@ def _box(detail: Detail) -> npt.NDArray[np.float64]:
     return np.concatenate(sides)
 
 
-def _turns(detail: Detail) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Directions around a circle, (segments + 1, 2), and shares of the turn."""
-    share = np.linspace(0, 1, detail.segments + 1)
-    return np.stack([np.cos(2 * np.pi * share), np.sin(2 * np.pi * share)], axis=1), share
-
-
 def _revolved(
     detail: Detail,
-    radius: npt.NDArray[np.float64],
-    height: npt.NDArray[np.float64],
-    slope: npt.NDArray[np.float64],
-    end: npt.NDArray[np.float64],
-    along: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
+    radius: Floats,
+    height: Floats,
+    slope: Floats,
+    end: Floats,
+    along: Floats,
+) -> Floats:
     """Solid of revolution from its rows, lowest first; ``slope`` is (rows, 2): outward and up."""
-    around, share = _turns(detail)
+    share = np.linspace(0, 1, detail.segments + 1)
+    around = np.stack([np.cos(2 * np.pi * share), np.sin(2 * np.pi * share)], axis=1)
     rows, columns = len(radius), len(share)
     point = np.zeros((rows, columns, 4))
     point[..., :2] = radius[:, None, None] * around
@@ -106,13 +95,13 @@ def _revolved(
     return flat[_grid(rows - 1, columns - 1)]
 
 
-def _ball(detail: Detail) -> npt.NDArray[np.float64]:
+def _ball(detail: Detail) -> Floats:
     angle = np.linspace(-np.pi / 2, np.pi / 2, 2 * detail.rings + 1)
     out, up = np.cos(angle), np.sin(angle)
     return _revolved(detail, out, up, np.stack([out, up], axis=1), 0 * up, 0.5 + angle / np.pi)
 
 
-def _tube(detail: Detail) -> npt.NDArray[np.float64]:
+def _tube(detail: Detail) -> Floats:
     low = np.linspace(-np.pi / 2, 0, detail.rings)
     angle = np.concatenate([low, -low[::-1]])
     out, up = np.cos(angle), np.sin(angle)
@@ -120,21 +109,15 @@ def _tube(detail: Detail) -> npt.NDArray[np.float64]:
     return _revolved(detail, out, up, np.stack([out, up], axis=1), end, end)
 
 
-def _cylinder(detail: Detail) -> npt.NDArray[np.float64]:
-    side = _revolved(
-        detail, np.ones(2), np.array([0.0, 1.0]), np.array([[1.0, 0], [1, 0]]), np.zeros(2), np.arange(2.0)
-    )
-    bottom = _revolved(
-        detail, np.array([0.0, 1.0]), np.zeros(2), np.array([[0.0, -1], [0, -1]]), np.zeros(2), np.arange(2.0)
-    )
-    top = _revolved(
-        detail, np.array([1.0, 0.0]), np.ones(2), np.array([[0.0, 1], [0, 1]]), np.zeros(2), np.arange(2.0)
-    )
+def _cylinder(detail: Detail) -> Floats:
+    out, none, height = np.ones(2), np.zeros(2), np.arange(2.0)
+    side = _revolved(detail, out, height, np.array([[1.0, 0], [1, 0]]), none, height)
+    bottom = _revolved(detail, height, none, np.array([[0.0, -1], [0, -1]]), none, height)
+    top = _revolved(detail, height[::-1], out, np.array([[0.0, 1], [0, 1]]), none, height)
     return np.concatenate([bottom, side, top])
 
 
-def _sheet(detail: Detail) -> npt.NDArray[np.float64]:
-    del detail
+def _sheet() -> Floats:
     columns, rows = 24, 1  # waves run across; along z a sheet is straight
     z, x = np.mgrid[-0.5 : 0.5 : (rows + 1) * 1j, -0.5 : 0.5 : (columns + 1) * 1j].reshape(2, -1)
     point = np.stack([x, 0 * x, z, 0 * x], axis=1)

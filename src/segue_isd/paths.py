@@ -36,7 +36,10 @@ def find_way(plan: Plan, start: Cell, goal: Cell) -> list[Cell] | None:
     while queue:
         _, spent, here = heapq.heappop(queue)
         if here == goal:
-            return _trace(came, goal)
+            way = [goal]
+            while (before := came[way[-1]]) is not None:
+                way.append(before)
+            return way[::-1]
         if spent > cost[here]:
             continue
         for dx, dy in _STEPS:
@@ -53,17 +56,6 @@ def find_way(plan: Plan, start: Cell, goal: Cell) -> list[Cell] | None:
     return None
 
 
-def _trace(came: dict[Cell, Cell | None], goal: Cell) -> list[Cell]:
-    way, here = [], goal
-    while here is not None:
-        way.append(here)
-        following = came[here]
-        if following is None:
-            break
-        here = following
-    return way[::-1]
-
-
 def _clear(plan: Plan, first: Cell, second: Cell) -> bool:
     steps = 2 * max(abs(first[0] - second[0]), abs(first[1] - second[1])) + 1
     line = np.linspace(first, second, steps + 1).round().astype(int)
@@ -74,11 +66,9 @@ def smooth_way(plan: Plan, way: list[Cell]) -> Floats:
     """Points (N, 2) in metres along a way without detours, its corners rounded."""
     kept, last = [way[0]], 0
     while last < len(way) - 1:
-        ahead = next(
-            i for i in range(len(way) - 1, last, -1) if i == last + 1 or _clear(plan, way[last], way[i])
-        )
-        kept.append(way[ahead])
-        last = ahead
+        farther = range(len(way) - 1, last + 1, -1)
+        last = next((i for i in farther if _clear(plan, way[last], way[i])), last + 1)
+        kept.append(way[last])
     points = (np.asarray(kept, float) + 0.5) * CELL
     for _ in range(3):  # Chaikin's corner cutting
         if len(points) < 3:
@@ -91,12 +81,7 @@ def smooth_way(plan: Plan, way: list[Cell]) -> Floats:
 
 @dataclass(frozen=True)
 class Walk:
-    """A way with its lengths.
-
-    Attributes:
-        points: (N, 2), metres.
-        lengths: (N,), metres from the start.
-    """
+    """A way: points (N, 2) in metres, and metres (N,) from the start."""
 
     points: Floats
     lengths: Floats
