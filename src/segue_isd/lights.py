@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -147,35 +148,46 @@ def _power(events: tuple[LightEvent, ...], count: int, time: float) -> tuple[tup
     return tuple(lights), ambient
 
 
+class Conditions(NamedTuple):
+    """Lamps and their strength, light from the walls, and the mean in [0, 1] that an exposure aims at."""
+
+    lamps: int
+    strength: float
+    around: float
+    brightness: float
+
+
+MOODS = {
+    "day": Conditions(0, 0.5, 0.34, 0.47),
+    "neon": Conditions(LIGHTS, 0.5, 0.36, 0.45),
+    "mixed": Conditions(1, 0.6, 0.3, 0.43),
+    "evening": Conditions(2, 0.7, 0.2, 0.36),
+    "night": Conditions(1, 0.35, 0.1, 0.24),
+}
+
+
 def draw_mood(rng: np.random.Generator, room: Room, name: str) -> Mood:
-    """The light of a room: "day", "evening", "night", "mixed" or "neon"."""
+    """The light of a room, one of :data:`MOODS`."""
     lights: list[Light] = []
     if name in ("day", "mixed"):
         lights += _daylight(rng, room)
     if name == "day" and not lights:
         name = "neon"
-    count = {"day": 0, "evening": 2, "night": 1, "mixed": 1, "neon": LIGHTS}[name]
-    if name == "day" and rng.random() < 0.3:
-        count = 1
-    warmth = {"evening": 0.25, "night": rng.uniform(-0.1, 0.25), "mixed": 0.12}.get(
-        name, rng.uniform(-0.06, 0.08)
-    )
-    strength = {"day": 0.5, "evening": 0.7, "night": 0.35, "mixed": 0.6, "neon": 0.5}[name]
-    lights += _lamps(
-        rng, room, min(count, LIGHTS - len(lights)), strength, _warm(warmth), soft=name == "neon"
-    )
-    around = {"day": 0.34, "evening": 0.2, "night": 0.1, "mixed": 0.3, "neon": 0.36}[name] * rng.uniform(
-        0.7, 1.4
-    )
-    floor = np.asarray(room.floor.colour) ** 2
-    up = 0.25 * around + 0.35 * around * floor
+    like = MOODS[name]
+    count = 1 if name == "day" and rng.random() < 0.3 else like.lamps
+    by_night, else_ = rng.uniform(-0.1, 0.25), rng.uniform(-0.06, 0.08)
+    warmth = {"evening": 0.25, "night": by_night, "mixed": 0.12}.get(name, else_)
+    count = min(count, LIGHTS - len(lights))
+    lights += _lamps(rng, room, count, like.strength, _warm(warmth), soft=name == "neon")
+    around = like.around * rng.uniform(0.7, 1.4)
+    up = 0.25 * around + 0.35 * around * np.asarray(room.floor.colour) ** 2
     down = around * np.asarray(_warm(warmth * 0.6))
     cast = np.exp(rng.normal(0, 0.05, 3))
-    return Mood(name, tuple(lights[:LIGHTS]), _rgb(up), _rgb(down), 1.0, _rgb(cast / cast.mean()))
+    return Mood(name, tuple(lights), _rgb(up), _rgb(down), 1.0, _rgb(cast / cast.mean()))
 
 
 def _rgb(values: Floats) -> Rgb:
-    r, g, b = (float(v) for v in values)
+    r, g, b = values.tolist()
     return r, g, b
 
 
@@ -189,9 +201,8 @@ def _daylight(rng: np.random.Generator, room: Room) -> list[Light]:
     for place, inward in room.windows[:2]:
         down = inward - np.array([0, 0, rng.uniform(0.35, 0.7)])
         power = rng.uniform(5, 11) * np.asarray((0.92, 0.98, 1.06))
-        lights.append(
-            Light(place + 0.03 * inward, down / np.linalg.norm(down), _rgb(power), 1.3, softness=2.5)
-        )
+        down /= np.linalg.norm(down)
+        lights.append(Light(place + 0.03 * inward, down, _rgb(power), 1.3, softness=2.5))
     if room.windows and rng.random() < 0.5:
         place, inward = room.windows[0]
         aside = np.cross(inward, (0, 0, 1)) * rng.uniform(-0.7, 0.7)
@@ -206,7 +217,7 @@ def _lamps(
     rng: np.random.Generator, room: Room, count: int, strength: float, tint: Rgb, soft: bool
 ) -> list[Light]:
     """Lamps below the ceiling, spread over the length of the room."""
-    w, d, h = (float(v) for v in room.size)
+    w, d, h = room.size.tolist()
     lights = []
     for number in range(count):
         share = (number + 0.5) / count + rng.uniform(-0.12, 0.12)

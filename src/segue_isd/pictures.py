@@ -65,8 +65,8 @@ def _rows_of_things(rng: np.random.Generator, rows: int, widths: tuple[int, int]
             top = floor - int(step * rng.uniform(depth, 0.86))
             tone = np.clip(rng.uniform(0.1, 1.0, 3) * rng.uniform(0.5, 1), 0, 1)
             if rng.random() > 0.08:
-                cv2.rectangle(picture, (x, top), (x + width - 2, floor), tuple(map(float, tone)), -1)
-                label = tuple(map(float, np.clip(tone + rng.uniform(-0.4, 0.4), 0, 1)))
+                cv2.rectangle(picture, (x, top), (x + width - 2, floor), tone.tolist(), -1)
+                label = np.clip(tone + rng.uniform(-0.4, 0.4), 0, 1).tolist()
                 cv2.rectangle(picture, (x + 1, top + 5), (x + width - 3, top + 9), label, -1)
             x += width
         cv2.rectangle(picture, (0, floor), (SIDE, floor + 3), (0.7, 0.66, 0.6), -1)
@@ -87,13 +87,12 @@ def papers(rng: np.random.Generator) -> Picture:
     """Notes on a board or table."""
     picture = grey(0.8 + 0.03 * noise(rng, 1.0)) * np.asarray(rng.uniform(0.6, 1, 3), np.float32)
     for _ in range(rng.integers(5, 12)):
-        x, y = (int(v) for v in rng.integers(0, SIDE - 30, 2))
-        w, h = (int(v) for v in rng.integers(14, 34, 2))
-        cv2.rectangle(picture, (x, y), (x + w, y + h), tuple(map(float, rng.uniform(0.7, 1, 3))), -1)
+        x, y = rng.integers(0, SIDE - 30, 2).tolist()
+        w, h = rng.integers(14, 34, 2).tolist()
+        cv2.rectangle(picture, (x, y), (x + w, y + h), rng.uniform(0.7, 1, 3).tolist(), -1)
         for line in range(y + 4, y + h - 2, 4):
-            cv2.line(
-                picture, (x + 2, line), (x + int(w * rng.uniform(0.5, 0.95)), line), (0.35, 0.35, 0.4), 1
-            )
+            end = x + int(w * rng.uniform(0.5, 0.95))
+            cv2.line(picture, (x + 2, line), (end, line), (0.35, 0.35, 0.4), 1)
     return picture
 
 
@@ -103,9 +102,8 @@ def whiteboard(rng: np.random.Generator) -> Picture:
     for _ in range(rng.integers(3, 9)):
         start = rng.integers(8, SIDE - 40, 2)
         steps = rng.normal(0, 1, (14, 2)).cumsum(axis=0) * 3 + np.arange(14)[:, None] * (3, 0)
-        ink = tuple(
-            map(float, rng.choice([(0.1, 0.1, 0.5), (0.7, 0.1, 0.1), (0.1, 0.4, 0.1), (0.1, 0.1, 0.1)]))
-        )
+        inks = [(0.1, 0.1, 0.5), (0.7, 0.1, 0.1), (0.1, 0.4, 0.1), (0.1, 0.1, 0.1)]
+        ink = rng.choice(inks).tolist()
         cv2.polylines(picture, [(start + steps).astype(np.int32)], False, ink, 1, cv2.LINE_AA)
     cv2.rectangle(picture, (0, 0), (SIDE - 1, SIDE - 1), (0.6, 0.6, 0.62), 3)
     return picture
@@ -118,20 +116,16 @@ def portrait(rng: np.random.Generator) -> Picture:
     for _ in range(rng.integers(1, 4)):
         x, size = rng.uniform(0.2, 0.8) * SIDE, rng.uniform(0.1, 0.2) * SIDE
         y = SIDE * rng.uniform(0.3, 0.5)
-        skin = tuple(map(float, np.asarray((0.95, 0.75, 0.6)) * rng.uniform(0.45, 1)))
-        cloth = tuple(map(float, rng.uniform(0, 1, 3)))
-        hair = tuple(map(float, np.asarray((0.4, 0.28, 0.18)) * rng.uniform(0.1, 1.8)))
-        body = (int(x), int(y + 3.1 * size))
-        cv2.ellipse(picture, body, (int(1.6 * size), int(2.1 * size)), 0, 0, 360, cloth, -1, cv2.LINE_AA)
-        cv2.ellipse(
-            picture, (int(x), int(y - 0.15 * size)), (int(0.85 * size), int(1.1 * size)), 0, 0, 360, hair, -1
-        )
-        cv2.ellipse(
-            picture, (int(x), int(y)), (int(0.7 * size), int(0.95 * size)), 0, 0, 360, skin, -1, cv2.LINE_AA
-        )
+        skin = (np.asarray((0.95, 0.75, 0.6)) * rng.uniform(0.45, 1)).tolist()
+        cloth = rng.uniform(0, 1, 3).tolist()
+        hair = (np.asarray((0.4, 0.28, 0.18)) * rng.uniform(0.1, 1.8)).tolist()
+        body, head = (3.1, 1.6, 2.1, cloth, cv2.LINE_AA), (0.0, 0.7, 0.95, skin, cv2.LINE_AA)
+        for down, wide, tall, tone, line in (body, (-0.15, 0.85, 1.1, hair, cv2.LINE_8), head):
+            axes = int(wide * size), int(tall * size)
+            cv2.ellipse(picture, (int(x), int(y + down * size)), axes, 0, 0, 360, tone, -1, line)
         for side in (-0.3, 0.3):
             cv2.circle(picture, (int(x + side * size), int(y - 0.1 * size)), 1, (0.1, 0.1, 0.1), -1)
-    cv2.rectangle(picture, (0, 0), (SIDE - 1, SIDE - 1), tuple(map(float, rng.uniform(0, 1, 3))), 4)
+    cv2.rectangle(picture, (0, 0), (SIDE - 1, SIDE - 1), rng.uniform(0, 1, 3).tolist(), 4)
     return picture
 
 
@@ -152,7 +146,7 @@ def street(rng: np.random.Generator) -> Picture:
     for _ in range(5):
         x, width, top = int(rng.integers(-10, SIDE)), int(rng.integers(18, 50)), int(rng.integers(25, 80))
         wall = rng.uniform(0.35, 0.8) * np.asarray(rng.uniform(0.85, 1, 3))
-        cv2.rectangle(picture, (x, top), (x + width, SIDE), tuple(map(float, wall)), -1)
+        cv2.rectangle(picture, (x, top), (x + width, SIDE), wall.tolist(), -1)
         for y in range(top + 5, SIDE - 10, 9):
             for across in range(x + 4, x + width - 4, 8):
                 cv2.rectangle(picture, (across, y), (across + 3, y + 4), (0.25, 0.3, 0.38), -1)
@@ -172,7 +166,7 @@ def night(rng: np.random.Generator) -> Picture:
     """What is seen through a window by night."""
     picture = np.full((SIDE, SIDE, 3), (0.03, 0.04, 0.08), np.float32)
     for _ in range(40):
-        x, y = (int(v) for v in rng.integers(0, SIDE, 2))
+        x, y = rng.integers(0, SIDE, 2).tolist()
         cv2.rectangle(picture, (x, y), (x + 3, y + 4), (0.9, 0.75, 0.4), -1)
     return _framed(picture)
 
@@ -181,10 +175,10 @@ def desktop(rng: np.random.Generator) -> Picture:
     """A computer screen with windows."""
     picture: Picture = np.broadcast_to(rng.uniform(0, 0.6, 3).astype(np.float32), (SIDE, SIDE, 3)).copy()
     for _ in range(rng.integers(1, 4)):
-        x, y = (int(v) for v in rng.integers(0, 60, 2))
-        w, h = (int(v) for v in rng.integers(40, 70, 2))
-        cv2.rectangle(picture, (x, y), (x + w, y + h), tuple(map(float, rng.uniform(0.75, 1, 3))), -1)
-        cv2.rectangle(picture, (x, y), (x + w, y + 5), tuple(map(float, rng.uniform(0.1, 0.6, 3))), -1)
+        x, y = rng.integers(0, 60, 2).tolist()
+        w, h = rng.integers(40, 70, 2).tolist()
+        cv2.rectangle(picture, (x, y), (x + w, y + h), rng.uniform(0.75, 1, 3).tolist(), -1)
+        cv2.rectangle(picture, (x, y), (x + w, y + 5), rng.uniform(0.1, 0.6, 3).tolist(), -1)
         for line in range(y + 10, y + h - 3, 5):
             cv2.line(picture, (x + 4, line), (x + 4 + int((w - 8) * rng.random()), line), (0.3, 0.3, 0.35), 1)
     return picture
@@ -194,11 +188,10 @@ def broadcast(rng: np.random.Generator) -> Picture:
     """Moving pictures of a television; the screen shows parts of it in turn."""
     picture = tinted(0.5 + 0.3 * noise(rng, 1.7), *rng.uniform(0, 1, (2, 3)))
     for _ in range(6):
-        centre = tuple(int(c) for c in rng.integers(0, SIDE, 2))
-        tone = tuple(map(float, rng.uniform(0, 1, 3)))
-        cv2.ellipse(
-            picture, centre, (int(rng.integers(5, 22)), int(rng.integers(8, 30))), 0, 0, 360, tone, -1
-        )
+        centre = rng.integers(0, SIDE, 2).tolist()
+        tone = rng.uniform(0, 1, 3).tolist()
+        axes = int(rng.integers(5, 22)), int(rng.integers(8, 30))
+        cv2.ellipse(picture, centre, axes, 0, 0, 360, tone, -1)
     return picture
 
 
@@ -222,5 +215,5 @@ def sign(rng: np.random.Generator) -> Picture:
     picture: Picture = np.broadcast_to(np.asarray(low, np.float32), (SIDE, SIDE, 3)).copy()
     for x in range(12, 100, 27):  # strokes between the corners of a letter's frame
         corners = np.stack([x + rng.integers(0, 3, 6) * 9, 40 + rng.integers(0, 3, 6) * 20], axis=1)
-        cv2.polylines(picture, [corners.astype(np.int32)], False, tuple(map(float, high)), 5)
+        cv2.polylines(picture, [corners.astype(np.int32)], False, high.tolist(), 5)
     return picture

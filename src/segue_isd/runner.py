@@ -21,6 +21,7 @@ import numpy as np
 from segue.errors import SinkError
 from segue.video.partial import write_complete, writing
 from segue_isd.gl import RendererError
+from segue_isd.lights import MOODS
 from segue_isd.maps import Lens, averaged, instances, labels
 from segue_isd.presets import Preset
 from segue_isd.renderer import Renderer
@@ -30,10 +31,8 @@ from segue_isd.writer import META, ClipWriter, youtube_vis
 
 CLASSES = ("person", "bag", "trolley", "wheelchair", "pet", "robot", "ball", "car")
 """Classes of instances; their numbers in YouTube-VIS files count from 1."""
-BRIGHTNESS = {"day": 0.47, "neon": 0.45, "mixed": 0.43, "evening": 0.36, "night": 0.24}
-"""Mean of an empty picture that the exposure aims at, in [0, 1]."""
 THERMAL_BRIGHTNESS = 0.28
-"""The same for thermal cameras: people must not burn out."""
+"""Mean of an empty picture of thermal cameras, in which people must not burn out."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:
 
 def exposed(renderer: Renderer, scene: Scene) -> Scene:
     """The scene with an exposure that shows the empty room as bright as its light asks for."""
-    goal = THERMAL_BRIGHTNESS if scene.thermal else BRIGHTNESS[scene.stage.mood.name]
+    goal = THERMAL_BRIGHTNESS if scene.thermal else MOODS[scene.stage.mood.name].brightness
     renderer.set_stage(scene.stage)
     empty, factor = scene.empty(), 1.0
     for _ in range(2):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from segue_isd import pictures
-from segue_isd.pictures import SIDE, Field, Painter, Picture, Texture, U, V, cells, grey, noise, tinted
+from segue_isd.pictures import SIDE, Painter, Picture, Texture, U, V, cells, grey, noise, tinted
 
 
 def paint_textures(rng: np.random.Generator) -> dict[str, Texture]:
@@ -37,31 +37,24 @@ def _carpet(rng: np.random.Generator) -> Picture:
     return grey(0.8 + 0.10 * noise(rng, 0.15) + 0.04 * noise(rng, 1.3))
 
 
-def _grain(rng: np.random.Generator) -> Field:
-    wavy = noise(rng, 1.7, (5, 0.7))
-    return np.asarray(
-        0.5 + 0.5 * np.sin(9 * wavy + 40 * V) * 0.35 + 0.12 * noise(rng, 0.6, (1, 8)), np.float32
-    )
-
-
 def _wood(rng: np.random.Generator) -> Picture:
-    return tinted(_grain(rng), (0.62, 0.52, 0.42), (0.98, 0.9, 0.8))
+    wavy = noise(rng, 1.7, (5, 0.7))
+    grain = 0.5 + 0.5 * np.sin(9 * wavy + 40 * V) * 0.35 + 0.12 * noise(rng, 0.6, (1, 8))
+    return tinted(grain, (0.62, 0.52, 0.42), (0.98, 0.9, 0.8))
 
 
 def _planks(rng: np.random.Generator) -> Picture:
     cell, border = cells(int(rng.integers(5, 9)), 1)
     tone = rng.uniform(0.75, 1.0, SIDE).astype(np.float32)[cell]
-    return np.asarray(
-        _wood(rng) * tone[..., None] * (0.55 + 0.45 * np.clip(border / 1.5, 0, 1))[..., None], np.float32
-    )
+    joint = 0.55 + 0.45 * np.clip(border / 1.5, 0, 1)
+    return np.asarray(_wood(rng) * tone[..., None] * joint[..., None], np.float32)
 
 
 def _parquet(rng: np.random.Generator) -> Picture:
     cell, border = cells(8, 3, shift=0.5)
     tone = rng.uniform(0.7, 1.0, 64).astype(np.float32)[cell]
-    return np.asarray(
-        _wood(rng) * tone[..., None] * (0.7 + 0.3 * np.clip(border, 0, 1))[..., None], np.float32
-    )
+    joint = 0.7 + 0.3 * np.clip(border, 0, 1)
+    return np.asarray(_wood(rng) * tone[..., None] * joint[..., None], np.float32)
 
 
 def _tiles(rng: np.random.Generator) -> Picture:
@@ -82,8 +75,7 @@ def _checks(rng: np.random.Generator) -> Picture:
 def _speckles(rng: np.random.Generator) -> Picture:
     base = grey(0.88 + 0.02 * noise(rng, 1.0))
     for _ in range(260):
-        centre = tuple(int(c) for c in rng.integers(0, SIDE, 2))
-        tone = tuple(float(c) for c in rng.uniform(0.35, 1.0, 3))
+        centre, tone = rng.integers(0, SIDE, 2).tolist(), rng.uniform(0.35, 1.0, 3).tolist()
         cv2.circle(base, centre, int(rng.integers(1, 3)), tone, -1)
     return base
 
@@ -138,10 +130,8 @@ def _dots(rng: np.random.Generator) -> Picture:
     count, second = int(rng.integers(6, 11)), rng.uniform(0.1, 1, 3)
     row = np.floor(V * count)
     distance = np.hypot((U * count + 0.5 * (row % 2)) % 1 - 0.5, V * count % 1 - 0.5)
-    return np.asarray(
-        tinted((distance > 0.27).astype(np.float32), second, (1, 1, 1)) * _fabric(rng) * np.float32(1.1),
-        np.float32,
-    )
+    ground = (distance > 0.27).astype(np.float32)
+    return np.asarray(tinted(ground, second, (1, 1, 1)) * _fabric(rng) * np.float32(1.1), np.float32)
 
 
 def _blotches(rng: np.random.Generator) -> Picture:
@@ -222,15 +212,11 @@ def _belt(rng: np.random.Generator) -> Picture:
 def _leaves(rng: np.random.Generator) -> Texture:
     texture = np.zeros((SIDE, SIDE, 4), np.uint8)
     for _ in range(46):
-        angle = rng.uniform(0, 360)
-        reach = rng.uniform(5, 52)
-        centre = (
-            int(SIDE / 2 + reach * np.cos(np.radians(angle))),
-            int(SIDE / 2 + reach * np.sin(np.radians(angle))),
-        )
+        angle, reach = rng.uniform(0, 360), rng.uniform(5, 52)
+        x, y = (SIDE / 2 + reach * along(np.radians(angle)) for along in (np.cos, np.sin))
         tone = rng.uniform(0.5, 1.0) * np.asarray((0.55, 0.85, 0.4)) * 255
         axes = (int(rng.integers(9, 16)), int(rng.integers(3, 7)))
-        cv2.ellipse(texture, centre, axes, angle, 0, 360, (*map(float, tone), 255.0), -1)
+        cv2.ellipse(texture, (int(x), int(y)), axes, angle, 0, 360, (*tone.tolist(), 255.0), -1)
     return texture
 
 
