@@ -9,17 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segue_isd.camera import NEAR, View
-from segue_isd.composing import (
-    COMPOSE_FRAGMENT,
-    FAR,
-    FRONT,
-    FRONT_FRAGMENT,
-    GRID,
-    MARK_FRONT_FRAGMENT,
-    MARK_SHADED_FRAGMENT,
-    SCREEN_VERTEX,
-    SHADED,
-)
 from segue_isd.gl import Batch, Program, Uniform, matrix, packed
 from segue_isd.lights import Light
 from segue_isd.maps import Maps
@@ -27,15 +16,7 @@ from segue_isd.meshes import Detail
 from segue_isd.parts import Floats, Part
 from segue_isd.pictures import SIDE
 from segue_isd.scene import Stage
-from segue_isd.shaders import (
-    LIGHTS,
-    MOVING_FRAGMENT,
-    SCENE_VERTEX,
-    SHADOW_FRAGMENT,
-    SHADOW_VERTEX,
-    STILL_FRAGMENT,
-    source,
-)
+from segue_isd.shaders import FAR, FRONT, GRID, LIGHTS, SHADED, source
 
 if TYPE_CHECKING:
     import moderngl
@@ -48,16 +29,8 @@ SAMPLES = 4
 NO_CLIP = (0.0, 0.0, 0.0, 1.0)
 """A plane that everything is in front of."""
 
-PROGRAMS = {
-    "still": (SCENE_VERTEX, STILL_FRAGMENT),
-    "moving": (SCENE_VERTEX, MOVING_FRAGMENT),
-    "shadow": (SHADOW_VERTEX, SHADOW_FRAGMENT),
-    "mark_front": (SCREEN_VERTEX, MARK_FRONT_FRAGMENT),
-    "front": (SCREEN_VERTEX, FRONT_FRAGMENT),
-    "mark_shaded": (SCREEN_VERTEX, MARK_SHADED_FRAGMENT),
-    "compose": (SCREEN_VERTEX, COMPOSE_FRAGMENT),
-}
-"""Vertex and fragment shaders."""
+_VERTEX = {"still": "scene", "moving": "scene", "shadow": "shadow"}
+"""Vertex shaders of the programs that draw solids; the others run on every pixel."""
 
 _CLIP_DISTANCE0 = 0x3000
 """OpenGL's number of the switch for the first clip plane."""
@@ -140,11 +113,11 @@ class Kit:
         self.light: dict[str, Uniform] = {}
 
     def program(self, name: str, **switches: bool) -> Program:
-        """The program of a name in :data:`PROGRAMS` with switches of its text."""
+        """The program of a name with switches of its text."""
         key = name, tuple(sorted(switches.items()))
         if key not in self._programs:
-            vertex, fragment = (source(text, **switches) for text in PROGRAMS[name])
-            self._programs[key] = Program(self.context, vertex, fragment)
+            files = f"{_VERTEX.get(name, 'screen')}.vert", f"{name}.frag"
+            self._programs[key] = Program(self.context, *(source(file, **switches) for file in files))
         return self._programs[key]
 
     def fill(self, program: Program, values: dict[str, Uniform], level: float, mark: str) -> None:

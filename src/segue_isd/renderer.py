@@ -1,7 +1,7 @@
 """Scenes as pictures and truth.
 
 What stands still is drawn once for as long as the camera does, with the light that each lamp throws on it.
-Every frame draws what moves and composes all maps (see :mod:`.composing`): that takes from the still light
+Every frame draws what moves and composes all maps (see :mod:`.shaders`): that takes from the still light
 what moving things keep away, and so knows the share that their shadows take.
 """
 
@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from segue_isd.camera import View
-from segue_isd.composing import GRID
 from segue_isd.gl import casts, open_context, packed
 from segue_isd.lights import Light
 from segue_isd.maps import Maps
@@ -22,7 +21,7 @@ from segue_isd.meshes import COARSE, FINE
 from segue_isd.parts import Floats, bounds
 from segue_isd.pipeline import SHADOW_SIDE, Kit, Pipeline, Sight
 from segue_isd.scene import Moment, Stage
-from segue_isd.shaders import LIGHTS, OCCLUDERS, REACH
+from segue_isd.shaders import GRID, LIGHTS, OCCLUDERS, REACH
 
 Plan = npt.NDArray[np.bool_]
 """(GRID, GRID), fields of a square, row by row."""

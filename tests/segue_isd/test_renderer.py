@@ -9,7 +9,6 @@ import pytest
 
 from segue_isd import renderer as renderer_module
 from segue_isd.camera import looking
-from segue_isd.composing import GRID
 from segue_isd.lights import Gains, Light, Mood
 from segue_isd.maps import FOREGROUND, MIRRORED, SHADOW, UNKNOWN, Maps, labels
 from segue_isd.meshes import FINE, mesh
@@ -17,6 +16,7 @@ from segue_isd.parts import Part, Shape, Surface, bounds, box, chained, numbered
 from segue_isd.presets import HARD
 from segue_isd.renderer import Renderer
 from segue_isd.scene import Moment, Stage, build_scene
+from segue_isd.shaders import GRID
 from segue_isd.textures import paint_textures
 from tests.segue_isd.rays import cast, pixel_rays
 
