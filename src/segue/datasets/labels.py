@@ -83,11 +83,7 @@ def read_region(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     that are outside, at the right and at the bottom.
     """
     inside = read_grey(path)[: size[0], : size[1]] > 0
-    if inside.shape == size:
-        return inside
-    region = np.zeros(size, np.bool_)
-    region[: inside.shape[0], : inside.shape[1]] = inside
-    return region
+    return np.pad(inside, [(0, size[0] - inside.shape[0]), (0, size[1] - inside.shape[1])])
 
 
 def read_binary_labels(path: Path, positive: int | None = None) -> Labels:

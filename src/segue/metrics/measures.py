@@ -26,8 +26,6 @@ _Bytes = npt.NDArray[np.uint8]
 DEFAULT_BOUND_TH = 0.008
 """Tolerance of F as a share of the picture's diagonal."""
 
-_TWO_BY_TWO = np.ones((2, 2), np.uint8)
-
 
 def region_similarity(prediction: BinaryMask, truth: BinaryMask, *, void: BinaryMask | None = None) -> float:
     """Intersection over union J of two masks (H, W), in [0, 1]; 1 when both are empty.
@@ -123,7 +121,8 @@ def boundary_map(mask: _Bytes) -> _Bytes:
 
     This is maximum minus minimum over the 2 x 2 window that starts at the pixel; outside counts for neither.
     """
-    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, _TWO_BY_TWO, anchor=(0, 0)), np.uint8)
+    window = np.ones((2, 2), np.uint8)
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, window, anchor=(0, 0)), np.uint8)
 
 
 def _count_near(edge: _Bytes, other: _Bytes, count: int, radius_squared: int) -> int:
@@ -155,9 +154,6 @@ def _disk_rectangles(radius_squared: int) -> tuple[_Bytes, ...]:
     return tuple(np.ones((2 * dy + 1, 2 * dx + 1), np.uint8) for dx, dy in tallest.items())
 
 
-EXACT_FLOATS = 2**24
-"""Below this a 32-bit float holds every integer; OpenCV counts in such floats."""
-
 Counts = npt.NDArray[np.int64]
 _Positions = npt.NDArray[np.intp]
 
@@ -172,7 +168,7 @@ def count_pairs(prediction: IndexMask, truth: IndexMask, proposals: int, objects
     pairs = prediction.astype(smallest)
     pairs *= size[1]
     pairs += truth.astype(smallest, copy=False)
-    if pairs.dtype == np.uint8 and pairs.size < EXACT_FLOATS:
+    if pairs.dtype == np.uint8 and pairs.size < 2**24:  # OpenCV counts in floats of 32 bits
         # Several times as fast as numpy, which first makes 64-bit numbers of all.
         counts = cv2.calcHist([pairs.reshape(1, -1)], [0], None, [256], [0, 256]).ravel()
         return np.asarray(counts[: size[0] * size[1]], np.int64).reshape(size)
@@ -245,19 +241,14 @@ def _near_table(
     positions = np.concatenate(counted)
     owners = np.repeat(np.arange(len(counted)), [len(item) for item in counted])
     near = np.zeros((len(grown), len(counted)), np.int64)
+    reach = math.isqrt(radius_squared)
     for row, contour in zip(near, grown, strict=True):
         if len(contour):
-            hit = _grow(contour, shape, radius_squared)[positions]
+            lines = np.divmod(contour, shape[1])
+            part = tuple(slice(max(line.min() - reach, 0), line.max() + reach + 1) for line in lines)
+            frame = np.zeros(shape, np.uint8)
+            frame[lines] = 1
+            frame[part] = _dilate_disk(frame[part], radius_squared)
+            hit = frame.view(np.bool_).ravel()[positions]
             row[:] = np.bincount(owners[hit], minlength=len(counted))
     return near
-
-
-def _grow(contour: _Positions, shape: tuple[int, ...], radius_squared: int) -> npt.NDArray[np.bool_]:
-    """Pixels of the flattened frame that are near a contour."""
-    rows, columns = np.divmod(contour, shape[1])
-    reach = math.isqrt(radius_squared)
-    part = tuple(slice(max(line.min() - reach, 0), line.max() + reach + 1) for line in (rows, columns))
-    frame = np.zeros(shape, np.uint8)
-    frame[rows, columns] = 1
-    frame[part] = _dilate_disk(frame[part], radius_squared)
-    return frame.view(np.bool_).ravel()
