@@ -11,7 +11,7 @@ from typing import Any
 from segue.datasets import inventories
 from segue.datasets.cdnet import CDNET, open_cdnet
 from segue.datasets.foreground import ForegroundFolder
-from segue.datasets.foreground_sets import LASIESTA, SBI, open_hofam, open_lasiesta
+from segue.datasets.foreground_sets import LASIESTA, LIMU, SBI, open_hofam, open_lasiesta
 from segue.datasets.inventories import CheckedVideo, list_films
 from segue.datasets.isd import INDEX, open_isd
 from segue.datasets.ytvis import CocoImages, YTVISDataset
@@ -104,7 +104,7 @@ ENTRIES = (
         "https://github.com/lim-anggun/FgSegNet_v2 (masks)",
         "terms on its pages; cite Maddalena and Petrosino 2015, Lim and Keles 2020",
         "<scene>/input, <scene>/groundtruth",
-        inventories.is_sbi,
+        SBI.fits,
         partial(list_films, SBI),
     ),
     DatasetEntry(
@@ -124,8 +124,8 @@ ENTRIES = (
         "https://limu.ait.kyushu-u.ac.jp/dataset/en/",
         "terms on its page",
         "<video>/input, <video>/groundtruth, or as a manifest says",
-        inventories.is_limu,
-        inventories.list_limu,
+        LIMU.fits,
+        partial(list_films, LIMU),
     ),
     DatasetEntry(
         "hofam",

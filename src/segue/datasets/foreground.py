@@ -164,17 +164,19 @@ class ForegroundFolder(ByName[ForegroundSequence]):
 class FilmLayout:
     """How a data set lies in folders: ``find`` gives name and folder of its videos, ``read`` lists one.
 
-    ``expected`` are the names of the complete set, ``whole`` tells whether it is labelled throughout.
+    ``expected`` are the names of the complete set, ``whole`` tells whether it is labelled throughout, and
+    ``inside`` names a folder that a video must have to show that it is of this set.
     """
 
     find: Callable[[Path], Iterable[tuple[str, Path]]]
     read: Callable[[Path], ForegroundSequence]
     expected: tuple[str, ...] = ()
     whole: bool = True
+    inside: str = "."
 
     def fits(self, root: Path) -> bool:
         """Whether a folder holds a video."""
-        return any(True for _ in self.find(root))
+        return any((folder / self.inside).is_dir() for _, folder in self.find(root))
 
 
 def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:

@@ -33,7 +33,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
-from importlib import resources
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated
 
@@ -102,7 +101,7 @@ def _read_sbi_video(folder: Path, masks: Path | None = None) -> ForegroundSequen
     return ForegroundSequence.of(_scene_name(folder), pictures, truths, decode_labels=read_sbi_labels)
 
 
-SBI = FilmLayout(_find_sbi, _read_sbi_video, SBI_VIDEOS, whole=False)
+SBI = FilmLayout(_find_sbi, _read_sbi_video, SBI_VIDEOS, whole=False, inside="input")
 
 
 STATIC_CAMERA = ("I_SI", "I_CA", "I_OC", "I_IL", "I_MB", "I_BS", "O_CL", "O_RA", "O_SN", "O_SU")
@@ -189,6 +188,13 @@ class Entry(BaseModel):
     positive: Annotated[int, Field(ge=0, le=255)] = 255
 
 
+_LIMU = {
+    name: Entry(frames_glob=f"{name}/input/*", gt_glob=f"{name}/groundtruth/*")
+    for name in ("CameraParameter", "Intersection", "LightSwitch")
+}
+"""The manifest that comes with segue."""
+
+
 def open_limu(root: Path | str, manifest: Path | str | None = None) -> ForegroundFolder:
     """Open the videos of a manifest whose pictures are there.
 
@@ -202,18 +208,12 @@ def open_limu(root: Path | str, manifest: Path | str | None = None) -> Foregroun
     root = Path(root)
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
-    videos = (read_limu_video(root, name, entry) for name, entry in read_manifest(manifest).items())
+    entries = _LIMU if manifest is None else read_json(dict[str, Entry], Path(manifest), "manifest")
+    videos = (_read_entry(root, name, entry) for name, entry in entries.items())
     return ForegroundFolder(root, (video for video in videos if video.frames))
 
 
-def read_manifest(path: Path | str | None = None) -> dict[str, Entry]:
-    """Entries of a manifest by name of the video; default: that of segue."""
-    file = resources.files("segue") / "assets" / "limu.json" if path is None else Path(path)
-    return read_json(dict[str, Entry], file, "manifest")
-
-
-def read_limu_video(root: Path, name: str, entry: Entry) -> ForegroundSequence:
-    """List the video of an entry; it has no frames where its pictures are not there."""
+def _read_entry(root: Path, name: str, entry: Entry) -> ForegroundSequence:
     pictures, truths = (_matches(root, glob, entry.number) for glob in (entry.frames_glob, entry.gt_glob))
     decode = partial(read_binary_labels, positive=entry.positive)
     return ForegroundSequence.of(name, pictures, truths, decode_labels=decode)
@@ -221,6 +221,17 @@ def read_limu_video(root: Path, name: str, entry: Entry) -> ForegroundSequence:
 
 def _matches(root: Path, pattern: str, number: str) -> dict[int, Path]:
     return by_number((path for path in root.glob(pattern) if path.is_file()), re.compile(number))
+
+
+def _find_limu(root: Path) -> Iterator[tuple[str, Path]]:
+    return ((name, root / name) for name in _LIMU if (root / name).is_dir())
+
+
+def _read_limu_video(folder: Path) -> ForegroundSequence:
+    return _read_entry(folder.parent, folder.name, _LIMU[folder.name])
+
+
+LIMU = FilmLayout(_find_limu, _read_limu_video, tuple(_LIMU), whole=False, inside="input")
 
 
 WHITE = 128

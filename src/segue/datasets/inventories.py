@@ -12,8 +12,7 @@ from pathlib import Path
 from segue.datasets.cdnet import CDNET
 from segue.datasets.davis import RESOLUTIONS, DavisFolder
 from segue.datasets.files import PICTURES, files_by_stem, picture_size, subfolders
-from segue.datasets.foreground import FilmLayout, ForegroundSequence
-from segue.datasets.foreground_sets import SBI, read_limu_video, read_manifest
+from segue.datasets.foreground import FilmLayout
 from segue.datasets.isd import INDEX
 from segue.datasets.json_files import read_members
 from segue.datasets.ytvis import ANNOTATION_FILES, Video, YTVISDataset
@@ -89,7 +88,7 @@ def list_films(layout: FilmLayout, root: Path) -> Inventory:
         if name in parts:
             twice.append(str(folder))
         else:
-            parts[name] = partial(_check_film, name, layout.read, folder, whole=layout.whole)
+            parts[name] = partial(_check_film, name, folder, layout)
     problems = (f"videos that are there twice: {first_few(twice)}; keep one",) if twice else ()
     return Inventory(parts, layout.expected, problems)
 
@@ -111,31 +110,8 @@ def list_isd(root: Path) -> Inventory:
     return replace(found, expected=expected)
 
 
-def is_sbi(root: Path) -> bool:
-    """Whether a folder holds a video of SBI2015."""
-    return any((folder / "input").is_dir() for _, folder in SBI.find(root))
-
-
-def is_limu(root: Path) -> bool:
-    """Whether a folder holds a video that the manifest of segue names."""
-    return any((root / name / "input").is_dir() for name in read_manifest())
-
-
-def list_limu(root: Path) -> Inventory:
-    """Videos of LIMU in a folder, where the manifest of segue says."""
-    manifest = read_manifest()
-    parts: _Parts = {
-        name: partial(_check_film, name, read_limu_video, root, name, entry)
-        for name, entry in manifest.items()
-        if (root / name).is_dir()
-    }
-    return Inventory(parts, tuple(manifest))
-
-
-def _check_film(
-    name: str, read: Callable[..., ForegroundSequence], *arguments: object, whole: bool = False
-) -> CheckedVideo:
-    video = read(*arguments)
+def _check_film(name: str, folder: Path, layout: FilmLayout) -> CheckedVideo:
+    video = layout.read(folder)
     size, problems = check_headers(video.frames, "pictures", None)
     problems += check_headers(video.truths.values(), "labels", size)[1]
     if video.roi is not None:
@@ -143,7 +119,7 @@ def _check_film(
     if lonely := sorted(set(video.truths) - set(video.numbers)):
         problems.append(f"{len(lonely)} labels have no picture: {first_few(map(str, lonely))}")
     unlabelled = [number for number in video.numbers if number not in video.truths]
-    if unlabelled and whole:
+    if unlabelled and layout.whole:
         problems.append(f"{len(unlabelled)} frames have no labels: {first_few(map(str, unlabelled))}")
     if video.temporal_roi is not None:
         first, last = video.temporal_roi
