@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -104,8 +104,8 @@ def resolve(
         kept: list[BoxPrompt | PointPrompt] = []
         for id, group in groups.items():
             with errors_name(f"object {id}"):
-                if (as_they_are := _understood(frame, group, native)) is not None:
-                    kept += as_they_are
+                if _understood(group, native, frame.size):
+                    kept += group
                 else:
                     mask[_mask(frame, group, fit, asked, (known or {}).get(id))] = id
         present = {*np.unique(mask).tolist(), *(prompt.id for prompt in kept)}
@@ -146,19 +146,17 @@ def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[in
 
 
 def _understood(
-    frame: Frame, group: list[Prompt], native: Collection[PromptKind]
-) -> list[BoxPrompt | PointPrompt] | None:
-    """The prompts of an object if the network understands each of them, else None."""
-    understood: list[BoxPrompt | PointPrompt] = []
+    group: list[Prompt], native: Collection[PromptKind], size: tuple[int, int]
+) -> TypeGuard[list[BoxPrompt | PointPrompt]]:
+    """Whether the network itself understands all that is said of an object; it lies in the picture then."""
     for prompt in group:
         if isinstance(prompt, BoxPrompt) and "box" in native and not prompt.fill:
-            clip_box(prompt.box, frame.size)
+            clip_box(prompt.box, size)
         elif isinstance(prompt, PointPrompt) and "point" in native:
-            check_points([*prompt.positive, *prompt.negative], frame.size)
+            check_points([*prompt.positive, *prompt.negative], size)
         else:
-            return None
-        understood.append(prompt)
-    return understood
+            return False
+    return True
 
 
 def _mask(

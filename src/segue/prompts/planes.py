@@ -62,10 +62,8 @@ def draw_stroke(plane: Plane, points: Sequence[Point]) -> None:
 
 def around(boxes: Sequence[Box]) -> Box:
     """The smallest box around boxes."""
-    corners = np.array(boxes, np.float64)
-    x0, y0 = corners[:, :2].min(0)
-    x1, y1 = corners[:, 2:].max(0)
-    return float(x0), float(y0), float(x1), float(y1)
+    x0, y0, x1, y1 = zip(*boxes, strict=True)
+    return float(min(x0)), float(min(y0)), float(max(x1)), float(max(y1))
 
 
 def clipped(box: Box, size: tuple[int, int]) -> Box:
