@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity, attend, read
-from segue.models.aggregation import aggregate_logits
 from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
+from segue.models.canvas import aggregate_logits
 from segue.models.memory.reading import far_pairs
 from segue_train.footage import VOID
 

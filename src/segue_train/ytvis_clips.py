@@ -18,7 +18,7 @@ from torch import Tensor
 
 from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.errors import DatasetError
-from segue.models.seqformer.names import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.naming import first_few
 from segue.registry import DATASETS
 from segue_train.instance_augment import PUBLISHED, InstanceClip, Sizes, augmented, pseudo_clip

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.attention import affinity, attend, read
-from segue.models.aggregation import aggregate_logits
 from segue.models.base import QueryFeatures
+from segue.models.canvas import aggregate_logits
 from segue.models.stm import STM
 from tests.clips import clip
 from tests.golden_arrays import Golden

@@ -16,7 +16,7 @@ from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.layers.resnet import Bottleneck, ResidualTrunk
 from segue.models.msstsvis import MSSTSVIS, Parts
 from segue.models.seqformer import SeqFormer, Size
-from segue.models.seqformer.names import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.weights import read_checkpoint, write_checkpoint
 from segue.weights.checkpoint import OPTIONS
 from segue_train.commands import making

@@ -17,7 +17,7 @@ from segue.cli.tables import progress
 from segue.datasets.ytvis import read_class_names
 from segue.errors import SegueError, SinkError
 from segue.inputs import printable
-from segue.models.seqformer.names import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.reports import prepare
 from segue.sessions.instances import InstanceSession
 from segue.sessions.official import sure_results, whole_clip

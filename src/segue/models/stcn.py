@@ -21,8 +21,8 @@ from segue.layers.colours import normalise
 from segue.layers.gates import CBAM
 from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
 from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
-from segue.models.aggregation import aggregate, other_masks, padding
 from segue.models.base import QueryFeatures, Schedule, Tracker
+from segue.models.canvas import aggregate, other_masks, padding
 from segue.models.memory import MemoryTracker
 
 VALUE_CHANNELS = 512

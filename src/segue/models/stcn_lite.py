@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from segue.layers.fused import ActivatedConv2d
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
-from segue.models.aggregation import padding
 from segue.models.base import QueryFeatures, Schedule
+from segue.models.canvas import padding
 from segue.models.stcn import CorrespondenceNetwork
 
 FEATURE_GAIN = 8.0

@@ -21,8 +21,7 @@ from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite, shipped_slim
 from segue.models.segue_prompt import SeguePrompt
 from segue.models.seqformer import SeqFormer
-from segue.models.seqformer.names import YOUTUBE_VIS_2019, parse_names
-from segue.models.seqformer.network import BackboneName
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, BackboneName, parse_names
 from segue.models.stcn import STCN
 from segue.models.stcn_lite import STCNLite
 from segue.models.stm import STM
@@ -33,8 +32,8 @@ from segue.weights.download import Remote
 def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts: str = "") -> SeqFormer:
     """A network of the published size, or for the trunk ``r18`` a small one, with fresh weights.
 
-    Class names are written as :func:`segue.models.seqformer.names.names_text` does; by default they are those
-    of YouTube-VIS 2019, on which the published files were trained. Only ``msstsvis`` has parts, as
+    Class names are written as :func:`segue.models.seqformer.network.names_text` does; by default they are
+    those of YouTube-VIS 2019, on which the published files were trained. Only ``msstsvis`` has parts, as
     :meth:`segue.models.msstsvis.Parts.text` writes them; by default all.
     """
     if parts and kind != "msstsvis":

@@ -11,7 +11,7 @@ from segue.cli.options import Options, Values
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
 from segue.models.msstsvis import Parts
-from segue.models.seqformer.names import names_text
+from segue.models.seqformer.network import names_text
 from segue.sessions.official import SHORT_SIDE
 from segue.weights.catalogue import instance_network
 from segue_train.commands.making import LITE, PAPER, Prepared, must_start, say, training

@@ -6,10 +6,12 @@ are those of the official release, so that its files load as they are.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, cast
 
 import torch
@@ -351,3 +353,40 @@ def _projections(channels: tuple[int, ...], size: Size) -> list[nn.Sequential]:
         convolutions.append(nn.Conv2d(below, size.width, 3, stride=2, padding=1))
         below = size.width
     return [nn.Sequential(conv, nn.GroupNorm(32, size.width)) for conv in convolutions]
+
+
+_VIS_2019 = (
+    "person giant_panda lizard parrot skateboard sedan ape dog snake monkey hand rabbit duck cat cow fish "
+    "train horse turtle bear motorbike giraffe leopard fox deer owl surfboard airplane truck zebra tiger "
+    "elephant snowboard boat shark mouse frog eagle earless_seal tennis_racket"
+)
+_VIS_2021 = (
+    "airplane bear bird boat car cat cow deer dog duck earless_seal elephant fish flying_disc fox frog "
+    "giant_panda giraffe horse leopard lizard monkey motorbike mouse parrot person rabbit shark skateboard "
+    "snake snowboard squirrel surfboard tennis_racket tiger train truck turtle whale zebra"
+)
+
+YOUTUBE_VIS_2019, YOUTUBE_VIS_2021 = (
+    MappingProxyType(dict(enumerate(names.split(), start=1))) for names in (_VIS_2019, _VIS_2021)
+)
+"""Categories by number, which are the channels of the published networks, those of 2019."""
+
+
+def names_text(names: Mapping[int, str]) -> str:
+    """Class names as they are kept in a weight file; :func:`parse_names` reads them."""
+    return json.dumps(dict(names))
+
+
+def parse_names(text: str, classes: int) -> dict[int, str]:
+    """Class names by channel from the text of a weight file.
+
+    Raises:
+        ValueError: it is damaged, or names a channel that does not exist.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise ValueError("its class names are damaged")
+    names = {int(channel): name for channel, name in found.items()}
+    if not all(0 <= channel < classes for channel in names):
+        raise ValueError(f"it names classes beyond its {classes} channels")
+    return names
