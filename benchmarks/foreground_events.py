@@ -16,8 +16,7 @@ from scipy import ndimage
 
 from foreground_clips import Film, Labels, Shot
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
-from segue.sessions.empty_scene import Scene
-from segue.sessions.quantiles import scene_planes
+from segue.sessions.empty_scene import Scene, scene_planes
 from segue.types import Image
 
 BEFORE, AFTER = 100, 60

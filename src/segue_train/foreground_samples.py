@@ -17,7 +17,7 @@ import numpy as np
 
 from segue.datasets.labels import MOTION, UNKNOWN
 from segue.sessions.background import FIRST_FRAMES, MedianSettings
-from segue.sessions.quantiles import scene_planes
+from segue.sessions.empty_scene import scene_planes
 from segue_train.recipe import Batch, stacked
 from segue_train.scenery import blob
 from segue_train.warp import Bools, Picture, Plane, Rng

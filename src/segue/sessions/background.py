@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from segue.errors import SourceError
 from segue.sessions.base import Kept, SessionState
-from segue.sessions.empty_scene import PLANES, Scene, gain_table
-from segue.sessions.quantiles import Mask, SortedPast, too_few
+from segue.sessions.empty_scene import PLANES, Mask, Scene, SortedPast, gain_table, too_few
 from segue.types import Image
 
 MASK_ABOVE = 0.2  # foreground probability above which a pixel is left out of the background

@@ -1,9 +1,10 @@
-"""The interface of what gives a picture of the empty scene, and a picture that was given."""
+"""What is known of the empty scene: as it was given, or by quantiles of the past of each pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from functools import lru_cache
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -14,6 +15,21 @@ from segue.sessions.base import SessionState
 from segue.types import Image
 
 PLANES = 21  # planes of a scene
+
+LOW = 0.1  # the envelope of a pixel reaches from this quantile of its past to the opposite one
+DOUBT_FROM = 5  # with fewer kept frames a single one in which a pixel was background is enough
+
+RESTLESS, RESTLESS_FROM = 4, 12
+"""A pixel whose mask changes in one of so many kept frames belongs to something that comes and goes, as
+leaves do, not to a thing that was put there; with fewer kept frames nobody can tell."""
+
+LATELY = 2  # what was foreground in so many last kept frames has stopped there, however busy the place was
+
+_ROWS, _SORTED_ROWS = 4, 16
+"""Rows that are worked on together, to sort in one frame or all: so many stay in the cache of a processor."""
+
+Bytes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 
 class Scene:
@@ -161,3 +177,174 @@ def resized(picture: Image, size: tuple[int, int]) -> Image:
 def gain_table(gain: float) -> npt.NDArray[np.uint8]:
     """Each level after a gain."""
     return np.asarray(np.clip(np.rint(np.arange(256) * gain), 0, 255), np.uint8)
+
+
+class SortedPast:
+    """The values of each pixel in ascending order: of all frames, and of those in which it was background.
+
+    A frame is sorted in with two operations on whole rows, whatever its values; there are ``keep`` at most.
+    """
+
+    def __init__(self, size: tuple[int, int], keep: int) -> None:
+        self._height, self._width = size
+        # Row by row; what is not there is 255, which comes last.
+        self._all = np.full((self._height, keep, 3 * self._width), 255, np.uint8)
+        self._visible = np.empty_like(self._all)
+        self._spare = np.empty((_ROWS, keep, 3 * self._width), np.uint8)
+        # Where nothing was ever hidden both are the same, and one of them is not filled.
+        self._differ = np.zeros(self._height, bool)
+        self._count = 0
+        # Frames in which a pixel was hidden, steps from one to the next at which it changed sides, and last
+        # frames in a row in which it was hidden.
+        self._covered, self._changes, self._streak = (np.zeros(size, np.uint8) for _ in range(3))
+        # Rows that must be sorted anew, because not only a frame was added to their past.
+        self.stale = np.ones(self._height, bool)
+
+    def update(self, frames: Sequence[Bytes], hidden: Sequence[Mask], first: int, last: int) -> None:
+        """Bring the rows ``first:last`` up to date after a frame was added to all of them, (3, H, W) each.
+
+        Each frame has what was hidden of the background, (H, W).
+        """
+        self._count, rows = len(frames), slice(first, last)
+        if self.stale[rows].any():
+            self._sort(frames, hidden, first, last)
+            self._covered[rows], self._changes[rows], self._streak[rows] = 0, 0, 0
+            fresh = len(frames)
+        else:
+            self._insert(frames[-1], hidden[-1], first, last)
+            fresh = 1
+        for i in range(len(frames) - fresh, len(frames)):
+            self._covered[rows] += hidden[i][rows]
+            self._streak[rows] = (self._streak[rows] + np.uint8(1)) * hidden[i][rows]
+            if i:
+                self._changes[rows] += hidden[i][rows] ^ hidden[i - 1][rows]
+        self.stale[rows] = False
+
+    def _sort(self, frames: Sequence[Bytes], hidden: Sequence[Mask], first: int, last: int) -> None:
+        for start in range(first, last, _SORTED_ROWS):
+            part = slice(start, min(start + _SORTED_ROWS, last))
+            values = [self._rows(frame, part) for frame in frames]
+            if any(mask[part].any() for mask in hidden):
+                lifted = [_lifted(one, mask[part]) for one, mask in zip(values, hidden, strict=True)]
+                self._fill(self._visible[part], lifted)
+                self._differ[part] = True
+            else:
+                self._differ[part] = False
+            self._fill(self._all[part], values)
+
+    def _insert(self, frame: Bytes, hidden: Mask, first: int, last: int) -> None:
+        for start in range(first, last, _ROWS):
+            part = slice(start, min(start + _ROWS, last))
+            values, covered = self._rows(frame, part), hidden[part]
+            if covered.any():
+                fresh = start + np.flatnonzero(~self._differ[part])
+                self._visible[fresh] = self._all[fresh]
+                self._differ[part] = True
+            if self._differ[part].any():
+                self._sort_in(self._visible[part], _lifted(values, covered))
+            self._sort_in(self._all[part], values)
+
+    def planes(self, least: int, first: int, out: Bytes) -> None:
+        """Write what the past tells of the rows from ``first`` on to ``out``, (21, h, W), see :class:`Scene`.
+
+        Where fewer than ``least`` values are visible, all count, see :func:`too_few`; they do as well where
+        the mask flickers, see :data:`RESTLESS`, and hides a third of the past, but not its last frames.
+        """
+        count, height = self._count, out.shape[1]
+        rows = slice(first, first + height)
+        covered, changes = self._covered[rows], self._changes[rows]
+        for i, rank in enumerate(ranks(count)):
+            found = self._all[rows, rank].reshape(height, 3, self._width).transpose(1, 0, 2)
+            out[9 + 3 * i : 12 + 3 * i] = found
+            out[3 * i : 3 * i + 3] = out[9 + 3 * i : 12 + 3 * i]
+        shown = np.uint8(count) - covered
+        partly = (covered > 0) & ~too_few(shown, count, least)
+        if count >= RESTLESS_FROM:
+            flickers = (changes >= -(-count // RESTLESS)) & (covered >= -(-count // 3))
+            partly &= ~flickers | (self._streak[rows] >= LATELY)
+        pixels = np.flatnonzero(partly)
+        if len(pixels):
+            row, column = np.divmod(pixels, self._width)
+            keep, step = self._visible.shape[1], 3 * self._width
+            begins, values = (first + row) * (keep * step) + column, self._visible.reshape(-1)
+            for i, rank in enumerate(ranks(shown.reshape(-1)[pixels].astype(np.intp))):
+                places = begins + rank * step
+                for channel in range(3):
+                    plane = out[3 * i + channel].reshape(-1)  # a view: the rows of a plane lie in one piece
+                    plane[pixels] = values.take(places + channel * self._width)
+        shares = np.arange(256) * 255
+        out[18] = (shares // count).astype(np.uint8)[covered]
+        out[19] = (shares // max(1, count - 1)).astype(np.uint8)[changes]
+        out[20] = min(255, 7 * count)
+
+    def _rows(self, frame: Bytes, part: slice) -> Bytes:
+        """A copy of rows of a planar frame, (h, 3 W)."""
+        return np.array(frame[:, part].transpose(1, 0, 2), order="C").reshape(-1, 3 * self._width)
+
+    def _sort_in(self, stack: Bytes, values: Bytes) -> None:
+        """Put values (h, 3 W) of the last frame into their places in sorted rows, (h, keep, 3 W)."""
+        # What is smaller stays, the value comes after it, and the rest moves on by one.
+        count, moved = self._count, self._spare[: len(values), : self._count]
+        moved[:, 0] = values
+        np.maximum(stack[:, : count - 1], values[:, None], out=moved[:, 1:])
+        np.minimum(stack[:, :count], moved, out=stack[:, :count])
+
+    def _fill(self, stack: Bytes, values: list[Bytes]) -> None:
+        for place, wire in enumerate(_ordered(values)):
+            stack[:, place] = wire
+        stack[:, len(values) :] = 255
+
+
+def scene_planes(frames: Bytes, hidden: Mask, least: int) -> Bytes:
+    """What the past tells of each pixel, (21, H, W), uint8; see :meth:`SortedPast.planes`.
+
+    Frames are (n, 3, H, W), 255 at most, in the order of time; ``hidden``, (n, H, W), is where something was
+    in front of the background. Of an even number of values the upper one of the middle two is the median.
+    """
+    count, height, width = hidden.shape
+    past, planes = SortedPast((height, width), count), np.empty((PLANES, height, width), np.uint8)
+    past.update(list(frames), list(hidden), 0, height)
+    past.planes(least, 0, planes)
+    return planes
+
+
+def ranks(count: Any) -> tuple[Any, Any, Any]:
+    """Places of the low quantile, the median and the high quantile among ``count`` values in order."""
+    low = (count - 1) // round(1 / LOW)
+    return low, count // 2, count - 1 - low
+
+
+def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> Mask:
+    """Where a pixel was background in too few of ``frames`` kept frames, from the number of these."""
+    return np.asarray(visible < (least if frames >= DOUBT_FROM else 1))
+
+
+def _lifted(values: Bytes, covered: Mask) -> Bytes:
+    """Values (h, 3 W) with 255, which comes last, where something was in front, (h, W)."""
+    return np.asarray(np.maximum(values, np.tile(covered.view(np.uint8) * np.uint8(255), 3)))
+
+
+def _ordered(wires: list[Bytes]) -> list[Bytes]:
+    """Arrays of one shape, which are used up, in ascending order at each place, by minima and maxima."""
+    spare = np.empty_like(wires[0])
+    for low, high in _comparators(len(wires)):
+        np.minimum(wires[low], wires[high], out=spare)
+        np.maximum(wires[low], wires[high], out=wires[high])
+        wires[low], spare = spare, wires[low]
+    return wires
+
+
+@lru_cache(maxsize=300)
+def _comparators(count: int) -> tuple[tuple[int, int], ...]:
+    """Batcher's odd-even merge sort (1968): pairs of places to be put in order, one after the other."""
+    found, span = [], 1
+    while span < count:
+        step = span
+        while step:
+            for start in range(step % span, count - step, 2 * step):
+                for i in range(start, min(start + step, count - step)):
+                    if i // (2 * span) == (i + step) // (2 * span):
+                        found.append((i, i + step))
+            step //= 2
+        span *= 2
+    return tuple(found)

@@ -21,7 +21,7 @@ from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
 from segue.sessions.base import Kept, ready
-from segue.sessions.official import SHORT_SIDE, as_tensor, best_per_query, encode_frames, enlarged, resized
+from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, encode_frames, enlarged, resized
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
 
 DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two queries is left out
@@ -298,10 +298,10 @@ class InstanceSession(Kept):
         memory = self._encode()
         decoded = network.decode(memory)
         logits = network.class_logits(decoded)[0].float()
-        found = best_per_query(logits, 2 * options.top, options.score, options.classes)
-        masks = network.mask_logits(memory, decoded, 0, found.queries).float()
-        embeddings = network.embeddings(decoded)[0, found.queries].float()
-        scores = logits[found.queries].sigmoid()
+        queries = best_queries(logits, 2 * options.top, options.score, options.classes)
+        masks = network.mask_logits(memory, decoded, 0, queries).float()
+        embeddings = network.embeddings(decoded)[0, queries].float()
+        scores = logits[queries].sigmoid()
         if options.classes is not None:  # none of the others becomes a label
             scores[:, [channel for channel in range(scores.shape[1]) if channel not in options.classes]] = 0.0
         instances = Instances(embeddings, scores, masks > 0)
@@ -312,7 +312,7 @@ class InstanceSession(Kept):
         known = {track.id: track for track in self._tracks.known}
         looks = None
         if self._explains:
-            looks = network.attention(memory, decoded, found.queries[kept]).cpu().numpy()
+            looks = network.attention(memory, decoded, queries[kept]).cpu().numpy()
         for t in range(self._shared, len(self._frames)):
             pending = self._frames[t]
             self._due.append(self._segment(pending, masks[kept, t], ids, known))

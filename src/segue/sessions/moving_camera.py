@@ -15,9 +15,8 @@ from segue.models.base import Features, ForegroundNetwork
 from segue.sessions.align import difference, normalised, warped
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.base import SessionState
-from segue.sessions.empty_scene import Scene
+from segue.sessions.empty_scene import Scene, scene_planes
 from segue.sessions.extra_inputs import Plane
-from segue.sessions.quantiles import scene_planes
 from segue.sessions.segmenters import Maps, NetworkSegmenter
 from segue.types import Image
 

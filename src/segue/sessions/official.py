@@ -118,9 +118,6 @@ class Found:
     classes: Tensor  # (n,), int64, channels of the class output
     scores: Tensor  # (n,), float32, in 0..1
 
-    def __len__(self) -> int:
-        return len(self.scores)
-
 
 def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
     """A frame reduced or enlarged to a short side, as the published inference does (Pillow, bilinear)."""
@@ -164,16 +161,11 @@ def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = Non
     return Found(indices // classes, indices % classes, best.values[real])
 
 
-def best_per_query(logits: Tensor, top: int, least: float, allowed: Collection[int] | None = None) -> Found:
-    """At most ``top`` queries with their best class each, of at least the score ``least``."""
+def best_queries(logits: Tensor, top: int, least: float, allowed: Collection[int] | None = None) -> Tensor:
+    """At most ``top`` queries, (n,), int64, best first, whose best class has at least the score ``least``."""
     found = best_entries(logits, logits.numel(), allowed)
-    first: dict[int, int] = {}  # the best entry of each query
-    for i, (query, score) in enumerate(zip(found.queries.tolist(), found.scores.tolist(), strict=True)):
-        if score < least or len(first) == top:
-            break
-        first.setdefault(query, i)
-    keep = list(first.values())
-    return Found(found.queries[keep], found.classes[keep], found.scores[keep])
+    sure = found.queries[found.scores >= least].tolist()
+    return found.queries.new_tensor(list(dict.fromkeys(sure))[:top])
 
 
 def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
