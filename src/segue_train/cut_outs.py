@@ -18,14 +18,11 @@ LONGEST = 240  # cut-outs with a longer side are reduced to it when they are loa
 
 @dataclass(frozen=True, slots=True)
 class CutOut:
-    """An object on its own: one picture, or the pictures of a film in which it moves its limbs.
+    """An object on its own: one picture, or the pictures of a film in which it moves its limbs."""
 
-    Pictures are RGB, (h, w, 3), with alphas (h, w), 255 inside; ``height`` is the typical one of the object.
-    """
-
-    pictures: tuple[Picture, ...]
-    alphas: tuple[Picture, ...]
-    height: float
+    pictures: tuple[Picture, ...]  # RGB, (h, w, 3)
+    alphas: tuple[Picture, ...]  # (h, w), 255 inside
+    height: float  # the typical one
 
 
 def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
@@ -76,23 +73,14 @@ def _patch(picture: Picture, solid: Bools) -> tuple[Picture, Picture]:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Where a mover is at each time: straight at a steady pace, with stops.
+    """Where a mover is at each time: straight at a steady pace, with stops."""
 
-    Attributes:
-        place: (x, y) of its foot at time 0.
-        velocity: pixels per frame while it moves.
-        stop: time from which it stands still.
-        start: time until which it stood still.
-        growth: logarithm of the scale gained per frame of motion.
-        swing, period, phase: amplitude in degrees of rocking, frames of a period, phase.
-    """
-
-    place: tuple[float, float]
-    velocity: tuple[float, float]
-    stop: float = np.inf
-    start: float = -np.inf
-    growth: float = 0.0
-    swing: float = 0.0
+    place: tuple[float, float]  # (x, y) of its foot at time 0
+    velocity: tuple[float, float]  # pixels per frame while it moves
+    stop: float = np.inf  # time from which it stands still
+    start: float = -np.inf  # time until which it stood still
+    growth: float = 0.0  # logarithm of the scale gained per frame of motion
+    swing: float = 0.0  # amplitude of rocking, in degrees
     period: float = 20.0
     phase: float = 0.0
 
@@ -110,24 +98,16 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """A cut-out on its way through a clip.
-
-    Attributes:
-        scale: of its pixels at time 0; negative mirrors it.
-        stretch: width over height, relative to the original.
-        first, pace: picture shown at time 0, and pictures per frame of motion (back and forth).
-        comes, leaves: time from which it is there without having been seen to come, and from which it is
-            gone again.
-    """
+    """A cut-out on its way through a clip."""
 
     cut_out: CutOut
     path: Path
-    scale: float
-    stretch: float
-    first: int
-    pace: float
-    comes: float = -np.inf
-    leaves: float = np.inf
+    scale: float  # of its pixels at time 0; negative mirrors it
+    stretch: float  # width over height, relative to the original
+    first: int  # picture shown at time 0
+    pace: float  # pictures per frame of motion, back and forth
+    comes: float = -np.inf  # time from which it is there without having been seen to come
+    leaves: float = np.inf  # time from which it is gone again
 
     def present(self, time: float) -> bool:
         return self.comes <= time < self.leaves
@@ -164,10 +144,9 @@ class Mover:
 
 
 def place(patch: Picture, matrix: Matrix, size: Size) -> tuple[tuple[slice, slice], Picture] | None:
-    """Warp a patch onto a canvas of ``size`` (H, W).
+    """Warp a patch onto a canvas of ``size`` (H, W); None if it lies outside.
 
-    Gives rows and columns of the canvas, and what lies there, 0 where the patch does not reach; None if that
-    is outside.
+    Gives rows and columns of the canvas, and what lies there, 0 where the patch does not reach.
     """
     height, width = patch.shape[:2]
     corners = matrix[:, :2] @ np.array([[0, width, 0, width], [0, 0, height, height]]) + matrix[:, 2:]

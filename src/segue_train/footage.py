@@ -27,19 +27,12 @@ def repeated(text: str) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """The labelled pictures of one video or, with a single one, a labelled still image.
-
-    Attributes:
-        name: for messages.
-        source: where they are read from.
-        frames: their indices in ``source``, in order of time.
-        spacing: frames of the film from one labelled picture to the next; 5 in YouTube-VOS.
-    """
+    """The labelled pictures of one video or, with a single one, a labelled still image."""
 
     name: str
     source: Sequence | ImageMaskFolder
-    frames: tuple[int, ...]
-    spacing: int = 1
+    frames: tuple[int, ...]  # their indices in ``source``, in order of time
+    spacing: int = 1  # frames of the film from one labelled picture to the next; 5 in YouTube-VOS
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -49,7 +42,6 @@ class Footage:
         return self.read_image(index), self.source.read_mask(self.frames[index])
 
     def read_image(self, index: int) -> Image:
-        """The picture alone."""
         return self.source.read_image(self.frames[index])
 
 
@@ -72,12 +64,7 @@ def gather(
 
     Each is a DAVIS-style folder (``JPEGImages`` and ``Annotations``), a folder with ``images`` and ``masks``,
     or ``IMAGES:MASKS``; ``5@FOLDER`` lists its content five times, so that it is drawn five times as often.
-
-    Args:
-        folders: as above.
-        exclude: names of sequences to leave out.
-        include_val: keep sequences of DAVIS val, which serve for scores, see :data:`DAVIS_VAL`.
-        report: told in one line what was left out.
+    Sequences of DAVIS val serve for scores, see :data:`DAVIS_VAL`, and are left out unless they are included.
 
     Raises:
         DatasetError: a folder is none of these, its files do not belong together, or a name to leave out

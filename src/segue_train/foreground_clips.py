@@ -24,35 +24,29 @@ from segue_train.scenery import Camera, Effect, Light, Pictures, Sensor
 from segue_train.warp import Bools, Matrix, Picture, Plane, Rng, Size, picked
 
 MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
+# A pixel with more of a mover than the first is foreground, with less than the second is not.
 WHOLE_ALPHA, NO_ALPHA = 0.6, 0.2
-"""A pixel with more of a mover than the first is foreground, with less than the second is not."""
-
 SHADOW_DEPTH = 0.12  # share of the light that a shadow takes away at least where it is labelled as one
 SHAPES = 0.2  # share of movers that are mere shapes
+
+_SLAB, _CONTACT = np.zeros((2, 24, 48), np.uint8)  # what lies on the ground under a vehicle, and under feet
+cv2.rectangle(_SLAB, (4, 4), (43, 19), 255, -1)
+cv2.ellipse(_CONTACT, (24, 12), (20, 8), 0, 0, 360, 255, -1)
 
 
 @dataclass(frozen=True, slots=True)
 class Sun:
-    """How the shadows of a scene fall.
+    """How the shadows of a scene fall; each kind takes a share of the light away, 0 has none of it."""
 
-    Attributes:
-        shear, height: of the shape on the ground, relative to the object.
-        cast, contact, slab: share of the light that cast shadows, soft ones under the feet, and those
-            that lie under a vehicle from side to side take away; 0 has none.
-        blur: sigma in pixels.
-        mirror: share of a reflection in the floor.
-        slab_height, slab_side: of the object's height, and of half its width to one side.
-    """
-
-    shear: float
+    shear: float  # of the shape on the ground, relative to the object, as is its height
     height: float
     cast: float
-    contact: float
-    blur: float
-    mirror: float
-    slab: float = 0.0
-    slab_height: float = 0.0
-    slab_side: float = 0.0
+    contact: float  # soft, under the feet
+    blur: float  # sigma in pixels
+    mirror: float  # share of a reflection in the floor
+    slab: float = 0.0  # under a vehicle from side to side
+    slab_height: float = 0.0  # of the object's height
+    slab_side: float = 0.0  # of half its width, to one side
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +65,6 @@ class Clip:
     noise: npt.NDArray[np.int8] = field(repr=False)
 
     def frame(self, time: int) -> Picture:
-        """RGB frame (H, W, 3)."""
         return self._draw(time)[0]
 
     def frame_with_labels(self, time: int) -> tuple[Picture, Picture]:
@@ -122,25 +115,20 @@ def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) ->
     reach = abs(matrix[0, 0]) * width / 2
     across = reach / 20
     if sun.slab:
-        patch = np.zeros((24, 48), np.uint8)
-        cv2.rectangle(patch, (4, 4), (43, 19), 255, -1)
         down = abs(matrix[1, 1]) * height * sun.slab_height / 16
         middle = x + sun.slab_side * reach
         under = np.array([[across, 0, middle - 24 * across], [0, down, y - 12 * down]])
-        _darken(canvas, shade, patch, under, sun.slab, min(sun.blur, 1.5))
+        _darken(canvas, shade, _SLAB, under, sun.slab, min(sun.blur, 1.5))
     if sun.contact:
-        patch = np.zeros((24, 48), np.uint8)
-        cv2.ellipse(patch, (24, 12), (20, 8), 0, 0, 360, 255, -1)
         down = across * 0.6
         under = np.array([[across, 0, x - 24 * across], [0, down, y - 12 * down]])
-        _darken(canvas, shade, patch, under, sun.contact, 0.12 * reach + 0.5)
+        _darken(canvas, shade, _CONTACT, under, sun.contact, 0.12 * reach + 0.5)
 
 
 def _paint(canvas: Picture, solid: Picture, mover: Mover, time: int) -> None:
-    where = _blend(canvas, mover, time, mover.matrix(time), 1.0)
-    if where:
-        rows_columns, alpha = where
-        solid[rows_columns] = np.maximum(solid[rows_columns], alpha)
+    if laid := _blend(canvas, mover, time, mover.matrix(time), 1.0):
+        where, alpha = laid
+        solid[where] = np.maximum(solid[where], alpha)
 
 
 def _blend(

@@ -22,18 +22,12 @@ from segue_train.warp import Bools, Matrix, Plane, Rng, Size, random_part
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes that clips are brought to; the defaults are the published ones.
-
-    Attributes:
-        short_sides, longest: short sides that clips are resized to, and the bound on their long side.
-        before_crop: short sides before a crop.
-        least_crop, largest_crop: range of its sides.
-    """
+    """Sizes that clips are brought to; the defaults are the published ones."""
 
     short_sides: tuple[int, ...] = (288, 320, 352, 392, 416, 448, 480, 512)
-    longest: int = 768
-    before_crop: tuple[int, ...] = (400, 500, 600)
-    least_crop: int = 384
+    longest: int = 768  # bound on the long side
+    before_crop: tuple[int, ...] = (400, 500, 600)  # short sides
+    least_crop: int = 384  # sides of a crop, from and to
     largest_crop: int = 600
 
     def halved(self) -> Sizes:
@@ -47,23 +41,15 @@ PUBLISHED = Sizes()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InstanceClip:
-    """Frames of one size with their objects.
+    """Frames of one size with their objects."""
 
-    Attributes:
-        frames: T pictures, (H, W, 3), uint8.
-        labels: class channels, (K,), int64.
-        masks: (K, T, H, W), bool.
-        boxes: ``(x0, y0, x1, y1)`` in pixels, (K, T, 4), float32; zeros where there is none.
-    """
-
-    frames: Sequence[Image]
-    labels: npt.NDArray[np.int64]
-    masks: Bools
-    boxes: Plane
+    frames: Sequence[Image]  # T pictures, (H, W, 3)
+    labels: npt.NDArray[np.int64]  # class channels, (K,)
+    masks: Bools  # (K, T, H, W)
+    boxes: Plane  # (x0, y0, x1, y1) in pixels, (K, T, 4); zeros where there is none
 
     @property
     def size(self) -> Size:
-        """Height and width in pixels."""
         height, width = self.frames[0].shape[:2]
         return height, width
 
@@ -165,9 +151,7 @@ def _empty(boxes: Plane) -> Bools:
 
 
 BRIGHTNESS, COLOUR = 40, 5  # most that is added to all values, and to hue and saturation
-PERSPECTIVE = 0.08
-"""Deviation of how far the corners of the part that fills the picture lie inside, in parts of a side."""
-
+PERSPECTIVE = 0.08  # deviation of how far the corners of what is shown lie inside, in parts of a side
 SHIFT, TURN = 0.1, 20.0  # most that a picture is moved, in parts of a side, and turned, in degrees
 BLUR_SHARE, BLUR_SIZES = 0.25, (9, 11)
 

@@ -109,6 +109,11 @@ class NamedFootage:
     footage: Footage
     names: tuple[str, ...] | str | None
 
+    @classmethod
+    def of(cls, footage: Footage, names: Mapping[str, str | tuple[str, ...]]) -> NamedFootage:
+        """Called by its own name, or by its kind, the beginning of its name up to an underscore."""
+        return cls(footage, names.get(footage.name, names.get(footage.name.split("_")[0])))
+
     def __len__(self) -> int:
         return len(self.footage)
 
@@ -128,47 +133,31 @@ class NamedFootage:
         return picture, np.where(mask == VOID, np.uint8(0), mask)
 
 
-@dataclass(frozen=True, slots=True)
-class ClassNames:
-    """What objects of footage are called, by names of COCO's categories.
+def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
+    """What objects of footage are called, by names of COCO's categories, from a JSON object.
 
-    Attributes:
-        names: by the name of a video or still image, or by its kind, which is the beginning of the name up
-            to an underscore: one name for all its objects, or a list with that of object 1, 2, ...
+    Its keys are names of videos and still images, or kinds, see :meth:`NamedFootage.of`; its values are one
+    name for all objects, or a list with that of object 1, 2, ...
+
+    Raises:
+        DatasetError: the file cannot be read, is no such object, or names no category of COCO.
     """
-
-    names: Mapping[str, str | tuple[str, ...]]
-
-    @classmethod
-    def read(cls, path: Path | None) -> ClassNames:
-        """From a JSON object of such entries; None has no entries.
-
-        Raises:
-            DatasetError: the file cannot be read, is no such object, or names no category of COCO.
-        """
-        if path is None:
-            return cls({})
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{path}: cannot be read as JSON: {error}") from None
-        if not isinstance(content, dict):
-            raise DatasetError(f"{path}: a JSON object was expected")
-        found: dict[str, str | tuple[str, ...]] = {}
-        for key, value in content.items():
-            each = [value] if isinstance(value, str) else value
-            if not isinstance(each, list) or not all(isinstance(name, str) for name in each):
-                raise DatasetError(f"{path}: {key}: a name or a list of names was expected")
-            unknown = [name for name in each if coco_number(name) == UNKNOWN]
-            if unknown:
-                raise DatasetError(f"{path}: {key}: COCO has no category {first_few(unknown)}")
-            found[key] = value if isinstance(value, str) else tuple(value)
-        return cls(found)
-
-    def of(self, footage: Footage) -> NamedFootage:
-        """Footage with what its objects are called."""
-        kind = footage.name.split("_")[0]
-        return NamedFootage(footage, self.names.get(footage.name, self.names.get(kind)))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: cannot be read as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise DatasetError(f"{path}: a JSON object was expected")
+    found: dict[str, str | tuple[str, ...]] = {}
+    for key, value in content.items():
+        each = [value] if isinstance(value, str) else value
+        if not isinstance(each, list) or not all(isinstance(name, str) for name in each):
+            raise DatasetError(f"{path}: {key}: a name or a list of names was expected")
+        unknown = [name for name in each if coco_number(name) == UNKNOWN]
+        if unknown:
+            raise DatasetError(f"{path}: {key}: COCO has no category {first_few(unknown)}")
+        found[key] = value if isinstance(value, str) else tuple(value)
+    return found
 
 
 def annotated_footage(text: str) -> list[ClassedFootage]:

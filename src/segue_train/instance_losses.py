@@ -10,7 +10,7 @@ our reading.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,40 +22,25 @@ from torch.func import functional_call
 from segue.models.seqformer import Memory, SeqFormer
 from segue.models.seqformer.decoder import Decoded, to_maps
 
-WEIGHTS: Mapping[str, float] = {
-    "loss_ce": 2.0,
-    "loss_bbox": 5.0,
-    "loss_giou": 2.0,
-    "loss_mask": 2.0,
-    "loss_dice": 5.0,
-}
-"""What each loss counts, in every decoder layer alike."""
+# What each loss counts, in every decoder layer alike.
+WEIGHTS = {"loss_ce": 2.0, "loss_bbox": 5.0, "loss_giou": 2.0, "loss_mask": 2.0, "loss_dice": 5.0}
 
 FOCAL_ALPHA = 0.25
-SMALLEST_BOX = 1e-6
-"""Lower bound on the numbers of a target box, so that absent objects keep the logarithms finite."""
-
+SMALLEST_BOX = 1e-6  # least numbers of a target box, so that absent objects keep the logarithms finite
 Matches = tuple[Tensor, Tensor]
 """Indices of queries, ascending, and of the targets they are matched with."""
 
 
 @dataclass(frozen=True)
 class ClipTargets:
-    """The objects of one clip.
+    """The objects of one clip, in frames without padding."""
 
-    Attributes:
-        labels: (n,), int64, channels of the class output.
-        boxes: (n, T, 4): cx, cy, width, height in 0..1 of the frame without padding; zeros where absent.
-        masks: (n, T, h, w), bool, at the size of the frame without padding.
-    """
-
-    labels: Tensor
-    boxes: Tensor
-    masks: Tensor
+    labels: Tensor  # (n,), int64, channels of the class output
+    boxes: Tensor  # (n, T, 4): cx, cy, width, height in 0..1 of the frame; zeros where absent
+    masks: Tensor  # (n, T, h, w), bool
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the frame without padding."""
         return self.masks.shape[-2], self.masks.shape[-1]
 
 
@@ -182,17 +167,11 @@ def objects_per_device(targets: Sequence[ClipTargets]) -> float:
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of a batch.
+    """Losses of a batch."""
 
-    Attributes:
-        total: their weighted sum over all decoder layers.
-        parts: each one, unweighted; the last layer has no suffix, layer i before it ``_i``.
-        masks: mask logits of the matched queries of the last layer, per sample.
-    """
-
-    total: Tensor
-    parts: dict[str, Tensor]
-    masks: list[Tensor]
+    total: Tensor  # their weighted sum over all decoder layers
+    parts: dict[str, Tensor]  # each one, unweighted; the last layer has no suffix, layer i before it ``_i``
+    masks: list[Tensor]  # mask logits of the matched queries of the last layer, per sample
 
 
 def instance_losses(
@@ -230,8 +209,7 @@ def instance_losses(
     return Losses(total, parts, masks)
 
 
-ADVERSARIAL_WEIGHT = 0.1
-"""What the adversarial loss counts beside the others (our choice; the paper gives none)."""
+ADVERSARIAL_WEIGHT = 0.1  # beside the other losses (our choice; the paper gives none)
 
 
 def separability_losses(

@@ -160,8 +160,7 @@ def tversky_loss(
 
 
 SHADOW_WEIGHT = 0.3  # of the loss of shadow, against 1 for that of foreground
-TEACHER_WEIGHT = 0.5
-"""Of the cross-entropy against what a teacher says, against 1 for that against the labels."""
+TEACHER_WEIGHT = 0.5  # of the cross-entropy against what a teacher says; 1 is that against the labels
 
 
 class ForegroundObjective(nn.Module):

@@ -122,18 +122,12 @@ def scaled(canvas: Picture, gain: Plane) -> Picture:
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """How bright the scene is over time.
+    """How bright the scene is over time."""
 
-    Attributes:
-        before: factors on red, green and blue before time ``step``; 1 from there on.
-        field: shape of what changes at the step, (H, W) in [0, 1]; 1 changes all of it.
-        drift, period: a slow swing of all of the light.
-    """
-
-    before: tuple[float, float, float]
+    before: tuple[float, float, float]  # factors on red, green and blue before time ``step``; 1 from there on
     step: int
-    field: Plane | None
-    drift: float
+    field: Plane | None  # shape of what changes at the step, (H, W) in [0, 1]; None changes all of it
+    drift: float  # a slow swing of all of the light
     period: float
 
     def act(self, canvas: Picture, time: int) -> Picture:
@@ -211,23 +205,14 @@ def draw_camera(rng: Rng) -> Camera:
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """What a camera makes of light.
+    """What a camera makes of light."""
 
-    Attributes:
-        blur: sigma in pixels, or 0.
-        noise: spread in grey levels.
-        tone: table of 256 values.
-        grey: without colour.
-        quality: of JPEG, or None.
-        seed: of the noise.
-    """
-
-    blur: float
-    noise: float
-    tone: Picture
+    blur: float  # sigma in pixels, or 0
+    noise: float  # spread in grey levels
+    tone: Picture  # table of 256 values
     grey: bool
-    quality: int | None
-    seed: int
+    quality: int | None  # of JPEG
+    seed: int  # of the noise
 
     def expose(self, view: Picture, time: int, noise: npt.NDArray[np.int8]) -> Picture:
         """The frame of a time; ``noise`` is a stock of unit normal noise times 32."""

@@ -18,7 +18,7 @@ from segue_train.commands.making import LITE, PAPER, Prepared, must_start, say, 
 from segue_train.commands.objects import Pictures
 from segue_train.instance_augment import PUBLISHED
 from segue_train.instance_clips import Classed as ClassedItem
-from segue_train.instance_clips import ClassNames, Groups, annotated_footage
+from segue_train.instance_clips import Groups, NamedFootage, annotated_footage, read_class_names
 from segue_train.recipes import msstsvis as lite_recipe
 from segue_train.recipes.msstsvis import PublishedRecipe
 from segue_train.ytvis_clips import ClipSource, VideoClips, clip_sources
@@ -183,11 +183,11 @@ class Classed(Pictures):
 
     def classed(self) -> Groups:
         """Footage of each kind with its classes, without what is left out for scores, and its share."""
-        names = ClassNames.read(self.names)
+        names = read_class_names(self.names) if self.names else {}
         files = [text for text in self.data if "=" in text]
         folders = replace(self, data=[text for text in self.data if text not in files])
         kinds: dict[str, list[ClassedItem]] = {
-            kind: [names.of(item) for item in items] for kind, items in folders.kinds().items()
+            kind: [NamedFootage.of(item, names) for item in items] for kind, items in folders.kinds().items()
         }
         for text in files:
             kinds.setdefault(text.partition("=")[0], []).extend(annotated_footage(text))

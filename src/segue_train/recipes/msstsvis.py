@@ -44,8 +44,6 @@ from segue_train.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid
 
 EPOCHS = 12
 DROPS = (4 / 12, 10 / 12)
-RATE, TRUNK_RATE = 2e-4, 2e-5
-WEIGHT_DECAY = 1e-4
 CLASS_HEADS = "detr.class_embed."
 NEW_PARTS = (".ms_sts.", ".temporal_attn.")  # in names of the tensors that MS-STS VIS has beyond SeqFormer
 LITE_STEPS = 2400  # steps of ``msstsvis-lite``
@@ -55,15 +53,13 @@ SLOW = ("reference_points", "sampling_offsets")  # in names of what learns at a 
 
 
 class InstanceObjective(nn.Module):
-    """A network with its losses."""
+    """A network with its losses, of batches of :class:`InstanceBatches` or :class:`ClipBatches`."""
 
     def __init__(self, network: SeqFormer, discriminator: nn.Module | None = None) -> None:
         super().__init__()
-        self.network = network
-        self.discriminator = discriminator
+        self.network, self.discriminator = network, discriminator
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
-        """Losses of a batch of :class:`InstanceBatches`, or of :class:`ClipBatches`, which pads."""
         frames = batch["frames"].movedim(-1, 2).float() / 255
         if "sizes" in batch:
             clips = clip_targets(batch)
@@ -120,8 +116,33 @@ def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
     return (common / (areas - common).clamp(min=1e-9) * there).sum(-1) / there.sum(-1).clamp(min=1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _InstanceRecipe(CommonRecipe):
+    """What both recipes share: trunk, slow ones, and the discriminator at half the rate of the rest."""
+
+    trunk_rate: float | None = None  # None is the rate of the rest
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in network.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            own = self.rate
+            if ".backbone." in name:
+                own = self.trunk_rate or self.rate
+            elif any(part in name for part in SLOW):
+                own = self.rate / 10
+            elif name.startswith("discriminator."):
+                own = self.rate / 2
+            groups.setdefault(own, []).append(parameter)
+        return [{"params": parameters, "lr": own} for own, parameters in groups.items()]
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, weight_decay=1e-4)
+
+
 @dataclass(frozen=True, slots=True)
-class LiteRecipe(CommonRecipe):
+class LiteRecipe(_InstanceRecipe):
     """The recipe of ``msstsvis-lite``: small crops, single pictures first and then short clips.
 
     Attributes:
@@ -159,12 +180,6 @@ class LiteRecipe(CommonRecipe):
     def batches(self, count: int, seed: int) -> InstanceBatches:
         return InstanceBatches(count, seed, InstanceClipSampler(self.groups), self.shape, self.single_share)
 
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        return rate_groups(network, self.rate, self.rate)
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
-
     def learning_rate(self, progress: float, step: int) -> float:
         return warmed_cosine(progress, step, warm_up=50, floor=0.02)
 
@@ -175,23 +190,6 @@ def _objective(network: SeqFormer, separability: bool) -> InstanceObjective:
         assert isinstance(layer, EncoderLayer)
         layer.self_attn.output_proj_box.requires_grad_(False)
     return InstanceObjective(network, Discriminator(network.size.width) if separability else None)
-
-
-def rate_groups(network: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, Any]]:
-    """Trunk, slow ones, the discriminator at half the rate of the rest, and the rest."""
-    groups: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        own = rate
-        if ".backbone." in name:
-            own = trunk_rate
-        elif any(part in name for part in SLOW):
-            own = rate / 10
-        elif name.startswith("discriminator."):
-            own = rate / 2
-        groups.setdefault(own, []).append(parameter)
-    return [{"params": parameters, "lr": own} for own, parameters in groups.items()]
 
 
 def load_trunk(network: SeqFormer, path: Path) -> None:
@@ -210,7 +208,7 @@ def load_trunk(network: SeqFormer, path: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedRecipe(CommonRecipe):
+class PublishedRecipe(_InstanceRecipe):
     """Everything that a training needs.
 
     Attributes:
@@ -231,7 +229,8 @@ class PublishedRecipe(CommonRecipe):
     trunk: Path | None = None
     start: Path | None = None
     _: KW_ONLY
-    rate: float = RATE
+    rate: float = 2e-4
+    trunk_rate: float | None = 2e-5
     gradient_clip: float | None = 0.1
 
     def steps(self, batches: int) -> int:
@@ -248,12 +247,6 @@ class PublishedRecipe(CommonRecipe):
 
     def batches(self, count: int, seed: int) -> ClipBatches:
         return ClipBatches(count, seed, self.sources, self.batch)
-
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        return rate_groups(network, self.rate, TRUNK_RATE)
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
 
     def learning_rate(self, progress: float, step: int) -> float:
         return float(0.1 ** sum(progress >= drop for drop in DROPS))
