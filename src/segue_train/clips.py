@@ -18,9 +18,7 @@ from segue_train.warp import Bools, Motion, Pair, Picture, Plane, Rng, picked
 MOST_DRAWS = 200  # clips that are drawn for each one of a batch before the material is found to be empty
 
 Pairs = Sequence[Pair]
-
-Steps = Sequence[tuple[warp.Matrix, Plane | None]]
-"""Where a frame is moved, and how it is bent."""
+Steps = Sequence[tuple[warp.Matrix, Plane | None]]  # where a frame is moved, and how it is bent
 
 WHOLE_PICTURE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
 CUT_OUT = Motion(rotation=10, log_scale=0.10, shear=5, shift=0.09)
@@ -109,7 +107,7 @@ class ClipSampler:
 
     def _video_clip(self, rng: Rng, max_gap: int, shape: ClipShape) -> Clip:
         pairs = self._film(rng, max_gap, shape)
-        chosen = _random_object(rng, pairs[0][1])
+        chosen = random_object(rng, pairs[0][1])
         matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
         camera = HAND_HELD.scaled(_still_or_calm(rng, shape.pace))
         drift = warp.walk(rng, camera, shape.frames, (shape.side / 2,) * 2, shape.side)
@@ -117,7 +115,7 @@ class ClipSampler:
 
     def _moved_still(self, rng: Rng, shape: ClipShape) -> Clip:
         pair = picked(rng, self.stills).read(0)
-        chosen = _random_object(rng, pair[1])
+        chosen = random_object(rng, pair[1])
         matrix = crop_around(rng, pair[1] == chosen, shape.side)
         steps = animation(rng, WHOLE_PICTURE, shape, shape.pace)
         return Clip.moved(_only(chosen, [pair]) * shape.frames, matrix, steps, shape.side)
@@ -140,7 +138,7 @@ class ClipSampler:
             pairs = self._film(rng, max_gap, shape)
         else:
             pairs = [picked(rng, self.stills).read(0)] * shape.frames
-        chosen = _random_object(rng, pairs[0][1])
+        chosen = random_object(rng, pairs[0][1])
         if not chosen:
             return
         matrix = place_object(rng, pairs[0][1] == chosen, shape.side)
@@ -166,14 +164,10 @@ class ClipSampler:
 
 @dataclass(frozen=True)
 class ClipBatches(Batches):
-    """Batches of clips by a curriculum.
+    """Batches of clips by a curriculum, which tells what one looks like at a point of training in [0, 1].
 
     Items hold ``frames`` (B, T, 3, S, S) uint8, ``masks`` (B, T, S, S) int64 with ids 0..K and void, and
     ``exists`` (B, K) float32, 1 for the objects that are in the first frame.
-
-    Attributes:
-        sampler: what clips are drawn from.
-        curriculum: what a batch looks like at a point of training in [0, 1].
     """
 
     sampler: ClipSampler
@@ -226,9 +220,9 @@ def _only(chosen: int, pairs: Pairs) -> list[Pair]:
     return [(picture, relabel(mask, [chosen] if chosen else [])) for picture, mask in pairs]
 
 
-def _random_object(rng: Rng, mask: Picture) -> int:
-    """Id of a random object of at least 30 pixels, or 0 if there is none."""
-    ids = object_ids(mask, least=30)
+def random_object(rng: Rng, mask: Picture, least: int = 30) -> int:
+    """Id of a random object of at least so many pixels, or 0 if there is none."""
+    ids = object_ids(mask, least)
     return int(rng.choice(ids)) if ids else 0
 
 

@@ -16,13 +16,7 @@ from segue.naming import first_few
 from segue.types import Image
 
 VOID = 255  # value of pixels that nobody labelled; they take no part in any loss
-_TIMES = re.compile(r"([1-9][0-9]*)@(.+)")
-
-
-def repeated(text: str) -> tuple[int, str]:
-    """How often ``5@SOURCE`` counts, and the source."""
-    match = _TIMES.fullmatch(text)
-    return (int(match[1]), match[2]) if match else (1, text)
+_TIMES = re.compile(r"([1-9][0-9]*)@(.+)")  # how often ``5@SOURCE`` counts, and the source
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +67,8 @@ def gather(
     material = Material()
     found: set[str] = set()
     for text in folders:
-        times, text = repeated(text)
+        repeated = _TIMES.fullmatch(text)
+        times, text = (int(repeated[1]), repeated[2]) if repeated else (1, text)
         folder = Path(text)
         if (folder / "JPEGImages").is_dir():
             videos = [
@@ -81,7 +76,14 @@ def gather(
                 for sequence in DavisFolder(folder)
             ]
             found.update(video.name for video in videos)
-            material.videos.extend(_allowed(folder, videos, exclude, include_val, report) * times)
+            videos = [video for video in videos if video.name not in exclude]
+            held_out = [] if include_val else [video.name for video in videos if video.name in DAVIS_VAL]
+            if held_out:
+                report(
+                    f"{folder}: left out {len(held_out)} sequences of DAVIS val, which serve for scores "
+                    f"({first_few(held_out)}); --include-val takes them too"
+                )
+            material.videos.extend([video for video in videos if video.name not in held_out] * times)
         else:
             material.stills.extend(_stills(text) * times)
     unknown = sorted(set(exclude) - found)
@@ -103,24 +105,6 @@ def relabel(mask: Mask, ids: Iterable[int]) -> Mask:
     for new, old in enumerate(ids, start=1):
         table[old] = new
     return table[mask]
-
-
-def _allowed(
-    folder: Path,
-    videos: list[Footage],
-    exclude: Collection[str],
-    include_val: bool,
-    report: Callable[[str], None],
-) -> list[Footage]:
-    """The videos that may be trained on."""
-    wanted = [video for video in videos if video.name not in exclude]
-    held_out = [] if include_val else [video.name for video in wanted if video.name in DAVIS_VAL]
-    if held_out:
-        report(
-            f"{folder}: left out {len(held_out)} sequences of DAVIS val, which serve for scores "
-            f"({first_few(held_out)}); --include-val takes them too"
-        )
-    return [video for video in wanted if video.name not in held_out]
 
 
 def _stills(text: str) -> list[Footage]:

@@ -19,21 +19,8 @@ from segue.errors import DatasetError
 from segue.models.detection.boxes import COCO_NAMES
 from segue.naming import first_few
 from segue.types import Image
-from segue_train.clips import (
-    CUT_OUT,
-    HAND_HELD,
-    WHOLE_PICTURE,
-    Clip,
-    ClipShape,
-    Pairs,
-    Steps,
-    animation,
-    crop_around,
-    frame_order,
-    place_object,
-    recolour,
-    solid,
-)
+from segue_train import clips
+from segue_train.clips import Clip, ClipShape, Pairs
 from segue_train.footage import VOID, Footage, object_ids, relabel
 from segue_train.instance_losses import ClipTargets, centred, tight_boxes
 from segue_train.recipe import Batch, Batches, stacked
@@ -194,20 +181,19 @@ class InstanceClipSampler:
         for _ in range(int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))):
             if len(drawn.labels) < SLOTS:
                 self._paste(rng, drawn, shape)
-        recolour(rng, drawn.clip)
+        clips.recolour(rng, drawn.clip)
         return drawn
 
     @staticmethod
     def _whole(rng: Rng, source: Classed, shape: ClipShape) -> LabelledClip:
         """Frames of a source around one of its objects, under a moving camera."""
         pairs = _frames(rng, source, shape, 6)
-        around = object_ids(pairs[0][1], least=LEAST_PIXELS)
-        chosen = int(rng.choice(around)) if around else 0
-        matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
-        if len(source) > 1:
-            steps: Steps = [(step, None) for step, _ in animation(rng, HAND_HELD, shape, shape.pace)]
-        else:
-            steps = animation(rng, WHOLE_PICTURE, shape, shape.pace)
+        chosen = clips.random_object(rng, pairs[0][1], least=LEAST_PIXELS)
+        matrix = clips.crop_around(rng, pairs[0][1] == chosen, shape.side)
+        film = len(source) > 1
+        steps = clips.animation(rng, clips.HAND_HELD if film else clips.WHOLE_PICTURE, shape, shape.pace)
+        if film:  # which bends by itself
+            steps = [(step, None) for step, _ in steps]
         clip = Clip.moved(pairs, matrix, steps, shape.side)
         keep = object_ids(np.stack(clip.masks))
         # Of more than there is room for, the others are there, but not labelled.
@@ -219,13 +205,12 @@ class InstanceClipSampler:
         """Paste one object of another source, moving by itself, before or behind what is there."""
         source = self.kinds.draw(rng)
         pairs = _frames(rng, source, shape, 3)
-        present = object_ids(pairs[0][1], least=400)
-        if not present:
+        chosen = clips.random_object(rng, pairs[0][1], least=400)
+        if not chosen:
             return
-        chosen = int(rng.choice(present))
-        matrix = place_object(rng, pairs[0][1] == chosen, shape.side)
-        steps = animation(rng, CUT_OUT, shape, shape.pace)
-        cut_out = Clip.moved(solid(chosen, pairs), matrix, steps, shape.side)
+        matrix = clips.place_object(rng, pairs[0][1] == chosen, shape.side)
+        steps = clips.animation(rng, clips.CUT_OUT, shape, shape.pace)
+        cut_out = Clip.moved(clips.solid(chosen, pairs), matrix, steps, shape.side)
         drawn.labels.append(source.label(chosen))
         behind = len(drawn.labels) > 1 and bool(rng.random() < 0.3)
         drawn.clip.paste(cut_out, len(drawn.labels), behind)
@@ -234,7 +219,7 @@ class InstanceClipSampler:
 def _frames(rng: Rng, source: Classed, shape: ClipShape, max_gap: int) -> Pairs:
     """Frames of a video, or a still image again and again; each is read once."""
     count = len(source)
-    order = frame_order(rng, count, shape.frames, max_gap) if count > 1 else [0] * shape.frames
+    order = clips.frame_order(rng, count, shape.frames, max_gap) if count > 1 else [0] * shape.frames
     read = {i: source.read(i) for i in set(order)}
     return [read[i] for i in order]
 

@@ -12,13 +12,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue_train.scenery import Effect, Pictures, blob, clouds, flicker, passing_cloud, scaled, screen
+from segue_train.scenery import Effect, Pictures, blob, chance, clouds, flicker, passing_cloud, scaled, screen
 from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, random_part
 
 Sway = Callable[[Any, int], Any]
 """Gives a picture or plane as it sways at a time."""
-
-_ERA = 100_000  # added to times, for seeds must not be negative
 
 
 def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect], bool]:
@@ -157,7 +155,7 @@ def trembling(rng: Rng, size: Size) -> Effect:
     grid = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
 
     def act(canvas: Picture, time: int) -> Picture:
-        x, y = np.random.default_rng([seed, time + _ERA]).normal(0, strength, 2).astype(np.float32)
+        x, y = chance(seed, time).normal(0, strength, 2).astype(np.float32)
         moved = cv2.remap(canvas, grid[0] + x * near, grid[1] + y * near, cv2.INTER_LINEAR, borderMode=2)
         return np.asarray(moved, np.uint8)
 
@@ -206,10 +204,7 @@ def _falling(rng: Rng, drops: Picture, velocity: npt.NDArray[np.float64] | None)
     seed = int(rng.integers(1 << 31))
 
     def act(canvas: Picture, time: int) -> Picture:
-        if velocity is None:
-            shift = np.random.default_rng([seed, time + _ERA]).integers(0, 1000, 2)
-        else:
-            shift = (velocity * time).astype(int)
+        shift = chance(seed, time).integers(0, 1000, 2) if velocity is None else (velocity * time).astype(int)
         return np.asarray(cv2.add(canvas, cv2.merge([np.roll(drops, tuple(shift), (0, 1))] * 3)), np.uint8)
 
     return act

@@ -19,9 +19,7 @@ from torch.utils.data import Dataset
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 Batch = dict[str, Tensor]
-
-Loss = tuple[Tensor, dict[str, Tensor]]
-"""What is made smaller, and its parts by name."""
+Loss = tuple[Tensor, dict[str, Tensor]]  # what is made smaller, and its parts by name
 
 
 class Recipe(Protocol):
@@ -68,14 +66,10 @@ class Recipe(Protocol):
 class CommonRecipe:
     """What most recipes share: Adam at one rate on all that learns; nothing is cut or averaged.
 
-    Attributes:
-        rate: learning rate.
-        gradient_clip, average_decay: as :class:`Recipe` has them.
+    The rate has factors by beginnings of the names of parameters, of which the first that fits counts.
     """
 
     factors: ClassVar[Mapping[str, float]] = {"": 1.0}
-    """On the rate, by beginnings of the names of parameters; the first that fits counts."""
-
     rate: float
     gradient_clip: float | None = None
     average_decay: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,13 @@ def imported(program: str) -> set[str]:
 def test_the_list_of_commands_says_what_each_says_of_itself(entry: CommandEntry) -> None:
     first, *_ = load_command(entry.name).help.strip().split("\n\n")
     assert " ".join(first.split()) == entry.help
+
+
+@pytest.mark.parametrize("entry", tuple(COMMANDS), ids=lambda entry: entry.name)
+def test_every_option_says_what_it_is(entry: CommandEntry) -> None:
+    command: Any = load_command(entry.name)
+    for each in getattr(command, "commands", {entry.name: command}).values():
+        assert [item.name for item in each.params if not item.help] == []
 
 
 def test_a_group_of_commands_has_no_options_but_help() -> None:

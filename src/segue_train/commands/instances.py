@@ -56,7 +56,13 @@ class Tubes:
 
 
 TUBES = Options(Tubes, "data validate")
-BACKBONES = {"backbone": Literal["r50", "r101", "swin-l"]}
+TRUNK = Options(
+    instance_network,
+    "backbone",
+    defaults={"backbone": "r50"},
+    types={"backbone": Literal["r50", "r101", "swin-l"]},
+    help={"backbone": "Its trunk."},
+)
 EPOCHS = {"steps": "Steps in all.  [default: those of 12 epochs]"}
 
 
@@ -84,7 +90,7 @@ def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Va
 @training(
     "seqformer",
     TUBES,
-    Options(instance_network, "backbone", {"backbone": "r50"}, BACKBONES),
+    TRUNK,
     Options(PublishedRecipe, "trunk:init start batch", {"batch": 2}),
     help=EPOCHS,
     **PAPER,
@@ -110,7 +116,7 @@ def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Pre
 @training(
     "msstsvis",
     TUBES,
-    Options(instance_network, "backbone", {"backbone": "r50"}, BACKBONES),
+    TRUNK,
     Options(
         Parts,
         "intra_mode:intra inter_mode:inter decoder_attention",

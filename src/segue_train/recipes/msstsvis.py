@@ -26,18 +26,10 @@ from segue.models.seqformer.encoder import EncoderLayer
 from segue.naming import first_few
 from segue.weights import load, load_strict, read_checkpoint
 from segue.weights.checkpoint import match
+from segue_train import instance_losses
 from segue_train.clips import ClipShape
 from segue_train.instance_clips import UNKNOWN, Groups, InstanceBatches, InstanceClipSampler, targets
-from segue_train.instance_losses import (
-    ADVERSARIAL_WEIGHT,
-    WEIGHTS,
-    ClipTargets,
-    corners,
-    instance_losses,
-    mask_targets,
-    separability_losses,
-    soft_union,
-)
+from segue_train.instance_losses import ClipTargets, corners
 from segue_train.recipe import Batch, CommonRecipe, Loss, warmed_cosine
 from segue_train.trunks import load_mobilenet
 from segue_train.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
@@ -71,16 +63,16 @@ class InstanceObjective(nn.Module):
         counted = None
         if isinstance(decoded, DecodedTubes):
             clips, counted = asked(clips, decoded, self.network.class_logits(decoded, 0), batch["complete"])
-        losses = instance_losses(self.network, memory, decoded, clips, counted)
-        parts, total = {name: losses.parts[name].detach() for name in WEIGHTS}, losses.total
+        losses = instance_losses.instance_losses(self.network, memory, decoded, clips, counted)
+        parts, total = {name: losses.parts[name].detach() for name in instance_losses.WEIGHTS}, losses.total
         if self.discriminator is not None:
-            true = torch.stack([planes.any(0) for planes in mask_targets(clips)])
-            predicted = soft_union(losses.masks, true.float())
+            true = torch.stack([planes.any(0) for planes in instance_losses.mask_targets(clips)])
+            predicted = instance_losses.soft_union(losses.masks, true.float())
             scaled = self.network.normalise(frames.flatten(0, 1), valid, frames.shape[1])
-            deceive, judge = separability_losses(
+            deceive, judge = instance_losses.separability_losses(
                 self.discriminator, memory, scaled.view_as(frames), true, predicted
             )
-            total = total + ADVERSARIAL_WEIGHT * deceive + judge
+            total = total + instance_losses.ADVERSARIAL_WEIGHT * deceive + judge
             parts |= {"adversarial": deceive.detach(), "discriminator": judge.detach()}
         return total, parts
 
@@ -212,8 +204,7 @@ class PublishedRecipe(_InstanceRecipe):
     """Everything that a training needs.
 
     Attributes:
-        name: name of the network.
-        build: makes it with fresh weights.
+        build: makes the network with fresh weights.
         sources: clips to learn from; none of them may be used for scores.
         batch: clips of a batch, per device; in all the papers have 16 for SeqFormer, 10 for MS-STS VIS.
         separability: the discriminator and its adversarial loss.
