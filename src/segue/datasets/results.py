@@ -50,6 +50,10 @@ class Results:
 
     Attributes:
         path: the folder or archive.
+
+    Raises:
+        DatasetError: by all methods: there is no such sequence or mask, it is there twice, it is damaged, a
+            colour picture (``read``), or has more than 8 bits a pixel (``read_grey``).
     """
 
     def __init__(self, store: _Store, folders: Mapping[_Parts, _Files]) -> None:
@@ -70,35 +74,19 @@ class Results:
         return isinstance(sequence, str) and bool(self._matches(sequence))
 
     def names(self, sequence: str) -> tuple[str, ...]:
-        """Names of the masks of a sequence without ending, in natural order.
-
-        Raises:
-            DatasetError: there is no such sequence, it is there twice, or two files have one name.
-        """
+        """Names of the masks of a sequence without ending, in natural order."""
         return tuple(self._find(sequence))
 
     def read(self, sequence: str, name: str) -> StoredMask:
-        """Stored values of a mask, (H, W), uint8 or (16-bit files) uint16: palette indices or grey values.
-
-        Raises:
-            DatasetError: there is no such mask, it is damaged, or it is a colour picture.
-        """
+        """Stored values of a mask, (H, W), uint8 or (16-bit files) uint16: palette indices or grey values."""
         return read_mask_file(*self._file(sequence, name))
 
     def read_grey(self, sequence: str, name: str) -> Labels:
-        """Grey values of a mask, (H, W), uint8; a palette gives its colours, not its indices.
-
-        Raises:
-            DatasetError: there is no such mask, it is damaged, or it has more than 8 bits a pixel.
-        """
+        """Grey values of a mask, (H, W), uint8; a palette gives its colours, not its indices."""
         return read_grey(*self._file(sequence, name))
 
     def only(self, sequence: str) -> Results:
-        """These results with one sequence, to be handed to another process.
-
-        Raises:
-            DatasetError: there is no such sequence, or it is there twice.
-        """
+        """These results with one sequence, to be handed to another process."""
         folder = self._folder(sequence)
         return Results(self._store, {folder: self._folders[folder]})
 

@@ -13,7 +13,7 @@ without ``annotations``, as those of the validation and test sets, can be read t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, ClassVar
 
@@ -171,10 +171,11 @@ class YTVISDataset:
         self.categories: dict[int, str] = {}
         self.annotated = False
         self._instances: dict[int, list[Instance]] = {}
-        self._records: dict[int, _Video | _Image] = {}
+        self._by_id: dict[int, Video] = {}
         self._read()
-        self.videos = tuple(_named(list(self._records.values())))
-        self._by_id = {video.id: video for video in self.videos}
+        if len({".", *(video.name for video in self)}) <= len(self):  # folders do not tell them apart
+            self._by_id = {number: replace(video, name=str(number)) for number, video in self._by_id.items()}
+        self.videos = tuple(self._by_id.values())
 
     @classmethod
     def open(cls, root: Path | str, split: str = "valid") -> YTVISDataset:
@@ -201,10 +202,10 @@ class YTVISDataset:
         return cls(found, next((folder for folder in pictures if folder.is_dir()), None))
 
     def __len__(self) -> int:
-        return len(self.videos)
+        return len(self._by_id)
 
     def __iter__(self) -> Iterator[Video]:
-        return iter(self.videos)
+        return iter(self._by_id.values())
 
     def video(self, number: int) -> Video:
         """The video with this number.
@@ -274,7 +275,7 @@ class YTVISDataset:
             where = f"{self.path}: annotations[{i}]"
             if not self._add_annotation(entry_at(text, start), where, ids):
                 raise DatasetError(f"{where}: its {self._frames_key[:-1]} is not in the file")
-        if not self._records:
+        if not self._by_id:
             raise DatasetError(f"{self.path} holds no {self._frames_key}; is it an annotation file?")
         used = {item.category for instances in self._instances.values() for item in instances}
         if used - self.categories.keys():
@@ -283,30 +284,32 @@ class YTVISDataset:
 
     def _add_video(self, value: Any, where: str) -> None:
         record = validated(self._video_record, value, where)
-        if record.id in self._records:
+        if record.id in self._by_id:
             raise DatasetError(f"{where}: id {record.id} occurs twice")
         if record.length != len(record.file_names):
             raise DatasetError(f"{where}: length is {record.length}, but file_names {len(record.file_names)}")
+        size = record.height, record.width
         try:
-            check_size(record.height, record.width)
+            check_size(*size)
         except DatasetError as error:
             raise DatasetError(f"{where}: {error}") from None
-        self._records[record.id] = record
+        folder = PurePosixPath(record.file_names[0]).parent.as_posix()
+        self._by_id[record.id] = Video(record.id, folder, size, tuple(record.file_names))
 
     def _add_annotation(self, value: Any, where: str, ids: set[int]) -> bool:
         """Keep an annotation; False if its video is not known (yet)."""
         record = validated(self._annotation_record, value, where)
-        video = self._records.get(record.video_id)
+        video = self._by_id.get(record.video_id)
         if video is None:
             return False
         if record.id in ids:
             raise DatasetError(f"{where}: id {record.id} occurs twice")
         ids.add(record.id)
         for name, found in (("segmentations", record.segmentations), ("areas", record.areas)):
-            if len(found) != video.length:
-                raise DatasetError(f"{where}: {len(found)} {name}, but its video has {video.length} frames")
+            if len(found) != len(video):
+                raise DatasetError(f"{where}: {len(found)} {name}, but its video has {len(video)} frames")
         try:
-            masks = RleTrack.parse(record.segmentations, (video.height, video.width))
+            masks = RleTrack.parse(record.segmentations, video.size)
         except DatasetError as error:
             raise DatasetError(f"{where}.{error}") from None
         areas = [area for area in record.areas if area]
@@ -321,14 +324,6 @@ def _add_category(names: dict[int, str], value: Any, where: str) -> None:
     if record.id in names or record.name in names.values():
         raise DatasetError(f"{where}: id {record.id} or name {record.name!r} occurs twice")
     names[record.id] = record.name
-
-
-def _named(records: list[_Video | _Image]) -> Iterator[Video]:
-    folders = [PurePosixPath(record.file_names[0]).parent.as_posix() for record in records]
-    distinct = len({*folders, "."}) > len(folders)
-    for record, folder in zip(records, folders, strict=True):
-        name = folder if distinct else str(record.id)
-        yield Video(record.id, name, (record.height, record.width), tuple(record.file_names))
 
 
 class CocoImages(YTVISDataset):
