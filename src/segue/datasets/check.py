@@ -146,9 +146,6 @@ ENTRIES = (
 )
 """The data sets of segue, for the registry."""
 
-Progress = Callable[[int, int, str], None]
-"""Called after each video with the number done, the number of all and the name of this one."""
-
 
 @dataclass(frozen=True, slots=True)
 class DataCheck:
@@ -189,7 +186,9 @@ class DataCheck:
         }
 
 
-def check_data(root: Path | str, kind: str | None = None, *, progress: Progress | None = None) -> DataCheck:
+def check_data(
+    root: Path | str, kind: str | None = None, *, progress: Callable[[int, int, str], None] | None = None
+) -> DataCheck:
     """Say what a folder holds of a data set.
 
     The header of every picture is read, so that damaged downloads show; nothing is decoded.
@@ -200,7 +199,7 @@ def check_data(root: Path | str, kind: str | None = None, *, progress: Progress 
     Args:
         root: folder of the data set.
         kind: which data set it is; default: the one whose layout it has.
-        progress: see :data:`Progress`.
+        progress: called after each video with the number done, the number of all and its name.
 
     Raises:
         DatasetError: there is no folder, or it has the layout of no data set.
