@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -122,31 +122,29 @@ def default_model(weights: str | Path | None = None, *, detectors: bool = True) 
     network that follows its finds; and where there are none, what comes with segue: the small detector with
     a tracker, or alone msstsvis-lite. Without ``detectors`` no detector with a tracker is named.
     """
-    by_network = {entry.network: entry for entry in DETECTORS if "classes" in entry.takes}
+    by_network = {entry.network or entry.name: entry for entry in DETECTORS if "classes" in entry.takes}
     if weights is not None:
         known = recognise(read_checkpoint(weights).tensors)
         name = DEFAULT_MODEL if known is None else known.name
-        return f"{name}+{_default_tracker()}" if detectors and name in by_network else name
-    network = _best(entry for entry in MODELS if entry.task == "instances")
-    if network is not None:
-        return network.name
-    detector_entry = _best(by_network.values()) if detectors else None
-    return DEFAULT_MODEL if detector_entry is None else f"{detector_entry.name}+{_default_tracker()}"
+        finds = by_network[name].name if name in by_network else None
+    else:
+        best = _best((entry, entry) for entry in MODELS if entry.task == "instances")
+        if best is not None:
+            return best
+        name = DEFAULT_MODEL
+        finds = _best((entry, MODELS.find(key)) for key, entry in by_network.items() if key in MODELS)
+    if finds is None or not detectors:
+        return name
+    follows = _best((entry, entry) for entry in MODELS if entry.task == "track")
+    return f"{finds}+{follows or 'stcn-lite'}"
 
 
-Ranked = TypeVar("Ranked", Entry, DetectorEntry)
-
-
-def _best(entries: Iterable[Ranked]) -> Ranked | None:
-    """That of the lowest rank of those whose weights come with segue or are in the cache folder."""
-    networks = [(x, x if isinstance(x, Entry) else MODELS.find(x.network or x.name)) for x in entries]
-    ranked = [(x.rank, x) for x, network in networks if x.rank is not None and at_hand(network)]
-    return min(ranked, key=lambda pair: pair[0], default=(0, None))[1]
-
-
-def _default_tracker() -> str:
-    found = _best(entry for entry in MODELS if entry.task == "track")
-    return "stcn-lite" if found is None else found.name
+def _best(entries: Iterable[tuple[Entry | DetectorEntry, Entry]]) -> str | None:
+    """The name of the lowest rank of those whose networks come with segue or are in the cache folder."""
+    ranked = [
+        (entry.rank, entry.name) for entry, network in entries if entry.rank is not None and at_hand(network)
+    ]
+    return min(ranked, default=(0, None))[1]
 
 
 def instance_model(model: str | InstanceNetwork, weights: str | Path | None = None) -> InstanceNetwork:
