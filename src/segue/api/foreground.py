@@ -71,7 +71,7 @@ def foreground(
         flow: what gives the optical flow to ``hofam`` and ``stam``: a name, or the folder of the flow files
             of another program, see :class:`segue.flow.FlowFiles`.
         flow_weights: file of torchvision's ``raft_small``, for ``raft``.
-        threshold: a pixel is foreground from this probability on; None takes that of the model.
+        threshold: a pixel is foreground from this probability on; None is that of the model.
         roi: (H, W), non-zero where there can be foreground.
         min_area: connected pieces with fewer pixels are left out.
         objects: give every connected piece an id that stays the same; else all foreground is 1.
@@ -80,14 +80,14 @@ def foreground(
             KNN, or a picture of your own, RGB (H, W, 3), uint8.
         depth: folder of depth maps, one for each frame in the order of their names, 8 or 16 bits, 0 where
             nothing is known; for networks that were trained with ``--depth``.
-        short_side: reduce larger frames to this short side; 0 never does, None is what suits the model,
+        short_side: reduce larger frames to this short side, with 0 never; None is what suits the model,
             mostly 240.
         align: hold the picture of a shaken camera still.
         follow_camera: for a camera that pans or is carried: bring what was seen before onto the current
             frame, ``features`` or ``ecc`` finding the motion; for networks. ``align`` does nothing then. See
             :class:`segue.sessions.moving_camera.MovingCameraSegmenter`.
         warm_up: frames at the beginning of each scene whose masks are empty.
-        fps: take this many frames a second; None takes all.
+        fps: take this many frames a second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
 

@@ -107,11 +107,8 @@ foreground = command(
             "model": "Network by name, or mog2, knn, median (running median), difference (of frames).",
             "flow": "Optical flow for hofam and stam: dis, farneback, raft, or a folder of files of another "
             "program (.flo, PNG of KITTI, flow pictures).",
-            "threshold": "Foreground from this probability on.  [default: the model's own]",
             "roi": "Mask of where to look: anything but black.",
             "scene": "Empty scene: median, mog2, knn, or a picture file.",
-            "short_side": "Reduce frames to this short side for the work; 0 never does.  "
-            "[default: mostly 240]",
             "follow_camera": "For a camera that pans or is carried: how its motion is found; for networks.",
         },
     ),
