@@ -100,13 +100,13 @@ class MovingCameras:
     def _warped(self, number: int, now: int, others: Sequence[int]) -> list[Picture] | None:
         """Frames as the camera would have seen them from where it is now; None if that is not known."""
         video = self.videos[number]
-        current = video.read(now)[0]
+        current = video.read_image(now)
         found = []
         for other in others:
             matrix = self._motion(number, other, now)
             if matrix is None or not is_moderate(matrix, (current.shape[0], current.shape[1])):
                 return None
-            found.append(seen_from(video.read(other)[0], matrix, current))
+            found.append(seen_from(video.read_image(other), matrix, current))
         return found
 
     def _motion(self, number: int, start: int, end: int) -> Matrix | None:

@@ -209,13 +209,12 @@ class _Log:
     """Means of the losses as a line for people, as CSV and for TensorBoard; resumed runs log beside."""
 
     def __init__(self, fabric: Fabric, settings: RunSettings, progress: Progress) -> None:
-        self.active = fabric.is_global_zero
         self.settings, self.progress = settings, progress
         self.sums: dict[str, float] = {}
         self.count = 0
         self.mark = self.reported = time.perf_counter()
         self.writers: list[CSVLogger | TensorBoardLogger] = []
-        if self.active:
+        if fabric.is_global_zero:
             where: dict[str, Any] = {"name": checkpoints.LOGS, "version": f"from-{progress.step}"}
             csv = CSVLogger(settings.out, flush_logs_every_n_steps=1, **where)
             self.writers = [csv, TensorBoardLogger(settings.out, **where)]
@@ -229,12 +228,12 @@ class _Log:
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.count += 1
         if self.progress.step % self.settings.log_every == 0:
-            self._speak((now - self.reported) / self.count, factor)
+            if self.writers:
+                self._speak((now - self.reported) / self.count, factor)
             self.reported, self.count = now, 0
             self.sums.clear()
 
     def score(self, value: float) -> None:
-        """Take the score of a validation."""
         self._write({"score": value})
         self.settings.report(f"step {self.progress.step}/{self.settings.steps}  score {value:.4f}")
 
@@ -243,8 +242,6 @@ class _Log:
             writer.finalize("done")
 
     def _speak(self, seconds: float, factor: float) -> None:
-        if not self.active:
-            return
         step, steps = self.progress.step, self.settings.steps
         means = {name: total / self.count for name, total in self.sums.items()}
         self._write({**means, "learning_rate_factor": factor, "seconds_per_step": seconds})

@@ -120,12 +120,10 @@ class PromptBatches(Batches):
     """Batches of fresh samples alone; the objective adds those that stay for a correction.
 
     Items hold ``pictures`` (B, 3, S, S), ``targets`` (B, S, S) and ``planes`` (B, 4, S, S), uint8.
-
-    ``shape`` gives side and number of fresh samples at a point of training in [0, 1].
     """
 
     sampler: PromptSampler
-    shape: Callable[[float], tuple[int, int]]
+    shape: Callable[[float], tuple[int, int]]  # side and number of samples at a point of training in [0, 1]
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng((self.seed, number))

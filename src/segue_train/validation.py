@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import numpy as np
@@ -23,9 +22,10 @@ from segue.metrics.ytvis import YTVISAccumulator
 from segue.models.base import ForegroundNetwork, MemoryNetwork
 from segue.models.seqformer import SeqFormer
 from segue.sessions import TrackSession
+from segue.sessions.base import results
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.official import SHORT_SIDE, video_records
-from segue.types import Frame, Segmentation
+from segue.types import Frame
 from segue_train.footage import VOID
 from segue_train.foreground_windows import read_depth
 
@@ -58,9 +58,8 @@ def _score(network: MemoryNetwork, sequence: Sequence) -> float:
 class FMeasure:
     """Mean over films of CDnet's F measure, in a session as users run it, cold from the first frame on.
 
-    Args:
-        films: all frames are segmented, the labelled ones scored.
-        flow: gives the flow pictures of a film, for networks whose frames bring them.
+    All frames are segmented, the labelled ones scored; ``flow`` gives the flow pictures of a film, for
+    networks whose frames bring them.
     """
 
     def __init__(
@@ -72,23 +71,19 @@ class FMeasure:
         self._flows = [None if flow is None else flow(film) for film in self.films]
 
     def __call__(self, network: nn.Module) -> float:
-        model = cast(ForegroundNetwork, network)
-        return float(np.mean(list(map(partial(_f_measure, model), self.films, self._flows))))
+        model, films = cast(ForegroundNetwork, network), zip(self.films, self._flows, strict=True)
+        return float(np.mean([_f_measure(model, film, flow) for film, flow in films]))
 
 
 def _f_measure(network: ForegroundNetwork, film: ForegroundSequence, flow: FlowFiles | None) -> float:
     accumulator = ForegroundAccumulator(film.key, roi=film.read_roi(), threshold=1)
-    session = ForegroundSession(network)
 
-    def results() -> Iterator[Segmentation | None]:
-        for i in range(len(film)):
-            depth = read_depth(film, i) if network.takes_depth else None
-            known = None if flow is None else flow(i)
-            yield session.step(Frame(i, float(i), film.read_image(i), depth, known))
-        yield from session.finish()
+    def frame(i: int) -> Frame:
+        depth = read_depth(film, i) if network.takes_depth else None
+        return Frame(i, float(i), film.read_image(i), depth, None if flow is None else flow(i))
 
-    for result in results():
-        if result is not None and result.index in film.labels:
+    for result in results(ForegroundSession(network), map(frame, range(len(film)))):
+        if result.index in film.labels:
             accumulator.update(result.mask, film.read_labels(result.index))
     return accumulator.counts.measures()["F"]
 
@@ -106,13 +101,9 @@ class ClipAP:
         model, device = cast(SeqFormer, network), next(network.parameters()).device
         for video in self.dataset:
             records = video_records(model, self.dataset, video, device, torch.float32, self.short_side)
-            found = [
-                DetectedInstance(
-                    record["category_id"],
-                    record["score"],
-                    RleTrack.parse(record["segmentations"], video.size, forms="compressed"),
-                )
-                for record in records
-            ]
+            found = []
+            for record in records:
+                track = RleTrack.parse(record["segmentations"], video.size, forms="compressed")
+                found.append(DetectedInstance(record["category_id"], record["score"], track))
             accumulator.update(video.id, self.dataset.annotations(video), found)
         return accumulator.score().stats["AP"]
