@@ -40,13 +40,7 @@ class View:
     def projection(self, size: tuple[int, int]) -> Floats:
         """(4, 4), world to OpenGL's clip space, with row 0 of the picture at the bottom."""
         height, width = size
-        lens = np.zeros((4, 4))
-        lens[0, 0] = 2 * self.focal
-        lens[1, 1] = 2 * self.focal * width / height
-        lens[2, 2] = (FAR + NEAR) / (FAR - NEAR)
-        lens[2, 3] = -2 * FAR * NEAR / (FAR - NEAR)
-        lens[3, 2] = 1
-        return np.asarray(lens @ np.vstack([self.pose, [0, 0, 0, 1]]))
+        return perspective(2 * self.focal, 2 * self.focal * width / height, NEAR, FAR) @ whole(self.pose)
 
     def see(self, points: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
         """Pixel places (N, 2) and distances along the axis (N,) of world points (N, 3)."""
@@ -61,15 +55,30 @@ class View:
         return (distance > nearest) & (pixels >= 0).all(axis=1) & (pixels < size[::-1]).all(axis=1)
 
 
-def looking(at: Floats, place: Floats, focal: float, roll: float = 0.0) -> View:
-    """A camera at ``place`` that looks at the point ``at``, turned by ``roll`` radians about its axis."""
-    forward = (at - place) / np.linalg.norm(at - place)
-    right = np.cross(forward, (0.0, 0.0, 1.0))
+def perspective(across: float, down: float, near: float, far: float) -> Floats:
+    """(4, 4), what is seen from the origin along z to OpenGL's clip space."""
+    depth = ((far + near) / (far - near), -2 * far * near / (far - near))
+    return np.array([[across, 0, 0, 0], [0, down, 0, 0], [0, 0, *depth], [0, 0, 1, 0]])
+
+
+def whole(pose: Floats) -> Floats:
+    """(4, 4) matrix of a (3, 4) pose."""
+    return np.vstack([pose, [0, 0, 0, 1]])
+
+
+def facing(place: Floats, forward: Floats, aside: tuple[float, float, float], roll: float = 0.0) -> Floats:
+    """(3, 4) pose at a place: z forward, x at a right angle to ``aside``, turned by ``roll`` about z."""
+    right = np.cross(forward, aside)
     right /= np.linalg.norm(right)
     down = np.cross(forward, right)
     c, s = np.cos(roll), np.sin(roll)
     turn = np.stack([c * right + s * down, c * down - s * right, forward])
-    return View(np.column_stack([turn, -turn @ place]), focal)
+    return np.column_stack([turn, -turn @ place])
+
+
+def looking(at: Floats, place: Floats, focal: float, roll: float = 0.0) -> View:
+    """A camera at ``place`` that looks at the point ``at``, turned by ``roll`` radians about its axis."""
+    return View(facing(place, (at - place) / np.linalg.norm(at - place), (0, 0, 1), roll), focal)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segue.errors import SegueError
 
@@ -72,6 +70,7 @@ def isd(
 
         segue synth isd out/isd --frames 150000 --seed 1 --workers 8 --resume
     """
+    from segue.cli.tables import progress
     from segue_isd.gl import check_opengl
     from segue_isd.presets import PRESETS, composed
     from segue_isd.runner import generate
@@ -84,24 +83,17 @@ def isd(
         order = replace(order, size=_size(size))
     total = frames or PRESETS[preset].clips * PRESETS[preset].length
     check_opengl()
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     begun = time.perf_counter()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("frames", total=total)
-        try:
-            clips = generate(
-                out,
-                order,
-                frames=total,
-                seed=seed,
-                workers=workers,
-                resume=resume,
-                report=lambda done: progress.update(task, completed=done),
-            )
-        except KeyboardInterrupt:
-            typer.echo("interrupted; give the same command with --resume to go on", err=True)
-            raise typer.Exit(130) from None
+    with progress("frames", "interrupted; give the same command with --resume to go on") as show:
+        clips = generate(
+            out,
+            order,
+            frames=total,
+            seed=seed,
+            workers=workers,
+            resume=resume,
+            report=lambda done: show(done, total, ""),
+        )
     seconds = time.perf_counter() - begun
     typer.echo(f"{out}: {total} frames in {len(clips)} clips, {seconds:.0f} s", err=True)
     if preview is not None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segue_isd.camera import facing, perspective, whole
 from segue_isd.parts import Floats
 from segue_isd.rooms import Room
 from segue_isd.shaders import LIGHTS
@@ -43,24 +44,14 @@ class Light:
     @cached_property
     def projection(self) -> Floats:
         """(4, 4), world to the clip space of its shadow map."""
-        aside = np.array([1.0, 0, 0]) if abs(self.towards[2]) > 0.9 else np.array([0.0, 0, 1])
-        right = np.cross(self.towards, aside)
-        right /= np.linalg.norm(right)
-        down = np.cross(self.towards, right)
-        turn = np.stack([right, down, self.towards])
-        pose = np.vstack([np.column_stack([turn, -turn @ self.place]), [0, 0, 0, 1]])
-        lens = np.zeros((4, 4))
+        aside = (1, 0, 0) if abs(self.towards[2]) > 0.9 else (0, 0, 1)
+        pose = whole(facing(self.place, self.towards, aside))
         if self.is_sun:
-            near, far = 0.0, 40.0
-            lens[0, 0] = lens[1, 1] = 1 / self.reach
-            lens[2, 2], lens[2, 3], lens[3, 3] = 2 / (far - near), -(far + near) / (far - near), 1
-        else:
-            near, far = 0.15, 30.0
-            lens[0, 0] = lens[1, 1] = 1 / np.tan(self.cone)
-            lens[2, 2] = (far + near) / (far - near)
-            lens[2, 3] = -2 * far * near / (far - near)
-            lens[3, 2] = 1
-        return np.asarray(lens @ pose)
+            lens = np.diag([1 / self.reach, 1 / self.reach, 2 / 40.0, 1])  # depths from 0 to 40 m
+            lens[2, 3] = -1
+            return lens @ pose
+        wide = 1 / np.tan(self.cone)
+        return perspective(wide, wide, 0.15, 30.0) @ pose
 
 
 @dataclass(frozen=True)

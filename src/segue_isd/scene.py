@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 
@@ -134,20 +135,15 @@ class Scene:
         times = [middle + sensor.shutter * float(share) for share in shares if share]
         return [self._at(time, time) for time in times]
 
-    def empty(self, index: int = 0) -> Moment:
-        """Frame ``index`` without foreground, in full light."""
-        moment = self.moment(index)
-        pairs = [
-            (now, later)
-            for now, later in zip(moment.parts, moment.next_parts, strict=True)
-            if now.id == 0 or now.id >= MOVING_BACKGROUND
-        ]
-        lights = len(self.stage.mood.lights)
+    def empty(self) -> Moment:
+        """The first frame without foreground, in full light."""
+        moment = self.moment(0)
+        stays = [part.id == 0 or part.id >= MOVING_BACKGROUND for part in moment.parts]
         return replace(
             moment,
-            parts=[now for now, _ in pairs],
-            next_parts=[later for _, later in pairs],
-            gains=gains_at((), lights, 0.0, 0.0),
+            parts=list(compress(moment.parts, stays)),
+            next_parts=list(compress(moment.next_parts, stays)),
+            gains=Gains((1.0,) * len(self.stage.mood.lights), 1.0, 1.0),
             occluders=np.zeros((0, 4)),
         )
 
