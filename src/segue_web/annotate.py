@@ -157,14 +157,12 @@ class AnnotateDesk(Desk):
             "film": self.film.describe(),
             "objects": self.project.objects(),
             "timeline": self.project.timeline(),
-            "prompted": self.project.prompted(),
             "history": self.project.history(),
             "settings": self.project.settings(),
             "detectors": [entry.name for entry in ready],
             "running": job and job.progress,
             "interrupted": None if job else interrupted,
             "folder": str(self.project.folder),
-            "revision": self.project.revision,
         }
 
     async def _look(self, message: messages.Look) -> dict[str, Any]:
@@ -373,18 +371,13 @@ class AnnotateDesk(Desk):
         self._tell(changed)
 
     def _tell(self, changed: Changed) -> None:
-        event: dict[str, Any] = {
-            "event": "changed",
-            "revision": self.project.revision,
-            "history": self.project.history(),
-        }
+        event: dict[str, Any] = {"event": "changed", "history": self.project.history()}
         if changed.objects:
             event["objects"] = self.project.objects()
         if len(changed.frames) == 1:
             event["frames"] = [self._frame(index) for index in changed.frames]
         elif changed.frames:
             event["timeline"] = self.project.timeline()
-            event["prompted"] = self.project.prompted()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.send, event)
 

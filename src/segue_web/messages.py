@@ -135,8 +135,6 @@ class Track(Message):
     op: Literal["track"]
     direction: Literal["forward", "back", "between"]
     frame: Index
-    objects: Annotated[list[Number], Field(max_length=1000)] | None = None
-    stop: Index | None = None
     resume: bool = False
 
 

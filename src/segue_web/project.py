@@ -92,10 +92,6 @@ class Project(Store):
         rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
         return {row["object"]: json.loads(row["data"]) for row in rows}
 
-    def prompted(self) -> list[tuple[int, int]]:
-        """Frames and objects with clicks or boxes."""
-        return [tuple(row) for row in self._db.execute("SELECT frame, object FROM prompts ORDER BY 1, 2")]
-
     def mask(self, frame: int) -> IndexMask:
         """Index mask of a frame, (H, W), uint8 or uint16; empty where nothing was saved."""
         path = self.mask_file(frame)

@@ -101,11 +101,6 @@ class Store:
             self._db.close()
         self._lock.close()
 
-    @property
-    def revision(self) -> int:
-        """Rises with every change."""
-        return int(self._meta("revision"))
-
     def frame_revision(self, frame: int) -> int:
         """Revision of the last change of a frame since the project was opened, 0 if there was none."""
         return self._frame_revisions.get(frame, 0)
@@ -228,7 +223,7 @@ class Store:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._changed
-            revision = self.revision + 1
+            revision = int(self._meta("revision")) + 1
             self._set_meta("revision", revision)
             self._db.execute("COMMIT")
         except BaseException as error:

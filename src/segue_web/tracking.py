@@ -42,14 +42,14 @@ Steps = Iterator[tuple[int, dict[int, MarkedMask]]]
 
 def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
     """What a request to track means: direction, start, stop, objects, and whether two directions join."""
-    objects = project.unlocked(message.objects)
+    objects = project.unlocked()
     if not objects:
         raise PromptError("there is no unlocked object to track; click one first")
     # A first mask that was imported is as good a start as a click, as long as nobody corrected anything.
     given = project.frames_of(objects) or project.frames_of(objects, "imported")
     before = [i for i in given if i <= message.frame]
     after = [i for i in given if i >= message.frame]
-    last, join = film.count - 1, message.direction == "between"
+    join = message.direction == "between"
     if join:
         before = [i for i in before if i < message.frame] or before
         after = [i for i in after if i > message.frame]
@@ -62,11 +62,10 @@ def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
             side = "up to here" if forward else "from here on"
             raise PromptError(f"no frame {side} has a corrected object to start from; click one here first")
         start = before[-1] if forward else after[0]
-        stop = (last if forward else 0) if message.stop is None else min(message.stop, last)
-        if start == stop or (start < stop) != forward:
+        stop = film.count - 1 if forward else 0
+        if start == stop:
             raise PromptError("there is no frame to track in this direction")
-    way = {"direction": message.direction, "start": start, "stop": stop}
-    return {**way, "objects": objects, "join": join}
+    return {"direction": message.direction, "start": start, "stop": stop, "objects": objects, "join": join}
 
 
 def resumed(project: Project) -> dict[str, Any]:

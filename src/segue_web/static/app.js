@@ -108,7 +108,6 @@ function watchIndex() {
 /** @param {import("./state.js").ServerEvent} event */
 function onEvent(event) {
   if (event.event === "changed") {
-    state.revision = event.revision;
     if (event.history) state.history = event.history;
     if (event.objects) {
       state.objects = event.objects;

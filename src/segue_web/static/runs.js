@@ -6,7 +6,7 @@
  * @param {string} text
  * @returns {number[]} run lengths
  */
-export function decodeRuns(text) {
+function decodeRuns(text) {
   /** @type {number[]} */
   const runs = [];
   let at = 0;
@@ -29,7 +29,7 @@ export function decodeRuns(text) {
  * @param {number[]} runs
  * @returns {string}
  */
-export function encodeRuns(runs) {
+function encodeRuns(runs) {
   let text = "";
   runs.forEach((run, i) => {
     let value = i > 2 ? run - runs[i - 2] : run;

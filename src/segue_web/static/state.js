@@ -32,7 +32,6 @@ export class State {
     /** @type {{done: number, total: number, direction: string} | null} */
     this.interrupted = null;
     this.frame = 0;
-    this.revision = 0;
     /** @type {number | null} */
     this.object = null;
     this.tool = "click";

@@ -1,6 +1,6 @@
 // The picture: frame, masks, prompts and cross on one canvas, with zoom and pan.
 
-import { decodeRuns, fillLabels } from "./runs.js";
+import { fillLabels } from "./runs.js";
 
 const KEPT_FRAMES = 64;
 const KEPT_MASKS = 24;
@@ -35,7 +35,6 @@ export class View {
     this.draft = null;
     /** @type {ImageBitmap | null} */
     this.shown = null;
-    this.shownFrame = -1;
     /** @type {(message: string) => void} */
     this.onError = () => undefined;
     new ResizeObserver(() => this.resize()).observe(canvas);
@@ -166,7 +165,7 @@ export class View {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
     const bitmap = this.bitmaps.get(state.frame);
-    if (bitmap) { this.shown = bitmap; this.shownFrame = state.frame; }
+    if (bitmap) this.shown = bitmap;
     context.setTransform(this.scale, 0, 0, this.scale, this.offset.x, this.offset.y);
     const { width, height } = state.film;
     context.imageSmoothingEnabled = this.scale < 3 * devicePixelRatio;
@@ -372,27 +371,6 @@ export class View {
       }
       this.context.stroke();
     }
-  }
-
-  /** id of the object at a point of the film, or null @param {{x: number, y: number}} at */
-  objectAt(at) {
-    const look = this.state.looks.get(this.state.frame);
-    const { width, height } = this.state.film;
-    const x = Math.floor(at.x);
-    const y = Math.floor(at.y);
-    if (!look || x < 0 || y < 0 || x >= width || y >= height) return null;
-    const wanted = x * height + y;
-    for (const [id, text] of Object.entries(look.masks)) {
-      let position = 0;
-      let inside = false;
-      for (const run of decodeRuns(text)) {
-        if (inside && wanted >= position && wanted < position + run) return Number(id);
-        position += run;
-        inside = !inside;
-        if (position > wanted) break;
-      }
-    }
-    return null;
   }
 }
 
