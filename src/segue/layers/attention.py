@@ -101,7 +101,7 @@ def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tenso
 
 def _sample(values: Tensor, points: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
     queries, heads = weights.shape[:2]
-    rows, corner_weights = _corners(points, weights.to(values.dtype), shapes, heads)
+    rows, corner_weights = corners(points, weights.to(values.dtype), shapes, heads)
     table = _bordered(values, shapes)
     read = F.embedding_bag(
         rows.view(queries * heads, -1),
@@ -122,7 +122,7 @@ def _bordered(values: Tensor, shapes: Shapes) -> Tensor:
     return torch.cat(tables)
 
 
-def _corners(points: Tensor, weights: Tensor, shapes: Shapes, heads: int) -> tuple[Tensor, Tensor]:
+def corners(points: Tensor, weights: Tensor, shapes: Shapes, heads: int) -> tuple[Tensor, Tensor]:
     """Rows (Q, M, L, P, 4) of the four pixels around each point, and the weight of each."""
     device = points.device
     sizes = torch.tensor([(w, h) for h, w in shapes], device=device)

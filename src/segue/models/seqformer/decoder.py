@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.attention import corners
+from segue.models.base import Shape
 from segue.models.seqformer.encoder import DeformableAttention, Levels
 
 CHANNELS = 8
@@ -300,17 +302,12 @@ def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, querie
     return drawn(finest.flatten(2, 4), shares.flatten(2, 4), levels.shapes[0]).transpose(0, 1)
 
 
-def drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
+def drawn(points: Tensor, weights: Tensor, size: Shape) -> Tensor:
     """Weights (..., n) at points (..., n, 2), x before y, shared by the four pixels around: (..., h, w)."""
     height, width = size
-    low = points.floor()
-    part = points - low
-    maps = points.new_zeros(*points.shape[:-2], height * width)
-    for dx in (0, 1):
-        for dy in (0, 1):
-            x, y = (low[..., 0] + dx).long(), (low[..., 1] + dy).long()
-            share = (part[..., 0] if dx else 1 - part[..., 0]) * (part[..., 1] if dy else 1 - part[..., 1])
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
-            maps.scatter_add_(-1, index, weights * share * inside)
-    return maps.unflatten(-1, size)
+    rows, shares = corners(
+        points.flatten(0, -3)[:, None, None], weights.flatten(0, -2)[:, None, None], [size], 1
+    )
+    maps = points.new_zeros(len(rows), (height + 3) * (width + 3))
+    maps.scatter_add_(1, rows.flatten(1).long(), shares.flatten(1))
+    return maps.view(*points.shape[:-2], height + 3, width + 3)[..., 1:-2, 1:-2]
