@@ -106,17 +106,13 @@ def other_masks(masks: Tensor, total: Tensor | None = None) -> Tensor:
 def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
     """Soft aggregation of independent object probabilities (STM paper, section 3.4).
 
-    With ``q_0 = prod(1 - p_i)``, ``q_i = p_i``, clamped to [1e-7, 1 - 1e-7], the result is the softmax of
-    the log-odds of ``q``, which is the same as the odds divided by their sum.
-
-    Args:
-        probabilities: (K, H, W) in [0, 1], float32.
-        channels: number of object channels the network was built with; those beyond K count as empty
-            objects of probability 1e-7.
+    With ``q_0 = prod(1 - p_i)``, ``q_i = p_i``, clamped to [1e-7, 1 - 1e-7], the result is the softmax of the
+    log-odds of ``q``, which is the same as the odds divided by their sum. Of ``channels`` object channels
+    that a network was built with, those beyond K count as empty objects of probability 1e-7.
 
     Returns:
-        (K+1, H, W), background first; sums to 1 over the channels (and the empty ones). Not for training:
-        memory is reused; see :func:`aggregate_logits`.
+        (K+1, H, W) of (K, H, W), float32, background first; sums to 1 over the channels (and the empty ones).
+        Not for training: memory is reused; see :func:`aggregate_logits`.
     """
     merged = probabilities.new_empty(probabilities.shape[0] + 1, *probabilities.shape[1:])
     torch.prod(1 - probabilities, dim=0, out=merged[0])

@@ -98,17 +98,11 @@ REGIONS_AT_ONCE = 256
 
 
 def pool_levels(maps: Sequence[Tensor], boxes: Tensor, side: int, ratio: int, aligned: bool) -> Tensor:
-    """Features of regions, each from the level that fits its size (FPN paper, equation 1).
+    """Features of boxes (R, 4), in pixels of the picture, (R, C, side, side).
 
-    Args:
-        maps: levels 2 to 5 of one picture, each (1, C, h, w).
-        boxes: (R, 4), in pixels of the picture.
-        side: bins per side.
-        ratio: samples per side of a bin; 0 takes as many as the bin has cells.
-        aligned: pixel centres are at halves, as in Detectron 2; torchvision's detectors leave that out.
-
-    Returns:
-        (R, C, side, side).
+    Each comes from the level that fits its size, of the levels 2 to 5 of one picture, (1, C, h, w) (FPN
+    paper, equation 1). Of a bin ``ratio`` samples a side are read, 0 for as many as it has cells. ``aligned``
+    puts pixel centres at halves, as Detectron 2 does; torchvision's detectors leave that out.
     """
     size = areas(boxes).sqrt() / 224
     # Each of the originals rounds areas at the bound of two levels in its own way.

@@ -141,13 +141,7 @@ class RegionDetector(nn.Module, ABC):
 
 
 class MaskRCNN(RegionDetector):
-    """Finds objects of 80 classes in a picture.
-
-    Args:
-        version: 1 or 2 of torchvision.
-        least_score: detections must be above it.
-        short_side: short side that pictures are brought to, in pixels; the long side is bounded likewise.
-    """
+    """Finds objects of 80 classes in a picture; there are two versions of it, as in torchvision."""
 
     convention = TORCHVISION
 

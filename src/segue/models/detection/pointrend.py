@@ -103,13 +103,11 @@ class PointHead(nn.Module):
         self.fc3 = nn.Conv1d(hidden + classes, hidden, 1)
         self.predictor = nn.Conv1d(hidden + classes, classes, 1)
 
-    def forward(self, fine: Tensor, coarse: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(R, C, P) and (R, classes, P) → logits (R, classes, P), or (R, 1, P) of the labelled classes."""
+    def forward(self, fine: Tensor, coarse: Tensor, labels: Tensor) -> Tensor:
+        """(R, C, P) and (R, classes, P) → logits of the labelled classes, (R, 1, P)."""
         x = torch.cat((fine, coarse), 1)
         for layer in (self.fc1, self.fc2, self.fc3):
             x = torch.cat((F.relu(layer(x)), coarse), 1)
-        if labels is None:
-            return self.predictor(x)
         assert self.predictor.bias is not None
         return torch.baddbmm(
             self.predictor.bias[labels, None, None], self.predictor.weight[labels].transpose(1, 2), x
@@ -169,12 +167,7 @@ class PointMaskHead(nn.Module):
 
 
 class PointRend(RegionDetector):
-    """Finds objects of 80 classes in a picture and draws sharp masks.
-
-    Args:
-        least_score: detections must be above it.
-        short_side: short side that pictures are brought to, in pixels; the long side is bounded likewise.
-    """
+    """Finds objects of 80 classes in a picture and draws sharp masks."""
 
     convention = DETECTRON
 

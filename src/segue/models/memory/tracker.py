@@ -221,9 +221,8 @@ class MemoryTracker:
     def _merge(self, logits: Tensor | None, given: Given, canvas: Canvas) -> tuple[Tensor, Tensor]:
         """Put given masks into the prediction; objects new to the tracker are added.
 
-        Returns:
-            Probabilities at the padded size for the memory, and at the size of the picture for the result;
-            the result holds the masks as they were given even where the network sees the picture reduced.
+        Gives probabilities at the padded size for the memory, and at the picture's for the result, which
+        holds the masks as they were given even where the network sees the picture reduced.
         """
         before = self.ids
         self.ids = tuple(sorted({*before, *given.ids}))

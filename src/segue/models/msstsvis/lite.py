@@ -225,9 +225,8 @@ def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int])
 def tubes(found: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Detections of a clip (T, P, 4 + 80 + 96), linked over its frames.
 
-    Returns:
-        Boxes (T, count, 4), centre form; the share of the frames where each was found, (count,); and means
-        over these of class logits and features, (count, 80 + 96).
+    Gives boxes (T, count, 4), centre form; the share of the frames where each was found, (count,); and means
+    over these of class logits and features, (count, 80 + 96).
     """
     logits = found[..., 4 : 4 + CLASSES]
     best = logits.max(-1)
@@ -257,9 +256,7 @@ def link(boxes: Floats, scores: Floats, labels: Ints, looks: Floats, count: int)
     have one, and stands still before and after.
 
     Args:
-        boxes: (T, P, 4), corners.
-        scores: (T, P).
-        labels: their surest class, (T, P).
+        boxes, scores, labels: corners (T, P, 4), and the score and number of their surest class, (T, P).
         looks: vectors of unit length, (T, P, C), whose product is their likeness.
         count: number Q of tubes; at most T·P.
 

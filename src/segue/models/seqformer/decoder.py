@@ -58,18 +58,11 @@ class MaskFeatures(nn.Module):
 
 
 def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tensor:
-    """Mask logits of K queries in the frames of one clip.
+    """Mask logits (K, T, 2h, 2w), at stride 4, of K queries in the frames of one clip.
 
-    Each query has its own network of three 1x1 convolutions. It sees the features and how far each cell is
-    from the query's reference point, in pixels. A query's mask does not depend on the others.
-
-    Args:
-        features: (T, 8, h, w).
-        parameters: (K, 169): all weights, then all biases.
-        centres: (K, T, 2), reference points x, y in pixels.
-
-    Returns:
-        (K, T, 2h, 2w), at stride 4.
+    Each query has its own network of three 1x1 convolutions, whose numbers are its parameters (K, 169), all
+    weights, then all biases. It     sees the features (T, 8, h, w) and how far each cell is from the query's
+    centre, (K, T, 2), x and y in pixels. A query's mask does not depend on the others.
     """
     h, w = features.shape[-2:]
     x = torch.arange(w, device=features.device, dtype=features.dtype) * STRIDE + STRIDE // 2
