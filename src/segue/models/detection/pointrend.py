@@ -60,9 +60,7 @@ def uncertain_points(uncertainty: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The most uncertain cells of maps (N, 1, h, w): indices (N, P) and centres (N, P, 2) in 0..1."""
     height, width = uncertainty.shape[-2:]
     chosen = uncertainty.flatten(1).topk(min(count, height * width), dim=1).indices
-    y = torch.div(chosen, width, rounding_mode="floor")
-    x = chosen - y * width
-    points = torch.stack(((x + 0.5) / width, (y + 0.5) / height), -1)
+    points = torch.stack(((chosen % width + 0.5) / width, (chosen // width + 0.5) / height), -1)
     return chosen, points.to(uncertainty)
 
 

@@ -29,6 +29,9 @@ CHANNELS = 8
 STRIDE = 8
 """Pixels of the frame per cell of the mask features."""
 
+EPSILON = 1e-5
+"""Keeps the logits of references finite."""
+
 PARTS = ((CHANNELS + 2) * CHANNELS, CHANNELS * CHANNELS, CHANNELS, CHANNELS, CHANNELS, 1)
 """Numbers that make a query's network: weights of its three layers, then biases; 169 in all."""
 
@@ -111,12 +114,6 @@ def to_maps(tokens: Tensor, shapes: Sequence[tuple[int, int]], count: int) -> li
         piece.transpose(1, 2).unflatten(2, shape)
         for piece, shape in zip(pieces[:count], shapes[:count], strict=True)
     ]
-
-
-def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
-    """Logit of a value in [0, 1], kept finite by ``eps``."""
-    x = x.clamp(0, 1)
-    return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
 
 
 class MLP(nn.Module):
@@ -270,7 +267,8 @@ def scaled_references(references: Tensor, levels: Levels) -> Tensor:
 
 def refine(delta: Tensor, reference: Tensor) -> Tensor:
     """Move a reference (..., 2 or 4) by ``delta`` (..., 4) in logits → (..., 4) in 0..1."""
-    base = inverse_sigmoid(reference)
+    reference = reference.clamp(0, 1)
+    base = torch.log(reference.clamp(min=EPSILON) / (1 - reference).clamp(min=EPSILON))
     if base.shape[-1] == 2:
         base = F.pad(base, (0, 2))
     return (delta + base).sigmoid()

@@ -215,11 +215,27 @@ class SeqFormer(nn.Module):
 
     def relate(self, sources: Sequence[Tensor], valid: Tensor | None, samples: int) -> tuple[Tensor, Levels]:
         """Tokens (N·T, S, C) after the encoder, and their layout, from one map (N·T, C, h, w) a level."""
-        count = len(sources[0]) // samples
+        first, count = sources[0], len(sources[0]) // samples
         shapes = tuple((source.shape[-2], source.shape[-1]) for source in sources)
-        levels, position = self.layout(shapes, valid, samples, sources[0])
+        masks = [
+            torch.ones(1, *shape, dtype=torch.bool, device=first.device)
+            if valid is None
+            else F.interpolate(valid[:, None].float(), shape)[:, 0].bool()
+            for shape in shapes
+        ]
+        codes = [
+            sine_position(mask, self.size.width // 2, first.dtype).flatten(2).transpose(1, 2) + embedding
+            for mask, embedding in zip(masks, self.detr.transformer.level_embed, strict=True)
+        ]
         tokens = torch.cat([source.flatten(2).transpose(1, 2) for source in sources], 1)
-        position = position.repeat_interleave(count, 0) if valid is not None else position
+        position, padding = torch.cat(codes, 1), None
+        ratios = torch.ones(samples, len(shapes), 2, device=first.device)
+        if valid is not None:
+            position = position.repeat_interleave(count, 0)
+            padding = ~torch.cat([mask.flatten(1) for mask in masks], 1)
+            share = [torch.stack((m[:, 0].float().mean(1), m[:, :, 0].float().mean(1)), -1) for m in masks]
+            ratios = torch.stack(share, 1)
+        levels = Levels(shapes, padding, ratios)
         return self.detr.transformer.encoder(tokens, position, levels.repeat(count), count), levels
 
     def decode(self, memory: Memory) -> Decoded:
@@ -295,27 +311,6 @@ class SeqFormer(nn.Module):
             below = projection(below)
             sources.append(below)
         return sources
-
-    def layout(
-        self, shapes: tuple[tuple[int, int], ...], valid: Tensor | None, samples: int, like: Tensor
-    ) -> tuple[Levels, Tensor]:
-        """Layout of the tokens, and their position code (N or 1, S, C)."""
-        masks = [
-            torch.ones(1, *shape, dtype=torch.bool, device=like.device)
-            if valid is None
-            else F.interpolate(valid[:, None].float(), shape)[:, 0].bool()
-            for shape in shapes
-        ]
-        codes = [
-            sine_position(mask, self.size.width // 2, like.dtype).flatten(2).transpose(1, 2) + embedding
-            for mask, embedding in zip(masks, self.detr.transformer.level_embed, strict=True)
-        ]
-        if valid is None:
-            ratios = torch.ones(samples, len(shapes), 2, device=like.device)
-            return Levels(shapes, None, ratios), torch.cat(codes, 1)
-        share = [torch.stack((m[:, 0].float().mean(1), m[:, :, 0].float().mean(1)), -1) for m in masks]
-        padding = ~torch.cat([mask.flatten(1) for mask in masks], 1)
-        return Levels(shapes, padding, torch.stack(share, 1)), torch.cat(codes, 1)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
