@@ -28,7 +28,6 @@ class View:
 
     @property
     def place(self) -> Floats:
-        """Where the camera is, (3,)."""
         return np.asarray(-self.pose[:, :3].T @ self.pose[:, 3])
 
     def intrinsics(self, size: tuple[int, int]) -> Floats:
@@ -129,7 +128,6 @@ class CameraPath:
     bend: float = 0.0
 
     def at(self, time: float) -> View:
-        """The camera at a moment in seconds."""
         right, down, roll, zoom = 0.0, 0.0, 0.0, 1.0
         if self.shake is not None:
             right, down, roll = (float(v) for v in self.shake.at(time))

@@ -31,11 +31,7 @@ class RendererError(SegueError):
 
 
 def open_context() -> moderngl.Context:
-    """An OpenGL 3.3 context without a display.
-
-    Raises:
-        RendererError: the binding or the system's OpenGL is missing.
-    """
+    """An OpenGL 3.3 context without a display; RendererError where the binding or OpenGL is missing."""
     try:
         import moderngl
     except ImportError:
@@ -143,11 +139,7 @@ class Batch:
     ) -> None:
         """Draw parts, the nearer ones hiding others.
 
-        Args:
-            program: that draws.
-            casting: only what throws shadows that are told apart.
-            sheets: sheets too.
-            culled: without backs, except those of sheets.
+        ``casting``: only what throws shadows that are told apart; ``culled``: no backs, except of sheets.
         """
         context = self._context
         for shape, group in self._groups.items():

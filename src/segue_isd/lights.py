@@ -38,7 +38,6 @@ class Light:
 
     @property
     def is_sun(self) -> bool:
-        """Whether its rays are parallel."""
         return self.cone == 0.0
 
     @cached_property

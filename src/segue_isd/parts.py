@@ -138,16 +138,9 @@ def panel(width: float, height: float, at: Triple, surface: Surface) -> Part:
 
 
 def stems(starts: Floats, ends: Floats, radii: Floats, across: Floats) -> Floats:
-    """Poses of tubes or cylinders between points.
+    """Poses (N, 3, 4) of tubes or cylinders between points (N, 3).
 
-    Args:
-        starts: (N, 3).
-        ends: (N, 3).
-        radii: (N, 2), along ``across`` and at a right angle to it.
-        across: (N, 3), about where the first radius points.
-
-    Returns:
-        (N, 3, 4).
+    ``radii`` (N, 2) are those along ``across`` (N, 3), about, and at a right angle to it.
     """
     axis = ends - starts
     second = np.cross(axis, across)

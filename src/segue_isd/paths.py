@@ -88,11 +88,9 @@ class Walk:
 
     @property
     def length(self) -> float:
-        """Metres in all."""
         return float(self.lengths[-1])
 
     def at(self, distance: float) -> tuple[float, float]:
-        """Where one is after so many metres."""
         x, y = (float(np.interp(distance, self.lengths, self.points[:, axis])) for axis in (0, 1))
         return x, y
 

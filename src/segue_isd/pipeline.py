@@ -13,9 +13,9 @@ from segue_isd.gl import Batch, Program, Uniform, matrix, packed
 from segue_isd.lights import Light
 from segue_isd.maps import Maps
 from segue_isd.meshes import Detail
-from segue_isd.parts import Floats, Part
+from segue_isd.parts import Floats
 from segue_isd.pictures import SIDE
-from segue_isd.scene import Stage
+from segue_isd.scene import Moment, Stage
 from segue_isd.shaders import FAR, FRONT, GRID, LIGHTS, SHADED, source
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ class Sight:
     mirrored: Any = None
 
     def values(self, size: tuple[int, int]) -> dict[str, Uniform]:
-        """Values for the programs."""
         view = self.view
         return packed(
             {
@@ -113,7 +112,6 @@ class Kit:
         self.light: dict[str, Uniform] = {}
 
     def program(self, name: str, **switches: bool) -> Program:
-        """The program of a name with switches of its text."""
         key = name, tuple(sorted(switches.items()))
         if key not in self._programs:
             files = f"{_VERTEX.get(name, 'screen')}.vert", f"{name}.frag"
@@ -143,15 +141,9 @@ class Kit:
         self.still.fill(stage.parts, stage.parts, (0.0, 0.0), self._layers)
         self._cast(self.still_shadows, self.still, stage.mood.lights, casting=False)
 
-    def set_moving(
-        self,
-        parts: Sequence[Part],
-        next_parts: Sequence[Part],
-        times: tuple[float, float],
-        lights: Sequence[Light],
-    ) -> None:
+    def set_moving(self, moment: Moment, lights: Sequence[Light]) -> None:
         """Take what moves, as it is now and at the next frame, and its shadows."""
-        self.moving.fill(parts, next_parts, times, self._layers)
+        self.moving.fill(moment.parts, moment.next_parts, (moment.time, moment.next_time), self._layers)
         self._cast(self.moving_shadows, self.moving, lights, casting=True)
 
     def _cast(self, target: Any, batch: Batch, lights: Sequence[Light], casting: bool) -> None:
@@ -224,7 +216,6 @@ class Pipeline:
         self._drawn = None
 
     def draw(self, sight: Sight) -> None:
-        """Draw all maps."""
         context, kit = self._kit.context, self._kit
         values = {**kit.light, **sight.values(self._size)}
         for unit, texture in enumerate((kit.textures, kit.still_map, kit.moving_map, kit.plans)):
@@ -249,7 +240,6 @@ class Pipeline:
         self._compose(values, places, smooth_still, sight.mirrored or kit.nothing)
 
     def read(self) -> Maps:
-        """The maps of the last frame."""
         height, width = self._size
         colour, normal = (
             np.frombuffer(texture.read(), np.uint8).reshape(height, width, 4)

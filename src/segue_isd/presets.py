@@ -70,7 +70,6 @@ class Preset:
         return Setting((scene_seed(seed, place, "/room"), str(kinds[place % len(kinds)])), light)
 
     def scene(self, seed: int, number: int, frames: int) -> Scene:
-        """What the clip with a number shows."""
         own = scene_seed(seed, number, self.order)
         _, templates = self.split(number)
         return build_scene(own, frames, self.size, self.options, templates, self.setting(seed, number))

@@ -31,10 +31,7 @@ _CORNERS = tuple(itertools.product((False, True), repeat=3))
 class Renderer:
     """Renders the frames of one scene after another.
 
-    Args:
-        size: height and width of the pictures.
-        exact: whether all maps are those of the pixel's centre and of finely cut shapes, without smooth
-            borders.
+    ``exact``: all maps are those of the pixel's centre and of finely cut shapes, without smooth borders.
     """
 
     def __init__(self, size: tuple[int, int], exact: bool = False) -> None:
@@ -54,7 +51,6 @@ class Renderer:
             pipeline.forget()
 
     def render(self, moment: Moment) -> Maps:
-        """All maps of one frame of the scene."""
         if self._stage is None:
             raise RuntimeError("set_stage comes first")
         with self._context:
@@ -65,8 +61,8 @@ class Renderer:
         self._context.release()
 
     def _draw(self, stage: Stage, moment: Moment) -> None:
-        kit, lights = self._kit, stage.mood.lights
-        kit.set_moving(moment.parts, moment.next_parts, (moment.time, moment.next_time), lights)
+        kit = self._kit
+        kit.set_moving(moment, stage.mood.lights)
         kit.light = packed(_light(stage, moment))
         # What is below the floor is out of the scene (see actors.AWAY).
         here = [part for part in moment.parts if part.pose[2, 3] > -10]

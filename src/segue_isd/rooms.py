@@ -117,7 +117,6 @@ class _Builder:
             room.parts += moved(parts, pose)
 
     def _openings(self) -> None:
-        """Doors and windows."""
         rng, room = self.rng, self.room
         h = float(room.size[2])
         for number in rng.permutation(4).tolist()[: rng.integers(1, 4)]:
@@ -252,7 +251,6 @@ class _Builder:
                 x += piece.width + rng.uniform(0.05, 0.8)
 
     def _hang(self) -> None:
-        """Pictures, boards, screens, clocks, mirrors and pipes on the walls."""
         rng, room = self.rng, self.room
         prints = ["portrait0", "portrait1", "portrait2", "landscape", "papers", "whiteboard", "sign"]
         for number in range(4):

@@ -22,7 +22,7 @@ from segue.errors import SinkError
 from segue.video.partial import write_complete, writing
 from segue_isd.gl import RendererError
 from segue_isd.lights import MOODS
-from segue_isd.maps import Lens, averaged, instances, labels
+from segue_isd.maps import Lens, averaged
 from segue_isd.presets import Preset
 from segue_isd.renderer import Renderer
 from segue_isd.scene import Scene, scene_seed
@@ -70,7 +70,7 @@ def generate(
         preset: clip length, size and contents.
         frames: in all.
         seed: of everything random.
-        workers: processes.
+        workers: processes that render.
         resume: keep the clips that are complete.
         report: told how many frames are done after every clip.
 
@@ -175,7 +175,7 @@ def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:
         if lens is not None:
             maps = lens.maps(maps)
         image = sensor.expose(maps.image, index, before)
-        writer.write(index, image, labels(maps), instances(maps), maps)
+        writer.write(index, image, maps)
         before = maps.image
     empty = renderer.render(scene.empty()).image
     plate = sensor.clean(empty if lens is None else lens.picture(empty))

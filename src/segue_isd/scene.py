@@ -125,7 +125,6 @@ class Scene:
     tags: tuple[str, ...]
 
     def moment(self, index: int) -> Moment:
-        """What a renderer needs for frame ``index``."""
         return self._at(*(self.begin + i / self.fps for i in (index, index + 1)))
 
     def exposures(self, index: int) -> list[Moment]:
@@ -148,7 +147,6 @@ class Scene:
         )
 
     def exposed(self, factor: float) -> Scene:
-        """The scene with another exposure."""
         mood = replace(self.stage.mood, exposure=self.stage.mood.exposure * factor)
         return replace(self, stage=replace(self.stage, mood=mood))
 

@@ -21,7 +21,7 @@ from segue.datasets.labels import read_grey
 from segue.errors import SinkError
 from segue.masks import encode_objects, rle_area, rle_box
 from segue.video.partial import PartialFile, write_complete, writing
-from segue_isd.maps import Labels, Maps
+from segue_isd.maps import Maps, instances, labels
 from segue_isd.parts import MOVING_BACKGROUND
 from segue_isd.scene import VERSION, Scene
 
@@ -50,11 +50,9 @@ class ClipWriter:
             for name in ("input", "groundtruth", "depth", "normal", "instance", "flow"):
                 (folder / name).mkdir(parents=True, exist_ok=True)
 
-    def write(
-        self, index: int, image: npt.NDArray[np.uint8], truth: Labels, ids: npt.NDArray[np.uint16], maps: Maps
-    ) -> None:
-        """Write frame ``index`` (from 0): picture (H, W, 3), labels and ids (H, W), and the other maps."""
-        number = f"{index + 1:06d}"
+    def write(self, index: int, image: npt.NDArray[np.uint8], maps: Maps) -> None:
+        """Write frame ``index`` (from 0): the picture (H, W, 3), labels, ids, and the other maps."""
+        number, truth, ids = f"{index + 1:06d}", labels(maps), instances(maps)
         depth = np.clip(np.rint(maps.depth * DEPTH_UNIT), 0, 65535).astype(np.uint16)
         quality = (cv2.IMWRITE_JPEG_QUALITY, self._scene.sensor.quality)
         files = {
@@ -201,9 +199,9 @@ def write_sheet(path: Path, clips: Sequence[Path]) -> None:
 def _cell(clip: Path) -> npt.NDArray[np.uint8]:
     pictures, truths = (list(numbered_files(clip / name).values()) for name in ("input", "groundtruth"))
     tried = range(0, len(pictures), max(1, len(pictures) // 8))
-    labels = {i: read_grey(truths[i]) for i in tried}
-    fullest = max(tried, key=lambda i: (int((labels[i] == 255).sum()), -i))
+    shown = {i: read_grey(truths[i]) for i in tried}
+    fullest = max(tried, key=lambda i: (int((shown[i] == 255).sum()), -i))
     image = read_rgb(pictures[fullest])
-    both = np.vstack([image, np.repeat(labels[fullest][..., None], 3, axis=2)])
+    both = np.vstack([image, np.repeat(shown[fullest][..., None], 3, axis=2)])
     size = (WIDTH, round(both.shape[0] * WIDTH / both.shape[1]))
     return np.asarray(cv2.resize(both, size, interpolation=cv2.INTER_AREA), np.uint8)

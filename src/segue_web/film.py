@@ -170,7 +170,6 @@ class Film:
             yield from reversed([self.frame(i) for i in range(max(stop, last - chunk + 1), last + 1)])
 
     def describe(self) -> dict[str, object]:
-        """What the page and the project know of it."""
         return {
             "name": self.name,
             "width": self.size[1],
@@ -188,7 +187,6 @@ class Film:
                 self._container.close()
 
     def _key_of(self, index: int) -> int:
-        """The key frame at or before a frame."""
         return int(self._keys[bisect_right(self._keys, index) - 1])
 
     def _checked(self, index: int) -> int:

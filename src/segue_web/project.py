@@ -67,7 +67,6 @@ class Project(Store):
         super().__init__(folder, film)
 
     def objects(self) -> list[Row]:
-        """All objects in the order of their ids."""
         return [
             {**row, "visible": bool(row["visible"]), "locked": bool(row["locked"])}
             for row in map(dict, self._db.execute("SELECT * FROM objects ORDER BY id"))
@@ -83,12 +82,10 @@ class Project(Store):
         return [list(row) for row in self._db.execute("SELECT * FROM marks ORDER BY frame, object")]
 
     def marks(self, frame: int) -> dict[int, Mark]:
-        """What is known of the objects on a frame."""
         rows = self._db.execute("SELECT * FROM marks WHERE frame=?", (frame,))
         return {row["object"]: Mark(*tuple(row)[2:]) for row in rows}
 
     def prompts(self, frame: int) -> dict[int, Row]:
-        """Clicks and boxes of the objects on a frame."""
         rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
         return {row["object"]: json.loads(row["data"]) for row in rows}
 

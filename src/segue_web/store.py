@@ -161,7 +161,6 @@ class Store:
         return str(row["label"]), changed
 
     def settings(self) -> Row:
-        """What the page remembers."""
         return dict(json.loads(self._meta("settings")))
 
     def set_settings(self, values: Row) -> None:
@@ -179,7 +178,6 @@ class Store:
     def note_job(
         self, number: int, *, done: int | None = None, at: int | None = None, state: str | None = None
     ) -> None:
-        """Note how far a computation is."""
         sql = (
             "UPDATE jobs SET done=coalesce(?, done), at=coalesce(?, at), state=coalesce(?, state) WHERE id=?"
         )
@@ -239,7 +237,6 @@ class Store:
         self._frame_revisions.update(dict.fromkeys(self._changed.frames, revision))
 
     def _one(self, sql: str, *values: Any) -> sqlite3.Row | None:
-        """The first row of an answer."""
         row: sqlite3.Row | None = self._db.execute(sql, values).fetchone()
         return row
 

@@ -41,11 +41,9 @@ class OfObjects:
     columns: tuple[str, ...] = ("J", "F")
 
     def look(self, index: int, found: Plane, truth: Plane) -> tuple[float, float]:
-        """What is kept of an object on a frame."""
         return region_similarity(found, truth), contour_accuracy(found, truth)
 
     def values(self, looks: Sequence[tuple[float, float]]) -> list[float]:
-        """The columns over some frames."""
         means: list[float] = np.mean(looks, axis=0).tolist()
         return means
 
@@ -62,7 +60,6 @@ class OfForeground:
         self._truth = truth if is_labels(truth) else None
 
     def look(self, index: int, found: Plane, truth: Plane) -> Counts:
-        """What is kept of a frame."""
         labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
         if self._truth is not None and index in self._truth.masks:
             labels = np.asarray(self._truth.masks[index](), np.uint8)
@@ -70,7 +67,6 @@ class OfForeground:
         return ForegroundAccumulator(ignored=(UNKNOWN, OUTSIDE)).update(found, labels)
 
     def values(self, looks: Sequence[Counts]) -> list[float]:
-        """The columns over some frames."""
         measures = sum(looks, Counts()).measures()
         return [measures[name] for name in self.columns]
 
@@ -92,7 +88,6 @@ class Comparison:
         self._scores: dict[int, dict[int, Any]] = {}
 
     def masks(self, index: int) -> tuple[IndexMask, IndexMask]:
-        """Those of both results on a frame."""
         return self.first.mask(index, self._size), self.second.mask(index, self._size)
 
     def frame_scores(self, index: int) -> dict[int, Any]:
@@ -186,7 +181,6 @@ class ViewDesk(Desk):
         self._ended = threading.Event()
 
     def open(self) -> None:
-        """Begin to score all frames."""
         if self._comparison:
             work, compared = self._score_all, (self._comparison,)
             threading.Thread(target=work, args=compared, daemon=True, name="segue-view-score").start()

@@ -52,7 +52,6 @@ class Tools:
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
     def click(self, index: int, prompts: Prompts) -> Plane:
-        """The mask that is meant."""
         answer = self.prompter(index).answer(prompts)
         if not answer.mask.any():
             raise PromptError("nothing is found there; add a point, draw a box, or paint it")
@@ -127,7 +126,6 @@ class Worker:
         self._job: int | None = None
 
     def start(self) -> None:
-        """Start the process unless it runs."""
         if self._process is not None and self._process.is_alive():
             return
         context = multiprocessing.get_context("spawn")
