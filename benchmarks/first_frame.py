@@ -28,7 +28,7 @@ import segue
 from segue.datasets.davis import DavisFolder, Sequence
 from segue.masks.dense_crf import refine
 from segue.metrics.measures import count_pairs, region_similarities
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCNLite
 from segue.prompts import GrabCut, MakePrompter, Prompter
 from segue.prompts.detectors import Detector, DiscoveryDetector, FeatureMaps
 from segue.sessions import TrackSession

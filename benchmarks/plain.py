@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from segue.layers.resnet import pool_stem
 from segue.models.canvas import EPSILON, padding
-from segue.models.stcn import STCN
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import OBJECT_CHANNELS, STM
 from segue.types import Image, IndexMask
 

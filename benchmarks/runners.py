@@ -14,8 +14,7 @@ from torch import Tensor
 
 from plain import Memory, PlainLoop, PlainSTCN, PlainSTCNLite, PlainSTM
 from segue.models.base import Schedule
-from segue.models.stcn import STCN
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
 from segue.sessions import TrackSession
 from segue.types import Frame, Image, IndexMask

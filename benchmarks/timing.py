@@ -18,8 +18,7 @@ import torch
 from runners import PARTS, Clock, Network, PlainRunner, Runner, SegueRunner
 from scenes import randomise, scene
 from segue.models.base import Schedule
-from segue.models.stcn import STCN
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
 from segue.types import IndexMask
 

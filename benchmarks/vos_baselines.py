@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.canvas import padding, unpad
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCNLite
 from segue.types import Frame, Image, IndexMask
 from segue_train.trunks import load_mobilenet
 

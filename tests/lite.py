@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from segue.models.msstsvis.lite import MSSTSVISLite
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCNLite
 from segue.weights import load
 from tests.fill import fill_value
 

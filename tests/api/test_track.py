@@ -12,8 +12,7 @@ import segue
 from segue.api.track import make_schedule
 from segue.errors import PromptError, SinkError, SourceError
 from segue.masks import read_index_mask
-from segue.models.stcn import STCN
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
 from segue.types import BoxPrompt, MaskPrompt, Segmentation
 from tests.clips import clip

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from segue.models.base import Schedule
-from segue.models.stcn import STCN
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
 from tests.clips import clip
 

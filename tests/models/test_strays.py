@@ -14,8 +14,7 @@ import segue
 from segue.api.track import make_schedule
 from segue.models.base import MemoryNetwork
 from segue.models.memory.tracker import UNLIKELY, remove_strays
-from segue.models.stcn import STCN
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCN, STCNLite
 from segue.types import Frame, IndexMask
 from tests.clips import clip
 from tests.lite import lively_lite

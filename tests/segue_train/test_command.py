@@ -10,7 +10,7 @@ import torch
 import segue
 from segue import extras
 from segue.errors import DatasetError, TrainingError
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCNLite
 from segue.weights import write_checkpoint
 from segue_train.clips import ClipShape, Curriculum
 from segue_train.recipes import stcn_lite

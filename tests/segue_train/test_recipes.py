@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError, TrainingError
-from segue.models.stcn import STCN
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCN, STCNLite
 from segue.weights import write_checkpoint
 from segue_train.clip_pass import class_targets
 from segue_train.clips import ClipBatches, ClipShape, Curriculum

@@ -14,7 +14,7 @@ import pytest
 import segue
 from segue.errors import CheckpointError, PromptError, SourceError
 from segue.models.base import MemoryNetwork
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCNLite
 from segue.prompts.selection import Found
 from segue.sessions import SessionState, TrackSession
 from segue.sessions.auto import MOST_OBJECTS, PATIENCE, Auto, AutoSession, known_as

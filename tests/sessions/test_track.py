@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from segue.errors import CheckpointError, PromptError, SegueError, SinkError, SourceError
 from segue.models.base import MemoryNetwork, Schedule
 from segue.models.memory import reading, tracker
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCNLite
 from segue.prompts import Answer
 from segue.prompts import Prompts as Asked
 from segue.sessions import SessionState, TrackSession, track

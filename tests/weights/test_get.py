@@ -17,7 +17,7 @@ from torch import Tensor
 from segue.errors import CheckpointError, DownloadError
 from segue.models.detection.pointrend import PointRend
 from segue.models.dino import DINO
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCNLite
 from segue.registry import MODELS, Entry
 from segue.weights import convert, load, read_checkpoint
 from segue.weights.catalogue import recognise

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from segue.errors import SegueError
 from segue.layers.fused import fold_batch_norms
 from segue.models.base import ForegroundNetwork, QueryFeatures
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCNLite
 from segue.sessions.empty_scene import PLANES
 
 OPSET = 17

@@ -22,8 +22,7 @@ from segue.models.mustan_lite import MustanLite, shipped_slim
 from segue.models.segue_prompt import SeguePrompt
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, BackboneName, parse_names
-from segue.models.stcn import STCN
-from segue.models.stcn_lite import STCNLite
+from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
 from segue.registry import MODELS, Entry
 from segue.weights.download import Remote

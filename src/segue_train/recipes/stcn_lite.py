@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from segue.models.base import Schedule
-from segue.models.stcn_lite import FEATURE_GAIN, STCNLite
+from segue.models.stcn import FEATURE_GAIN, STCNLite
 from segue.weights import load_strict
 from segue_train.clip_pass import class_targets, clip_logits, object_masks
 from segue_train.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
