@@ -27,21 +27,10 @@ from segue_train.recipe import Batch, Batches, stacked
 from segue_train.warp import Kinds, Rng
 from segue_train.ytvis_clips import opened
 
-_OTHERWISE = {
-    "sedan": "car",
-    "vehicle": "car",
-    "vehical": "car",
-    "motorbike": "motorcycle",
-    "flying_disc": "frisbee",
-    "sports_ball": "sports ball",
-    "duck": "bird",
-    "owl": "bird",
-    "eagle": "bird",
-    "parrot": "bird",
-    "poultry": "bird",
-}
-"""Categories of YouTube-VIS, OVIS (which writes "vehical") and ISD that COCO knows by another name."""
-
+# Categories of YouTube-VIS, OVIS (which writes "vehical") and ISD that COCO knows by another name.
+_OTHERWISE = dict.fromkeys(("sedan", "vehicle", "vehical"), "car")
+_OTHERWISE |= dict.fromkeys(("duck", "owl", "eagle", "parrot", "poultry"), "bird")
+_OTHERWISE |= {"motorbike": "motorcycle", "flying_disc": "frisbee"}
 _NUMBERS = {name: number for number, name in COCO_NAMES.items()}
 UNKNOWN = -1  # label of an object whose class nobody said; the detector says it
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-
 Batch = dict[str, Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]  # what is made smaller, and its parts by name
 

@@ -177,8 +177,6 @@ _SHARE = re.compile(r"(\w+)=(\d+(?:\.\d+)?)")
 
 Kept = TypeVar("Kept", bound=Sized)
 
-VIDEOS = "videos"  # the kind of all pictures of videos
-
 
 @dataclass(frozen=True, slots=True)
 class Pictures(Data):
@@ -195,7 +193,7 @@ class Pictures(Data):
     def kinds(self) -> dict[str, list[Footage]]:
         """Footage of each kind, without what is left out for scores."""
         material = gather(self.data, **self.choice)
-        kinds: dict[str, list[Footage]] = {VIDEOS: material.videos} if material.videos else {}
+        kinds: dict[str, list[Footage]] = {"videos": material.videos} if material.videos else {}
         for still in material.stills:
             if not left_out(still.name):
                 kinds.setdefault(still.name.split("_")[0], []).append(still)

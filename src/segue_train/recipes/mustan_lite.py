@@ -37,10 +37,9 @@ SHOWN_SIZE = (144, 192)  # height and width of what a batch shows of a sample
 
 @dataclass(frozen=True, slots=True)
 class _PoolRecipe(CommonRecipe):
-    """What both recipes share.
+    """What both recipes share: a folder of a filled pool is what they learn from.
 
     Attributes:
-        pool: folder of a filled pool.
         start: weights of this network to start from.
     """
 
