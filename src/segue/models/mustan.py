@@ -109,11 +109,7 @@ class WindowNetwork(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
-        """Features of RGB frames (N, 3, H, W) in [0, 1] for one role, with depth (N, 1, H, W) in [0, 1].
-
-        Raises:
-            ValueError: the encoder of this role takes no depth.
-        """
+        """Features of RGB frames (N, 3, H, W) in [0, 1] for one role, with depth (N, 1, H, W) in [0, 1]."""
 
     @abstractmethod
     def refine(

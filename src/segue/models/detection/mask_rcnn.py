@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -151,9 +152,8 @@ class MaskRCNN(RegionDetector):
         # The weights of version 1 were trained with norms that divide by the bare deviation.
         norms = (partial(ConstantBatchNorm, eps=0.0), None) if version == 1 else (FrozenBatchNorm,) * 2
         backbone, rpn, norm = Backbone(*norms), RPN(version, TORCHVISION), norms[1]
-        box_head: nn.Module
         if version == 1:
-            box_head = TwoFullyConnected()
+            box_head = two_fully_connected()
         else:
             blocks = [conv_block(256, 256, 3, norm) for _ in range(4)]
             box_head = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(256 * 7 * 7, 1024), nn.ReLU())
@@ -162,7 +162,13 @@ class MaskRCNN(RegionDetector):
                 "box_head": box_head,
                 "box_predictor": BoxPredictor(CLASSES, CLASSES),
                 "mask_head": nn.Sequential(*(conv_block(256, 256, 3, norm) for _ in range(4))),
-                "mask_predictor": MaskPredictor(),
+                "mask_predictor": nn.Sequential(
+                    OrderedDict(
+                        conv5_mask=nn.ConvTranspose2d(256, 256, 2, 2),
+                        relu=nn.ReLU(),
+                        mask_fcn_logits=nn.Conv2d(256, CLASSES, 1),
+                    )
+                ),
             }
         )
         super().__init__(backbone, rpn, heads, least_score, short_side)
@@ -201,18 +207,6 @@ class MaskRCNN(RegionDetector):
             bottom, right = min(y1 + 1, size[0]), min(x1 + 1, size[1])
             plane[top:bottom, left:right] = drawn[top - y0 : bottom - y0, left - x0 : right - x0]
         return canvas
-
-
-class MaskPredictor(nn.Module):
-    """(R, 256, 14, 14) → mask logits of every class, (R, 91, 28, 28)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv5_mask = nn.ConvTranspose2d(256, 256, 2, 2)
-        self.mask_fcn_logits = nn.Conv2d(256, CLASSES, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.mask_fcn_logits(F.relu(self.conv5_mask(x)))
 
 
 def conv_block(
@@ -311,16 +305,10 @@ class RPN(nn.Module):
         return grid_anchors(cell, (height, width), stride)
 
 
-class TwoFullyConnected(nn.Module):
+def two_fully_connected() -> nn.Sequential:
     """The box head of Faster R-CNN: (R, 256, 7, 7) → (R, 1024)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc6 = nn.Linear(256 * 7 * 7, 1024)
-        self.fc7 = nn.Linear(1024, 1024)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.fc7(F.relu(self.fc6(x.flatten(1)))))
+    fc6, fc7 = nn.Linear(256 * 7 * 7, 1024), nn.Linear(1024, 1024)
+    return nn.Sequential(OrderedDict(flat=nn.Flatten(), fc6=fc6, relu6=nn.ReLU(), fc7=fc7, relu7=nn.ReLU()))
 
 
 class BoxPredictor(nn.Module):

@@ -22,10 +22,10 @@ from segue.models.detection.mask_rcnn import (
     Backbone,
     BoxPredictor,
     RegionDetector,
-    TwoFullyConnected,
     padded,
     renamed,
     scale_to,
+    two_fully_connected,
 )
 
 CLASSES = 80
@@ -173,7 +173,7 @@ class PointRend(RegionDetector):
         backbone, rpn = Backbone(ConstantBatchNorm, stride_first=True), RPN(1, DETECTRON)
         heads = nn.ModuleDict(
             {
-                "box_head": TwoFullyConnected(),
+                "box_head": two_fully_connected(),
                 "box_predictor": BoxPredictor(CLASSES + 1, CLASSES),
                 "mask_head": PointMaskHead(),
             }

@@ -91,23 +91,6 @@ class MaskFeatures(nn.Module):
         return self.head(self.blocks4(self.join4(x, self.edges(edges))))
 
 
-class Queries(nn.Module):
-    """Queries from what was seen of linked detections, and from where they are."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.content = nn.Linear(WIDTH, width)
-        self.place = nn.Linear(8 * WAVES + 1, width)
-
-    def forward(self, looks: Tensor, boxes: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """Content and position of queries, each (N, Q, C).
-
-        From what the detector saw, (N, Q, 96), boxes (N, Q, 4), centre form, in 0..1, and the share of the
-        frames in which it saw the object, (N, Q).
-        """
-        return self.content(looks), self.place(torch.cat((waves(boxes), share[..., None]), -1))
-
-
 class MSSTSVISLite(MSSTSVIS):
     """MS-STS VIS whose queries are linked detections; class channels are the category numbers of COCO.
 
@@ -131,7 +114,9 @@ class MSSTSVISLite(MSSTSVIS):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.detr.class_embed = nn.ModuleList(sure)
-        self.queries = Queries(width)
+        # Queries are made of what was seen of linked detections, and of where they are.
+        parts_of_queries = {"content": nn.Linear(WIDTH, width), "place": nn.Linear(8 * WAVES + 1, width)}
+        self.queries = nn.ModuleDict(parts_of_queries)
         self.mask_features = MaskFeatures(width, WIDTH + NanoDetTrunk.fine, NanoDetTrunk.finest)
         self.class_names = dict(COCO_NAMES)
         self.options = {"parts": self.parts.text()}
@@ -167,7 +152,8 @@ class MSSTSVISLite(MSSTSVIS):
         starts, shares, seen = zip(*(tubes(clip, self.size.queries) for clip in memory.found), strict=True)
         boxes = torch.stack(starts)
         logits, looks = torch.stack(seen).split((CLASSES, WIDTH), -1)
-        content, position = self.queries(looks, boxes.mean(1), torch.stack(shares))
+        place = torch.cat((waves(boxes.mean(1)), torch.stack(shares)[..., None]), -1)
+        content, position = self.queries["content"](looks), self.queries["place"](place)
         decoder = self.detr.transformer.decoder
         decoded = decoder(content, position, boxes, memory.tokens, memory.levels)
         return DecodedTubes(**vars(decoded), begun=logits)

@@ -168,11 +168,6 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
-    @property
-    def relates_frames(self) -> bool:
-        """Whether the result for a frame depends on the others of its clip."""
-        return any(getattr(layer, "ms_sts", None) is not None for layer in self.layers)
-
     def forward(self, tokens: Tensor, position: Tensor, levels: Levels, frames: int = 1) -> Tensor:
         """Tokens (B, S, C) of B frames, ``frames`` of them a clip → memory (B, S, C).
 

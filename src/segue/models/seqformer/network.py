@@ -199,7 +199,7 @@ class SeqFormer(nn.Module):
 
     @property
     def relates_frames(self) -> bool:
-        return self.detr.transformer.encoder.relates_frames
+        return any(layer.ms_sts is not None for layer in self.detr.transformer.encoder.layers)
 
     def encode(self, frames: Tensor, valid: Tensor | None = None) -> Memory:
         """Look at the frames.
