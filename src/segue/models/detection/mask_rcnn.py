@@ -86,7 +86,7 @@ class RegionDetector(nn.Module, ABC):
     convention: ClassVar[Convention]
 
     def __init__(
-        self, backbone: Backbone, rpn: RPN, heads: nn.ModuleDict, least_score: float, short_side: int
+        self, backbone: nn.Module, rpn: RPN, heads: nn.ModuleDict, least_score: float, short_side: int
     ) -> None:
         super().__init__()
         self.backbone, self.rpn, self.roi_heads = backbone, rpn, heads
@@ -151,7 +151,7 @@ class MaskRCNN(RegionDetector):
     ) -> None:
         # The weights of version 1 were trained with norms that divide by the bare deviation.
         norms = (partial(ConstantBatchNorm, eps=0.0), None) if version == 1 else (FrozenBatchNorm,) * 2
-        backbone, rpn, norm = Backbone(*norms), RPN(version, TORCHVISION), norms[1]
+        backbone, rpn, norm = resnet_fpn(*norms), RPN(version, TORCHVISION), norms[1]
         if version == 1:
             box_head = two_fully_connected()
         else:
@@ -238,16 +238,10 @@ class FPN(nn.Module):
         return [*pyramid, F.max_pool2d(pyramid[-1], 1, stride=2)]
 
 
-class Backbone(nn.Module):
+def resnet_fpn(norm: Norm, pyramid_norm: Norm | None = None, stride_first: bool = False) -> nn.Sequential:
     """ResNet-50 and its feature pyramid."""
-
-    def __init__(self, norm: Norm, pyramid_norm: Norm | None = None, stride_first: bool = False) -> None:
-        super().__init__()
-        self.body = ResidualTrunk(Bottleneck, (3, 4, 6, 3), norm, stride_first=stride_first)
-        self.fpn = FPN(self.body.channels, pyramid_norm)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        return self.fpn(self.body(x))
+    body = ResidualTrunk(Bottleneck, (3, 4, 6, 3), norm, stride_first=stride_first)
+    return nn.Sequential(OrderedDict(body=body, fpn=FPN(body.channels, pyramid_norm)))
 
 
 class RPNHead(nn.Module):

@@ -19,11 +19,11 @@ from segue.models.detection.mask_rcnn import (
     DETECTRON,
     RPN,
     SHORT_SIDE,
-    Backbone,
     BoxPredictor,
     RegionDetector,
     padded,
     renamed,
+    resnet_fpn,
     scale_to,
     two_fully_connected,
 )
@@ -170,7 +170,7 @@ class PointRend(RegionDetector):
     convention = DETECTRON
 
     def __init__(self, least_score: float = 0.05, short_side: int = SHORT_SIDE) -> None:
-        backbone, rpn = Backbone(ConstantBatchNorm, stride_first=True), RPN(1, DETECTRON)
+        backbone, rpn = resnet_fpn(ConstantBatchNorm, stride_first=True), RPN(1, DETECTRON)
         heads = nn.ModuleDict(
             {
                 "box_head": two_fully_connected(),

@@ -1,12 +1,9 @@
 """SeqFormer's decoder, the masks that it asks for, and where it looks.
 
 An instance query stands for the clip, a box query for each of its frames. A tiny network per query (CondInst)
-reads its mask from features of each frame.
-
-The poster of MS-STS VIS shows, frame by frame, what is attended to for one instance, as a map over the
-picture. Here that is the deformable attention of the last decoder layer, by which a box query reads what the
-encoder made of the frame: all points of all heads and levels with their weights, drawn into one map of the
-finest level.
+reads its mask from features of each frame. Where a query looks is the deformable attention of the last layer,
+by which its box query reads what the encoder made of a frame: all points of all heads and levels with their
+weights, drawn into one map of the finest level.
 """
 
 from __future__ import annotations
