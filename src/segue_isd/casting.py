@@ -23,7 +23,7 @@ from segue_isd.camera import View
 from segue_isd.equipment import car_parts
 from segue_isd.figures import Pose, dressed, grown
 from segue_isd.parts import Surface, ball
-from segue_isd.paths import Plan, Walk, find_way, nearest_free, smooth_way, walk
+from segue_isd.paths import Plan, Walk, find_way, nearest_free, smooth_way
 from segue_isd.rooms import CELL, Room
 
 LEAD = 30.0
@@ -126,7 +126,7 @@ class Cast:
             return None
         points = np.vstack([[start], smooth_way(self._plan, cells)[1:-1], [goal]])
         points = points[np.append(True, np.linalg.norm(np.diff(points, axis=0), axis=1) > 1e-3)]
-        return walk(points) if len(points) > 1 else None
+        return Walk(points) if len(points) > 1 else None
 
     def _schedule(self, speed: float, sits: bool) -> list[Spell]:
         rng, options = self._rng, self._options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -81,10 +82,15 @@ def smooth_way(plan: Plan, way: list[Cell]) -> Floats:
 
 @dataclass(frozen=True)
 class Walk:
-    """A way: points (N, 2) in metres, and metres (N,) from the start."""
+    """A way along points (N, 2) in metres, N at least 2."""
 
     points: Floats
-    lengths: Floats
+
+    @cached_property
+    def lengths(self) -> Floats:
+        """Metres from the start, (N,)."""
+        steps = np.linalg.norm(np.diff(self.points, axis=0), axis=1)
+        return np.concatenate([[0.0], steps.cumsum()])
 
     @property
     def length(self) -> float:
@@ -98,9 +104,3 @@ class Walk:
         """Direction of the way in radians, smoothed over a quarter of a metre to both sides."""
         (x0, y0), (x1, y1) = self.at(distance - 0.25), self.at(distance + 0.25)
         return float(np.arctan2(y1 - y0, x1 - x0))
-
-
-def walk(points: Floats) -> Walk:
-    """The walk along points (N, 2), N at least 2."""
-    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
-    return Walk(points, np.concatenate([[0.0], steps.cumsum()]))

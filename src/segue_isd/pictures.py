@@ -54,7 +54,7 @@ def cells(rows: int, columns: int, shift: float = 0.0) -> tuple[npt.NDArray[np.i
     return row * columns + column, np.asarray(border, np.float32)
 
 
-def _rows_of_things(rng: np.random.Generator, rows: int, widths: tuple[int, int], depth: float) -> Picture:
+def shelf(rng: np.random.Generator, rows: int, widths: tuple[int, int], depth: float) -> Picture:
     """Shelf boards with upright things of all colours between them."""
     picture = np.full((SIDE, SIDE, 3), 0.12, np.float32)
     step = SIDE // rows
@@ -71,16 +71,6 @@ def _rows_of_things(rng: np.random.Generator, rows: int, widths: tuple[int, int]
             x += width
         cv2.rectangle(picture, (0, floor), (SIDE, floor + 3), (0.7, 0.66, 0.6), -1)
     return picture
-
-
-def books(rng: np.random.Generator) -> Picture:
-    """A shelf of books."""
-    return _rows_of_things(rng, 4, (4, 10), 0.55)
-
-
-def goods(rng: np.random.Generator) -> Picture:
-    """A shelf of goods."""
-    return _rows_of_things(rng, 3, (10, 24), 0.4)
 
 
 def papers(rng: np.random.Generator) -> Picture:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -20,21 +23,26 @@ def paint_textures(rng: np.random.Generator) -> dict[str, Texture]:
     return textures
 
 
-def _plain(rng: np.random.Generator) -> Picture:
-    return grey(0.97 + 0.012 * noise(rng, 0.8))
+def _rough(level: float, *waves: tuple[Any, ...]) -> Painter:
+    """Painter of a grey level with noises, each an amplitude and what :func:`noise` takes."""
+
+    def paint(rng: np.random.Generator) -> Picture:
+        field: Any = level
+        for amplitude, *shape in waves:
+            field = field + amplitude * noise(rng, *shape)
+        return grey(field)
+
+    return paint
 
 
-def _plaster(rng: np.random.Generator) -> Picture:
-    return grey(0.93 + 0.025 * noise(rng, 0.5) + 0.03 * noise(rng, 1.8))
+_plain = _rough(0.97, (0.012, 0.8))
+_carpet = _rough(0.8, (0.10, 0.15), (0.04, 1.3))
+_fabric = _rough(0.84, (0.05, 2.2, (0.5, 1.3)), (0.04, 0.1))
 
 
 def _concrete(rng: np.random.Generator) -> Picture:
     stains = np.clip(noise(rng, 1.6, (0.6, 1)), -2, 2)
     return grey(0.82 + 0.06 * stains + 0.04 * noise(rng, 0.4))
-
-
-def _carpet(rng: np.random.Generator) -> Picture:
-    return grey(0.8 + 0.10 * noise(rng, 0.15) + 0.04 * noise(rng, 1.3))
 
 
 def _wood(rng: np.random.Generator) -> Picture:
@@ -101,16 +109,6 @@ def _wallpaper(rng: np.random.Generator) -> Picture:
     return grey(np.asarray(0.9 + 0.07 * field + 0.01 * noise(rng, 0.4), np.float32))
 
 
-def _fabric(rng: np.random.Generator) -> Picture:
-    folds = noise(rng, 2.2, (0.5, 1.3))
-    return grey(0.84 + 0.05 * folds + 0.04 * noise(rng, 0.1))
-
-
-def _denim(rng: np.random.Generator) -> Picture:
-    worn = noise(rng, 1.9, (0.6, 1.2))
-    return grey(0.78 + 0.07 * worn + 0.06 * noise(rng, 0.2, (3, 0.6)))
-
-
 def _stripes(rng: np.random.Generator) -> Picture:
     count, second = rng.integers(3, 9), rng.uniform(0.15, 1.0, 3)
     band = (np.sin(2 * np.pi * count * V) > rng.uniform(-0.5, 0.6)).astype(np.float32)
@@ -153,10 +151,6 @@ def _logo(rng: np.random.Generator) -> Picture:
     return np.asarray(cloth, np.float32)
 
 
-def _metal(rng: np.random.Generator) -> Picture:
-    return grey(0.85 + 0.05 * noise(rng, 0.5, (0.3, 6)) + 0.03 * noise(rng, 1.5))
-
-
 def _cardboard(rng: np.random.Generator) -> Picture:
     picture = grey(0.88 + 0.03 * noise(rng, 1.2)) * np.asarray((0.95, 0.78, 0.58), np.float32)
     cv2.rectangle(picture, (56, 0), (72, SIDE), (0.82, 0.72, 0.55), -1)
@@ -180,10 +174,6 @@ def _rug(rng: np.random.Generator) -> Picture:
     picture = np.where((fold > 0.4)[..., None], colours[2], picture)
     picture = np.where((fold > 0.46)[..., None], colours[3], picture)
     return np.asarray(picture * _carpet(rng) * np.float32(1.15), np.float32)
-
-
-def _hair(rng: np.random.Generator) -> Picture:
-    return grey(0.75 + 0.16 * noise(rng, 0.7, (0.3, 4)))
 
 
 def _door(rng: np.random.Generator) -> Picture:
@@ -222,7 +212,7 @@ def _leaves(rng: np.random.Generator) -> Texture:
 
 _PAINTERS: dict[str, Painter] = {
     "plain": _plain,
-    "plaster": _plaster,
+    "plaster": _rough(0.93, (0.025, 0.5), (0.03, 1.8)),
     "concrete": _concrete,
     "carpet": _carpet,
     "wood": _wood,
@@ -235,16 +225,16 @@ _PAINTERS: dict[str, Painter] = {
     "boards": _boards,
     "wallpaper": _wallpaper,
     "fabric": _fabric,
-    "denim": _denim,
+    "denim": _rough(0.78, (0.07, 1.9, (0.6, 1.2)), (0.06, 0.2, (3, 0.6))),
     "stripes": _stripes,
     "plaid": _plaid,
     "dots": _dots,
     "blotches": _blotches,
     "logo": _logo,
-    "metal": _metal,
+    "metal": _rough(0.85, (0.05, 0.5, (0.3, 6)), (0.03, 1.5)),
     "cardboard": _cardboard,
-    "books": pictures.books,
-    "goods": pictures.goods,
+    "books": partial(pictures.shelf, rows=4, widths=(4, 10), depth=0.55),
+    "goods": partial(pictures.shelf, rows=3, widths=(10, 24), depth=0.4),
     "papers": pictures.papers,
     "whiteboard": pictures.whiteboard,
     "portrait0": pictures.portrait,
@@ -259,7 +249,7 @@ _PAINTERS: dict[str, Painter] = {
     "keyboard": _keyboard,
     "rug": _rug,
     "face": pictures.face,
-    "hair": _hair,
+    "hair": _rough(0.75, (0.16, 0.7, (0.3, 4))),
     "door": _door,
     "blinds": _blinds,
     "sign": pictures.sign,

@@ -16,7 +16,7 @@ from segue_isd.casting import CastOptions
 from segue_isd.figures import BENDING, SITTING, STANDING, WAVING, Build, dressed, figure, walking
 from segue_isd.lights import LightEvent, gains_at
 from segue_isd.parts import MOVING_BACKGROUND, Part, Shape, Surface
-from segue_isd.paths import find_way, smooth_way, walk
+from segue_isd.paths import Walk, find_way, smooth_way
 from segue_isd.pictures import SIDE
 from segue_isd.presets import COMMON, HARD, HELD_OUT, LIGHTS, TRAINED, Preset, composed, split_of
 from segue_isd.rooms import CELL, furnish
@@ -190,7 +190,7 @@ def test_ways_go_around_what_stands_there() -> None:
     assert cells is not None
     assert not any(plan[cell] for cell in cells)
     assert all(max(abs(a[0] - b[0]), abs(a[1] - b[1])) == 1 for a, b in itertools.pairwise(cells))
-    way = walk(smooth_way(plan, cells))
+    way = Walk(smooth_way(plan, cells))
     straight = 14 * CELL
     assert straight < way.length < 2.2 * straight
 
@@ -211,11 +211,11 @@ def test_feet_stay_out_of_the_furniture_of_a_furnished_room() -> None:
 
 
 def _owner() -> Person:
-    way = walk(np.array([[1.0, 1.0], [3.0, 1.0]]))
+    way = Walk(np.array([[1.0, 1.0], [3.0, 1.0]]))
     spells = [
         Spell(0, 2, way),
         Spell(2, 9, None, (3.0, 1.0, 0.0)),
-        Spell(9, 11, walk(np.array([[3.0, 1.0], [3.0, 3.0]]))),
+        Spell(9, 11, Walk(np.array([[3.0, 1.0], [3.0, 3.0]]))),
     ]
     wear = dressed(np.random.default_rng(2))
     return Person(1, Build(1.7, 1.0, 1.0), wear, spells, 0.0, np.full(8, 0.5))
