@@ -117,10 +117,11 @@ WAVING = replace(STANDING, raise_=(0.12, 2.2), elbow=(0.2, 0.9))
 ARMS_CROSSED = replace(STANDING, shoulder=(0.5, 0.5), raise_=(0.05, 0.05), elbow=(1.9, 1.9))
 
 
-class _Solids:
-    """Collected solids of one body."""
+class _Body:
+    """The solids of one body, collected limb by limb."""
 
-    def __init__(self) -> None:
+    def __init__(self, build: Build, wear: Wardrobe, pose: Pose) -> None:
+        self.h, self.wide, self.wear, self.pose = build.height, build.breadth, wear, pose
         self._tubes: list[tuple[Floats, Floats, tuple[float, float], Floats, Surface, float]] = []
         self.others: list[Part] = []
 
@@ -141,37 +142,100 @@ class _Solids:
         looks = zip(poses, surfaces, tapers, strict=True)
         return [Part(Shape.TUBE, pose, surface, taper) for pose, surface, taper in looks] + self.others
 
+    def legs(self) -> float:
+        """Add the legs; the height of the lowest sole relative to the hips."""
+        h, wide, wear, pose = self.h, self.wide, self.wear, self.pose
+        low = 0.0
+        bare = wear.skirt is not None
+        for number, side in enumerate((1.0, -1.0)):
+            a, k, s = pose.hip[number], pose.knee[number], pose.spread[number]
+            joint = 0.046 * h * wide * side * Y - 0.01 * h * Z
+            thigh = np.array([np.sin(a), side * np.sin(s), -np.cos(a)])
+            shin = np.array([np.sin(a - k), 0.3 * side * np.sin(s), -np.cos(a - k)])
+            knee = joint + 0.245 * h * thigh
+            ankle = knee + 0.235 * h * shin
+            cloth = wear.skin if bare else wear.trousers
+            self.tube(joint, knee, (0.052 * h * wide, 0.056 * h * wide), cloth, 0.70)
+            self.tube(knee, ankle, (0.036 * h * wide, 0.038 * h * wide), cloth, 0.72 if bare else 0.9)
+            toe = np.array([np.cos(0.6 * (a - k)), 0.15 * side, np.sin(0.6 * (a - k))])
+            heel = ankle - 0.02 * h * toe - 0.018 * h * Z
+            tip = heel + 0.105 * h * toe
+            self.tube(heel, tip, (0.026 * h, 0.022 * h), wear.shoes, 0.85)
+            low = min(low, heel[2] - 0.022 * h, tip[2] - 0.019 * h)
+        return float(low)
+
+    def arms(self, shoulders: Floats, reach: float, trunk: Floats) -> Floats:
+        h, wide, wear, pose = self.h, self.wide, self.wear, self.pose
+        hands = np.zeros((2, 3))
+        for number, side in enumerate((1.0, -1.0)):
+            a, r, e = pose.shoulder[number], pose.raise_[number], pose.elbow[number]
+            upper = np.array([np.sin(a) * np.cos(r), side * np.sin(r), -np.cos(a) * np.cos(r)])
+            out = side * np.sin(r) * np.cos(e) - 0.25 * side * np.sin(e)
+            fore = np.array([np.sin(a + e), out, -np.cos(a + e)])
+            if r > 1.0:  # a raised arm bends upwards
+                fore = np.array([0.25, side * np.sin(r - e), -np.cos(r + e)])
+            fore /= np.linalg.norm(fore)
+            joint = shoulders + reach * side * trunk[:, 1]
+            elbow = joint + 0.165 * h * (trunk @ upper)
+            wrist = elbow + 0.14 * h * (trunk @ fore)
+            hand = wrist + 0.055 * h * (trunk @ fore)
+            self.tube(joint, elbow, (0.034 * h * wide, 0.034 * h * wide), wear.top, 0.78)
+            self.tube(elbow, wrist, (0.027 * h * wide, 0.027 * h * wide), wear.sleeve, 0.72)
+            self.tube(wrist, hand, (0.016 * h, 0.022 * h), wear.skin, 0.75)
+            hands[number] = hand
+        return hands
+
+    def head(self, neck: Floats, turn: Floats) -> None:
+        h, wear = self.h, self.wear
+        forward, left, up = turn.T
+        middle = neck + 0.075 * h * up + 0.012 * h * forward
+
+        def egg(sizes: tuple[float, float, float], at: Floats, surface: Surface) -> None:
+            axes = np.column_stack([sizes[0] * h * forward, sizes[1] * h * left, sizes[2] * h * up, at])
+            self.others.append(Part(Shape.BALL, axes, surface))
+
+        egg((0.056, 0.045, 0.068), middle, wear.face)
+        egg((0.012, 0.008, 0.014), middle + 0.056 * h * forward - 0.008 * h * up, wear.skin)
+        cap = middle + 0.018 * h * up - 0.012 * h * forward
+        egg((0.056, 0.050, 0.060), cap, wear.hair)
+        if wear.long_hair:
+            back = middle - 0.03 * h * forward
+            self.tube(back, back - 0.10 * h * up, (0.046 * h, 0.028 * h), wear.hair, 0.8, left)
+        if wear.hat is not None:
+            egg((0.062, 0.056, 0.050), middle + 0.038 * h * up - 0.004 * h * forward, wear.hat)
+            egg((0.060, 0.040, 0.010), middle + 0.036 * h * up + 0.045 * h * forward, wear.hat)
+
 
 def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Floats]:
     """Solids of a body on the floor in its own frame, and where its hands are, (2, 3): left, right."""
     h, wide = build.height, build.breadth
-    solids = _Solids()
+    body = _Body(build, wear, pose)
     trunk = _turn(pose.lean, pose.sway, pose.twist)
-    feet_low = _legs(solids, h, wide, wear, pose)
+    feet_low = body.legs()
     forward, left, up = trunk.T  # from the hips on, which are the origin until the feet stand on the floor
     waist = 0.06 * h * up
     chest = 0.25 * h * up
     neck = 0.31 * h * up
     depth = 0.062 * h * wide * build.belly
-    solids.tube(-0.01 * h * up, waist, (0.086 * h * wide, 0.066 * h * wide), wear.trousers, 0.98, left)
-    solids.tube(waist, chest, (0.080 * h * wide, depth), wear.top, 1.16, left)
+    body.tube(-0.01 * h * up, waist, (0.086 * h * wide, 0.066 * h * wide), wear.trousers, 0.98, left)
+    body.tube(waist, chest, (0.080 * h * wide, depth), wear.top, 1.16, left)
     reach, middle = 0.094 * h * wide, 0.012 * h * up
     girth = (0.044 * h * wide, 0.048 * h * wide)
-    solids.tube(chest + reach * left + middle, chest - reach * left + middle, girth, wear.top, 1.0, forward)
-    hands = _arms(solids, h, wide, wear, pose, chest + 0.018 * h * up, reach + 0.018 * h, trunk)
-    solids.tube(chest + 0.03 * h * up, neck + 0.01 * h * up, (0.031 * h, 0.031 * h), wear.skin, 0.9, left)
-    _head(solids, h, wear, neck, trunk @ _turn(pose.nod, 0, pose.look))
+    body.tube(chest + reach * left + middle, chest - reach * left + middle, girth, wear.top, 1.0, forward)
+    hands = body.arms(chest + 0.018 * h * up, reach + 0.018 * h, trunk)
+    body.tube(chest + 0.03 * h * up, neck + 0.01 * h * up, (0.031 * h, 0.031 * h), wear.skin, 0.9, left)
+    body.head(neck, trunk @ _turn(pose.nod, 0, pose.look))
     if wear.coat is not None:
-        solids.tube(waist - 0.16 * h * up, chest, (0.098 * h * wide, 0.084 * h * wide), wear.coat, 0.98, left)
+        body.tube(waist - 0.16 * h * up, chest, (0.098 * h * wide, 0.084 * h * wide), wear.coat, 0.98, left)
     if wear.skirt is not None:
         hem = -0.24 * h * up + 0.05 * h * (np.sin(pose.hip[0]) + np.sin(pose.hip[1])) * forward
-        solids.tube(hem, waist, (0.125 * h * wide, 0.110 * h * wide), wear.skirt, 0.62, left)
+        body.tube(hem, waist, (0.125 * h * wide, 0.110 * h * wide), wear.skirt, 0.62, left)
     if wear.backpack is not None:
         spot = chest - 0.105 * h * wide * forward - 0.06 * h * up
         frame = np.column_stack([0.11 * h * forward, 0.17 * h * left, 0.24 * h * up, spot])
-        solids.others.append(Part(Shape.BOX, frame, wear.backpack))
+        body.others.append(Part(Shape.BOX, frame, wear.backpack))
     rise = np.array([0, 0, pose.lift - feet_low])
-    return moved(solids.parts(), placed(*rise)), hands + rise
+    return moved(body.parts(), placed(*rise)), hands + rise
 
 
 def _turn(forward: float, aside: float, around: float) -> Floats:
@@ -183,79 +247,6 @@ def _turn(forward: float, aside: float, around: float) -> Floats:
     c, s = np.cos(aside), np.sin(aside)
     sway = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
     return np.asarray(lean @ sway @ twist)
-
-
-def _legs(solids: _Solids, h: float, wide: float, wear: Wardrobe, pose: Pose) -> float:
-    """Add the legs; the height of the lowest sole relative to the hips."""
-    low = 0.0
-    bare = wear.skirt is not None
-    for number, side in enumerate((1.0, -1.0)):
-        a, k, s = pose.hip[number], pose.knee[number], pose.spread[number]
-        joint = 0.046 * h * wide * side * Y - 0.01 * h * Z
-        thigh = np.array([np.sin(a), side * np.sin(s), -np.cos(a)])
-        shin = np.array([np.sin(a - k), 0.3 * side * np.sin(s), -np.cos(a - k)])
-        knee, thigh = joint + 0.245 * h * thigh, thigh / np.linalg.norm(thigh)
-        ankle = knee + 0.235 * h * shin
-        cloth = wear.skin if bare else wear.trousers
-        solids.tube(joint, knee, (0.052 * h * wide, 0.056 * h * wide), cloth, 0.70)
-        solids.tube(knee, ankle, (0.036 * h * wide, 0.038 * h * wide), cloth, 0.72 if bare else 0.9)
-        toe = np.array([np.cos(0.6 * (a - k)), 0.15 * side, np.sin(0.6 * (a - k))])
-        heel = ankle - 0.02 * h * toe - 0.018 * h * Z
-        tip = heel + 0.105 * h * toe
-        solids.tube(heel, tip, (0.026 * h, 0.022 * h), wear.shoes, 0.85)
-        low = min(low, heel[2] - 0.022 * h, tip[2] - 0.019 * h)
-    return float(low)
-
-
-def _arms(
-    solids: _Solids,
-    h: float,
-    wide: float,
-    wear: Wardrobe,
-    pose: Pose,
-    shoulders: Floats,
-    reach: float,
-    trunk: Floats,
-) -> Floats:
-    hands = np.zeros((2, 3))
-    for number, side in enumerate((1.0, -1.0)):
-        a, r, e = pose.shoulder[number], pose.raise_[number], pose.elbow[number]
-        upper = np.array([np.sin(a) * np.cos(r), side * np.sin(r), -np.cos(a) * np.cos(r)])
-        fore = np.array(
-            [np.sin(a + e), side * np.sin(r) * np.cos(e) - 0.25 * side * np.sin(e), -np.cos(a + e)]
-        )
-        if r > 1.0:  # a raised arm bends upwards
-            fore = np.array([0.25, side * np.sin(r - e), -np.cos(r + e)])
-        fore /= np.linalg.norm(fore)
-        joint = shoulders + reach * side * trunk[:, 1]
-        elbow = joint + 0.165 * h * (trunk @ upper)
-        wrist = elbow + 0.14 * h * (trunk @ fore)
-        hand = wrist + 0.055 * h * (trunk @ fore)
-        solids.tube(joint, elbow, (0.034 * h * wide, 0.034 * h * wide), wear.top, 0.78)
-        solids.tube(elbow, wrist, (0.027 * h * wide, 0.027 * h * wide), wear.sleeve, 0.72)
-        solids.tube(wrist, hand, (0.016 * h, 0.022 * h), wear.skin, 0.75)
-        hands[number] = hand
-    return hands
-
-
-def _head(solids: _Solids, h: float, wear: Wardrobe, neck: Floats, turn: Floats) -> None:
-    forward, left, up = turn.T
-    middle = neck + 0.075 * h * up + 0.012 * h * forward
-
-    def egg(sizes: tuple[float, float, float], at: Floats, surface: Surface) -> None:
-        axes = np.column_stack([sizes[0] * h * forward, sizes[1] * h * left, sizes[2] * h * up, at])
-        solids.others.append(Part(Shape.BALL, axes, surface))
-
-    egg((0.056, 0.045, 0.068), middle, wear.face)
-    egg((0.012, 0.008, 0.014), middle + 0.056 * h * forward - 0.008 * h * up, wear.skin)
-    cap = middle + 0.018 * h * up - 0.012 * h * forward
-    egg((0.056, 0.050, 0.060), cap, wear.hair)
-    if wear.long_hair:
-        back = middle - 0.03 * h * forward
-        solids.tube(back, back - 0.10 * h * up, (0.046 * h, 0.028 * h), wear.hair, 0.8, left)
-    if wear.hat is not None:
-        egg((0.062, 0.056, 0.050), middle + 0.038 * h * up - 0.004 * h * forward, wear.hat)
-        egg((0.060, 0.040, 0.010), middle + 0.036 * h * up + 0.045 * h * forward, wear.hat)
 
 
 _SKIN: tuple[Colour, ...] = (
