@@ -148,7 +148,7 @@ def stm(clips: Clips, options: Values, run: Values) -> Prepared:
 @training(
     "stcn-lite",
     CLIPS,
-    Options(stcn_lite_recipe.STCNLiteRecipe, "backbone:init scaling:init-scaling start"),
+    Options(stcn_lite_recipe.STCNLiteRecipe, "backbone:init scaling:init-scaling start reading"),
     **LITE,
     steps=stcn_lite_recipe.STEPS,
 )

@@ -94,9 +94,11 @@ class PromptObjective(nn.Module):
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         side = batch["pictures"].shape[-1]
         room = next(total for _, shape, _, total in SHAPES if shape == side)
-        batch = {**batch, "corrections": torch.zeros(len(batch["pictures"]), dtype=torch.uint8)}
+        device = batch["pictures"].device
+        none = torch.zeros(len(batch["pictures"]), dtype=torch.uint8, device=device)
+        batch = {**batch, "corrections": none}
         if self.kept and self.kept["pictures"].shape[-1] == side:
-            batch = {name: torch.cat([value, self.kept[name]]) for name, value in batch.items()}
+            batch = {name: torch.cat([value, self.kept[name].to(device)]) for name, value in batch.items()}
         pictures = batch["pictures"].float().div(255).to(memory_format=torch.channels_last)
         logits, quality = self.network(pictures, batch["planes"].float() / 255)
         loss, parts = losses(logits.float(), quality.float(), batch["targets"], batch["planes"])
@@ -107,17 +109,18 @@ class PromptObjective(nn.Module):
         return loss, parts
 
     def _staying(self, batch: dict[str, Tensor], logits: Tensor, room: int) -> dict[str, Tensor]:
-        """The samples that go into the next step, with this step's mask and one click more."""
+        """The samples that go into the next step, with this step's mask and one click more, off the GPU."""
         fresh = int((batch["corrections"] == 0).sum())
-        able = np.flatnonzero(batch["corrections"].numpy() < MOST_CORRECTIONS)
+        able = np.flatnonzero(batch["corrections"].numpy(force=True) < MOST_CORRECTIONS)
         able = able[self.rng.random(len(able)) < STAY]
         chosen = self.rng.permutation(able)[: max(0, room - fresh)]
         if not len(chosen):
             return {}
-        kept = {name: value[torch.from_numpy(chosen)].clone() for name, value in batch.items()}
+        index = torch.from_numpy(chosen).to(logits.device)
+        kept = {name: value[index].cpu() for name, value in batch.items()}
         size = kept["targets"].shape[-2:]
-        masks = F.interpolate(logits[torch.from_numpy(chosen), :1].float(), size=size, mode="bilinear")[:, 0]
-        for k, mask in enumerate(masks.sigmoid().numpy()):
+        masks = F.interpolate(logits[index, :1].float(), size=size, mode="bilinear")[:, 0]
+        for k, mask in enumerate(masks.sigmoid().numpy(force=True)):
             planes, target = kept["planes"][k].numpy(), kept["targets"][k].numpy()
             planes[PREVIOUS] = np.round(255 * mask)
             error, missing = largest_error(mask > 0.5, target)
