@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -106,16 +107,17 @@ class ForegroundMasks:
 
     def result(self, index: int, time: float, size: tuple[int, int], maps: Maps) -> Segmentation:
         """The result of a frame of a height and width, from maps at the working size."""
-        foreground = _inside(maps[0], size, self._roi)
+        inside = partial(_inside, size=size, roi=self._roi)
+        foreground = inside(maps[0])
         mask = without_small(foreground >= self._threshold, self._min_area)
         if self._tracker is not None:
             labels, objects = self._tracker.update(mask, time, foreground)
-            lazily = partial(_of_objects, maps[0], size, self._roi, labels, objects)
+            lazily = partial(_of_objects, inside, maps[0], labels, objects)
             return Segmentation(index, time, labels, objects, lazily)
         maps = maps[: 1 + self._shadows]
-        lazily = partial(_of_classes, maps, size, self._roi)
+        lazily = partial(_of_classes, inside, maps)
         both = mask.astype(np.uint8)
-        scores = [foreground, *(_inside(values, size, self._roi) for values in maps[1:])]
+        scores = [foreground, *map(inside, maps[1:])]
         for shadow in scores[1:]:
             both[(shadow >= self._threshold) & ~mask] = SHADOW
         return Segmentation(index, time, both, _summary(both, scores), lazily)
@@ -145,25 +147,20 @@ def _summary(mask: npt.NDArray[np.uint8], scores: list[Plane]) -> tuple[ObjectIn
     return tuple(objects)
 
 
-def _of_classes(maps: Maps, size: tuple[int, int], roi: Mask | None) -> Maps:
+def _of_classes(inside: Callable[[Plane], Plane], maps: Maps) -> Maps:
     """Background, foreground and perhaps shadow, which sum to one: shadow is what is not foreground."""
-    foreground, *rest = (_inside(item, size, roi) for item in maps)
+    foreground, *rest = map(inside, maps)
     shadows = [shadow * (1 - foreground) for shadow in rest]
     return np.stack([1 - foreground - sum(shadows), foreground, *shadows]).astype(np.float32)
 
 
 def _of_objects(
-    values: Plane,
-    size: tuple[int, int],
-    roi: Mask | None,
-    labels: npt.NDArray[np.integer],
-    objects: tuple[ObjectInfo, ...],
+    inside: Callable[[Plane], Plane], values: Plane, labels: npt.NDArray[Any], objects: Sequence[ObjectInfo]
 ) -> Maps:
     """Background and each object, which has its probability inside its own piece only."""
-    foreground = _inside(values, size, roi)
+    foreground = inside(values)
     each = [np.where(labels == item.id, foreground, 0) for item in objects]
-    inside = np.where(labels > 0, foreground, 0)
-    return np.stack([1 - inside, *each]).astype(np.float32)
+    return np.stack([1 - np.where(labels > 0, foreground, 0), *each]).astype(np.float32)
 
 
 @dataclass(slots=True)
