@@ -28,7 +28,7 @@ def stored(path: Path, content: object, protocol: int = 4) -> Path:
     return path
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_arrays_come_back_as_they_were(tmp_path: Path, protocol: int) -> None:
     content = {"model": OrderedDict(ARRAYS), "__author__": "somebody", "step": np.int64(3)}
     found = read_checkpoint(stored(tmp_path / "a.pkl", content, protocol)).tensors

@@ -46,6 +46,10 @@ class _Array(_Part):
     """An array."""
 
 
+class _Buffer(_Array):
+    """An array with its numbers first, as protocol 5 has it, which Python 3.14 takes by itself."""
+
+
 class _Scalar(_Array):
     """A number with a type, such as a counter."""
 
@@ -68,9 +72,13 @@ _STAND_INS: dict[tuple[str, str], type] = {
     ("_codecs", "encode"): _Bytes,
     ("collections", "OrderedDict"): OrderedDict,
     **{
-        (f"numpy.{core}.multiarray", name): stand_in
+        (f"numpy.{core}.{module}", name): stand_in
         for core in ("core", "_core")
-        for name, stand_in in (("_reconstruct", _Array), ("scalar", _Scalar))
+        for module, name, stand_in in (
+            ("multiarray", "_reconstruct", _Array),
+            ("multiarray", "scalar", _Scalar),
+            ("numeric", "_frombuffer", _Buffer),
+        )
     },
 }
 
@@ -107,13 +115,16 @@ def _values(array: _Array) -> npt.NDArray[Any]:
     """The array itself, if it is one of plain numbers and its parts fit each other."""
     if isinstance(array, _Scalar):
         shape, by_column, (dtype, data) = (), False, array.given
+    elif isinstance(array, _Buffer):
+        data, dtype, shape, axes = array.given
+        by_column = axes == "F"
     else:
         _, shape, dtype, by_column, data = array.state
     code, order = dtype.given[0], dtype.state[1] if dtype.state else "|"
     if not _NUMBERS.fullmatch(code) or order not in ("<", ">", "|", "="):
         raise ValueError(f"an array of type {code!r}")
     kind = np.dtype(order.replace("|", "=") + code)
-    if not isinstance(data, bytes) or len(data) != math.prod(shape) * kind.itemsize:
+    if not isinstance(data, bytes | bytearray) or len(data) != math.prod(shape) * kind.itemsize:
         raise ValueError("an array whose data do not fit its shape")
     return np.frombuffer(data, kind).reshape(shape, order="F" if by_column else "C")
 
