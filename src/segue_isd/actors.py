@@ -8,16 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from segue_isd.figures import (
-    SITTING,
-    STANDING,
-    Build,
-    Pose,
-    Wardrobe,
-    blend,
-    figure,
-    walking,
-)
+from segue_isd.figures import SITTING, STANDING, Build, Pose, Wardrobe, blend, figure, walking
 from segue_isd.parts import (
     Floats,
     Part,

@@ -6,20 +6,7 @@ import numpy as np
 
 from segue_isd import furniture as f
 from segue_isd.furniture import Piece, Seat
-from segue_isd.parts import (
-    Part,
-    Shape,
-    Surface,
-    ball,
-    box,
-    chained,
-    cylinder,
-    moved,
-    panel,
-    placed,
-    scaled,
-    wheel,
-)
+from segue_isd.parts import Part, Surface, ball, box, cylinder, moved, panel, placed, sheet, wheel
 
 
 def bed(rng: np.random.Generator) -> Piece:
@@ -82,11 +69,10 @@ def plant(rng: np.random.Generator) -> Piece:
     parts = [cylinder(0.17, 0.3, (0, 0, 0), pot), cylinder(0.02, tall * 0.6, (0, 0, 0.3), stem)]
     leaves = []
     for i in range(5):
-        turned = placed(0, 0, 0.3 + tall * rng.uniform(0.35, 0.7), i * 0.63)
-        pose = chained(turned, scaled((tall * 0.8, 1, tall * 0.8)))
+        pose = placed(0, 0, 0.3 + tall * rng.uniform(0.35, 0.7), i * 0.63)
         share = rng.uniform(0.6, 1)
         look = Surface((0.75 * share, 0.95 * share, 0.7 * share), "leaves", 0)
-        leaves.append(Part(Shape.SHEET, pose, look))
+        leaves.append(sheet(tall * 0.8, tall * 0.8, pose, look))
     return Piece(parts, 0.5, 0.5, plants=tuple(leaves))
 
 

@@ -7,17 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segue_isd.parts import (
-    Colour,
-    Part,
-    Surface,
-    ball,
-    box,
-    cylinder,
-    moved,
-    panel,
-    placed,
-)
+from segue_isd.parts import Colour, Part, Surface, ball, box, cylinder, moved, panel, placed
 
 
 @dataclass(frozen=True)

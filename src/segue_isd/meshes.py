@@ -45,12 +45,7 @@ def _grid(rows: int, columns: int) -> npt.NDArray[np.intp]:
     return np.stack([first, right, below + 1, first, below + 1, below], axis=1).ravel()
 
 
-def _rows(
-    point: Floats,
-    normal: Floats,
-    uv: Floats,
-    axes: tuple[int, int],
-) -> Floats:
+def _rows(point: Floats, normal: Floats, uv: Floats, axes: tuple[int, int]) -> Floats:
     return np.concatenate([point, normal, uv, np.broadcast_to(axes, uv.shape)], axis=1)
 
 
@@ -73,12 +68,7 @@ def _box() -> Floats:
 
 
 def _revolved(
-    detail: Detail,
-    radius: Floats,
-    height: Floats,
-    slope: Floats,
-    end: Floats,
-    along: Floats,
+    detail: Detail, radius: Floats, height: Floats, slope: Floats, end: Floats, along: Floats
 ) -> Floats:
     """Solid of revolution from its rows, lowest first; ``slope`` is (rows, 2): outward and up."""
     share = np.linspace(0, 1, detail.segments + 1)

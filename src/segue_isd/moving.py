@@ -22,6 +22,7 @@ from segue_isd.parts import (
     numbered,
     placed,
     scaled,
+    sheet,
 )
 
 
@@ -121,9 +122,9 @@ class Door:
 
 def curtain(rng: np.random.Generator, width: float, height: float, pose: Floats, surface: Surface) -> Still:
     """A curtain in a draught; ``pose`` is the middle of its lower edge."""
-    body = chained(pose, scaled((width, 1.0, height), (0, 0, height / 2)))
+    hanging = sheet(width, height, chained(pose, placed(0, 0, height / 2)), surface)
     wave = Wave(rng.uniform(0.02, 0.09), rng.uniform(2, 5), rng.uniform(0.6, 3.0), rng.uniform(0, 6))
-    return Still("curtain", (Part(Shape.SHEET, body, surface, id=MOVING_BACKGROUND, wave=wave),))
+    return Still("curtain", (replace(hanging, id=MOVING_BACKGROUND, wave=wave),))
 
 
 def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Floats) -> Still:

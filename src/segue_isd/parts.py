@@ -132,6 +132,11 @@ def ball(radii: Triple, at: Triple, surface: Surface) -> Part:
     return Part(Shape.BALL, scaled(radii, at), surface)
 
 
+def sheet(width: float, height: float, pose: Floats, surface: Surface) -> Part:
+    """Sheet whose middle is at the origin of ``pose``, upright there."""
+    return Part(Shape.SHEET, chained(pose, scaled((width, 1, height))), surface)
+
+
 def panel(width: float, height: float, at: Triple, surface: Surface) -> Part:
     """Thin upright board; ``at`` is the middle of its lower edge, it faces -y."""
     return box((width, 0.02, height), at, surface)
