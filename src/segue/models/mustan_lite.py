@@ -30,7 +30,7 @@ from segue.layers.colours import (
     past_cues,
 )
 from segue.layers.fused import BatchNormReLU, ConvNormReLU, Stages
-from segue.layers.gates import PositionGate
+from segue.layers.gates import PositionGate, gated
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.resnet import scaled
 from segue.models.base import Features, Shape
@@ -289,5 +289,4 @@ class Refinement(nn.Module):
 
     def forward(self, own: Tensor, others: Sequence[Tensor]) -> Tensor:
         """(N, C, h, w) and what it is compared with → (N, C, h, w)."""
-        mixed: Tensor = self.bn(self.conv(torch.cat([*others, own], 1)))
-        return mixed if self.attn is None else own * (1 + torch.sigmoid(self.attn(mixed)))
+        return gated(own, self.bn(self.conv(torch.cat([*others, own], 1))), self.attn)

@@ -71,11 +71,7 @@ class STM(nn.Module):
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Encode frames with soft masks, ([B,] K, H, W) in [0, 1].
-
-        Returns:
-            Keys ([B,] K, 128, H/16, W/16) and values ([B,] K, 512, H/16, W/16).
-        """
+        """Keys and values, ([B,] K, 128 and 512, H/16, W/16), of soft masks ([B,] K, H, W) in [0, 1]."""
         others = other_masks(masks, total).clamp(0, 1)
         r4 = self.Encoder_M(query.image, masks.flatten(0, -3)[:, None], others.flatten(0, -3)[:, None])
         key, value = self.KV_M_r4(r4)

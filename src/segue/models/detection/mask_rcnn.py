@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from segue.layers.colours import normalise_planes
 from segue.layers.resnet import Bottleneck, ConstantBatchNorm, FrozenBatchNorm, Norm, ResidualTrunk
+from segue.models.base import Shape
 from segue.models.detection.boxes import cell_anchors, clip, decode, grid_anchors, pool_levels, suppress
 
 CLASSES = 91
@@ -93,7 +94,7 @@ class RegionDetector(nn.Module, ABC):
         self.least_score, self.short_side = least_score, short_side
 
     @abstractmethod
-    def prepare(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def prepare(self, image: Tensor) -> tuple[Tensor, Shape]:
         """The picture normalised, resized and padded, (1, 3, h, w), and its size before the padding."""
 
     @abstractmethod
@@ -102,7 +103,7 @@ class RegionDetector(nn.Module, ABC):
 
     @staticmethod
     @abstractmethod
-    def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    def paste(masks: Tensor, boxes: Tensor, size: Shape) -> Tensor:
         """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W)."""
 
     def forward(self, image: Tensor) -> Detections:
@@ -125,7 +126,7 @@ class RegionDetector(nn.Module, ABC):
         return pool_levels(pyramid[:4], boxes, side, self.convention.samples, self.convention.aligned)
 
     def classify(
-        self, pyramid: list[Tensor], proposals: Tensor, size: tuple[int, int]
+        self, pyramid: list[Tensor], proposals: Tensor, size: Shape
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Boxes (N, 4), scores (N,) and class numbers (N,) of a picture, best first."""
         heads = self.roi_heads
@@ -173,7 +174,7 @@ class MaskRCNN(RegionDetector):
         )
         super().__init__(backbone, rpn, heads, least_score, short_side)
 
-    def prepare(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def prepare(self, image: Tensor) -> tuple[Tensor, Shape]:
         resized = F.interpolate(
             normalise_planes(image[None]),
             scale_factor=scale_to(self.short_side, image),
@@ -189,7 +190,7 @@ class MaskRCNN(RegionDetector):
         return logits[torch.arange(len(labels), device=labels.device), labels].sigmoid()
 
     @staticmethod
-    def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    def paste(masks: Tensor, boxes: Tensor, size: Shape) -> Tensor:
         """Masks (N, m, m) of boxes (N, 4) laid over a picture, (N, H, W), as torchvision does.
 
         A border of one cell is added and the box grown to match, then rounded to whole pixels.
@@ -267,9 +268,7 @@ class RPN(nn.Module):
         self.head = RPNHead(depth)
         self.convention = convention
 
-    def forward(
-        self, pyramid: Sequence[Tensor], size: tuple[int, int], padded: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, pyramid: Sequence[Tensor], size: Shape, padded: Shape) -> tuple[Tensor, Tensor]:
         """Boxes (R, 4), best first, and their logits, from the five levels of one picture.
 
         ``size`` is height and width of the picture, ``padded`` that of what the network saw.
@@ -291,7 +290,7 @@ class RPN(nn.Module):
         kept = suppress(found, scores, level, 0.7)[:PROPOSALS]
         return found[kept], scores[kept]
 
-    def _anchors(self, features: Tensor, level: int, padded: tuple[int, int]) -> Tensor:
+    def _anchors(self, features: Tensor, level: int, padded: Shape) -> Tensor:
         height, width = features.shape[-2:]
         rounded = not self.convention.aligned
         stride = (padded[0] // height, padded[1] // width) if rounded else (4 * 2**level,) * 2

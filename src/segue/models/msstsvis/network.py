@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.attention import SelfAttention
+from segue.models.base import Shape
 from segue.models.seqformer.encoder import Levels
 from segue.models.seqformer.network import BackboneName, SeqFormer, Size
 
@@ -232,9 +233,7 @@ class SplitAttention(nn.Module):
         a = self.intra_norm(u + attended)
         return a + self.intra_ffn(a)
 
-    def _resized(
-        self, partner: Tensor, padding: Tensor | None, shape: tuple[int, int], size: tuple[int, int]
-    ) -> Tensor:
+    def _resized(self, partner: Tensor, padding: Tensor | None, shape: Shape, size: Shape) -> Tensor:
         """The partner scale, projected and brought to the size of the own one, (N, T, HW, C)."""
         p = self.inter_partner(partner)
         if padding is not None:

@@ -124,7 +124,7 @@ def reference_points(levels: Levels) -> Tensor:
         x = torch.arange(0.5, w, device=valid.device, dtype=valid.dtype)
         x = x / (valid[:, i, :1] * w)
         y = y / (valid[:, i, 1:] * h)
-        grid = (x[:, None, :].expand(-1, h, -1), y[:, :, None].expand(-1, -1, w))
+        grid = torch.broadcast_tensors(x[:, None], y[:, :, None])
         points.append(torch.stack(grid, -1).flatten(1, 2))
     return torch.cat(points, 1)[:, :, None] * valid[:, None]
 
