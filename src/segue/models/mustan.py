@@ -99,13 +99,10 @@ class WindowNetwork(nn.Module, ABC):
             "width": width,
             **own,
         }
+        self.takes_depth = bool(depth_channels)
         self.widths = tuple(scaled(channels, width) for channels in ResNet18.widths)
         self.rlim = nn.ModuleList(PositionGate() if rlim else nn.Identity() for _ in self.widths)
         self.decoder = Decoder(self.widths)
-
-    @property
-    def takes_depth(self) -> bool:
-        return bool(self.options["depth_channels"])
 
     @abstractmethod
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:

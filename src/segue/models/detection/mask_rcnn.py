@@ -274,12 +274,16 @@ class RPN(nn.Module):
         ``size`` is height and width of the picture, ``padded`` that of what the network saw.
         """
         boxes, logits, levels = [], [], []
+        rounded = not self.convention.aligned
         for i, features in enumerate(pyramid):
+            height, width = features.shape[-2:]
+            stride = (padded[0] // height, padded[1] // width) if rounded else (4 * 2**i,) * 2
+            cell = cell_anchors(ANCHOR_SIZES[i], rounded=rounded).to(features)
             objectness, deltas = self.head(features)
             scores = objectness[0].permute(1, 2, 0).flatten()
             moves = deltas[0].unflatten(0, (-1, 4)).permute(2, 3, 0, 1).reshape(-1, 4)
             best = scores.topk(min(PROPOSALS, len(scores)))
-            anchors = self._anchors(features, i, padded)[best.indices]
+            anchors = grid_anchors(cell, (height, width), stride)[best.indices]
             boxes.append(decode(moves[best.indices], anchors, (1.0, 1.0, 1.0, 1.0)))
             logits.append(best.values)
             levels.append(torch.full_like(best.indices, i))
@@ -289,13 +293,6 @@ class RPN(nn.Module):
         found, scores, level = found[large], scores[large], level[large]
         kept = suppress(found, scores, level, 0.7)[:PROPOSALS]
         return found[kept], scores[kept]
-
-    def _anchors(self, features: Tensor, level: int, padded: Shape) -> Tensor:
-        height, width = features.shape[-2:]
-        rounded = not self.convention.aligned
-        stride = (padded[0] // height, padded[1] // width) if rounded else (4 * 2**level,) * 2
-        cell = cell_anchors(ANCHOR_SIZES[level], rounded=rounded).to(features)
-        return grid_anchors(cell, (height, width), stride)
 
 
 def two_fully_connected() -> nn.Sequential:
