@@ -63,19 +63,10 @@ def generate(
     resume: bool = False,
     report: Callable[[int], None] = lambda frames: None,
 ) -> list[Path]:
-    """Make a data set; the same arguments give the same files on one machine.
+    """Make a data set of so many frames: the folders of its clips.
 
-    Args:
-        out: folder of the data set.
-        preset: clip length, size and contents.
-        frames: in all.
-        seed: of everything random.
-        workers: processes that render.
-        resume: keep the clips that are complete.
-        report: told how many frames are done after every clip.
-
-    Returns:
-        The folders of the clips.
+    The same arguments give the same files on one machine. ``resume`` keeps the clips that are complete;
+    ``report`` is told how many frames are done after every clip.
 
     Raises:
         SinkError: ``out`` holds something and ``resume`` is not set, or a file cannot be written.

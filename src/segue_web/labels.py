@@ -43,17 +43,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Objects and masks, read one frame at a time.
-
-    Attributes:
-        names: name by object id.
-        masks: gives the index mask of a frame, (H, W), by frame index.
-        scores: score by frame and object, where there is one.
-    """
+    """Names of objects by id, index masks (H, W) by frame, read when they are asked for, and known scores."""
 
     names: Mapping[int, str]
     masks: Mapping[int, Read]
-    scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    scores: Mapping[tuple[int, int], float] = field(default_factory=dict)  # by frame and object
 
     def frames(self) -> Iterator[tuple[int, IndexMask]]:
         """Index and mask of every frame that has one, in order."""
