@@ -28,10 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from machine import describe, names_of
+from segue.layers.running import inference_copy
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer import encoder as deformable
-from segue.sessions.base import inference_copy
 from segue.sessions.official import best_entries, encode_frames
 from timing import resident_peak
 

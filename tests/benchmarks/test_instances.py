@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from segue.layers.running import inference_copy
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
-from segue.sessions.base import inference_copy
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
 

@@ -21,7 +21,7 @@ from segue.layers.fused import (
 )
 from segue.layers.mobilenet import MobileNetV2Trunk, SameConv
 from segue.layers.residual import conv_channels
-from segue.sessions.base import inference_copy
+from segue.layers.running import inference_copy
 
 pytestmark = pytest.mark.skipif(not can_fuse(), reason="PyTorch has no fused convolutions on this processor")
 

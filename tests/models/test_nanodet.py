@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import segue
+from segue.layers.running import inference_copy
 from segue.models.detection.boxes import COCO_ORDER
 from segue.models.detection.nanodet import (
     STRIDES,
@@ -23,7 +24,6 @@ from segue.models.detection.nanodet import (
     select,
     tile_grid,
 )
-from segue.sessions.base import inference_copy
 from tests.fill import fill
 from tests.golden_arrays import Golden, load_golden
 

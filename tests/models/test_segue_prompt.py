@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from segue.layers.running import inference_copy
 from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt, likeness
-from segue.sessions.base import inference_copy
 
 
 @pytest.mark.parametrize("side", [64, 160])

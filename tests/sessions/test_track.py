@@ -18,13 +18,13 @@ import torch
 from safetensors.torch import save_file
 
 from segue.errors import CheckpointError, PromptError, SegueError, SinkError, SourceError
+from segue.layers.running import choose_device, has_bfloat16
 from segue.models.base import MemoryNetwork, Schedule
 from segue.models.memory import reading, tracker
 from segue.models.stcn import STCNLite
 from segue.prompts import Answer
 from segue.prompts import Prompts as Asked
 from segue.sessions import SessionState, TrackSession, track
-from segue.sessions.base import choose_device, has_bfloat16
 from segue.types import (
     BoxPrompt,
     Frame,

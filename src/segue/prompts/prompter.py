@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from segue.errors import PromptError
+from segue.layers.running import choose_device, inference_copy
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.parse import check_points, clip_box
 from segue.prompts.planes import (
@@ -274,15 +275,11 @@ def _shipped() -> SeguePrompt:
 
 @functools.lru_cache(maxsize=4)
 def _ready(network: SeguePrompt, device: torch.device) -> SeguePrompt:
-    from segue.sessions.base import inference_copy  # sessions stand on prompts
-
     return inference_copy(network, device, torch.float32)
 
 
 def prepared(network: SeguePrompt | None = None, device: str | torch.device | None = None) -> SeguePrompt:
     """A network ready to run; the work is done once for each network and device."""
-    from segue.sessions.base import choose_device
-
     network = _shipped() if network is None else network
     if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
         return network

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from segue.datasets.davis import Sequence
 from segue.datasets.something import BoxSequence
 from segue.errors import DatasetError
+from segue.layers.running import choose_device
 from segue.masks import fill_boxes, measure
 from segue.metrics.davis import VOID
 from segue.models.detection.mask_rcnn import MaskRCNN
@@ -25,7 +26,6 @@ from segue.prompts.detectors import Detector, NetworkDetector, Refinement
 from segue.prompts.grabcut import refine_box
 from segue.prompts.selection import nearest_detections
 from segue.reproduce.papers import DISCOVERIES, INSTANCES, Truth
-from segue.sessions.base import choose_device
 from segue.sessions.detecting import detector
 from segue.types import Box, Frame, IndexMask
 from segue.weights import load

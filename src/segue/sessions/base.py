@@ -1,4 +1,4 @@
-"""The interface of everything that carries context through time, its state, and how networks run in it."""
+"""The interface of everything that carries context through time, and its state."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, cast
+from typing import Any, BinaryIO, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
-from segue.errors import CheckpointError, SegueError
+from segue.errors import CheckpointError
 from segue.inputs import check_file, parse_json
-from segue.layers.fused import can_fuse, fold_batch_norms, use_fused
-from segue.layers.winograd import use_winograd
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import replacing
 
@@ -255,54 +253,3 @@ def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]
         if result is not None:
             yield result
     yield from session.finish()
-
-
-Network = TypeVar("Network")
-
-
-def choose_device(device: str | torch.device | None) -> torch.device:
-    """The given device, which must be there, or a GPU if there is one, else the processor."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError):  # what PyTorch raises depends on how it was built
-        raise SegueError(f"device {str(device)!r}: there is no such device here; try cpu") from None
-    return chosen
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: any recent GPU, processors with AVX512-BF16 or AMX."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
-
-
-def ready(
-    network: Network, device: str | torch.device | None, fast: bool
-) -> tuple[Network, torch.device, torch.dtype]:
-    """A copy of a network for running, where it runs, and in which precision: ``fast`` asks for bfloat16."""
-    place = choose_device(device)
-    dtype = torch.bfloat16 if fast and has_bfloat16(place) else torch.float32
-    return inference_copy(network, place, dtype), place, dtype
-
-
-def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
-    """A copy of a network for running, with finite weights, batch norms folded and channels last."""
-    module = cast(nn.Module, network)
-    for name, value in module.state_dict().items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
-    copy = fold_batch_norms(module).to(device, dtype)
-    on_cpu = device.type == "cpu"
-    # With AVX-512, oneDNN's direct convolutions are as fast as ours with fewer multiplications, or faster.
-    quick = can_fuse() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    if on_cpu and dtype == torch.float32 and not quick:
-        use_winograd(copy)
-    # The types of PyTorch do not know this way of calling it.
-    copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    if on_cpu and can_fuse():
-        use_fused(copy)
-    return cast(Network, copy)

@@ -16,6 +16,7 @@ from scipy import ndimage
 from segue.errors import PromptError
 from segue.flow import DIS, FlowProvider
 from segue.flow.providers import Flow
+from segue.layers.running import choose_device, inference_copy
 from segue.masks import measure, resize_mask
 from segue.models.base import MemoryNetwork
 from segue.models.detection.boxes import COCO_NAMES, COCO_ORDER
@@ -35,7 +36,6 @@ from segue.prompts.grabcut import GrabCut
 from segue.prompts.prompter import MakePrompter, Prompter, Prompts, prepared
 from segue.prompts.selection import Found, Rules, found_in
 from segue.registry import DETECTORS, DetectorEntry, DetectorOptions
-from segue.sessions.base import choose_device, inference_copy
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Image, IndexMask
 from segue.weights import load

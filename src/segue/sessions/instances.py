@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from segue.errors import PromptError, SourceError
 from segue.inputs import whole_number
+from segue.layers.running import ready
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
-from segue.sessions.base import Kept, ready
+from segue.sessions.base import Kept
 from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, encode_frames, enlarged, resized
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
 

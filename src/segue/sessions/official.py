@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.datasets.ytvis import Video, YTVISDataset
+from segue.layers.running import ready
 from segue.masks import decode_rle
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
-from segue.sessions.base import ready
 from segue.types import Frame, Image, Segmentation
 
 Records = list[dict[str, Any]]  # entries of a YouTube-VIS result file

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.layers.running import ready
 from segue.models.base import Features, ForegroundNetwork
-from segue.sessions.base import Kept, SessionState, ready
+from segue.sessions.base import Kept, SessionState
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Extra, Plane
 from segue.types import Image

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from segue.errors import PromptError, SourceError
+from segue.layers.running import ready
 from segue.masks import measure
 from segue.models.base import Given, Schedule, Setup, Tracked, TrackNetwork
 from segue.prompts import Annotation, MakePrompter, Prompter, resolve
-from segue.sessions.base import Session, SessionState, ready
+from segue.sessions.base import Session, SessionState
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Prompt, Segmentation
 
 MAX_OBJECTS = 1000
