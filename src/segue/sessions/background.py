@@ -65,7 +65,7 @@ class MedianSettings:
             raise ValueError(f"longest is {self.longest}, but must be at least every, {self.every}")
 
 
-class MaskedMedian:
+class MaskedMedian(Kept):
     """Running per-pixel median of past frames, each without what was foreground in it.
 
     Masks are grown by two pixels. Per pixel the median goes over the kept frames in which the pixel was
@@ -80,6 +80,9 @@ class MaskedMedian:
         ...     mask = segment(frame, background.scene)
         ...     background.update(frame, mask)
     """
+
+    kept = "_settings _dense _frames _hidden _since scene _result _row"
+    kinds = (MedianSettings, Scene)
 
     def __init__(self, settings: MedianSettings | None = None) -> None:
         self._first = settings or MedianSettings()
@@ -176,26 +179,9 @@ class MaskedMedian:
             known[first : first + 3] = lit(known[first : first + 3])
         self.scene = Scene(known)
 
-    def state(self) -> SessionState:
-        arrays: dict[str, npt.NDArray[np.generic]] = {}
-        if self._frames and self.scene is not None:
-            arrays = {"frames": np.stack(self._frames), "hidden": np.stack(self._hidden)}
-            arrays["planes"] = self.scene.planes
-        values = {"every": self._settings.every, "dense": self._dense, "since": self._since, "row": None}
-        if self._result is not None:
-            arrays["result"], values["row"] = self._result, self._row
-        return SessionState.of(arrays, values)
-
     def restore(self, state: SessionState) -> None:
         self.restart()
-        arrays, values = state.arrays(), state.values
-        self._settings = replace(self._first, every=values["every"])
-        self._since, self._dense = values["since"], values["dense"]
-        if "frames" in arrays:
-            self._frames, self._hidden = list(arrays["frames"]), list(arrays["hidden"])
-            self.scene = Scene(arrays["planes"])
-        if values["row"] is not None:
-            self._result, self._row = arrays["result"], values["row"]
+        super().restore(state)
 
     def _keep(self, frame: Image, foreground: npt.NDArray[np.generic] | None) -> None:
         planes = np.array(frame.transpose(2, 0, 1), order="C")

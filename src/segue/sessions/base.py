@@ -20,7 +20,7 @@ from segue.inputs import check_file, parse_json
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import replacing
 
-FORMAT = "segue-session-3"
+FORMAT = "segue-session-4"
 
 _KINDS = {  # names of the types in the safetensors format
     torch.float32: "F32",
@@ -147,10 +147,11 @@ class Kept:
         tensors: dict[str, Tensor] = {}
         parts: dict[str, SessionState] = {}
         values: dict[str, Any] = {}
+        shared = {} if copy else {"copy": False}
         for name in self.kept.split():
             value = getattr(self, name)
             if hasattr(value, "restore"):
-                parts[name] = value.state(copy=copy)
+                parts[name] = value.state(**shared)
             else:
                 values[name] = _packed(value, name, tensors)
         joined = SessionState.joined(parts, {**self._origin(), **values})

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.align import normalised, shift, warped
-from segue.sessions.base import SessionState
+from segue.sessions.base import Kept
 from segue.types import Image
 
 LONG_SIDE = 32  # pictures are compared at this longer side, in pixels: a shaken camera changes little there
@@ -49,12 +49,14 @@ class Change(Enum):
     scene = "scene"
 
 
-class ChangeWatch:
+class ChangeWatch(Kept):
     """Compares each frame, reduced to some eight hundred pixels, with the one before.
 
     Something that enters or leaves, however large, leaves a part of the picture as it was. Another light
     leaves the structure; another scene neither. What fits again when it is moved is a camera that pans.
     """
+
+    kept = "_before _time _usual _pauses"
 
     def __init__(self) -> None:
         self.restart()
@@ -76,14 +78,6 @@ class ChangeWatch:
         if change is not Change.none and not panned(small, before):
             return change
         return Change.pause if paused else Change.none
-
-    def state(self) -> SessionState:
-        arrays = {} if self._before is None else {"before": self._before}
-        return SessionState.of(arrays, {"time": self._time, "usual": self._usual, "pauses": self._pauses})
-
-    def restore(self, state: SessionState) -> None:
-        self._before = state.arrays().get("before")
-        self._time, self._usual, self._pauses = (state.values[name] for name in ("time", "usual", "pauses"))
 
     def _paused(self, time: float) -> bool:
         """Whether the camera has skipped something, or its clock has gone back."""

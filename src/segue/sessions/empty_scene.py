@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -32,24 +33,23 @@ Bytes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Scene:
     """What is known of the empty scene.
 
-    Args:
+    Attributes:
         planes: (21, H, W), uint8; not written to. Three times red, green and blue: 10 % quantile, median and
             90 % quantile of the frames in which the pixel was background; the same of all frames; shares of
             255: of the frames in which the pixel was foreground, and of the steps from one to the next at
             which it changed sides; and seven times the number of frames.
-
-    Attributes:
         picture: the median of the background, RGB (H, W, 3), uint8.
     """
 
-    __slots__ = ("picture", "planes")
+    planes: npt.NDArray[np.uint8]
+    picture: Image = field(init=False, compare=False)
 
-    def __init__(self, planes: npt.NDArray[np.uint8]) -> None:
-        self.planes = planes
-        self.picture: Image = np.ascontiguousarray(planes[3:6].transpose(1, 2, 0))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "picture", np.ascontiguousarray(self.planes[3:6].transpose(1, 2, 0)))
 
     @classmethod
     def of(cls, picture: Image, frames: int = 35) -> Scene:

@@ -16,7 +16,7 @@ from segue.errors import FlowError, PromptError
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowPictures, FlowProvider
 from segue.models.base import Features
 from segue.models.hofam import HOFAM
-from segue.sessions.base import SessionState
+from segue.sessions.base import Kept
 from segue.sessions.empty_scene import same_shape
 from segue.types import Frame, Image
 
@@ -119,12 +119,14 @@ def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
             )
 
 
-class DepthScale:
+class DepthScale(Kept):
     """Scales depth maps by the range of the first one of a scene.
 
     The reading of the paper takes the range of the whole film, which a camera does not know yet; the depth of
     a scene hardly changes.
     """
+
+    kept = "_range"
 
     def __init__(self) -> None:
         self.restart()
@@ -142,13 +144,6 @@ class DepthScale:
         low, high = self._range or (0.0, 0.0)
         scaled = (np.where(known, values, low) - low) / max(high - low, 1e-6)
         return np.asarray(np.rint(255 * np.clip(scaled, 0, 1)), np.uint8)
-
-    def state(self) -> SessionState:
-        return SessionState({}, {"range": self._range})
-
-    def restore(self, state: SessionState) -> None:
-        found = state.values["range"]
-        self._range = None if found is None else (found[0], found[1])
 
 
 def plane_of(frame: Frame, size: tuple[int, int], scale: DepthScale) -> Plane | None:

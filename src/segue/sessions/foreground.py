@@ -18,11 +18,11 @@ from segue.models.base import ForegroundNetwork
 from segue.models.canvas import Canvas
 from segue.sessions.align import Aligner, to_frame, to_reference
 from segue.sessions.background import MASK_ABOVE, GhostWatch, MaskedMedian
-from segue.sessions.base import SessionState
+from segue.sessions.base import Kept, SessionState
 from segue.sessions.changes import Change, ChangeWatch, difference, exposure, reduced, relit
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
-from segue.sessions.foreground_masks import ForegroundMasks, Pending, queue_state, queues_of
+from segue.sessions.foreground_masks import ForegroundMasks, Pending
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
@@ -39,7 +39,7 @@ class ForegroundWarning(UserWarning):
     """The frames changed their size."""
 
 
-class ForegroundSession:
+class ForegroundSession(Kept):
     """Gives the foreground of each frame; frames go in one by one.
 
     Everything between camera and network is done here: frames are reduced to the working size, those of a
@@ -62,6 +62,12 @@ class ForegroundSession:
         >>> for frame in segue.open_source("camera.mp4"):
         ...     result = session.step(frame)
     """
+
+    kept = (
+        "_segmenter _background _masks _watch _ghosts _depth_scale _aligner "
+        "_canvas _pending _due _hidden _completed _flooded"
+    )
+    kinds = (Canvas, Pending)
 
     def __init__(
         self,
@@ -182,18 +188,11 @@ class ForegroundSession:
             yield self._due.popleft()
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """Everything that is needed to go on identically; only if :attr:`restorable`."""
-        parts = {name: part.state() for name, part in self._parts().items()}
-        parts["queue"] = queue_state(self._pending, self._due)
-        if self._hidden is not None:
-            parts["hidden"] = SessionState.of({"mask": self._hidden}, {})
-        values = {
-            **self._origin(),
-            "size": None if self._canvas is None else self._canvas.picture,
-            "completed": self._completed,
-            "flooded": self._flooded,
-        }
-        return SessionState.joined(parts, values)
+        """Everything that is needed to go on identically; only if :attr:`restorable`.
+
+        The state is always a copy; results that are still due have the probabilities of their masks in it.
+        """
+        return super().state()
 
     def restore(self, state: SessionState) -> None:
         """Go on from a saved state; model and settings must be those that it was saved with.
@@ -203,28 +202,7 @@ class ForegroundSession:
         """
         state.require(self._origin())
         self.reset()
-        values = state.values
-        if values["size"] is not None:
-            height, width = values["size"]
-            self._canvas = Canvas.of((height, width), self._short_side, 1)
-        for name, part in self._parts().items():
-            part.restore(state.part(name))
-        self._pending, self._due = queues_of(state.part("queue"))
-        if "hidden" in values["parts"]:
-            self._hidden = state.part("hidden").arrays()["mask"]
-        self._completed, self._flooded = values["completed"], values["flooded"]
-
-    def _parts(self) -> dict[str, Any]:
-        parts = {
-            "segmenter": self._segmenter,
-            "background": self._background,
-            "masks": self._masks,
-            "watch": self._watch,
-            "ghosts": self._ghosts,
-            "depth": self._depth_scale,
-            "aligner": self._aligner,
-        }
-        return {name: part for name, part in parts.items() if part is not None}
+        super().restore(state)
 
     def _origin(self) -> dict[str, Any]:
         return {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from segue.errors import PromptError
 from segue.masks import measure, resize_mask
 from segue.masks.files import MAX_ID
 from segue.sessions.align import Matrix
-from segue.sessions.base import Kept, SessionState
+from segue.sessions.base import Kept
 from segue.sessions.empty_scene import same_shape
 from segue.sessions.segmenters import Maps
 from segue.types import Box, Image, ObjectInfo, Segmentation
@@ -32,7 +31,7 @@ Plane = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint16]
 
 
-class ForegroundMasks:
+class ForegroundMasks(Kept):
     """Makes masks and objects of probabilities.
 
     Args:
@@ -48,6 +47,8 @@ class ForegroundMasks:
     Raises:
         ValueError: a number is out of range, or both ``objects`` and ``shadows`` are wanted.
     """
+
+    kept = "_tracker"
 
     def __init__(
         self,
@@ -97,13 +98,6 @@ class ForegroundMasks:
         """Forget everything."""
         if self._tracker is not None:
             self._tracker.reset()
-
-    def state(self) -> SessionState:
-        return SessionState({}, {}) if self._tracker is None else self._tracker.state()
-
-    def restore(self, state: SessionState) -> None:
-        if self._tracker is not None:
-            self._tracker.restore(state)
 
     def result(self, index: int, time: float, size: tuple[int, int], maps: Maps) -> Segmentation:
         """The result of a frame of a height and width, from maps at the working size."""
@@ -303,41 +297,3 @@ class Pending:
     size: tuple[int, int]
     image: Image  # at the working size, as seen from the reference
     matrix: Matrix | None  # from the reference to the frame, or None where both are the same
-
-
-def queue_state(pending: deque[Pending], due: deque[Segmentation]) -> SessionState:
-    """Both queues, to be saved; results without their probabilities."""
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for place, item in enumerate(pending):
-        arrays[f"image{place}"] = item.image
-        if item.matrix is not None:
-            arrays[f"matrix{place}"] = item.matrix
-    arrays |= {f"mask{place}": result.mask.astype(np.int32) for place, result in enumerate(due)}
-    waiting = [[item.index, item.time, item.size] for item in pending]
-    done = [
-        {
-            "index": result.index,
-            "time": result.time,
-            "wide": result.mask.dtype == np.uint16,
-            "objects": [asdict(item) for item in result.objects],
-        }
-        for result in due
-    ]
-    return SessionState.of(arrays, {"pending": waiting, "due": done})
-
-
-def queues_of(state: SessionState) -> tuple[deque[Pending], deque[Segmentation]]:
-    """What :func:`queue_state` was given; the probabilities are those of the masks."""
-    arrays = state.arrays()
-    pending = deque(
-        Pending(index, time, tuple(size), arrays[f"image{place}"], arrays.get(f"matrix{place}"))
-        for place, (index, time, size) in enumerate(state.values["pending"])
-    )
-    due: deque[Segmentation] = deque()
-    for place, told in enumerate(state.values["due"]):
-        objects = [
-            ObjectInfo(**{**item, "box": item["box"] and tuple(item["box"])}) for item in told["objects"]
-        ]
-        mask = arrays[f"mask{place}"].astype(np.uint16 if told["wide"] else np.uint8)
-        due.append(Segmentation(told["index"], told["time"], mask, tuple(objects)))
-    return pending, due

@@ -14,7 +14,6 @@ from segue.errors import SegueError
 from segue.models.base import Features, ForegroundNetwork
 from segue.sessions.align import difference, normalised, warped
 from segue.sessions.background import MASK_ABOVE
-from segue.sessions.base import SessionState
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.sessions.extra_inputs import Plane
 from segue.sessions.segmenters import Maps, NetworkSegmenter
@@ -130,6 +129,7 @@ class MovingCameraSegmenter(NetworkSegmenter):
         SegueError: there is no such method.
     """
 
+    kept = f"{NetworkSegmenter.kept} _steps _masks"
     follows_camera = True
 
     def __init__(
@@ -161,20 +161,6 @@ class MovingCameraSegmenter(NetworkSegmenter):
             before = self._images[last], self._masks.get(last, nothing)
             self._steps[self._seen] = self._find(before, (image, nothing))
         return super().step(image, scene, plane)
-
-    def state(self) -> SessionState:
-        """The frames that later results need, the motions between them and their masks."""
-        steps = {str(i): matrix for i, matrix in self._steps.items() if matrix is not None}
-        masks = {str(i): mask for i, mask in self._masks.items()}
-        arrays = {"steps": SessionState.of(steps, {}), "masks": SessionState.of(masks, {})}
-        return SessionState.joined({"frames": super().state(), **arrays}, {})
-
-    def restore(self, state: SessionState) -> None:
-        def numbered(kind: str) -> dict[int, Any]:
-            return {int(name): array for name, array in state.part(kind).arrays().items()}
-
-        super().restore(state.part("frames"))
-        self._steps, self._masks = numbered("steps"), numbered("masks")
 
     def _decode(self, scene: Scene) -> Maps:
         now = self._due

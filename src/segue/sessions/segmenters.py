@@ -86,7 +86,7 @@ class Segmenter(Protocol):
         return
 
 
-class NetworkSegmenter(Segmenter):
+class NetworkSegmenter(Kept, Segmenter):
     """Runs a foreground network frame by frame; each frame is encoded once for each of its roles.
 
     Context beyond the ends of the scene is its first or last frame. Sizes that do not fit the network are
@@ -98,6 +98,7 @@ class NetworkSegmenter(Segmenter):
         fast: bfloat16 where the processor or GPU has it.
     """
 
+    kept = "_images _planes _seen _due _standing"  # features are computed anew
     explains = False
     """Whether the maps of the context are kept with each result, for networks that tell them."""
 
@@ -143,25 +144,9 @@ class NetworkSegmenter(Segmenter):
     def drain(self, scene: Scene) -> Maps | None:
         return self._decode(scene) if self._seen > self._due else None
 
-    def state(self) -> SessionState:
-        """The frames that later results need; their features are computed anew."""
-        arrays = {f"image{i}": image for i, image in self._images.items()}
-        arrays |= {f"plane{i}": plane for i, plane in self._planes.items()}
-        values = {"seen": self._seen, "due": self._due}
-        parts = {} if self._standing is None else {"standing": self._standing.state()}
-        own, joined = SessionState.of(arrays, values), SessionState.joined(parts, values)
-        return SessionState({**own.tensors, **joined.tensors}, joined.values)
-
     def restore(self, state: SessionState) -> None:
         self.restart()
-        arrays = state.arrays()
-        self._images, self._planes = (
-            {int(name.removeprefix(kind)): array for name, array in arrays.items() if name.startswith(kind)}
-            for kind in ("image", "plane")
-        )
-        self._seen, self._due = state.values["seen"], state.values["due"]
-        if self._standing is not None:
-            self._standing.restore(state.part("standing"))
+        super().restore(state)
 
     @torch.inference_mode()
     def _decode(self, scene: Scene) -> Maps:

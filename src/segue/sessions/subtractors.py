@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from segue.errors import SegueError
 from segue.registry import Entry
-from segue.sessions.base import SessionState
+from segue.sessions.base import Kept, SessionState
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Plane
 from segue.sessions.segmenters import Maps, Segmenter
@@ -142,7 +142,7 @@ class Envelope(BackgroundDifference):
         )
 
 
-class FrameDifference(BackgroundDifference):
+class FrameDifference(Kept, BackgroundDifference):
     """Foreground is where a channel differs from the frame before by more than a threshold.
 
     Args:
@@ -150,6 +150,7 @@ class FrameDifference(BackgroundDifference):
         median: side of the median filter over the mask, odd; 1 for none.
     """
 
+    kept = "_before"
     name = "difference"
     uses_background = False
 
@@ -163,12 +164,6 @@ class FrameDifference(BackgroundDifference):
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         before, self._before = self._before, image
         return self._beyond(cv2.split(cv2.absdiff(image, image if before is None else before)))
-
-    def state(self) -> SessionState:
-        return SessionState.of({} if self._before is None else {"before": self._before}, {})
-
-    def restore(self, state: SessionState) -> None:
-        self._before = state.arrays().get("before")
 
 
 class SubtractorBackground:
