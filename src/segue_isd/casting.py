@@ -92,7 +92,7 @@ class Cast:
                 actors.append(person)
                 actors += self._belongings(person)
         for kind in ("pet", "robot", "ball", "car"):
-            if rng.random() < options.extras * (1.0 if kind == "car" else 0.4):
+            if rng.random() < options.extras * 0.4:
                 extra = self._extra(kind)
                 if extra is not None:
                     actors.append(extra)

@@ -49,6 +49,7 @@ def imported(path: Path) -> Iterator[str]:
 def test_a_house_imports_only_what_it_stands_on(house: str) -> None:
     files = list((SOURCE / house).rglob("*.py"))
     assert files
+    assert (SOURCE / house / "py.typed").exists()  # else checkers take what users import from it for untyped
     for path in files:
         assert {name.partition(".")[0] for name in imported(path)} <= HOUSES[house], path
 

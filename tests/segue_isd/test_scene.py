@@ -88,6 +88,12 @@ def test_rooms_and_lights_are_shared_in_turn_and_nothing_else() -> None:
     assert not any(scene.events or scene.thermal for scene in scenes)
 
 
+def test_cars_drive_as_often_as_pets_and_robots_come() -> None:
+    kinds = [{actor.kind for actor in _scene(number, "parking").actors} for number in range(8)]
+    assert [number for number, here in enumerate(kinds) if "car" in here] == [4, 6, 7]
+    assert [number for number, here in enumerate(kinds) if "pet" in here] == [0, 2, 3, 4, 6]
+
+
 def test_a_room_is_the_same_by_day_and_by_night() -> None:
     scenes = _ordered(20, rooms=1)
     assert len({scene.stage.mood.name for scene in scenes}) > 2
