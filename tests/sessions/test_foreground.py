@@ -378,6 +378,10 @@ def test_a_state_of_another_model_is_refused() -> None:
         new_session(FrameDifference()).restore(state)
     with pytest.raises(CheckpointError, match="saved with align True, not False"):
         new_session(align=False).restore(state)
+    with pytest.raises(CheckpointError, match="saved with objects False, not True"):
+        new_session(objects=True).restore(state)
+    with pytest.raises(CheckpointError, match="saved with objects True, not False"):
+        new_session().restore(new_session(objects=True).state())
 
 
 @pytest.mark.parametrize("method", ["mog2", "knn"])

@@ -133,8 +133,8 @@ class FlowPictures:
     """Makes flow pictures of a frame and those ``gaps`` before it; ``scale`` pixels of motion are white."""
 
     provider: FlowProvider = field(default_factory=DIS)
-    gaps: tuple[int, ...] = GAPS
-    scale: float = SCALE
+    gaps: tuple[int, ...] = GAPS  # growing
+    scale: float = SCALE  # whatever the gap
 
     def __call__(self, current: Image, earlier: Sequence[Image]) -> Image:
         """Flow picture of a frame, (H, W, len(gaps)), uint8; the largest gap is the first channel (red).

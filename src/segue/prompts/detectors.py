@@ -242,7 +242,7 @@ class FeatureMaps:
     """The sides of its pictures are multiples of this, and this of ``patch``."""
 
     def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
-        """Features of a picture that is filled up at the right and the bottom by its own rim.
+        """RGB (1, 3, H, W) in [0, 1], whose own rim fills it up → features (1, N, d) and the grid.
 
         Raises:
             PromptError: queries or values are asked for, which only attention has.

@@ -175,12 +175,13 @@ def _rim(size: tuple[int, ...]) -> Pixels:
 
 
 class GrabCut:
-    """GrabCut as a prompter; of an earlier mask it knows nothing but the box. It may find nothing at all."""
+    """GrabCut as a prompter; of an earlier mask it knows nothing but the box."""
 
     def __init__(self, image: Image) -> None:
         self.image = image
 
     def answer(self, prompts: Prompts) -> Answer:
+        """The object that ``prompts`` speak of, see :meth:`Prompts.checked`; maybe all false."""
         size = (self.image.shape[0], self.image.shape[1])
         prompts = prompts.checked(size)
         box = prompts.box

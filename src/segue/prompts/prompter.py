@@ -205,6 +205,7 @@ class Prompter:
         return self.answer(Prompts(box, points, negative, scribble, mask))
 
     def answer(self, prompts: Prompts) -> Answer:
+        """The object that ``prompts`` speak of; :meth:`Prompts.checked` says what is refused."""
         prompts = prompts.checked(self._size)
         kind = "mask" if prompts.box is None else "box"
         if prompts.box is None and prompts.mask is None:

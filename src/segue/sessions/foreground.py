@@ -210,6 +210,7 @@ class ForegroundSession(Kept):
             "short_side": self._short_side,
             "align": self._aligner is not None,
             "warm_up": self._warm_up,
+            "objects": self._masks.objects,
         }
 
     def _reduced(self, frame: Frame) -> Image:

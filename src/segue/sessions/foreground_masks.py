@@ -71,6 +71,7 @@ class ForegroundMasks(Kept):
         self._roi = None if roi is None else np.asarray(roi) != 0
         self._min_area = min_area
         self._shadows = shadows
+        self.objects = objects
         self._tracker = ComponentTracker() if objects else None
 
     def settle(self, threshold: float) -> None:

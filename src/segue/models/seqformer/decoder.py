@@ -61,7 +61,7 @@ def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tens
     """Mask logits (K, T, 2h, 2w), at stride 4, of K queries in the frames of one clip.
 
     Each query has its own network of three 1x1 convolutions, whose numbers are its parameters (K, 169), all
-    weights, then all biases. It     sees the features (T, 8, h, w) and how far each cell is from the query's
+    weights, then all biases. It sees the features (T, 8, h, w) and how far each cell is from the query's
     centre, (K, T, 2), x and y in pixels. A query's mask does not depend on the others.
     """
     h, w = features.shape[-2:]
