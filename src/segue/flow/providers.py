@@ -41,7 +41,6 @@ class FlowProvider(Protocol):
 
     def __call__(self, first: Image, second: Image) -> Flow:
         """Flow of each pixel of ``first``, (H, W, 2), to its place in ``second``; both are RGB, uint8."""
-        ...
 
 
 class DIS:

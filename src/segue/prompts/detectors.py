@@ -48,7 +48,6 @@ class Detector(Protocol):
 
     def __call__(self, frame: Frame, *following: Frame) -> Found:
         """The objects of a frame, best first; ``lookahead`` frames follow, fewer at the end of a video."""
-        ...
 
 
 class NetworkDetector:
@@ -221,11 +220,9 @@ class DenseFeatures(Protocol):
     @property
     def patch(self) -> int:
         """Pixels of a patch in each direction."""
-        ...
 
     def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
         """RGB (1, 3, H, W) in [0, 1] → features (1, N, d) and the grid."""
-        ...
 
 
 @dataclass(frozen=True)

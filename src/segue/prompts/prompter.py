@@ -156,7 +156,6 @@ class PicturePrompter(Protocol):
         Raises:
             PromptError: see :meth:`Prompts.checked`.
         """
-        ...
 
 
 MakePrompter = Callable[[Image], PicturePrompter]
