@@ -16,7 +16,7 @@ from segue.errors import CheckpointError
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection import mask_rcnn as detector
 from segue.models.detection.mask_rcnn import MaskRCNN
-from segue.registry import MODELS
+from segue.registry import DETECTORS, MODELS, DetectorEntry
 from segue.sessions import detecting
 from segue.video.mask_folder import read_records
 from segue.weights import load
@@ -80,6 +80,37 @@ def test_the_best_network_whose_weights_are_at_hand_is_the_default() -> None:
     ):
         put(there)
         assert (default_model(), default_model(detectors=False)) == (model, alone)
+
+
+def detects(name: str, network: str | None = None, rank: int | None = None) -> DetectorEntry:
+    """A detector of another package."""
+    return DetectorEntry(name, lambda _: None, frozenset({"classes"}), network, None, rank)  # type: ignore[arg-type, return-value]
+
+
+@pytest.fixture
+def detectors(monkeypatch: pytest.MonkeyPatch) -> list[DetectorEntry]:
+    """All detectors, with room for more."""
+    known = list(DETECTORS)
+    monkeypatch.setattr("segue.api.instances.DETECTORS", known)
+    return known
+
+
+def test_a_detector_without_a_network_in_the_registry_is_no_default(
+    detectors: list[DetectorEntry], deeplab: Path
+) -> None:
+    detectors += [detects("blobs", rank=-1), detects("strange", "in no registry", rank=-2)]
+    assert default_model() == "nanodet+stcn-lite"
+    assert default_model(deeplab) == "deeplab+stcn-lite"
+
+
+def test_a_weight_file_names_the_detector_of_its_network(
+    detectors: list[DetectorEntry], deeplab: Path
+) -> None:
+    detectors.append(detects("scenes", "deeplab"))
+    assert default_model(deeplab) == "deeplab+stcn-lite"  # the first of two
+    detectors.remove(DETECTORS.find("deeplab"))
+    assert default_model(deeplab) == "scenes+stcn-lite"
+    assert default_model(deeplab, detectors=False) == "deeplab"
 
 
 @pytest.mark.usefixtures("bundled")

@@ -122,7 +122,8 @@ def default_model(weights: str | Path | None = None, *, detectors: bool = True) 
     network that follows its finds; and where there are none, what comes with segue: the small detector with
     a tracker, or alone msstsvis-lite. Without ``detectors`` no detector with a tracker is named.
     """
-    by_network = {entry.network or entry.name: entry for entry in DETECTORS if "classes" in entry.takes}
+    classed = [entry for entry in DETECTORS if "classes" in entry.takes]
+    by_network = {entry.network or entry.name: entry for entry in reversed(classed)}
     if weights is not None:
         known = recognise(read_checkpoint(weights).tensors)
         name = DEFAULT_MODEL if known is None else known.name
