@@ -56,6 +56,7 @@ def test_every_video_gets_its_results_or_one_line_that_says_why_not(
     assert run.returncode == 1
     events = [json.loads(line) for line in run.stdout.splitlines()]
     assert events[-1] == {"event": "status", "queued": 0, "running": 0, "done": 3, "failed": 1}
+    assert sorted(event["frames"] for event in events if event["event"] == "done") == [12, 18, 24]
     masks = results(tmp_path / "out")
     assert len(masks) == 12 + 18 + 24
     with Ledger(tmp_path / "out/.segue-batch/ledger.sqlite") as ledger:

@@ -199,7 +199,8 @@ def _keep_beating(name: str, watch: Watch, say: Callable[[Event], None]) -> None
 def report(name: str, task: Task, order: Order, watch: Watch) -> Event:
     """Do one video, and say what became of it."""
     try:
-        return Event("done", name, watch.frames, outcome=perform(task, order, watch))
+        outcome = perform(task, order, watch)
+        return Event("done", name, watch.frames, outcome=outcome)
     except KeyboardInterrupt:
         return Event("stopped", name, watch.frames)
     except SegueError as error:

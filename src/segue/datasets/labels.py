@@ -89,7 +89,8 @@ def read_region(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
 def read_binary_labels(path: Path, positive: int | None = None) -> Labels:
     """255 where a picture has the grey value ``positive``, or is not black; else 0; (H, W), uint8."""
     values = read_grey(path)
-    return np.where(values > 0 if positive is None else values == positive, MOTION, STATIC).astype(np.uint8)
+    marked = values > 0 if positive is None else values == positive
+    return np.asarray(np.where(marked, np.uint8(MOTION), np.uint8(STATIC)))
 
 
 _SBI_TABLE = np.zeros(256, np.uint8)

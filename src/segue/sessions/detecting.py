@@ -84,7 +84,7 @@ def detector(
             ``network`` for segue-prompt, ``grabcut``, or ``none`` for the boxes themselves; None is
             ``network``.
         tiles: for ``nanodet``: look at so many overlapping parts a side besides, for objects that are small
-            in large pictures; None looks at the whole alone.
+            in large pictures; None is the whole alone.
         device: None takes a GPU if there is one.
 
     Raises:
