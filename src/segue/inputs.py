@@ -52,6 +52,12 @@ def check_choice(name: str, value: object, choices: object, error: type[Exceptio
         raise error(f"{name} is {value!r}; it must be one of {', '.join(known)}")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def printable(text: str) -> str:
     """A text for one line of a terminal: what would end the line or command the terminal is escaped."""
     return "".join(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SegueError
+from segue.inputs import first_line
 from segue_isd.meshes import Detail, mesh
 from segue_isd.parts import MOVING_BACKGROUND, Floats, Part, Shape
 
@@ -39,9 +40,8 @@ def open_context() -> moderngl.Context:
     try:
         return moderngl.create_context(standalone=True, require=330, **_HEADLESS)
     except Exception as error:  # moderngl raises bare Exception where libEGL cannot be loaded
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RendererError(
-            f"no usable OpenGL ({reason}); install the system packages libegl1 and libgl1-mesa-dri"
+            f"no usable OpenGL ({first_line(error)}); install the system packages libegl1 and libgl1-mesa-dri"
         ) from error
 
 

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError, SinkError
+from segue.inputs import first_line
 from segue.weights import write_checkpoint
 from segue.weights.checkpoint import OPTIONS
 
@@ -100,7 +101,7 @@ def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
     except (OSError, RuntimeError) as error:
         # PyTorch reports a full disk as a RuntimeError of its file writer.
         partial.unlink(missing_ok=True)
-        raise SinkError(f"{path}: cannot write the checkpoint: {_one_line(error)}") from error
+        raise SinkError(f"{path}: cannot write the checkpoint: {first_line(error)}") from error
     fabric.barrier()
 
 
@@ -111,7 +112,7 @@ def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: a checkpoint of another run: {error}") from error
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: damaged or of another network: {_one_line(error)}") from error
+        raise CheckpointError(f"{path}: damaged or of another network: {first_line(error)}") from error
 
 
 def export(path: Path, module: nn.Module, weights: dict[str, Tensor], progress: Progress, steps: int) -> None:
@@ -139,8 +140,3 @@ def export(path: Path, module: nn.Module, weights: dict[str, Tensor], progress: 
 def _files_of_run(out: Path, name: str) -> list[Path]:
     files = (LATEST, f"{name}.safetensors", f"{name}-best.safetensors")
     return [out / file for file in files if (out / file).exists()]
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from segue.errors import SinkError, SourceError
-from segue.inputs import check_file
+from segue.inputs import check_file, first_line
 from segue.types import IndexMask
 
 
@@ -111,8 +111,7 @@ def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
             picture.load()
             yield picture
     except PICTURE_ERRORS as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SourceError(f"{where}: not a readable mask picture ({reason})") from error
+        raise SourceError(f"{where}: not a readable mask picture ({first_line(error)})") from error
 
 
 def _stored_values(picture: Image.Image, where: str) -> StoredMask:

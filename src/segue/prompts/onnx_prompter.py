@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import CheckpointError
+from segue.inputs import first_line
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import Answer, Prompts
 from segue.types import Image
@@ -216,5 +217,4 @@ def _session(path: Path) -> InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own that share no base
-        first = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{path}: cannot be read as ONNX: {first}") from error
+        raise CheckpointError(f"{path}: cannot be read as ONNX: {first_line(error)}") from error

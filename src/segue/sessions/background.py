@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SourceError
-from segue.sessions.base import Kept, SessionState
+from segue.sessions.base import Kept
 from segue.sessions.empty_scene import PLANES, Mask, Scene, SortedPast, gain_table, too_few
 from segue.types import Image
 
@@ -179,9 +179,8 @@ class MaskedMedian(Kept):
             known[first : first + 3] = lit(known[first : first + 3])
         self.scene = Scene(known)
 
-    def restore(self, state: SessionState) -> None:
+    def _begin(self) -> None:
         self.restart()
-        super().restore(state)
 
     def _keep(self, frame: Image, foreground: npt.NDArray[np.generic] | None) -> None:
         planes = np.array(frame.transpose(2, 0, 1), order="C")

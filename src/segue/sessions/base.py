@@ -142,6 +142,9 @@ class Kept:
         """What a saved state belongs to, as JSON gives it back: it must be the same when it is restored."""
         return {}
 
+    def _begin(self) -> None:
+        """Forget what is not kept, before what is kept comes back."""
+
     def state(self, *, copy: bool = True) -> SessionState:
         """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
         tensors: dict[str, Tensor] = {}
@@ -164,6 +167,7 @@ class Kept:
             CheckpointError: it was saved with other settings, or by something else.
         """
         state.require(self._origin())
+        self._begin()
         kinds = {kind.__name__: kind for kind in (*self.kinds, Frame, ObjectInfo, Segmentation)}
         place = getattr(self, "device", torch.device("cpu"))
         for name in self.kept.split():

@@ -194,15 +194,8 @@ class ForegroundSession(Kept):
         """
         return super().state()
 
-    def restore(self, state: SessionState) -> None:
-        """Go on from a saved state; model and settings must be those that it was saved with.
-
-        Raises:
-            CheckpointError: they are not.
-        """
-        state.require(self._origin())
+    def _begin(self) -> None:
         self.reset()
-        super().restore(state)
 
     def _origin(self) -> dict[str, Any]:
         return {

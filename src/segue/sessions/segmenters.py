@@ -144,9 +144,8 @@ class NetworkSegmenter(Kept, Segmenter):
     def drain(self, scene: Scene) -> Maps | None:
         return self._decode(scene) if self._seen > self._due else None
 
-    def restore(self, state: SessionState) -> None:
+    def _begin(self) -> None:
         self.restart()
-        super().restore(state)
 
     @torch.inference_mode()
     def _decode(self, scene: Scene) -> Maps:
