@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 EXTRAS = {
     "train": ("lightning-fabric", "tensorboard"),
+    "synth": ("moderngl",),
     "web": ("fastapi", "uvicorn", "websockets"),
 }
 """Packages of those extras of ``pyproject.toml`` without which a command cannot begin."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SegueError
+from segue.extras import lacking
 from segue.inputs import first_line
 from segue_isd.meshes import Detail, mesh
 from segue_isd.parts import MOVING_BACKGROUND, Floats, Part, Shape
@@ -33,10 +34,10 @@ class RendererError(SegueError):
 
 def open_context() -> moderngl.Context:
     """An OpenGL 3.3 context without a display; RendererError where the binding or OpenGL is missing."""
-    try:
-        import moderngl
-    except ImportError:
-        raise RendererError('the ISD generator needs moderngl: pip install "segue[synth]"') from None
+    if missing := lacking("synth"):
+        raise RendererError(f"the ISD generator needs {missing}")
+    import moderngl
+
     try:
         return moderngl.create_context(standalone=True, require=330, **_HEADLESS)
     except Exception as error:  # moderngl raises bare Exception where libEGL cannot be loaded

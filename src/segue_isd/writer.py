@@ -20,7 +20,8 @@ from segue.datasets.foreground import numbered_files
 from segue.datasets.labels import read_grey
 from segue.errors import SinkError
 from segue.masks import encode_objects, rle_area, rle_box
-from segue.video.partial import PartialFile, write_complete, writing
+from segue.reports.files import prepare
+from segue.video.partial import replacing, write_complete, writing
 from segue_isd.maps import Maps, instances, labels
 from segue_isd.parts import MOVING_BACKGROUND
 from segue_isd.scene import VERSION, Scene
@@ -189,11 +190,9 @@ def write_sheet(path: Path, clips: Sequence[Path]) -> None:
     cells = [np.vstack([cell, blank[: height - cell.shape[0]]]) for cell in cells]
     cells += [blank] * (-len(cells) % columns)
     rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]
-    partial = PartialFile(path)
-    partial.prepare()
-    with writing(path):
-        Picture.fromarray(np.vstack(rows)).quantize(256).save(partial.path, format="PNG", optimize=True)
-    partial.commit()
+    prepare(path)
+    with replacing(path) as partial:
+        Picture.fromarray(np.vstack(rows)).quantize(256).save(partial, format="PNG", optimize=True)
 
 
 def _cell(clip: Path) -> npt.NDArray[np.uint8]:

@@ -255,13 +255,14 @@ class AnnotateDesk(Desk):
         def plan() -> tuple[_Job, dict[str, Any], dict[int, Corrected]]:
             spec = resumed(self.project) if message.resume else planned(self.project, self.film, message)
             frames = abs(spec["stop"] - spec["start"])
-            total = 2 * frames - 2 if spec["join"] else frames
+            total = 2 * frames - 2 if spec["direction"] == "between" else frames
             corrected = corrected_frames(self.project, spec)
             return _Job(spec["direction"], total, row=self.project.begin_job(spec, total)), spec, corrected
 
         self._job, spec, corrected = await self._saved(plan)
         start, stop = spec["start"], spec["stop"]
-        self._worker.begin(track_job, corrected, start, stop, spec["objects"], spec["join"])
+        join = spec["direction"] == "between"
+        self._worker.begin(track_job, corrected, start, stop, spec["objects"], join)
         self._progress()
         return {"start": start, "stop": stop}
 

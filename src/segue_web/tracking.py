@@ -41,7 +41,7 @@ Steps = Iterator[tuple[int, dict[int, MarkedMask]]]
 
 
 def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
-    """What a request to track means: direction, start, stop, objects, and whether two directions join."""
+    """What a request to track means: direction, start, stop and objects."""
     objects = project.unlocked()
     if not objects:
         raise PromptError("there is no unlocked object to track; click one first")
@@ -49,8 +49,7 @@ def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
     given = project.frames_of(objects) or project.frames_of(objects, "imported")
     before = [i for i in given if i <= message.frame]
     after = [i for i in given if i >= message.frame]
-    join = message.direction == "between"
-    if join:
+    if message.direction == "between":
         before = [i for i in before if i < message.frame] or before
         after = [i for i in after if i > message.frame]
         if not before or not after:
@@ -65,7 +64,7 @@ def planned(project: Project, film: Film, message: Track) -> dict[str, Any]:
         stop = film.count - 1 if forward else 0
         if start == stop:
             raise PromptError("there is no frame to track in this direction")
-    return {"direction": message.direction, "start": start, "stop": stop, "objects": objects, "join": join}
+    return {"direction": message.direction, "start": start, "stop": stop, "objects": objects}
 
 
 def resumed(project: Project) -> dict[str, Any]:
@@ -75,7 +74,7 @@ def resumed(project: Project) -> dict[str, Any]:
         raise PromptError("there is no interrupted tracking to go on with")
     spec = dict(job["spec"])
     # Two directions are joined from the beginning: what the first one said is not kept.
-    if not spec["join"] and job["at"] is not None:
+    if spec["direction"] != "between" and job["at"] is not None:
         spec["start"] = job["at"]
     spec["objects"] = project.unlocked(spec["objects"])
     if spec["start"] == spec["stop"] or not spec["objects"]:

@@ -111,17 +111,11 @@ def curriculum(progress: float, rng: Rng) -> Curriculum:
     still backdrop what an object uncovers looks most like the same place one frame before, when the object's
     rim was on it.
     """
+    if progress > 0.7:
+        return _late(progress, rng, CALM_FROM, CALM, slowest=0.1)
     ramp = min(1.0, 2 * progress)
-    max_gap = 8 if progress > 0.8 else round(2 + 10 * ramp)
-    frames, side, pace = 3, 192, 1.0
-    if progress > 0.35:
-        frames, side = picked(rng, LONGER)
-    if progress > 0.7 and rng.random() < 0.15:
-        frames, side = 3, 320
-    if progress > CALM_FROM and rng.random() < CALM_SHARE:
-        frames, side = picked(rng, CALM)
-        pace, max_gap = float(rng.uniform(0.1, 0.5)), int(rng.integers(1, 3))
-    return Curriculum(0.3 + 0.45 * ramp, max_gap, _shape(rng, frames, side, pace))
+    frames, side = picked(rng, LONGER) if progress > 0.35 else (3, 192)
+    return Curriculum(0.3 + 0.45 * ramp, round(2 + 10 * ramp), _shape(rng, frames, side, 1.0))
 
 
 def further(progress: float, rng: Rng) -> Curriculum:
@@ -129,13 +123,20 @@ def further(progress: float, rng: Rng) -> Curriculum:
 
     The calm ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
     """
+    return _late(progress, rng, 0.1, (*CALM, (10, 144)), slowest=0.05)
+
+
+def _late(
+    progress: float, rng: Rng, calm_from: float, calm: Sequence[tuple[int, int]], slowest: float
+) -> Curriculum:
+    """Long clips and large crops, and calm ones of these frames and sides from ``calm_from`` on."""
     max_gap, pace = 8 if progress > 0.8 else 12, 1.0
     frames, side = picked(rng, LONGER)
     if rng.random() < 0.15:
         frames, side = 3, 320
-    if progress > 0.1 and rng.random() < CALM_SHARE:
-        frames, side = picked(rng, (*CALM, (10, 144)))
-        pace, max_gap = float(rng.uniform(0.05, 0.5)), int(rng.integers(1, 3))
+    if progress > calm_from and rng.random() < CALM_SHARE:
+        frames, side = picked(rng, calm)
+        pace, max_gap = float(rng.uniform(slowest, 0.5)), int(rng.integers(1, 3))
     return Curriculum(0.75, max_gap, _shape(rng, frames, side, pace))
 
 
