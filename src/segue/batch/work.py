@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
@@ -111,7 +110,7 @@ class Watch:
 def perform(task: Task, order: Order, watch: Watch) -> Outcome:
     """Do one video, going on with what an earlier worker left of it."""
     begun = time.perf_counter()
-    scratch = order.scratch or Path(tempfile.gettempdir())
+    scratch = cast(Path, order.scratch)  # do_tasks fills it in
     source = fetch(task.source, scratch / "fetched") if is_remote(task.source) else Path(task.source)
     work = scratch / "work" / task.name
     going_on = "--resume" if (work / "masks" / MARKER).exists() else "--overwrite"

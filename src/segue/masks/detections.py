@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError, SegueError
+from segue.masks.files import MAX_ID
 from segue.masks.measure import fill_boxes, measure
 from segue.masks.tracks import RleTrack
 from segue.types import ObjectInfo, Segmentation
@@ -31,8 +32,8 @@ def _composed(
     """
     masks = [np.asarray(plane) != 0 for plane in planes]
     numbers = list(range(1, len(masks) + 1)) if ids is None else [int(i) for i in ids]
-    if len(set(numbers)) < len(numbers) or any(not 1 <= i <= 65535 for i in numbers):
-        raise PromptError(f"ids {numbers}: each object needs one of its own in 1..65535")
+    if len(set(numbers)) < len(numbers) or any(not 1 <= i <= MAX_ID for i in numbers):
+        raise PromptError(f"ids {numbers}: each object needs one of its own in 1..{MAX_ID}")
     names = [None] * len(masks) if labels is None else [str(label) for label in labels]
     certain = [1.0] * len(masks) if scores is None else [float(score) for score in scores]
     merged = np.zeros(size, np.uint16 if max(numbers, default=0) > 255 else np.uint8)

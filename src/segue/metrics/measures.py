@@ -26,6 +26,8 @@ _Bytes = npt.NDArray[np.uint8]
 DEFAULT_BOUND_TH = 0.008
 """Tolerance of F as a share of the picture's diagonal."""
 
+GATHER_COST = 1.5  # time to look up one pixel, in units of the time to dilate one by a disk; measured
+
 
 def region_similarity(prediction: BinaryMask, truth: BinaryMask, *, void: BinaryMask | None = None) -> float:
     """Intersection over union J of two masks (H, W), in [0, 1]; 1 when both are empty.
@@ -128,12 +130,28 @@ def boundary_map(mask: _Bytes) -> _Bytes:
 def _count_near(edge: _Bytes, other: _Bytes, count: int, radius_squared: int) -> int:
     """How many of the ``count`` pixels of ``edge`` are within the radius of a pixel of ``other``.
 
-    The square inside the disk, which costs less, finds all of them where the contours are close.
+    The square inside the disk finds most of those that are, the square around it most of those that are not,
+    at little cost. Of the few in between each looks around for itself; if they are many, the disk decides.
     """
-    side = 2 * math.isqrt(radius_squared // 2) + 1
-    if cv2.countNonZero(cv2.bitwise_and(edge, cv2.dilate(other, np.ones((side, side), np.uint8)))) == count:
+    inner, outer = math.isqrt(radius_squared // 2), math.isqrt(radius_squared)
+    left = edge & (_dilate_square(other, inner) ^ 1)
+    n_left = cv2.countNonZero(left)
+    if n_left == 0:
         return count
-    return cv2.countNonZero(edge & _dilate_disk(other, radius_squared))
+    left &= _dilate_square(other, outer)
+    rows, columns = np.divmod(np.flatnonzero(left.view(np.bool_)), edge.shape[1])
+    ring = _ring_offsets(radius_squared)
+    if GATHER_COST * len(rows) * len(ring) > edge.size:
+        return count - n_left + cv2.countNonZero(left & _dilate_disk(other, radius_squared))
+    around = cv2.copyMakeBorder(other, outer, outer, outer, outer, cv2.BORDER_CONSTANT, value=0)
+    stride = around.shape[1]
+    positions = (rows + outer) * stride + columns + outer
+    near = around.ravel()[(ring @ (stride, 1))[:, None] + positions].any(axis=0)
+    return count - n_left + int(np.count_nonzero(near))
+
+
+def _dilate_square(edge: _Bytes, reach: int) -> _Bytes:
+    return np.asarray(cv2.dilate(edge, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), np.uint8)
 
 
 def _dilate_disk(edge: _Bytes, radius_squared: int) -> _Bytes:
@@ -143,6 +161,15 @@ def _dilate_disk(edge: _Bytes, radius_squared: int) -> _Bytes:
     """
     parts = (np.asarray(cv2.dilate(edge, part), np.uint8) for part in _disk_rectangles(radius_squared))
     return reduce(np.bitwise_or, parts)
+
+
+@lru_cache(maxsize=16)
+def _ring_offsets(radius_squared: int) -> _Positions:
+    """Offsets (dy, dx) of the pixels of the disk that are not in the square inside it, (pixels, 2)."""
+    inner, outer = math.isqrt(radius_squared // 2), math.isqrt(radius_squared)
+    offsets = np.mgrid[-outer : outer + 1, -outer : outer + 1].reshape(2, -1).T
+    squared = (offsets * offsets).sum(axis=1)
+    return np.asarray(offsets[(squared <= radius_squared) & (np.abs(offsets).max(axis=1) > inner)])
 
 
 @lru_cache(maxsize=16)

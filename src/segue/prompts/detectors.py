@@ -142,13 +142,10 @@ class BoxDetector:
             lambda number: float(np.nan_to_num(answer(number).iou[0], nan=1.0)),
         )
 
-    def boxes(self, image: Image, least_score: float | None = None) -> Boxes:
-        """Boxes of the wanted classes in a picture (H, W, 3), one an object, best first.
-
-        A least score of None is that of the rules.
-        """
+    def boxes(self, image: Image, least_score: float) -> Boxes:
+        """Boxes of the wanted classes in a picture (H, W, 3), one an object, best first."""
         rules = self.rules
-        found = self._network.detect(image, rules.score if least_score is None else least_score, self.tiles)
+        found = self._network.detect(image, least_score, self.tiles)
         found = Boxes(*(values.cpu() for values in found))
         if rules.classes is not None:
             wanted = [self.names[label] in rules.classes for label in found.labels.tolist()]

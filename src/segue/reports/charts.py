@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.metrics.evaluation import Series
+from segue.reports.files import prepare
 from segue.video.partial import write_complete
 
 POINTS = 240
@@ -127,7 +128,7 @@ def write_percentiles(
     size = {"width": left + width + 20, "height": floor + 54 + row * len(lines)}
     names = {"font_family": "system-ui, sans-serif", "font_size": "12", "fill": "#1b1f24"}
     picture = node("svg", None, *parts, xmlns="http://www.w3.org/2000/svg", **size, **names)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    prepare(path)
     write_complete(path, tostring(picture, encoding="utf-8"))
     return tenths
 

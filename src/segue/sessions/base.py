@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -41,15 +40,6 @@ class SessionState:
 
     tensors: dict[str, Tensor]
     values: dict[str, Any]
-
-    @classmethod
-    def of(cls, arrays: Mapping[str, npt.NDArray[Any]], values: dict[str, Any]) -> SessionState:
-        """A state whose tensors are copies of numpy arrays."""
-        return cls({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}, values)
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The tensors as numpy arrays of their own."""
-        return {name: np.array(tensor.numpy()) for name, tensor in self.tensors.items()}
 
     @classmethod
     def joined(cls, parts: Mapping[str, SessionState], values: dict[str, Any]) -> SessionState:

@@ -16,7 +16,7 @@ from scipy import ndimage
 from segue.errors import PromptError
 from segue.flow import DIS, FlowProvider
 from segue.flow.providers import Flow
-from segue.layers.running import choose_device, inference_copy
+from segue.layers.running import choose_device, ready
 from segue.masks import measure, resize_mask
 from segue.models.base import MemoryNetwork
 from segue.models.detection.boxes import COCO_NAMES, COCO_ORDER
@@ -243,14 +243,11 @@ def _nanodet(options: DetectorOptions) -> Detector:
         raise PromptError(f"refine is {refine!r}; for nanodet choose {', '.join(BOX_MASKS)}")
     if not 1 <= tiles <= MAX_TILES:
         raise PromptError(f"tiles is {tiles}; give 1 to {MAX_TILES} a side")
-    place = choose_device(options.device)
-    network: Any = load("nanodet", options.weights)
+    network, place, _ = ready(cast(Any, load("nanodet", options.weights)), options.device, fast=False)
     made: dict[str, MakePrompter] = {"grabcut": GrabCut, "none": FilledBox}
     if refine == "network":
         made["network"] = partial(Prompter, network=prepared(device=place))
-    return BoxDetector(
-        inference_copy(network, place, torch.float32), made[refine], _rules(options), tiles=tiles
-    )
+    return BoxDetector(network, made[refine], _rules(options), tiles=tiles)
 
 
 def _discovery(

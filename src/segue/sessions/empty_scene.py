@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
-from segue.sessions.base import SessionState
+from segue.sessions.base import Kept, SessionState
 from segue.types import Image
 
 PLANES = 21  # planes of a scene
@@ -116,12 +116,15 @@ class Background(Protocol):
         """Go on from where :meth:`state` was called."""
 
 
-class FixedBackground:
+class FixedBackground(Kept):
     """A picture of the empty scene that was given, such as one taken at night.
 
     Args:
         picture: RGB (H, W, 3), uint8; frames of another size but the same shape get it resized.
     """
+
+    kept = "scene"
+    kinds = (Scene,)
 
     def __init__(self, picture: Image) -> None:
         if picture.ndim != 3 or picture.shape[2] != 3:
@@ -153,12 +156,6 @@ class FixedBackground:
     def restart(self) -> None:
         """Go back to the picture that was given."""
         self.scene = Scene.of(resized(self._given, self.scene.picture.shape[:2]))
-
-    def state(self) -> SessionState:
-        return SessionState.of({"picture": self.scene.picture}, {})
-
-    def restore(self, state: SessionState) -> None:
-        self.scene = Scene.of(state.arrays()["picture"])
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -188,10 +188,7 @@ class ForegroundSession(Kept):
             yield self._due.popleft()
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """Everything that is needed to go on identically; only if :attr:`restorable`.
-
-        The state is always a copy; results that are still due have the probabilities of their masks in it.
-        """
+        """A copy of what :meth:`restore` needs, due results with masks alone; if :attr:`restorable`."""
         return super().state()
 
     def _begin(self) -> None:

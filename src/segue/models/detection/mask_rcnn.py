@@ -55,10 +55,11 @@ class Convention:
     background: int  # which of the class scores
     samples: int  # per side of a bin of a region; 0 takes as many as the bin has cells
     aligned: bool  # pixel centres are at halves, and anchors are not rounded to pixels
+    clips_scaled: bool  # boxes are clipped once more at the size of the picture, and empty ones left out
 
 
-TORCHVISION = Convention(1e-3, 1e-2, background=0, samples=2, aligned=False)
-DETECTRON = Convention(0.0, 0.0, background=-1, samples=0, aligned=True)
+TORCHVISION = Convention(1e-3, 1e-2, background=0, samples=2, aligned=False, clips_scaled=False)
+DETECTRON = Convention(0.0, 0.0, background=-1, samples=0, aligned=True, clips_scaled=True)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class RegionDetector(nn.Module, ABC):
         boxes, scores, labels = self.classify(pyramid, proposals, size)
         masks = self.masks(pyramid, boxes, labels)
         boxes = boxes * boxes.new_tensor((original[1] / size[1], original[0] / size[0])).repeat(2)
-        if self.convention is DETECTRON:
+        if self.convention.clips_scaled:
             boxes = clip(boxes, original)
             real = (boxes[:, 2:] > boxes[:, :2]).all(1)
             boxes, scores, labels, masks = boxes[real], scores[real], labels[real], masks[real]
