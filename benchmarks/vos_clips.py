@@ -1,14 +1,16 @@
 """The annotated clips that trackers are scored on, read frame by frame.
 
 ``root`` is a folder with ``davis2016_240p``, ``davis2016_480p`` and ``composite2obj_240p``, each in the
-layout of DAVIS. The development set are the seven DAVIS ``val`` sequences that the project tunes on; no
-training ever sees them. Calm clips, for which the folders beside ``root`` are needed too, are made from them.
+layout of DAVIS; the kept films lie in ``pumavos`` and beside ``root``. The development set are the seven
+DAVIS ``val`` sequences that the project tunes on; no training ever sees them. Calm clips, for which the
+folders beside ``root`` are needed too, are made from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +19,8 @@ import numpy as np
 
 from calm_clips import FRAME_RATE, calm_clips, other_calm_clips
 from segue.datasets.davis import DavisFolder, Mask, Sequence
+from segue.datasets.files import read_index_mask, read_rgb
+from segue.errors import DatasetError
 from segue.metrics.davis import SemiSupervised
 from segue.types import Frame
 
@@ -29,6 +33,11 @@ DEV = (
     "paragliding-launch",
     "soapbox",
 )
+MOVERS = ("bottle", "chopper", "cyclists", "ocean", "surfers")
+"""Films of the UCSD background subtraction set in which the same things move from the first mask to the last;
+looked at once for a file that is to ship."""
+VALUE_MOVING = 255
+
 LEFT_OUT = ("boat", "mallard-water")
 """Sequences of DAVIS ``train`` that the later trainings left out."""
 
@@ -66,6 +75,42 @@ class Clip:
         """Ground truth of frame ``i``, index mask (H, W); 255 is void."""
         mask = self.sequence.read_mask(i)
         return mask[::2, ::2] if self.halved else mask
+
+
+@dataclass(frozen=True)
+class MotionFilm:
+    """All that moves in a film with masks for background subtraction, as one object.
+
+    ``folder`` holds ``groundtruth/gtNNNNNN.png`` and a picture ``input/inNNNNNN`` for each; the film is what
+    has a mask. Only 255 is the object.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @cached_property
+    def _pairs(self) -> tuple[tuple[Path, Path], ...]:
+        truth = sorted((self.folder / "groundtruth").glob("gt*.png"))
+        if not truth:
+            raise DatasetError(f"{self.folder}: no groundtruth/gt*.png; give the folder of one film")
+        pictures = {path.stem: path for path in (self.folder / "input").iterdir()}
+        return tuple((pictures[path.stem.replace("gt", "in")], path) for path in truth)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def frames(self) -> Iterator[Frame]:
+        """The pictures, decoded one at a time."""
+        for i, (picture, _) in enumerate(self._pairs):
+            yield Frame(i, i / FRAME_RATE, read_rgb(picture))
+
+    def mask(self, i: int) -> Mask:
+        """Ground truth of frame ``i``, (H, W), 1 where something moves."""
+        return np.asarray(read_index_mask(self._pairs[i][1]) == VALUE_MOVING, np.uint8)
 
 
 class Film(Protocol):
@@ -145,4 +190,18 @@ def _held(root: Path) -> ClipSet:
     return ClipSet("left-out clips, 360p and calm ones (mean over objects)", "2017", clips)
 
 
-SETS = {"dev240": _dev240, "dev480": _dev480, "composites": _composites, "calm": _calm, "held": _held}
+def _kept(root: Path) -> ClipSet:
+    """Films of other makers, grey and small, that no tracker was trained on, and a reflection in a window."""
+    movers = tuple(MotionFilm(root.parent / "foreground" / "ucsd_motion" / name) for name in MOVERS)
+    chair = Clip(DavisFolder(root / "pumavos")["chair"])
+    return ClipSet("kept films (mean over films)", "2017", (*movers, chair))
+
+
+SETS = {
+    "dev240": _dev240,
+    "dev480": _dev480,
+    "composites": _composites,
+    "calm": _calm,
+    "held": _held,
+    "kept": _kept,
+}

@@ -31,6 +31,7 @@ from segue.types import Frame, IndexMask
 from segue.weights import load
 from vos_baselines import CopyFirst, FlowWarp, LabelPropagation, Tracker
 from vos_clips import SETS, ClipSet, Film, open_set
+from vos_groups import group_table
 
 METHODS = ("model", "copy", "flow", "propagation")
 
@@ -137,6 +138,19 @@ def summary_table(scores: dict[str, dict[str, list[ClipResult]]]) -> str:
     return "\n".join(lines)
 
 
+def _by_method(
+    scores: dict[str, dict[str, list[ClipResult]]], methods: Sequence[str]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """J&F of each clip, by method and set."""
+    return {
+        method: {
+            name: {item.score.name: item.score.j_and_f for item in by_method[method]}
+            for name, by_method in scores.items()
+        }
+        for method in methods
+    }
+
+
 def _row(name: str, region: float, contour: float, both: float, speed: float) -> str:
     shown = f"{speed:.1f}" if speed < FASTEST_WORTH_TELLING else "–"
     return f"| {name} | {region:.3f} | {contour:.3f} | {both:.3f} | {shown} |"
@@ -220,6 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"\n### Summary\n\n{summary_table(scores)}")
+    if set(scores) & {"dev240", "dev480", "composites", "calm"}:
+        print(f"\n### By difficulty\n\n{group_table(_by_method(scores, options.methods))}")
     if options.json:
         numbers = {name: {m: as_json(r) for m, r in by.items()} for name, by in scores.items()}
         settings = {name: str(value) for name, value in vars(options).items()}
