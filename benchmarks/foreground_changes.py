@@ -25,7 +25,7 @@ import numpy.typing as npt
 from foreground_clips import read_films, shaken
 from foreground_scenes import pictures
 from segue.masks import read_stored_mask
-from segue.sessions.changes import Change, ChangeWatch
+from segue.sessions.changes import Change, SceneChangeDetector
 from segue.types import Image
 from segue.video.images import read_image
 from segue_train import living, scenery
@@ -244,7 +244,7 @@ def found(pairs: Iterable[Pair]) -> Counter[Change]:
     """What a fresh watch says of each pair."""
     counts: Counter[Change] = Counter()
     for before, after in pairs:
-        watch = ChangeWatch()
+        watch = SceneChangeDetector()
         watch.look(before, 0.0)
         counts[watch.look(after, 0.04)] += 1
     return counts

@@ -29,10 +29,10 @@ import torch
 HERE = Path(__file__).resolve().parents[1]
 
 PARTS = {
-    ("ChangeWatch", "look"): "changes",
+    ("SceneChangeDetector", "look"): "changes",
     ("Aligner", "find"): "alignment",
     ("MaskedMedian", "update"): "background",
-    ("GhostWatch", "look"): "ghosts",
+    ("GhostDetector", "look"): "ghosts",
     ("ForegroundSession", "step"): "session",
 }
 """Methods that are timed, by class; the last one holds all others."""

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.resnet import pool_stem
-from segue.models.canvas import EPSILON, padding
+from segue.models.geometry import EPSILON, padding
 from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import OBJECT_CHANNELS, STM
 from segue.types import Image, IndexMask

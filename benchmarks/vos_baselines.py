@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.models.canvas import padding, unpad
+from segue.models.geometry import padding, unpad
 from segue.models.stcn import STCNLite
 from segue.types import Frame, Image, IndexMask
 from segue_train.trunks import load_mobilenet

@@ -108,8 +108,8 @@ def _schedule(published: Schedule, options: argparse.Namespace) -> Schedule:
         "memory_policy",
         "penalty",
         "last_penalty",
-        "reach",
-        "careful",
+        "max_jump",
+        "flip_tta",
     )
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if given.get("top_k") == 0:
@@ -201,8 +201,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--penalty", type=float, help="taken off the affinities of frames with predicted masks")
     add("--last-penalty", type=float, help="the same for the previous frame")
     add("--memory-policy", choices=("usage", "fifo", "all"), help="which memory frame makes room")
-    add("--reach", type=float, help="stray pieces farther than this part of the diagonal go")
-    add("--careful", action="store_true", default=None, help="look at the mirrored picture as well")
+    add("--max_jump", type=float, help="stray pieces farther than this part of the diagonal go")
+    add("--flip_tta", action="store_true", default=None, help="look at the mirrored picture as well")
     add("--fast", action="store_true", help="bfloat16 where the processor has it")
     add("--device", default="cpu", help="of the model (default: cpu)")
     add("--threads", type=int, default=torch.get_num_threads(), help="threads of torch and OpenCV")

@@ -56,7 +56,7 @@ class Entry:
         licence: terms of the weights.
         signature: a tensor name that files of this network have and files of no other; None for a method
             that has no weights.
-        besides: a further name that its files have, where the signature alone is not enough.
+        required_key: a further name that its files have, where the signature alone is not enough.
         shape: shape of the signature, where names alone are not enough.
         rename: gives the tensors of the official file, or of a converted one, the names of the network.
         bundled: weight file that comes with the package, relative to ``assets`` of segue or absolute; None
@@ -81,7 +81,7 @@ class Entry:
     paper: str = ""
     licence: str = ""
     signature: str | None = None
-    besides: str | None = None
+    required_key: str | None = None
     shape: tuple[int, ...] | None = None
     rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     bundled: str | None = None
@@ -101,7 +101,7 @@ class Entry:
         return f"segue train {self.trained_by or self.name}"
 
     @property
-    def getting(self) -> str:
+    def download_command(self) -> str:
         """The command that downloads its weights, where there is one."""
         trust = "" if self.remote is None or self.remote.sha256 else " --sha256 CHECKSUM"
         return f"segue weights get {self.name}{trust}"
@@ -115,7 +115,7 @@ class Entry:
         if self.signature is None:
             return False
         found = self.renamed(tensors)
-        if self.signature not in found or (self.besides is not None and self.besides not in found):
+        if self.signature not in found or (self.required_key is not None and self.required_key not in found):
             return False
         return self.shape is None or tuple(found[self.signature].shape) == self.shape
 
@@ -150,8 +150,8 @@ class DetectorEntry:
     Attributes:
         name: the name that users give.
         build: makes it.
-        takes: the options of :class:`DetectorOptions` that it heeds, besides ``max_objects`` and ``device``;
-            others are refused.
+        supported_options: the options of :class:`DetectorOptions` that it understands, besides
+            ``max_objects`` and ``device``; others are refused.
         network: the entry of its network in the registry of networks, if it has one.
         categories: class names by the numbers that files of results have for them; None are the detector's
             own numbers.
@@ -161,7 +161,7 @@ class DetectorEntry:
 
     name: str
     build: Callable[[DetectorOptions], Detector]
-    takes: frozenset[str] = frozenset()
+    supported_options: frozenset[str] = frozenset()
     network: str | None = None
     categories: Mapping[int, str] | None = None
     rank: int | None = None

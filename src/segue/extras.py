@@ -10,7 +10,7 @@ EXTRAS = {
 """Packages of those extras of ``pyproject.toml`` without which a command cannot begin."""
 
 
-def lacking(extra: str) -> str | None:
+def missing_packages(extra: str) -> str | None:
     """The packages of an extra that are not here, and what brings them; None if nothing is missing."""
     missing = [package for package in EXTRAS[extra] if find_spec(package.replace("-", "_")) is None]
     return f'{", ".join(missing)}: pip install "segue[{extra}]"' if missing else None

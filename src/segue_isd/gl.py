@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SegueError
-from segue.extras import lacking
+from segue.extras import missing_packages
 from segue.inputs import first_line
 from segue_isd.meshes import Detail, mesh
 from segue_isd.parts import MOVING_BACKGROUND, Floats, Part, Shape
@@ -34,7 +34,7 @@ class RendererError(SegueError):
 
 def open_context() -> moderngl.Context:
     """An OpenGL 3.3 context without a display; RendererError where the binding or OpenGL is missing."""
-    if missing := lacking("synth"):
+    if missing := missing_packages("synth"):
         raise RendererError(f"the ISD generator needs {missing}")
     import moderngl
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity, attend, read
 from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
-from segue.models.canvas import aggregate_logits
+from segue.models.geometry import aggregate_logits
 from segue.models.memory.reading import far_pairs
 from segue_train.footage import VOID
 

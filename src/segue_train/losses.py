@@ -217,7 +217,7 @@ class ForegroundObjective(nn.Module):
         inputs = [batch["window"].float() / 255]
         if self.background:
             known = batch["background"].float() / 255
-            whole = getattr(network, "sees_past", False) or known.shape[1] == 3
+            whole = getattr(network, "uses_temporal_quantiles", False) or known.shape[1] == 3
             inputs.append(known if whole else known[:, PICTURE])
         depth = {"depth": batch["depth"][:, None].float() / 255} if "depth" in batch else {}
         logits: Tensor = network(*inputs, **depth)

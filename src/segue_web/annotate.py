@@ -22,13 +22,13 @@ from segue.errors import PromptError, SegueError
 from segue.masks import encode_objects, encode_rle, rle_box
 from segue.prompts import Prompts
 from segue.registry import DETECTORS, MODELS
-from segue.weights.download import at_hand
+from segue.weights.download import is_available
 from segue_web import messages
 from segue_web.exports import export_job, free_path, snapshot
 from segue_web.film import Film, Plane
 from segue_web.labels import Labels, read_labels
 from segue_web.project import Mark, MarkedMask, Project
-from segue_web.server import Desk
+from segue_web.server import Backend
 from segue_web.store import Changed
 from segue_web.tracking import Corrected, corrected_frames, planned, resumed, track_job
 from segue_web.worker import Worker
@@ -65,7 +65,7 @@ class _Job:
         return {"what": self.what, "done": self.done, "total": self.total}
 
 
-class AnnotateDesk(Desk):
+class AnnotateBackend(Backend):
     """A project that is worked on, and the process that computes for it.
 
     A request is answered by the method of its name: those that are no coroutines run in the one thread that
@@ -117,7 +117,7 @@ class AnnotateDesk(Desk):
             return await method(message) or {}
         return await self._saved(partial(method, message)) or {}
 
-    async def take_in(self, name: str, path: Path) -> str:
+    async def import_file(self, name: str, path: Path) -> str:
         labels = await asyncio.to_thread(read_labels, path, self.film, name)
         count = await self._saved(lambda: self.import_labels(labels))
         return f"{len(labels.names)} objects on {count} frames"
@@ -151,7 +151,9 @@ class AnnotateDesk(Desk):
         if interrupted is not None:
             interrupted = {"done": interrupted["done"], "total": interrupted["total"], **interrupted["spec"]}
         # Detectors that need no weights, or whose weights are here.
-        ready = [entry for entry in DETECTORS if not entry.network or at_hand(MODELS.find(entry.network))]
+        ready = [
+            entry for entry in DETECTORS if not entry.network or is_available(MODELS.find(entry.network))
+        ]
         return {
             "mode": "annotate",
             "film": self.film.describe(),

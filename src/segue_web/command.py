@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from segue.errors import SegueError
-from segue.extras import lacking
+from segue.extras import missing_packages
 
 if TYPE_CHECKING:
-    from segue_web.server import Desk
+    from segue_web.server import Backend
 
 Measure = Literal["davis", "foreground"]
 
@@ -49,19 +49,19 @@ def annotate(
     """
     _need_web()
     from segue.weights import load_for
-    from segue_web.annotate import AnnotateDesk
+    from segue_web.annotate import AnnotateBackend
     from segue_web.film import Film
     from segue_web.labels import read_labels
 
     load_for("track", model, weights)  # what is wrong with it is told now, not at the first tracking
     opened = Film(film)
     folder = project or Path("segue-out") / f"{opened.name}.project"
-    desk = AnnotateDesk(opened, folder, model=model, weights=weights, device=device)
+    backend = AnnotateBackend(opened, folder, model=model, weights=weights, device=device)
     for path in import_ or []:
         labels = read_labels(path, opened)
-        typer.echo(f"{path}: {len(labels.names)} objects on {desk.import_labels(labels)} frames")
+        typer.echo(f"{path}: {len(labels.names)} objects on {backend.import_labels(labels)} frames")
     typer.echo(f"project: {folder}")
-    _serve(desk, port, browser)
+    _serve(backend, port, browser)
 
 
 def view(
@@ -96,12 +96,12 @@ def view(
     """
     _need_web()
     from segue_web.film import Film
-    from segue_web.viewing import ViewDesk, film_of
+    from segue_web.viewing import ViewBackend, film_of
 
-    _serve(ViewDesk(Film(film or film_of(results)), results, against, measure), port, browser)
+    _serve(ViewBackend(Film(film or film_of(results)), results, against, measure), port, browser)
 
 
-def _serve(desk: Desk, port: int, browser: bool) -> None:
+def _serve(backend: Backend, port: int, browser: bool) -> None:
     from segue_web.server import serve
 
     def tell(address: str) -> None:
@@ -109,9 +109,9 @@ def _serve(desk: Desk, port: int, browser: bool) -> None:
         if browser:
             webbrowser.open(address)
 
-    serve(desk, port, tell)
+    serve(backend, port, tell)
 
 
 def _need_web() -> None:
-    if missing := lacking("web"):
+    if missing := missing_packages("web"):
         raise SegueError(f"the page needs {missing}")

@@ -41,10 +41,10 @@ HEADERS = {
 Send = Callable[[dict[str, Any]], None]
 
 
-class Desk:
+class Backend:
     """What stands behind a page: a project that is worked on, or results that are shown.
 
-    ``send`` sends an event to all pages, once there are any. By itself a desk imports and exports nothing.
+    ``send`` sends an event to all pages, once there are any. By itself a backend imports and exports nothing.
     """
 
     def __init__(self, film: Film) -> None:
@@ -65,7 +65,7 @@ class Desk:
     def upload_path(self, name: str) -> Path | None:
         """Where a file of that name waits until it is imported; None where nothing is."""
 
-    async def take_in(self, name: str, path: Path) -> str:
+    async def import_file(self, name: str, path: Path) -> str:
         """Import an uploaded file; returns what to tell."""
         raise NotImplementedError
 
@@ -73,7 +73,7 @@ class Desk:
         """File or folder of an export by its name."""
 
 
-def make_app(desk: Desk, token: str, port: int) -> FastAPI:
+def make_app(backend: Backend, token: str, port: int) -> FastAPI:
     """The application; everything is below ``/TOKEN/``.
 
     Requests must name this host, so that no foreign name that points here reaches it (DNS rebinding), and
@@ -89,10 +89,10 @@ def make_app(desk: Desk, token: str, port: int) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        desk.send = send
-        desk.open()
+        backend.send = send
+        backend.open()
         yield
-        desk.close()
+        backend.close()
 
     app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -128,7 +128,7 @@ def make_app(desk: Desk, token: str, port: int) -> FastAPI:
     @app.get("/{_}/frame/{index}.jpg")
     def frame(_: str, index: int, near: bool = False, exact: bool = True) -> Response:
         try:
-            data = desk.film.jpeg(index, near=near)
+            data = backend.film.jpeg(index, near=near)
         except SegueError as error:
             raise HTTPException(404, str(error)) from None
         cache = "private, max-age=3600" if exact and not near else "no-store"
@@ -136,15 +136,15 @@ def make_app(desk: Desk, token: str, port: int) -> FastAPI:
 
     @app.get("/{_}/exports/{name}")
     def export(_: str, name: str) -> Response:
-        path = desk.export_file(name)
+        path = backend.export_file(name)
         if path is None:
             raise HTTPException(404, "there is no such export")
         file = path if path.is_file() else _zipped(path)
         return FileResponse(file, filename=file.name)
 
     @app.post("/{_}/import/{name}")
-    async def take_in(_: str, name: str, request: Request) -> Response:
-        coming = desk.upload_path(name)
+    async def import_file(_: str, name: str, request: Request) -> Response:
+        coming = backend.upload_path(name)
         if coming is None:
             return JSONResponse({"error": "nothing can be imported here"}, 400)
         size = 0
@@ -155,7 +155,7 @@ def make_app(desk: Desk, token: str, port: int) -> FastAPI:
                     if size > MAX_UPLOAD:
                         return JSONResponse({"error": f"the file is larger than {MAX_UPLOAD >> 20} MiB"}, 413)
                     await asyncio.to_thread(file.write, part)
-            return JSONResponse({"told": await desk.take_in(name, coming)})
+            return JSONResponse({"told": await backend.import_file(name, coming)})
         except OSError as error:
             return JSONResponse({"error": f"cannot be saved ({error.strerror or error})"}, 507)
         except SegueError as error:
@@ -176,7 +176,7 @@ def make_app(desk: Desk, token: str, port: int) -> FastAPI:
         try:
             while True:
                 text = await page.receive_text()
-                task = asyncio.create_task(_reply(desk, text, queue))
+                task = asyncio.create_task(_reply(backend, text, queue))
                 work.add(task)
                 task.add_done_callback(work.discard)
         except (WebSocketDisconnect, KeyError):  # KeyError: a binary message, which no page of ours sends
@@ -196,12 +196,12 @@ async def _forward(queue: asyncio.Queue[str], page: WebSocket) -> None:
             return
 
 
-async def _reply(desk: Desk, text: str, queue: asyncio.Queue[str]) -> None:
+async def _reply(backend: Backend, text: str, queue: asyncio.Queue[str]) -> None:
     number = None
     try:
         message = messages.parse(text)
         number = message.id
-        answer = await desk.handle(message)
+        answer = await backend.handle(message)
     except SegueError as error:
         answer = {"error": str(error), "stale": isinstance(error, StaleError)}
     except Exception as error:
@@ -220,7 +220,7 @@ def _zipped(folder: Path) -> Path:
     return path
 
 
-def serve(desk: Desk, port: int, tell: Callable[[str], None]) -> None:
+def serve(backend: Backend, port: int, tell: Callable[[str], None]) -> None:
     """Run until Ctrl-C; port 0 takes a free one, and ``tell`` gets the address once it answers."""
     import uvicorn
 
@@ -239,7 +239,7 @@ def serve(desk: Desk, port: int, tell: Callable[[str], None]) -> None:
                 tell(f"http://127.0.0.1:{number}/{token}/")
 
     config = uvicorn.Config(
-        make_app(desk, token, number),
+        make_app(backend, token, number),
         log_level="warning",
         access_log=False,
         server_header=False,

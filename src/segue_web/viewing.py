@@ -26,7 +26,7 @@ from segue_web import messages
 from segue_web.film import Film, Plane
 from segue_web.labels import Labels, read_labels
 from segue_web.project import COLOURS
-from segue_web.server import Desk
+from segue_web.server import Backend
 
 LABELS = frozenset({SHADOW, OUTSIDE, UNKNOWN, MOTION})
 """Values of CDnet2014 that a reader of index masks takes for objects."""
@@ -165,7 +165,7 @@ def film_of(results: Path) -> Path:
     return Path(source)
 
 
-class ViewDesk(Desk):
+class ViewBackend(Backend):
     """Results that are shown, perhaps against a second result or the truth; see :class:`Comparison`."""
 
     def __init__(

@@ -16,7 +16,7 @@ import pytest
 
 from segue.batch import Ledger
 from segue.batch.engines import open_engine
-from segue.batch.work import Order
+from segue.batch.work import JobConfig
 from tests.batch.conftest import Batch, film, results
 from tests.cli.running import Command
 
@@ -39,7 +39,7 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
 
 def test_workers_share_the_cores_by_their_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 5)
-    engine = open_engine(Order("foreground", (), str(tmp_path), threads=4))
+    engine = open_engine(JobConfig("foreground", (), str(tmp_path), threads=4))
     try:
         assert len(engine.workers) == 1
     finally:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segue.layers.attention import affinity, attend, read
 from segue.models.base import QueryFeatures
-from segue.models.canvas import aggregate_logits
+from segue.models.geometry import aggregate_logits
 from segue.models.stm import STM
 from tests.clips import clip
 from tests.golden_arrays import Golden

@@ -13,7 +13,7 @@ import pytest
 import segue
 from segue.api.track import make_schedule
 from segue.models.base import MemoryNetwork
-from segue.models.memory.tracker import UNLIKELY, remove_strays
+from segue.models.memory.tracker import UNLIKELY, suppress_distant_components
 from segue.models.stcn import STCN, STCNLite
 from segue.types import Frame, IndexMask
 from tests.clips import clip
@@ -30,8 +30,8 @@ def scene(*boxes: tuple[int, int, int, int]) -> Map:
     return logits
 
 
-def cleaned(now: Map, before: Map, reach: int = 5) -> Map:
-    return remove_strays(now.copy(), before > 0, reach)
+def cleaned(now: Map, before: Map, max_jump: int = 5) -> Map:
+    return suppress_distant_components(now.copy(), before > 0, max_jump)
 
 
 OBJECT = (20, 20, 40, 40)
@@ -67,14 +67,14 @@ def test_an_object_that_comes_back_is_found_anywhere() -> None:
 def test_objects_do_not_lose_pieces_to_one_another() -> None:
     now = np.concatenate([scene(OBJECT), scene(FAR_SPOT)])
     before = np.concatenate([scene(OBJECT), scene(FAR_SPOT)]) > 0
-    assert np.array_equal(remove_strays(now.copy(), before, 5), now)
+    assert np.array_equal(suppress_distant_components(now.copy(), before, 5), now)
 
 
 @pytest.mark.parametrize("make", [lively_lite, STCN], ids=["stcn-lite", "stcn"])
 def test_a_session_goes_on_from_its_state_with_any_network(make: Callable[[], MemoryNetwork]) -> None:
     frames, masks = clip(5, 5, 48, 64, 2)
     network = make()
-    schedule = replace(network.schedule, reach=0.02)
+    schedule = replace(network.schedule, max_jump=0.02)
     whole, first, second = (segue.TrackSession(network, schedule, device="cpu") for _ in range(3))
     expected = [whole.step(Frame(t, t, image), None if t else masks[0]) for t, image in enumerate(frames)]
     for t in range(3):
@@ -85,11 +85,13 @@ def test_a_session_goes_on_from_its_state_with_any_network(make: Callable[[], Me
         assert np.array_equal(found.probabilities, expected[t].probabilities)
 
 
-@pytest.mark.parametrize(("reach", "expected"), [(None, 0.03), (0, None), (0.1, 0.1)])
-def test_reach_is_the_network_s_own_or_what_is_asked_for(reach: float | None, expected: float | None) -> None:
-    assert make_schedule(STCNLite.schedule, reach=reach).reach == expected
+@pytest.mark.parametrize(("max_jump", "expected"), [(None, 0.03), (0, None), (0.1, 0.1)])
+def test_reach_is_the_network_s_own_or_what_is_asked_for(
+    max_jump: float | None, expected: float | None
+) -> None:
+    assert make_schedule(STCNLite.schedule, max_jump=max_jump).max_jump == expected
     with pytest.raises(ValueError, match="part of the diagonal"):
-        make_schedule(STCNLite.schedule, reach=3)
+        make_schedule(STCNLite.schedule, max_jump=3)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,7 @@ def test_what_left_at_one_side_is_found_at_the_other(
 ) -> None:
     frames, masks = film
     session = segue.TrackSession(cast(STCNLite, segue.load("stcn-lite")), device="cpu")
-    assert session.schedule.reach
+    assert session.schedule.max_jump
     results = [
         session.step(Frame(t, t / 10, frame), None if t else masks[0]).mask for t, frame in enumerate(frames)
     ]

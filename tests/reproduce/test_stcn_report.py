@@ -168,7 +168,7 @@ def test_sources_without_weights_say_what_brings_them(
         ("LOST B/16, values", "dino-b16"),
         ("LOST S/16, keys", "dino-s16"),
     ):
-        assert f"`{MODELS.find(name).getting}` downloads https://" in lacking[row]
+        assert f"`{MODELS.find(name).download_command}` downloads https://" in lacking[row]
     assert "boxes, filled" not in source_names("boxes")
 
 

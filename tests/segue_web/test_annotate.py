@@ -14,7 +14,7 @@ import pytest
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle
 from segue_web import messages
-from segue_web.annotate import AnnotateDesk
+from segue_web.annotate import AnnotateBackend
 from segue_web.film import Film
 from segue_web.labels import Labels
 from segue_web.project import Mark, MarkedMask
@@ -50,23 +50,23 @@ class CircleWorker:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[AnnotateDesk]:
+def backend(tmp_path: Path) -> Iterator[AnnotateBackend]:
     film = Film(write_film(tmp_path / "film.mp4", numbered(12)))
-    desk = AnnotateDesk(film, tmp_path / "p")
-    desk._worker = CircleWorker(film.size)  # type: ignore[assignment]
-    yield desk
-    desk.close()
+    backend = AnnotateBackend(film, tmp_path / "p")
+    backend._worker = CircleWorker(film.size)  # type: ignore[assignment]
+    yield backend
+    backend.close()
 
 
 Ask = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def ask(desk: AnnotateDesk) -> Ask:
+def ask(backend: AnnotateBackend) -> Ask:
     def run(op: str, **fields: Any) -> dict[str, Any]:
         import json
 
-        return asyncio.run(desk.handle(messages.parse(json.dumps({"id": 1, "op": op, **fields}))))
+        return asyncio.run(backend.handle(messages.parse(json.dumps({"id": 1, "op": op, **fields}))))
 
     return run
 
@@ -77,76 +77,76 @@ def click(ask: Ask, frame: int, x: float, y: float, number: int | None = None) -
     return int(answer["object"])
 
 
-def test_a_click_makes_an_object_and_is_saved_with_its_prompt(desk: AnnotateDesk, ask: Ask) -> None:
+def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateBackend, ask: Ask) -> None:
     assert click(ask, 3, 20, 30) == 1
 
-    assert desk.project.mask(3)[30, 20] == 1
-    assert desk.project.prompts(3) == {1: {"points": [[20.0, 30.0, True]], "box": None}}
-    assert [row["name"] for row in desk.project.objects()] == ["Object 1"]
+    assert backend.project.mask(3)[30, 20] == 1
+    assert backend.project.prompts(3) == {1: {"points": [[20.0, 30.0, True]], "box": None}}
+    assert [row["name"] for row in backend.project.objects()] == ["Object 1"]
     ask("undo")
-    assert desk.project.objects() == []
-    assert not desk.project.mask(3).any()
+    assert backend.project.objects() == []
+    assert not backend.project.mask(3).any()
 
 
 def test_a_tracked_mask_is_given_to_the_network_and_a_clicked_one_is_not(
-    desk: AnnotateDesk, ask: Ask
+    backend: AnnotateBackend, ask: Ask
 ) -> None:
     click(ask, 3, 20, 30)
-    stroke = np.zeros(desk.film.size, np.bool_)
+    stroke = np.zeros(backend.film.size, np.bool_)
     stroke[2:6, 2:6] = True
     click(ask, 3, 20, 30, 1)
     ask("stroke", frame=4, object=1, add=True, counts=encode_rle(stroke)["counts"], seen=0)
     click(ask, 4, 20, 30, 1)
 
-    first, second, third = desk._worker.asked  # type: ignore[attr-defined]
+    first, second, third = backend._worker.asked  # type: ignore[attr-defined]
     assert first[:2] == ("click", 3)
     assert first[2].mask is None
     assert second[2].mask is None
     assert np.array_equal(third[2].mask, stroke)
 
 
-def test_each_window_adopts_what_it_was_shown(desk: AnnotateDesk, ask: Ask) -> None:
+def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask) -> None:
     first = ask("find", frame=2, detector="motion")
     second = ask("find", frame=7, detector="nanodet")
     ask("adopt", look=first["look"], chosen=[0])
 
-    assert [row["name"] for row in desk.project.objects()] == ["motion"]
-    assert desk.project.mask(2)[10, 12] == 1
-    assert not desk.project.mask(7).any()
+    assert [row["name"] for row in backend.project.objects()] == ["motion"]
+    assert backend.project.mask(2)[10, 12] == 1
+    assert not backend.project.mask(7).any()
     ask("adopt", look=second["look"], chosen=[0])
-    assert desk.project.mask(7)[10, 17] == 2
+    assert backend.project.mask(7)[10, 17] == 2
     for look, chosen in ((first["look"], []), (first["look"], [5]), (99, [0])):
         with pytest.raises(PromptError, match="choose at least one"):
             ask("adopt", look=look, chosen=chosen)
 
 
-def test_strokes_add_and_erase(desk: AnnotateDesk, ask: Ask) -> None:
-    plane = np.zeros(desk.film.size, np.bool_)
+def test_strokes_add_and_erase(backend: AnnotateBackend, ask: Ask) -> None:
+    plane = np.zeros(backend.film.size, np.bool_)
     plane[10:20, 10:20] = True
     ask("stroke", frame=0, object=None, add=True, counts=encode_rle(plane)["counts"], seen=0)
     hole = np.zeros_like(plane)
     hole[12:14, 12:14] = True
-    seen = desk.project.frame_revision(0)
+    seen = backend.project.frame_revision(0)
     ask("stroke", frame=0, object=1, add=False, counts=encode_rle(hole)["counts"], seen=seen)
 
-    assert np.array_equal(desk.project.mask(0) == 1, plane & ~hole)
+    assert np.array_equal(backend.project.mask(0) == 1, plane & ~hole)
 
 
 @pytest.mark.parametrize("counts", ["", "zzz", "0", "\u00e9", "1" * 1000])
-def test_a_damaged_stroke_changes_nothing(desk: AnnotateDesk, ask: Ask, counts: str) -> None:
+def test_a_damaged_stroke_changes_nothing(backend: AnnotateBackend, ask: Ask, counts: str) -> None:
     with pytest.raises(SegueError, match="the stroke is damaged"):
         ask("stroke", frame=0, object=None, add=True, counts=counts, seen=0)
-    assert desk.project.objects() == []
+    assert backend.project.objects() == []
 
 
-def test_an_edit_from_a_window_that_is_behind_is_refused(desk: AnnotateDesk, ask: Ask) -> None:
+def test_an_edit_from_a_window_that_is_behind_is_refused(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 3, 20, 30)
     with pytest.raises(StaleError):
         ask("click", frame=3, object=1, points=[(5, 5, True)], seen=0)
-    assert desk.project.mask(3)[30, 20] == 1
+    assert backend.project.mask(3)[30, 20] == 1
 
 
-def test_a_locked_object_is_not_edited_nor_tracked(desk: AnnotateDesk, ask: Ask) -> None:
+def test_a_locked_object_is_not_edited_nor_tracked(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 3, 20, 30)
     ask("object", object=1, locked=True)
 
@@ -167,7 +167,7 @@ def test_a_locked_object_is_not_edited_nor_tracked(desk: AnnotateDesk, ask: Ask)
     ],
 )
 def test_tracking_starts_from_the_nearest_corrected_frame(
-    desk: AnnotateDesk, ask: Ask, direction: str, frame: int, expected: tuple[int, int]
+    backend: AnnotateBackend, ask: Ask, direction: str, frame: int, expected: tuple[int, int]
 ) -> None:
     click(ask, 4, 20, 30)
     click(ask, 8, 22, 30, 1)
@@ -175,7 +175,7 @@ def test_tracking_starts_from_the_nearest_corrected_frame(
     answer = ask("track", direction=direction, frame=frame)
 
     assert (answer["start"], answer["stop"]) == expected
-    corrected, start, stop, objects, join = desk._worker.jobs[-1]  # type: ignore[attr-defined]
+    corrected, start, stop, objects, join = backend._worker.jobs[-1]  # type: ignore[attr-defined]
     assert (start, stop, objects, join) == (*expected, [1], direction == "between")
     assert {index: item.known for index, item in corrected.items()} == {4: {1}, 8: {1}}
 
@@ -190,24 +190,26 @@ def test_without_a_correction_on_that_side_it_says_so(ask: Ask, direction: str, 
         ask("track", direction=direction, frame=frame)
 
 
-def test_an_imported_mask_is_a_start_until_something_is_corrected(desk: AnnotateDesk, ask: Ask) -> None:
-    mask = np.zeros(desk.film.size, np.uint8)
+def test_an_imported_mask_is_a_start_until_something_is_corrected(backend: AnnotateBackend, ask: Ask) -> None:
+    mask = np.zeros(backend.film.size, np.uint8)
     mask[10:20, 10:20] = 3
-    assert desk.import_labels(Labels({3: "koi"}, {6: lambda: mask})) == 1
+    assert backend.import_labels(Labels({3: "koi"}, {6: lambda: mask})) == 1
 
     assert ask("track", direction="forward", frame=7)["start"] == 6
-    desk._job = None
+    backend._job = None
     click(ask, 2, 20, 20, 1)
     assert ask("track", direction="forward", frame=7)["start"] == 2
 
 
-def with_job(desk: AnnotateDesk, ask: Ask, steps: Callable[[], Awaitable[None]]) -> list[dict[str, Any]]:
+def with_job(
+    backend: AnnotateBackend, ask: Ask, steps: Callable[[], Awaitable[None]]
+) -> list[dict[str, Any]]:
     """Run steps in one event loop while a tracking from frame 4 is under way; the events that pages saw."""
     told: list[dict[str, Any]] = []
 
     async def run() -> None:
-        desk.send = told.append
-        await desk.handle(messages.Track(id=1, op="track", direction="forward", frame=4))
+        backend.send = told.append
+        await backend.handle(messages.Track(id=1, op="track", direction="forward", frame=4))
         await steps()
         await asyncio.sleep(0)
 
@@ -215,95 +217,97 @@ def with_job(desk: AnnotateDesk, ask: Ask, steps: Callable[[], Awaitable[None]])
     return told
 
 
-def tracked(desk: AnnotateDesk, x: int) -> dict[int, MarkedMask]:
-    plane = np.zeros(desk.film.size, np.bool_)
+def tracked(backend: AnnotateBackend, x: int) -> dict[int, MarkedMask]:
+    plane = np.zeros(backend.film.size, np.bool_)
     plane[10:20, x : x + 5] = True
     return {1: (plane, Mark("tracked", 0.6))}
 
 
-def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(desk: AnnotateDesk, ask: Ask) -> None:
+def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
     click(ask, 4, 20, 30)
 
     async def steps() -> None:
-        job = desk._job
+        job = backend._job
         assert job is not None
         job.done = 1
-        await desk._keep(job, 5, tracked(desk, 8))
+        await backend._keep(job, 5, tracked(backend, 8))
         job.done = 2
-        await desk._keep(job, 6, tracked(desk, 9))
-        await desk.handle(messages.Stop(id=2, op="stop"))
-        await desk._keep(job, 7, tracked(desk, 10))  # in work when it was stopped
+        await backend._keep(job, 6, tracked(backend, 9))
+        await backend.handle(messages.Stop(id=2, op="stop"))
+        await backend._keep(job, 7, tracked(backend, 10))  # in work when it was stopped
 
-    told = with_job(desk, ask, steps)
+    told = with_job(backend, ask, steps)
 
-    assert desk.project.masked_frames() == [4, 5, 6]
-    assert desk.project.marks(6)[1].score == 0.6
+    assert backend.project.masked_frames() == [4, 5, 6]
+    assert backend.project.marks(6)[1].score == 0.6
     ended = next(event for event in told if event["event"] == "ended")
     assert ended["interrupted"] == {"done": 2, "total": 7, "direction": "forward"}
     answer = ask("track", direction="forward", frame=0, resume=True)
     assert (answer["start"], answer["stop"]) == (6, 11)
-    corrected = desk._worker.jobs[-1][0]  # type: ignore[attr-defined]
+    corrected = backend._worker.jobs[-1][0]  # type: ignore[attr-defined]
     assert sorted(corrected) == [4, 6]
 
 
-def test_an_edit_during_a_tracking_is_a_step_of_its_own(desk: AnnotateDesk, ask: Ask) -> None:
+def test_an_edit_during_a_tracking_is_a_step_of_its_own(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 4, 20, 30)
 
     async def steps() -> None:
-        job = desk._job
+        job = backend._job
         assert job is not None
-        await desk._keep(job, 5, tracked(desk, 8))
-        await desk.handle(
+        await backend._keep(job, 5, tracked(backend, 8))
+        await backend.handle(
             messages.ClickEdit(id=3, op="click", frame=9, object=1, points=[(30, 30, True)], seen=0)
         )
-        await desk._keep(job, 6, tracked(desk, 9))
-        await desk._keep(job, 9, tracked(desk, 9))  # given meanwhile: stays
+        await backend._keep(job, 6, tracked(backend, 9))
+        await backend._keep(job, 9, tracked(backend, 9))  # given meanwhile: stays
         with pytest.raises(SegueError, match="stop it first"):
-            await desk.handle(messages.Undo(id=4, op="undo"))
-        await desk.handle(messages.Stop(id=5, op="stop"))
+            await backend.handle(messages.Undo(id=4, op="undo"))
+        await backend.handle(messages.Stop(id=5, op="stop"))
 
-    with_job(desk, ask, steps)
+    with_job(backend, ask, steps)
 
-    assert desk.project.mask(9)[30, 30] == 1
+    assert backend.project.mask(9)[30, 30] == 1
     labels = []
-    while (done := desk.project.undo()) is not None:
+    while (done := backend.project.undo()) is not None:
         labels.append(done[0])
     assert labels == ["track", "click", "track", "click"]
 
 
 def test_a_full_disk_stops_the_tracking_with_one_line(
-    desk: AnnotateDesk, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     click(ask, 4, 20, 30)
 
     def full(*_: object, **__: object) -> None:
         raise SegueError("masks: cannot be written (the disk is full; free some space)")
 
-    monkeypatch.setattr(desk.project, "put", full)
+    monkeypatch.setattr(backend.project, "put", full)
 
     async def steps() -> None:
-        job = desk._job
+        job = backend._job
         assert job is not None
-        await desk._keep(job, 5, tracked(desk, 8))
+        await backend._keep(job, 5, tracked(backend, 8))
 
-    told = with_job(desk, ask, steps)
+    told = with_job(backend, ask, steps)
 
     assert [event["error"] for event in told if event["event"] == "ended"] == [
         "masks: cannot be written (the disk is full; free some space)"
     ]
-    assert desk.project.masked_frames() == [4]
+    assert backend.project.masked_frames() == [4]
 
 
-def test_names_of_exports_are_plain_and_free(desk: AnnotateDesk, ask: Ask) -> None:
+def test_names_of_exports_are_plain_and_free(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 0, 20, 20)
     first = ask("export", format="coco")["name"]
-    (desk.exports / first).write_text("{}")
-    desk._job = None
+    (backend.exports / first).write_text("{}")
+    backend._job = None
     second = ask("export", format="coco")["name"]
 
     assert (first, second) == ("film-coco.json", "film-coco-2.json")
-    assert desk.export_file(first) == desk.exports / first
-    assert desk.export_file("../project.db") is None
+    assert backend.export_file(first) == backend.exports / first
+    assert backend.export_file("../project.db") is None
 
 
 def test_frames_that_are_not_there_are_refused(ask: Ask) -> None:

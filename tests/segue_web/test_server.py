@@ -25,7 +25,7 @@ HOST = "http://127.0.0.1:8123"
 
 
 class Echo:
-    """A desk that answers what it was asked, and fails when it is told to."""
+    """A backend that answers what it was asked, and fails when it is told to."""
 
     def __init__(self, film: Film, folder: Path) -> None:
         self.film, self.folder = film, folder
@@ -48,7 +48,7 @@ class Echo:
     def upload_path(self, name: str) -> Path:
         return self.folder / "upload.bin"
 
-    async def take_in(self, name: str, path: Path) -> str:
+    async def import_file(self, name: str, path: Path) -> str:
         self.taken.append(path.read_bytes())
         return name
 
@@ -57,14 +57,14 @@ class Echo:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Echo:
+def backend(tmp_path: Path) -> Echo:
     (tmp_path / "masks.json").write_text("[]")
     return Echo(Film(write_film(tmp_path / "film.mp4", numbered(4))), tmp_path)
 
 
 @pytest.fixture
-def client(desk: Echo) -> Iterator[TestClient]:
-    with TestClient(make_app(desk, TOKEN, 8123), base_url=HOST, raise_server_exceptions=False) as client:
+def client(backend: Echo) -> Iterator[TestClient]:
+    with TestClient(make_app(backend, TOKEN, 8123), base_url=HOST, raise_server_exceptions=False) as client:
         yield client
 
 
@@ -215,20 +215,20 @@ def test_a_binary_message_ends_only_its_own_socket(client: TestClient) -> None:
         assert json.loads(socket.receive_text())["id"] == 1
 
 
-def test_an_upload_is_taken_in_and_removed(client: TestClient, desk: Echo) -> None:
+def test_an_upload_is_taken_in_and_removed(client: TestClient, backend: Echo) -> None:
     answer = client.post(f"/{TOKEN}/import/masks.zip", content=b"abc", headers={"origin": HOST})
 
     assert answer.json() == {"told": "masks.zip"}
-    assert desk.taken == [b"abc"]
-    assert not (desk.folder / "upload.bin").exists()
+    assert backend.taken == [b"abc"]
+    assert not (backend.folder / "upload.bin").exists()
 
 
 def test_an_upload_beyond_the_limit_is_refused(
-    client: TestClient, desk: Echo, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, backend: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("segue_web.server.MAX_UPLOAD", 10)
     answer = client.post(f"/{TOKEN}/import/masks.zip", content=b"a" * 11, headers={"origin": HOST})
 
     assert answer.status_code == 413
-    assert desk.taken == []
-    assert not (desk.folder / "upload.bin").exists()
+    assert backend.taken == []
+    assert not (backend.folder / "upload.bin").exists()

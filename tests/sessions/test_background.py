@@ -140,12 +140,12 @@ def test_an_object_that_was_there_from_the_first_frame_on_disappears() -> None:
 
 def test_another_light_changes_all_that_is_remembered() -> None:
     background = fed([100] * 20, every=1)
-    background.relight((0.5, 1.0, 2.0))
+    background.apply_gain((0.5, 1.0, 2.0))
     assert shown(background)[0, 0].tolist() == [50, 100, 200]
     for _ in range(3):
         background.update(grey(0))
     assert shown(background)[0, 0].tolist() == [50, 100, 200], "twenty frames in the new light against three"
-    background.relight((9.0, 9.0, 9.0))
+    background.apply_gain((9.0, 9.0, 9.0))
     assert shown(background).max() == 255
 
 
@@ -239,7 +239,7 @@ def test_a_given_picture_stays_and_takes_the_size_of_the_frames() -> None:
     background.fit((6, 8))
     background.update(grey(99))
     assert np.array_equal(background.scene.picture, grey(50))
-    background.relight((2.0, 2.0, 2.0))
+    background.apply_gain((2.0, 2.0, 2.0))
     assert np.array_equal(background.scene.picture, grey(100))
     other = FixedBackground(grey(0, 12, 16))
     other.restore(background.state())
@@ -315,7 +315,7 @@ def test_whatever_happens_to_the_past_its_order_is_that_of_the_kept_frames() -> 
         if t % 20 == 11:
             background.remove_ghost(grey(77, 33, 9), rng.random((33, 9)) < 0.05)
         if t % 31 == 30:
-            background.relight((0.9, 1.2, 1.0))
+            background.apply_gain((0.9, 1.2, 1.0))
         if t % 70 == 40:
             background.follow_light(rng.integers(0, 200, (33, 9, 3), dtype=np.uint8))
     assert compared > 20
@@ -326,7 +326,7 @@ def test_row_by_row_it_is_what_all_rows_together_give() -> None:
     background = MaskedMedian(MedianSettings(every=3, keep=8))
     for _ in range(60):
         background.update(rng.integers(0, 256, (31, 9, 3), dtype=np.uint8), rng.random((31, 9)) < 0.02)
-    background.relight((1.0, 1.0, 1.0))  # completes the scene in the making
+    background.apply_gain((1.0, 1.0, 1.0))  # completes the scene in the making
     assert background.scene is not None
     together = scene_planes(np.stack(background._frames), np.stack(background._hidden), 3)
     assert np.array_equal(background.scene.planes, together)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.sessions.changes import Change, ChangeWatch, exposure, relit
+from segue.sessions.changes import Change, SceneChangeDetector, exposure, relit
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.subtractors import BackgroundDifference
 from segue.video.images import read_image
@@ -23,7 +23,7 @@ import foreground_changes
 
 
 def changes(pictures: Sequence[Bytes], times: Sequence[float] | None = None) -> list[Change]:
-    watch = ChangeWatch()
+    watch = SceneChangeDetector()
     stamps = [t / 25 for t in range(len(pictures))] if times is None else times
     return [watch.look(picture, time) for picture, time in zip(pictures, stamps, strict=True)]
 
@@ -204,7 +204,7 @@ def test_behind_a_person_the_background_is_relit_and_elsewhere_it_is_the_frame()
 
 
 def test_it_goes_on_from_a_saved_state() -> None:
-    first, second = ChangeWatch(), ChangeWatch()
+    first, second = SceneChangeDetector(), SceneChangeDetector()
     second.restore(first.state())
     assert second.look(wall(0), 0.0) is Change.none
     for t in range(3):

@@ -13,7 +13,7 @@ import segue
 from segue.errors import CheckpointError, PromptError
 from segue.prompts.selection import Found
 from segue.sessions import SessionState, TrackSession
-from segue.sessions.association import Candidate, Track, match, meeting, overlaps
+from segue.sessions.association import Candidate, Track, find_occlusions, match, overlaps
 from segue.sessions.detected import DetectionOptions, DetectionSession, appearance_of
 from segue.types import Box, Frame, Image, ObjectInfo, Segmentation
 
@@ -270,12 +270,12 @@ def test_a_person_is_no_car_unless_the_place_says_so() -> None:
 
 def test_objects_meet_where_boxes_of_one_class_overlap() -> None:
     a, b = known(1, (0, 0, 20, 40), look(1)), known(2, (10, 0, 30, 40), look(1))
-    assert meeting([a, b], [a.box, b.box], 1) == [True, True]
+    assert find_occlusions([a, b], [a.box, b.box], 1) == [True, True]
     beside = 21.0, 0.0, 41.0, 40.0  # an occluded mask ends where the other begins
-    assert meeting([a, b], [a.box, beside], 1) == [True, True]
+    assert find_occlusions([a, b], [a.box, beside], 1) == [True, True]
     b.votes = {"dog": 1.0}
-    assert meeting([a, b], [a.box, b.box], 1) == [False, False]
-    assert meeting([a, b], [a.box, None], 1) == [False, True]
+    assert find_occlusions([a, b], [a.box, b.box], 1) == [False, False]
+    assert find_occlusions([a, b], [a.box, None], 1) == [False, True]
 
 
 def test_what_is_nearly_always_found_is_missed_for_a_shorter_time() -> None:
@@ -297,10 +297,10 @@ def test_a_mask_that_loses_its_shape_is_missed_sooner() -> None:
 
 
 def test_candidates_are_believed_by_their_mean_score() -> None:
-    assert not Candidate((0, 0, 1, 1), "cup", 0.55).believed(0.5)
-    assert Candidate((0, 0, 1, 1), "cup", 0.61).believed(0.5)
-    assert Candidate((0, 0, 1, 1), "cup", 1.02, runs=2).believed(0.5)
-    assert not Candidate((0, 0, 1, 1), "cup", 0.98, runs=2).believed(0.5)
+    assert not Candidate((0, 0, 1, 1), "cup", 0.55).is_confirmed(0.5)
+    assert Candidate((0, 0, 1, 1), "cup", 0.61).is_confirmed(0.5)
+    assert Candidate((0, 0, 1, 1), "cup", 1.02, runs=2).is_confirmed(0.5)
+    assert not Candidate((0, 0, 1, 1), "cup", 0.98, runs=2).is_confirmed(0.5)
 
 
 def test_a_look_is_the_colours_of_upper_and_lower_half() -> None:

@@ -365,10 +365,10 @@ def test_bfloat16_stays_close(lite: STCNLite, plain: list[Segmentation]) -> None
 
 def test_every_frame_is_due_after_the_distance_of_the_schedule(lite: STCNLite) -> None:
     session = new_session(lite, schedule=Schedule(mem_every=3))
-    assert not session.due
+    assert not session.requires_update
     due = []
     for t in range(8):
-        due.append(session.due)
+        due.append(session.requires_update)
         session.step(frame(t), FIRST if t == 0 else None)
     assert due == [False, False, False, True, False, False, True, False]
 
@@ -378,7 +378,7 @@ def test_skipped_frames_count_for_the_schedule(lite: STCNLite) -> None:
     session.step(frame(0), FIRST)
     session.skip(frame(1))
     session.skip(frame(2))
-    assert session.due
+    assert session.requires_update
 
 
 def test_memory_does_not_grow_beyond_its_bound(lite: STCNLite) -> None:

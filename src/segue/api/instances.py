@@ -18,7 +18,7 @@ from segue.sessions.detecting import detector
 from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_classes
 from segue.video import Source, open_source
 from segue.weights import load_for, read_checkpoint, recognise
-from segue.weights.download import at_hand
+from segue.weights.download import is_available
 
 DEFAULT_MODEL = "msstsvis-lite"
 """The network that comes with segue; what is taken for a weight file that nothing recognises."""
@@ -84,7 +84,7 @@ def instances(
         if names is not None:
             raise PromptError(f"{model} knows the names of its classes; leave the names out")
         finding, _, following = model.partition("+")
-        classed = [entry.name for entry in DETECTORS if "classes" in entry.takes]
+        classed = [entry.name for entry in DETECTORS if "classes" in entry.supported_options]
         if finding not in classed:
             raise PromptError(f"{model}: the detector is one of {', '.join(classed)}")
         tracker = TrackSession(load_for("track", following), device=device, fast=fast)
@@ -122,7 +122,7 @@ def default_model(weights: str | Path | None = None, *, detectors: bool = True) 
     network that follows its finds; and where there are none, what comes with segue: the small detector with
     a tracker, or alone msstsvis-lite. Without ``detectors`` no detector with a tracker is named.
     """
-    classed = [entry for entry in DETECTORS if "classes" in entry.takes]
+    classed = [entry for entry in DETECTORS if "classes" in entry.supported_options]
     by_network = {entry.network or entry.name: entry for entry in reversed(classed)}
     if weights is not None:
         known = recognise(read_checkpoint(weights).tensors)
@@ -143,7 +143,9 @@ def default_model(weights: str | Path | None = None, *, detectors: bool = True) 
 def _best(entries: Iterable[tuple[Entry | DetectorEntry, Entry]]) -> str | None:
     """The name of the lowest rank of those whose networks come with segue or are in the cache folder."""
     ranked = [
-        (entry.rank, entry.name) for entry, network in entries if entry.rank is not None and at_hand(network)
+        (entry.rank, entry.name)
+        for entry, network in entries
+        if entry.rank is not None and is_available(network)
     ]
     return min(ranked, default=(0, None))[1]
 

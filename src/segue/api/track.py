@@ -34,9 +34,9 @@ def track(
     include_last: bool | None = None,
     memory_frames: int | None = None,
     memory_policy: MemoryPolicy | None = None,
-    reach: float | None = None,
+    max_jump: float | None = None,
     short_side: int | None = None,
-    careful: bool = False,
+    flip_tta: bool = False,
     device: str | torch.device | None = None,
     fast: bool = False,
     fit: bool = False,
@@ -59,10 +59,10 @@ def track(
         memory_frames: bound on the memory, in frames.
         memory_policy: ``usage`` lets the least read frame go first, ``fifo`` the oldest, ``all`` keeps
             everything, as the papers do.
-        reach: take small pieces away that are farther from an object's last mask than this part of the
+        max_jump: take small pieces away that are farther from an object's last mask than this part of the
             diagonal; 0 never does.
         short_side: reduce larger pictures to this short side for the network; 0 never does.
-        careful: look at the mirrored picture as well, and take the mean of both; takes twice the time.
+        flip_tta: look at the mirrored picture as well, and take the mean of both; takes twice the time.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
         fit: resize given masks of another size instead of refusing them.
@@ -93,9 +93,9 @@ def track(
         include_last=include_last,
         memory_frames=memory_frames,
         memory_policy=memory_policy,
-        reach=reach,
+        max_jump=max_jump,
         short_side=short_side,
-        careful=careful,
+        flip_tta=flip_tta,
     )
     session = TrackSession(network, schedule, device=device, fast=fast, fit=fit, prompter=prompter)
     opened = source if isinstance(source, Source) else open_source(source)
@@ -117,7 +117,7 @@ def _follow(
             given = prompts.get(frame.index)
             if given is not None:
                 reached.add(frame.index)
-            if required is None or frame.index in required or session.due:
+            if required is None or frame.index in required or session.requires_update:
                 yield session.step(frame, given)
             elif given is not None:
                 yield session.step(frame, given, predict=False)
@@ -133,7 +133,7 @@ def make_schedule(
 ) -> Schedule:
     """The published schedule of a network with what :func:`track` was asked for; None is as published."""
     changes = {name: value for name, value in asked.items() if value is not None}
-    for name in {"reach", "short_side"} & changes.keys():
+    for name in {"max_jump", "short_side"} & changes.keys():
         changes[name] = changes[name] or None  # 0 never does
     if top_k != "published":
         changes["top_k"] = top_k
@@ -142,8 +142,8 @@ def make_schedule(
         value = getattr(schedule, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}, but must be at least 1")
-    if schedule.reach is not None and not 0 < schedule.reach < 1:
-        raise ValueError(f"reach is {schedule.reach}, but must be a part of the diagonal, from 0 to 1")
+    if schedule.max_jump is not None and not 0 < schedule.max_jump < 1:
+        raise ValueError(f"max_jump is {schedule.max_jump}, but must be a part of the diagonal, from 0 to 1")
     if schedule.memory_policy not in ("usage", "fifo", "all"):
         raise ValueError(f"memory_policy is {schedule.memory_policy!r}; choose usage, fifo or all")
     return schedule

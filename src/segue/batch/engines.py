@@ -22,7 +22,7 @@ import torch
 
 from segue.batch.places import one_line
 from segue.batch.plan import Task
-from segue.batch.work import Order, Outcome, Watch, perform
+from segue.batch.work import JobConfig, Outcome, ProgressRecorder, execute
 from segue.errors import SegueError
 
 BEAT_SECONDS = 2.0
@@ -79,7 +79,7 @@ class Engine(Protocol):
 class LocalEngine:
     """Worker processes on this machine, on the devices in turn; without ``threads`` they share the cores."""
 
-    def __init__(self, order: Order, count: int, devices: Sequence[str]) -> None:
+    def __init__(self, order: JobConfig, count: int, devices: Sequence[str]) -> None:
         self._order = order
         self._context = multiprocessing.get_context("spawn")
         self._threads = order.threads or max(1, (os.cpu_count() or 1) // count)
@@ -157,7 +157,7 @@ class LocalEngine:
         return Event("lost", name, error=f"the worker {how} ({reason})")
 
 
-def _serve(name: str, pipe: Connection, order: Order, threads: int, parent: int) -> None:
+def _serve(name: str, pipe: Connection, order: JobConfig, threads: int, parent: int) -> None:
     """A worker process: one video after the other, and a sign of life every now and then."""
     os.setsid()  # Ctrl-C reaches the batch, which passes it on once
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -166,7 +166,7 @@ def _serve(name: str, pipe: Connection, order: Order, threads: int, parent: int)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     lock = threading.Lock()
-    watch = Watch()
+    watch = ProgressRecorder()
 
     def say(event: Event) -> None:
         try:
@@ -185,7 +185,7 @@ def _serve(name: str, pipe: Connection, order: Order, threads: int, parent: int)
         say(report(name, task, order, watch))
 
 
-def _keep_beating(name: str, watch: Watch, say: Callable[[Event], None]) -> None:
+def _keep_beating(name: str, watch: ProgressRecorder, say: Callable[[Event], None]) -> None:
     """Have a thread give a sign of life every now and then."""
 
     def beat() -> None:
@@ -196,10 +196,10 @@ def _keep_beating(name: str, watch: Watch, say: Callable[[Event], None]) -> None
     threading.Thread(target=beat, daemon=True).start()
 
 
-def report(name: str, task: Task, order: Order, watch: Watch) -> Event:
+def report(name: str, task: Task, order: JobConfig, watch: ProgressRecorder) -> Event:
     """Do one video, and say what became of it."""
     try:
-        outcome = perform(task, order, watch)
+        outcome = execute(task, order, watch)
         return Event("done", name, watch.frames, outcome=outcome)
     except KeyboardInterrupt:
         return Event("stopped", name, watch.frames)
@@ -234,7 +234,7 @@ class RayEngine:
     The address ``local`` starts a cluster on this machine.
     """
 
-    def __init__(self, order: Order, address: str, count: int | None) -> None:
+    def __init__(self, order: JobConfig, address: str, count: int | None) -> None:
         try:
             import ray
             from ray.util.queue import Queue
@@ -269,7 +269,7 @@ class RayEngine:
         return {node["NodeID"]: node["Resources"].get("memory", float("inf")) for node in nodes}
 
     def give(self, worker: str, task: Task) -> None:
-        self._waiting[self._actors[worker].perform.remote(task)] = worker
+        self._waiting[self._actors[worker].execute.remote(task)] = worker
 
     def events(self, seconds: float) -> list[Event]:
         if not self._waiting:
@@ -321,10 +321,10 @@ def _require_listener(address: str) -> None:
 class _Actor:
     """A worker on a node of the cluster."""
 
-    def __init__(self, name: str, order: Order, beats: Any) -> None:
+    def __init__(self, name: str, order: JobConfig, beats: Any) -> None:
         torch.set_num_threads(order.threads or 1)
         self._name, self._order = name, order
-        self._watch = Watch()
+        self._watch = ProgressRecorder()
         _keep_beating(name, self._watch, beats.put)
 
     def machine(self) -> str:
@@ -332,12 +332,12 @@ class _Actor:
 
         return str(ray.get_runtime_context().get_node_id())
 
-    def perform(self, task: Task) -> Event:
+    def execute(self, task: Task) -> Event:
         self._watch.restart()
         return report(self._name, task, self._order, self._watch)
 
 
-def open_engine(order: Order, count: int | None = None, devices: Sequence[str] = ()) -> Engine:
+def open_engine(order: JobConfig, count: int | None = None, devices: Sequence[str] = ()) -> Engine:
     """Local processes, or with an address the actors of a Ray cluster."""
     if order.address is not None:
         return RayEngine(order, order.address, count)

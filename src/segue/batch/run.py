@@ -60,7 +60,7 @@ def run_batch(
                 _give_out(ledger, scheduler, engine, idle)
             events = list(engine.events(ROUND_SECONDS))
             for event in events:
-                _take_in(event, ledger, scheduler, pictures)
+                _apply_event(event, ledger, scheduler, pictures)
                 if event.kind != "beat":
                     idle.add(event.worker)
             ledger.save()
@@ -81,7 +81,7 @@ def _give_out(ledger: Ledger, scheduler: Scheduler, engine: Engine, idle: set[st
             idle.discard(worker)
 
 
-def _take_in(event: Event, ledger: Ledger, scheduler: Scheduler, pictures: Path) -> None:
+def _apply_event(event: Event, ledger: Ledger, scheduler: Scheduler, pictures: Path) -> None:
     task = scheduler.task_of(event.worker)
     if task is None:
         return

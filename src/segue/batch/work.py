@@ -34,7 +34,7 @@ COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class JobConfig:
     """What is done with every video of a batch, and how.
 
     Attributes:
@@ -78,7 +78,7 @@ class Outcome:
     picture: bytes
 
 
-class Watch:
+class ProgressRecorder:
     """Counts frames, and keeps one from the middle with something on it for the report."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Watch:
         return buffer.getvalue()
 
 
-def perform(task: Task, order: Order, watch: Watch) -> Outcome:
+def execute(task: Task, order: JobConfig, watch: ProgressRecorder) -> Outcome:
     """Do one video, going on with what an earlier worker left of it."""
     begun = time.perf_counter()
     scratch = cast(Path, order.scratch)  # do_tasks fills it in
@@ -123,7 +123,7 @@ def perform(task: Task, order: Order, watch: Watch) -> Outcome:
     return Outcome(watch.frames, time.perf_counter() - begun, digest, picture)
 
 
-def check(order: Order, task: Task) -> None:
+def check(order: JobConfig, task: Task) -> None:
     """See that the command takes the options, before anything is begun."""
     from segue.cli.main import load_command
 

@@ -22,7 +22,7 @@ from segue.batch.places import is_remote
 from segue.batch.plan import Task, measured, read_tasks
 from segue.batch.run import run_batch, write_batch_report
 from segue.batch.scheduler import Scheduler
-from segue.batch.work import Order, check
+from segue.batch.work import JobConfig, check
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
 from segue.cli.tables import bars
@@ -123,7 +123,7 @@ def _batch(context: typer.Context, asked: Values, running: Values) -> None:
 
         segue batch s3://bucket/films --do instances -o s3://bucket/results --address ray://head:10001
     """
-    how, sources = Order(**running, options=tuple(context.args)), asked["sources"]
+    how, sources = JobConfig(**running, options=tuple(context.args)), asked["sources"]
     if asked["status"]:
         with Ledger(_home(how.output) / LEDGER, create=False) as ledger:
             _tell(ledger, how.json_lines)
@@ -140,7 +140,7 @@ batch = command(
     _batch,
     Options(_asked, "sources! status"),
     Options(
-        Order,
+        JobConfig,
         "command:do output:output,o workers threads gpus address tries scratch resume retry_failed "
         "json_lines quiet:quiet,q",
     ),
@@ -148,7 +148,7 @@ batch = command(
 )
 
 
-def do_tasks(tasks: Sequence[Task], how: Order) -> int:
+def do_tasks(tasks: Sequence[Task], how: JobConfig) -> int:
     """Do videos, and say what became of them; gives the number of those that have failed."""
     home = _home(how.output)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):

@@ -31,7 +31,7 @@ FORMATS = f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]
 WATCH: ContextVar[Callable[[Frame, Segmentation], None] | None] = ContextVar("watch", default=None)
 """Told of every frame and its result, beside the sinks; a batch counts and draws with it."""
 
-_MEANS_NOTHING = frozenset(
+NON_RESULT_OPTIONS = frozenset(
     "output format side_by_side events background device on_damage overwrite resume quiet".split()  # noqa: SIM905
 )
 """Options on which masks that are there do not depend. A run that stopped at damage may go on past it."""
@@ -43,7 +43,9 @@ def run_settings(options: Mapping[str, Any], **resolved: Any) -> dict[str, Any]:
     A file counts by its content, an address without its password. What is ``resolved`` stands for options, or
     besides them.
     """
-    values = {name: value for name, value in {**options, **resolved}.items() if name not in _MEANS_NOTHING}
+    values = {
+        name: value for name, value in {**options, **resolved}.items() if name not in NON_RESULT_OPTIONS
+    }
     source = values.pop("source", None)
     if isinstance(source, str) and is_address(source):
         source = stored_address(source)

@@ -16,7 +16,7 @@ import typer
 
 from segue.batch.ledger import Ledger
 from segue.batch.plan import Task
-from segue.batch.work import Order
+from segue.batch.work import JobConfig
 from segue.cli.batch import LEDGER, SUBFOLDER, value_of
 from segue.cli.main import load_command
 from segue.cli.reproduce import How
@@ -26,7 +26,7 @@ from segue.datasets.cdnet import unseen_folds
 from segue.datasets.davis import DAVIS_2016_VAL, DAVIS_VAL
 from segue.datasets.inventories import described_videos, list_davis
 from segue.errors import CheckpointError, DatasetError
-from segue.extras import lacking
+from segue.extras import missing_packages
 from segue.masks import read_index_mask, write_index_mask
 from segue.masks.files import encode_index_mask
 from segue.metrics.evaluation import Evaluation
@@ -202,7 +202,7 @@ def _do(row: Row, table: Table, request: Request | None, how: How) -> Done:
         options += ["--weights", weights]
     if not how.quiet:
         typer.echo(f"{table.paper} {table.name}: {row.name}", err=True)
-    running = Order(
+    running = JobConfig(
         options=tuple(options), output=str(folder), workers=how.workers, resume=how.resume, quiet=how.quiet
     )
     failed = run_videos(request, running, tasks)
@@ -242,7 +242,7 @@ def _source(row: Row, table: Table, how: How) -> FirstFrame:
 def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
     """What a row needs and is not there, with what brings it."""
     if row.training is not None and row.key not in how.weights:
-        if missing := lacking("train"):
+        if missing := missing_packages("train"):
             yield f"training needs {missing}"
         yield from (_absent(name) for name in row.training.data if name not in how.data)
         start = row.training.start

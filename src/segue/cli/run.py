@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from segue.batch.plan import Task
-from segue.batch.work import Order
+from segue.batch.work import JobConfig
 from segue.cli.batch import SUBFOLDER, BatchCommand, do_tasks, value_of
 from segue.cli.options import Options, Values, command
 from segue.cli.scoring import Request, open_films, open_masks, open_ytvos
@@ -76,7 +76,7 @@ def _run(context: typer.Context, asked: Values, running: Values, written: Values
         segue run ytvos YouTubeVOS --set valid -o results --workers 8
     """
     request, files = Request(**asked), Files(**written)
-    how = Order(**running, options=tuple(context.args))
+    how = JobConfig(**running, options=tuple(context.args))
     failed = run_videos(request, how)
     if not scored_here(request):
         typer.echo(f"results: {results_of(request, how)}; the official server scores them", err=True)
@@ -99,7 +99,7 @@ run = command(
         help={"dataset": "Name of the data set."},
     ),
     Options(
-        Order,
+        JobConfig,
         "output:output,out,o workers resume quiet:quiet,q",
         {"output": ...},
         help={
@@ -113,7 +113,7 @@ run = command(
 )
 
 
-def run_videos(request: Request, how: Order, tasks: Iterable[Task] | None = None) -> int:
+def run_videos(request: Request, how: JobConfig, tasks: Iterable[Task] | None = None) -> int:
     """Run a model over the videos of a request, or over ``tasks``; gives the number of those that failed."""
     protocol = _protocol(request.dataset)
     options = (*how.options, *SCORED[protocol.command])
@@ -128,7 +128,7 @@ def tasks_of(request: Request, output: Path) -> Iterator[Task]:
     return _protocol(request.dataset).tasks(request, output / SUBFOLDER / "prompts")
 
 
-def score_videos(request: Request, how: Order, failed: int) -> Evaluation:
+def score_videos(request: Request, how: JobConfig, failed: int) -> Evaluation:
     """Score what :func:`run_videos` wrote; frames of videos that failed count as empty."""
     results = results_of(request, how)
     if request.dataset in CLIPS:
@@ -149,7 +149,7 @@ def scored_here(request: Request) -> bool:
     return True
 
 
-def results_of(request: Request, how: Order) -> Path:
+def results_of(request: Request, how: JobConfig) -> Path:
     """What is scored of the output: a folder of masks, or for instances one file, which is written."""
     return _all_clips(request, Path(how.output)) if request.dataset in CLIPS else Path(how.output)
 

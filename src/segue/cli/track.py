@@ -183,7 +183,8 @@ track = command(
     ),
     Options(
         follow,
-        "model mem_every top_k include_last memory_frames memory_policy reach short_side careful",
+        "model mem_every top_k include_last memory_frames memory_policy max_jump:max-jump,reach short_side "
+        "flip_tta:flip-tta,careful",
         {"top_k": None},
         {"model": str, "top_k": int | None},
         {"model": f"{TRACKERS}.", "top_k": "Memory positions read; 0 for all."},

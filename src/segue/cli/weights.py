@@ -51,7 +51,7 @@ def _state(entry: Entry) -> str:
     if cached(entry).exists():
         return "installed"
     if entry.remote:
-        return entry.getting
+        return entry.download_command
     return "get them yourself" if entry.source else "none published"
 
 

@@ -55,8 +55,10 @@ class Tracker:
             classes = merge((np.pad(mask, around) == self.ids[:, None, None]).astype(np.float32))
         else:
             (logits,) = self._run("decode", readout=self._read(key), thin=thin, f4=f4, f2=f2)
-            reach = round(self.plan["reach"] * math.hypot(*logits.shape[1:]))
-            kept = [remove_strays(*pair, reach) for pair in zip(logits, self.before, strict=True)]
+            max_jump = round(self.plan["max_jump"] * math.hypot(*logits.shape[1:]))
+            kept = [
+                suppress_distant_components(*pair, max_jump) for pair in zip(logits, self.before, strict=True)
+            ]
             classes = merge(1 / (1 + np.exp(-double(double(np.stack(kept), 1), 2))))
         self.before = classes[1:, 1::2, 1::2] > 0.5
         self._write(image, key, joint, classes[1:], mask is not None)
@@ -122,8 +124,8 @@ def merge(planes: Array) -> Array:
     return shares
 
 
-def remove_strays(logits: Array, before: Array, reach: int) -> Array:
-    """Log-odds (h, w) without small pieces that are farther than ``reach`` from the mask before."""
+def suppress_distant_components(logits: Array, before: Array, max_jump: int) -> Array:
+    """Log-odds (h, w) without small pieces that are farther than ``max_jump`` from the mask before."""
     if not before.any():
         return logits
     height, width = logits.shape
@@ -136,8 +138,8 @@ def remove_strays(logits: Array, before: Array, reach: int) -> Array:
         if (largest == piece).all():
             break
         piece = largest
-    size = 2 * reach + 1
-    counts = np.pad(before, ((reach + 1, reach), (reach + 1, reach))).cumsum(0).cumsum(1)
+    size = 2 * max_jump + 1
+    counts = np.pad(before, ((max_jump + 1, max_jump), (max_jump + 1, max_jump))).cumsum(0).cumsum(1)
     near = counts[size:, size:] - counts[:-size, size:] - counts[size:, :-size] + counts[:-size, :-size] > 0
     numbers, areas = np.unique(piece[piece >= 0], return_counts=True)
     touched = np.isin(numbers, piece[near])

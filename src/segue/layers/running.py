@@ -34,7 +34,7 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
 
 
-def ready(
+def prepare_for_inference(
     network: Network, device: str | torch.device | None, fast: bool
 ) -> tuple[Network, torch.device, torch.dtype]:
     """A copy of a network for running, where it runs, and in which precision: ``fast`` asks for bfloat16."""

@@ -37,12 +37,12 @@ class Schedule:
         last_penalty: the same for the previous frame.
         memory_frames: bound on the number of permanent memory frames.
         memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.
-        reach: pieces of a predicted mask that lie farther than this part of the picture's diagonal from the
-            object's mask on the frame before are taken away, before the frame becomes memory, see
-            :func:`segue.models.memory.tracker.remove_strays`; None keeps them.
+        max_jump: components of a predicted mask that lie farther than this part of the picture's diagonal
+            from the object's mask on the frame before are removed before the frame becomes memory, see
+            :func:`segue.models.memory.tracker.suppress_distant_components`; None keeps them.
         short_side: larger pictures are reduced to this short side for the network, and its probabilities
             brought back to their size; None never reduces.
-        careful: look at the mirrored picture as well, with a memory of its own, and take the mean of both
+        flip_tta: look at the mirrored picture as well, with a memory of its own, and take the mean of both
             log-odds; both memories keep what they agreed on. Takes twice the time.
     """
 
@@ -54,9 +54,9 @@ class Schedule:
     last_penalty: float = 0.0
     memory_frames: int = 50
     memory_policy: MemoryPolicy = "usage"
-    reach: float | None = None
+    max_jump: float | None = None
     short_side: int | None = None
-    careful: bool = False
+    flip_tta: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class FramePrompts:
     """What is said of a frame.
 
     Attributes:
@@ -112,19 +112,19 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Tracked:
+class TrackOutput:
     """Where the objects are on a frame.
 
     Attributes:
         ids: the objects, ascending.
         probabilities: (K+1, H, W), float32, background first, then the objects; sums to 1.
-        again: works the same out once more from what takes little memory and none of a GPU; it is kept with
-            the result, and can be pickled.
+        recompute_probabilities: computes ``probabilities`` again from little CPU memory; it is kept with the
+            result, and can be pickled.
     """
 
     ids: tuple[int, ...]
     probabilities: Tensor
-    again: Callable[[], npt.NDArray[np.float32]]
+    recompute_probabilities: Callable[[], npt.NDArray[np.float32]]
 
 
 class Tracker(Protocol):
@@ -143,10 +143,10 @@ class Tracker(Protocol):
         """The objects that are followed, ascending."""
 
     @property
-    def due(self) -> bool:
+    def requires_update(self) -> bool:
         """Whether the next picture changes the memory: then it must not be skipped."""
 
-    def step(self, image: Image, given: Given | None = None, *, predict: bool = True) -> Tracked:
+    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
         """Take the next picture.
 
         Args:
@@ -158,7 +158,7 @@ class Tracker(Protocol):
             PromptError: the network cannot do anything with a box or a point; then nothing has changed.
         """
 
-    def peek(self, image: Image) -> Tracked:
+    def peek(self, image: Image) -> TrackOutput:
         """Where the objects are on the next picture, which is not taken: nothing changes."""
 
     def skip(self) -> None:
@@ -274,8 +274,8 @@ class ForegroundNetwork(Protocol):
     """Whether ``encode`` takes ``depth`` of the current frame, (N, 1, H, W) in [0, 1].
 
     One that takes ``flow`` of the current frame, (N, gaps, H, W) in [0, 1], has ``takes_flow = True``
-    besides; one that loses what comes to a stand has ``holds_standing = True``, see
-    :class:`segue.sessions.segmenters.StandingWatch`.
+    besides; one that loses what comes to a stand has ``retains_stationary = True``, see
+    :class:`segue.sessions.segmenters.StationaryForegroundRetention`.
     """
 
     def encode(self, frames: Tensor, role: str) -> Features:

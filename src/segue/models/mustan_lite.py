@@ -57,20 +57,21 @@ class MustanLite(nn.Module):
 
     Attributes:
         offsets: times of the frames of a window, in frames before the current one.
-        sees_past: of the scene it takes all planes, see :class:`segue.sessions.empty_scene.Scene`.
+        uses_temporal_quantiles: the input has all planes of a scene, see
+            :class:`segue.sessions.empty_scene.Scene`.
     """
 
     offsets = (-6, -3, 0)
     context = ((-6, CONTEXT), (-3, CONTEXT))
     current = CURRENT
     background: str | None = SCENE
-    sees_past = True
+    uses_temporal_quantiles = True
     graphs = "scene"
     channels = 2
     threshold = 0.3
     size_multiple = 16
     takes_depth = False
-    holds_standing = True
+    retains_stationary = True
 
     def __init__(self) -> None:
         super().__init__()

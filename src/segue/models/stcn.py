@@ -24,7 +24,7 @@ from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
 from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
 from segue.models.base import QueryFeatures, Schedule, Tracker
-from segue.models.canvas import aggregate, other_masks, padding
+from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.memory import MemoryTracker
 
 VALUE_CHANNELS = 512
@@ -204,7 +204,7 @@ class STCNLite(CorrespondenceNetwork):
         penalty=1.0,
         last_penalty=2.0,
         memory_frames=5,
-        reach=0.03,
+        max_jump=0.03,
         short_side=384,
     )
     graphs = "memory"

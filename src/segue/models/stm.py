@@ -20,7 +20,7 @@ from segue.layers.colours import image_statistics, normalise
 from segue.layers.residual import ResBlock, add_frame, joint_conv
 from segue.layers.resnet import Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
 from segue.models.base import QueryFeatures, Schedule, Tracker
-from segue.models.canvas import aggregate, other_masks, padding
+from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.memory import MemoryTracker
 
 KEY_CHANNELS = 128

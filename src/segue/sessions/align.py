@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.base import Kept
+from segue.sessions.base import Checkpointable
 from segue.types import Image
 
 Map = npt.NDArray[np.float32]
@@ -52,7 +52,7 @@ class _View:
         return cls(grey, local, np.asarray(cv2.resize(shown, (width, height), interpolation=cv2.INTER_AREA)))
 
 
-class Aligner(Kept):
+class Aligner(Checkpointable):
     """Finds how a shaken camera has moved against the first frames of the scene.
 
     Euclidean ECC from the best of three starts (no movement, phase correlation, the last movement), first

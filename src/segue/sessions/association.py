@@ -140,7 +140,7 @@ class Candidate:
     def score(self) -> float:
         return self.total / self.runs
 
-    def believed(self, threshold: float) -> bool:
+    def is_confirmed(self, threshold: float) -> bool:
         """Whether it is an object: seen twice, or once with certainty."""
         return self.score >= (threshold if self.runs > 1 else threshold + SURPLUS)
 
@@ -202,7 +202,7 @@ class _Lost(Protocol):
 _LostT = TypeVar("_LostT", bound=_Lost)
 
 
-def returning(
+def reidentify(
     lost: Iterable[_LostT], box: Box, appearance: Floats, at: int, size: tuple[int, int]
 ) -> _LostT | None:
     """The lost object that a newcomer is, by its look, and by whether it can have come so far.
@@ -220,7 +220,7 @@ def returning(
     return chosen
 
 
-def meeting(tracks: Sequence[Track], shown: Sequence[Box | None], at: int) -> list[bool]:
+def find_occlusions(tracks: Sequence[Track], shown: Sequence[Box | None], at: int) -> list[bool]:
     """Whether each track is out of sight, or touches another of its class where it is or should be."""
     # With their rims: those of two masks that touch overlap.
     boxes = [grown(box or track.box, RIM) for track, box in zip(tracks, shown, strict=True)]
@@ -252,7 +252,7 @@ def appearance_of(image: Image, box: Box) -> Floats:
     return np.asarray(np.sqrt(counts / counts.sum()), np.float32)
 
 
-def earlier(candidates: Sequence[Candidate], box: Box, label: str | None) -> Candidate | None:
+def match_tentative(candidates: Sequence[Candidate], box: Box, label: str | None) -> Candidate | None:
     """The candidate of the run before that is detected again; its class may change if its place does not."""
     overlap = overlaps([candidate.box for candidate in candidates], [box])[:, 0]
     least = [CANDIDATE_OVERLAP * (1 if candidate.label == label else 2) for candidate in candidates]

@@ -14,8 +14,8 @@ from segue.errors import PromptError, SegueError
 from segue.masks.files import MAX_ID
 from segue.prompts.detectors import Detector
 from segue.prompts.planes import tight_box
-from segue.sessions.association import REMEMBERED, Floats, appearance_of, returning
-from segue.sessions.base import Kept
+from segue.sessions.association import REMEMBERED, Floats, appearance_of, reidentify
+from segue.sessions.base import Checkpointable
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
 
@@ -57,7 +57,7 @@ class _Tracklet:
     visible: bool = True
 
 
-class AutoSession(Kept):
+class AutoSession(Checkpointable):
     """Finds objects and follows them.
 
     Every frame is looked at until the first objects are found. With ``every``, newcomers are looked for that
@@ -115,7 +115,7 @@ class AutoSession(Kept):
         while self._waiting:
             yield self._advance()
 
-    def _origin(self) -> dict[str, object]:
+    def _config_fingerprint(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "every": self._every}
 
     @property
@@ -136,7 +136,7 @@ class AutoSession(Kept):
             for mask, label in newcomers:
                 tracklet = self._sighted(frame, mask, label)
                 same = [old for old in lost if old.label == label]
-                known = returning(same, tracklet.box, tracklet.appearance, self._seen, frame.size)
+                known = reidentify(same, tracklet.box, tracklet.appearance, self._seen, frame.size)
                 if known is None:
                     last_id = tracklet.id = _free_id(last_id, {*tracklets, *(old.id for old in lost)})
                 else:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SourceError
-from segue.sessions.base import Kept
-from segue.sessions.empty_scene import PLANES, Mask, Scene, SortedPast, gain_table, too_few
+from segue.sessions.base import Checkpointable
+from segue.sessions.empty_scene import PLANES, Mask, Scene, TemporalQuantileBuffer, gain_table, too_few
 from segue.types import Image
 
 MASK_ABOVE = 0.2  # foreground probability above which a pixel is left out of the background
@@ -65,7 +65,7 @@ class MedianSettings:
             raise ValueError(f"longest is {self.longest}, but must be at least every, {self.every}")
 
 
-class MaskedMedian(Kept):
+class MaskedMedian(Checkpointable):
     """Running per-pixel median of past frames, each without what was foreground in it.
 
     Masks are grown by two pixels. Per pixel the median goes over the kept frames in which the pixel was
@@ -97,7 +97,7 @@ class MaskedMedian(Kept):
         self.scene: Scene | None = None
         self._result: npt.NDArray[np.uint8] | None = None  # a scene in the making, done up to a row
         self._row = 0
-        self._past: SortedPast | None = None
+        self._past: TemporalQuantileBuffer | None = None
 
     def replace(self, picture: Image, *, trusted: bool) -> None:
         self.restart()
@@ -150,7 +150,7 @@ class MaskedMedian(Kept):
         rows = max(-(-height // self._distance), height * _FRAMES_A_STEP // len(self._frames), 1)
         self._advance(rows)
 
-    def relight(self, gains: Sequence[float]) -> None:
+    def apply_gain(self, gains: Sequence[float]) -> None:
         if self.scene is None:
             return
         self._advance()
@@ -179,7 +179,7 @@ class MaskedMedian(Kept):
             known[first : first + 3] = lit(known[first : first + 3])
         self.scene = Scene(known)
 
-    def _begin(self) -> None:
+    def _reset_transient_state(self) -> None:
         self.restart()
 
     def _keep(self, frame: Image, foreground: npt.NDArray[np.generic] | None) -> None:
@@ -250,7 +250,9 @@ class MaskedMedian(Kept):
             return
         first, (height, width) = self._row, self._result.shape[1:]
         if self._past is None:
-            self._past = SortedPast((height, width), max(self._settings.keep, self._settings.least))
+            self._past = TemporalQuantileBuffer(
+                (height, width), max(self._settings.keep, self._settings.least)
+            )
         self._row = height if rows is None else min(first + rows, height)
         self._past.update(self._frames, self._hidden, first, self._row)
         self._past.planes(self._settings.least, first, self._result[:, first : self._row])
@@ -262,7 +264,7 @@ def _size(array: npt.NDArray[np.generic]) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"
 
 
-class GhostWatch(Kept):
+class GhostDetector(Checkpointable):
     """Looks for pieces of foreground whose outline is an edge of the background picture, not of the frame.
 
     Where somebody stands, the frame has an edge along the outline of the mask. Where somebody was taken for

@@ -117,7 +117,7 @@ class SessionState:
         return cls(tensors, values)
 
 
-class Kept:
+class Checkpointable:
     """Can be saved: its attributes are JSON values, arrays, tensors, or collections and dataclasses of them.
 
     Attributes:
@@ -128,11 +128,11 @@ class Kept:
     kept: ClassVar[str]
     kinds: ClassVar[tuple[type, ...]] = ()
 
-    def _origin(self) -> dict[str, Any]:
+    def _config_fingerprint(self) -> dict[str, Any]:
         """What a saved state belongs to, as JSON gives it back: it must be the same when it is restored."""
         return {}
 
-    def _begin(self) -> None:
+    def _reset_transient_state(self) -> None:
         """Forget what is not kept, before what is kept comes back."""
 
     def state(self, *, copy: bool = True) -> SessionState:
@@ -147,7 +147,7 @@ class Kept:
                 parts[name] = value.state(**shared)
             else:
                 values[name] = _packed(value, name, tensors)
-        joined = SessionState.joined(parts, {**self._origin(), **values})
+        joined = SessionState.joined(parts, {**self._config_fingerprint(), **values})
         return SessionState({**joined.tensors, **tensors}, joined.values)
 
     def restore(self, state: SessionState) -> None:
@@ -156,8 +156,8 @@ class Kept:
         Raises:
             CheckpointError: it was saved with other settings, or by something else.
         """
-        state.require(self._origin())
-        self._begin()
+        state.require(self._config_fingerprint())
+        self._reset_transient_state()
         kinds = {kind.__name__: kind for kind in (*self.kinds, Frame, ObjectInfo, Segmentation)}
         place = getattr(self, "device", torch.device("cpu"))
         for name in self.kept.split():

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.align import normalised, shift, warped
-from segue.sessions.base import Kept
+from segue.sessions.base import Checkpointable
 from segue.types import Image
 
 LONG_SIDE = 32  # pictures are compared at this longer side, in pixels: a shaken camera changes little there
@@ -49,7 +49,7 @@ class Change(Enum):
     scene = "scene"
 
 
-class ChangeWatch(Kept):
+class SceneChangeDetector(Checkpointable):
     """Compares each frame, reduced to some eight hundred pixels, with the one before.
 
     Something that enters or leaves, however large, leaves a part of the picture as it was. Another light

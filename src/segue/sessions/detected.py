@@ -20,13 +20,13 @@ from segue.sessions.association import (
     Candidate,
     Track,
     appearance_of,
-    earlier,
+    find_occlusions,
     match,
-    meeting,
+    match_tentative,
     overlaps,
-    returning,
+    reidentify,
 )
-from segue.sessions.base import Kept, Session
+from segue.sessions.base import Checkpointable, Session
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, Segmentation
 
@@ -73,7 +73,7 @@ class DetectionOptions:
             raise ValueError(f"score is {self.score}; it must be in 0..1")
 
 
-class DetectionSession(Kept, Session):
+class DetectionSession(Checkpointable, Session):
     """Finds, names and follows all objects, with a detector and a network for tracking.
 
     On every ``every``-th frame detections are matched with the followed objects by overlap, class, motion and
@@ -135,7 +135,7 @@ class DetectionSession(Kept, Session):
         self._seen += 1
         return replace(result, objects=tuple(objects))
 
-    def _origin(self) -> dict[str, object]:
+    def _config_fingerprint(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "options": asdict(self.options)}
 
     def _detect(self, frame: Frame) -> list[Prompt]:
@@ -166,7 +166,7 @@ class DetectionSession(Kept, Session):
         """The detection of each known object that has one; tracks are told."""
         tracks = list(self._tracks.values())
         shown = [scene.box_of(track.id) for track in tracks]
-        together = meeting(tracks, shown, scene.at)
+        together = find_occlusions(tracks, shown, scene.at)
         for track, met in zip(tracks, together, strict=True):
             track.runs += 1
             track.contested |= met
@@ -217,13 +217,13 @@ class DetectionSession(Kept, Session):
         fresh = {}
         for number in sorted(free, key=lambda i: -found.scores[i]):
             box, label, score = found.boxes[number], found.labels[number], found.scores[number]
-            candidate = earlier(before, box, label)
+            candidate = match_tentative(before, box, label)
             if candidate is None:
                 candidate = Candidate(box, label, score)
             else:
                 before.remove(candidate)
                 candidate = Candidate(box, label, candidate.total + score, candidate.runs + 1)
-            if not candidate.believed(self.options.score) or len(self._tracks) >= self.options.top:
+            if not candidate.is_confirmed(self.options.score) or len(self._tracks) >= self.options.top:
                 self._candidates.append(candidate)
                 continue
             mask = scene.carved(number, None)
@@ -247,7 +247,7 @@ class DetectionSession(Kept, Session):
         """The lost object that a newcomer is, taken from the lost ones."""
         box, label = scene.found.boxes[number], scene.found.labels[number]
         same = (track for track in self._lost if label in track.votes)
-        chosen = returning(same, box, scene.appearances[number], scene.at, scene.mask.shape)
+        chosen = reidentify(same, box, scene.appearances[number], scene.at, scene.mask.shape)
         if chosen is not None:
             self._lost.remove(chosen)
             chosen.misses = chosen.mismatches = 0

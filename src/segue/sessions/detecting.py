@@ -16,7 +16,7 @@ from scipy import ndimage
 from segue.errors import PromptError
 from segue.flow import DIS, FlowProvider
 from segue.flow.providers import Flow
-from segue.layers.running import choose_device, ready
+from segue.layers.running import choose_device, prepare_for_inference
 from segue.masks import measure, resize_mask
 from segue.models.base import MemoryNetwork
 from segue.models.detection.boxes import COCO_NAMES, COCO_ORDER
@@ -102,8 +102,8 @@ def detector(
     if score is not None and not 0 <= score <= 1:
         raise PromptError(f"score {score:g}: give a number in 0..1")
     for option, what in _OPTIONS.items():
-        if getattr(options, option) is not None and option not in entry.takes:
-            others = ", ".join(other.name for other in DETECTORS if option in other.takes)
+        if getattr(options, option) is not None and option not in entry.supported_options:
+            others = ", ".join(other.name for other in DETECTORS if option in other.supported_options)
             raise PromptError(f"{name} takes no {what}; {what} belong to {others}")
     return entry.build(options)
 
@@ -243,7 +243,9 @@ def _nanodet(options: DetectorOptions) -> Detector:
         raise PromptError(f"refine is {refine!r}; for nanodet choose {', '.join(BOX_MASKS)}")
     if not 1 <= tiles <= MAX_TILES:
         raise PromptError(f"tiles is {tiles}; give 1 to {MAX_TILES} a side")
-    network, place, _ = ready(cast(Any, load("nanodet", options.weights)), options.device, fast=False)
+    network, place, _ = prepare_for_inference(
+        cast(Any, load("nanodet", options.weights)), options.device, fast=False
+    )
     made: dict[str, MakePrompter] = {"grabcut": GrabCut, "none": FilledBox}
     if refine == "network":
         made["network"] = partial(Prompter, network=prepared(device=place))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
-from segue.sessions.base import Kept, SessionState
+from segue.sessions.base import Checkpointable, SessionState
 from segue.types import Image
 
 PLANES = 21  # planes of a scene
@@ -82,7 +82,7 @@ class Background(Protocol):
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame, and what was foreground in it, (H, W)."""
 
-    def relight(self, gains: Sequence[float]) -> None:
+    def apply_gain(self, gains: Sequence[float]) -> None:
         """Make the background brighter or darker by factors of red, green and blue."""
 
     def follow_light(self, picture: Image) -> None:
@@ -116,7 +116,7 @@ class Background(Protocol):
         """Go on from where :meth:`state` was called."""
 
 
-class FixedBackground(Kept):
+class FixedBackground(Checkpointable):
     """A picture of the empty scene that was given, such as one taken at night.
 
     Args:
@@ -141,11 +141,11 @@ class FixedBackground(Kept):
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Frames change nothing."""
 
-    def relight(self, gains: Sequence[float]) -> None:
+    def apply_gain(self, gains: Sequence[float]) -> None:
         self.scene = self.scene.in_other_light(gains)
 
     def follow_light(self, picture: Image) -> None:
-        """The picture stays: frames change no more than its light, see :meth:`relight`."""
+        """The picture stays: frames change no more than its light, see :meth:`apply_gain`."""
 
     def replace(self, picture: Image, *, trusted: bool) -> None:
         """The picture stays, as above."""
@@ -176,7 +176,7 @@ def gain_table(gain: float) -> npt.NDArray[np.uint8]:
     return np.asarray(np.clip(np.rint(np.arange(256) * gain), 0, 255), np.uint8)
 
 
-class SortedPast:
+class TemporalQuantileBuffer:
     """The values of each pixel in ascending order: of all frames, and of those in which it was background.
 
     A frame is sorted in with two operations on whole rows, whatever its values; there are ``keep`` at most.
@@ -293,13 +293,13 @@ class SortedPast:
 
 
 def scene_planes(frames: Bytes, hidden: Mask, least: int) -> Bytes:
-    """What the past tells of each pixel, (21, H, W), uint8; see :meth:`SortedPast.planes`.
+    """What the past tells of each pixel, (21, H, W), uint8; see :meth:`TemporalQuantileBuffer.planes`.
 
     Frames are (n, 3, H, W), 255 at most, in the order of time; ``hidden``, (n, H, W), is where something was
     in front of the background. Of an even number of values the upper one of the middle two is the median.
     """
     count, height, width = hidden.shape
-    past, planes = SortedPast((height, width), count), np.empty((PLANES, height, width), np.uint8)
+    past, planes = TemporalQuantileBuffer((height, width), count), np.empty((PLANES, height, width), np.uint8)
     past.update(list(frames), list(hidden), 0, height)
     past.planes(least, 0, planes)
     return planes

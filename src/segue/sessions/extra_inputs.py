@@ -16,7 +16,7 @@ from segue.errors import FlowError, PromptError
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowPictures, FlowProvider
 from segue.models.base import Features
 from segue.models.hofam import HOFAM
-from segue.sessions.base import Kept
+from segue.sessions.base import Checkpointable
 from segue.sessions.empty_scene import same_shape
 from segue.types import Frame, Image
 
@@ -119,7 +119,7 @@ def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
             )
 
 
-class DepthScale(Kept):
+class DepthScale(Checkpointable):
     """Scales depth maps by the range of the first one of a scene.
 
     The reading of the paper takes the range of the whole film, which a camera does not know yet; the depth of

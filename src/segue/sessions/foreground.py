@@ -15,11 +15,11 @@ from torch import nn
 
 from segue.errors import PromptError
 from segue.models.base import ForegroundNetwork
-from segue.models.canvas import Canvas
+from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner, to_frame, to_reference
-from segue.sessions.background import MASK_ABOVE, GhostWatch, MaskedMedian
-from segue.sessions.base import Kept, SessionState
-from segue.sessions.changes import Change, ChangeWatch, difference, exposure, reduced, relit
+from segue.sessions.background import MASK_ABOVE, GhostDetector, MaskedMedian
+from segue.sessions.base import Checkpointable, SessionState
+from segue.sessions.changes import Change, SceneChangeDetector, difference, exposure, reduced, relit
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
@@ -39,7 +39,7 @@ class ForegroundWarning(UserWarning):
     """The frames changed their size."""
 
 
-class ForegroundSession(Kept):
+class ForegroundSession(Checkpointable):
     """Gives the foreground of each frame; frames go in one by one.
 
     Everything between camera and network is done here: frames are reduced to the working size, those of a
@@ -65,9 +65,9 @@ class ForegroundSession(Kept):
 
     kept = (
         "_segmenter _background _masks _watch _ghosts _depth_scale _aligner "
-        "_canvas _pending _due _hidden _completed _flooded"
+        "_geometry _pending _due _hidden _completed _flooded"
     )
-    kinds = (Canvas, Pending)
+    kinds = (ResizePadGeometry, Pending)
 
     def __init__(
         self,
@@ -90,8 +90,8 @@ class ForegroundSession(Kept):
         self._short_side = short_side
         self._aligner = Aligner() if align else None
         self._warm_up = warm_up
-        self._watch = ChangeWatch()
-        self._ghosts = GhostWatch()
+        self._watch = SceneChangeDetector()
+        self._ghosts = GhostDetector()
         self._depth_scale = DepthScale()
         self._explains = False
         self.lag = self._segmenter.lag
@@ -99,7 +99,7 @@ class ForegroundSession(Kept):
 
     def reset(self) -> None:
         """Forget all frames."""
-        self._canvas: Canvas | None = None
+        self._geometry: ResizePadGeometry | None = None
         self._explanation: Image | None = None
         self._pending: deque[Pending] = deque()
         self._due: deque[Segmentation] = deque()
@@ -169,8 +169,8 @@ class ForegroundSession(Kept):
         if change is Change.scene:
             self._end_scene()
         matrix = None if self._aligner is None else self._aligner.find(image)
-        assert self._canvas is not None
-        plane = plane_of(frame, self._canvas.working, self._depth_scale)
+        assert self._geometry is not None
+        plane = plane_of(frame, self._geometry.working, self._depth_scale)
         if matrix is not None:
             image = to_reference(image, matrix, self._empty(image).picture)
             plane = None if plane is None else to_reference(plane, matrix, plane)
@@ -191,10 +191,10 @@ class ForegroundSession(Kept):
         """A copy of what :meth:`restore` needs, due results with masks alone; if :attr:`restorable`."""
         return super().state()
 
-    def _begin(self) -> None:
+    def _reset_transient_state(self) -> None:
         self.reset()
 
-    def _origin(self) -> dict[str, Any]:
+    def _config_fingerprint(self) -> dict[str, Any]:
         return {
             "model": self._segmenter.name,
             "short_side": self._short_side,
@@ -204,20 +204,20 @@ class ForegroundSession(Kept):
         }
 
     def _reduced(self, frame: Frame) -> Image:
-        if self._canvas is None or self._canvas.picture != frame.size:
+        if self._geometry is None or self._geometry.picture != frame.size:
             self._masks.check(frame.size)
-            canvas = Canvas.of(frame.size, self._short_side, 1)
+            geometry = ResizePadGeometry.of(frame.size, self._short_side, 1)
             picture = self._picture
-            self._background.fit(canvas.working)
-            before, self._canvas = self._canvas, canvas
+            self._background.fit(geometry.working)
+            before, self._geometry = self._geometry, geometry
             if before is not None:
                 self._change_size(before, frame, picture)
         # A copy where nothing is reduced: the caller may fill one array again and again.
-        return np.array(self._canvas.reduce(frame.image))
+        return np.array(self._geometry.to_network(frame.image))
 
-    def _change_size(self, before: Canvas, frame: Frame, picture: Image | None) -> None:
+    def _change_size(self, before: ResizePadGeometry, frame: Frame, picture: Image | None) -> None:
         """Keep ``picture`` as the background if the frame shows the same scene; else begin another one."""
-        assert self._canvas is not None
+        assert self._geometry is not None
         (height, width), (rows, columns) = frame.size, before.picture
         if picture is not None and (
             not same_shape(frame.size, before.picture)
@@ -233,7 +233,7 @@ class ForegroundSession(Kept):
         self._end_scene()
         self._watch.restart()
         if picture is not None:
-            self._background.replace(resized(picture, self._canvas.working), trusted=True)
+            self._background.replace(resized(picture, self._geometry.working), trusted=True)
 
     def _empty(self, image: Image) -> Scene:
         """The background, or ``image`` as long as there is none."""
@@ -272,7 +272,7 @@ class ForegroundSession(Kept):
         elif picture is not None and self._segmenter.uses_background:
             gains = exposure(image, picture)
             if gains is not None:
-                self._background.relight(gains)
+                self._background.apply_gain(gains)
 
     def _drain(self) -> None:
         """Complete the frames that wait for others which will not come."""

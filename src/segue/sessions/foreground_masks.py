@@ -15,7 +15,7 @@ from segue.errors import PromptError
 from segue.masks import measure, resize_mask
 from segue.masks.files import MAX_ID
 from segue.sessions.align import Matrix
-from segue.sessions.base import Kept
+from segue.sessions.base import Checkpointable
 from segue.sessions.empty_scene import same_shape
 from segue.sessions.segmenters import Maps
 from segue.types import Box, Image, ObjectInfo, Segmentation
@@ -31,7 +31,7 @@ Plane = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint16]
 
 
-class ForegroundMasks(Kept):
+class ForegroundMasks(Checkpointable):
     """Makes masks and objects of probabilities.
 
     Args:
@@ -178,7 +178,7 @@ def without_small(mask: Mask, min_area: int) -> Mask:
     return np.asarray(large[labels])
 
 
-class ComponentTracker(Kept):
+class ComponentTracker(Checkpointable):
     """Gives every connected piece of foreground an id that stays the same.
 
     A piece takes the id of the object that it overlaps most with in the frame before, and an object passes

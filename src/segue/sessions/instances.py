@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from segue.errors import PromptError, SourceError
 from segue.inputs import whole_number
-from segue.layers.running import ready
+from segue.layers.running import prepare_for_inference
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
-from segue.sessions.base import Kept
+from segue.sessions.base import Checkpointable
 from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, encode_frames, enlarged, resized
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
 
@@ -191,7 +191,7 @@ class _Pending:
     memory: Any = field(default=None, compare=False)  # what it made of it, if apart from other frames
 
 
-class InstanceSession(Kept):
+class InstanceSession(Checkpointable):
     """Follows all instances; frames go in one by one, results come out ``lag`` frames later.
 
     A window of frames is looked at together. The next window shares some frames with it, on which its
@@ -219,7 +219,7 @@ class InstanceSession(Kept):
         fast: bool = False,
     ) -> None:
         self.options = options or InstanceOptions()
-        self._network, self.device, self._dtype = ready(network, device, fast)
+        self._network, self.device, self._dtype = prepare_for_inference(network, device, fast)
         count = sum(parameter.numel() for parameter in cast(nn.Module, network).parameters())
         self._name = f"{type(network).__name__} with {count} parameters"
         self._names = dict(names or {})
@@ -283,7 +283,7 @@ class InstanceSession(Kept):
             self._explanation = self._strips.popleft()
         return self._due.popleft()
 
-    def _origin(self) -> dict[str, Any]:
+    def _config_fingerprint(self) -> dict[str, Any]:
         classes = self.options.classes
         return {
             "network": self._name,

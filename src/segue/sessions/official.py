@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.datasets.ytvis import Video, YTVISDataset
-from segue.layers.running import ready
+from segue.layers.running import prepare_for_inference
 from segue.masks import decode_rle
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
@@ -44,7 +44,7 @@ def whole_clip(
         device: None takes a GPU if there is one.
         fast: bfloat16 where the processor or GPU has it.
     """
-    copy, place, dtype = ready(network, device, fast)
+    copy, place, dtype = prepare_for_inference(network, device, fast)
     frames = (as_tensor([resized(picture, short_side)], place, dtype) for picture in pictures)
     return clip_records(copy, frames, size, video_id=1)
 

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.running import ready
+from segue.layers.running import prepare_for_inference
 from segue.models.base import Features, ForegroundNetwork
-from segue.sessions.base import Kept, SessionState
+from segue.sessions.base import Checkpointable, SessionState
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Extra, Plane
 from segue.types import Image
@@ -86,7 +86,7 @@ class Segmenter(Protocol):
         return
 
 
-class NetworkSegmenter(Kept, Segmenter):
+class NetworkSegmenter(Checkpointable, Segmenter):
     """Runs a foreground network frame by frame; each frame is encoded once for each of its roles.
 
     Context beyond the ends of the scene is its first or last frame. Sizes that do not fit the network are
@@ -109,7 +109,7 @@ class NetworkSegmenter(Kept, Segmenter):
         device: str | torch.device | None = None,
         fast: bool = False,
     ) -> None:
-        self._network, self._device, self._dtype = ready(network, device, fast)
+        self._network, self._device, self._dtype = prepare_for_inference(network, device, fast)
         offsets = [offset for offset, _ in network.context]
         self._reach = max(0, -min(offsets, default=0))
         self.lag = max(0, max(offsets, default=0))
@@ -120,8 +120,8 @@ class NetworkSegmenter(Kept, Segmenter):
             self.extra = "flow"
         elif network.takes_depth:
             self.extra = "depth"
-        holds = getattr(network, "holds_standing", False) and not self.follows_camera
-        self._standing = StandingWatch(network.threshold) if holds else None
+        holds = getattr(network, "retains_stationary", False) and not self.follows_camera
+        self._standing = StationaryForegroundRetention(network.threshold) if holds else None
         self.restart()
 
     def restart(self) -> None:
@@ -144,7 +144,7 @@ class NetworkSegmenter(Kept, Segmenter):
     def drain(self, scene: Scene) -> Maps | None:
         return self._decode(scene) if self._seen > self._due else None
 
-    def _begin(self) -> None:
+    def _reset_transient_state(self) -> None:
         self.restart()
 
     @torch.inference_mode()
@@ -163,7 +163,7 @@ class NetworkSegmenter(Kept, Segmenter):
         self._evict(self._due - self._reach)
         maps = np.asarray(logits[0, :, :height, :width].float().sigmoid_().cpu().numpy(), np.float32)
         if self._standing is not None:
-            maps[0] = self._standing.hold(image, scene, maps[0])
+            maps[0] = self._standing.retain(image, scene, maps[0])
         return maps
 
     def _encoded(self, index: int, role: str) -> Features:
@@ -186,7 +186,7 @@ class NetworkSegmenter(Kept, Segmenter):
 
     def _known(self, scene: Scene) -> Tensor:
         """A scene as the network takes it: its planes, or the picture alone."""
-        if getattr(self._network, "sees_past", False):
+        if getattr(self._network, "uses_temporal_quantiles", False):
             return self._tensor(scene.planes)
         return self._prepared(scene.picture)
 
@@ -221,7 +221,7 @@ class NetworkSegmenter(Kept, Segmenter):
         return F.pad(planes, (0, columns - width, 0, rows - height), mode="replicate")
 
 
-class StandingWatch(Kept):
+class StationaryForegroundRetention(Checkpointable):
     """Holds the parts of standing objects that a network loses.
 
     A network that sees what changes gives up parts of an object that stops, those first that look like the
@@ -242,7 +242,7 @@ class StandingWatch(Kept):
         self._held: npt.NDArray[np.float32] | None = None
         self._scene: tuple[Scene, Image] | None = None
 
-    def hold(
+    def retain(
         self, image: Image, scene: Scene, foreground: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
         """Probabilities, (h, w), of the next frame, RGB (h, w, 3), higher where something is held."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from segue.errors import SegueError
 from segue.registry import Entry
-from segue.sessions.base import Kept, SessionState
+from segue.sessions.base import Checkpointable, SessionState
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Plane
 from segue.sessions.segmenters import Maps, Segmenter
@@ -142,7 +142,7 @@ class Envelope(BackgroundDifference):
         )
 
 
-class FrameDifference(Kept, BackgroundDifference):
+class FrameDifference(Checkpointable, BackgroundDifference):
     """Foreground is where a channel differs from the frame before by more than a threshold.
 
     Args:
@@ -188,7 +188,7 @@ class SubtractorBackground:
             self.scene = Scene.of(picture)
         self._seen += 1
 
-    def relight(self, gains: Sequence[float]) -> None:
+    def apply_gain(self, gains: Sequence[float]) -> None:
         """The model follows the light by itself."""
 
     def follow_light(self, picture: Image) -> None:

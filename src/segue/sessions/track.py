@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from segue.errors import PromptError, SourceError
-from segue.layers.running import ready
+from segue.layers.running import prepare_for_inference
 from segue.masks import measure
-from segue.models.base import Given, Schedule, Setup, Tracked, TrackNetwork
+from segue.models.base import FramePrompts, Schedule, Setup, TrackNetwork, TrackOutput
 from segue.prompts import Annotation, MakePrompter, Prompter, resolve
 from segue.sessions.base import Session, SessionState
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Prompt, Segmentation
@@ -61,7 +61,7 @@ class TrackSession(Session):
         self.schedule, self.fit = schedule or network.schedule, fit
         self._name = type(network).__name__
         self._confidence: tuple[float, float] = getattr(network, "confidence", (1.0, 0.0))
-        copy, self.device, self._dtype = ready(network, device, fast)
+        copy, self.device, self._dtype = prepare_for_inference(network, device, fast)
         self._prompter = prompter or partial(Prompter, device=self.device)
         self.tracker = copy.tracker(copy, Setup(self.schedule, self.device, self._dtype, memory_limit))
         self.native = self.tracker.prompts if prompter is None else frozenset()
@@ -79,9 +79,9 @@ class TrackSession(Session):
         return self.tracker.ids
 
     @property
-    def due(self) -> bool:
+    def requires_update(self) -> bool:
         """Whether the next frame changes the memory, so that it must not be skipped."""
-        return self.tracker.due
+        return self.tracker.requires_update
 
     def skip(self, frame: Frame) -> None:
         """Let a frame pass whose result nobody needs; it counts for the schedule."""
@@ -120,7 +120,9 @@ class TrackSession(Session):
             said = self._resolve(frame, prompts)
             if said.ids:
                 mask = torch.from_numpy(said.mask).to(self.device)
-                given = Given(mask, tuple(i for i in said.ids if i not in said.native_ids), said.prompts)
+                given = FramePrompts(
+                    mask, tuple(i for i in said.ids if i not in said.native_ids), said.prompts
+                )
             self._labels = {i: label for i, label in labels.items() if i not in said.removed}
             labels = self._labels | {i: said.labels.get(i, labels.get(i)) for i in said.ids}
             if said.removed:
@@ -150,7 +152,7 @@ class TrackSession(Session):
         if copy:
             tensors = {name: value.to("cpu", copy=True) for name, value in tensors.items()}
         labels = [[i, label] for i, label in self._labels.items()]
-        values = {**self._origin(), "tracker": tracker, "labels": labels, "size": self._size}
+        values = {**self._config_fingerprint(), "tracker": tracker, "labels": labels, "size": self._size}
         return SessionState(tensors, values)
 
     @torch.inference_mode()
@@ -160,14 +162,14 @@ class TrackSession(Session):
         Raises:
             CheckpointError: they are not.
         """
-        state.require(self._origin())
+        state.require(self._config_fingerprint())
         self.reset()
         values = state.values
         self._labels = {int(i): label for i, label in values["labels"]}
         self._size = tuple(values["size"]) if values["size"] else None
         self.tracker.restore(state.tensors, values["tracker"])
 
-    def _origin(self) -> dict[str, Any]:
+    def _config_fingerprint(self) -> dict[str, Any]:
         return {"network": self._name, "schedule": asdict(self.schedule), "precision": str(self._dtype)}
 
     def _check_size(self, frame: Frame) -> None:
@@ -194,7 +196,7 @@ class TrackSession(Session):
             raise PromptError(f"{total} objects are more than the {MAX_OBJECTS} that one session can follow")
         return said
 
-    def _result(self, frame: Frame, tracked: Tracked) -> Segmentation:
+    def _result(self, frame: Frame, tracked: TrackOutput) -> Segmentation:
         best, channel = largest(tracked.probabilities)
         numbers = np.array([0, *tracked.ids])
         channels = channel.cpu().numpy()
@@ -210,7 +212,7 @@ class TrackSession(Session):
             else:
                 score = expected_overlap(float(own), total, extent.area, self._confidence)
                 objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
-        return Segmentation(frame.index, frame.time, mask, tuple(objects), tracked.again)
+        return Segmentation(frame.index, frame.time, mask, tuple(objects), tracked.recompute_probabilities)
 
 
 def largest(planes: Tensor) -> tuple[Tensor, Tensor]:

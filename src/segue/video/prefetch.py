@@ -15,7 +15,7 @@ NICENESS = 10
 """Of threads that read and write: networks go first, and these take what is left."""
 
 
-def stand_back() -> None:
+def lower_thread_priority() -> None:
     """Let the calling thread, and threads that it starts, give way to others; on Linux only."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
@@ -68,7 +68,7 @@ class Prefetcher(Generic[Item]):
         self._thread.join(5.0)
 
     def _work(self) -> None:
-        stand_back()
+        lower_thread_priority()
         try:
             for item in self._items():
                 with self._changed:

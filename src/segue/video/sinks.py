@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from segue.masks import resize_mask
 from segue.types import Frame, IndexMask, Segmentation
 from segue.video.partial import PartialFile, writing
-from segue.video.prefetch import stand_back
+from segue.video.prefetch import lower_thread_priority
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -176,7 +176,7 @@ class BackgroundSink(Sink):
             raise self._error
 
     def _work(self) -> None:
-        stand_back()
+        lower_thread_priority()
         while (job := self._jobs.get()) is not None:
             if self._error is None:
                 try:

@@ -92,7 +92,7 @@ def fetch(
     if Path(remote.name).name != remote.name or remote.name in ("", ".."):
         raise DownloadError(f"{remote.name!r}: no name of a file in {folder}")
     target, part = folder / remote.name, folder / f"{remote.name}.part"
-    with alone(folder):
+    with file_lock(folder):
         if target.exists():
             _check(target, expected, remote.size)
             return target
@@ -109,7 +109,7 @@ def fetch(
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def file_lock(folder: Path) -> Iterator[None]:
     """Keep other processes and threads that download into a folder waiting; it is made if it is not there."""
     lock = FileLock(folder.with_name(f".{folder.name}.lock"), is_singleton=True)  # who holds it may ask again
     try:
@@ -266,6 +266,6 @@ def cached(entry: Entry) -> Path:
     return home() / "weights" / f"{entry.name}.safetensors"
 
 
-def at_hand(entry: Entry) -> bool:
+def is_available(entry: Entry) -> bool:
     """Whether the weights of a network come with segue or are in the cache folder."""
     return entry.bundled is not None or cached(entry).exists()

@@ -17,7 +17,7 @@ from segue.registry import MODELS, TASKS, Entry, Task
 from segue.video.partial import writing
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, sha256, write_checkpoint
-from segue.weights.download import Report, alone, cached, expected_digest, fetch, home
+from segue.weights.download import Report, cached, expected_digest, fetch, file_lock, home
 
 _KEPT: ContextVar[dict[tuple[str, str | None], nn.Module] | None] = ContextVar("kept", default=None)
 
@@ -123,7 +123,7 @@ def _downloaded(entry: Entry) -> Path:
         return path
     if entry.remote is not None:
         raise CheckpointError(
-            f"no weights of {entry.name} are at hand: `{entry.getting}` downloads "
+            f"no weights of {entry.name} are at hand: `{entry.download_command}` downloads "
             f"{entry.remote.address}, licence {entry.licence}"
         )
     if entry.source is None:
@@ -199,7 +199,7 @@ def get(
         if offline and not official.exists():
             raise DownloadError(f"{official}: not there, and --offline forbids to download it")
         expected_digest(entry.remote, checksum)  # without one nothing is begun
-        with alone(target.parent):
+        with file_lock(target.parent):
             if not target.exists():  # nobody else was faster
                 official = fetch(entry.remote, target.parent, checksum=checksum, report=report)
                 found = convert(official, target)

@@ -15,7 +15,7 @@ from annotated_types import Ge
 
 from segue.cli.options import Options, Values, command
 from segue.errors import TrainingError
-from segue.extras import lacking
+from segue.extras import missing_packages
 from segue_train.recipe import Recipe, RunSettings
 
 app = typer.Typer(
@@ -50,7 +50,7 @@ def training(
 
     def register(prepare: Callable[..., Prepared]) -> Callable[..., Prepared]:
         def start(source: Values, *values: Values) -> None:
-            if missing := lacking("train"):
+            if missing := missing_packages("train"):
                 raise TrainingError(f"training needs {missing}")
             recipe, more = prepare(data.of(**source), *values)
             train(recipe, **values[-1] | more)

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.models.base import Given, MemoryNetwork, QueryFeatures, Setup, Tracked
-from segue.models.canvas import Canvas
+from segue.models.base import FramePrompts, MemoryNetwork, QueryFeatures, Setup, TrackOutput
+from segue.models.geometry import ResizePadGeometry
 from segue.models.memory.bank import MemoryBank
 from segue.registry import PromptKind
 from segue.types import Image
@@ -34,17 +34,17 @@ LARGE = 0.3
 """A piece this large, compared with all that is near, stays: it may well be the object."""
 
 
-def remove_strays(
-    logits: npt.NDArray[np.float32], before: npt.NDArray[np.bool_], reach: int
+def suppress_distant_components(
+    logits: npt.NDArray[np.float32], before: npt.NDArray[np.bool_], max_jump: int
 ) -> npt.NDArray[np.float32]:
     """Lower the log-odds of small pieces that nothing of the previous mask is near to.
 
-    A piece is a connected region of likely positions. One that comes within ``reach`` rows and columns of
+    A piece is a connected region of likely positions. One that comes within ``max_jump`` rows and columns of
     the previous mask stays as a whole. Where no piece does, or where there was no mask, everything stays: an
     object that jumped or comes back is found anywhere. Log-odds and masks are (K, h, w), and the log-odds
     are changed in place.
     """
-    kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
+    kernel = np.ones((2 * max_jump + 1,) * 2, np.uint8)
     for plane, mask in zip(logits, before, strict=True):
         if not mask.any():
             continue
@@ -87,11 +87,11 @@ class MemoryTracker:
     def __init__(self, network: MemoryNetwork, setup: Setup) -> None:
         self.network, self._setup = network, setup
         self.schedule = setup.schedule
-        self._peeked: tuple[Image, Canvas, Views] | None = None
+        self._peeked: tuple[Image, ResizePadGeometry, Views] | None = None
         self.reset()
 
     def reset(self) -> None:
-        self.banks = [self._new_bank() for _ in range(2 if self.schedule.careful else 1)]
+        self.banks = [self._new_bank() for _ in range(2 if self.schedule.flip_tta else 1)]
         self.ids: tuple[int, ...] = ()
         self._before: Tensor | None = None
         self._seen = self._last_memory = 0
@@ -111,7 +111,7 @@ class MemoryTracker:
         )
 
     @property
-    def due(self) -> bool:
+    def requires_update(self) -> bool:
         return bool(self.ids) and (self.schedule.include_last or self._keeps)
 
     @property
@@ -121,25 +121,25 @@ class MemoryTracker:
     def skip(self) -> None:
         self._seen += 1
 
-    def step(self, image: Image, given: Given | None = None, *, predict: bool = True) -> Tracked:
-        canvas, views = self._look(image)
+    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
+        geometry, views = self._look(image)
         logits = self._decode(views) if self.ids and predict else None
         if given is None:
             assert logits is not None
-            tracked, seen = self._tracked(logits, canvas)
+            tracked, seen = self._tracked(logits, geometry)
         else:
-            seen, shown = self._merge(logits, given, canvas)
-            tracked = Tracked(self.ids, shown, functools.partial(_to_array, shown.cpu()))
-        if self.schedule.reach is not None:
+            seen, shown = self._merge(logits, given, geometry)
+            tracked = TrackOutput(self.ids, shown, functools.partial(_to_array, shown.cpu()))
+        if self.schedule.max_jump is not None:
             self._before = seen[1:] > 0.5
-        self._remember(views, seen, canvas, pinned=given is not None)
+        self._remember(views, seen, geometry, pinned=given is not None)
         self._seen += 1
         return tracked
 
-    def peek(self, image: Image) -> Tracked:
-        canvas, views = self._look(image)
-        self._peeked = image, canvas, views
-        return self._tracked(self._decode(views, count=False), canvas)[0]
+    def peek(self, image: Image) -> TrackOutput:
+        geometry, views = self._look(image)
+        self._peeked = image, geometry, views
+        return self._tracked(self._decode(views, count=False), geometry)[0]
 
     def forget(self, ids: Collection[int]) -> None:
         stay = [i not in ids for i in self.ids]
@@ -170,15 +170,15 @@ class MemoryTracker:
         for mirror in self.banks[1:]:
             mirror.restore(mirrored, values["mirror"])
 
-    def _look(self, image: Image) -> tuple[Canvas, Views]:
+    def _look(self, image: Image) -> tuple[ResizePadGeometry, Views]:
         peeked, self._peeked = self._peeked, None
         if peeked is not None and peeked[0] is image:
             return peeked[1:]
-        canvas = Canvas.of(image.shape[:2], self.schedule.short_side, self.network.stride)
+        geometry = ResizePadGeometry.of(image.shape[:2], self.schedule.short_side, self.network.stride)
         # A copy, because PyTorch complains of pictures that are read-only.
-        pixels = torch.from_numpy(np.array(canvas.reduce(image), order="C"))
+        pixels = torch.from_numpy(np.array(geometry.to_network(image), order="C"))
         prepared = self.network.prepare(pixels.to(self._setup.device, non_blocking=True))
-        return canvas, [
+        return geometry, [
             self.network.encode_query(view.contiguous(memory_format=torch.channels_last))
             for view in self._with_mirrored(prepared.to(self._setup.dtype))
         ]
@@ -200,25 +200,27 @@ class MemoryTracker:
         )
         for logits in mirrored:
             merged = (merged + logits.flip(-1)) / 2
-        if self._before is None or self.schedule.reach is None:
+        if self._before is None or self.schedule.max_jump is None:
             return merged
-        reach = round(self.schedule.reach * math.hypot(*merged.shape[1:]))
+        max_jump = round(self.schedule.max_jump * math.hypot(*merged.shape[1:]))
         step = self._before.shape[-1] // merged.shape[-1]
         before = self._before[:, step // 2 :: step, step // 2 :: step]
-        kept = remove_strays(merged.cpu().numpy(), before.cpu().numpy(), reach)
+        kept = suppress_distant_components(merged.cpu().numpy(), before.cpu().numpy(), max_jump)
         return torch.from_numpy(kept).to(merged.device)
 
     def _decode_view(self, query: QueryFeatures, bank: MemoryBank, count: bool) -> Tensor:
         readouts = (bank.read(query.key, self.ids[part], count=count) for part in self._passes(query))
         return _joined([self.network.decode(query, read.to(self._setup.dtype)).float() for read in readouts])
 
-    def _tracked(self, logits: Tensor, canvas: Canvas) -> tuple[Tracked, Tensor]:
+    def _tracked(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
         """The result of a prediction, and its probabilities at the padded size."""
-        seen = Compact(logits, canvas, self.network.aggregate).probabilities()
-        again = Compact(logits.cpu(), canvas, self.network.aggregate)
-        return Tracked(self.ids, canvas.enlarge(seen), again), seen
+        seen = Compact(logits, geometry, self.network.aggregate).probabilities()
+        again = Compact(logits.cpu(), geometry, self.network.aggregate)
+        return TrackOutput(self.ids, geometry.to_image(seen), again), seen
 
-    def _merge(self, logits: Tensor | None, given: Given, canvas: Canvas) -> tuple[Tensor, Tensor]:
+    def _merge(
+        self, logits: Tensor | None, given: FramePrompts, geometry: ResizePadGeometry
+    ) -> tuple[Tensor, Tensor]:
         """Put given masks into the prediction; objects new to the tracker are added.
 
         Gives probabilities at the padded size for the memory, and at the picture's for the result, which
@@ -228,11 +230,11 @@ class MemoryTracker:
         self.ids = tuple(sorted({*before, *given.ids}))
         predicted = None
         if logits is not None:
-            predicted = Compact(logits, canvas, self.network.aggregate).probabilities()
-        seen = self._put_in(predicted, before, canvas.reduce_mask(given.mask), given.ids)
-        if not canvas.resizes:
-            return seen, canvas.unpad(seen)
-        predicted = None if predicted is None else canvas.enlarge(predicted)
+            predicted = Compact(logits, geometry, self.network.aggregate).probabilities()
+        seen = self._put_in(predicted, before, geometry.mask_to_network(given.mask), given.ids)
+        if not geometry.resizes:
+            return seen, geometry.unpad(seen)
+        predicted = None if predicted is None else geometry.to_image(predicted)
         return seen, self._put_in(predicted, before, given.mask, given.ids)
 
     def _put_in(
@@ -253,13 +255,15 @@ class MemoryTracker:
             return self.network.aggregate(merged)
         return torch.cat([1 - merged.sum(0, keepdim=True), merged])
 
-    def _remember(self, views: Views, probabilities: Tensor, canvas: Canvas, *, pinned: bool) -> None:
+    def _remember(
+        self, views: Views, probabilities: Tensor, geometry: ResizePadGeometry, *, pinned: bool
+    ) -> None:
         keep = pinned or self._keeps
         if not keep and not self.schedule.include_last:
             return
         masks = probabilities[1:].to(self._setup.dtype)
         if not self.network.masks_in_padding:
-            masks = canvas.pad(canvas.unpad(masks))
+            masks = geometry.pad(geometry.unpad(masks))
         for query, bank, side in zip(views, self.banks, self._with_mirrored(masks), strict=True):
             total = side.sum(0, keepdim=True)
             encoded = [self.network.encode_memory(query, side[part], total) for part in self._passes(query)]
@@ -275,17 +279,17 @@ class Compact:
     """Probabilities, worked out again when they are asked for; it can be pickled, and holds no GPU."""
 
     logits: Tensor
-    canvas: Canvas
+    geometry: ResizePadGeometry
     aggregate: Callable[[Tensor], Tensor]
 
     def probabilities(self) -> Tensor:
         """Those at the padded size, (K+1, h', w'), float32, of log-odds (K, h, w)."""
-        full = F.interpolate(self.logits[None], size=self.canvas.padded, mode="bilinear")[0]
+        full = F.interpolate(self.logits[None], size=self.geometry.padded, mode="bilinear")[0]
         return self.aggregate(full.sigmoid_())
 
     @torch.inference_mode()
     def __call__(self) -> npt.NDArray[np.float32]:
-        return _to_array(self.canvas.enlarge(self.probabilities()))
+        return _to_array(self.geometry.to_image(self.probabilities()))
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

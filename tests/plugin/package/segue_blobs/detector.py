@@ -29,4 +29,4 @@ def build(options: DetectorOptions) -> Reddest:
     return Reddest(options.score or 0.5)
 
 
-REDDEST = DetectorEntry("reddest", build, takes=frozenset({"score", "classes"}))
+REDDEST = DetectorEntry("reddest", build, supported_options=frozenset({"score", "classes"}))

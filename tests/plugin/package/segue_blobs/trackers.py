@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import PromptError
-from segue.models.base import Given, Schedule, Setup, Tracked, Tracker
+from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
 from segue.registry import Entry, PromptKind
 from segue.types import BoxPrompt, Image, PointPrompt
 
@@ -43,10 +43,10 @@ class ColourTracker:
         return tuple(sorted(self._colours))
 
     @property
-    def due(self) -> bool:
+    def requires_update(self) -> bool:
         return bool(self._colours)  # every frame moves the state on
 
-    def step(self, image: Image, given: Given | None = None, *, predict: bool = True) -> Tracked:
+    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
         pixels = self._pixels(image)
         if given is not None:
             self._colours |= self._asked(pixels, given)
@@ -57,7 +57,7 @@ class ColourTracker:
                 self._colours[i] = self._network(self._colours[i], pixels[seen].mean(0))
         return tracked
 
-    def peek(self, image: Image) -> Tracked:
+    def peek(self, image: Image) -> TrackOutput:
         return self._look(self._pixels(image))
 
     def skip(self) -> None:
@@ -73,17 +73,17 @@ class ColourTracker:
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         self._colours = {int(i): colour.to(self._device, copy=True) for i, colour in tensors.items()}
 
-    def _asked(self, pixels: Tensor, given: Given) -> dict[int, Tensor]:
+    def _asked(self, pixels: Tensor, given: FramePrompts) -> dict[int, Tensor]:
         return {i: pixels[given.mask == i].mean(0) for i in given.masked}
 
     def _pixels(self, image: Image) -> Tensor:
         return torch.from_numpy(np.array(image)).to(self._device).float() / 255
 
-    def _look(self, pixels: Tensor) -> Tracked:
+    def _look(self, pixels: Tensor) -> TrackOutput:
         distances = [(pixels - self._colours[i]).norm(dim=-1) for i in self.ids]
         odds = torch.stack([torch.full(pixels.shape[:2], 0.0), *(6 - 40 * item for item in distances)])
         probabilities = odds.softmax(0)
-        return Tracked(self.ids, probabilities, Again(probabilities))
+        return TrackOutput(self.ids, probabilities, Again(probabilities))
 
 
 class ClickTracker(ColourTracker):
@@ -91,7 +91,7 @@ class ClickTracker(ColourTracker):
 
     prompts: frozenset[PromptKind] = frozenset({"box", "point"})
 
-    def _asked(self, pixels: Tensor, given: Given) -> dict[int, Tensor]:
+    def _asked(self, pixels: Tensor, given: FramePrompts) -> dict[int, Tensor]:
         return super()._asked(pixels, given) | {
             prompt.id: self._of_prompt(pixels, prompt) for prompt in given.prompts
         }

@@ -14,7 +14,7 @@ import segue
 from segue.extras import EXTRAS
 
 SOURCE = Path(segue.__file__).parent.parent
-HOUSES = {
+DISTRIBUTED = {
     "segue": {"segue"},
     "segue_train": {"segue", "segue_train"},
     "segue_web": {"segue", "segue_web"},
@@ -23,9 +23,9 @@ HOUSES = {
 """The packages of the distribution, and which of them each may import; commands are found by their names."""
 
 LEAVES = {"entries", "errors", "extras", "inputs", "masks", "naming", "registry", "types", "video"}
-"""Rooms that anyone may use."""
+"""Subpackages that anyone may use."""
 
-ROOMS = (
+LAYERED = (
     *("layers", "models", "weights", "flow", "datasets", "prompts", "sessions"),
     *("metrics", "reports", "export", "api"),
 )
@@ -42,29 +42,31 @@ def imported(path: Path) -> Iterator[str]:
                 if node.module == "segue"
                 else [str(node.module)]
             )
-        yield from (name for name in names if name.partition(".")[0] in HOUSES)
+        yield from (name for name in names if name.partition(".")[0] in DISTRIBUTED)
 
 
-@pytest.mark.parametrize("house", HOUSES)
-def test_a_house_imports_only_what_it_stands_on(house: str) -> None:
-    files = list((SOURCE / house).rglob("*.py"))
+@pytest.mark.parametrize("package", DISTRIBUTED)
+def test_a_package_imports_only_what_it_stands_on(package: str) -> None:
+    files = list((SOURCE / package).rglob("*.py"))
     assert files
-    assert (SOURCE / house / "py.typed").exists()  # else checkers take what users import from it for untyped
+    assert (
+        SOURCE / package / "py.typed"
+    ).exists()  # else checkers take what users import from it for untyped
     for path in files:
-        assert {name.partition(".")[0] for name in imported(path)} <= HOUSES[house], path
+        assert {name.partition(".")[0] for name in imported(path)} <= DISTRIBUTED[package], path
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_what_it_stands_on(room: str) -> None:
-    files = list((SOURCE / "segue" / room).rglob("*.py"))
+@pytest.mark.parametrize("subpackage", LAYERED)
+def test_a_subpackage_imports_only_what_it_stands_on(subpackage: str) -> None:
+    files = list((SOURCE / "segue" / subpackage).rglob("*.py"))
     assert files
     for path in files:
         rooms = {name.split(".")[1] for name in imported(path) if name.count(".")}
-        assert rooms <= {*LEAVES, room, *ROOMS[: ROOMS.index(room)]}, path
+        assert rooms <= {*LEAVES, room, *LAYERED[: LAYERED.index(room)]}, path
 
 
 def test_one_room_and_the_page_know_the_codec() -> None:
-    files = [path for house in HOUSES for path in (SOURCE / house).rglob("*.py")]
+    files = [path for house in DISTRIBUTED for path in (SOURCE / package).rglob("*.py")]
     users = [
         path for path in files if re.search(r"^ *(?:import|from) av\b", path.read_text("utf-8"), re.MULTILINE)
     ]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.empty_scene import Scene
-from segue.sessions.segmenters import StandingWatch
+from segue.sessions.segmenters import StationaryForegroundRetention
 from segue.types import Image
 
 SCENE = np.full((40, 60, 3), 90, np.uint8)
@@ -29,10 +29,10 @@ def probabilities(share: float) -> npt.NDArray[np.float32]:
 
 def after(image: Image, share: float, *, scene: Image = SCENE, frames: int = 3) -> float:
     """Share of the car that is foreground in the end: found whole at first, then only ``share`` of it."""
-    watch, known = StandingWatch(0.3), Scene.of(scene, 1)
-    watch.hold(with_car(), known, probabilities(1.0))
+    watch, known = StationaryForegroundRetention(0.3), Scene.of(scene, 1)
+    watch.retain(with_car(), known, probabilities(1.0))
     for _ in range(frames):
-        found = watch.hold(image, known, probabilities(share))
+        found = watch.retain(image, known, probabilities(share))
     return float((found[CAR] > 0.5).mean())
 
 
@@ -53,9 +53,13 @@ def test_what_looks_like_the_empty_scene_is_not_held() -> None:
 
 
 def test_a_watch_that_was_saved_goes_on_identically() -> None:
-    watch, other, known = StandingWatch(0.3), StandingWatch(0.3), Scene.of(SCENE, 1)
-    watch.hold(with_car(), known, probabilities(1.0))
+    watch, other, known = (
+        StationaryForegroundRetention(0.3),
+        StationaryForegroundRetention(0.3),
+        Scene.of(SCENE, 1),
+    )
+    watch.retain(with_car(), known, probabilities(1.0))
     other.restore(watch.state())
-    again = [one.hold(with_car(), known, probabilities(0.7)) for one in (watch, other)]
+    again = [one.retain(with_car(), known, probabilities(0.7)) for one in (watch, other)]
     assert np.array_equal(*again)
     assert (again[0][CAR] > 0.5).all()

@@ -30,7 +30,7 @@ def unpad(x: Tensor, size: Shape) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Canvas:
+class ResizePadGeometry:
     """Sizes of one session: the picture, the working size, and that padded to the network's stride."""
 
     picture: Shape
@@ -38,8 +38,8 @@ class Canvas:
     stride: int  # the padded size is a multiple of it
 
     @classmethod
-    def of(cls, picture: Shape, short_side: int | None, stride: int) -> Canvas:
-        """A canvas whose working size has a short side of at most ``short_side``, in proportion."""
+    def of(cls, picture: Shape, short_side: int | None, stride: int) -> ResizePadGeometry:
+        """A geometry whose working size has a short side of at most ``short_side``, in proportion."""
         short = min(picture)
         if short_side is None or short <= short_side:
             return cls(picture, picture, stride)
@@ -57,14 +57,14 @@ class Canvas:
         left, right, top, bottom = padding(*self.working, self.stride)
         return self.working[0] + top + bottom, self.working[1] + left + right
 
-    def reduce(self, image: Image) -> Image:
+    def to_network(self, image: Image) -> Image:
         """Picture (H, W, 3) at the working size, by averaging."""
         if not self.resizes:
             return image
         height, width = self.working
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
-    def reduce_mask(self, mask: Tensor) -> Tensor:
+    def mask_to_network(self, mask: Tensor) -> Tensor:
         """Index mask (H, W) at the padded size, by nearest neighbour; 0 in the padding.
 
         An object too small to be hit by any sample keeps the pixel under its centre.
@@ -87,7 +87,7 @@ class Canvas:
         """(..., h', w') at the padded size cut to the working size."""
         return unpad(x, self.working)
 
-    def enlarge(self, probabilities: Tensor) -> Tensor:
+    def to_image(self, probabilities: Tensor) -> Tensor:
         """Probabilities (C, h', w') at the padded size brought to the picture's (C, H, W), bilinear."""
         cut = self.unpad(probabilities)
         if not self.resizes:

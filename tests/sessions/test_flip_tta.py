@@ -33,11 +33,11 @@ def network(request: pytest.FixtureRequest) -> MemoryNetwork:
     return found
 
 
-@pytest.mark.parametrize("careful", [True, False])
+@pytest.mark.parametrize("flip_tta", [True, False])
 def test_only_a_careful_session_gives_mirrored_results_for_mirrored_pictures(
-    network: MemoryNetwork, careful: bool
+    network: MemoryNetwork, flip_tta: bool
 ) -> None:
-    schedule = replace(network.schedule, mem_every=2, memory_frames=2, reach=None, careful=careful)
+    schedule = replace(network.schedule, mem_every=2, memory_frames=2, max_jump=None, flip_tta=flip_tta)
     results = follow(network, schedule, PICTURES, MASKS[0])
     mirrored = follow(network, schedule, PICTURES[:, :, ::-1].copy(), MASKS[0][:, ::-1].copy())
     apart = [
@@ -45,12 +45,12 @@ def test_only_a_careful_session_gives_mirrored_results_for_mirrored_pictures(
         for one, other in zip(results, mirrored, strict=True)
     ]
     assert len({result.mask.tobytes() for result in results}) > 1
-    assert (max(apart) < 1e-3) == careful
+    assert (max(apart) < 1e-3) == flip_tta
 
 
 def test_a_restored_careful_session_goes_on_bit_by_bit() -> None:
     network = lively_lite()
-    schedule = replace(network.schedule, mem_every=2, memory_frames=2, careful=True)
+    schedule = replace(network.schedule, mem_every=2, memory_frames=2, flip_tta=True)
     whole = follow(network, schedule, PICTURES, MASKS[0])
     first, second = (TrackSession(network, schedule, device="cpu") for _ in range(2))
     for t in range(3):
@@ -65,7 +65,7 @@ def test_a_restored_careful_session_goes_on_bit_by_bit() -> None:
 @torch.inference_mode()
 def test_both_memories_hold_the_same_frames_and_forget_the_same_objects() -> None:
     network = lively_lite()
-    session = TrackSession(network, replace(network.schedule, careful=True), device="cpu")
+    session = TrackSession(network, replace(network.schedule, flip_tta=True), device="cpu")
     session.step(Frame(0, 0.0, PICTURES[0]), MASKS[0])
     session.forget([1])
     session.step(Frame(1, 0.1, PICTURES[1]))
