@@ -61,12 +61,12 @@ def test_a_subpackage_imports_only_what_it_stands_on(subpackage: str) -> None:
     files = list((SOURCE / "segue" / subpackage).rglob("*.py"))
     assert files
     for path in files:
-        rooms = {name.split(".")[1] for name in imported(path) if name.count(".")}
-        assert rooms <= {*LEAVES, room, *LAYERED[: LAYERED.index(room)]}, path
+        names = {name.split(".")[1] for name in imported(path) if name.count(".")}
+        assert names <= {*LEAVES, subpackage, *LAYERED[: LAYERED.index(subpackage)]}, path
 
 
-def test_one_room_and_the_page_know_the_codec() -> None:
-    files = [path for house in DISTRIBUTED for path in (SOURCE / package).rglob("*.py")]
+def test_one_subpackage_and_the_page_know_the_codec() -> None:
+    files = [path for package in DISTRIBUTED for path in (SOURCE / package).rglob("*.py")]
     users = [
         path for path in files if re.search(r"^ *(?:import|from) av\b", path.read_text("utf-8"), re.MULTILINE)
     ]
