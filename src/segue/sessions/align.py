@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.base import Checkpointable
+from segue.sessions.base import Checkpointable, checkpointed
 from segue.types import Image
 
 Map = npt.NDArray[np.float32]
@@ -62,18 +62,22 @@ class Aligner(Checkpointable):
     smaller ones do as well. On a camera that stands still nothing counts, and the frames stay as they are.
     """
 
-    kept = "_reference _kept _seen _since _last"
-    kinds = (_View,)
+    _reference: _View | None = checkpointed()
+    _kept: list[Map] = checkpointed()
+    _seen: int = checkpointed()
+    _since: int = checkpointed()
+    _last: Matrix | None = checkpointed()
+    state_types = (_View,)
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
-        self._reference: _View | None = None
-        self._kept: list[Map] = []
+        self._reference = None
+        self._kept = []
         self._seen = 0
         self._since = STICKY
-        self._last: Matrix | None = None
+        self._last = None
 
     def find(self, image: Image) -> Matrix | None:
         """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is."""

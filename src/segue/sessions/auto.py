@@ -15,7 +15,7 @@ from segue.masks.files import MAX_ID
 from segue.prompts.detectors import Detector
 from segue.prompts.planes import tight_box
 from segue.sessions.association import REMEMBERED, Floats, appearance_of, reidentify
-from segue.sessions.base import Checkpointable
+from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
 
@@ -72,8 +72,14 @@ class AutoSession(Checkpointable):
         every: see above.
     """
 
-    kept = "_track _waiting _seen _detected _last_id _tracklets _lost"
-    kinds = (_Tracklet,)
+    _track: TrackSession = checkpointed()
+    _waiting: deque[Frame] = checkpointed()
+    _seen: int = checkpointed()
+    _detected: int = checkpointed()
+    _last_id: int = checkpointed()
+    _tracklets: dict[int, _Tracklet] = checkpointed()
+    _lost: deque[_Tracklet] = checkpointed()
+    state_types = (_Tracklet,)
 
     def __init__(self, session: TrackSession, detector: Detector, every: int | None = None) -> None:
         self._track = session
@@ -89,10 +95,10 @@ class AutoSession(Checkpointable):
 
     def reset(self) -> None:
         self._track.reset()
-        self._waiting: deque[Frame] = deque()
+        self._waiting = deque()
         self._seen = self._detected = self._last_id = 0
-        self._tracklets: dict[int, _Tracklet] = {}
-        self._lost: deque[_Tracklet] = deque(maxlen=REMEMBERED)
+        self._tracklets = {}
+        self._lost = deque(maxlen=REMEMBERED)
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SourceError
-from segue.sessions.base import Checkpointable
+from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import PLANES, Mask, Scene, TemporalQuantileBuffer, gain_table, too_few
 from segue.types import Image
 
@@ -81,8 +81,15 @@ class MaskedMedian(Checkpointable):
         ...     background.update(frame, mask)
     """
 
-    kept = "_settings _dense _frames _hidden _since scene _result _row"
-    kinds = (MedianSettings, Scene)
+    _settings: MedianSettings = checkpointed()
+    _dense: bool = checkpointed()
+    _frames: list[Image] = checkpointed()
+    _hidden: list[Mask] = checkpointed()
+    _since: int = checkpointed()
+    scene: Scene | None = checkpointed()
+    _result: npt.NDArray[np.uint8] | None = checkpointed()
+    _row: int = checkpointed()
+    state_types = (MedianSettings, Scene)
 
     def __init__(self, settings: MedianSettings | None = None) -> None:
         self._first = settings or MedianSettings()
@@ -91,11 +98,11 @@ class MaskedMedian(Checkpointable):
     def restart(self) -> None:
         self._settings = self._first
         self._dense = self._first.every % 3 == 0
-        self._frames: list[Image] = []  # planar, (3, H, W)
-        self._hidden: list[Mask] = []
+        self._frames = []  # planar, (3, H, W)
+        self._hidden = []
         self._since = 0
-        self.scene: Scene | None = None
-        self._result: npt.NDArray[np.uint8] | None = None  # a scene in the making, done up to a row
+        self.scene = None
+        self._result = None  # a scene in the making, done up to a row
         self._row = 0
         self._past: TemporalQuantileBuffer | None = None
 
@@ -271,14 +278,15 @@ class GhostDetector(Checkpointable):
     background and has left, the background has it. A piece must stand still and look like a ghost twice.
     """
 
-    kept = "_seen _before"
+    _seen: int = checkpointed()
+    _before: tuple[Image, Mask, Mask] | None = checkpointed()
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         self._seen = 0
-        self._before: tuple[Image, Mask, Mask] | None = None
+        self._before = None
 
     def look(self, image: Image, background: Image, mask: Mask) -> Mask | None:
         """Where there is nothing but a ghost in the next frame, (H, W), or None.

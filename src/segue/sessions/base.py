@@ -117,23 +117,51 @@ class SessionState:
         return cls(tensors, values)
 
 
+class _StateField:
+    """Marks an attribute in the body of a class; see :func:`checkpointed`."""
+
+
+def checkpointed() -> Any:
+    """Declare an attribute of a :class:`Checkpointable` that its state contains.
+
+    Example:
+        >>> class Counter(Checkpointable):
+        ...     count: int = checkpointed()
+        ...
+        ...     def __init__(self) -> None:
+        ...         self.count = 0
+    """
+    return _StateField()
+
+
 class Checkpointable:
-    """Can be saved: its attributes are JSON values, arrays, tensors, or collections and dataclasses of them.
+    """Can be saved: the attributes declared with :func:`checkpointed`, of the class and of its bases.
+
+    They are JSON values, arrays, tensors, collections and dataclasses of them, or checkpointable themselves.
 
     Attributes:
-        kept: names of the attributes, separated by spaces. One that can be saved itself is a part.
-        kinds: dataclasses that occur in them; fields that do not compare are left out.
+        state_fields: the names of these attributes.
+        state_types: dataclasses that occur in them; fields that do not compare are left out.
     """
 
-    kept: ClassVar[str]
-    kinds: ClassVar[tuple[type, ...]] = ()
+    state_fields: ClassVar[tuple[str, ...]] = ()
+    state_types: ClassVar[tuple[type, ...]] = ()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Collect the declared attributes; one that nothing has set is then missing, as usual."""
+        super().__init_subclass__(**keywords)
+        declared = [name for name, value in vars(cls).items() if isinstance(value, _StateField)]
+        for name in declared:
+            delattr(cls, name)
+        inherited = [name for base in reversed(cls.__mro__[1:]) for name in getattr(base, "state_fields", ())]
+        cls.state_fields = tuple(dict.fromkeys([*inherited, *declared]))
 
     def _config_fingerprint(self) -> dict[str, Any]:
         """What a saved state belongs to, as JSON gives it back: it must be the same when it is restored."""
         return {}
 
     def _reset_transient_state(self) -> None:
-        """Forget what is not kept, before what is kept comes back."""
+        """Clear what the state does not contain, before :meth:`restore` sets what it contains."""
 
     def state(self, *, copy: bool = True) -> SessionState:
         """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
@@ -141,7 +169,7 @@ class Checkpointable:
         parts: dict[str, SessionState] = {}
         values: dict[str, Any] = {}
         shared = {} if copy else {"copy": False}
-        for name in self.kept.split():
+        for name in self.state_fields:
             value = getattr(self, name)
             if hasattr(value, "restore"):
                 parts[name] = value.state(**shared)
@@ -158,9 +186,9 @@ class Checkpointable:
         """
         state.require(self._config_fingerprint())
         self._reset_transient_state()
-        kinds = {kind.__name__: kind for kind in (*self.kinds, Frame, ObjectInfo, Segmentation)}
+        kinds = {kind.__name__: kind for kind in (*self.state_types, Frame, ObjectInfo, Segmentation)}
         place = getattr(self, "device", torch.device("cpu"))
-        for name in self.kept.split():
+        for name in self.state_fields:
             if name in state.values["parts"]:
                 getattr(self, name).restore(state.part(name))
             else:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.align import normalised, shift, warped
-from segue.sessions.base import Checkpointable
+from segue.sessions.base import Checkpointable, checkpointed
 from segue.types import Image
 
 LONG_SIDE = 32  # pictures are compared at this longer side, in pixels: a shaken camera changes little there
@@ -56,15 +56,18 @@ class SceneChangeDetector(Checkpointable):
     leaves the structure; another scene neither. What fits again when it is moved is a camera that pans.
     """
 
-    kept = "_before _time _usual _pauses"
+    _before: Small | None = checkpointed()
+    _time: float | None = checkpointed()
+    _usual: float | None = checkpointed()
+    _pauses: int = checkpointed()
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
-        self._before: Small | None = None
-        self._time: float | None = None
-        self._usual: float | None = None
+        self._before = None
+        self._time = None
+        self._usual = None
         self._pauses = 0
 
     def look(self, image: Image, time: float) -> Change:

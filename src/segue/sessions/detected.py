@@ -26,7 +26,7 @@ from segue.sessions.association import (
     overlaps,
     reidentify,
 )
-from segue.sessions.base import Checkpointable, Session
+from segue.sessions.base import Checkpointable, Session, checkpointed
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, Segmentation
 
@@ -88,8 +88,14 @@ class DetectionSession(Checkpointable, Session):
         options: see there.
     """
 
-    kept = "_session _tracks _lost _candidates _seen _due _last_id"
-    kinds = (Track, Candidate)
+    _session: TrackSession = checkpointed()
+    _tracks: dict[int, Track] = checkpointed()
+    _lost: deque[Track] = checkpointed()
+    _candidates: list[Candidate] = checkpointed()
+    _seen: int = checkpointed()
+    _due: int = checkpointed()
+    _last_id: int = checkpointed()
+    state_types = (Track, Candidate)
 
     def __init__(
         self, session: TrackSession, detector: Detector, options: DetectionOptions | None = None
@@ -102,9 +108,9 @@ class DetectionSession(Checkpointable, Session):
 
     def reset(self) -> None:
         self._session.reset()
-        self._tracks: dict[int, Track] = {}
-        self._lost: deque[Track] = deque(maxlen=REMEMBERED)
-        self._candidates: list[Candidate] = []
+        self._tracks = {}
+        self._lost = deque(maxlen=REMEMBERED)
+        self._candidates = []
         self._seen = self._due = self._last_id = 0
 
     def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation:

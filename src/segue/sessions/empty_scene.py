@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
-from segue.sessions.base import Checkpointable, SessionState
+from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.types import Image
 
 PLANES = 21  # planes of a scene
@@ -123,8 +123,8 @@ class FixedBackground(Checkpointable):
         picture: RGB (H, W, 3), uint8; frames of another size but the same shape get it resized.
     """
 
-    kept = "scene"
-    kinds = (Scene,)
+    scene: Scene = checkpointed()
+    state_types = (Scene,)
 
     def __init__(self, picture: Image) -> None:
         if picture.ndim != 3 or picture.shape[2] != 3:

@@ -16,7 +16,7 @@ from segue.errors import FlowError, PromptError
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowPictures, FlowProvider
 from segue.models.base import Features
 from segue.models.hofam import HOFAM
-from segue.sessions.base import Checkpointable
+from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import same_shape
 from segue.types import Frame, Image
 
@@ -126,13 +126,13 @@ class DepthScale(Checkpointable):
     a scene hardly changes.
     """
 
-    kept = "_range"
+    _range: tuple[float, float] | None = checkpointed()
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
-        self._range: tuple[float, float] | None = None
+        self._range = None
 
     def __call__(self, depth: npt.NDArray[np.generic]) -> Plane:
         """Scale a map, (H, W), in any unit; what is not positive and finite is unknown and gives 0."""

@@ -18,7 +18,7 @@ from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner, to_frame, to_reference
 from segue.sessions.background import MASK_ABOVE, GhostDetector, MaskedMedian
-from segue.sessions.base import Checkpointable, SessionState
+from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.changes import Change, SceneChangeDetector, difference, exposure, reduced, relit
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
@@ -63,11 +63,20 @@ class ForegroundSession(Checkpointable):
         ...     result = session.step(frame)
     """
 
-    kept = (
-        "_segmenter _background _masks _watch _ghosts _depth_scale _aligner "
-        "_geometry _pending _due _hidden _completed _flooded"
-    )
-    kinds = (ResizePadGeometry, Pending)
+    _segmenter: Segmenter = checkpointed()
+    _background: Background = checkpointed()
+    _masks: ForegroundMasks = checkpointed()
+    _watch: SceneChangeDetector = checkpointed()
+    _ghosts: GhostDetector = checkpointed()
+    _depth_scale: DepthScale = checkpointed()
+    _aligner: Aligner | None = checkpointed()
+    _geometry: ResizePadGeometry | None = checkpointed()
+    _pending: deque[Pending] = checkpointed()
+    _due: deque[Segmentation] = checkpointed()
+    _hidden: npt.NDArray[np.bool_] | None = checkpointed()
+    _completed: int = checkpointed()
+    _flooded: int = checkpointed()
+    state_types = (ResizePadGeometry, Pending)
 
     def __init__(
         self,
@@ -99,13 +108,13 @@ class ForegroundSession(Checkpointable):
 
     def reset(self) -> None:
         """Forget all frames."""
-        self._geometry: ResizePadGeometry | None = None
+        self._geometry = None
         self._explanation: Image | None = None
-        self._pending: deque[Pending] = deque()
-        self._due: deque[Segmentation] = deque()
+        self._pending = deque()
+        self._due = deque()
         self._masks.reset()
         self._watch.restart()
-        self._hidden: npt.NDArray[np.bool_] | None = None
+        self._hidden = None
         self._begin_scene()
 
     @property

@@ -15,7 +15,7 @@ from segue.errors import PromptError
 from segue.masks import measure, resize_mask
 from segue.masks.files import MAX_ID
 from segue.sessions.align import Matrix
-from segue.sessions.base import Checkpointable
+from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import same_shape
 from segue.sessions.segmenters import Maps
 from segue.types import Box, Image, ObjectInfo, Segmentation
@@ -48,7 +48,7 @@ class ForegroundMasks(Checkpointable):
         ValueError: a number is out of range, or both ``objects`` and ``shadows`` are wanted.
     """
 
-    kept = "_tracker"
+    _tracker: ComponentTracker | None = checkpointed()
 
     def __init__(
         self,
@@ -187,8 +187,10 @@ class ComponentTracker(Checkpointable):
     again at 1 after 65535.
     """
 
-    kept = "_before _tracks _next"
-    kinds = (_Track,)
+    _before: Labels | None = checkpointed()
+    _tracks: dict[int, _Track] = checkpointed()
+    _next: int = checkpointed()
+    state_types = (_Track,)
 
     def __init__(self) -> None:
         self.reset()
@@ -199,8 +201,8 @@ class ComponentTracker(Checkpointable):
 
     def restart(self) -> None:
         """Forget all objects; their ids are not given again."""
-        self._before: Labels | None = None
-        self._tracks: dict[int, _Track] = {}
+        self._before = None
+        self._tracks = {}
 
     def update(
         self, mask: Mask, time: float, probability: npt.NDArray[np.float32]

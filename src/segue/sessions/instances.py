@@ -21,7 +21,7 @@ from segue.layers.running import prepare_for_inference
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
-from segue.sessions.base import Checkpointable
+from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, encode_frames, enlarged, resized
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
 
@@ -206,8 +206,13 @@ class InstanceSession(Checkpointable):
         fast: bfloat16 where the processor or GPU has it.
     """
 
-    kept = "_frames _tracks _due _strips _shared _size"
-    kinds = (_Pending, Tracks, Track)
+    _frames: list[_Pending] = checkpointed()
+    _tracks: Tracks = checkpointed()
+    _due: deque[Segmentation] = checkpointed()
+    _strips: deque[Image] = checkpointed()
+    _shared: int = checkpointed()
+    _size: tuple[int, int] | None = checkpointed()
+    state_types = (_Pending, Tracks, Track)
 
     def __init__(
         self,
@@ -228,13 +233,13 @@ class InstanceSession(Checkpointable):
         self.reset()
 
     def reset(self) -> None:
-        self._frames: list[_Pending] = []
+        self._frames = []
         self._shared = 0
         self._tracks = Tracks()
-        self._due: deque[Segmentation] = deque()
-        self._strips: deque[Image] = deque()
+        self._due = deque()
+        self._strips = deque()
         self._explanation: Image | None = None
-        self._size: tuple[int, int] | None = None
+        self._size = None
 
     def explain(self) -> None:
         """Keep with each result from now on where the network looked, for :attr:`explanation`."""

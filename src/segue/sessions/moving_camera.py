@@ -14,6 +14,7 @@ from segue.errors import SegueError
 from segue.models.base import Features, ForegroundNetwork
 from segue.sessions.align import difference, normalised, warped
 from segue.sessions.background import MASK_ABOVE
+from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.sessions.extra_inputs import Plane
 from segue.sessions.segmenters import Maps, NetworkSegmenter
@@ -129,7 +130,8 @@ class MovingCameraSegmenter(NetworkSegmenter):
         SegueError: there is no such method.
     """
 
-    kept = f"{NetworkSegmenter.kept} _steps _masks"
+    _steps: dict[int, Homography | None] = checkpointed()
+    _masks: dict[int, npt.NDArray[np.uint8]] = checkpointed()
     follows_camera = True
 
     def __init__(
@@ -150,8 +152,8 @@ class MovingCameraSegmenter(NetworkSegmenter):
 
     def restart(self) -> None:
         super().restart()
-        self._steps: dict[int, Homography | None] = {}
-        self._masks: dict[int, npt.NDArray[np.uint8]] = {}
+        self._steps = {}
+        self._masks = {}
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Take the next frame; the scene does not count."""

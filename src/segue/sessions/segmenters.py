@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segue.layers.running import prepare_for_inference
 from segue.models.base import Features, ForegroundNetwork
-from segue.sessions.base import Checkpointable, SessionState
+from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Extra, Plane
 from segue.types import Image
@@ -98,7 +98,11 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         fast: bfloat16 where the processor or GPU has it.
     """
 
-    kept = "_images _planes _seen _due _standing"  # features are computed anew
+    _images: dict[int, Image] = checkpointed()
+    _planes: dict[int, Plane] = checkpointed()
+    _seen: int = checkpointed()
+    _due: int = checkpointed()
+    _standing: StationaryForegroundRetention | None = checkpointed()
     explains = False
     """Whether the maps of the context are kept with each result, for networks that tell them."""
 
@@ -125,8 +129,8 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self.restart()
 
     def restart(self) -> None:
-        self._images: dict[int, Image] = {}
-        self._planes: dict[int, Plane] = {}
+        self._images = {}
+        self._planes = {}
         self._features: dict[tuple[int, str], Features] = {}
         self.context_maps: list[Maps] = []
         self._seen = self._due = 0
@@ -231,15 +235,16 @@ class StationaryForegroundRetention(Checkpointable):
     is left of it. The threshold is the network's.
     """
 
-    kept = "_before _held"
+    _before: Image | None = checkpointed()
+    _held: npt.NDArray[np.float32] | None = checkpointed()
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
         self.restart()
 
     def restart(self) -> None:
-        self._before: Image | None = None
-        self._held: npt.NDArray[np.float32] | None = None
+        self._before = None
+        self._held = None
         self._scene: tuple[Scene, Image] | None = None
 
     def retain(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from segue.errors import SegueError
 from segue.registry import Entry
-from segue.sessions.base import Checkpointable, SessionState
+from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Plane
 from segue.sessions.segmenters import Maps, Segmenter
@@ -150,7 +150,7 @@ class FrameDifference(Checkpointable, BackgroundDifference):
         median: side of the median filter over the mask, odd; 1 for none.
     """
 
-    kept = "_before"
+    _before: Image | None = checkpointed()
     name = "difference"
     uses_background = False
 
@@ -159,7 +159,7 @@ class FrameDifference(Checkpointable, BackgroundDifference):
         self.restart()
 
     def restart(self) -> None:
-        self._before: Image | None = None
+        self._before = None
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         before, self._before = self._before, image
