@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from tests.golden_arrays import SMALL, Golden, load_golden
 # A busy machine is no defect, and a failure must come back when the tests are run again.
 settings.register_profile("segue", deadline=None, derandomize=True)
 settings.load_profile("segue")
+
+# `make test &`, nohup and some CI start this process with Ctrl-C ignored, and so would every child be: the
+# tests of interruption need what a terminal gives.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -29,8 +29,8 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
+from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import DatasetError, TrainingError
-from segue.sessions.resumable import interruptible
 from segue_train import checkpoints
 from segue_train.checkpoints import Average, Progress
 from segue_train.recipe import Batch, Recipe, RunSettings
@@ -88,10 +88,10 @@ class _Run:
         settings, progress = self.settings, self.progress
         end = min(settings.until or settings.steps, settings.steps)
         self.network.train()
-        with interruptible() as interrupted, closing(self.log):
+        with cancel_on_signals() as token, closing(self.log):
             batches = self._batches(end)
             while progress.step < end:
-                stop = self._step(islice(batches, settings.accumulate), interrupted)
+                stop = self._step(islice(batches, settings.accumulate), token)
                 due = progress.step % settings.validate_every == 0 or progress.step == end
                 if settings.validate and due:
                     self._validate(settings.validate)
@@ -129,7 +129,7 @@ class _Run:
                 return
             yield batch
 
-    def _step(self, batches: Iterator[Batch], interrupted: Callable[[], bool]) -> bool:
+    def _step(self, batches: Iterator[Batch], token: CancelToken) -> bool:
         """One optimiser step on some batches; gives whether Ctrl-C came on any device."""
         recipe, progress, count = self.recipe, self.progress, self.settings.accumulate
         where = progress.step / self.settings.steps
@@ -139,7 +139,7 @@ class _Run:
         totals: dict[str, float] = {}
         for number, batch in enumerate(batches, start=1):
             with self.fabric.no_backward_sync(self.network, enabled=number < count):
-                values = self._learn(batch, where, interrupted() and number == count)
+                values = self._learn(batch, where, token.cancelled and number == count)
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value / count
         stop = totals.pop("interrupted") > 0

@@ -11,8 +11,8 @@ from urllib.parse import quote
 from segue.batch.engines import Engine, Event
 from segue.batch.ledger import Ledger, Row
 from segue.batch.scheduler import Scheduler
+from segue.cancel import cancel_on_signals
 from segue.reports.html import write_page
-from segue.sessions.resumable import interruptible
 
 ROUND_SECONDS = 1.0
 """News are waited for so long; then the ledger is saved and progress is shown."""
@@ -48,10 +48,10 @@ def run_batch(
     with ExitStack() as stack:
         stack.callback(ledger.save)
         stack.callback(engine.close)
-        interrupted = stack.enter_context(interruptible())
+        token = stack.enter_context(cancel_on_signals())
         asked = 0.0
         while not scheduler.over:
-            if interrupted() and not asked:
+            if token.cancelled and not asked:
                 asked = time.monotonic()
                 engine.interrupt()
             if asked and (len(idle) == len(engine.workers) or time.monotonic() - asked > STOP_SECONDS):

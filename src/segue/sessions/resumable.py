@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import CheckpointError, PromptError, SinkError, SourceError
 from segue.sessions.base import Session, SessionState
 from segue.types import Frame, IndexMask, Prompt, Segmentation
@@ -36,6 +34,7 @@ def run(
     folder: Path | None,
     resume: bool,
     report: Report,
+    cancel: CancelToken | None = None,
 ) -> None:
     """Take all frames through the session into the sink.
 
@@ -51,6 +50,7 @@ def run(
         folder: mask folder of the run, or None for a run that cannot be resumed.
         resume: go on with the session saved in ``folder``, if there is one.
         report: called after each frame.
+        cancel: lets the caller interrupt the run, as Ctrl-C does.
 
     Raises:
         KeyboardInterrupt: the run was interrupted, and everything before is saved.
@@ -62,11 +62,11 @@ def run(
     elif folder is not None:
         forget_state(folder)
     due = time.monotonic() + SAVE_EVERY_SECONDS
-    with interruptible() as interrupted:
+    with cancel_on_signals(cancel) as token:
         try:
             for frame in frames:
                 job.take(frame, prompts(frame))
-                if interrupted():
+                if token.cancelled:
                     job.save()
                     raise KeyboardInterrupt
                 begun = time.monotonic()
@@ -145,27 +145,3 @@ class _Run:
 def forget_state(folder: Path) -> None:
     """Remove the saved session of a run that is complete, or of one that begins anew."""
     (folder / STATE).unlink(missing_ok=True)
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C, SIGTERM or SIGHUP into a flag; the second one interrupts at once."""
-    asked = False
-    if threading.current_thread() is not threading.main_thread():  # only that one can take signals
-        yield lambda: False
-        return
-
-    def ask(number: int, _: object) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(number, signal.default_int_handler)
-
-    # What the caller ignores, as nohup does with SIGHUP, stays ignored.
-    found = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
-    numbers = [number for number in found if number and signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, ask) for number in numbers}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

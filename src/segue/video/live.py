@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -32,6 +33,8 @@ from segue.video.readers import Picture, Reader
 
 SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt"})
 """Schemes of addresses that are read over the network."""
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 _LEAST_STEP = 1e-3
 """Least distance in seconds of two frames of a live source."""
@@ -70,11 +73,18 @@ def is_address(text: str) -> bool:
     return bool(separator) and scheme.lower() in SCHEMES
 
 
+def is_url(text: str) -> bool:
+    """Whether a string is an address of any kind, also of an object store such as ``s3://``."""
+    return _URL.match(text) is not None
+
+
 def public_address(address: str) -> str:
     """The address without user name, password and query, fit for messages."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
+        if not parts.netloc and parts.scheme not in SCHEMES and is_url(address):
+            return f"{parts.scheme}://{parts.path}"  # such as file:///videos/a.mp4
     except ValueError:
         host, port = None, None
     if not host:

@@ -1,0 +1,95 @@
+"""How a run is asked to stop: by Ctrl-C, by a signal, or by whoever started it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+LOOK_SECONDS = 0.05
+"""A thread that waits looks so often whether it is to stop."""
+
+
+class CancelToken:
+    """Says to the loops of a run that it is to stop; once said it is not taken back.
+
+    Any thread may ask and any thread may look; :meth:`cancel` may also be called by a handler of signals. A
+    loop looks at :attr:`cancelled` after each frame, saves, and ends.
+    """
+
+    def __init__(self) -> None:
+        # No lock anywhere: a handler of signals runs between two steps of a thread that may hold it.
+        self._cancelled = False
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is to stop."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Ask the run to stop after the frame in work."""
+        self._cancelled = True
+        # Taken one by one: a signal may come in the middle of a call, and calls this again.
+        while self._callbacks:
+            with suppress(IndexError):
+                self._callbacks.pop()()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for so long, or until the run is to stop; gives whether it is."""
+        end = time.monotonic() + seconds
+        while not self._cancelled and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+        return self._cancelled
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Have something called when the run is to stop, such as what ends a wait for a camera.
+
+        It is called once, in the thread that cancels, and at once where that has happened already. It must be
+        quick and take no lock, for that thread may be in a handler of signals.
+        """
+        self._callbacks.append(callback)
+        if self.cancelled:
+            self.cancel()
+
+
+@contextmanager
+def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]:
+    """Have the first Ctrl-C, SIGTERM or SIGHUP cancel a token; the second one interrupts at once.
+
+    What the caller of this process ignores, as nohup does with SIGHUP, stays ignored. Outside the main
+    thread, which alone can take signals, the token is as it was given.
+
+    Args:
+        token: what is cancelled; by default a new one.
+
+    Returns:
+        The token, for the block; afterwards signals do what they did before.
+
+    Example:
+        >>> with cancel_on_signals() as token:
+        ...     while not token.cancelled:
+        ...         break
+    """
+    token = token or CancelToken()
+    if threading.current_thread() is not threading.main_thread():
+        yield token
+        return
+
+    def ask(number: int, _: object) -> None:
+        for each in before:
+            signal.signal(each, signal.default_int_handler)
+        token.cancel()
+
+    found = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
+    numbers = [number for number in found if number and signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, ask)
+    try:
+        yield token
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

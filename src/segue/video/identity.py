@@ -1,0 +1,142 @@
+"""What a source is known by, so that a run goes on only with the frames that it was begun with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from segue.errors import SourceError
+from segue.inputs import exists
+from segue.video.images import list_images, match_images
+from segue.video.live import is_url, stored_address
+
+END_BYTES = 1 << 18
+"""Bytes at each end of a file that go into its digest: headers and indices of video files lie there."""
+
+Kind = Literal["file", "folder", "address", "camera"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """What a source is known by, whatever it is called.
+
+    A file is known by its size, its time and a digest of its two ends; a folder or pattern of pictures by the
+    same of the list of its pictures; an address by itself, without its password and with a hash of its query.
+
+    Attributes:
+        place: path as it was given, address without its password, or number of the camera.
+        kind: file, folder (also a pattern), address or camera.
+        size: bytes of the file, or of all pictures; None for an address or camera.
+        modified_ns: time of the last change in nanoseconds since 1970, of the newest picture for a folder;
+            None for an address or camera.
+        digest: SHA-256, hexadecimal, over both ends of a file, or over the names, sizes and times of the
+            pictures of a folder; None for an address or camera.
+    """
+
+    place: str
+    kind: Kind
+    size: int | None = None
+    modified_ns: int | None = None
+    digest: str | None = None
+
+    @classmethod
+    def of(cls, source: str | Path) -> SourceIdentity:
+        """The identity of a source as it is now.
+
+        Args:
+            source: video file, picture, folder or pattern of pictures, address, or number of a camera.
+
+        Returns:
+            Its identity; of addresses and cameras nothing is asked.
+
+        Raises:
+            SourceError: nothing is there, or it cannot be read.
+        """
+        text = os.fspath(source)
+        if is_url(text):
+            return cls(stored_address(text), "address")
+        path = Path(text)
+        if not exists(path):
+            if text.isdecimal():
+                return cls(text, "camera")
+            pictures = match_images(text)
+            if not pictures:
+                raise SourceError(f"{text}: no such file or folder")
+            return cls._of_pictures(text, pictures, Path())
+        try:
+            if path.is_dir():
+                return cls._of_pictures(text, list_images(path), path)
+            status = path.stat()
+            return cls(text, "file", status.st_size, status.st_mtime_ns, _digest_of_ends(path))
+        except OSError as error:
+            raise SourceError(f"{text}: cannot be read ({error.strerror})") from None
+
+    @classmethod
+    def _of_pictures(cls, place: str, pictures: Sequence[Path], folder: Path) -> SourceIdentity:
+        total, newest, digest = 0, 0, hashlib.sha256()
+        for path in pictures:
+            status = path.stat()
+            total, newest = total + status.st_size, max(newest, status.st_mtime_ns)
+            name = os.fsencode(path.relative_to(folder) if path.is_relative_to(folder) else path)
+            digest.update(name + b"\0%d %d\n" % (status.st_size, status.st_mtime_ns))
+        return cls(place, "folder", total, newest, digest.hexdigest())
+
+    def difference(self, now: SourceIdentity) -> str | None:
+        """What has changed since this identity was taken; None if it is the same source.
+
+        A file or folder that only has another path is the same.
+
+        Args:
+            now: identity of what is there now.
+
+        Returns:
+            A few words, such as "its size was 10 bytes, now it is 12".
+        """
+        if self.kind != now.kind:
+            return f"its kind was {self.kind}, now it is {now.kind}"
+        if self.kind in ("address", "camera"):
+            return None if self.place == now.place else f"it was {self.place}, now it is {now.place}"
+        if self.size != now.size:
+            return f"its size was {self.size} bytes, now it is {now.size}"
+        if self.kind == "folder":
+            return None if self.digest == now.digest else "names, sizes or times of its pictures have changed"
+        if self.digest != now.digest:
+            return "its content has changed"
+        return None if self.modified_ns == now.modified_ns else "it was written anew, at another time"
+
+    def to_json(self) -> dict[str, Any]:
+        """All attributes as JSON values, for :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: object) -> SourceIdentity:
+        """The identity that :meth:`to_json` gave; the values may come from anywhere.
+
+        Raises:
+            SourceError: they are not those of an identity.
+        """
+        names = {item.name for item in fields(cls)}
+        if not isinstance(values, Mapping) or set(values) != names:
+            raise SourceError("no identity of a source: its parts are " + ", ".join(sorted(names)))
+        texts = (values["place"], values["kind"], values["digest"] or "")
+        numbers = (values["size"] or 0, values["modified_ns"] or 0)
+        known = ("file", "folder", "address", "camera")
+        if not all(isinstance(text, str) for text in texts) or values["kind"] not in known:
+            raise SourceError("no identity of a source: place, kind and digest are texts")
+        if not all(type(number) is int for number in numbers):
+            raise SourceError("no identity of a source: size and time are whole numbers")
+        return cls(**values)
+
+
+def _digest_of_ends(path: Path) -> str:
+    """SHA-256 over the first and last bytes of a file; over all of a short one."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(END_BYTES))
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(min(END_BYTES, end), end - END_BYTES))
+        digest.update(file.read(END_BYTES))
+    return digest.hexdigest()

@@ -1,0 +1,90 @@
+"""What weights are known by, so that a session goes on only with those that it was begun with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from segue.errors import CheckpointError
+
+_Versions = tuple[tuple[int, int], ...]
+
+_DIGESTS: WeakKeyDictionary[nn.Module, tuple[_Versions, str]] = WeakKeyDictionary()
+"""Digests of networks that live, with where their tensors lay and how often they had been changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsIdentity:
+    """What the weights of a network are known by, whatever file they came from.
+
+    Attributes:
+        network: name of its class.
+        digest: SHA-256, hexadecimal, over names, types, shapes and values of its parameters and buffers.
+    """
+
+    network: str
+    digest: str
+
+    @classmethod
+    def of(cls, network: nn.Module) -> WeightsIdentity:
+        """The identity of a network as it is now; one that has not changed is not read again.
+
+        Args:
+            network: the network as it was loaded or trained, on any device; it is not changed.
+        """
+        tensors = network.state_dict()
+        try:
+            versions = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors.values())
+        except RuntimeError:  # tensors made in inference mode count no changes
+            return cls(type(network).__name__, _digest_of(tensors))
+        known = _DIGESTS.get(network)
+        if known is None or known[0] != versions:
+            known = _DIGESTS[network] = versions, _digest_of(tensors)
+        return cls(type(network).__name__, known[1])
+
+    def difference(self, now: WeightsIdentity) -> str | None:
+        """What differs between these weights and others; None if they are the same.
+
+        Args:
+            now: identity of the other weights.
+
+        Returns:
+            A few words that name both.
+        """
+        if self.network != now.network:
+            return f"the network was {self.network}, now it is {now.network}"
+        if self.digest != now.digest:
+            return f"the weights of {self.network} were {self.digest[:12]}, now they are {now.digest[:12]}"
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """All attributes as JSON values, for :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: object) -> WeightsIdentity:
+        """The identity that :meth:`to_json` gave; the values may come from anywhere.
+
+        Raises:
+            CheckpointError: they are not those of an identity.
+        """
+        if not isinstance(values, Mapping) or set(values) != {"network", "digest"}:
+            raise CheckpointError("no identity of weights: its parts are network and digest")
+        if not all(isinstance(value, str) for value in values.values()):
+            raise CheckpointError("no identity of weights: network and digest are texts")
+        return cls(**values)
+
+
+def _digest_of(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        flat = tensor.detach().cpu().contiguous().flatten()
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,109 @@
+"""What sources are known by."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segue.errors import SourceError
+from segue.video.identity import END_BYTES, SourceIdentity
+
+
+def write(path: Path, data: bytes, time: float = 1e9) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    os.utime(path, (time, time))
+    return path
+
+
+def test_a_file_is_the_same_under_another_name_and_after_json(tmp_path: Path) -> None:
+    before = SourceIdentity.of(write(tmp_path / "a.mp4", b"film"))
+    (tmp_path / "a.mp4").rename(tmp_path / "b.mp4")
+
+    kept = SourceIdentity.from_json(json.loads(json.dumps(before.to_json())))
+
+    assert kept == before
+    assert kept.difference(SourceIdentity.of(str(tmp_path / "b.mp4"))) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "time", "words"),
+    [
+        (b"filmed", 1e9, "its size was 4 bytes, now it is 6"),
+        (b"FILM", 1e9, "its content has changed"),
+        (b"film", 2e9, "it was written anew"),
+    ],
+)
+def test_a_file_that_was_replaced_is_told_with_what_differs(
+    tmp_path: Path, data: bytes, time: float, words: str
+) -> None:
+    before = SourceIdentity.of(write(tmp_path / "a.mp4", b"film"))
+
+    difference = before.difference(SourceIdentity.of(write(tmp_path / "a.mp4", data, time)))
+
+    assert words in str(difference)
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_both_ends_of_a_long_file_count(tmp_path: Path, place: int) -> None:
+    data = bytearray(3 * END_BYTES)
+    before = SourceIdentity.of(write(tmp_path / "a.mp4", data))
+    data[place] = 1
+
+    assert before.difference(SourceIdentity.of(write(tmp_path / "a.mp4", data))) == "its content has changed"
+
+
+def test_a_folder_is_the_list_of_its_pictures(tmp_path: Path) -> None:
+    for name in ("1.png", "2.png"):
+        write(tmp_path / "one" / name, b"picture")
+    before = SourceIdentity.of(tmp_path / "one")
+    assert before.kind == "folder"
+    assert before.size == 14
+
+    write(tmp_path / "one/notes.txt", b"no picture")
+    (tmp_path / "one").rename(tmp_path / "two")
+    assert before.difference(SourceIdentity.of(tmp_path / "two")) is None
+
+    (tmp_path / "two/2.png").rename(tmp_path / "two/3.png")
+    assert "have changed" in str(before.difference(SourceIdentity.of(tmp_path / "two")))
+    write(tmp_path / "two/4.png", b"more")
+    assert "its size was 14" in str(before.difference(SourceIdentity.of(tmp_path / "two")))
+    assert SourceIdentity.of(tmp_path / "two" / "*.png").size == 18
+
+
+def test_an_address_is_itself_without_its_password() -> None:
+    before = SourceIdentity.of("rtsp://me:secret@camera:554/a?token=abc")
+
+    assert "secret" not in json.dumps(before.to_json())
+    assert "abc" not in json.dumps(before.to_json())
+    assert before.difference(SourceIdentity.of("rtsp://me:other@camera:554/a?token=abc")) is None
+    assert "now it is" in str(before.difference(SourceIdentity.of("rtsp://camera:554/a?token=abd")))
+    assert SourceIdentity.of("file:///films/a.mp4").place == "file:///films/a.mp4"
+    assert SourceIdentity.of("0").kind == "camera"
+    assert before.difference(SourceIdentity.of("1")) == "its kind was address, now it is camera"
+
+
+def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+    for source in ("film.mp4", "*.png"):
+        with pytest.raises(SourceError, match="no such file"):
+            SourceIdentity.of(tmp_path / source)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        None,
+        {"place": "a"},
+        {"place": 1, "kind": "file", "size": 1, "modified_ns": 1, "digest": "a"},
+        {"place": "a", "kind": "film", "size": 1, "modified_ns": 1, "digest": "a"},
+        {"place": "a", "kind": "file", "size": "1", "modified_ns": 1, "digest": "a"},
+        {"place": "a", "kind": "file", "size": True, "modified_ns": 1, "digest": "a"},
+    ],
+)
+def test_damaged_values_are_refused(values: Any) -> None:
+    with pytest.raises(SourceError, match="no identity of a source"):
+        SourceIdentity.from_json(values)
