@@ -193,6 +193,24 @@ def test_missing_masks_are_told(track: Command, tmp_path: Path) -> None:
     assert "1 masks of the interrupted run are missing; give --overwrite" in track(*ALL, "--resume").complaint
 
 
+def test_a_source_that_was_replaced_is_not_taken_for_the_old_one(
+    track: Command, inputs: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "clip.mp4"
+    shutil.copy(inputs / "clip.mp4", source)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 5)
+        track("--format", "png", source=source)
+    before, data = contents(tmp_path / "out"), source.read_bytes()
+    source.write_bytes(data + b"more")
+    resumed = track("--format", "png", "--resume", source=source)
+    assert f"its size was {len(data)} bytes, now it is {len(data) + 4}" in resumed.complaint
+    assert contents(tmp_path / "out") == before
+    source.rename(tmp_path / "moved.mp4")
+    shutil.copy2(inputs / "clip.mp4", source)
+    assert "it was written anew" in track("--format", "png", "--resume", source=source).complaint
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

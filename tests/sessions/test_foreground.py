@@ -376,6 +376,11 @@ def test_a_state_of_another_model_is_refused() -> None:
     state = new_session().state()
     with pytest.raises(CheckpointError, match="saved with model median, not difference"):
         new_session(FrameDifference()).restore(state)
+    weights = new_session(TinyForeground(LOOK_AHEAD)).state()
+    other = TinyForeground(LOOK_AHEAD)
+    other.register_buffer("more", torch.zeros(1))
+    with pytest.raises(CheckpointError, match="saved with weights"):
+        new_session(other).restore(weights)
     with pytest.raises(CheckpointError, match="saved with align True, not False"):
         new_session(align=False).restore(state)
     with pytest.raises(CheckpointError, match="saved with objects False, not True"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
@@ -106,6 +107,8 @@ def test_a_state_of_other_settings_is_refused() -> None:
     session = InstanceSession(built, OPTIONS, names={1: "dog"}, device="cpu")
     session.step(frames(1)[0])
     state = session.state()
+    changed = copy.deepcopy(built)
+    next(changed.parameters()).data.add_(1e-3)
     others = [
         (
             InstanceSession(network(MSSTSVIS), OPTIONS, names={1: "dog"}, device="cpu"),
@@ -113,6 +116,7 @@ def test_a_state_of_other_settings_is_refused() -> None:
         ),
         (InstanceSession(built, replace(OPTIONS, window=6), names={1: "dog"}, device="cpu"), "options "),
         (InstanceSession(built, OPTIONS, names={1: "cat"}, device="cpu"), "names {'1': 'dog'}, not"),
+        (InstanceSession(changed, OPTIONS, names={1: "dog"}, device="cpu"), "weights "),
     ]
     for other, words in others:
         with pytest.raises(CheckpointError, match=f"the session was saved with {words}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -437,6 +438,15 @@ def test_a_state_of_another_network_or_schedule_is_refused(
         new_session(stm_network, schedule=lite.schedule).restore(state)
     with pytest.raises(CheckpointError, match="saved with schedule"):
         new_session(lite, schedule=Schedule(mem_every=7)).restore(state)
+
+
+@torch.no_grad()
+def test_a_state_of_other_weights_of_the_same_network_is_refused(lite: STCNLite) -> None:
+    state = new_session(lite).state()
+    other = copy.deepcopy(lite)
+    next(other.parameters()).mul_(1.001)
+    with pytest.raises(CheckpointError, match="the session was saved with weights"):
+        new_session(other).restore(state)
 
 
 @pytest.mark.skipif(not has_bfloat16(choose_device("cpu")), reason="this processor has no bfloat16")

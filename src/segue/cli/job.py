@@ -21,8 +21,8 @@ from segue.sessions import Session
 from segue.sessions.resumable import PromptSource, forget_state, run
 from segue.types import Frame, Segmentation
 from segue.video import Source, open_sinks, open_source
+from segue.video.identity import SourceIdentity
 from segue.video.images import write_picture
-from segue.video.live import is_address, stored_address
 from segue.weights.checkpoint import sha256
 
 DEFAULT_FORMATS = ("png", "overlay")
@@ -40,15 +40,13 @@ NON_RESULT_OPTIONS = frozenset(
 def run_settings(options: Mapping[str, Any], **resolved: Any) -> dict[str, Any]:
     """All that the masks of a run depend on, as JSON values: every option that is not known to mean nothing.
 
-    A file counts by its content, an address without its password. What is ``resolved`` stands for options, or
+    A file counts by its content, the source by its identity. What is ``resolved`` stands for options, or
     besides them.
     """
     values = {
         name: value for name, value in {**options, **resolved}.items() if name not in NON_RESULT_OPTIONS
     }
-    source = values.pop("source", None)
-    if isinstance(source, str) and is_address(source):
-        source = stored_address(source)
+    source = SourceIdentity.of(values.pop("source")).to_json()
     return {"source": source, **{name: _stored(value) for name, value in values.items()}}
 
 

@@ -24,6 +24,7 @@ from segue.models.base import InstanceNetwork
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, encode_frames, enlarged, resized
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
+from segue.weights.identity import WeightsIdentity
 
 DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two queries is left out
 
@@ -225,6 +226,7 @@ class InstanceSession(Checkpointable):
     ) -> None:
         self.options = options or InstanceOptions()
         self._network, self.device, self._dtype = prepare_for_inference(network, device, fast)
+        self._weights = WeightsIdentity.of(cast(nn.Module, network))
         count = sum(parameter.numel() for parameter in cast(nn.Module, network).parameters())
         self._name = f"{type(network).__name__} with {count} parameters"
         self._names = dict(names or {})
@@ -292,6 +294,7 @@ class InstanceSession(Checkpointable):
         classes = self.options.classes
         return {
             "network": self._name,
+            "weights": self._weights.digest,
             "options": {**asdict(self.options), "classes": None if classes is None else sorted(classes)},
             "names": {str(channel): name for channel, name in self._names.items()},
             "precision": str(self._dtype),

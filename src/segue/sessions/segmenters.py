@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from segue.layers.running import prepare_for_inference
 from segue.models.base import Features, ForegroundNetwork
@@ -17,6 +17,7 @@ from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Extra, Plane
 from segue.types import Image
+from segue.weights.identity import WeightsIdentity
 
 Maps = npt.NDArray[np.float32]
 """Probabilities of foreground and, with two channels, of shadow: (channels, h, w), float32."""
@@ -114,6 +115,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         fast: bool = False,
     ) -> None:
         self._network, self._device, self._dtype = prepare_for_inference(network, device, fast)
+        self._weights = WeightsIdentity.of(cast(nn.Module, network))
         offsets = [offset for offset, _ in network.context]
         self._reach = max(0, -min(offsets, default=0))
         self.lag = max(0, max(offsets, default=0))
@@ -147,6 +149,9 @@ class NetworkSegmenter(Checkpointable, Segmenter):
 
     def drain(self, scene: Scene) -> Maps | None:
         return self._decode(scene) if self._seen > self._due else None
+
+    def _config_fingerprint(self) -> dict[str, str]:
+        return {"weights": self._weights.digest}
 
     def _reset_transient_state(self) -> None:
         self.restart()

@@ -6,12 +6,12 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segue.errors import PromptError, SourceError
 from segue.layers.running import prepare_for_inference
@@ -20,6 +20,7 @@ from segue.models.base import FramePrompts, Schedule, Setup, TrackNetwork, Track
 from segue.prompts import Annotation, MakePrompter, Prompter, resolve
 from segue.sessions.base import Session, SessionState
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Prompt, Segmentation
+from segue.weights.identity import WeightsIdentity
 
 MAX_OBJECTS = 1000
 
@@ -59,7 +60,7 @@ class TrackSession(Session):
         memory_limit: int = 4 << 30,
     ) -> None:
         self.schedule, self.fit = schedule or network.schedule, fit
-        self._name = type(network).__name__
+        self._weights = WeightsIdentity.of(cast(nn.Module, network))
         self._confidence: tuple[float, float] = getattr(network, "confidence", (1.0, 0.0))
         copy, self.device, self._dtype = prepare_for_inference(network, device, fast)
         self._prompter = prompter or partial(Prompter, device=self.device)
@@ -157,7 +158,7 @@ class TrackSession(Session):
 
     @torch.inference_mode()
     def restore(self, state: SessionState) -> None:
-        """Go on from a saved state; network, schedule and precision must be those that it was saved with.
+        """Go on from a state that was saved with the same network, weights, schedule and precision.
 
         Raises:
             CheckpointError: they are not.
@@ -170,7 +171,12 @@ class TrackSession(Session):
         self.tracker.restore(state.tensors, values["tracker"])
 
     def _config_fingerprint(self) -> dict[str, Any]:
-        return {"network": self._name, "schedule": asdict(self.schedule), "precision": str(self._dtype)}
+        return {
+            "network": self._weights.network,
+            "weights": self._weights.digest,
+            "schedule": asdict(self.schedule),
+            "precision": str(self._dtype),
+        }
 
     def _check_size(self, frame: Frame) -> None:
         if self._size is None:

@@ -18,6 +18,7 @@ from segue.inputs import is_number, parse_json, whole_number
 from segue.masks import measure, read_index_mask
 from segue.masks.files import MAX_ID, encode_index_mask, encode_png
 from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video.identity import SourceIdentity
 from segue.video.partial import remove_partial, sync_folder, write_complete, writing
 from segue.video.sinks import Sink, frame_name, sized_mask
 
@@ -361,6 +362,14 @@ def _index(name: str) -> int:
 
 def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
     changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    if "source" in changed and isinstance(old.get("source"), dict) and isinstance(new.get("source"), dict):
+        known, given = (SourceIdentity.from_json(settings["source"]) for settings in (old, new))
+        if difference := known.difference(given):
+            raise SinkError(
+                f"{folder}: was begun with another source than {given.place} is now: {difference}; "
+                "resume with the old one, or give --overwrite"
+            )
+        changed.remove("source")
     if not changed:
         return
     key = changed[0]
