@@ -180,9 +180,11 @@ class AnnotateBackend(Backend):
         previous = await self._saved(lambda: self._corrected_by(message))
         points, box = message.within(*self.film.size)
         on, off = ([(x, y) for x, y, inside in points if inside is wanted] for wanted in (True, False))
-        plane = await self._worker.ask("click", message.frame, Prompts(box, on, off, mask=previous))
-        data = {"points": points, "box": box}
-        return await self._saved(lambda: self._give(message, "click", lambda _: plane, data))
+        prompts = Prompts(box, on, off, mask=previous, extent=message.extent)
+        plane, extent, extents = await self._worker.ask("click", message.frame, prompts)
+        shown = {"extent": extent, "extents": extents}
+        data = {"points": points, "box": box, **shown}
+        return await self._saved(lambda: self._give(message, "click", lambda _: plane, data)) | shown
 
     def _corrected_by(self, message: messages.ClickEdit) -> Plane | None:
         """What clicks correct: a mask that was painted or tracked. One of clicks alone is asked for anew."""

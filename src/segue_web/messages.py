@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from segue.errors import DatasetError, PromptError, SegueError
 from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
+from segue.prompts.extents import Extent
 from segue.types import Box
 
 MAX_BYTES = 4 << 20
@@ -61,11 +62,15 @@ class Edit(Message):
 
 
 class ClickEdit(Edit):
-    """All clicks and the box of the object on this frame, those of before included."""
+    """All clicks and the box of the object on this frame, those of before included.
+
+    ``extent`` says how much clicks alone mean: the object, a part of it, or more than it.
+    """
 
     op: Literal["click"]
     points: Annotated[list[tuple[Coordinate, Coordinate, bool]], Field(max_length=200)] = []
     box: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
+    extent: Extent = "whole"
 
     def within(self, height: int, width: int) -> tuple[list[tuple[float, float, bool]], Box | None]:
         """Points and box inside a frame of that size."""

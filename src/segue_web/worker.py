@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from segue.errors import PromptError, SegueError
-from segue.prompts import Prompter, Prompts
+from segue.prompts import Extent, Prompter, Prompts
 from segue.sessions.detecting import detector
 from segue.weights.loading import load_for
 from segue_web.film import Film, Plane
@@ -51,11 +51,12 @@ class Tools:
         self.prompter(index)(points=[(width / 2, height / 2)])
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
-    def click(self, index: int, prompts: Prompts) -> Plane:
+    def click(self, index: int, prompts: Prompts) -> tuple[Plane, Extent, tuple[Extent, ...]]:
+        """The mask that is meant, what of it is shown, and what else is to be had."""
         answer = self.prompter(index).answer(prompts)
         if not answer.mask.any():
             raise PromptError("nothing is found there; add a point, draw a box, or paint it")
-        return answer.mask
+        return answer.mask, answer.extent, answer.extents
 
     def find(self, index: int, name: str) -> list[tuple[Plane, str | None, float]]:
         """Masks, labels and scores of what a detector of :func:`segue.detector` finds."""

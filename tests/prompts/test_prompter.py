@@ -13,7 +13,8 @@ import torch
 from segue.errors import PromptError
 from segue.masks import read_index_mask
 from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts import Answer, Prompter, Prompts
+from segue.prompts import Answer, Extent, Prompter, Prompts
+from segue.prompts.extents import related
 from segue.prompts.planes import box_window, pixels, tight_box
 from segue.prompts.prompter import CLICK_SIDE, SIDE
 from segue.types import Frame, Image
@@ -80,6 +81,62 @@ def test_a_click_is_looked_at_from_afar_and_from_near_and_the_surest_look_is_tak
     assert network.encoded == 4  # three looks, and one at what they found
     assert [plane.shape[-1] for plane in network.planes] == [CLICK_SIDE] * 3 + [SIDE] * 2
     assert answer.mask[30, 40]
+
+
+class Nested(Watched):
+    """Sees a part, an object and a group around the middle of a picture of 240 x 320, whatever the crop."""
+
+    boxes = ((140, 100, 180, 140), (130, 80, 190, 160), (90, 60, 240, 180))
+    order = (1, 0, 2)
+
+    def decode(
+        self, features: tuple[torch.Tensor, ...], prompts: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if prompts.shape[-1] == SIDE:  # a look at what was chosen gives it back
+            return super().decode(features, prompts)
+        planes = torch.full((1, 3, CLICK_SIDE // 2, CLICK_SIDE // 2), -9.0)
+        if len(self.planes) == 0:  # the whole picture
+            for plane, number in zip(planes[0], self.order, strict=True):
+                x0, y0, x1, y1 = (
+                    round(edge * CLICK_SIDE / 2 / length)
+                    for edge, length in zip(self.boxes[number], (320, 240) * 2, strict=True)
+                )
+                plane[y0:y1, x0:x1] = 9.0
+        self.planes.append(prompts[0].numpy())
+        return planes, torch.tensor([[2.0, 1.0, 0.5]])
+
+
+@pytest.mark.parametrize(("extent", "number"), [("part", 0), ("whole", 1), ("group", 2)])
+def test_a_click_gives_the_whole_and_a_part_or_a_group_on_demand(extent: Extent, number: int) -> None:
+    network = Nested(PREVIOUS)
+    answer = Prompter(picture(), network)(points=[(160, 120)], extent=extent)
+    x0, y0, x1, y1 = network.boxes[number]
+    truth = np.zeros((240, 320), np.bool_)
+    truth[y0:y1, x0:x1] = True
+    assert overlap(answer.mask, truth) > 0.85
+    assert answer.extent == extent
+    assert answer.extents == ("whole", "part", "group")
+
+
+def test_what_is_not_to_be_had_gives_the_whole_and_says_so() -> None:
+    network = Nested(PREVIOUS)
+    network.order = (1, 1, 1)
+    answer = Prompter(picture(), network)(points=[(160, 120)], extent="part")
+    assert (answer.extent, answer.extents) == ("whole", ("whole",))
+    box = Prompter(picture(), Watched())(box=(10, 10, 60, 60), extent="group")
+    assert (box.extent, box.extents) == ("whole", ("whole",))
+
+
+def test_parts_lie_inside_groups_around_and_both_are_sure_enough() -> None:
+    def square(start: int, end: int) -> Mask:
+        mask = np.zeros((40, 40), np.bool_)
+        mask[start:end, start:end] = True
+        return mask
+
+    whole = square(10, 30)
+    others = [square(12, 20), square(14, 20), square(0, 38), square(0, 40), square(11, 29), square(2, 14)]
+    assert related(whole, others, [0.5, 0.6, 0.9, 0.2, 0.9, 0.9]) == {"part": 1, "group": 2}
+    assert related(whole, others[:2], [0.2, 0.1]) == {}
 
 
 def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:

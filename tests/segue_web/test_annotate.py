@@ -36,7 +36,8 @@ class CircleWorker:
         if method == "find":  # one object, as far to the right as the number of the frame
             return [(cv2.circle(mask, (10 + frame, 10), 5, 1, -1) > 0, asked, 0.5)]
         x, y = asked.points[0] if asked.points else asked.box[:2]
-        return cv2.circle(mask, (int(x), int(y)), 5, 1, -1) > 0
+        radius = 2 if asked.extent == "part" else 5
+        return cv2.circle(mask, (int(x), int(y)), radius, 1, -1) > 0, asked.extent, ("whole", "part")
 
     def begin(self, make: Any, *arguments: Any) -> int:
         self.jobs.append(arguments)
@@ -81,11 +82,27 @@ def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateB
     assert click(ask, 3, 20, 30) == 1
 
     assert backend.project.mask(3)[30, 20] == 1
-    assert backend.project.prompts(3) == {1: {"points": [[20.0, 30.0, True]], "box": None}}
+    assert backend.project.prompts(3) == {
+        1: {"points": [[20.0, 30.0, True]], "box": None, "extent": "whole", "extents": ["whole", "part"]}
+    }
     assert [row["name"] for row in backend.project.objects()] == ["Object 1"]
     ask("undo")
     assert backend.project.objects() == []
     assert not backend.project.mask(3).any()
+
+
+def test_the_page_may_ask_for_a_part_and_hears_what_else_is_to_be_had(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    number = click(ask, 3, 20, 30)
+    whole = np.sum(backend.project.mask(3) == number)
+    seen = ask("look", frames=[3])["frames"][0]["revision"]
+    given = {"frame": 3, "object": number, "points": [(20, 30, True)], "seen": seen}
+    answer = ask("click", **given, extent="part")
+    assert (answer["extent"], list(answer["extents"])) == ("part", ["whole", "part"])
+    assert 0 < np.sum(backend.project.mask(3) == number) < whole
+    with pytest.raises(SegueError, match="extent"):
+        ask("click", **given, extent="half")
 
 
 def test_a_tracked_mask_is_given_to_the_network_and_a_clicked_one_is_not(

@@ -1,6 +1,7 @@
 """Prompts given by hand: masks, boxes and points become one annotation of a frame."""
 
 from segue.prompts.annotation import Annotation, resolve
+from segue.prompts.extents import Extent
 from segue.prompts.grabcut import GrabCut
 from segue.prompts.parse import parse_box, parse_boxes, parse_point, read_prompt_masks
 from segue.prompts.prompter import Answer, MakePrompter, PicturePrompter, Prompter, Prompts
@@ -8,6 +9,7 @@ from segue.prompts.prompter import Answer, MakePrompter, PicturePrompter, Prompt
 __all__ = [
     "Annotation",
     "Answer",
+    "Extent",
     "GrabCut",
     "MakePrompter",
     "PicturePrompter",

@@ -21,6 +21,7 @@ from torch import Tensor
 from segue.errors import PromptError
 from segue.layers.running import choose_device, inference_copy
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
+from segue.prompts.extents import Extent, related
 from segue.prompts.parse import check_points, clip_box
 from segue.prompts.planes import (
     Window,
@@ -61,6 +62,9 @@ squares (soft beyond 0.1) on 154 objects of left-out stills. Raw predictions are
 since of several crops the surest is taken."""
 
 
+COMPARED_SIDE = 160  # long side, in pixels, of the masks that are held against one another
+
+
 @dataclass(frozen=True)
 class Prompts:
     """All that is said of one object on one picture, in pixels.
@@ -71,6 +75,7 @@ class Prompts:
         negative: clicks beside it.
         scribble: strokes on it, each a sequence of points.
         mask: where it was taken to be so far, (H, W), bool or probability in [0, 1].
+        extent: how much is meant where only clicks are given; what is not to be had gives the whole.
     """
 
     box: Box | None = None
@@ -78,6 +83,7 @@ class Prompts:
     negative: Sequence[Point] = ()
     scribble: Sequence[Stroke] = ()
     mask: npt.NDArray[Any] | None = None
+    extent: Extent = "whole"
 
     @property
     def positive(self) -> list[Point]:
@@ -102,7 +108,7 @@ class Prompts:
         box = None if self.box is None else clip_box(self.box, size)
         if box is None and mask is None and not self.positive:
             raise PromptError("needs at least one positive point, a box or a mask that is not empty")
-        return Prompts(box, self.points, self.negative, self.scribble, mask)
+        return replace(self, box=box, mask=mask)
 
 
 @dataclass(frozen=True)
@@ -114,12 +120,16 @@ class Answer:
         window: part of the picture ``(x0, y0, x1, y1)`` outside of which all masks are empty, in pixels.
         iou: predicted IoU of each mask with what was meant, (K,), in [0, 1].
         planes: probability of each mask in the window, at any resolution, (K, h, w).
+        extent: what of :data:`Extent` the masks show.
+        extents: what is to be had, the whole first; more than that only where clicks alone are given.
     """
 
     size: tuple[int, int]
     window: Place
     iou: Floats
     planes: Floats = field(repr=False)
+    extent: Extent = "whole"
+    extents: tuple[Extent, ...] = ("whole",)
 
     def __len__(self) -> int:
         return len(self.iou)
@@ -199,14 +209,17 @@ class Prompter:
         negative: Sequence[Point] = (),
         scribble: Sequence[Stroke] = (),
         mask: npt.NDArray[np.generic] | None = None,
+        extent: Extent = "whole",
     ) -> Answer:
         """:meth:`answer` to these :class:`Prompts`."""
-        return self.answer(Prompts(box, points, negative, scribble, mask))
+        return self.answer(Prompts(box, points, negative, scribble, mask, extent))
 
     def answer(self, prompts: Prompts) -> Answer:
         """The object that ``prompts`` speak of; :meth:`Prompts.checked` says what is refused."""
         prompts = prompts.checked(self._size)
         kind = "mask" if prompts.box is None else "box"
+        extent: Extent = "whole"
+        extents: tuple[Extent, ...] = (extent,)
         if prompts.box is None and prompts.mask is None:
             windows = _click_crops(prompts.positive, self._size)
             tried = [self._ask(prompts, window, CLICK_SIDE) for window in windows]
@@ -214,7 +227,10 @@ class Prompter:
             if not first.mask.any():
                 return first
             kind = "click"
-            prompts = replace(prompts, mask=first.probability)
+            choices = _choices(tried, first, prompts.positive)
+            extents = tuple(choices)
+            extent = prompts.extent if prompts.extent in choices else "whole"
+            prompts = replace(prompts, mask=choices[extent])
         found = self._ask(prompts, self._window(prompts), SIDE)
         if kind != "mask" and found.mask.any():  # once more, to mend its own mask
             found = self._ask(replace(prompts, mask=found.probability), found.window, SIDE)
@@ -225,7 +241,8 @@ class Prompter:
             found = self._ask(prompts, self._window(prompts), SIDE)
         gain, offset = CALIBRATION[kind]
         logit = np.log(found.iou / np.maximum(1 - found.iou, 1e-6))
-        return replace(found, iou=np.asarray(1 / (1 + np.exp(-gain * logit - offset)), np.float32))
+        iou = np.asarray(1 / (1 + np.exp(-gain * logit - offset)), np.float32)
+        return replace(found, iou=iou, extent=extent, extents=extents)
 
     def _window(self, prompts: Prompts) -> Window:
         """What to look at: box, mask, points and some margin; a crop that is known, if it does as well."""
@@ -308,6 +325,38 @@ def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[Window]
         square = (min(x - reach, x0), min(y - reach, y0), max(x + reach, x1), max(y + reach, y1))
         windows.append(box_window(square, size))
     return windows
+
+
+def _choices(tried: Sequence[Answer], first: Answer, points: Sequence[Point]) -> dict[Extent, Floats]:
+    """Probabilities (H, W) of what clicks may mean: the first mask of ``first``, a part and a group of it."""
+    size = first.size
+    masks: list[npt.NDArray[np.bool_]] = []
+    sources: list[tuple[Answer, int]] = []
+    for answer in tried:
+        for k in range(len(answer)):
+            mask = _small(answer, k)
+            rows, columns = mask.shape
+            if all(mask[int(y * rows / size[0]), int(x * columns / size[1])] for x, y in points):
+                masks.append(mask)
+                sources.append((answer, k))
+    choices: dict[Extent, Floats] = {"whole": first.probability}
+    scores = [float(answer.iou[k]) for answer, k in sources]
+    for extent, number in related(_small(first, 0), masks, scores).items():
+        answer, k = sources[number]
+        choices[extent] = answer.probability_of(k)
+    return choices
+
+
+def _small(answer: Answer, k: int) -> npt.NDArray[np.bool_]:
+    """Mask ``k`` of an answer at a size at which masks are held against one another, (h, w)."""
+    shrunk = COMPARED_SIDE / max(COMPARED_SIDE, *answer.size)
+    size = max(1, round(answer.size[0] * shrunk)), max(1, round(answer.size[1] * shrunk))
+    left, top, right, bottom = (edge * shrunk for edge in answer.window)
+    x0, y0, x1, y1 = pixels((left, top, right, bottom), size)
+    mask = np.zeros(size, np.bool_)
+    plane = cv2.resize(answer.planes[k], (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+    mask[y0:y1, x0:x1] = plane > 0.5
+    return mask
 
 
 def _draw(prompts: Prompts, place: Place, side: int) -> Floats:

@@ -138,21 +138,43 @@ function onEvent(event) {
 
 // Changes
 
+/** @type {Record<string, string>} */
+const EXTENTS = { whole: "the object", part: "a part of it", group: "more than it" };
+
 /** @param {number} frame */
 function seen(frame) {
   return state.looks.get(frame)?.revision ?? 0;
 }
 
-/** @param {[number, number, boolean][]} points @param {number[] | null} box */
-function click(points, box) {
+/** @param {[number, number, boolean][]} points @param {number[] | null} box @param {string} [extent] */
+function click(points, box, extent) {
   const frame = state.frame;
   link.inTurn(async () => {
     if (!state.looks.has(frame)) await look([frame]);
     const before = state.object === null ? null : state.looks.get(frame)?.prompts[state.object];
     const all = box ? [] : [...(before?.points ?? []), ...points];
-    const answer = await link.ask("click", { frame, object: state.object, points: all, box: box ?? before?.box ?? null, seen: seen(frame) });
+    const meant = extent ?? before?.extent ?? "whole";
+    const answer = await link.ask("click", { frame, object: state.object, points: all, box: box ?? before?.box ?? null, extent: meant, seen: seen(frame) });
     choose(answer.object);
+    if (answer.extents.length > 1 && (extent || !before)) tellExtent(answer.extent, answer.extents);
   }).catch(complain).finally(() => tools.answered(points));
+}
+
+/** What clicks alone may mean on this frame, if there is a choice. @returns {{extent: string, extents: string[]} | null} */
+function meant() {
+  const given = state.object === null ? null : state.looks.get(state.frame)?.prompts[state.object];
+  return given?.extent && given.extents && given.extents.length > 1 ? { extent: given.extent, extents: given.extents } : null;
+}
+
+/** @param {string} extent @param {string[]} extents */
+function tellExtent(extent, extents) {
+  const others = extents.filter((name) => name !== extent).map((name) => EXTENTS[name]);
+  notice(`This is ${EXTENTS[extent]}; O shows ${others.join(", then ")}.`);
+}
+
+function otherExtent() {
+  const now = meant();
+  if (now) click([], null, now.extents[(now.extents.indexOf(now.extent) + 1) % now.extents.length]);
 }
 
 /** @param {string} counts @param {boolean} add */
@@ -280,6 +302,7 @@ const commands = {
   newObject: { name: "New object", icon: "plus", keys: "n", can: edits, run: () => { choose(null); notice("Click on the new object, or draw a box around it."); } },
   hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => forget(true) },
   clearObject: { name: "Forget the object's mask on this frame", text: "Forget mask", icon: "clear", keys: "Delete", can: hasObject, run: () => forget(false) },
+  extent: { name: "The object, a part of it, or more than it", icon: "panel", keys: "o", can: () => edits() && meant() !== null, run: otherExtent },
   find: { name: "Find objects on this frame", text: "Find", icon: "find", keys: "f", can: edits, run: find },
   adopt: { name: "Add the chosen ones as objects", text: "Add as objects", icon: "plus", can: edits, run: adopt },
   smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: edits, run: () => remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },

@@ -4,7 +4,7 @@
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, exact: boolean, progress: number}} Film
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean}} Thing
  * @typedef {{kind: string, score: number, area: number, weight: number | null, agreement: number | null}} Mark
- * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
+ * @typedef {{points: [number, number, boolean][], box: number[] | null, extent?: string, extents?: string[]}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
  *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number, number | null, number | null]>}} Look
  * @typedef {{undo: string | null, redo: string | null}} History

@@ -1,0 +1,46 @@
+"""How much a click means: the object, a part of it, or more than it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Extent = Literal["whole", "part", "group"]
+"""How much is meant by clicks alone: the object, a part of it, or more than it, as a rider with the horse."""
+
+CONTAINED = 0.85  # share of a part that lies in the whole, and of the whole in a group
+PART_AREA, GROUP_AREA = 0.6, 1.5  # a part is smaller than the whole by so much, a group larger
+LEAST_IOU = 0.3  # predicted IoU, before calibration, below which a part or group is not offered
+
+
+def related(
+    whole: npt.NDArray[np.bool_], masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]
+) -> dict[Extent, int]:
+    """The best part and the best group of a mask among others, as far as there are any.
+
+    Args:
+        whole: the mask, (h, w).
+        masks: the others, each (h, w), all of which hold every click.
+        scores: their predicted IoU, in [0, 1].
+
+    Returns:
+        Number of the mask with the best score, of those that lie inside ``whole`` and are much smaller, and
+        of those that hold it and are much larger; ``part`` comes before ``group``.
+    """
+    best: dict[Extent, int] = {}
+    area = int(whole.sum())
+    for number, (mask, score) in enumerate(zip(masks, scores, strict=True)):
+        own, shared = int(mask.sum()), int((mask & whole).sum())
+        extent: Extent
+        if 0 < own <= PART_AREA * area and shared >= CONTAINED * own:
+            extent = "part"
+        elif own >= GROUP_AREA * area and shared >= CONTAINED * area:
+            extent = "group"
+        else:
+            continue
+        if score >= (scores[best[extent]] if extent in best else LEAST_IOU):
+            best[extent] = number
+    return dict(sorted(best.items(), reverse=True))
