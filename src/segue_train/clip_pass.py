@@ -13,7 +13,7 @@ from torch import Tensor
 from segue.layers.attention import Similarity, affinity, attend, read
 from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
 from segue.models.geometry import aggregate_logits
-from segue.models.memory.reading import far_pairs
+from segue.models.memory.reading import far_apart
 from segue_train.footage import VOID
 
 
@@ -82,7 +82,8 @@ def _penalised(scores: Tensor, schedule: Schedule, query: Tensor) -> Tensor:
     scores = scores - scores.new_tensor([0.0, *between, schedule.last_penalty])[:, None, None]
     if schedule.last_window is None:
         return scores
-    far = far_pairs(*query.shape[-2:], schedule.last_window, query.device)
+    rows, columns = (far_apart(length, schedule.last_window, query.device) for length in query.shape[-2:])
+    far = (rows[:, None, :, None] + columns[None, :, None, :]).flatten(2).flatten(0, 1)
     return torch.cat([scores[:, :-1], scores[:, -1:] + far], dim=1)
 
 

@@ -234,6 +234,18 @@ def test_settings_out_of_range_are_refused(options: dict[str, int], message: str
         MedianSettings(**options)
 
 
+def test_light_that_comes_back_shows_the_given_picture_again() -> None:
+    picture = np.arange(100 * 3, dtype=np.uint8).reshape(10, 10, 3)
+    background = FixedBackground(picture)
+    background.fit((10, 10))
+    background.apply_gain((2.5, 2.5, 2.5))
+    resumed = FixedBackground(picture)
+    resumed.restore(background.state())
+    for each in (background, resumed):
+        each.apply_gain((0.4, 0.4, 0.4))
+        assert np.array_equal(each.scene.picture, picture)
+
+
 def test_a_given_picture_stays_and_takes_the_size_of_the_frames() -> None:
     background = FixedBackground(grey(50, 12, 16))
     background.fit((6, 8))

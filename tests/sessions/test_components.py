@@ -109,7 +109,7 @@ def test_a_new_scene_has_new_ids_and_a_new_film_begins_with_1(told: Told) -> Non
 
 def test_after_the_last_id_the_first_free_one_is_given(told: Told) -> None:
     told((5, 10))
-    told.tracker._next = MAX_ID
+    told.tracker._last_id = MAX_ID - 1
     assert sorted(told((5, 10), (25, 10)).values()) == [1, MAX_ID]
     found = told((5, 10), (25, 10), (25, 40))
     assert found[25, 40] == 2

@@ -11,6 +11,7 @@ import pytest
 
 import segue
 from segue.errors import CheckpointError, PromptError
+from segue.masks.files import MAX_ID
 from segue.prompts.selection import Found
 from segue.sessions import SessionState, TrackSession
 from segue.sessions.association import Candidate, Track, find_occlusions, match, overlaps
@@ -63,12 +64,13 @@ class Copies(TrackSession):
 
     def reset(self) -> None:
         self.colours: dict[int, npt.NDArray[np.uint8]] = {}
+        self._size = None
 
     def step(self, frame, prompts=None, *, predict=True) -> Segmentation:  # type: ignore[no-untyped-def]
         for prompt in prompts or ():
             pixels = frame.image[np.asarray(prompt.mask, bool)]
             self.colours[prompt.id] = np.median(pixels, 0).astype(np.uint8)
-        mask = np.zeros(SIZE, np.uint8)
+        mask = np.zeros(SIZE, np.uint16)
         for number, colour in self.colours.items():
             mask[(frame.image == colour).all(-1)] = number
         objects = []
@@ -179,6 +181,18 @@ def test_masks_that_changed_places_change_back() -> None:
     for t in (0, 5, 15, 16):
         boxes = {item.id: item.box for item in results[t].objects if item.box}
         assert (boxes[1][0], boxes[2][0]) == (5 + 5 * t, 80 - 5 * t), t
+
+
+def test_after_the_last_id_of_a_mask_file_free_ids_are_given_once_more() -> None:
+    first, second = ("person", 0.9, 10, 20, RED), ("lamp", 0.9, 60, 20, GREEN)
+    film = [drawn(first), drawn(first, second)]
+    session = DetectionSession(Copies(), Told([found for _, found in film]), DetectionOptions(every=1))
+    session._last_id = MAX_ID - 1
+    results = [session.step(Frame(t, t / 10, image)) for t, (image, _) in enumerate(film)]
+    assert [seen(result) for result in results] == [
+        [(MAX_ID, "person")],
+        [(1, "lamp"), (MAX_ID, "person")],
+    ]
 
 
 def test_no_more_objects_than_asked_for() -> None:

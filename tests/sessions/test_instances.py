@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import segue
 from segue.errors import CheckpointError, PromptError, SourceError
+from segue.masks.files import MAX_ID
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
 from segue.sessions.base import SessionState
@@ -230,6 +231,17 @@ def test_an_object_that_comes_back_is_known_by_its_look_until_it_is_forgotten() 
         for _ in range(windows):
             tracks.update(elsewhere, shared=2, keep=2)
         assert tracks.update(instances((look, [0.9, 0.1], square(8, 2))), shared=2, keep=2) == [expected]
+
+
+def test_after_the_last_id_of_a_mask_file_free_ids_are_given_once_more() -> None:
+    """Mask files have 16 bits; object 65,537 was object 1, also where object 1 was still there."""
+    looks = torch.eye(3)
+    tracks = Tracks()
+    first = (looks[0], [0.9], square(0, 0))
+    tracks.update(instances(first), shared=0, keep=2)
+    tracks.last_id = MAX_ID - 1
+    second, third = (looks[1], [0.9], square(6, 0)), (looks[2], [0.9], square(0, 6))
+    assert tracks.update(instances(first, second, third), shared=2, keep=2) == [1, MAX_ID, 2]
 
 
 def test_a_weaker_query_on_the_same_object_is_dropped() -> None:

@@ -182,7 +182,7 @@ def test_a_restored_bank_goes_on_bit_by_bit(
         "shared_keys": shared,
         "top_k": count,
         "memory_frames": 3,
-        "coarse_above": data.draw(st.sampled_from([None, 0])) if shared else None,
+        "coarse_above": data.draw(st.sampled_from([None, 0])),
     }
     written = data.draw(st.integers(0, 6))
     bank = new_bank(**options)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.layers.attention import affinity
 from segue.models.memory import MemoryBank
-from segue.models.memory.reading import far_pairs, key_rows, query_rows
+from segue.models.memory.reading import BLOCK_ELEMENTS, far_apart, key_rows, query_rows
 
 KEY = torch.randn(1, 8, 3, 4, generator=torch.Generator().manual_seed(0))
 
@@ -46,9 +49,34 @@ def test_the_previous_frame_is_read_only_within_its_window() -> None:
     torch.testing.assert_close(memory.read(same, [1]), numbers)
 
 
-def test_far_pairs_are_those_outside_a_square() -> None:
-    far = far_pairs(3, 4, 1, torch.device("cpu"))
-    for first in range(12):
-        for second in range(12):
-            rows, columns = abs(first // 4 - second // 4), abs(first % 4 - second % 4)
-            assert far[first, second] == (-torch.inf if max(rows, columns) > 1 else 0)
+def test_places_on_an_axis_are_far_apart_beyond_the_radius() -> None:
+    far = far_apart(5, 2, torch.device("cpu"))
+    for first in range(5):
+        for second in range(5):
+            assert far[first, second] == (-torch.inf if abs(first - second) > 2 else 0)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the elements of the largest tensor that any operation gives."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        for each in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(each, torch.Tensor):
+                self.elements = max(self.elements, each.numel())
+        return result
+
+
+def test_a_window_takes_no_matrix_of_all_pairs_of_positions() -> None:
+    positions = 64 * 60
+    generator = torch.Generator().manual_seed(0)
+    keys, frames = torch.randn(2, 1, 4, 64, 60, generator=generator), torch.randn(2, 1, 2, 64, 60)
+    memory = bank(last_window=3)
+    for key, value in zip(keys, frames, strict=True):
+        memory.write([1], key, value, keep=False)
+        memory.slots[-1] = replace(memory.slots[-1], kept=True)
+    with Largest() as seen:
+        memory.read(keys[0], [1])
+    assert seen.elements <= BLOCK_ELEMENTS["cpu"] < positions**2

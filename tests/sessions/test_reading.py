@@ -142,6 +142,27 @@ def test_coarse_to_fine_is_exact_where_every_cell_is_taken(
     torch.testing.assert_close(fine, filled_bank(told, **options).read(query, [1, 2]))
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_coarse_to_fine_reads_as_many_positions_as_were_asked_for(shared: bool) -> None:
+    """24 cells have 96 positions."""
+    told = random_frames(7, 3, 2, (8, 10), shared=shared)
+    query = torch.randn(1, 4, 8, 10, generator=torch.Generator().manual_seed(8))
+    options: dict[str, Any] = {"top_k": 3 * 8 * 10, "shared_keys": shared}
+    fine = filled_bank(told, **options, coarse_above=0).read(query, [1, 2])
+    torch.testing.assert_close(fine, filled_bank(told, **options).read(query, [1, 2]))
+
+
+def test_coarse_to_fine_reads_the_keys_of_each_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "COARSE_CELLS", 2)
+    told = random_frames(9, 4, 2, (16, 16), shared=False)
+    for i in (1, 2):
+        query = told[2].key_of(i)[None].clone()  # looks as this object did in the third frame
+        bank = filled_bank(told, top_k=1, coarse_above=0, shared_keys=False)
+        torch.testing.assert_close(bank.read(query, [i]), told[2].values[i][None])
+    bank.forget([1])
+    torch.testing.assert_close(bank.read(query, [2]), told[2].values[2][None])
+
+
 def test_coarse_to_fine_finds_what_stands_out() -> None:
     told = random_frames(9, 4, 1, (16, 16))
     query = told[2].keys.clone()  # looks like the third frame, so each position finds itself there

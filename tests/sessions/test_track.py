@@ -595,6 +595,50 @@ def test_peeking_changes_nothing(lite: STCNLite, plain: list[Segmentation]) -> N
     assert_same(results, whole)
 
 
+def test_an_array_that_is_filled_again_after_a_look_is_a_new_picture(
+    lite: STCNLite, plain: list[Segmentation]
+) -> None:
+    session, buffer, results = new_session(lite), np.empty_like(FRAMES[0]), []
+    for t in range(len(FRAMES)):
+        if t:
+            buffer[:] = FRAMES[(t + 3) % len(FRAMES)]
+            session.peek(Frame(t, t / 10, buffer))
+        buffer[:] = FRAMES[t]
+        results.append(session.step(Frame(t, t / 10, buffer), FIRST if t == 0 else None))
+    assert_same(results, plain)
+
+
+@pytest.mark.parametrize("failing", ["encode_query", "decode", "encode_memory"])
+def test_a_step_that_fails_can_be_taken_again(
+    lite: STCNLite, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def prompts(t: int) -> list[Prompt]:
+        return [RemovePrompt(1), MaskPrompt(4, MASKS[t] == 1)]
+
+    expected = follow(new_session(lite), {0: FIRST, 3: prompts(3)})
+    session = new_session(lite)
+    follow(session, {0: FIRST}, end=3)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(session.tracker.network, failing, fail, raising=False)
+        with pytest.raises(MemoryError):
+            session.step(frame(3), prompts(3))
+    assert session.ids == (1, 2, 3)
+    assert_same(follow(session, {3: prompts(3)}, first=3), expected[3:])
+
+
+def test_a_first_frame_that_was_refused_does_not_fix_the_size(
+    lite: STCNLite, plain: list[Segmentation]
+) -> None:
+    session = new_session(lite)
+    with pytest.raises(PromptError):
+        session.step(Frame(0, 0.0, FRAMES[0][:, :32]), FIRST)
+    assert_same(follow(session, {0: FIRST}), plain)
+
+
 def test_a_saved_state_is_written_straight_from_the_memory(lite: STCNLite, tmp_path: Path) -> None:
     session = new_session(lite)
     follow(session, {0: FIRST}, end=3)

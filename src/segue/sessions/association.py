@@ -5,8 +5,9 @@ Nothing here knows a network: boxes (x0, y0, x1, y1) are in pixels, appearances 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from segue.masks.files import MAX_ID
 from segue.prompts.planes import grown
 from segue.types import Box, Image
 
@@ -45,6 +47,16 @@ RETURN_SPEED, RETURN_BONUS = 0.02, 0.1
 
 REMEMBERED = 32  # lost objects that are remembered
 HUES, LIGHTS = 8, 4  # bins of the colours of an appearance, for each of two axes and for lightness
+
+
+def next_id(last: int, taken: Collection[int]) -> int:
+    """The id of a new object: the one after ``last`` that is not ``taken``; after 65,535 comes 1.
+
+    Mask files hold no larger ids, and a camera that runs for months sees more objects than that: then the
+    ids of objects that are long forgotten are given once more.
+    """
+    numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
+    return next(i for i in numbers if i not in taken)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError, SegueError
-from segue.masks.files import MAX_ID
 from segue.prompts.detectors import Detector
 from segue.prompts.planes import tight_box
-from segue.sessions.association import REMEMBERED, Floats, appearance_of, reidentify
+from segue.sessions.association import REMEMBERED, Floats, appearance_of, next_id, reidentify
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
@@ -144,7 +142,7 @@ class AutoSession(Checkpointable):
                 same = [old for old in lost if old.label == label]
                 known = reidentify(same, tracklet.box, tracklet.appearance, self._seen, frame.size)
                 if known is None:
-                    last_id = tracklet.id = _free_id(last_id, {*tracklets, *(old.id for old in lost)})
+                    last_id = tracklet.id = next_id(last_id, {*tracklets, *(old.id for old in lost)})
                 else:
                     lost.remove(known)
                     tracklet.id = known.id
@@ -198,12 +196,6 @@ def _retired(tracklets: dict[int, _Tracklet], newcomers: int) -> list[int]:
     gone = [i for i, tracklet in tracklets.items() if tracklet.missing >= PATIENCE]
     rest = sorted((tracklet.seen, i) for i, tracklet in tracklets.items() if i not in gone)
     return gone + [i for _, i in rest[: max(0, len(rest) + newcomers - MOST_OBJECTS)]]
-
-
-def _free_id(last: int, taken: set[int]) -> int:
-    """The next id that nobody has."""
-    numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
-    return next(i for i in numbers if i not in taken)
 
 
 def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation) -> int | None:

@@ -19,7 +19,7 @@ from segue.inputs import check_file, parse_json
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import replacing
 
-FORMAT = "segue-session-4"
+FORMAT = "segue-session-5"
 
 _KINDS = {  # names of the types in the safetensors format
     torch.float32: "F32",

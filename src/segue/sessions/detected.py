@@ -23,6 +23,7 @@ from segue.sessions.association import (
     find_occlusions,
     match,
     match_tentative,
+    next_id,
     overlaps,
     reidentify,
 )
@@ -122,6 +123,7 @@ class DetectionSession(Checkpointable, Session):
         """
         if prompts is not None:
             raise PromptError("instances are found without prompts; use segue track for objects of your own")
+        self._session.check_size(frame)
         said: list[Prompt] = []
         looking = self._seen >= self._due
         if looking:
@@ -243,7 +245,7 @@ class DetectionSession(Checkpointable, Session):
         return fresh
 
     def _new(self, scene: _Scene, number: int) -> Track:
-        self._last_id += 1
+        self._last_id = next_id(self._last_id, {*self._tracks, *(track.id for track in self._lost)})
         found = scene.found
         votes = {found.labels[number] or "": found.scores[number]}
         x0, y0, x1, y1 = box = found.boxes[number]

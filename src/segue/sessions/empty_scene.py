@@ -124,25 +124,36 @@ class FixedBackground(Checkpointable):
     """
 
     scene: Scene = checkpointed()
+    _gains: tuple[float, float, float] = checkpointed()
     state_types = (Scene,)
 
     def __init__(self, picture: Image) -> None:
         if picture.ndim != 3 or picture.shape[2] != 3:
             raise PromptError(f"a background is a picture (H, W, 3), not an array {picture.shape}")
         self._given = picture
-        self.scene = Scene.of(picture)  # at the size of the frames
+        height, width = picture.shape[:2]
+        self._show((height, width))
 
     def fit(self, size: tuple[int, int]) -> None:
         (height, width), (rows, columns) = size, self._given.shape[:2]
         if not same_shape(size, (rows, columns)):
             raise PromptError(f"the background is {columns}x{rows}, but the frames are {width}x{height}")
+        self._show(size)
+
+    def _show(self, size: tuple[int, int]) -> None:
+        """The picture that was given, in its own light, at the size of the frames."""
+        self._gains = (1.0, 1.0, 1.0)
         self.scene = Scene.of(resized(self._given, size))
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Frames change nothing."""
 
     def apply_gain(self, gains: Sequence[float]) -> None:
-        self.scene = self.scene.in_other_light(gains)
+        # From the picture as it was given: rounded levels that are scaled again and again drift away.
+        red, green, blue = (before * gain for before, gain in zip(self._gains, gains, strict=True))
+        self._gains = (red, green, blue)
+        height, width = self.scene.picture.shape[:2]
+        self.scene = Scene.of(resized(self._given, (height, width))).in_other_light(self._gains)
 
     def follow_light(self, picture: Image) -> None:
         """The picture stays: frames change no more than its light, see :meth:`apply_gain`."""
@@ -155,7 +166,8 @@ class FixedBackground(Checkpointable):
 
     def restart(self) -> None:
         """Go back to the picture that was given."""
-        self.scene = Scene.of(resized(self._given, self.scene.picture.shape[:2]))
+        height, width = self.scene.picture.shape[:2]
+        self._show((height, width))
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:

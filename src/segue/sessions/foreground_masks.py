@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks import measure, resize_mask
-from segue.masks.files import MAX_ID
 from segue.sessions.align import Matrix
+from segue.sessions.association import next_id
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import same_shape
 from segue.sessions.segmenters import Maps
@@ -189,7 +189,7 @@ class ComponentTracker(Checkpointable):
 
     _before: Labels | None = checkpointed()
     _tracks: dict[int, _Track] = checkpointed()
-    _next: int = checkpointed()
+    _last_id: int = checkpointed()
     state_types = (_Track,)
 
     def __init__(self) -> None:
@@ -197,7 +197,7 @@ class ComponentTracker(Checkpointable):
 
     def reset(self) -> None:
         self.restart()
-        self._next = 1
+        self._last_id = 0
 
     def restart(self) -> None:
         """Forget all objects; their ids are not given again."""
@@ -272,10 +272,8 @@ class ComponentTracker(Checkpointable):
                 del lost[number]
 
     def _new_id(self) -> int:
-        while self._next in self._tracks:
-            self._next = self._next % MAX_ID + 1
-        number, self._next = self._next, self._next % MAX_ID + 1
-        return number
+        self._last_id = next_id(self._last_id, self._tracks)
+        return self._last_id
 
 
 def _box(row: npt.NDArray[np.int32]) -> Box:

@@ -21,6 +21,7 @@ from segue.layers.running import prepare_for_inference
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
+from segue.sessions.association import next_id
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, encode_frames, enlarged, resized
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
@@ -109,7 +110,7 @@ class Tracks:
     """All known objects of a video; at most ``PATIENCE`` windows of silence are remembered."""
 
     known: list[Track] = field(default_factory=list)
-    next_id: int = 1
+    last_id: int = 0
 
     def update(self, found: Instances, shared: int, keep: int) -> list[int]:
         """The id of each instance of the next window, which are given best first.
@@ -122,8 +123,8 @@ class Tracks:
             tail = found.masks[i, found.masks.shape[1] - keep :]
             track = matched.get(i)
             if track is None:
-                track = Track(self.next_id, found.embeddings[i], found.class_scores[i], tail)
-                self.next_id += 1
+                self.last_id = next_id(self.last_id, {known.id for known in self.known})
+                track = Track(self.last_id, found.embeddings[i], found.class_scores[i], tail)
                 self.known.append(track)
             else:
                 track.embedding = MOMENTUM * track.embedding + (1 - MOMENTUM) * found.embeddings[i]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any, cast
@@ -86,8 +87,9 @@ class TrackSession(Session):
 
     def skip(self, frame: Frame) -> None:
         """Let a frame pass whose result nobody needs; it counts for the schedule."""
-        self._check_size(frame)
+        self.check_size(frame)
         self.tracker.skip()
+        self._size = frame.size
 
     @torch.inference_mode()
     def forget(self, ids: Collection[int]) -> None:
@@ -114,9 +116,12 @@ class TrackSession(Session):
         Raises:
             PromptError: a prompt does not fit the frame.
             SourceError: the frame has another size than those before.
+
+        Whatever is raised, nothing has changed, and the frame can be given once more.
         """
-        self._check_size(frame)
+        self.check_size(frame)
         given, labels = None, self._labels
+        removed: tuple[int, ...] = ()
         if prompts is not None:
             said = self._resolve(frame, prompts)
             if said.ids:
@@ -124,16 +129,34 @@ class TrackSession(Session):
                 given = FramePrompts(
                     mask, tuple(i for i in said.ids if i not in said.native_ids), said.prompts
                 )
-            self._labels = {i: label for i, label in labels.items() if i not in said.removed}
-            labels = self._labels | {i: said.labels.get(i, labels.get(i)) for i in said.ids}
-            if said.removed:
-                self.tracker.forget(said.removed)
-        if given is None and not (self.ids and predict):
-            self.tracker.skip()
+            removed = said.removed
+            labels = {i: label for i, label in labels.items() if i not in removed}
+            labels |= {i: said.labels.get(i, self._labels.get(i)) for i in said.ids}
+        with self._forgotten(removed):
+            if given is None and not (self.ids and predict):
+                self.tracker.skip()
+                tracked = None
+            else:
+                tracked = self.tracker.step(frame.image, given, predict=predict)
+        self._size, self._labels = frame.size, labels
+        if tracked is None:
             return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
-        tracked = self.tracker.step(frame.image, given, predict=predict)
-        self._labels = labels
         return self._result(frame, tracked)
+
+    @contextmanager
+    def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
+        """Follow objects no longer, unless what follows fails: then they are followed as before."""
+        if not ids:
+            yield
+            return
+        tensors, values = self.tracker.state()
+        before = {name: value.clone() for name, value in tensors.items()}
+        try:
+            self.tracker.forget(ids)
+            yield
+        except BaseException:
+            self.tracker.restore(before, values)
+            raise
 
     @torch.inference_mode()
     def peek(self, frame: Frame) -> Segmentation:
@@ -143,7 +166,7 @@ class TrackSession(Session):
             PromptError: no object is followed.
             SourceError: the frame has another size than those before.
         """
-        self._check_size(frame)
+        self.check_size(frame)
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
         return self._result(frame, self.tracker.peek(frame.image))
@@ -178,10 +201,9 @@ class TrackSession(Session):
             "precision": str(self._dtype),
         }
 
-    def _check_size(self, frame: Frame) -> None:
-        if self._size is None:
-            self._size = frame.size
-        elif self._size != frame.size:
+    def check_size(self, frame: Frame) -> None:
+        """See that a frame can be the next one; SourceError if it has another size than those before."""
+        if self._size is not None and self._size != frame.size:
             (height, width), (rows, columns) = frame.size, self._size
             raise SourceError(
                 f"frame {frame.index} is {width}x{height}, but the frames before it are {columns}x{rows}"

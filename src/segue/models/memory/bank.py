@@ -48,7 +48,7 @@ class MemoryBank:
         policy: ``usage`` replaces the frame that was read least, ``fifo`` the oldest; both spare the frames
             with given masks while others are left.
         coarse_above: number of positions of one frame above which the read goes from coarse to fine; None
-            for never. It needs shared keys and a ``top_k``.
+            for never. It needs a ``top_k``.
         last_window: radius within which the frame that was written last is read, for schedules that write
             every frame; None for all of it.
         penalty, last_penalty: confidence penalties, taken off the affinities of kept frames, and of the
@@ -71,8 +71,8 @@ class MemoryBank:
     last_penalty: float = 0.0
     slots: list[Slot] = field(default_factory=list)
     _tables: dict[str, Tensor] = field(default_factory=dict)
-    """Rows of each slot: ``key.<owner>``, ``value.<id>``, ``coarse`` keys, and ``usage``, the attention that
-    it received since it was written, summed over query positions and objects."""
+    """Rows of each slot: ``key.<owner>``, ``coarse.<owner>`` (pooled keys), ``value.<id>``, and ``usage``,
+    the attention that it received since it was written, summed over query positions and objects."""
     _grid: tuple[int, int] = (0, 0)
     _writes: int = 0
     _reads: int = 0
@@ -97,13 +97,11 @@ class MemoryBank:
         self._grid = (keys.shape[2], keys.shape[3])
         penalty = 0.0 if pinned else self.penalty if keep else self.last_penalty
         owners = (SHARED,) if self.shared_keys else ids
-        rows = {
-            f"key.{owner}": key_rows(key, self.similarity, penalty)
-            for owner, key in zip(owners, keys, strict=True)
-        }
-        rows |= {f"value.{i}": value.flatten(1).T for i, value in zip(ids, values, strict=True)}
-        if self._is_coarse:
-            rows["coarse"] = pool_keys(keys[0], self.similarity, penalty)
+        rows = {f"value.{i}": value.flatten(1).T for i, value in zip(ids, values, strict=True)}
+        for owner, key in zip(owners, keys, strict=True):
+            rows[f"key.{owner}"] = key_rows(key, self.similarity, penalty)
+            if self._is_coarse:
+                rows[f"coarse.{owner}"] = pool_keys(key, self.similarity, penalty)
         rows["usage"] = torch.zeros((), device=keys.device)
         self._store(index, rows)
         self.slots[index : index + 1] = [slot]
@@ -140,7 +138,7 @@ class MemoryBank:
                 outputs=[out[ids.index(i)] for i in members],
                 absent=absent,
                 top_k=self.top_k,
-                coarse=tables.get("coarse"),
+                coarse=tables.get(f"coarse.{owner}"),
                 grid=(height, width),
                 usage=usage,
                 window=window,
@@ -151,8 +149,8 @@ class MemoryBank:
     def forget(self, ids: Sequence[int]) -> None:
         """Remove objects; frames that no object needs any longer are removed with them."""
         for i in ids:
-            self._tables.pop(f"key.{i}", None)
-            self._tables.pop(f"value.{i}", None)
+            for kind in ("key", "coarse", "value"):
+                self._tables.pop(f"{kind}.{i}", None)
         remaining = [replace(slot, members=slot.members.difference(ids)) for slot in self.slots]
         keep = [i for i, slot in enumerate(remaining) if slot.members]
         self.slots = [remaining[i] for i in keep]

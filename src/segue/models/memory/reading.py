@@ -7,7 +7,6 @@ so that a plain dot product of a memory row and a query row is the affinity of S
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ GROUP = 32
 """Positions of which top-k selection first keeps only the largest."""
 
 COARSE_CELLS = 24
-"""Cells of 2x2 positions that the coarse step of a coarse-to-fine read hands to the fine step."""
+"""Cells of 2x2 positions that the coarse step of a coarse-to-fine read hands to the fine step, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +116,9 @@ def _read_coarse_to_fine(query: Tensor, plan: ReadPlan) -> None:
     keys = plan.keys.flatten(0, 1)
     members = cell_members(height, width, frames, query.device)
     places = members[: len(cells)]
-    wanted = min(COARSE_CELLS, (frames - len(plan.absent)) * len(cells))
-    count = min(plan.top_k or 0, 4 * wanted)
+    top = plan.top_k or 0
+    wanted = min(max(COARSE_CELLS, -(-top // 4)), (frames - len(plan.absent)) * len(cells))
+    count = min(top, 4 * wanted)
     for rows, affinity in _affinities(cells.mean(1), plan.coarse, plan, cell=2):
         _, chosen = top_k(affinity, wanted)
         candidates = members[chosen].flatten(1)
@@ -185,10 +185,12 @@ def _affinities(query: Tensor, keys: Tensor, plan: ReadPlan, cell: int = 1) -> I
     A row stands for ``cell`` x ``cell`` positions of the plan's grid.
     """
     table, far = keys.flatten(0, 1), None
+    height, width = (length // cell for length in plan.grid)
     # Where the frame with the window is all that there is to read, it is read whole.
     if plan.window is not None and len(keys) - len(plan.absent) > 1:
-        height, width, radius = (length // cell for length in (*plan.grid, plan.window[1]))
-        far = far_pairs(height, width, radius, query.device)
+        radius = plan.window[1] // cell
+        far = [far_apart(length, radius, query.device) for length in (height, width)]
+        places = torch.arange(len(query), device=query.device)
     size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(table), BLOCK_ROWS)
     compare = product_with(table, min(size, len(query)))
     for start in range(0, len(query), size):
@@ -198,16 +200,18 @@ def _affinities(query: Tensor, keys: Tensor, plan: ReadPlan, cell: int = 1) -> I
         if plan.absent:
             by_frame[:, list(plan.absent)] = -torch.inf
         if plan.window is not None and far is not None:
-            by_frame[:, plan.window[0]].add_(far[rows])
+            windowed = by_frame[:, plan.window[0]].unflatten(1, (height, width))
+            windowed += far[0][places[rows] // width, :, None]
+            windowed += far[1][places[rows] % width, None, :]
         yield rows, affinity
 
 
-@functools.lru_cache(maxsize=4)
-def far_pairs(height: int, width: int, radius: int, device: torch.device) -> Tensor:
-    """-inf where two positions of a grid are more than ``radius`` rows or columns apart, else 0, (hw, hw)."""
-    rows = torch.arange(height, device=device)
-    columns = torch.arange(width, device=device)
-    far_rows = (rows[:, None] - rows).abs() > radius
-    far_columns = (columns[:, None] - columns).abs() > radius
-    far = (far_rows[:, None, :, None] | far_columns[None, :, None, :]).flatten(2).flatten(0, 1)
+def far_apart(length: int, radius: int, device: torch.device) -> Tensor:
+    """-inf where two places on an axis are more than ``radius`` apart, else 0, (length, length) float32.
+
+    Two positions of a grid are outside each other's window where their rows or their columns are; a matrix
+    of all pairs of positions would take gigabytes on a large grid.
+    """
+    places = torch.arange(length, device=device)
+    far = (places[:, None] - places).abs() > radius
     return torch.zeros(far.shape, device=device).masked_fill_(far, -torch.inf)

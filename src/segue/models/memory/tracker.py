@@ -87,7 +87,7 @@ class MemoryTracker:
     def __init__(self, network: MemoryNetwork, setup: Setup) -> None:
         self.network, self._setup = network, setup
         self.schedule = setup.schedule
-        self._peeked: tuple[Image, ResizePadGeometry, Views] | None = None
+        self._peeked: tuple[npt.NDArray[np.uint8], Views] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -122,23 +122,26 @@ class MemoryTracker:
         self._seen += 1
 
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
-        geometry, views = self._look(image)
+        geometry, views = self._look(image)[1:]
         logits = self._decode(views) if self.ids and predict else None
         if given is None:
             assert logits is not None
             tracked, seen = self._tracked(logits, geometry)
         else:
-            seen, shown = self._merge(logits, given, geometry)
-            tracked = TrackOutput(self.ids, shown, functools.partial(_to_array, shown.cpu()))
-        if self.schedule.max_jump is not None:
-            self._before = seen[1:] > 0.5
-        self._remember(views, seen, geometry, pinned=given is not None)
+            ids = tuple(sorted({*self.ids, *given.ids}))
+            seen, shown = self._merge(logits, given, geometry, ids)
+            tracked = TrackOutput(ids, shown, functools.partial(_to_array, shown.cpu()))
+        before = None if self.schedule.max_jump is None else seen[1:] > 0.5
+        # All that may fail is done before anything changes, so that a step that failed can be taken again.
+        entries = self._encode(tracked.ids, views, seen, geometry, pinned=given is not None)
+        self.ids, self._before = tracked.ids, before
+        self._remember(entries, pinned=given is not None)
         self._seen += 1
         return tracked
 
     def peek(self, image: Image) -> TrackOutput:
-        geometry, views = self._look(image)
-        self._peeked = image, geometry, views
+        pixels, geometry, views = self._look(image)
+        self._peeked = pixels, views
         return self._tracked(self._decode(views, count=False), geometry)[0]
 
     def forget(self, ids: Collection[int]) -> None:
@@ -170,28 +173,34 @@ class MemoryTracker:
         for mirror in self.banks[1:]:
             mirror.restore(mirrored, values["mirror"])
 
-    def _look(self, image: Image) -> tuple[ResizePadGeometry, Views]:
-        peeked, self._peeked = self._peeked, None
-        if peeked is not None and peeked[0] is image:
-            return peeked[1:]
+    def _look(self, image: Image) -> tuple[npt.NDArray[np.uint8], ResizePadGeometry, Views]:
+        """What the network sees of a picture (a copy), and its features."""
         geometry = ResizePadGeometry.of(image.shape[:2], self.schedule.short_side, self.network.stride)
         # A copy, because PyTorch complains of pictures that are read-only.
-        pixels = torch.from_numpy(np.array(geometry.to_network(image), order="C"))
-        prepared = self.network.prepare(pixels.to(self._setup.device, non_blocking=True))
-        return geometry, [
-            self.network.encode_query(view.contiguous(memory_format=torch.channels_last))
-            for view in self._with_mirrored(prepared.to(self._setup.dtype))
-        ]
+        pixels = np.array(geometry.to_network(image), order="C")
+        peeked, self._peeked = self._peeked, None
+        # By content: a caller may fill one array with picture after picture.
+        if peeked is not None and np.array_equal(peeked[0], pixels):
+            return pixels, geometry, peeked[1]
+        prepared = self.network.prepare(torch.from_numpy(pixels).to(self._setup.device, non_blocking=True))
+        return (
+            pixels,
+            geometry,
+            [
+                self.network.encode_query(view.contiguous(memory_format=torch.channels_last))
+                for view in self._with_mirrored(prepared.to(self._setup.dtype))
+            ],
+        )
 
     def _with_mirrored(self, planes: Tensor) -> list[Tensor]:
         """Planes (..., H, W) for each bank."""
         return [planes] if len(self.banks) == 1 else [planes, planes.flip(-1)]
 
-    def _passes(self, query: QueryFeatures) -> list[slice]:
-        """Which of the objects go through the network together."""
+    def _passes(self, query: QueryFeatures, objects: int) -> list[slice]:
+        """Which of so many objects go through the network together."""
         height, width = query.image.shape[-2:]
         size = max(1, self._setup.memory_limit // (PASS_BYTES_PER_PIXEL * height * width))
-        return [slice(start, start + size) for start in range(0, len(self.ids), size)]
+        return [slice(start, start + size) for start in range(0, objects, size)]
 
     def _decode(self, views: Views, *, count: bool = True) -> Tensor:
         """Log-odds of all objects, (K, h, w), float32."""
@@ -209,7 +218,8 @@ class MemoryTracker:
         return torch.from_numpy(kept).to(merged.device)
 
     def _decode_view(self, query: QueryFeatures, bank: MemoryBank, count: bool) -> Tensor:
-        readouts = (bank.read(query.key, self.ids[part], count=count) for part in self._passes(query))
+        parts = self._passes(query, len(self.ids))
+        readouts = (bank.read(query.key, self.ids[part], count=count) for part in parts)
         return _joined([self.network.decode(query, read.to(self._setup.dtype)).float() for read in readouts])
 
     def _tracked(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
@@ -219,57 +229,70 @@ class MemoryTracker:
         return TrackOutput(self.ids, geometry.to_image(seen), again), seen
 
     def _merge(
-        self, logits: Tensor | None, given: FramePrompts, geometry: ResizePadGeometry
+        self, logits: Tensor | None, given: FramePrompts, geometry: ResizePadGeometry, ids: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """Put given masks into the prediction; objects new to the tracker are added.
+        """Put given masks into the prediction; ``ids`` are all objects, also those new to the tracker.
 
         Gives probabilities at the padded size for the memory, and at the picture's for the result, which
         holds the masks as they were given even where the network sees the picture reduced.
         """
-        before = self.ids
-        self.ids = tuple(sorted({*before, *given.ids}))
         predicted = None
         if logits is not None:
             predicted = Compact(logits, geometry, self.network.aggregate).probabilities()
-        seen = self._put_in(predicted, before, geometry.mask_to_network(given.mask), given.ids)
+        seen = self._put_in(predicted, ids, geometry.mask_to_network(given.mask), given.ids)
         if not geometry.resizes:
             return seen, geometry.unpad(seen)
         predicted = None if predicted is None else geometry.to_image(predicted)
-        return seen, self._put_in(predicted, before, given.mask, given.ids)
+        return seen, self._put_in(predicted, ids, given.mask, given.ids)
 
     def _put_in(
-        self, predicted: Tensor | None, before: Sequence[int], mask: Tensor, ids: Sequence[int]
+        self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, given: Sequence[int]
     ) -> Tensor:
-        """Predicted probabilities of the objects ``before`` with the objects ``ids`` of ``mask`` put in.
+        """Probabilities of the objects ``ids``: those ``given`` as in ``mask``, the others as predicted.
 
         Inside the given masks nothing else remains; a corrected object has nothing outside its new mask
         (spec of the STCN release, "objects that appear later").
         """
-        merged = torch.zeros(len(self.ids), *mask.shape, device=mask.device)
-        for channel, i in enumerate(self.ids):
-            if i in ids:
+        merged = torch.zeros(len(ids), *mask.shape, device=mask.device)
+        for channel, i in enumerate(ids):
+            if i in given:
                 merged[channel] = mask == i
             elif predicted is not None:
-                merged[channel] = predicted[before.index(i) + 1].masked_fill(mask > 0, 0)
+                merged[channel] = predicted[self.ids.index(i) + 1].masked_fill(mask > 0, 0)
         if self.network.aggregate_prompts:
             return self.network.aggregate(merged)
         return torch.cat([1 - merged.sum(0, keepdim=True), merged])
 
-    def _remember(
-        self, views: Views, probabilities: Tensor, geometry: ResizePadGeometry, *, pinned: bool
-    ) -> None:
-        keep = pinned or self._keeps
-        if not keep and not self.schedule.include_last:
-            return
+    def _encode(
+        self,
+        ids: Sequence[int],
+        views: Views,
+        probabilities: Tensor,
+        geometry: ResizePadGeometry,
+        *,
+        pinned: bool,
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values of the objects for each bank; none where the frame does not become memory."""
+        if not (pinned or self._keeps or self.schedule.include_last):
+            return []
         masks = probabilities[1:].to(self._setup.dtype)
         if not self.network.masks_in_padding:
             masks = geometry.pad(geometry.unpad(masks))
-        for query, bank, side in zip(views, self.banks, self._with_mirrored(masks), strict=True):
+        entries = []
+        for query, side in zip(views, self._with_mirrored(masks), strict=True):
             total = side.sum(0, keepdim=True)
-            encoded = [self.network.encode_memory(query, side[part], total) for part in self._passes(query)]
+            parts = self._passes(query, len(ids))
+            encoded = [self.network.encode_memory(query, side[part], total) for part in parts]
             keys = [key for key, _ in encoded if key is not None] or [query.key]
-            values = [value for _, value in encoded]
-            bank.write(self.ids, _joined(keys), _joined(values), keep=keep, pinned=pinned)
+            entries.append((_joined(keys), _joined([value for _, value in encoded])))
+        return entries
+
+    def _remember(self, entries: Sequence[tuple[Tensor, Tensor]], *, pinned: bool) -> None:
+        if not entries:
+            return
+        keep = pinned or self._keeps
+        for bank, (keys, values) in zip(self.banks, entries, strict=True):
+            bank.write(self.ids, keys, values, keep=keep, pinned=pinned)
         if keep:
             self._last_memory = self._seen
 
