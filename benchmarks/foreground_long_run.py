@@ -18,9 +18,9 @@ import torch
 
 from foreground import frame_size, picture
 from long_run import watch_memory
-from segue.api.foreground import make_model
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.networks import foreground_model
 from segue.video import open_source
 
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     session = ForegroundSession(
-        make_model(options.model, options.weights), masks=ForegroundMasks(objects=True, min_area=20)
+        foreground_model(options.model, options.weights), masks=ForegroundMasks(objects=True, min_area=20)
     )
     film = open_source(picture(t, *options.size) for t in range(options.frames))
     watch_memory(session, film, formats=("png", "events"), every=options.every)

@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import torch
 
-from segue.api.foreground import make_model
 from segue.models.base import ForegroundNetwork
 from segue.registry import MODELS
 from segue.sessions.foreground import ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Maps, Segmenter
 from segue.sessions.subtractors import BackgroundDifference, Envelope, FrameDifference, Subtractor
 from segue.types import Image
@@ -70,7 +70,7 @@ def session(
     masks = ForegroundMasks(shadows=True)
     if method in CLASSICAL:
         return ForegroundSession(CLASSICAL[method](), masks=masks, align=align)
-    model = make_model(method, weights)
+    model = foreground_model(method, weights)
     return ForegroundSession(model, masks=masks, align=align, device=device, fast=fast)
 
 

@@ -33,13 +33,14 @@ from machine import describe, names_of
 from segue.api.instances import instances
 from segue.datasets.files import Mask
 from segue.datasets.instances import DetectedInstance, Instance
+from segue.jobs.loop import results
 from segue.masks.rle import encode_rle
 from segue.masks.tracks import RleTrack
 from segue.metrics.identity import Identity, identity
 from segue.metrics.ytvis import YTVISAccumulator
 from segue.models.detection.boxes import COCO_NAMES
 from segue.prompts.detectors import BoxDetector
-from segue.sessions.base import Session, results
+from segue.sessions.base import Session
 from segue.sessions.detecting import detector as make_detector
 from segue.types import Frame, Segmentation
 

@@ -11,6 +11,10 @@ class SegueError(Exception):
     """Base of all errors with a message for the user: what was wrong, where, and what to do."""
 
 
+class ArgumentError(SegueError, ValueError):
+    """An argument of a function that has the wrong type, layout or range; the message names the argument."""
+
+
 class SourceError(SegueError):
     """A video, image folder, camera or array that cannot be read."""
 

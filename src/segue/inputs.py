@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from pathlib import Path
 from typing import Any, get_args
 
-from segue.errors import SegueError
+import numpy as np
+
+from segue.errors import ArgumentError, SegueError
 
 
 def check_file(path: Path, error: type[SegueError], largest: int | None = None) -> None:
@@ -50,6 +53,48 @@ def check_choice(name: str, value: object, choices: object, error: type[Exceptio
     known = get_args(choices)
     if value not in known:
         raise error(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    whole: bool = False,
+    error: type[SegueError] = ArgumentError,
+) -> None:
+    """See that an argument is a finite number in a range.
+
+    Args:
+        name: of the argument, for the message.
+        value: what was given.
+        least, most: the range, both ends included.
+        whole: only whole numbers are taken.
+        error: raised where it is none.
+    """
+    kind = "a whole number" if whole else "a number"
+    fits = isinstance(value, (int, np.integer)) if whole else isinstance(value, (int, float, np.number))
+    if not fits or isinstance(value, bool) or not math.isfinite(value):  # type: ignore[arg-type]
+        shown = f"{value!r}" if isinstance(value, (str, float, bool)) else kind_of(value)
+        raise error(f"{name} is {shown}, but must be {kind}")
+    if (least is not None and value < least) or (most is not None and value > most):  # type: ignore[operator]
+        bounds = f"at least {least:g}" if most is None else f"from {least or 0:g} to {most:g}"
+        raise error(f"{name} is {value}, but must be {bounds}")
+
+
+def kind_of(value: object) -> str:
+    """What a value is, for messages: its type, and of arrays, tensors and PIL pictures the layout."""
+    name = type(value).__name__
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is not None and dtype is not None:
+        what = "tensor" if hasattr(value, "detach") else "array"
+        return f"{str(dtype).removeprefix('torch.')} {what} of shape {tuple(shape)}"
+    if hasattr(value, "getbands") and hasattr(value, "size"):
+        return f"PIL picture of {value.size[0]}x{value.size[1]} pixels, mode {value.mode}"  # type: ignore[attr-defined]
+    if isinstance(value, (list, tuple, dict, set, frozenset)):
+        return f"{name} of {len(value)}"
+    return name
 
 
 def first_line(error: BaseException) -> str:

@@ -30,7 +30,8 @@ from segue.entries import PromptKind as PromptKind
 from segue.entries import SinkEntry as SinkEntry
 from segue.entries import SinkOptions as SinkOptions
 from segue.entries import Task as Task
-from segue.errors import CheckpointError, DatasetError, PromptError, SegueError, SinkError
+from segue.errors import ArgumentError, CheckpointError, DatasetError, PromptError, SegueError, SinkError
+from segue.inputs import kind_of
 
 AnyEntry = Entry | DetectorEntry | SinkEntry | DatasetEntry | CommandEntry
 T = TypeVar("T", bound=AnyEntry)
@@ -87,6 +88,8 @@ class Registry(Generic[T]):
         Raises:
             SegueError: of the kind of the registry: there is none, or the package that adds it is broken.
         """
+        if not isinstance(name, str):
+            raise self.error(f"{self.noun}: {kind_of(name)}; give a name: {', '.join(self.names)}")
         if name in self._known:
             return self._known[name]
         if name not in self._points:
@@ -182,4 +185,4 @@ def register(entry: AnyEntry) -> None:
         if isinstance(entry, registry.kind):
             registry.register(entry)
             return
-    raise TypeError(f"expected an entry of segue.registry, not {type(entry).__name__}")
+    raise ArgumentError(f"entry: {kind_of(entry)}; give an entry of segue.registry, such as segue.Entry")

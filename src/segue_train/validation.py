@@ -15,6 +15,7 @@ from segue.datasets.instances import DetectedInstance
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
 from segue.flow import FlowFiles
+from segue.jobs.loop import results
 from segue.masks.tracks import RleTrack
 from segue.metrics import DavisAccumulator
 from segue.metrics.foreground import ForegroundAccumulator
@@ -22,7 +23,6 @@ from segue.metrics.ytvis import YTVISAccumulator
 from segue.models.base import ForegroundNetwork, MemoryNetwork
 from segue.models.seqformer import SeqFormer
 from segue.sessions import TrackSession
-from segue.sessions.base import results
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.official import SHORT_SIDE, video_records
 from segue.types import Frame

@@ -13,7 +13,7 @@ from segue.errors import PromptError
 from segue.metrics.measures import region_similarity
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
-from segue.types import Frame, IndexMask, Segmentation
+from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
 from segue_web.film import Film
 from segue_web.messages import Track
 from segue_web.project import Mark, MarkedMask, Project
@@ -144,7 +144,8 @@ def follow(
 
 
 def _show(session: TrackSession, frame: Frame, given: Corrected) -> Segmentation:
-    return session.step(frame, given.mask, predict=bool(set(session.ids) - given.known))
+    said = [MaskPrompt(int(i), given.mask == i) for i in np.unique(given.mask) if i]
+    return session.step(frame, said, predict=bool(set(session.ids) - given.known))
 
 
 def one_way(results: Iterable[Segmentation], objects: Sequence[int]) -> Steps:

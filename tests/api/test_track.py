@@ -113,7 +113,7 @@ def test_numbers_below_one_are_refused(lite: STCNLite, name: str) -> None:
 
 
 def test_an_unknown_policy_is_refused(lite: STCNLite) -> None:
-    with pytest.raises(ValueError, match="memory_policy is 'lru'; choose usage, fifo or all"):
+    with pytest.raises(ValueError, match="memory_policy is 'lru', but must be 'usage', 'fifo' or 'all'"):
         segue.track(PICTURES, {0: MASKS[0]}, model=lite, memory_policy="lru")
 
 

@@ -27,7 +27,7 @@ LEAVES = {"cancel", "entries", "errors", "extras", "inputs", "masks", "naming", 
 
 LAYERED = (
     *("layers", "models", "weights", "flow", "datasets", "prompts", "sessions"),
-    *("metrics", "reports", "export", "api"),
+    *("metrics", "reports", "export", "jobs", "api"),
 )
 """The others from below; each stands on those before it. The commands above may use all, and one another."""
 

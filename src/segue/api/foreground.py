@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image as PillowImage
 from torch import nn
 
-from segue.api import Results
-from segue.errors import FlowError, SegueError, SourceError
-from segue.flow import FlowFiles, flow_provider
+from segue.api.results import Progress, Results
+from segue.errors import ArgumentError, FlowError, SegueError, SourceError
+from segue.flow import FlowFiles
 from segue.flow.providers import FlowName
+from segue.inputs import exists, kind_of
+from segue.jobs.loop import FrameLoop, no_prompts, prompted
+from segue.jobs.options import ForegroundOptions, checked
 from segue.masks import read_stored_mask
 from segue.models.base import ForegroundNetwork
 from segue.naming import natural_key
@@ -27,11 +32,13 @@ from segue.sessions.extra_inputs import FlowNetwork
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.moving_camera import Method, MovingCameraSegmenter
+from segue.sessions.networks import check_path, foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
-from segue.types import Frame, Image
+from segue.types import Frame
 from segue.video import Source, open_source
-from segue.weights import load_for
+from segue.video.images import read_image
+from segue.video.readers import DamageError, as_rgb
 
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 
@@ -46,11 +53,11 @@ def foreground(
     flow: FlowName | str | Path = "dis",
     flow_weights: str | Path | None = None,
     threshold: float | None = None,
-    roi: npt.NDArray[np.generic] | None = None,
+    roi: Any = None,
     min_area: int = 0,
     objects: bool = False,
     shadows: bool = False,
-    scene: BackgroundModel | Image = "median",
+    scene: Any = "median",
     depth: str | Path | None = None,
     short_side: int | None = None,
     align: bool = True,
@@ -59,6 +66,7 @@ def foreground(
     fps: float | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
+    progress: Progress | None = None,
 ) -> Results[ForegroundSession]:
     """Tell foreground from background on every frame.
 
@@ -72,12 +80,13 @@ def foreground(
             of another program, see :class:`segue.flow.FlowFiles`.
         flow_weights: file of torchvision's ``raft_small``, for ``raft``.
         threshold: a pixel is foreground from this probability on; None is that of the model.
-        roi: (H, W), non-zero where there can be foreground.
+        roi: (H, W), non-zero where there can be foreground: an array, a tensor, a PIL picture or a file.
         min_area: connected pieces with fewer pixels are left out.
         objects: give every connected piece an id that stays the same; else all foreground is 1.
         shadows: mark shadow as 2, where the model tells it; not with ``objects``.
-        scene: where the picture of the empty scene comes from: the running median, the model of MOG2 or
-            KNN, or a picture of your own, RGB (H, W, 3), uint8.
+        scene: where the picture of the empty scene comes from: ``median`` (running median), ``mog2`` or
+            ``knn`` (the model of that method), or a picture of your own: a file, or RGB (H, W, 3), uint8, as
+            an array, a tensor or a PIL picture.
         depth: folder of depth maps, one for each frame in the order of their names, 8 or 16 bits, 0 where
             nothing is known; for networks that were trained with ``--depth``.
         short_side: reduce larger frames to this short side, with 0 never; None is what suits the model,
@@ -90,23 +99,47 @@ def foreground(
         fps: take this many frames a second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
+        progress: called after each result with the number of results so far and the expected one, or None.
 
-    Yields:
-        One result per frame, in order; those of networks that look ahead come some frames later.
+    Returns:
+        An iterator of results that knows its session, see :class:`segue.api.Results`: one result per frame,
+        in order; those of networks that look ahead come some frames later.
 
     Raises:
         SourceError, PromptError, CheckpointError, FlowError: as described there.
-        ValueError: a number is out of range.
+        ArgumentError: an argument has the wrong type, layout or range.
 
     Example:
         >>> for result in segue.foreground("camera.mp4", objects=True):
         ...     print(result.index, [item.box for item in result.objects])
     """
-    if fps is not None and not 0 < fps < math.inf:
-        raise ValueError(f"fps is {fps}, but must be a number above 0")
+    options = checked(
+        ForegroundOptions,
+        {
+            "threshold": threshold,
+            "min_area": min_area,
+            "objects": objects,
+            "shadows": shadows,
+            "short_side": short_side,
+            "align": align,
+            "follow_camera": follow_camera,
+            "warm_up": warm_up,
+            "fps": fps,
+        },
+    )
+    if fps is not None and fps <= 0:
+        raise ArgumentError(f"fps is {fps}, but must be a number above 0")
+    for name, value in {
+        "weights": weights,
+        "flow_weights": flow_weights,
+        "depth": depth,
+        "flow": flow,
+    }.items():
+        check_path(name, value)
     opened = source if isinstance(source, Source) else open_source(source)
+    background, region = _background(scene), _region(roi)
     threshold, short_side = preferred(model, threshold, short_side)
-    made = make_model(model, weights, flow, flow_weights)
+    made = foreground_model(model, weights, flow, flow_weights)
     known = None
     if flow not in get_args(FlowName):
         if not isinstance(made, FlowNetwork):
@@ -119,24 +152,56 @@ def foreground(
             )
         network = cast(ForegroundNetwork, made)
         made = MovingCameraSegmenter(network, follow_camera, device=device, fast=fast)
-    masks = ForegroundMasks(threshold=threshold, roi=roi, min_area=min_area, objects=objects, shadows=shadows)
+    masks = ForegroundMasks(
+        threshold=threshold, roi=region, min_area=min_area, objects=objects, shadows=shadows
+    )
     session = ForegroundSession(
         made,
-        background=_background(scene),
+        background=background,
         masks=masks,
         short_side=short_side or None,
-        align=align and follow_camera is None,
+        align=options.align and follow_camera is None,
         warm_up=warm_up,
         device=device,
         fast=fast,
     )
-    return Results(session, opened, _chosen_frames(opened, fps, depth, known))
+    frames = _chosen_frames(opened, fps, depth, known)
+    loop = FrameLoop(session, prompted(session, no_prompts), copies=not opened.files)
+    return Results(session, opened, loop.over(frames), frames=frames, progress=progress)
 
 
-def _background(scene: BackgroundModel | Image) -> Background:
-    if not isinstance(scene, str):
-        return FixedBackground(np.asarray(scene, np.uint8))
-    return MaskedMedian() if scene == "median" else SubtractorBackground(Subtractor(scene))
+def _background(scene: Any) -> Background:
+    """What gives the picture of the empty scene."""
+    if isinstance(scene, str) and scene == "median":
+        return MaskedMedian()
+    if isinstance(scene, str) and scene in get_args(BackgroundModel):
+        return SubtractorBackground(Subtractor(cast("Literal['mog2', 'knn']", scene)))
+    if not isinstance(scene, (str, os.PathLike)):
+        return FixedBackground(as_rgb(scene, "scene"))
+    path = Path(scene)
+    if not exists(path):
+        raise SourceError(f"{scene}: no such picture; the scene is median, mog2, knn or a picture file")
+    try:
+        return FixedBackground(read_image(path))
+    except DamageError as error:
+        raise SourceError(str(error)) from None
+
+
+def _region(roi: Any) -> npt.NDArray[Any] | None:
+    """The region of interest as an array; of a file the values that it stores."""
+    if roi is None:
+        return None
+    if isinstance(roi, (str, os.PathLike)):
+        return read_stored_mask(Path(roi), str(roi))
+    if isinstance(roi, PillowImage.Image):
+        return np.asarray(roi.convert("L"))
+    values = roi.detach().cpu().numpy() if hasattr(roi, "detach") else roi
+    if not isinstance(values, np.ndarray) or values.ndim != 2:
+        raise ArgumentError(
+            f"roi: {kind_of(roi)}; give an array or tensor (H, W), non-zero where there can be foreground, "
+            "or a picture file"
+        )
+    return values
 
 
 def _chosen_frames(
@@ -171,22 +236,6 @@ def preferred(model: object, threshold: float | None, short_side: int | None) ->
         threshold = entry.threshold if threshold is None else threshold
         short_side = entry.short_side if short_side is None else short_side
     return threshold, SHORT_SIDE if short_side is None else short_side
-
-
-def make_model(
-    model: str | ForegroundNetwork | Segmenter,
-    weights: str | Path | None = None,
-    flow: FlowName | str | Path = "dis",
-    flow_weights: str | Path | None = None,
-) -> ForegroundNetwork | Segmenter:
-    """A model by its name; anything else as it is."""
-    if not isinstance(model, str):
-        return model
-    network = load_for("foreground", model, weights)
-    if MODELS.find(model).needs_flow:
-        in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
-        return FlowNetwork(network, None if in_files else flow_provider(flow, flow_weights))
-    return cast("ForegroundNetwork | Segmenter", network)
 
 
 def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:

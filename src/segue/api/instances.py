@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from segue.api import Results
-from segue.errors import PromptError
+from segue.api.results import Progress, Results
+from segue.datasets.ytvis import read_class_names
+from segue.errors import ArgumentError, PromptError
+from segue.inputs import kind_of
+from segue.jobs.loop import FrameLoop, no_prompts, prompted
+from segue.jobs.options import InstanceOptions, checked
 from segue.models.base import InstanceNetwork
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.registry import DETECTORS, MODELS, DetectorEntry, Entry
 from segue.sessions import TrackSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.detecting import detector
-from segue.sessions.instances import InstanceOptions, InstanceSession, allowed_classes
+from segue.sessions.instances import InstanceOptions as WindowOptions
+from segue.sessions.instances import InstanceSession, allowed_classes
+from segue.sessions.networks import check_path, instance_network
 from segue.video import Source, open_source
 from segue.weights import load_for, read_checkpoint, recognise
 from segue.weights.download import is_available
@@ -23,14 +31,17 @@ from segue.weights.download import is_available
 DEFAULT_MODEL = "msstsvis-lite"
 """The network that comes with segue; what is taken for a weight file that nothing recognises."""
 
+EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
+"""Class names that need no file."""
+
 
 def instances(
     source: Source | str | Path | int | Iterable[Any],
     *,
     model: str | InstanceNetwork | None = None,
     weights: str | Path | None = None,
-    names: Mapping[int, str] | None = None,
-    classes: Collection[str] | None = None,
+    names: Mapping[int, str] | str | Path | None = None,
+    classes: Collection[str] | str | None = None,
     score: float | None = None,
     top: int = 10,
     window: int | None = None,
@@ -38,6 +49,7 @@ def instances(
     short_side: int | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
+    progress: Progress | None = None,
 ) -> Results[DetectionSession | InstanceSession]:
     """Find every instance of a video of any length, say what it is, and follow it.
 
@@ -51,8 +63,10 @@ def instances(
             ``window`` frames, and a network for tracking follow what it finds. None is what
             :func:`default_model` names.
         weights: weight file for a network by name, or for the detector.
-        names: names of the class channels, where the weight file does not have them.
-        classes: names or numbers of the classes that are wanted; None is all that have a name.
+        names: names of the class channels, where the weight file does not have them: by number, or
+            ``ytvis2019``, ``ytvis2021`` or an annotation file.
+        classes: names or numbers of the classes that are wanted, in a list or separated by commas; None is
+            all that have a name.
         score: least class score of an object, in 0..1; None is what suits the network, 0.3 for the published
             ones, and for detectors 0.5.
         top: most objects of a window, or of a look of the detector.
@@ -63,25 +77,31 @@ def instances(
             for; not for detectors.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it; a detector itself stays in float32.
+        progress: called after each result with the number of results so far and the expected one, or None.
 
-    Yields:
-        One result per frame, in order, ``window - 1`` frames or less after its frame was read. The objects
-        carry their class as label.
+    Returns:
+        An iterator of results that knows its session, see :class:`segue.api.Results`: one result per frame,
+        in order, ``window - 1`` frames or less after its frame was read. The objects carry their class as
+        label.
 
     Raises:
         SourceError, CheckpointError: as described there.
         PromptError: there is no such class.
-        ValueError: a number is out of range.
+        ArgumentError: an argument has the wrong type or range.
 
     Example:
         >>> for result in segue.instances("street.mp4", classes=["person"]):
         ...     print(result.index, [(item.id, item.label, item.box) for item in result.objects])
     """
+    given = {"score": score, "top": top, "window": window, "overlap": overlap, "short_side": short_side}
+    checked(InstanceOptions, given)
+    check_path("weights", weights)
+    classes, class_names = as_classes(classes), as_class_names(names)
     opened = source if isinstance(source, Source) else open_source(source)
     if model is None:
         model = default_model(weights)
     if isinstance(model, str) and "+" in model:
-        if names is not None:
+        if class_names is not None:
             raise PromptError(f"{model} knows the names of its classes; leave the names out")
         finding, _, following = model.partition("+")
         classed = [entry.name for entry in DETECTORS if "classes" in entry.supported_options]
@@ -93,20 +113,65 @@ def instances(
         )
         numbers = DETECTORS.find(finding).categories
         options = DetectionOptions(top=top, **_given(every=window, score=score))
-        following_finds = DetectionSession(tracker, found, options)
-        return Results(following_finds, opened, names=found.names if numbers is None else numbers)
-    network = instance_model(model, weights)
+        known = found.names if numbers is None else numbers
+        return _results(DetectionSession(tracker, found, options), opened, known, progress)
+    network = instance_network(model, weights)
     suited = {"score": network.score, "short_side": network.short_side}
     if isinstance(model, str):
         entry = MODELS.find(model)
         suited |= _given(score=entry.threshold, short_side=entry.short_side)
-    channels = network.class_names if names is None else names
+    channels = network.class_names if class_names is None else class_names
     known = {channel: name for channel, name in channels.items() if 0 <= channel < network.classes}
     wanted = (frozenset(known) or None) if classes is None else allowed_classes(classes, known)
     asked = suited | _given(score=score, short_side=short_side, window=window)
-    windows = InstanceOptions(overlap=overlap, top=top, classes=wanted, **asked)
+    windows = WindowOptions(overlap=overlap, top=top, classes=wanted, **asked)
     session = InstanceSession(network, windows, names=known, device=device, fast=fast)
-    return Results(session, opened, names=known)
+    return _results(session, opened, known, progress)
+
+
+def _results(
+    session: DetectionSession | InstanceSession,
+    source: Source,
+    names: Mapping[int, str],
+    progress: Progress | None,
+) -> Results[DetectionSession | InstanceSession]:
+    loop = FrameLoop(session, prompted(session, no_prompts), copies=not source.files)
+    return Results(session, source, loop.over(source), names=names, progress=progress)
+
+
+def as_classes(classes: Collection[str] | str | None) -> list[str] | None:
+    """Names of classes from a list, or from a text with commas.
+
+    Raises:
+        ArgumentError: these are no names.
+    """
+    if classes is None:
+        return None
+    if isinstance(classes, str):
+        return [name.strip() for name in classes.split(",")]
+    if not isinstance(classes, (list, tuple, set, frozenset)) or not all(
+        isinstance(name, str) for name in classes
+    ):
+        raise ArgumentError(
+            f"classes: {kind_of(classes)}; give a list of names, or names separated by commas"
+        )
+    return list(classes)
+
+
+def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int, str] | None:
+    """Names of class channels by number, of an edition of YouTube-VIS by its name, or of an annotation file.
+
+    Raises:
+        ArgumentError: these are no names by number.
+        DatasetError: the file is missing or is no annotation file.
+    """
+    if names is None or isinstance(names, Mapping):
+        return names
+    if isinstance(names, (str, os.PathLike)):
+        return EDITIONS.get(str(names)) or read_class_names(Path(names))
+    raise ArgumentError(
+        f"names: {kind_of(names)}; give names by number, {' or '.join(EDITIONS)}, or an annotation file"
+    )
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -148,11 +213,3 @@ def _best(entries: Iterable[tuple[Entry | DetectorEntry, Entry]]) -> str | None:
         if entry.rank is not None and is_available(network)
     ]
     return min(ranked, default=(0, None))[1]
-
-
-def instance_model(model: str | InstanceNetwork, weights: str | Path | None = None) -> InstanceNetwork:
-    """A network that finds instances, by its name, or as it is."""
-    if not isinstance(model, str):
-        return model
-    found: InstanceNetwork = load_for("instances", model, weights)
-    return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segue.errors import SinkError
+from segue.errors import ArgumentError, SinkError
+from segue.inputs import kind_of
 from segue.registry import SINKS
 from segue.types import Frame, Segmentation
 from segue.video import Source, open_sinks, open_source
@@ -19,18 +21,21 @@ def save(
     results: Iterable[Segmentation],
     path: str | Path,
     *,
-    formats: Sequence[str] = ("png",),
+    formats: Sequence[str] | str = ("png",),
     source: Source | str | Path | int | Iterable[Any] | None = None,
     overwrite: bool = False,
     side_by_side: bool = False,
 ) -> dict[str, Path]:
     """Write results, while they are computed if they come from :func:`track`.
 
+    Results of :func:`track`, :func:`foreground` and :func:`instances` know their frames:
+    ``results.save(path)`` does the same without ``source``.
+
     Args:
         results: results in order of time.
         path: folder for all formats, or the file itself for a single one that is a file.
-        formats: any of ``png`` (index masks), ``overlay`` (video), ``coco``, ``ytvis`` (run lengths),
-            ``npz``, ``cdnet`` and ``events``, or what other packages add.
+        formats: one or several of ``png`` (index masks), ``overlay`` (video), ``coco``, ``ytvis`` (run
+            lengths), ``npz``, ``cdnet`` and ``events``, or what other packages add.
         source: where the frames came from; needed for ``overlay``, and for file names and time stamps.
         overwrite: replace what is there.
         side_by_side: put the plain frame beside the drawn one.
@@ -40,25 +45,72 @@ def save(
 
     Raises:
         SinkError: the output exists, cannot be written, or needs a source.
+        ArgumentError: an argument has the wrong type.
     """
-    for name in formats:
+    chosen = as_formats(formats)
+    for name in chosen:
         if source is None and SINKS.find(name).needs_frames:
             raise SinkError(f"the format {name} needs the frames: give source as well")
-    results = iter(results)
-    first = next(results, None)
+    if not isinstance(results, Iterable):
+        raise ArgumentError(f"results: {kind_of(results)}; give the results of segue.track or a list of them")
+    given = iter(results)
+    first = next(given, None)
     if first is None:
         raise SinkError(f"{path}: there are no results to write")
+    if not isinstance(first, Segmentation):
+        raise ArgumentError(f"results: the first one is a {kind_of(first)}; expected segue.Segmentation")
     blank = np.zeros((*first.mask.shape, 3), np.uint8)
     opened = source if isinstance(source, Source) else open_source([blank] if source is None else source)
-    outputs = open_sinks(Path(path), formats, opened, overwrite=overwrite, side_by_side=side_by_side)
-    with opened, outputs.sink as sink:
-        frames = None if source is None else iter(opened)
-        for result in itertools.chain([first], results):
-            if frames is None:
-                sink.write(Frame(result.index, result.time, blank), result)
-            else:
-                sink.write(_frame_at(frames, result.index), result)
+    frames = None if source is None else iter(opened)
+    pairs = _with_frames(itertools.chain([first], given), frames, blank)
+    with opened:
+        return write_results(pairs, path, chosen, opened, overwrite=overwrite, side_by_side=side_by_side)
+
+
+def as_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
+    """The names of formats; a single one may stand for itself.
+
+    Raises:
+        ArgumentError: these are no names.
+    """
+    names = (formats,) if isinstance(formats, str) else formats
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ArgumentError(
+            f"formats: {kind_of(formats)}; give a name or a list of names: {', '.join(SINKS.names)}"
+        )
+    return tuple(names)
+
+
+def write_results(
+    pairs: Iterator[tuple[Frame, Segmentation]],
+    path: str | Path,
+    formats: Sequence[str],
+    source: Source,
+    *,
+    overwrite: bool,
+    side_by_side: bool,
+    categories: Mapping[str, int] | None = None,
+) -> dict[str, Path]:
+    """Write results with their frames; gives the file or folder of each format."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
+    outputs = open_sinks(
+        Path(path), formats, source, overwrite=overwrite, side_by_side=side_by_side, categories=categories
+    )
+    with outputs.sink as sink:
+        for frame, result in pairs:
+            sink.write(frame, result)
     return outputs.paths
+
+
+def _with_frames(
+    results: Iterator[Segmentation], frames: Iterator[Frame] | None, blank: Any
+) -> Iterator[tuple[Frame, Segmentation]]:
+    for result in results:
+        yield (
+            Frame(result.index, result.time, blank) if frames is None else _frame_at(frames, result.index),
+            result,
+        )
 
 
 def _frame_at(frames: Iterator[Frame], index: int) -> Frame:

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from segue.api import Results
-from segue.errors import PromptError
+from segue.api.results import Progress, Results
+from segue.errors import ArgumentError, PromptError
+from segue.inputs import kind_of
+from segue.jobs.loop import FrameLoop, no_prompts, only_required, prompted
+from segue.jobs.options import TrackOptions, checked
 from segue.models.base import MemoryPolicy, Schedule, TrackNetwork
 from segue.prompts import MakePrompter
+from segue.prompts.given import FrameSaid, PromptPlan
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
 from segue.sessions.detecting import detector
-from segue.types import IndexMask, Prompt, Segmentation
+from segue.sessions.networks import track_network
+from segue.types import Box, Frame, Segmentation
 from segue.video import Source, open_source
-from segue.weights import load_for
 
-Prompts = Mapping[int, IndexMask | Sequence[Prompt]]
+Prompts = Mapping[int, FrameSaid]
 """What is said of each frame, by frame index."""
 
 
 def track(
     source: Source | str | Path | int | Iterable[Any],
-    prompts: Prompts | Auto,
+    prompts: Prompts | FrameSaid | Auto | None = None,
     *,
+    box: Box | None = None,
     model: str | TrackNetwork = "stcn-lite",
     mem_every: int | None = None,
     top_k: int | Literal["published"] | None = "published",
@@ -42,16 +47,22 @@ def track(
     fit: bool = False,
     prompter: MakePrompter | None = None,
     required: Container[int] | None = None,
-) -> Iterator[Segmentation]:
+    progress: Progress | None = None,
+) -> Results[TrackSession] | Results[AutoSession]:
     """Follow the objects that ``prompts`` names, or those that are found.
 
     What is left out of ``mem_every`` to ``memory_policy`` is as published for the model: every fifth frame
     and the best 20 positions for STCN, all positions and the previous frame besides for STM.
 
     Args:
-        source: anything :func:`segue.open_source` takes, such as a file, a folder or a list of RGB arrays.
-        prompts: for each frame index an index mask (H, W), or a list of prompts. Objects may be added,
-            corrected and removed on any frame. :class:`segue.Auto` finds the objects instead.
+        source: anything :func:`segue.open_source` takes, such as a file, a folder, an array (T, H, W, 3) or a
+            list of RGB pictures.
+        prompts: what to follow: an index mask (H, W) of the first frame, or by frame index what is said of
+            each frame: an index mask, masks (N, H, W), prompts such as :class:`segue.BoxPrompt`, a box
+            ``(x0, y0, x1, y1)``, the path of a mask file, or a mapping from ids to masks or boxes; see
+            :func:`segue.prompts.given.as_prompts`. Objects may be added, corrected and removed on any frame.
+            :class:`segue.Auto` finds the objects instead.
+        box: ``(x0, y0, x1, y1)`` in pixels around the one object to follow, on the first frame.
         model: name for :func:`segue.load`, or a network.
         mem_every: a frame becomes memory this many frames after the last one did.
         top_k: memory positions that are read for a position; None is all of them.
@@ -70,62 +81,80 @@ def track(
             another.
         required: indices of the frames whose results are wanted, as in YouTube-VOS; frames that are neither
             wanted nor due as memory are passed over and give no result.
+        progress: called after each result with the number of results so far and the expected one, or None.
 
-    Yields:
-        One result per frame, in order, as soon as it is there. Before the first prompt the masks are empty.
+    Returns:
+        An iterator of results that knows its session, see :class:`segue.api.Results`: one result per frame,
+        in order, as soon as it is there. Before the first prompt the masks are empty.
 
     Raises:
         SourceError, PromptError, CheckpointError: as described there.
-        ValueError: a number is out of range, or ``required`` is given where objects are found.
+        ArgumentError: an argument has the wrong type or range, or ``required`` is given where objects are
+            found.
 
     Example:
-        >>> for result in segue.track("dog.mp4", {0: first_mask}):
+        >>> for result in segue.track("dog.mp4", first_mask):
         ...     print(result.index, result.mask.shape, [item.box for item in result.objects])
+        >>> segue.track("dog.mp4", box=(120, 80, 310, 260)).save("out", formats=["png", "overlay"])
         >>> cars = segue.detector("maskrcnn", classes=["car"])
         >>> for result in segue.track("street.mp4", segue.Auto(cars, every=25)):
         ...     print(result.index, [(item.id, item.label) for item in result.objects])
     """
-    network = load_for("track", model) if isinstance(model, str) else model
-    schedule = make_schedule(
-        network.schedule,
-        mem_every=mem_every,
-        top_k=top_k,
-        include_last=include_last,
-        memory_frames=memory_frames,
-        memory_policy=memory_policy,
-        max_jump=max_jump,
-        short_side=short_side,
-        flip_tta=flip_tta,
+    options = checked(
+        TrackOptions,
+        {
+            "mem_every": mem_every,
+            "top_k": top_k,
+            "include_last": include_last,
+            "memory_frames": memory_frames,
+            "memory_policy": memory_policy,
+            "max_jump": max_jump,
+            "short_side": short_side,
+            "flip_tta": flip_tta,
+        },
     )
-    session = TrackSession(network, schedule, device=device, fast=fast, fit=fit, prompter=prompter)
+    network = track_network(model)
+    schedule = make_schedule(network.schedule, **dict(options))
     opened = source if isinstance(source, Source) else open_source(source)
-    if not isinstance(prompts, Auto):
-        return _follow(session, opened, prompts, required)
-    if required is not None:
-        raise ValueError("required frames go with prompts; with Auto every frame is looked at")
-    return Results(AutoSession(session, prompts.detector or detector(), prompts.every), opened)
+    session = TrackSession(network, schedule, device=device, fast=fast, fit=fit, prompter=prompter)
+    if isinstance(prompts, Auto):
+        return _found(session, opened, prompts, box, required, progress, device)
+    if prompts is None and box is None:
+        raise PromptError(
+            "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1) or Auto()"
+        )
+    if required is not None and not isinstance(required, Container):
+        raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
+    pairs = _follow(session, opened, PromptPlan(prompts, box), required)
+    return Results(session, opened, pairs, progress=progress)
+
+
+def _found(
+    session: TrackSession,
+    source: Source,
+    auto: Auto,
+    box: object,
+    required: object,
+    progress: Progress | None,
+    device: str | torch.device | None,
+) -> Results[AutoSession]:
+    for name, value in (("required", required), ("box", box)):
+        if value is not None:
+            raise ArgumentError(f"{name} goes with prompts; with Auto objects are looked for on every frame")
+    find = auto.detector
+    if find is None or isinstance(find, str):
+        find = detector(*([] if find is None else [find]), device=device)
+    finder = AutoSession(session, find, auto.every)
+    loop = FrameLoop(finder, prompted(finder, no_prompts), copies=not source.files)
+    return Results(finder, source, loop.over(source), progress=progress)
 
 
 def _follow(
-    session: TrackSession, source: Source, prompts: Prompts, required: Container[int] | None
-) -> Iterator[Segmentation]:
-    if not prompts:
-        raise PromptError("no prompts: say what to follow, for example {0: first_mask}")
-    reached = set()
-    with source:
-        for frame in source:
-            given = prompts.get(frame.index)
-            if given is not None:
-                reached.add(frame.index)
-            if required is None or frame.index in required or session.requires_update:
-                yield session.step(frame, given)
-            elif given is not None:
-                yield session.step(frame, given, predict=False)
-            else:
-                session.skip(frame)
-    missed = sorted(set(prompts) - reached)
-    if missed:
-        raise PromptError(f"there is a prompt for frame {missed[0]}, but the source has no such frame")
+    session: TrackSession, source: Source, plan: PromptPlan, required: Container[int] | None
+) -> Iterator[tuple[Frame, Segmentation]]:
+    step = prompted(session, plan) if required is None else only_required(session, plan, required)
+    yield from FrameLoop(session, step).over(source)
+    plan.check_reached()
 
 
 def make_schedule(
@@ -141,9 +170,11 @@ def make_schedule(
     for name in ("mem_every", "memory_frames", "top_k", "short_side"):
         value = getattr(schedule, name)
         if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}, but must be at least 1")
+            raise ArgumentError(f"{name} is {value}, but must be at least 1")
     if schedule.max_jump is not None and not 0 < schedule.max_jump < 1:
-        raise ValueError(f"max_jump is {schedule.max_jump}, but must be a part of the diagonal, from 0 to 1")
+        raise ArgumentError(
+            f"max_jump is {schedule.max_jump}, but must be a part of the diagonal, from 0 to 1"
+        )
     if schedule.memory_policy not in ("usage", "fifo", "all"):
-        raise ValueError(f"memory_policy is {schedule.memory_policy!r}; choose usage, fifo or all")
+        raise ArgumentError(f"memory_policy is {schedule.memory_policy!r}; choose usage, fifo or all")
     return schedule

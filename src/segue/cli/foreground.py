@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import typer
@@ -13,9 +12,8 @@ from segue.api.foreground import foreground as find_foreground
 from segue.api.foreground import preferred
 from segue.cli.job import DEFAULT_FORMATS, HOW, PART, SOURCE, How, run_job, run_settings
 from segue.cli.options import Options, Values, command
-from segue.errors import SegueError, SinkError, SourceError
+from segue.errors import SinkError, SourceError
 from segue.inputs import printable
-from segue.masks import read_stored_mask
 from segue.types import Segmentation
 from segue.video import Source, open_source
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
@@ -66,12 +64,7 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
     threshold, short_side = preferred(model, options["threshold"], options["short_side"])
     objects = options["objects"] or "events" in formats
     resolved = {"objects": objects, "threshold": threshold, "short_side": short_side}
-    roi = None if options["roi"] is None else read_stored_mask(options["roi"], str(options["roi"]))
-    read = {"roi": roi, "scene": _read_scene(options["scene"])}
-    try:
-        found = find_foreground(opened, **options | resolved | read, device=run.device, fast=run.fast)
-    except ValueError as error:
-        raise SegueError(str(error)) from None
+    found = find_foreground(opened, **options | resolved, device=run.device, fast=run.fast)
     session = found.session
     settings = run_settings({**source, **options, **besides, **part, **how}, **resolved)
     with opened:
@@ -116,19 +109,6 @@ foreground = command(
     replace(PART, names="start end max_size on_damage"),
     HOW,
 )
-
-
-def _read_scene(scene: str) -> Any:
-    """A name as it is, a file as a picture."""
-    if scene in ("median", "mog2", "knn"):
-        return scene
-    path = Path(scene)
-    if not path.exists():
-        raise SourceError(f"{scene}: no such picture; the scene is median, mog2, knn or a picture file")
-    try:
-        return read_image(path)
-    except DamageError as error:
-        raise SourceError(str(error)) from None
 
 
 def _check_composites(source: Source) -> None:

@@ -9,25 +9,21 @@ from typing import Any
 
 import typer
 
-from segue.api.instances import DEFAULT_MODEL, default_model, instance_model
+from segue.api.instances import DEFAULT_MODEL, default_model
 from segue.api.instances import instances as find_instances
 from segue.cli.job import HOW, PART, SOURCE, WATCH, How, first_frame, run_job, run_settings
 from segue.cli.options import Options, Values, command
 from segue.cli.tables import progress
-from segue.datasets.ytvis import read_class_names
 from segue.errors import SegueError, SinkError
 from segue.inputs import printable
-from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.reports import prepare
 from segue.sessions.instances import InstanceSession
+from segue.sessions.networks import instance_network
 from segue.sessions.official import sure_results, whole_clip
 from segue.types import Frame, Image, Segmentation
 from segue.video import Source, open_source
 from segue.video.outputs import output_paths
 from segue.video.partial import write_complete
-
-EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
-"""Class names that need no file."""
 
 
 def _look(whole: bool = False, explain: Path | None = None) -> None:
@@ -64,7 +60,6 @@ def _instances(source: Values, options: Values, look: Values, part: Values, how:
         segue instances long.mp4 --window 20 --overlap 5 --resume
     """
     run = How(**how)
-    names, classes = options["names"], options["classes"]
     model = options["model"]
     if model is None:
         model = _default_model(options["weights"], detectors=not look["whole"], quiet=run.quiet)
@@ -72,15 +67,7 @@ def _instances(source: Values, options: Values, look: Values, part: Values, how:
     if look["whole"]:
         _whole(opened, model, {**options, **look, **how})
         return
-    wanted = {
-        "model": model,
-        "names": None if names is None else EDITIONS.get(names) or read_class_names(names),
-        "classes": None if classes is None else [name.strip() for name in classes.split(",")],
-    }
-    try:
-        found = find_instances(opened, **{**options, **wanted}, device=run.device, fast=run.fast)
-    except ValueError as error:
-        raise SegueError(str(error)) from None
+    found = find_instances(opened, **{**options, "model": model}, device=run.device, fast=run.fast)
     settings = run_settings({**source, **options, **look, **part, **how}, model=model)
     session, categories = found.session, {name: number for number, name in found.names.items()}
     explain = look["explain"]
@@ -148,7 +135,7 @@ def _whole(source: Source, model: str, options: Values) -> None:
     path = output_paths(options["output"] or Path("segue-out") / source.name, ["ytvis"])["ytvis"]
     if path.exists() and not options["overwrite"]:
         raise SinkError(f"{path}: exists already; give --overwrite, or another output")
-    network, watch = instance_model(model, options["weights"]), WATCH.get()
+    network, watch = instance_network(model, options["weights"]), WATCH.get()
     seen: list[Frame] = []
     with source, progress("frames", "interrupted; a film that is one clip begins anew") as show:
         first, frames = first_frame(source.name, source)

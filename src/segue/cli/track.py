@@ -17,7 +17,7 @@ from segue.api.track import track as follow
 from segue.cli.job import HOW, PART, SOURCE, How, first_frame, run_job, run_settings
 from segue.cli.options import Options, Values, command
 from segue.cli.prompting import FINDING, Texts, chosen_detector, make_prompter, settled, to_prompts
-from segue.errors import PromptError, SegueError
+from segue.errors import PromptError
 from segue.registry import MODELS
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
@@ -125,12 +125,9 @@ def _track(source: Values, what: Values, found: Values, memory: Values, part: Va
     opened = open_source(**source, **part)
     model, top_k = memory.pop("model"), memory.pop("top_k")
     network = load_for("track", model, asked.weights)
-    try:
-        schedule = make_schedule(
-            network.schedule, top_k="published" if top_k is None else (top_k or None), **memory
-        )
-    except ValueError as error:
-        raise SegueError(str(error)) from None
+    schedule = make_schedule(
+        network.schedule, top_k="published" if top_k is None else (top_k or None), **memory
+    )
     run = How(**how)
     make = None if asked.auto else make_prompter(refine, asked.prompter, run.device)
     tracker = TrackSession(network, schedule, device=run.device, fast=run.fast, fit=asked.fit, prompter=make)

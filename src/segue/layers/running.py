@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
-from segue.errors import CheckpointError, SegueError
+from segue.errors import ArgumentError, CheckpointError
 from segue.layers.fused import can_fuse, fold_batch_norms, use_fused
 from segue.layers.winograd import use_winograd
 
@@ -21,8 +21,8 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError):  # what PyTorch raises depends on how it was built
-        raise SegueError(f"device {str(device)!r}: there is no such device here; try cpu") from None
+    except (RuntimeError, AssertionError, TypeError):  # what PyTorch raises depends on how it was built
+        raise ArgumentError(f"device {str(device)!r}: there is no such device here; try cpu") from None
     return chosen
 
 

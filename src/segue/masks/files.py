@@ -74,7 +74,20 @@ def read_index_mask(path: str | Path) -> StoredMask:
             compression changes ids.
     """
     with _opened(path, str(path)) as picture:
-        values = _stored_values(picture, str(path))
+        return index_values(picture, str(path))
+
+
+def index_values(picture: Image.Image, where: str) -> StoredMask:
+    """The index mask of a decoded picture, as :func:`read_index_mask` gives it.
+
+    Args:
+        picture: PIL picture.
+        where: its name for messages.
+
+    Raises:
+        SourceError: it is a colour picture, or holds ids that no mask file can hold.
+    """
+    values = _stored_values(picture, where)
     is_object = values == 255
     if picture.mode == "P" or values.dtype != np.uint8 or not is_object.any() or values[~is_object].any():
         return values

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import PromptError, SegueError
+from segue.errors import ArgumentError, PromptError, SegueError
+from segue.inputs import check_number, kind_of
 from segue.prompts.detectors import Detector
 from segue.prompts.planes import tight_box
 from segue.sessions.association import REMEMBERED, Floats, appearance_of, next_id, reidentify
-from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.base import Checkpointable, FrameLike, as_frame, checkpointed
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, RemovePrompt, Segmentation
 
@@ -27,19 +28,24 @@ class Auto:
     """Says that the objects are to be found.
 
     Attributes:
-        detector: what finds them; None is the one that comes with segue, which finds what moves.
+        detector: what finds them, made by :func:`segue.detector` or its name; None is the one that comes with
+            segue, which finds what moves.
         every: look for newcomers every so many frames; None looks only until the first objects are found.
 
     Raises:
-        ValueError: ``every`` is below 1.
+        ArgumentError: ``every`` is below 1.
     """
 
-    detector: Detector | None = None
+    detector: str | Detector | None = None
     every: int | None = None
 
     def __post_init__(self) -> None:
-        if self.every is not None and self.every < 1:
-            raise ValueError(f"every is {self.every}, but must be at least 1")
+        if self.every is not None:
+            check_number("every", self.every, least=1, whole=True)
+        if self.detector is not None and not (isinstance(self.detector, str) or callable(self.detector)):
+            raise ArgumentError(
+                f"detector: {kind_of(self.detector)}; give a name, or what segue.detector makes"
+            )
 
 
 @dataclass
@@ -77,6 +83,7 @@ class AutoSession(Checkpointable):
     _last_id: int = checkpointed()
     _tracklets: dict[int, _Tracklet] = checkpointed()
     _lost: deque[_Tracklet] = checkpointed()
+    _next_index: int = checkpointed()
     state_types = (_Tracklet,)
 
     def __init__(self, session: TrackSession, detector: Detector, every: int | None = None) -> None:
@@ -97,22 +104,33 @@ class AutoSession(Checkpointable):
         self._seen = self._detected = self._last_id = 0
         self._tracklets = {}
         self._lost = deque(maxlen=REMEMBERED)
+        self._next_index = 0
 
-    def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
+    def step(
+        self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
+    ) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any.
+
+        Args:
+            frame: a :class:`segue.Frame`, or a picture (H, W, 3), uint8 (array, tensor or PIL), which gets
+                the index after the last one.
+            prompts: None; here the objects are found.
 
         Raises:
             PromptError: there are prompts; here the objects are found.
             SourceError: the frame has another size than those before.
         """
+        frame = as_frame(frame, self._next_index)
         if prompts is not None:
             raise PromptError(f"frame {frame.index}: objects are found here; leave the prompts out")
         # Frames that wait are copies: the caller may fill one array again and again.
         self._waiting.append(replace(frame, image=np.array(frame.image)) if self.lag else frame)
+        self._next_index = frame.index + 1
         try:
             return self._advance() if len(self._waiting) > self.lag else None
         except SegueError:
             self._waiting.pop()  # as if it had never come, so that the session can be saved
+            self._next_index = frame.index
             raise
 
     def finish(self) -> Iterator[Segmentation]:

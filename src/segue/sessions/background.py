@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import SourceError
+from segue.errors import ArgumentError, SourceError
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import PLANES, Mask, Scene, TemporalQuantileBuffer, gain_table, too_few
 from segue.types import Image
@@ -58,11 +58,11 @@ class MedianSettings:
     def __post_init__(self) -> None:
         for name in ("every", "least"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1")
+                raise ArgumentError(f"{name} is {getattr(self, name)}, but must be at least 1")
         if not 2 <= self.keep <= 255:
-            raise ValueError(f"keep is {self.keep}, but must be between 2 and 255")
+            raise ArgumentError(f"keep is {self.keep}, but must be between 2 and 255")
         if self.longest < self.every:
-            raise ValueError(f"longest is {self.longest}, but must be at least every, {self.every}")
+            raise ArgumentError(f"longest is {self.longest}, but must be at least every, {self.every}")
 
 
 class MaskedMedian(Checkpointable):

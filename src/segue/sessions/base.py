@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Protocol
@@ -18,6 +18,7 @@ from segue.errors import CheckpointError
 from segue.inputs import check_file, parse_json
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import replacing
+from segue.video.readers import DEFAULT_FPS, as_rgb
 
 FORMAT = "segue-session-5"
 
@@ -269,10 +270,16 @@ class Session(Protocol):
         """Go on from where :meth:`state` was called."""
 
 
-def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]:
-    """All results of frames, each as soon as it is there."""
-    for frame in frames:
-        result = session.step(frame)
-        if result is not None:
-            yield result
-    yield from session.finish()
+FrameLike = Any
+"""A :class:`Frame`, or a picture: array or tensor (H, W, 3) of uint8, or a PIL picture."""
+
+
+def as_frame(value: FrameLike, index: int) -> Frame:
+    """A frame as it is; a picture as the frame ``index`` of a video of 25 frames a second.
+
+    Raises:
+        SourceError: it is neither a frame nor a picture.
+    """
+    if isinstance(value, Frame):
+        return value
+    return Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import PromptError
+from segue.errors import ArgumentError, PromptError
 from segue.masks.measure import measure
 from segue.prompts.detectors import Detector, Proposals, propose
 from segue.prompts.planes import grown, tight_box
@@ -27,7 +27,7 @@ from segue.sessions.association import (
     overlaps,
     reidentify,
 )
-from segue.sessions.base import Checkpointable, Session, checkpointed
+from segue.sessions.base import Checkpointable, FrameLike, Session, as_frame, checkpointed
 from segue.sessions.track import TrackSession
 from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt, Segmentation
 
@@ -60,7 +60,7 @@ class DetectionOptions:
         top: most objects that are followed at a time.
 
     Raises:
-        ValueError: a number is out of range.
+        ArgumentError: a number is out of range.
     """
 
     every: int = 5
@@ -69,9 +69,9 @@ class DetectionOptions:
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.top < 1:
-            raise ValueError(f"window is {self.every} and top {self.top}; both are at least 1")
+            raise ArgumentError(f"window is {self.every} and top {self.top}; both are at least 1")
         if not 0 <= self.score <= 1:
-            raise ValueError(f"score is {self.score}; it must be in 0..1")
+            raise ArgumentError(f"score is {self.score}; it must be in 0..1")
 
 
 class DetectionSession(Checkpointable, Session):
@@ -96,6 +96,7 @@ class DetectionSession(Checkpointable, Session):
     _seen: int = checkpointed()
     _due: int = checkpointed()
     _last_id: int = checkpointed()
+    _next_index: int = checkpointed()
     state_types = (Track, Candidate)
 
     def __init__(
@@ -112,15 +113,21 @@ class DetectionSession(Checkpointable, Session):
         self._tracks = {}
         self._lost = deque(maxlen=REMEMBERED)
         self._candidates = []
-        self._seen = self._due = self._last_id = 0
+        self._seen = self._due = self._last_id = self._next_index = 0
 
-    def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation:
+    def step(self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation:
         """Take the next frame.
+
+        Args:
+            frame: a :class:`segue.Frame`, or a picture (H, W, 3), uint8 (array, tensor or PIL), which gets
+                the index after the last one.
+            prompts: None; here the objects are found.
 
         Raises:
             PromptError: there are prompts; here the objects are found.
             SourceError: the frame has another size than those before.
         """
+        frame = as_frame(frame, self._next_index)
         if prompts is not None:
             raise PromptError("instances are found without prompts; use segue track for objects of your own")
         self._session.check_size(frame)
@@ -141,6 +148,7 @@ class DetectionSession(Checkpointable, Session):
                 self._due = self._seen + 1  # it leaves, hides, or is lost: the detector knows
             objects.append(replace(item, label=track.label, score=track.score))
         self._seen += 1
+        self._next_index = frame.index + 1
         return replace(result, objects=tuple(objects))
 
     def _config_fingerprint(self) -> dict[str, object]:

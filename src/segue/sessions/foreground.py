@@ -13,16 +13,17 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from segue.errors import PromptError
+from segue.errors import ArgumentError, PromptError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner, to_frame, to_reference
 from segue.sessions.background import MASK_ABOVE, GhostDetector, MaskedMedian
-from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.sessions.base import Checkpointable, FrameLike, SessionState, as_frame, checkpointed
 from segue.sessions.changes import Change, SceneChangeDetector, difference, exposure, reduced, relit
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
+from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
@@ -47,7 +48,7 @@ class ForegroundSession(Checkpointable):
     first frame of a scene is its first background, so nothing is foreground there.
 
     Args:
-        model: a foreground network in evaluation mode, or a classical segmenter.
+        model: name for :func:`segue.load`, a foreground network in evaluation mode, or a classical segmenter.
         background: what gives the picture of the empty scene; by default a :class:`MaskedMedian`. A session
             needs one of its own.
         masks: how masks are made of probabilities; a session needs one of its own.
@@ -58,7 +59,7 @@ class ForegroundSession(Checkpointable):
         fast: bfloat16 where the processor or GPU has it; for networks.
 
     Example:
-        >>> session = ForegroundSession(segue.load("mustan-lite"))
+        >>> session = ForegroundSession("mustan-lite")
         >>> for frame in segue.open_source("camera.mp4"):
         ...     result = session.step(frame)
     """
@@ -76,11 +77,12 @@ class ForegroundSession(Checkpointable):
     _hidden: npt.NDArray[np.bool_] | None = checkpointed()
     _completed: int = checkpointed()
     _flooded: int = checkpointed()
+    _next_index: int = checkpointed()
     state_types = (ResizePadGeometry, Pending)
 
     def __init__(
         self,
-        model: ForegroundNetwork | Segmenter,
+        model: str | ForegroundNetwork | Segmenter,
         *,
         background: Background | None = None,
         masks: ForegroundMasks | None = None,
@@ -91,8 +93,8 @@ class ForegroundSession(Checkpointable):
         fast: bool = False,
     ) -> None:
         if warm_up < 0 or (short_side is not None and short_side < 1):
-            raise ValueError(f"warm_up is {warm_up} and short_side {short_side}: give no negative numbers")
-        self._segmenter = as_segmenter(model, device=device, fast=fast)
+            raise ArgumentError(f"warm_up is {warm_up} and short_side {short_side}: give no negative numbers")
+        self._segmenter = as_segmenter(foreground_model(model), device=device, fast=fast)
         self._background = background or MaskedMedian()
         self._masks = masks or ForegroundMasks()
         self._masks.settle(self._segmenter.threshold)
@@ -115,6 +117,7 @@ class ForegroundSession(Checkpointable):
         self._masks.reset()
         self._watch.restart()
         self._hidden = None
+        self._next_index = 0
         self._begin_scene()
 
     @property
@@ -159,8 +162,15 @@ class ForegroundSession(Checkpointable):
         shown = [np.repeat(np.uint8(255 * plane)[..., None], 3, 2) for plane in (*grey, foreground)]
         return np.ascontiguousarray(np.hstack([image, scene.picture, *quantiles, *shown]))
 
-    def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
+    def step(
+        self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
+    ) -> Segmentation | None:
         """Take the next frame.
+
+        Args:
+            frame: a :class:`segue.Frame`, or a picture (H, W, 3), uint8 (array, tensor or PIL), which gets
+                the index after the last one.
+            prompts: None; foreground is found without prompts.
 
         Returns:
             The result of the frame ``lag`` frames before, or None if there is none.
@@ -169,6 +179,7 @@ class ForegroundSession(Checkpointable):
             PromptError: there is a prompt, the region of interest, depth or flow does not fit the frame, or
                 the model takes none.
         """
+        frame = as_frame(frame, self._next_index)
         if prompts is not None:
             raise PromptError(f"frame {frame.index}: foreground is found without prompts")
         check_extra(frame, self._segmenter.extra, self._segmenter.name)
@@ -185,6 +196,7 @@ class ForegroundSession(Checkpointable):
             plane = None if plane is None else to_reference(plane, matrix, plane)
         self._follow(change, image)
         self._pending.append(Pending(frame.index, frame.time, frame.size, image, matrix))
+        self._next_index = frame.index + 1
         maps = self._segmenter.step(image, self._empty(self._pending[0].image), plane)
         if maps is not None:
             self._complete(maps)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import PromptError
+from segue.errors import ArgumentError, PromptError
 from segue.masks import measure, resize_mask
 from segue.sessions.align import Matrix
 from segue.sessions.association import next_id
@@ -45,7 +45,7 @@ class ForegroundMasks(Checkpointable):
         shadows: tell shadows; only without ``objects``.
 
     Raises:
-        ValueError: a number is out of range, or both ``objects`` and ``shadows`` are wanted.
+        ArgumentError: a number is out of range, or both ``objects`` and ``shadows`` are wanted.
     """
 
     _tracker: ComponentTracker | None = checkpointed()
@@ -60,13 +60,13 @@ class ForegroundMasks(Checkpointable):
         shadows: bool = False,
     ) -> None:
         if threshold is not None and not 0 < threshold < 1:
-            raise ValueError(f"threshold is {threshold}, but must lie between 0 and 1")
+            raise ArgumentError(f"threshold is {threshold}, but must lie between 0 and 1")
         if min_area < 0:
-            raise ValueError(f"min_area is {min_area}, but must be at least 0")
+            raise ArgumentError(f"min_area is {min_area}, but must be at least 0")
         if objects and shadows:
-            raise ValueError("objects and shadows exclude each other: an id tells either")
+            raise ArgumentError("objects and shadows exclude each other: an id tells either")
         if roi is not None and np.ndim(roi) != 2:
-            raise ValueError(f"roi has the shape {np.shape(roi)}, but must be (H, W)")
+            raise ArgumentError(f"roi has the shape {np.shape(roi)}, but must be (H, W)")
         self._given, self._threshold = threshold, 0.5 if threshold is None else threshold
         self._roi = None if roi is None else np.asarray(roi) != 0
         self._min_area = min_area

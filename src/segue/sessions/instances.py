@@ -15,16 +15,17 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from segue.errors import PromptError, SourceError
+from segue.errors import ArgumentError, PromptError, SourceError
 from segue.inputs import whole_number
 from segue.layers.running import prepare_for_inference
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
 from segue.sessions.association import next_id
-from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.base import Checkpointable, FrameLike, as_frame, checkpointed
+from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, encode_frames, enlarged, resized
-from segue.types import Frame, Image, IndexMask, ObjectInfo, Prompt, Segmentation
+from segue.types import Image, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.weights.identity import WeightsIdentity
 
 DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two queries is left out
@@ -51,7 +52,7 @@ class InstanceOptions:
         short_side: pictures are resized to this short side for the network.
 
     Raises:
-        ValueError: a number is out of range.
+        ArgumentError: a number is out of range.
     """
 
     window: int = 10
@@ -63,14 +64,14 @@ class InstanceOptions:
 
     def __post_init__(self) -> None:
         if self.window < 1 or not 0 <= self.overlap < self.window:
-            raise ValueError(
+            raise ArgumentError(
                 f"window is {self.window} and overlap {self.overlap}; a window has at least one frame, and "
                 "shares fewer than it has"
             )
         if not 0 <= self.score <= 1:
-            raise ValueError(f"score is {self.score}; it must be in 0..1")
+            raise ArgumentError(f"score is {self.score}; it must be in 0..1")
         if self.top < 1 or self.short_side < 32:
-            raise ValueError(f"top is {self.top} and short_side {self.short_side}; give at least 1 and 32")
+            raise ArgumentError(f"top is {self.top} and short_side {self.short_side}; give at least 1 and 32")
 
 
 @dataclass(frozen=True)
@@ -214,11 +215,12 @@ class InstanceSession(Checkpointable):
     _strips: deque[Image] = checkpointed()
     _shared: int = checkpointed()
     _size: tuple[int, int] | None = checkpointed()
+    _next_index: int = checkpointed()
     state_types = (_Pending, Tracks, Track)
 
     def __init__(
         self,
-        network: InstanceNetwork,
+        network: str | InstanceNetwork,
         options: InstanceOptions | None = None,
         *,
         names: Mapping[int, str] | None = None,
@@ -226,6 +228,7 @@ class InstanceSession(Checkpointable):
         fast: bool = False,
     ) -> None:
         self.options = options or InstanceOptions()
+        network = instance_network(network)
         self._network, self.device, self._dtype = prepare_for_inference(network, device, fast)
         self._weights = WeightsIdentity.of(cast(nn.Module, network))
         count = sum(parameter.numel() for parameter in cast(nn.Module, network).parameters())
@@ -243,6 +246,7 @@ class InstanceSession(Checkpointable):
         self._strips = deque()
         self._explanation: Image | None = None
         self._size = None
+        self._next_index = 0
 
     def explain(self) -> None:
         """Keep with each result from now on where the network looked, for :attr:`explanation`."""
@@ -258,13 +262,21 @@ class InstanceSession(Checkpointable):
         """
         return self._explanation
 
-    def step(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None = None) -> Segmentation | None:
+    def step(
+        self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
+    ) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any.
+
+        Args:
+            frame: a :class:`segue.Frame`, or a picture (H, W, 3), uint8 (array, tensor or PIL), which gets
+                the index after the last one.
+            prompts: None; instances are found without prompts.
 
         Raises:
             SourceError: the frame has another size than those before.
             PromptError: prompts were given; instances are found without.
         """
+        frame = as_frame(frame, self._next_index)
         if prompts is not None:
             raise PromptError("instances are found without prompts; use segue track for objects of your own")
         (height, width), (rows, columns) = frame.size, self._size or frame.size
@@ -272,7 +284,7 @@ class InstanceSession(Checkpointable):
             raise SourceError(
                 f"frame {frame.index} is {width}x{height}, but the frames before are {columns}x{rows}"
             )
-        self._size = frame.size
+        self._size, self._next_index = frame.size, frame.index + 1
         # A copy where nothing is resized: the caller may fill one array again and again.
         picture = np.array(resized(frame.image, self.options.short_side))
         self._frames.append(_Pending(frame.index, frame.time, frame.size, picture))

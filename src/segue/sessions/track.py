@@ -14,12 +14,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from segue.errors import PromptError, SourceError
+from segue.errors import ArgumentError, PromptError, SourceError
+from segue.inputs import kind_of
 from segue.layers.running import prepare_for_inference
 from segue.masks import measure
 from segue.models.base import FramePrompts, Schedule, Setup, TrackNetwork, TrackOutput
 from segue.prompts import Annotation, MakePrompter, Prompter, resolve
-from segue.sessions.base import Session, SessionState
+from segue.prompts.given import FrameSaid, as_prompts
+from segue.sessions.base import FrameLike, Session, SessionState, as_frame
+from segue.sessions.networks import track_network
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Prompt, Segmentation
 from segue.weights.identity import WeightsIdentity
 
@@ -33,7 +36,7 @@ class TrackSession(Session):
     on; one that is out of sight stays known and may come back.
 
     Args:
-        network: it is not changed.
+        network: name for :func:`segue.load`, or a network, which is not changed.
         schedule: what becomes memory and how it is read; None is the network's own.
         device: None takes a GPU if there is one.
         fast: bfloat16 where the processor or GPU has it; masks may differ by a few pixels.
@@ -44,14 +47,15 @@ class TrackSession(Session):
             are run in several passes.
 
     Example:
-        >>> session = TrackSession(segue.load("stcn-lite"))
-        >>> for frame in segue.open_source("dog.mp4"):
-        ...     result = session.step(frame, first_mask if frame.index == 0 else None)
+        >>> session = TrackSession("stcn-lite")
+        >>> result = session.step(first_picture, first_mask)
+        >>> for picture in pictures:
+        ...     result = session.step(picture)
     """
 
     def __init__(
         self,
-        network: TrackNetwork,
+        network: str | TrackNetwork,
         schedule: Schedule | None = None,
         *,
         device: str | torch.device | None = None,
@@ -60,6 +64,11 @@ class TrackSession(Session):
         prompter: MakePrompter | None = None,
         memory_limit: int = 4 << 30,
     ) -> None:
+        if prompter is not None and not callable(prompter):
+            raise ArgumentError(
+                f"prompter: {kind_of(prompter)}; give segue.prompts.GrabCut, or a function of a picture"
+            )
+        network = track_network(network)
         self.schedule, self.fit = schedule or network.schedule, fit
         self._weights = WeightsIdentity.of(cast(nn.Module, network))
         self._confidence: tuple[float, float] = getattr(network, "confidence", (1.0, 0.0))
@@ -74,6 +83,7 @@ class TrackSession(Session):
         self.tracker.reset()
         self._labels: dict[int, str | None] = {}
         self._size: tuple[int, int] | None = None
+        self._next_index = 0
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -89,7 +99,7 @@ class TrackSession(Session):
         """Let a frame pass whose result nobody needs; it counts for the schedule."""
         self.check_size(frame)
         self.tracker.skip()
-        self._size = frame.size
+        self._size, self._next_index = frame.size, frame.index + 1
 
     @torch.inference_mode()
     def forget(self, ids: Collection[int]) -> None:
@@ -100,16 +110,18 @@ class TrackSession(Session):
     @torch.inference_mode()
     def step(
         self,
-        frame: Frame,
-        prompts: IndexMask | Sequence[Prompt] | None = None,
+        frame: FrameLike,
+        prompts: FrameSaid | None = None,
         *,
         predict: bool = True,
     ) -> Segmentation:
         """Segment the next frame.
 
         Args:
-            frame: all frames of a session have one size.
-            prompts: index mask or prompts for this frame.
+            frame: a :class:`segue.Frame`, or a picture (H, W, 3), uint8 (array, tensor or PIL), which gets
+                the index after the last one; all frames of a session have one size.
+            prompts: what is said of this frame: an index mask (H, W), prompts, boxes or paths, see
+                :func:`segue.prompts.given.as_prompts`.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.
 
@@ -119,11 +131,12 @@ class TrackSession(Session):
 
         Whatever is raised, nothing has changed, and the frame can be given once more.
         """
+        frame = as_frame(frame, self._next_index)
         self.check_size(frame)
         given, labels = None, self._labels
         removed: tuple[int, ...] = ()
         if prompts is not None:
-            said = self._resolve(frame, prompts)
+            said = self._resolve(frame, as_prompts(prompts, f"prompts of frame {frame.index}"))
             if said.ids:
                 mask = torch.from_numpy(said.mask).to(self.device)
                 given = FramePrompts(
@@ -138,7 +151,7 @@ class TrackSession(Session):
                 tracked = None
             else:
                 tracked = self.tracker.step(frame.image, given, predict=predict)
-        self._size, self._labels = frame.size, labels
+        self._size, self._labels, self._next_index = frame.size, labels, frame.index + 1
         if tracked is None:
             return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
         return self._result(frame, tracked)
@@ -159,13 +172,14 @@ class TrackSession(Session):
             raise
 
     @torch.inference_mode()
-    def peek(self, frame: Frame) -> Segmentation:
+    def peek(self, frame: FrameLike) -> Segmentation:
         """Where the followed objects are on the next frame, without taking it: :meth:`step` comes after.
 
         Raises:
             PromptError: no object is followed.
             SourceError: the frame has another size than those before.
         """
+        frame = as_frame(frame, self._next_index)
         self.check_size(frame)
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
@@ -177,6 +191,7 @@ class TrackSession(Session):
             tensors = {name: value.to("cpu", copy=True) for name, value in tensors.items()}
         labels = [[i, label] for i, label in self._labels.items()]
         values = {**self._config_fingerprint(), "tracker": tracker, "labels": labels, "size": self._size}
+        values["next_index"] = self._next_index
         return SessionState(tensors, values)
 
     @torch.inference_mode()
@@ -191,6 +206,7 @@ class TrackSession(Session):
         values = state.values
         self._labels = {int(i): label for i, label in values["labels"]}
         self._size = tuple(values["size"]) if values["size"] else None
+        self._next_index = int(values["next_index"])
         self.tracker.restore(state.tensors, values["tracker"])
 
     def _config_fingerprint(self) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image as PillowImage
 
 from segue.errors import SourceError
+from segue.inputs import kind_of
 from segue.masks.files import MAX_PIXELS
 from segue.types import Image
 
@@ -77,14 +79,28 @@ def check_pixels(height: int, width: int, where: str) -> None:
 
 
 def as_rgb(value: Any, where: str) -> Image:
-    """An array or tensor, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, as RGB, (H, W, 3).
+    """A picture as RGB, (H, W, 3), uint8.
 
-    A grey picture is repeated, an alpha channel dropped. Messages name ``where``.
+    Args:
+        value: array or tensor, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, or a PIL picture. A grey
+            picture is repeated, an alpha channel dropped.
+        where: its name for messages.
+
+    Raises:
+        SourceError: it has another type, layout or size.
     """
+    if isinstance(value, PillowImage.Image):
+        if value.mode.startswith(("I", "F")):
+            raise SourceError(
+                f"{where}: expected 8 bits a channel, not a {kind_of(value)}; convert it to RGB"
+            )
+        value = np.asarray(value.convert("RGB"))
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     if not isinstance(value, np.ndarray):
-        raise SourceError(f"{where}: expected an array or tensor, not {type(value).__name__}")
+        raise SourceError(
+            f"{where}: expected a picture (array or tensor (H, W, 3) of uint8, or PIL), not {kind_of(value)}"
+        )
     if value.dtype != np.uint8:
         hint = "; scale to 0..255 and convert" if value.dtype.kind == "f" else ""
         raise SourceError(f"{where}: expected uint8, not {value.dtype}{hint}")
@@ -112,7 +128,7 @@ class ArrayReader(Reader):
         shape = getattr(values, "shape", None)
         if shape is not None and len(shape) != 4:
             raise SourceError(
-                f"array of shape {tuple(shape)}: a video is (T, H, W, 3); put one picture in a list"
+                f"source: {kind_of(values)}; a video is (T, H, W, 3), uint8; put one picture in a list"
             )
         self._values = values
         self.total = len(values) if isinstance(values, Sized) else None
@@ -121,7 +137,7 @@ class ArrayReader(Reader):
         if self.total == 0:
             raise SourceError("array: has no frames")
         if self.total is not None and hasattr(values, "__getitem__"):
-            self.size = as_rgb(values[0], "array, frame 0").shape[:2]
+            self.size = as_rgb(values[0], f"{self.where}, frame 0").shape[:2]
 
     def pictures(self) -> Iterator[Picture]:
         rate = self.fps or DEFAULT_FPS

@@ -13,9 +13,10 @@ from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
+from PIL import Image as PillowImage
 
 from segue.errors import SourceError
-from segue.inputs import check_file, exists, whole_number
+from segue.inputs import check_file, check_number, exists, kind_of, whole_number
 from segue.types import Frame, Image
 from segue.video.decode import VideoFileReader
 from segue.video.images import (
@@ -49,7 +50,7 @@ def parse_position(value: int | float | str, argument: str = "position") -> Posi
         SourceError: the value is negative or cannot be read.
     """
     if not isinstance(value, str):
-        if isinstance(value, bool) or not value >= 0 or value == float("inf"):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
             raise SourceError(f"{argument} {value!r}: give a frame index or a time of 0 or more")
         return value
     text = value.strip()
@@ -281,8 +282,9 @@ def open_source(
 
     Args:
         source: video file, image file, folder of images or glob pattern of them; RTSP, RTMP or HTTP(S)
-            address; number of a camera; or pictures in memory: an array or tensor (T, H, W, 3), a sequence or
-            an iterator of (H, W, 3), (H, W, 4) or (H, W), all uint8.
+            address; number of a camera; or pictures in memory: an array or tensor (T, H, W, 3), a PIL
+            picture, or a sequence or iterator of PIL pictures or of (H, W, 3), (H, W, 4) or (H, W), all
+            uint8.
         start: first frame wanted: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30").
         end: first frame not wanted any more, written like ``start``.
@@ -305,10 +307,12 @@ def open_source(
         ...     [frame.index for frame in source]
         [0, 2]
     """
-    if max_size is not None and max_size < 1:
-        raise SourceError(f"max_size {max_size}: give at least 1 pixel")
-    if fps is not None and not 0 < fps < float("inf"):
-        raise SourceError(f"fps {fps}: give a number above 0")
+    if max_size is not None:
+        check_number("max_size", max_size, least=1, whole=True, error=SourceError)
+    if fps is not None:
+        check_number("fps", fps, error=SourceError)
+        if fps <= 0:
+            raise SourceError(f"fps {fps}: give a number above 0")
     if on_damage not in get_args(DamagePolicy):
         raise SourceError(f"on_damage {on_damage!r}: choose one of {', '.join(get_args(DamagePolicy))}")
     span = Span.of(start, end, stride)
@@ -332,10 +336,13 @@ def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reco
         return _reader_of_path(Path(source), fps)
     if isinstance(source, int) and not isinstance(source, bool):
         return CameraReader(source, reconnect)
-    if isinstance(source, Iterable) and not isinstance(source, (bytes, Mapping)):
+    if isinstance(source, PillowImage.Image):
+        return ArrayReader([source], fps)
+    if isinstance(source, Iterable) and not isinstance(source, (bool, bytes, Mapping)):
         return ArrayReader(source, fps)
     raise SourceError(
-        f"source of type {type(source).__name__}: give a path, address, camera number or arrays"
+        f"source: {kind_of(source)}; give a path, an address, a camera number, or pictures: an array or "
+        "tensor (T, H, W, 3) of uint8, a PIL picture, or a list or iterator of such"
     )
 
 

@@ -1,0 +1,1 @@
+"""Runs as values, and the one loop that carries them out."""

@@ -1,0 +1,101 @@
+"""The one frame loop: frames go through a session, and each result meets the frame that it belongs to."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from segue.sessions.base import Session
+from segue.sessions.track import TrackSession
+from segue.types import Frame, IndexMask, Prompt, Segmentation
+
+PromptSource = Callable[[Frame], "IndexMask | Sequence[Prompt] | None"]
+"""Gives the prompts of a frame, or None."""
+
+
+class Skipped(enum.Enum):
+    """What a step gives for a frame that has no result."""
+
+    SKIPPED = enum.auto()
+
+
+Step = Callable[[Frame], Segmentation | Skipped | None]
+"""Takes the next frame through a session: the result that is due, None, or that this frame has none."""
+
+
+def no_prompts(_: Frame) -> None:
+    """For sessions that find objects by themselves."""
+
+
+def prompted(session: Session, prompts: PromptSource) -> Step:
+    """Takes every frame through a session with its prompts."""
+    return lambda frame: session.step(frame, prompts(frame))
+
+
+def only_required(session: TrackSession, prompts: PromptSource, required: Container[int]) -> Step:
+    """Takes the required frames through a session, and those that its memory needs; the others are skipped.
+
+    As in the evaluation of YouTube-VOS, a frame with prompts whose result nobody needs is memory alone.
+    """
+
+    def step(frame: Frame) -> Segmentation | Skipped:
+        given = prompts(frame)
+        if frame.index in required or session.requires_update:
+            return session.step(frame, given)
+        if given is not None:
+            return session.step(frame, given, predict=False)
+        session.skip(frame)
+        return Skipped.SKIPPED
+
+    return step
+
+
+def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]:
+    """All results of frames that nothing is said of, each as soon as it is there."""
+    for _, result in FrameLoop(session, prompted(session, no_prompts)).over(frames):
+        yield result
+
+
+class FrameLoop:
+    """Takes frames through a session, and gives each result together with its frame.
+
+    Args:
+        session: gives the results, ``session.lag`` frames late at most.
+        step: takes a frame through it.
+        copies: whether the pictures of frames that wait for their results are copied; needed where the source
+            may fill one array again and again.
+
+    Attributes:
+        waiting: frames whose results are still due.
+        taken: index of the last frame that the session has taken, or None.
+    """
+
+    def __init__(self, session: Session, step: Step, *, copies: bool = False) -> None:
+        self._session, self._step = session, step
+        self._copies = copies and session.lag > 0
+        self.waiting: deque[Frame] = deque()
+        self.taken: int | None = None
+
+    def over(
+        self, frames: Iterable[Frame], between: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[Frame, Segmentation]]:
+        """Each frame that has a result, with it, in order.
+
+        Args:
+            frames: in order of time.
+            between: called after each frame, when its results have been taken: the session can be saved then.
+        """
+        for frame in frames:
+            result = self._step(frame)
+            self.taken = frame.index
+            if result is not Skipped.SKIPPED:
+                self.waiting.append(replace(frame, image=np.array(frame.image)) if self._copies else frame)
+                if result is not None:
+                    yield self.waiting.popleft(), result
+            between()
+        for result in self._session.finish():
+            yield self.waiting.popleft(), result

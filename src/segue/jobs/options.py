@@ -1,0 +1,89 @@
+"""Options of the runs as values: checked for their types where they are made, and the same in every face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segue.errors import ArgumentError
+from segue.inputs import kind_of
+from segue.models.base import MemoryPolicy
+from segue.sessions.moving_camera import Method
+
+
+class Value(BaseModel):
+    """Base of all values of jobs: they cannot be changed, and have no fields but their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+V = TypeVar("V", bound=Value)
+
+
+class TrackOptions(Value):
+    """Options of tracking; None is as published for the network. See :func:`segue.track`."""
+
+    mem_every: int | None = None
+    top_k: int | Literal["published"] | None = "published"
+    include_last: bool | None = None
+    memory_frames: int | None = None
+    memory_policy: MemoryPolicy | None = None
+    max_jump: float | None = None
+    short_side: int | None = None
+    flip_tta: bool = False
+
+
+class ForegroundOptions(Value):
+    """Options of foreground segmentation; see :func:`segue.foreground`."""
+
+    threshold: float | None = None
+    min_area: int = 0
+    objects: bool = False
+    shadows: bool = False
+    short_side: int | None = None
+    align: bool = True
+    follow_camera: Method | None = None
+    warm_up: int = 0
+    fps: float | None = None
+
+
+class InstanceOptions(Value):
+    """Options of instance segmentation; None is what suits the network. See :func:`segue.instances`."""
+
+    score: float | None = None
+    top: int = 10
+    window: int | None = None
+    overlap: int = 3
+    short_side: int | None = None
+
+
+def checked(kind: type[V], values: Mapping[str, Any]) -> V:
+    """Options of a caller as a value.
+
+    Raises:
+        ArgumentError: one has the wrong type; the message names it.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as errors:
+        raise ArgumentError(told(errors)) from None
+
+
+def told(errors: ValidationError) -> str:
+    """The first of the errors that pydantic found, for people: which field, what it is, what is expected."""
+    first = errors.errors(include_url=False)[0]
+    place = ".".join(
+        str(part) for part in first["loc"] if not str(part).startswith(("literal[", "function-"))
+    )
+    value = first["input"]
+    if first["type"] == "extra_forbidden":
+        return f"{place}: there is no such field"
+    if first["type"] == "missing":
+        return f"{place}: is missing"
+    shown = repr(value) if isinstance(value, (str, int, float)) and len(repr(value)) < 60 else kind_of(value)
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{place} is {shown}, but {message}".replace("but should", "but must").replace(
+        "should be", "must be"
+    )

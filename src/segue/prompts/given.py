@@ -1,0 +1,182 @@
+"""Prompts as callers write them: index masks, boxes, paths, prompts, or objects by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from segue.errors import PromptError
+from segue.inputs import kind_of
+from segue.masks.given import EXPECTED, as_masks, is_mask_like
+from segue.types import Box, BoxPrompt, Frame, IndexMask, MaskPrompt, Prompt
+
+FrameSaid = Any
+"""What is said of one frame: see :func:`as_prompts`."""
+
+
+def as_prompts(value: FrameSaid, where: str = "prompts") -> IndexMask | list[Prompt]:
+    """What a caller says of one frame, as sessions take it.
+
+    Args:
+        value: one of
+
+            - an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a tensor,
+              a PIL picture, or the path of a mask file;
+            - a prompt, such as ``BoxPrompt(1, (x0, y0, x1, y1))``, or a list of prompts;
+            - a box ``(x0, y0, x1, y1)`` in pixels of the frame, whose object gets the id 1, or a list of
+              boxes, whose objects get the ids 1, 2, ...;
+            - a mapping from the id of an object to its mask, box or path.
+        where: its name for messages.
+
+    Returns:
+        An index mask (H, W), or prompts.
+
+    Raises:
+        PromptError: it is none of these.
+        SourceError: a mask file is missing or is no mask.
+    """
+    if isinstance(value, Prompt):
+        return [value]
+    if isinstance(value, Mapping):
+        return [_of_object(key, item, f"{where}[{key!r}]") for key, item in value.items()]
+    box = _as_box(value)
+    if box is not None:
+        return [BoxPrompt(1, box)]
+    if is_mask_like(value):
+        return as_objects(as_masks(value, where))
+    if isinstance(value, Sequence):
+        return list(_listed(value, where))
+    raise PromptError(
+        f"{where}: {kind_of(value)}; give {EXPECTED}; a box (x0, y0, x1, y1), prompts such as BoxPrompt, or "
+        "a mapping from ids to masks or boxes"
+    )
+
+
+def as_objects(masks: Any) -> IndexMask | list[Prompt]:
+    """An index mask (H, W) as it is; of masks (N, H, W) one prompt an object, with the ids 1 to N."""
+    if masks.ndim == 2:
+        return masks  # type: ignore[no-any-return]
+    return [MaskPrompt(number, mask != 0) for number, mask in enumerate(masks, 1)]
+
+
+def _listed(values: Sequence[Any], where: str) -> Iterator[Prompt]:
+    boxes = [_as_box(value) for value in values]
+    if values and all(boxes):
+        yield from (BoxPrompt(number, box) for number, box in enumerate(boxes, 1) if box is not None)
+        return
+    for place, value in enumerate(values):
+        if not isinstance(value, Prompt):
+            raise PromptError(
+                f"{where}[{place}]: {kind_of(value)}; expected prompts such as MaskPrompt, BoxPrompt or "
+                "PointPrompt, or only boxes (x0, y0, x1, y1)"
+            )
+        yield value
+
+
+def _of_object(number: object, value: Any, where: str) -> Prompt:
+    """What is said of the object with an id."""
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+        raise PromptError(
+            f"{where}: the key is a {kind_of(number)}; the ids of objects are whole numbers from 1 on"
+        )
+    own = int(number)
+    if isinstance(value, Prompt):
+        return replace(value, id=own)
+    box = _as_box(value)
+    if box is not None:
+        return BoxPrompt(own, box)
+    if not is_mask_like(value):
+        raise PromptError(f"{where}: {kind_of(value)}; give a mask (H, W), a box (x0, y0, x1, y1) or a path")
+    mask = (
+        as_masks(value, where)
+        if isinstance(value, str) or hasattr(value, "__fspath__")
+        else _plane(value, where)
+    )
+    if mask.ndim != 2:
+        raise PromptError(f"{where}: {kind_of(value)}; the mask of one object is (H, W)")
+    return MaskPrompt(own, mask != 0)
+
+
+def _plane(value: Any, where: str) -> Any:
+    """The mask of one object, whose values say nothing but where it is."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biu":
+        value = value != 0
+    return as_masks(value, where)
+
+
+def _as_box(value: Any) -> Box | None:
+    """Four numbers in a list, a tuple or an array; None for anything else."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        value = value.tolist() if value.shape == (4,) and value.dtype.kind in "iuf" else None
+    if not isinstance(value, (list, tuple)) or len(value) != 4:
+        return None
+    numbers = (int, float, np.integer, np.floating)
+    if not all(isinstance(item, numbers) and not isinstance(item, bool) for item in value):
+        return None
+    x0, y0, x1, y1 = map(float, value)
+    return x0, y0, x1, y1
+
+
+class PromptPlan:
+    """What is said of each frame of a video.
+
+    Args:
+        said: by frame index what :func:`as_prompts` takes; anything but a mapping is said of the first frame.
+        box: ``(x0, y0, x1, y1)`` around the object with the id 1 on the first frame.
+
+    Raises:
+        PromptError: nothing is said, or something that cannot be read.
+        SourceError: a mask file is missing or is no mask.
+    """
+
+    def __init__(self, said: Any = None, box: Any = None) -> None:
+        self._first: IndexMask | list[Prompt] | None = None
+        self._by_frame: dict[int, IndexMask | list[Prompt]] = {}
+        self._started = False
+        if box is not None:
+            found = _as_box(box)
+            if found is None:
+                raise PromptError(f"box: {kind_of(box)}; give four numbers (x0, y0, x1, y1) in pixels")
+            self._first = [BoxPrompt(1, found)]
+        if isinstance(said, Mapping):
+            for index, value in said.items():
+                if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or index < 0:
+                    raise PromptError(
+                        f"prompts: the key {index!r} is a {kind_of(index)}; prompts are given by frame "
+                        "index, as in {0: mask}"
+                    )
+                self._by_frame[int(index)] = as_prompts(value, f"prompts[{index}]")
+        elif said is not None:
+            if box is not None:
+                raise PromptError("give prompts or box for the first frame, not both")
+            self._first = as_prompts(said)
+        if self._first is None and not self._by_frame:
+            raise PromptError(
+                "no prompts: say what to follow, for example {0: first_mask}, or box=(x0, y0, x1, y1)"
+            )
+
+    def __call__(self, frame: Frame) -> IndexMask | list[Prompt] | None:
+        """What is said of a frame, or None; the first call is for the first frame."""
+        said = self._by_frame.pop(frame.index, None)
+        first, self._first = self._first, None
+        if first is None or said is None:
+            return first if said is None else said
+        raise PromptError(f"frame {frame.index}: prompts and box both speak of it; give one of them")
+
+    def check_reached(self) -> None:
+        """See that every frame that something is said of has come.
+
+        Raises:
+            PromptError: the source has no such frame.
+        """
+        if self._by_frame:
+            raise PromptError(
+                f"there is a prompt for frame {min(self._by_frame)}, but the source has no such frame"
+            )

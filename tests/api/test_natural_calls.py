@@ -1,0 +1,449 @@
+"""Calls as somebody writes them who knows PyTorch, SAM 2 and timm, and what wrong ones say."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import segue
+from segue.api import Results
+from segue.errors import ArgumentError, PromptError, SegueError, SourceError
+from segue.masks import write_index_mask
+from segue.masks.given import PromptWarning
+from segue.models.stcn import STCNLite
+from segue.types import BoxPrompt, MaskPrompt, Segmentation
+from segue.video.images import write_picture
+from tests.clips import clip
+from tests.lite import lively_lite
+
+FRAMES, MASKS = clip(5, 6, 48, 64, 2)
+PICTURES = list(FRAMES)
+FIRST = MASKS[0]
+BOX = (8, 8, 40, 40)
+
+
+@pytest.fixture(scope="module")
+def lite() -> STCNLite:
+    return lively_lite()
+
+
+@pytest.fixture(scope="module")
+def expected(lite: STCNLite) -> list[Segmentation]:
+    return list(segue.track(PICTURES, {0: FIRST}, model=lite, device="cpu"))
+
+
+def same(one: list[Segmentation], other: list[Segmentation]) -> bool:
+    return len(one) == len(other) and all(a == b for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        FIRST,
+        FIRST.astype(np.int64),
+        torch.from_numpy(FIRST),
+        Image.fromarray(FIRST),
+        {0: torch.from_numpy(FIRST)},
+        np.stack([FIRST == 1, FIRST == 2]),
+        torch.from_numpy(np.stack([FIRST == 1, FIRST == 2])),
+        {0: {1: FIRST == 1, 2: Image.fromarray(((FIRST == 2) * 255).astype(np.uint8))}},
+        {0: [MaskPrompt(1, FIRST == 1), MaskPrompt(2, FIRST == 2)]},
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_mask_of_the_first_frame_is_enough(
+    mask: object, lite: STCNLite, expected: list[Segmentation]
+) -> None:
+    assert same(list(segue.track(PICTURES, mask, model=lite, device="cpu")), expected)
+
+
+def test_a_mask_is_a_path(tmp_path: Path, lite: STCNLite, expected: list[Segmentation]) -> None:
+    write_index_mask(tmp_path / "first.png", FIRST)
+    for mask in (tmp_path / "first.png", {0: str(tmp_path / "first.png")}):
+        assert same(list(segue.track(PICTURES, mask, model=lite, device="cpu")), expected)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda: FRAMES,
+        lambda: torch.from_numpy(FRAMES),
+        lambda: [torch.from_numpy(picture) for picture in PICTURES],
+        lambda: [Image.fromarray(picture) for picture in PICTURES],
+        lambda: (picture for picture in PICTURES),
+        lambda: tuple(PICTURES),
+    ],
+)
+def test_pictures_in_memory_are_sources(
+    source: Callable[[], Any], lite: STCNLite, expected: list[Segmentation]
+) -> None:
+    assert same(list(segue.track(source(), FIRST, model=lite, device="cpu")), expected)
+
+
+def test_one_pil_picture_is_a_source(lite: STCNLite, expected: list[Segmentation]) -> None:
+    (result,) = segue.track(Image.fromarray(PICTURES[0]), FIRST, model=lite, device="cpu")
+    assert result == expected[0]
+
+
+def test_the_first_frame_of_a_part_is_the_one_that_a_mask_is_for(lite: STCNLite) -> None:
+    results = list(segue.track(segue.open_source(PICTURES, start=2), MASKS[2], model=lite, device="cpu"))
+    assert [result.ids for result in results] == [(1, 2)] * 4
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"prompts": {0: BoxPrompt(1, BOX)}},
+        {"prompts": {0: BOX}},
+        {"prompts": {0: list(BOX)}},
+        {"prompts": {0: np.array(BOX)}},
+        {"prompts": {0: {1: BOX}}},
+        {"prompts": [BoxPrompt(1, BOX)]},
+        {"prompts": BoxPrompt(1, BOX)},
+        {"box": BOX},
+        {"box": torch.tensor(BOX)},
+    ],
+)
+def test_a_box_is_four_numbers(said: dict[str, Any], lite: STCNLite) -> None:
+    found = list(segue.track(PICTURES[:2], **said, model=lite, device="cpu"))
+    wanted = list(segue.track(PICTURES[:2], {0: [BoxPrompt(1, BOX)]}, model=lite, device="cpu"))
+    assert same(found, wanted)
+    assert found[0].ids == (1,)
+
+
+def test_several_boxes_are_several_objects(lite: STCNLite) -> None:
+    (result,) = segue.track(PICTURES[:1], {0: [(2, 2, 30, 30), (32, 4, 60, 40)]}, model=lite, device="cpu")
+    assert result.ids == (1, 2)
+
+
+def test_a_mask_of_0_and_255_is_one_object_with_a_notice(lite: STCNLite) -> None:
+    binary = np.asarray((FIRST == 1) * 255, np.uint8)
+    with pytest.warns(PromptWarning, match="a mask of 0 and 255 is taken as one object with the id 1"):
+        found = list(segue.track(PICTURES, binary, model=lite, device="cpu"))
+    assert same(found, list(segue.track(PICTURES, FIRST == 1, model=lite, device="cpu")))
+
+
+def test_an_object_may_have_the_id_255(lite: STCNLite) -> None:
+    for said in ([MaskPrompt(255, FIRST == 1)], np.where(FIRST == 1, 255, FIRST)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PromptWarning)
+            result = next(segue.track(PICTURES, {0: said}, model=lite, device="cpu"))
+        assert 255 in result.ids
+
+
+def test_a_session_takes_a_name_and_pictures() -> None:
+    session = segue.TrackSession("stcn-lite", device="cpu")
+    found = [session.step(FRAMES[0], FIRST), session.step(torch.from_numpy(FRAMES[1]))]
+    found.append(session.step(Image.fromarray(FRAMES[2])))
+    assert same(found, list(segue.track(PICTURES[:3], FIRST, device="cpu")))
+    assert [(result.index, result.time) for result in found] == [(0, 0.0), (1, 0.04), (2, 0.08)]
+
+
+def test_pictures_go_on_counting_after_a_session_is_restored(lite: STCNLite) -> None:
+    session = segue.TrackSession(lite, device="cpu")
+    session.step(FRAMES[0], FIRST)
+    other = segue.TrackSession(lite, device="cpu")
+    other.restore(session.state())
+    assert other.step(FRAMES[1]) == session.step(FRAMES[1])
+    assert other.step(FRAMES[2]).index == 2
+
+
+@pytest.mark.parametrize("make", [segue.ForegroundSession, segue.InstanceSession])
+def test_other_sessions_take_names_and_pictures_too(make: Any) -> None:
+    name = "mustan-lite" if make is segue.ForegroundSession else "msstsvis-lite"
+    session = make(name, device="cpu")
+    given = [result for picture in PICTURES if (result := session.step(picture)) is not None]
+    results = [*given, *session.finish()]
+    assert [result.index for result in results] == list(range(6))
+
+
+def test_the_empty_scene_and_the_region_are_files_arrays_tensors_or_pil(tmp_path: Path) -> None:
+    empty, region = PICTURES[0], np.asarray((FIRST > 0) * 255, np.uint8)
+    write_picture(tmp_path / "empty.png", empty)
+    write_index_mask(tmp_path / "roi.png", region)
+    options = {"model": "median", "short_side": 0, "align": False}
+    scenes = [empty, torch.from_numpy(empty), Image.fromarray(empty), tmp_path / "empty.png"]
+    regions = [region, torch.from_numpy(region), Image.fromarray(region), str(tmp_path / "roi.png")]
+    runs = [
+        list(segue.foreground(PICTURES, scene=scene, roi=roi, **options))
+        for scene, roi in zip(scenes, regions, strict=True)
+    ]
+    assert all(same(run, runs[0]) for run in runs)
+    assert any(result.mask.any() for result in runs[0])
+
+
+def results_of_all(lite: STCNLite) -> Iterator[Results[Any]]:
+    yield segue.track(PICTURES, FIRST, model=lite, device="cpu")
+    yield segue.track(PICTURES, segue.Auto("motion"), model=lite, device="cpu")
+    yield segue.foreground(PICTURES, model="median")
+    yield segue.instances(PICTURES, model="msstsvis-lite", device="cpu")
+
+
+def test_every_function_gives_the_same_kind_of_result(lite: STCNLite, tmp_path: Path) -> None:
+    for number, results in enumerate(results_of_all(lite)):
+        assert isinstance(results, Results)
+        assert isinstance(results.session.lag, int)
+        paths = results.save(tmp_path / str(number), formats=["png", "overlay"])
+        assert len(list(paths["png"].glob("*.png"))) == 6
+        assert len(list(segue.open_source(paths["overlay"]))) == 6
+
+
+def test_results_can_be_gone_through_once(lite: STCNLite) -> None:
+    for results in results_of_all(lite):
+        assert len(list(results)) == 6
+        with pytest.raises(SegueError, match="used up or closed; call the function again"):
+            list(results)
+
+
+def test_saving_what_is_used_up_is_an_error(lite: STCNLite, tmp_path: Path) -> None:
+    results = segue.track(PICTURES, FIRST, model=lite, device="cpu")
+    list(results)
+    with pytest.raises(SegueError, match="used up"):
+        results.save(tmp_path)
+    with pytest.raises(SegueError, match="used up"):
+        segue.save(results, tmp_path)
+
+
+def test_a_block_and_dropping_close_the_source(lite: STCNLite, monkeypatch: pytest.MonkeyPatch) -> None:
+    for end in ("with", "drop"):
+        source = segue.open_source(PICTURES)
+        closed: list[bool] = []
+        monkeypatch.setattr(source, "close", lambda closed=closed: closed.append(True))
+        results = segue.track(source, FIRST, model=lite, device="cpu")
+        if end == "with":
+            with results:
+                next(results)
+            assert closed
+            with pytest.raises(SegueError, match="closed"):
+                iter(results)
+        else:
+            next(results)
+            del results  # no cycle keeps it: it is closed at once
+            assert closed
+
+
+def test_the_source_of_results_that_nobody_began_is_closed(
+    lite: STCNLite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = segue.open_source(PICTURES)
+    closed: list[bool] = []
+    monkeypatch.setattr(source, "close", lambda: closed.append(True))
+    results = segue.track(source, FIRST, model=lite, device="cpu")
+    del results
+    assert closed
+
+
+def test_results_come_in_async_for_while_other_tasks_run(
+    lite: STCNLite, expected: list[Segmentation]
+) -> None:
+    async def follow() -> tuple[list[Segmentation], int]:
+        beats, over = 0, False
+
+        async def beat() -> None:
+            nonlocal beats
+            while not over:
+                beats += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(beat())
+        results = segue.track(PICTURES, FIRST, model=lite, device="cpu")
+        found = [result async for result in results]
+        over = True
+        await task
+        with pytest.raises(SegueError, match="used up"):
+            iter(results)
+        return found, beats
+
+    found, beats = asyncio.run(follow())
+    assert same(found, expected)
+    assert beats > len(found)
+
+
+def test_progress_is_told_after_each_result(lite: STCNLite) -> None:
+    told: list[tuple[int, int | None]] = []
+    progress = lambda count, total: told.append((count, total))  # noqa: E731
+    list(segue.track(PICTURES, FIRST, model=lite, device="cpu", progress=progress))
+    assert told == [(count, 6) for count in range(1, 7)]
+    for call in (
+        lambda: segue.foreground(iter(PICTURES), model="median", progress=progress),
+        lambda: segue.instances(iter(PICTURES), model="msstsvis-lite", device="cpu", progress=progress),
+    ):
+        told.clear()
+        list(call())
+        assert told == [(count, None) for count in range(1, 7)]
+
+
+FLOATS = FRAMES.astype(np.float32) / 255
+CHANNELS_FIRST = torch.from_numpy(FRAMES).permute(0, 3, 1, 2)
+
+WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
+    "nothing to follow": (lambda: segue.track(PICTURES), PromptError, "say what to follow"),
+    "no source": (lambda: segue.track(None, FIRST), SourceError, "source: NoneType; give a path"),
+    "floats": (lambda: segue.track(FLOATS, FIRST), SourceError, "frame 0: expected uint8, not float32"),
+    "channels first": (
+        lambda: segue.track(CHANNELS_FIRST, FIRST),
+        SourceError,
+        r"\(3, 48, 64\); move the channels last",
+    ),
+    "one picture": (
+        lambda: segue.track(PICTURES[0], FIRST),
+        SourceError,
+        r"uint8 array of shape \(48, 64, 3\)",
+    ),
+    "probabilities": (
+        lambda: segue.track(PICTURES, FIRST / 2.0),
+        PromptError,
+        r"prompts: float64 array of shape \(48, 64\); .*mask > 0.5",
+    ),
+    "colour mask": (
+        lambda: segue.track(PICTURES, {0: PICTURES[0]}),
+        PromptError,
+        r"prompts\[0\]: .*colour picture",
+    ),
+    "mask of another size": (
+        lambda: list(segue.track(PICTURES, FIRST[:20])),
+        PromptError,
+        "the mask is 64x20 pixels",
+    ),
+    "list of lists": (
+        lambda: segue.track(PICTURES, FIRST.tolist()),
+        PromptError,
+        r"prompts\[0\]: list of 64",
+    ),
+    "three numbers": (lambda: segue.track(PICTURES, {0: (1, 2, 3)}), PromptError, r"prompts\[0\]\[0\]: int"),
+    "box of text": (lambda: segue.track(PICTURES, box="1,2,3,4"), PromptError, "box: str; give four numbers"),
+    "box and mask": (lambda: segue.track(PICTURES, FIRST, box=BOX), PromptError, "prompts or box"),
+    "frame by name": (
+        lambda: segue.track(PICTURES, {"first": FIRST}),
+        PromptError,
+        "the key 'first' is a str",
+    ),
+    "id by name": (
+        lambda: segue.track(PICTURES, {0: {"dog": FIRST}}),
+        PromptError,
+        r"prompts\[0\]\['dog'\]: the key is a str",
+    ),
+    "object of nothing": (
+        lambda: segue.track(PICTURES, {0: {1: None}}),
+        PromptError,
+        r"prompts\[0\]\[1\]: NoneType",
+    ),
+    "model of another kind": (
+        lambda: segue.track(PICTURES, FIRST, model=torch.nn.Linear(2, 2)),
+        ArgumentError,
+        "model: Linear; give a name",
+    ),
+    "number for a model": (
+        lambda: segue.foreground(PICTURES, model=3),
+        ArgumentError,
+        "model: int; give a name",
+    ),
+    "class for a network": (
+        lambda: segue.instances(PICTURES, model=STCNLite),
+        ArgumentError,
+        "model: .*give a name",
+    ),
+    "weights of a number": (
+        lambda: segue.track(PICTURES, FIRST, mem_every="often"),
+        ArgumentError,
+        "mem_every is 'often'",
+    ),
+    "device": (lambda: segue.track(PICTURES, FIRST, device="gpu"), ArgumentError, "device 'gpu'"),
+    "device of a number": (lambda: segue.track(PICTURES, FIRST, device=1.5), ArgumentError, "device '1.5'"),
+    "required": (
+        lambda: segue.track(PICTURES, FIRST, required=3),
+        ArgumentError,
+        "required: int; give a set",
+    ),
+    "prompter": (lambda: segue.track(PICTURES, FIRST, prompter="x"), ArgumentError, "prompter: str; give"),
+    "progress": (
+        lambda: segue.track(PICTURES, FIRST, progress=True),
+        ArgumentError,
+        "progress: bool; give a function",
+    ),
+    "threshold": (lambda: segue.foreground(PICTURES, threshold="half"), ArgumentError, "threshold is 'half'"),
+    "region": (
+        lambda: segue.foreground(PICTURES, roi=PICTURES[0]),
+        ArgumentError,
+        r"roi: uint8 array of shape \(48, 64, 3\)",
+    ),
+    "region in a list": (lambda: segue.foreground(PICTURES, roi=[1, 2]), ArgumentError, "roi: list of 2"),
+    "scene": (
+        lambda: segue.foreground(PICTURES, scene=3),
+        SourceError,
+        "scene: expected a picture .*not int",
+    ),
+    "no scene": (lambda: segue.foreground(PICTURES, scene="no.png"), SourceError, "no.png: no such picture"),
+    "negative area": (
+        lambda: segue.foreground(PICTURES, min_area=-1),
+        ArgumentError,
+        "min_area is -1, but must be at least 0",
+    ),
+    "rate": (lambda: segue.foreground(PICTURES, fps="fast"), ArgumentError, "fps is 'fast'"),
+    "depth": (lambda: segue.foreground(PICTURES, depth=3), ArgumentError, "depth: int; give the path"),
+    "score": (
+        lambda: segue.instances(PICTURES, model="msstsvis-lite", score=3.0),
+        ArgumentError,
+        "score is 3.0; it must be in 0..1",
+    ),
+    "classes": (
+        lambda: segue.instances(PICTURES, classes=3),
+        ArgumentError,
+        "classes: int; give a list of names",
+    ),
+    "names": (lambda: segue.instances(PICTURES, names=3), ArgumentError, "names: int; give names by number"),
+    "results of nothing": (lambda: segue.save(None, "out"), ArgumentError, "results: NoneType"),
+    "results of arrays": (
+        lambda: segue.save([FIRST], "out"),
+        ArgumentError,
+        "results: the first one is a uint8 array",
+    ),
+    "format of a number": (
+        lambda: segue.save([], "out", formats=3),
+        ArgumentError,
+        "formats: int; give a name",
+    ),
+    "session of a number": (lambda: segue.TrackSession(3), ArgumentError, "model: int"),
+    "frame of text": (
+        lambda: segue.TrackSession("stcn-lite").step("a.png"),
+        SourceError,
+        "frame: expected a picture .*not str",
+    ),
+    "detector": (lambda: segue.Auto(3), ArgumentError, "detector: int"),
+    "every": (
+        lambda: segue.Auto(every="often"),
+        ArgumentError,
+        "every is 'often', but must be a whole number",
+    ),
+    "max_size": (lambda: segue.open_source(PICTURES, max_size="small"), SourceError, "max_size is 'small'"),
+    "start": (lambda: segue.open_source(PICTURES, start=[1]), SourceError, "start"),
+    "entry": (lambda: segue.register("blobs"), ArgumentError, "entry: str"),
+    "load": (lambda: segue.load(3), SegueError, "network: int; give a name"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_error_names_the_argument_its_type_and_what_is_expected(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call, kind, message = WRONG[case]
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def test_a_single_format_and_classes_with_commas_are_texts(lite: STCNLite, tmp_path: Path) -> None:
+    assert segue.track(PICTURES, FIRST, model=lite, device="cpu").save(tmp_path, formats="npz") == {
+        "npz": tmp_path / "masks.npz"
+    }
+    one = list(segue.instances(PICTURES, model="msstsvis-lite", classes="person, dog", device="cpu"))
+    other = list(segue.instances(PICTURES, model="msstsvis-lite", classes=["person", "dog"], device="cpu"))
+    assert same(one, other)
