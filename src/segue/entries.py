@@ -179,6 +179,7 @@ class SinkOptions:
         side_by_side: put the plain frame beside the drawn one.
         overwrite, resume: what to do with the output of an earlier run.
         categories: number of each label, for formats that number classes.
+        begin: time in seconds of the source at which videos that are written begin.
     """
 
     size: tuple[int, int] | None = None
@@ -189,6 +190,7 @@ class SinkOptions:
     overwrite: bool = False
     resume: bool = False
     categories: Mapping[str, int] = field(default_factory=dict)
+    begin: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

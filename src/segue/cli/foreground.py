@@ -106,7 +106,7 @@ foreground = command(
         },
     ),
     Options(_besides, "events background explain"),
-    replace(PART, names="start end max_size on_damage"),
+    replace(PART, names="start end duration max_size on_damage"),
     HOW,
 )
 

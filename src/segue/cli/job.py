@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from segue.cancel import CancelToken
 from segue.cli.options import Options
 from segue.cli.tables import bars
 from segue.errors import SourceError
@@ -20,9 +21,12 @@ from segue.registry import SINKS
 from segue.sessions import Session
 from segue.sessions.resumable import PromptSource, forget_state, run
 from segue.types import Frame, Segmentation
-from segue.video import Source, open_sinks, open_source
+from segue.video import Sink, Source, open_sinks, open_source
 from segue.video.identity import SourceIdentity
 from segue.video.images import write_picture
+from segue.video.rotation import RotatingSink, part_name, part_path
+from segue.video.sinks import BackgroundSink
+from segue.video.source import parse_duration
 from segue.weights.checkpoint import sha256
 
 DEFAULT_FORMATS = ("png", "overlay")
@@ -32,7 +36,7 @@ WATCH: ContextVar[Callable[[Frame, Segmentation], None] | None] = ContextVar("wa
 """Told of every frame and its result, beside the sinks; a batch counts and draws with it."""
 
 NON_RESULT_OPTIONS = frozenset(
-    "output format side_by_side events background device on_damage overwrite resume quiet".split()  # noqa: SIM905
+    "output format side_by_side rotate events background device on_damage overwrite resume quiet".split()  # noqa: SIM905
 )
 """Options on which masks that are there do not depend. A run that stopped at damage may go on past it."""
 
@@ -74,8 +78,8 @@ SOURCE = Options(
 )
 PART = Options(
     open_source,
-    "start end stride max_size on_damage",
-    types={"start": str | None, "end": str | None},
+    "start end stride duration max_size on_damage",
+    types={"start": str | None, "end": str | None, "duration": str | None},
     help={"start": "First frame: 250, 12.5s or 1:30.", "end": "First frame not wanted any more."},
 )
 """What is read; for :func:`segue.open_source`."""
@@ -89,6 +93,7 @@ class How:
         output: output folder.  [default: segue-out/NAME]
         format: what to write.  [default: png and overlay]
         side_by_side: put the plain frame beside the overlay.
+        rotate: begin new outputs every 90s, 10min, 2h ... of a source without an end.
         device: where networks run: cpu, cuda, cuda:1 ...
         fast: use bfloat16 where the hardware has it.
         overwrite: replace existing output.
@@ -99,6 +104,7 @@ class How:
     output: Path | None = None
     format: list[str] | None = None
     side_by_side: bool = False
+    rotate: str | None = None
     device: str | None = None
     fast: bool = False
     overwrite: bool = False
@@ -108,7 +114,7 @@ class How:
 
 HOW = Options(
     How,
-    "output:output,o format side_by_side device fast overwrite resume quiet:quiet,q",
+    "output:output,o format side_by_side rotate device fast overwrite resume quiet:quiet,q",
     help={"format": FORMATS},
 )
 
@@ -145,26 +151,52 @@ def run_job(
     outside the output folder, ``categories`` the numbers of class names, and ``explain`` is a folder for a
     strip of pictures of each frame, of a session that can explain.
     """
+    seconds_of_part = None if how.rotate is None else parse_duration(how.rotate, "--rotate")
     _, frames = first_frame(source.name, frames)
+    if seconds_of_part is not None and not source.endless:
+        raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
+    if how.resume and source.endless:
+        raise SourceError(f"{source.name}: what a live source gave is gone; leave out --resume")
     explaining: Any = session
     if explain is not None:
         explaining.explain()
-    outputs = open_sinks(
-        how.output or Path("segue-out") / source.name,
-        tuple(how.format or DEFAULT_FORMATS),
-        source,
-        overwrite=how.overwrite,
-        resume=how.resume,
-        settings=settings,
-        side_by_side=how.side_by_side,
-        places=places,
-        categories=categories,
-    )
-    masks = outputs.paths.get("png")
-    states = masks if saves else None
+
+    written: dict[str, Path] = {}
+
+    def open_outputs(begin: float, part: str | None = None) -> Sink:
+        output, others = how.output or Path("segue-out") / source.name, dict(places or {})
+        if part is not None:
+            output = part_path(output, part)
+            others = {name: part_path(path, part) for name, path in others.items()}
+        outputs = open_sinks(
+            output,
+            tuple(how.format or DEFAULT_FORMATS),
+            source,
+            overwrite=how.overwrite,
+            resume=how.resume,
+            settings=settings,
+            side_by_side=how.side_by_side,
+            background=part is None,
+            places=others,
+            categories=categories,
+            begin=begin,
+        )
+        written.update(outputs.paths)
+        return outputs.sink
+
+    if seconds_of_part is None:
+        results = open_outputs(0.0)
+    else:
+        results = BackgroundSink(
+            RotatingSink(lambda begin: open_outputs(begin, part_name()), seconds_of_part)
+        )
+    masks = written.get("png")
+    states = masks if saves and not source.endless else None
     begun, count, watch = time.perf_counter(), 0, WATCH.get()
+    token, lost = CancelToken(), None
+    token.on_cancel(source.stop)
     try:
-        with outputs.sink as sink, bars("note", quiet=how.quiet) as progress:
+        with results as sink, bars("note", quiet=how.quiet) as progress:
             task = progress.add_task("frames", total=total or source.frame_count, note="")
 
             def report(frame: Frame, result: Segmentation) -> None:
@@ -178,18 +210,38 @@ def run_job(
                 speed = count / (time.perf_counter() - begun)
                 progress.update(task, completed=count, note=f"{speed:.1f} frames/s, {note(result)}")
 
-            run(session, frames, prompts, sink, folder=states, resume=how.resume, report=report)
+            try:
+                run(
+                    session,
+                    frames,
+                    prompts,
+                    sink,
+                    folder=states,
+                    resume=how.resume,
+                    report=report,
+                    cancel=token,
+                    endless=source.endless,
+                )
+            except SourceError as error:
+                if not source.endless:
+                    raise
+                lost = error  # what was recorded until then is completed
         if states:
             forget_state(states)
     except KeyboardInterrupt:
-        if masks is None:
-            hint = "without the format png there is nothing to resume from"
+        if source.endless:
+            hint = "interrupted again; what was not complete is gone"
+        elif masks is None:
+            hint = "interrupted; without the format png there is nothing to resume from"
         else:
-            hint = f"give the same command with --resume to go {'on' if saves else 'through it again'}"
-        typer.echo(f"interrupted; {hint}", err=True)
+            way = "on" if saves else "through it again"
+            hint = f"interrupted; give the same command with --resume to go {way}"
+        typer.echo(hint, err=True)
         raise typer.Exit(130) from None
     seconds = time.perf_counter() - begun
     if not how.quiet:
         typer.echo(f"{count} frames in {seconds:.1f} s ({count / seconds:.1f} frames/s)", err=True)
-    for name, path in outputs.paths.items():
+    for name, path in written.items():
         typer.echo(printable(f"{name}: {path}"))
+    if lost is not None:
+        raise lost

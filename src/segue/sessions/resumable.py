@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +21,9 @@ from segue.video import Sink, replayed
 STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
 
 SAVE_EVERY_SECONDS = 20.0
+HURRY_SECONDS = 4.0
+"""A frame that takes longer than this after the run was asked to stop is given up."""
+
 SAVE_SHARE = 0.05  # share of the time that saving may take: a large state is saved less often
 
 PromptSource = Callable[[Frame], "IndexMask | Sequence[Prompt] | None"]
@@ -35,12 +41,14 @@ def run(
     resume: bool,
     report: Report,
     cancel: CancelToken | None = None,
+    endless: bool = False,
 ) -> None:
     """Take all frames through the session into the sink.
 
     The session is saved into ``folder`` now and then, when the run is interrupted and when a frame cannot be
     read or prompted, always after the results before it are written. On Ctrl-C, SIGTERM and SIGHUP the
-    current frame is finished first.
+    current frame is finished first, unless it takes longer than :data:`HURRY_SECONDS`: then the run goes on
+    from where it was saved last.
 
     Args:
         session: what takes them.
@@ -51,6 +59,7 @@ def run(
         resume: go on with the session saved in ``folder``, if there is one.
         report: called after each frame.
         cancel: lets the caller interrupt the run, as Ctrl-C does.
+        endless: the frames end only when the run is asked to stop, which is no interruption then.
 
     Raises:
         KeyboardInterrupt: the run was interrupted, and everything before is saved.
@@ -62,22 +71,66 @@ def run(
     elif folder is not None:
         forget_state(folder)
     due = time.monotonic() + SAVE_EVERY_SECONDS
-    with cancel_on_signals(cancel) as token:
+    with cancel_on_signals(cancel) as token, _hurried(token) as take_time:
         try:
             for frame in frames:
-                job.take(frame, prompts(frame))
+                if not token.cancelled:
+                    job.take(frame, prompts(frame))
                 if token.cancelled:
-                    job.save()
-                    raise KeyboardInterrupt
+                    break
                 begun = time.monotonic()
                 if begun > due:
                     job.save()
                     ended = time.monotonic()
                     due = ended + max(SAVE_EVERY_SECONDS, (ended - begun) / SAVE_SHARE)
-        except (SourceError, PromptError):  # they come before the session has taken the frame
-            job.save()
+            if token.cancelled and not endless:
+                take_time()
+                job.save()
+                raise KeyboardInterrupt
+            job.finish()
+        except _TooLongError:
+            if not endless:
+                raise KeyboardInterrupt from None
+        except (SourceError, PromptError) as error:  # they come before the session has taken the frame
+            if endless and isinstance(error, SourceError):
+                job.finish()
+            else:
+                job.save()
             raise
-        job.finish()
+
+
+class _TooLongError(BaseException):
+    """What was at work when the run was asked to stop takes too long."""
+
+
+@contextmanager
+def _hurried(token: CancelToken) -> Iterator[Callable[[], None]]:
+    """Raise _TooLongError where the block goes on for :data:`HURRY_SECONDS` after a signal cancelled the run.
+
+    What it gives is called before something that may take its time. Only the main thread of a POSIX system
+    can be interrupted so; elsewhere the block takes as long as it does.
+    """
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+
+    def interrupt(*_: object) -> None:
+        raise _TooLongError
+
+    def hurry() -> None:
+        if threading.current_thread() is threading.main_thread():  # in the handler of a signal
+            signal.setitimer(signal.ITIMER_REAL, HURRY_SECONDS)
+
+    def take_time() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    token.on_cancel(hurry)
+    try:
+        yield take_time
+    finally:
+        take_time()
+        signal.signal(signal.SIGALRM, before)
 
 
 class _Run:

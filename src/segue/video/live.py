@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.cancel import CancelToken
 from segue.errors import SourceError
 from segue.types import Image
 from segue.video.decode import (
@@ -113,17 +113,17 @@ class _LiveReader(Reader):
     def __init__(self, where: str, name: str, reconnect: Reconnect) -> None:
         self.where, self.name = where, name
         self._reconnect = reconnect
-        self._stopped = threading.Event()
+        self._stopped = CancelToken()
         self._clock = _LiveClock()
         self._failures = 0
         self._given = 0
 
     def interrupt(self) -> None:
         """End the wait for the next try; a read in progress ends by its own timeout."""
-        self._stopped.set()
+        self._stopped.cancel()
 
     def pictures(self) -> Iterator[Picture]:
-        while not self._stopped.is_set():
+        while not self._stopped.cancelled:
             self._clock.connect()
             reason = yield from self._connection()
             if reason is None:
@@ -151,6 +151,11 @@ class NetworkReader(_LiveReader):
     A live stream goes on with the next frame that arrives; its times continue by the wall clock. A film,
     which has a length in seconds or bytes, is read on from where it broke, and its end is the end.
     """
+
+    @property
+    def endless(self) -> bool:
+        """Whether this is a live stream and no film; known from the first frame on."""
+        return not (self._duration or self._bytes)
 
     def __init__(self, address: str, fps: float | None, reconnect: Reconnect) -> None:
         where = public_address(address)
@@ -224,7 +229,7 @@ class NetworkReader(_LiveReader):
             self._promised = promised_duration(stream) or (self._duration if alone else 0.0)
             self.fps = float(stream.average_rate) if stream.average_rate else self.fps
             for item in decode(container, stream):
-                if self._stopped.is_set():
+                if self._stopped.cancelled:
                     return
                 yield item
 
@@ -265,6 +270,11 @@ class _LiveClock:
 class CameraReader(_LiveReader):
     """A camera of this machine, by number, with the wall clock's times."""
 
+    @property
+    def endless(self) -> bool:
+        """A camera gives pictures until it is stopped."""
+        return True
+
     def __init__(self, number: int, reconnect: Reconnect) -> None:
         if not 0 <= number <= _LAST_CAMERA:
             raise SourceError(f"camera {number}: cameras are numbered from 0 to {_LAST_CAMERA}")
@@ -279,7 +289,7 @@ class CameraReader(_LiveReader):
                     f"{self.where}: there is none, or another program has it; see that it is connected "
                     "or give another number"
                 )
-            while not self._stopped.is_set():
+            while not self._stopped.cancelled:
                 arrived, image = camera.read()
                 if not arrived:
                     break

@@ -19,7 +19,7 @@ from segue.masks import measure, read_index_mask
 from segue.masks.files import MAX_ID, encode_index_mask, encode_png
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.identity import SourceIdentity
-from segue.video.partial import remove_partial, sync_folder, write_complete, writing
+from segue.video.partial import make_folder, remove_partial, sync_folder, write_complete, writing
 from segue.video.sinks import Sink, frame_name, sized_mask
 
 MARKER = ".segue.json"
@@ -79,19 +79,37 @@ class MaskFolderSink(Sink):
 
     Every file is on record before it is there, so that whatever a run leaves behind, a later one knows. The
     files of an earlier run stay until the first result is there, and then go if ``anew``.
+
+    After a power cut the records that were written since the last :meth:`flush` may be missing while files of
+    theirs are there: ``continues`` takes files of frames behind the last record for such. With
+    ``syncs_records`` there are none, at the price of one more sync a frame.
     """
 
     def __init__(
-        self, folder: Path, size: tuple[int, int] | None, names: Sequence[str] | None, *, anew: bool
+        self,
+        folder: Path,
+        size: tuple[int, int] | None,
+        names: Sequence[str] | None,
+        *,
+        anew: bool,
+        continues: bool = False,
+        syncs_records: bool = False,
     ) -> None:
         self._folder = folder
         self._size = size
         self._names = names
         self._anew = anew
-        self._known: set[str] = set()
+        self._continues = continues
+        self._syncs_records = syncs_records
+        self._last = -1  # frame of the last record of an earlier run
+        self._lines: dict[str, str] = {}  # record of each file
         self._records: IO[str] | None = None
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
+
+    def flush(self) -> None:
+        """Return when all masks and their records have reached the disk, under their names."""
+        self._sync(self._begin())
 
     def close(self) -> None:
         self._begin()
@@ -113,9 +131,11 @@ class MaskFolderSink(Sink):
                     for record in records.values():
                         (self._folder / record.file).unlink(missing_ok=True)
                     path.unlink(missing_ok=True)
+                    sync_folder(self._folder)  # else a power cut could bring them back without their records
                 elif path.exists():  # a last line that an interrupted run did not finish is cut off
                     os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-                    self._known = {record.file for record in records.values()}
+                    self._lines = {record.file: record.line() for record in records.values()}
+                    self._last = max(records, default=-1)
                 self._records = path.open("a", encoding="utf-8")
         return self._records
 
@@ -123,21 +143,30 @@ class MaskFolderSink(Sink):
         """Write a mask file, its record first."""
         record = Record(name, segmentation.index, segmentation.time, segmentation.objects)
         records, path = self._begin(), self._folder / name
-        if name not in self._known and path.exists():
+        lost_record = self._continues and segmentation.index > self._last
+        if name not in self._lines and path.exists() and not lost_record:
             raise SinkError(f"{path}: segue did not write this file; choose another folder")
-        self._known.add(name)
-        with writing(self._folder / RECORDS):
-            records.write(record.line())
-            records.flush()
-        write_complete(path, data)
+        line = record.line()
+        if self._lines.get(name) != line:  # a run that is gone on with writes what is on record once more
+            self._lines[name] = line
+            with writing(self._folder / RECORDS):
+                records.write(line)
+                records.flush()
+                if self._syncs_records:
+                    os.fsync(records.fileno())
+        write_complete(path, data, sync_name=False)
 
     def _end(self) -> None:
         """Close the records; all files have reached the disk."""
         if self._records is not None and not self._records.closed:
-            with writing(self._folder / RECORDS), self._records:
-                self._records.flush()
-                os.fsync(self._records.fileno())
-            sync_folder(self._folder)
+            with self._records:
+                self._sync(self._records)
+
+    def _sync(self, records: IO[str]) -> None:
+        with writing(self._folder / RECORDS):
+            records.flush()
+            os.fsync(records.fileno())
+        sync_folder(self._folder)
 
 
 class PngSink(MaskFolderSink):
@@ -169,9 +198,10 @@ class PngSink(MaskFolderSink):
         overwrite: bool = False,
         resume: bool = False,
     ) -> None:
-        super().__init__(folder, size, names, anew=overwrite)
-        self._settings = json.loads(json.dumps(dict(settings or {})))
         marker = read_marker(folder)
+        continues = resume and marker is not None and not marker["complete"]
+        super().__init__(folder, size, names, anew=overwrite, continues=continues)
+        self._settings = json.loads(json.dumps(dict(settings or {})))
         if marker is None:
             if any(path.suffix.lower() == ".png" for path in folder.iterdir()):
                 raise SinkError(f"{folder}: has pictures that segue did not write; choose another folder")
@@ -190,10 +220,6 @@ class PngSink(MaskFolderSink):
         except SinkError as error:
             raise SinkError(f"frame {segmentation.index}: {error}") from error
         self._put(f"{frame_name(self._names, segmentation.index)}.png", segmentation, data)
-
-    def flush(self) -> None:
-        """See that the folder says whose masks it holds, even if there are none yet."""
-        self._begin()
 
     def close(self) -> None:
         """Mark the folder as complete."""
@@ -233,7 +259,7 @@ class CdnetSink(MaskFolderSink):
     def __init__(
         self, folder: Path, *, size: tuple[int, int] | None = None, names: Sequence[str] | None = None
     ) -> None:
-        super().__init__(folder, size, names, anew=True)
+        super().__init__(folder, size, names, anew=True, syncs_records=True)
         known = {record.file for record in records_of(folder).values()}
         strangers = {path.name for path in folder.iterdir() if _CDNET.fullmatch(path.name)} - known
         if strangers:

@@ -70,6 +70,7 @@ def open_sinks(
     background: bool = True,
     places: Mapping[str, Path] | None = None,
     categories: Mapping[str, int] | None = None,
+    begin: float = 0.0,
 ) -> Outputs:
     """Open everything that a run writes.
 
@@ -91,6 +92,7 @@ def open_sinks(
         background: write in a thread.
         places: other files than those of :func:`output_paths` for some formats.
         categories: number of each label, for the formats that number classes; others get free numbers.
+        begin: time in seconds of the source at which the overlay video begins.
 
     Raises:
         SinkError: something exists and neither ``overwrite`` nor ``resume`` is given, cannot be resumed or
@@ -120,6 +122,7 @@ def open_sinks(
         overwrite=overwrite,
         resume=resume,
         categories=categories or {},
+        begin=begin,
     )
     sinks: list[Sink] = []
     with ExitStack() as locks, ExitStack() as opened:
@@ -199,7 +202,9 @@ def _opener(sink: Callable[..., Sink], *takes: str, **fixed: Any) -> Callable[[P
 
 ENTRIES = (
     SinkEntry(MASKS, "masks", _opener(PngSink, "size", "names", "settings", "overwrite", "resume")),
-    SinkEntry("overlay", "overlay.mp4", _opener(OverlayVideoSink, "fps", "side_by_side"), needs_frames=True),
+    SinkEntry(
+        "overlay", "overlay.mp4", _opener(OverlayVideoSink, "fps", "side_by_side", "begin"), needs_frames=True
+    ),
     SinkEntry("coco", "coco.json", _opener(CocoSink, "size", "names", "categories")),
     SinkEntry("ytvis", "ytvis.json", _opener(CocoSink, "size", "names", "categories", flavour="ytvis")),
     SinkEntry("npz", "masks.npz", _opener(NpzSink, "size")),

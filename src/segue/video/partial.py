@@ -61,17 +61,24 @@ class PartialFile:
                 raise SinkError(f"{self.final}: is a folder; give the name of a file")
             if self.final.exists() and not self.final.is_file():
                 raise SinkError(f"{self.final}: is no regular file; give another name")
-            self.final.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.final.parent)
             self.path.open("wb").close()
 
-    def commit(self) -> None:
-        """Give the file its final name, after its content has reached the disk."""
+    def commit(self, *, sync_name: bool = True) -> None:
+        """Give the file its final name, after its content has reached the disk.
+
+        Args:
+            sync_name: return when the name has reached the disk as well; else whoever writes many files syncs
+                their folder later, see :func:`sync_folder`.
+        """
         with writing(self.final):
             # Else a loss of power can leave an empty file under the final name: the rename kept, the content
             # not.
             with self.path.open("rb+") as file:
                 os.fsync(file.fileno())
             self.path.replace(self.final)
+            if sync_name:
+                sync_folder(self.final.parent)
 
     def discard(self) -> None:
         """Remove the file if it is there."""
@@ -80,21 +87,35 @@ class PartialFile:
 
 
 @contextmanager
-def replacing(final: Path) -> Iterator[Path]:
-    """A path to write to in place of ``final``, which is complete afterwards or as it was before."""
+def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
+    """A path to write to in place of ``final``, which is complete afterwards or as it was before.
+
+    See :meth:`PartialFile.commit` for ``sync_name``.
+    """
     partial = PartialFile(final)
     try:
         with writing(final):
             yield partial.path
-        partial.commit()
+        partial.commit(sync_name=sync_name)
     finally:
         partial.discard()
 
 
-def write_complete(path: Path, data: bytes) -> None:
-    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before."""
-    with replacing(path) as partial:
+def write_complete(path: Path, data: bytes, *, sync_name: bool = True) -> None:
+    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before.
+
+    See :meth:`PartialFile.commit` for ``sync_name``.
+    """
+    with replacing(path, sync_name=sync_name) as partial:
         partial.write_bytes(data)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing; their names have reached the disk afterwards."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -117,8 +138,8 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
         for path in sorted(paths):
             lock = path.with_name(f".{_stem(path)}.lock")
             with writing(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                held = FileLock(lock, timeout=0)
+                make_folder(path.parent)
+                held = FileLock(lock, timeout=0, thread_local=False)  # a thread may write it, another end it
                 try:
                     held.acquire()
                 except Timeout:

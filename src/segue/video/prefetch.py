@@ -9,10 +9,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+from segue.cancel import LOOK_SECONDS, CancelToken
+
 Item = TypeVar("Item")
 
 NICENESS = 10
 """Of threads that read and write: networks go first, and these take what is left."""
+
+
+CLOSE_SECONDS = 2.0
+"""How long the end of a thread is waited for that may be inside a camera."""
 
 
 def lower_thread_priority() -> None:
@@ -26,15 +32,21 @@ class Prefetcher(Generic[Item]):
 
     An exception of ``items`` is raised to the consumer after the items before it. :meth:`close` stops the
     thread: one that waits for room ends at once, one that is inside ``items`` when that gives way, for which
-    ``on_close`` is called.
+    ``on_close`` is called. Once ``stopped`` is cancelled, the iterator has ended, also for a consumer that
+    waits for an item.
     """
 
     def __init__(
-        self, items: Callable[[], Iterator[Item]], depth: int, on_close: Callable[[], None] = lambda: None
+        self,
+        items: Callable[[], Iterator[Item]],
+        depth: int,
+        on_close: Callable[[], None] = lambda: None,
+        stopped: CancelToken | None = None,
     ) -> None:
         self._items = items
         self._depth = depth
         self._on_close = on_close
+        self._stopped = stopped or CancelToken()
         self._ready: deque[Item] = deque()
         self._error: BaseException | None = None
         self._finished = False
@@ -48,7 +60,11 @@ class Prefetcher(Generic[Item]):
 
     def __next__(self) -> Item:
         with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._finished or self._closed)
+            # In slices: whoever stops it may be a handler of signals, which takes no lock to wake this up.
+            while not self._changed.wait_for(self._is_decided, LOOK_SECONDS):
+                pass
+            if self._stopped.cancelled:
+                raise StopIteration
             if self._ready and not self._closed:
                 item = self._ready.popleft()
                 self._changed.notify_all()
@@ -58,6 +74,9 @@ class Prefetcher(Generic[Item]):
             raise error
         raise StopIteration
 
+    def _is_decided(self) -> bool:
+        return bool(self._ready) or self._finished or self._closed or self._stopped.cancelled
+
     def close(self) -> None:
         """Stop the thread and wait a while for its end (a camera may hold it longer)."""
         with self._changed:
@@ -65,7 +84,7 @@ class Prefetcher(Generic[Item]):
             self._ready.clear()
             self._changed.notify_all()
         self._on_close()
-        self._thread.join(5.0)
+        self._thread.join(CLOSE_SECONDS)
 
     def _work(self) -> None:
         lower_thread_priority()

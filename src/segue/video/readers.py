@@ -64,6 +64,11 @@ class Reader:
     once: bool = False
     works_ahead: bool = True
 
+    @property
+    def endless(self) -> bool:
+        """Whether pictures come until somebody stops it, as from a camera."""
+        return False
+
     def pictures(self) -> Iterator[Picture]:
         """All pictures in order; raises SourceError when there is no way on."""
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
+from segue.cancel import CancelToken
 from segue.errors import SourceError
 from segue.inputs import check_file, check_number, exists, kind_of, whole_number
 from segue.types import Frame, Image
@@ -34,6 +36,8 @@ from segue.video.readers import ArrayReader, DamageError, Reader
 Position = int | float
 """A place in a source: a frame index if it is an int, a time in seconds if it is a float."""
 
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(s|min|h)")
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s?")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d*)?)")
 
@@ -59,21 +63,59 @@ def parse_position(value: int | float | str, argument: str = "position") -> Posi
     if len(text) < 32 and (match := _SECONDS.fullmatch(text)):
         return float(match[1])
     if len(text) < 32 and (match := _CLOCK.fullmatch(text)):
-        hours, minutes, seconds = match.groups()
-        return int(hours or 0) * 3600.0 + int(minutes) * 60.0 + float(seconds)
+        return _clock_seconds(match)
     raise SourceError(f"{argument} {text!r}: write a frame index (250), seconds (12.5s) or a time (1:30)")
+
+
+def parse_duration(value: float | str, argument: str = "duration") -> float:
+    """Read a length of time in seconds.
+
+    Args:
+        value: seconds, or a string such as ``"90s"``, ``"10min"``, ``"1.5h"`` or ``"1:30:00"``.
+        argument: name to use in the message.
+
+    Raises:
+        SourceError: it cannot be read, or is not above 0.
+    """
+    seconds = 0.0
+    if isinstance(value, str):
+        text = value.strip()
+        if len(text) < 32 and (match := _DURATION.fullmatch(text)):
+            seconds = float(match[1]) * _UNITS[match[2]]
+        elif len(text) < 32 and (match := _CLOCK.fullmatch(text)):
+            seconds = _clock_seconds(match)
+    elif not isinstance(value, bool):
+        seconds = float(value)
+    if not 0 < seconds < float("inf"):
+        raise SourceError(f"{argument} {value!r}: write a time above 0, such as 90s, 10min, 2h or 1:30:00")
+    return seconds
+
+
+def _clock_seconds(match: re.Match[str]) -> float:
+    hours, minutes, seconds = match.groups()
+    return int(hours or 0) * 3600.0 + int(minutes) * 60.0 + float(seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Frames from ``start`` up to but without ``end``, every ``stride``-th of them."""
+    """Frames from ``start`` up to but without ``end``, every ``stride``-th of them, for ``duration`` seconds.
+
+    The duration counts from the first frame that is taken.
+    """
 
     start: Position = 0
     end: Position | None = None
     stride: int = 1
+    duration: float | None = None
 
     @classmethod
-    def of(cls, start: int | float | str | None, end: int | float | str | None, stride: int) -> Span:
+    def of(
+        cls,
+        start: int | float | str | None,
+        end: int | float | str | None,
+        stride: int,
+        duration: float | str | None = None,
+    ) -> Span:
         """Check and read what a caller gave.
 
         Raises:
@@ -87,7 +129,7 @@ class Span:
             raise SourceError(f"end {end} is not after start {start}")
         if last == 0:
             raise SourceError(f"end {end} leaves no frame")
-        return cls(first, last, stride)
+        return cls(first, last, stride, None if duration is None else parse_duration(duration))
 
     def is_before(self, index: int, time: float) -> bool:
         """Whether a frame lies before the start."""
@@ -110,6 +152,8 @@ class Span:
         if first is None or last is None:
             return None
         last = last if total is None else min(last, total)
+        if self.duration is not None and fps is not None:
+            last = min(last, first + -int(-self.duration * fps // 1))
         return max(0, -(-(last - first) // self.stride))
 
 
@@ -167,6 +211,7 @@ class Source(AbstractContextManager["Source"]):
         self._warn = warn
         self._active: list[Prefetcher[_Read]] = []
         self._closings = 0
+        self._stopped = CancelToken()
         self._used = False
         self.name = reader.name
         self.fps = reader.fps
@@ -185,6 +230,11 @@ class Source(AbstractContextManager["Source"]):
         height, width = (max(1, round(side * longest / max(size))) for side in size)
         return height, width
 
+    @property
+    def endless(self) -> bool:
+        """Whether it ends only when it is stopped, as a camera does; of an address known from a frame on."""
+        return self._reader.endless
+
     def __iter__(self) -> Iterator[Frame]:
         if self._used and self._reader.once:
             raise SourceError(f"{self._reader.where}: can be read only once")
@@ -193,6 +243,14 @@ class Source(AbstractContextManager["Source"]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def stop(self) -> None:
+        """End the iterations that are under way before their next frame, for good.
+
+        It takes no lock and waits for nothing, so that a handler of signals may call it.
+        """
+        self._stopped.cancel()
+        self._reader.interrupt()
 
     def close(self) -> None:
         """End the iterations that are under way; a file, folder or array can be iterated again."""
@@ -205,7 +263,7 @@ class Source(AbstractContextManager["Source"]):
         last: Image | None = None
         count = 0
         for index, time, image in self._ahead():
-            if self._closings != closings:
+            if self._closings != closings or self._stopped.cancelled:
                 return
             if not isinstance(image, DamageError):
                 last = image
@@ -218,14 +276,14 @@ class Source(AbstractContextManager["Source"]):
                 continue
             count += 1
             yield Frame(index, time, last)
-        if count == 0 and self._closings == closings:
+        if count == 0 and self._closings == closings and not self._stopped.cancelled:
             raise SourceError(f"{self._reader.where}: no frame to read (check start and end)")
 
     def _ahead(self) -> Iterator[_Read]:
         if self._prefetch < 1:
             yield from self._decoded()
             return
-        ahead = Prefetcher(self._decoded, self._prefetch, self._reader.interrupt)
+        ahead = Prefetcher(self._decoded, self._prefetch, self._reader.interrupt, self._stopped)
         self._active.append(ahead)
         try:
             yield from ahead
@@ -235,12 +293,14 @@ class Source(AbstractContextManager["Source"]):
             ahead.close()
 
     def _decoded(self) -> Iterator[_Read]:
-        taken = 0
+        taken, end = 0, math.inf
         for picture in self._reader.pictures():
-            if self._span.is_past(picture.index, picture.time):
+            if self._span.is_past(picture.index, picture.time) or picture.time >= end:
                 return
             if self._span.is_before(picture.index, picture.time):
                 continue
+            if taken == 0 and self._span.duration is not None:
+                end = picture.time + self._span.duration
             if taken % self._span.stride == 0:
                 try:
                     yield picture.index, picture.time, self._fitted(picture.load(), picture.index)
@@ -271,6 +331,7 @@ def open_source(
     start: int | float | str | None = None,
     end: int | float | str | None = None,
     stride: int = 1,
+    duration: float | str | None = None,
     max_size: int | None = None,
     fps: float | None = None,
     on_damage: DamagePolicy = "stop",
@@ -289,6 +350,7 @@ def open_source(
             "12.5s", "1:30").
         end: first frame not wanted any more, written like ``start``.
         stride: take every ``stride``-th frame from ``start`` on; frames keep the index of the source.
+        duration: end so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00".
         max_size: bound on the longer side in pixels; larger frames are reduced by averaging.
         fps: frames a second of sources that have no clock (images, arrays: 25 if not given).
         on_damage: what a frame that cannot be read does: "stop" raises after the frames before it, "skip"
@@ -315,7 +377,7 @@ def open_source(
             raise SourceError(f"fps {fps}: give a number above 0")
     if on_damage not in get_args(DamagePolicy):
         raise SourceError(f"on_damage {on_damage!r}: choose one of {', '.join(get_args(DamagePolicy))}")
-    span = Span.of(start, end, stride)
+    span = Span.of(start, end, stride, duration)
     reader = _reader_of(source, fps, reconnect or Reconnect())
     warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
     return Source(reader, span, max_size=max_size, on_damage=on_damage, prefetch=prefetch, warn=warn)

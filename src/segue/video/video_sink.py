@@ -41,6 +41,7 @@ class OverlayVideoSink(FileSink):
         side_by_side: put the plain frame at the left of the drawn one.
         alpha: weight of the objects' colours.
         ids: write the objects' ids and labels.
+        begin: time in seconds of the source at which the video begins.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class OverlayVideoSink(FileSink):
         side_by_side: bool = False,
         alpha: float = 0.5,
         ids: bool = True,
+        begin: float = 0.0,
     ) -> None:
         super().__init__(path)
         self._fps = fps or DEFAULT_FPS
         self._side_by_side = side_by_side
         self._alpha = alpha
         self._ids = ids
+        self._begin = begin
         self._container: OutputContainer | None = None
         self._last_tick = -1
 
@@ -72,7 +75,7 @@ class OverlayVideoSink(FileSink):
                 format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
             )
             # The format wants rising time stamps, a camera may give two frames the same.
-            self._last_tick = max(round(frame.time * _CLOCK), self._last_tick + 1)
+            self._last_tick = max(round((frame.time - self._begin) * _CLOCK), self._last_tick + 1)
             raw.pts, raw.time_base = self._last_tick, Fraction(1, _CLOCK)
             self._container.mux(self._stream.encode(raw))
 

@@ -1,0 +1,69 @@
+"""Outputs of a source without an end, in parts that are complete one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+from segue.registry import SINKS
+from segue.types import Frame, Segmentation
+from segue.video.sinks import Sink
+
+
+class RotatingSink(Sink):
+    """Writes to one sink after the other; each is completed before the next one is opened.
+
+    Args:
+        open_part: opens the sink of the part that begins at a time in seconds; that of the first one, which
+            begins at 0, is opened now.
+        seconds: length of a part, by the times of the frames.
+    """
+
+    def __init__(self, open_part: Callable[[float], Sink], seconds: float) -> None:
+        self._open_part, self._seconds = open_part, seconds
+        self._part: Sink | None = open_part(0.0)
+        self._begin = 0.0
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        if frame.time >= self._begin + self._seconds:
+            complete, self._part = self._part, None
+            if complete is not None:
+                complete.close()
+            # Parts begin at multiples of their length, whatever frames are lost between.
+            self._begin = frame.time // self._seconds * self._seconds
+            self._part = self._open_part(self._begin)
+        if self._part is not None:
+            self._part.write(frame, segmentation)
+
+    def flush(self) -> None:
+        if self._part is not None:
+            self._part.flush()
+
+    def close(self) -> None:
+        if self._part is not None:
+            self._part.close()
+
+    def abort(self) -> None:
+        """Give up the part that is written; those before it stay."""
+        if self._part is not None:
+            self._part.abort()
+
+
+def part_name(now: datetime | None = None) -> str:
+    """Name of a part that begins now, in UTC, such as ``20261121T205300Z``: names sort as the parts do."""
+    return (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%SZ")
+
+
+def part_path(output: Path, part: str) -> Path:
+    """Where a part goes: a folder in ``output``, or a file beside where ``output`` is a file.
+
+    A number is added to the name of a part that is there already.
+    """
+    is_file = output.suffix != "" and any(output.suffix.lower() == entry.suffix for entry in SINKS)
+    number, path = 1, output
+    while number == 1 or path.exists():
+        called = part if number == 1 else f"{part}-{number}"
+        path = output.with_name(f"{output.stem}-{called}{output.suffix}") if is_file else output / called
+        number += 1
+    return path

@@ -1,0 +1,268 @@
+"""Runs on cameras: they end by Ctrl-C or after a time, and whatever was recorded is complete."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segue.errors import SourceError
+from segue.sessions import TrackSession, resumable
+from segue.sessions.resumable import STATE
+from segue.video import live, open_source
+from segue.video.mask_folder import read_marker
+from segue.video.rotation import part_path
+from tests.cli.running import FRAMES, Command, contents
+
+
+class Camera:
+    """Gives the frames of the clip again and again; it stops answering, or is lost, where it is told to."""
+
+    blocks_at: int | None = None
+    lost_at: int | None = None
+    freed = threading.Event()
+    given = 0
+
+    def __init__(self, _: int) -> None: ...
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return True
+
+    def read(self) -> tuple[bool, object]:
+        cls = type(self)
+        if cls.given == cls.blocks_at:
+            cls.freed.wait(60)
+        if cls.lost_at is not None and cls.given >= cls.lost_at:
+            return False, None
+        time.sleep(0.01)
+        cls.given += 1
+        return True, np.ascontiguousarray(FRAMES[(cls.given - 1) % len(FRAMES)][..., ::-1])
+
+    def release(self) -> None: ...
+
+
+@pytest.fixture
+def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Camera]]:
+    class Ours(Camera):
+        freed = threading.Event()
+
+    monkeypatch.setattr(live.cv2, "VideoCapture", Ours)
+    yield Ours
+    Ours.freed.set()
+
+
+@pytest.fixture
+def record(track: Command) -> Command:
+    formats = (word for name in ("png", "overlay", "events") for word in ("--format", name))
+    given = tuple(formats)
+    return lambda *arguments: track(*given, *arguments, source="0")
+
+
+def at_frame(monkeypatch: pytest.MonkeyPatch, index: int, act: Callable[[], None]) -> None:
+    """Do something while this frame is segmented."""
+    step = TrackSession.step
+
+    def stepping(session: TrackSession, frame: Any, *arguments: Any, **options: Any) -> Any:
+        if frame.index == index:
+            act()
+        return step(session, frame, *arguments, **options)
+
+    monkeypatch.setattr(TrackSession, "step", stepping)
+
+
+def is_complete(folder: Path, frames: int) -> None:
+    marker = read_marker(folder / "masks")
+    assert marker is not None
+    assert marker["complete"]
+    assert len(list((folder / "masks").glob("*.png"))) == frames
+    assert not (folder / "masks" / STATE).exists(), "a camera cannot be gone on with"
+    with open_source(folder / "overlay.mp4") as film:
+        times = [frame.time for frame in film]
+    assert len(times) == frames
+    assert (folder / "events.csv").read_text().startswith("event,")
+    assert not list(folder.rglob("*.partial"))
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def interrupt_twice() -> None:
+    interrupt()
+    interrupt()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_completes_what_a_camera_gave(
+    record: Command, camera: type[Camera], tmp_path: Path, number: signal.Signals
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if number == signal.SIGTERM:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        at_frame(patch, 5, lambda: signal.raise_signal(number))
+        outcome = record()
+    assert outcome.code == 0, outcome
+    assert "masks" in outcome.out
+    is_complete(tmp_path / "out", 6)
+
+
+def test_ctrl_c_is_heard_while_a_camera_says_nothing(
+    record: Command, camera: type[Camera], tmp_path: Path
+) -> None:
+    camera.blocks_at = 6
+    begun: list[float] = []
+
+    def soon() -> None:
+        begun.append(time.monotonic())
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with pytest.MonkeyPatch.context() as patch:
+        at_frame(patch, 5, soon)
+        outcome = record()
+    assert outcome.code == 0, outcome
+    assert time.monotonic() - begun[0] < 10
+    is_complete(tmp_path / "out", 6)
+
+
+def test_a_camera_that_is_lost_leaves_complete_outputs(
+    record: Command, camera: type[Camera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live.Reconnect, "delay", lambda *_: 0.0)
+    camera.lost_at = 7
+    outcome = record()
+    assert outcome.code == 2
+    assert "camera 0: lost (no picture arrives" in outcome.err
+    is_complete(tmp_path / "out", 7)
+
+
+def test_a_frame_that_takes_too_long_is_left_out_of_what_a_camera_gave(
+    record: Command, camera: type[Camera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "HURRY_SECONDS", 0.2)
+
+    def stuck() -> None:
+        interrupt()
+        while True:
+            time.sleep(0.01)
+
+    with pytest.MonkeyPatch.context() as patch:
+        at_frame(patch, 5, stuck)
+        outcome = record()
+    assert outcome.code == 0, outcome
+    is_complete(tmp_path / "out", 5)
+
+
+def test_a_second_ctrl_c_ends_at_once(record: Command, camera: type[Camera], tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        at_frame(patch, 5, interrupt_twice)
+        outcome = record()
+    assert outcome.code == 130
+    assert "interrupted again" in outcome.err
+    assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+def test_outputs_are_rotated_and_the_run_ends_after_its_time(
+    record: Command, camera: type[Camera], tmp_path: Path
+) -> None:
+    outcome = record("--rotate", "0.2s", "--duration", "1s", "--output", tmp_path / "out")
+    assert outcome.code == 0, outcome
+    parts = sorted((tmp_path / "out").iterdir())
+    assert len(parts) >= 2
+    for part in parts:
+        is_complete(part, len(list((part / "masks").glob("*.png"))))
+        with open_source(part / "overlay.mp4") as film:
+            assert next(iter(film)).time < 0.2
+    indices = [int(path.stem) for part in parts for path in sorted((part / "masks").glob("*.png"))]
+    assert indices == list(range(len(indices)))
+
+
+def test_a_part_that_is_rotated_out_survives_an_end_at_once(
+    record: Command, camera: type[Camera], tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        at_frame(patch, 30, interrupt_twice)
+        assert record("--rotate", "0.1s").code == 130
+    first = min((tmp_path / "out").iterdir())
+    is_complete(first, len(list((first / "masks").glob("*.png"))))
+
+
+def test_what_is_for_live_sources_alone_is_refused_for_films(track: Command, tmp_path: Path) -> None:
+    assert "--rotate is for cameras" in track("--rotate", "10min").complaint
+    assert "write a time above 0" in track("--rotate", "soon").complaint
+    assert contents(tmp_path) == {}
+
+
+def test_a_camera_is_not_gone_on_with(record: Command, camera: type[Camera]) -> None:
+    assert "leave out --resume" in record("--resume").complaint
+
+
+def test_a_film_ends_after_a_duration_from_its_first_frame(track: Command, tmp_path: Path) -> None:
+    assert track("--duration", "0.25s", "--start", 2, "--format", "png").code == 0
+    assert sorted(path.name for path in (tmp_path / "out" / "masks").glob("*.png")) == [
+        "00002.png",
+        "00003.png",
+        "00004.png",
+    ]
+
+
+def test_a_step_that_takes_too_long_is_given_up_and_done_again(
+    track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert track("--format", "png", "--output", tmp_path / "whole").code == 0
+    monkeypatch.setattr(resumable, "HURRY_SECONDS", 0.2)
+    monkeypatch.setattr(resumable, "SAVE_EVERY_SECONDS", 0.0)
+
+    def stuck() -> None:
+        interrupt()
+        while True:
+            time.sleep(0.01)
+
+    with pytest.MonkeyPatch.context() as patch:
+        at_frame(patch, 5, stuck)
+        begun = time.monotonic()
+        outcome = track("--format", "png")
+    assert outcome.code == 130, outcome
+    assert "--resume" in outcome.err
+    assert time.monotonic() - begun < 30
+    assert track("--format", "png", "--resume").code == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("10min", 600), ("1.5h", 5400), ("1:30", 90), ("1:00:00", 3600), (2.5, 2.5), (0, None)]
+    + [(text, None) for text in ("0s", "-1s", "10", "ten", "1e3s", "", "9" * 40 + "s")],
+)
+def test_lengths_of_time(text: str | float, seconds: float | None) -> None:
+    pictures = [np.zeros((4, 6, 3), np.uint8)] * 3
+    if seconds is None:
+        with pytest.raises(SourceError, match="write a time above 0"):
+            open_source(pictures, duration=text)
+    else:
+        assert open_source(pictures, duration=text)._span.duration == seconds
+
+
+def test_a_stopped_source_gives_no_more_frames() -> None:
+    pictures = [np.zeros((4, 6, 3), np.uint8)] * 9
+    source = open_source(pictures)
+    taken = 0
+    for _ in source:
+        taken += 1
+        if taken == 3:
+            source.stop()
+    assert taken == 3
+    assert list(source) == []
+
+
+def test_parts_of_files_stand_beside_each_other(tmp_path: Path) -> None:
+    assert part_path(tmp_path, "x") == tmp_path / "x"
+    (tmp_path / "x").mkdir()
+    assert part_path(tmp_path, "x") == tmp_path / "x-2"
+    assert part_path(tmp_path / "seen.mp4", "x") == tmp_path / "seen-x.mp4"
