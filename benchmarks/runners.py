@@ -99,7 +99,7 @@ class SegueRunner(Runner):
         super().__init__(device)
         self._session = TrackSession(network, schedule, device=device, fast=fast)
         tracker: Any = self._session.tracker
-        self._bank, self._network = tracker.banks[0], tracker.network
+        self._bank, self._network = tracker.memories[0], tracker.network
         self._index = 0
 
     def start(self, image: Image, mask: IndexMask) -> None:
@@ -137,7 +137,7 @@ class SegueRunner(Runner):
         """Wrap the parts of the network and the read of the bank."""
         for name in ("encode_query", "encode_memory", "decode"):
             setattr(self._network, name, clock.timed(self._network, name))
-        self._session.tracker.banks[0] = WatchedBank(self._bank, clock)  # type: ignore[attr-defined]
+        self._session.tracker.memories[0] = WatchedBank(self._bank, clock)  # type: ignore[attr-defined]
 
 
 class WatchedBank:

@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from segue.models.stcn import STCN
 from segue.models.stm import STM
+from segue.models.xmem import XMem
 from tests.fill import fill
 from tests.golden_arrays import SMALL, Golden, load_golden
 
@@ -55,4 +56,12 @@ def stm_network() -> STM:
     """STM with the golden weights, in evaluation mode; do not change it."""
     network = STM()
     fill(network, "stm")
+    return network
+
+
+@pytest.fixture(scope="session")
+def xmem_network() -> XMem:
+    """XMem with the golden weights, in evaluation mode; do not change it."""
+    network = XMem()
+    fill(network, "xmem")
     return network

@@ -10,6 +10,29 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+CUTIE_SCALES = (
+    ("mask_encoder.layer*.bn2.weight", 0.25),
+    ("*.fuser.block*.conv2.weight", 0.5),
+    ("*.pixel_ffn.conv.conv2.weight", 0.25),
+    ("object_transformer.blocks.?.*_attn.out_proj.weight", 0.5),
+    ("object_transformer.blocks.?.ffn.linear2.weight", 0.5),
+    ("pixel_fuser.fuser.distributor.x_transform.weight", 0.15),
+    ("*.fuser.distributor.?_transform.weight", 0.3),
+    ("pix_feat_proj.weight", 0.3),
+    ("key_proj.pix_feat_proj.weight", 0.3),
+    ("key_proj.key_proj.weight", 0.45),
+    ("key_proj.d_proj.weight", 0.15),
+    ("key_proj.e_proj.weight", 0.3),
+    ("object_summarizer.input_proj.weight", 0.3),
+    ("object_summarizer.weights_pred.2.weight", 0.5),
+    ("object_transformer.pixel_*_proj.weight", 0.3),
+    ("object_transformer.mask_pred.?.1.weight", 2.0),
+    ("mask_decoder.decoder_feat_proc.transforms.*.weight", 0.3),
+    ("*.transform.weight", 0.2),
+    ("mask_decoder.pred.weight", 0.5),
+)
+"""What both sizes of Cutie have in common."""
+
 SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "stcn": (
         ("key_encoder.*.bn3.weight", 0.25),
@@ -36,10 +59,59 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "hofam": (),
     "fgsegnet_v2": (),
     "nanodet": (("head.gfl_cls.*.weight", 0.02),),
+    "xmem": (
+        ("key_encoder.*.bn3.weight", 0.25),
+        ("value_encoder.layer*.bn2.weight", 0.25),
+        ("*.fuser.block*.conv2.weight", 0.5),
+        ("*.fuser.attention.ChannelGate.mlp.*.weight", 0.35),
+        ("*.fuser.attention.SpatialGate.spatial.conv.weight", 0.3),
+        ("decoder.up_*.skip_conv.weight", 0.2),
+        ("key_proj.key_proj.weight", 0.2),
+        ("key_proj.d_proj.weight", 0.15),
+        ("key_proj.e_proj.weight", 0.2),
+        ("value_encoder.hidden_reinforce.transform.weight", 0.015),
+        ("decoder.hidden_update.transform.weight", 0.03),
+        ("decoder.pred.weight", 0.06),
+    ),
+    "cutie": (("pixel_encoder.*.bn3.weight", 0.25), *CUTIE_SCALES),
+    "cutie-small": (("pixel_encoder.*.bn2.weight", 0.25), *CUTIE_SCALES),
 }
 """Factor of each tensor, by network: the first pattern that fits counts."""
 
-CONSTANTS = ("mean", "std")
+STCN_CHANNELS = (("value_encoder.conv1.weight", 3, 16.0),)
+CUTIE_CHANNELS = (("mask_encoder.conv1.weight", 3, 32.0),)
+
+CHANNELS: dict[str, tuple[tuple[str, int, float], ...]] = {
+    "stcn": STCN_CHANNELS,
+    "xmem": (
+        ("value_encoder.conv1.weight", 3, 32.0),
+        ("decoder.fuser.block1.conv1.weight", 1024, 1.5),
+        ("decoder.fuser.block1.downsample.weight", 1024, 1.5),
+        ("decoder.fuser.block1.conv1.weight", 1536, 12.0),
+        ("decoder.fuser.block1.downsample.weight", 1536, 12.0),
+        ("value_encoder.hidden_reinforce.transform.weight", 512, 40.0),
+        ("decoder.hidden_update.transform.weight", 256, 20.0),
+    ),
+    "cutie": CUTIE_CHANNELS,
+    "cutie-small": CUTIE_CHANNELS,
+}
+"""Factors on input channels, from the first that is named on; all that fit count."""
+
+CUTIE_OFFSETS = (
+    ("object_transformer.mask_pred.1.1.bias", 2.6),
+    ("object_transformer.mask_pred.2.1.bias", -3.8),
+    ("object_transformer.mask_pred.3.1.bias", 7.0),
+)
+
+OFFSETS: dict[str, tuple[tuple[str, float], ...]] = {
+    "stcn": (("decoder.pred.bias", -5.0),),
+    "xmem": (("decoder.pred.bias", -4.5),),
+    "cutie": (("mask_decoder.pred.bias", 1.0), *CUTIE_OFFSETS),
+    "cutie-small": (("mask_decoder.pred.bias", -0.5), *CUTIE_OFFSETS),
+}
+"""What is added to whole tensors."""
+
+CONSTANTS = ("mean", "std", "inv_freq")
 """Buffers that keep their true values."""
 
 
@@ -88,11 +160,11 @@ def scaled_value(name: str, shape: tuple[int, ...], topic: str) -> npt.NDArray[n
     """:func:`fill_value` after the scale table of ``topic``."""
     value = fill_value(name, shape)
     value *= next((factor for pattern, factor in SCALES[topic] if fnmatchcase(name, pattern)), 1.0)
-    if name == "value_encoder.conv1.weight":
-        value[:, 3:] *= 16.0
-    elif name == "decoder.pred.bias":
-        value -= 5.0
-    elif name == "Decoder.pred2.bias":
+    for pattern, first, factor in CHANNELS.get(topic, ()):
+        if pattern == name:
+            value[:, first:] *= factor
+    value += sum(offset for pattern, offset in OFFSETS.get(topic, ()) if pattern == name)
+    if name == "Decoder.pred2.bias":
         value += np.array([0.0, 3.5])
     return value
 

@@ -33,6 +33,11 @@ FILES = (
     "hofam_loss",
     "fgsegnet_v2",
     "nanodet_plus_m",
+    *(f"xmem_{part}" for part in ("modules", "single", "late", "longterm", "resize", "train")),
+    *(
+        f"cutie_{part}"
+        for part in ("modules", "modules_small", "single", "late", "longterm", "resize", "train")
+    ),
 )
 
 WHOLE = {"seqformer_losses", "seqformer_preprocess"}
@@ -41,7 +46,7 @@ WHOLE = {"seqformer_losses", "seqformer_preprocess"}
 REGENERATED = {"frames", "masks", "masks_all", "mask0", "memory1_masks", "mem1_masks"}
 """Inputs that follow from the rule in ``tests/clips.py``."""
 
-INPUTS = {"loss.gt", "small.gt", "small.pred", "good.gt", "good.pred"}
+INPUTS = {"loss.gt", "small.gt", "small.pred", "good.gt", "good.pred", "unit_logits", "unit_points"}
 """Float inputs, which small copies keep in full."""
 
 WHOLE_KEYS = {"report.permutohedral", "paste.masks", "paste.out", "fine.out"}

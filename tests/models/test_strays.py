@@ -13,7 +13,7 @@ import pytest
 import segue
 from segue.api.track import make_schedule
 from segue.models.base import MemoryNetwork
-from segue.models.memory.tracker import UNLIKELY, suppress_distant_components
+from segue.models.memory.components import UNLIKELY, suppress_distant_components
 from segue.models.stcn import STCN, STCNLite
 from segue.types import Frame, IndexMask
 from tests.clips import clip

@@ -63,17 +63,22 @@ class ResBlock(nn.Module):
 
 
 class JointResBlock(nn.Module):
-    """:class:`ResBlock` over ``cat[own, frame]``, where ``frame`` is the same for all objects of a frame."""
+    """:class:`ResBlock` over ``cat[own, frame]``, where ``frame`` is the same for all objects of a frame.
 
-    def __init__(self, own: int, frame: int, cout: int) -> None:
+    With ``frame_first`` it is over ``cat[frame, own]``.
+    """
+
+    def __init__(self, own: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
         super().__init__()
+        self.frame_first = frame_first
         self.downsample = nn.Conv2d(own + frame, cout, 3, padding=1)
         self.conv1 = nn.Conv2d(own + frame, cout, 3, padding=1)
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 
     def forward(self, own: Tensor, frame: Tensor) -> Tensor:
         """(B·K, own, H, W) and (B, frame, H, W) → (B·K, cout, H, W)."""
-        hidden = joint_conv(self.conv1, F.relu(own), F.relu(frame)).relu_()
-        skip = joint_conv(self.downsample, own, frame)
+        first = self.frame_first
+        hidden = joint_conv(self.conv1, F.relu(own), F.relu(frame), frame_first=first).relu_()
+        skip = joint_conv(self.downsample, own, frame, frame_first=first)
         residual: Tensor = self.conv2(hidden)
         return residual.add_(skip)

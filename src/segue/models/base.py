@@ -39,7 +39,7 @@ class Schedule:
         memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.
         max_jump: components of a predicted mask that lie farther than this part of the picture's diagonal
             from the object's mask on the frame before are removed before the frame becomes memory, see
-            :func:`segue.models.memory.tracker.suppress_distant_components`; None keeps them.
+            :func:`segue.models.memory.components.suppress_distant_components`; None keeps them.
         short_side: larger pictures are reduced to this short side for the network, and its probabilities
             brought back to their size; None never reduces.
         flip_tta: look at the mirrored picture as well, with a memory of its own, and take the mean of both

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -36,15 +38,28 @@ class ResizePadGeometry:
     picture: Shape
     working: Shape  # what the network sees; the same unless the pictures are too large
     stride: int  # the padded size is a multiple of it
+    mask_mode: Literal["nearest", "nearest-exact"] = "nearest-exact"  # how index masks are reduced
 
     @classmethod
-    def of(cls, picture: Shape, short_side: int | None, stride: int) -> ResizePadGeometry:
-        """A geometry whose working size has a short side of at most ``short_side``, in proportion."""
+    def of(
+        cls,
+        picture: Shape,
+        short_side: int | None,
+        stride: int,
+        *,
+        truncate: bool = False,
+        mask_mode: Literal["nearest", "nearest-exact"] = "nearest-exact",
+    ) -> ResizePadGeometry:
+        """A geometry whose working size has a short side of at most ``short_side``, in proportion.
+
+        The other side is rounded, or with ``truncate`` cut to an integer, as XMem and Cutie do.
+        """
         short = min(picture)
         if short_side is None or short <= short_side:
-            return cls(picture, picture, stride)
-        height, width = (max(1, round(side * short_side / short)) for side in picture)
-        return cls(picture, (height, width), stride)
+            return cls(picture, picture, stride, mask_mode)
+        to_integer = math.floor if truncate else round
+        height, width = (max(1, to_integer(side * short_side / short)) for side in picture)
+        return cls(picture, (height, width), stride, mask_mode)
 
     @property
     def resizes(self) -> bool:
@@ -71,7 +86,7 @@ class ResizePadGeometry:
         """
         if not self.resizes:
             return self.pad(mask)
-        small = F.interpolate(mask[None, None].float(), size=self.working, mode="nearest-exact")[0, 0]
+        small = F.interpolate(mask[None, None].float(), size=self.working, mode=self.mask_mode)[0, 0]
         small = small.to(mask.dtype)
         for i in set(torch.unique(mask).tolist()) - set(torch.unique(small).tolist()):
             row, column = (mask == i).nonzero().float().mean(0).tolist()

@@ -143,11 +143,11 @@ class ValueEncoder(nn.Module):
 
 
 class Fuser(nn.Module):
-    """Join the feature of an object with the key feature of its frame."""
+    """Join the feature of an object with the key feature of its frame, which XMem puts first."""
 
-    def __init__(self, own: int, frame: int, cout: int) -> None:
+    def __init__(self, own: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
         super().__init__()
-        self.block1 = JointResBlock(own, frame, cout)
+        self.block1 = JointResBlock(own, frame, cout, frame_first=frame_first)
         self.attention = CBAM(cout)
         self.block2 = ResBlock(cout, cout)
 

@@ -1,6 +1,8 @@
-"""The memory bank, how it is read, and the tracker that STCN, STM and stcn-lite build on it."""
+"""Memories of frames, how they are read, and the trackers that STCN, STM, XMem and Cutie build on them."""
 
 from segue.models.memory.bank import MemoryBank
-from segue.models.memory.tracker import MemoryTracker
+from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
+from segue.models.memory.store import MemoryStore
+from segue.models.memory.tracker import FramePlan, MemoryTracker
 
-__all__ = ["MemoryBank", "MemoryTracker"]
+__all__ = ["FramePlan", "LongTermSchedule", "LongTermTracker", "MemoryBank", "MemoryStore", "MemoryTracker"]

@@ -174,9 +174,12 @@ def _gather(rows: slice | Tensor, weights: Tensor, index: Tensor, plan: ReadPlan
     received = weights.new_zeros(frames * positions).index_add_(0, index.flatten(), weights.flatten())
     plan.usage.add_(received.view(frames, positions).sum(1), alpha=len(plan.values))
     for value, output in zip(plan.values, plan.outputs, strict=True):
-        output[rows] = F.embedding_bag(
-            index, value.flatten(0, 1), per_sample_weights=weights.to(value.dtype), mode="sum"
-        )
+        output[rows] = weighted_rows(index, weights, value.flatten(0, 1))
+
+
+def weighted_rows(index: Tensor, weights: Tensor, values: Tensor) -> Tensor:
+    """Sums of the rows of ``values`` (N, C) at ``index`` (Q, k), weighted by ``weights`` (Q, k): (Q, C)."""
+    return F.embedding_bag(index, values, per_sample_weights=weights.to(values.dtype), mode="sum")
 
 
 def _affinities(query: Tensor, keys: Tensor, plan: ReadPlan, cell: int = 1) -> Iterator[tuple[slice, Tensor]]:

@@ -1,7 +1,4 @@
-"""What follows objects with a memory network: when a frame becomes memory, and how masks are merged.
-
-Pieces of a predicted mask that appear far from where the object was are taken away before they become memory.
-"""
+"""What follows objects with a memory network: the steps of a frame, and the recurrent states of objects."""
 
 from __future__ import annotations
 
@@ -9,94 +6,115 @@ import functools
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.models.base import FramePrompts, MemoryNetwork, QueryFeatures, Setup, TrackOutput
+from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory.bank import MemoryBank
+from segue.models.memory.components import suppress_distant_components
 from segue.registry import PromptKind
 from segue.types import Image
-
-LIKELY = -2.2
-"""Log-odds (probability 0.1) above which a position belongs to a piece."""
-
-UNLIKELY = -10.0
-"""Log-odds that a position gets which is taken away."""
-
-LARGE = 0.3
-"""A piece this large, compared with all that is near, stays: it may well be the object."""
-
-
-def suppress_distant_components(
-    logits: npt.NDArray[np.float32], before: npt.NDArray[np.bool_], max_jump: int
-) -> npt.NDArray[np.float32]:
-    """Lower the log-odds of small pieces that nothing of the previous mask is near to.
-
-    A piece is a connected region of likely positions. One that comes within ``max_jump`` rows and columns of
-    the previous mask stays as a whole. Where no piece does, or where there was no mask, everything stays: an
-    object that jumped or comes back is found anywhere. Log-odds and masks are (K, h, w), and the log-odds
-    are changed in place.
-    """
-    kernel = np.ones((2 * max_jump + 1,) * 2, np.uint8)
-    for plane, mask in zip(logits, before, strict=True):
-        if not mask.any():
-            continue
-        likely = (plane > LIKELY).astype(np.uint8)
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(likely, connectivity=8)
-        if count <= 2:
-            continue
-        near = cv2.dilate(mask.astype(np.uint8), kernel)
-        touched = np.bincount(pieces[near > 0], minlength=count) > 0
-        areas = stats[:, cv2.CC_STAT_AREA]
-        main = areas[1:][touched[1:]].sum()
-        stray = ~touched & (areas < LARGE * main)
-        stray[0] = False
-        if stray.any():
-            plane[stray[pieces]] = UNLIKELY
-    return logits
-
 
 COARSE_ABOVE = 2500
 """Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
 
 Views = list[QueryFeatures]
-"""The picture, and its mirror image where the schedule is careful; each has a memory bank of its own."""
+"""The picture, and its mirror image with ``flip_tta``; each has a memory of its own."""
 
 MIRRORED = "mirror."
 """Begins the names of the tensors of the mirror image's memory in a state."""
+
+OBJECT = "object."
+"""Begins the names of what is kept of single objects in a state, before the name of what it is and the id."""
+
+ObjectStates = dict[str, dict[int, Tensor]]
+"""Tensors of single objects, such as recurrent states: by what they are, then by the id of the object."""
 
 PASS_BYTES_PER_PIXEL = 512
 """Rough use of memory by one object in one pass of a decoder, per pixel of the picture."""
 
 
-class MemoryTracker:
-    """Follows objects with a :class:`segue.models.base.MemoryNetwork` and a :class:`MemoryBank`.
+class Memory(Protocol):
+    """What a tracker remembers of one view: :class:`MemoryBank`, or a subclass's own."""
 
-    See :class:`segue.models.base.Tracker` for what the methods do.
+    def forget(self, ids: Sequence[int]) -> None:
+        """Remove objects."""
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON values for :meth:`restore`."""
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Take over what :meth:`state` gave; the tensors are copied."""
+
+
+@dataclass(frozen=True, slots=True)
+class FramePlan:
+    """What happens on a frame.
+
+    Attributes:
+        given: what is said of the frame.
+        ids: the objects after it, ascending.
+        keep: whether the frame becomes permanent memory.
+        commit: False for a picture that is not taken: then nothing may change.
+    """
+
+    given: FramePrompts | None
+    ids: tuple[int, ...]
+    keep: bool
+    commit: bool = True
+
+
+class MemoryTracker:
+    """Follows objects with a :class:`segue.models.base.MemoryNetwork` and a memory of each view.
+
+    See :class:`segue.models.base.Tracker` for what the public methods do. A frame goes through these steps,
+    each a method that a subclass, named by its network, may refine:
+
+    =========================== =======================================================================
+    :meth:`encode`              a picture as the network sees it
+    :meth:`needs_prediction`    whether the objects are predicted where masks are given
+    :meth:`read`                what some objects read from the memory of a view
+    :meth:`decode`              their log-odds; may move what is kept of them on
+    :meth:`class_probabilities` log-odds to probabilities of background and objects
+    :meth:`merge_masks`         puts given masks into the prediction
+    :meth:`encode_masks`        a frame with its masks as an entry of the memory
+    :meth:`write`               puts the entry into the memory of a view
+    :meth:`finish`              counts the frame
+    =========================== =======================================================================
+
+    All that may fail comes before :meth:`write`, and nothing changes before: a step that failed can be taken
+    again. ``memories`` holds what :meth:`new_memory` made, for each view. Tensors of single objects, such as
+    their recurrent states ("sensory memory"), are kept by a step with :meth:`keep_states` under a name of its
+    choice; they are forgotten, saved and restored with the object, and take effect when the frame is done.
     """
 
     prompts: frozenset[PromptKind] = frozenset()
+    reports_network_masks = False
+    """Whether results hold given masks as the network saw them, where it sees the picture reduced."""
 
-    def __init__(self, network: MemoryNetwork, setup: Setup) -> None:
+    def __init__(self, network: Any, setup: Setup) -> None:
         self.network, self._setup = network, setup
         self.schedule = setup.schedule
-        self._peeked: tuple[npt.NDArray[np.uint8], Views] | None = None
+        self._peeked: tuple[npt.NDArray[Any], Views] | None = None
         self.reset()
 
     def reset(self) -> None:
-        self.banks = [self._new_bank() for _ in range(2 if self.schedule.flip_tta else 1)]
+        views = 2 if self.schedule.flip_tta else 1
+        self.memories = [self.new_memory() for _ in range(views)]
+        self.object_states: list[ObjectStates] = [{} for _ in range(views)]
+        self._coming: list[ObjectStates] = [{} for _ in range(views)]
         self.ids: tuple[int, ...] = ()
-        self._before: Tensor | None = None
+        self._previous_masks: Tensor | None = None
         self._seen = self._last_memory = 0
 
-    def _new_bank(self) -> MemoryBank:
+    def new_memory(self) -> Any:
+        """An empty memory of one view."""
         schedule, network = self.schedule, self.network
         return MemoryBank(
             similarity=network.similarity,
@@ -116,48 +134,63 @@ class MemoryTracker:
 
     @property
     def _keeps(self) -> bool:
-        return self._seen - self._last_memory >= self.schedule.mem_every
+        return self.since_memory >= self.schedule.mem_every
+
+    @property
+    def since_memory(self) -> int:
+        """Frames from the last one that became permanent memory to the next one that comes."""
+        return self._seen - self._last_memory
 
     def skip(self) -> None:
         self._seen += 1
 
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
-        geometry, views = self._look(image)[1:]
-        logits = self._decode(views) if self.ids and predict else None
+        ids = self.ids if given is None else tuple(sorted({*self.ids, *given.ids}))
+        plan = FramePlan(given, ids, keep=given is not None or self._keeps)
+        geometry, views = self._views(image)[1:]
+        wanted = self.ids and predict and (given is None or self.needs_prediction(given))
+        logits = self._predict(views, plan) if wanted else None
         if given is None:
             assert logits is not None
             tracked, seen = self._tracked(logits, geometry)
         else:
-            ids = tuple(sorted({*self.ids, *given.ids}))
             seen, shown = self._merge(logits, given, geometry, ids)
             tracked = TrackOutput(ids, shown, functools.partial(_to_array, shown.cpu()))
         before = None if self.schedule.max_jump is None else seen[1:] > 0.5
         # All that may fail is done before anything changes, so that a step that failed can be taken again.
-        entries = self._encode(tracked.ids, views, seen, geometry, pinned=given is not None)
-        self.ids, self._before = tracked.ids, before
-        self._remember(entries, pinned=given is not None)
-        self._seen += 1
+        entries = self._entries(views, seen, geometry, plan)
+        self.ids, self._previous_masks = ids, before
+        for states, coming in zip(self.object_states, self._coming, strict=True):
+            for name, values in coming.items():
+                states.setdefault(name, {}).update(values)
+        for view, entry in enumerate(entries):
+            self.write(view, entry, plan)
+        self.finish(plan)
         return tracked
 
     def peek(self, image: Image) -> TrackOutput:
-        pixels, geometry, views = self._look(image)
+        pixels, geometry, views = self._views(image)
         self._peeked = pixels, views
-        return self._tracked(self._decode(views, count=False), geometry)[0]
+        plan = FramePlan(None, self.ids, keep=self._keeps, commit=False)
+        return self._tracked(self._predict(views, plan), geometry)[0]
 
     def forget(self, ids: Collection[int]) -> None:
         stay = [i not in ids for i in self.ids]
         self.ids = tuple(i for i in self.ids if i not in ids)
-        self._before = None if self._before is None else self._before[stay]
-        for bank in self.banks:
-            bank.forget(tuple(ids))
+        self._previous_masks = None if self._previous_masks is None else self._previous_masks[stay]
+        for memory, kinds in zip(self.memories, self.object_states, strict=True):
+            memory.forget(tuple(ids))
+            for states in kinds.values():
+                for i in ids:
+                    states.pop(i, None)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, bank = self.banks[0].state()
-        if self._before is not None:
-            tensors["before"] = self._before
+        tensors, bank = self._view_state(0)
+        if self._previous_masks is not None:
+            tensors["before"] = self._previous_masks
         values = {"bank": bank, "ids": self.ids, "seen": self._seen, "last_memory": self._last_memory}
-        for mirror in self.banks[1:]:
-            mirrored, values["mirror"] = mirror.state()
+        if len(self.memories) > 1:
+            mirrored, values["mirror"] = self._view_state(1)
             tensors |= {MIRRORED + name: value for name, value in mirrored.items()}
         return tensors, values
 
@@ -166,66 +199,176 @@ class MemoryTracker:
         self.ids = tuple(values["ids"])
         self._seen, self._last_memory = int(values["seen"]), int(values["last_memory"])
         bank = {name: value.to(self._setup.device) for name, value in tensors.items()}
-        self._before = bank.pop("before", None)
+        self._previous_masks = bank.pop("before", None)
         names = [name for name in bank if name.startswith(MIRRORED)]
         mirrored = {name.removeprefix(MIRRORED): bank.pop(name) for name in names}
-        self.banks[0].restore(bank, values["bank"])
-        for mirror in self.banks[1:]:
-            mirror.restore(mirrored, values["mirror"])
+        self._restore_view(0, bank, values["bank"])
+        if len(self.memories) > 1:
+            self._restore_view(1, mirrored, values["mirror"])
 
-    def _look(self, image: Image) -> tuple[npt.NDArray[np.uint8], ResizePadGeometry, Views]:
-        """What the network sees of a picture (a copy), and its features."""
-        geometry = ResizePadGeometry.of(image.shape[:2], self.schedule.short_side, self.network.stride)
-        # A copy, because PyTorch complains of pictures that are read-only.
-        pixels = np.array(geometry.to_network(image), order="C")
-        peeked, self._peeked = self._peeked, None
-        # By content: a caller may fill one array with picture after picture.
-        if peeked is not None and np.array_equal(peeked[0], pixels):
-            return pixels, geometry, peeked[1]
-        prepared = self.network.prepare(torch.from_numpy(pixels).to(self._setup.device, non_blocking=True))
-        return (
-            pixels,
-            geometry,
-            [
-                self.network.encode_query(view.contiguous(memory_format=torch.channels_last))
-                for view in self._with_mirrored(prepared.to(self._setup.dtype))
-            ],
-        )
+    def _view_state(self, view: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, values = self.memories[view].state()
+        for name, states in self.object_states[view].items():
+            tensors |= {f"{OBJECT}{name}.{i}": value for i, value in states.items()}
+        return tensors, values
 
-    def _with_mirrored(self, planes: Tensor) -> list[Tensor]:
-        """Planes (..., H, W) for each bank."""
-        return [planes] if len(self.banks) == 1 else [planes, planes.flip(-1)]
+    def _restore_view(self, view: int, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        for name in [name for name in tensors if name.startswith(OBJECT)]:
+            kind, _, i = name.removeprefix(OBJECT).rpartition(".")
+            self.object_states[view].setdefault(kind, {})[int(i)] = tensors.pop(name).clone()
+        self.memories[view].restore(tensors, values)
 
-    def _passes(self, query: QueryFeatures, objects: int) -> list[slice]:
+    def encode(self, pixels: npt.NDArray[Any]) -> Views:
+        """A picture (h, w, 3) as the network sees it, and its mirror image where there are two views."""
+        moved = torch.from_numpy(pixels).to(self._setup.device, non_blocking=True)
+        return [
+            self.network.encode_query(view.contiguous(memory_format=torch.channels_last))
+            for view in self._with_mirrored(self.network.prepare(moved).to(self._setup.dtype))
+        ]
+
+    def geometry(self, size: Shape) -> ResizePadGeometry:
+        """At which size pictures (H, W) go through the network."""
+        return ResizePadGeometry.of(size, self.schedule.short_side, self.network.stride)
+
+    def resized(self, image: Image, geometry: ResizePadGeometry) -> npt.NDArray[Any]:
+        """A copy of a picture at the working size, (h, w, 3) with values of 0 to 255."""
+        return np.array(geometry.to_network(image), order="C")
+
+    def needs_prediction(self, given: FramePrompts) -> bool:
+        """Whether the objects are predicted on a frame with given masks, before those are put in."""
+        return True
+
+    def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
+        """Log-odds (K, h, w) of all objects by one view, in the order of ``self.ids``: read and decode."""
+        logits = []
+        for part in self.passes(query, len(self.ids)):
+            ids = self.ids[part]
+            readout = self.read(view, query, ids, plan)
+            logits.append(self.decode(view, query, readout, ids, plan).float())
+        return joined(logits)
+
+    def read(self, view: int, query: QueryFeatures, ids: Sequence[int], plan: FramePlan) -> Tensor:
+        """What objects read from the memory of a view, (K, Cv, h, w)."""
+        readout: Tensor = self.memories[view].read(query.key, ids, count=plan.commit)
+        return readout.to(self._setup.dtype)
+
+    def decode(
+        self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
+    ) -> Tensor:
+        """Log-odds (K, h, w) of what objects read; where ``plan.commit``, their states may move on."""
+        logits: Tensor = self.network.decode(query, readout)
+        return logits
+
+    def class_probabilities(self) -> ToProbabilities:
+        """The function that makes log-odds (K, h, w) probabilities (K+1, H', W') of background and objects.
+
+        It is kept with the results, so that it must not hold the tracker, and can be pickled.
+        """
+        return functools.partial(upsample_then_aggregate, aggregate=self.network.aggregate)
+
+    def merge_masks(
+        self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, given: Sequence[int]
+    ) -> Tensor:
+        """Probabilities of the objects ``ids``: those ``given`` as in ``mask``, the others as predicted.
+
+        Inside the given masks nothing else remains; a corrected object has nothing outside its new mask
+        (spec of the STCN release, "objects that appear later").
+
+        Args:
+            predicted: probabilities of the objects of ``self.ids``, background first; None where nothing was
+                predicted.
+            ids: all objects, also new ones.
+            mask: index mask (H, W).
+            given: the objects that the mask is about.
+
+        Returns:
+            (len(ids) + 1, H, W), background first.
+        """
+        merged = torch.zeros(len(ids), *mask.shape, device=mask.device)
+        for channel, i in enumerate(ids):
+            if i in given:
+                merged[channel] = mask == i
+            elif predicted is not None:
+                merged[channel] = predicted[self.ids.index(i) + 1].masked_fill(mask > 0, 0)
+        if self.network.aggregate_prompts:
+            aggregated: Tensor = self.network.aggregate(merged)
+            return aggregated
+        return torch.cat([1 - merged.sum(0, keepdim=True), merged])
+
+    def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
+        """A frame with the masks (K, H', W') of the objects ``plan.ids`` as an entry of the memory.
+
+        None is an entry that is not written.
+        """
+        if not plan.keep and not self.schedule.include_last:
+            return None
+        total = masks.sum(0, keepdim=True)
+        parts = self.passes(query, len(plan.ids))
+        encoded = [self.network.encode_memory(query, masks[part], total) for part in parts]
+        keys = [key for key, _ in encoded if key is not None] or [query.key]
+        return joined(keys), joined([value for _, value in encoded])
+
+    def write(self, view: int, entry: Any, plan: FramePlan) -> None:
+        """Put an entry into the memory of a view."""
+        if entry is not None:
+            pinned = plan.given is not None
+            self.memories[view].write(self.ids, *entry, keep=plan.keep, pinned=pinned)
+
+    def finish(self, plan: FramePlan) -> None:
+        """Count the frame."""
+        if plan.keep:
+            self._last_memory = self._seen
+        self._seen += 1
+
+    def passes(self, query: QueryFeatures, objects: int) -> list[slice]:
         """Which of so many objects go through the network together."""
         height, width = query.image.shape[-2:]
         size = max(1, self._setup.memory_limit // (PASS_BYTES_PER_PIXEL * height * width))
         return [slice(start, start + size) for start in range(0, objects, size)]
 
-    def _decode(self, views: Views, *, count: bool = True) -> Tensor:
+    def states_of(self, view: int, name: str, ids: Sequence[int], fresh: Tensor) -> Tensor:
+        """What is kept of objects under a name, (K, ...); ``fresh`` stands in where there is nothing yet."""
+        kept = self.object_states[view].get(name, {}) | self._coming[view].get(name, {})
+        return torch.stack([kept.get(i, fresh) for i in ids])
+
+    def keep_states(self, view: int, name: str, ids: Sequence[int], states: Tensor) -> None:
+        """Keep (K, ...) of objects under a name, instead of what was there, once the frame is done."""
+        self._coming[view].setdefault(name, {}).update(zip(ids, states.unbind(), strict=True))
+
+    def _views(self, image: Image) -> tuple[npt.NDArray[Any], ResizePadGeometry, Views]:
+        """What the network sees of a picture (a copy), and its features."""
+        self._coming = [{} for _ in self.memories]
+        geometry = self.geometry(image.shape[:2])
+        # A copy, because PyTorch complains of pictures that are read-only.
+        pixels = self.resized(image, geometry)
+        peeked, self._peeked = self._peeked, None
+        # By content: a caller may fill one array with picture after picture.
+        if peeked is not None and np.array_equal(peeked[0], pixels):
+            return pixels, geometry, peeked[1]
+        return pixels, geometry, self.encode(pixels)
+
+    def _with_mirrored(self, planes: Tensor) -> list[Tensor]:
+        """Planes (..., H, W) for each view."""
+        return [planes] if len(self.memories) == 1 else [planes, planes.flip(-1)]
+
+    def _predict(self, views: Views, plan: FramePlan) -> Tensor:
         """Log-odds of all objects, (K, h, w), float32."""
-        merged, *mirrored = (
-            self._decode_view(query, bank, count) for query, bank in zip(views, self.banks, strict=True)
-        )
+        merged, *mirrored = (self.predict(view, query, plan) for view, query in enumerate(views))
         for logits in mirrored:
             merged = (merged + logits.flip(-1)) / 2
-        if self._before is None or self.schedule.max_jump is None:
+        if self._previous_masks is None or self.schedule.max_jump is None:
             return merged
         max_jump = round(self.schedule.max_jump * math.hypot(*merged.shape[1:]))
-        step = self._before.shape[-1] // merged.shape[-1]
-        before = self._before[:, step // 2 :: step, step // 2 :: step]
+        step = self._previous_masks.shape[-1] // merged.shape[-1]
+        before = self._previous_masks[:, step // 2 :: step, step // 2 :: step]
         kept = suppress_distant_components(merged.cpu().numpy(), before.cpu().numpy(), max_jump)
         return torch.from_numpy(kept).to(merged.device)
 
-    def _decode_view(self, query: QueryFeatures, bank: MemoryBank, count: bool) -> Tensor:
-        parts = self._passes(query, len(self.ids))
-        readouts = (bank.read(query.key, self.ids[part], count=count) for part in parts)
-        return _joined([self.network.decode(query, read.to(self._setup.dtype)).float() for read in readouts])
-
     def _tracked(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
         """The result of a prediction, and its probabilities at the padded size."""
-        seen = Compact(logits, geometry, self.network.aggregate).probabilities()
-        again = Compact(logits.cpu(), geometry, self.network.aggregate)
+        to_probabilities = self.class_probabilities()
+        seen = Compact(logits, geometry, to_probabilities).probabilities()
+        again = Compact(logits.cpu(), geometry, to_probabilities)
         return TrackOutput(self.ids, geometry.to_image(seen), again), seen
 
     def _merge(
@@ -238,63 +381,35 @@ class MemoryTracker:
         """
         predicted = None
         if logits is not None:
-            predicted = Compact(logits, geometry, self.network.aggregate).probabilities()
-        seen = self._put_in(predicted, ids, geometry.mask_to_network(given.mask), given.ids)
-        if not geometry.resizes:
-            return seen, geometry.unpad(seen)
+            predicted = Compact(logits, geometry, self.class_probabilities()).probabilities()
+        seen = self.merge_masks(predicted, ids, geometry.mask_to_network(given.mask), given.ids)
+        if not geometry.resizes or self.reports_network_masks:
+            return seen, geometry.to_image(seen)
         predicted = None if predicted is None else geometry.to_image(predicted)
-        return seen, self._put_in(predicted, ids, given.mask, given.ids)
+        return seen, self.merge_masks(predicted, ids, given.mask, given.ids)
 
-    def _put_in(
-        self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, given: Sequence[int]
-    ) -> Tensor:
-        """Probabilities of the objects ``ids``: those ``given`` as in ``mask``, the others as predicted.
-
-        Inside the given masks nothing else remains; a corrected object has nothing outside its new mask
-        (spec of the STCN release, "objects that appear later").
-        """
-        merged = torch.zeros(len(ids), *mask.shape, device=mask.device)
-        for channel, i in enumerate(ids):
-            if i in given:
-                merged[channel] = mask == i
-            elif predicted is not None:
-                merged[channel] = predicted[self.ids.index(i) + 1].masked_fill(mask > 0, 0)
-        if self.network.aggregate_prompts:
-            return self.network.aggregate(merged)
-        return torch.cat([1 - merged.sum(0, keepdim=True), merged])
-
-    def _encode(
-        self,
-        ids: Sequence[int],
-        views: Views,
-        probabilities: Tensor,
-        geometry: ResizePadGeometry,
-        *,
-        pinned: bool,
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values of the objects for each bank; none where the frame does not become memory."""
-        if not (pinned or self._keeps or self.schedule.include_last):
-            return []
+    def _entries(
+        self, views: Views, probabilities: Tensor, geometry: ResizePadGeometry, plan: FramePlan
+    ) -> list[Any]:
+        """What :meth:`encode_masks` gives for each view."""
         masks = probabilities[1:].to(self._setup.dtype)
         if not self.network.masks_in_padding:
             masks = geometry.pad(geometry.unpad(masks))
-        entries = []
-        for query, side in zip(views, self._with_mirrored(masks), strict=True):
-            total = side.sum(0, keepdim=True)
-            parts = self._passes(query, len(ids))
-            encoded = [self.network.encode_memory(query, side[part], total) for part in parts]
-            keys = [key for key, _ in encoded if key is not None] or [query.key]
-            entries.append((_joined(keys), _joined([value for _, value in encoded])))
-        return entries
+        sides = self._with_mirrored(masks)
+        return [
+            self.encode_masks(view, query, side, plan)
+            for view, (query, side) in enumerate(zip(views, sides, strict=True))
+        ]
 
-    def _remember(self, entries: Sequence[tuple[Tensor, Tensor]], *, pinned: bool) -> None:
-        if not entries:
-            return
-        keep = pinned or self._keeps
-        for bank, (keys, values) in zip(self.banks, entries, strict=True):
-            bank.write(self.ids, keys, values, keep=keep, pinned=pinned)
-        if keep:
-            self._last_memory = self._seen
+
+ToProbabilities = Callable[[Tensor, Shape], Tensor]
+"""Log-odds (K, h, w) and a size (H', W') to probabilities (K+1, H', W'), background first."""
+
+
+def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
+    """Sigmoids of enlarged log-odds, merged at full size, as STM, STCN and XMem do."""
+    full = F.interpolate(logits[None], size=size, mode="bilinear")[0]
+    return aggregate(full.sigmoid_())
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,19 +418,19 @@ class Compact:
 
     logits: Tensor
     geometry: ResizePadGeometry
-    aggregate: Callable[[Tensor], Tensor]
+    to_probabilities: ToProbabilities
 
     def probabilities(self) -> Tensor:
         """Those at the padded size, (K+1, h', w'), float32, of log-odds (K, h, w)."""
-        full = F.interpolate(self.logits[None], size=self.geometry.padded, mode="bilinear")[0]
-        return self.aggregate(full.sigmoid_())
+        return self.to_probabilities(self.logits, self.geometry.padded)
 
     @torch.inference_mode()
     def __call__(self) -> npt.NDArray[np.float32]:
         return _to_array(self.geometry.to_image(self.probabilities()))
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
+def joined(parts: list[Tensor]) -> Tensor:
+    """Parts of several passes as one."""
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

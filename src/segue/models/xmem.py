@@ -1,0 +1,271 @@
+"""XMem: STCN with a similarity of its own, a recurrent state of each object, and a long-term memory.
+
+Cheng and Schwing, "XMem: Long-Term Video Object Segmentation with an Atkinson-Shiffrin Memory Model" (ECCV
+2022); names and shapes of the layers are those of its release. The memories are those of
+:class:`segue.models.memory.MemoryStore`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.colours import normalise
+from segue.layers.residual import joint_conv
+from segue.layers.resnet import BasicBlock, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
+from segue.layers.sensory import SensoryGate, SensoryUpdate
+from segue.models.base import FramePrompts, QueryFeatures, Tracker
+from segue.models.geometry import aggregate, other_masks, padding
+from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
+from segue.models.memory.tracker import FramePlan, joined
+from segue.models.stcn import Fuser, KeyEncoder, UpBlock
+
+VALUE_CHANNELS = 512
+HIDDEN_CHANNELS = 64
+
+SENSORY = "sensory"
+"""Name of the recurrent states of the objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class XMemSchedule(LongTermSchedule):
+    """When a frame becomes memory, and how much is kept, as XMem's release calls it.
+
+    Attributes:
+        deep_update_every: least distance, in frames, of two updates of the recurrent states by the value
+            encoder, which come with memory frames; below 0 each memory frame has one, instead of the
+            decoder's.
+    """
+
+    top_k: int | None = 30
+    deep_update_every: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class XMemFeatures(QueryFeatures):
+    """What the network sees in a frame.
+
+    Attributes:
+        shrinkage: how fast similarity to its positions falls with distance, (B, 1, h, w), at least 1.
+        selection: weight of each channel of the key when this frame asks, (B, 64, h, w) in (0, 1).
+    """
+
+    shrinkage: Tensor
+    selection: Tensor
+
+
+class XMemTracker(LongTermTracker):
+    """Follows objects with XMem; see :class:`segue.models.base.Tracker` for what the methods do."""
+
+    schedule: XMemSchedule
+    schedule_type = XMemSchedule
+    mask_mode = "nearest"
+
+    def reset(self) -> None:
+        super().reset()
+        self._last_deep: int | None = None
+
+    def needs_prediction(self, given: FramePrompts) -> bool:
+        """Where all objects have a mask, nothing is predicted, and the recurrent states stay as they are."""
+        return not set(self.ids) <= set(given.ids)
+
+    def deep_update(self, plan: FramePlan) -> bool:
+        """Whether the value encoder updates the recurrent states on this frame, should it become memory."""
+        if self.schedule.deep_update_every < 0:
+            return plan.keep
+        return self._last_deep is None or self._seen - self._last_deep >= self.schedule.deep_update_every
+
+    def decode(
+        self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
+    ) -> Tensor:
+        shallow = self.schedule.deep_update_every >= 0 or not self.deep_update(plan)
+        hidden = self.hidden(view, query, ids)
+        logits, moved = self.network.decode(query, readout, hidden, update=plan.commit and shallow)
+        if moved is not None:
+            self.keep_states(view, SENSORY, ids, moved)
+        return logits
+
+    def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
+        if not plan.keep:
+            return None
+        total, values = masks.sum(0, keepdim=True), []
+        deep = self.deep_update(plan)
+        for part in self.passes(query, len(plan.ids)):
+            ids = plan.ids[part]
+            hidden = self.hidden(view, query, ids)
+            value, moved = self.network.encode_memory(query, masks[part], total, hidden, update=deep)
+            values.append(value)
+            if hidden is not None:
+                self.keep_states(view, SENSORY, ids, hidden if moved is None else moved)
+        return query, joined(values)
+
+    def finish(self, plan: FramePlan) -> None:
+        if plan.keep and self.deep_update(plan):
+            self._last_deep = self._seen
+        super().finish(plan)
+
+    def hidden(self, view: int, query: QueryFeatures, ids: Sequence[int]) -> Tensor | None:
+        """Recurrent states (K, 64, h, w), zero where there are none yet; None for networks without."""
+        channels = self.network.hidden_channels
+        if channels == 0:
+            return None
+        return self.states_of(view, SENSORY, ids, query.key.new_zeros(channels, *query.key.shape[-2:]))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, values = super().state()
+        return tensors, {**values, "last_deep": self._last_deep}
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        super().restore(tensors, values)
+        self._last_deep = values["last_deep"]
+
+
+class XMem(nn.Module):
+    """XMem with all its parts, or without the recurrent state, as one of its ablations was released.
+
+    Pictures are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
+    and values live at stride 16, log-odds at stride 4. Batch norms keep their statistics in training too.
+
+    Args:
+        single_object: leave out the mask of the other objects, as in the stage on still images.
+        hidden_channels: 64 of the recurrent state, or 0 for none.
+    """
+
+    schedule = XMemSchedule()
+    tracker: ClassVar[type[Tracker]] = XMemTracker
+    stride = 16
+    read_stride = 16
+    key_channels = 64
+    value_channels = VALUE_CHANNELS
+    aggregate_prompts = True
+    masks_in_padding = True
+    aggregate = staticmethod(aggregate)
+
+    def __init__(self, *, single_object: bool = False, hidden_channels: int = HIDDEN_CHANNELS) -> None:
+        super().__init__()
+        self.single_object, self.hidden_channels = single_object, hidden_channels
+        self.key_encoder = KeyEncoder()
+        self.value_encoder = ValueEncoder(1 if single_object else 2, hidden_channels)
+        self.key_proj = KeyProjection(1024, self.key_channels)
+        self.decoder = Decoder(hidden_channels)
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Normalise a picture and pad it with zeros, (H, W, 3) uint8 → (1, 3, H', W')."""
+        return F.pad(normalise(image), padding(image.shape[0], image.shape[1], self.stride))
+
+    def encode_query(self, image: Tensor) -> XMemFeatures:
+        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16)."""
+        f16, f8, f4 = self.key_encoder(image)
+        key, shrinkage, selection = self.key_proj(f16)
+        return XMemFeatures(image, key, (f16, f8, f4), shrinkage, selection)
+
+    def encode_memory(
+        self,
+        query: QueryFeatures,
+        masks: Tensor,
+        total: Tensor | None = None,
+        hidden: Tensor | None = None,
+        *,
+        update: bool = True,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Encode frames with soft masks.
+
+        Args:
+            query: what :meth:`encode_query` gave for the frames.
+            masks: ([B,] K, H, W) in [0, 1].
+            total: sum of the masks of all objects, (1, H, W), for calls that hold only some of them.
+            hidden: recurrent states ([B,] K, 64, H/16, W/16).
+            update: whether to move the states on.
+
+        Returns:
+            Values ([B,] K, 512, H/16, W/16), and the new states or None.
+        """
+        planes = masks[..., None, :, :]
+        if not self.single_object:
+            planes = torch.stack([masks, other_masks(masks, total)], dim=-3)
+        lead = masks.shape[:-2]
+        value: Tensor = self.value_encoder(query.image, query.features[0], planes.flatten(0, -4))
+        moved = None
+        if hidden is not None and update:
+            moved = self.value_encoder.hidden_reinforce(value, hidden.flatten(0, -4)).view(hidden.shape)
+        return value.view(*lead, *value.shape[1:]), moved
+
+    def decode(
+        self, query: QueryFeatures, readout: Tensor, hidden: Tensor | None = None, *, update: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Decode readouts, ([B,] K, 512, h, w), with the recurrent states, ([B,] K, 64, h, w).
+
+        Returns:
+            Log-odds ([B,] K, 4h, 4w), and the new states where ``update`` asks for them, else None.
+        """
+        own = readout if hidden is None else torch.cat([readout, hidden.to(readout.dtype)], dim=-3)
+        logits, (g16, g8, g4) = self.decoder(own.flatten(0, -4), *query.features)
+        moved = None
+        if hidden is not None and update:
+            state = hidden.flatten(0, -4)
+            moved = self.decoder.hidden_update.update(g16, g8, g4, logits, state).view(hidden.shape)
+        return logits.view(*readout.shape[:-3], *logits.shape[-2:]), moved
+
+
+class KeyProjection(nn.Module):
+    """Key, shrinkage and selection of a frame (paper, section 3.4)."""
+
+    def __init__(self, cin: int, channels: int) -> None:
+        super().__init__()
+        self.key_proj = nn.Conv2d(cin, channels, 3, padding=1)
+        self.d_proj = nn.Conv2d(cin, 1, 3, padding=1)
+        self.e_proj = nn.Conv2d(cin, channels, 3, padding=1)
+        nn.init.orthogonal_(self.key_proj.weight)
+        nn.init.zeros_(self.key_proj.get_parameter("bias"))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, cin, h, w) → (B, channels, h, w), (B, 1, h, w) of at least 1, (B, channels, h, w) in (0, 1)."""
+        return self.key_proj(x), self.d_proj(x).square() + 1, self.e_proj(x).sigmoid()
+
+
+class ValueEncoder(nn.Module):
+    """ResNet-18 up to its third stage over picture and masks, fused with the feature of the frame."""
+
+    def __init__(self, mask_channels: int, hidden_channels: int) -> None:
+        super().__init__()
+        self.conv1 = stem_conv(3 + mask_channels)
+        nn.init.orthogonal_(self.conv1.weight[:, 3:])
+        self.bn1 = FrozenBatchNorm(64)
+        stages = residual_stages(BasicBlock, 64, (64, 128, 256), (2, 2, 2), bias=False)
+        self.layer1, self.layer2, self.layer3 = stages
+        self.fuser = Fuser(256, 1024, VALUE_CHANNELS, frame_first=True)
+        if hidden_channels:
+            self.hidden_reinforce = SensoryGate(VALUE_CHANNELS, hidden_channels)
+
+    def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:
+        """(B, 3, H, W), (B, 1024, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 512, H/16, W/16)."""
+        x = joint_conv(self.conv1, planes, image, frame_first=True)
+        x = self.layer1(pool_stem(self.bn1(x)))
+        return self.fuser(self.layer3(self.layer2(x)), f16)
+
+
+class Decoder(nn.Module):
+    """What was read, the recurrent state and the frame's features to log-odds at stride 4."""
+
+    def __init__(self, hidden_channels: int) -> None:
+        super().__init__()
+        self.fuser = Fuser(VALUE_CHANNELS + hidden_channels, 1024, 512, frame_first=True)
+        if hidden_channels:
+            self.hidden_update = SensoryUpdate((512, 256, 256), 256, hidden_channels)
+        self.up_16_8 = UpBlock(512, 512, 256)
+        self.up_8_4 = UpBlock(256, 256, 256)
+        self.pred = nn.Conv2d(256, 1, 3, padding=1)
+
+    def forward(
+        self, own: Tensor, f16: Tensor, f8: Tensor, f4: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """(B·K, 576, h, w) and features of frames → log-odds (B·K, 1, 4h, 4w), maps for the states."""
+        g16 = self.fuser(own, f16)
+        g8 = self.up_16_8(g16, f8)
+        g4 = self.up_8_4(g8, f4)
+        return self.pred(F.relu(g4)), (g16, g8, g4)
