@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from segue.models.cutie import Cutie
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.models.xmem import XMem
@@ -64,4 +65,20 @@ def xmem_network() -> XMem:
     """XMem with the golden weights, in evaluation mode; do not change it."""
     network = XMem()
     fill(network, "xmem")
+    return network
+
+
+@pytest.fixture(scope="session")
+def cutie_network() -> Cutie:
+    """Cutie base with the golden weights, in evaluation mode; do not change it."""
+    network = Cutie()
+    fill(network, "cutie")
+    return network
+
+
+@pytest.fixture(scope="session")
+def cutie_small_network() -> Cutie:
+    """Cutie small with the golden weights, in evaluation mode; do not change it."""
+    network = Cutie("small")
+    fill(network, "cutie-small")
     return network

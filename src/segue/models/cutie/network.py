@@ -1,0 +1,369 @@
+"""Cutie's network: pixel and mask encoders, object summaries, fusion and decoder.
+
+Cheng et al., "Putting the Object Back into Video Object Segmentation" (CVPR 2024), section 3; names and
+shapes of the layers are those of the release. Both sizes differ in the trunk of the pixel encoder only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.colours import normalise
+from segue.layers.fused import ActivatedConv2d
+from segue.layers.residual import add_frame, joint_conv
+from segue.layers.resnet import (
+    BasicBlock,
+    Bottleneck,
+    FrozenBatchNorm,
+    pool_stem,
+    residual_stages,
+    stem_conv,
+)
+from segue.layers.sensory import SensoryGate, SensoryUpdate
+from segue.models.base import QueryFeatures, Tracker
+from segue.models.cutie.tracker import CutieSchedule, CutieTracker
+from segue.models.cutie.transformer import (
+    QUERIES,
+    WIDTH,
+    CAResBlock,
+    ObjectTransformer,
+    PositionEncoding,
+)
+from segue.models.geometry import aggregate, other_masks, padding
+from segue.models.xmem import KeyProjection, XMemFeatures
+
+Size = Literal["base", "small"]
+
+STRIDE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CutieFeatures(XMemFeatures):
+    """What the network sees in a frame; the features are those for objects, and at strides 8 and 4."""
+
+    @property
+    def pixels(self) -> Tensor:
+        """The feature that is joined with what belongs to objects, (B, 256, h, w)."""
+        return self.features[0]
+
+
+class Cutie(nn.Module):
+    """Cutie of one of its sizes.
+
+    Pictures are padded with black to multiples of 16, then normalised with the ImageNet mean and deviation;
+    keys and values live at stride 16, log-odds at stride 4. Batch norms keep their statistics in training.
+
+    Args:
+        size: ``base`` with ResNet-50, ``small`` with ResNet-18.
+        single_object: leave out the masks of the other objects, as in the stage on still images.
+    """
+
+    schedule = CutieSchedule()
+    tracker: ClassVar[type[Tracker]] = CutieTracker
+    stride = STRIDE
+    read_stride = STRIDE
+    key_channels = 64
+    value_channels = WIDTH
+    sensory_channels = WIDTH
+    aggregate_prompts = True
+    masks_in_padding = True
+    aggregate = staticmethod(aggregate)
+
+    def __init__(self, size: Size = "base", *, single_object: bool = False) -> None:
+        super().__init__()
+        self.single_object = single_object
+        self.pixel_encoder = PixelEncoder(size)
+        c16, c8, c4 = self.pixel_encoder.channels
+        self.pix_feat_proj = nn.Conv2d(c16, WIDTH, 1)
+        self.key_proj = PixelKeyProjection(c16, self.key_channels)
+        self.mask_encoder = MaskEncoder(1 if single_object else 2)
+        self.mask_decoder = MaskDecoder(c8, c4)
+        self.pixel_fuser = PixelFuser(1 if single_object else 2)
+        self.object_transformer = ObjectTransformer()
+        self.object_summarizer = ObjectSummarizer()
+        self.aux_computer = nn.ModuleDict({"sensory_aux": SensoryProjection()})
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Pad a picture with black and normalise it, (H, W, 3) of 0 to 255 → (1, 3, H', W')."""
+        black = F.pad(image.permute(2, 0, 1), padding(image.shape[0], image.shape[1], self.stride))
+        return normalise(black.permute(1, 2, 0))
+
+    def encode_query(self, image: Tensor) -> CutieFeatures:
+        """Encode prepared pictures, (B, 3, H, W); key (B, 64, H/16, W/16)."""
+        f16, f8, f4 = self.pixel_encoder(image)
+        key, shrinkage, selection = self.key_proj(f16)
+        return CutieFeatures(image, key, (self.pix_feat_proj(f16), f8, f4), shrinkage, selection)
+
+    def encode_memory(
+        self,
+        query: QueryFeatures,
+        masks: Tensor,
+        total: Tensor | None = None,
+        sensory: Tensor | None = None,
+        *,
+        update: bool = True,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Encode frames with soft masks.
+
+        Args:
+            query: what :meth:`encode_query` gave for the frames.
+            masks: ([B,] K, H, W) in [0, 1].
+            total: sum of the masks of all objects, (1, H, W), for calls that hold only some of them.
+            sensory: recurrent states ([B,] K, 256, H/16, W/16).
+            update: whether to move the states on.
+
+        Returns:
+            Values ([B,] K, 256, H/16, W/16), and the new states or None.
+        """
+        planes = masks[..., None, :, :]
+        if not self.single_object:
+            planes = torch.stack([masks, other_masks(masks, total).clamp(0, 1)], dim=-3)
+        value: Tensor = self.mask_encoder(query.image, query.features[0], planes.flatten(0, -4))
+        moved = None
+        if sensory is not None and update:
+            moved = self.mask_encoder.sensory_update(value, sensory.flatten(0, -4)).view(sensory.shape)
+        return value.view(*masks.shape[:-2], *value.shape[1:]), moved
+
+    def summarise(self, values: Tensor, masks: Tensor) -> Tensor:
+        """Pool values ([B,] K, 256, h, w) under masks ([B,] K, h, w) → sums ([B,] K, 16, 257)."""
+        sums: Tensor = self.object_summarizer(values.flatten(0, -4), masks.flatten(0, -3))
+        return sums.view(*masks.shape[:-2], *sums.shape[1:])
+
+    def fuse(self, query: QueryFeatures, readout: Tensor, sensory: Tensor, last_masks: Tensor) -> Tensor:
+        """Join what objects read with their states and last masks, and with the frame.
+
+        Args:
+            query: what :meth:`encode_query` gave for the frames.
+            readout, sensory: ([B,] K, 256, h, w) each.
+            last_masks: masks on the frame before, reduced to memory positions, ([B,] K, h, w).
+
+        Returns:
+            ([B,] K, 256, h, w).
+        """
+        planes = last_masks[..., None, :, :]
+        if not self.single_object:
+            others = other_masks(last_masks).clamp(0, 1)
+            planes = torch.stack([last_masks, others], dim=-3)
+        known = torch.cat([sensory, planes.to(sensory.dtype)], dim=-3)
+        fused: Tensor = self.pixel_fuser(query.features[0], readout.flatten(0, -4), known.flatten(0, -4))
+        return fused.view(readout.shape)
+
+    def transform(
+        self,
+        pixel: Tensor,
+        summaries: Tensor,
+        selector: Tensor | None = None,
+        parts: Sequence[slice] = (slice(None),),
+    ) -> tuple[Tensor, Tensor]:
+        """:class:`ObjectTransformer` over ([B,] K, 256, h, w) and ([B,] K, 16, 257)."""
+        if pixel.dim() == 5:
+            return self.object_transformer(pixel, summaries, selector, parts)  # type: ignore[no-any-return]
+        out, logits = self.object_transformer(pixel[None], summaries[None], selector, parts)
+        return out[0], logits[0]
+
+    def decode(
+        self, query: QueryFeatures, pixel: Tensor, sensory: Tensor, *, update: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Decode what the transformer gave, ([B,] K, 256, h, w), with the recurrent states.
+
+        Returns:
+            Log-odds ([B,] K, 4h, 4w), and the new states where ``update`` asks for them, else None.
+        """
+        own = pixel.flatten(0, -4)
+        logits, p8, p4 = self.mask_decoder(own, *query.features[1:])
+        moved = None
+        if update:
+            state = sensory.flatten(0, -4)
+            moved = self.mask_decoder.sensory_update.update(own, p8, p4, logits, state).view(sensory.shape)
+        return logits.view(*pixel.shape[:-3], *logits.shape[-2:]), moved
+
+
+class PixelEncoder(nn.Module):
+    """ResNet-50 or ResNet-18 up to its third stage."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.conv1 = stem_conv(3)
+        self.bn1 = FrozenBatchNorm(64)
+        widths = (64, 128, 256)
+        if size == "base":
+            stages = residual_stages(Bottleneck, 64, widths, (3, 4, 6))
+            self.channels = (1024, 512, 256)
+        else:
+            stages = residual_stages(BasicBlock, 64, widths, (2, 2, 2), bias=False)
+            self.channels = (256, 128, 64)
+        self.res2, self.layer2, self.layer3 = stages
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) → maps at strides 16, 8 and 4."""
+        f4 = self.res2(pool_stem(self.bn1(self.conv1(image))))
+        f8 = self.layer2(f4)
+        return self.layer3(f8), f8, f4
+
+
+class PixelKeyProjection(KeyProjection):
+    """Key, shrinkage and selection of a feature that is reduced first."""
+
+    def __init__(self, cin: int, channels: int) -> None:
+        super().__init__(WIDTH, channels)
+        self.pix_feat_proj = nn.Conv2d(cin, WIDTH, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return super().forward(self.pix_feat_proj(x))
+
+
+class Distributor(nn.Module):
+    """The sum of a projected frame and projected objects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x_transform = nn.Conv2d(WIDTH, WIDTH, 1)
+        self.g_transform = nn.Conv2d(WIDTH, WIDTH, 1)
+
+    def forward(self, frame: Tensor, own: Tensor) -> Tensor:
+        return add_frame(self.g_transform(own), self.x_transform(frame))
+
+
+class Fusion(nn.Module):
+    """Join features of objects with those of their frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.distributor = Distributor()
+        self.block1 = CAResBlock(WIDTH)
+        self.block2 = CAResBlock(WIDTH)
+
+    def forward(self, frame: Tensor, own: Tensor) -> Tensor:
+        """(B, 256, h, w) and (B·K, 256, h, w) → (B·K, 256, h, w)."""
+        return self.block2(self.block1(self.distributor(frame, own)))
+
+
+class MaskEncoder(nn.Module):
+    """ResNet-18 up to its third stage over picture and masks, fused with the feature of the frame."""
+
+    def __init__(self, mask_channels: int) -> None:
+        super().__init__()
+        self.conv1 = stem_conv(3 + mask_channels)
+        nn.init.orthogonal_(self.conv1.weight[:, 3:])
+        self.bn1 = FrozenBatchNorm(64)
+        stages = residual_stages(BasicBlock, 64, (64, 128, 256), (2, 2, 2), bias=False)
+        self.layer1, self.layer2, self.layer3 = stages
+        self.fuser = Fusion()
+        self.sensory_update = SensoryGate(WIDTH, WIDTH)
+
+    def forward(self, image: Tensor, frame: Tensor, planes: Tensor) -> Tensor:
+        """(B, 3, H, W), (B, 256, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 256, H/16, W/16)."""
+        x = joint_conv(self.conv1, planes, image, frame_first=True)
+        x = self.layer1(pool_stem(self.bn1(x)))
+        return self.fuser(frame, self.layer3(self.layer2(x)))
+
+
+class PixelFuser(nn.Module):
+    """What objects read, with their states and last masks, joined with the frame."""
+
+    def __init__(self, mask_channels: int) -> None:
+        super().__init__()
+        self.fuser = Fusion()
+        self.sensory_compress = nn.Conv2d(WIDTH + mask_channels, WIDTH, 1)
+
+    def forward(self, frame: Tensor, readout: Tensor, known: Tensor) -> Tensor:
+        """(B, 256, h, w), (B·K, 256, h, w), (B·K, 257 or 258, h, w) → (B·K, 256, h, w)."""
+        return self.fuser(frame, readout + self.sensory_compress(known))
+
+
+class ObjectSummarizer(nn.Module):
+    """Sums of features of an object, each over positions that a head of its own picks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pos_enc = PositionEncoding()
+        self.input_proj = nn.Linear(WIDTH, WIDTH)
+        self.feature_pred = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
+        self.weights_pred = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, QUERIES))
+
+    def forward(self, values: Tensor, masks: Tensor) -> Tensor:
+        """(B, 256, h, w) and masks (B, h, w) in [0, 1] → (B, 16, 257), the last channel the area."""
+        feature, logits = self.predict(values)
+        inside = masks.flatten(1)[:, None].to(feature.dtype)
+        half = QUERIES // 2
+        picked = torch.cat([inside.expand(-1, half, -1), (1 - inside).expand(-1, half, -1)], 1)
+        weights = logits.sigmoid().transpose(1, 2) * picked
+        return torch.cat([(weights @ feature).float(), weights.float().sum(-1, keepdim=True)], -1)
+
+    def predict(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, h*w, 256), and logits of the weights (B, h*w, 16)."""
+        height, width = values.shape[-2:]
+        x = self.input_proj(values.flatten(2).transpose(1, 2)) + self.pos_enc(height, width, values)
+        return self.feature_pred(x), self.weights_pred(x)
+
+
+class DecoderBlock(nn.Module):
+    """``downsample(x) + conv2(relu(conv1(relu(x))))``; unlike in STCN the skip is a 1x1 convolution."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.downsample = nn.Conv2d(cin, cout, 1) if cin != cout else None
+        self.conv1 = ActivatedConv2d.rectified(cin, cout)
+        self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.conv2(self.conv1(F.relu(x)))
+        return residual.add_(x if self.downsample is None else self.downsample(x))
+
+
+class Up(nn.Module):
+    """Double the size, add the frame's feature of that size and refine."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.out_conv = DecoderBlock(cin, cout)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """(B·K, cin, h, w) and (B, cin, 2h, 2w) → (B·K, cout, 2h, 2w)."""
+        return self.out_conv(add_frame(F.interpolate(x, scale_factor=2.0, mode="bilinear"), skip))
+
+
+class FeatureProjections(nn.Module):
+    """Features of the frame at strides 8 and 4 with the channels of the decoder."""
+
+    def __init__(self, c8: int, c4: int) -> None:
+        super().__init__()
+        self.transforms = nn.ModuleList([nn.Conv2d(c8, 256, 1), nn.Conv2d(c4, 128, 1)])
+
+
+class MaskDecoder(nn.Module):
+    """What the transformer gave to log-odds at stride 4."""
+
+    def __init__(self, c8: int, c4: int) -> None:
+        super().__init__()
+        self.sensory_update = SensoryUpdate((WIDTH, 128, 128), WIDTH, WIDTH)
+        self.decoder_feat_proc = FeatureProjections(c8, c4)
+        self.up_16_8 = Up(256, 128)
+        self.up_8_4 = Up(128, 128)
+        self.pred = nn.Conv2d(128, 1, 3, padding=1)
+
+    def forward(self, pixel: Tensor, f8: Tensor, f4: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B·K, 256, h, w) and features of frames → log-odds (B·K, 1, 4h, 4w), maps at strides 8 and 4."""
+        at8, at4 = self.decoder_feat_proc.transforms
+        p8 = self.up_16_8(pixel, at8(f8))
+        p4 = self.up_8_4(p8, at4(f4))
+        return self.pred(F.relu(p4)), p8, p4
+
+
+class SensoryProjection(nn.Module):
+    """Log-odds from a recurrent state and the frame, for a loss in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection = nn.Conv2d(WIDTH, WIDTH + 1, 1)
+
+    def forward(self, frame: Tensor, sensory: Tensor) -> Tensor:
+        """(B, 256, h, w) and (B, K, 256, h, w) → (B, K, h, w)."""
+        weights = self.projection(sensory.flatten(0, 1)).unflatten(0, sensory.shape[:2])
+        return (frame[:, None] * weights[:, :, :-1]).sum(2) + weights[:, :, -1]

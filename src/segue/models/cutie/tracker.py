@@ -1,0 +1,269 @@
+"""What follows objects with Cutie: memories of groups of objects, their summaries, states and last masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.errors import SegueError
+from segue.models.base import FramePrompts, MemoryPolicy, QueryFeatures, Setup, Shape
+from segue.models.cutie.transformer import QUERIES, WIDTH
+from segue.models.geometry import aggregate_logits
+from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
+from segue.models.memory.store import MemoryStore
+from segue.models.memory.tracker import FramePlan, ToProbabilities, joined
+
+SENSORY = "sensory"
+"""Name of the recurrent states of the objects, (256, h, w)."""
+
+SUMMARY = "summary"
+"""Name of the sums over all that an object remembers, (16, 257)."""
+
+LAST_MASK = "last_mask"
+"""Name of the masks on the frame before, reduced to memory positions, (h, w)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutieSchedule(LongTermSchedule):
+    """When a frame becomes memory, and how much is kept; names of Cutie's configuration in brackets.
+
+    ``memory_frames`` is [max_mem_frames], ``max_long_term_elements`` [max_num_tokens],
+    ``max_mid_term_frames`` and ``min_mid_term_frames`` are those of [long_term], and ``short_side`` is
+    [max_internal_size].
+
+    Attributes:
+        stagger_updates: of the frames between two memory frames, those on which the decoder moves the
+            recurrent states on.
+        chunk_size: objects that go through the object transformer together, as in [chunk_size]: results
+            depend on it; None is all that entered together.
+        buffer_tokens: elements that an eviction makes room for beyond those that are needed.
+    """
+
+    top_k: int | None = 30
+    memory_frames: int = 5
+    memory_policy: MemoryPolicy = "fifo"
+    long_term: bool = False
+    stagger_updates: int = 5
+    chunk_size: int | None = None
+    buffer_tokens: int = 2000
+
+
+class Buckets:
+    """A store for each group of objects that entered on the same frame, with keys of its own."""
+
+    def __init__(self, new_store: Callable[[], MemoryStore]) -> None:
+        self._new_store = new_store
+        self.stores: list[MemoryStore] = []
+
+    def append(self, ids: Sequence[int], query: Any, values: Tensor) -> None:
+        """Remember a frame with values (K, Cv, h, w) of the objects; new ones share a store."""
+        known = [store.ids for store in self.stores]
+        new = [i for i in ids if not any(i in members for members in known)]
+        if new:
+            self.stores.append(self._new_store())
+            known.append(new)
+        for store, members in zip(self.stores, known, strict=True):
+            own = values[[ids.index(i) for i in members]]
+            store.append(members, query.key, query.shrinkage, query.selection, own)
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """Remove objects, and stores that no object needs any longer."""
+        for store in self.stores:
+            store.forget(ids)
+        self.stores = [store for store in self.stores if store.groups]
+
+    def commit_usage(self) -> None:
+        """Count the last reads that were to be counted."""
+        for store in self.stores:
+            store.commit_usage()
+
+    def discard_usage(self) -> None:
+        """Do not count the last reads, of a frame that was not finished."""
+        for store in self.stores:
+            store.discard_usage()
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
+        tensors: dict[str, Tensor] = {}
+        values = []
+        for number, store in enumerate(self.stores):
+            own, value = store.state()
+            tensors |= {f"{number}.{name}": tensor for name, tensor in own.items()}
+            values.append(value)
+        return tensors, {"stores": values}
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Take over what :meth:`state` gave; the tensors are copied."""
+        self.stores = []
+        for number, value in enumerate(values["stores"]):
+            start = f"{number}."
+            own = {name.removeprefix(start): item for name, item in tensors.items() if name.startswith(start)}
+            store = self._new_store()
+            store.restore(own, value)
+            self.stores.append(store)
+
+
+class CutieTracker(LongTermTracker):
+    """Follows objects with Cutie; see :class:`segue.models.base.Tracker` for what the methods do.
+
+    Objects that entered on other frames do not see one another before the decoder, as in the release.
+    """
+
+    schedule: CutieSchedule
+    schedule_type = CutieSchedule
+
+    def __init__(self, network: Any, setup: Setup) -> None:
+        super().__init__(network, setup)
+        if self.schedule.stagger_updates < 1:
+            raise SegueError(f"stagger_updates is {self.schedule.stagger_updates}; it must be at least 1")
+
+    def reset(self) -> None:
+        super().reset()
+        # The release numbers objects in the order of their entry, and keeps the last masks by that number.
+        self._order: list[int] = []
+        self._last_order: list[int] = []
+
+    def new_memory(self) -> Any:
+        return Buckets(super().new_memory)
+
+    def needs_prediction(self, given: FramePrompts) -> bool:
+        """Where exactly the objects that are followed have a mask, nothing is predicted."""
+        return set(self.ids) != set(given.ids)
+
+    def class_probabilities(self) -> ToProbabilities:
+        return aggregate_then_upsample
+
+    def sensory_due(self) -> bool:
+        """Whether the decoder moves the recurrent states on, on the next frame."""
+        every, times = self.schedule.mem_every, self.schedule.stagger_updates
+        if times >= every:
+            return 1 <= self.since_memory <= every
+        return self.since_memory in np.round(np.linspace(1, every, times)).astype(int)
+
+    def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
+        update = plan.commit and self.sensory_due()
+        logits: dict[int, Tensor] = {}
+        for store in self.memories[view].stores:
+            for ids in self._chunks(store.ids):
+                found, moved = self._predict_chunk(view, query, store, ids, plan, update=update)
+                logits.update(zip(ids, found, strict=True))
+                if update:
+                    self.keep_states(view, SENSORY, ids, moved)
+        return torch.stack([logits[i] for i in self.ids])
+
+    def _predict_chunk(
+        self,
+        view: int,
+        query: Any,
+        store: MemoryStore,
+        ids: Sequence[int],
+        plan: FramePlan,
+        *,
+        update: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Log-odds (K, 4h, 4w) of objects that see one another, and their recurrent states."""
+        readout = store.read(query.key, query.selection, ids, count=plan.commit).to(self._setup.dtype)
+        sensory = self._sensory(view, query, ids)
+        masks = self.states_of(view, LAST_MASK, self._read_as(ids), query.key[0, 0].float() * 0)
+        pixel = self.network.fuse(query, readout, sensory, masks)
+        summaries = self.states_of(view, SUMMARY, ids, self._no_summary(query))
+        parts = self.passes(query, len(ids))
+        pixel = self.network.transform(pixel, summaries, parts=parts)[0]
+        decoded = [self.network.decode(query, pixel[part], sensory[part], update=update) for part in parts]
+        states = joined([moved for _, moved in decoded]) if update else sensory
+        return joined([logits.float() for logits, _ in decoded]), states
+
+    def _chunks(self, ids: Sequence[int]) -> Iterator[Sequence[int]]:
+        size = self.schedule.chunk_size
+        size = len(ids) if size is None or size < 1 else size
+        for start in range(0, len(ids), size):
+            yield ids[start : start + size]
+
+    def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
+        small = F.avg_pool2d(masks[None].float(), self.network.stride)[0]
+        self.keep_states(view, LAST_MASK, plan.ids, small)
+        if not plan.keep:
+            return None
+        total, values = masks.sum(0, keepdim=True), []
+        for part in self.passes(query, len(plan.ids)):
+            ids = plan.ids[part]
+            sensory = self._sensory(view, query, ids)
+            value, moved = self.network.encode_memory(query, masks[part], total, sensory)
+            summaries = self.states_of(view, SUMMARY, ids, self._no_summary(query))
+            summaries = summaries + self.network.summarise(value, small[part])
+            self.keep_states(view, SENSORY, ids, moved)
+            self.keep_states(view, SUMMARY, ids, summaries)
+            values.append(value)
+        return query, joined(values)
+
+    def write(self, view: int, entry: Any, plan: FramePlan) -> None:
+        memory: Buckets = self.memories[view]
+        memory.commit_usage()
+        if entry is not None:
+            query, values = entry
+            memory.append(plan.ids, query, values)
+            for store in memory.stores:
+                self.make_room(store)
+
+    def finish(self, plan: FramePlan) -> None:
+        super().finish(plan)
+        self._order += [i for i in plan.ids if i not in self._order]
+        self._last_order = list(self._order)
+        for states in self.object_states:  # masks of objects that are gone serve one frame, see `_read_as`
+            states[LAST_MASK] = {i: states[LAST_MASK][i] for i in plan.ids}
+
+    def evict(self, store: MemoryStore) -> None:
+        """Keep the elements of largest usage where there is no room for more prototypes."""
+        schedule = self.schedule
+        room = schedule.max_long_term_elements - schedule.num_prototypes
+        if store.long >= room:
+            kept = store.select_top(store.usage()[: store.long], max(room - schedule.buffer_tokens, 0))
+            store.keep_long(kept)
+
+    def forget(self, ids: Collection[int]) -> None:
+        """Follow objects no longer.
+
+        As in the release, with ``official`` those that stay read, on the next frame, the last mask of the
+        object whose number they take over, and an object that enters again under an id goes on adding to the
+        summaries that it had.
+        """
+        kinds = (SUMMARY, LAST_MASK)
+        gone = [{kind: dict(states.get(kind, {})) for kind in kinds} for states in self.object_states]
+        super().forget(ids)
+        self._order = [i for i in self._order if i not in ids]
+        if self.schedule.official:
+            for states, kept in zip(self.object_states, gone, strict=True):
+                states.update(kept)
+        else:
+            self._last_order = list(self._order)
+
+    def _read_as(self, ids: Sequence[int]) -> list[int]:
+        """Whose last masks objects read: their own, but for :meth:`forget` with ``official``."""
+        return [self._last_order[self._order.index(i)] for i in ids]
+
+    def _sensory(self, view: int, query: QueryFeatures, ids: Sequence[int]) -> Tensor:
+        fresh = query.key.new_zeros(self.network.sensory_channels, *query.key.shape[-2:])
+        return self.states_of(view, SENSORY, ids, fresh)
+
+    def _no_summary(self, query: QueryFeatures) -> Tensor:
+        return torch.zeros(QUERIES, WIDTH + 1, device=query.key.device)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, values = super().state()
+        return tensors, {**values, "order": self._order, "last_order": self._last_order}
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        super().restore(tensors, values)
+        self._order, self._last_order = list(values["order"]), list(values["last_order"])
+
+
+def aggregate_then_upsample(logits: Tensor, size: Shape) -> Tensor:
+    """Objects merged at the size of log-odds (K, h, w), then enlarged: (K+1, H', W'), background first."""
+    odds = aggregate_logits(logits.sigmoid())
+    return F.interpolate(odds[None], size=size, mode="bilinear")[0].softmax(0)

@@ -1,0 +1,261 @@
+"""Cutie's object transformer: a few queries for each object and its pixels attend to one another.
+
+Cheng et al., "Putting the Object Back into Video Object Segmentation" (CVPR 2024), sections 3.2 and 3.3;
+names and shapes of the layers are those of the release.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.layers.fused import ActivatedConv2d
+from segue.models.geometry import aggregate_logits
+
+WIDTH = 256
+QUERIES = 16
+"""Queries of an object; the first half looks at the object, the second at the rest of the picture."""
+
+HEADS = 8
+BLOCKS = 3
+HIDDEN = 2048
+TEMPERATURE, SCALE = 128.0, 32.0
+AREA_EPSILON = 1e-4
+"""Added to the area that a summary was pooled over."""
+
+
+def inverse_frequencies(channels: int) -> Tensor:
+    """Frequencies of the position encoding of one axis with so many channels, (channels / 2,)."""
+    return TEMPERATURE ** -(torch.arange(0, channels, 2).float() / channels)
+
+
+@lru_cache(maxsize=4)
+def position_encoding(height: int, width: int, device: torch.device) -> Tensor:
+    """Sines and cosines of the place in the picture, (h, w, 256): columns first, then rows."""
+    frequencies = inverse_frequencies(WIDTH // 2).to(device)
+
+    def encoded(count: int) -> Tensor:
+        places = torch.arange(count, device=device).float() / (count - 1 + 1e-6) * SCALE
+        angles = places[:, None] * frequencies
+        return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+
+    columns = encoded(width)[None].expand(height, -1, -1)
+    rows = encoded(height)[:, None].expand(-1, width, -1)
+    return torch.cat([columns, rows], -1)
+
+
+class PositionEncoding(nn.Module):
+    """The frequencies as the release's files have them; they are constants, which no cast may round."""
+
+    inv_freq: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("inv_freq", inverse_frequencies(WIDTH // 2))
+
+    def forward(self, height: int, width: int, like: Tensor) -> Tensor:
+        """(h*w, 256) in the type of ``like``."""
+        return position_encoding(height, width, like.device).flatten(0, 1).to(like.dtype)
+
+
+class CAResBlock(nn.Module):
+    """A residual block whose residual is scaled, channel by channel, by a gate of its channels' means."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ActivatedConv2d.rectified(channels, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = nn.Conv1d(1, 1, 5, padding=2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → the same."""
+        residual: Tensor = self.conv2(self.conv1(F.relu(x)))
+        gate = self.conv(residual.mean((2, 3))[:, None]).sigmoid()
+        return residual * gate.transpose(1, 2)[..., None] + x
+
+
+class Attention(nn.Module):
+    """Multi-head attention with biases; queries, keys and values may differ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * WIDTH, WIDTH))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * WIDTH))
+        self.out_proj = nn.Linear(WIDTH, WIDTH)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """(B, n, 256), (B, m, 256), (B, m, 256); ``allowed`` (B, n, m): who may look where → (B, n, 256)."""
+        q, k, v = self.heads(query, key, value)
+        mask = None if allowed is None else allowed[:, None]
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))
+
+    def heads(self, *inputs: Tensor) -> list[Tensor]:
+        """Projected queries, keys and values, (B, heads, n, 32) each."""
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        return [
+            F.linear(x, weight, bias).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+            for x, weight, bias in zip(inputs, weights, biases, strict=True)
+        ]
+
+    def weights(self, query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """How much each query looks where, (B, heads, n, m); sums to 1."""
+        q, k, _ = self.heads(query, key, key)
+        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        if allowed is not None:
+            scores = scores.masked_fill(~allowed[:, None], -torch.inf)
+        return scores.softmax(-1)
+
+
+class ReadFromPixel(nn.Module):
+    """Queries look at pixels; the residual is the normalised input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cross_attn = Attention()
+        self.norm = nn.LayerNorm(WIDTH)
+
+    def forward(self, x: Tensor, xe: Tensor, pixels: Tensor, pe: Tensor, allowed: Tensor) -> Tensor:
+        x = self.norm(x)
+        return x + self.cross_attn(x + xe, pixels + pe, pixels, allowed)
+
+
+class QuerySelfAttention(nn.Module):
+    """Queries of one object look at one another; the residual is the normalised input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.self_attn = Attention()
+        self.norm = nn.LayerNorm(WIDTH)
+
+    def forward(self, x: Tensor, xe: Tensor) -> Tensor:
+        x = self.norm(x)
+        return x + self.self_attn(x + xe, x + xe, x)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(WIDTH, HIDDEN)
+        self.linear2 = nn.Linear(HIDDEN, WIDTH)
+        self.norm = nn.LayerNorm(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.linear2(F.relu(self.linear1(self.norm(x))))
+
+
+class ReadFromQuery(nn.Module):
+    """Pixels look at the queries, without a norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cross_attn = Attention()
+
+    def forward(self, pixels: Tensor, pe: Tensor, x: Tensor, xe: Tensor) -> Tensor:
+        return pixels + self.cross_attn(pixels + pe, x + xe, x)
+
+
+class Block(nn.Module):
+    """Queries read pixels, one another, and are read by the pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_from_pixel = ReadFromPixel()
+        self.self_attn = QuerySelfAttention()
+        self.ffn = FeedForward()
+        self.read_from_query = ReadFromQuery()
+        self.pixel_ffn = nn.Sequential(OrderedDict(conv=CAResBlock(WIDTH)))
+
+    def forward(self, x: Tensor, y: Tensor, xe: Tensor, pe: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries (B, 16, 256), pixels (B, 256, h, w), their embeddings, (B, 16, h*w) of where to look."""
+        pixels = y.flatten(2).transpose(1, 2)
+        x = self.ffn(self.self_attn(self.read_from_pixel(x, xe, pixels, pe, allowed), xe))
+        pixels = self.read_from_query(pixels, pe, x, xe)
+        return x, self.pixel_ffn(pixels.transpose(1, 2).view(y.shape))
+
+
+class ObjectTransformer(nn.Module):
+    """Puts what is known of an object as a whole into what its pixels read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query_init = nn.Embedding(QUERIES, WIDTH)
+        self.query_emb = nn.Embedding(QUERIES, WIDTH)
+        self.summary_to_query_init = nn.Linear(WIDTH, WIDTH)
+        self.summary_to_query_emb = nn.Linear(WIDTH, WIDTH)
+        self.pixel_init_proj = nn.Conv2d(WIDTH, WIDTH, 1)
+        self.pixel_emb_proj = nn.Conv2d(WIDTH, WIDTH, 1)
+        self.spatial_pe = PositionEncoding()
+        self.blocks = nn.ModuleList(Block() for _ in range(BLOCKS))
+        self.mask_pred = nn.ModuleList(
+            nn.Sequential(nn.ReLU(), nn.Conv2d(WIDTH, 1, 1)) for _ in range(BLOCKS + 1)
+        )
+
+    def forward(
+        self,
+        pixel: Tensor,
+        summaries: Tensor,
+        selector: Tensor | None = None,
+        parts: Sequence[slice] = (slice(None),),
+    ) -> tuple[Tensor, Tensor]:
+        """Let queries and pixels of the objects of frames look at one another.
+
+        Args:
+            pixel: what the objects read, (B, K, 256, h, w).
+            summaries: sums over their memory, (B, K, 16, 257), the last channel the area.
+            selector: (B, K), 0 for slots without an object; None for all in use.
+            parts: which of the B·K objects go through a block together.
+
+        Returns:
+            (B, K, 256, h, w), and the log-odds of the masks that steered the attention, (B, K, 4, h, w).
+        """
+        batch, count, _, height, width = pixel.shape
+        flat = pixel.flatten(0, 1)
+        x, xe = self.queries(summaries.flatten(0, 1).to(flat.dtype))
+        y, pe = self.pixel_init_proj(flat), self.pixel_embedding(flat)
+        logits = [self.mask_pred[0](y)]
+        for block, predict in zip(self.blocks, self.mask_pred[1:], strict=True):
+            seen = logits[-1].view(batch, count, height, width)
+            allowed = attention_mask(seen, selector).flatten(0, 1)
+            done = [block(x[part], y[part], xe[part], pe[part], allowed[part]) for part in parts]
+            x, y = (torch.cat(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*done, strict=True))
+            logits.append(predict(y))
+        return y.view(pixel.shape), torch.cat(logits, 1).view(batch, count, -1, height, width)
+
+    def queries(self, summaries: Tensor) -> tuple[Tensor, Tensor]:
+        """First queries and their embeddings, (B, 16, 256) each, of summaries (B, 16, 257)."""
+        means = summaries[..., :-1] / (summaries[..., -1:] + AREA_EPSILON)
+        x = self.query_init.weight + self.summary_to_query_init(means)
+        return x, self.query_emb.weight + self.summary_to_query_emb(means)
+
+    def pixel_embedding(self, pixel: Tensor) -> Tensor:
+        """Embeddings of the pixels (B, 256, h, w), (B, h*w, 256)."""
+        height, width = pixel.shape[-2:]
+        place = self.spatial_pe(height, width, pixel)
+        return place + self.pixel_emb_proj(pixel).flatten(2).transpose(1, 2)
+
+
+def attention_mask(logits: Tensor, selector: Tensor | None = None) -> Tensor:
+    """Where each query may look, (B, K, 16, h*w), of log-odds (B, K, h, w).
+
+    The first half of the queries looks at the positions where its object is the likeliest, the other half at
+    the rest; a query with nowhere to look looks everywhere. There is no gradient.
+    """
+    with torch.no_grad():
+        probability = logits.float().sigmoid()
+        if selector is not None:
+            probability = probability * selector[:, :, None, None]
+        odds = aggregate_logits(probability)
+        own = (odds[:, 1:] >= odds.amax(1, keepdim=True)).flatten(2)[:, :, None]
+        half = QUERIES // 2
+        allowed = torch.cat([own.expand(-1, -1, half, -1), (~own).expand(-1, -1, half, -1)], 2)
+        return allowed | ~allowed.any(-1, keepdim=True)
