@@ -54,8 +54,7 @@ class Run:
         assert np.abs(mean - expected).max() <= 1e-4 * np.abs(expected).max()
         if f"prob_{variant}" in names:
             halves = self.probabilities[..., ::2, ::2]
-            frames = FRAMES_OF.get((golden.name, variant), slice(None))
-            golden.check(f"prob_{variant}", halves[frames])
+            golden.check(f"prob_{variant}", halves[FRAMES_OF.get((golden.name, variant), slice(None))])
         if f"full_{variant}" in names:
             frames = names.get(f"full_frames_{variant}", names.get("full_frames"))
             golden.check(f"full_{variant}", self.probabilities[frames])

@@ -163,7 +163,7 @@ class Cutie(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """:class:`ObjectTransformer` over ([B,] K, 256, h, w) and ([B,] K, 16, 257)."""
         if pixel.dim() == 5:
-            return self.object_transformer(pixel, summaries, selector, parts)  # type: ignore[no-any-return]
+            return self.object_transformer(pixel, summaries, selector, parts)
         out, logits = self.object_transformer(pixel[None], summaries[None], selector, parts)
         return out[0], logits[0]
 
