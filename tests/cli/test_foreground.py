@@ -161,6 +161,29 @@ def test_an_empty_scene_that_was_given(find: Command, tmp_path: Path) -> None:
     assert events[0]["frame"] <= 6
 
 
+def test_a_region_as_cdnet_has_it_is_read_through_its_palette(
+    command: Command, camera: Path, tmp_path: Path
+) -> None:
+    """Its index 0 is white: all of the picture, where the indices alone would select nothing."""
+    roi = Image.fromarray(np.zeros(SIZE, np.uint8))
+    roi.putpalette([255, 255, 255, 0, 0, 0])
+    roi.save(tmp_path / "ROI.bmp")
+    masks = []
+    for name, arguments in (("plain", ()), ("roi", ("--roi", tmp_path / "ROI.bmp"))):
+        folder = tmp_path / name
+        given = ("--model", "median", "--format", "png", "--output", folder, *arguments)
+        assert command("foreground", camera, *given).code == 0
+        masks.append([read_index_mask(path) for path in sorted((folder / "masks").glob("*.png"))])
+    assert any(mask.any() for mask in masks[0])
+    assert all(np.array_equal(one, other) for one, other in zip(*masks, strict=True))
+
+
+def test_a_region_that_selects_nothing_is_refused(command: Command, camera: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save(tmp_path / "roi.png")
+    outcome = command("foreground", camera, "--model", "median", "--roi", tmp_path / "roi.png")
+    assert "roi is black everywhere" in outcome.complaint
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

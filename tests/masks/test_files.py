@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from segue.errors import SinkError, SourceError
-from segue.masks import DAVIS_PALETTE, fold_ids, read_index_mask, write_index_mask
+from segue.masks import DAVIS_PALETTE, fold_ids, read_index_mask, read_stored_mask, write_index_mask
 from segue.masks.files import encode_index_mask
 
 
@@ -118,6 +118,19 @@ def test_palette_indices_count_and_not_the_colours(tmp_path: Path) -> None:
     picture.putpalette([9] * 768)
     picture.save(tmp_path / "a.png")
     assert read_index_mask(tmp_path / "a.png").tolist() == [[0, 255, 3]]
+
+
+def test_a_grey_palette_gives_its_levels(tmp_path: Path) -> None:
+    """CDnet2014's regions are palette pictures whose index 0 is white."""
+    picture = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+    picture.putpalette([255] * 3 + [0] * 3 + [50] * 3)
+    picture.save(tmp_path / "a.bmp")
+    assert read_stored_mask(tmp_path / "a.bmp", "a").tolist() == [[255, 0, 50]]
+    picture = Image.fromarray(np.array([[0, 1]], np.uint8))
+    picture.putpalette([255] * 3 + [0] * 3)
+    picture.save(tmp_path / "b.png")
+    assert read_stored_mask(tmp_path / "b.png", "b").tolist() == [[255, 0]]
+    assert read_index_mask(tmp_path / "b.png").tolist() == [[1, 0]], "black and white is one object"
 
 
 def test_pictures_that_are_no_masks_are_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from segue.cli.options import Options, Values, command
 from segue.cli.tables import progress
 from segue.errors import SegueError, SinkError
 from segue.inputs import printable
+from segue.jobs.options import InstanceOptions, checked
 from segue.reports import prepare
 from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import instance_network
@@ -132,6 +133,7 @@ def _whole(source: Source, model: str, options: Values) -> None:
     given = [name for name, default in WHOLE.items() if options[name] != default]
     if given:
         raise SegueError(f"--{given[0].replace('_', '-')} means nothing with --whole; leave it out")
+    checked(InstanceOptions, {"short_side": options["short_side"]})
     path = output_paths(options["output"] or Path("segue-out") / source.name, ["ytvis"])["ytvis"]
     if path.exists() and not options["overwrite"]:
         raise SinkError(f"{path}: exists already; give --overwrite, or another output")

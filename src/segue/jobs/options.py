@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import ArgumentError
 from segue.inputs import kind_of
@@ -55,8 +55,8 @@ class InstanceOptions(Value):
     score: float | None = None
     top: int = 10
     window: int | None = None
-    overlap: int = 3
-    short_side: int | None = None
+    overlap: Annotated[int, Field(ge=0)] = 3
+    short_side: Annotated[int, Field(ge=1)] | None = None
 
 
 def checked(kind: type[V], values: Mapping[str, Any]) -> V:

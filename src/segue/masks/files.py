@@ -66,8 +66,9 @@ PICTURE_ERRORS = (
 def read_index_mask(path: str | Path) -> StoredMask:
     """Read a mask file as an index mask, (H, W), uint8 or (16-bit files) uint16.
 
-    A palette picture gives its indices and a grey picture its values. A grey picture with no values but 0
-    and 255 (as in DAVIS 2016), or with one bit a pixel, is binary: its object gets id 1.
+    A grey picture gives its values, and so does a palette picture whose palette is grey; another palette
+    picture gives its indices. A grey picture with no values but 0 and 255 (as in DAVIS 2016), or with one bit
+    a pixel, is binary: its object gets id 1.
 
     Raises:
         SourceError: the file is missing or damaged, is a colour picture, or was stored as JPEG, whose
@@ -89,7 +90,8 @@ def index_values(picture: Image.Image, where: str) -> StoredMask:
     """
     values = _stored_values(picture, where)
     is_object = values == 255
-    if picture.mode == "P" or values.dtype != np.uint8 or not is_object.any() or values[~is_object].any():
+    indices = picture.mode == "P" and _grey_levels(picture) is None
+    if indices or values.dtype != np.uint8 or not is_object.any() or values[~is_object].any():
         return values
     return np.asarray(is_object, np.uint8)
 
@@ -97,7 +99,8 @@ def index_values(picture: Image.Image, where: str) -> StoredMask:
 def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
     """Values of a mask file as they are stored, (H, W), uint8 or (16-bit files) uint16.
 
-    A palette picture gives its indices, a grey picture its values, 0/255 too; one bit a pixel gives 0/1.
+    A grey picture gives its values, 0/255 too, and so does a palette picture whose palette is grey; another
+    palette picture gives its indices; one bit a pixel gives 0/1.
 
     Args:
         file: the file or its bytes as a stream.
@@ -129,7 +132,9 @@ def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
 
 def _stored_values(picture: Image.Image, where: str) -> StoredMask:
     if picture.mode in ("P", "1", "L"):
-        return np.array(picture, np.uint8)
+        values = np.array(picture, np.uint8)
+        levels = _grey_levels(picture)
+        return values if levels is None else levels[values]
     if picture.mode == "LA":
         return np.array(picture.getchannel("L"), np.uint8)
     if picture.mode in ("I", "I;16", "I;16L", "I;16B"):
@@ -144,6 +149,23 @@ def _stored_values(picture: Image.Image, where: str) -> StoredMask:
     raise SourceError(
         f"{where}: a colour picture (mode {picture.mode}) is no index mask; save it as indexed or grey PNG"
     )
+
+
+def _grey_levels(picture: Image.Image) -> npt.NDArray[np.uint8] | None:
+    """The grey level of each entry of a grey palette, (256,), uint8; None where the indices are what counts.
+
+    That is so with colours, which name objects, and where entries that occur look the same. Pictures of
+    regions and labels come with grey palettes, of which that of CDnet2014 begins with white.
+    """
+    if picture.mode != "P":
+        return None
+    colours = np.zeros((256, 3), np.uint8)
+    given = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    colours[: len(given)] = given
+    levels = colours[:, 0]
+    used = levels[np.unique(np.array(picture))]
+    is_grey = bool((given == given[:, :1]).all()) and len(given) > 0
+    return levels if is_grey and len(np.unique(used)) == len(used) else None
 
 
 def encode_index_mask(mask: IndexMask) -> bytes:

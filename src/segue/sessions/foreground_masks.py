@@ -67,6 +67,8 @@ class ForegroundMasks(Checkpointable):
             raise ArgumentError("objects and shadows exclude each other: an id tells either")
         if roi is not None and np.ndim(roi) != 2:
             raise ArgumentError(f"roi has the shape {np.shape(roi)}, but must be (H, W)")
+        if roi is not None and not np.any(roi):
+            raise ArgumentError("roi is black everywhere, so that nothing could be foreground")
         self._given, self._threshold = threshold, 0.5 if threshold is None else threshold
         self._roi = None if roi is None else np.asarray(roi) != 0
         self._min_area = min_area
