@@ -41,6 +41,8 @@ Mask = npt.NDArray[np.bool_]
 
 COUNTS = (1, 2, 3, 5)
 GOALS = (0.85, 0.90)
+ANYWHERE = 2
+"""First clicks at random places of each object, beside the one in its middle: people click on a face."""
 LEAST_PIXELS = 100
 
 
@@ -60,6 +62,7 @@ class Scores:
     box: list[float] = field(default_factory=list)
     jittered: list[float] = field(default_factory=list)
     clicks: list[list[float]] = field(default_factory=list)
+    anywhere: list[float] = field(default_factory=list)
     box_error: list[float] = field(default_factory=list)
     click_error: list[float] = field(default_factory=list)
     first_ms: list[float] = field(default_factory=list)
@@ -132,6 +135,10 @@ def score(way: MakePrompter, cases: Iterable[Case], clicks: int) -> Scores:
         answer = way(case.image).answer(Prompts(box=tuple(moved)))
         scores.jittered.append(overlap(answer.mask, case.truth))
         scores.clicks.append(_clicked(way, case, clicks, scores))
+        rows, columns = np.nonzero(case.truth == 1)
+        for place in rng.integers(0, len(rows), ANYWHERE):
+            answer = way(case.image).answer(Prompts(points=[(float(columns[place]), float(rows[place]))]))
+            scores.anywhere.append(overlap(answer.mask, case.truth))
     return scores
 
 
@@ -180,6 +187,8 @@ def report(table: dict[str, Scores], most: int) -> None:
     }
     for count in (c for c in COUNTS if c <= most):
         rows[f"{count} clicks" if count > 1 else "1 click"] = partial(_after, count)
+        if count == 1:
+            rows["1 click anywhere on the object"] = lambda s: f"{np.mean(s.anywhere):.3f}"
     for goal in GOALS:
         rows[f"clicks to {goal:.2f}, at most {most} (not reached)"] = partial(_to_goal, goal, most)
         rows[f"{goal:.2f} within 4 clicks"] = partial(_within, goal)

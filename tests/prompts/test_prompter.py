@@ -14,7 +14,7 @@ from segue.errors import PromptError
 from segue.masks import read_index_mask
 from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts import Answer, Extent, Prompter, Prompts
-from segue.prompts.extents import related
+from segue.prompts.extents import related, whole_of
 from segue.prompts.planes import box_window, pixels, tight_box
 from segue.prompts.prompter import CLICK_SIDE, SIDE
 from segue.types import Frame, Image
@@ -125,6 +125,17 @@ def test_what_is_not_to_be_had_gives_the_whole_and_says_so() -> None:
     assert (answer.extent, answer.extents) == ("whole", ("whole",))
     box = Prompter(picture(), Watched())(box=(10, 10, 60, 60), extent="group")
     assert (box.extent, box.extents) == ("whole", ("whole",))
+
+
+def test_of_looks_that_are_about_as_sure_the_larger_is_the_whole() -> None:
+    face, person, crowd = (np.zeros((40, 40), np.bool_) for _ in range(3))
+    face[15:20, 15:20], person[10:35, 12:24], crowd[:, 5:] = True, True, True
+    nothing = np.zeros((40, 40), np.bool_)
+    masks = [face, person, crowd, nothing]
+    assert whole_of(masks, [0.80, 0.77, 0.60, 0.9]) == 1, "nearly as sure, and holds the face"
+    assert whole_of(masks, [0.80, 0.70, 0.60, 0.9]) == 0, "much less sure"
+    assert whole_of([face, np.roll(person, 14, 1)], [0.80, 0.79]) == 0, "another object"
+    assert whole_of([nothing, nothing], [0.5, 0.9]) in (0, 1)
 
 
 def test_parts_lie_inside_groups_around_and_both_are_sure_enough() -> None:

@@ -15,6 +15,33 @@ CONTAINED = 0.85  # share of a part that lies in the whole, and of the whole in 
 PART_AREA, GROUP_AREA = 0.6, 1.5  # a part is smaller than the whole by so much, a group larger
 LEAST_IOU = 0.3  # predicted IoU, before calibration, below which a part or group is not offered
 
+WHOLE_MARGIN = (
+    0.05  # predicted IoU, before calibration, by which a larger look may be less sure than the surest
+)
+WHOLE_AREA, WHOLE_SHARE = 1.2, 0.8  # how much larger it is, and the share of the surest mask that it holds
+
+
+def whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) -> int:
+    """Which of several masks at a click is the whole object: the surest, or a larger one about as sure.
+
+    A click on a face is answered best, close up, by the face; a person mostly means the whole.
+
+    Args:
+        masks: each (h, w); at least one.
+        scores: their predicted IoU, in [0, 1].
+
+    Returns:
+        Number of the mask; of an empty one only where all are.
+    """
+    sure = [score if mask.any() else -1.0 for mask, score in zip(masks, scores, strict=True)]
+    surest = chosen = int(np.argmax(sure))
+    held = WHOLE_SHARE * masks[surest].sum()
+    for number, mask in enumerate(masks):
+        larger = mask.sum() > WHOLE_AREA * masks[chosen].sum() and (mask & masks[surest]).sum() > held
+        if larger and sure[number] >= sure[surest] - WHOLE_MARGIN:
+            chosen = number
+    return chosen
+
 
 def related(
     whole: npt.NDArray[np.bool_], masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]

@@ -21,7 +21,7 @@ from torch import Tensor
 from segue.errors import PromptError
 from segue.layers.running import choose_device, inference_copy
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts.extents import Extent, related
+from segue.prompts.extents import Extent, related, whole_of
 from segue.prompts.parse import check_points, clip_box
 from segue.prompts.planes import (
     Window,
@@ -223,7 +223,7 @@ class Prompter:
         if prompts.box is None and prompts.mask is None:
             windows = _click_crops(prompts.positive, self._size)
             tried = [self._ask(prompts, window, CLICK_SIDE) for window in windows]
-            first = max(tried, key=lambda one: float(one.iou[0]) if one.mask.any() else -1.0)
+            first = tried[whole_of([_small(one, 0) for one in tried], [float(one.iou[0]) for one in tried])]
             if not first.mask.any():
                 return first
             kind = "click"
