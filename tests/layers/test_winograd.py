@@ -14,11 +14,11 @@ from segue.layers.fused import ActivatedConv2d
 from segue.layers.residual import conv_channels
 from segue.layers.winograd import (
     Scratch,
+    Tile,
     WinogradConv2d,
     is_plain_3x3,
     outputs_in_parts,
     strips,
-    use_winograd,
 )
 
 few = settings(max_examples=40, deadline=None)
@@ -36,10 +36,20 @@ def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 @few
-@given(batch=st.integers(1, 4), cin=channels, cout=channels, height=sizes, width=sizes, bias=st.booleans())
-def test_equals_the_direct_form(batch: int, cin: int, cout: int, height: int, width: int, bias: bool) -> None:
+@given(
+    batch=st.integers(1, 4),
+    cin=channels,
+    cout=channels,
+    height=sizes,
+    width=sizes,
+    bias=st.booleans(),
+    tile=st.sampled_from((2, 4)),
+)
+def test_equals_the_direct_form(
+    batch: int, cin: int, cout: int, height: int, width: int, bias: bool, tile: Tile
+) -> None:
     conv, x = layer(cin, cout, bias=bias), random(batch, cin, height, width)
-    y = WinogradConv2d(conv, Scratch())(x)
+    y = WinogradConv2d(conv, Scratch(), tile)(x)
     torch.testing.assert_close(y, conv(x), rtol=1e-12, atol=1e-12)
     assert y.is_contiguous(memory_format=torch.channels_last)
 
@@ -78,12 +88,13 @@ def test_outputs_in_parts_are_the_outputs_at_once(monkeypatch: pytest.MonkeyPatc
     torch.testing.assert_close(sliced, F.conv2d(x[:, :3], conv.weight[:, 2:], conv.bias, padding=1))
 
 
-def test_float32_is_about_as_exact_as_the_direct_form() -> None:
+@pytest.mark.parametrize("tile", [2, 4])
+def test_float32_is_about_as_exact_as_the_direct_form(tile: Tile) -> None:
     conv, x = layer(128, 128), random(1, 128, 30, 54)
     exact = conv(x)
     single = layer(128, 128, torch.float32)
     single.load_state_dict(conv.state_dict())
-    fast = WinogradConv2d(single, Scratch())(x.float())
+    fast = WinogradConv2d(single, Scratch(), tile)(x.float())
     assert (fast - exact).abs().max() <= 1e-5 * exact.abs().max()
 
 
@@ -96,24 +107,6 @@ def test_one_scratch_serves_layers_of_all_sizes_and_types() -> None:
         torch.testing.assert_close(fast(x), conv(x))
     again = random(1, 2, 6, 6)
     torch.testing.assert_close(layers[0](again), small(again))
-
-
-def test_only_wide_plain_convolutions_are_replaced() -> None:
-    wide = {"padding": 1}
-    network = nn.ModuleDict(
-        {
-            "plain": nn.Conv2d(256, 256, 3, **wide),
-            "narrow": nn.Conv2d(256, 128, 3, **wide),
-            "strided": nn.Conv2d(256, 256, 3, stride=2, **wide),
-            "grouped": nn.Conv2d(256, 256, 3, groups=2, **wide),
-            "unpadded": nn.Conv2d(256, 256, 3),
-            "pointwise": nn.Conv2d(256, 256, 1),
-            "inner": nn.Sequential(nn.Conv2d(256, 256, 3, **wide), nn.ReLU()),
-        }
-    )
-    use_winograd(network)
-    replaced = [name for name, module in network.named_modules() if isinstance(module, WinogradConv2d)]
-    assert replaced == ["plain", "inner.0"]
 
 
 def test_an_activation_comes_after_the_convolution() -> None:

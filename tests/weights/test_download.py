@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from segue.cache import cache_folder
 from segue.errors import DownloadError
-from segue.weights.download import Remote, _SafeRedirects, fetch, home
+from segue.weights.download import Remote, _SafeRedirects, fetch
 
 CONTENT = bytes(range(256)) * 4096
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -348,6 +349,6 @@ def test_offline_nothing_is_asked(
 
 def test_the_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "here"))
-    assert home() == tmp_path / "here"
+    assert cache_folder() == tmp_path / "here"
     monkeypatch.delenv("SEGUE_HOME")
-    assert home().name == "segue"
+    assert cache_folder().name == "segue"

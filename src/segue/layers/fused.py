@@ -166,6 +166,28 @@ def _shallow(module: Module) -> Module:
     return clone
 
 
+class PlainConv2d(nn.Module):
+    """A convolution and the activation after it as PyTorch computes them, one after the other.
+
+    It has the methods of :class:`FusedConv2d`, for processors without it.
+    """
+
+    def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
+        super().__init__()
+        weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
+        self._weight, self._bias, self._activate = weight.detach(), conv.bias, _ACTIVATIONS[activation][0]
+        self._layout = conv.stride, padding, conv.dilation, conv.groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, cin, H, W) → (B, cout, h, w)."""
+        return self.channels(x, 0, bias=True)
+
+    def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
+        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
+        weight = self._weight[:, first : first + x.shape[1]]
+        return self._activate(F.conv2d(x, weight, self._bias if bias else None, *self._layout))
+
+
 class FusedConv2d(nn.Module):
     """A zero-padded convolution and the activation after it, for inference; equal up to rounding.
 
@@ -201,19 +223,36 @@ class FusedConv2d(nn.Module):
         return convolve(x, arranged, shift, *self._layout, *self._activation)
 
 
-def use_fused(module: nn.Module) -> None:
-    """Replace the convolutions inside ``module``, with what follows them where that is known, in place."""
+def replace_convolutions(
+    module: nn.Module, make: Callable[[nn.Conv2d, Activation], nn.Module | None]
+) -> None:
+    """Replace the convolutions inside ``module``, with what follows them where that is known, in place.
+
+    Args:
+        module: has no batch norms behind convolutions any more.
+        make: gives what takes the place of a zero-padded convolution and the activation after it; None leaves
+            both as they are.
+    """
     for parent in list(module.modules()):
         for (conv, *others), relu in list(convolutions_before(parent, nn.ReLU)):
             child = getattr(parent, conv)
-            if not others and _pads_with_zeros(child):
-                setattr(parent, conv, FusedConv2d(child, "relu"))
+            if not others and _pads_with_zeros(child) and (made := make(child, "relu")) is not None:
+                setattr(parent, conv, made)
                 setattr(parent, relu, nn.Identity())
         for name, child in list(parent.named_children()):
             if isinstance(child, ActivatedConv2d):
-                setattr(parent, name, FusedConv2d(child, child.activation))
+                activation = child.activation
             elif type(child) is nn.Conv2d and _pads_with_zeros(child):
-                setattr(parent, name, FusedConv2d(child, "none"))
+                activation = "none"
+            else:
+                continue
+            if (made := make(child, activation)) is not None:
+                setattr(parent, name, made)
+
+
+def use_fused(module: nn.Module) -> None:
+    """Replace all zero-padded convolutions inside ``module`` by :class:`FusedConv2d`, in place."""
+    replace_convolutions(module, FusedConv2d)
 
 
 def _pads_with_zeros(conv: nn.Conv2d) -> bool:

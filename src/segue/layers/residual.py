@@ -9,10 +9,11 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ActivatedConv2d, FusedConv2d
+from segue.layers.fused import ActivatedConv2d, FusedConv2d, PlainConv2d
+from segue.layers.tuning import TunedConv2d
 from segue.layers.winograd import WinogradConv2d
 
-Conv = nn.Conv2d | WinogradConv2d | FusedConv2d
+Conv = nn.Conv2d | WinogradConv2d | FusedConv2d | PlainConv2d | TunedConv2d
 
 
 def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) -> Tensor:
@@ -20,7 +21,7 @@ def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) 
 
     The bias belongs into exactly one of the parts.
     """
-    if isinstance(conv, WinogradConv2d | FusedConv2d):
+    if not isinstance(conv, nn.Conv2d):
         return conv.channels(x, first, bias=bias)
     weight = conv.weight[:, first : first + x.shape[1]]
     return F.conv2d(x, weight, conv.bias if bias else None, conv.stride, conv.padding)

@@ -9,7 +9,7 @@ from torch import nn
 
 from segue.errors import ArgumentError, CheckpointError
 from segue.layers.fused import can_fuse, fold_batch_norms, use_fused
-from segue.layers.winograd import use_winograd
+from segue.layers.tuning import use_tuned
 
 Network = TypeVar("Network")
 
@@ -50,13 +50,10 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
     copy = fold_batch_norms(module).to(device, dtype)
-    on_cpu = device.type == "cpu"
-    # With AVX-512, oneDNN's direct convolutions are as fast as ours with fewer multiplications, or faster.
-    quick = can_fuse() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    if on_cpu and dtype == torch.float32 and not quick:
-        use_winograd(copy)
     # The types of PyTorch do not know this way of calling it.
     copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    if on_cpu and can_fuse():
+    if device.type == "cpu" and dtype == torch.float32:
+        use_tuned(copy)
+    elif device.type == "cpu" and can_fuse():
         use_fused(copy)
     return cast(Network, copy)

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
 from filelock import FileLock
 
+from segue.cache import cache_folder
 from segue.errors import DownloadError
 from segue.registry import Entry
 from segue.weights.checkpoint import sha256
@@ -66,12 +66,6 @@ class Remote:
     name: str
     sha256: str | None = None
     size: int | None = None
-
-
-def home() -> Path:
-    """Folder of downloaded files: ``SEGUE_HOME``, else the platform's cache folder."""
-    chosen = os.environ.get("SEGUE_HOME")
-    return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("segue"))
 
 
 def fetch(
@@ -263,7 +257,7 @@ def _reason(error: Exception) -> str:
 
 def cached(entry: Entry) -> Path:
     """Where the converted weights of a network are, or would be."""
-    return home() / "weights" / f"{entry.name}.safetensors"
+    return cache_folder() / "weights" / f"{entry.name}.safetensors"
 
 
 def is_available(entry: Entry) -> bool:

@@ -12,12 +12,13 @@ from typing import Any
 
 from torch import nn
 
+from segue.cache import cache_folder
 from segue.errors import CheckpointError, DownloadError
 from segue.registry import MODELS, TASKS, Entry, Task
 from segue.video.partial import writing
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, sha256, write_checkpoint
-from segue.weights.download import Report, cached, expected_digest, fetch, file_lock, home
+from segue.weights.download import Report, cached, expected_digest, fetch, file_lock
 
 _KEPT: ContextVar[dict[tuple[str, str | None], nn.Module] | None] = ContextVar("kept", default=None)
 
@@ -167,7 +168,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
 
 def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:
     """Convert an official file into the cache folder, where it is found by the name of its network."""
-    folder = home() / "weights"
+    folder = cache_folder() / "weights"
     coming = folder / f"{source.stem}.coming.safetensors"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

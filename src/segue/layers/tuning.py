@@ -1,0 +1,242 @@
+"""The fastest exact form of a convolution on this machine, found by timing the forms once.
+
+Which form is fastest depends on the processor and its libraries; the name of the processor does not tell. So
+the forms of a layer are timed when a size occurs for the first time, and the choice is kept in the user's cache
+folder, for this processor and these versions: every later run on the machine, and every process beside this
+one, takes the same form and gives the same bits.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
+
+from segue.cache import cache_folder
+from segue.errors import SegueError, SinkError
+from segue.inputs import parse_json
+from segue.layers.fused import Activation, FusedConv2d, PlainConv2d, can_fuse, replace_convolutions
+from segue.layers.winograd import Scratch, WinogradConv2d, is_plain_3x3
+from segue.video.partial import write_complete
+
+FORMS = ("direct", "winograd2", "winograd4")
+"""How a wide 3x3 convolution may be computed: as it is, or by Winograd's algorithm on tiles of 2x2 or 4x4."""
+
+LEAST_CHANNELS = 128  # with fewer, in or out, the transforms take as long as the products that they save
+WIDE = 256  # channels from which on Winograd is chosen without timing where there is no AVX-512
+REPETITIONS = 3
+MARGIN = 0.95  # another form than the direct one has to take at most this part of its time
+LOCK_SECONDS = 60.0
+
+
+class Tuner:
+    """Chooses forms by time, and keeps the choices.
+
+    Args:
+        path: file of the choices, which is read and written; None keeps them nowhere.
+        times: time what the file does not know; otherwise the rule of :func:`untimed` decides that.
+
+    Raises:
+        SegueError: the file holds something else.
+    """
+
+    def __init__(self, path: Path | None, *, times: bool) -> None:
+        self.path, self.times = path, times
+        self.choices = {} if path is None else _read(path)
+
+    def choose(self, key: str, forms: Mapping[str, Callable[[], object]], fallback: str) -> str:
+        """The name of one of the forms.
+
+        Args:
+            key: kind and size of the layer.
+            forms: each computes the layer once.
+            fallback: the form where nothing is known and nothing is timed.
+        """
+        if key not in self.choices and self.times:
+            self._measure(key, forms)
+        chosen = self.choices.get(key, fallback)
+        return chosen if chosen in forms else fallback
+
+    def _measure(self, key: str, forms: Mapping[str, Callable[[], object]]) -> None:
+        """Time the forms in turn, unless another process was faster; whoever comes meanwhile waits."""
+        if self.path is None:
+            self.choices[key] = fastest(forms)
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self.path}.lock", timeout=LOCK_SECONDS):
+                self.choices = {**self.choices, **_read(self.path)}
+                if key not in self.choices:
+                    self.choices[key] = fastest(forms)
+                    text = json.dumps(self.choices, indent=1, sort_keys=True)
+                    write_complete(self.path, text.encode())
+        except (OSError, SinkError, Timeout):
+            # Choices that cannot be kept would be others in the next run.
+            self.times = False
+
+
+def fastest(forms: Mapping[str, Callable[[], object]]) -> str:
+    """The form of the shortest time of several; the first one unless another is clearly faster."""
+    best = dict.fromkeys(forms, math.inf)
+    for repetition in range(REPETITIONS + 1):  # the first time allocates and arranges
+        for name, run in forms.items():
+            begun = time.perf_counter()
+            run()
+            if repetition:
+                best[name] = min(best[name], time.perf_counter() - begun)
+    first, *others = best
+    chosen = min(others, key=best.__getitem__, default=first)
+    return chosen if best[chosen] < MARGIN * best[first] else first
+
+
+def tuner() -> Tuner:
+    """That of this process, as the environment variable ``SEGUE_TUNE`` says.
+
+    ``on`` (the default) times and keeps the choices in the cache folder, ``off`` takes a fixed rule, and a
+    path of a file takes the choices of that file and the rule for the rest.
+
+    Raises:
+        SegueError: the file is missing or holds something else.
+    """
+    return _tuner(os.environ.get("SEGUE_TUNE", "on"), str(cache_folder()))
+
+
+@functools.lru_cache(maxsize=4)
+def _tuner(mode: str, folder: str) -> Tuner:
+    if mode in ("off", "0"):
+        return Tuner(None, times=False)
+    if mode in ("on", "1", ""):
+        path = Path(folder) / f"tuning-{machine_digest()}.json"
+        try:
+            return Tuner(path, times=True)
+        except SegueError:
+            path.unlink(missing_ok=True)  # a cache is made again
+            return Tuner(path, times=True)
+    if not Path(mode).is_file():
+        raise SegueError(f"SEGUE_TUNE={mode}: there is no such file; give on, off or a file of choices")
+    return Tuner(Path(mode), times=False)
+
+
+def machine_digest() -> str:
+    """What the choices depend on: processor, its instructions, and versions, as 16 hexadecimal digits."""
+    described = [processor(), torch.backends.cpu.get_cpu_capability(), torch.__version__, version("segue")]
+    return hashlib.sha256("\n".join(described).encode()).hexdigest()[:16]
+
+
+def processor() -> str:
+    """The name that the processor gives itself, or its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def untimed(cin: int, cout: int) -> str:
+    """The form where nothing is timed: Winograd for wide layers of processors without AVX-512."""
+    quick = can_fuse() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return "direct" if quick or min(cin, cout) < WIDE else "winograd4"
+
+
+class TunedConv2d(nn.Module):
+    """A zero-padded 3x3 convolution and the activation after it, in the form that is fastest for its input.
+
+    Only forms that are used hold weights of their own.
+
+    Args:
+        conv: the convolution.
+        activation: what follows it, ``none`` or ``relu``.
+        scratch: memory that the layers of a network share.
+        tuner: chooses the forms.
+    """
+
+    def __init__(self, conv: nn.Conv2d, activation: Activation, scratch: Scratch, tuner: Tuner) -> None:
+        super().__init__()
+        self._conv = (conv,)  # in a tuple it is no part of this module: moving it would copy its weights
+        self._activation, self._scratch, self._tuner = activation, scratch, tuner
+        self._forms: dict[str, FusedConv2d | PlainConv2d | WinogradConv2d] = {}
+        self._chosen: dict[str, str] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, cin, H, W) → (B, cout, H, W), channels last in memory if ``x`` is."""
+        result: Tensor = self._form(x, 0, bias=True)(x)
+        return result
+
+    def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
+        """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
+        return self._form(x, first, bias=bias).channels(x, first, bias=bias)
+
+    def _form(self, x: Tensor, first: int, *, bias: bool) -> FusedConv2d | PlainConv2d | WinogradConv2d:
+        key = size_key(x, self._conv[0].out_channels)
+        if key not in self._chosen:
+            runs = {name: functools.partial(self._make(name).channels, x, first, bias=bias) for name in FORMS}
+            fallback = untimed(x.shape[1], self._conv[0].out_channels)
+            self._chosen[key] = self._tuner.choose(key, runs, fallback)
+            for name in self._forms.keys() - set(self._chosen.values()):
+                del self._forms[name]
+        return self._make(self._chosen[key])
+
+    def _make(self, name: str) -> FusedConv2d | PlainConv2d | WinogradConv2d:
+        if name not in self._forms:
+            conv = self._conv[0]
+            if name == "direct":
+                self._forms[name] = (FusedConv2d if can_fuse() else PlainConv2d)(conv, self._activation)
+            else:
+                tile = 2 if name == "winograd2" else 4
+                self._forms[name] = WinogradConv2d(conv, self._scratch, tile, self._activation)
+        return self._forms[name]
+
+
+def use_tuned(module: nn.Module, chooser: Tuner | None = None) -> None:
+    """Replace the convolutions inside ``module`` by their fastest forms on this processor, in place.
+
+    Args:
+        module: float32, has no batch norms behind convolutions any more.
+        chooser: chooses the forms; None is that of the process, see :func:`tuner`.
+    """
+    scratch, chooser = Scratch(), chooser or tuner()
+
+    def make(conv: nn.Conv2d, activation: Activation) -> nn.Module | None:
+        if can_tune(conv, activation):
+            return TunedConv2d(conv, activation, scratch, chooser)
+        return FusedConv2d(conv, activation) if can_fuse() else None
+
+    replace_convolutions(module, make)
+
+
+def can_tune(conv: nn.Conv2d, activation: Activation) -> bool:
+    """Whether there is more than one form of a convolution worth timing."""
+    wide = min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS
+    return wide and activation in ("none", "relu") and is_plain_3x3(conv)
+
+
+def size_key(x: Tensor, cout: int) -> str:
+    """Kind and size of a layer; sizes between two powers of two share a choice, and so do several objects."""
+    batch, cin, height, width = x.shape
+    return (
+        f"conv3x3 {cin}-{cout} batch {'1' if batch == 1 else 'n'} area 2^{(height * width).bit_length() - 1}"
+    )
+
+
+def _read(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        found = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SegueError(f"{path}: cannot read the choices of layers ({error})") from None
+    if not isinstance(found, dict) or not all(value in FORMS for value in found.values()):
+        raise SegueError(f"{path}: no file of choices of layers; its values must be {', '.join(FORMS)}")
+    return found
