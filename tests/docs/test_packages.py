@@ -22,7 +22,19 @@ DISTRIBUTED = {
 }
 """The packages of the distribution, and which of them each may import; commands are found by their names."""
 
-LEAVES = {"cache", "cancel", "entries", "errors", "extras", "inputs", "masks", "naming", "registry", "types", "video"}
+LEAVES = {
+    "cache",
+    "cancel",
+    "entries",
+    "errors",
+    "extras",
+    "inputs",
+    "masks",
+    "naming",
+    "registry",
+    "types",
+    "video",
+}
 """Subpackages that anyone may use."""
 
 LAYERED = (

@@ -169,3 +169,14 @@ def test_plain_convolutions_are_those_of_pytorch() -> None:
     conv, x = network()[0], picture()
     assert isinstance(conv, nn.Conv2d)
     assert torch.equal(PlainConv2d(conv, "relu")(x), conv(x).relu())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_weights_come_back_from_every_form_as_they_were(form: str) -> None:
+    conv = network()[2]
+    assert isinstance(conv, nn.Conv2d)
+    tuned = TunedConv2d(conv, "none", Scratch(), Always(form))
+    with torch.inference_mode():
+        for side in (12, 40):  # the second size is chosen for when a form alone holds the weights
+            tuned(picture(side=side))
+            assert torch.equal(tuned._convolution().weight, conv.weight)

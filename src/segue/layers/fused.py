@@ -86,23 +86,30 @@ class Stages(nn.ModuleList):
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def fold_batch_norms(module: Module) -> Module:
+def fold_batch_norms(module: Module, *, later: bool = False) -> Module:
     """A copy of ``module`` for inference in which convolutions carry the batch norms that follow them.
 
     Folded are the pairs of :func:`convolutions_before`. Of a norm with a ReLU the ReLU stays. Everything
     else, and all storage that does not change, is shared with ``module``, which is left as it is. The outputs
     of the copy, which is in evaluation mode, agree with those of ``module.eval()`` up to rounding.
+
+    Args:
+        module: is left as it is.
+        later: the weights of the copy are still those of ``module``; :func:`folded_weight` gives the others.
+            What takes the place of the convolutions can then make its own weights from those of ``module``,
+            one layer after the other, without a third set of all of them.
     """
     clone = _shallow(module)
     clone.training = False
     for name, child in module.named_children():
-        setattr(clone, name, fold_batch_norms(child))
+        setattr(clone, name, fold_batch_norms(child, later=later))
     for convolutions, norm_name in convolutions_before(module, nn.BatchNorm2d):
         norm = module.get_submodule(norm_name)
         assert isinstance(norm, nn.BatchNorm2d)
         scale, shift = _scale_and_shift(norm)
         for i, name in enumerate(convolutions):
-            setattr(clone, name, _scaled(module.get_submodule(name), scale, shift if i == 0 else None))
+            conv = _scaled(module.get_submodule(name), scale, shift if i == 0 else None, later=later)
+            setattr(clone, name, conv)
         rest = nn.ReLU(inplace=True) if isinstance(norm, BatchNormReLU) else nn.Identity()
         setattr(clone, norm_name, rest)
     return clone
@@ -136,16 +143,47 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, norm.bias.detach().double() - norm.running_mean.double() * scale
 
 
-def _scaled(conv: nn.Module, scale: Tensor, shift: Tensor | None) -> nn.Module:
+_OUTPUT_SCALES = "_output_scales"  # attribute of a convolution whose weights are still to be multiplied by it
+
+
+def _scaled(conv: nn.Module, scale: Tensor, shift: Tensor | None, *, later: bool) -> nn.Module:
     assert isinstance(conv, nn.Conv2d)
     clone = _shallow(conv)
     weight = conv.weight.detach()
-    clone.weight = _constant((weight.double() * scale[:, None, None, None]).to(weight))
+    setattr(clone, _OUTPUT_SCALES, scale)
+    if not later:
+        fold_weights(clone)
     if conv.bias is not None:
         shift = conv.bias.detach().double() * scale + (0 if shift is None else shift)
     if shift is not None:
         clone.bias = _constant(shift.to(weight))
     return clone
+
+
+def folded_weight(conv: nn.Conv2d, weight: Tensor | None = None) -> Callable[[], Tensor]:
+    """What gives the weights of a convolution of :func:`fold_batch_norms`, times what a norm asks for.
+
+    Args:
+        conv: the convolution.
+        weight: its weights in another form, (cout, ...); None takes them as they are.
+    """
+    unscaled = (conv.weight if weight is None else weight).detach()
+    scale: Tensor | None = getattr(conv, _OUTPUT_SCALES, None)
+
+    def scaled() -> Tensor:
+        if scale is None:
+            return unscaled
+        return (unscaled.double() * scale[:, None, None, None]).to(unscaled)
+
+    return scaled
+
+
+def fold_weights(module: nn.Module) -> None:
+    """Do what :func:`fold_batch_norms` left for later, in place, wherever nothing has done it."""
+    for conv in module.modules():
+        if isinstance(conv, nn.Conv2d) and hasattr(conv, _OUTPUT_SCALES):
+            conv.weight = _constant(folded_weight(conv)())
+            delattr(conv, _OUTPUT_SCALES)
 
 
 def _constant(value: Tensor) -> nn.Parameter:
@@ -175,8 +213,13 @@ class PlainConv2d(nn.Module):
     def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
         super().__init__()
         weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
-        self._weight, self._bias, self._activate = weight.detach(), conv.bias, _ACTIVATIONS[activation][0]
-        self._layout = conv.stride, padding, conv.dilation, conv.groups
+        self._weight, self._bias = folded_weight(conv, weight)(), conv.bias
+        self._activate = _ACTIVATIONS[activation][0]
+        self._layout: Any = conv.stride, padding, conv.dilation, conv.groups
+
+    def dense_weight(self) -> Tensor:
+        """The weights, (cout, cin, height, width)."""
+        return self._weight
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, H, W) → (B, cout, h, w)."""
@@ -191,20 +234,27 @@ class PlainConv2d(nn.Module):
 class FusedConv2d(nn.Module):
     """A zero-padded convolution and the activation after it, for inference; equal up to rounding.
 
-    It is in float32 or bfloat16 on a processor.
+    It is in float32 or bfloat16 on a processor. The weights are held once: as they came, or arranged by
+    oneDNN.
     """
 
-    weight: Tensor
     bias: Tensor | None
 
     def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
         super().__init__()
         weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
-        self.register_buffer("weight", weight.detach())
+        self._dense: Callable[[], Tensor] | None = folded_weight(conv, weight)
+        self._inputs = weight.shape[1]  # channels of one group
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self._layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
         self._activation = *_ACTIVATIONS[activation][1:], ""
         self._arranged: dict[int, tuple[torch.Size, Tensor]] = {}
+
+    def dense_weight(self) -> Tensor:
+        """The weights, (cout, channels of a group, height, width), channels last in memory."""
+        # Arranging changes the order of the numbers alone.
+        weight = self._arranged[0][1].to_dense() if self._dense is None else self._dense()
+        return weight.contiguous(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, H, W) → (B, cout, h, w), channels last in memory if ``x`` is."""
@@ -212,15 +262,25 @@ class FusedConv2d(nn.Module):
 
     def channels(self, x: Tensor, first: int, *, bias: bool) -> Tensor:
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
-        size, arranged = self._arranged.get(first, (None, self.weight))
+        size, arranged = self._arranged.get(first, (None, None))
         if x.shape != size:
             # The best arrangement depends on the size; another one would be rearranged at each call.
-            part = self.weight[:, first : first + x.shape[1]].contiguous(memory_format=torch.channels_last)
-            arranged = _ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape))
-            self._arranged[first] = x.shape, arranged
+            arranged = self._arrange(x, first)
         convolve = _ONEDNN._convolution_pointwise
         shift = self.bias if bias else None
-        return convolve(x, arranged, shift, *self._layout, *self._activation)
+        return cast(Tensor, convolve(x, arranged, shift, *self._layout, *self._activation))
+
+    def _arrange(self, x: Tensor, first: int) -> Tensor:
+        weight = self.dense_weight()
+        groups = self._layout[-1]
+        whole = groups > 1 or x.shape[1] == self._inputs
+        part = weight if whole else weight[:, first : first + x.shape[1]]
+        part = part.contiguous(memory_format=torch.channels_last)
+        arranged: Tensor = _ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape))
+        self._arranged[first] = x.shape, arranged
+        # Parts of the channels need the whole for one another.
+        self._dense = None if whole else lambda: weight
+        return arranged
 
 
 def replace_convolutions(

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from segue.errors import ArgumentError, CheckpointError
-from segue.layers.fused import can_fuse, fold_batch_norms, use_fused
+from segue.layers.fused import can_fuse, fold_batch_norms, fold_weights, use_fused
 from segue.layers.tuning import use_tuned
 
 Network = TypeVar("Network")
@@ -49,11 +49,14 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
     for name, value in module.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
-    copy = fold_batch_norms(module).to(device, dtype)
+    on_cpu = device.type == "cpu"
+    tunes = on_cpu and dtype == torch.float32
+    copy = fold_batch_norms(module, later=tunes).to(device, dtype)
+    if tunes:
+        use_tuned(copy)
+        fold_weights(copy)
     # The types of PyTorch do not know this way of calling it.
     copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    if device.type == "cpu" and dtype == torch.float32:
-        use_tuned(copy)
-    elif device.type == "cpu" and can_fuse():
+    if on_cpu and not tunes and can_fuse():
         use_fused(copy)
     return cast(Network, copy)

@@ -1,9 +1,9 @@
 """The fastest exact form of a convolution on this machine, found by timing the forms once.
 
-Which form is fastest depends on the processor and its libraries; the name of the processor does not tell. So
-the forms of a layer are timed when a size occurs for the first time, and the choice is kept in the user's cache
-folder, for this processor and these versions: every later run on the machine, and every process beside this
-one, takes the same form and gives the same bits.
+Which form is fastest depends on the processor and its libraries, and its name does not tell. So the forms of
+a layer are timed when a size occurs for the first time, and the choice is kept in the user's cache folder,
+for this processor and these versions: every later run on the machine, and every process beside it, takes
+the same form and gives the same bits.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,8 +27,15 @@ from torch import Tensor, nn
 from segue.cache import cache_folder
 from segue.errors import SegueError, SinkError
 from segue.inputs import parse_json
-from segue.layers.fused import Activation, FusedConv2d, PlainConv2d, can_fuse, replace_convolutions
-from segue.layers.winograd import Scratch, WinogradConv2d, is_plain_3x3
+from segue.layers.fused import (
+    Activation,
+    FusedConv2d,
+    PlainConv2d,
+    can_fuse,
+    folded_weight,
+    replace_convolutions,
+)
+from segue.layers.winograd import Scratch, Tile, WinogradConv2d, is_plain_3x3
 from segue.video.partial import write_complete
 
 FORMS = ("direct", "winograd2", "winograd4")
@@ -150,23 +158,28 @@ def untimed(cin: int, cout: int) -> str:
     return "direct" if quick or min(cin, cout) < WIDE else "winograd4"
 
 
+Form = FusedConv2d | PlainConv2d | WinogradConv2d
+
+
 class TunedConv2d(nn.Module):
     """A zero-padded 3x3 convolution and the activation after it, in the form that is fastest for its input.
 
-    Only forms that are used hold weights of their own.
+    The weights are held once for each form that is in use.
 
     Args:
         conv: the convolution.
         activation: what follows it, ``none`` or ``relu``.
         scratch: memory that the layers of a network share.
-        tuner: chooses the forms.
+        chooser: chooses the forms.
     """
 
-    def __init__(self, conv: nn.Conv2d, activation: Activation, scratch: Scratch, tuner: Tuner) -> None:
+    def __init__(self, conv: nn.Conv2d, activation: Activation, scratch: Scratch, chooser: Tuner) -> None:
         super().__init__()
-        self._conv = (conv,)  # in a tuple it is no part of this module: moving it would copy its weights
-        self._activation, self._scratch, self._tuner = activation, scratch, tuner
-        self._forms: dict[str, FusedConv2d | PlainConv2d | WinogradConv2d] = {}
+        self._dense: Callable[[], Tensor] | None = folded_weight(conv)  # until a form holds them
+        self._bias = None if conv.bias is None else conv.bias.detach()
+        self._outputs = conv.out_channels
+        self._activation, self._scratch, self._chooser = activation, scratch, chooser
+        self._forms: dict[str, Form] = {}
         self._chosen: dict[str, str] = {}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -178,25 +191,38 @@ class TunedConv2d(nn.Module):
         """The part that acts on input channels ``first`` to ``first + x.shape[1]``, with or without bias."""
         return self._form(x, first, bias=bias).channels(x, first, bias=bias)
 
-    def _form(self, x: Tensor, first: int, *, bias: bool) -> FusedConv2d | PlainConv2d | WinogradConv2d:
-        key = size_key(x, self._conv[0].out_channels)
+    def _form(self, x: Tensor, first: int, *, bias: bool) -> Form:
+        key = size_key(x, self._outputs)
         if key not in self._chosen:
-            runs = {name: functools.partial(self._make(name).channels, x, first, bias=bias) for name in FORMS}
-            fallback = untimed(x.shape[1], self._conv[0].out_channels)
-            self._chosen[key] = self._tuner.choose(key, runs, fallback)
+            runs = {name: partial(self._run, name, x, first, bias) for name in FORMS}
+            self._chosen[key] = self._chooser.choose(key, runs, untimed(x.shape[1], self._outputs))
+            self._make(self._chosen[key])
             for name in self._forms.keys() - set(self._chosen.values()):
                 del self._forms[name]
-        return self._make(self._chosen[key])
+            self._dense = None
+        return self._forms[self._chosen[key]]
 
-    def _make(self, name: str) -> FusedConv2d | PlainConv2d | WinogradConv2d:
+    def _run(self, name: str, x: Tensor, first: int, bias: bool) -> Tensor:
+        return self._make(name).channels(x, first, bias=bias)
+
+    def _make(self, name: str) -> Form:
         if name not in self._forms:
-            conv = self._conv[0]
+            conv = self._convolution()
             if name == "direct":
                 self._forms[name] = (FusedConv2d if can_fuse() else PlainConv2d)(conv, self._activation)
             else:
-                tile = 2 if name == "winograd2" else 4
+                tile: Tile = 2 if name == "winograd2" else 4
                 self._forms[name] = WinogradConv2d(conv, self._scratch, tile, self._activation)
         return self._forms[name]
+
+    def _convolution(self) -> nn.Conv2d:
+        """The convolution that this one replaces."""
+        held = next(iter(self._forms.values())).dense_weight if self._dense is None else self._dense
+        weight = held()
+        conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1, bias=False, device="meta")
+        conv.weight = nn.Parameter(weight, requires_grad=False)
+        conv.bias = None if self._bias is None else nn.Parameter(self._bias, requires_grad=False)
+        return conv
 
 
 def use_tuned(module: nn.Module, chooser: Tuner | None = None) -> None:

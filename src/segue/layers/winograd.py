@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.fused import ActivatedConv2d, Activation
+from segue.layers.fused import ActivatedConv2d, Activation, folded_weight
 
 NEAR, FAR = 3 / 4, 3 / 2  # the positive finite points of a tile of 4x4
 STRIP_TILES = 128  # tiles to work on at a time: many for efficient products, few to stay near the cache
@@ -75,13 +75,19 @@ class WinogradConv2d(nn.Module):
         if not is_plain_3x3(conv) or activation not in ("none", "relu"):
             raise ValueError(f"{conv} is not a zero-padded 3x3 convolution of stride 1 without groups")
         self._scratch, self._tile = scratch, tile
-        weight = conv.weight.detach()
+        weight = folded_weight(conv)()
         parts = outputs_in_parts(conv.in_channels, conv.out_channels, weight.element_size(), tile)
         by_part = weight.view(parts, -1, *weight.shape[1:]).permute(0, 3, 4, 2, 1).flatten(1, 2)
         self.register_buffer("weight", by_part.contiguous())
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self.register_buffer("transform", kernel_transform(tile).to(weight))
         self._rectify = activation == "relu"
+
+    def dense_weight(self) -> Tensor:
+        """The weights of the convolution, (cout, cin, 3, 3)."""
+        parts, _, cin, size = self.weight.shape
+        by_part = self.weight.view(parts, 3, 3, cin, size).permute(0, 4, 3, 1, 2)
+        return by_part.reshape(parts * size, cin, 3, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, H, W) → (B, cout, H, W), channels last in memory."""
