@@ -7,23 +7,24 @@
 #
 # VENV=folder         where to install (default .venv)
 # PYTHON=python3.12   interpreter, 3.10 or newer
-# TORCH_INDEX=https://download.pytorch.org/whl/cpu   take the smaller torch without CUDA
+# TORCH_INDEX=URL     package index of the build of PyTorch; the default is the CPU index where there is no
+#                     NVIDIA GPU and that index can be reached, TORCH_INDEX=none takes what pip finds
 
 PYTHON ?= python3
 VENV ?= .venv
-TORCH_INDEX ?=
+TORCH_INDEX ?= auto
 PYTEST_ARGS ?=
 SITE ?= site
 
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt \
-	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt \
+	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-slow fuzz lint types docs bench clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,10p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,12p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite

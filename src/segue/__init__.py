@@ -5,6 +5,8 @@ import os
 # PyTorch's worker threads otherwise spin while they wait for one another; where a decoder, an encoder or
 # another program wants a core too, that makes two threads many times slower than one.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Operations that Apple's GPU lacks are computed on the processor; PyTorch reads this when it is loaded.
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 import os
 import stat
 from pathlib import Path
 from typing import Any, get_args
-
-import numpy as np
 
 from segue.errors import ArgumentError, SegueError
 
@@ -74,7 +73,7 @@ def check_number(
         error: raised where it is none.
     """
     kind = "a whole number" if whole else "a number"
-    fits = isinstance(value, (int, np.integer)) if whole else isinstance(value, (int, float, np.number))
+    fits = isinstance(value, numbers.Integral if whole else numbers.Real)  # those of NumPy are, too
     if not fits or isinstance(value, bool) or not math.isfinite(value):  # type: ignore[arg-type]
         shown = f"{value!r}" if isinstance(value, (str, float, bool)) else kind_of(value)
         raise error(f"{name} is {shown}, but must be {kind}")

@@ -65,6 +65,10 @@ _COMMANDS = {
     ),
     "export": ("segue.cli.weights:export", "Write a network as graphs that run without PyTorch."),
     "weights": ("segue.cli.weights:app", "Weight files: list, download, convert and verify."),
+    "doctor": (
+        "segue.cli.doctor:doctor",
+        "Show what a bug report needs: versions, devices, codecs, extras, layers, and a self-test.",
+    ),
 }
 """Where each command is, and the first line of its help."""
 

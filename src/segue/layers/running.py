@@ -15,9 +15,17 @@ Network = TypeVar("Network")
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """The given device, which must be there, or a GPU if there is one, else the processor."""
+    """The given device, or the fastest one of this machine: CUDA, Apple's GPU (``mps``), the processor.
+
+    Operations that ``mps`` lacks run on the processor: segue sets ``PYTORCH_ENABLE_MPS_FALLBACK`` on import.
+
+    Raises:
+        ArgumentError: there is no such device here.
+    """
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
@@ -30,6 +38,8 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is faster than float32 here: any recent GPU, processors with AVX512-BF16 or AMX."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
+    if device.type != "cpu":
+        return False
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
 

@@ -1,0 +1,112 @@
+"""What a bug report needs to know of a machine, and a test of the bundled video on it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import av
+import cv2
+import torch
+
+import segue
+from segue.cache import cache_folder
+from segue.extras import EXTRAS, missing_packages
+from segue.layers.fused import can_fuse
+from segue.layers.running import choose_device, has_bfloat16
+from segue.layers.tuning import processor, tuner
+from segue.masks.files import read_index_mask
+
+CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
+TEST_FRAMES = 5
+BOXES = {1: (46, 0, 184, 111), 2: (273, 159, 423, 211), 3: (242, 29, 282, 86)}
+"""Boxes of the objects of the bundled video on the last of these frames, (x0, y0, x1, y1), pixels."""
+
+TOLERANCE = 8  # pixels by which a box may differ
+
+
+def facts() -> Iterator[tuple[str, str]]:
+    """Names and values, in the order in which they are shown; nothing private but the cache folder."""
+    yield "segue", segue.__version__
+    yield "python", f"{platform.python_version()} ({sys.executable})"
+    yield "system", platform.platform()
+    for package in sorted(requirements(), key=str.lower):
+        yield package, importlib.metadata.version(package)
+    yield "processor", f"{processor()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+    yield "threads", str(torch.get_num_threads())
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            found = torch.cuda.get_device_properties(i)
+            yield f"cuda:{i}", f"{found.name}, {found.total_memory >> 20} MiB, CUDA {torch.version.cuda}"
+    yield "default device", f"{choose_device(None)}, bfloat16 {_yes(has_bfloat16(choose_device(None)))}"
+    yield "fused layers", _yes(can_fuse())
+    known = tuner()
+    yield "tuned layers", f"{len(known.choices)} ({known.path or 'kept nowhere'})"
+    for key, form in sorted(known.choices.items()):
+        yield f"  {key}", form
+    yield "decodes", ", ".join(name for name in CODECS if name in av.codecs_available) or "none of the usual"
+    yield "opencv", re.sub(r"\s+", " ", cv2.__version__)
+    for extra in EXTRAS:
+        yield f"extra {extra}", missing_packages(extra) or "installed"
+    folder = cache_folder()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    yield "cache folder", f"{folder}, {shutil.disk_usage(there).free >> 20} MiB free"
+
+
+def requirements() -> list[str]:
+    """The packages that segue needs in any case and that are installed."""
+    names = {
+        re.split(r"[\s<>=!~;\[]", line, maxsplit=1)[0]
+        for line in importlib.metadata.requires("segue") or ()
+        if "extra ==" not in line
+    }
+    return [name for name in names if _installed(name)]
+
+
+def self_test(device: str | None = None) -> str:
+    """Follow the objects of the bundled video for some frames, and compare their boxes with known ones.
+
+    Args:
+        device: where the network runs; None is the default device.
+
+    Returns:
+        One line: frames, seconds, and the largest difference of a side of a box.
+
+    Raises:
+        RuntimeError: the boxes are wrong.
+    """
+    with resources.as_file(resources.files("segue") / "assets" / "sample") as sample:
+        first = read_index_mask(Path(sample) / "first.png")
+        begun = time.perf_counter()
+        with segue.track(sample / "video.mp4", {0: first}, device=device) as results:
+            *_, last = itertools.islice(results, TEST_FRAMES)
+        seconds = time.perf_counter() - begun
+    found = {item.id: item.box for item in last.objects if item.box is not None}
+    if found.keys() != BOXES.keys():
+        raise RuntimeError(f"objects {sorted(found)} are seen in the bundled video, not {sorted(BOXES)}")
+    off = max(abs(a - b) for i, box in found.items() for a, b in zip(box, BOXES[i], strict=True))
+    line = f"{TEST_FRAMES} frames in {seconds:.1f} s, boxes within {off:g} pixels"
+    if off > TOLERANCE:
+        raise RuntimeError(f"objects of the bundled video are followed wrongly here: {line}")
+    return line
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
