@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-import av
 import cv2
 import torch
 
@@ -25,8 +24,8 @@ from segue.layers.fused import can_fuse
 from segue.layers.running import choose_device, has_bfloat16
 from segue.layers.tuning import processor, tuner
 from segue.masks.files import read_index_mask
+from segue.video.decode import known_codecs
 
-CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
 TEST_FRAMES = 5
 BOXES = {1: (46, 0, 184, 111), 2: (273, 159, 423, 211), 3: (242, 29, 282, 86)}
 """Boxes of the objects of the bundled video on the last of these frames, (x0, y0, x1, y1), pixels."""
@@ -53,7 +52,7 @@ def facts() -> Iterator[tuple[str, str]]:
     yield "tuned layers", f"{len(known.choices)} ({known.path or 'kept nowhere'})"
     for key, form in sorted(known.choices.items()):
         yield f"  {key}", form
-    yield "decodes", ", ".join(name for name in CODECS if name in av.codecs_available) or "none of the usual"
+    yield "decodes", ", ".join(known_codecs()) or "none of the usual codecs"
     yield "opencv", re.sub(r"\s+", " ", cv2.__version__)
     for extra in EXTRAS:
         yield f"extra {extra}", missing_packages(extra) or "installed"

@@ -48,6 +48,14 @@ class Decoded:
     matrix: DisplayMatrix | None = None
 
 
+USUAL_CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
+
+
+def known_codecs() -> list[str]:
+    """Those of the usual codecs that this build of FFmpeg has."""
+    return [name for name in USUAL_CODECS if name in av.codecs_available]
+
+
 def open_container(
     address: str, where: str, options: dict[str, str] | None = None, timeout: float | None = None
 ) -> av.container.InputContainer:

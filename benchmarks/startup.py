@@ -1,0 +1,96 @@
+"""How long segue takes to start: the help, the import, and the first mask of a one-frame video.
+
+Each is a process of its own, several times; the least processor time counts, since a busy machine makes only
+the wall time longer. Ends with 1 where one takes more than twice its budget.
+
+Example::
+
+    python benchmarks/startup.py --repeats 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from machine import describe
+
+PATIENCE = 2.0  # times the budget from which on it is a failure
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is started, and how long that may take.
+
+    Attributes:
+        name: for the table.
+        arguments: after the interpreter.
+        budget: seconds of the processor.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    budget: float
+
+
+def starts(folder: Path) -> list[Start]:
+    """The cases, with files in a folder."""
+    picture, mask = folder / "frames" / "00000.png", folder / "mask.png"
+    picture.parent.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (240, 432, 3), np.uint8)
+    cv2.imwrite(str(picture), pixels)
+    cv2.imwrite(str(mask), np.pad(np.ones((80, 80), np.uint8), ((60, 100), (100, 252))))
+    track = (
+        "-m",
+        "segue",
+        "track",
+        str(picture.parent),
+        "--mask",
+        str(mask),
+        "--device",
+        "cpu",
+        "-q",
+        "--overwrite",
+    )
+    return [
+        Start("segue --help", ("-m", "segue", "--help"), 0.15),
+        Start("import segue", ("-c", "import segue"), 0.05),
+        Start("first mask of segue track", (*track, "-o", str(folder / "out")), 2.5),
+    ]
+
+
+def processor_seconds(arguments: tuple[str, ...]) -> float:
+    """Seconds of the processor that a process and its children take."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def main() -> int:
+    """Print a table; 1 where something takes far too long."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    repeats = parser.parse_args().repeats
+    print(describe(1), "| start | seconds of the processor | budget |", "| --- | --- | --- |", sep="\n")
+    late = False
+    with tempfile.TemporaryDirectory() as folder:
+        for start in starts(Path(folder)):
+            seconds = min(processor_seconds(start.arguments) for _ in range(repeats))
+            late = late or seconds > PATIENCE * start.budget
+            print(f"| {start.name} | {seconds:.2f} | {start.budget:.2f} |")
+    return int(late)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
