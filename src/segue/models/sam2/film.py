@@ -1,0 +1,302 @@
+"""SAM 2 on a whole film: prompts on any frame, passes in both directions, as in the release's video predictor.
+
+Everything that was found is kept, so that any frame can be corrected: of each object and frame half a MiB of
+memory and a quarter MiB of logits at the size of the release. Pictures are not kept. For films of any length in
+bounded memory, forwards, there is :class:`segue.models.sam2.tracker.SAM2Tracker`, which a session runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from segue.errors import PromptError
+from segue.models.sam2.network import ABSENT, IMAGE_SIDE, SAM2, Encoded
+from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record, Settings
+from segue.models.sam2.pictures import film_logits, film_picture, labelled, square_mask
+from segue.types import Box, Image, Point
+
+OVERLAPPED = -10.0
+"""Logits are not above this where another object has the pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilmResult:
+    """Where the objects are on a frame.
+
+    Attributes:
+        frame: its number.
+        ids: the objects, in the order in which they were named.
+        logits: at the size of the film, (K, H, W), float32; an object is where they are above 0.
+        records: what is kept of each object, None where nothing is.
+    """
+
+    frame: int
+    ids: tuple[int, ...]
+    logits: Tensor
+    records: tuple[Record | None, ...]
+
+    @property
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """Masks of the objects, (K, H, W); they may overlap."""
+        return (self.logits > 0).cpu().numpy()
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Predicted IoU of each mask, 0 where the object is not there."""
+        return tuple(0.0 if r is None or not r.present else r.iou for r in self.records)
+
+
+@dataclass(slots=True)
+class _Object:
+    memory: ObjectMemory = field(default_factory=ObjectMemory)
+    waiting: dict[bool, dict[int, Record]] = field(default_factory=lambda: {False: {}, True: {}})
+    """Records whose memory is not encoded yet; True are those of frames that become prompted ones."""
+    points: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    masks: set[int] = field(default_factory=set)
+    passed: dict[int, bool] = field(default_factory=dict)
+    """Frames that a pass went over, and whether it ran backwards."""
+
+    def record(self, frame: int) -> Record | None:
+        """The latest record of a frame."""
+        for records in (self.waiting[True], self.waiting[False], self.memory.prompted, self.memory.tracked):
+            if frame in records:
+                return records[frame]
+        return None
+
+
+class FilmPredictor:
+    """Follows objects through a film whose frames can be read in any order.
+
+    Args:
+        network: a network in evaluation mode; it is used as it is.
+        frames: gives a frame by its number, RGB (H, W, 3), uint8.
+        count: number of frames.
+        settings: which rules hold.
+        side: of the square that the network sees, in pixels, a multiple of 32.
+        no_overlap: let every pixel of a result belong to at most one object. Memory does not change.
+
+    Example:
+        >>> film = FilmPredictor(segue.load("sam2-tiny"), frames.__getitem__, len(frames))
+        >>> film.click(0, 1, [(210, 350)])
+        >>> for result in film.propagate():
+        ...     print(result.frame, result.masks.sum((1, 2)))
+    """
+
+    def __init__(
+        self,
+        network: SAM2,
+        frames: Callable[[int], Image],
+        count: int,
+        settings: Settings | None = None,
+        *,
+        side: int = IMAGE_SIDE,
+        no_overlap: bool = False,
+    ) -> None:
+        if count < 1:
+            raise ValueError("the film has no frame")
+        self._frames, self._count, self._no_overlap = frames, count, no_overlap
+        self._settings = settings or Settings()
+        with torch.inference_mode():
+            self._steps = ObjectSteps(network, network.constants(side), self._settings)
+        self._device = network.no_mem_embed.device
+        self._dtype = network.no_mem_embed.dtype
+        self._latest: tuple[int, Encoded] | None = None
+        self._size: tuple[int, int] | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all objects."""
+        self._objects: dict[int, _Object] = {}
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The objects, in the order in which they were named."""
+        return tuple(self._objects)
+
+    @torch.inference_mode()
+    def click(
+        self,
+        frame: int,
+        id: int,
+        points: Sequence[Point] = (),
+        labels: Sequence[int] | None = None,
+        *,
+        box: Box | None = None,
+        add: bool = False,
+    ) -> FilmResult:
+        """Say by points or a box where an object is.
+
+        Args:
+            frame: number of the frame.
+            id: the object; one that is not known is new.
+            points: in pixels of the film.
+            labels: 1 for points on the object and 0 for those beside it; None means all on it.
+            box: around the object, in pixels of the film.
+            add: add to the points that were given on this frame, instead of replacing them.
+
+        Returns:
+            The frame with what is known now. Memory changes with the next pass.
+
+        Raises:
+            PromptError: nothing is said, or there is no such frame.
+        """
+        labels = [1] * len(points) if labels is None else list(labels)
+        if len(labels) != len(points):
+            raise PromptError(f"{len(points)} points have {len(labels)} labels")
+        marks, kinds = [tuple(point) for point in points], labels
+        if box is not None:
+            if add:
+                raise PromptError("a box comes before all points; it cannot be added to them")
+            marks, kinds = [box[:2], box[2:], *marks], [2, 3, *kinds]
+        if not marks:
+            raise PromptError("give a point or a box")
+        encoded = self._encode(frame)
+        one = self._objects.setdefault(id, _Object())
+        assert self._size is not None
+        side = self._steps.constants.side
+        given = labelled(np.array(marks, np.float32), kinds, self._size, side, self._device)
+        if add and frame in one.points:
+            before = one.points[frame]
+            given = torch.cat([before[0], given[0]], 1), torch.cat([before[1], given[1]], 1)
+        one.points[frame] = given
+        one.masks.discard(frame)
+        keeps = self._becomes_prompted(one, frame)
+        view = None
+        if frame in one.passed:
+            view = one.memory.view(frame, self._settings, self._count, one.passed[frame])
+        kept = (one.waiting[keeps], one.memory.prompted, one.memory.tracked)
+        previous = next((records[frame].low for records in kept if frame in records), None)
+        one.waiting[keeps][frame] = self._steps.click(encoded, *given, previous, view)
+        return self._shown(frame)
+
+    @torch.inference_mode()
+    def mask(self, frame: int, id: int, mask: npt.NDArray[np.generic]) -> FilmResult:
+        """Say by a mask (H, W) where an object is; an empty one says that it is not there."""
+        encoded = self._encode(frame)
+        if mask.shape != self._size:
+            raise PromptError(f"the mask has shape {mask.shape}, the frame {self._size}")
+        one = self._objects.setdefault(id, _Object())
+        one.masks.add(frame)
+        one.points.pop(frame, None)
+        plane = torch.from_numpy(np.asarray(mask) != 0).to(self._device)
+        square = square_mask(plane, self._steps.constants.side)
+        one.waiting[self._becomes_prompted(one, frame)][frame] = self._steps.given(encoded, square)
+        return self._shown(frame)
+
+    @torch.inference_mode()
+    def unprompt(self, frame: int, id: int) -> None:
+        """Take back all that was said of an object on a frame; what was found there counts as tracked."""
+        one = self._objects[id]
+        for records in one.waiting.values():
+            records.pop(frame, None)
+        one.points.pop(frame, None)
+        one.masks.discard(frame)
+        record = one.memory.prompted.pop(frame, None)
+        if record is not None:
+            one.memory.tracked[frame] = record
+            one.passed.pop(frame, None)
+
+    def remove(self, id: int) -> None:
+        """Follow an object no longer."""
+        if id not in self._objects:
+            raise PromptError(f"cannot remove object {id}: only {list(self._objects)} are known")
+        del self._objects[id]
+
+    def propagate(
+        self, start: int | None = None, *, reverse: bool = False, frames: int | None = None
+    ) -> Iterator[FilmResult]:
+        """Follow all objects from a frame on.
+
+        Frames that were prompted keep what was found there; all others are found anew, also those that were
+        corrected, unless the settings keep corrections.
+
+        Args:
+            start: first frame; None is the earliest prompted one.
+            reverse: run backwards, to the first frame of the film.
+            frames: most frames besides the first.
+
+        Raises:
+            PromptError: an object has no prompt, or there is no such frame.
+        """
+        self._encode_waiting()
+        if not self._objects:
+            raise PromptError("no prompts: say what to follow")
+        if start is None:
+            start = min(min(one.memory.prompted) for one in self._objects.values())
+        self._check(start)
+        if reverse:
+            last = 0 if frames is None else max(start - frames, 0)
+            order = range(start, last - 1, -1) if start > 0 else range(0)
+        else:
+            last = self._count - 1 if frames is None else min(start + frames, self._count - 1)
+            order = range(start, last + 1)
+        for frame in order:
+            yield self._pass(frame, reverse)
+
+    @torch.inference_mode()
+    def _pass(self, frame: int, reverse: bool) -> FilmResult:
+        for one in list(self._objects.values()):
+            if frame in one.memory.prompted:
+                if self._settings.clear_around:
+                    one.memory.clear_around(frame, self._settings.stride)
+            else:
+                view = one.memory.view(frame, self._settings, self._count, reverse)
+                one.memory.tracked[frame] = self._steps.track(self._encode(frame), view)
+            one.passed[frame] = reverse
+        return self._shown(frame)
+
+    @torch.inference_mode()
+    def _encode_waiting(self) -> None:
+        for id, one in self._objects.items():
+            for keeps, records in one.waiting.items():
+                kept = one.memory.prompted if keeps else one.memory.tracked
+                for frame, record in records.items():
+                    kept[frame] = self._steps.remember(self._encode(frame), record, binary=True)
+                    if self._settings.clear_around:
+                        one.memory.clear_around(frame, self._settings.stride)
+                records.clear()
+            if not one.memory.prompted:
+                raise PromptError(f"object {id} has no prompt; give one, or remove it")
+            for frame in one.memory.prompted:
+                one.memory.tracked.pop(frame, None)
+
+    def _becomes_prompted(self, one: _Object, frame: int) -> bool:
+        return frame not in one.passed or self._settings.keep_corrections
+
+    def _encode(self, frame: int) -> Encoded:
+        self._check(frame)
+        if self._latest is None or self._latest[0] != frame:
+            image = self._frames(frame)
+            self._size = image.shape[0], image.shape[1]
+            picture = film_picture(image, self._steps.constants.side).to(self._device, self._dtype)
+            self._latest = frame, self._steps.network.encode(picture, self._steps.constants)
+        return self._latest[1]
+
+    def _check(self, frame: int) -> None:
+        if not 0 <= frame < self._count:
+            raise PromptError(f"there is no frame {frame}; the film has {self._count}")
+
+    def _shown(self, frame: int) -> FilmResult:
+        records = tuple(one.record(frame) for one in self._objects.values())
+        side = self._steps.constants.side // 4
+        nothing = torch.full((1, 1, side, side), ABSENT, device=self._device)
+        if self._size is None:
+            self._encode(frame)
+        assert self._size is not None
+        planes = [nothing if r is None or r.low is None else r.low for r in records]
+        logits = film_logits(torch.cat(planes, 1), self._size)
+        return FilmResult(frame, self.ids, without_overlap(logits) if self._no_overlap else logits, records)
+
+
+def without_overlap(logits: Tensor) -> Tensor:
+    """Logits (K, H, W) in which only the largest at a pixel may be above ``OVERLAPPED``."""
+    if len(logits) < 2:
+        return logits
+    largest = torch.zeros_like(logits, dtype=torch.bool).scatter_(0, logits.argmax(0, keepdim=True), True)
+    return torch.where(largest, logits, logits.clamp(max=OVERLAPPED))

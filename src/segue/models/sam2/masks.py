@@ -1,0 +1,273 @@
+"""Prompt encoder and mask decoder of SAM 2: what the Segment Anything Model is made of.
+
+Kirillov et al., ICCV 2023 (arXiv 2304.02643), with the changes of SAM 2 (arXiv 2408.00714, appendix D): skip
+connections from the fine levels of the image encoder, and a score that tells whether the object is there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.models.sam2.trunk import Mlp
+
+WIDTH = 256
+HEADS = 8
+HIDDEN = 2048
+MASKS = 4
+"""Mask tokens: one for a prompt that is plain, three for the meanings of one that is not."""
+
+NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT, NOT_A_POINT = 0, 1, 2, 3, -1
+"""Labels of points."""
+
+STABLE = 0.98
+STABLE_MARGIN = 0.05
+"""A single mask is stable if moving its threshold by the margin keeps this share of its area."""
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Norm over the channels of each pixel of (B, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class RandomPositions(nn.Module):
+    """Positions as random Fourier features."""
+
+    positional_encoding_gaussian_matrix: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, WIDTH // 2))
+
+    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+        """Move the matrix, but never to half precision: phases of 8 bits would blur places."""
+        exact = self.positional_encoding_gaussian_matrix
+        super()._apply(fn, recurse)
+        place = self.positional_encoding_gaussian_matrix.device
+        self.positional_encoding_gaussian_matrix = exact.to(place)
+        return self
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Places (..., 2), x before y, in [0, 1], to codes (..., 256), float32."""
+        phase = (2 * places - 1) @ self.positional_encoding_gaussian_matrix * (2 * math.pi)
+        return torch.cat([phase.sin(), phase.cos()], -1)
+
+    def grid(self, side: int) -> Tensor:
+        """Codes of the centres of a square grid, (1, 256, side, side)."""
+        place = self.positional_encoding_gaussian_matrix.device
+        centres = (torch.arange(side, device=place, dtype=torch.float32) + 0.5) / side
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        return self(torch.stack([x, y], -1)).permute(2, 0, 1)[None]
+
+
+class PromptEncoder(nn.Module):
+    """Points, boxes and masks as tokens and maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pe_layer = RandomPositions()
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, WIDTH) for _ in range(4))
+        self.not_a_point_embed = nn.Embedding(1, WIDTH)
+        self.mask_downscaling = nn.Sequential(
+            nn.Conv2d(1, 4, 2, stride=2),
+            LayerNorm2d(4),
+            nn.GELU(),
+            nn.Conv2d(4, 16, 2, stride=2),
+            LayerNorm2d(16),
+            nn.GELU(),
+            nn.Conv2d(16, WIDTH, 1),
+        )
+        self.no_mask_embed = nn.Embedding(1, WIDTH)
+
+    def points(self, points: Tensor, labels: Tensor, side: int, *, pad: bool = True) -> Tensor:
+        """Tokens of points.
+
+        Args:
+            points: (B, N, 2), x before y, in pixels of the picture that the network sees.
+            labels: (B, N), see ``POSITIVE`` and its neighbours; a box is two points.
+            side: side of that picture.
+            pad: append a point that is none, as wherever no box is given apart.
+
+        Returns:
+            (B, N, 256), or (B, N + 1, 256) with ``pad``.
+        """
+        if pad:
+            points = torch.cat([points, points.new_zeros(len(points), 1, 2)], 1)
+            labels = torch.cat([labels, labels.new_full((len(labels), 1), NOT_A_POINT)], 1)
+        kinds = torch.cat([embedding.weight for embedding in self.point_embeddings])
+        codes = self.pe_layer((points.float() + 0.5) / side).to(kinds.dtype) + kinds[labels.clamp(min=0)]
+        return torch.where((labels == NOT_A_POINT)[..., None], self.not_a_point_embed.weight, codes)
+
+    def mask(self, logits: Tensor) -> Tensor:
+        """Dense code (B, 256, g, g) of a mask (B, 1, 4g, 4g)."""
+        return self.mask_downscaling(logits)
+
+    def no_mask(self) -> Tensor:
+        """Dense code where no mask is given, (1, 256, 1, 1)."""
+        return self.no_mask_embed.weight[..., None, None]
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose heads may be narrower than the tokens."""
+
+    def __init__(self, inner: int = WIDTH // 2) -> None:
+        super().__init__()
+        self.q_proj = nn.Linear(WIDTH, inner)
+        self.k_proj = nn.Linear(WIDTH, inner)
+        self.v_proj = nn.Linear(WIDTH, inner)
+        self.out_proj = nn.Linear(inner, WIDTH)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        projected = (self.q_proj(query), self.k_proj(key), self.v_proj(value))
+        q, k, v = (x.unflatten(-1, (HEADS, -1)).transpose(1, 2) for x in projected)
+        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class TwoWayBlock(nn.Module):
+    """Tokens look at each other and at the image, then the image looks at the tokens."""
+
+    def __init__(self, first: bool) -> None:
+        super().__init__()
+        self._first = first
+        self.self_attn = Attention(WIDTH)
+        self.norm1 = nn.LayerNorm(WIDTH)
+        self.cross_attn_token_to_image = Attention()
+        self.norm2 = nn.LayerNorm(WIDTH)
+        self.mlp = Mlp((WIDTH, HIDDEN, WIDTH), nn.ReLU())
+        self.norm3 = nn.LayerNorm(WIDTH)
+        self.norm4 = nn.LayerNorm(WIDTH)
+        self.cross_attn_image_to_token = Attention()
+
+    def forward(self, tokens: Tensor, image: Tensor, places: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, N, 256) and image (B, P, 256) with their positions, to the same."""
+        if self._first:  # the tokens are their own positions, and there is no residual
+            tokens = self.norm1(self.self_attn(tokens, tokens, tokens))
+        else:
+            placed = tokens + places
+            tokens = self.norm1(tokens + self.self_attn(placed, placed, tokens))
+        lit = image + grid
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + places, lit, image))
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        image = self.norm4(image + self.cross_attn_image_to_token(lit, tokens + places, tokens))
+        return tokens, image
+
+
+class TwoWayTransformer(nn.Module):
+    """Two blocks, and a last look of the tokens at the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TwoWayBlock(first) for first in (True, False))
+        self.final_attn_token_to_image = Attention()
+        self.norm_final_attn = nn.LayerNorm(WIDTH)
+
+    def forward(self, tokens: Tensor, image: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+        places = tokens
+        for layer in self.layers:
+            tokens, image = layer(tokens, image, places, grid)
+        seen = self.final_attn_token_to_image(tokens + places, image + grid, image)
+        return self.norm_final_attn(tokens + seen), image
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the mask decoder says of B prompts.
+
+    Attributes:
+        logits: masks at stride 4, (B, 4, 4g, 4g); the first is for plain prompts.
+        iou: predicted IoU of each, (B, 4), in [0, 1].
+        tokens: mask tokens after the transformer, (B, 4, 256).
+        score: logit of the object being there, (B, 1).
+    """
+
+    logits: Tensor
+    iou: Tensor
+    tokens: Tensor
+    score: Tensor
+
+    def stability(self) -> Tensor:
+        """How little the area of each mask depends on its threshold, (B, 4), in [0, 1]."""
+        flat = self.logits.flatten(-2)
+        inner = (flat > STABLE_MARGIN).sum(-1).float()
+        outer = (flat > -STABLE_MARGIN).sum(-1).float()
+        return torch.where(outer > 0, inner / outer, 1.0)
+
+    def single(self, dynamic: bool) -> tuple[Tensor, Tensor]:
+        """The mask of a plain prompt (B, 1, 4g, 4g), and its IoU (B, 1).
+
+        With ``dynamic`` one that is not stable gives way to the best of the other three.
+        """
+        logits, iou = self.logits[:, :1], self.iou[:, :1]
+        if not dynamic:
+            return logits, iou
+        best = 1 + self.iou[:, 1:].argmax(-1)
+        rows = torch.arange(len(best), device=best.device)
+        stable = self.stability()[:, :1] >= STABLE
+        return (
+            torch.where(stable[..., None, None], logits, self.logits[rows, best][:, None]),
+            torch.where(stable, iou, self.iou[rows, best][:, None]),
+        )
+
+
+class MaskDecoder(nn.Module):
+    """Prompts and the map of a picture to masks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transformer = TwoWayTransformer()
+        self.iou_token = nn.Embedding(1, WIDTH)
+        self.mask_tokens = nn.Embedding(MASKS, WIDTH)
+        self.obj_score_token = nn.Embedding(1, WIDTH)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(WIDTH, WIDTH // 4, 2, stride=2),
+            LayerNorm2d(WIDTH // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(WIDTH // 4, WIDTH // 8, 2, stride=2),
+            nn.GELU(),
+        )
+        self.conv_s0 = nn.Conv2d(WIDTH, WIDTH // 8, 1)
+        self.conv_s1 = nn.Conv2d(WIDTH, WIDTH // 4, 1)
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            Mlp((WIDTH, WIDTH, WIDTH, WIDTH // 8), nn.ReLU()) for _ in range(MASKS)
+        )
+        self.iou_prediction_head = Mlp((WIDTH, WIDTH, WIDTH, MASKS), nn.ReLU())
+        self.pred_obj_score_head = Mlp((WIDTH, WIDTH, WIDTH, 1), nn.ReLU())
+
+    def forward(
+        self, image: Tensor, grid: Tensor, sparse: Tensor, dense: Tensor, fine: tuple[Tensor, Tensor]
+    ) -> Decoded:
+        """Masks of B prompts on one picture, or on B conditioned maps of it.
+
+        Args:
+            image: map of stride 16, (B or 1, 256, g, g).
+            grid: positions of its cells, (1, 256, g, g).
+            sparse: tokens of points, (B, N, 256); N may be 0.
+            dense: code of a mask, (B or 1, 256, g, g) or (1, 256, 1, 1).
+            fine: maps of strides 4 and 8, (1, 32, 4g, 4g) and (1, 64, 2g, 2g).
+        """
+        learnt = torch.cat([self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([learnt.expand(len(sparse), -1, -1), sparse], 1)
+        size = image.shape[-2:]
+        cells = (image + dense).flatten(2).transpose(1, 2).expand(len(sparse), -1, -1)
+        found, cells = self.transformer(tokens, cells, grid.flatten(2).transpose(1, 2))
+        score, iou, masks = found[:, 0], found[:, 1], found[:, 2 : 2 + MASKS]
+        widen, norm, gelu, widen_again, _ = self.output_upscaling
+        half = gelu(norm(widen(cells.transpose(1, 2).unflatten(2, size)) + fine[1]))
+        full = gelu(widen_again(half) + fine[0])
+        kernels = [mlp(masks[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)]
+        logits = torch.einsum("bkc,bchw->bkhw", torch.stack(kernels, 1), full)
+        return Decoded(
+            logits.float(),
+            self.iou_prediction_head(iou).sigmoid().float(),
+            masks,
+            self.pred_obj_score_head(score).float(),
+        )

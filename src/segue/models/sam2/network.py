@@ -1,0 +1,278 @@
+"""SAM 2.1 (Ravi et al., "SAM 2: Segment Anything in Images and Videos", arXiv 2408.00714).
+
+The network of the release of 2024-09-29 in its four sizes, with the names of its weights. What it remembers of a
+film, and which of it a frame sees, is not its business: see :mod:`segue.models.sam2.objects`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.models.sam2.masks import NOT_A_POINT, WIDTH, Decoded, MaskDecoder, PromptEncoder
+from segue.models.sam2.memory import MEMORY_WIDTH, MemoryAttention, MemoryEncoder, rotary
+from segue.models.sam2.trunk import NECK_CHANNELS, ImageEncoder, Mlp, TrunkSize, sine_position
+
+SizeName = Literal["tiny", "small", "base+", "large"]
+
+SIZES: Mapping[SizeName, TrunkSize] = {
+    "tiny": TrunkSize(96, 1, (1, 2, 7, 2), (8, 4, 14, 7), (5, 7, 9), 7),
+    "small": TrunkSize(96, 1, (1, 2, 11, 2), (8, 4, 14, 7), (7, 10, 13), 7),
+    "base+": TrunkSize(112, 2, (2, 3, 16, 3), (8, 4, 14, 7), (12, 16, 20), 14),
+    "large": TrunkSize(144, 2, (2, 6, 36, 4), (8, 4, 16, 8), (23, 33, 43), 7),
+}
+
+IMAGE_SIDE = 1024
+"""Side of the square that the network of the release sees, in pixels."""
+
+STRIDE = 32
+"""The side is a multiple of this."""
+
+LOW = 4
+"""Masks come out at the side divided by this."""
+
+MEMORY_FRAMES = 7
+"""Frames with a code for their place in time: six before the current one, and prompted ones."""
+
+ABSENT = -1024.0
+"""Logit everywhere of an object that is not there."""
+
+MASK_LOGIT = 10.0
+"""Logit, up to the sign, of a mask that was given."""
+
+MEMORY_SCALE, MEMORY_SHIFT = 20.0, -10.0
+"""What masks are scaled by and shifted by before they are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """What depends on the size of the picture alone, computed once.
+
+    Attributes:
+        side: of the square that the network sees, in pixels.
+        trunk: position of its patches, (1, side/4, side/4, C).
+        picture: sine position of the map, (1, g², 256).
+        memory: sine position of a memory map, (g², 64).
+        grid: position of its cells for the decoder, (1, 256, g, g).
+        rotary: code of its cells, complex64, (g², 128).
+    """
+
+    side: int
+    trunk: Tensor
+    picture: Tensor
+    memory: Tensor
+    grid: Tensor
+    rotary: Tensor
+
+
+@dataclass(slots=True)
+class Encoded:
+    """What the network sees in one picture.
+
+    Attributes:
+        coarse: map of stride 16, (1, 256, g, g).
+        fine: maps of strides 4 and 8, (1, 32, 4g, 4g) and (1, 64, 2g, 2g).
+        begun: first step of memory attention, (1, g², 256); computed when the first object needs it.
+    """
+
+    coarse: Tensor
+    fine: tuple[Tensor, Tensor]
+    begun: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the head of the tracker says of one object on one picture.
+
+    Attributes:
+        low: mask logits at stride 4, (1, 1, side/4, side/4), float32; ``ABSENT`` everywhere without object.
+        iou: predicted IoU of the mask, in [0, 1].
+        score: logit of the object being there.
+        pointer: what the object is, (1, 256).
+    """
+
+    low: Tensor
+    iou: float
+    score: float
+    pointer: Tensor
+
+
+class SAM2(nn.Module):
+    """Image encoder, prompt encoder, mask decoder, memory attention and memory encoder.
+
+    Args:
+        size: one of ``SIZES``.
+    """
+
+    if TYPE_CHECKING:
+        from segue.models.base import Schedule, Tracker
+
+        schedule: Schedule
+        tracker: ClassVar[type[Tracker]]
+
+    def __init__(self, size: SizeName = "tiny") -> None:
+        super().__init__()
+        trunk = SIZES[size]
+        self.maskmem_tpos_enc = nn.Parameter(torch.zeros(MEMORY_FRAMES, 1, 1, MEMORY_WIDTH))
+        self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, WIDTH))
+        self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, WIDTH))  # in the files, used nowhere
+        self.no_obj_ptr = nn.Parameter(torch.zeros(1, WIDTH))
+        self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, MEMORY_WIDTH))
+        self.image_encoder = ImageEncoder(trunk)
+        self.mask_downsample = nn.Conv2d(1, 1, 4, stride=4)
+        self.memory_attention = MemoryAttention()
+        self.memory_encoder = MemoryEncoder()
+        self.sam_prompt_encoder = PromptEncoder()
+        self.sam_mask_decoder = MaskDecoder()
+        self.obj_ptr_proj = Mlp((WIDTH, WIDTH, WIDTH, WIDTH), nn.ReLU())
+        self.obj_ptr_tpos_proj = nn.Linear(WIDTH, MEMORY_WIDTH)
+
+    def constants(self, side: int) -> Constants:
+        """What holds for all pictures of a side, which is a multiple of 32."""
+        if side < STRIDE or side % STRIDE:
+            raise ValueError(f"the side is {side} pixels; it must be a multiple of {STRIDE}")
+        place, dtype = self.no_mem_embed.device, self.no_mem_embed.dtype
+        g = side // 16
+
+        def flat(channels: int) -> Tensor:
+            return sine_position(g, g, channels).flatten(2).transpose(1, 2).to(place, dtype)
+
+        return Constants(
+            side,
+            self.image_encoder.trunk.position(side // 4, side // 4),
+            flat(NECK_CHANNELS),
+            flat(MEMORY_WIDTH)[0],
+            self.sam_prompt_encoder.pe_layer.grid(g).to(dtype),
+            rotary(g, place),
+        )
+
+    def encode(self, picture: Tensor, constants: Constants) -> Encoded:
+        """Look at a normalised picture, (1, 3, side, side).
+
+        The neck and the 1x1 convolutions of the decoder that follow it on the fine levels are both linear;
+        their product is applied at once.
+        """
+        maps = self.image_encoder.trunk(picture, constants.trunk)
+        neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
+        fine = []
+        for level, conv in ((0, decoder.conv_s0), (1, decoder.conv_s1)):
+            lateral = neck.convs[3 - level].conv
+            weight = conv.weight.flatten(1) @ lateral.weight.flatten(1)
+            bias = conv.bias + conv.weight.flatten(1) @ lateral.bias
+            fine.append(F.linear(maps[level], weight, bias).permute(0, 3, 1, 2))
+        return Encoded(neck.coarse(maps), (fine[0], fine[1]))
+
+    def without_memory(self, coarse: Tensor) -> Tensor:
+        """The map of a picture for which nothing is remembered, (1, 256, g, g)."""
+        return coarse + self.no_mem_embed[0, 0, :, None, None]
+
+    def with_memory(self, encoded: Encoded, memory: Tensor, position: Tensor, pointers: int, constants: Constants) -> Tensor:
+        """The map of a picture, (1, 256, g, g), conditioned on memory; see :class:`MemoryAttention`."""
+        if encoded.begun is None:
+            cells = encoded.coarse.flatten(2).transpose(1, 2)
+            encoded.begun = self.memory_attention.begin(cells, constants.picture, constants.rotary)
+        found = self.memory_attention(encoded.begun, memory, position, constants.rotary, pointers)
+        return found.transpose(1, 2).unflatten(2, encoded.coarse.shape[-2:])
+
+    def decode(
+        self,
+        image: Tensor,
+        encoded: Encoded,
+        constants: Constants,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Decoded:
+        """Masks of B prompts.
+
+        Args:
+            image: map of the picture, without or with memory, (1, 256, g, g).
+            encoded: what :meth:`encode` gave for it.
+            constants: for its side.
+            points: (B, N, 2), x before y, in pixels of the square; None gives no token at all.
+            labels: (B, N).
+            mask: logits of the mask so far, (B, 1, side/4, side/4).
+        """
+        encoder = self.sam_prompt_encoder
+        dtype = image.dtype
+        if points is None or labels is None:
+            sparse = image.new_zeros(1 if mask is None else len(mask), 0, WIDTH)
+        else:
+            sparse = encoder.points(points, labels, constants.side)
+        dense = encoder.no_mask() if mask is None else encoder.mask(mask.to(dtype))
+        return self.sam_mask_decoder(image, constants.grid, sparse, dense, encoded.fine)
+
+    def answer(
+        self,
+        image: Tensor,
+        encoded: Encoded,
+        constants: Constants,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        multimask: bool,
+        dynamic: bool,
+    ) -> Answered:
+        """One mask of one object, and its pointer: the head of the tracker.
+
+        Args:
+            image, encoded, constants, mask: see :meth:`decode`.
+            points, labels: as there; None stands for a point that is none.
+            multimask: take the best of the three masks for prompts with several meanings.
+            dynamic: take it as well where the mask for plain prompts is not stable.
+        """
+        if points is None or labels is None:
+            place = image.device
+            points = torch.zeros(1, 1, 2, device=place)
+            labels = torch.full((1, 1), NOT_A_POINT, device=place)
+        decoded = self.decode(image, encoded, constants, points, labels, mask)
+        if multimask:
+            best = 1 + int(decoded.iou[0, 1:].argmax())
+            low, iou = decoded.logits[:, best : best + 1], decoded.iou[:, best]
+            token = decoded.tokens[:, best]
+        else:
+            low, iou = decoded.single(dynamic)
+            token = decoded.tokens[:, 0]
+        score = float(decoded.score)
+        if score <= 0:
+            return Answered(torch.full_like(low, ABSENT), float(iou), score, self.no_obj_ptr)
+        return Answered(low, float(iou), score, self.obj_ptr_proj(token))
+
+    def answer_mask(self, mask: Tensor, encoded: Encoded, constants: Constants) -> Answered:
+        """What the head says of a mask that was given, (1, 1, side, side), 0 or 1, float32."""
+        low = F.interpolate(
+            mask * 2 * MASK_LOGIT - MASK_LOGIT,
+            size=(constants.side // LOW,) * 2,
+            mode="bilinear",
+            antialias=True,
+        )
+        small = self.mask_downsample(mask.to(encoded.coarse.dtype))
+        answered = self.answer(
+            encoded.coarse, encoded, constants, mask=small, multimask=False, dynamic=False
+        )
+        present = bool(mask.any())
+        pointer = answered.pointer if present else self.no_obj_ptr
+        return Answered(low, 1.0, MASK_LOGIT if present else -MASK_LOGIT, pointer)
+
+    def remember(self, encoded: Encoded, low: Tensor, present: bool, binary: bool) -> Tensor:
+        """What is remembered of a picture and the mask of an object, (g², 64).
+
+        Args:
+            encoded: the picture.
+            low: mask logits at stride 4, (1, 1, side/4, side/4).
+            present: whether the object is there.
+            binary: remember the mask, not its probability.
+        """
+        logits = F.interpolate(low, scale_factor=float(LOW), mode="bilinear")
+        mask = (logits > 0).to(logits.dtype) if binary else logits.sigmoid()
+        mask = mask * MEMORY_SCALE + MEMORY_SHIFT
+        found = self.memory_encoder(encoded.coarse, mask.to(encoded.coarse.dtype))
+        if not present:
+            found = found + self.no_obj_embed_spatial[..., None, None]
+        return found[0].flatten(1).T

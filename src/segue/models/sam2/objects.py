@@ -1,0 +1,323 @@
+"""What SAM 2 remembers of an object, and which of it a frame sees (arXiv 2408.00714, section 4 and appendix D).
+
+The rules are those of the release's video predictor, commit 2b90b9f. Prompted frames and tracked frames are kept
+apart: all prompted frames are seen, however far they are, and the last six tracked ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from segue.models.sam2.memory import MEMORY_WIDTH, sine_distance
+from segue.models.sam2.network import MEMORY_FRAMES, SAM2, Answered, Constants, Encoded
+
+POINTERS = 16
+"""Frames whose object pointers are seen, the current one included."""
+
+LIMIT = 32.0
+"""Logits of the mask so far are clamped to this before they are a prompt."""
+
+FILLED = 0.1
+"""Logit of a filled hole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the predictor works; the defaults are those of the release on a processor.
+
+    Attributes:
+        dynamic_multimask: let a mask for a plain prompt that is not stable give way to the best of three.
+            Part of the release's "postprocessing", as is the next.
+        binary_prompts: remember masks of prompted frames as 0 and 1, not as probabilities.
+        hole_area: largest area of holes that are filled, in cells of stride 4. The release fills up to 8, but
+            only where its CUDA extension is built.
+        prompted_frames: most prompted frames that a frame sees, at least 2; None is all of them
+            (``max_cond_frames_in_attn``).
+        stride: distance of the tracked frames that a frame sees besides the last
+            (``memory_temporal_stride_for_eval``).
+        keep_corrections: let a corrected frame become a prompted frame
+            (``add_all_frames_to_correct_as_cond``).
+        clear_around: forget tracked frames around a prompted one (``clear_non_cond_mem_around_input``; the
+            release fails with it).
+        exact_memory: keep memory in the precision of the network instead of bfloat16.
+    """
+
+    dynamic_multimask: bool = True
+    binary_prompts: bool = True
+    hole_area: int = 0
+    prompted_frames: int | None = None
+    stride: int = 1
+    keep_corrections: bool = False
+    clear_around: bool = False
+    exact_memory: bool = False
+
+    def __post_init__(self) -> None:
+        if self.prompted_frames is not None and self.prompted_frames < 2:
+            raise ValueError(f"prompted_frames is {self.prompted_frames}, but must be at least 2")
+        if self.stride < 1:
+            raise ValueError(f"stride is {self.stride}, but must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is kept of one object on one frame.
+
+    Attributes:
+        pointer: what the object is, (1, 256).
+        score: logit of the object being there.
+        iou: predicted IoU of the mask.
+        features: memory, (g², 64); None where it is not encoded yet, or needed no longer.
+        low: mask logits at stride 4, (1, 1, h, w); None where they are needed no longer.
+    """
+
+    pointer: Tensor
+    score: float
+    iou: float
+    features: Tensor | None = None
+    low: Tensor | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether the object is there."""
+        return self.score > 0
+
+    @classmethod
+    def of(cls, answered: Answered) -> Record:
+        return cls(answered.pointer, answered.score, answered.iou, None, answered.low)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a frame sees of the memory of an object.
+
+    Attributes:
+        maps: records, and the index of the code of each for its place in time.
+        pointers: distances in frames, and records.
+        longest: distance that stands for 1 in the code of a pointer.
+    """
+
+    maps: tuple[tuple[Record, int], ...]
+    pointers: tuple[tuple[int, Record], ...]
+    longest: int
+
+
+@dataclass(slots=True)
+class ObjectMemory:
+    """Records of one object by frame: of prompted frames in order of insertion, and of tracked ones."""
+
+    prompted: dict[int, Record] = field(default_factory=dict)
+    tracked: dict[int, Record] = field(default_factory=dict)
+
+    def view(self, frame: int, settings: Settings, length: int | None, reverse: bool = False) -> View:
+        """What ``frame`` sees.
+
+        Args:
+            frame: its number.
+            settings: which frames are seen.
+            length: number of frames of the film; None where it is not known and may be long.
+            reverse: the film runs backwards.
+        """
+        sign = -1 if reverse else 1
+        chosen, others = nearest(self.prompted, frame, settings.prompted_frames)
+        known = {**others, **self.tracked}
+        maps = [(record, MEMORY_FRAMES - 1) for record in chosen.values()]
+        for distance in range(MEMORY_FRAMES - 1, 0, -1):
+            record = known.get(_slot(frame * sign, distance, settings.stride) * sign)
+            if record is not None:
+                maps.append((record, distance - 1))
+        limit = POINTERS if length is None else min(length, POINTERS)
+        pointers = [
+            (distance, record)
+            for past, record in chosen.items()
+            if (distance := (frame - past) * sign) >= 0
+        ]
+        for distance in range(1, limit):
+            past = frame - distance * sign
+            if past < 0 or (length is not None and past >= length):
+                break
+            if past in known:
+                pointers.append((distance, known[past]))
+        return View(tuple(maps), tuple(pointers), max(1, limit - 1))
+
+    def clear_around(self, frame: int, stride: int) -> None:
+        """Forget tracked frames near a prompted one."""
+        reach = stride * MEMORY_FRAMES
+        for near in range(frame - reach, frame + reach + 1):
+            self.tracked.pop(near, None)
+
+    def prune(self, frame: int, settings: Settings) -> None:
+        """Drop all that no frame after ``frame`` can see when the film runs forwards and no prompt lies ahead."""
+        stride = settings.stride
+        first_map = _slot(frame + 1, MEMORY_FRAMES - 1, stride)
+        first_pointer = frame + 2 - POINTERS
+        for past, record in list(self.tracked.items()):
+            on_grid = past % stride == 0 or past == frame
+            if past < min(first_map, first_pointer):
+                del self.tracked[past]
+            elif past < first_map or not on_grid:
+                if past < first_pointer:
+                    del self.tracked[past]
+                else:
+                    self.tracked[past] = replace(record, features=None, low=None)
+            else:
+                self.tracked[past] = replace(record, low=None)
+        most = settings.prompted_frames
+        # One more than are seen is kept, so that the same rule chooses among them.
+        recent = sorted(self.prompted)[-(most + 1) :] if most is not None else self.prompted
+        for past, record in list(self.prompted.items()):
+            if past in recent or past >= min(first_map, first_pointer):
+                self.prompted[past] = replace(record, low=None)
+            else:
+                del self.prompted[past]
+
+
+def _slot(frame: int, distance: int, stride: int) -> int:
+    """The frame that takes the place ``distance`` before ``frame``; every ``stride``-th but for the last."""
+    if distance == 1:
+        return frame - 1
+    return (frame - 2) // stride * stride - (distance - 2) * stride
+
+
+def nearest(
+    records: Mapping[int, Record], frame: int, most: int | None
+) -> tuple[dict[int, Record], dict[int, Record]]:
+    """The records that ``frame`` sees, at most so many, and the others.
+
+    The nearest before, the nearest at or after it, then those with the least distance.
+    """
+    if most is None or len(records) <= most:
+        return dict(records), {}
+    before = max((t for t in records if t < frame), default=None)
+    after = min((t for t in records if t >= frame), default=None)
+    chosen = [t for t in (before, after) if t is not None]
+    rest = sorted((t for t in records if t not in chosen), key=lambda t: abs(t - frame))
+    chosen += rest[: most - len(chosen)]
+    return {t: records[t] for t in chosen}, {t: r for t, r in records.items() if t not in chosen}
+
+
+def fill_holes(low: Tensor, area: int) -> Tensor:
+    """Logits (1, 1, h, w) in which small background regions, joined over corners too, are object."""
+    if area <= 0:
+        return low
+    background = (low[0, 0] <= 0).cpu().numpy().astype(np.uint8)
+    _, regions, stats, _ = cv2.connectedComponentsWithStats(background, connectivity=8)
+    small = stats[:, cv2.CC_STAT_AREA] <= area
+    small[0] = False  # what is no background
+    holes = torch.from_numpy(small[regions]).to(low.device)
+    return low.masked_fill(holes, FILLED)
+
+
+class ObjectSteps:
+    """The steps of the predictor for one object on one frame.
+
+    Args:
+        network: in evaluation mode.
+        constants: for the side of its pictures.
+        settings: which rules hold.
+    """
+
+    def __init__(self, network: SAM2, constants: Constants, settings: Settings) -> None:
+        self.network, self.constants, self.settings = network, constants, settings
+
+    def track(self, encoded: Encoded, view: View, *, remember: bool = True) -> Record:
+        """Find the object on a frame without prompts.
+
+        Args:
+            encoded: the frame.
+            view: what it sees of the object's memory.
+            remember: encode what is found as memory; False where it is going to be corrected.
+        """
+        record = Record.of(self._answer(encoded, self._conditioned(encoded, view), None, None, None))
+        if remember:
+            record = self.remember(encoded, record, binary=False)
+        assert record.low is not None
+        return replace(record, low=fill_holes(record.low, self.settings.hole_area))
+
+    def click(
+        self, encoded: Encoded, points: Tensor, labels: Tensor, previous: Tensor | None, view: View | None
+    ) -> Record:
+        """Find the object by points; its memory is not encoded yet.
+
+        Args:
+            encoded: the frame.
+            points: (1, N, 2), x before y, in pixels of the square; a box is two points.
+            labels: (1, N).
+            previous: mask logits so far, (1, 1, side/4, side/4), on this frame.
+            view: what the frame sees of the object's memory; None where it is new.
+        """
+        image = (
+            self.network.without_memory(encoded.coarse) if view is None else self._conditioned(encoded, view)
+        )
+        mask = None if previous is None else previous.clamp(-LIMIT, LIMIT)
+        record = Record.of(self._answer(encoded, image, points, labels, mask))
+        assert record.low is not None
+        return replace(record, low=fill_holes(record.low, self.settings.hole_area))
+
+    def given(self, encoded: Encoded, mask: Tensor) -> Record:
+        """Take a mask (1, 1, side, side), 0 or 1, for the object; its memory is not encoded yet."""
+        record = Record.of(self.network.answer_mask(mask, encoded, self.constants))
+        assert record.low is not None
+        return replace(record, low=fill_holes(record.low, self.settings.hole_area))
+
+    def remember(self, encoded: Encoded, record: Record, *, binary: bool) -> Record:
+        """The record with its memory encoded; ``binary`` for prompted frames."""
+        assert record.low is not None
+        binary = binary and self.settings.binary_prompts
+        features = self.network.remember(encoded, record.low, record.present, binary)
+        if not self.settings.exact_memory:
+            features = features.to(torch.bfloat16)
+        return replace(record, features=features.contiguous())
+
+    def _answer(
+        self,
+        encoded: Encoded,
+        image: Tensor,
+        points: Tensor | None,
+        labels: Tensor | None,
+        mask: Tensor | None,
+    ) -> Answered:
+        count = 0 if labels is None else labels.shape[1]
+        return self.network.answer(
+            image,
+            encoded,
+            self.constants,
+            points,
+            labels,
+            mask,
+            multimask=count <= 1,
+            dynamic=self.settings.dynamic_multimask,
+        )
+
+    def _conditioned(self, encoded: Encoded, view: View) -> Tensor:
+        memory, position, pointers = self.assemble(view)
+        if not len(memory):  # everything was forgotten, or lies ahead without a map
+            return self.network.without_memory(encoded.coarse)
+        return self.network.with_memory(encoded, memory[None], position[None], pointers, self.constants)
+
+    def assemble(self, view: View) -> tuple[Tensor, Tensor, int]:
+        """Memory (N, 64) and its position (N, 64) for attention, and how many tokens at the end are pointers."""
+        network, constants = self.network, self.constants
+        dtype, place = network.no_mem_embed.dtype, network.no_mem_embed.device
+        codes = network.maskmem_tpos_enc[:, 0]
+        seen = [(record.features, index) for record, index in view.maps if record.features is not None]
+        memory = [features.to(dtype) for features, _ in seen]
+        position = [constants.memory + codes[index] for _, index in seen]
+        tokens = 0
+        if view.pointers:
+            distances = torch.tensor([float(distance) for distance, _ in view.pointers]) / view.longest
+            pointers = torch.cat([record.pointer for _, record in view.pointers])
+            split = pointers.view(-1, MEMORY_WIDTH)
+            tokens = len(split)
+            code = network.obj_ptr_tpos_proj(sine_distance(distances.to(place)).to(dtype))
+            memory.append(split.to(dtype))
+            position.append(code.repeat_interleave(tokens // len(pointers), 0))
+        if not memory:
+            return constants.memory[:0], constants.memory[:0], 0
+        return torch.cat(memory), torch.cat(position), tokens
+

@@ -1,0 +1,88 @@
+"""Pictures, points and masks between a film and the square that SAM 2 sees, which does not keep their ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.models.sam2.masks import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
+from segue.types import Box, Image, Point
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def film_picture(image: Image, side: int) -> Tensor:
+    """A frame as the release's film loader gives it, (1, 3, side, side).
+
+    Pillow's bicubic resizing, which rounds to 8 bits.
+    """
+    resized = PIL.Image.fromarray(image).resize((side, side), PIL.Image.Resampling.BICUBIC)
+    return _normalised(torch.from_numpy((np.asarray(resized) / 255.0).astype(np.float32)))
+
+
+def still_picture(image: Image, side: int) -> Tensor:
+    """A picture as the release's image predictor gives it, (1, 3, side, side): bilinear, antialiased."""
+    planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+    resized = F.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
+    return _normalised(resized[0].permute(1, 2, 0))
+
+
+def _normalised(rgb: Tensor) -> Tensor:
+    scaled = (rgb - torch.tensor(MEAN)) / torch.tensor(STD)
+    return scaled.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
+
+
+def square_mask(mask: Tensor, side: int) -> Tensor:
+    """A binary mask (H, W) on the square, (1, 1, side, side), 0 or 1, float32."""
+    plane = mask[None, None].float()
+    if mask.shape != (side, side):
+        plane = (F.interpolate(plane, size=(side, side), mode="bilinear", antialias=True) >= 0.5).float()
+    return plane
+
+
+def film_logits(low: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mask logits (1, K, h, w) at the size of the film, (K, H, W)."""
+    return F.interpolate(low, size=size, mode="bilinear")[0]
+
+
+def points_on_square(
+    positive: Sequence[Point],
+    negative: Sequence[Point],
+    box: Box | None,
+    size: tuple[int, int],
+    side: int,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Points (1, N, 2) in pixels of the square and their labels (1, N), the corners of the box first.
+
+    Args:
+        positive, negative: clicks on the object and beside it, in pixels of the film.
+        box: around the object, in pixels of the film.
+        size: height and width of the film.
+        side: of the square.
+        device: where they go.
+    """
+    corners = [] if box is None else [(box[:2], TOP_LEFT), (box[2:], BOTTOM_RIGHT)]
+    marks = [*corners, *((p, POSITIVE) for p in positive), *((p, NEGATIVE) for p in negative)]
+    return labelled(
+        np.array([point for point, _ in marks], np.float32), [label for _, label in marks], size, side, device
+    )
+
+
+def labelled(
+    points: npt.NDArray[np.float32],
+    labels: Sequence[int],
+    size: tuple[int, int],
+    side: int,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Points (N, 2) in pixels of the film on the square, (1, N, 2), and their labels, (1, N)."""
+    scale = torch.tensor([size[1], size[0]], dtype=torch.float32)
+    places = torch.from_numpy(points).view(1, -1, 2) / scale * side
+    return places.to(device), torch.tensor([list(labels)], device=device)

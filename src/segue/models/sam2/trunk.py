@@ -1,0 +1,262 @@
+"""Image encoder of SAM 2: the trunk Hiera (Ryali et al., ICML 2023, arXiv 2306.00989) and the neck.
+
+Names of parameters are those of the release. The trunk works on maps with the channels last. Tokens that fill
+up a window take part in its attention, as in the release, but nothing else is computed for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NECK_CHANNELS = 256
+POSITION_TEMPERATURE = 10000.0
+EPSILON = 1e-6
+"""Added to the variance in the norms of the trunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkSize:
+    """Size of a trunk.
+
+    Attributes:
+        width: channels of the first stage; each further stage has twice as many.
+        heads: attention heads of the first stage; each further stage has twice as many.
+        blocks: blocks in each of the four stages.
+        windows: side of the attention windows in each stage, in tokens.
+        global_blocks: blocks with attention over the whole map, counted from 0 over all stages.
+        grid: side of the learnt position map.
+    """
+
+    width: int
+    heads: int
+    blocks: tuple[int, int, int, int]
+    windows: tuple[int, int, int, int]
+    global_blocks: tuple[int, int, int]
+    grid: int
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each stage."""
+        return tuple(self.width * 2**stage for stage in range(4))
+
+
+class Mlp(nn.Module):
+    """Linear layers with an activation between them, (..., C) to (..., outputs)."""
+
+    def __init__(self, widths: Sequence[int], activation: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Linear(cin, cout) for cin, cout in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self._activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        *inner, last = self.layers
+        for layer in inner:
+            x = self._activation(layer(x))
+        return last(x)
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention inside each window of a map; queries may be pooled 2x2.
+
+    Args:
+        cin, cout: channels of input and output.
+        heads: attention heads.
+        window: side of the windows in tokens; 0 is the whole map.
+        pool: whether the queries are max-pooled, which halves height and width.
+    """
+
+    def __init__(self, cin: int, cout: int, heads: int, window: int, pool: bool) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(cin, 3 * cout)
+        self.proj = nn.Linear(cout, cout)
+        self._heads, self._window, self._pool = heads, window, pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, cin) to (B, H, W, cout), or half the height and width with pooling."""
+        height, width = x.shape[1:3]
+        window = self._window or max(height, width)
+        whole = not self._window
+        qkv = self.qkv(x)
+        rows, columns = -height % window, -width % window
+        if not whole:
+            if rows or columns:
+                # A padded token is zero before the projection, so its projection is the bias.
+                filled = self.qkv.bias.expand(x.shape[0], height + rows, width + columns, -1).clone()
+                filled[:, :height, :width] = qkv
+                qkv = filled
+            qkv = to_windows(qkv, window)
+        batch, h, w = qkv.shape[:3]
+        query, key, value = qkv.unflatten(-1, (3, self._heads, -1)).unbind(3)
+        if self._pool:
+            query = pooled(query.flatten(3)).unflatten(-1, (self._heads, -1))
+            h, w, window = h // 2, w // 2, window // 2
+            height, width, rows, columns = height // 2, width // 2, rows // 2, columns // 2
+        q, k, v = (part.flatten(1, 2).transpose(1, 2) for part in (query, key, value))
+        found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, h, w, -1)
+        if not whole:
+            found = from_windows(found, (height + rows, width + columns))[:, :height, :width]
+        return self.proj(found)
+
+
+def to_windows(x: Tensor, window: int) -> Tensor:
+    """(B, H, W, C) to (B · number of windows, window, window, C); the sides are multiples of the window."""
+    batch, height, width, channels = x.shape
+    tiles = x.view(batch, height // window, window, width // window, window, channels)
+    return tiles.transpose(2, 3).reshape(-1, window, window, channels)
+
+
+def from_windows(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """What :func:`to_windows` took apart, a map of ``size`` (H, W)."""
+    window, channels = x.shape[1], x.shape[3]
+    height, width = size
+    tiles = x.view(-1, height // window, width // window, window, window, channels)
+    return tiles.transpose(2, 3).reshape(-1, height, width, channels)
+
+
+def pooled(x: Tensor) -> Tensor:
+    """Largest of 2x2, (B, H, W, C) to (B, H/2, W/2, C)."""
+    return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+
+
+class Block(nn.Module):
+    """Attention and MLP after norms, with residuals; the first of a stage widens and pools."""
+
+    def __init__(self, cin: int, cout: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(cin, EPSILON)
+        self.attn = WindowAttention(cin, cout, heads, window, pool=cin != cout)
+        self.norm2 = nn.LayerNorm(cout, EPSILON)
+        self.mlp = Mlp((cout, 4 * cout, cout), nn.GELU())
+        if cin != cout:
+            self.proj = nn.Linear(cin, cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm1(x)
+        if hasattr(self, "proj"):
+            x = pooled(self.proj(normed))
+        x = x + self.attn(normed)
+        return x + self.mlp(self.norm2(x))
+
+
+class PatchEmbed(nn.Module):
+    """Overlapping patches of stride 4."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, 7, stride=4, padding=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(x).permute(0, 2, 3, 1)
+
+
+class Hiera(nn.Module):
+    """The trunk: pictures to four maps at strides 4, 8, 16 and 32."""
+
+    def __init__(self, size: TrunkSize) -> None:
+        super().__init__()
+        self.size = size
+        self.patch_embed = PatchEmbed(size.width)
+        self.pos_embed = nn.Parameter(torch.zeros(1, size.width, size.grid, size.grid))
+        self.pos_embed_window = nn.Parameter(torch.zeros(1, size.width, size.windows[0], size.windows[0]))
+        blocks = []
+        previous = size.width
+        for stage, count in enumerate(size.blocks):
+            width = size.widths[stage]
+            for _ in range(count):
+                # The block that changes the stage still has the windows of the stage before.
+                window = size.windows[stage if previous == width else stage - 1]
+                if len(blocks) in size.global_blocks:
+                    window = 0
+                blocks.append(Block(previous, width, size.heads * 2**stage, window))
+                previous = width
+        self.blocks = nn.ModuleList(blocks)
+        ends = [sum(size.blocks[: stage + 1]) - 1 for stage in range(4)]
+        self._stage_ends = frozenset(ends)
+
+    def position(self, height: int, width: int) -> Tensor:
+        """What is added to the patches of a map, (1, height, width, C): a coarse map and one for windows."""
+        coarse = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
+        window = self.pos_embed_window
+        repeats = height // window.shape[-2], width // window.shape[-1]
+        return (coarse + window.tile(1, 1, *repeats)).permute(0, 2, 3, 1)
+
+    def forward(self, x: Tensor, position: Tensor | None = None) -> list[Tensor]:
+        """Pictures (B, 3, H, W), sides multiples of 32, to maps (B, h, w, C), fine to coarse.
+
+        Args:
+            x: the pictures, normalised.
+            position: what :meth:`position` gives for their patches, to compute it once for many pictures.
+        """
+        x = self.patch_embed(x)
+        x = x + (self.position(*x.shape[1:3]) if position is None else position)
+        maps = []
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in self._stage_ends:
+                maps.append(x)
+        return maps
+
+
+class Lateral(nn.Module):
+    """A 1x1 convolution on a map with the channels last."""
+
+    def __init__(self, cin: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(cin, NECK_CHANNELS, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, h, w, cin) to (B, 256, h, w)."""
+        return self.conv(x.permute(0, 3, 1, 2))
+
+
+class Neck(nn.Module):
+    """Brings all stages to 256 channels; the two coarsest are added up. ``convs.0`` is the coarsest."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(Lateral(width) for width in reversed(widths))
+
+    def coarse(self, maps: Sequence[Tensor]) -> Tensor:
+        """The map of stride 16, (B, 256, h, w), from the stages, fine to coarse."""
+        above = self.convs[0](maps[3])
+        return self.convs[1](maps[2]) + F.interpolate(above, scale_factor=2.0, mode="nearest")
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """All four maps (B, 256, h, w), fine to coarse; the network uses the first three."""
+        return [self.convs[3](maps[0]), self.convs[2](maps[1]), self.coarse(maps), self.convs[0](maps[3])]
+
+
+class ImageEncoder(nn.Module):
+    """Trunk and neck."""
+
+    def __init__(self, size: TrunkSize) -> None:
+        super().__init__()
+        self.trunk = Hiera(size)
+        self.neck = Neck(size.widths)
+
+
+def sine_position(height: int, width: int, channels: int) -> Tensor:
+    """Sine code of a map, (1, channels, height, width), float32: half for rows, half for columns."""
+
+    def code(length: int) -> Tensor:
+        place = torch.arange(1, length + 1, dtype=torch.float32) / (length + EPSILON) * 2 * math.pi
+        angle = sine_angles(place, channels // 2)
+        return torch.stack([angle[:, 0::2].sin(), angle[:, 1::2].cos()], -1).flatten(1)
+
+    rows = code(height)[:, None].expand(-1, width, -1)
+    columns = code(width)[None].expand(height, -1, -1)
+    return torch.cat([rows, columns], -1).permute(2, 0, 1)[None].contiguous()
+
+
+def sine_angles(place: Tensor, channels: int) -> Tensor:
+    """Angles of growing wavelength, two channels for each, (n) to (n, channels)."""
+    pair = torch.arange(channels, device=place.device) // 2
+    return place[:, None] / POSITION_TEMPERATURE ** (2 * pair.float() / channels)
