@@ -82,12 +82,14 @@ class Setup:
         schedule: what becomes memory and how it is read; trackers heed what concerns them.
         device, dtype: of the network.
         memory_limit: bytes that one pass over several objects may take, roughly.
+        frames: number of frames of the film; None where it is not known.
     """
 
     schedule: Schedule
     device: torch.device
     dtype: torch.dtype
     memory_limit: int
+    frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,14 @@ class TrackOutput:
         probabilities: (K+1, H, W), float32, background first, then the objects; sums to 1.
         recompute_probabilities: computes ``probabilities`` again from little CPU memory; it is kept with the
             result, and can be pickled.
+        scores: how good the mask of each object is likely to be, in [0, 1], where the network says so itself;
+            None leaves it to the session.
     """
 
     ids: tuple[int, ...]
     probabilities: Tensor
     recompute_probabilities: Callable[[], npt.NDArray[np.float32]]
+    scores: tuple[float, ...] | None = None
 
 
 class Tracker(Protocol):

@@ -45,6 +45,7 @@ class TrackSession(Session):
             followed correct where it is taken to be.
         memory_limit: bytes that one pass of value encoder or decoder may take, roughly; more objects than fit
             are run in several passes.
+        frames: number of frames of the film, if known; SAM 2 looks at it where there are fewer than 16.
 
     Example:
         >>> session = TrackSession("stcn-lite")
@@ -63,6 +64,7 @@ class TrackSession(Session):
         fit: bool = False,
         prompter: MakePrompter | None = None,
         memory_limit: int = 4 << 30,
+        frames: int | None = None,
     ) -> None:
         if prompter is not None and not callable(prompter):
             raise ArgumentError(
@@ -74,7 +76,7 @@ class TrackSession(Session):
         self._confidence: tuple[float, float] = getattr(network, "confidence", (1.0, 0.0))
         copy, self.device, self._dtype = prepare_for_inference(network, device, fast)
         self._prompter = prompter or partial(Prompter, device=self.device)
-        self.tracker = copy.tracker(copy, Setup(self.schedule, self.device, self._dtype, memory_limit))
+        self.tracker = copy.tracker(copy, Setup(self.schedule, self.device, self._dtype, memory_limit, frames))
         self.native = self.tracker.prompts if prompter is None else frozenset()
         self.reset()
 
@@ -249,12 +251,15 @@ class TrackSession(Session):
         totals = tracked.probabilities.sum((1, 2)).tolist()
         extents = measure(mask)
         objects = []
-        for own, total, i in zip(inside[1:], totals[1:], tracked.ids, strict=True):
+        for k, (own, total, i) in enumerate(zip(inside[1:], totals[1:], tracked.ids, strict=True)):
             extent, label = extents.get(i), self._labels.get(i)
             if extent is None:
                 objects.append(ObjectInfo(i, label, score=0.0))
             else:
-                score = expected_overlap(float(own), total, extent.area, self._confidence)
+                if tracked.scores is not None:
+                    score = tracked.scores[k]
+                else:
+                    score = expected_overlap(float(own), total, extent.area, self._confidence)
                 objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
         return Segmentation(frame.index, frame.time, mask, tuple(objects), tracked.recompute_probabilities)
 

@@ -19,6 +19,8 @@ from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.msstsvis.network import R18_SIZE
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite, shipped_slim
+from segue.models.sam2 import SAM2, SizeName
+from segue.models.sam2.network import SIZES
 from segue.models.segue_prompt import SeguePrompt
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, BackboneName, parse_names
@@ -108,6 +110,24 @@ def _dino(name: str, width: int, release: str) -> Entry:
     )
 
 
+def _sam2(size: SizeName) -> Entry:
+    trunk, file = SIZES[size], f"sam2.1_hiera_{size.replace('+', '_plus')}.pt"
+    width = trunk.widths[-1]
+    return Entry(
+        name=f"sam2-{size}",
+        task="track",
+        build=partial(SAM2, size),
+        # The last block: its number tells the depth, its shape the width.
+        signature=f"image_encoder.trunk.blocks.{sum(trunk.blocks) - 1}.attn.qkv.weight",
+        shape=(3 * width, width),
+        required_key="no_obj_embed_spatial",  # SAM 2.0 has none
+        paper="Ravi et al., 2024 (arXiv 2408.00714), SAM 2.1",
+        licence="Apache-2.0, https://github.com/facebookresearch/sam2",
+        remote=Remote(f"https://dl.fbaipublicfiles.com/segment_anything_2/092824/{file}", file),
+        prompts=frozenset({"mask", "box", "point"}),
+    )
+
+
 # Of entries whose files have a name in common, the larger network comes first: see `recognise`.
 ENTRIES = (
     Entry(
@@ -139,6 +159,7 @@ ENTRIES = (
         licence="CC BY-NC-SA 4.0, non-commercial use only",
         source="https://www.dropbox.com/s/mtfxdr93xc3q55i/STM_weights.pth?dl=1 (STM_weights.pth)",
     ),
+    *(_sam2(size) for size in SIZES),
     Entry(
         name="mustan-lite",
         task="foreground",

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from segue.errors import PromptError
-from segue.models.sam2.network import ABSENT, IMAGE_SIDE, SAM2, Encoded
+from segue.models.sam2.network import SAM2
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record, Settings
 from segue.models.sam2.pictures import film_logits, film_picture, labelled, square_mask
+from segue.models.sam2.values import ABSENT, IMAGE_SIDE, Encoded
 from segue.types import Box, Image, Point
 
 OVERLAPPED = -10.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,7 +16,10 @@ import torch
 from torch import Tensor
 
 from segue.models.sam2.memory import MEMORY_WIDTH, sine_distance
-from segue.models.sam2.network import MEMORY_FRAMES, SAM2, Answered, Constants, Encoded
+from segue.models.sam2.values import MEMORY_FRAMES, Answered, Constants, Encoded
+
+if TYPE_CHECKING:
+    from segue.models.sam2.network import SAM2
 
 POINTERS = 16
 """Frames whose object pointers are seen, the current one included."""

@@ -1,0 +1,277 @@
+"""SAM 2 on a stream: frames in order, prompts on any of them, memory that does not grow.
+
+Only what a later frame can see is kept: all prompted frames, the last six maps and the last fifteen pointers of
+each object. The masks are those of the release's predictor, which keeps the whole film.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from segue.errors import CheckpointError, PromptError, SegueError
+from segue.models.base import FramePrompts, Schedule, Setup, TrackOutput
+from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record, Settings
+from segue.models.sam2.pictures import film_logits, film_picture, points_on_square, square_mask
+from segue.models.sam2.values import ABSENT, IMAGE_SIDE, LOW, STRIDE, Constants, Encoded
+from segue.registry import PromptKind
+from segue.types import BoxPrompt, Image, PointPrompt
+
+if TYPE_CHECKING:
+    from segue.models.sam2.network import SAM2
+
+SCHEDULE = Schedule(mem_every=1, top_k=None, memory_policy="all", short_side=IMAGE_SIDE)
+"""Every frame is remembered; the side of the square that the network sees is that of the release."""
+
+UNUSED = ("mem_every", "top_k", "include_last", "last_window", "penalty", "last_penalty", "max_jump", "flip_tta")
+"""Fields of a schedule that say nothing to SAM 2."""
+
+
+def settings_of(schedule: Schedule, settings: Settings) -> Settings:
+    """The settings, with the bound of prompted frames that a schedule asks for.
+
+    Raises:
+        SegueError: the schedule asks for what SAM 2 does not have.
+    """
+    for name in UNUSED:
+        if getattr(schedule, name) != getattr(SCHEDULE, name):
+            raise SegueError(f"SAM 2 has no {name}; leave it out")
+    if schedule.memory_policy == "usage":
+        raise SegueError("SAM 2 does not count how often memory is read; choose memory policy fifo or all")
+    if schedule.memory_policy == "all":
+        return settings
+    if schedule.memory_frames < 2:
+        raise SegueError(f"memory_frames is {schedule.memory_frames}; SAM 2 sees at least 2 prompted frames")
+    return replace(settings, prompted_frames=schedule.memory_frames)
+
+
+def side_of(short_side: int | None) -> int:
+    """Side of the square for a working size: the nearest multiple of 32; None is that of the release."""
+    if short_side is None:
+        return IMAGE_SIDE
+    return max(STRIDE, round(short_side / STRIDE) * STRIDE)
+
+
+@dataclass(slots=True)
+class _Look:
+    """What was computed of one picture."""
+
+    image: Image
+    encoded: Encoded
+    found: dict[int, Record]
+
+
+class SAM2Tracker:
+    """Follows objects with :class:`segue.models.sam2.network.SAM2`.
+
+    See :class:`segue.models.base.Tracker` for what the methods do. A mask or a box says anew where an object
+    is, and makes the frame a prompted one. Points alone correct what is found of a known object; as in the
+    release, the corrected frame counts as a tracked one.
+    """
+
+    prompts: frozenset[PromptKind] = frozenset({"box", "point"})
+
+    def __init__(self, network: SAM2, setup: Setup) -> None:
+        self.settings = settings_of(setup.schedule, network.settings)
+        self._setup = setup
+        with torch.inference_mode():
+            self._constants: Constants = network.constants(side_of(setup.schedule.short_side))
+        self._steps = ObjectSteps(network, self._constants, self.settings)
+        self.reset()
+
+    def reset(self) -> None:
+        self.objects: dict[int, ObjectMemory] = {}
+        self._seen = 0
+        self._look: _Look | None = None
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(sorted(self.objects))
+
+    @property
+    def requires_update(self) -> bool:
+        return bool(self.objects)
+
+    def skip(self) -> None:
+        self._seen += 1
+        self._look = None
+
+    def forget(self, ids: Collection[int]) -> None:
+        for i in set(ids) & self.objects.keys():
+            del self.objects[i]
+
+    def peek(self, image: Image) -> TrackOutput:
+        look = self._looked(image)
+        self._track(look, self.ids, remember=True)
+        self._look = look
+        return self._output([look.found[i] for i in self.ids], image)
+
+    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
+        said = _grouped(given.prompts if given is not None else (), self.objects)
+        look = self._looked(image)
+        self._look = None
+        masked = () if given is None else given.masked
+        corrected = {i for i in said if i in self.objects and said[i].corrects}
+        others = [i for i in self.ids if i not in masked and i not in said and predict]
+        self._track(look, others, remember=True)
+        self._track(look, corrected, remember=False)
+        records = {i: look.found[i] for i in others}
+        for i, words in said.items():
+            records[i] = self._clicked(look, words, image, i if i in corrected else None)
+        for i in masked:
+            assert given is not None
+            mask = square_mask(given.mask == i, self._constants.side)
+            records[i] = self._steps.given(look.encoded, mask)
+        for i in (*said, *masked):
+            records[i] = self._steps.remember(look.encoded, records[i], binary=True)
+        for i, record in records.items():
+            memory = self.objects.setdefault(i, ObjectMemory())
+            prompted = i in masked or (i in said and (i not in corrected or self.settings.keep_corrections))
+            if prompted and self.settings.clear_around:
+                memory.clear_around(self._seen, self.settings.stride)
+            (memory.prompted if prompted else memory.tracked)[self._seen] = record
+        output = self._output([records.get(i) for i in self.ids], image)
+        for memory in self.objects.values():
+            memory.prune(self._seen, self.settings)
+        self._seen += 1
+        return output
+
+    def _looked(self, image: Image) -> _Look:
+        look = self._look
+        if look is not None and look.image is image:
+            return look
+        picture = film_picture(image, self._constants.side).to(self._setup.device, self._setup.dtype)
+        return _Look(image, self._steps.network.encode(picture, self._constants), {})
+
+    def _track(self, look: _Look, ids: Iterable[int], *, remember: bool) -> None:
+        for i in ids:
+            found = look.found.get(i)
+            if found is None or (remember and found.features is None):
+                view = self.objects[i].view(self._seen, self.settings, self._setup.frames)
+                look.found[i] = self._steps.track(look.encoded, view, remember=remember)
+
+    def _clicked(self, look: _Look, words: _Words, image: Image, corrected: int | None) -> Record:
+        points, labels = points_on_square(
+            words.positive,
+            words.negative,
+            words.box,
+            (image.shape[0], image.shape[1]),
+            self._constants.side,
+            self._setup.device,
+        )
+        if corrected is None:
+            return self._steps.click(look.encoded, points, labels, None, None)
+        view = self.objects[corrected].view(self._seen, self.settings, self._setup.frames)
+        return self._steps.click(look.encoded, points, labels, look.found[corrected].low, view)
+
+    def _output(self, records: Sequence[Record | None], image: Image) -> TrackOutput:
+        side = self._constants.side // LOW
+        absent = torch.full((1, 1, side, side), ABSENT, device=self._setup.device)
+        planes = [absent if record is None or record.low is None else record.low for record in records]
+        low = torch.cat(planes, 1)
+        scores = tuple(0.0 if r is None or not r.present else min(max(r.iou, 0.0), 1.0) for r in records)
+        size = image.shape[0], image.shape[1]
+        return TrackOutput(self.ids, merged(low, size), LowLogits(low.cpu(), size), scores)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors: dict[str, Tensor] = {}
+        listed = []
+        for i, memory in self.objects.items():
+            kinds = []
+            for kind, records in (("prompted", memory.prompted), ("tracked", memory.tracked)):
+                rows = []
+                for frame, record in records.items():
+                    name = f"{i}.{kind}.{frame}"
+                    tensors[f"{name}.pointer"] = record.pointer
+                    if record.features is not None:
+                        tensors[f"{name}.features"] = record.features
+                    rows.append([frame, record.score, record.iou])
+                kinds.append(rows)
+            listed.append([i, *kinds])
+        return tensors, {"seen": self._seen, "settings": asdict(self.settings), "objects": listed}
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        self.reset()
+        if values["settings"] != asdict(self.settings):
+            raise CheckpointError("the session was saved with other settings of SAM 2")
+        self._seen = int(values["seen"])
+
+        def recalled(name: str) -> Tensor | None:
+            found = tensors.get(name)
+            return None if found is None else found.to(self._setup.device, copy=True)
+
+        for i, *kinds in values["objects"]:
+            memory = self.objects[int(i)] = ObjectMemory()
+            for kind, records, rows in zip(
+                ("prompted", "tracked"), (memory.prompted, memory.tracked), kinds, strict=True
+            ):
+                for frame, score, iou in rows:
+                    name = f"{i}.{kind}.{frame}"
+                    pointer = recalled(f"{name}.pointer")
+                    assert pointer is not None
+                    records[int(frame)] = Record(pointer, score, iou, recalled(f"{name}.features"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """All points and the box that are given of one object."""
+
+    positive: tuple[tuple[float, float], ...] = ()
+    negative: tuple[tuple[float, float], ...] = ()
+    box: tuple[float, float, float, float] | None = None
+
+    @property
+    def corrects(self) -> bool:
+        """Whether it speaks of what is seen already: a box says anew where the object is."""
+        return self.box is None
+
+
+def _grouped(prompts: Sequence[BoxPrompt | PointPrompt], known: Collection[int]) -> dict[int, _Words]:
+    """What is said of each object.
+
+    Raises:
+        PromptError: there are several boxes, or nothing says where a new object is.
+    """
+    said: dict[int, _Words] = {}
+    for prompt in prompts:
+        words = said.get(prompt.id, _Words())
+        if isinstance(prompt, BoxPrompt):
+            if words.box is not None:
+                raise PromptError(f"object {prompt.id}: give one box, with or without points")
+            said[prompt.id] = replace(words, box=prompt.box)
+        else:
+            positive, negative = words.positive + prompt.positive, words.negative + prompt.negative
+            said[prompt.id] = replace(words, positive=positive, negative=negative)
+    for i, words in said.items():
+        if not (words.positive or words.box or (i in known and words.negative)):
+            raise PromptError(f"object {i}: needs at least one positive point or a box")
+    return said
+
+
+@dataclass(frozen=True, slots=True)
+class LowLogits:
+    """Mask logits at stride 4, (1, K, h, w), from which probabilities are computed again."""
+
+    low: Tensor
+    size: tuple[int, int]
+
+    @torch.inference_mode()
+    def __call__(self) -> npt.NDArray[np.float32]:
+        return np.array(merged(self.low, self.size).numpy(), np.float32)
+
+
+def merged(low: Tensor, size: tuple[int, int]) -> Tensor:
+    """Probabilities of background and objects, (K+1, H, W), from logits (1, K, h, w).
+
+    A softmax over the logits and 0 for the background: where only one object claims a pixel the object has it if
+    its logit is above 0, else the largest logit does, as in the release with ``non_overlap_masks``.
+    """
+    logits = film_logits(low, size)
+    return torch.cat([torch.zeros_like(logits[:1]), logits]).softmax(0)
+
