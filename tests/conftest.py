@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from segue.models.cutie import Cutie
+from segue.models.sam2 import SAM2
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.models.xmem import XMem
@@ -84,4 +85,12 @@ def cutie_small_network() -> Cutie:
     """Cutie small with the golden weights, in evaluation mode; do not change it."""
     network = Cutie("small")
     fill(network, "cutie-small")
+    return network
+
+
+@pytest.fixture(scope="session")
+def sam2_network() -> SAM2:
+    """SAM 2.1 tiny with the golden weights, in evaluation mode; do not change it."""
+    network = SAM2("tiny")
+    fill(network, "sam2")
     return network

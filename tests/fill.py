@@ -75,6 +75,27 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     ),
     "cutie": (("pixel_encoder.*.bn3.weight", 0.25), *CUTIE_SCALES),
     "cutie-small": (("pixel_encoder.*.bn2.weight", 0.25), *CUTIE_SCALES),
+    "sam2": (
+        ("image_encoder.neck.convs.*.conv.weight", 0.2),
+        ("sam_mask_decoder.conv_s?.weight", 0.5),
+        ("sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix", 8.0),
+        ("sam_prompt_encoder.point_embeddings.?.weight", 12.0),
+        ("sam_prompt_encoder.not_a_point_embed.weight", 8.0),
+        ("sam_prompt_encoder.no_mask_embed.weight", 4.0),
+        ("sam_mask_decoder.iou_token.weight", 8.0),
+        ("sam_mask_decoder.mask_tokens.weight", 8.0),
+        ("sam_mask_decoder.obj_score_token.weight", 8.0),
+        ("sam_mask_decoder.output_hypernetworks_mlps.?.layers.2.weight", 2.0),
+        ("sam_mask_decoder.pred_obj_score_head.layers.2.weight", 2.0),
+        ("memory_encoder.pix_feat_proj.weight", 0.5),
+        ("memory_encoder.mask_downsampler.encoder.12.weight", 3.0),
+        ("memory_encoder.fuser.layers.?.gamma", 15.0),
+        ("memory_attention.layers.?.self_attn.out_proj.weight", 0.5),
+        ("memory_attention.layers.?.cross_attn_image.q_proj.weight", 0.5),
+        ("memory_attention.layers.?.cross_attn_image.out_proj.weight", 0.35),
+        ("memory_attention.layers.?.linear2.weight", 0.5),
+        ("obj_ptr_proj.layers.2.weight", 3.0),
+    ),
 }
 """Factor of each tensor, by network: the first pattern that fits counts."""
 
@@ -110,6 +131,17 @@ OFFSETS: dict[str, tuple[tuple[str, float], ...]] = {
     "cutie-small": (("mask_decoder.pred.bias", -0.5), *CUTIE_OFFSETS),
 }
 """What is added to whole tensors."""
+
+
+ADDENDS: dict[str, tuple[tuple[str, float | tuple[float, ...]], ...]] = {
+    "sam2": (
+        ("sam_mask_decoder.output_hypernetworks_mlps.?.layers.2.bias", -0.7),
+        ("sam_mask_decoder.output_hypernetworks_mlps.3.layers.2.bias", 0.7),
+        ("sam_mask_decoder.iou_prediction_head.layers.2.bias", (0.0, 1.3, 0.2, 0.8)),
+        ("sam_mask_decoder.pred_obj_score_head.layers.2.bias", -1.5),
+    ),
+}
+"""What is added after the factor, by network: every pattern that fits counts."""
 
 CONSTANTS = ("mean", "std", "inv_freq")
 """Buffers that keep their true values."""
@@ -166,6 +198,9 @@ def scaled_value(name: str, shape: tuple[int, ...], topic: str) -> npt.NDArray[n
     value += sum(offset for pattern, offset in OFFSETS.get(topic, ()) if pattern == name)
     if name == "Decoder.pred2.bias":
         value += np.array([0.0, 3.5])
+    for pattern, addend in ADDENDS.get(topic, ()):
+        if fnmatchcase(name, pattern):
+            value = value + np.array(addend)
     return value
 
 

@@ -1,4 +1,4 @@
-"""What an entry says of a network, a detector, a format of results, a data set or a command.
+"""What an entry says of a network, a detector, a prompter, a format of results, a data set or a command.
 
 See :mod:`segue.registry`, where they are found by name.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from segue.datasets.ytvis import YTVISDataset
     from segue.models.dino import FeatureName
     from segue.prompts.detectors import Detector, Refinement
+    from segue.prompts.prompter import MakePrompter
     from segue.video.sinks import Sink
     from segue.weights.download import Remote
 
@@ -165,6 +166,39 @@ class DetectorEntry:
     network: str | None = None
     categories: Mapping[int, str] | None = None
     rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrompterOptions:
+    """What a user asks of a prompter.
+
+    Attributes:
+        weights: weight file, or several separated by commas; None is the prompter's own.
+        device: where it runs; None takes a GPU if there is one.
+    """
+
+    weights: str | os.PathLike[str] | None = None
+    device: str | device | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrompterEntry:
+    """What makes masks of boxes, clicks and earlier masks on one picture.
+
+    Attributes:
+        name: the name that users give to ``--prompter``.
+        build: makes it, with its network loaded; what it gives takes a picture at a time.
+        network: the entry of its network in the registry of networks, if it has one; a weight file of that
+            network, given in place of a name, is run by this prompter.
+        suffix: ending of weight files that it alone reads, such as ``.onnx``.
+        needs_weights: whether it can only be made of a file.
+    """
+
+    name: str
+    build: Callable[[PrompterOptions], MakePrompter]
+    network: str | None = None
+    suffix: str | None = None
+    needs_weights: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What segue knows by name, and how other packages add to it.
 
-There is one registry for each kind of thing: networks, detectors, sinks, data sets and commands. An entry
-says of one thing what is needed to choose and to run it; nothing outside the thing's own module asks for its
-class. Entries come from three places, which differ in nothing else:
+There is one registry for each kind of thing: networks, detectors, prompters, sinks, data sets and commands.
+An entry says of one thing what is needed to choose and to run it; nothing outside the thing's own module asks
+for its class. Entries come from three places, which differ in nothing else:
 
 * segue's own, from ``ENTRIES`` of the modules that each registry names;
 * installed packages, from the entry point group of the registry (``segue.models`` and so on); the name of an
@@ -26,6 +26,8 @@ from segue.entries import DatasetEntry as DatasetEntry
 from segue.entries import DetectorEntry as DetectorEntry
 from segue.entries import DetectorOptions as DetectorOptions
 from segue.entries import Entry as Entry
+from segue.entries import PrompterEntry as PrompterEntry
+from segue.entries import PrompterOptions as PrompterOptions
 from segue.entries import PromptKind as PromptKind
 from segue.entries import SinkEntry as SinkEntry
 from segue.entries import SinkOptions as SinkOptions
@@ -33,7 +35,7 @@ from segue.entries import Task as Task
 from segue.errors import ArgumentError, CheckpointError, DatasetError, PromptError, SegueError, SinkError
 from segue.inputs import kind_of
 
-AnyEntry = Entry | DetectorEntry | SinkEntry | DatasetEntry | CommandEntry
+AnyEntry = Entry | DetectorEntry | PrompterEntry | SinkEntry | DatasetEntry | CommandEntry
 T = TypeVar("T", bound=AnyEntry)
 
 
@@ -163,15 +165,16 @@ _NETWORKS = ("segue.weights.catalogue", "segue.sessions.subtractors")
 
 MODELS = Registry(Entry, "segue.models", "network", _NETWORKS, CheckpointError)
 DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.sessions.detecting",), PromptError)
+PROMPTERS = Registry(PrompterEntry, "segue.prompters", "prompter", ("segue.prompts.prompters",), PromptError)
 SINKS = Registry(SinkEntry, "segue.sinks", "format", ("segue.video.outputs",), SinkError)
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.check",), DatasetError)
 COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.cli.main",), wrap=_command)
 
-_REGISTRIES: tuple[Registry[Any], ...] = (MODELS, DETECTORS, SINKS, DATASETS, COMMANDS)
+_REGISTRIES: tuple[Registry[Any], ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS)
 
 
 def register(entry: AnyEntry) -> None:
-    """Add a network, a detector, a format of results, a data set or a command to this process.
+    """Add a network, a detector, a prompter, a format of results, a data set or a command to this process.
 
     Packages that are installed use the entry points named above instead, so that the command line knows them.
 

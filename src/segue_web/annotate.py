@@ -70,7 +70,8 @@ class AnnotateBackend(Backend):
 
     A request is answered by the method of its name: those that are no coroutines run in the one thread that
     uses the project. ``weights`` is the file of the network that tracks, if it is to be another one than it
-    has by itself. Raises SegueError as :class:`segue_web.project.Project` does.
+    has by itself; ``prompter`` makes masks of clicks, see :func:`segue.prompts.find_prompter`. Raises
+    SegueError as :class:`segue_web.project.Project` does.
     """
 
     def __init__(
@@ -80,12 +81,13 @@ class AnnotateBackend(Backend):
         *,
         model: str = "stcn-lite",
         weights: Path | None = None,
+        prompter: str = "segue-prompt",
         device: str | None = None,
     ) -> None:
         super().__init__(film)
         self.project = Project(folder, film.describe(), film.size)
         self.exports = folder / "exports"
-        self._worker = Worker(film.path, (model, weights), device, self._on_step)
+        self._worker = Worker(film.path, (model, weights), prompter, device, self._on_step)
         self._store = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._job: _Job | None = None

@@ -28,10 +28,15 @@ def annotate(
     import_: Annotated[
         list[Path] | None, typer.Option("--import", help="Masks, COCO, YouTube-VIS or CVAT to begin with.")
     ] = None,
-    model: Annotated[str, typer.Option(help="What tracks: stcn-lite, stcn or stm.")] = "stcn-lite",
+    model: Annotated[
+        str, typer.Option(help="What tracks: stcn-lite, stcn, sam2-tiny ...; `segue weights list` shows all.")
+    ] = "stcn-lite",
     weights: Annotated[
         Path | None, typer.Option(help="Its weight file.  [default: the one that it has by itself]")
     ] = None,
+    prompter: Annotated[
+        str, typer.Option(help="What makes masks of clicks: segue-prompt, sam2-tiny ..., or a weight file.")
+    ] = "segue-prompt",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
     port: PORT = 0,
     browser: BROWSER = True,
@@ -46,17 +51,21 @@ def annotate(
         segue annotate my.mp4
 
         segue annotate frames/ --project cat.project --import masks/ --no-browser --port 8080
+
+        segue annotate my.mp4 --model sam2-tiny --prompter sam2-tiny
     """
     _need_web()
+    from segue.prompts import find_prompter
     from segue.weights import load_for
     from segue_web.annotate import AnnotateBackend
     from segue_web.film import Film
     from segue_web.labels import read_labels
 
     load_for("track", model, weights)  # what is wrong with it is told now, not at the first tracking
+    find_prompter(prompter, device=device)
     opened = Film(film)
     folder = project or Path("segue-out") / f"{opened.name}.project"
-    backend = AnnotateBackend(opened, folder, model=model, weights=weights, device=device)
+    backend = AnnotateBackend(opened, folder, model=model, weights=weights, prompter=prompter, device=device)
     for path in import_ or []:
         labels = read_labels(path, opened)
         typer.echo(f"{path}: {len(labels.names)} objects on {backend.import_labels(labels)} frames")

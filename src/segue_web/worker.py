@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from segue.errors import PromptError, SegueError
-from segue.prompts import Extent, Prompter, Prompts
+from segue.prompts import Extent, MakePrompter, PicturePrompter, Prompts, find_prompter
 from segue.sessions.detecting import detector
 from segue.weights.loading import load_for
 from segue_web.film import Film, Plane
@@ -31,9 +31,9 @@ KEPT_FRAMES = 4
 class Tools:
     """What the process keeps between requests: the film, the networks, and features of frames."""
 
-    def __init__(self, film: Film, model: Model, device: str | None) -> None:
+    def __init__(self, film: Film, model: Model, prompter: str, device: str | None) -> None:
         self.film, self.device = film, device
-        self._model = model
+        self._model, self._prompter_name = model, prompter
         self.prompter = lru_cache(KEPT_FRAMES)(self._prompter)
         self._detector = lru_cache(None)(partial(detector, device=device))
 
@@ -41,14 +41,18 @@ class Tools:
     def network(self) -> Any:
         return load_for("track", *self._model)
 
-    def _prompter(self, index: int) -> Prompter:
-        """segue-prompt on a frame; what it computed of the frame is kept for the next click."""
-        return Prompter(self.film.frame(index), device=self.device)
+    @cached_property
+    def _make_prompter(self) -> MakePrompter:
+        return find_prompter(self._prompter_name, device=self.device)
+
+    def _prompter(self, index: int) -> PicturePrompter:
+        """The prompter on a frame; what it computed of the frame is kept for the next click."""
+        return self._make_prompter(self.film.frame(index).image)
 
     def prepare(self, index: int) -> None:
         """Load what a click and a tracking need, and look at the frame as the first click will."""
         height, width = self.film.size
-        self.prompter(index)(points=[(width / 2, height / 2)])
+        self.prompter(index).answer(Prompts(points=[(width / 2, height / 2)]))
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
     def click(self, index: int, prompts: Prompts) -> tuple[Plane, Extent, tuple[Extent, ...]]:
@@ -68,14 +72,14 @@ class Tools:
         ]
 
 
-def work(connection: Connection, path: Path, model: Model, device: str | None) -> None:
+def work(connection: Connection, path: Path, model: Model, prompter: str, device: str | None) -> None:
     """Answer requests until the connection ends; jobs go on between them, one step at a time.
 
     What comes is ("ask", number, name of a method of :class:`Tools`, its arguments), ("job", number, what
     makes the steps from the tools and arguments, arguments) or ("stop",). No step is None, which is the end.
     """
     try:
-        tools = Tools(Film(path), model, device)
+        tools = Tools(Film(path), model, prompter, device)
         job: int | None = None
         steps: Iterator[Any] = iter(())
         while True:
@@ -117,9 +121,14 @@ class Worker:
     """
 
     def __init__(
-        self, path: Path, model: Model, device: str | None, report: Callable[[Any, str | None], None]
+        self,
+        path: Path,
+        model: Model,
+        prompter: str,
+        device: str | None,
+        report: Callable[[Any, str | None], None],
     ) -> None:
-        self._arguments = (path, model, device)
+        self._arguments = (path, model, prompter, device)
         self._report = report
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}

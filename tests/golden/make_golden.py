@@ -38,6 +38,7 @@ FILES = (
         f"cutie_{part}"
         for part in ("modules", "modules_small", "single", "late", "longterm", "resize", "train")
     ),
+    "sam2_modules",
 )
 
 WHOLE = {"seqformer_losses", "seqformer_preprocess"}
@@ -52,7 +53,18 @@ INPUTS = {"loss.gt", "small.gt", "small.pred", "good.gt", "good.pred", "unit_log
 WHOLE_KEYS = {"report.permutohedral", "paste.masks", "paste.out", "fine.out"}
 """Arrays that such copies keep whole in one case only."""
 
-LEFT_OUT = ("vit224.", "vit_pad.", "two.", "train.", "head.", "uncertainty.", "uncertain_all.")
+LEFT_OUT = (
+    "small/",
+    "base_plus/",
+    "large/",
+    "vit224.",
+    "vit_pad.",
+    "two.",
+    "train.",
+    "head.",
+    "uncertainty.",
+    "uncertain_all.",
+)
 """Cases that such copies leave out."""
 
 FULL_ONLY = ("big.", "large_area.", "odd_tramCrossroad_1fps.", "odd_bridgeEntry.")
@@ -74,6 +86,7 @@ PARTS = {
     ),
     "seqformer_deform_attn": ("shapes|core_(value|loc|weight)|pos_mask", "core_out|pos_out"),
     "seqformer_mask_head": ("mask_feats|params|ref_points_px|up_in", "masks_0|up_x2|up_x4"),
+    "sam2_sizes": ("(info|frame|ids|low|iou|obj|ptr|mask|stage._last)", "-"),
     "seqformer_swin_l_backbone": ("x", "out."),
 }
 """Of further files: what small copies keep whole and what is sampled, by the key behind the case."""
@@ -84,7 +97,7 @@ def parts(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     whole, sampled = PARTS[name]
     kept = {}
     for key, array in arrays.items():
-        rest = key.partition(".")[2] or key
+        rest = key.partition("." if "." in key else "/")[2] or key
         if key.startswith(LEFT_OUT):
             continue
         if key in WHOLE_KEYS or re.fullmatch(whole, rest):

@@ -15,7 +15,7 @@ from segue.inputs import kind_of
 from segue.jobs.loop import FrameLoop, no_prompts, only_required, prompted
 from segue.jobs.options import TrackOptions, checked
 from segue.models.base import MemoryPolicy, Schedule, TrackNetwork
-from segue.prompts import MakePrompter
+from segue.prompts import MakePrompter, find_prompter
 from segue.prompts.given import FrameSaid, PromptPlan
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
@@ -45,7 +45,7 @@ def track(
     device: str | torch.device | None = None,
     fast: bool = False,
     fit: bool = False,
-    prompter: MakePrompter | None = None,
+    prompter: str | MakePrompter | None = None,
     required: Container[int] | None = None,
     progress: Progress | None = None,
 ) -> Results[TrackSession] | Results[AutoSession]:
@@ -77,8 +77,8 @@ def track(
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
         fit: resize given masks of another size instead of refusing them.
-        prompter: what turns boxes and points into masks; None is segue-prompt, ``segue.prompts.GrabCut``
-            another.
+        prompter: what turns boxes and points into masks, or its name or weight file, such as ``sam2-tiny``;
+            None is the model, if it takes them itself, else segue-prompt.
         required: indices of the frames whose results are wanted, as in YouTube-VOS; frames that are neither
             wanted nor due as memory are passed over and give no result.
         progress: called after each result with the number of results so far and the expected one, or None.
@@ -116,7 +116,15 @@ def track(
     network = track_network(model)
     schedule = make_schedule(network.schedule, **dict(options))
     opened = source if isinstance(source, Source) else open_source(source)
-    session = TrackSession(network, schedule, device=device, fast=fast, fit=fit, prompter=prompter)
+    session = TrackSession(
+        network,
+        schedule,
+        device=device,
+        fast=fast,
+        fit=fit,
+        prompter=find_prompter(prompter, device=device) if isinstance(prompter, str) else prompter,
+        frames=opened.frame_count,
+    )
     if isinstance(prompts, Auto):
         return _found(session, opened, prompts, box, required, progress, device)
     if prompts is None and box is None:

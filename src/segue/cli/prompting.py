@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -16,22 +15,18 @@ from segue.cli.options import Options, Values
 from segue.errors import PromptError
 from segue.inputs import whole_number
 from segue.masks import resize_mask
-from segue.models.segue_prompt import SeguePrompt
 from segue.prompts import (
-    GrabCut,
     MakePrompter,
-    Prompter,
+    find_prompter,
     parse_boxes,
     parse_point,
     read_prompt_masks,
     resolve,
 )
 from segue.prompts.detectors import Detector, Refinement
-from segue.prompts.onnx_prompter import OnnxNetwork, OnnxPrompter
 from segue.registry import DETECTORS, PromptKind
 from segue.sessions.detecting import DEFAULT, detector
 from segue.types import Frame, MaskPrompt, Point, Prompt, RemovePrompt
-from segue.weights import load
 
 FINDING = Options(
     detector,
@@ -96,18 +91,17 @@ def to_prompts(
     return prompts
 
 
-def make_prompter(refine: Refinement | None, files: str | None, device: str | None) -> MakePrompter:
-    """What turns boxes and points into masks; ``files`` are weights of segue-prompt or ONNX files."""
-    if files is not None and refine not in (None, "network"):
-        raise PromptError(f"--prompter brings a network; leave out --refine {refine}")
-    if files is not None and ".onnx" in files:
-        return partial(OnnxPrompter, network=OnnxNetwork(files))
-    if refine in (None, "network"):
-        network = None if files is None else cast(SeguePrompt, load("segue-prompt", files))
-        return partial(Prompter, network=network, device=device)
-    if refine != "grabcut":
+def make_prompter(refine: Refinement | None, name: str | None, device: str | None) -> MakePrompter | None:
+    """What turns boxes and points into masks, by name or weight file; None leaves it to the session."""
+    if name is not None:
+        if refine is not None:
+            raise PromptError(f"--prompter {name} says what makes masks; leave out --refine {refine}")
+        return find_prompter(name, device=device)
+    if refine is None:
+        return None
+    if refine not in ("network", "grabcut"):
         raise PromptError(f"--refine {refine}: boxes and points take network or grabcut")
-    return GrabCut
+    return find_prompter("segue-prompt" if refine == "network" else "grabcut", device=device)
 
 
 def settled(

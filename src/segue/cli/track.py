@@ -41,8 +41,9 @@ class What:
         remove: follow an object no longer. FRAME@ID
         auto: find the objects.
         auto_every: look for newcomers every so many frames.  [default: never]
-        prompter: another network for boxes and points: weights of segue-prompt, or ENCODER.onnx,DECODER.onnx
-            of SAM, SAM 2, MobileSAM or EfficientSAM.
+        prompter: what makes masks of boxes and points: segue-prompt, grabcut, sam2-tiny or another name of
+            the registry, a weight file of one of them, or ENCODER.onnx,DECODER.onnx of SAM, SAM 2, MobileSAM
+            or EfficientSAM.  [default: the model, if it takes boxes and points itself, else segue-prompt]
         fill: take whole boxes, as they are.
         fit: resize masks of another size.
         weights: weight file, converted or official.
@@ -130,7 +131,15 @@ def _track(source: Values, what: Values, found: Values, memory: Values, part: Va
     )
     run = How(**how)
     make = None if asked.auto else make_prompter(refine, asked.prompter, run.device)
-    tracker = TrackSession(network, schedule, device=run.device, fast=run.fast, fit=asked.fit, prompter=make)
+    tracker = TrackSession(
+        network,
+        schedule,
+        device=run.device,
+        fast=run.fast,
+        fit=asked.fit,
+        prompter=make,
+        frames=opened.frame_count,
+    )
     finder = None
     if asked.auto:
         find = chosen_detector(found, run.device, quiet=run.quiet)
@@ -149,7 +158,7 @@ def _track(source: Values, what: Values, found: Values, memory: Values, part: Va
         size, stride = opened.original_size or first.size, part["stride"]
         plan = {} if asked.auto else asked.plan(first, size, stride)
         if first.index in plan:
-            plan[first.index] = settled(first, plan[first.index], make, tracker.native)
+            plan[first.index] = settled(first, plan[first.index], tracker.prompter, tracker.native)
         pending = set(plan)
 
         def note(result: Segmentation) -> str:

@@ -5,6 +5,7 @@ from segue.prompts.extents import Extent
 from segue.prompts.grabcut import GrabCut
 from segue.prompts.parse import parse_box, parse_boxes, parse_point, read_prompt_masks
 from segue.prompts.prompter import Answer, MakePrompter, PicturePrompter, Prompter, Prompts
+from segue.prompts.prompters import find_prompter
 
 __all__ = [
     "Annotation",
@@ -15,6 +16,7 @@ __all__ = [
     "PicturePrompter",
     "Prompter",
     "Prompts",
+    "find_prompter",
     "parse_box",
     "parse_boxes",
     "parse_point",

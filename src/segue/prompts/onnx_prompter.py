@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from segue.errors import CheckpointError
 from segue.inputs import first_line
-from segue.prompts.planes import tight_box
+from segue.prompts.planes import thinned, tight_box
 from segue.prompts.prompter import Answer, Prompts
 from segue.types import Image
 
@@ -38,7 +38,6 @@ MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
 SIDE = 1024  # side of the square that SAM and SAM 2 see, where the file leaves it open, in pixels
 LOW = 4  # the side of the mask that goes in and comes out is this many times smaller
-STROKE_POINTS = 5  # points that a stroke of a scribble becomes
 SURE = 8.0  # logit of an earlier mask where it is certain
 
 LAYOUTS = {
@@ -177,8 +176,7 @@ def _points(prompts: Prompts, takes_mask: bool) -> tuple[Floats, Floats]:
     """Points (N, 2) in pixels and their labels (N,); where no mask can go in, its box does."""
     marks = [(x, y, 1) for x, y in prompts.points] + [(x, y, 0) for x, y in prompts.negative]
     for stroke in prompts.scribble:
-        chosen = np.linspace(0, len(stroke) - 1, min(STROKE_POINTS, len(stroke))).round().astype(int)
-        marks += [(*stroke[i], 1) for i in chosen]
+        marks += [(*point, 1) for point in thinned(stroke)]
     box = prompts.box
     if box is None and prompts.mask is not None and not takes_mask:
         box = tight_box(prompts.mask > 0.5)

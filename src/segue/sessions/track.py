@@ -41,8 +41,8 @@ class TrackSession(Session):
         device: None takes a GPU if there is one.
         fast: bfloat16 where the processor or GPU has it; masks may differ by a few pixels.
         fit: resize given masks of another size instead of refusing them.
-        prompter: what turns boxes and points into masks; None is segue-prompt. Points of an object that is
-            followed correct where it is taken to be.
+        prompter: what turns boxes and points into masks; None is the network, if it takes them itself, else
+            segue-prompt. Points of an object that is followed correct where it is taken to be.
         memory_limit: bytes that one pass of value encoder or decoder may take, roughly; more objects than fit
             are run in several passes.
         frames: number of frames of the film, if known; SAM 2 looks at it where there are fewer than 16.
@@ -75,8 +75,10 @@ class TrackSession(Session):
         self._weights = WeightsIdentity.of(cast(nn.Module, network))
         self._confidence: tuple[float, float] = getattr(network, "confidence", (1.0, 0.0))
         copy, self.device, self._dtype = prepare_for_inference(network, device, fast)
-        self._prompter = prompter or partial(Prompter, device=self.device)
-        self.tracker = copy.tracker(copy, Setup(self.schedule, self.device, self._dtype, memory_limit, frames))
+        self.prompter: MakePrompter = prompter or partial(Prompter, device=self.device)
+        self.tracker = copy.tracker(
+            copy, Setup(self.schedule, self.device, self._dtype, memory_limit, frames)
+        )
         self.native = self.tracker.prompts if prompter is None else frozenset()
         self.reset()
 
@@ -234,7 +236,7 @@ class TrackSession(Session):
             if corrected:
                 planes = self.peek(frame).probabilities
                 known = {i: planes[self.ids.index(i) + 1] for i in corrected}
-        said = resolve(frame, prompts, fit=self.fit, native=self.native, prompter=self._prompter, known=known)
+        said = resolve(frame, prompts, fit=self.fit, native=self.native, prompter=self.prompter, known=known)
         if unknown := [i for i in said.removed if i not in self.ids]:
             raise PromptError(f"cannot remove object {unknown[0]}: only {list(self.ids)} are followed")
         total = len({*self.ids, *said.ids} - set(said.removed))

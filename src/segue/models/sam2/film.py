@@ -1,8 +1,8 @@
-"""SAM 2 on a whole film: prompts on any frame, passes in both directions, as in the release's video predictor.
+"""SAM 2 on a whole film, as the release's video predictor: prompts on any frame, passes in both directions.
 
 Everything that was found is kept, so that any frame can be corrected: of each object and frame half a MiB of
-memory and a quarter MiB of logits at the size of the release. Pictures are not kept. For films of any length in
-bounded memory, forwards, there is :class:`segue.models.sam2.tracker.SAM2Tracker`, which a session runs.
+memory and a quarter MiB of logits at the size of the release. Pictures are not kept. For films of any length
+in bounded memory, forwards, there is :class:`segue.models.sam2.tracker.SAM2Tracker`, which a session runs.
 """
 
 from __future__ import annotations

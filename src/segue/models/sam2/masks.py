@@ -7,7 +7,9 @@ connections from the fine levels of the image encoder, and a score that tells wh
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -48,11 +50,10 @@ class RandomPositions(nn.Module):
         super().__init__()
         self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, WIDTH // 2))
 
-    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RandomPositions:
         """Move the matrix, but never to half precision: phases of 8 bits would blur places."""
         exact = self.positional_encoding_gaussian_matrix
-        super()._apply(fn, recurse)
-        place = self.positional_encoding_gaussian_matrix.device
+        place = fn(exact).device
         self.positional_encoding_gaussian_matrix = exact.to(place)
         return self
 
@@ -103,7 +104,7 @@ class PromptEncoder(nn.Module):
         if pad:
             points = torch.cat([points, points.new_zeros(len(points), 1, 2)], 1)
             labels = torch.cat([labels, labels.new_full((len(labels), 1), NOT_A_POINT)], 1)
-        kinds = torch.cat([embedding.weight for embedding in self.point_embeddings])
+        kinds = torch.cat([cast(Tensor, embedding.weight) for embedding in self.point_embeddings])
         codes = self.pe_layer((points.float() + 0.5) / side).to(kinds.dtype) + kinds[labels.clamp(min=0)]
         return torch.where((labels == NOT_A_POINT)[..., None], self.not_a_point_embed.weight, codes)
 

@@ -1,13 +1,16 @@
 """Memory of SAM 2 (arXiv 2408.00714, section 4): what a frame reads from earlier ones, and what it leaves.
 
-Cross-attention reads 64 channels of memory as values of 256. Since attention weights add up to one, the values
-can be projected after they are weighted: of ``softmax(qk)(MW + b) = (softmax(qk)M)W + b`` the right side takes a
-quarter of the multiplications. :func:`attend_blocks` computes it in blocks that fit into the cache.
+Cross-attention reads 64 channels of memory as values of 256. Since attention weights add up to one, the
+values can be projected after they are weighted: of ``softmax(qk)(MW + b) = (softmax(qk)M)W + b`` the right
+side takes a quarter of the multiplications. :func:`attend_blocks` computes it in blocks that fit into the
+cache.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +34,9 @@ def rotary(side: int, device: torch.device | None = None) -> Tensor:
     pairs = WIDTH // 4
     frequency = ROTARY_THETA ** (-4 * torch.arange(pairs, dtype=torch.float32) / WIDTH)
     cell = torch.arange(side * side)
-    angle = torch.cat([torch.outer((cell % side).float(), frequency), torch.outer((cell // side).float(), frequency)], 1)
+    angle = torch.cat(
+        [torch.outer((cell % side).float(), frequency), torch.outer((cell // side).float(), frequency)], 1
+    )
     return torch.polar(torch.ones_like(angle), angle).to(device)
 
 
@@ -52,18 +57,15 @@ def attend_blocks(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
     blocks = list(zip(key.split(KEY_BLOCK), values.split(KEY_BLOCK), strict=True))
     for start in range(0, len(query), QUERY_BLOCK):
         part = query[start : start + QUERY_BLOCK]
-        top = total = read = None
+        top = part.new_full((len(part), 1), -math.inf)
+        total, read = torch.zeros_like(top), part.new_zeros(len(part), values.shape[1])
         for keys, block in blocks:
             scores = part @ keys.T
-            best = scores.amax(1, keepdim=True)
-            best = best if top is None else torch.maximum(best, top)
+            best = torch.maximum(scores.amax(1, keepdim=True), top)
             weights = scores.sub_(best).exp_()
-            if top is None:
-                total, read = weights.sum(1, keepdim=True), weights @ block
-            else:
-                fade = (top - best).exp_()
-                total = total.mul_(fade).add_(weights.sum(1, keepdim=True))
-                read = torch.addmm(read.mul_(fade), weights, block)
+            fade = (top - best).exp_()
+            total = total.mul_(fade).add_(weights.sum(1, keepdim=True))
+            read = torch.addmm(read.mul_(fade), weights, block)
             top = best
         torch.div(read, total, out=found[start : start + len(part)])
     return found
@@ -134,7 +136,7 @@ class MemoryAttention(nn.Module):
 
     def begin(self, picture: Tensor, position: Tensor, code: Tensor) -> Tensor:
         """What the first layer makes of the picture alone, (1, P, 256): the same for all objects."""
-        return self.layers[0].look(picture + PICTURE_POSITION * position, code)
+        return cast(MemoryAttentionLayer, self.layers[0]).look(picture + PICTURE_POSITION * position, code)
 
     def forward(self, begun: Tensor, memory: Tensor, position: Tensor, code: Tensor, pointers: int) -> Tensor:
         """Condition a picture on the memory of one object.
@@ -151,7 +153,7 @@ class MemoryAttention(nn.Module):
         """
         placed = memory + position
         x = begun
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(cast(Iterable[MemoryAttentionLayer], self.layers)):
             x = layer.look(x, code) if number else x
             x = layer.recall(x, memory, placed, code, pointers)
         return self.norm(x)
@@ -219,6 +221,6 @@ class MemoryEncoder(nn.Module):
 
 
 def sine_distance(distance: Tensor) -> Tensor:
-    """Sine code of distances in time, (n) to (n, 256): sines and cosines of 128 wavelengths, each of them twice."""
+    """Sine code of distances in time, (n) to (n, 256): sines, then cosines; each wavelength twice."""
     angle = sine_angles(distance, WIDTH // 2)
     return torch.cat([angle.sin(), angle.cos()], 1)

@@ -1,13 +1,13 @@
 """SAM 2.1 (Ravi et al., "SAM 2: Segment Anything in Images and Videos", arXiv 2408.00714).
 
-The network of the release of 2024-09-29 in its four sizes, with the names of its weights. What it remembers of a
-film, and which of it a frame sees, is not its business: see :mod:`segue.models.sam2.objects`.
+The network of the release of 2024-09-29 in its four sizes, with the names of its weights. What it remembers
+of a film, and which of it a frame sees, is not its business: see :mod:`segue.models.sam2.objects`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from segue.models.sam2.masks import NOT_A_POINT, WIDTH, Decoded, MaskDecoder, Pr
 from segue.models.sam2.memory import MEMORY_WIDTH, MemoryAttention, MemoryEncoder, rotary
 from segue.models.sam2.objects import Settings
 from segue.models.sam2.tracker import SCHEDULE, SAM2Tracker
-from segue.models.sam2.trunk import NECK_CHANNELS, ImageEncoder, Mlp, TrunkSize, sine_position
+from segue.models.sam2.trunk import NECK_CHANNELS, ImageEncoder, Lateral, Mlp, TrunkSize, sine_position
 from segue.models.sam2.values import (
     ABSENT,
     LOW,
@@ -98,19 +98,19 @@ class SAM2(nn.Module):
         """
         maps = self.image_encoder.trunk(picture, constants.trunk)
         neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
-        fine = []
-        for level, conv in ((0, decoder.conv_s0), (1, decoder.conv_s1)):
-            lateral = neck.convs[3 - level].conv
-            weight = conv.weight.flatten(1) @ lateral.weight.flatten(1)
-            bias = conv.bias + conv.weight.flatten(1) @ lateral.bias
-            fine.append(F.linear(maps[level], weight, bias).permute(0, 3, 1, 2))
+        fine = [
+            _product(cast(Lateral, neck.convs[3 - level]).conv, conv, maps[level])
+            for level, conv in ((0, decoder.conv_s0), (1, decoder.conv_s1))
+        ]
         return Encoded(neck.coarse(maps), (fine[0], fine[1]))
 
     def without_memory(self, coarse: Tensor) -> Tensor:
         """The map of a picture for which nothing is remembered, (1, 256, g, g)."""
         return coarse + self.no_mem_embed[0, 0, :, None, None]
 
-    def with_memory(self, encoded: Encoded, memory: Tensor, position: Tensor, pointers: int, constants: Constants) -> Tensor:
+    def with_memory(
+        self, encoded: Encoded, memory: Tensor, position: Tensor, pointers: int, constants: Constants
+    ) -> Tensor:
         """The map of a picture, (1, 256, g, g), conditioned on memory; see :class:`MemoryAttention`."""
         if encoded.begun is None:
             cells = encoded.coarse.flatten(2).transpose(1, 2)
@@ -192,9 +192,7 @@ class SAM2(nn.Module):
             antialias=True,
         )
         small = self.mask_downsample(mask.to(encoded.coarse.dtype))
-        answered = self.answer(
-            encoded.coarse, encoded, constants, mask=small, multimask=False, dynamic=False
-        )
+        answered = self.answer(encoded.coarse, encoded, constants, mask=small, multimask=False, dynamic=False)
         present = bool(mask.any())
         pointer = answered.pointer if present else self.no_obj_ptr
         return Answered(low, 1.0, MASK_LOGIT if present else -MASK_LOGIT, pointer)
@@ -215,3 +213,11 @@ class SAM2(nn.Module):
         if not present:
             found = found + self.no_obj_embed_spatial[..., None, None]
         return found[0].flatten(1).T
+
+
+def _product(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
+    """Two 1x1 convolutions as one, (B, h, w, C) to (B, c, h, w)."""
+    weight, bias = cast(Tensor, first.weight), cast(Tensor, first.bias)
+    last = cast(Tensor, second.weight).flatten(1)
+    joined = F.linear(x, last @ weight.flatten(1), cast(Tensor, second.bias) + last @ bias)
+    return joined.permute(0, 3, 1, 2)

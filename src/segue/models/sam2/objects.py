@@ -1,7 +1,7 @@
-"""What SAM 2 remembers of an object, and which of it a frame sees (arXiv 2408.00714, section 4 and appendix D).
+"""What SAM 2 remembers of an object, and which of it a frame sees (arXiv 2408.00714, section 4).
 
-The rules are those of the release's video predictor, commit 2b90b9f. Prompted frames and tracked frames are kept
-apart: all prompted frames are seen, however far they are, and the last six tracked ones.
+The rules are those of the release's video predictor, commit 2b90b9f. Prompted frames and tracked frames are
+kept apart: all prompted frames are seen, however far they are, and the last six tracked ones.
 """
 
 from __future__ import annotations
@@ -137,9 +137,7 @@ class ObjectMemory:
                 maps.append((record, distance - 1))
         limit = POINTERS if length is None else min(length, POINTERS)
         pointers = [
-            (distance, record)
-            for past, record in chosen.items()
-            if (distance := (frame - past) * sign) >= 0
+            (distance, record) for past, record in chosen.items() if (distance := (frame - past) * sign) >= 0
         ]
         for distance in range(1, limit):
             past = frame - distance * sign
@@ -156,7 +154,7 @@ class ObjectMemory:
             self.tracked.pop(near, None)
 
     def prune(self, frame: int, settings: Settings) -> None:
-        """Drop all that no frame after ``frame`` can see when the film runs forwards and no prompt lies ahead."""
+        """Drop all that no frame after ``frame`` sees, if the film runs forwards and no prompt lies ahead."""
         stride = settings.stride
         first_map = _slot(frame + 1, MEMORY_FRAMES - 1, stride)
         first_pointer = frame + 2 - POINTERS
@@ -305,7 +303,7 @@ class ObjectSteps:
         return self.network.with_memory(encoded, memory[None], position[None], pointers, self.constants)
 
     def assemble(self, view: View) -> tuple[Tensor, Tensor, int]:
-        """Memory (N, 64) and its position (N, 64) for attention, and how many tokens at the end are pointers."""
+        """Memory (N, 64), its position (N, 64), and how many tokens at its end are pointers."""
         network, constants = self.network, self.constants
         dtype, place = network.no_mem_embed.dtype, network.no_mem_embed.device
         codes = network.maskmem_tpos_enc[:, 0]
@@ -324,4 +322,3 @@ class ObjectSteps:
         if not memory:
             return constants.memory[:0], constants.memory[:0], 0
         return torch.cat(memory), torch.cat(position), tokens
-

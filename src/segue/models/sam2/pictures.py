@@ -1,4 +1,4 @@
-"""Pictures, points and masks between a film and the square that SAM 2 sees, which does not keep their ratio."""
+"""Pictures, points and masks between a film and the square that SAM 2 sees, whatever the film's ratio."""
 
 from __future__ import annotations
 

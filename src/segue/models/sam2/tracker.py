@@ -1,7 +1,7 @@
 """SAM 2 on a stream: frames in order, prompts on any of them, memory that does not grow.
 
-Only what a later frame can see is kept: all prompted frames, the last six maps and the last fifteen pointers of
-each object. The masks are those of the release's predictor, which keeps the whole film.
+Only what a later frame can see is kept: all prompted frames, the last six maps and the last fifteen pointers
+of each object. The masks are those of the release's predictor, which keeps the whole film.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 SCHEDULE = Schedule(mem_every=1, top_k=None, memory_policy="all", short_side=IMAGE_SIDE)
 """Every frame is remembered; the side of the square that the network sees is that of the release."""
 
-UNUSED = ("mem_every", "top_k", "include_last", "last_window", "penalty", "last_penalty", "max_jump", "flip_tta")
+UNUSED = (
+    "mem_every",
+    "top_k",
+    "include_last",
+    "last_window",
+    "penalty",
+    "last_penalty",
+    "max_jump",
+    "flip_tta",
+)
 """Fields of a schedule that say nothing to SAM 2."""
 
 
@@ -269,9 +278,8 @@ class LowLogits:
 def merged(low: Tensor, size: tuple[int, int]) -> Tensor:
     """Probabilities of background and objects, (K+1, H, W), from logits (1, K, h, w).
 
-    A softmax over the logits and 0 for the background: where only one object claims a pixel the object has it if
-    its logit is above 0, else the largest logit does, as in the release with ``non_overlap_masks``.
+    A softmax over the logits and 0 for the background: the object with the largest logit above 0 has a pixel,
+    as in the release with ``non_overlap_masks``.
     """
     logits = film_logits(low, size)
     return torch.cat([torch.zeros_like(logits[:1]), logits]).softmax(0)
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -51,9 +52,7 @@ class Mlp(nn.Module):
 
     def __init__(self, widths: Sequence[int], activation: nn.Module) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Linear(cin, cout) for cin, cout in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.Linear(cin, cout) for cin, cout in pairwise(widths))
         self._activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -166,7 +165,7 @@ class Hiera(nn.Module):
         self.patch_embed = PatchEmbed(size.width)
         self.pos_embed = nn.Parameter(torch.zeros(1, size.width, size.grid, size.grid))
         self.pos_embed_window = nn.Parameter(torch.zeros(1, size.width, size.windows[0], size.windows[0]))
-        blocks = []
+        blocks: list[Block] = []
         previous = size.width
         for stage, count in enumerate(size.blocks):
             width = size.widths[stage]

@@ -1,0 +1,107 @@
+"""Prompters by name or by weight file; see :class:`segue.registry.PrompterEntry`."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from segue.errors import PromptError
+from segue.layers.running import prepare_for_inference
+from segue.models.sam2 import SAM2
+from segue.models.segue_prompt import SeguePrompt
+from segue.prompts.grabcut import GrabCut
+from segue.prompts.onnx_prompter import OnnxNetwork, OnnxPrompter
+from segue.prompts.prompter import MakePrompter, Prompter, prepared
+from segue.prompts.sam2_prompter import SAM2Prompter, SAM2Stills
+from segue.registry import PROMPTERS, PrompterEntry, PrompterOptions
+from segue.weights import load
+from segue.weights.catalogue import recognise
+from segue.weights.checkpoint import read_checkpoint
+
+
+def _segue_prompt(options: PrompterOptions) -> MakePrompter:
+    network = None
+    if options.weights is not None:
+        network = cast(SeguePrompt, load("segue-prompt", options.weights))
+    return partial(Prompter, network=prepared(network, options.device))
+
+
+def _grabcut(options: PrompterOptions) -> MakePrompter:
+    if options.weights is not None:
+        raise PromptError("grabcut has no weights; leave them out")
+    return GrabCut
+
+
+def _onnx(options: PrompterOptions) -> MakePrompter:
+    return partial(OnnxPrompter, network=OnnxNetwork(str(options.weights)))
+
+
+def _sam2(name: str, options: PrompterOptions) -> MakePrompter:
+    network, _, _ = prepare_for_inference(cast(SAM2, load(name, options.weights)), options.device, False)
+    return partial(SAM2Prompter, stills=SAM2Stills(network))
+
+
+ENTRIES = (
+    PrompterEntry("segue-prompt", _segue_prompt, network="segue-prompt"),
+    PrompterEntry("grabcut", _grabcut),
+    PrompterEntry("onnx", _onnx, suffix=".onnx", needs_weights=True),
+    *(
+        PrompterEntry(name, partial(_sam2, name), network=name)
+        for name in ("sam2-tiny", "sam2-small", "sam2-base+", "sam2-large")
+    ),
+)
+
+
+def find_prompter(
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    device: str | torch.device | None = None,
+) -> MakePrompter:
+    """What makes masks of boxes and clicks, by its name or its weight file.
+
+    Args:
+        name: a name of ``segue.registry.PROMPTERS``, such as ``sam2-tiny``; or a weight file of the network
+            of one, or ``ENCODER.onnx,DECODER.onnx``.
+        weights: weight file for a name; None is the prompter's own.
+        device: where it runs; None takes a GPU if there is one.
+
+    Returns:
+        What takes a picture, RGB (H, W, 3), uint8, and answers prompts on it.
+
+    Raises:
+        PromptError: there is no such name or file, or the file belongs to no prompter.
+        CheckpointError: no weights are available, or the file does not fit.
+
+    Example:
+        >>> make = find_prompter("grabcut")
+        >>> make(picture).answer(Prompts(box=(10, 20, 90, 80))).mask.shape  # doctest: +SKIP
+    """
+    if name in PROMPTERS:
+        entry = PROMPTERS.find(name)
+        if entry.needs_weights and weights is None:
+            raise PromptError(f"{name} needs its file: give the file in place of the name")
+        return entry.build(PrompterOptions(weights, device))
+    if weights is not None:
+        PROMPTERS.find(name)  # says which names there are
+    return _of_file(name).build(PrompterOptions(name, device))
+
+
+def _of_file(file: str) -> PrompterEntry:
+    """The prompter whose weight file this is."""
+    for entry in PROMPTERS:
+        if entry.suffix is not None and entry.suffix in file:
+            return entry
+    names = ", ".join(PROMPTERS.names)
+    if not Path(file).is_file():
+        raise PromptError(f"prompter {file!r}: neither a weight file nor one of {names}")
+    found = recognise(read_checkpoint(file).tensors)
+    for entry in PROMPTERS:
+        if found is not None and entry.network == found.name:
+            return entry
+    what = "unknown weights" if found is None else f"weights of {found.name}"
+    raise PromptError(f"prompter {file}: holds {what}; prompters are {names}")

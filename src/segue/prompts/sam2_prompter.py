@@ -1,0 +1,135 @@
+"""SAM 2.1 on one picture, as the image predictor of the release (arXiv 2408.00714, section 4)."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.models.sam2.network import SAM2
+from segue.models.sam2.pictures import points_on_square, still_picture
+from segue.models.sam2.values import IMAGE_SIDE, LOW, Constants, Encoded
+from segue.prompts.extents import Extent, related
+from segue.prompts.planes import thinned
+from segue.prompts.prompter import Answer, Prompts
+from segue.types import Image
+
+LIMIT = 32.0
+"""Logits that are given back, and those of an earlier mask, are clamped to this."""
+
+CERTAIN = 10.0
+"""Logit of an earlier mask where it is certain, as of masks that the tracker is given."""
+
+
+class SAM2Stills:
+    """A network for pictures of one side, and what depends on the side alone.
+
+    Args:
+        network: prepared for inference.
+        side: of the square that it sees, a multiple of 32, in pixels.
+    """
+
+    def __init__(self, network: SAM2, side: int = IMAGE_SIDE) -> None:
+        self.network = network
+        with torch.inference_mode():
+            self.constants: Constants = network.constants(side)
+        self.device, self.dtype = network.no_mem_embed.device, network.no_mem_embed.dtype
+
+    @torch.inference_mode()
+    def encode(self, image: Image) -> tuple[Encoded, Tensor]:
+        """What the network sees in a picture, and the map that its decoder reads."""
+        picture = still_picture(image, self.constants.side).to(self.device, self.dtype)
+        encoded = self.network.encode(picture, self.constants)
+        return encoded, self.network.without_memory(encoded.coarse)
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        encoded: tuple[Encoded, Tensor],
+        points: Tensor | None,
+        labels: Tensor | None,
+        mask: Tensor | None = None,
+        *,
+        multimask: bool = True,
+    ) -> tuple[Tensor, Tensor]:
+        """Masks of B prompts.
+
+        Args:
+            encoded: what :meth:`encode` gave.
+            points: (B, N, 2), x before y, in pixels of the square; a box is two points before the others.
+            labels: (B, N).
+            mask: logits of the mask so far, (B, 1, side/4, side/4).
+            multimask: give three masks; else one, which is one of the three where it would not be stable.
+
+        Returns:
+            Logits (B, K, side/4, side/4), clamped to ±32, and predicted IoU, (B, K).
+        """
+        looked, image = encoded
+        found = self.network.decode(image, looked, self.constants, points, labels, mask)
+        if multimask:
+            return found.logits[:, 1:].clamp(-LIMIT, LIMIT), found.iou[:, 1:]
+        logits, iou = found.single(dynamic=True)
+        return logits.clamp(-LIMIT, LIMIT), iou
+
+
+class SAM2Prompter:
+    """SAM 2.1 on one picture, RGB (H, W, 3), uint8.
+
+    A single click gives three masks, a box, several clicks or an earlier mask give one.
+    """
+
+    def __init__(self, image: Image, stills: SAM2Stills) -> None:
+        self.image, self._stills = image, stills
+
+    @cached_property
+    def _encoded(self) -> tuple[Encoded, Tensor]:
+        return self._stills.encode(self.image)
+
+    @torch.inference_mode()
+    def answer(self, prompts: Prompts) -> Answer:
+        """The object that ``prompts`` speak of, the masks in order of their predicted IoU.
+
+        Of the three masks of a click the one asked for by ``prompts.extent`` comes first, if there is one.
+        """
+        size = self.image.shape[0], self.image.shape[1]
+        prompts = prompts.checked(size)
+        stills = self._stills
+        positive = [*prompts.points, *(point for stroke in prompts.scribble for point in thinned(stroke))]
+        side = stills.constants.side
+        points, labels = points_on_square(positive, prompts.negative, prompts.box, size, side, stills.device)
+        mask = None if prompts.mask is None else self._earlier(prompts.mask)
+        said = labels.shape[1] > 0
+        multimask = labels.shape[1] == 1 and mask is None
+        logits, iou = stills.predict(
+            self._encoded,
+            points if said else None,
+            labels if said else None,
+            mask,
+            multimask=multimask,
+        )
+        large = F.interpolate(logits, size=size, mode="bilinear")[0]
+        order = iou[0].argsort(descending=True, stable=True)
+        planes, quality = large[order].sigmoid().cpu().numpy(), iou[0, order].cpu().numpy()
+        masks = (large[order] > 0).cpu().numpy()
+        choices: dict[Extent, int] = {"whole": 0}
+        choices |= {
+            extent: 1 + number
+            for extent, number in related(masks[0], masks[1:], quality[1:].tolist()).items()
+        }
+        extent = prompts.extent if prompts.extent in choices else "whole"
+        first = choices[extent]
+        turned = [first, *(number for number in range(len(planes)) if number != first)]
+        window = (0, 0, size[1], size[0])
+        return Answer(size, window, quality[turned], planes[turned], extent, tuple(choices))
+
+    def _earlier(self, mask: npt.NDArray[np.float32]) -> Tensor:
+        """A mask so far, (H, W), in [0, 1], as logits on the square, (1, 1, side/4, side/4)."""
+        low = self._stills.constants.side // LOW
+        plane = torch.from_numpy(np.asarray(mask, np.float32))[None, None]
+        small = F.interpolate(plane, size=(low, low), mode="bilinear", antialias=True)
+        return small.logit(1 / (1 + math.exp(CERTAIN))).to(self._stills.device)

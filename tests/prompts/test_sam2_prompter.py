@@ -1,0 +1,135 @@
+"""SAM 2.1 on pictures, against the image predictor of the release, and prompters by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+from segue.errors import CheckpointError, PromptError
+from segue.models.sam2 import SAM2
+from segue.prompts import GrabCut, Prompter, Prompts, find_prompter
+from segue.prompts.sam2_prompter import SAM2Prompter, SAM2Stills
+from segue.registry import PROMPTERS
+from segue.types import Image
+from tests.clips import clip
+from tests.golden_arrays import Golden, load_golden
+
+SIDE = 256
+
+CASES = {
+    "point": ([[70, 50]], [1], True),
+    "point_single": ([[70, 50]], [1], False),
+    "two_points": ([[70, 50], [20, 90]], [1, 0], True),
+    "box": ([[40, 30], [110, 80]], [2, 3], False),
+    "box_multi": ([[40, 30], [110, 80]], [2, 3], True),
+    "box_points": ([[40, 30], [110, 80], [60, 45], [100, 75]], [2, 3, 1, 0], False),
+}
+
+
+@pytest.fixture(scope="module")
+def stills(sam2_network: SAM2) -> SAM2Stills:
+    return SAM2Stills(sam2_network, SIDE)
+
+
+@pytest.fixture(scope="module")
+def picture(shared: Path) -> Golden:
+    return load_golden("sam2_image", shared / "golden")
+
+
+def on_square(points: list[list[float]], image: Image) -> torch.Tensor:
+    scale = torch.tensor([image.shape[1], image.shape[0]])
+    return torch.tensor(points, dtype=torch.float32)[None] / scale * SIDE
+
+
+def check(golden: Golden, tag: str, logits: torch.Tensor, iou: torch.Tensor) -> None:
+    expected = golden[f"{tag}_low"].astype(np.float32)
+    found = logits.reshape(expected.shape[:-2] + logits.shape[-2:])[..., ::2, ::2].numpy()
+    assert np.abs(found - expected).max() <= 0.05, tag
+    assert np.abs(iou.numpy().reshape(-1) - golden[f"{tag}_iou"].reshape(-1)).max() <= 1e-4, tag
+    large = F.interpolate(logits, size=golden["image"].shape[:2], mode="bilinear") > 0
+    packed = golden[f"{tag}_mask"]
+    masks = np.unpackbits(packed, axis=-1)[..., : golden["image"].shape[1]]
+    assert (large.numpy().reshape(masks.shape) != masks).mean() <= 2e-4, tag
+
+
+@pytest.mark.shared
+@torch.inference_mode()
+def test_pictures_give_what_the_release_gives(picture: Golden, stills: SAM2Stills) -> None:
+    image = picture["image"]
+    encoded = stills.encode(image)
+    picture.check("embed", encoded[1][0, ::16])
+    for tag, (points, labels, multimask) in CASES.items():
+        marks = on_square(points, image), torch.tensor([labels])
+        check(picture, tag, *stills.predict(encoded, *marks, multimask=multimask))
+    first = stills.predict(encoded, on_square([[70, 50]], image), torch.tensor([[1]]))[0]
+    best = int(picture["best"])
+    before = first[:, best : best + 1]
+    marks = on_square([[70, 50], [90, 70]], image), torch.tensor([[1, 0]])
+    check(picture, "refine", *stills.predict(encoded, *marks, before, multimask=False))
+    check(picture, "mask_only", *stills.predict(encoded, None, None, before, multimask=False))
+    boxes = torch.cat([on_square([[40, 30], [110, 80]], image), on_square([[10, 60], [60, 100]], image)])
+    labels = torch.tensor([[2, 3], [2, 3]])
+    check(picture, "boxes2", *stills.predict(encoded, boxes, labels, multimask=False))
+
+
+@pytest.mark.shared
+def test_an_answer_holds_the_masks_of_the_release(picture: Golden, stills: SAM2Stills) -> None:
+    prompter = SAM2Prompter(picture["image"], stills)
+    clicked = prompter.answer(Prompts(points=[(70, 50)]))
+    order = np.argsort(-picture["point_iou"], kind="stable")
+    expected = np.unpackbits(picture["point_mask"], axis=-1)[order, :, : picture["image"].shape[1]]
+    assert len(clicked) == 3
+    assert (clicked.masks != expected).mean() <= 2e-4
+    boxed = prompter.answer(Prompts(box=(40, 30, 110, 80), points=[(60, 45)], negative=[(100, 75)]))
+    expected = np.unpackbits(picture["box_points_mask"], axis=-1)[..., : picture["image"].shape[1]]
+    assert (boxed.masks != expected).mean() <= 2e-4
+
+
+def test_a_mask_so_far_changes_the_answer_and_bad_prompts_are_refused(stills: SAM2Stills) -> None:
+    image = clip(7, 1, 48, 64, 2)[0][0]
+    prompter = SAM2Prompter(image, stills)
+    first = prompter.answer(Prompts(points=[(30, 20)]))
+    earlier = np.zeros((48, 64), np.float32)
+    earlier[10:30, 20:50] = 1
+    corrected = prompter.answer(Prompts(points=[(30, 20)], negative=[(5, 5)], mask=earlier))
+    assert len(corrected) == 1
+    assert not np.array_equal(first.mask, corrected.mask)
+    assert len(prompter.answer(Prompts(mask=earlier))) == 1
+    assert len(prompter.answer(Prompts(scribble=[[(20, 20), (30, 22), (40, 24)]]))) == 1
+    with pytest.raises(PromptError, match=r"outside the 64x48 picture"):
+        prompter.answer(Prompts(points=[(64, 20)]))
+    with pytest.raises(PromptError, match=r"not empty"):
+        prompter.answer(Prompts(mask=np.zeros((48, 64), np.float32)))
+
+
+def test_prompters_are_found_by_name_or_file(
+    sam2_network: SAM2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    image = clip(7, 1, 48, 64, 2)[0][0]
+    assert find_prompter("grabcut") is GrabCut
+    assert isinstance(find_prompter("segue-prompt", device="cpu")(image), Prompter)
+    with pytest.raises(CheckpointError, match=r"`segue weights get sam2-tiny --sha256 CHECKSUM` downloads"):
+        find_prompter("sam2-tiny", device="cpu")
+    file = tmp_path / "some.safetensors"
+    save_file(sam2_network.state_dict(), file)
+    made = find_prompter(str(file), device="cpu")(image)
+    assert isinstance(made, SAM2Prompter)
+    with pytest.raises(
+        PromptError, match=r"neither a weight file nor one of segue-prompt, grabcut, onnx, sam2"
+    ):
+        find_prompter("sam2")
+    with pytest.raises(PromptError, match=r"onnx needs its file"):
+        find_prompter("onnx")
+    other = tmp_path / "other.safetensors"
+    save_file({"key_encoder.stem.weight": torch.zeros(1)}, other)
+    with pytest.raises(PromptError, match=r"holds weights of stcn-lite; prompters are segue-prompt"):
+        find_prompter(str(other))
+    with pytest.raises(PromptError, match=r"no prompter is called 'nobody'; known are"):
+        find_prompter("nobody", file)
+    assert {"sam2-tiny", "sam2-large"} <= set(PROMPTERS.names)

@@ -1,0 +1,265 @@
+"""SAM 2.1 in a session: a stream in bounded memory gives what the predictor of a whole film gives."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import segue
+from segue.errors import CheckpointError, PromptError, SegueError
+from segue.layers.running import prepare_for_inference
+from segue.models.sam2 import SAM2, FilmPredictor, SAM2Tracker, Settings
+from segue.sessions import SessionState, TrackSession
+from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from tests.clips import clip
+
+SIDE = 64
+FRAMES, MASKS = clip(7, 19, 48, 72, 2)
+CLICK = PointPrompt(1, ((26.0, 34.0),))
+
+Prompts = dict[int, list[segue.types.Prompt]]
+
+
+def session(network: SAM2, frames: int | None = None, side: int = SIDE) -> TrackSession:
+    schedule = replace(network.schedule, short_side=side)
+    return TrackSession(network, schedule, device="cpu", frames=frames)
+
+
+def frame(index: int) -> Frame:
+    return Frame(index, index / 25, FRAMES[index])
+
+
+def follow(run: TrackSession, prompts: Prompts, frames: range) -> list[Segmentation]:
+    return [run.step(frame(t), prompts.get(t)) for t in frames]
+
+
+def film(network: SAM2, count: int = len(FRAMES), settings: Settings | None = None) -> FilmPredictor:
+    """The predictor with the very layers that a session runs, so that both round alike."""
+    prepared, _, _ = prepare_for_inference(network, "cpu", False)
+    return FilmPredictor(prepared, FRAMES.__getitem__, count, settings, side=SIDE)
+
+
+def with_settings(network: SAM2, settings: Settings) -> SAM2:
+    """The network, whose sessions follow other rules."""
+    other, _, _ = prepare_for_inference(network, "cpu", False)
+    other.settings = settings
+    return other
+
+
+def test_a_stream_gives_the_masks_of_the_whole_film_bit_by_bit(sam2_network: SAM2) -> None:
+    run = session(sam2_network, len(FRAMES))
+    found = follow(run, {0: [CLICK]}, range(len(FRAMES)))
+    whole = film(sam2_network)
+    whole.click(0, 1, CLICK.positive)
+    for result, expected in zip(found, whole.propagate(), strict=True):
+        assert np.array_equal(result.mask, expected.masks[0])
+        logits = expected.logits[0]
+        assert np.array_equal(
+            result.probabilities[1], torch.stack([0 * logits, logits]).softmax(0)[1].numpy()
+        )
+        assert result.objects[0].score == (expected.scores[0] if expected.masks.any() else 0)
+    assert any(result.mask.any() for result in found)
+    tracker = run.tracker
+    assert isinstance(tracker, SAM2Tracker)
+    memory = tracker.objects[1]
+    assert list(memory.prompted) == [0]
+    assert list(memory.tracked) == list(range(4, 19))  # pointers of the last fifteen, maps of the last six
+    assert [t for t, record in memory.tracked.items() if record.features is not None] == list(range(13, 19))
+    assert all(record.low is None for record in memory.tracked.values())
+
+
+@pytest.mark.parametrize("settings", [Settings(stride=3), Settings(prompted_frames=2)])
+def test_other_rules_are_bounded_too(sam2_network: SAM2, settings: Settings) -> None:
+    given: Prompts = {t: [MaskPrompt(1, MASKS[t] == 1)] for t in (0, 3, 6, 9)}
+    count = 14
+    run = session(with_settings(sam2_network, settings), count)
+    found = follow(run, given, range(count))
+    whole = film(sam2_network, count, settings)
+    position = 0
+    for start in given:  # a mask of the future is not known in a stream
+        for t in range(position, start):
+            (expected,) = whole.propagate(t, frames=0)
+            assert np.array_equal(found[t].mask, expected.masks[0]), t
+        whole.mask(start, 1, MASKS[start] == 1)
+        position = start
+    for expected in whole.propagate(position):
+        assert np.array_equal(found[expected.frame].mask, expected.masks[0]), expected.frame
+    assert isinstance(run.tracker, SAM2Tracker)
+    assert len(run.tracker.objects[1].prompted) <= 4
+
+
+def test_an_object_enters_later_is_corrected_and_removed(sam2_network: SAM2) -> None:
+    run = session(sam2_network, len(FRAMES))
+    given: Prompts = {
+        0: [CLICK],
+        3: [BoxPrompt(9, (40, 10, 62, 27)), PointPrompt(9, ((50.0, 17.0),), ((2.0, 2.0),))],
+        6: [PointPrompt(1, (), ((20.0, 15.0),))],
+        9: [RemovePrompt(9)],
+    }
+    found = follow(run, given, range(11))
+    whole = film(sam2_network)
+    whole.click(0, 1, CLICK.positive)
+    expected = list(whole.propagate(0, frames=2))
+    box = whole.click(3, 9, [(50, 17), (2, 2)], [1, 0], box=(40, 10, 62, 27))
+    assert box.ids == (1, 9)
+    expected += whole.propagate(3, frames=3)
+    whole.click(6, 1, [(20, 15)], [0])
+    expected[6] = whole._shown(6)
+    expected += whole.propagate(7, frames=1)
+    whole.remove(9)
+    expected += whole.propagate(9, frames=1)
+    for result, other in zip(found, expected, strict=True):
+        assert result.ids == other.ids
+        planes = torch.cat([torch.zeros(1, 48, 72), other.logits])
+        wanted = np.array([0, *other.ids])[planes.argmax(0).numpy()]
+        assert np.array_equal(result.mask, wanted), result.index
+
+
+def test_a_correction_changes_what_follows(sam2_network: SAM2) -> None:
+    plain = follow(session(sam2_network), {0: [CLICK]}, range(6))
+    given: Prompts = {0: [CLICK], 3: [PointPrompt(1, ((60.0, 40.0),))]}
+    corrected = follow(session(sam2_network), given, range(6))
+    assert [np.array_equal(a.mask, b.mask) for a, b in zip(plain, corrected, strict=True)] == [
+        True, True, True, False, False, False,
+    ]  # fmt: skip
+
+
+def test_looking_ahead_changes_nothing_and_is_used_again(
+    sam2_network: SAM2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = follow(session(sam2_network), {0: [CLICK]}, range(6))
+    run = session(sam2_network)
+    follow(run, {0: [CLICK]}, range(3))
+    before = run.state()
+    calls: list[int] = []
+    encode: Callable[..., object] = SAM2.encode
+    monkeypatch.setattr(SAM2, "encode", lambda *arguments: calls.append(1) or encode(*arguments))
+    seen = frame(3)
+    ahead = run.peek(seen)
+    assert ahead == plain[3]
+    after = run.state()
+    assert after.values == before.values
+    assert all(torch.equal(after.tensors[name], value) for name, value in before.tensors.items())
+    assert run.step(seen) == plain[3]
+    assert len(calls) == 1
+    assert run.step(frame(4)) == plain[4]
+
+
+def test_a_saved_session_goes_on_as_if_nothing_had_been(sam2_network: SAM2, tmp_path: object) -> None:
+    given: Prompts = {0: [CLICK], 2: [MaskPrompt(7, MASKS[2] == 2)]}
+    plain = follow(session(sam2_network), given, range(7))
+    run = session(sam2_network)
+    follow(run, given, range(4))
+    path = f"{tmp_path}/state.safetensors"
+    run.state().save(path)
+    other = session(sam2_network)
+    other.restore(SessionState.load(path))
+    assert follow(other, {}, range(4, 7)) == plain[4:]
+    changed = session(with_settings(sam2_network, Settings(stride=2)))
+    with pytest.raises(CheckpointError, match="saved with other settings"):
+        changed.restore(SessionState.load(path))
+
+
+def test_frames_that_pass_unseen_count(sam2_network: SAM2) -> None:
+    run = session(sam2_network)
+    follow(run, {0: [CLICK]}, range(2))
+    assert run.requires_update
+    run.skip(frame(2))
+    found = run.step(frame(3))
+    assert isinstance(run.tracker, SAM2Tracker)
+    assert list(run.tracker.objects[1].tracked) == [1, 3]
+    assert found.index == 3
+    run.forget([1])
+    assert not run.requires_update
+    assert run.step(frame(4)).ids == ()
+
+
+def test_short_films_are_told_from_long_ones(sam2_network: SAM2) -> None:
+    short, unknown, long = (
+        [r.probabilities for r in follow(session(sam2_network, n), {0: [CLICK]}, range(5))]
+        for n in (5, None, 16)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(unknown, long, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(short, long, strict=True))
+    arrays = list(FRAMES[:5])
+    run = with_settings(sam2_network, Settings())
+    run.schedule = replace(run.schedule, short_side=SIDE)
+    results = segue.track(arrays, {0: [CLICK]}, model=run, device="cpu")
+    assert all(np.array_equal(r.probabilities, s) for r, s in zip(results, short, strict=True))
+
+
+def test_what_the_network_does_not_have_is_refused(sam2_network: SAM2) -> None:
+    for name, value in (("flip_tta", True), ("max_jump", 0.1), ("top_k", 20), ("memory_policy", "usage")):
+        with pytest.raises(SegueError, match="SAM 2"):
+            TrackSession(sam2_network, replace(sam2_network.schedule, **{name: value}), device="cpu")
+    run = session(sam2_network)
+    with pytest.raises(PromptError, match="object 1: needs at least one positive point or a box"):
+        run.step(frame(0), [PointPrompt(1, (), ((3.0, 3.0),))])
+    with pytest.raises(PromptError, match="outside the 72x48 picture"):
+        run.step(frame(0), [PointPrompt(1, ((72.0, 3.0),))])
+    with pytest.raises(PromptError, match="the mask is empty"):
+        run.step(frame(0), [MaskPrompt(1, np.zeros((48, 72), np.uint8))])
+    assert run.ids == ()
+    schedule = replace(sam2_network.schedule, memory_policy="fifo", memory_frames=3, short_side=500)
+    tracker = TrackSession(sam2_network, schedule, device="cpu").tracker
+    assert isinstance(tracker, SAM2Tracker)
+    assert tracker.settings.prompted_frames == 3
+    assert tracker._constants.side == 512
+
+
+def test_corrections_of_a_film_are_lost_where_it_begins_anew_unless_they_are_kept(sam2_network: SAM2) -> None:
+    for keeps in (False, True):
+        whole = film(sam2_network, 8, Settings(keep_corrections=keeps))
+        whole.click(0, 1, CLICK.positive)
+        first = [result.masks for result in whole.propagate()]
+        whole.click(4, 1, [(60, 40)])
+        again = [result.masks for result in whole.propagate()]
+        same = [np.array_equal(a, b) for a, b in zip(first, again, strict=True)]
+        assert all(same) == (not keeps)
+
+
+def test_a_film_says_what_is_wrong(sam2_network: SAM2) -> None:
+    whole = film(sam2_network, 4)
+    with pytest.raises(PromptError, match="no prompts"):
+        next(whole.propagate())
+    for wrong, match in (
+        (lambda: whole.click(4, 1, [(3, 3)]), "there is no frame 4; the film has 4"),
+        (lambda: whole.click(0, 1), "give a point or a box"),
+        (lambda: whole.click(0, 1, [(3, 3)], [1, 0]), "1 points have 2 labels"),
+        (lambda: whole.click(0, 1, [(3, 3)], box=(1, 1, 5, 5), add=True), "a box comes before all points"),
+        (lambda: whole.mask(0, 1, np.zeros((4, 4))), "the mask has shape"),
+        (lambda: whole.remove(3), "cannot remove object 3"),
+    ):
+        with pytest.raises(PromptError, match=match):
+            wrong()
+    whole.click(2, 1, CLICK.positive)
+    assert list(whole.propagate(0, reverse=True)) == []
+    assert [result.frame for result in whole.propagate(reverse=True)] == [2, 1, 0]
+    whole.unprompt(2, 1)
+    with pytest.raises(PromptError, match="object 1 has no prompt"):
+        next(whole.propagate())
+
+
+@pytest.mark.slow
+def test_a_long_stream_has_the_masks_of_the_whole_film_in_flat_memory(sam2_network: SAM2) -> None:
+    count = 200
+    run = session(sam2_network, count)
+    prepared, _, _ = prepare_for_inference(sam2_network, "cpu", False)
+    whole = FilmPredictor(prepared, lambda t: np.roll(FRAMES[0], t, 1), count, side=SIDE)
+    whole.click(0, 1, CLICK.positive)
+    expected = [result.masks[0] for result in whole.propagate()]
+    del whole
+    resident, kept = [], []
+    for t in range(count):
+        image = np.roll(FRAMES[0], t, 1)
+        result = run.step(Frame(t, t / 25, image), [CLICK] if t == 0 else None)
+        assert np.array_equal(result.mask, expected[t]), t
+        resident.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        kept.append(sum(x.numel() * x.element_size() for x in run.state().tensors.values()))
+    assert kept[20] == kept[-1]
+    assert resident[-1] - resident[30] < 4 * 1024  # KiB
