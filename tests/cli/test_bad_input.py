@@ -134,9 +134,13 @@ def test_a_missing_mask(track: Command, tmp_path: Path) -> None:
         (("--box", "1,1,9,9", "--refine", "crf"), "--refine crf: boxes and points take network or grabcut"),
         (
             ("--box", "1,1,9,9", "--refine", "grabcut", "--prompter", "sam.encoder.onnx"),
-            "--prompter brings a network; leave out --refine grabcut",
+            "--prompter says what makes masks; leave out --refine grabcut",
         ),
         (("--box", "1,1,9,9", "--prompter", "sam.onnx"), "sam.onnx: there is no such file"),
+        (
+            ("--box", "1,1,9,9", "--prompter", "sam2"),
+            "neither a weight file nor one of segue-prompt, grabcut",
+        ),
         (("--auto", "--prompter", "sam.onnx"), "--auto finds the objects: leave out"),
         (("--point", "99,5"), "point (99, 5) is outside the 64x48 picture"),
         (("--point", "five"), "point 'five' is not of the form"),

@@ -94,8 +94,8 @@ def to_prompts(
 def make_prompter(refine: Refinement | None, name: str | None, device: str | None) -> MakePrompter | None:
     """What turns boxes and points into masks, by name or weight file; None leaves it to the session."""
     if name is not None:
-        if refine is not None:
-            raise PromptError(f"--prompter {name} says what makes masks; leave out --refine {refine}")
+        if refine not in (None, "network"):
+            raise PromptError(f"--prompter says what makes masks; leave out --refine {refine}")
         return find_prompter(name, device=device)
     if refine is None:
         return None

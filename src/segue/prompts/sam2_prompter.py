@@ -119,7 +119,7 @@ class SAM2Prompter:
         choices: dict[Extent, int] = {"whole": 0}
         choices |= {
             extent: 1 + number
-            for extent, number in related(masks[0], masks[1:], quality[1:].tolist()).items()
+            for extent, number in related(masks[0], list(masks[1:]), quality[1:].tolist()).items()
         }
         extent = prompts.extent if prompts.extent in choices else "whole"
         first = choices[extent]
