@@ -108,6 +108,9 @@ def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
 def _filled(entry: Entry, path: Path) -> nn.Module:
     """The network with the options that its training wrote into the file, and its weights."""
     checkpoint = read_checkpoint(path)
+    other = None if entry.recognises(checkpoint.tensors) else recognise(checkpoint.tensors)
+    if other is not None:
+        raise CheckpointError(f"{path}: holds weights of {other.name}, not of {entry.name}")
     options = read_options(path, checkpoint.metadata)
     try:
         network: nn.Module = entry.build(**options)

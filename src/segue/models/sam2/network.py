@@ -180,7 +180,7 @@ class SAM2(nn.Module):
             token = decoded.tokens[:, 0]
         score = float(decoded.score)
         if score <= 0:
-            return Answered(torch.full_like(low, ABSENT), float(iou), score, self.no_obj_ptr)
+            return Answered(torch.full_like(low, ABSENT), float(iou), score, self.no_obj_ptr.detach())
         return Answered(low, float(iou), score, self.obj_ptr_proj(token))
 
     def answer_mask(self, mask: Tensor, encoded: Encoded, constants: Constants) -> Answered:
@@ -194,7 +194,7 @@ class SAM2(nn.Module):
         small = self.mask_downsample(mask.to(encoded.coarse.dtype))
         answered = self.answer(encoded.coarse, encoded, constants, mask=small, multimask=False, dynamic=False)
         present = bool(mask.any())
-        pointer = answered.pointer if present else self.no_obj_ptr
+        pointer = answered.pointer if present else self.no_obj_ptr.detach()
         return Answered(low, 1.0, MASK_LOGIT if present else -MASK_LOGIT, pointer)
 
     def remember(self, encoded: Encoded, low: Tensor, present: bool, binary: bool) -> Tensor:
