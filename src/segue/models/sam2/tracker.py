@@ -6,7 +6,7 @@ of each object. The masks are those of the release's predictor, which keeps the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +69,9 @@ def side_of(short_side: int | None) -> int:
 
 @dataclass(slots=True)
 class _Look:
-    """What was computed of one picture."""
+    """What was computed of one picture, as the network sees it."""
 
-    image: Image
+    picture: Tensor
     encoded: Encoded
     found: dict[int, Record]
 
@@ -119,7 +119,7 @@ class SAM2Tracker:
         look = self._looked(image)
         self._track(look, self.ids, remember=True)
         self._look = look
-        return self._output([look.found[i] for i in self.ids], image)
+        return self._output(self.ids, look.found, image)
 
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
         said = _grouped(given.prompts if given is not None else (), self.objects)
@@ -139,24 +139,26 @@ class SAM2Tracker:
             records[i] = self._steps.given(look.encoded, mask)
         for i in (*said, *masked):
             records[i] = self._steps.remember(look.encoded, records[i], binary=True)
+        ids = tuple(sorted({*self.objects, *records}))
+        output = self._output(ids, records, image)
+        # All that may fail is done; a step that failed can be taken again.
         for i, record in records.items():
             memory = self.objects.setdefault(i, ObjectMemory())
             prompted = i in masked or (i in said and (i not in corrected or self.settings.keep_corrections))
             if prompted and self.settings.clear_around:
                 memory.clear_around(self._seen, self.settings.stride)
             (memory.prompted if prompted else memory.tracked)[self._seen] = record
-        output = self._output([records.get(i) for i in self.ids], image)
         for memory in self.objects.values():
             memory.prune(self._seen, self.settings)
         self._seen += 1
         return output
 
     def _looked(self, image: Image) -> _Look:
-        look = self._look
-        if look is not None and look.image is image:
-            return look
         picture = film_picture(image, self._constants.side).to(self._setup.device, self._setup.dtype)
-        return _Look(image, self._steps.network.encode(picture, self._constants), {})
+        # By content: a caller may fill one array with picture after picture.
+        if self._look is not None and torch.equal(self._look.picture, picture):
+            return self._look
+        return _Look(picture, self._steps.network.encode(picture, self._constants), {})
 
     def _track(self, look: _Look, ids: Iterable[int], *, remember: bool) -> None:
         for i in ids:
@@ -179,14 +181,15 @@ class SAM2Tracker:
         view = self.objects[corrected].view(self._seen, self.settings, self._setup.frames)
         return self._steps.click(look.encoded, points, labels, look.found[corrected].low, view)
 
-    def _output(self, records: Sequence[Record | None], image: Image) -> TrackOutput:
+    def _output(self, ids: tuple[int, ...], found: Mapping[int, Record], image: Image) -> TrackOutput:
         side = self._constants.side // LOW
         absent = torch.full((1, 1, side, side), ABSENT, device=self._setup.device)
+        records = [found.get(i) for i in ids]
         planes = [absent if record is None or record.low is None else record.low for record in records]
         low = torch.cat(planes, 1)
         scores = tuple(0.0 if r is None or not r.present else min(max(r.iou, 0.0), 1.0) for r in records)
         size = image.shape[0], image.shape[1]
-        return TrackOutput(self.ids, merged(low, size), LowLogits(low.cpu(), size), scores)
+        return TrackOutput(ids, merged(low, size), LowLogits(low.cpu(), size), scores)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors: dict[str, Tensor] = {}
