@@ -6,7 +6,7 @@ of a film, and which of it a frame sees, is not its business: see :mod:`segue.mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal, cast
 
 import torch
@@ -77,6 +77,7 @@ class SAM2(nn.Module):
             raise ValueError(f"the side is {side} pixels; it must be a multiple of {STRIDE}")
         place, dtype = self.no_mem_embed.device, self.no_mem_embed.dtype
         g = side // 16
+        neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
 
         def flat(channels: int) -> Tensor:
             return sine_position(g, g, channels).flatten(2).transpose(1, 2).to(place, dtype)
@@ -88,6 +89,10 @@ class SAM2(nn.Module):
             flat(MEMORY_WIDTH)[0],
             self.sam_prompt_encoder.pe_layer.grid(g).to(dtype),
             rotary(g, place),
+            (
+                _product(cast(Lateral, neck.convs[3]).conv, decoder.conv_s0),
+                _product(cast(Lateral, neck.convs[2]).conv, decoder.conv_s1),
+            ),
         )
 
     def encode(self, picture: Tensor, constants: Constants) -> Encoded:
@@ -97,12 +102,8 @@ class SAM2(nn.Module):
         their product is applied at once.
         """
         maps = self.image_encoder.trunk(picture, constants.trunk)
-        neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
-        fine = [
-            _product(cast(Lateral, neck.convs[3 - level]).conv, conv, maps[level])
-            for level, conv in ((0, decoder.conv_s0), (1, decoder.conv_s1))
-        ]
-        return Encoded(neck.coarse(maps), (fine[0], fine[1]))
+        fine = [F.linear(maps[level], *constants.fine[level]).permute(0, 3, 1, 2) for level in (0, 1)]
+        return Encoded(self.image_encoder.neck.coarse(maps), (fine[0], fine[1]))
 
     def without_memory(self, coarse: Tensor) -> Tensor:
         """The map of a picture for which nothing is remembered, (1, 256, g, g)."""
@@ -215,9 +216,14 @@ class SAM2(nn.Module):
         return found[0].flatten(1).T
 
 
-def _product(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
-    """Two 1x1 convolutions as one, (B, h, w, C) to (B, c, h, w)."""
-    weight, bias = cast(Tensor, first.weight), cast(Tensor, first.bias)
-    last = cast(Tensor, second.weight).flatten(1)
-    joined = F.linear(x, last @ weight.flatten(1), cast(Tensor, second.bias) + last @ bias)
-    return joined.permute(0, 3, 1, 2)
+def _product(first: nn.Module, second: nn.Module) -> tuple[Tensor, Tensor]:
+    """Two 1x1 convolutions as one linear layer: weight (c, C) and bias (c)."""
+    inner, outer = (_dense(layer).flatten(1) for layer in (first, second))
+    bias = cast(Tensor, second.bias) + outer @ cast(Tensor, first.bias)
+    return outer @ inner, bias
+
+
+def _dense(layer: nn.Module) -> Tensor:
+    """Weights of a convolution, also of one that was prepared for inference."""
+    prepared: Callable[[], Tensor] | None = getattr(layer, "dense_weight", None)
+    return cast(Tensor, layer.weight) if prepared is None else prepared()

@@ -30,7 +30,7 @@ MEMORY_SCALE, MEMORY_SHIFT = 20.0, -10.0
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """What depends on the size of the picture alone, computed once.
+    """What depends on the weights and the size of the picture alone, computed once.
 
     Attributes:
         side: of the square that the network sees, in pixels.
@@ -39,6 +39,7 @@ class Constants:
         memory: sine position of a memory map, (g², 64).
         grid: position of its cells for the decoder, (1, 256, g, g).
         rotary: code of its cells, complex64, (g², 128).
+        fine: weights and biases that make the maps of strides 4 and 8 of what the trunk gives there.
     """
 
     side: int
@@ -47,6 +48,7 @@ class Constants:
     memory: Tensor
     grid: Tensor
     rotary: Tensor
+    fine: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(slots=True)
