@@ -17,6 +17,7 @@ import segue
 from segue.api.foreground import foreground
 from segue.masks import read_index_mask
 from segue.sessions.foreground import ForegroundSession
+from segue.sessions.two_passes import SceneLearner
 from tests.cli.running import Command, Outcome, contents
 from tests.sessions.scenes import square_mask, wall, with_squares
 from tests.video.making import write_video
@@ -249,3 +250,58 @@ def test_composites_of_hofam_are_not_taken_for_frames(command: Command, tmp_path
         Image.fromarray(composite).save(tmp_path / f"{index:06d}.png")
     outcome = command("foreground", tmp_path, "--model", "median", "--output", tmp_path / "out")
     assert "000000.png: a composite of HOFAM" in outcome.complaint
+
+
+def interrupt_first_pass_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Let Ctrl-C come while the first of two passes looks at this frame."""
+    take: Callable[..., None] = SceneLearner.take
+
+    def taking(learner: SceneLearner, frame: Any) -> None:
+        take(learner, frame)
+        if learner.marks.count == count:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SceneLearner, "take", taking)
+
+
+def test_two_passes_go_on_after_an_interruption_in_either(
+    find: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find("--passes", 2, "--output", tmp_path / "whole").code == 0
+    with monkeypatch.context() as patch:
+        interrupt_first_pass_at(patch, 17)
+        outcome = find("--passes", 2)
+        assert outcome.code == 130
+        assert "--resume" in outcome.err
+    learnt: list[int] = []
+    with monkeypatch.context() as patch:
+        take: Callable[..., None] = SceneLearner.take
+        patch.setattr(
+            SceneLearner, "take", lambda self, frame: (learnt.append(frame.index), take(self, frame))
+        )
+        interrupt_at(patch, 9)
+        assert find("--passes", 2, "--resume").code == 130
+    assert learnt == list(range(17, 24))  # those before were not looked at again
+    with monkeypatch.context() as patch:
+        patch.setattr(SceneLearner, "take", None)  # nothing is left to be learnt
+        outcome = find("--passes", 2, "--resume")
+    assert outcome.code == 0, outcome.err
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_what_two_passes_have_learnt_is_written_and_taken(find: Command, tmp_path: Path) -> None:
+    scene = tmp_path / "scene.safetensors"
+    assert find("--passes", 2, "--background", scene, "--output", tmp_path / "two").code == 0
+    outcome = find("--scene", scene)
+    assert outcome.code == 0, outcome.err
+    one, two = (contents(tmp_path / name / "masks") for name in ("out", "two"))
+    assert {name: data for name, data in one.items() if name.endswith(".png")} == {
+        name: data for name, data in two.items() if name.endswith(".png")
+    }
+
+
+def test_two_passes_are_refused_where_they_cannot_be_made(find: Command, tmp_path: Path) -> None:
+    assert "does not look" in find("--passes", 2, "--model", "mog2").err
+    assert find("--passes", 3).code != 0
+    (tmp_path / "scene.safetensors").write_bytes(b"nothing of segue")
+    assert "scene.safetensors" in find("--scene", tmp_path / "scene.safetensors").err

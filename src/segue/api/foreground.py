@@ -29,12 +29,13 @@ from segue.registry import MODELS
 from segue.sessions.background import MaskedMedian
 from segue.sessions.empty_scene import Background, FixedBackground
 from segue.sessions.extra_inputs import FlowNetwork
-from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
+from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.moving_camera import Method, MovingCameraSegmenter
 from segue.sessions.networks import check_path, foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
+from segue.sessions.two_passes import LEARNT, FilmScenes, LearntBackground, SceneLearner, TwoPasses
 from segue.types import Frame
 from segue.video import Source, open_source
 from segue.video.images import read_image
@@ -58,6 +59,7 @@ def foreground(
     objects: bool = False,
     shadows: bool = False,
     scene: Any = "median",
+    passes: Literal[1, 2] = 1,
     depth: str | Path | None = None,
     short_side: int | None = None,
     align: bool = True,
@@ -85,8 +87,11 @@ def foreground(
         objects: give every connected piece an id that stays the same; else all foreground is 1.
         shadows: mark shadow as 2, where the model tells it; not with ``objects``.
         scene: where the picture of the empty scene comes from: ``median`` (running median), ``mog2`` or
-            ``knn`` (the model of that method), or a picture of your own: a file, or RGB (H, W, 3), uint8, as
-            an array, a tensor or a PIL picture.
+            ``knn`` (the model of that method), a picture of your own: a file, or RGB (H, W, 3), uint8, as an
+            array, a tensor or a PIL picture; or the :class:`segue.sessions.two_passes.FilmScenes` of an
+            earlier run, or their file (.safetensors).
+        passes: with 2 a film is gone through once to learn the empty scene of each of its parts, and then
+            once more for the masks; for models that look at the empty scene, not for cameras and streams.
         depth: folder of depth maps, one for each frame in the order of their names, 8 or 16 bits, 0 where
             nothing is known; for networks that were trained with ``--depth``.
         short_side: reduce larger frames to this short side, with 0 never; None is what suits the model,
@@ -108,6 +113,7 @@ def foreground(
     Raises:
         SourceError, PromptError, CheckpointError, FlowError: as described there.
         ArgumentError: an argument has the wrong type, layout or range.
+        SegueError: two passes are asked for where they cannot be made.
 
     Example:
         >>> for result in segue.foreground("camera.mp4", objects=True):
@@ -125,6 +131,7 @@ def foreground(
             "follow_camera": follow_camera,
             "warm_up": warm_up,
             "fps": fps,
+            "passes": passes,
         },
     )
     if fps is not None and fps <= 0:
@@ -137,6 +144,8 @@ def foreground(
     }.items():
         check_path(name, value)
     opened = source if isinstance(source, Source) else open_source(source)
+    if passes == 2:
+        _check_passes(opened, scene)
     background, region = _background(scene), _region(roi)
     threshold, short_side = preferred(model, threshold, short_side)
     made = foreground_model(model, weights, flow, flow_weights)
@@ -155,23 +164,42 @@ def foreground(
     masks = ForegroundMasks(
         threshold=threshold, roi=region, min_area=min_area, objects=objects, shadows=shadows
     )
+    align = options.align and follow_camera is None
+    segmenter = as_segmenter(made, device=device, fast=fast)
+
+    def chosen() -> Iterator[Frame]:
+        return _chosen_frames(opened, fps, depth, known)
+
+    frames: Iterable[Frame] = chosen()
+    if passes == 2:
+        background = LearntBackground(FilmScenes(), of_this_film=True)
+        learner = SceneLearner(segmenter, short_side=short_side or None, align=align)
+        frames = TwoPasses(learner, chosen, background)
     session = ForegroundSession(
-        made,
+        segmenter,
         background=background,
         masks=masks,
         short_side=short_side or None,
-        align=options.align and follow_camera is None,
+        align=align,
         warm_up=warm_up,
-        device=device,
-        fast=fast,
     )
-    frames = _chosen_frames(opened, fps, depth, known)
     loop = FrameLoop(session, prompted(session, no_prompts), copies=not opened.files)
     return Results(session, opened, loop.over(frames), frames=frames, progress=progress)
 
 
+def _check_passes(source: Source, scene: Any) -> None:
+    if source.once:
+        raise SegueError(
+            f"{source.name}: can be gone through only once; two passes are for files and folders"
+        )
+    if not isinstance(scene, str) or scene != "median":
+        raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
+
+
 def _background(scene: Any) -> Background:
     """What gives the picture of the empty scene."""
+    if isinstance(scene, FilmScenes):
+        return LearntBackground(scene)
     if isinstance(scene, str) and scene == "median":
         return MaskedMedian()
     if isinstance(scene, str) and scene in get_args(BackgroundModel):
@@ -180,7 +208,11 @@ def _background(scene: Any) -> Background:
         return FixedBackground(as_rgb(scene, "scene"))
     path = Path(scene)
     if not exists(path):
-        raise SourceError(f"{scene}: no such picture; the scene is median, mog2, knn or a picture file")
+        raise SourceError(
+            f"{scene}: no such picture; the scene is median, mog2, knn, a picture file or a learnt scene"
+        )
+    if path.suffix.lower() == LEARNT:
+        return LearntBackground(FilmScenes.load(path))
     try:
         return FixedBackground(read_image(path))
     except DamageError as error:

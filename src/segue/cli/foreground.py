@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import typer
+from annotated_types import Ge, Le
 
 from segue.api.foreground import foreground as find_foreground
 from segue.api.foreground import preferred
@@ -14,6 +16,8 @@ from segue.cli.job import DEFAULT_FORMATS, HOW, PART, SOURCE, How, run_job, run_
 from segue.cli.options import Options, Values, command
 from segue.errors import SinkError, SourceError
 from segue.inputs import printable
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.two_passes import LEARNT, TwoPasses
 from segue.types import Segmentation
 from segue.video import Source, open_source
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
@@ -25,7 +29,8 @@ def _besides(events: Path | None = None, background: Path | None = None, explain
 
     Args:
         events: table of objects that come and go, .csv or .json; sets --objects.
-        background: write the picture of the empty scene at the end, .png.
+        background: write the empty scene at the end: its picture, .png, or all that is known of it for
+            --scene, .safetensors.
         explain: folder for a strip of pictures for each frame: the frame, the empty scene with its low and
             high quantiles, what the network makes of the past at each scale, the probability.
     """
@@ -52,6 +57,8 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
         segue foreground tree.mp4 --explain why
 
         segue foreground long.mp4 --shadows --background empty.png --resume
+
+        segue foreground crowded.mp4 --passes 2
     """
     run, events, background = How(**how), besides["events"], besides["background"]
     model, fps = options["model"], options["fps"]
@@ -79,11 +86,10 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
             saves=session.restorable,
             places=None if events is None else {"events": events},
             explain=besides["explain"],
+            passes=found.frames if isinstance(found.frames, TwoPasses) else None,
         )
     if background is not None:
-        if session.background is None:
-            raise SinkError(f"{background}: {model} makes no picture of the empty scene")
-        write_picture(background, session.background)
+        _write_background(background, session, str(model))
         typer.echo(printable(f"background: {background}"))
 
 
@@ -92,16 +98,17 @@ foreground = command(
     SOURCE,
     Options(
         find_foreground,
-        "model weights flow flow_weights threshold roi min_area objects shadows scene depth short_side align "
-        "follow_camera warm_up fps",
-        types={"model": str, "flow": str, "scene": str}
+        "model weights flow flow_weights threshold roi min_area objects shadows scene passes depth "
+        "short_side align follow_camera warm_up fps",
+        types={"model": str, "flow": str, "scene": str, "passes": Annotated[int, Ge(1), Le(2)]}
         | dict.fromkeys(("weights", "flow_weights", "roi", "depth"), Path | None),
         help={
             "model": "Network by name, or mog2, knn, median (running median), difference (of frames).",
             "flow": "Optical flow for hofam and stam: dis, farneback, raft, or a folder of files of another "
             "program (.flo, PNG of KITTI, flow pictures).",
             "roi": "Mask of where to look: anything but black.",
-            "scene": "Empty scene: median, mog2, knn, or a picture file.",
+            "scene": "Empty scene: median, mog2, knn, a picture, or what --background has written.",
+            "passes": "2 goes through a film once more before, to learn the empty scene of all of it.",
             "follow_camera": "For a camera that pans or is carried: how its motion is found; for networks.",
         },
     ),
@@ -109,6 +116,16 @@ foreground = command(
     replace(PART, names="start end duration max_size on_damage"),
     HOW,
 )
+
+
+def _write_background(path: Path, session: ForegroundSession, model: str) -> None:
+    picture, scenes = session.background, session.scenes
+    if picture is None or scenes is None:
+        raise SinkError(f"{path}: {model} makes no picture of the empty scene")
+    if path.suffix.lower() == LEARNT:
+        scenes.save(path)
+    else:
+        write_picture(path, picture)
 
 
 def _check_composites(source: Source) -> None:
@@ -133,8 +150,8 @@ def _check_composites(source: Source) -> None:
 def _check_background(path: Path | None, replace: bool) -> None:
     if path is None:
         return
-    if path.suffix.lower() != ".png":
-        raise SinkError(f"{path}: the background is written as .png")
+    if path.suffix.lower() not in (".png", LEARNT):
+        raise SinkError(f"{path}: the background is written as .png or {LEARNT}")
     if path.exists() and not replace:
         raise SinkError(f"{path}: exists already; give --overwrite, or another file")
 

@@ -19,7 +19,8 @@ from segue.errors import SourceError
 from segue.inputs import exists, printable
 from segue.registry import SINKS
 from segue.sessions import Session
-from segue.sessions.resumable import PromptSource, forget_state, run
+from segue.sessions.resumable import PromptSource, first_pass, forget_state, run
+from segue.sessions.two_passes import TwoPasses
 from segue.types import Frame, Segmentation
 from segue.video import Sink, Source, open_sinks, open_source
 from segue.video.identity import SourceIdentity
@@ -142,17 +143,22 @@ def run_job(
     places: Mapping[str, Path] | None = None,
     categories: Mapping[str, int] | None = None,
     explain: Path | None = None,
+    passes: TwoPasses | None = None,
 ) -> None:
     """Take frames of a source through a session into the sinks, and say where the results are.
 
     A resumed run must have the same settings, see :func:`run_settings`; one whose session cannot be saved
     goes through all frames again. The ``note`` gives a few words about a result, for the progress; ``total``
     is the expected number of frames, where it is not that of the source, ``places`` are files of formats
-    outside the output folder, ``categories`` the numbers of class names, and ``explain`` is a folder for a
-    strip of pictures of each frame, of a session that can explain.
+    outside the output folder, ``categories`` the numbers of class names, ``explain`` is a folder for a strip
+    of pictures of each frame, of a session that can explain, and ``passes`` are two that take the place of
+    the frames.
     """
     seconds_of_part = None if how.rotate is None else parse_duration(how.rotate, "--rotate")
-    _, frames = first_frame(source.name, frames)
+    if passes is None:
+        _, frames = first_frame(source.name, frames)
+    else:
+        frames = passes.second()
     if seconds_of_part is not None and not source.endless:
         raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
     if how.resume and source.endless:
@@ -197,6 +203,15 @@ def run_job(
     token.on_cancel(source.stop)
     try:
         with results as sink, bars("note", quiet=how.quiet) as progress:
+            if passes is not None:
+                first = progress.add_task("first pass", total=total or source.frame_count, note="")
+
+                def learnt(number: int) -> None:
+                    progress.update(first, completed=number)
+
+                sink.flush()  # the folder says from now on which run it belongs to
+                first_pass(passes, folder=states, resume=how.resume, report=learnt, cancel=token)
+                begun = time.perf_counter()
             task = progress.add_task("frames", total=total or source.frame_count, note="")
 
             def report(frame: Frame, result: Segmentation) -> None:

@@ -47,6 +47,7 @@ class ForegroundOptions(Value):
     follow_camera: Method | None = None
     warm_up: int = 0
     fps: float | None = None
+    passes: Literal[1, 2] = 1
 
 
 class InstanceOptions(Value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from segue.errors import ArgumentError, SourceError
 from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.changes import Change
 from segue.sessions.empty_scene import PLANES, Mask, Scene, TemporalQuantileBuffer, gain_table, too_few
 from segue.types import Image
 
@@ -128,6 +129,10 @@ class MaskedMedian(Checkpointable):
         known[:18, ghost] = np.tile(planes[:, ghost], (6, 1))
         known[18:20, ghost] = 0
         self.scene = Scene(known)
+
+    def seek(self, index: int) -> Change | None:
+        """The past alone counts."""
+        return None
 
     def fit(self, size: tuple[int, int]) -> None:
         """Any size will do."""
@@ -327,15 +332,28 @@ def _pieces(mask: Mask) -> Iterator[tuple[Part, Mask]]:
 
 def _belongs_to(piece: Mask, image: Image, background: Image) -> bool:
     """Whether the outline of a piece is an edge of the background rather than of the frame."""
+    contrasts = outline_contrasts(piece, (image, background))
+    return contrasts is not None and contrasts[1] > RATIO * contrasts[0] + MARGIN
+
+
+def outline_contrasts(piece: Mask, pictures: Iterable[Image]) -> list[float] | None:
+    """How clear an edge the outline of a piece is in each of some pictures.
+
+    Args:
+        piece: (H, W).
+        pictures: RGB (H, W, 3), uint8.
+
+    Returns:
+        Mean change of the colours across the outline, in levels a pixel; None if the piece has no outline.
+    """
     smooth = cv2.GaussianBlur(piece.astype(np.float32), (0, 0), 1.5)
     across = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)])
     steepness = np.linalg.norm(across, axis=0)
     outline = steepness > max(0.5 * steepness.max(), 1e-3)
     if not outline.any():  # the piece fills the picture
-        return False
+        return None
     normal = across[:, outline] / steepness[outline]
-    own, other = (_contrast(picture, outline, normal) for picture in (image, background))
-    return other > RATIO * own + MARGIN
+    return [_contrast(picture, outline, normal) for picture in pictures]
 
 
 def _contrast(picture: Image, outline: Mask, normal: npt.NDArray[np.float32]) -> float:

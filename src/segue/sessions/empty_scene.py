@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.sessions.changes import Change
 from segue.types import Image
 
 PLANES = 21  # planes of a scene
@@ -102,6 +103,9 @@ class Background(Protocol):
     def restart(self) -> None:
         """Forget all frames."""
 
+    def seek(self, index: int) -> Change | None:
+        """Learn the index of the frame that comes, and tell what happens there, if the film is known."""
+
     def fit(self, size: tuple[int, int]) -> None:
         """Learn height and width of the frames that come.
 
@@ -163,6 +167,10 @@ class FixedBackground(Checkpointable):
 
     def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
         """The picture is the empty scene."""
+
+    def seek(self, index: int) -> Change | None:
+        """One picture for all frames."""
+        return None
 
     def restart(self) -> None:
         """Go back to the picture that was given."""

@@ -26,6 +26,7 @@ from segue.sessions.foreground_masks import ForegroundMasks, Pending
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
+from segue.sessions.two_passes import FilmScenes, LearntBackground
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
@@ -133,6 +134,16 @@ class ForegroundSession(Checkpointable):
         return self._picture if self._segmenter.uses_background else None
 
     @property
+    def scenes(self) -> FilmScenes | None:
+        """All that is known of the empty scene, to be saved; None if there is no such picture."""
+        if self.background is None:
+            return None
+        if isinstance(self._background, LearntBackground):
+            return self._background.scenes
+        scene = self._background.scene
+        return FilmScenes.of(Scene.of(self.background) if scene is None else scene)
+
+    @property
     def _picture(self) -> Image | None:
         scene = self._background.scene
         return None if scene is None else scene.picture
@@ -184,8 +195,11 @@ class ForegroundSession(Checkpointable):
             raise PromptError(f"frame {frame.index}: foreground is found without prompts")
         check_extra(frame, self._segmenter.extra, self._segmenter.name)
         image = self._reduced(frame)
+        known = self._background.seek(frame.index)
         following = self._segmenter.follows_camera
         change = Change.none if following else self._watch.look(image, frame.time)
+        if known is not None and (known is not Change.none or change is not Change.pause):
+            change = known
         if change is Change.scene:
             self._end_scene()
         matrix = None if self._aligner is None else self._aligner.find(image)

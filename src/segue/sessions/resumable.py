@@ -15,10 +15,12 @@ from pathlib import Path
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import CheckpointError, PromptError, SinkError, SourceError
 from segue.sessions.base import Session, SessionState
+from segue.sessions.two_passes import TwoPasses
 from segue.types import Frame, IndexMask, Prompt, Segmentation
 from segue.video import Sink, replayed
 
 STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
+FIRST_PASS = ".segue.first-pass.safetensors"  # the same for the first of two passes
 
 SAVE_EVERY_SECONDS = 20.0
 HURRY_SECONDS = 4.0
@@ -69,7 +71,7 @@ def run(
     if folder is not None and resume and (folder / STATE).exists():
         job.catch_up(frames)
     elif folder is not None:
-        forget_state(folder)
+        (folder / STATE).unlink(missing_ok=True)
     due = time.monotonic() + SAVE_EVERY_SECONDS
     with cancel_on_signals(cancel) as token, _hurried(token) as take_time:
         try:
@@ -195,6 +197,59 @@ class _Run:
         self._done += 1
 
 
+def first_pass(
+    passes: TwoPasses,
+    *,
+    folder: Path | None,
+    resume: bool,
+    report: Callable[[int], None],
+    cancel: CancelToken | None = None,
+) -> None:
+    """Make the first of two passes; what is learnt is saved into ``folder`` as :func:`run` saves a session.
+
+    Args:
+        passes: the film.
+        folder: mask folder of the run, which is there, or None for a run that cannot be resumed.
+        resume: go on with the first pass saved in ``folder``, if there is one.
+        report: called after each frame with the number of frames done.
+        cancel: lets the caller interrupt the run, as Ctrl-C does.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted, and what was learnt so far is saved.
+        SourceError: a frame cannot be read, or the film has changed since the saved part.
+        CheckpointError: the saved first pass is damaged.
+    """
+    path = None if folder is None else folder / FIRST_PASS
+    if path is not None and resume and path.exists():
+        try:
+            passes.restore(SessionState.load(path))
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path}: damaged first pass ({type(error).__name__}); give --overwrite"
+            ) from error
+    elif folder is not None:
+        forget_state(folder)
+
+    def save() -> None:
+        if path is not None:
+            passes.state().save(path)
+
+    due = time.monotonic() + SAVE_EVERY_SECONDS
+    with cancel_on_signals(cancel) as token:
+        for number in passes.learning():
+            report(number)
+            if token.cancelled:
+                save()
+                raise KeyboardInterrupt
+            begun = time.monotonic()
+            if begun > due:
+                save()
+                ended = time.monotonic()
+                due = ended + max(SAVE_EVERY_SECONDS, (ended - begun) / SAVE_SHARE)
+        save()
+
+
 def forget_state(folder: Path) -> None:
-    """Remove the saved session of a run that is complete, or of one that begins anew."""
-    (folder / STATE).unlink(missing_ok=True)
+    """Remove what is saved of a run that is complete, or of one that begins anew."""
+    for name in (STATE, FIRST_PASS):
+        (folder / name).unlink(missing_ok=True)

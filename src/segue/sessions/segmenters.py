@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, cast
 
 import cv2
@@ -42,6 +43,7 @@ class Segmenter(Protocol):
         uses_background: whether it looks at the empty scene that it is given.
         extra: what it looks at besides, if anything.
         restorable: whether :meth:`state` holds all that it knows.
+        past: distances, below 0, of the frames before that it looks at.
         follows_camera: whether the camera may pan; then nobody looks out for cuts, which pans look like.
     """
 
@@ -52,6 +54,7 @@ class Segmenter(Protocol):
     uses_background: bool = False
     extra: Extra | None = None
     restorable: bool = True
+    past: tuple[int, ...] = ()
     follows_camera: bool = False
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
@@ -65,6 +68,20 @@ class Segmenter(Protocol):
         Returns:
             Maps of the frame ``lag`` frames before, or None if there is none.
         """
+
+    def probe(self, image: Image, context: Mapping[int, Image], scene: Scene) -> Maps:
+        """Maps of one frame by itself, before or after those of a film; what :meth:`step` took is forgotten.
+
+        Args:
+            image: RGB (h, w, 3), uint8.
+            context: other frames of the film by their distance, such as -3; what is not there is the frame.
+            scene: the empty scene.
+        """
+        self.restart()
+        maps = self.step(image, scene)
+        self.restart()
+        assert maps is not None, f"{self.name} looks ahead"
+        return maps
 
     def drain(self, scene: Scene) -> Maps | None:
         """Maps of the next frame that is still due when no more frames come, or None after the last."""
@@ -118,6 +135,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self._weights = WeightsIdentity.of(cast(nn.Module, network))
         offsets = [offset for offset, _ in network.context]
         self._reach = max(0, -min(offsets, default=0))
+        self.past = tuple(sorted({offset for offset in offsets if offset < 0}, reverse=True))
         self.lag = max(0, max(offsets, default=0))
         self.name = f"{type(network).__name__} in {self._dtype}"
         self.channels, self.threshold = network.channels, network.threshold
@@ -147,6 +165,18 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self._seen += 1
         return self._decode(scene) if self._seen > self._due + self.lag else None
 
+    @torch.inference_mode()
+    def probe(self, image: Image, context: Mapping[int, Image], scene: Scene) -> Maps:
+        network, (height, width) = self._network, image.shape[:2]
+        current = network.encode(self._prepared(image), network.current)
+        beside = [
+            network.encode(self._prepared(context.get(offset, image)), role)
+            for offset, role in network.context
+        ]
+        background = self._encoded_background(scene)
+        logits = network.decode(current, beside, background, self._padded((height, width)))
+        return self._maps(logits, (height, width))
+
     def drain(self, scene: Scene) -> Maps | None:
         return self._decode(scene) if self._seen > self._due else None
 
@@ -170,10 +200,16 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             self.context_maps = [each[0].float().cpu().numpy() for each in shown]
         self._due += 1
         self._evict(self._due - self._reach)
-        maps = np.asarray(logits[0, :, :height, :width].float().sigmoid_().cpu().numpy(), np.float32)
+        maps = self._maps(logits, (height, width))
         if self._standing is not None:
             maps[0] = self._standing.retain(image, scene, maps[0])
         return maps
+
+    @staticmethod
+    def _maps(logits: Tensor, size: tuple[int, int]) -> Maps:
+        """Probabilities without the padding, from logits (1, C, h', w')."""
+        inside = logits[0, :, : size[0], : size[1]]
+        return np.asarray(inside.float().sigmoid_().cpu().numpy(), np.float32)
 
     def _encoded(self, index: int, role: str) -> Features:
         key = index, role

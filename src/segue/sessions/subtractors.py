@@ -13,6 +13,7 @@ import numpy.typing as npt
 from segue.errors import SegueError
 from segue.registry import Entry
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.sessions.changes import Change
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Plane
 from segue.sessions.segmenters import Maps, Segmenter
@@ -202,6 +203,10 @@ class SubtractorBackground:
 
     def remove_ghost(self, frame: Image, ghost: npt.NDArray[np.bool_]) -> None:
         """The model forgets by itself."""
+
+    def seek(self, index: int) -> Change | None:
+        """The past alone counts."""
+        return None
 
     def fit(self, size: tuple[int, int]) -> None:
         """Any size will do."""

@@ -222,6 +222,11 @@ class Source(AbstractContextManager["Source"]):
         self.names = reader.names
 
     @property
+    def once(self) -> bool:
+        """Whether the frames can be gone through only once, as those of cameras, addresses and iterators."""
+        return self._reader.once
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """Height and width of the frames that an iteration gives, or None while unknown."""
         size, longest = self.original_size, self._max_size

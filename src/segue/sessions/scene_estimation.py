@@ -1,0 +1,153 @@
+"""Background initialisation: the empty scene from frames of a whole film, objects in each of them.
+
+The picture begins as the largest consensus of each patch over time, which survives where something stands
+before the scene most of the time but never looks the same for long, as leaves do. Where a region shows
+something else for some time, the frame is taken whose content of the region fits best into the picture around
+it: an object has an outline, which the scene behind it has not. Then the network is asked, with that picture,
+what is foreground in each frame, and the quantiles of what is left are the scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.sessions.background import BORDER, MASK_ABOVE, SMALLEST, outline_contrasts
+from segue.sessions.empty_scene import Mask, Scene, scene_planes
+from segue.types import Image
+
+AGREE = 12  # levels by which two frames may differ at a pixel and still show the same thing there
+MOVING = 0.1  # weight of a pixel that has changed since the frame before, in the consensus
+PATCH = 0.04  # side of the patches that agree together, in parts of the shorter side of the picture
+RIVAL = 0.1  # share of the frames from which on a second consensus is looked at
+APART = 40  # levels by which it must differ from the first one
+CLEARER, LEVELS = 1.2, 1.0  # how much clearer an outline must be in the first consensus for the second to win
+MOST_REGIONS = 50  # regions with a second consensus that are looked at, the largest first
+ROUNDS = 2  # times that the network is asked
+VISIBLE = 0.1  # share of the frames in which a pixel must be background in the network's eyes to be believed
+
+_GROW = np.ones((5, 5), np.uint8)
+_JOIN = np.ones((5, 5), np.uint8)
+_BORDER = np.ones((2 * BORDER + 1, 2 * BORDER + 1), np.uint8)
+_AROUND = 4
+
+Bytes = npt.NDArray[np.uint8]
+Values = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A frame of the film with those that the network wants beside it.
+
+    Attributes:
+        image: RGB (H, W, 3), uint8.
+        context: frames by their offset, such as -3, of the same size.
+    """
+
+    image: Image
+    context: Mapping[int, Image]
+
+
+Probe = Callable[[Sample, Scene], Values]
+"""Probability of foreground in a sample, (H, W), when the empty scene is that."""
+
+
+def estimate_scene(samples: Sequence[Sample], probe: Probe, rounds: int = ROUNDS) -> Scene:
+    """The empty scene behind what moves in a film.
+
+    Args:
+        samples: frames of one scene in the order of time, all of one size; 255 at most.
+        probe: what says which pixels are foreground.
+        rounds: how often it is asked for all samples.
+
+    Returns:
+        Median, quantiles and shares of all samples, as :class:`Scene` has them.
+    """
+    frames = [sample.image for sample in samples]
+    planar = np.ascontiguousarray(np.stack([frame.transpose(2, 0, 1) for frame in frames]))
+    outside = _outside_consensus(samples, planar)
+    scene = Scene(scene_planes(planar, outside, least=1))
+    for _ in range(rounds):
+        found = [cv2.dilate((probe(sample, scene) > MASK_ABOVE).view(np.uint8), _GROW) for sample in samples]
+        hidden = np.stack(found) > 0
+        unseen = (~hidden).sum(axis=0) < max(1, VISIBLE * len(samples))
+        hidden[:, unseen] = outside[:, unseen]
+        scene = Scene(scene_planes(planar, hidden, least=1))
+    return scene
+
+
+def _outside_consensus(samples: Sequence[Sample], planar: Bytes) -> npt.NDArray[np.bool_]:
+    """Where each frame does not show the scene, (n, H, W), by consensus over time alone."""
+    frames = [sample.image for sample in samples]
+    support = _support(samples)
+    side = 1 + 2 * round(PATCH * min(frames[0].shape[:2]) / 2)
+    first = _best(frames, np.stack([cv2.blur(each, (side, side)) for each in support]))
+    outside = np.stack([~_agree(frame, first) for frame in frames])
+    picture = Scene(scene_planes(planar, outside, least=1)).picture
+    rivals = np.where(np.stack([_agree(frame, picture, APART) for frame in frames]), 0, support)
+    for region in _regions(rivals.max(axis=0) >= RIVAL * len(frames)):
+        better = _better(region, picture, frames, support)
+        if better is not None:
+            region = cv2.dilate(region.view(np.uint8), _BORDER) > 0
+            outside[:, region] = np.stack([~_agree(frame, better)[region] for frame in frames])
+    return outside
+
+
+def _support(samples: Sequence[Sample]) -> Values:
+    """How many frames agree with each one at each pixel, (n, H, W); those in which it moves count less."""
+    count, shape = len(samples), samples[0].image.shape[:2]
+    weights = np.ones((count, *shape), np.float32)
+    for i, sample in enumerate(samples):
+        for other in list(sample.context.values())[:1]:
+            weights[i][~_agree(sample.image, other)] = MOVING
+    support = weights.copy()
+    for i in range(count):
+        for j in range(i):
+            same = _agree(samples[i].image, samples[j].image)
+            support[i] += same * weights[j]
+            support[j] += same * weights[i]
+    return np.asarray(support, np.float32)
+
+
+def _best(frames: Sequence[Image], support: Values) -> Image:
+    """At each pixel the value of the frame with the most support, (H, W, 3)."""
+    chosen = support.argmax(axis=0)
+    result: Image = frames[0].copy()
+    for i, frame in enumerate(frames):
+        here = chosen == i
+        result[here] = frame[here]
+    return result
+
+
+def _regions(mask: Mask) -> list[Mask]:
+    """Connected regions of a mask, (H, W), without small ones."""
+    joined = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, _JOIN)
+    joined = cv2.morphologyEx(joined, cv2.MORPH_OPEN, _JOIN)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_REGIONS]
+    return [np.asarray(labels == 1 + i) for i in order if stats[1 + i, cv2.CC_STAT_AREA] >= SMALLEST]
+
+
+def _better(region: Mask, picture: Image, frames: Sequence[Image], support: Values) -> Image | None:
+    """The frame whose content of a region fits best into the picture around it, if it fits clearly better.
+
+    It must have been there for some time, see :data:`RIVAL`.
+    """
+    stays = [i for i, each in enumerate(support) if each[region].mean() >= RIVAL * len(frames)]
+    rows, columns = (slice(max(0, at.min() - _AROUND), at.max() + 1 + _AROUND) for at in region.nonzero())
+    part, around = region[rows, columns], picture[rows, columns]
+    filled = (np.where(part[..., None], frames[i][rows, columns], around) for i in stays)
+    contrasts = outline_contrasts(part, (around, *filled))
+    if contrasts is None or not stays:
+        return None
+    now, least = contrasts[0], min(contrasts[1:])
+    return frames[stays[contrasts[1:].index(least)]] if now > CLEARER * least + LEVELS else None
+
+
+def _agree(one: Image, other: Image, levels: int = AGREE) -> Mask:
+    """Where two pictures show the same, (H, W)."""
+    return np.asarray(cv2.inRange(cv2.absdiff(one, other), (0, 0, 0), (levels, levels, levels)) > 0)

@@ -1,0 +1,212 @@
+"""Two passes over a film: what the first one learns, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import segue
+from segue.errors import CheckpointError, PromptError, SegueError, SourceError
+from segue.sessions import SessionState
+from segue.sessions.segmenters import Segmenter
+from segue.sessions.subtractors import BackgroundDifference
+from segue.sessions.two_passes import (
+    KEEP,
+    FilmMarks,
+    FilmScenes,
+    LearntBackground,
+    SceneLearner,
+    TwoPasses,
+)
+from segue.types import Frame, Image
+from tests.sessions.scenes import film, overlap, square_mask, wall, with_squares
+
+SIZE = (96, 128)
+STANDS, LEAVES = (30, 20), 40
+
+
+def waits_and_leaves(count: int = 60) -> list[Image]:
+    """A square that stands for two thirds of the film, and then goes out to the right."""
+    path = [(30, 20 if t < LEAVES else 20 + 12 * (t - LEAVES)) for t in range(count)]
+    return [with_squares(wall(), [place]) for place in path]
+
+
+def learner(model: Segmenter | None = None, **options: bool) -> SceneLearner:
+    return SceneLearner(model or BackgroundDifference(), short_side=None, align=options.get("align", False))
+
+
+def learnt(pictures: list[Image], align: bool = False) -> SceneLearner:
+    first = learner(align=align)
+    for frame in film(pictures):
+        first.take(frame)
+    first.finish()
+    return first
+
+
+def masks(source: object, **options: object) -> list[np.ndarray]:
+    results = segue.foreground(source, model="median", align=False, **options)  # type: ignore[arg-type]
+    return [result.mask == 1 for result in results]
+
+
+def test_who_stands_most_of_the_time_and_leaves_is_found_from_the_first_frame_on() -> None:
+    pictures, truth = waits_and_leaves(), square_mask(SIZE, [STANDS])
+    assert overlap(masks(pictures)[20], truth) < 0.1  # by one pass not
+    found = masks(pictures, passes=2)
+    assert len(found) == len(pictures)
+    assert overlap(found[0], truth) > 0.8
+    assert overlap(found[20], truth) > 0.8
+    assert not found[-1].any()
+
+
+def test_who_comes_and_stays_is_no_ghost() -> None:
+    """The other way round: the scene that is seen less often is the true one again."""
+    pictures = waits_and_leaves()[::-1]
+    found = masks(pictures, passes=2)
+    assert overlap(found[-1], square_mask(SIZE, [STANDS])) > 0.8
+    assert not found[0].any()
+
+
+def test_what_hides_the_scene_most_of_the_time_and_never_stays_the_same_is_not_the_scene() -> None:
+    rng = np.random.default_rng(1)
+    pictures = []
+    for t in range(40):
+        picture = wall().copy()
+        if t % 4:  # three quarters of the time
+            picture[20:60, 30:90] = rng.integers(0, 255, (40, 60, 3))
+        pictures.append(picture)
+    scene = learnt(pictures).scenes.scene(0)
+    assert np.abs(scene.picture.astype(int) - wall()).max() <= 2
+
+
+def test_each_part_between_cuts_has_a_scene_of_its_own() -> None:
+    other = np.ascontiguousarray(wall()[::-1, ::-1] // 2 + np.uint8(90))
+    other[::2] //= 3
+    first = learnt([wall()] * 20 + [other] * 20)
+    assert len(first.scenes) == 2
+    assert [first.scenes.number_at(index) for index in (0, 19, 20, 39)] == [0, 0, 1, 1]
+    assert np.array_equal(first.scenes.scene(0).picture, wall())
+    assert np.array_equal(first.scenes.scene(1).picture, other)
+
+
+def test_samples_are_bounded_and_spread_evenly() -> None:
+    first = learner()
+    for number, frame in enumerate(film([wall()] * (5 * KEEP))):
+        first.take(frame)
+        assert len(first._samples) <= KEEP, number
+    assert len(first._samples) >= KEEP // 2
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [[wall()], [wall()] * 5, [np.zeros_like(wall())] * 5, [np.zeros((3, 2, 3), np.uint8)] * 2],
+    ids=["one frame", "one picture", "black", "tiny"],
+)
+def test_films_of_nothing_give_empty_masks(pictures: list[Image]) -> None:
+    found = masks(pictures, passes=2)
+    assert len(found) == len(pictures)
+    assert not any(mask.any() for mask in found)
+
+
+def test_networks_are_asked_with_the_frames_before() -> None:
+    pictures = waits_and_leaves()
+    found = [result.mask == 1 for result in segue.foreground(pictures, passes=2, device="cpu")]
+    assert overlap(found[20], square_mask(SIZE, [STANDS])) > 0.5
+
+
+@pytest.mark.parametrize("place", [3, 20, 59])
+def test_a_film_that_changes_between_the_passes_is_told(place: int) -> None:
+    pictures = waits_and_leaves()
+    first, background = learnt(pictures), LearntBackground(FilmScenes())
+    changed = [*pictures]
+    changed[place] = 255 - changed[place]
+    passes = TwoPasses(first, lambda: film(changed), background)
+    with pytest.raises(SourceError, match="changed since the first pass"):
+        list(passes.second())
+
+
+@pytest.mark.parametrize("length", [30, 59, 61])
+def test_a_film_of_another_length_is_told(length: int) -> None:
+    pictures = [*waits_and_leaves(), wall()]
+    passes = TwoPasses(learnt(pictures[:60]), lambda: film(pictures[:length]), LearntBackground(FilmScenes()))
+    with pytest.raises(SourceError, match="first pass"):
+        list(passes.second())
+
+
+def test_marks_take_the_same_film_again() -> None:
+    marks = FilmMarks()
+    for frame in film(waits_and_leaves()):
+        marks.add(frame)
+    assert len(list(marks.compared(film(waits_and_leaves())))) == 60
+
+
+@pytest.mark.parametrize("stop", [1, 17, 45])
+def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(stop: int, tmp_path: Path) -> None:
+    frames = film(waits_and_leaves())
+    first = learner(align=True)
+    for frame in frames[:stop]:
+        first.take(frame)
+    first.state(copy=False).save(tmp_path / "state.safetensors")
+    again = learner(align=True)
+    again.restore(SessionState.load(tmp_path / "state.safetensors"))
+    background = LearntBackground(FilmScenes())
+    numbers = list(TwoPasses(again, lambda: frames, background).learning())
+    assert numbers == list(range(stop + 1, 61))
+    whole = learnt(waits_and_leaves(), align=True)
+    assert np.array_equal(background.scenes.scene(0).planes, whole.scenes.scene(0).planes)
+
+
+def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
+    pictures = waits_and_leaves()
+    first = segue.foreground(pictures, model="median", align=False, passes=2)
+    two = [result.mask for result in first]
+    scenes = first.session.scenes
+    assert scenes is not None
+    scenes.save(tmp_path / "scene.safetensors")
+    known = FilmScenes.load(tmp_path / "scene.safetensors")
+    one = [result.mask for result in segue.foreground(pictures, model="median", align=False, scene=known)]
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    with pytest.raises(PromptError, match="learnt scene is 128x96, but the frames are 96x128"):
+        list(segue.foreground([np.zeros((128, 96, 3), np.uint8)], model="median", scene=known))
+
+
+def test_a_file_that_holds_no_scene_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "scene.safetensors"
+    BackgroundDifference().state().save(path)
+    with pytest.raises(CheckpointError, match="no learnt scene"):
+        FilmScenes.load(path)
+    scenes = FilmScenes()
+    scenes._firsts, scenes._planes = [0], [np.zeros((3, 4, 4), np.uint8)]
+    scenes.save(path)
+    with pytest.raises(CheckpointError, match="no learnt scene"):
+        FilmScenes.load(path)
+
+
+def test_where_two_passes_cannot_be_made() -> None:
+    pictures = waits_and_leaves(3)
+    with pytest.raises(SegueError, match="only once"):
+        segue.foreground(iter(pictures), model="median", passes=2)
+    with pytest.raises(SegueError, match="does not look"):
+        segue.foreground(pictures, model="mog2", passes=2)
+    with pytest.raises(SegueError, match="either passes=2 or a scene"):
+        segue.foreground(pictures, model="median", passes=2, scene=wall())
+    with pytest.raises(ValueError, match="passes is 3"):
+        segue.foreground(pictures, model="median", passes=3)  # type: ignore[arg-type]
+
+
+def test_a_source_is_closed_where_the_first_pass_fails() -> None:
+    with pytest.raises(SourceError):
+        next(segue.foreground([], model="median", passes=2))
+
+
+def test_frames_keep_their_index() -> None:
+    with segue.open_source(waits_and_leaves(), start=10, stride=3) as source:
+        indices = [result.index for result in segue.foreground(source, model="median", passes=2)]
+    assert indices == list(range(10, 60, 3))
+
+
+def test_the_frame_of_a_result_is_that_of_the_film() -> None:
+    frames = [Frame(5, 0.2, wall()), Frame(6, 0.24, wall())]
+    passes = TwoPasses(learner(), lambda: frames, LearntBackground(FilmScenes()))
+    assert [frame.index for frame in passes] == [5, 6]
