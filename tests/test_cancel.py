@@ -26,6 +26,18 @@ def test_a_token_is_set_by_any_thread_and_calls_what_waits_once() -> None:
     assert called == ["early", "late"]
 
 
+def test_what_was_forgotten_is_not_called() -> None:
+    token, other, another = CancelToken(), CancelToken(), CancelToken()
+    token.on_cancel(other.cancel)
+    token.on_cancel(another.cancel)
+    token.forget(other.cancel)
+    token.forget(other.cancel)
+
+    token.cancel()
+
+    assert (other.cancelled, another.cancelled) == (False, True)
+
+
 def test_a_wait_ends_by_itself() -> None:
     begun = time.monotonic()
 

@@ -54,6 +54,11 @@ class CancelToken:
         if self.cancelled:
             self.cancel()
 
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Have something called no longer that :meth:`on_cancel` was given."""
+        with suppress(ValueError):
+            self._callbacks.remove(callback)
+
 
 @contextmanager
 def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]:

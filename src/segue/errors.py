@@ -31,6 +31,10 @@ class CheckpointError(SegueError):
     """A weight file that is missing, unsafe, damaged or of another network."""
 
 
+class ResumeError(SinkError, CheckpointError):
+    """An interrupted run that cannot be gone on with: another source, other weights or settings, damage."""
+
+
 class DatasetError(SegueError):
     """A data set whose files are missing or do not belong together."""
 

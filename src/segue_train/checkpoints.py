@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from segue.errors import CheckpointError, SinkError
 from segue.inputs import first_line
 from segue.weights import write_checkpoint
 from segue.weights.checkpoint import OPTIONS
+from segue_train.origin import require_same
 
 LATEST = "last.ckpt"  # file in the folder of a run from which it goes on
 LOGS = "logs"
@@ -24,11 +26,11 @@ LOGS = "logs"
 class Progress:
     """Where a run stands: steps so far, the seconds they took, the best score of a validation and when.
 
-    Not a dataclass, for Fabric would restore a copy of it.
+    It also keeps what the run was begun with. Not a dataclass, for Fabric would restore a copy of it.
     """
 
-    def __init__(self, recipe: str, seed: int) -> None:
-        self.recipe, self.seed = recipe, seed
+    def __init__(self, recipe: str, seed: int, origin: Mapping[str, str]) -> None:
+        self.recipe, self.seed, self.origin = recipe, seed, dict(origin)
         self.step, self.seconds = 0, 0.0
         self.best_score, self.best_step = float("-inf"), 0
 
@@ -40,6 +42,7 @@ class Progress:
         for name in ("recipe", "seed"):
             if state[name] != getattr(self, name):
                 raise CheckpointError(f"its {name} is {state[name]}, that of this run {getattr(self, name)}")
+        require_same(state["origin"], self.origin)
         for name, value in state.items():
             setattr(self, name, value)
 

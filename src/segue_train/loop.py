@@ -70,7 +70,7 @@ class _Run:
         self.plain_optimizer = recipe.optimizer(recipe.parameter_groups(self.raw))
         self.network, self.optimizer = fabric.setup(self.raw, self.plain_optimizer)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.progress = Progress(recipe.name, settings.seed)
+        self.progress = Progress(recipe.name, settings.seed, settings.origin)
         self.state: dict[str, Any] = {
             "network": self.network,
             "optimizer": self.optimizer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol
@@ -162,6 +162,8 @@ class RunSettings:
         validate: scores a network in evaluation mode, higher is better; the best one is kept apart.
         validate_every: steps between two validations.
         report: told what happens, a line at a time.
+        origin: what the result depends on besides the recipe's name and the seed; a resumed run must have the
+            same. Empty for recipes that are not made of options.
     """
 
     out: Path
@@ -180,3 +182,4 @@ class RunSettings:
     validate: Callable[[nn.Module], float] | None = None
     validate_every: Annotated[int, Ge(1)] = 1000
     report: Callable[[str], None] = print
+    origin: Mapping[str, str] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from segue.prompts import Prompts
 from segue.registry import DETECTORS, MODELS
 from segue.weights.download import is_available
 from segue_web import messages
-from segue_web.exports import export_job, free_path, snapshot
+from segue_web.exports import export_job, free_path, remove_unfinished, snapshot
 from segue_web.film import Film, Plane
 from segue_web.labels import Labels, read_labels
 from segue_web.project import Mark, MarkedMask, Project
@@ -87,6 +87,7 @@ class AnnotateBackend(Backend):
         super().__init__(film)
         self.project = Project(folder, film.describe(), film.size)
         self.exports = folder / "exports"
+        remove_unfinished(self.exports)
         self._worker = Worker(film.path, (model, weights), prompter, device, self._on_step)
         self._store = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -343,7 +344,9 @@ class AnnotateBackend(Backend):
         await self._saved(lambda: None)  # the frames before are saved first
         job = self._job
         self._end("stopped" if error else "done", error)
-        if job is not None and job.target is not None and error is None:
+        if job is not None and job.target is not None and error is not None:
+            remove_unfinished(self.exports, job.target)
+        elif job is not None and job.target is not None:
             self.send({"event": "exported", "name": job.target.name, "path": str(job.target)})
 
     def _end(self, state: str, error: str | None = None) -> None:

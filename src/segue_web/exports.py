@@ -23,7 +23,7 @@ from segue.errors import SegueError
 from segue.masks import encode_objects, measure, read_index_mask, rle_area, rle_box, write_index_mask
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
 from segue.video import CocoSink, OverlayVideoSink, Sink
-from segue.video.partial import replacing, write_complete, writing
+from segue.video.partial import remove_partial, replacing, write_complete, writing
 from segue.video.video_sink import encoding, even_sides
 from segue_web.film import Film
 from segue_web.project import Project
@@ -81,6 +81,13 @@ def free_path(folder: Path, name: str, form: str) -> Path:
     return folder / next(path for end in ends if (path := f"{plain}-{form}{end}") not in taken)
 
 
+def remove_unfinished(folder: Path, target: Path | None = None) -> None:
+    """Remove what a killed process left of an export to ``target``, or of all exports of a folder."""
+    remove_partial(folder, target)
+    for path in folder.glob("*.partial") if target is None else [_partial_folder(target)]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 Writer = Callable[[Film, Snapshot, Path], Iterator[int]]
 
 
@@ -106,10 +113,14 @@ def _with_sink(make: Callable[[Path, Film], Sink], *, pictures: bool) -> Writer:
     return write
 
 
+def _partial_folder(final: Path) -> Path:
+    return final.with_name(final.name + ".partial")
+
+
 @contextmanager
 def _folder(final: Path) -> Iterator[Path]:
     """A folder that gets its name when it is complete."""
-    path = final.with_name(final.name + ".partial")
+    path = _partial_folder(final)
     shutil.rmtree(path, ignore_errors=True)
     try:
         with writing(final):

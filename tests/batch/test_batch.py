@@ -5,20 +5,29 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
-from segue.batch import Ledger
+from segue.batch import Ledger, read_tasks
 from segue.batch.engines import open_engine
+from segue.batch.names import key_of
 from segue.batch.work import JobConfig
+from segue.sessions.resumable import STATE
 from tests.batch.conftest import Batch, film, results
 from tests.cli.running import Command
+from tests.lite import lively_lite
+
+QUICK = 10.0
+"""Seconds in which a batch ends on Ctrl-C: 3 to 4 where the machine has nothing else to do."""
 
 JOB = ("--do", "foreground", "--model", "median", "--format", "png")
 
@@ -66,7 +75,7 @@ def test_every_video_gets_its_results_or_one_line_that_says_why_not(
     page = (tmp_path / "out/.segue-batch/report.html").read_text()
     assert "3 of 4 videos are done" in page
     assert "not a video" in page
-    assert (tmp_path / "out/.segue-batch/pictures/inner/c.jpg").stat().st_size > 500
+    assert (tmp_path / "out/.segue-batch/pictures" / f"{key_of('inner/c')}.jpg").stat().st_size > 500
 
     alone = tmp_path / "alone"
     assert command("foreground", films / "b.mp4", *JOB[2:], "-q", "-o", alone).code == 0
@@ -216,3 +225,224 @@ def test_films_come_from_an_object_store_and_results_go_there(
     assert batch(films, *JOB, "-o", "here", "--workers", 1).returncode == 0
     for name, data in results(tmp_path / "here").items():
         assert store.cat_file(f"films/out/{name}") == data
+
+
+def names_and_states(output: Path) -> dict[str, str]:
+    with Ledger(output / ".segue-batch/ledger.sqlite", create=False) as ledger:
+        return {row.name: row.state for row in ledger.rows()}
+
+
+def test_films_with_unlucky_names_delete_nothing_and_are_done(batch: Batch, tmp_path: Path) -> None:
+    for name in ("...mp4", ".segue-batch.mp4", "a.mp4", "a/b.mp4"):
+        film(tmp_path / "films" / name, 3)
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside/mine.txt").write_text("stays")
+
+    run = batch("films", *JOB, "-o", "out", "--workers", 1)
+
+    assert run.returncode == 0, run.stderr
+    assert set(names_and_states(tmp_path / "out")) == {"video..", "video.segue-batch", "a.mp4", "a/b"}
+    assert len(results(tmp_path / "out")) == 4 * 3
+    assert (tmp_path / "beside/mine.txt").read_text() == "stays"
+
+
+def test_a_folder_of_the_user_with_the_name_of_a_result_is_told_before_anything_is_done(
+    command: Command, tmp_path: Path
+) -> None:
+    film(tmp_path / "clip.mp4", 3)
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip/thesis.txt").write_text("stays")
+
+    assert "this batch did not write it" in command("batch", "clip.mp4", *JOB, "-o", ".").complaint
+
+    assert (tmp_path / "clip/thesis.txt").read_text() == "stays"
+
+
+@pytest.mark.parametrize("name", [".", "..", ".segue-batch", "a/../b"])
+def test_names_in_a_list_are_checked(films: Path, command: Command, tmp_path: Path, name: str) -> None:
+    (tmp_path / "list.csv").write_text(f"source,name\nfilms/b.mp4,\nfilms/a.mp4,{name}\n")
+
+    assert f"row 2: the name '{name}'" in command("batch", "list.csv", *JOB, "-o", "out").complaint
+
+
+def test_results_are_no_sources_wherever_they_lie(batch: Batch, command: Command, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", 3)
+    words = (*JOB, "--format", "overlay", "-o", ".", "--workers", 1)
+    assert batch(".", *words).returncode == 0
+    assert (tmp_path / "a/overlay.mp4").exists()
+    ended = batch(".", *words, "--resume")
+    assert ended.stdout == "0 queued, 0 running, 1 done, 0 failed\n", ended.stderr
+    assert [task.name for task in read_tasks([f"{tmp_path}/**/*.mp4"])] == ["a"]
+    for source in ("a", "a/overlay.mp4", "a/masks"):
+        assert "results of segue are no source" in command("batch", source, *JOB, "-o", "out").complaint
+
+
+def test_a_batch_knows_its_sources_results_and_weights(
+    films: Path, batch: Batch, command: Command, tmp_path: Path
+) -> None:
+    words = (*JOB, "-o", "out", "--workers", 1)
+    assert batch(films, *words).returncode == 0
+    before = results(tmp_path / "out")
+    film(films / "a.mp4", 9, seed=7)
+    shutil.rmtree(tmp_path / "out/b")
+
+    changed = command("batch", films, *words, "--resume")
+
+    assert changed.code == 1
+    assert "a: its source is another than the batch was begun with: its size was" in changed.err
+    assert "b: its results are gone; it is done again" in changed.err
+    assert names_and_states(tmp_path / "out") == {"a": "failed", "b": "done", "inner/c": "done"}
+    assert results(tmp_path / "out") == before  # also those of the old film, until they are asked for again
+    assert command("batch", films, *words, "--retry-failed").code == 0
+    assert len(results(tmp_path / "out/a")) == 9
+
+
+def test_a_video_that_was_interrupted_begins_anew_where_its_source_was_replaced(
+    batch: Batch, tmp_path: Path
+) -> None:
+    words = (*JOB, "-o", "out", "--workers", 1)
+    film(tmp_path / "films/a.mp4", 400)
+    with started("films", *words, cwd=tmp_path) as process:
+        masks_of(tmp_path, process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    film(tmp_path / "films/a.mp4", 9, seed=7)
+
+    assert batch("films", *words, "--resume").returncode == 1
+    assert batch("films", *words, "--retry-failed").returncode == 0
+
+    assert len(results(tmp_path / "out/a")) == 9
+
+
+def started(*words: object, cwd: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """A batch that runs, in a process group of its own as in a terminal."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "segue", "batch", *map(str, words)],
+        cwd=cwd,
+        stdout=options.pop("stdout", subprocess.DEVNULL),
+        stderr=options.pop("stderr", subprocess.DEVNULL),
+        start_new_session=True,
+        **options,
+    )
+
+
+def masks_of(folder: Path, process: subprocess.Popen[bytes]) -> list[Path]:
+    """The masks of videos in work, as soon as there are some."""
+    while process.poll() is None:
+        if found := list(folder.glob("out/.segue-batch/work/*/masks/0*.png")):
+            return found
+        os.sched_yield()
+    raise AssertionError("the batch has ended")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(batch: Batch, tmp_path: Path) -> None:
+    for name in "ab":
+        film(tmp_path / f"films/{name}.mp4", 600)
+    words = ("films", *JOB, "-o", "out", "--workers", 2)
+    with started(*words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        masks_of(tmp_path, process)
+        workers = workers_of(process)
+        begun = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        took = time.monotonic() - begun
+
+    assert process.returncode == 130
+    assert took < QUICK
+    assert "interrupted; give the same command with --resume to go on" in err.decode()
+    assert "Traceback" not in err.decode()
+    assert not [pid for pid in workers if alive(pid)]
+    assert set(names_and_states(tmp_path / "out").values()) == {"queued"}
+    kept = {path: path.read_bytes() for path in tmp_path.glob("out/.segue-batch/work/*/masks/0*.png")}
+    assert kept
+    assert list(tmp_path.glob(f"out/.segue-batch/work/*/masks/{STATE}"))
+    assert batch(*words, "--resume").returncode == 0
+    assert len(results(tmp_path / "out")) == 1200
+    names = {key_of(name): name for name in "ab"}
+    for path, data in kept.items():
+        assert (tmp_path / "out" / names[path.parts[-3]] / "masks" / path.name).read_bytes() == data
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_workers_import_is_silent_and_quick(tmp_path: Path, times: int) -> None:
+    for name in "ab":
+        film(tmp_path / f"films/{name}.mp4", 600)
+    words = ("films", *JOB, "-o", "out", "--workers", 2)
+    with started(*words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        while len(workers := workers_of(process)) < 2:
+            assert process.poll() is None
+            os.sched_yield()
+        begun = time.monotonic()
+        for _ in range(times):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.3)
+        _, err = process.communicate(timeout=60)
+
+    assert time.monotonic() - begun < QUICK
+    assert process.returncode == 130
+    assert "Traceback" not in err.decode(), err.decode()
+    assert not [pid for pid in workers if alive(pid)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there")
+def test_a_name_that_is_no_utf8_and_one_that_commands_the_terminal(
+    batch: Batch, command: Command, tmp_path: Path
+) -> None:
+    film(tmp_path / "films/plain.mp4", 3)
+    for name in (b"caf\xe9.mp4", b"red\x1b[31m.mp4"):
+        shutil.copy(tmp_path / "films/plain.mp4", os.fsencode(tmp_path / "films") + b"/" + name)
+    rotten = os.fsencode(tmp_path / "films") + b"/rotten\xff\x1b[2J.mp4"
+    Path(os.fsdecode(rotten)).write_bytes(b"nothing of the sort" * 50)
+
+    run = batch("films", *JOB, "-o", "out", "--workers", 1)
+
+    assert run.returncode == 1
+    assert "0 queued, 0 running, 3 done, 1 failed" in run.stdout
+    assert "failed: rotten\\udcff\\x1b[2J" in run.stdout
+    assert "\x1b" not in run.stdout + run.stderr.replace("\x1b[?25h", "").replace("\x1b[?25l", "")
+    assert len(results(tmp_path / "out")) == 9
+    page = (tmp_path / "out/.segue-batch/report.html").read_text("utf-8")
+    assert "\x1b" not in page
+    assert "rotten" in command("batch", "--status", "-o", "out").out
+    assert command("batch", "films", *JOB, "-o", "out", "--resume").code == 1
+
+
+def test_weights_that_were_replaced_are_told(command: Command, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", 2)
+    network = lively_lite()
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    (tmp_path / "list.csv").write_text('source,box\na.mp4,"5,30,30,60"\n')
+    words = ("list.csv", "--weights", "w.safetensors", "--format", "png", "-o", "out", "--workers", 1)
+    assert command("batch", *words).code == 0
+    next(network.parameters()).data.mul_(1.01)
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+
+    assert 'this batch was begun with weights {"' in command("batch", *words, "--resume").complaint
+
+
+def test_single_files_are_refused_however_they_are_written(
+    films: Path, command: Command, tmp_path: Path
+) -> None:
+    for option in (("--events=e.csv",), ("--events", "e.csv"), ("--background=b.png",), ("--explain=x",)):
+        assert "one place for all videos" in command("batch", films, *JOB, *option, "-o", "out").complaint
+    for text in ("--events=e.csv", "--events e.csv", "--output x", "--overwrite"):
+        (tmp_path / "list.csv").write_text(f"source,options\nfilms/a.mp4,\nfilms/b.mp4,{text}\n")
+        assert "leave it out" in command("batch", "list.csv", *JOB, "-o", "out").complaint
+
+
+def test_passwords_and_tokens_are_shown_nowhere(command: Command, tmp_path: Path) -> None:
+    address = "http://me:secret@127.0.0.1:9/film.mp4?token=verysecret"
+    (tmp_path / "list.txt").write_text(address + "\n")
+
+    ended = command("batch", "list.txt", *JOB, "-o", "out", "--workers", 1)
+    again = command("batch", "--status", "-o", "out")
+
+    page = (tmp_path / "out/.segue-batch/report.html").read_text("utf-8")
+    for shown in (ended.out, ended.err, again.out, page):
+        assert "secret" not in shown
+    assert "http://127.0.0.1:9/film.mp4" in ended.out
+    for file in (tmp_path / "out/.segue-batch").glob("ledger.sqlite*"):
+        assert file.stat().st_mode & 0o077 == 0
+    assert list(names_and_states(tmp_path / "out")) == ["film"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +106,56 @@ def test_the_cost_of_a_video_does_not_grow_with_the_ledger(ledger: Ledger) -> No
 
     assert len(plans) == 5
     assert all(plan.startswith("SEARCH videos USING INDEX") for plan in plans), plans
+
+
+def test_a_full_disk_is_told_in_a_line(ledger: Ledger, tmp_path: Path) -> None:
+    (pages,) = ledger._base.execute("pragma page_count").fetchone()
+    ledger._base.execute(f"pragma max_page_count = {pages + 2}")
+
+    with pytest.raises(SegueError, match=r"the ledger cannot be written \(.*full.*free some space"):
+        ledger.add(Task(f"film {n}", f"film {n}.mp4") for n in range(10_000))
+
+    assert not list(ledger.rows())
+
+
+def test_names_that_are_no_text_are_kept_byte_by_byte(ledger: Ledger, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    ledger.add([Task(name, name + ".mp4", ("--mask", name))])
+    ledger.begun(name, "w")
+    ledger.beat(name, 3)
+    ledger.done(name, "w", 4, 1.0, "d")
+
+    (row,) = ledger.rows()
+    (task,) = ledger.tasks("done")
+    ledger.reject(name, f"{name} is another")
+    assert [row.error for row in ledger.rows()] == [f"{name} is another"]
+
+    assert (row.name, row.source, row.state, row.frames) == (name, name + ".mp4", "done", 4)
+    assert (task.name, task.source, task.arguments) == (name, name + ".mp4", ("--mask", name))
+
+
+def test_only_its_owner_reads_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.add([Task("a", "https://me:secret@host/a.mp4")])
+    ledger.save()
+
+    files = list(tmp_path.glob("ledger.sqlite*"))
+    assert len(files) > 1
+    assert not [file for file in files if file.stat().st_mode & 0o077]
+
+
+def test_a_ledger_of_another_version_is_refused(ledger: Ledger, tmp_path: Path) -> None:
+    ledger._base.execute("pragma user_version = 1")
+    ledger.close()
+
+    with pytest.raises(SegueError, match="another version of segue"):
+        Ledger(tmp_path / "ledger.sqlite")
+
+
+def test_settings_with_passwords_are_told_without_them(ledger: Ledger) -> None:
+    ledger.settle({"options": ["--roi", "https://me:secret@host/roi.png?token=more"]})
+
+    with pytest.raises(SegueError) as error:
+        ledger.settle({"options": ["--roi", "https://me:other@host/roi.png?token=less"]})
+
+    assert not [word for word in ("secret", "me:", "more", "less") if word in str(error.value)]
+    assert "https://host/roi.png" in str(error.value)

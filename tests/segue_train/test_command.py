@@ -9,7 +9,7 @@ import torch
 
 import segue
 from segue import extras
-from segue.errors import DatasetError, TrainingError
+from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.models.stcn import STCNLite
 from segue.weights import write_checkpoint
 from segue_train.clips import ClipShape, Curriculum
@@ -45,6 +45,10 @@ def test_stcn_lite_is_trained_resumed_and_loaded(
     assert "left out 1 sequences of DAVIS val" in first
     assert "2 videos and 4 still images" in first
     assert "step 1/2  score 0." in first
+    (videos / "more.txt").touch()
+    with pytest.raises(CheckpointError, match="begun with data"):
+        run(*command, "--resume")
+    (videos / "more.txt").unlink()
     assert "step 2/2" in run(*command, "--resume")
     network = segue.load("stcn-lite", weights=tmp_path / "run" / "stcn-lite.safetensors")
     assert not network.training

@@ -234,6 +234,14 @@ def test_a_checkpoint_of_another_run_is_refused(settings: Any) -> None:
         loop.train(LineRecipe(), replace(settings, resume=True, seed=5))
 
 
+def test_a_run_with_other_options_or_data_is_refused(settings: Any) -> None:
+    begun = replace(settings, origin={"data": "(4 files 0123)", "batch": "4"})
+    loop.train(LineRecipe(), begun)
+    loop.train(LineRecipe(), replace(begun, resume=True))
+    with pytest.raises(CheckpointError, match=r"last\.ckpt.*begun with data \(4 files 0123\), not \(5"):
+        loop.train(LineRecipe(), replace(begun, resume=True, origin={**begun.origin, "data": "(5 files)"}))
+
+
 def test_a_damaged_checkpoint_is_refused_in_one_line(settings: Any) -> None:
     loop.train(LineRecipe(), settings)
     path = settings.out / "last.ckpt"

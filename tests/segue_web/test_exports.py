@@ -20,7 +20,8 @@ from segue.datasets.davis import DavisFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import SegueError
 from segue.masks import write_index_mask
-from segue_web.exports import FORMATS, Snapshot, brush_rle, export_job, row_runs
+from segue.video.partial import PartialFile
+from segue_web.exports import FORMATS, Snapshot, brush_rle, export_job, remove_unfinished, row_runs
 from segue_web.film import Film
 from segue_web.labels import read_labels
 from tests.segue_web.films import numbered, write_film
@@ -195,6 +196,20 @@ def test_picture_sequence(film: Film, taken: Snapshot, masks: np.ndarray, tmp_pa
         inside = masks[index] > 0
         assert np.array_equal(picture[..., 3], inside * np.uint8(255))
         assert np.array_equal(picture[..., 2::-1][inside], film.frame(index).image[inside])
+
+
+def test_what_a_killed_process_left_of_an_export_is_removed(tmp_path: Path) -> None:
+    target, other = tmp_path / "film-overlay.mp4", tmp_path / "film-davis"
+    partial = PartialFile(target)
+    for path in (partial.path, PartialFile(other).path, tmp_path / "film-coco.json"):
+        path.touch()
+    (tmp_path / "film-davis.partial").mkdir()
+
+    remove_unfinished(tmp_path, target)
+    assert not partial.path.exists()
+    assert (tmp_path / "film-davis.partial").exists()
+    remove_unfinished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["film-coco.json"]
 
 
 def test_only_the_chosen_objects_go_out(

@@ -1,22 +1,31 @@
-"""What became of every video, in one SQLite file that outlives its process."""
+"""What became of every video, in one SQLite file that outlives its process and a power cut."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from segue.batch.names import TakenNames
+from segue.batch.places import hide_secrets
 from segue.batch.plan import Task
 from segue.errors import SegueError
+from segue.video.identity import SourceIdentity
+from segue.video.partial import sync_folder
 
 State = Literal["queued", "running", "done", "failed"]
+
+STATES: tuple[State, ...] = ("queued", "running", "done", "failed")
+
+VERSION = 2
+"""Version of the tables, as SQLite's ``user_version``."""
 
 _SCHEMA = """
 create table if not exists settings (key text primary key, value text not null);
@@ -24,7 +33,8 @@ create table if not exists videos (
     name text primary key, source text not null, arguments text not null,
     cost real not null, memory real not null,
     state text not null default 'queued', worker text, tries integer not null default 0, error text,
-    heartbeat real, begun real, ended real, frames integer not null default 0, seconds real, digest text
+    heartbeat real, begun real, ended real, frames integer not null default 0, seconds real, digest text,
+    identity text
 );
 create unique index if not exists by_task on videos (source, arguments);
 create index if not exists by_state on videos (state);
@@ -62,31 +72,49 @@ class Ledger:
     """Table of all videos; one process writes it, any number may read.
 
     What is said of videos between two calls of :meth:`save` is kept together or not at all, so a batch costs
-    one disk write for each round of news, however many videos there are.
+    one disk write for each round of news, however many videos there are. What was saved survives a power cut:
+    SQLite's write-ahead log is synced with each save (``synchronous = full``). Only its owner may read the
+    file, for addresses of sources may hold passwords.
 
     Args:
         path: the SQLite file.
         create: make it if it does not exist.
 
     Raises:
-        SegueError: there is no such file, or it is not a ledger.
+        SegueError: there is no such file, it is not a ledger, or it cannot be written; so of all methods.
     """
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
         if not create and not path.is_file():
             raise SegueError(f"{path}: there is no batch here")
-        try:
+        self._path = path
+        with self._telling("used"):
+            if create and not path.exists():
+                path.touch(mode=0o600)
+                sync_folder(path.parent)
             self._base = sqlite3.connect(path, timeout=30)
-            self._base.execute("pragma journal_mode = wal")
-            self._base.execute("pragma synchronous = normal")
-            self._base.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise SegueError(f"{path}: the ledger cannot be used ({error})") from None
+            # Names of files need not be valid text; see _bytes.
+            self._base.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+            try:
+                self._base.execute("pragma journal_mode = wal")
+                self._base.execute("pragma synchronous = full")
+                known = self._base.execute("select count(*) from sqlite_master").fetchone()[0]
+                version = self._base.execute("pragma user_version").fetchone()[0]
+                if known and version != VERSION:
+                    raise SegueError(f"{path}: the ledger of another version of segue; choose another output")
+                self._base.executescript(_SCHEMA)
+                self._base.execute(f"pragma user_version = {VERSION}")
+            except BaseException:
+                self._base.close()
+                raise
 
     def close(self) -> None:
         """Save and close."""
-        self.save()
-        self._base.close()
+        try:
+            self.save()
+        finally:
+            with suppress(sqlite3.Error):
+                self._base.close()
 
     def __enter__(self) -> Ledger:
         return self
@@ -94,111 +122,182 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @contextmanager
+    def _telling(self, what: str = "written") -> Iterator[None]:
+        """Turn errors of SQLite and the system into one that speaks to people."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            full = "full" in str(error)
+            hint = "; free some space, then go on with --resume" if full else ""
+            raise SegueError(f"{self._path}: the ledger cannot be {what} ({error}){hint}") from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._telling(), self._base:
+            yield
+
+    def _say(self, statement: str, *values: object) -> None:
+        """Change something, to be saved later."""
+        with self._telling():
+            self._base.execute(statement, values)
+
     def settle(self, settings: dict[str, Any]) -> None:
         """Keep the settings of a new batch, or see that they are those of the batch that goes on.
 
         Raises:
             SegueError: they differ.
         """
-        with self._base:
+        with self._transaction():
             for key, value in settings.items():
                 text = json.dumps(value)
                 known = self._base.execute("select value from settings where key = ?", (key,)).fetchone()
                 if known is None:
                     self._base.execute("insert into settings values (?, ?)", (key, text))
                 elif known[0] != text:
+                    before, now = hide_secrets(known[0]), hide_secrets(text)
                     raise SegueError(
-                        f"this batch was begun with {key} {known[0]}, not {text}; choose another output"
+                        f"this batch was begun with {key} {before}, not {now}; choose another output"
                     )
+
+    def identity(self, new: str) -> str:
+        """The identity of the batch, which is ``new`` for one that has none yet."""
+        with self._transaction():
+            self._base.execute("insert or ignore into settings values ('identity', ?)", (new,))
+        return str(self._base.execute("select value from settings where key = 'identity'").fetchone()[0])
 
     def add(self, tasks: Iterable[Task]) -> None:
         """Queue the videos that are not known yet; one source with other arguments is another video.
 
-        A name that another video has gets a number.
+        A name that another video has, or that lies in the folder of another, gets a number.
         """
-        with self._base:
-            taken = {row[0] for row in self._base.execute("select name from videos")}
+        with self._transaction():
+            names = TakenNames(row[0] for row in self._base.execute("select name from videos"))
             known = set(self._base.execute("select source, arguments from videos"))
             for task in tasks:
                 arguments = json.dumps(task.arguments)
                 if (task.source, arguments) in known:
                     continue
                 known.add((task.source, arguments))
-                name, number = task.name, 2
-                while name in taken:
-                    name, number = f"{task.name}-{number}", number + 1
-                taken.add(name)
                 self._base.execute(
-                    "insert into videos (name, source, arguments, cost, memory) values (?, ?, ?, ?, ?)",
-                    (name, task.source, arguments, task.cost, task.memory),
+                    "insert into videos (name, source, arguments, cost, memory, identity)"
+                    " values (cast(? as text), cast(? as text), ?, ?, ?, ?)",
+                    (
+                        _bytes(names.take(task.name)),
+                        _bytes(task.source),
+                        arguments,
+                        task.cost,
+                        task.memory,
+                        _identity_text(task.identity),
+                    ),
                 )
 
     def recover(self, *, failed: bool = False) -> None:
         """Queue what was in work when the last process ended, and with ``failed`` what has failed."""
-        with self._base:
+        with self._transaction():
             self._base.execute("update videos set state = 'queued' where state = 'running'")
             if failed:
                 self._base.execute(
                     "update videos set state = 'queued', error = null, tries = 0 where state = 'failed'"
                 )
 
+    def tasks(self, *states: State) -> Iterator[Task]:
+        """The videos in some states, in the order of the list."""
+        marks = ", ".join("?" * len(states))
+        for name, source, arguments, cost, memory, identity in self._base.execute(
+            "select name, source, arguments, cost, memory, identity from videos"
+            f" where state in ({marks}) order by rowid",
+            states,
+        ):
+            known = None if identity is None else SourceIdentity.from_json(json.loads(identity))
+            yield Task(name, source, tuple(json.loads(arguments)), cost, memory, known)
+
     def queued(self) -> Iterator[Task]:
         """The videos that wait."""
-        for name, source, arguments, cost, memory in self._base.execute(
-            "select name, source, arguments, cost, memory from videos where state = 'queued' order by rowid"
-        ):
-            yield Task(name, source, tuple(json.loads(arguments)), cost, memory)
+        return self.tasks("queued")
+
+    def again(self, name: str, identity: SourceIdentity | None = None) -> None:
+        """Queue a video whatever became of it, with a new identity of its source if one is given."""
+        self._say(
+            "update videos set state = 'queued', error = null, digest = null, tries = 0,"
+            " identity = coalesce(?, identity) where name = cast(? as text)",
+            _identity_text(identity),
+            _bytes(name),
+        )
+
+    def reject(self, name: str, error: str) -> None:
+        """The video has failed, also where it was done: its results are not of what its source is now."""
+        self._say(
+            "update videos set state = 'failed', ended = ?, error = cast(? as text)"
+            " where name = cast(? as text)",
+            *(time.time(), _bytes(error), _bytes(name)),
+        )
 
     def begun(self, name: str, worker: str) -> None:
         """A worker has taken the video."""
         now = time.time()
-        self._base.execute(
+        self._say(
             "update videos set state = 'running', worker = ?, tries = tries + 1, begun = ?, heartbeat = ?"
-            " where name = ?",
-            (worker, now, now, name),
+            " where name = cast(? as text)",
+            *(worker, now, now, _bytes(name)),
         )
 
     def beat(self, name: str, frames: int) -> None:
         """A worker has given a sign of life."""
-        self._base.execute(
-            "update videos set heartbeat = ?, frames = ? where name = ? and state = 'running'",
-            (time.time(), frames, name),
+        self._say(
+            "update videos set heartbeat = ?, frames = ? where name = cast(? as text) and state = 'running'",
+            *(time.time(), frames, _bytes(name)),
         )
 
     def done(self, name: str, worker: str, frames: int, seconds: float, digest: str) -> None:
         """The results are there; a second report of the same video changes nothing."""
-        self._base.execute(
+        self._say(
             "update videos set state = 'done', worker = ?, ended = ?, frames = ?, seconds = ?, digest = ?,"
-            " error = null where name = ? and state != 'done'",
-            (worker, time.time(), frames, seconds, digest, name),
+            " error = null where name = cast(? as text) and state != 'done'",
+            *(worker, time.time(), frames, seconds, digest, _bytes(name)),
         )
 
     def failed(self, name: str, error: str) -> None:
         """The video has failed for good."""
-        self._base.execute(
-            "update videos set state = 'failed', ended = ?, error = ? where name = ? and state != 'done'",
-            (time.time(), error, name),
+        self._say(
+            "update videos set state = 'failed', ended = ?, error = cast(? as text)"
+            " where name = cast(? as text) and state != 'done'",
+            *(time.time(), _bytes(error), _bytes(name)),
         )
 
     def waits(self, name: str) -> None:
         """The video is queued again."""
-        self._base.execute("update videos set state = 'queued' where name = ? and state = 'running'", (name,))
+        self._say(
+            "update videos set state = 'queued' where name = cast(? as text) and state = 'running'",
+            _bytes(name),
+        )
 
     def save(self) -> None:
         """Write what was said since the last time."""
-        self._base.commit()
+        with self._telling():
+            self._base.commit()
 
     def counts(self) -> dict[State, int]:
         """How many videos are in each state."""
         found = dict(self._base.execute("select state, count(*) from videos group by state"))
-        return {state: found.get(state, 0) for state in ("queued", "running", "done", "failed")}
+        return {state: found.get(state, 0) for state in STATES}
 
     def rows(self, state: State | None = None) -> Iterator[Row]:
         """All videos, or those in one state, in the order of the list."""
         columns = ", ".join(Row.__slots__)
-        where, values = ("where state = ?", (state,)) if state else ("", ())
+        where = "where state = ?" if state else ""
+        values: Sequence[str] = (state,) if state else ()
         for row in self._base.execute(f"select {columns} from videos {where} order by rowid", values):
             yield Row(*row)
+
+
+def _bytes(text: str) -> bytes:
+    """A text for SQLite, to be cast to text there: names of files need not be valid UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _identity_text(identity: SourceIdentity | None) -> str | None:
+    return None if identity is None else json.dumps(identity.to_json())
 
 
 def only_process(path: Path) -> AbstractContextManager[object]:

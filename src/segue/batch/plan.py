@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import io
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,10 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from segue.batch.places import files_below, is_remote, remote_size
+from segue.batch.names import SUBFOLDER, check_name, result_name
+from segue.batch.places import files_below, hide_secrets, is_remote, is_result, remote_identity
 from segue.errors import SegueError, SourceError
 from segue.naming import natural_key
 from segue.video.decode import open_container, video_stream
+from segue.video.identity import SourceIdentity
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
 
@@ -49,6 +52,7 @@ class Task:
         arguments: options of the command that are its own, such as prompts.
         cost: expected work, in pixels of all frames.
         memory: bytes that it is expected to take.
+        identity: what the source was known by when the video was planned; None where that could not be told.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Task:
     arguments: tuple[str, ...] = ()
     cost: float = 1.0
     memory: float = BASE_MEMORY
+    identity: SourceIdentity | None = None
 
 
 def read_tasks(sources: Sequence[str]) -> list[Task]:
@@ -65,25 +70,43 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
     text file has one source a line (empty lines and those that begin with # do not count); CSV and Parquet
     have the column ``source`` and may have ``name``, ``mask``, ``box``, ``point``, ``remove``, ``auto``,
     ``classes``, ``with``, ``roi``, ``depth``, ``flow`` and ``options``. Relative paths in a list begin at the
-    list.
+    list. Results of segue are no sources: folders and patterns leave them out.
 
     Raises:
         SourceError: nothing is there, or a list cannot be read.
     """
     tasks = [task for text in sources for task in _expanded(text)]
     if not tasks:
-        raise SourceError(f"{', '.join(sources) or 'nothing'}: there are no videos")
+        named = ", ".join(map(hide_secrets, sources)) or "nothing"
+        raise SourceError(f"{named}: there are no videos; results of segue do not count")
     return list({(task.source, task.arguments): task for task in tasks}.values())
 
 
 def measured(tasks: Iterable[Task], threads: int = 8) -> list[Task]:
-    """The same tasks with what their headers say of cost and memory; what cannot be read stays as it is."""
-    with ThreadPoolExecutor(threads) as pool:
+    """The same tasks with their identities and what their headers say of cost and memory.
+
+    What cannot be read stays as it is.
+    """
+    pool = ThreadPoolExecutor(threads)
+    try:
         return list(pool.map(_measured, tasks))
+    finally:
+        pool.shutdown(cancel_futures=True)  # also on Ctrl-C
+
+
+def identity_of(source: str) -> SourceIdentity | None:
+    """What a source is known by now; None where that cannot be told, or nothing is there."""
+    if is_remote(source):
+        return remote_identity(source)
+    try:
+        return SourceIdentity.of(source)
+    except SourceError:
+        return None
 
 
 def _expanded(text: str) -> Iterator[Task]:
-    suffix = PurePosixPath(text).suffix.lower()
+    path = _path_of(text) if is_remote(text) else text
+    suffix = PurePosixPath(path).suffix.lower()
     if suffix in (".csv", ".tsv"):
         yield from _from_rows(_csv_rows(Path(text)), text)
     elif suffix == ".parquet":
@@ -93,34 +116,66 @@ def _expanded(text: str) -> Iterator[Task]:
         yield from _from_rows(({"source": line} for line in lines if line and line[0] != "#"), text)
     elif is_remote(text):
         if suffix in VIDEO_SUFFIXES:
-            yield Task(PurePosixPath(text).stem, text)
+            yield Task(result_name(PurePosixPath(path).stem), text)
         else:
-            for path in files_below(text, VIDEO_SUFFIXES):
-                yield Task(str(PurePosixPath(path[len(text) :].lstrip("/")).with_suffix("")), path)
+            found = files_below(text, VIDEO_SUFFIXES)
+            yield from _named([(item[len(text) :].lstrip("/"), item) for item in found])
     elif Path(text).is_dir():
+        _refuse_result(Path(text), text)
         yield from _below(Path(text))
     elif Path(text).is_file():
-        yield Task(Path(text).stem, text)
+        _refuse_result(Path(text).parent, text)
+        yield Task(result_name(Path(text).stem), text)
     elif glob.has_magic(text):
-        for found in sorted(glob.glob(text, recursive=True), key=natural_key):  # noqa: PTH207
-            yield from [Task(Path(found).name, found)] if Path(found).is_dir() else _expanded(found)
+        for each in sorted(glob.glob(text, recursive=True), key=natural_key):  # noqa: PTH207
+            place = Path(each)
+            if SUBFOLDER in place.parts or any(map(is_result, (place, *place.parents[:-1]))):
+                continue
+            yield from [Task(result_name(place.name), each)] if place.is_dir() else _expanded(each)
     else:
         raise SourceError(f"{text}: no such file, folder or list")
 
 
+def _refuse_result(folder: Path, text: str) -> None:
+    """What segue wrote is no source: a batch would follow its own overlays."""
+    if is_result(folder):
+        raise SourceError(f"{text}: results of segue are no source; give the video that they were made of")
+
+
+def _path_of(address: str) -> str:
+    """The path of an address, without its query."""
+    return address.partition("://")[2].partition("?")[0].partition("#")[0]
+
+
 def _below(folder: Path) -> Iterator[Task]:
-    films = sorted(
-        (path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()),
-        key=lambda path: natural_key(str(path)),
-    )
-    names = [film.relative_to(folder).with_suffix("").as_posix() for film in films]
-    count = Counter(names)
-    for film, name in zip(films, names, strict=True):
-        yield Task(film.relative_to(folder).as_posix() if count[name] > 1 else name, str(film))
+    films = []
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        folders[:] = [name for name in folders if name != SUBFOLDER and not is_result(here / name)]
+        films += [
+            path
+            for path in map(here.joinpath, names)
+            if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+        ]
+    films.sort(key=lambda path: natural_key(str(path)))
+    yield from _named([(film.relative_to(folder).as_posix(), str(film)) for film in films])
     if not films:
-        inner = (path for path in folder.iterdir() if path.is_dir())
-        for item in sorted(inner, key=lambda path: natural_key(path.name)) or [folder]:
-            yield Task(item.name, str(item))
+        inner = [path for path in folder.iterdir() if path.is_dir() and path.name != SUBFOLDER]
+        pictures = [path for path in inner if not is_result(path)]
+        for item in sorted(pictures, key=lambda path: natural_key(path.name)) or [folder] * (not inner):
+            yield Task(result_name(item.name or item.resolve().name), str(item))
+
+
+def _named(films: Sequence[tuple[str, str]]) -> Iterator[Task]:
+    """Films by their relative paths, called after them without endings.
+
+    One that would share its name with another, or with a folder of others, keeps its ending.
+    """
+    plain = [str(PurePosixPath(path).with_suffix("")) for path, _ in films]
+    taken = Counter(plain)
+    taken.update({str(parent) for name in plain for parent in PurePosixPath(name).parents})
+    for (path, source), name in zip(films, plain, strict=True):
+        yield Task(result_name(path if taken[name] > 1 else name), source)
 
 
 def _from_rows(rows: Iterable[Mapping[str, Any]], place: str) -> Iterator[Task]:
@@ -134,9 +189,14 @@ def _from_rows(rows: Iterable[Mapping[str, Any]], place: str) -> Iterator[Task]:
             raise SourceError(
                 f"{place}: column {unknown[0]!r} is not known; choose from {', '.join(sorted(KNOWN_COLUMNS))}"
             )
-        name = str(row.get("name") or PurePosixPath(source).stem)
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise SourceError(f"{place}: row {number}: the name {name!r} must stay inside the output")
+        plain = _path_of(source) if is_remote(source) else source
+        name = str(row.get("name") or "") or result_name(PurePosixPath(plain).stem)
+        try:
+            check_name(name, SourceError)
+        except SourceError as error:
+            raise SourceError(f"{place}: row {number}: {error}") from None
+        if not is_remote(source):
+            _refuse_result((folder or Path()) / Path(source).parent, f"{place}: row {number}: {source}")
         yield Task(name, _beside(folder, source), tuple(_arguments(row, folder, f"{place}: row {number}")))
 
 
@@ -162,7 +222,7 @@ def _mask(folder: Path | None, value: str) -> str:
 
 
 def _beside(folder: Path | None, path: str) -> str:
-    return path if folder is None or is_remote(path) else str(folder / path)
+    return path if folder is None or is_remote(path) else str((folder / path).absolute())
 
 
 def _text_of(path: Path) -> str:
@@ -193,8 +253,9 @@ def _parquet_rows(place: str) -> Iterator[dict[str, Any]]:
 
 
 def _measured(task: Task) -> Task:
+    task = replace(task, identity=identity_of(task.source))
     if is_remote(task.source):
-        size = remote_size(task.source)
+        size = None if task.identity is None else task.identity.size
         return task if size is None else replace(task, cost=size * BYTES_PER_BYTE)
     if Path(task.source).is_dir():
         return replace(task, cost=float(sum(1 for _ in Path(task.source).iterdir())) * MIB)

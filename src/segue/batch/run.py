@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,15 +11,21 @@ from urllib.parse import quote
 
 from segue.batch.engines import Engine, Event
 from segue.batch.ledger import Ledger, Row
+from segue.batch.names import key_of
+from segue.batch.places import hide_secrets
 from segue.batch.scheduler import Scheduler
-from segue.cancel import cancel_on_signals
+from segue.cancel import CancelToken, cancel_on_signals
+from segue.inputs import printable
 from segue.reports.html import write_page
+from segue.video.partial import write_complete, writing
 
-ROUND_SECONDS = 1.0
+ROUND_SECONDS = 0.5
 """News are waited for so long; then the ledger is saved and progress is shown."""
 
-STOP_SECONDS = 60.0
-"""Workers have so long to finish their frame and save when the batch is interrupted."""
+STOP_SECONDS = 2.5
+"""Workers have so long to finish their frame and save when the batch is interrupted; then they are ended.
+
+What they saved before is kept all the same, and every mask that is written."""
 
 SHOWN = 2000
 """Videos in the table and among the pictures at most; all that failed are listed."""
@@ -31,6 +38,7 @@ def run_batch(
     *,
     pictures: Path,
     show: Callable[[list[Event]], None] = lambda _: None,
+    cancel: CancelToken | None = None,
 ) -> None:
     """Do everything that the scheduler has.
 
@@ -40,45 +48,45 @@ def run_batch(
         engine: the workers; ended by this function.
         pictures: folder for a picture of each video.
         show: called with the news of each round.
+        cancel: lets the caller interrupt the batch, as Ctrl-C does.
 
     Raises:
         KeyboardInterrupt: the batch was interrupted, and everything is saved.
+        SegueError: the ledger cannot be written, or there are no workers any more; everything before is
+            saved.
     """
-    idle = set(engine.workers)
     with ExitStack() as stack:
         stack.callback(ledger.save)
         stack.callback(engine.close)
-        token = stack.enter_context(cancel_on_signals())
-        asked = 0.0
+        token = stack.enter_context(cancel_on_signals(cancel))
+        deadline = math.inf
         while not scheduler.over:
-            if token.cancelled and not asked:
-                asked = time.monotonic()
+            if token.cancelled and deadline == math.inf:
+                deadline = time.monotonic() + STOP_SECONDS
                 engine.interrupt()
-            if asked and (len(idle) == len(engine.workers) or time.monotonic() - asked > STOP_SECONDS):
+            if token.cancelled and (not scheduler.busy or time.monotonic() > deadline):
                 break
-            if not asked:
-                _give_out(ledger, scheduler, engine, idle)
+            if not token.cancelled:
+                _give_out(ledger, scheduler, engine)
             events = list(engine.events(ROUND_SECONDS))
             for event in events:
                 _apply_event(event, ledger, scheduler, pictures)
-                if event.kind != "beat":
-                    idle.add(event.worker)
             ledger.save()
             show(events)
-        if asked:
+        if token.cancelled and not scheduler.over:
             ledger.recover()
             raise KeyboardInterrupt
 
 
-def _give_out(ledger: Ledger, scheduler: Scheduler, engine: Engine, idle: set[str]) -> None:
-    machines = engine.workers
-    for worker in sorted(idle):
-        task = scheduler.assign(worker, time.monotonic(), machines[worker])
+def _give_out(ledger: Ledger, scheduler: Scheduler, engine: Engine) -> None:
+    for worker, machine in sorted(engine.workers.items()):
+        if scheduler.task_of(worker) is not None:
+            continue
+        task = scheduler.assign(worker, time.monotonic(), machine)
         if task is not None:
             ledger.begun(task.name, worker)
-            ledger.save()
             engine.give(worker, task)
-            idle.discard(worker)
+    ledger.save()
 
 
 def _apply_event(event: Event, ledger: Ledger, scheduler: Scheduler, pictures: Path) -> None:
@@ -92,13 +100,15 @@ def _apply_event(event: Event, ledger: Ledger, scheduler: Scheduler, pictures: P
         if scheduler.done(event.worker, time.monotonic())[1]:
             ledger.done(task.name, event.worker, outcome.frames, outcome.seconds, outcome.digest)
             if outcome.picture:
-                place = pictures / f"{task.name}.jpg"
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(outcome.picture)
+                place = pictures / f"{key_of(task.name)}.jpg"
+                with writing(place):
+                    pictures.mkdir(parents=True, exist_ok=True)
+                write_complete(place, outcome.picture)
     elif event.kind == "failed":
         if scheduler.failed(event.worker)[1]:
             ledger.failed(task.name, event.error)
     elif event.kind == "stopped":
+        scheduler.stopped(event.worker)
         ledger.waits(task.name)
     elif scheduler.lost(event.worker):
         ledger.failed(task.name, f"{event.error}, and so did {scheduler.tries - 1} before it")
@@ -120,18 +130,26 @@ def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
         title="Batch – segue",
         counts=counts,
         facts=facts,
-        failed=[(row.name, [row.source, str(row.tries), row.error or ""]) for row in ledger.rows("failed")],
+        failed=[
+            (printable(row.name), [public(row.source), str(row.tries), printable(row.error or "")])
+            for row in ledger.rows("failed")
+        ],
         done=[_cells(row) for row in shown],
         more=max(0, len(done) - SHOWN),
         pictures=[
-            (quote(picture.relative_to(path.parent).as_posix()), row.name)
+            (quote(picture.relative_to(path.parent).as_posix()), printable(row.name))
             for row in shown
-            if (picture := pictures / f"{row.name}.jpg").exists()
+            if (picture := pictures / f"{key_of(row.name)}.jpg").exists()
         ],
     )
+
+
+def public(source: str) -> str:
+    """A source for a line of a terminal or page: without secrets, and without what commands a terminal."""
+    return printable(hide_secrets(source))
 
 
 def _cells(row: Row) -> tuple[str, list[str]]:
     seconds = row.seconds or 0.0
     speed = f"{row.frames / seconds:.1f}" if seconds else "–"
-    return row.name, [str(row.frames), f"{seconds:.1f}", speed, row.worker or ""]
+    return printable(row.name), [str(row.frames), f"{seconds:.1f}", speed, row.worker or ""]

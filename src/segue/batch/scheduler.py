@@ -77,6 +77,11 @@ class Scheduler:
         """Whether nothing is queued or in work."""
         return not self._queue and not self._running
 
+    @property
+    def busy(self) -> bool:
+        """Whether any worker has a video."""
+        return bool(self._of_worker)
+
     def task_of(self, worker: str) -> Task | None:
         """What the worker is at."""
         held = self._of_worker.get(worker)
@@ -130,6 +135,10 @@ class Scheduler:
         """
         task = self._release(worker)
         return task, self._abandoned(task, worker)
+
+    def stopped(self, worker: str) -> None:
+        """The worker has left its video because the batch is interrupted; nobody takes it any more."""
+        self._release(worker)
 
     def lost(self, worker: str) -> bool:
         """The worker is gone with its video, which is queued again unless others are at it.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -15,9 +16,12 @@ import typer
 from annotated_types import Ge
 from PIL import Image as PillowImage
 
-from segue.batch.places import fetch, is_remote, publish
+from segue.batch.names import check_name, key_of
+from segue.batch.places import fetch, is_remote
 from segue.batch.plan import Task
-from segue.errors import SegueError
+from segue.batch.publish import publish
+from segue.cancel import CancelToken
+from segue.errors import ResumeError, SegueError
 from segue.masks import overlay
 from segue.types import Frame, Segmentation
 from segue.video.mask_folder import MARKER
@@ -26,8 +30,11 @@ from segue.weights import keep_networks
 PICTURE_WIDTH = 320
 """Width of the picture of a video in the report, in pixels."""
 
-SINGLE_FILES = ("--events", "--background", "--explain")
+SINGLE_FILES = ("events", "background", "explain")
 """Options that name a file or folder, which all videos would write."""
+
+WORKERS_OWN = ("--output", "-o", "--overwrite", "--resume", "--quiet", "-q")
+"""Options of the command that each worker sets itself."""
 
 COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 """Base of what is wrong with a command line; versions of typer differ in where they keep it."""
@@ -51,6 +58,8 @@ class JobConfig:
         retry_failed: go on, and try again what has failed.
         json_lines: progress as one JSON object a line on standard output.
         quiet: no progress.
+        batch: identity of the batch, by which it knows its own results.
+        folder: folder in which relative paths begin.
     """
 
     command: str = "track"
@@ -66,6 +75,8 @@ class JobConfig:
     retry_failed: bool = False
     json_lines: bool = False
     quiet: bool = False
+    batch: str = ""
+    folder: str = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,65 +118,107 @@ class ProgressRecorder:
         return buffer.getvalue()
 
 
-def execute(task: Task, order: JobConfig, watch: ProgressRecorder) -> Outcome:
-    """Do one video, going on with what an earlier worker left of it."""
+def execute(task: Task, order: JobConfig, watch: ProgressRecorder, cancel: CancelToken) -> Outcome:
+    """Do one video, going on with what an earlier worker left of it.
+
+    Raises:
+        KeyboardInterrupt: it was cancelled, and is saved.
+        SegueError: it cannot be done.
+    """
     begun = time.perf_counter()
+    check_name(task.name)
     scratch = cast(Path, order.scratch)  # do_tasks fills it in
-    source = fetch(task.source, scratch / "fetched") if is_remote(task.source) else Path(task.source)
-    work = scratch / "work" / task.name
-    going_on = "--resume" if (work / "masks" / MARKER).exists() else "--overwrite"
-    arguments = [str(source), *order.options, *_fetched(task.arguments, scratch)]
-    _run(order.command, [*arguments, "--quiet", "--output", str(work), going_on], watch)
-    picture = watch.picture()
-    digest = publish(work, order.output, task.name)
-    if is_remote(task.source):
-        source.unlink(missing_ok=True)
+    fetched = scratch / "fetched" / key_of(task.name)
+    work = scratch / "work" / key_of(task.name)  # a name may end as a file does: film.mp4
+    stopped = False
+    try:
+        source = fetch(task.source, fetched) if is_remote(task.source) else Path(task.source)
+        words = [str(source), *order.options, *_fetched(task.arguments, fetched), "--quiet"]
+        words += ["--output", str(work)]
+        try:
+            _run(order.command, [*words, "--resume" if _can_resume(work) else "--overwrite"], watch, cancel)
+        except ResumeError:  # its source or weights have changed since, or what was saved is damaged
+            watch.restart()
+            shutil.rmtree(work)
+            _run(order.command, [*words, "--overwrite"], watch, cancel)
+        picture = watch.picture()
+        digest = publish(work, order.output, task.name, order.batch)
+    except KeyboardInterrupt:
+        stopped = True
+        raise
+    finally:
+        if not stopped:
+            shutil.rmtree(fetched, ignore_errors=True)
     return Outcome(watch.frames, time.perf_counter() - begun, digest, picture)
 
 
-def check(order: JobConfig, task: Task) -> None:
-    """See that the command takes the options, before anything is begun."""
+def _can_resume(work: Path) -> bool:
+    return (work / "masks" / MARKER).exists()
+
+
+def check(order: JobConfig, tasks: Sequence[Task]) -> dict[str, Any]:
+    """See that the command takes the options, before anything is begun.
+
+    Args:
+        order: how the videos are done.
+        tasks: the videos; the options of the first are parsed, those of all are looked at.
+
+    Returns:
+        Values of all options of the command by name, for the first video.
+
+    Raises:
+        SegueError: an option is wrong, or names one place for all videos.
+    """
     from segue.cli.main import load_command
 
-    single = [name for name in SINGLE_FILES if name in (*order.options, *task.arguments)]
-    if single:
-        raise SegueError(f"{single[0]} names one place for all videos; leave it out, or give --format")
+    for words in {task.arguments for task in tasks} | {order.options}:
+        given = {word.partition("=")[0] for word in words}
+        for name in SINGLE_FILES:
+            if f"--{name}" in given:
+                raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
+        if own := sorted(given.intersection(WORKERS_OWN)):
+            raise SegueError(f"{own[0]} is set for each video by the batch; leave it out of its options")
+    if not tasks:
+        return {}
     try:
-        words = [task.source, *order.options, *task.arguments]
-        load_command(order.command).make_context(f"segue {order.command}", words)
+        words = (tasks[0].source, *order.options, *tasks[0].arguments)
+        command = load_command(order.command)
+        parsed = command.make_context(f"segue {order.command}", list(words))
     except typer.Exit:
         raise SegueError(f"--help is no option of a batch; see `segue {order.command} --help`") from None
     except COMMAND_LINE_ERROR as error:
         raise SegueError(f"segue {order.command}: {error}") from None
+    return dict(parsed.params)
 
 
 _NETWORKS: dict[tuple[str, str | None], Any] = {}
 """Networks that this worker has read."""
 
 
-def _run(command: str, arguments: list[str], watch: Callable[[Frame, Segmentation], None]) -> None:
-    from segue.cli.job import WATCH
+def _run(command: str, words: list[str], watch: ProgressRecorder, cancel: CancelToken) -> None:
+    from segue.cli.job import CANCEL, WATCH
     from segue.cli.main import load_command
 
-    token = WATCH.set(watch)
+    seen, token = WATCH.set(watch), CANCEL.set(cancel)
     try:
         with contextlib.redirect_stdout(io.StringIO()), keep_networks(_NETWORKS):
-            code = load_command(command).main(arguments, prog_name=f"segue {command}", standalone_mode=False)
+            code = load_command(command).main(words, prog_name=f"segue {command}", standalone_mode=False)
     except COMMAND_LINE_ERROR as error:
         raise SegueError(str(error)) from None
     finally:
-        WATCH.reset(token)
+        WATCH.reset(seen)
+        CANCEL.reset(token)
     if code == 130:
         raise KeyboardInterrupt
     if code:
         raise SegueError(f"the command ended with {code}")
 
 
-def _fetched(arguments: tuple[str, ...], scratch: Path) -> list[str]:
+def _fetched(arguments: tuple[str, ...], folder: Path) -> list[str]:
     """The arguments with remote masks and regions brought here."""
     found = list(arguments)
     for place, value in enumerate(found):
         head, mark, path = value.rpartition("=")
         if place and found[place - 1] in ("--mask", "--roi") and is_remote(path):
-            found[place] = f"{head}{mark}{fetch(path, scratch / 'fetched')}"
+            found[place] = f"{head}{mark}{fetch(path, folder)}"
     return found

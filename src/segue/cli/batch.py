@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pooch
@@ -17,21 +20,30 @@ import typer
 from typer.core import TyperCommand
 
 from segue.batch.engines import open_engine
-from segue.batch.ledger import Ledger, only_process
-from segue.batch.places import is_remote
+from segue.batch.ledger import STATES, Ledger, only_process
+from segue.batch.names import SUBFOLDER
+from segue.batch.places import hide_secrets, is_remote
 from segue.batch.plan import Task, measured, read_tasks
-from segue.batch.run import run_batch, write_batch_report
+from segue.batch.publish import check_free, clear_leftovers, make_folder
+from segue.batch.ray_cluster import IDENTITY
+from segue.batch.resume import check_known
+from segue.batch.run import public, run_batch, write_batch_report
 from segue.batch.scheduler import Scheduler
 from segue.batch.work import JobConfig, check
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
 from segue.cli.tables import bars
 from segue.errors import SegueError
-
-SUBFOLDER = ".segue-batch"
-"""Folder in the output with the ledger, the pictures of the report and what is under way."""
+from segue.inputs import exists, printable
+from segue.registry import MODELS
+from segue.video.partial import write_complete, writing
+from segue.weights.checkpoint import sha256
+from segue.weights.loading import weights_digest
 
 LEDGER = "ledger.sqlite"
+
+WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".h5", ".npz", ".pkl", ".onnx"})
+"""Endings of the files that hold weights."""
 
 DOABLE = ("track", "foreground", "instances")
 
@@ -155,32 +167,77 @@ def do_tasks(tasks: Sequence[Task], how: JobConfig) -> int:
         raise SegueError(
             f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
         )
-    how = replace(how, scratch=(how.scratch or home).absolute())
-    for task in tasks[:1]:
-        check(how, task)
-    home.mkdir(parents=True, exist_ok=True)
-    with only_process(home / "lock"), Ledger(home / LEDGER) as ledger:
-        ledger.settle({"do": how.command, "options": list(how.options)})
-        ledger.add(measured(tasks))
-        ledger.recover(failed=how.retry_failed)
-        waiting = list(ledger.queued())
-        if waiting:
-            devices = _devices(how.gpus) if how.address is None else []
-            count = how.workers or (max(1, int(len(devices) / how.gpus)) if devices else None)
-            engine = open_engine(how, count and min(count, len(waiting)), devices)
-            copies = is_remote(how.output) and how.address is not None
-            scheduler = Scheduler(waiting, tries=how.tries, memory=engine.memory, copies=copies)
-            try:
-                with _progress(ledger, how.quiet, how.json_lines) as show:
-                    run_batch(ledger, scheduler, engine, pictures=home / "pictures", show=show)
-            except KeyboardInterrupt:
-                typer.echo("interrupted; give the same command with --resume to go on", err=True)
-                raise typer.Exit(130) from None
-            finally:
-                ledger.save()
-                write_batch_report(ledger, home / "pictures", home / "report.html")
-                typer.echo(f"report: {home / 'report.html'}", err=True)
-        return _tell(ledger, how.json_lines)
+    tasks = [replace(task, source=_absolute(task.source)) for task in tasks]
+    how = replace(
+        how,
+        output=_absolute(how.output),
+        scratch=(how.scratch or home).absolute(),
+        folder=str(Path.cwd()),
+    )
+    options = check(how, tasks)
+    with writing(home):
+        make_folder(home)
+    try:
+        with only_process(home / "lock"), Ledger(home / LEDGER) as ledger:
+            how = replace(how, batch=ledger.identity(token_hex(16)))
+            write_complete(home / IDENTITY, how.batch.encode())
+            if not is_remote(how.output):
+                clear_leftovers(Path(how.output))
+            options = options or check(how, list(islice(ledger.tasks(*STATES), 1)))
+            settings = {"do": how.command, "options": list(how.options), "weights": weights_in(options)}
+            ledger.settle(settings)
+            ledger.add(measured(tasks))
+            for notice in check_known(ledger, how.output, how.batch, retry_failed=how.retry_failed):
+                typer.echo(public(notice), err=True)
+            _run_waiting(ledger, how, home)
+            return _tell(ledger, how.json_lines)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; give the same command with --resume to go on", err=True)
+        raise typer.Exit(130) from None
+
+
+def _run_waiting(ledger: Ledger, how: JobConfig, home: Path) -> None:
+    waiting = list(ledger.queued())
+    if not waiting:
+        return
+    if not is_remote(how.output):
+        for task in waiting:
+            check_free(how.output, task.name, how.batch)
+    devices = _devices(how.gpus) if how.address is None else []
+    count = how.workers or (max(1, int(len(devices) / how.gpus)) if devices else None)
+    engine = open_engine(how, count and min(count, len(waiting)), devices)
+    copies = is_remote(how.output) and how.address is not None
+    try:
+        scheduler = Scheduler(waiting, tries=how.tries, memory=engine.memory, copies=copies)
+        with _progress(ledger, how.quiet, how.json_lines) as show:
+            run_batch(ledger, scheduler, engine, pictures=home / "pictures", show=show)
+    finally:
+        engine.close()
+        ledger.save()
+        write_batch_report(ledger, home / "pictures", home / "report.html")
+        typer.echo(printable(f"report: {home / 'report.html'}"), err=True)
+
+
+def weights_in(options: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of all weights that options of a command name, by the name of a network or the path of a file.
+
+    Args:
+        options: values of all options, given or default.
+    """
+    found: dict[str, str] = {}
+    listed = [item for value in options.values() for item in (value if isinstance(value, list) else [value])]
+    for text in (str(item) for item in listed if isinstance(item, (str, Path))):
+        for part in re.split("[+,]", text):
+            if part in MODELS.names and (digest := weights_digest(part)) is not None:
+                found[part] = digest
+            elif Path(part).suffix in WEIGHT_SUFFIXES and exists(Path(part)) and Path(part).is_file():
+                found[part] = sha256(part)
+    return found
+
+
+def _absolute(place: str) -> str:
+    """A path that means the same in every process; addresses do anyway."""
+    return place if is_remote(place) else str(Path(place).absolute())
 
 
 def _home(output: str) -> Path:
@@ -208,7 +265,8 @@ def _tell(ledger: Ledger, json_lines: bool) -> int:
     else:
         typer.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
         for row in ledger.rows("failed"):
-            typer.echo(f"failed: {row.name} ({row.source}), {row.tries} tries: {row.error}")
+            text = f"{row.name} ({hide_secrets(row.source)}), {row.tries} tries: {row.error}"
+            typer.echo(printable(f"failed: {text}"))
     return counts["failed"]
 
 

@@ -11,7 +11,7 @@ import typer
 
 from segue.api.instances import DEFAULT_MODEL, default_model
 from segue.api.instances import instances as find_instances
-from segue.cli.job import HOW, PART, SOURCE, WATCH, How, first_frame, run_job, run_settings
+from segue.cli.job import CANCEL, HOW, PART, SOURCE, WATCH, How, first_frame, run_job, run_settings
 from segue.cli.options import Options, Values, command
 from segue.cli.tables import progress
 from segue.errors import SegueError, SinkError
@@ -137,13 +137,15 @@ def _whole(source: Source, model: str, options: Values) -> None:
     path = output_paths(options["output"] or Path("segue-out") / source.name, ["ytvis"])["ytvis"]
     if path.exists() and not options["overwrite"]:
         raise SinkError(f"{path}: exists already; give --overwrite, or another output")
-    network, watch = instance_network(model, options["weights"]), WATCH.get()
+    network, watch, cancel = instance_network(model, options["weights"]), WATCH.get(), CANCEL.get()
     seen: list[Frame] = []
     with source, progress("frames", "interrupted; a film that is one clip begins anew") as show:
         first, frames = first_frame(source.name, source)
 
         def pictures() -> Iterator[Image]:
             for count, frame in enumerate(frames, start=1):
+                if cancel is not None and cancel.cancelled:
+                    raise KeyboardInterrupt
                 if watch is not None:
                     seen.append(frame)
                 show(count, max(count, source.frame_count or 0), "")

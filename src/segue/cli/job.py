@@ -36,6 +36,9 @@ FORMATS = f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]
 WATCH: ContextVar[Callable[[Frame, Segmentation], None] | None] = ContextVar("watch", default=None)
 """Told of every frame and its result, beside the sinks; a batch counts and draws with it."""
 
+CANCEL: ContextVar[CancelToken | None] = ContextVar("cancel", default=None)
+"""Lets the caller of a command interrupt it, as Ctrl-C does; so does a batch."""
+
 NON_RESULT_OPTIONS = frozenset(
     "output format side_by_side rotate events background device on_damage overwrite resume quiet".split()  # noqa: SIM905
 )
@@ -199,7 +202,7 @@ def run_job(
     masks = written.get("png")
     states = masks if saves and not source.endless else None
     begun, count, watch = time.perf_counter(), 0, WATCH.get()
-    token, lost = CancelToken(), None
+    token, lost = CANCEL.get() or CancelToken(), None
     token.on_cancel(source.stop)
     try:
         with results as sink, bars("note", quiet=how.quiet) as progress:

@@ -15,9 +15,10 @@ import numpy.typing as npt
 import typer
 
 from segue.batch.ledger import Ledger
+from segue.batch.names import SUBFOLDER
 from segue.batch.plan import Task
 from segue.batch.work import JobConfig
-from segue.cli.batch import LEDGER, SUBFOLDER, value_of
+from segue.cli.batch import LEDGER, value_of
 from segue.cli.main import load_command
 from segue.cli.reproduce import How
 from segue.cli.run import results_of, run_videos, score_videos, scored_here, tasks_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import typer
 
+from segue.batch.names import SUBFOLDER
 from segue.batch.plan import Task
 from segue.batch.work import JobConfig
-from segue.cli.batch import SUBFOLDER, BatchCommand, do_tasks, value_of
+from segue.cli.batch import BatchCommand, do_tasks, value_of
 from segue.cli.options import Options, Values, command
 from segue.cli.scoring import Request, open_films, open_masks, open_ytvos
 from segue.cli.tables import Files, print_evaluation, progress
@@ -220,7 +222,11 @@ def _hofam(request: Request, folder: Path) -> Iterator[Task]:
     for video in open_films(request):
         for name, read in (("frames", read_frame), ("flow", read_flow)):
             for number, path in zip(video.numbers, video.frames, strict=True):
-                write_picture(folder / video.key / name / f"in{number:06d}.png", read(path))
+                target = folder / video.key / name / f"in{number:06d}.png"
+                write_picture(target, read(path))
+                # Written once more when the run goes on, it is the same source unless the composite changed.
+                time = path.stat().st_mtime_ns
+                os.utime(target, ns=(time, time))
         arguments = ("--flow", str(folder / video.key / "flow"), "--no-align")
         yield Task(video.key, str(folder / video.key / "frames"), arguments)
 

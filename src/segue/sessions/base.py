@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from segue.errors import CheckpointError
+from segue.errors import CheckpointError, ResumeError
 from segue.inputs import check_file, parse_json
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, Segmentation
 from segue.video.partial import replacing
@@ -67,7 +67,7 @@ class SessionState:
         for name, value in origin.items():
             saved = self.values.get(name)
             if saved != value:
-                raise CheckpointError(f"the session was saved with {name} {saved}, not {value}")
+                raise ResumeError(f"the session was saved with {name} {saved}, not {value}")
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; it appears under its name only when complete.

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from segue.cancel import CancelToken, cancel_on_signals
-from segue.errors import CheckpointError, PromptError, SinkError, SourceError
+from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.sessions.base import Session, SessionState
 from segue.sessions.two_passes import TwoPasses
 from segue.types import Frame, IndexMask, Prompt, Segmentation
@@ -180,13 +180,13 @@ class _Run:
             self._session.restore(state)
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             # The file may come from anywhere, and each session has a form of its own.
-            raise CheckpointError(
+            raise ResumeError(
                 f"{self._folder / STATE}: damaged session ({type(error).__name__}); give --overwrite"
             ) from error
         for frame, result in replayed(self._folder, frames, next_frame):
             self._write(frame, result)
         if missing := done - self._done:
-            raise SinkError(
+            raise ResumeError(
                 f"{self._folder}: {missing} masks of the interrupted run are missing; give --overwrite"
             )
         self._waiting.extend(itertools.islice(frames, max(waiting, 0)))

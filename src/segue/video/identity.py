@@ -30,11 +30,11 @@ class SourceIdentity:
     Attributes:
         place: path as it was given, address without its password, or number of the camera.
         kind: file, folder (also a pattern), address or camera.
-        size: bytes of the file, or of all pictures; None for an address or camera.
+        size: bytes of the file, or of all pictures; None where it is not known.
         modified_ns: time of the last change in nanoseconds since 1970, of the newest picture for a folder;
-            None for an address or camera.
+            None where it is not known.
         digest: SHA-256, hexadecimal, over both ends of a file, or over the names, sizes and times of the
-            pictures of a folder; None for an address or camera.
+            pictures of a folder; of an address over what its server calls the version; None where nothing is.
     """
 
     place: str
@@ -51,7 +51,7 @@ class SourceIdentity:
             source: video file, picture, folder or pattern of pictures, address, or number of a camera.
 
         Returns:
-            Its identity; of addresses and cameras nothing is asked.
+            Its identity; addresses and cameras are not asked for anything.
 
         Raises:
             SourceError: nothing is there, or it cannot be read.
@@ -98,15 +98,16 @@ class SourceIdentity:
         """
         if self.kind != now.kind:
             return f"its kind was {self.kind}, now it is {now.kind}"
-        if self.kind in ("address", "camera"):
-            return None if self.place == now.place else f"it was {self.place}, now it is {now.place}"
-        if self.size != now.size:
+        if self.kind in ("address", "camera") and self.place != now.place:
+            return f"it was {self.place}, now it is {now.place}"
+        if _differ(self.size, now.size):
             return f"its size was {self.size} bytes, now it is {now.size}"
         if self.kind == "folder":
             return None if self.digest == now.digest else "names, sizes or times of its pictures have changed"
-        if self.digest != now.digest:
+        if _differ(self.digest, now.digest):
             return "its content has changed"
-        return None if self.modified_ns == now.modified_ns else "it was written anew, at another time"
+        changed = _differ(self.modified_ns, now.modified_ns)
+        return "it was written anew, at another time" if changed else None
 
     def to_json(self) -> dict[str, Any]:
         """All attributes as JSON values, for :meth:`from_json`."""
@@ -130,6 +131,11 @@ class SourceIdentity:
         if not all(type(number) is int for number in numbers):
             raise SourceError("no identity of a source: size and time are whole numbers")
         return cls(**values)
+
+
+def _differ(one: object, other: object) -> bool:
+    """Whether two values differ that are both known; of addresses not everything is."""
+    return one is not None and other is not None and one != other
 
 
 def _digest_of_ends(path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from segue.errors import SinkError, SourceError
+from segue.errors import ResumeError, SinkError, SourceError
 from segue.inputs import is_number, parse_json, whole_number
 from segue.masks import measure, read_index_mask
 from segue.masks.files import MAX_ID, encode_index_mask, encode_png
@@ -391,7 +391,7 @@ def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
     if "source" in changed and isinstance(old.get("source"), dict) and isinstance(new.get("source"), dict):
         known, given = (SourceIdentity.from_json(settings["source"]) for settings in (old, new))
         if difference := known.difference(given):
-            raise SinkError(
+            raise ResumeError(
                 f"{folder}: was begun with another source than {given.place} is now: {difference}; "
                 "resume with the old one, or give --overwrite"
             )
@@ -402,7 +402,7 @@ def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
     before, now = old.get(key), new.get(key)
     if isinstance(before, dict) and isinstance(now, dict) and key != "prompts":
         _check_settings(folder, before, now)
-    raise SinkError(
+    raise ResumeError(
         f"{folder}: was begun with {key}={before!r}, now it is {now!r}; "
         "resume with the old settings, or give --overwrite"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segue.errors import SinkError
+from segue.errors import ResumeError, SinkError
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
 from segue.video.file_sinks import CocoSink, EventSink, NpzSink
@@ -184,7 +184,7 @@ def replayed(
         frame = next(frames, None)
         if frame is None or frame.index != result.index:
             place = "has ended" if frame is None else f"is at frame {frame.index}"
-            raise SinkError(
+            raise ResumeError(
                 f"{folder}: goes on with frame {result.index} but the source {place}; "
                 "the run cannot be resumed, give --overwrite"
             )

@@ -16,6 +16,7 @@ from annotated_types import Ge
 from segue.cli.options import Options, Values, command
 from segue.errors import TrainingError
 from segue.extras import missing_packages
+from segue_train.origin import origin_of
 from segue_train.recipe import Recipe, RunSettings
 
 app = typer.Typer(
@@ -53,7 +54,7 @@ def training(
             if missing := missing_packages("train"):
                 raise TrainingError(f"training needs {missing}")
             recipe, more = prepare(data.of(**source), *values)
-            train(recipe, **values[-1] | more)
+            train(recipe, origin=origin_of(source, *values[:-1]), **values[-1] | more)
 
         start.__doc__ = prepare.__doc__
         app.command(name)(command(start, data, *options, settings))

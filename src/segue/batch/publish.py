@@ -1,0 +1,245 @@
+"""How the results of a video get their final place: whole, on the disk, and never over files of others."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from segue.batch.names import SUBFOLDER, check_name
+from segue.batch.places import DONE, RESULT, file_system, hide_secrets, is_remote, one_line
+from segue.errors import SinkError
+from segue.inputs import parse_json
+from segue.video.partial import sync_folder, write_complete, writing
+from segue.weights.checkpoint import sha256
+
+LARGEST_MARK = 1 << 16
+"""Bytes of the mark of results; it has three short entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultMark:
+    """What the mark among the results of a video says.
+
+    Attributes:
+        batch: identity of the batch.
+        name: name of the video's results.
+        digest: SHA-256 over names and contents of all other files.
+    """
+
+    batch: str
+    name: str
+    digest: str
+
+    def data(self) -> bytes:
+        """Content of the file; names that are no valid text are kept as they are."""
+        return json.dumps(asdict(self), indent=1).encode()
+
+    @classmethod
+    def read(cls, data: bytes) -> ResultMark | None:
+        """The mark that a file holds, which may come from anywhere; None if it is none."""
+        try:
+            found = parse_json(data.decode())
+            mark = cls(**found)
+        except (ValueError, TypeError):
+            return None
+        return mark if all(isinstance(value, str) for value in found.values()) else None
+
+
+def mark_of(folder: Path) -> ResultMark | None:
+    """The mark of a folder of results; None if it has none."""
+    path = folder / RESULT
+    try:
+        if path.is_symlink() or path.stat().st_size > LARGEST_MARK:
+            return None
+        return ResultMark.read(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def check_free(output: str, name: str, batch: str) -> Path:
+    """The place of a video's results on this machine; nobody else has anything there.
+
+    Args:
+        output: folder of all results.
+        name: name of the video's results.
+        batch: identity of the batch.
+
+    Returns:
+        The place: not there yet, an empty folder, or earlier results of the same video of the same batch.
+
+    Raises:
+        SinkError: something else is there, or a link leads out of the output.
+    """
+    check_name(name, SinkError)
+    final, root = Path(output) / name, Path(output).resolve()
+    with writing(final):
+        inside = final.parent.resolve().is_relative_to(root)
+        link, there = final.is_symlink(), os.path.lexists(final)
+        blocked = next(
+            (p for p in final.parents if p != Path(output) and p.exists() and not p.is_dir()), None
+        )
+        empty = final.is_dir() and not link and next(final.iterdir(), None) is None
+    if link or not inside:
+        raise SinkError(f"{final}: a link leads out of the output; remove it, or choose another output")
+    if blocked is not None:
+        raise SinkError(f"{blocked}: is a file where a folder of results is wanted; choose another output")
+    mark = mark_of(final) if there else None
+    if there and not empty and (mark is None or (mark.batch, mark.name) != (batch, name)):
+        raise SinkError(
+            f"{final}: exists already, and this batch did not write it; choose another output or name"
+        )
+    return final
+
+
+def publish(work: Path, output: str, name: str, batch: str) -> str:
+    """Give the results of a video their final place, all at once as seen from outside.
+
+    On this machine the folder is renamed; when this function returns, files and names have reached the disk.
+    At a remote place the files are uploaded one by one, each of them whole, and the mark with their digest
+    last; a second worker with the same video writes the same bytes.
+
+    Args:
+        work: folder of the results; it is gone afterwards.
+        output: folder or address of all results.
+        name: name of the video's results.
+        batch: identity of the batch; only what carries it is replaced.
+
+    Returns:
+        Digest of the results, see :func:`digest_of`.
+
+    Raises:
+        SinkError: they cannot be written, or something else is there.
+    """
+    mark = ResultMark(batch, name, digest_of(work))
+    write_complete(work / RESULT, mark.data())
+    if is_remote(output):
+        _upload(work, f"{output.rstrip('/')}/{name}", mark)
+        shutil.rmtree(work, ignore_errors=True)
+        return mark.digest
+    final = check_free(output, name, batch)
+    with writing(final):
+        _sync(work)
+        make_folder(final.parent)
+        old = Path(output) / SUBFOLDER / f"replaced-{token_hex(4)}" if final.exists() else None
+        if old is not None:
+            make_folder(old.parent)
+            final.replace(old)
+        _move(work, final, Path(output) / SUBFOLDER)
+        sync_folder(final.parent)
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+    return mark.digest
+
+
+def digest_of(folder: Path) -> str:
+    """SHA-256 over the names and contents of all files below a folder, in the order of their names.
+
+    The mark of the results, which holds it, does not count.
+    """
+    total = hashlib.sha256()
+    for path in sorted(_files(folder)):
+        total.update(os.fsencode(path.relative_to(folder).as_posix()) + b"\0")
+        total.update(bytes.fromhex(sha256(path)))
+    return total.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    own = folder / RESULT
+    return (path for path in folder.rglob("*") if path.is_file() and path != own)
+
+
+def _sync(folder: Path) -> None:
+    """Return when all that lies below a folder has reached the disk; a rename says nothing of that."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            descriptor = os.open(Path(place) / name, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_folder(Path(place))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; their names reach the disk."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+
+
+def _move(work: Path, final: Path, home: Path) -> None:
+    """Rename a folder; from another disk it is copied beforehand."""
+    try:
+        work.replace(final)
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    make_folder(home)
+    coming = home / f"coming-{token_hex(4)}"
+    try:
+        shutil.copytree(work, coming)
+        _sync(coming)
+        coming.replace(final)
+    finally:
+        shutil.rmtree(coming, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def clear_leftovers(output: Path) -> None:
+    """Remove what a batch that was killed left of results on their way; only whoever has its lock may."""
+    for kind in ("replaced", "coming"):
+        for folder in (output / SUBFOLDER).glob(f"{kind}-????????"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _upload(work: Path, place: str, mark: ResultMark) -> None:
+    files, root = file_system(place)
+    shown = hide_secrets(place)
+    try:
+        files.invalidate_cache()
+        there = set(_listed(files, root))
+        if there and not _is_ours(files, root, mark):
+            raise SinkError(
+                f"{shown}: exists already, and this batch did not write it; choose another output"
+            )
+        done = f"{root}/{DONE}"
+        if done in there:
+            if files.cat_file(done) == mark.digest.encode():
+                return
+            files.rm_file(done)
+        files.pipe_file(f"{root}/{RESULT}", mark.data())
+        wanted = {f"{root}/{path.relative_to(work).as_posix()}": path for path in sorted(_files(work))}
+        for name, path in wanted.items():
+            files.put_file(str(path), name)
+        for name in there - {*wanted, f"{root}/{RESULT}", done}:
+            files.rm_file(name)
+        files.pipe_file(done, mark.digest.encode())
+    except SinkError:
+        raise
+    except Exception as error:
+        raise SinkError(f"{shown}: cannot be uploaded ({one_line(error)})") from None
+
+
+def _listed(files: Any, root: str) -> list[str]:
+    with suppress(FileNotFoundError):
+        return [str(name) for name in files.find(root)]
+    return []
+
+
+def _is_ours(files: Any, root: str, mark: ResultMark) -> bool:
+    try:
+        found = ResultMark.read(files.cat_file(f"{root}/{RESULT}"))
+    except FileNotFoundError:
+        return False
+    return found is not None and (found.batch, found.name) == (mark.batch, mark.name)

@@ -1,0 +1,77 @@
+"""What a training was begun with: a run that is resumed must have the same options and the same data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segue.errors import CheckpointError
+from segue.inputs import exists
+from segue.video.identity import SourceIdentity
+
+STARTS = frozenset(
+    "start init init_value backbone scaling pool validate validate_on validate_every".split()  # noqa: SIM905
+)
+"""Options of the beginning and of what is scored: a run that goes on does not depend on them."""
+
+Origin = dict[str, str]
+"""Options by name, as text; data and files as digests."""
+
+
+def origin_of(*options: Mapping[str, Any]) -> Origin:
+    """All options of a training on which its result depends, with digests of the files that they name.
+
+    Args:
+        options: those of the data and of the recipe, by name.
+
+    Returns:
+        Each option as text. A folder counts by the paths and sizes of its files, a file by size and ends.
+    """
+    found = {name: value for group in options for name, value in group.items() if name not in STARTS}
+    return {name: _text(value) for name, value in found.items()}
+
+
+def require_same(known: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """See that a run goes on with what it was begun with.
+
+    Raises:
+        CheckpointError: an option or the data differ; the message names it.
+    """
+    for name in sorted({*known, *now}):
+        if known.get(name) != now.get(name):
+            raise CheckpointError(
+                f"it was begun with {name} {known.get(name)}, not {now.get(name)}; "
+                "give --overwrite to begin anew"
+            )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    if not isinstance(value, (str, Path)):
+        return str(value)
+    text = str(value)
+    # An option may be FOLDER, 5@FOLDER, LAYOUT=FOLDER or IMAGES:MASKS.
+    for part in [text] if exists(Path(text)) else re.split("[@=:]", text):
+        if part and exists(Path(part)):
+            text = text.replace(part, _digest(Path(part)))
+    return text
+
+
+def _digest(path: Path) -> str:
+    if path.is_file():
+        identity = SourceIdentity.of(path)
+        return f"({identity.size} bytes {str(identity.digest)[:12]})"
+    total, count = hashlib.sha256(), 0
+    for place, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            file = Path(place) / name
+            size = file.stat().st_size if file.exists() else -1  # a link may lead nowhere
+            total.update(os.fsencode(file.relative_to(path)) + b"\0%d\n" % size)
+            count += 1
+    return f"({count} files {total.hexdigest()[:12]})"

@@ -1,0 +1,91 @@
+"""A power cut at any moment of a video: what is reported is there, and the rest is gone on with."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from segue.batch import Ledger, Task
+from segue.batch.engines import Event, report
+from segue.batch.publish import digest_of, mark_of
+from segue.batch.work import JobConfig, ProgressRecorder
+from segue.cancel import CancelToken
+from segue.sessions import resumable
+from tests.batch.conftest import film
+from tests.power import recorded
+
+FRAMES = 5
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="follows descriptors in /proc")
+
+
+def done_once(output: Path, source: Path) -> Event:
+    order = JobConfig(
+        "foreground",
+        ("--model", "median", "--format", "png", "--format", "coco"),
+        str(output),
+        scratch=output / ".segue-batch",
+        batch="batch",
+    )
+    return report("worker", Task("a/b", str(source)), order, ProgressRecorder(), CancelToken())
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name[0] != "."]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_after_a_cut_at_any_moment_a_video_is_complete_or_done_again_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(resumable, "SAVE_SHARE", 1e9)  # the session is saved after every frame
+    source, output = film(tmp_path / "film.mp4", FRAMES), tmp_path / "out"
+    output.mkdir()
+    with recorded(output) as disk:
+        event = done_once(output, source)
+        assert event.outcome is not None, event.error
+        whole = files_of(output / "a/b")
+        assert len(whole) == FRAMES + 1
+        assert len(disk) > 3 * FRAMES
+
+        for moment in sorted({0, 1, *range(2, len(disk), 4), len(disk) - 1}):
+            left = tmp_path / f"cut-{moment}"
+            disk.restore(moment, left)
+            if moment == len(disk) - 1:  # when the worker has reported it
+                assert files_of(left / "a/b") == whole
+                mark = mark_of(left / "a/b")
+                assert mark is not None
+                assert mark.digest == digest_of(left / "a/b") == event.outcome.digest
+                continue
+            assert not (left / "a/b").exists() or digest_of(left / "a/b") == event.outcome.digest
+            again = done_once(left, source)
+            assert again.outcome is not None, (moment, again.error)
+            assert files_of(left / "a/b") == whole, moment
+            shutil.rmtree(left)
+
+
+def test_the_ledger_syncs_what_it_saves(tmp_path: Path) -> None:
+    """SQLite promises that a transaction survives a power cut in this mode, and not in ``normal``."""
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        (level,) = ledger._base.execute("pragma synchronous").fetchone()
+        (mode,) = ledger._base.execute("pragma journal_mode").fetchone()
+
+    assert (level, mode) == (2, "wal")
+
+
+def test_a_ledger_that_is_behind_the_disk_only_costs_time(tmp_path: Path) -> None:
+    """The cut came between the results and the line in the ledger."""
+    source, output = film(tmp_path / "film.mp4", FRAMES), tmp_path / "out"
+    output.mkdir()
+    first = done_once(output, source)
+
+    second = done_once(output, source)
+
+    assert first.outcome is not None
+    assert second.outcome is not None
+    assert replace(second.outcome, seconds=0.0) == replace(first.outcome, seconds=0.0)
