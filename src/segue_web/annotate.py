@@ -8,28 +8,30 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, TypeVar
 
 import numpy as np
 
 from segue.errors import PromptError, SegueError
-from segue.masks import encode_objects, encode_rle, rle_box
+from segue.masks import encode_objects, encode_rle, measure, rle_box
 from segue.prompts import Prompts
 from segue.registry import DETECTORS, MODELS
 from segue.weights.download import is_available
 from segue_web import messages
 from segue_web.exports import export_job, free_path, remove_unfinished, snapshot
 from segue_web.film import Film, Plane
-from segue_web.labels import Labels, read_labels
+from segue_web.labels import Labels, read_complete_labels
 from segue_web.project import Mark, MarkedMask, Project
 from segue_web.server import Backend
-from segue_web.store import Changed
+from segue_web.store import UPLOAD, Changed
 from segue_web.tracking import Corrected, corrected_frames, planned, resumed, track_job
 from segue_web.worker import Worker
 
@@ -92,6 +94,9 @@ class AnnotateBackend(Backend):
         self._store = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._job: _Job | None = None
+        self._begins = False  # whether a request to compute is between its check and its job
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self._looks = 0
         self._found: dict[int, tuple[int, list[tuple[Plane, str | None, float]]]] = {}
 
@@ -100,6 +105,7 @@ class AnnotateBackend(Backend):
 
     def close(self) -> None:
         """End the process and close the project; a tracking that runs can be gone on with."""
+        self._closed = True
         self._worker.close()
         self._store.shutdown(wait=True)
         self.project.close()
@@ -121,14 +127,15 @@ class AnnotateBackend(Backend):
         return await self._saved(partial(method, message)) or {}
 
     async def import_file(self, name: str, path: Path) -> str:
-        labels = await asyncio.to_thread(read_labels, path, self.film, name)
+        # Not in the thread of the project, which all pages wait for.
+        labels = await asyncio.to_thread(read_complete_labels, path, self.film, name)
         count = await self._saved(lambda: self.import_labels(labels))
         return f"{len(labels.names)} objects on {count} frames"
 
     def upload_path(self, name: str) -> Path:
         """Where an uploaded file waits; its own name is used for its ending only."""
         suffix = Path(name).suffix.lower()
-        return self.project.folder / f"upload{suffix if suffix in UPLOADS else '.bin'}"
+        return self.project.folder / f"{UPLOAD}{token_hex(8)}{suffix if suffix in UPLOADS else '.bin'}"
 
     def export_file(self, name: str) -> Path | None:
         known = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
@@ -141,9 +148,9 @@ class AnnotateBackend(Backend):
             ids = {number: self.project.add_object(name) for number, name in labels.names.items()}
             for index, mask in labels.frames():
                 found = {
-                    i: (np.asarray(mask == number), Mark("imported", labels.score(index, number)))
-                    for number, i in ids.items()
-                    if (mask == number).any()
+                    ids[number]: (np.asarray(mask == number), Mark("imported", labels.score(index, number)))
+                    for number in measure(mask)
+                    if number in ids
                 }
                 self.project.put(index, found)
                 count += bool(found)
@@ -257,8 +264,6 @@ class AnnotateBackend(Backend):
         raise SegueError("there is nothing to compare with here; use `segue view`")
 
     async def _track(self, message: messages.Track) -> dict[str, Any]:
-        self._refuse_while_tracking("track")
-
         def plan() -> tuple[_Job, dict[str, Any], dict[int, Corrected]]:
             spec = resumed(self.project) if message.resume else planned(self.project, self.film, message)
             frames = abs(spec["stop"] - spec["start"])
@@ -266,25 +271,24 @@ class AnnotateBackend(Backend):
             corrected = corrected_frames(self.project, spec)
             return _Job(spec["direction"], total, row=self.project.begin_job(spec, total)), spec, corrected
 
-        self._job, spec, corrected = await self._saved(plan)
-        start, stop = spec["start"], spec["stop"]
-        join = spec["direction"] == "between"
-        self._worker.begin(track_job, corrected, start, stop, spec["objects"], join)
-        self._progress()
+        with self._beginning("track"):
+            job, spec, corrected = await self._saved(plan)
+            start, stop = spec["start"], spec["stop"]
+            join = spec["direction"] == "between"
+            self._begin(job, track_job, corrected, start, stop, spec["objects"], join)
         return {"start": start, "stop": stop}
 
     async def _stop(self, _: messages.Stop) -> None:
         self._worker.stop()
-        self._end("stopped")
+        await self._end(self._job, "stopped")
 
     async def _export(self, message: messages.Export) -> dict[str, Any]:
-        self._refuse_while_tracking("export")
-        taken = await self._saved(lambda: snapshot(self.project, message.objects))
-        self.exports.mkdir(exist_ok=True)
-        target = free_path(self.exports, self.film.name, message.format)
-        self._job = _Job("export", self.film.count, target=target)
-        self._worker.begin(export_job, taken, message.format, target)
-        self._progress()
+        with self._beginning("export"):
+            taken = await self._saved(lambda: snapshot(self.project, message.objects))
+            self.exports.mkdir(exist_ok=True)
+            target = free_path(self.exports, self.film.name, message.format)
+            job = _Job("export", self.film.count, target=target)
+            self._begin(job, export_job, taken, message.format, target)
         return {"name": target.name, "path": str(target)}
 
     async def _find(self, message: messages.Find) -> dict[str, Any]:
@@ -307,18 +311,54 @@ class AnnotateBackend(Backend):
             for plane, label, _ in chosen:
                 self.project.put(frame, {self.project.add_object(label): (plane, Mark("given"))})
 
+    @contextmanager
+    def _beginning(self, what: str) -> Iterator[None]:
+        """Let no other computation begin until this one has a job, or has failed."""
+        self._refuse_while_tracking(what)
+        self._begins = True
+        try:
+            yield
+        finally:
+            self._begins = False
+
+    def _begin(self, job: _Job, make: Callable[..., Iterator[Any]], *arguments: Any) -> None:
+        self._job = job
+        try:
+            self._worker.begin(make, *arguments)
+        except BaseException:
+            self._job = None
+            raise
+        self._progress()
+
     def _on_step(self, value: Any, error: str | None) -> None:
         job = self._job
         if job is None:
             return
         if value is None:
-            asyncio.get_running_loop().create_task(self._finish(error))
+            self._spawn(self._finish(job, error))
         elif not job.row:
             job.done = value
             self._progress()
         else:
             job.done += 1
-            asyncio.get_running_loop().create_task(self._keep(job, *value))
+            self._spawn(self._keep(job, *value))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something that nobody waits for; if it fails, the job ends and all pages are told."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._look_at)
+
+    def _look_at(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() or self._closed else task.exception()
+        if error is None:
+            return
+        traceback.print_exception(error)
+        self._worker.stop()
+        self._job = None
+        reason = f"this failed inside segue ({type(error).__name__}); the terminal has the details"
+        self.send({"event": "ended", "state": "stopped", "error": reason, "interrupted": None})
 
     async def _keep(self, job: _Job, index: int, tracked: dict[int, MarkedMask]) -> None:
         """Save a tracked frame, in the tracking's own step of the history while that is the last."""
@@ -337,23 +377,27 @@ class AnnotateBackend(Backend):
             await self._saved(keep)
         except SegueError as error:
             self._worker.stop()
-            await self._finish(str(error))
+            await self._finish(job, str(error))
         self._progress()
 
-    async def _finish(self, error: str | None) -> None:
+    async def _finish(self, job: _Job, error: str | None) -> None:
         await self._saved(lambda: None)  # the frames before are saved first
-        job = self._job
-        self._end("stopped" if error else "done", error)
-        if job is not None and job.target is not None and error is not None:
+        if self._job is not job:  # somebody stopped it meanwhile
+            return
+        await self._end(job, "stopped" if error else "done", error)
+        if job.target is not None and error is not None:
             remove_unfinished(self.exports, job.target)
-        elif job is not None and job.target is not None:
+        elif job.target is not None:
             self.send({"event": "exported", "name": job.target.name, "path": str(job.target)})
 
-    def _end(self, state: str, error: str | None = None) -> None:
-        job, self._job = self._job, None
+    async def _end(self, job: _Job | None, state: str, error: str | None = None) -> None:
+        self._job = None
         interrupted = None
         if job is not None and job.row:
-            self._store.submit(self.project.note_job, job.row, state=state)
+            try:
+                await self._saved(partial(self.project.note_job, job.row, state=state))
+            except SegueError as failed:
+                error = error or str(failed)
             if state == "stopped":
                 interrupted = {"done": job.done, "total": job.total, "direction": job.what}
         self.send({"event": "ended", "state": state, "error": error, "interrupted": interrupted})
@@ -365,7 +409,7 @@ class AnnotateBackend(Backend):
             self.send({"event": "progress", **job.progress, "rate": round(rate, 2)})
 
     def _refuse_while_tracking(self, what: str) -> None:
-        if self._job is not None:
+        if self._job is not None or self._begins:
             raise SegueError(f"cannot {what} while something is computed; stop it first (Escape)")
 
     async def _saved(self, call: Callable[[], T]) -> T:

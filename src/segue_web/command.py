@@ -59,7 +59,7 @@ def annotate(
     from segue.weights import load_for
     from segue_web.annotate import AnnotateBackend
     from segue_web.film import Film
-    from segue_web.labels import read_labels
+    from segue_web.labels import read_complete_labels
 
     load_for("track", model, weights)  # what is wrong with it is told now, not at the first tracking
     find_prompter(prompter, device=device)
@@ -67,7 +67,7 @@ def annotate(
     folder = project or Path("segue-out") / f"{opened.name}.project"
     backend = AnnotateBackend(opened, folder, model=model, weights=weights, prompter=prompter, device=device)
     for path in import_ or []:
-        labels = read_labels(path, opened)
+        labels = read_complete_labels(path, opened)
         typer.echo(f"{path}: {len(labels.names)} objects on {backend.import_labels(labels)} frames")
     typer.echo(f"project: {folder}")
     _serve(backend, port, browser)

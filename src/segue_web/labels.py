@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
-import json
+import math
+import re
+import time
 import zipfile
+import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -15,8 +19,10 @@ from xml.parsers import expat
 
 import numpy as np
 
+from segue.datasets.json_files import entries, read_json_text
 from segue.errors import DatasetError, SegueError
-from segue.masks import measure, read_index_mask, read_stored_mask
+from segue.inputs import check_file, first_line, is_number
+from segue.masks import encode_rle, measure, read_index_mask, read_stored_mask
 from segue.masks.tracks import RleTrack
 from segue.naming import natural_key
 from segue.types import IndexMask
@@ -26,11 +32,45 @@ from segue_web.film import Film, Plane, number_in
 MAX_MASK_BYTES = 64 << 20
 """Largest mask file in an archive, unpacked."""
 
+MAX_BYTES = 128 << 20
+"""Largest JSON or XML file."""
+
+MAX_ENTRY = 16 << 20
+"""Characters of one entry of a JSON file, which becomes many objects in memory before it can be checked."""
+
+MAX_ENTRIES = 1_000_000
+"""Entries of a JSON file."""
+
+MAX_OBJECTS = 10_000
+"""Objects that are taken from one file; the page has to list them."""
+
+MAX_SECONDS = 120.0
+"""Time that reading a file may take."""
+
+MAX_CORNERS = 1 << 20
+"""Characters of the corners of a polygon."""
+
+LARGEST_COORDINATE = 1e6
+
+LONGEST_NAME = 80
+"""Characters of the name of an object; the page has no room for more."""
+
+MAX_MASKS = 300_000
+"""Masks of objects on frames that are taken from one file."""
+
+_ANNOTATION = ("annotations", True)
+
+_NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
+"""What is nowhere in numbers separated by commas. A match of the whole would take memory for each number."""
+
 WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
 """What the commands of segue write into the folder of a film, in the order in which it is looked for."""
 
-DAMAGED = (OSError, ValueError, RecursionError, zipfile.BadZipFile, expat.ExpatError, KeyError, TypeError)
-"""What readers raise for files that are not what they seem."""
+DAMAGED = (
+    *(OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError, EOFError),
+    *(zipfile.BadZipFile, zlib.error, expat.ExpatError, MemoryError),
+)
+"""What readers raise for files that are not what they seem; a RecursionError is a RuntimeError."""
 
 Read = Callable[[], IndexMask]
 """Reads the mask of a frame."""
@@ -41,32 +81,65 @@ Planes = list[tuple[int, Callable[[], Plane]]]
 T = TypeVar("T")
 
 
+@contextmanager
+def _read_from(where: str) -> Iterator[None]:
+    """Errors of readers, in one line that names the file."""
+    try:
+        yield
+    except SegueError as error:
+        raise SegueError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
+    except DAMAGED as error:
+        reason = first_line(error)
+        shown = reason if len(reason) <= 200 else f"{reason[:200]} ..."
+        raise SegueError(f"{where}: cannot be read ({type(error).__name__}: {shown})") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Names of objects by id, index masks (H, W) by frame, read when they are asked for, and known scores."""
+    """Objects and masks of another program.
+
+    Attributes:
+        names: name of each object, by id.
+        masks: readers of the index masks, (H, W), by frame.
+        scores: those that are known, by frame and object.
+        where: the file that they come from, for messages.
+    """
 
     names: Mapping[int, str]
     masks: Mapping[int, Read]
-    scores: Mapping[tuple[int, int], float] = field(default_factory=dict)  # by frame and object
+    scores: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    where: str = ""
 
     def frames(self) -> Iterator[tuple[int, IndexMask]]:
-        """Index and mask of every frame that has one, in order."""
+        """Index and mask of every frame that has one, in order; SegueError where one is damaged."""
         for index in sorted(self.masks):
-            yield index, self.masks[index]()
+            yield index, self._read(index)
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
-        """Index mask of a frame; empty where there is none."""
-        return self.masks[index]() if index in self.masks else np.zeros(size, np.uint8)
+        """Index mask of a frame; empty where there is none. SegueError where it is damaged."""
+        return self._read(index) if index in self.masks else np.zeros(size, np.uint8)
 
     def score(self, frame: int, number: int) -> float:
         """Score of an object on a frame; 1 where none was given."""
         return self.scores.get((frame, number), 1.0)
 
+    def _read(self, index: int) -> IndexMask:
+        with _read_from(self.where):
+            return self.masks[index]()
+
 
 def read_labels(path: Path, film: Film, name: str | None = None) -> Labels:
     """Read whatever it is: a folder, an archive or a picture of masks, a JSON or an XML file.
 
-    Messages call it ``name``, if that is given.
+    Masks in files of their own are read when they are asked for; all else is checked now.
+
+    Args:
+        path: the file or folder.
+        film: what the masks are of.
+        name: what messages call the file, if not by its path.
+
+    Raises:
+        SegueError: it is damaged, of another film, too large, or takes longer than :data:`MAX_SECONDS`.
     """
     where = name or str(path)
     reader = _Reader(film, where)
@@ -76,19 +149,37 @@ def read_labels(path: Path, film: Film, name: str | None = None) -> Labels:
         ".json": reader.read_json,
         ".xml": reader.read_cvat,
     }
-    try:
+    with _read_from(where):
         if path.is_dir():
             path = next((path / name for name in WRITTEN if (path / name).exists()), path)
         read = reader.read_folder if path.is_dir() else readers.get(path.suffix.lower())
         if read is not None:
             return read(path)
-    except SegueError as error:
-        raise SegueError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
-    except DAMAGED as error:
-        raise SegueError(f"{where}: cannot be read ({type(error).__name__}: {error})") from None
     raise SegueError(
         f"{where}: give a folder or .zip of PNG masks, a .png, a COCO or YouTube-VIS .json, or a CVAT .xml"
     )
+
+
+def read_complete_labels(path: Path, film: Film, name: str | None = None) -> Labels:
+    """As :func:`read_labels`; every mask has been read once, so that none is found to be damaged later."""
+    limit = _Limit()
+    labels = read_labels(path, film, name)
+    with _read_from(labels.where):
+        for _ in labels.frames():
+            limit.check()
+    return labels
+
+
+class _Limit:
+    """The time that reading may take, from now on."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + MAX_SECONDS
+
+    def check(self) -> None:
+        """Raise DatasetError if it is over."""
+        if time.monotonic() > self._end:
+            raise DatasetError(f"takes longer than {MAX_SECONDS:.0f} s to read; import it in parts")
 
 
 class _Reader:
@@ -96,6 +187,7 @@ class _Reader:
 
     def __init__(self, film: Film, where: str) -> None:
         self._size, self._count, self._numbers, self._where = film.size, film.count, film.numbers, where
+        self._limit = _Limit()
 
     def read_folder(self, folder: Path) -> Labels:
         records = read_records(folder)
@@ -159,8 +251,33 @@ class _Reader:
         """Labels of mask files; where no record names the objects, all files are looked through for them."""
         masks = {index: partial(self._checked, read) for index, read in reads.items()}
         if not names:
-            names = dict.fromkeys(sorted({i for read in masks.values() for i in measure(read())}))
-        return Labels({i: name or f"Object {i}" for i, name in names.items()}, masks, scores or {})
+            names = dict.fromkeys(sorted(self._ids_in(masks.values())))
+        return self._labels(names, masks, scores)
+
+    def _ids_in(self, reads: Iterable[Read]) -> set[int]:
+        found: set[int] = set()
+        for read in reads:
+            self._limit.check()
+            found |= measure(read()).keys()
+        return found
+
+    def _labels(
+        self,
+        names: Mapping[int, str | None],
+        masks: Mapping[int, Read],
+        scores: Mapping[tuple[int, int], float] | None = None,
+    ) -> Labels:
+        self._check_number(len(names))
+        known = {i: (name or f"Object {i}")[:LONGEST_NAME] for i, name in names.items()}
+        return Labels(known, masks, scores or {}, self._where)
+
+    def _check_number(self, objects: int) -> None:
+        if objects > MAX_OBJECTS:
+            raise DatasetError(f"has more than {MAX_OBJECTS} objects; import it in parts")
+
+    def _check_masks(self, masks: int) -> None:
+        if masks > MAX_MASKS:
+            raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
 
     def _checked(self, read: Read) -> IndexMask:
         mask = read()
@@ -170,75 +287,114 @@ class _Reader:
         return mask
 
     def read_json(self, path: Path) -> Labels:
-        content = json.loads(path.read_bytes())
-        if isinstance(content, list):  # results of YouTube-VIS
-            return self._tracks(content, [f"class {item['category_id']}" for item in content])
-        classes = {item["id"]: str(item["name"]) for item in content.get("categories", ())}
-        names = [classes.get(item["category_id"]) for item in content["annotations"]]
-        if "videos" not in content:
-            return self._coco(content, names)
-        videos = {item["id"] for item in content["videos"]}
-        if len(videos) != 1:
-            raise DatasetError(f"it is of {len(videos)} videos; give a file of this one alone")
-        return self._tracks(content["annotations"], names)
+        check_file(path, DatasetError, MAX_BYTES)
+        text = read_json_text(path)
+        if text.lstrip()[:1] == "[":  # results of YouTube-VIS
+            items = (item for _, _, item in self._entries(text, path))
+            return self._tracks((item, f"class {item['category_id']}") for item in items)
+        classes: dict[Any, str] = {}
+        images: dict[str, Any] = {}
+        videos: set[Any] = set()
+        annotated = False
+        # Twice through the text, for annotations may stand before what they refer to; only one is held.
+        for key, place, value in self._entries(text, path):
+            annotated |= (key, place >= 0) == _ANNOTATION
+            if key == "categories" and place >= 0:
+                classes[value["id"]] = str(value["name"])
+                self._check_number(len(classes))
+            elif key == "videos" and place >= 0:
+                videos.add(value["id"])
+                if len(videos) > 1:
+                    raise DatasetError("it is of several videos; give a file of this one alone")
+            elif key == "images" and place >= 0:
+                images[str(value.get("file_name", value["id"]))] = value["id"]
+                if len(images) > self._count:
+                    raise DatasetError(f"it has more pictures than the film has frames, {self._count}")
+        if not annotated:
+            raise DatasetError("has no annotations")
+        found = (item for key, place, item in self._entries(text, path) if (key, place >= 0) == _ANNOTATION)
+        named = ((item, classes.get(item["category_id"])) for item in found)
+        return self._tracks(named) if videos else self._coco(images, named)
 
-    def _tracks(self, items: list[dict[str, Any]], names: Sequence[str | None]) -> Labels:
+    def _entries(self, text: str, path: Path) -> Iterator[tuple[str, int, Any]]:
+        """Key, place in its list and value of each entry, see :func:`segue.datasets.json_files.entries`."""
+        for number, (key, place, _, value) in enumerate(entries(text, path, longest=MAX_ENTRY)):
+            self._limit.check()
+            if number > MAX_ENTRIES:
+                raise DatasetError(f"has more than {MAX_ENTRIES} entries; import it in parts")
+            yield key, place, value
+
+    def _tracks(self, items: Iterable[tuple[dict[str, Any], str | None]]) -> Labels:
         planes: dict[int, Planes] = defaultdict(list)
-        scores = {}
-        for number, item in enumerate(items, 1):
+        scores: dict[tuple[int, int], float] = {}
+        names: dict[int, str | None] = {}
+        for number, (item, name) in enumerate(items, 1):
+            self._check_number(number)
+            names[number] = name
             segmentations = item["segmentations"]
             if len(segmentations) > self._count:
                 raise DatasetError(f"it has {len(segmentations)} frames, the film {self._count}")
             track = RleTrack.parse(segmentations, self._size)
-            for t in range(len(track)):
-                planes[t].append((number, partial(track.decode, t)))
+            score = _score(item)
+            self._check_masks(len(scores))
             for t in np.flatnonzero(track.areas).tolist():
-                scores[t, number] = float(item.get("score", 1.0))
-        return self._of_planes(dict(enumerate(names, 1)), planes, scores)
+                planes[t].append((number, partial(track.decode, t)))
+                scores[t, number] = score
+        return self._of_planes(names, planes, scores)
 
-    def _coco(self, content: Any, names: Sequence[str | None]) -> Labels:
-        images = [(str(item.get("file_name", item["id"])), item["id"]) for item in content["images"]]
-        images.sort(key=lambda image: natural_key(image[0]))
-        order = self._numbered(dict(images))
-        frames = {image: index for (_, image), index in zip(images, order, strict=True)}
-        planes: dict[int, Planes] = defaultdict(list)
-        labels: dict[int, str | None] = {}
-        numbers: dict[Any, int] = {}
-        scores = {}
-        for item, name in zip(content["annotations"], names, strict=True):
-            number = numbers.setdefault(item.get("track_id", ("alone", item["id"])), len(numbers) + 1)
-            labels.setdefault(number, name)
-            index = frames[item["image_id"]]
-            track = RleTrack.parse([item["segmentation"]], self._size)
-            planes[index].append((number, partial(track.decode, 0)))
-            scores[index, number] = float(item.get("score", 1.0))
-        return self._of_planes(labels, planes, scores)
-
-    def read_cvat(self, path: Path) -> Labels:
-        """Masks, polygons and boxes; polygons and boxes between two keyframes stay where they were last."""
+    def _coco(self, images: Mapping[str, Any], items: Iterable[tuple[dict[str, Any], str | None]]) -> Labels:
+        ordered = dict(sorted(images.items(), key=lambda image: natural_key(image[0])))
+        order = self._numbered(ordered)
+        frames = dict(zip(ordered.values(), order, strict=True))
         planes: dict[int, Planes] = defaultdict(list)
         names: dict[int, str | None] = {}
         numbers: dict[Any, int] = {}
-        number = 0
+        scores: dict[tuple[int, int], float] = {}
+        for taken, (item, name) in enumerate(items):
+            self._check_masks(taken)
+            number = numbers.setdefault(item.get("track_id", ("alone", item["id"])), len(numbers) + 1)
+            self._check_number(number)
+            names.setdefault(number, name)
+            index = frames[item["image_id"]]
+            track = RleTrack.parse([item["segmentation"]], self._size)
+            planes[index].append((number, partial(track.decode, 0)))
+            scores[index, number] = _score(item)
+        return self._of_planes(names, planes, scores)
+
+    def read_cvat(self, path: Path) -> Labels:
+        """Masks, polygons and boxes; polygons and boxes between two keyframes stay where they were last."""
+        check_file(path, DatasetError, MAX_BYTES)
+        planes: dict[int, Planes] = defaultdict(list)
+        names: dict[int, str | None] = {}
+        numbers: dict[Any, int] = {}
+        number = taken = 0
 
         def start(tag: str, given: dict[str, str]) -> None:
-            nonlocal number
+            nonlocal number, taken
+            self._limit.check()
             if tag == "track":
-                key = given.get("group_id") or ("track", given["id"])
+                key = given.get("group_id") or ("track", _wanted(given, "id", tag))
                 number = numbers.setdefault(key, len(numbers) + 1)
-                names.setdefault(number, given["label"])
+                self._check_number(number)
+                names.setdefault(number, _wanted(given, "label", tag))
             elif tag in ("mask", "polygon", "box") and given.get("outside") != "1":
-                index = int(given["frame"])
-                if not 0 <= index < self._count:
-                    raise DatasetError(f"frame {index} is none of the film, which has {self._count}")
-                planes[index].append((number, partial(_shape, tag, given, self._size)))
+                index = _number(given, "frame", tag)
+                if index != int(index) or not 0 <= index < self._count:
+                    raise DatasetError(f"frame {index:g} is none of the film, which has {self._count}")
+                if not number:
+                    raise DatasetError(f"a {tag} belongs to no track")
+                shape = _shape(tag, given, self._size)
+                planes[int(index)].append((number, partial(shape.decode, 0)))
+                taken += 1
+                self._check_masks(taken)
 
         def no_entities(*_: Any) -> None:
             raise DatasetError("it declares entities, which no annotation needs")
 
         parser = expat.ParserCreate()
         parser.StartElementHandler, parser.EntityDeclHandler = start, no_entities
-        parser.Parse(path.read_bytes(), True)
+        with path.open("rb") as stream:
+            parser.ParseFile(stream)
         return self._of_planes(names, planes)
 
     def _of_planes(
@@ -248,7 +404,17 @@ class _Reader:
         scores: Mapping[tuple[int, int], float] | None = None,
     ) -> Labels:
         masks = {index: partial(_stacked, found, self._size) for index, found in planes.items()}
-        return Labels({i: name or f"Object {i}" for i, name in names.items()}, masks, scores or {})
+        return self._labels(names, masks, scores)
+
+
+def _score(item: Mapping[str, Any]) -> float:
+    """The score of an annotation; 1 where it has none."""
+    score = item.get("score")
+    if score is None:
+        return 1.0
+    if not is_number(score):
+        raise DatasetError(f"a score is {str(score)[:40]!r}; it must be a number")
+    return float(score)
 
 
 def _read_member(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> IndexMask:
@@ -265,22 +431,57 @@ def _stacked(planes: Planes, size: tuple[int, int]) -> IndexMask:
     return mask
 
 
-def _shape(tag: str, given: dict[str, str], size: tuple[int, int]) -> Plane:
-    """The mask of a shape of CVAT."""
+def _wanted(given: Mapping[str, str], key: str, tag: str) -> str:
+    if key not in given:
+        raise DatasetError(f"a {tag} has no {key}")
+    return given[key]
+
+
+def _number(given: Mapping[str, str], key: str, tag: str) -> float:
+    """A number of a shape of CVAT."""
+    return _as_number(_wanted(given, key, tag), f"{key} of a {tag}")
+
+
+def _as_number(text: str, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= LARGEST_COORDINATE:
+        raise DatasetError(f"{what} is {text[:40]!r}; it must be a number")
+    return value
+
+
+def _shape(tag: str, given: dict[str, str], size: tuple[int, int]) -> RleTrack:
+    """The mask of a shape of CVAT, as one frame of a track."""
     if tag == "mask":
-        left, top, width, height = (int(float(given[key])) for key in ("left", "top", "width", "height"))
-        if min(left, top, width, height) < 0 or left + width > size[1] or top + height > size[0]:
-            raise DatasetError("a mask lies outside the film")
-        runs = np.array(given["rle"].split(","), np.int64)
-        if (runs < 0).any() or runs.sum() != width * height:
-            raise DatasetError("the run lengths of a mask do not add up to its size")
-        plane = np.zeros(size, np.bool_)
-        values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-        plane[top : top + height, left : left + width] = values.reshape(height, width)
-        return plane
+        encoded = encode_rle(_mask(given, size))
+        return RleTrack.parse([dict(encoded)], size)
     if tag == "box":
-        x0, y0, x1, y1 = (float(given[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
-        corners = [x0, y0, x1, y0, x1, y1, x0, y1]
-    else:
-        corners = [float(value) for pair in given["points"].split(";") for value in pair.split(",")]
-    return RleTrack.parse([[corners]], size).decode(0)
+        x0, y0, x1, y1 = (_number(given, key, tag) for key in ("xtl", "ytl", "xbr", "ybr"))
+        return RleTrack.parse([[[x0, y0, x1, y0, x1, y1, x0, y1]]], size)
+    text = _wanted(given, "points", tag)
+    if len(text) > MAX_CORNERS:
+        raise DatasetError(f"a polygon has more than {MAX_CORNERS} characters of corners")
+    corners = [_as_number(value, "a corner") for pair in text.split(";") for value in pair.split(",")]
+    return RleTrack.parse([[corners]], size)
+
+
+def _mask(given: dict[str, str], size: tuple[int, int]) -> Plane:
+    """The mask of CVAT: run lengths along the rows of a box, the first one of zeros."""
+    left, top, width, height = (
+        int(_number(given, key, "mask")) for key in ("left", "top", "width", "height")
+    )
+    if min(left, top, width, height) < 0 or left + width > size[1] or top + height > size[0]:
+        raise DatasetError("a mask lies outside the film")
+    text = _wanted(given, "rle", "mask")
+    if not text or _NO_RUNS.search(text) or text.count(",") > width * height:
+        raise DatasetError("the run lengths of a mask are not numbers separated by commas, or too many")
+    # Not by a list of Python's numbers, which would take ten times the memory.
+    runs = np.fromstring(text, np.int64, sep=",")
+    if (runs < 0).any() or (runs > width * height).any() or runs.sum() != width * height:
+        raise DatasetError("the run lengths of a mask do not add up to its size")
+    plane = np.zeros(size, np.bool_)
+    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    plane[top : top + height, left : left + width] = values.reshape(height, width)
+    return plane

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from segue.errors import PromptError, SegueError, SourceError
 from segue.masks import measure, read_index_mask
-from segue.masks.files import encode_index_mask
+from segue.masks.files import MAX_ID, encode_index_mask
 from segue.types import IndexMask
 from segue.video.partial import write_complete
 from segue_web.store import MASK_NAME, Row, StaleError, Store
@@ -122,6 +122,8 @@ class Project(Store):
     def add_object(self, name: str | None = None) -> int:
         """A new object, inside :meth:`change`; its id is 1 more than the largest ever used."""
         number = int(self._meta("last")) + 1
+        if number > MAX_ID:
+            raise SegueError(f"a project holds ids up to {MAX_ID}; begin another with --project")
         self._set_meta("last", number)
         colour = COLOURS[(number - 1) % len(COLOURS)]
         row = {"id": number, "name": name or f"Object {number}", "colour": colour, "visible": 1, "locked": 0}

@@ -15,6 +15,9 @@ from segue.errors import SegueError, SinkError
 from segue.video.partial import writing
 
 FORMAT = 1
+
+UPLOAD = "upload-"
+"""Begins the names of files that were uploaded and wait to be imported; a kill may leave them."""
 HISTORY = 500
 """Steps that can be undone."""
 
@@ -164,7 +167,10 @@ class Store:
         return dict(json.loads(self._meta("settings")))
 
     def set_settings(self, values: Row) -> None:
-        self._set_meta("settings", json.dumps({**self.settings(), **values}))
+        try:
+            self._set_meta("settings", json.dumps({**self.settings(), **values}))
+        except sqlite3.OperationalError as error:
+            raise self._unsaved(error) from None
 
     def begin_job(self, spec: Row, total: int) -> int:
         """Note that a computation begins; an earlier one that was interrupted is given up."""
@@ -181,7 +187,10 @@ class Store:
         sql = (
             "UPDATE jobs SET done=coalesce(?, done), at=coalesce(?, at), state=coalesce(?, state) WHERE id=?"
         )
-        self._db.execute(sql, (done, at, state, number))
+        try:
+            self._db.execute(sql, (done, at, state, number))
+        except sqlite3.OperationalError as error:
+            raise self._unsaved(error) from None
 
     def interrupted(self) -> Row | None:
         """The computation that a kill or a stop interrupted: ``spec``, ``done``, ``total`` and ``at``."""
@@ -210,6 +219,9 @@ class Store:
         used = {row[0] for row in self._db.execute("SELECT file FROM frames")}
         befores = self._db.execute("SELECT before FROM steps WHERE tbl='frames' AND before IS NOT NULL")
         used |= {json.loads(row[0])["file"] for row in befores}
+        for path in self.folder.glob(f"{UPLOAD}*"):
+            with suppress(OSError):
+                path.unlink()
         for path in self.masks.iterdir():
             if path.name not in used and (MASK_NAME.fullmatch(path.name) or path.suffix == ".partial"):
                 with suppress(OSError):
@@ -228,13 +240,14 @@ class Store:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
-                raise SinkError(
-                    f"{self.folder}: cannot be saved ({error}); free some space and do it again"
-                ) from None
+                raise self._unsaved(error) from None
             raise
         finally:
             self._entry = None
         self._frame_revisions.update(dict.fromkeys(self._changed.frames, revision))
+
+    def _unsaved(self, error: sqlite3.OperationalError) -> SinkError:
+        return SinkError(f"{self.folder}: cannot be saved ({error}); free some space and do it again")
 
     def _one(self, sql: str, *values: Any) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._db.execute(sql, values).fetchone()

@@ -7,6 +7,7 @@ import multiprocessing
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from itertools import count
 from multiprocessing.connection import Connection
@@ -113,6 +114,25 @@ def _attempt(call: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None
         return None, f"this failed inside segue ({kind}: {error}); the terminal has the details"
 
 
+@dataclass(eq=False)
+class _Process:
+    """A process that computes, and what waits for it.
+
+    Attributes:
+        process: the process.
+        connection: this end of its pipe.
+        waiting: answers that are due, by the number of the request.
+        job: number of the job that runs, None where none does.
+        ended: whether its end was noticed.
+    """
+
+    process: Any
+    connection: Connection
+    waiting: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
+    job: int | None = None
+    ended: bool = False
+
+
 class Worker:
     """The other process, seen from the server; it is started again when it has ended.
 
@@ -131,80 +151,107 @@ class Worker:
         self._arguments = (path, model, prompter, device)
         self._report = report
         self._numbers = count(1)
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._process: Any = None
-        self._job: int | None = None
+        self._current: _Process | None = None
 
     def start(self) -> None:
-        if self._process is not None and self._process.is_alive():
-            return
+        """Start the process where there is none, or where it has ended."""
+        self._running()
+
+    def _running(self) -> _Process:
+        current = self._current
+        if current is not None and not current.ended and current.process.is_alive():
+            return current
+        if current is not None:
+            self._end(current)  # its listener may not have heard of it yet
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=work, args=(theirs, *self._arguments), daemon=True)
-        self._process.start()
+        ours, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs, *self._arguments), daemon=True)
+        process.start()
         theirs.close()
+        self._current = _Process(process, ours)
         loop = asyncio.get_running_loop()
-        threading.Thread(target=self._listen, args=(self._connection, loop), daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._current, loop), daemon=True).start()
+        return self._current
 
     async def ask(self, method: Literal["prepare", "click", "find"], *arguments: Any) -> Any:
         """What a method of :class:`Tools` gives there."""
-        self.start()
+        current = self._running()
         number = next(self._numbers)
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        try:
-            self._connection.send(("ask", number, method, arguments))
-        except OSError:  # it ended this very moment; the listener tells all that wait
-            self._ended()
+        answer = current.waiting[number] = asyncio.get_running_loop().create_future()
+        self._send(current, "ask", number, method, arguments)
         return await answer
 
     def begin(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> None:
         """Begin a job in place of the one that runs."""
-        self.start()
-        if self._job is not None:
-            self._connection.send(("stop",))
-        self._job = next(self._numbers)
-        self._connection.send(("job", self._job, make, arguments))
+        current = self._running()
+        if current.job is not None:
+            self._send(current, "stop")
+        current.job = next(self._numbers)
+        self._send(current, "job", current.job, make, arguments)
 
     def stop(self) -> None:
         """End the job; nothing more of it is reported, even if the process is in the midst of a step."""
-        if self._job is not None:
-            self._job = None
-            self._connection.send(("stop",))
+        current = self._current
+        if current is not None and current.job is not None:
+            current.job = None
+            self._send(current, "stop")
 
     def close(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.join(5)
+        """End the process; nothing more of its job is reported, and whoever waits for an answer is told."""
+        current, self._current = self._current, None
+        if current is not None:
+            current.job = None
+            self._end(current)
+            current.process.terminate()
+            current.process.join(5)
 
-    def _listen(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def _send(self, current: _Process, *message: Any) -> None:
+        try:
+            current.connection.send(message)
+        except OSError:  # it has ended this very moment
+            self._end(current)
+
+    def _listen(self, current: _Process, loop: asyncio.AbstractEventLoop) -> None:
         while True:
             try:
-                message = connection.recv()
+                message = current.connection.recv()
             except (EOFError, OSError):
                 break
-            loop.call_soon_threadsafe(self._hear, message)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._ended)
+            if not _called(loop, self._hear, current, message):
+                return
+        _called(loop, self._end, current)
 
-    def _hear(self, message: tuple[Any, ...]) -> None:
+    def _hear(self, current: _Process, message: tuple[Any, ...]) -> None:
         if message[0] == "job":
             _, number, value, error = message
-            if number == self._job:
-                self._job = None if value is None else number
+            if number == current.job:
+                current.job = None if value is None else number
                 self._report(value, error)
             return
         number, value, error = message
-        answer = self._waiting.pop(number)
-        if not answer.done():
+        answer = current.waiting.pop(number, None)
+        if answer is not None and not answer.done():
             answer.set_result(value) if error is None else answer.set_exception(SegueError(error))
 
-    def _ended(self) -> None:
-        """The process is gone, perhaps for lack of memory: all that waits for it is told."""
+    def _end(self, current: _Process) -> None:
+        """A process is gone, perhaps for lack of memory: all that waits for it is told, and nobody else."""
+        if current.ended:
+            return
+        current.ended = True
         reason = "the process that computes has ended, perhaps for lack of memory; do it again"
-        waiting, self._waiting = self._waiting, {}
-        for answer in waiting.values():
+        for answer in current.waiting.values():
             if not answer.done():
                 answer.set_exception(SegueError(reason))
-        if self._job is not None:
-            self._job = None
+        current.waiting.clear()
+        if current.job is not None:
+            current.job = None
             self._report(None, reason)
+
+
+def _called(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *arguments: Any) -> bool:
+    """Have something called in the event loop; False where that has ended."""
+    try:
+        loop.call_soon_threadsafe(call, *arguments)
+    except RuntimeError:
+        return False
+    return True

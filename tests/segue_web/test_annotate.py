@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError, SegueError
-from segue.masks import encode_rle
+from segue.masks import encode_rle, write_index_mask
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.film import Film
 from segue_web.labels import Labels
-from segue_web.project import Mark, MarkedMask
+from segue_web.project import Mark, MarkedMask, Project
 from segue_web.store import StaleError
 from tests.segue_web.films import numbered, write_film
 
@@ -313,6 +314,123 @@ def test_a_full_disk_stops_the_tracking_with_one_line(
         "masks: cannot be written (the disk is full; free some space)"
     ]
     assert backend.project.masked_frames() == [4]
+
+
+def test_of_two_trackings_at_once_one_is_refused(backend: AnnotateBackend, ask: Ask) -> None:
+    click(ask, 4, 20, 30)
+    track = messages.Track(id=1, op="track", direction="forward", frame=4)
+    export = messages.Export(id=2, op="export", format="coco")
+
+    async def both() -> list[Any]:
+        return await asyncio.gather(
+            *(backend.handle(message) for message in (track, track, export)), return_exceptions=True
+        )
+
+    answers = asyncio.run(both())
+    assert len(backend._worker.jobs) == 1  # type: ignore[attr-defined]
+    assert answers[0]["start"] == 4
+    for refused in answers[1:]:
+        assert isinstance(refused, SegueError)
+        assert "stop it first" in str(refused)
+
+
+def test_after_a_tracking_that_could_not_begin_another_one_can(backend: AnnotateBackend, ask: Ask) -> None:
+    with pytest.raises(PromptError):
+        ask("track", direction="forward", frame=4)
+    click(ask, 4, 20, 30)
+    assert ask("track", direction="forward", frame=4)["start"] == 4
+
+
+def test_an_end_that_cannot_be_saved_is_told(
+    backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    click(ask, 4, 20, 30)
+
+    class Full:
+        def execute(self, *_: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    async def steps() -> None:
+        monkeypatch.setattr(backend.project, "_db", Full())
+        await backend.handle(messages.Stop(id=2, op="stop"))
+
+    database = backend.project._db
+    told = with_job(backend, ask, steps)
+    monkeypatch.setattr(backend.project, "_db", database)
+    (ended,) = [event for event in told if event["event"] == "ended"]
+    assert "cannot be saved (database or disk is full)" in ended["error"]
+
+
+def test_a_defect_while_a_frame_is_saved_ends_the_tracking_and_is_told(
+    backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    click(ask, 4, 20, 30)
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect")
+
+    async def steps() -> None:
+        monkeypatch.setattr(backend.project, "put", broken)
+        backend._on_step((5, tracked(backend, 8)), None)
+        while backend._tasks:
+            await asyncio.sleep(0.01)
+        assert backend._job is None
+
+    told = with_job(backend, ask, steps)
+    (ended,) = [event for event in told if event["event"] == "ended"]
+    assert "failed inside segue (RuntimeError)" in ended["error"]
+    assert "a defect" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_of_settings_too(backend: AnnotateBackend, ask: Ask) -> None:
+    database = backend.project._db
+
+    class Full:
+        def execute(self, sql: str, *values: Any) -> Any:
+            if sql.startswith("INSERT"):
+                raise sqlite3.OperationalError("database or disk is full")
+            return database.execute(sql, *values)
+
+    backend.project._db = Full()
+    try:
+        with pytest.raises(SegueError, match="cannot be saved"):
+            ask("settings", values={"theme": "dark"})
+    finally:
+        backend.project._db = database
+
+
+def test_uploads_at_once_wait_in_files_of_their_own(backend: AnnotateBackend) -> None:
+    one, two = backend.upload_path("a.png"), backend.upload_path("a.png")
+    assert one != two
+    assert one.suffix == ".png"
+    one.write_bytes(b"left by a kill")
+    folder, film = backend.project.folder, backend.film
+    backend.project.close()
+    backend.project = Project(folder, film.describe(), film.size)
+    assert not one.exists()
+
+
+def test_an_import_that_is_damaged_in_its_last_mask_stores_nothing(
+    backend: AnnotateBackend, tmp_path: Path
+) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for index in range(12):
+        write_index_mask(folder / f"{index:05d}.png", np.ones(backend.film.size, np.uint8))
+    path = folder / "00011.png"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(SegueError, match="00011"):
+        asyncio.run(backend.import_file("masks", folder))
+    assert backend.project.objects() == []
+    assert backend.project.masked_frames() == []
+
+
+def test_ids_of_a_project_end_where_mask_files_do(backend: AnnotateBackend, ask: Ask) -> None:
+    backend.project._set_meta("last", 65534)
+    click(ask, 3, 20, 30)
+    with pytest.raises(SegueError, match="ids up to 65535"):
+        click(ask, 3, 40, 30)
+    assert [row["id"] for row in backend.project.objects()] == [65535]
 
 
 def test_names_of_exports_are_plain_and_free(backend: AnnotateBackend, ask: Ask) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ET
 import zipfile
 from pathlib import Path
@@ -19,11 +23,13 @@ from pycocotools.coco import COCO
 from segue.datasets.davis import DavisFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import SegueError
-from segue.masks import write_index_mask
+from segue.masks import encode_rle, write_index_mask
 from segue.video.partial import PartialFile
+from segue_web import labels as labels_module
 from segue_web.exports import FORMATS, Snapshot, brush_rle, export_job, remove_unfinished, row_runs
 from segue_web.film import Film
-from segue_web.labels import read_labels
+from segue_web.labels import read_complete_labels, read_labels
+from tests.cli.running import command_in
 from tests.segue_web.films import numbered, write_film
 
 COUNT, SIZE = 5, (48, 64)
@@ -311,6 +317,12 @@ def test_polygons_and_boxes_of_cvat_come_in(film: Film, tmp_path: Path) -> None:
     assert (mask == 2).sum() == 600
 
 
+TRACK = "<annotations><track id='0' label='a'>{}</track></annotations>"
+
+MANY_TRACKS = "".join(f"<track id='{i}' label='a'/>" for i in range(70_000))
+
+NINES = "9" * 31
+
 BOMB = '<!DOCTYPE a [<!ENTITY x "xx">]><annotations><track id="0" label="&x;"/></annotations>'
 
 
@@ -322,6 +334,30 @@ BOMB = '<!DOCTYPE a [<!ENTITY x "xx">]><annotations><track id="0" label="&x;"/><
         ("a.xml", "<annotations><track id='0' label='a'><box frame='9' outside='0'/></track></annotations>"),
         ("a.xml", "<annotations><track id='0' label='a'><mask frame='1' outside='0' rle='9' left='0' top='0' "
                   "width='99' height='99'/></track></annotations>"),
+        ("a.xml", TRACK.format("<mask frame='1' rle='a,b' left='0' top='0' width='2' height='1'/>")),
+        ("a.xml", TRACK.format("<mask frame='1' rle='1,,1' left='0' top='0' width='2' height='1'/>")),
+        ("a.xml", TRACK.format(f"<mask frame='1' rle='{NINES}' left='0' top='0' width='2' height='1'/>")),
+        ("a.xml", TRACK.format("<mask frame='1' rle='1,1' left='1e400' top='0' width='2' height='1'/>")),
+        ("a.xml", TRACK.format("<mask frame='1' rle='1,1' left='0' top='0' width='2'/>")),
+        ("a.xml", TRACK.format("<box frame='1' xtl='0' ytl='0'/>")),
+        ("a.xml", TRACK.format("<box frame='1' xtl='0' ytl='0' xbr='nan' ybr='5'/>")),
+        ("a.xml", TRACK.format("<box frame='1.5' xtl='0' ytl='0' xbr='5' ybr='5'/>")),
+        ("a.xml", TRACK.format("<box frame='1e999' xtl='0' ytl='0' xbr='5' ybr='5'/>")),
+        ("a.xml", TRACK.format("<polygon frame='1' points='1,2;3'/>")),
+        ("a.xml", TRACK.format("<polygon frame='1'/>")),
+        ("a.xml", "<annotations><box frame='1' xtl='0' ytl='0' xbr='5' ybr='5'/></annotations>"),
+        ("a.xml", f"<annotations>{MANY_TRACKS}</annotations>"),
+        ("a.json", json.dumps({"annotations": [{"id": i} for i in range(70_000)]})),
+        ("a.json", json.dumps([{"category_id": 1, "segmentations": []} for _ in range(70_000)])),
+        ("a.json", '[{"category_id": 1, "segmentations": [null], "score": null}, {"category_id": 1}]'),
+        ("a.json", '[{"category_id": 1, "segmentations": [{"size": [48, 64], "counts": null}]}]'),
+        ("a.json", '[{"category_id": 1, "segmentations": [], "score": "much"}]'),
+        ("a.json", '[{"category_id": 1, "segmentations": [], "score": 1e999}]'),
+        ("a.json", '[{"category_id": 1, "segmentations": ' + "[" * 1_000_000),
+        ("a.json", "null"),
+        ("a.json", "7"),
+        ("a.json", '{"annotations": null}'),
+        ("a.json", '{"annotations": [null], "images": [null]}'),
         ("a.json", "{}"),
         ("a.json", "[1, 2]"),
         ("a.json", '{"images": [{"id": 1, "file_name": "77.png"}], "annotations": []}'),
@@ -330,13 +366,106 @@ BOMB = '<!DOCTYPE a [<!ENTITY x "xx">]><annotations><track id="0" label="&x;"/><
         ("a.png", "no picture"),
         ("a.txt", "?"),
     ],
+    ids=lambda text: text if len(text) < 30 else None,
 )  # fmt: skip
 def test_what_is_no_label_is_one_clear_line(film: Film, tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
+    begun = time.monotonic()
     with pytest.raises(SegueError) as caught:
-        [mask for _, mask in read_labels(tmp_path / name, film).frames()]
+        read_complete_labels(tmp_path / name, film)
+    assert time.monotonic() - begun < 60
     assert str(caught.value).startswith(str(tmp_path / name)) or "film" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_command_says_one_line_of_an_import_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_film(tmp_path / "film.mp4", numbered(12))
+    (tmp_path / "bad.xml").write_text(TRACK.format("<mask frame='1' rle='a,b' left='0' top='0'/>"))
+    segue = command_in(monkeypatch, capsys)
+    given = ("--project", tmp_path / "p", "--import", tmp_path / "bad.xml", "--no-browser")
+    assert "bad.xml: a mask has no width" in segue("annotate", tmp_path / "film.mp4", *given).complaint
+
+
+def test_an_archive_with_a_damaged_member_is_one_clear_line(film: Film, tmp_path: Path) -> None:
+    write_index_mask(tmp_path / "0.png", np.ones(film.size, np.uint8))
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(tmp_path / "0.png", "0.png")
+    data = bytearray(path.read_bytes())
+    data[60] ^= 255  # inside the member, whose checksum no longer agrees
+    path.write_bytes(data)
+    with pytest.raises(SegueError, match=r"a\.zip: "):
+        read_complete_labels(path, film)
+
+
+def test_reading_ends_after_its_time(film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels_module, "MAX_SECONDS", -1.0)
+    (tmp_path / "a.xml").write_text(TRACK.format(""))
+    with pytest.raises(SegueError, match="takes longer than"):
+        read_labels(tmp_path / "a.xml", film)
+
+
+def test_an_entry_beyond_the_limit_is_refused_before_it_is_taken_apart(
+    film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels_module, "MAX_ENTRY", 100)
+    for text in ("[[" + "[]," * 100, '{"annotations": [{"a": "]]", "b": [' + "0," * 100):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(SegueError, match="an entry has more than 100 characters"):
+            read_labels(tmp_path / "a.json", film)
+
+
+def test_a_file_beyond_the_limit_is_refused(
+    film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels_module, "MAX_BYTES", 10)
+    for name in ("a.xml", "a.json"):
+        (tmp_path / name).write_text("[" + " " * 100 + "]")
+        with pytest.raises(SegueError, match=r"has 102 bytes; at most 10"):
+            read_labels(tmp_path / name, film)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory that was taken from /proc")
+@pytest.mark.parametrize("kind", ["ytvis", "coco", "lists"])
+def test_a_large_file_takes_a_bounded_part_of_the_memory(tmp_path: Path, kind: str) -> None:
+    """60 MB took 1.8 GiB."""
+    film = write_film(tmp_path / "film.mp4", numbered(12))
+    path = tmp_path / "a.json"
+    if kind == "lists":
+        path.write_text('{"annotations": [' + "[]," * 20_000_000 + "[]]}")
+    elif kind == "ytvis":
+        noise = np.random.default_rng(0).random((48, 64)) > 0.5
+        item = json.dumps({"category_id": 1, "segmentations": [dict(encode_rle(noise))] * 12})
+        path.write_text("[" + ",".join([item] * (60_000_000 // len(item))) + "]")
+    else:
+        angles = np.linspace(0, 7, 1000)
+        corners = np.stack([30 + 20 * np.cos(angles), 24 + 20 * np.sin(angles)], 1).ravel().round(3).tolist()
+        item = json.dumps({"category_id": 1, "segmentation": [corners], "track_id": 1, "image_id": 0})
+        items = (item[:-1] + f', "id": {i}}}' for i in range(60_000_000 // len(item)))
+        path.write_text('{"images": [{"id": 0}], "annotations": [' + ",".join(items) + "]}")
+    assert path.stat().st_size > 40e6
+    code = (
+        "import re, sys; from pathlib import Path; from segue_web.film import Film\n"
+        "from segue_web.labels import read_labels; from segue.errors import SegueError\n"
+        "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
+        "film = Film(Path(sys.argv[1])); before = peak()\n"
+        "try: print(len(read_labels(Path(sys.argv[2]), film).names), file=sys.stderr)\n"
+        "except SegueError as error: print(error, file=sys.stderr)\n"
+        "print(peak() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(film), str(path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=300,
+        check=True,
+    )
+    print(kind, path.stat().st_size, int(done.stdout) >> 10, "MiB", done.stderr)
+    assert 50 << 10 < int(done.stdout) < 500 << 10
 
 
 @pytest.mark.parametrize("mask", [np.zeros((2, 3)), np.ones((2, 3)), np.array([[0, 1, 1], [1, 0, 1]])])

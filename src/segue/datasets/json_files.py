@@ -34,6 +34,9 @@ Entry = tuple[str, int, int, Any]
 
 _UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, struct.error, zipfile.BadZipFile, zlib.error)
 
+_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+"""Strings, and the signs at which lists and objects begin and end."""
+
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -73,13 +76,22 @@ def _text_in_zip(path: Path) -> str:
         return archive.read(members[0]).decode("utf-8-sig")
 
 
-def entries(text: str, path: Path) -> Iterator[Entry]:
+def entries(text: str, path: Path, longest: int | None = None) -> Iterator[Entry]:
     """Values of a JSON text one after the other; lists at the top level come entry by entry.
 
     A text that is itself a list has the empty key. Only one entry is held at a time.
+
+    Args:
+        text: the text.
+        path: its file, for messages.
+        longest: characters of an entry; a longer one is refused before it is taken apart, for a small text
+            can become many objects. None takes any.
+
+    Raises:
+        DatasetError: it is no JSON, or an entry is too long.
     """
     try:
-        yield from _Reader(text).entries()
+        yield from _Reader(text, longest).entries()
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is not valid JSON: {error}") from error
 
@@ -126,8 +138,8 @@ _DECODER = json.JSONDecoder(parse_constant=_no_number)
 class _Reader:
     """A place in a JSON text, moved on value by value."""
 
-    def __init__(self, text: str) -> None:
-        self._text, self._at = text, 0
+    def __init__(self, text: str, longest: int | None = None) -> None:
+        self._text, self._at, self._longest = text, 0, longest
 
     def entries(self) -> Iterator[Entry]:
         opening = self._sign()
@@ -168,8 +180,23 @@ class _Reader:
         self._at += 1
 
     def _value(self) -> Any:
+        if self._longest is not None:
+            self._check_length(self._longest)
         value, self._at = _DECODER.raw_decode(self._text, self._at)
         return value
+
+    def _check_length(self, longest: int) -> None:
+        """See that the list or object that starts here ends within so many characters."""
+        if self._text[self._at : self._at + 1] not in ("[", "{"):
+            return  # a text or number is not longer in memory
+        depth, end = 0, self._at + longest
+        for match in _STRUCTURE.finditer(self._text, self._at, end):
+            sign = match[0]
+            depth += (sign in "[{") - (sign in "]}")
+            if depth == 0:
+                return
+        if end < len(self._text):
+            raise ValueError(f"an entry has more than {longest} characters")
 
     def _take(self, expected: str) -> None:
         if self._sign() != expected:

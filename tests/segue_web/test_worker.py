@@ -1,0 +1,154 @@
+"""The process that computes may end at any time: who waited for it is told, and others are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segue.errors import SegueError
+from segue_web.worker import Worker, _Process
+from tests.segue_web.films import numbered, write_film
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by signals")
+
+
+def counting(tools: Any, count: int) -> Iterator[int]:
+    """A job of so many short steps."""
+    for i in range(count):
+        time.sleep(0.01)
+        yield i
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return write_film(tmp_path / "film.mp4", numbered(12))
+
+
+class Pipe:
+    """A connection that takes everything and says nothing."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+
+class Alive:
+    def is_alive(self) -> bool:
+        return True
+
+    def terminate(self) -> None: ...
+
+    def join(self, _: float) -> None: ...
+
+
+def test_the_end_of_a_process_is_told_to_those_who_waited_for_it_alone(film: Path) -> None:
+    """Its listener may come late: when another process is at work already."""
+    reports: list[Any] = []
+    worker = Worker(film, ("stcn-lite", None), "segue-prompt", None, lambda *report: reports.append(report))
+
+    async def run() -> None:
+        first, second = (_Process(Alive(), Pipe()) for _ in range(2))  # type: ignore[arg-type]
+        worker._current = first
+        old = asyncio.ensure_future(worker.ask("prepare", 0))
+        await asyncio.sleep(0)
+        worker._current = second
+        new = asyncio.ensure_future(worker.ask("prepare", 1))
+        worker.begin(counting, 3)
+        await asyncio.sleep(0)
+        worker._end(first)
+        with pytest.raises(SegueError, match="has ended"):
+            await old
+        number = next(iter(second.waiting))
+        worker._hear(first, (1, "late", None))
+        worker._hear(second, (number, "answer", None))
+        assert await new == "answer"
+        assert second.job is not None
+        worker._end(first)
+        assert reports == []
+        worker._end(second)
+        assert reports == [
+            (None, "the process that computes has ended, perhaps for lack of memory; do it again")
+        ]
+
+    asyncio.run(run())
+
+
+def test_a_pipe_that_breaks_while_a_job_begins_ends_the_job(film: Path) -> None:
+    reports: list[Any] = []
+    worker = Worker(film, ("stcn-lite", None), "segue-prompt", None, lambda *report: reports.append(report))
+
+    class Broken(Pipe):
+        def send(self, message: Any) -> None:
+            raise BrokenPipeError
+
+    async def run() -> None:
+        worker._current = _Process(Alive(), Broken())  # type: ignore[arg-type]
+        worker.begin(counting, 3)
+        assert len(reports) == 1
+        worker._current = _Process(Alive(), Broken())  # type: ignore[arg-type]
+        with pytest.raises(SegueError, match="has ended"):
+            await worker.ask("prepare", 0)
+
+    asyncio.run(run())
+
+
+def killed_again_and_again(film: Path, kills: int) -> None:
+    """Ask and begin jobs while the process is killed at random; everything ends, nothing waits."""
+    chance = random.Random(kills)
+    ended: list[tuple[Any, Any]] = []
+    steps = 0
+
+    def report(value: Any, error: str | None) -> None:
+        nonlocal steps
+        if value is None:
+            ended.append((value, error))
+        else:
+            steps += 1
+
+    worker = Worker(film, ("stcn-lite", None), "segue-prompt", None, report)
+
+    async def run() -> None:
+        nonlocal steps
+        for _ in range(kills):
+            before = len(ended)
+            asked = asyncio.ensure_future(worker.ask("find", 3, "no such detector"))
+            worker.begin(counting, 5)
+            await asyncio.sleep(chance.random() * chance.choice([0.05, 3.0]))
+            process = worker._current.process  # type: ignore[union-attr]
+            os.kill(process.pid, signal.SIGKILL)
+            with pytest.raises(SegueError):
+                await asyncio.wait_for(asked, 30)
+            for _ in range(3000):
+                if len(ended) > before:
+                    break
+                await asyncio.sleep(0.01)
+            assert len(ended) == before + 1, "the job ended once"
+        worker.begin(counting, 5)
+        steps = 0
+        while len(ended) == kills:
+            await asyncio.sleep(0.01)
+        assert ended[-1] == (None, None)
+        assert steps == 5
+        worker.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60 + 40 * kills))
+
+
+def test_a_process_that_is_killed_is_replaced(film: Path) -> None:
+    killed_again_and_again(film, 2)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_again_and_again_is_replaced(film: Path) -> None:
+    killed_again_and_again(film, 30)
