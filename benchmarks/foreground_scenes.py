@@ -1,4 +1,4 @@
-"""Scenes to develop foreground models on, in groups: calm, shaken, living, shadow, light, rendered.
+"""Scenes to develop foreground models on, in groups: calm, shaken, hand-held, living, shadow, light, dim, sbi.
 
 Real films with labels; versions of them with leaves, water, rain, shadows or other light put in; and real
 living backgrounds with movers pasted over them, whose masks are known. Everything is drawn from fixed seeds.
@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+import foreground_hard_scenes as hard
 from foreground_clips import Film, Shot, film_of, read_films, shaken
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.isd import INDEX, open_isd
@@ -23,7 +24,7 @@ from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.masks import read_stored_mask
 from segue.types import Image
 from segue.video.images import read_image
-from segue_train import living, scenery
+from segue_train import living, scenery, weather
 from segue_train.cut_outs import CutOut, Mover, cut_outs_of_videos, draw_mover
 from segue_train.footage import gather
 from segue_train.foreground_clips import MARGIN, Clip, Sun
@@ -36,14 +37,13 @@ LENGTH = 150
 PLATE_LENGTH = 240
 """Frames of a film over a living background."""
 
-GROUPS = ("calm", "shaken", "living", "shadow", "light")
-
 
 def development_scenes(root: Path) -> dict[str, list[Film]]:
     """All scenes by group.
 
     Args:
-        root: folder that holds ``foreground/cdnet2014``, ``foreground/wallflower``, ``vos/davis2016_240p``.
+        root: folder that holds ``foreground/cdnet2014``, ``foreground/wallflower``, ``foreground/sbi2015``,
+            ``vos/davis2016_240p``.
     """
     calm = read_films(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
     highway, office = calm
@@ -75,7 +75,43 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
             altered(office, "flicker", scenery.flicker, 10),
             altered(highway, "clouds", scenery.passing_cloud, 11),
         ],
+        "hand-held": [
+            hard.hand_held(highway, 1, LENGTH),
+            hard.hand_held(office, 2, LENGTH),
+            altered(hard.hand_held(office, 3, LENGTH), "leaves", living.foliage, 12),
+        ],
+        "dim": [
+            hard.changed(highway, "fog", hard.fog, LENGTH),
+            hard.changed(hard.reduced_to(highway, 0.4), "haze", hard.haze, LENGTH),
+            hard.changed(office, "infrared", hard.infrared, LENGTH),
+            hard.changed(highway, "night", hard.night, LENGTH),
+        ],
+        "weather": [
+            altered(highway, "snow", living.snow, 13),
+            altered(hard.changed(highway, "dark", hard.night, LENGTH), "headlights", weather.headlights, 14),
+            altered(office, "insects", weather.insects, 15),
+            altered(highway, "branches", _branches, 16),
+        ],
+        "begun": hard.sbi_films(root / "foreground/sbi2015"),
     }
+
+
+def empty_scenes(root: Path) -> list[Film]:
+    """Scenes without anybody, in which all that is foreground is wrong."""
+    films = read_films(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
+    highway, office = (hard.empty_scene(film) for film in films)
+    length = hard.EMPTY_LENGTH
+    return [
+        altered(highway, "rain", living.rain, 21, length),
+        altered(office, "snow", living.snow, 22, length),
+        altered(hard.changed(highway, "dark", hard.night, length), "headlights", weather.headlights, 23, length),
+        altered(office, "insects", weather.insects, 24, length),
+        altered(highway, "waved", _strong_waves, 25, length),
+        altered(office, "branches", _branches, 26, length),
+        hard.changed(highway, "night", hard.night, length),
+        hard.hand_held(highway, 27, length),
+        hard.hand_held(office, 28, length),
+    ]
 
 
 RENDERED = ("--frames", "600", "--clip", "100", "--size", "320x240", "--still", "--seed", "97")
@@ -146,13 +182,15 @@ def unseen_cut_outs(root: Path) -> list[CutOut]:
     )
 
 
-def altered(film: Film, what: str, make: Callable[[Rng, Size], Effect], seed: int) -> Film:
+def altered(
+    film: Film, what: str, make: Callable[[Rng, Size], Effect], seed: int, length: int = LENGTH
+) -> Film:
     """The first frames of a film with an effect on all that is no foreground."""
 
     def shots() -> Iterator[Shot]:
         effect: Effect | None = None
         for index, (image, labels) in enumerate(film.shots()):
-            if index == LENGTH:
+            if index == length:
                 return
             if effect is None:
                 effect = make(np.random.default_rng(seed), (image.shape[0], image.shape[1]))
@@ -231,6 +269,11 @@ def _strong_waves(rng: Rng, size: Size) -> Effect:
     return act
 
 
+def _branches(rng: Rng, size: Size) -> Effect:
+    """A trunk with branches, which has the colours of clouds of noise."""
+    return living.branches(rng, size, [lambda: scenery.procedural(rng, size)])
+
+
 def _dusk(rng: Rng, size: Size) -> Effect:
     """A third of the light, and the noise that comes with it."""
 
@@ -252,5 +295,8 @@ def _dimming(rng: Rng, size: Size) -> Effect:
     return act
 
 
-LIGHTS = frozenset({_dusk, _dimming, scenery.flicker, scenery.passing_cloud, living.rain})
+LIGHTS = frozenset(
+    {_dusk, _dimming, scenery.flicker, scenery.passing_cloud, living.rain, living.snow}
+    | {weather.headlights, weather.insects}
+)
 """What acts on movers as well."""

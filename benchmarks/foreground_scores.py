@@ -8,7 +8,8 @@ Example::
     python benchmarks/foreground_scores.py --data ../shared/data --scenes --methods envelope --isd runs/rooms
 
 With ``--scenes`` the films are the groups of `foreground_scenes.py`: models are chosen by the mean of the
-groups and the worst of them; with ``--isd`` rendered rooms are one more. Every method sees the frames once,
+groups and the worst of them; with ``--isd`` rendered rooms are one more. ``--empty`` counts what is foreground
+in scenes without anybody. Every method sees the frames once,
 in order, with nothing before the first one, and has the same settings for all films. Counts are those of
 CDnet2014, pooled over a film; F of shadow, where shadow is labelled, is that of the pixels that the method
 calls shadow. Prints Markdown tables.
@@ -20,7 +21,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ import torch
 
 from foreground_clips import Film, Labels, read_films, shaken
 from foreground_methods import CLASSICAL, session
-from foreground_scenes import development_scenes, held_out_scenes, rendered_scenes
+from foreground_scenes import development_scenes, empty_scenes, held_out_scenes, rendered_scenes
 from machine import describe
 from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
 from segue.metrics.foreground import Counts, ForegroundAccumulator
@@ -39,6 +40,9 @@ from segue.sessions.foreground import ForegroundSession
 from segue.types import Segmentation
 
 Mask = npt.NDArray[np.bool_]
+
+ALARM = 0.001
+"""Foreground on more than this share of an empty picture is a false alarm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,30 @@ def group_table(scores: dict[str, dict[str, Score]], groups: dict[str, list[Film
     return "\n".join(lines)
 
 
+def alarm_table(films: Sequence[Film], options: argparse.Namespace) -> str:
+    """Markdown: what each method takes for foreground where nobody is."""
+    lines = ["| frames with alarms, most of a frame | " + " | ".join(options.methods) + " |"]
+    lines.append("| --- |" + " --- |" * len(options.methods))
+    for film in films:
+        cells = []
+        for method in options.methods:
+            fresh = session(method, weights=options.weights.get(method), align=options.align)
+            shares = [float((item.mask == foreground_masks.FOREGROUND).mean()) for item in played(film, fresh)]
+            alarms = sum(share > ALARM for share in shares)
+            cells.append(f"{alarms} of {len(shares)}, {max(shares):.2%}")
+            print(f"  {method}, {film.name}: {cells[-1]}", file=sys.stderr, flush=True)
+        lines.append(f"| {film.name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def played(film: Film, model: ForegroundSession) -> Iterator[Segmentation]:
+    """Results of all frames of a film."""
+    for frame, _ in film.frames():
+        if (result := model.step(frame)) is not None:
+            yield result
+    yield from model.finish()
+
+
 def run(films: Sequence[Film], options: argparse.Namespace) -> dict[str, dict[str, Score]]:
     """All methods on all films."""
     found: dict[str, dict[str, Score]] = {}
@@ -160,6 +188,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of CDnet2014, or with --scenes of all data")
     add("--scenes", action="store_true", help="the scenes that models are developed on, in groups")
+    add("--only", help="of the scenes these groups, with commas between")
+    add("--empty", action="store_true", help="false alarms in scenes without anybody, which --data holds")
     add("--held-out", action="store_true", help="the scenes that are looked at once, in the end")
     add("--isd", type=Path, help="folder of rendered rooms, one more group; made there the first time")
     add("--films", default="baseline/highway,baseline/office", help="category/video, with commas between")
@@ -190,6 +220,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     groups: dict[str, list[Film]] = {}
     if options.scenes:
         groups |= development_scenes(options.data)
+        chosen = options.only.split(",") if options.only else list(groups)
+        if unknown := [name for name in chosen if name not in groups]:
+            raise SystemExit(f"--only: no group {', '.join(unknown)}; there are {', '.join(groups)}")
+        groups = {name: groups[name] for name in chosen}
+    if options.empty:
+        print(f"Measured on {describe(options.threads, options.device)}.\n")
+        print(alarm_table(empty_scenes(options.data), options))
+        return 0
     if options.held_out:
         groups |= held_out_scenes(options.data)
     if options.isd:

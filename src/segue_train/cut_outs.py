@@ -13,6 +13,7 @@ from segue_train.warp import Bools, Matrix, Picture, Rng, Size, log_uniform, pic
 
 LEAST_AREA = 500  # pixels of the smallest object that is cut out
 MARGIN = 3  # pixels of air around a cut-out, so that its edge is soft on all sides
+HEIGHTS = (14.0, 230.0)  # pixels of the smallest and the largest mover
 LONGEST = 240  # cut-outs with a longer side are reduced to it when they are loaded
 
 
@@ -97,6 +98,35 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Pane:
+    """A window in a mover, through which the scene is seen; it belongs to the mover all the same."""
+
+    top: float  # edges in parts of the height and the width of the picture
+    bottom: float
+    left: float
+    right: float
+    clear: float  # share of the scene's light that comes through
+
+    def cut(self, alpha: Picture) -> Picture:
+        """How much of each pixel of the picture covers the scene, (h, w), from its alpha."""
+        height, width = alpha.shape
+        seen = alpha.copy()
+        part = seen[
+            int(self.top * height) : int(self.bottom * height),
+            int(self.left * width) : int(self.right * width),
+        ]
+        part[:] = (part * (1 - self.clear)).astype(np.uint8)
+        return seen
+
+
+def draw_pane(rng: Rng) -> Pane:
+    """A pane in the upper part of a mover."""
+    top, left = rng.uniform(0.08, 0.35), rng.uniform(0.08, 0.5)
+    height, width = rng.uniform(0.15, 0.4), rng.uniform(0.15, 0.45)
+    return Pane(top, top + height, left, min(left + width, 0.92), float(rng.uniform(0.5, 0.97)))
+
+
+@dataclass(frozen=True, slots=True)
 class Mover:
     """A cut-out on its way through a clip."""
 
@@ -108,6 +138,7 @@ class Mover:
     pace: float  # pictures per frame of motion, back and forth
     comes: float = -np.inf  # time from which it is there without having been seen to come
     leaves: float = np.inf  # time from which it is gone again
+    pane: Pane | None = None
 
     def present(self, time: float) -> bool:
         return self.comes <= time < self.leaves
@@ -186,19 +217,27 @@ def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
     return CutOut((np.asarray(patch, np.uint8),), (soft,), float(height))
 
 
-def draw_mover(rng: Rng, cut_outs: Sequence[CutOut], size: Size) -> Mover:
+def draw_mover(
+    rng: Rng,
+    cut_outs: Sequence[CutOut],
+    size: Size,
+    *,
+    heights: tuple[float, float] = HEIGHTS,
+    from_start: bool = False,
+) -> Mover:
     """A random mover that is somewhere on a canvas of ``size`` (H, W) at time 0.
 
-    Height 14 to 230 pixels, pace 0.4 to 6 pixels a frame, both log-uniform. Some came to a halt up to 120
-    frames ago and stay; some stood all the time and have just left, which leaves a ghost in the background.
+    Height, by default 14 to 230 pixels, and pace, 0.4 to 6 pixels a frame, are log-uniform. Some came to a
+    halt up to 120 frames ago and stay; some stood all the time and have just left or just begun to move,
+    which leaves a ghost in the background; with ``from_start`` all did.
     """
     cut_out = picked(rng, cut_outs)
-    height = log_uniform(rng, 14, 230)
+    height = log_uniform(rng, *heights)
     pace = log_uniform(rng, 0.4, 6) * np.sqrt(height / 60)
     direction = rng.uniform(0, 2 * np.pi)
     velocity = pace * np.cos(direction), pace * np.sin(direction) * rng.uniform(0, 0.7)
     place = rng.uniform(0, size[1]), rng.uniform(0.15 * size[0], size[0] + 0.5 * height)
-    kind = rng.random()
+    kind = rng.uniform(0.34, 0.56) if from_start else rng.random()
     stop, start, comes, leaves = np.inf, -np.inf, -np.inf, np.inf
     if kind < 0.34:
         stop = -float(np.floor(rng.uniform(0, rng.choice([20, 120, 350], p=[0.4, 0.4, 0.2]))))

@@ -17,17 +17,27 @@ from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.empty_scene import Scene
 from segue_train import living, scenery
-from segue_train.cut_outs import CutOut, Mover, draw_mover, place, shape_cut_out
+from segue_train.cut_outs import HEIGHTS, CutOut, Mover, draw_mover, draw_pane, place, shape_cut_out
+from segue_train.exposure import Exposure, draw_exposure
 from segue_train.footage import Footage
-from segue_train.foreground_samples import UNLIT, Sample, past_times, with_past
+from segue_train.foreground_samples import UNLIT, VISIBLE, Sample, past_times, with_past
 from segue_train.scenery import Camera, Effect, Light, Pictures, Sensor
 from segue_train.warp import Bools, Matrix, Picture, Plane, Rng, Size, picked
+from segue_train.weather import Haze, draw_dim_sensor, draw_haze
 
 MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
 # A pixel with more of a mover than the first is foreground, with less than the second is not.
 WHOLE_ALPHA, NO_ALPHA = 0.6, 0.2
 SHADOW_DEPTH = 0.12  # share of the light that a shadow takes away at least where it is labelled as one
 SHAPES = 0.2  # share of movers that are mere shapes
+PANES = 0.15  # share of movers with a pane of glass
+# Shares of the clips of a shaken camera, of low contrast, with branches before the scene, and with movers that
+# were there from the start; all others are of no kind.
+SHAKEN, DIM, BRANCHES, FROM_START = 0.2, 0.22, 0.12, 0.12
+SMALL = (8.0, 60.0)  # heights of movers where contrast is low, in pixels
+MATCHED = 0.6  # share of the blurred frames whose background is blurred alike
+NOISE_LEVELS = 3.0  # where contrast is low, what differs by so many spreads of the noise is visible
+LEAST_VISIBLE = 6.0  # grey levels that are visible without noise
 
 _SLAB, _CONTACT = np.zeros((2, 24, 48), np.uint8)  # what lies on the ground under a vehicle, and under feet
 cv2.rectangle(_SLAB, (4, 4), (43, 19), 255, -1)
@@ -63,6 +73,9 @@ class Clip:
     occluder: Plane | None
     unlit: bool
     noise: npt.NDArray[np.int8] = field(repr=False)
+    haze: Haze | None = None
+    exposure: Exposure | None = None
+    visible: float = VISIBLE  # grey levels by which a mover must differ for anybody to find it
 
     def frame(self, time: int) -> Picture:
         return self._draw(time)[0]
@@ -95,6 +108,11 @@ class Clip:
             canvas = np.asarray(scene * weight + canvas * (1 - weight), np.uint8)
             solid, shade = (np.asarray(plane * (1 - self.occluder), np.uint8) for plane in (solid, shade))
         canvas = self.light.act(canvas, time)
+        if self.haze is not None:
+            canvas = self.haze.act(canvas)
+            shade = np.asarray(shade * self.haze.transmission, np.uint8)
+        if self.exposure is not None:
+            canvas, solid, shade = (self.exposure.act(plane, time) for plane in (canvas, solid, shade))
         view = self.camera.view(canvas, time, MARGIN)
         return self.sensor.expose(view, time, self.noise), solid, shade
 
@@ -108,7 +126,7 @@ def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) ->
     x, y = matrix @ [width / 2, height, 1]
     if sun.mirror:
         flip = np.array([[1, 0, 0], [0, -0.8, 1.8 * y]])
-        _blend(canvas, mover, time, flip @ square, sun.mirror)
+        _mirror(canvas, mover, time, flip @ square, sun.mirror)
     if sun.cast:
         lie = np.array([[1, -sun.shear, sun.shear * y], [0, sun.height, (1 - sun.height) * y]])
         _darken(canvas, shade, alpha, lie @ square, sun.cast, sun.blur)
@@ -126,22 +144,28 @@ def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) ->
 
 
 def _paint(canvas: Picture, solid: Picture, mover: Mover, time: int) -> None:
-    if laid := _blend(canvas, mover, time, mover.matrix(time), 1.0):
-        where, alpha = laid
-        solid[where] = np.maximum(solid[where], alpha)
-
-
-def _blend(
-    canvas: Picture, mover: Mover, time: int, matrix: Matrix, share: float
-) -> tuple[tuple[slice, slice], Picture] | None:
-    """Mix a mover into the canvas; gives where it lies, and its alpha there."""
+    matrix = mover.matrix(time)
     laid = place(mover.patch(time), matrix, canvas.shape[:2])
     if laid is None:
-        return None
+        return
+    where, patch = laid
+    cover = alpha = patch[..., 3]
+    if mover.pane is not None:
+        seen = place(mover.pane.cut(mover.cut_out.alphas[mover.picture(time)]), matrix, canvas.shape[:2])
+        cover = alpha if seen is None else seen[1]
+    weight = cover[..., None].astype(np.float32) / 255
+    canvas[where] = canvas[where] * (1 - weight) + patch[..., :3] * weight
+    solid[where] = np.maximum(solid[where], alpha)
+
+
+def _mirror(canvas: Picture, mover: Mover, time: int, matrix: Matrix, share: float) -> None:
+    """Mix a share of a mover into the canvas, as the floor mirrors it."""
+    laid = place(mover.patch(time), matrix, canvas.shape[:2])
+    if laid is None:
+        return
     where, patch = laid
     weight = patch[..., 3:].astype(np.float32) * (share / 255)
     canvas[where] = canvas[where] * (1 - weight) + patch[..., :3] * weight
-    return where, patch[..., 3]
 
 
 def _darken(
@@ -198,34 +222,53 @@ class ClipMaker:
     def _sample(self, rng: Rng, clip: Clip, now: int, frames: Picture, solids: Bools) -> Sample:
         current, labels = clip.frame_with_labels(now)
         window = np.stack([clip.frame(now + time) if time else current for time in self.offsets])
-        return with_past(rng, window, current, frames, solids, labels)
+        sample = with_past(rng, window, current, frames, solids, labels, visible=clip.visible)
+        kernel = None if clip.exposure is None else clip.exposure.kernel(now)
+        if kernel is not None and rng.random() < MATCHED:
+            planes = sample.background[..., :18]
+            planes[...] = np.dstack([cv2.filter2D(plane, -1, kernel) for plane in cv2.split(planes)])
+        return sample
 
     def clip(self, rng: Rng, times: list[int], *, switched: bool = False, empty: bool = False) -> Clip:
         """A random clip, in which others came by at ``times`` and a light may have been switched just now."""
+        kind = float(rng.random())
+        shaken, dim = kind < SHAKEN, SHAKEN <= kind < SHAKEN + DIM
+        behind = SHAKEN + DIM <= kind < SHAKEN + DIM + BRANCHES
+        from_start = SHAKEN + DIM + BRANCHES <= kind < SHAKEN + DIM + BRANCHES + FROM_START
         count = 0 if empty else int(rng.choice(5, p=[0.03, 0.36, 0.31, 0.18, 0.12]))
+        if dim and not empty:
+            count += int(rng.integers(0, 5))
         sun = draw_sun(rng)
         effects, unlit = living.draw_effects(rng, self.canvas, self.pictures)
-        movers = [self._mover(rng) for _ in range(count)]
+        if behind:
+            effects = [*effects, living.branches(rng, self.canvas, self.pictures)]
+        heights = SMALL if dim and rng.random() < 0.7 else HEIGHTS
+        movers = [self._mover(rng, heights, from_start and rng.random() < 0.7) for _ in range(count)]
+        sensor = draw_dim_sensor(rng) if dim and rng.random() < 0.5 else scenery.draw_sensor(rng)
         return Clip(
             self._furnished(rng, sun),
             effects,
             movers + passers_by(rng, movers, times),
             scenery.draw_light(rng, self.canvas, switched),
             scenery.draw_camera(rng),
-            scenery.draw_sensor(rng),
+            sensor,
             sun,
             _occluder(rng, self.canvas) if rng.random() < 0.05 else None,
             unlit,
             self.noise,
+            haze=draw_haze(rng, self.canvas) if dim and rng.random() < 0.7 else None,
+            exposure=draw_exposure(rng) if shaken else None,
+            visible=float(np.clip(NOISE_LEVELS * sensor.noise, LEAST_VISIBLE, VISIBLE)) if dim else VISIBLE,
         )
 
-    def _mover(self, rng: Rng) -> Mover:
-        """Mostly an object, sometimes a shape."""
+    def _mover(self, rng: Rng, heights: tuple[float, float] = HEIGHTS, from_start: bool = False) -> Mover:
+        """Mostly an object, sometimes a shape, some with a pane."""
         cut_outs = self.cut_outs
         if rng.random() < SHAPES:
             picture = picked(rng, self.pictures)()
             cut_outs = [shape_cut_out(rng, picture)]
-        return draw_mover(rng, cut_outs, self.canvas)
+        mover = draw_mover(rng, cut_outs, self.canvas, heights=heights, from_start=from_start)
+        return replace(mover, pane=draw_pane(rng)) if rng.random() < PANES else mover
 
     def _furnished(self, rng: Rng, sun: Sun) -> Picture:
         """A scene, mostly with things that were cut out and pasted as movers are, but belong to it.

@@ -71,16 +71,23 @@ def past_times(rng: Rng) -> list[int]:
 
 
 def with_past(
-    rng: Rng, window: Picture, current: Picture, past: Picture, solids: Bools, labels: Picture
+    rng: Rng,
+    window: Picture,
+    current: Picture,
+    past: Picture,
+    solids: Bools,
+    labels: Picture,
+    *,
+    visible: float = VISIBLE,
 ) -> Sample:
     """A sample with what is known of kept frames (n, H, W, 3), where movers were at ``solids`` (n, H, W).
 
-    Movers that look the same in all other pictures are unknown.
+    Movers most of which differ by fewer than ``visible`` grey levels from all other pictures are unknown.
     """
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
     scene = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least).transpose(1, 2, 0)
     pictures = [*window, scene[..., 3:6], scene[..., 12:15]]
-    return Sample(window, scene, without_evidence_unknown(current, pictures, labels))
+    return Sample(window, scene, without_evidence_unknown(current, pictures, labels, visible))
 
 
 def past_masks(rng: Rng, frames: Picture, solids: Bools) -> Bools:
@@ -109,9 +116,16 @@ def _crude(rng: Rng, frames: Picture) -> Bools:
     return np.stack([cv2.medianBlur((change > threshold).astype(np.uint8), 5) > 0 for change in changes])
 
 
-def without_evidence_unknown(current: Picture, others: Sequence[Picture], labels: Picture) -> Picture:
-    """Labels in which movers take no part if most of them looks the same in all other pictures."""
-    change = np.max([_difference(current, other) for other in others], axis=0) > VISIBLE
+def without_evidence_unknown(
+    current: Picture, others: Sequence[Picture], labels: Picture, visible: float = VISIBLE
+) -> Picture:
+    """Labels in which movers take no part if most of them looks the same in all other pictures.
+
+    Where fewer than :data:`VISIBLE` levels are to count, neighbours are averaged first: noise is no evidence.
+    """
+    if visible < VISIBLE:
+        current, *others = (np.asarray(cv2.blur(picture, (3, 3)), np.uint8) for picture in (current, *others))
+    change = np.max([_difference(current, other) for other in others], axis=0) > visible
     count, pieces = cv2.connectedComponents((labels == MOTION).astype(np.uint8))
     areas = np.bincount(pieces.ravel(), minlength=count)
     changed = np.bincount(pieces.ravel(), weights=change.ravel(), minlength=count)

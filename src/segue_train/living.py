@@ -12,8 +12,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue_train.scenery import Effect, Pictures, blob, chance, clouds, flicker, passing_cloud, scaled, screen
+from segue_train.scenery import (
+    Effect,
+    Pictures,
+    blob,
+    chance,
+    clouds,
+    draw_plate,
+    flicker,
+    passing_cloud,
+    scaled,
+    screen,
+)
 from segue_train.warp import Picture, Plane, Rng, Size, log_uniform, random_part
+from segue_train.weather import headlights, insects
 
 Sway = Callable[[Any, int], Any]
 """Gives a picture or plane as it sways at a time."""
@@ -34,8 +46,11 @@ def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect]
         (0.20, tree_shade),
         (0.10, stray_shadow),
         (0.06, passing_cloud),
-        (0.05, rain),
-        (0.05, snow),
+        (0.06, rain),
+        (0.06, snow),
+        (0.06, lambda rng, size: branches(rng, size, pictures)),
+        (0.04, headlights),
+        (0.04, insects),
     )
     chosen = [make for share, make in makers if rng.random() < share]
     return [make(rng, size) for make in chosen], bool({tree_shade, stray_shadow} & set(chosen))
@@ -91,6 +106,41 @@ def foliage(rng: Rng, size: Size) -> Effect:
         return np.asarray(canvas + weight * (moved[..., :3] - canvas.astype(np.float32)), np.uint8)
 
     return act
+
+
+def branches(rng: Rng, size: Size, pictures: Pictures) -> Effect:
+    """A trunk with branches and leaves before the scene, which bends by up to 25 pixels as one thing."""
+    alpha = np.zeros(size, np.float32)
+    height, width = size
+    foot = np.array([rng.uniform(-0.1, 1.1) * width, height * rng.choice([-0.05, 1.05])])
+    _grow(rng, alpha, foot, np.arctan2(height / 2 - foot[1], width / 2 - foot[0]), 0.35 * height, 4)
+    alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.8), np.float32)
+    if rng.random() < 0.7:
+        near = cv2.GaussianBlur(cv2.dilate(alpha, np.ones((15, 15), np.uint8)), (0, 0), 4)
+        alpha = np.maximum(alpha, _leaves(rng, size) * near)
+    colours = draw_plate(rng, pictures, size) * rng.uniform(0.2, 1, 3)
+    layer = np.dstack([colours, 255 * alpha]).astype(np.uint8)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    from_foot = np.hypot(rows - foot[1], columns - foot[0]) / np.hypot(*size)
+    sway = swaying(rng, size, int(rng.integers(2, 4)), (log_uniform(rng, 3, 25) * from_foot).astype(np.float32))
+
+    def act(canvas: Picture, time: int) -> Picture:
+        moved = sway(layer, time)
+        weight = moved[..., 3:].astype(np.float32) / 255
+        return np.asarray(canvas + weight * (moved[..., :3] - canvas.astype(np.float32)), np.uint8)
+
+    return act
+
+
+def _grow(
+    rng: Rng, alpha: Plane, foot: npt.NDArray[np.float64], angle: float, length: float, forks: int
+) -> None:
+    """Draw a branch of a length in pixels from its foot (x, y) on, and those that fork off at its end."""
+    tip = foot + length * rng.uniform(0.7, 1.3) * np.array([np.cos(angle), np.sin(angle)])
+    ends = [(int(x), int(y)) for x, y in (foot, tip)]
+    cv2.line(alpha, ends[0], ends[1], 1.0, max(1, round(length * rng.uniform(0.05, 0.16))))
+    for _ in range(int(rng.integers(1, 4)) if forks else 0):
+        _grow(rng, alpha, tip, angle + rng.normal(0, 0.6), 0.7 * length, forks - 1)
 
 
 def tree_shade(rng: Rng, size: Size) -> Effect:

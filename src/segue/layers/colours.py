@@ -99,12 +99,40 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
     return cues
 
 
-class PastPyramid(nn.Module):
-    """Cues at full resolution, with those of ``context`` frames → maps at strides 2, 4, 8 and 16."""
+NOISE_CUES = 3  # channels of :func:`noise_cues`
+QUANTISATION = 4 / 255  # added to a measured range: a few 8-bit frames do not show a narrower one
+MOST_NOISE_UNITS = 3.0  # larger differences say nothing more
 
-    def __init__(self, context: int) -> None:
+
+def noise_cues(frame: Tensor, planes: Tensor) -> Tensor:
+    """Signed differences of a frame to the background in units of the noise of each pixel.
+
+    The unit is the width of the 10-90 % range of the background, 2.56 standard deviations of normal noise,
+    plus :data:`QUANTISATION`. A difference of eight levels is none on a noisy pixel, and a clear one in fog.
+
+    Args:
+        frame: (N, 3, H, W) in [0, 1].
+        planes: (N, 21, H, W) in [0, 1], see :class:`segue.sessions.empty_scene.Scene`.
+
+    Returns:
+        (N, 3, H, W) in [-3, 3].
+    """
+    frame, planes = frame.contiguous(), planes.contiguous()
+    low, median, high = planes[:, 0:3], planes[:, 3:6], planes[:, 6:9]
+    return ((frame - median) / (high - low + QUANTISATION)).clamp(-MOST_NOISE_UNITS, MOST_NOISE_UNITS)
+
+
+class PastPyramid(nn.Module):
+    """Cues at full resolution → maps at strides 2, 4, 8 and 16.
+
+    Args:
+        context: number of context frames that the cues compare with, see :func:`past_cues`.
+        more: channels of other cues after those.
+    """
+
+    def __init__(self, context: int, more: int = 0) -> None:
         super().__init__()
-        pairs = itertools.pairwise((17 + 3 * context, *PAST))
+        pairs = itertools.pairwise((17 + 3 * context + more, *PAST))
         self.stages = Stages(ConvNormReLU(cin, cout, 3, stride=2) for cin, cout in pairs)
 
     def forward(self, cues: Tensor) -> list[Tensor]:

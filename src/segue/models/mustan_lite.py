@@ -20,12 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.colours import (
+    NOISE_CUES,
     PAST,
     PER_FRAME,
     PICTURE,
     PastPyramid,
     colour_changes,
     half_size,
+    noise_cues,
     normalise_planes,
     past_cues,
 )
@@ -76,7 +78,7 @@ class MustanLite(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = MobileNetV2Trunk()
-        self.past = PastPyramid(len(self.context))
+        self.past = PastPyramid(len(self.context), NOISE_CUES)
         self.fuse = nn.ModuleList(
             ConvNormReLU(2 * cin + past, cout)
             for cin, past, cout in zip(self.encoder.channels, PAST, FUSED, strict=True)
@@ -114,7 +116,9 @@ class MustanLite(nn.Module):
         return [maps.mean(1) for maps in self._past(current, context, background)]
 
     def _past(self, current: Features, context: Sequence[Features], background: Features) -> list[Tensor]:
-        return self.past(past_cues(current[0], background[0], [pixels for (pixels,) in context]))
+        frame, planes = current[0], background[0]
+        cues = past_cues(frame, planes, [pixels for (pixels,) in context])
+        return self.past(torch.cat([cues, noise_cues(frame, planes)], 1))
 
     def forward(self, window: Tensor, scene: Tensor) -> Tensor:
         """Logits (N, 2, H, W) of the last frame of windows.

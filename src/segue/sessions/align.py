@@ -16,7 +16,9 @@ Map = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float32]  # (2, 3): a point of the reference, in pixels, to where it lies in the frame
 Movement = npt.NDArray[np.floating]  # such a matrix, or a homography, (3, 3)
 
-IDLE_EVERY = 4  # while the camera stands still, only every so many frames is looked at
+IDLE_EVERY = 4  # while the camera stands still, only every so many frames is looked at ...
+ALERT_SHARE, ALERT_LEVELS = 0.05, 6  # ... unless so many pixels of a small picture jump by more levels than that
+FIRST_LOOKS = 12  # so many frames are looked at in any case: the camera may shake from the first one on
 REFERENCE_FRAMES = 12  # frames whose median is the reference ...
 REFERENCE_EVERY = 5  # ... and their distance
 STICKY = 50  # after a clear movement, this many frames are aligned whenever that makes the difference smaller
@@ -56,10 +58,10 @@ class Aligner(Checkpointable):
     """Finds how a shaken camera has moved against the first frames of the scene.
 
     Euclidean ECC from the best of three starts (no movement, phase correlation, the last movement), first
-    over all pixels of pictures of half the size, then without the fifth of the pixels that fits worst, which
-    is where things move by themselves. A movement counts if it makes the mean difference clearly smaller and
-    moves a corner by 1.5 pixels at least and a fifth of the width at most; right after one that counts,
-    smaller ones do as well. On a camera that stands still nothing counts, and the frames stay as they are.
+    over all pixels of pictures of half the size, then, affine because of rolling shutters, without the fifth
+    of the pixels that fits worst, which is where things move by themselves. A movement counts if it makes the
+    mean difference clearly smaller and moves a corner by 1.5 pixels at least and a fifth of the width at
+    most; right after one that counts, smaller ones do as well. On a camera that stands still nothing counts, and the frames stay as they are.
     """
 
     _reference: _View | None = checkpointed()
@@ -67,6 +69,7 @@ class Aligner(Checkpointable):
     _seen: int = checkpointed()
     _since: int = checkpointed()
     _last: Matrix | None = checkpointed()
+    _tiny: npt.NDArray[np.uint8] | None = checkpointed()
     state_types = (_View,)
 
     def __init__(self) -> None:
@@ -78,6 +81,7 @@ class Aligner(Checkpointable):
         self._seen = 0
         self._since = STICKY
         self._last = None
+        self._tiny = None
 
     def find(self, image: Image) -> Matrix | None:
         """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is."""
@@ -86,7 +90,9 @@ class Aligner(Checkpointable):
         idle = self._since >= STICKY
         if min(image.shape[:2]) < SMALLEST:
             return None
-        if self._reference is not None and idle and seen % IDLE_EVERY and not collects:
+        jumped = self._jumped(image)
+        rests = seen % IDLE_EVERY and seen >= FIRST_LOOKS and not collects and not jumped
+        if self._reference is not None and idle and rests:
             return None
         view = _View.of(_half_grey(image))
         if self._reference is None:
@@ -97,6 +103,15 @@ class Aligner(Checkpointable):
         if collects:
             self._collect(view)
         return None if self._last is None else _doubled(self._last)
+
+    def _jumped(self, image: Image) -> bool:
+        """Whether much of the picture is not as on the frame before, as when the camera begins to move."""
+        before, size = self._tiny, (max(1, image.shape[1] // 8), max(1, image.shape[0] // 8))
+        self._tiny = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        if before is None or before.shape != self._tiny.shape:
+            return False
+        apart = cv2.absdiff(self._tiny, before).max(axis=2)
+        return bool((apart > ALERT_LEVELS).mean() > ALERT_SHARE)
 
     def _movement(self, reference: _View, view: _View) -> Matrix | None:
         found = self._search(reference, view)
@@ -117,7 +132,9 @@ class Aligner(Checkpointable):
             if self._since >= STICKY and 4 * _distance(first, view) < _LEAST_MOVE:  # far from counting
                 return None
             mask = _well_matched(reference.local, view.local, first)
-            return _refine(reference.local, view.local, first, _FINAL_STEPS, mask)
+            return _refine(
+                reference.local, view.local, first, _FINAL_STEPS, mask, kind=cv2.MOTION_AFFINE
+            )
         except cv2.error:  # nothing to hold on to: a plain wall, or pictures that have nothing in common
             return None
 
@@ -206,9 +223,15 @@ def _begun(reference: _View, view: _View, last: Matrix | None) -> Matrix:
 
 
 def _refine(
-    reference: Map, view: Map, start: Matrix, steps: tuple[int, int, float], mask: Any = None
+    reference: Map,
+    view: Map,
+    start: Matrix,
+    steps: tuple[int, int, float],
+    mask: Any = None,
+    *,
+    kind: int = cv2.MOTION_EUCLIDEAN,
 ) -> Matrix:
-    _, found = cv2.findTransformECC(reference, view, start.copy(), cv2.MOTION_EUCLIDEAN, steps, mask, 1)
+    _, found = cv2.findTransformECC(reference, view, start.copy(), kind, steps, mask, 1)
     return np.asarray(found, np.float32)
 
 

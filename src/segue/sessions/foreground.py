@@ -25,6 +25,7 @@ from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
+from segue.sessions.sharpness import Blur, relative_blur
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.sessions.two_passes import FilmScenes, LearntBackground
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
@@ -79,7 +80,7 @@ class ForegroundSession(Checkpointable):
     _completed: int = checkpointed()
     _flooded: int = checkpointed()
     _next_index: int = checkpointed()
-    state_types = (ResizePadGeometry, Pending)
+    state_types = (ResizePadGeometry, Pending, Blur)
 
     def __init__(
         self,
@@ -209,9 +210,10 @@ class ForegroundSession(Checkpointable):
             image = to_reference(image, matrix, self._empty(image).picture)
             plane = None if plane is None else to_reference(plane, matrix, plane)
         self._follow(change, image)
-        self._pending.append(Pending(frame.index, frame.time, frame.size, image, matrix))
+        blur = None if matrix is None else self._blur(image)
+        self._pending.append(Pending(frame.index, frame.time, frame.size, image, matrix, blur))
         self._next_index = frame.index + 1
-        maps = self._segmenter.step(image, self._empty(self._pending[0].image), plane)
+        maps = self._segmenter.step(image, self._seen_by(self._pending[0]), plane)
         if maps is not None:
             self._complete(maps)
         return self._due.popleft() if self._due else None
@@ -275,6 +277,18 @@ class ForegroundSession(Checkpointable):
         scene = self._background.scene
         return Scene.of(image, 1) if scene is None else scene
 
+    def _blur(self, image: Image) -> Blur | None:
+        """By what a frame of a camera that moves is less sharp than the empty scene, if anything."""
+        picture = self._picture
+        if picture is None or not self._segmenter.uses_background:
+            return None
+        return relative_blur(image, picture, self._hidden)
+
+    def _seen_by(self, item: Pending) -> Scene:
+        """The empty scene, as sharp as a frame."""
+        scene = self._empty(item.image)
+        return scene if item.blur is None else item.blur.of_scene(scene)
+
     def _end_scene(self) -> None:
         self._drain()
         self._masks.restart()
@@ -312,7 +326,7 @@ class ForegroundSession(Checkpointable):
     def _drain(self) -> None:
         """Complete the frames that wait for others which will not come."""
         while self._pending:
-            maps = self._segmenter.drain(self._empty(self._pending[0].image))
+            maps = self._segmenter.drain(self._seen_by(self._pending[0]))
             assert maps is not None
             self._complete(maps)
 

@@ -18,6 +18,7 @@ from segue.sessions.association import next_id
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import same_shape
 from segue.sessions.segmenters import Maps
+from segue.sessions.sharpness import Blur
 from segue.types import Box, Image, ObjectInfo, Segmentation
 
 FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
@@ -300,3 +301,4 @@ class Pending:
     size: tuple[int, int]
     image: Image  # at the working size, as seen from the reference
     matrix: Matrix | None  # from the reference to the frame, or None where both are the same
+    blur: Blur | None = None  # by which the frame is less sharp than the empty scene

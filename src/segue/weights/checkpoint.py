@@ -207,13 +207,20 @@ COUNTER = "num_batches_tracked"
 """Buffer of batch norms that old files lack and that inference does not use."""
 
 VALUE_STEM = "value_encoder.conv1.weight"
+PAST_STEM = "past.stages.0.conv.weight"
+GROWN = {VALUE_STEM: (4, 5), PAST_STEM: (23, 26)}
+"""First convolutions that have more input channels than in older files, with both numbers.
+
+STCN's single-object stage has no channel for the masks of other objects; mustan-lite did not see differences in
+units of noise at first.
+"""
 
 
 def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file, complete and in the types and shapes of ``expected``.
 
-    Accepted differences: floating-point types; missing ``num_batches_tracked``, which become 0; a value
-    stem of STCN's single-object stage, to which a zero channel is appended for the masks of the others.
+    Accepted differences: floating-point types; missing ``num_batches_tracked``, which become 0; a stem of
+    :data:`GROWN` from an older file, to which zero channels are appended, so that the network does the same.
 
     Raises:
         CheckpointError: names are missing or unexpected, shapes or kinds of numbers differ, or a tensor
@@ -223,10 +230,11 @@ def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tens
     for name, wanted in expected.items():
         if name.endswith(COUNTER):
             found.setdefault(name, torch.zeros_like(wanted))
-    if VALUE_STEM in found and VALUE_STEM in expected:
-        stem = found[VALUE_STEM]
-        if stem.dim() == 4 and (stem.shape[1], expected[VALUE_STEM].shape[1]) == (4, 5):
-            found[VALUE_STEM] = F.pad(stem, (0, 0, 0, 0, 0, 1))
+    for name, (before, now) in GROWN.items():
+        if name in found and name in expected and found[name].dim() == 4:
+            stem = found[name]
+            if (stem.shape[1], expected[name].shape[1]) == (before, now):
+                found[name] = F.pad(stem, (0, 0, 0, 0, 0, now - before))
     _require_equal_layout(path, found, expected)
     for name, wanted in expected.items():
         found[name] = found[name].to(wanted.dtype)

@@ -1,0 +1,135 @@
+"""Blur the empty scene as a frame of a shaken camera is blurred, so that the two can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.sessions.empty_scene import Scene
+from segue.types import Image
+
+Map = npt.NDArray[np.float32]
+Kernel = npt.NDArray[np.float32]  # (k, k) with an odd k and the sum 1
+
+LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, below which a frame is blurred
+LENGTHS = (2.0, 3.5, 5.0, 8.0, 12.0, 18.0)  # pixels of a motion blur that are tried, at half size
+SPREADS = (0.7, 1.2, 2.0, 3.0)  # sigmas of a blur in all directions that are tried, in pixels at half size
+GAIN = 0.93  # a blur counts if it makes the difference smaller by this factor
+_LEAST_ENERGY = 4.0  # mean square of a derivative, in levels, without which nothing can be told
+
+
+@dataclass(frozen=True, slots=True)
+class Blur:
+    """A straight motion during the exposure, or a blur in all directions.
+
+    Attributes:
+        right: way in pixels to the right, 0 for a blur in all directions.
+        down: way downwards.
+        spread: sigma in pixels of a blur in all directions.
+    """
+
+    right: float = 0.0
+    down: float = 0.0
+    spread: float = 0.0
+
+    @property
+    def reach(self) -> float:
+        """Pixels over which an edge is spread."""
+        return float(max(np.hypot(self.right, self.down), 2 * self.spread))
+
+    def act(self, picture: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """A picture or plane, (H, W, 3) or (H, W), with this blur."""
+        if self.spread:
+            return np.asarray(cv2.GaussianBlur(picture, (0, 0), self.spread))
+        return np.asarray(cv2.filter2D(picture, -1, motion_kernel(self.right, self.down)))
+
+    def scaled(self, factor: float) -> Blur:
+        """The same blur in a picture that is larger by a factor."""
+        return Blur(factor * self.right, factor * self.down, factor * self.spread)
+
+    def of_scene(self, scene: Scene) -> Scene:
+        """What is known of the empty scene, seen with this blur; it takes what is narrow out of the range."""
+        planes = scene.planes.copy()
+        for plane in planes[:18]:
+            plane[:] = self.act(plane)
+        return Scene(planes)
+
+
+def motion_kernel(right: float, down: float) -> Kernel:
+    """Kernel of a straight motion of so many pixels, (k, k)."""
+    half = int(np.ceil(max(abs(right), abs(down)) / 2)) + 1
+    steps = np.linspace(-0.5, 0.5, 4 * half + 1)
+    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+    xs, ys = half + right * steps, half + down * steps
+    for dx in (0, 1):
+        for dy in (0, 1):  # each point is shared by the four pixels around it
+            x, y = np.floor(xs).astype(int) + dx, np.floor(ys).astype(int) + dy
+            inside = (x < len(kernel)) & (y < len(kernel))
+            weight = (1 - np.abs(xs - x)) * (1 - np.abs(ys - y))
+            np.add.at(kernel, (y[inside], x[inside]), weight[inside])
+    return np.asarray(kernel / kernel.sum(), np.float32)
+
+
+def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | None) -> Blur | None:
+    """By what the frame is less sharp than the empty scene, or None if it is as sharp.
+
+    Along the motion of an exposure a frame loses the energy of its edges: the direction is the one in which
+    the ratio of the structure tensors (Förstner and Gülch, 1987) of frame and scene is least. The length is
+    the one after which the scene differs least from the frame.
+
+    Args:
+        image: RGB (H, W, 3), uint8, aligned with the scene.
+        scene: of the same form.
+        hidden: (H, W), true where something is in front of the scene; None if nothing is known.
+    """
+    frame, still = _half_grey(image), _half_grey(scene)
+    open_ = np.ones(frame.shape, bool)
+    if hidden is not None:
+        height, width = frame.shape
+        open_ = ~hidden[: 2 * height : 2, : 2 * width : 2]
+        if open_.mean() < 0.2:
+            return None
+    own, other = _tensor(frame, open_), _tensor(still, open_)
+    if other[0, 0] + other[1, 1] < _LEAST_ENERGY:
+        return None
+    # The least ratio of u'Au to u'Bu is an eigenvalue of B^-1 A.
+    ratios, directions = np.linalg.eig(np.linalg.solve(other + 1e-3 * np.trace(other) * np.eye(2), own))
+    least = int(np.argmin(ratios.real))
+    if ratios.real[least] >= LESS_SHARP:
+        return None
+    right, down = directions[:, least].real / np.linalg.norm(directions[:, least].real)
+    candidates = [Blur(right * length, down * length) for length in LENGTHS]
+    candidates += [Blur(spread=spread) for spread in SPREADS]
+    best, found = _best(frame, still, open_, candidates)
+    plain = _difference(frame, still, open_)
+    return best.scaled(2.0) if found < GAIN * plain else None
+
+
+def _best(
+    frame: Map, still: Map, open_: npt.NDArray[np.bool_], candidates: Sequence[Blur]
+) -> tuple[Blur, float]:
+    scores = [_difference(frame, np.asarray(blur.act(still), np.float32), open_) for blur in candidates]
+    place = int(np.argmin(scores))
+    return candidates[place], scores[place]
+
+
+def _difference(frame: Map, still: Map, open_: npt.NDArray[np.bool_]) -> float:
+    """Mean difference in levels where the scene can be seen, of each pixel 30 at most."""
+    return float(np.minimum(np.abs(frame - still), 30)[open_].mean())
+
+
+def _tensor(grey: Map, open_: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Mean structure tensor, (2, 2), where the scene can be seen."""
+    right, down = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, scale=1 / 8)[open_] for dx in (1, 0))
+    mixed = float((right * down).mean())
+    return np.array([[float((right * right).mean()), mixed], [mixed, float((down * down).mean())]])
+
+
+def _half_grey(image: Image) -> Map:
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    grey = cv2.cvtColor(image[: 2 * height, : 2 * width], cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.float32)

@@ -1,0 +1,95 @@
+"""Frames of a camera that is shaken, as a session sees them: held still, but blurred and skewed.
+
+While the shutter is open the camera moves on its path, and rows are read one after the other. Alignment takes
+the movement between frames away; blur and skew stay, other ones in each frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segue_train.scenery import chance
+from segue_train.warp import Picture, Plane, Rng, log_uniform
+
+MOST_POSES = 17  # pictures that are averaged for the longest exposure
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What the path of a camera does to each frame.
+
+    Attributes:
+        reach: spread of the length of the path during an exposure, in pixels.
+        turn: spread of the angle by which the camera turns meanwhile, in degrees.
+        skew: spread of the shift between the first and the last row, in pixels.
+        seed: of the paths of all frames.
+    """
+
+    reach: float
+    turn: float
+    skew: float
+    seed: int
+
+    def act(self, picture: Picture, time: int) -> Picture:
+        """A picture or plane, (H, W, 3) or (H, W), as it is exposed at a time."""
+        height, width = picture.shape[:2]
+        path, turn, skew = self._path(time)
+        poses = int(np.clip(np.ceil(np.hypot(*path)), 1, MOST_POSES))
+        middle, total = (width / 2, height / 2), np.zeros(picture.shape, np.float32)
+        for part in np.linspace(-0.5, 0.5, poses) if poses > 1 else (0.0,):
+            matrix: Any = cv2.getRotationMatrix2D(middle, turn * part, 1)
+            matrix[:, 2] += path * part
+            # Rows that are read later see the scene further on.
+            matrix[0, 1] += skew[0] / height
+            matrix[0, 2] -= skew[0] / 2
+            matrix[1, 1] += skew[1] / height
+            matrix[1, 2] -= skew[1] / 2
+            total += cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+        return np.asarray(total / poses + 0.5, np.uint8)
+
+    def kernel(self, time: int) -> Plane | None:
+        """The blur at a time as one kernel for the whole picture, or None for a sharp frame."""
+        path, _, _ = self._path(time)
+        return motion_kernel(path[0], path[1])
+
+    def _path(self, time: int) -> tuple[Plane, float, Plane]:
+        """Path during the exposure in x and y, angle in degrees, and skew in x and y."""
+        rng = chance(self.seed, time)
+        # Half of the frames are taken where the path turns back, and are nearly sharp.
+        speed = abs(rng.normal()) if rng.random() < 0.6 else 0.2 * abs(rng.normal())
+        angle = rng.uniform(0, 2 * np.pi)
+        path = self.reach * speed * np.array([np.cos(angle), np.sin(angle)], np.float32)
+        skew = self.skew * speed * rng.normal(0, [1, 0.4])
+        return path, float(self.turn * speed * rng.normal()), np.asarray(skew, np.float32)
+
+
+def motion_kernel(right: float, down: float) -> Plane | None:
+    """Kernel of a straight motion of so many pixels, (k, k) with sum 1; None for less than a pixel."""
+    length = float(np.hypot(right, down))
+    if length < 1:
+        return None
+    half = int(np.ceil(length / 2)) + 1
+    kernel = np.zeros((2 * half + 1,) * 2, np.float32)
+    steps = np.linspace(-0.5, 0.5, 4 * half + 1)
+    xs, ys = half + right * steps, half + down * steps
+    for dx in (0, 1):
+        for dy in (0, 1):
+            x, y = np.floor(xs).astype(int) + dx, np.floor(ys).astype(int) + dy
+            inside = (x < len(kernel)) & (y < len(kernel))
+            weight = (1 - np.abs(xs - x)) * (1 - np.abs(ys - y))
+            np.add.at(kernel, (y[inside], x[inside]), weight[inside])
+    return np.asarray(kernel / kernel.sum(), np.float32)
+
+
+def draw_exposure(rng: Rng) -> Exposure:
+    """A hand-held or wind-shaken camera: blur of up to tens of pixels, little rotation, some skew."""
+    return Exposure(
+        reach=log_uniform(rng, 1, 14),
+        turn=float(rng.uniform(0, 1.2)),
+        skew=float(rng.uniform(0, 3)),
+        seed=int(rng.integers(1 << 31)),
+    )
