@@ -78,7 +78,7 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
         "hand-held": [
             hard.hand_held(highway, 1, LENGTH),
             hard.hand_held(office, 2, LENGTH),
-            altered(hard.hand_held(office, 3, LENGTH), "leaves", living.foliage, 12),
+            hard.hand_held(altered(office, "leaves", living.foliage, 12), 3, LENGTH),
         ],
         "dim": [
             hard.changed(highway, "fog", hard.fog, LENGTH),
@@ -263,8 +263,7 @@ def _strong_waves(rng: Rng, size: Size) -> Effect:
     sway = living.swaying(rng, size, 8, 3 * scenery.blob(rng, size, 0.5))
 
     def act(canvas: Picture, time: int) -> Picture:
-        moved = cv2.remap(canvas, *sway(time), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        return np.asarray(moved, np.uint8)
+        return np.asarray(sway(canvas, time), np.uint8)
 
     return act
 

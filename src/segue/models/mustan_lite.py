@@ -74,6 +74,7 @@ class MustanLite(nn.Module):
     size_multiple = 16
     takes_depth = False
     retains_stationary = True
+    stretches_contrast = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from segue.layers.running import prepare_for_inference
 from segue.models.base import Features, ForegroundNetwork
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.sessions.contrast import Tone, tone_for
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import Extra, Plane
 from segue.types import Image
@@ -121,6 +122,8 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     _seen: int = checkpointed()
     _due: int = checkpointed()
     _standing: StationaryForegroundRetention | None = checkpointed()
+    _tone: Tone | None = checkpointed()
+    state_types = (Tone,)
     explains = False
     """Whether the maps of the context are kept with each result, for networks that tell them."""
 
@@ -146,6 +149,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             self.extra = "depth"
         holds = getattr(network, "retains_stationary", False) and not self.follows_camera
         self._standing = StationaryForegroundRetention(network.threshold) if holds else None
+        self._stretches = getattr(network, "stretches_contrast", False)
         self.restart()
 
     def restart(self) -> None:
@@ -155,6 +159,8 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self.context_maps: list[Maps] = []
         self._seen = self._due = 0
         self._background: tuple[Scene, Features] | None = None
+        self._tone = None
+        self._toned: tuple[Scene, Scene] | None = None
         if self._standing is not None:
             self._standing.restart()
 
@@ -189,7 +195,8 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     @torch.inference_mode()
     def _decode(self, scene: Scene) -> Maps:
         network, t = self._network, self._due
-        last, image = self._seen - 1, self._images[t]
+        scene = self._in_tone(scene)
+        last, image = self._seen - 1, self._shown(t)
         height, width = image.shape[:2]
         current = self._encoded(t, network.current)
         context = [self._encoded(min(max(t + offset, 0), last), role) for offset, role in network.context]
@@ -211,6 +218,23 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         inside = logits[0, :, : size[0], : size[1]]
         return np.asarray(inside.float().sigmoid_().cpu().numpy(), np.float32)
 
+    def _in_tone(self, scene: Scene) -> Scene:
+        """The scene in usual contrast; frames are encoded anew where the tone has changed."""
+        if not self._stretches:
+            return scene
+        if self._toned is None or self._toned[0] is not scene:
+            tone = tone_for(scene, self._tone)
+            if tone != self._tone:
+                self._tone = tone
+                self._features.clear()
+            self._toned = scene, scene if tone is None else tone.of_scene(scene)
+        return self._toned[1]
+
+    def _shown(self, index: int) -> Image:
+        """A frame as the network sees it."""
+        image = self._images[index]
+        return image if self._tone is None else self._tone.act(image)
+
     def _encoded(self, index: int, role: str) -> Features:
         key = index, role
         if key not in self._features:
@@ -218,7 +242,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             if self.extra is not None and role == self._network.current and index in self._planes:
                 plane = np.atleast_3d(self._planes[index]).transpose(2, 0, 1)
                 beside[self.extra] = self._tensor(plane)
-            self._features[key] = self._network.encode(self._prepared(self._images[index]), role, **beside)
+            self._features[key] = self._network.encode(self._prepared(self._shown(index)), role, **beside)
         return self._features[key]
 
     def _encoded_background(self, scene: Scene) -> Features | None:
