@@ -125,7 +125,9 @@ def changed(film: Film, what: str, change: Change, length: int) -> Film:
 def _noisy(values: npt.NDArray[np.float32], sigma: float, index: int, *, grey: bool) -> Image:
     rng = np.random.default_rng([11, index])
     shape = (*values.shape[:2], 1) if grey else values.shape
-    return np.asarray(np.clip(values + sigma * rng.standard_normal(shape, np.float32) + 0.5, 0, 255), np.uint8)
+    return np.asarray(
+        np.clip(values + sigma * rng.standard_normal(shape, np.float32) + 0.5, 0, 255), np.uint8
+    )
 
 
 def fog(image: Image, index: int, *, near: float = 0.4, far: float = 0.1) -> Image:

@@ -1,4 +1,4 @@
-"""Scenes to develop foreground models on, in groups: calm, shaken, hand-held, living, shadow, light, dim, sbi.
+"""Scenes to develop foreground models on, in groups of one kind of difficulty each.
 
 Real films with labels; versions of them with leaves, water, rain, shadows or other light put in; and real
 living backgrounds with movers pasted over them, whose masks are known. Everything is drawn from fixed seeds.
@@ -104,7 +104,9 @@ def empty_scenes(root: Path) -> list[Film]:
     return [
         altered(highway, "rain", living.rain, 21, length),
         altered(office, "snow", living.snow, 22, length),
-        altered(hard.changed(highway, "dark", hard.night, length), "headlights", weather.headlights, 23, length),
+        altered(
+            hard.changed(highway, "dark", hard.night, length), "headlights", weather.headlights, 23, length
+        ),
         altered(office, "insects", weather.insects, 24, length),
         altered(highway, "waved", _strong_waves, 25, length),
         altered(office, "branches", _branches, 26, length),

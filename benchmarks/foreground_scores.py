@@ -8,8 +8,8 @@ Example::
     python benchmarks/foreground_scores.py --data ../shared/data --scenes --methods envelope --isd runs/rooms
 
 With ``--scenes`` the films are the groups of `foreground_scenes.py`: models are chosen by the mean of the
-groups and the worst of them; with ``--isd`` rendered rooms are one more. ``--empty`` counts what is foreground
-in scenes without anybody. Every method sees the frames once,
+groups and the worst of them; with ``--isd`` rendered rooms are one more. ``--empty`` counts what is
+foreground in scenes without anybody. Every method sees the frames once,
 in order, with nothing before the first one, and has the same settings for all films. Counts are those of
 CDnet2014, pooled over a film; F of shadow, where shadow is labelled, is that of the pixels that the method
 calls shadow. Prints Markdown tables.
@@ -147,7 +147,9 @@ def alarm_table(films: Sequence[Film], options: argparse.Namespace) -> str:
         cells = []
         for method in options.methods:
             fresh = session(method, weights=options.weights.get(method), align=options.align)
-            shares = [float((item.mask == foreground_masks.FOREGROUND).mean()) for item in played(film, fresh)]
+            shares = [
+                float((item.mask == foreground_masks.FOREGROUND).mean()) for item in played(film, fresh)
+            ]
             alarms = sum(share > ALARM for share in shares)
             cells.append(f"{alarms} of {len(shares)}, {max(shares):.2%}")
             print(f"  {method}, {film.name}: {cells[-1]}", file=sys.stderr, flush=True)

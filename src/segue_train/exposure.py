@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segue.sessions.sharpness import Blur
 from segue_train.scenery import chance
 from segue_train.warp import Picture, Plane, Rng, log_uniform
 
@@ -51,10 +52,10 @@ class Exposure:
             total += cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
         return np.asarray(total / poses + 0.5, np.uint8)
 
-    def kernel(self, time: int) -> Plane | None:
-        """The blur at a time as one kernel for the whole picture, or None for a sharp frame."""
+    def blur(self, time: int) -> Blur | None:
+        """The blur at a time, the same for the whole picture, or None for a sharp frame."""
         path, _, _ = self._path(time)
-        return motion_kernel(path[0], path[1])
+        return Blur(float(path[0]), float(path[1])) if np.hypot(*path) >= 1 else None
 
     def _path(self, time: int) -> tuple[Plane, float, Plane]:
         """Path during the exposure in x and y, angle in degrees, and skew in x and y."""
@@ -65,24 +66,6 @@ class Exposure:
         path = self.reach * speed * np.array([np.cos(angle), np.sin(angle)], np.float32)
         skew = self.skew * speed * rng.normal(0, [1, 0.4])
         return path, float(self.turn * speed * rng.normal()), np.asarray(skew, np.float32)
-
-
-def motion_kernel(right: float, down: float) -> Plane | None:
-    """Kernel of a straight motion of so many pixels, (k, k) with sum 1; None for less than a pixel."""
-    length = float(np.hypot(right, down))
-    if length < 1:
-        return None
-    half = int(np.ceil(length / 2)) + 1
-    kernel = np.zeros((2 * half + 1,) * 2, np.float32)
-    steps = np.linspace(-0.5, 0.5, 4 * half + 1)
-    xs, ys = half + right * steps, half + down * steps
-    for dx in (0, 1):
-        for dy in (0, 1):
-            x, y = np.floor(xs).astype(int) + dx, np.floor(ys).astype(int) + dy
-            inside = (x < len(kernel)) & (y < len(kernel))
-            weight = (1 - np.abs(xs - x)) * (1 - np.abs(ys - y))
-            np.add.at(kernel, (y[inside], x[inside]), weight[inside])
-    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def draw_exposure(rng: Rng) -> Exposure:

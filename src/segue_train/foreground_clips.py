@@ -31,8 +31,8 @@ WHOLE_ALPHA, NO_ALPHA = 0.6, 0.2
 SHADOW_DEPTH = 0.12  # share of the light that a shadow takes away at least where it is labelled as one
 SHAPES = 0.2  # share of movers that are mere shapes
 PANES = 0.15  # share of movers with a pane of glass
-# Shares of the clips of a shaken camera, of low contrast, with branches before the scene, and with movers that
-# were there from the start; all others are of no kind.
+# Shares of the clips of a shaken camera, of low contrast, with branches before the scene, and with movers
+# that were there from the start; all others are of no kind.
 SHAKEN, DIM, BRANCHES, FROM_START = 0.2, 0.22, 0.12, 0.12
 SMALL = (8.0, 60.0)  # heights of movers where contrast is low, in pixels
 MATCHED = 0.6  # share of the blurred frames whose background is blurred alike
@@ -223,10 +223,10 @@ class ClipMaker:
         current, labels = clip.frame_with_labels(now)
         window = np.stack([clip.frame(now + time) if time else current for time in self.offsets])
         sample = with_past(rng, window, current, frames, solids, labels, visible=clip.visible)
-        kernel = None if clip.exposure is None else clip.exposure.kernel(now)
-        if kernel is not None and rng.random() < MATCHED:
+        blur = None if clip.exposure is None else clip.exposure.blur(now)
+        if blur is not None and rng.random() < MATCHED:
             planes = sample.background[..., :18]
-            planes[...] = np.dstack([cv2.filter2D(plane, -1, kernel) for plane in cv2.split(planes)])
+            planes[...] = np.dstack([blur.act(plane) for plane in cv2.split(planes)])
         return sample
 
     def clip(self, rng: Rng, times: list[int], *, switched: bool = False, empty: bool = False) -> Clip:

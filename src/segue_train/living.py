@@ -122,7 +122,9 @@ def branches(rng: Rng, size: Size, pictures: Pictures) -> Effect:
     layer = np.dstack([colours, 255 * alpha]).astype(np.uint8)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     from_foot = np.hypot(rows - foot[1], columns - foot[0]) / np.hypot(*size)
-    sway = swaying(rng, size, int(rng.integers(2, 4)), (log_uniform(rng, 3, 25) * from_foot).astype(np.float32))
+    sway = swaying(
+        rng, size, int(rng.integers(2, 4)), (log_uniform(rng, 3, 25) * from_foot).astype(np.float32)
+    )
 
     def act(canvas: Picture, time: int) -> Picture:
         moved = sway(layer, time)

@@ -1,4 +1,4 @@
-"""What lies between the scene and the sensor: fog, and cameras that see little; lights and insects at night."""
+"""What lies between scene and sensor: fog, cameras that see little, headlights, insects before the lens."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def headlights(rng: Rng, size: Size) -> Effect:
 
 
 def insects(rng: Rng, size: Size) -> Effect:
-    """Insects, drops or dust right before the lens: out of focus, elsewhere on each frame, mostly not there."""
+    """Insects, drops or dust right before the lens: out of focus, elsewhere on each frame."""
     seed, often, most = int(rng.integers(1 << 31)), rng.uniform(0.3, 1), int(rng.integers(1, 5))
     level = rng.uniform(150, 255) if rng.random() < 0.5 else rng.uniform(5, 80)
 

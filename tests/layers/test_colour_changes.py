@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from segue.layers.colours import CONTRAST, PER_FRAME, colour_changes, half_size
+from segue.layers.colours import (
+    CONTRAST,
+    MOST_NOISE_UNITS,
+    PER_FRAME,
+    QUANTISATION,
+    colour_changes,
+    half_size,
+    noise_cues,
+)
 
 
 def test_a_constant_difference_is_the_same_at_every_scale() -> None:
@@ -33,3 +41,13 @@ def test_what_cancels_in_the_mean_is_still_seen_in_the_absolute_difference() -> 
 def test_the_last_odd_row_is_the_mean_of_what_there_is() -> None:
     picture = torch.arange(3.0).view(1, 1, 3, 1).expand(1, 1, 3, 2)
     assert half_size(picture).flatten().tolist() == pytest.approx([0.5, 2.0])
+
+
+def test_differences_are_seen_in_units_of_the_noise_of_a_pixel() -> None:
+    """Eight levels are much on a quiet pixel and nothing on a noisy one."""
+    planes = torch.full((1, 21, 2, 2), 0.5)
+    planes[:, 0:3, 0], planes[:, 6:9, 0] = 0.4, 0.6
+    found = noise_cues(torch.full((1, 3, 2, 2), 0.5 + 8 / 255), planes)
+    torch.testing.assert_close(found[:, :, 0], torch.full((1, 3, 2), 8 / 255 / (0.2 + QUANTISATION)))
+    torch.testing.assert_close(found[:, :, 1], torch.full((1, 3, 2), 2.0))
+    assert noise_cues(torch.zeros(1, 3, 2, 2), planes).min() == -MOST_NOISE_UNITS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from segue.layers.fused import fold_batch_norms
 from segue.models.base import Features
 from segue.models.mustan_lite import MustanLite, MustanSlim, shipped_slim
+from segue.weights import load_strict
+from segue.weights.checkpoint import PAST_STEM, write_checkpoint
 
 
 def awake(network: nn.Module) -> nn.Module:
@@ -56,7 +59,7 @@ def test_slim_has_the_size_of_its_specification() -> None:
 
 
 def test_lite_has_two_thirds_of_a_million_parameters() -> None:
-    assert parameters(MustanLite()) == 672_850
+    assert parameters(MustanLite()) == 673_282
 
 
 @torch.inference_mode()
@@ -134,3 +137,15 @@ def test_a_background_is_asked_for_where_it_is_needed() -> None:
 def test_a_window_holds_the_current_frame() -> None:
     with pytest.raises(ValueError, match=r"\(-3, 3\)"):
         MustanSlim((-3, 3))
+
+
+def test_a_file_from_before_differences_were_seen_in_units_of_noise_does_what_it_did(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = MustanLite().eval()
+    weights = dict(network.state_dict())
+    assert weights[PAST_STEM].shape[1] == 26
+    weights[PAST_STEM] = weights[PAST_STEM][:, :23].clone()
+    write_checkpoint(tmp_path / "old.safetensors", weights, {})
+    loaded = load_strict(MustanLite(), tmp_path / "old.safetensors")
+    assert not loaded.state_dict()[PAST_STEM][:, 23:].any()
+    torch.testing.assert_close(loaded.state_dict()[PAST_STEM][:, :23], weights[PAST_STEM])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path as File
 
@@ -17,12 +18,14 @@ from segue_train import living, scenery
 from segue_train.cut_outs import (
     CutOut,
     Mover,
+    Pane,
     Path,
     cut_outs_of_stills,
     cut_outs_of_videos,
     place,
     shape_cut_out,
 )
+from segue_train.exposure import Exposure
 from segue_train.footage import gather
 from segue_train.foreground_clips import (
     MARGIN,
@@ -34,6 +37,8 @@ from segue_train.foreground_clips import (
 )
 from segue_train.foreground_samples import UNLIT, past_masks, past_times, without_evidence_unknown
 from segue_train.scenery import Camera, Light, Sensor
+from segue_train.warp import Rng, Size
+from segue_train.weather import draw_haze, headlights, insects
 from tests.clips import Bytes
 from tests.segue_train.making import write_all
 
@@ -255,3 +260,63 @@ def test_shapes_have_air_around_them(seed: int) -> None:
 def test_cut_outs_need_something_to_cut_out() -> None:
     with pytest.raises(DatasetError, match="nothing to make clips of"):
         ClipMaker([], [plate], OFFSETS, SIZE)
+
+
+def test_a_shaken_frame_is_blurred_along_its_path_and_a_label_with_it() -> None:
+    still = scene(white_square(Path((50, 50), (0, 0))))
+    shaken = replace(still, exposure=Exposure(reach=12, turn=0, skew=0, seed=3))
+    lengths = [blur.reach if (blur := shaken.exposure.blur(t)) else 0.0 for t in range(40)]
+    longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
+    assert lengths[shortest] == 0.0
+    assert (shaken.frame(longest) > 110).sum() > 1.5 * (still.frame(0) > 110).sum()
+    sharp, blurred = (shaken.frame_with_labels(t)[1] for t in (shortest, longest))
+    assert (blurred == UNKNOWN).sum() > (sharp == UNKNOWN).sum()
+    assert (shaken.frame(longest) == shaken.frame(longest)).all()
+
+
+def test_fog_takes_the_contrast_and_not_the_label() -> None:
+    clear = scene(white_square(Path((50, 50), (0, 0))))
+    foggy = replace(clear, haze=draw_haze(np.random.default_rng(1), clear.plate.shape[:2]))
+    (frame, labels), (other, others) = clear.frame_with_labels(0), foggy.frame_with_labels(0)
+    assert np.ptp(other) < 0.8 * np.ptp(frame)
+    assert (labels == others).all()
+
+
+def test_a_pane_shows_the_scene_and_belongs_to_its_mover() -> None:
+    mover = white_square(Path((50, 50), (0, 0)))
+    clear = scene(replace(mover, pane=Pane(0.3, 0.6, 0.3, 0.7, 1.0)))
+    (frame, labels), (_, whole) = clear.frame_with_labels(0), scene(mover).frame_with_labels(0)
+    assert (labels == whole).all()
+    seen = frame[..., 0][labels == MOTION]
+    assert (seen == 100).any()
+    assert (seen > 200).any()
+
+
+@pytest.mark.parametrize("make", [headlights, insects])
+def test_lights_and_insects_come_and_go(make: Callable[[Rng, Size], scenery.Effect]) -> None:
+    canvas = np.full((96, 128, 3), 60, np.uint8)
+    effect = make(np.random.default_rng(4), (96, 128))
+    frames = [effect(canvas.copy(), t) for t in range(30)]
+    changed = [(frame != canvas).any(axis=2) for frame in frames]
+    assert any(mask.any() for mask in changed)
+    assert np.ptp(changed, axis=0).any()
+    assert (frames[3] == effect(canvas.copy(), 3)).all()
+
+
+def test_branches_bend_and_their_foot_stays(maker: ClipMaker) -> None:
+    canvas = np.full((120, 160, 3), 60, np.uint8)
+    effect = living.branches(np.random.default_rng(2), (120, 160), maker.pictures)
+    frames = np.stack([effect(canvas.copy(), t) for t in range(0, 60, 5)])
+    assert 0.005 < (frames != canvas).any(axis=3).mean() < 0.9
+    assert np.ptp(frames, axis=0).any()
+
+
+def test_where_contrast_is_low_smaller_differences_count() -> None:
+    others, labels = [np.full((40, 40, 3), 100, np.uint8)], np.zeros((40, 40), np.uint8)
+    current = others[0].copy()
+    current[10:20, 10:20], labels[10:20, 10:20] = 110, MOTION
+    assert (without_evidence_unknown(current, others, labels)[10:20, 10:20] == UNKNOWN).all()
+    assert (without_evidence_unknown(current, others, labels, 6.0) == labels).all()
+    noise = np.random.default_rng(0).normal(0, 2, current.shape)
+    noisy = np.clip(others[0] + noise, 0, 255).astype(np.uint8)
+    assert (without_evidence_unknown(noisy, others, labels, 6.0)[10:20, 10:20] == UNKNOWN).all()

@@ -48,6 +48,21 @@ def test_a_movement_is_found_to_a_fraction_of_a_pixel(true: Matrix) -> None:
     assert distance(found, true) < 0.25
 
 
+def test_a_camera_that_shakes_from_the_first_frame_on_is_held_at_once() -> None:
+    aligner = Aligner()
+    aligner.find(view(STILL))
+    for true in [*SHAKES, *SHAKES]:
+        assert distance(aligner.find(view(true)), true) < 0.5
+
+
+@pytest.mark.parametrize("still", [60, 61, 62, 63])
+def test_a_still_camera_that_is_pushed_is_held_at_once(still: int) -> None:
+    aligner = Aligner()
+    for _ in range(still):
+        assert aligner.find(view(STILL)) is None
+    assert distance(aligner.find(view(SHAKES[0])), SHAKES[0]) < 0.5
+
+
 def test_a_shaken_camera_is_followed_from_frame_to_frame() -> None:
     aligner = Aligner()
     for t in range(5):

@@ -17,7 +17,10 @@ Matrix = npt.NDArray[np.float32]  # (2, 3): a point of the reference, in pixels,
 Movement = npt.NDArray[np.floating]  # such a matrix, or a homography, (3, 3)
 
 IDLE_EVERY = 4  # while the camera stands still, only every so many frames is looked at ...
-ALERT_SHARE, ALERT_LEVELS = 0.05, 6  # ... unless so many pixels of a small picture jump by more levels than that
+ALERT_SHARE, ALERT_LEVELS = (
+    0.05,
+    6,
+)  # ... unless so many pixels of a small picture jump by more levels than that
 FIRST_LOOKS = 12  # so many frames are looked at in any case: the camera may shake from the first one on
 REFERENCE_FRAMES = 12  # frames whose median is the reference ...
 REFERENCE_EVERY = 5  # ... and their distance
@@ -58,10 +61,10 @@ class Aligner(Checkpointable):
     """Finds how a shaken camera has moved against the first frames of the scene.
 
     Euclidean ECC from the best of three starts (no movement, phase correlation, the last movement), first
-    over all pixels of pictures of half the size, then, affine because of rolling shutters, without the fifth
-    of the pixels that fits worst, which is where things move by themselves. A movement counts if it makes the
-    mean difference clearly smaller and moves a corner by 1.5 pixels at least and a fifth of the width at
-    most; right after one that counts, smaller ones do as well. On a camera that stands still nothing counts, and the frames stay as they are.
+    over all pixels of pictures of half the size, then without the fifth of the pixels that fits worst, which
+    is where things move by themselves. A movement counts if it makes the mean difference clearly smaller and
+    moves a corner by 1.5 pixels at least and a fifth of the width at most; right after one that counts,
+    smaller ones do as well. On a camera that stands still nothing counts, and the frames stay as they are.
     """
 
     _reference: _View | None = checkpointed()
@@ -132,9 +135,7 @@ class Aligner(Checkpointable):
             if self._since >= STICKY and 4 * _distance(first, view) < _LEAST_MOVE:  # far from counting
                 return None
             mask = _well_matched(reference.local, view.local, first)
-            return _refine(
-                reference.local, view.local, first, _FINAL_STEPS, mask, kind=cv2.MOTION_AFFINE
-            )
+            return _refine(reference.local, view.local, first, _FINAL_STEPS, mask)
         except cv2.error:  # nothing to hold on to: a plain wall, or pictures that have nothing in common
             return None
 
@@ -223,15 +224,9 @@ def _begun(reference: _View, view: _View, last: Matrix | None) -> Matrix:
 
 
 def _refine(
-    reference: Map,
-    view: Map,
-    start: Matrix,
-    steps: tuple[int, int, float],
-    mask: Any = None,
-    *,
-    kind: int = cv2.MOTION_EUCLIDEAN,
+    reference: Map, view: Map, start: Matrix, steps: tuple[int, int, float], mask: Any = None
 ) -> Matrix:
-    _, found = cv2.findTransformECC(reference, view, start.copy(), kind, steps, mask, 1)
+    _, found = cv2.findTransformECC(reference, view, start.copy(), cv2.MOTION_EUCLIDEAN, steps, mask, 1)
     return np.asarray(found, np.float32)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.empty_scene import Scene
-from segue.types import Image
 
 SPREAD = 150.0  # levels between the darkest and the brightest parts of a scene of usual contrast
 ENDS = (2, 98)  # percentiles that are those parts

@@ -211,8 +211,8 @@ PAST_STEM = "past.stages.0.conv.weight"
 GROWN = {VALUE_STEM: (4, 5), PAST_STEM: (23, 26)}
 """First convolutions that have more input channels than in older files, with both numbers.
 
-STCN's single-object stage has no channel for the masks of other objects; mustan-lite did not see differences in
-units of noise at first.
+STCN's single-object stage has no channel for the masks of other objects; mustan-lite did not see differences
+in units of noise at first.
 """
 
 

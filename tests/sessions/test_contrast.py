@@ -1,0 +1,95 @@
+"""A network sees pictures of low contrast as it saw pictures in its training."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segue.sessions.contrast import MIDDLE, MOST_GAIN, MOST_NOISE, Tone, noise_of, tone_for
+from segue.sessions.empty_scene import Scene
+from segue.sessions.segmenters import NetworkSegmenter
+from tests.sessions.scenes import Bytes, wall
+from tests.sessions.tiny_foreground import TinyForeground
+
+CLEAR = np.asarray(np.clip((wall(3, 120, 160).astype(float) - 95) * 5 + 128, 0, 255), np.uint8)
+
+
+def foggy(share: float, noise: float = 0.0, seed: int = 0) -> Bytes:
+    """The wall behind fog that lets a share of its light through."""
+    grains = np.random.default_rng(seed).normal(0, noise, CLEAR.shape)
+    return np.clip(np.rint(share * CLEAR + (1 - share) * 190 + grains), 0, 255).astype(np.uint8)
+
+
+def known(pictures: list[Bytes]) -> Scene:
+    """What quantiles tell of some frames."""
+    low, middle, high = np.quantile(np.stack(pictures), [0.1, 0.5, 0.9], axis=0)
+    values = np.concatenate([plane.transpose(2, 0, 1) for plane in (low, middle, high)] * 2)
+    rest = np.zeros((3, *CLEAR.shape[:2]))
+    rest[2] = min(255, 7 * len(pictures))
+    return Scene(np.concatenate([values, rest]).astype(np.uint8))
+
+
+def test_a_clear_picture_stays_as_it_is() -> None:
+    assert tone_for(Scene.of(CLEAR, 1)) is None
+
+
+def test_fog_is_seen_through() -> None:
+    tone = tone_for(Scene.of(foggy(0.25), 1))
+    assert tone is not None
+    assert 2 < tone.gain <= MOST_GAIN
+    shown = tone.act(foggy(0.25))
+    assert np.ptp(shown) > 2 * np.ptp(foggy(0.25))
+    assert abs(float(np.median(shown)) - MIDDLE) < 30
+
+
+@pytest.mark.parametrize("frames", [1, 12])
+def test_noise_is_not_raised_beyond_measure(frames: int) -> None:
+    pictures = [foggy(0.25, noise=5.0, seed=seed) for seed in range(frames)]
+    scene = known(pictures) if frames > 1 else Scene.of(pictures[0], 1)
+    assert noise_of(scene) == pytest.approx(5.0, rel=0.35)
+    tone = tone_for(scene)
+    assert (1.0 if tone is None else tone.gain) * noise_of(scene) <= MOST_NOISE + 0.01
+
+
+def test_a_tone_stays_where_another_would_hardly_differ() -> None:
+    tone = tone_for(Scene.of(foggy(0.25), 1))
+    assert tone_for(Scene.of(foggy(0.24), 1), tone) is tone
+    assert tone_for(Scene.of(foggy(0.5), 1), tone) is not tone
+    assert tone_for(Scene.of(CLEAR, 1), tone) is None
+
+
+@given(gain=st.floats(1, 6), level=st.floats(0, 255))
+def test_a_tone_keeps_the_order_of_levels(gain: float, level: float) -> None:
+    levels = Tone(gain, level).act(np.arange(256, dtype=np.uint8)).astype(int)
+    assert (np.diff(levels) >= 0).all()
+
+
+def test_colours_of_a_scene_change_and_its_shares_do_not() -> None:
+    scene = Scene(np.random.default_rng(0).integers(90, 120, (21, 8, 9), np.uint8))
+    shown = Tone(3.0, 105.0).of_scene(scene)
+    assert (shown.planes[18:] == scene.planes[18:]).all()
+    assert np.ptp(shown.planes[:18]) > 2 * np.ptp(scene.planes[:18])
+
+
+def test_frames_of_the_context_follow_the_tone() -> None:
+    """Features of frames in another tone would differ from the scene everywhere."""
+
+    class Stretched(TinyForeground):
+        stretches_contrast = True
+
+    shown: list[npt.NDArray[np.uint8]] = []
+
+    class Watched(NetworkSegmenter):
+        def _shown(self, index: int) -> Bytes:
+            shown.append(super()._shown(index))
+            return shown[-1]
+
+    segmenter = Watched(Stretched().eval())
+    for share in (1.0, 1.0, 0.25):
+        shown.clear()
+        segmenter.step(foggy(share), Scene.of(foggy(share), 1))
+    assert np.ptp(shown[-1]) > 2 * np.ptp(foggy(0.25))
+    assert segmenter.state() is not None

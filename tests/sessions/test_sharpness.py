@@ -1,0 +1,116 @@
+"""The empty scene is blurred as a frame is, and told by its edges how far."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from segue.sessions.empty_scene import Scene
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.foreground_masks import FOREGROUND
+from segue.sessions.sharpness import Blur, motion_kernel, relative_blur
+from segue.sessions.subtractors import BackgroundDifference
+from segue.types import Frame
+from tests.sessions.scenes import Bytes, square_mask, with_squares
+
+
+def textured(seed: int, height: int, width: int) -> Bytes:
+    """Blots of a few pixels, (H, W, 3)."""
+    noise = np.random.default_rng(seed).random((height, width, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 1.6) - 0.5
+    return np.asarray(np.clip(120 + 350 * smooth, 0, 255), np.uint8)
+
+
+SCENE = textured(3, 200, 240)
+
+
+@pytest.mark.parametrize(("right", "down"), [(10.0, 0.0), (0.0, 9.0), (6.0, 6.0), (-7.0, 5.0)])
+def test_a_motion_is_found_along_its_direction(right: float, down: float) -> None:
+    frame = np.asarray(Blur(right, down).act(SCENE), np.uint8)
+    found = relative_blur(frame, SCENE, None)
+    assert found is not None
+    assert not found.spread
+    along = abs(found.right * right + found.down * down) / np.hypot(right, down)
+    across = abs(found.right * down - found.down * right) / np.hypot(right, down)
+    assert 0.6 * np.hypot(right, down) < along < 1.5 * np.hypot(right, down)
+    assert across < 0.3 * along
+
+
+def test_a_blur_in_all_directions_is_found() -> None:
+    found = relative_blur(np.asarray(cv2.GaussianBlur(SCENE, (0, 0), 2.4), np.uint8), SCENE, None)
+    assert found is not None
+    assert found.spread == pytest.approx(2.4, abs=0.8)
+
+
+def test_a_frame_that_is_as_sharp_as_the_scene_has_no_blur() -> None:
+    noise = np.random.default_rng(0).normal(0, 3, SCENE.shape)
+    noisy = np.clip(SCENE + noise, 0, 255).astype(np.uint8)
+    assert relative_blur(noisy, SCENE, None) is None
+    softer = np.asarray(cv2.GaussianBlur(SCENE, (0, 0), 2.0), np.uint8)
+    assert relative_blur(SCENE, softer, None) is None  # a sharper frame neither
+
+
+def test_a_smooth_thing_before_the_scene_is_no_blur_of_it() -> None:
+    frame, hidden = SCENE.copy(), np.zeros(SCENE.shape[:2], bool)
+    frame[:, :110], hidden[:, :110] = 90, True
+    assert relative_blur(frame, SCENE, hidden) is None
+    assert relative_blur(frame, SCENE, np.ones_like(hidden)) is None  # nothing of it is seen
+
+
+def test_a_plain_wall_tells_nothing() -> None:
+    plain = np.full((60, 80, 3), 120, np.uint8)
+    assert relative_blur(plain, plain, None) is None
+
+
+@pytest.mark.parametrize(("right", "down"), [(0.0, 1.0), (3.3, -2.1), (-18.0, 7.0)])
+def test_kernels_sum_to_one_and_are_symmetric(right: float, down: float) -> None:
+    kernel = motion_kernel(right, down)
+    assert kernel.sum() == pytest.approx(1, abs=1e-5)
+    assert np.allclose(kernel, kernel[::-1, ::-1], atol=1e-5)
+    ys, xs = np.nonzero(kernel > 1e-6)
+    assert np.ptp(xs) <= abs(right) + 2
+    assert np.ptp(ys) <= abs(down) + 2
+
+
+def test_colours_of_a_scene_are_blurred_and_its_shares_are_not() -> None:
+    rng = np.random.default_rng(1)
+    scene = Scene(rng.integers(0, 256, (21, 40, 50), np.uint8))
+    seen = Blur(6.0, 0.0).of_scene(scene)
+    assert (seen.planes[18:] == scene.planes[18:]).all()
+    assert seen.planes[:18, :, 10:-10].std() < 0.6 * scene.planes[:18, :, 10:-10].std()
+    assert (seen.picture == seen.planes[3:6].transpose(1, 2, 0)).all()
+
+
+def shaken(places: list[tuple[int, int]], t: int) -> Bytes:
+    """What a camera that swings along the rows sees, blurred by its motion, (120, 160, 3)."""
+    speed = 11 * np.cos(t)
+    frame = with_squares(np.asarray(Blur(float(speed), 0.0).act(SCENE), np.uint8), places)
+    x = round(9 * np.sin(t)) + 40
+    return np.ascontiguousarray(frame[40:160, x : x + 160])
+
+
+def test_the_blur_of_a_shaken_camera_is_no_foreground() -> None:
+    """The difference of a sharp background to a blurred frame is foreground at each edge."""
+    session = ForegroundSession(BackgroundDifference(), short_side=None)
+    wrong = []
+    for t in range(60):
+        result = session.step(Frame(t, t / 25, shaken([], t)))
+        assert result is not None
+        wrong.append(float((result.mask == FOREGROUND).mean()))
+    assert max(wrong[12:]) < 0.02
+
+
+def test_something_before_a_shaken_camera_is_still_found() -> None:
+    session = ForegroundSession(BackgroundDifference(), short_side=None)
+    for t in range(60):
+        places = [(100, 40 + 2 * t)] if t > 20 else []
+        result = session.step(Frame(t, t / 25, shaken(places, t)))
+        assert result is not None
+        if t > 25:
+            whole = square_mask((200, 240), places)
+            x = round(9 * np.sin(t)) + 40
+            true = whole[40:160, x : x + 160]
+            if true.sum() == whole.sum():
+                found = result.mask == FOREGROUND
+                assert (found & true).sum() > 0.7 * true.sum()
