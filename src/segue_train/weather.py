@@ -96,7 +96,7 @@ def insects(rng: Rng, size: Size) -> Effect:
             wide = max(1, round(log_uniform(own, 1, 14)))
             ends = (int(x), int(y)), (int(x + right), int(y + down))
             cv2.line(cover, *ends, float(own.uniform(0.3, 0.9)), wide, cv2.LINE_AA)
-        cover = cv2.GaussianBlur(cover, (0, 0), own.uniform(1.5, 4))[..., None]
-        return np.asarray(canvas * (1 - cover) + level * cover, np.uint8)
+        soft = cv2.GaussianBlur(cover, (0, 0), own.uniform(1.5, 4))[..., None]
+        return np.asarray(canvas * (1 - soft) + level * soft, np.uint8)
 
     return act

@@ -280,7 +280,8 @@ class ForegroundNetwork(Protocol):
 
     One that takes ``flow`` of the current frame, (N, gaps, H, W) in [0, 1], has ``takes_flow = True``
     besides; one that loses what comes to a stand has ``retains_stationary = True``, see
-    :class:`segue.sessions.segmenters.StationaryForegroundRetention`.
+    :class:`segue.sessions.segmenters.StationaryForegroundRetention`; one that is to see fog and dusk in
+    usual contrast has ``stretches_contrast = True``, see :mod:`segue.sessions.contrast`.
     """
 
     def encode(self, frames: Tensor, role: str) -> Features:
