@@ -110,7 +110,7 @@ class Pane:
     def cut(self, alpha: Picture) -> Picture:
         """How much of each pixel of the picture covers the scene, (h, w), from its alpha."""
         height, width = alpha.shape
-        seen = alpha.copy()
+        seen: Picture = alpha.copy()
         part = seen[
             int(self.top * height) : int(self.bottom * height),
             int(self.left * width) : int(self.right * width),

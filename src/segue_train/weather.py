@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -89,7 +90,7 @@ def insects(rng: Rng, size: Size) -> Effect:
         own = chance(seed, time)
         if own.random() > often:
             return canvas
-        cover = np.zeros(size, np.float32)
+        cover: Any = np.zeros(size, np.float32)
         for _ in range(int(own.integers(1, most + 1))):
             x, y = own.uniform(0, 1, 2) * size[::-1]
             right, down = own.normal(0, 10, 2)

@@ -264,8 +264,9 @@ def test_cut_outs_need_something_to_cut_out() -> None:
 
 def test_a_shaken_frame_is_blurred_along_its_path_and_a_label_with_it() -> None:
     still = scene(white_square(Path((50, 50), (0, 0))))
-    shaken = replace(still, exposure=Exposure(reach=12, turn=0, skew=0, seed=3))
-    lengths = [blur.reach if (blur := shaken.exposure.blur(t)) else 0.0 for t in range(40)]
+    exposure = Exposure(reach=12, turn=0, skew=0, seed=3)
+    shaken = replace(still, exposure=exposure)
+    lengths = [blur.reach if (blur := exposure.blur(t)) else 0.0 for t in range(40)]
     longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
     assert lengths[shortest] == 0.0
     assert (shaken.frame(longest) > 110).sum() > 1.5 * (still.frame(0) > 110).sum()

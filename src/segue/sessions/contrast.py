@@ -37,7 +37,7 @@ class Tone:
         """Levels of any shape, uint8, in this tone."""
         levels = (np.arange(256) - self.level) * self.gain + MIDDLE
         table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-        return table[values]
+        return np.asarray(table[values], np.uint8)
 
     def of_scene(self, scene: Scene) -> Scene:
         """What is known of the empty scene, in this tone."""

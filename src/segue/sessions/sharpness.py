@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ class Blur:
         """Pixels over which an edge is spread."""
         return float(max(np.hypot(self.right, self.down), 2 * self.spread))
 
-    def act(self, picture: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def act(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A picture or plane, (H, W, 3) or (H, W), with this blur."""
         if self.spread:
             return np.asarray(cv2.GaussianBlur(picture, (0, 0), self.spread))
