@@ -174,9 +174,10 @@ class NetworkSegmenter(Checkpointable, Segmenter):
     @torch.inference_mode()
     def probe(self, image: Image, context: Mapping[int, Image], scene: Scene) -> Maps:
         network, (height, width) = self._network, image.shape[:2]
-        current = network.encode(self._prepared(image), network.current)
+        scene = self._in_tone(scene)
+        current = network.encode(self._prepared(self._toned_image(image)), network.current)
         beside = [
-            network.encode(self._prepared(context.get(offset, image)), role)
+            network.encode(self._prepared(self._toned_image(context.get(offset, image))), role)
             for offset, role in network.context
         ]
         background = self._encoded_background(scene)
@@ -232,7 +233,9 @@ class NetworkSegmenter(Checkpointable, Segmenter):
 
     def _shown(self, index: int) -> Image:
         """A frame as the network sees it."""
-        image = self._images[index]
+        return self._toned_image(self._images[index])
+
+    def _toned_image(self, image: Image) -> Image:
         return image if self._tone is None else self._tone.act(image)
 
     def _encoded(self, index: int, role: str) -> Features:
