@@ -207,7 +207,8 @@ class SinkOptions:
 
     Attributes:
         size: height and width of the source; None keeps those of the masks.
-        names: name of each frame of the source, if it has them.
+        names: name of each frame of the source without ending, if it has them.
+        pictures: file name of each frame of the source, where these are files.
         fps: frames a second, if known.
         settings: all that the masks depend on, as JSON values.
         side_by_side: put the plain frame beside the drawn one.
@@ -218,6 +219,7 @@ class SinkOptions:
 
     size: tuple[int, int] | None = None
     names: tuple[str, ...] | None = None
+    pictures: tuple[str, ...] | None = None
     fps: float | None = None
     settings: Mapping[str, Any] | None = None
     side_by_side: bool = False

@@ -26,7 +26,7 @@ from segue.prompts import Prompts
 from segue.registry import DETECTORS, MODELS
 from segue.weights.download import is_available
 from segue_web import messages
-from segue_web.exports import export_job, free_path, remove_unfinished, snapshot
+from segue_web.exports import DATA_SETS, export_job, free_path, remove_unfinished, snapshot
 from segue_web.film import Film, Plane
 from segue_web.labels import Labels, read_complete_labels
 from segue_web.project import Mark, MarkedMask, Project
@@ -284,10 +284,13 @@ class AnnotateBackend(Backend):
 
     async def _export(self, message: messages.Export) -> dict[str, Any]:
         with self._beginning("export"):
-            taken = await self._saved(lambda: snapshot(self.project, message.objects))
+            taken = await self._saved(
+                lambda: snapshot(self.project, message.objects, all_frames=message.all_frames)
+            )
             self.exports.mkdir(exist_ok=True)
             target = free_path(self.exports, self.film.name, message.format)
-            job = _Job("export", self.film.count, target=target)
+            total = len(taken.frames(self.film)) if message.format in DATA_SETS else self.film.count
+            job = _Job("export", total, target=target)
             self._begin(job, export_job, taken, message.format, target)
         return {"name": target.name, "path": str(target)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,14 +35,24 @@ _RUN_BITS = (3, 4, 9, 16)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is exported: mask files by frame, names and colours by object, scores by frame and object.
+    """What is exported.
 
-    Objects without a name are left out.
+    Attributes:
+        files: mask file of each frame on which something is known of one of the objects, also that it is
+            not there.
+        names: name and colour of each object; others are left out.
+        scores: by frame and object.
+        all_frames: whether data sets get the other frames as well, as if nothing were there.
     """
 
     files: Mapping[int, Path]
     names: Mapping[int, tuple[str, str]]
     scores: Mapping[tuple[int, int], float]
+    all_frames: bool = False
+
+    def frames(self, film: Film) -> Sequence[int]:
+        """The frames that go into a data set, in order."""
+        return range(film.count) if self.all_frames else sorted(self.files)
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
         """Index mask of a frame with the chosen objects; empty where nothing is saved."""
@@ -63,14 +73,25 @@ class Snapshot:
         return Segmentation(index, film.time(index), mask, objects)
 
 
-def snapshot(project: Project, objects: list[int] | None) -> Snapshot:
-    """The chosen objects of a project as they are now; None takes all."""
+def snapshot(project: Project, objects: list[int] | None, *, all_frames: bool = False) -> Snapshot:
+    """The chosen objects of a project as they are now.
+
+    Args:
+        project: the project.
+        objects: their ids; None takes all.
+        all_frames: see :class:`Snapshot`.
+
+    Raises:
+        SegueError: nothing is known of any of them on any frame.
+    """
     rows = [row for row in project.objects() if objects is None or row["id"] in objects]
-    files = {i: path for i in project.masked_frames() if (path := project.mask_file(i))}
-    if not files or not rows:
-        raise SegueError("there are no masks to export yet")
     names = {row["id"]: (row["name"], row["colour"]) for row in rows}
-    return Snapshot(files, names, {(row[0], row[1]): row[3] for row in project.timeline()})
+    timeline = project.timeline()
+    known = {row[0] for row in timeline if row[1] in names}
+    files = {i: path for i in project.masked_frames() if i in known and (path := project.mask_file(i))}
+    if not files:
+        raise SegueError("there are no masks to export yet")
+    return Snapshot(files, names, {(row[0], row[1]): row[3] for row in timeline}, all_frames)
 
 
 def free_path(folder: Path, name: str, form: str) -> Path:
@@ -97,8 +118,9 @@ def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterat
 
 
 def _frames(film: Film, taken: Snapshot, *, pictures: bool = True) -> Iterator[tuple[Frame, Segmentation]]:
+    """All frames of the film with their pictures, or without those that go into a data set."""
     blank = np.zeros((*film.size, 3), np.uint8)
-    for index in range(film.count):
+    for index in range(film.count) if pictures else taken.frames(film):
         frame = film.frame(index) if pictures else Frame(index, film.time(index), blank)
         yield frame, taken.result(index, film)
 
@@ -106,9 +128,9 @@ def _frames(film: Film, taken: Snapshot, *, pictures: bool = True) -> Iterator[t
 def _with_sink(make: Callable[[Path, Film], Sink], *, pictures: bool) -> Writer:
     def write(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         with make(target, film) as sink:
-            for frame, result in _frames(film, taken, pictures=pictures):
+            for number, (frame, result) in enumerate(_frames(film, taken, pictures=pictures), 1):
                 sink.write(frame, result)
-                yield frame.index + 1
+                yield number
 
     return write
 
@@ -139,10 +161,10 @@ def _davis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
         for made in (pictures, masks, folder / "ImageSets" / "2017"):
             made.mkdir(parents=True)
         (folder / "ImageSets" / "2017" / "val.txt").write_text(f"{name}\n")
-        for index in range(film.count):
+        for number, index in enumerate(taken.frames(film), 1):
             (pictures / f"{index:05d}.jpg").write_bytes(film.jpeg(index))
             write_index_mask(masks / f"{index:05d}.png", taken.mask(index, film.size))
-            yield index + 1
+            yield number
 
 
 def _ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
@@ -236,7 +258,7 @@ def _labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
     with _folder(target) as folder:
         (folder / "frames").mkdir()
         tasks = []
-        for index in range(film.count):
+        for number, index in enumerate(taken.frames(film), 1):
             (folder / "frames" / f"{index:05d}.jpg").write_bytes(film.jpeg(index))
             mask = taken.mask(index, film.size)
             results = []
@@ -245,7 +267,7 @@ def _labelstudio(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
                 results.append({"id": f"f{index}o{i}", "image_rotation": 0, "value": value, **about})
             picture = f"/data/local-files/?d={target.name}/frames/{index:05d}.jpg"
             tasks.append({"data": {"image": picture, "frame": index}, "annotations": [{"result": results}]})
-            yield index + 1
+            yield number
         config = ET.Element("View")
         ET.SubElement(config, "Image", name="image", value="$image")
         brushes = ET.SubElement(config, "BrushLabels", name="tag", toName="image")
@@ -336,3 +358,6 @@ FORMATS = {
     "vp9": Format(".webm", _matte("libvpx-vp9", "yuva420p", _VP9)),
     "png": Format("", _png),
 }
+
+DATA_SETS = frozenset({"davis", "coco", "labelstudio"})
+"""Formats that list frames one by one, and so can leave out those of which nothing is known."""

@@ -166,11 +166,12 @@ class Adopt(Message):
 
 
 class Export(Message):
-    """Write the masks for another program."""
+    """Write the masks for another program; frames of which nothing is known only if ``all_frames``."""
 
     op: Literal["export"]
     format: ExportFormat
     objects: Annotated[list[Number], Field(max_length=1000)] | None = None
+    all_frames: bool = False
 
 
 class Settings(Message):

@@ -26,9 +26,19 @@ from segue.errors import SegueError
 from segue.masks import encode_rle, write_index_mask
 from segue.video.partial import PartialFile
 from segue_web import labels as labels_module
-from segue_web.exports import FORMATS, Snapshot, brush_rle, export_job, remove_unfinished, row_runs
+from segue_web.exports import (
+    DATA_SETS,
+    FORMATS,
+    Snapshot,
+    brush_rle,
+    export_job,
+    remove_unfinished,
+    row_runs,
+    snapshot,
+)
 from segue_web.film import Film
 from segue_web.labels import read_complete_labels, read_labels
+from segue_web.project import Mark, Project
 from tests.cli.running import command_in
 from tests.segue_web.films import numbered, write_film
 
@@ -226,6 +236,43 @@ def test_only_the_chosen_objects_go_out(
 
     for index, mask in labels.frames():
         assert np.array_equal(mask > 0, masks[index] == 2)
+
+
+def test_frames_of_which_nothing_is_known_stay_out_of_data_sets(film: Film, tmp_path: Path) -> None:
+    project = Project(tmp_path / "p", film.describe(), film.size)
+    plane = np.zeros(SIZE, np.bool_)
+    plane[10:20, 10:20] = True
+    with project.change("draw"):
+        one, other = project.add_object("cat"), project.add_object("dog")
+        project.put(1, {one: (plane, Mark("given"))})
+        project.put(2, {one: (np.zeros(SIZE, np.bool_), Mark("given"))})  # known to be out of sight
+        project.put(4, {other: (plane, Mark("given"))})
+    taken = {
+        "cat": snapshot(project, [one]),
+        "both": snapshot(project, None),
+        "all": snapshot(project, [one], all_frames=True),
+    }
+    expected = {"cat": [1, 2], "both": [1, 2, 4], "all": list(range(COUNT))}
+    for name, frames in expected.items():
+        for form in sorted(DATA_SETS):
+            target = tmp_path / f"{name}-{form}{FORMATS[form].suffix}"
+            job = export_job(SimpleNamespace(film=film), taken[name], form, target)
+            assert list(job) == list(range(1, len(frames) + 1))
+        masks = (tmp_path / f"{name}-davis" / "Annotations").rglob("*.png")
+        pictures = (tmp_path / f"{name}-davis" / "JPEGImages").rglob("*.jpg")
+        assert (
+            sorted(int(path.stem) for path in masks) == sorted(int(path.stem) for path in pictures) == frames
+        )
+        coco = json.loads((tmp_path / f"{name}-coco.json").read_text())
+        assert [image["file_name"] for image in coco["images"]] == [f"{i:05d}.jpg" for i in frames]
+        assert {item["image_id"] for item in coco["annotations"]} == {i + 1 for i in frames} - {1, 3, 4} - (
+            {5} if name == "all" else set()
+        )
+        tasks = json.loads((tmp_path / f"{name}-labelstudio" / "tasks.json").read_text())
+        assert [task["data"]["frame"] for task in tasks] == frames
+    with pytest.raises(SegueError, match="no masks to export"):
+        snapshot(project, [])
+    project.close()
 
 
 def test_an_export_that_fails_leaves_nothing(film: Film, taken: Snapshot, tmp_path: Path) -> None:

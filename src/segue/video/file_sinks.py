@@ -125,7 +125,7 @@ class CocoSink(_SpooledSink):
         path: file to write, ending in ``.json``.
         flavour: "coco" or "ytvis".
         size: height and width of the masks; None keeps that of each mask.
-        names: name of the picture by frame index, for ``file_name``; None takes ``00012``.
+        names: file name of the picture by frame index; others are called ``00012.jpg``.
         video_id: number of the video.
         categories: category number by label; other labels get the next free numbers as they come. An
             object without label is an "object".
@@ -180,11 +180,15 @@ class CocoSink(_SpooledSink):
         """Index, time, size and objects of each frame."""
         return map(json.loads, self._entries())
 
+    def _file_name(self, index: int) -> str:
+        names = self._names or ()
+        return names[index] if index < len(names) else f"{frame_name(None, index)}.jpg"
+
     def _images(self) -> Iterator[dict[str, Any]]:
         for index, time, (height, width), _ in self._frames():
             yield {
                 "id": index + 1,
-                "file_name": frame_name(self._names, index),
+                "file_name": self._file_name(index),
                 "height": height,
                 "width": width,
                 "video_id": self._video_id,

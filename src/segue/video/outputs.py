@@ -116,6 +116,7 @@ def open_sinks(
     options = SinkOptions(
         size=source.original_size,
         names=source.names,
+        pictures=None if source.names is None else tuple(file.name for file in source.files),
         fps=source.fps,
         settings=settings,
         side_by_side=side_by_side,
@@ -192,10 +193,14 @@ def replayed(
 
 
 def _opener(sink: Callable[..., Sink], *takes: str, **fixed: Any) -> Callable[[Path, SinkOptions], Sink]:
-    """Opens a sink with those of a run's options that it takes, by their names."""
+    """Opens a sink with those of a run's options that it takes, by their names.
+
+    ``names:pictures`` gives the sink as its ``names`` the option ``pictures``.
+    """
+    pairs = [(name, option or name) for name, _, option in (each.partition(":") for each in takes)]
 
     def open_sink(path: Path, options: SinkOptions) -> Sink:
-        return sink(path, **{name: getattr(options, name) for name in takes}, **fixed)
+        return sink(path, **{name: getattr(options, option) for name, option in pairs}, **fixed)
 
     return open_sink
 
@@ -205,7 +210,7 @@ ENTRIES = (
     SinkEntry(
         "overlay", "overlay.mp4", _opener(OverlayVideoSink, "fps", "side_by_side", "begin"), needs_frames=True
     ),
-    SinkEntry("coco", "coco.json", _opener(CocoSink, "size", "names", "categories")),
+    SinkEntry("coco", "coco.json", _opener(CocoSink, "size", "names:pictures", "categories")),
     SinkEntry("ytvis", "ytvis.json", _opener(CocoSink, "size", "names", "categories", flavour="ytvis")),
     SinkEntry("npz", "masks.npz", _opener(NpzSink, "size")),
     SinkEntry("cdnet", "cdnet", _opener(CdnetSink, "size", "names")),

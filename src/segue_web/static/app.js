@@ -371,12 +371,14 @@ function exportDialog() {
     box.onchange = () => (box.checked ? chosen.add(item.id) : chosen.delete(item.id));
     return make("li", {}, [make("label", {}, [box, make("span", { textContent: item.name })])]);
   });
+  const whole = make("input", { type: "checkbox" });
+  const rest = make("label", {}, [whole, make("span", { textContent: "Frames without masks too, as if nothing were there (DAVIS, COCO, Label Studio)" })]);
   const buttons = formats.map(([id, name, text]) => {
     const button = make("button", { "data-format": id }, [make("b", { textContent: name }), make("span", { textContent: text })]);
-    button.onclick = () => { box.close(); void ask("export", { format: id, objects: [...chosen] }); };
+    button.onclick = () => { box.close(); void ask("export", { format: id, objects: [...chosen], all_frames: whole.checked }); };
     return button;
   });
-  const box = dialog("Export", [make("div", { className: "choices" }, buttons), make("h3", { textContent: "Objects" }), make("ul", { className: "found" }, boxes)]);
+  const box = dialog("Export", [make("div", { className: "choices" }, buttons), make("h3", { textContent: "Objects" }), make("ul", { className: "found" }, boxes), make("h3", { textContent: "Frames" }), rest]);
 }
 
 function importDialog() {

@@ -1,0 +1,158 @@
+"""The page's server is killed at random: what it had acknowledged is there, and the project opens again.
+
+That its other process may be killed at any time is shown in ``tests/segue_web/test_worker.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segue.masks import read_index_mask
+from segue_web.film import Film
+from segue_web.project import Project
+from tests.segue_web.films import numbered, write_film
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="kills by signals")]
+
+KILLS = 50
+FRAMES = 12
+
+EDITS = """
+import asyncio, hashlib, json, random, sys
+from pathlib import Path
+import numpy as np
+from segue.errors import SegueError
+from segue.masks import encode_rle, write_index_mask
+from segue_web import messages
+from segue_web.annotate import AnnotateBackend
+from segue_web.film import Film
+
+film, folder, chance = Film(Path(sys.argv[1])), Path(sys.argv[2]), random.Random(int(sys.argv[3]))
+
+def say(*words):
+    print(*words, flush=True)
+
+async def run():
+    backend = AnnotateBackend(film, folder)
+    backend.open()
+    say("worker", backend._worker._current.process.pid)
+
+    async def ask(op, **fields):
+        return await backend.handle(messages.parse(json.dumps({"id": 1, "op": op, **fields})))
+
+    async def revision(frame):
+        return (await ask("look", frames=[frame]))["frames"][0]["revision"]
+
+    async def stroke():
+        frame, number = chance.randrange(film.count), None
+        if backend.project.objects():
+            number = chance.choice(backend.project.objects())["id"]
+        plane = np.zeros(film.size, bool)
+        y, x = chance.randrange(30), chance.randrange(40)
+        plane[y : y + 9, x : x + 9] = True
+        counts = encode_rle(plane)["counts"]
+        say("begin", frame)
+        await ask("stroke", frame=frame, object=number, add=True, counts=counts, seen=await revision(frame))
+        mask = backend.project.mask(frame)
+        say("saved", frame, hashlib.sha256(np.ascontiguousarray(mask).astype(np.uint16)).hexdigest())
+
+    async def take():
+        path = backend.upload_path("a.png")
+        mask = np.zeros(film.size, np.uint8)
+        mask[: chance.randrange(1, 9)] = 1
+        write_index_mask(path, mask)
+        say("begin", 0)
+        await backend.import_file("a.png", path)
+        path.unlink()
+        mask = backend.project.mask(0)
+        say("saved", 0, hashlib.sha256(np.ascontiguousarray(mask).astype(np.uint16)).hexdigest())
+
+    while True:
+        try:
+            act = chance.choice(["stroke"] * 6 + ["take", "undo", "track", "settings"])
+            if act == "stroke":
+                await stroke()
+            elif act == "take":
+                await take()
+            elif act == "undo":
+                say("forget")
+                await ask("undo")
+            elif act == "track":
+                say("forget")
+                await ask("track", direction="forward", frame=0)
+            else:
+                await ask("settings", values={"theme": str(chance.random())})
+        except SegueError as error:
+            say("refused", error)
+
+asyncio.run(run())
+"""
+
+
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{process}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_server_that_is_killed_again_and_again_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
+    film_path, folder = write_film(tmp_path / "film.mp4", numbered(FRAMES)), tmp_path / "p"
+    film = Film(film_path)
+    beside = {path.name for path in tmp_path.iterdir()} | {"p"}
+    saved: dict[int, str] = {}
+    acknowledged = 0
+    for kill in range(KILLS):
+        chance = random.Random(kill)
+        process = subprocess.Popen(
+            [sys.executable, "-c", EDITS, str(film_path), str(folder), str(kill)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert process.stdout is not None
+        first = process.stdout.readline().split()
+        assert first[:1] == ["worker"], process.communicate()
+        threading.Timer(chance.random() * chance.choice([0.3, 4.0]), process.kill).start()
+        for line in process.stdout:
+            what, *words = line.split()
+            if what == "saved":
+                saved[int(words[0])] = words[1]
+                acknowledged += 1
+            elif what == "begin":  # whether it is saved when the kill comes is open
+                saved.pop(int(words[0]), None)
+            elif what == "forget":
+                saved.clear()
+        assert process.wait(60) == -signal.SIGKILL, process.communicate()
+        project = Project(folder, film.describe(), film.size)
+        for index in range(FRAMES):
+            mask = np.ascontiguousarray(project.mask(index)).astype(np.uint16)
+            if index in saved:
+                assert hashlib.sha256(mask).hexdigest() == saved[index], (kill, index)
+            assert set(np.unique(mask)) - {0} <= {row["id"] for row in project.objects()}
+        for path in project.masks.iterdir():
+            read_index_mask(path)
+        assert not [path for path in folder.iterdir() if path.name.startswith("upload-")]
+        project.interrupted()
+        project.close()
+        assert {path.name for path in tmp_path.iterdir()} == beside
+        deadline = time.monotonic() + 60
+        while is_alive(int(first[1])):
+            assert time.monotonic() < deadline, "the process that computes outlived the server"
+            time.sleep(0.1)
+    print(f"{KILLS} kills, {acknowledged} changes acknowledged")
+    assert acknowledged > KILLS
