@@ -1,16 +1,17 @@
-"""What training reads: videos of DAVIS-style folders and still images with masks, both decoded when used."""
+"""What training reads: videos of DAVIS-style folders and still images with masks, decoded when used."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, ImageMaskFolder, Sequence
-from segue.datasets.files import Mask
+from segue.datasets.files import Mask, read_text
+from segue.datasets.stills import StillImages, open_stills
 from segue.errors import DatasetError
 from segue.naming import first_few
 from segue.types import Image
@@ -24,7 +25,7 @@ class Footage:
     """The labelled pictures of one video or, with a single one, a labelled still image."""
 
     name: str
-    source: Sequence | ImageMaskFolder
+    source: Sequence | StillImages
     frames: tuple[int, ...]  # their indices in ``source``, in order of time
     spacing: int = 1  # frames of the film from one labelled picture to the next; 5 in YouTube-VOS
 
@@ -51,29 +52,37 @@ def gather(
     folders: Iterable[str],
     *,
     exclude: Collection[str] = (),
+    subsets: Mapping[str, Collection[str]] | None = None,
     include_val: bool = False,
     report: Callable[[str], None],
 ) -> Material:
     """List what folders hold.
 
-    Each is a DAVIS-style folder (``JPEGImages`` and ``Annotations``), a folder with ``images`` and ``masks``,
-    or ``IMAGES:MASKS``; ``5@FOLDER`` lists its content five times, so that it is drawn five times as often.
-    Sequences of DAVIS val serve for scores, see :data:`DAVIS_VAL`, and are left out unless they are included.
+    Args:
+        folders: each is a folder of videos (``JPEGImages/<video>`` and ``Annotations/<video>``), one of still
+            images in a layout of :mod:`segue.datasets.stills`, or ``IMAGES:MASKS``; ``5@FOLDER`` lists its
+            content five times, so that it is drawn five times as often.
+        exclude: names of sequences to leave out.
+        subsets: by folder, the names of the sequences that alone are taken of it.
+        include_val: take the sequences of DAVIS val, too, which serve for scores, see :data:`DAVIS_VAL`.
+        report: told of what is left out.
 
     Raises:
-        DatasetError: a folder is none of these, its files do not belong together, or a name to leave out
-            does not exist.
+        DatasetError: a folder is none of these, its files do not belong together, or a name to leave out or
+            to take does not exist.
     """
     material = Material()
     found: set[str] = set()
+    subsets = dict(subsets or {})
     for text in folders:
         repeated = _TIMES.fullmatch(text)
         times, text = (int(repeated[1]), repeated[2]) if repeated else (1, text)
         folder = Path(text)
-        if (folder / "JPEGImages").is_dir():
+        if _holds_videos(folder):
+            wanted = subsets.pop(text, None)
             videos = [
                 Footage(sequence.name, sequence, tuple(sequence.annotations), _spacing(sequence))
-                for sequence in DavisFolder(folder)
+                for sequence in DavisFolder(folder, None if wanted is None else list(wanted))
             ]
             found.update(video.name for video in videos)
             videos = [video for video in videos if video.name not in exclude]
@@ -86,10 +95,31 @@ def gather(
             material.videos.extend([video for video in videos if video.name not in held_out] * times)
         else:
             material.stills.extend(_stills(text) * times)
+    if subsets:
+        raise DatasetError(
+            f"no folder {first_few(sorted(subsets))} of videos among the data, to take a part of"
+        )
     unknown = sorted(set(exclude) - found)
     if unknown:
         raise DatasetError(f"no sequence {first_few(unknown)} to exclude; check the spelling")
     return material
+
+
+def read_subset(path: Path) -> list[str]:
+    """Names of sequences, one a line, as the authors of STCN publish those that they trained on.
+
+    Raises:
+        DatasetError: the file cannot be read, or names none.
+    """
+    names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not names:
+        raise DatasetError(f"{path}: names no sequence; put one on each line")
+    return list(dict.fromkeys(names))
+
+
+def _holds_videos(folder: Path) -> bool:
+    """Whether pictures lie in folders of their own; in PASCAL VOC they lie side by side."""
+    return (folder / "JPEGImages").is_dir() and not (folder / "SegmentationObject").is_dir()
 
 
 def object_ids(mask: Mask, least: int = 1) -> list[int]:
@@ -109,15 +139,20 @@ def relabel(mask: Mask, ids: Iterable[int]) -> Mask:
 
 def _stills(text: str) -> list[Footage]:
     images, colon, masks = text.rpartition(":")
-    if not colon or Path(text).is_dir():
-        images, masks = str(Path(text) / "images"), str(Path(text) / "masks")
-        if not Path(images).is_dir() or not Path(masks).is_dir():
+    pictures: StillImages
+    if colon and not Path(text).is_dir():
+        pictures = ImageMaskFolder(images, masks)
+    elif Path(text).is_dir():
+        try:
+            pictures = open_stills(Path(text))
+        except DatasetError as error:
             raise DatasetError(
-                f"{text}: neither a DAVIS folder (JPEGImages, Annotations) nor one of still images "
-                "(images, masks); folders of other names can be given as IMAGES:MASKS"
-            )
-    pictures = ImageMaskFolder(images, masks)
-    return [Footage(path.stem, pictures, (i,)) for i, path in enumerate(pictures.images)]
+                f"{error}; videos lie in JPEGImages and Annotations, and folders of other names can be given "
+                "as IMAGES:MASKS"
+            ) from None
+    else:
+        raise DatasetError(f"no folder {text}; folders of pictures and masks can be given as IMAGES:MASKS")
+    return [Footage(name, pictures, (i,)) for i, name in enumerate(pictures.names)]
 
 
 def _spacing(sequence: Sequence) -> int:

@@ -15,8 +15,8 @@ import copy
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,7 @@ class _Run:
         settings, progress = self.settings, self.progress
         end = min(settings.until or settings.steps, settings.steps)
         self.network.train()
-        with cancel_on_signals() as token, closing(self.log):
-            batches = self._batches(end)
+        with cancel_on_signals() as token, closing(self.log), closing(self._batches(end)) as batches:
             while progress.step < end:
                 stop = self._step(islice(batches, settings.accumulate), token)
                 due = progress.step % settings.validate_every == 0 or progress.step == end
@@ -100,7 +99,7 @@ class _Run:
                 if stop:
                     raise KeyboardInterrupt
 
-    def _batches(self, end: int) -> Iterator[Batch]:
+    def _batches(self, end: int) -> Generator[Batch, None, None]:
         """The batches of this device, from the present step to ``end``."""
         world, rank = self.fabric.world_size, self.fabric.global_rank
         a_step = world * self.settings.accumulate
@@ -109,25 +108,25 @@ class _Run:
         if self.settings.workers:
             # A forked process that finds OpenCV's threads gone waits for them forever.
             cv2.setNumThreads(1)
-        loader: Any = DataLoader(
+        loader: DataLoader[Batch] = DataLoader(
             own,
             batch_size=None,
             num_workers=self.settings.workers,
             worker_init_fn=_settle_worker,
             pin_memory=self.fabric.device.type == "cuda",
         )
-        loader = self.fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-        batches: Iterator[Batch] = iter(loader)
-        while True:
-            try:
-                batch = next(batches, None)
-            except DatasetError as error:
-                # A worker sends its whole traceback as the message; the last line is what was wrong.
-                message = str(error).strip().splitlines()[-1]
-                raise DatasetError(message.split("DatasetError: ")[-1]) from error
-            if batch is None:
-                return
-            yield batch
+        with _signals_blocked():  # workers begin with them blocked, until they ignore them
+            batches: Any = iter(loader)
+        try:
+            yield from map(self.fabric.to_device, batches)
+        except DatasetError as error:
+            # A worker sends its whole traceback as the message; the last line is what was wrong.
+            message = str(error).strip().splitlines()[-1]
+            raise DatasetError(message.split("DatasetError: ")[-1]) from error
+        finally:
+            # An error would keep the iterator, and with it workers for which Python waits when it ends.
+            if self.settings.workers:
+                batches._shutdown_workers()
 
     def _step(self, batches: Iterator[Batch], token: CancelToken) -> bool:
         """One optimiser step on some batches; gives whether Ctrl-C came on any device."""
@@ -261,7 +260,27 @@ def hours_minutes(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}"
 
 
+_GROUP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""What a terminal or a cluster sends to all processes of a job at once."""
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Let signals of the group wait, here and in processes that begin inside the block."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _settle_worker(_: int) -> None:
-    """Leave Ctrl-C to the loop, which finishes its step, and take one core."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave signals of the group to the loop, which finishes its step and ends the workers; take one core."""
+    for number in _GROUP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _GROUP_SIGNALS)
     cv2.setNumThreads(1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segue.errors import DatasetError
-from segue_train.footage import VOID, gather, object_ids, relabel
+from segue_train.footage import VOID, gather, object_ids, read_subset, relabel
 from tests.clips import clip
 from tests.segue_train.making import write_all, write_stills, write_video
 
@@ -61,8 +61,35 @@ def test_sequences_can_be_excluded_but_not_misspelt(tmp_path: Path) -> None:
         gather([str(videos)], exclude=["kyte"], report=silent)
 
 
+def test_a_list_of_sequences_takes_a_part_of_one_folder(tmp_path: Path) -> None:
+    videos, stills = write_all(tmp_path)
+    listed = tmp_path / "subset.txt"
+    listed.write_text("kite\n\nkite\n")
+    chosen = {str(videos): read_subset(listed)}
+    material = gather([f"2@{videos}", str(stills)], subsets=chosen, report=silent)
+    assert [item.name for item in material.videos] == ["kite", "kite"]
+    assert len(material.stills) == 4
+    with pytest.raises(DatasetError, match="no folder elsewhere of videos among the data"):
+        gather([str(videos)], subsets={"elsewhere": ["kite"]}, report=silent)
+    with pytest.raises(DatasetError, match="swan"):
+        gather([str(videos)], subsets={str(videos): ["swan"]}, report=silent)
+    listed.write_text("\n")
+    with pytest.raises(DatasetError, match="names no sequence"):
+        read_subset(listed)
+
+
+def test_pascal_voc_is_still_images_and_no_video(tmp_path: Path) -> None:
+    frames, masks = clip(0, 2, 32, 48, 1)
+    write_stills(tmp_path, frames, masks)
+    (tmp_path / "images").rename(tmp_path / "JPEGImages")
+    (tmp_path / "masks").rename(tmp_path / "SegmentationObject")
+    material = gather([str(tmp_path)], report=silent)
+    assert (len(material.videos), len(material.stills)) == (0, 2)
+    np.testing.assert_array_equal(material.stills[1].read(0)[1], masks[1])
+
+
 def test_a_folder_of_neither_kind_is_refused_with_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"JPEGImages.*images, masks.*IMAGES:MASKS"):
+    with pytest.raises(DatasetError, match=r"not one of still images.*JPEGImages.*IMAGES:MASKS"):
         gather([str(tmp_path)], report=silent)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -268,6 +270,43 @@ def test_ctrl_c_saves_and_the_run_goes_on_as_if_nothing_had_been(settings: Any, 
     with pytest.raises(KeyboardInterrupt):
         loop.train(LineRecipe(event=interrupt), settings)
     assert read_checkpoint(settings.out / "line.safetensors").metadata["step"] == "3"
+    assert torch.equal(weights(loop.train(LineRecipe(), replace(settings, resume=True))), weights(whole))
+
+
+ENDED_BY_THE_CLUSTER = """
+import os, signal, sys
+from pathlib import Path
+from segue_train.loop import RunSettings, train
+from tests.segue_train.test_loop import LineRecipe
+
+def end_the_group(number):
+    if number == int(sys.argv[2]):
+        os.killpg(0, signal.SIGTERM)
+
+settings = RunSettings(
+    out=Path(sys.argv[1]), steps=12, seed=3, accelerator="cpu", save_every=50, log_every=50,
+    workers=2, report=lambda text: None,
+)
+try:
+    train(LineRecipe(event=end_the_group), settings)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups here")
+@pytest.mark.parametrize("moment", [0, 4, 9])
+def test_sigterm_to_the_whole_group_saves_and_the_run_goes_on(
+    settings: Any, tmp_path: Path, moment: int
+) -> None:
+    settings = replace(settings, steps=12)
+    whole = loop.train(LineRecipe(), replace(settings, out=tmp_path / "whole"))
+    child = [sys.executable, "-c", ENDED_BY_THE_CLUSTER, str(settings.out), str(moment)]
+    ended = subprocess.run(child, capture_output=True, text=True, start_new_session=True, timeout=120)
+    assert ended.returncode == 130, ended.stderr
+    assert "Traceback" not in ended.stderr
+    step = int(read_checkpoint(settings.out / "line.safetensors").metadata["step"])
+    assert 0 < step < 12
     assert torch.equal(weights(loop.train(LineRecipe(), replace(settings, resume=True))), weights(whole))
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segue.datasets import inventories
+from segue.datasets import inventories, stills
 from segue.datasets.cdnet import CDNET, open_cdnet
 from segue.datasets.foreground import ForegroundFolder
 from segue.datasets.foreground_sets import LASIESTA, LIMU, SBI, open_hofam, open_lasiesta
@@ -70,6 +70,15 @@ ENTRIES = (
         inventories.is_ytvis,
         inventories.list_ytvis,
         instances=_training_part,
+    ),
+    DatasetEntry(
+        "voc",
+        "PASCAL VOC 2012",
+        "http://host.robots.ox.ac.uk/pascal/VOC",
+        "terms on its page",
+        "JPEGImages/<name>.jpg, SegmentationObject/<name>.png",
+        lambda root: (root / "SegmentationObject").is_dir(),
+        inventories.list_stills,
     ),
     DatasetEntry(
         "davis",
@@ -141,7 +150,63 @@ ENTRIES = (
         "https://cocodataset.org",
         "annotations CC BY 4.0; the pictures have terms of their own",
         "annotations/instances_train2017.json, train2017/*.jpg",
+        lambda root: any((root / "annotations").glob("instances_train*.json")),
+        inventories.list_stills,
         instances=lambda root: CocoImages.open(root, "train2017"),
+    ),
+    DatasetEntry(
+        "duts",
+        "DUTS",
+        "http://saliencydetection.net/duts",
+        "terms on its page",
+        "DUTS-TR-Image/<name>.jpg, DUTS-TR-Mask/<name>.png",
+        lambda root: any((root / f"DUTS-{part}-Image").is_dir() for part in ("TR", "TE")),
+        inventories.list_stills,
+    ),
+    DatasetEntry(
+        "ecssd",
+        "ECSSD",
+        "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html",
+        "terms on its page",
+        "images/<name>.jpg, ground_truth_mask/<name>.png",
+        lambda root: (root / "ground_truth_mask").is_dir(),
+        inventories.list_stills,
+    ),
+    DatasetEntry(
+        "hrsod",
+        "HRSOD",
+        "https://github.com/yi94code/HRSOD",
+        "terms on its page",
+        "HRSOD_train/<name>.jpg, HRSOD_train_mask/<name>.png",
+        lambda root: (root / "HRSOD_train").is_dir(),
+        inventories.list_stills,
+    ),
+    DatasetEntry(
+        "msra10k",
+        "MSRA10K",
+        "https://mmcheng.net/msra10k",
+        "terms on its page",
+        "[MSRA10K_Imgs_GT/]Imgs/<name>.jpg, <name>.png",
+        stills.is_msra10k,
+        inventories.list_stills,
+    ),
+    DatasetEntry(
+        "fss",
+        "FSS-1000",
+        "https://github.com/HKUSTCV/FSS-1000",
+        "terms on its page",
+        "fewshot_data/<class>/<name>.jpg, <name>.png",
+        stills.is_fss,
+        inventories.list_stills,
+    ),
+    DatasetEntry(
+        "big",
+        "BIG",
+        "https://github.com/hkchengrex/CascadePSP",
+        "terms on its page",
+        "<name>_im.jpg, <name>_gt.png",
+        stills.is_big,
+        inventories.list_stills,
     ),
 )
 """The data sets of segue, for the registry."""

@@ -21,6 +21,7 @@ from segue.datasets.files import (
     PICTURES,
     ByName,
     Mask,
+    check_sizes,
     files_by_stem,
     read_index_mask,
     read_mask_of,
@@ -185,6 +186,11 @@ class ImageMaskFolder:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the pictures without their endings."""
+        return tuple(path.stem for path in self.images)
+
     def read_image(self, i: int) -> RgbImage:
         """Picture ``i``, RGB, (H, W, 3), uint8."""
         return read_rgb(self.images[i])
@@ -199,6 +205,10 @@ class ImageMaskFolder:
         if _is_binary(mask):
             mask[mask == 255] = 1
         return mask
+
+    def check(self, i: int) -> None:
+        """See by their headers that picture ``i`` and its mask have one size."""
+        check_sizes(self.images[i], self.masks[i])
 
 
 def _is_binary(mask: Mask) -> bool:

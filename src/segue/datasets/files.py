@@ -85,13 +85,22 @@ def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
 def read_mask_of(picture: Path, path: Path) -> Mask:
     """Index mask of a picture, (H, W), uint8, which must have the size in the header of the picture."""
     mask = read_index_mask(path)
-    height, width = picture_size(picture)
-    if mask.shape != (height, width):
+    check_sizes(picture, path)
+    return mask
+
+
+def check_sizes(picture: Path, path: Path) -> None:
+    """See by their headers that a mask has the size of its picture.
+
+    Raises:
+        DatasetError: it has not, or one of them cannot be read.
+    """
+    mask, size = picture_size(path), picture_size(picture)
+    if mask != size:
         raise DatasetError(
-            f"{path} is {mask.shape[1]}x{mask.shape[0]}, its picture {picture} {width}x{height}; "
+            f"{path} is {mask[1]}x{mask[0]}, its picture {picture} {size[1]}x{size[0]}; "
             "they must have one size"
         )
-    return mask
 
 
 class ByName(Generic[Video]):

@@ -15,6 +15,7 @@ from segue.datasets.files import PICTURES, files_by_stem, picture_size, subfolde
 from segue.datasets.foreground import FilmLayout
 from segue.datasets.isd import INDEX
 from segue.datasets.json_files import read_members
+from segue.datasets.stills import StillImages, open_stills
 from segue.datasets.ytvis import ANNOTATION_FILES, Video, YTVISDataset
 from segue.errors import DatasetError
 from segue.naming import first_few
@@ -259,3 +260,23 @@ def _check_ytvis(name: str, video: Video, images: Path | None, labelled: int) ->
     if absent := [file.name for file in files if not file.is_file()]:
         problems.insert(0, f"{len(absent)} pictures are missing: {first_few(absent)}")
     return CheckedVideo(name, len(there), labelled, tuple(problems))
+
+
+def list_stills(root: Path) -> Inventory:
+    """Still images with masks, as one part."""
+    try:
+        stills = open_stills(root)
+    except DatasetError as error:
+        return Inventory({}, problems=(str(error),))
+    return Inventory({"pictures": partial(_check_stills, stills)})
+
+
+def _check_stills(stills: StillImages) -> CheckedVideo:
+    wrong = []
+    for i, name in enumerate(stills.names):
+        try:
+            stills.check(i)
+        except DatasetError as error:
+            wrong.append(f"{name} ({error})")
+    problems = (f"{len(wrong)} pictures are wrong: {first_few(wrong)}",) if wrong else ()
+    return CheckedVideo("pictures", len(stills.names), len(stills.names) - len(wrong), problems)

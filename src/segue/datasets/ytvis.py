@@ -237,6 +237,21 @@ class YTVISDataset:
             DatasetError: there is no folder of pictures, the name of this one leads out of it, it cannot be
                 read, or it has another size than the annotations.
         """
+        path = self.picture_path(video, frame)
+        image = read_rgb(path)
+        if image.shape[:2] != video.size:
+            height, width = video.size
+            raise DatasetError(
+                f"{path} is {image.shape[1]}x{image.shape[0]}, but annotated as {width}x{height}"
+            )
+        return image
+
+    def picture_path(self, video: Video, frame: int) -> Path:
+        """Where the picture of a frame is, or would be.
+
+        Raises:
+            DatasetError: there is no folder of pictures, or the name of this one leads out of it.
+        """
         root, name = self.images, video.file_names[frame]
         if root is None:
             raise DatasetError("no folder of pictures was given, so that none can be read; give one")
@@ -245,13 +260,7 @@ class YTVISDataset:
             raise DatasetError(
                 f"picture {name!r} leads out of its folder {root}; the annotation file is not sound"
             )
-        image = read_rgb(root / name)
-        if image.shape[:2] != video.size:
-            height, width = video.size
-            raise DatasetError(
-                f"{root / name} is {image.shape[1]}x{image.shape[0]}, but annotated as {width}x{height}"
-            )
-        return image
+        return root / name
 
     def _read(self) -> None:
         text = read_json_text(self.path)

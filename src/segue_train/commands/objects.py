@@ -13,7 +13,7 @@ from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.errors import DatasetError, TrainingError
 from segue.naming import first_few
 from segue_train.commands.making import LITE, PAPER, Data, Prepared, must_start, names_in, say, training
-from segue_train.footage import Footage, Material, gather
+from segue_train.footage import Footage, Material, gather, read_subset
 from segue_train.prompt_samples import left_out
 from segue_train.recipes import prompt as prompt_recipe
 from segue_train.recipes import stcn as stcn_recipe
@@ -22,12 +22,35 @@ from segue_train.recipes import stm as stm_recipe
 
 
 @dataclass(frozen=True, slots=True)
-class Clips(Data):
+class Labelled(Data):
     """Videos and still images with masks.
 
     Attributes:
-        data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or
-            IMAGES:MASKS; several may be given. 5@FOLDER counts five times.
+        subset: FOLDER=FILE takes of a folder of videos only the sequences that a file names, one a line;
+            may be given several times.
+    """
+
+    subset: list[str] | None = None
+
+    def material(self) -> Material:
+        """All that the folders hold, without what is left out."""
+        subsets = {}
+        for text in self.subset or ():
+            folder, equals, file = text.rpartition("=")
+            if not (folder and equals and file):
+                raise TrainingError(f"--subset {text!r}: give FOLDER=FILE, FOLDER as in --data")
+            subsets[folder] = read_subset(Path(file))
+        return gather(self.data, subsets=subsets, **self.choice)
+
+
+@dataclass(frozen=True, slots=True)
+class Clips(Labelled):
+    """Videos and still images with masks.
+
+    Attributes:
+        data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), COCO,
+            PASCAL VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, or IMAGES:MASKS; several
+            may be given. 5@FOLDER counts five times.
         validate: DAVIS-style folder to measure J&F on while training.
         validate_on: its sequences, separated by commas.  [default: those of DAVIS val, else all]
     """
@@ -36,7 +59,7 @@ class Clips(Data):
     validate_on: str = ""
 
     def gather(self) -> Material:
-        material = gather(self.data, **self.choice)
+        material = self.material()
         say(f"{len(material.videos)} videos and {len(material.stills)} still images")
         return material
 
@@ -57,7 +80,7 @@ class Clips(Data):
         return JAndF([davis[name] for name in chosen])
 
 
-CLIPS = Options(Clips, "data exclude include_val validate validate_on")
+CLIPS = Options(Clips, "data exclude subset include_val validate validate_on")
 
 
 def of_one_kind(material: Material, stage: int) -> list[Footage]:
@@ -179,12 +202,13 @@ Kept = TypeVar("Kept", bound=Sized)
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures(Data):
+class Pictures(Labelled):
     """Labelled pictures by kind.
 
     Attributes:
-        data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or
-            IMAGES:MASKS; several may be given. 2@FOLDER counts twice.
+        data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), COCO,
+            PASCAL VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, or IMAGES:MASKS; several
+            may be given. 2@FOLDER counts twice.
         share: how often kinds are drawn, such as videos=2,coco=1.5; others count 1.
     """
 
@@ -192,7 +216,7 @@ class Pictures(Data):
 
     def kinds(self) -> dict[str, list[Footage]]:
         """Footage of each kind, without what is left out for scores."""
-        material = gather(self.data, **self.choice)
+        material = self.material()
         kinds: dict[str, list[Footage]] = {"videos": material.videos} if material.videos else {}
         for still in material.stills:
             if not left_out(still.name):
@@ -214,7 +238,7 @@ class Pictures(Data):
 
 @training(
     "prompt",
-    Options(Pictures, "data share exclude include_val"),
+    Options(Pictures, "data share exclude subset include_val"),
     Options(prompt_recipe.PromptRecipe, "backbone:init scaling:init-scaling start"),
     **LITE,
     steps=prompt_recipe.STEPS,

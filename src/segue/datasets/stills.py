@@ -1,0 +1,281 @@
+"""Readers of still images with masks, in the layouts in which their makers publish them.
+
+| set | layout | masks |
+| --- | --- | --- |
+| any | ``images/<name>.*``, ``masks/<name>.png`` | index |
+| ECSSD | ``images/<name>.jpg``, ``ground_truth_mask/<name>.png`` | saliency |
+| DUTS | ``DUTS-TR-Image/<name>.jpg``, ``DUTS-TR-Mask/<name>.png``, and ``-TE-`` | saliency |
+| HRSOD | ``HRSOD_train/<name>.jpg``, ``HRSOD_train_mask/<name>.png`` | saliency |
+| BIG | ``<name>_im.jpg``, ``<name>_gt.png`` in one folder | saliency |
+| MSRA10K | ``[MSRA10K_Imgs_GT/]Imgs/<name>.jpg``, ``<name>.png`` | saliency |
+| FSS-1000 | ``<class>/<name>.jpg``, ``<class>/<name>.png`` | saliency |
+| the repacked sets of STCN | ``<name>.jpg``, ``<name>.png`` in one folder | saliency |
+| PASCAL VOC | ``JPEGImages/<name>.jpg``, ``SegmentationObject/<name>.png`` | index |
+| COCO | ``annotations/instances_<split>.json``, ``<split>/<name>.jpg`` | polygons |
+
+A saliency mask is grey: from half of its range on a pixel is the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from segue.datasets.davis import ImageMaskFolder
+from segue.datasets.files import (
+    PICTURES,
+    Mask,
+    check_sizes,
+    files_in,
+    opened,
+    picture_size,
+    read_mask_of,
+    read_rgb,
+    subfolders,
+)
+from segue.datasets.ytvis import CocoImages
+from segue.errors import DatasetError
+from segue.naming import first_few, natural_key
+from segue.types import Image
+
+VOID = 255
+HALF = 128  # grey level from which on a pixel of a saliency mask is the object
+MOST_OBJECTS = 254  # of a picture; 255 is void
+
+MaskKind = Literal["index", "saliency"]
+
+
+class StillImages(Protocol):
+    """Pictures with masks, both decoded when they are asked for."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the pictures, in order."""
+
+    def read_image(self, i: int) -> Image:
+        """Picture ``i``, RGB, (H, W, 3), uint8."""
+
+    def read_mask(self, i: int) -> Mask:
+        """Index mask of picture ``i``, (H, W), uint8: 0 background, 1, 2, ... objects, 255 void."""
+
+    def check(self, i: int) -> None:
+        """See by their headers that picture ``i`` and its mask can be read and have one size.
+
+        Raises:
+            DatasetError: they cannot, or have not.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class StillPairs:
+    """Pictures and mask files.
+
+    Attributes:
+        pairs: a picture and its mask each.
+        kind: what the values of a mask say.
+    """
+
+    pairs: tuple[tuple[Path, Path], ...]
+    kind: MaskKind
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the pictures without their endings."""
+        return tuple(picture.stem for picture, _ in self.pairs)
+
+    def read_image(self, i: int) -> Image:
+        """Picture ``i``, RGB, (H, W, 3), uint8."""
+        return read_rgb(self.pairs[i][0])
+
+    def read_mask(self, i: int) -> Mask:
+        """Index mask of picture ``i``, (H, W), uint8.
+
+        Raises:
+            DatasetError: it cannot be read or has another size than the picture.
+        """
+        picture, path = self.pairs[i]
+        if self.kind == "index":
+            return read_mask_of(picture, path)
+        check_sizes(picture, path)
+        with opened(path) as mask:
+            grey = np.array(mask.convert("L"))
+        return (grey >= HALF).astype(np.uint8)
+
+    def check(self, i: int) -> None:
+        """See by their headers that picture ``i`` and its mask have one size."""
+        check_sizes(*self.pairs[i])
+
+
+class CocoStills:
+    """The pictures of COCO that have instances; crowds are void.
+
+    Args:
+        images: the annotations and pictures of one split.
+    """
+
+    def __init__(self, images: CocoImages) -> None:
+        self._images = images
+        self._pictures = [item for item in images.videos if images.annotations(item)]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the pictures without their endings."""
+        return tuple(Path(item.file_names[0]).stem for item in self._pictures)
+
+    def read_image(self, i: int) -> Image:
+        """Picture ``i``, RGB, (H, W, 3), uint8."""
+        return self._images.read_image(self._pictures[i], 0)
+
+    def read_mask(self, i: int) -> Mask:
+        """Index mask of picture ``i``, (H, W), uint8; of two instances the smaller one lies in front."""
+        picture = self._pictures[i]
+        mask = np.zeros(picture.size, np.uint8)
+        instances = sorted(self._images.annotations(picture), key=lambda item: -item.mean_area)
+        crowds = [item for item in instances if item.crowd]
+        objects = [item for item in instances if not item.crowd][:MOST_OBJECTS]
+        for value, item in [*((VOID, crowd) for crowd in crowds), *enumerate(objects, start=1)]:
+            mask[item.masks.decode(0)] = value
+        return mask
+
+    def check(self, i: int) -> None:
+        """See by its header that picture ``i`` has the size that its annotations have."""
+        picture, root = self._pictures[i], self._images.images
+        if root is None:
+            raise DatasetError("its folder is not there")
+        path = self._images.picture_path(picture, 0)
+        if picture_size(path) != picture.size:
+            raise DatasetError(f"{path} has another size than its annotations")
+
+
+def open_stills(folder: Path) -> StillImages:
+    """Open a folder of still images in the first layout that fits.
+
+    Raises:
+        DatasetError: no layout fits, a mask or picture has no partner, or there is none at all.
+    """
+    for layout in LAYOUTS:
+        found = layout(folder)
+        if found is not None:
+            if not found.names:
+                raise DatasetError(f"{folder}: holds no pictures with masks")
+            return found
+    raise DatasetError(
+        f"{folder}: not one of still images (images, masks; ECSSD, DUTS, HRSOD, BIG, MSRA10K, FSS-1000, "
+        "PASCAL VOC or COCO as published; pictures and masks of the same name in one folder)"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """Layout of two folders whose files have the same names."""
+
+    pictures: str
+    masks: str
+    kind: MaskKind
+
+    def __call__(self, folder: Path) -> StillImages | None:
+        pictures, masks = folder / self.pictures, folder / self.masks
+        if not (pictures.is_dir() and masks.is_dir()):
+            return None
+        # A set of which only a part has masks, as VOC, takes that part.
+        return StillPairs(tuple(_partners(pictures, masks, all_of_them=self.kind != "index")), self.kind)
+
+
+def _partners(pictures: Path, masks: Path, *, all_of_them: bool) -> Iterator[tuple[Path, Path]]:
+    by_stem = {path.stem: path for path in files_in(pictures, PICTURES)}
+    labels = {path.stem: path for path in files_in(masks, PICTURES)}
+    if lonely := sorted(set(labels) - set(by_stem), key=natural_key):
+        raise DatasetError(f"{pictures} lacks the picture of {first_few(lonely)}")
+    if all_of_them and (lonely := sorted(set(by_stem) - set(labels), key=natural_key)):
+        raise DatasetError(f"{masks} lacks the mask of {first_few(lonely)}")
+    for stem in sorted(labels, key=natural_key):
+        yield by_stem[stem], labels[stem]
+
+
+def _plain(folder: Path) -> StillImages | None:
+    if not ((folder / "images").is_dir() and (folder / "masks").is_dir()):
+        return None
+    return ImageMaskFolder(folder / "images", folder / "masks")
+
+
+def _coco(folder: Path) -> StillImages | None:
+    found = sorted((folder / "annotations").glob("instances_train*.json"))
+    if not found:
+        return None
+    images = CocoImages.open(folder, found[-1].stem.removeprefix("instances_"))
+    assert isinstance(images, CocoImages)
+    return CocoStills(images)
+
+
+def _one_folder(folder: Path) -> StillImages | None:
+    """One folder with ``<name>.jpg`` and ``<name>.png``, or with ``<name>_im.*`` and ``<name>_gt.png``."""
+    for place in (folder, folder / "Imgs", folder / "MSRA10K_Imgs_GT" / "Imgs"):
+        if place.is_dir() and (pairs := tuple(_side_by_side(place))):
+            return StillPairs(pairs, "saliency")
+    return None
+
+
+def _classes(folder: Path) -> StillImages | None:
+    """One folder for each class, as in FSS-1000; their masks and pictures lie side by side."""
+    for place in (folder, folder / "fewshot_data"):
+        if place.is_dir():
+            pairs = tuple(pair for part in subfolders(place) for pair in _side_by_side(part))
+            if pairs:
+                return _NamedByClass(pairs, "saliency")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedByClass(StillPairs):
+    """Pictures that have the same names in each folder."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"{picture.parent.name}_{picture.stem}" for picture, _ in self.pairs)
+
+
+def _side_by_side(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Pairs of one folder; nothing where one of its masks has no picture, for then it is no such folder."""
+    labels = [path for path in files_in(folder, {".png"}) if not _is_picture(path)]
+    masks = {path.stem.removesuffix("_gt"): path for path in labels}
+    others = set(files_in(folder, PICTURES)).difference(labels)
+    pictures = {path.stem.removesuffix("_im"): path for path in others}
+    if masks.keys() == pictures.keys():
+        for stem in sorted(masks, key=natural_key):
+            yield pictures[stem], masks[stem]
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a PNG is the picture of a pair: ``<name>_im.png``."""
+    return path.stem.endswith("_im")
+
+
+Layout = Callable[[Path], StillImages | None]
+
+DUTS = _Folders("DUTS-TR-Image", "DUTS-TR-Mask", "saliency")
+DUTS_TEST = _Folders("DUTS-TE-Image", "DUTS-TE-Mask", "saliency")
+ECSSD = _Folders("images", "ground_truth_mask", "saliency")
+HRSOD = _Folders("HRSOD_train", "HRSOD_train_mask", "saliency")
+VOC = _Folders("JPEGImages", "SegmentationObject", "index")
+
+LAYOUTS: tuple[Layout, ...] = (_plain, ECSSD, DUTS, DUTS_TEST, HRSOD, VOC, _coco, _one_folder, _classes)
+"""What is tried on a folder, in order; each gives None where it does not fit."""
+
+
+def is_msra10k(folder: Path) -> bool:
+    """Whether a folder has the folders of MSRA10K."""
+    return any((folder / name).is_dir() for name in ("Imgs", "MSRA10K_Imgs_GT"))
+
+
+def is_fss(folder: Path) -> bool:
+    """Whether a folder has the folder of FSS-1000."""
+    return (folder / "fewshot_data").is_dir()
+
+
+def is_big(folder: Path) -> bool:
+    """Whether masks in a folder are named as in BIG."""
+    return any(folder.glob("*_gt.png"))

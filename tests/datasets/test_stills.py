@@ -1,0 +1,163 @@
+"""Still images with masks are read in the layouts of their makers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.datasets.check import check_data
+from segue.datasets.stills import open_stills
+from segue.errors import DatasetError
+
+# pycocotools 2.0 speaks to numpy 2 in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SIZE = (8, 10)
+PUBLISHED = {
+    "ecssd": ("images/{}.jpg", "ground_truth_mask/{}.png"),
+    "duts": ("DUTS-TR-Image/{}.jpg", "DUTS-TR-Mask/{}.png"),
+    "duts-test": ("DUTS-TE-Image/{}.jpg", "DUTS-TE-Mask/{}.png"),
+    "hrsod": ("HRSOD_train/{}.jpg", "HRSOD_train_mask/{}.png"),
+    "big": ("{}_im.jpg", "{}_gt.png"),
+    "big, all PNG": ("{}_im.png", "{}_gt.png"),
+    "msra10k": ("MSRA10K_Imgs_GT/Imgs/{}.jpg", "MSRA10K_Imgs_GT/Imgs/{}.png"),
+    "repacked for STCN": ("{}.jpg", "{}.png"),
+}
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def grey(level: int = 255) -> np.ndarray:
+    """A saliency mask whose left half is the object, at a level; beside it a rim below half of the range."""
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:, :5] = level
+    mask[:, 5] = 127
+    return mask
+
+
+@pytest.mark.parametrize("layout", PUBLISHED)
+def test_saliency_sets_are_read_as_published(layout: str, tmp_path: Path) -> None:
+    picture, mask = PUBLISHED[layout]
+    for name in ("b", "a10", "a9"):
+        write(tmp_path / picture.format(name), np.full((*SIZE, 3), 50, np.uint8))
+        write(tmp_path / mask.format(name), grey(128 if name == "b" else 255))
+    stills = open_stills(tmp_path)
+    suffix = "_im" if "_im" in picture else ""
+    assert stills.names == tuple(f"{name}{suffix}" for name in ("a9", "a10", "b"))
+    for i in range(3):
+        assert stills.read_image(i).shape == (*SIZE, 3)
+        assert stills.read_mask(i).tolist() == [[1] * 5 + [0] * 5] * SIZE[0]
+
+
+def test_fss_has_a_folder_for_each_class_and_masks_in_colours(tmp_path: Path) -> None:
+    for name in ("zebra", "ant"):
+        write(tmp_path / "fewshot_data" / name / "1.jpg", np.full((*SIZE, 3), 50, np.uint8))
+        write(tmp_path / "fewshot_data" / name / "1.png", np.repeat(grey()[..., None], 3, axis=2))
+    stills = open_stills(tmp_path)
+    assert stills.names == ("ant_1", "zebra_1")
+    assert stills.read_mask(0).sum() == 5 * SIZE[0]
+
+
+def test_voc_has_masks_for_a_part_and_a_void_rim(tmp_path: Path) -> None:
+    mask = np.zeros(SIZE, np.uint8)
+    mask[2:6, 2:6], mask[1, 1] = 3, 255
+    for name in ("2007_000032", "2007_000033"):
+        write(tmp_path / "JPEGImages" / f"{name}.jpg", np.full((*SIZE, 3), 50, np.uint8))
+    write(tmp_path / "SegmentationObject" / "2007_000032.png", mask)
+    stills = open_stills(tmp_path)
+    assert stills.names == ("2007_000032",)
+    np.testing.assert_array_equal(stills.read_mask(0), mask)
+
+
+def test_coco_gives_its_instances_and_crowds_are_void(tmp_path: Path) -> None:
+    def box(x: int, y: int, side: int) -> dict[str, object]:
+        corners = [x, y, x + side, y, x + side, y + side, x, y + side]
+        return {"segmentation": [corners], "iscrowd": 0, "area": side**2, "category_id": 1, "image_id": 9}
+
+    crowd = {"segmentation": {"size": list(SIZE), "counts": [0, 8, 72]}, "iscrowd": 1, "area": 8}
+    values = {
+        "images": [
+            {"id": 9, "height": SIZE[0], "width": SIZE[1], "file_name": "000009.png"},
+            {"id": 10, "height": SIZE[0], "width": SIZE[1], "file_name": "000010.png"},
+        ],
+        "annotations": [
+            {"id": 1, **box(4, 3, 2)},
+            {"id": 2, **box(3, 2, 5)},
+            {"id": 3, "image_id": 9, "category_id": 1, **crowd},
+        ],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_train2017.json").write_text(json.dumps(values))
+    write(tmp_path / "train2017" / "000009.png", np.full((*SIZE, 3), 50, np.uint8))
+    stills = open_stills(tmp_path)
+    assert stills.names == ("000009",), "a picture without instances is left out"
+    mask = stills.read_mask(0)
+    assert (mask == 1).sum() == 25 - 4, "the smaller one lies in front"
+    assert (mask == 2).sum() == 4
+    assert (mask[:, 0] == 255).all()
+    assert stills.read_image(0).shape == (*SIZE, 3)
+
+
+def test_a_mask_of_another_size_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "1.jpg", np.zeros((*SIZE, 3), np.uint8))
+    write(tmp_path / "1.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(DatasetError, match=r"1\.png is 4x4, its picture .*1\.jpg 10x8"):
+        open_stills(tmp_path).read_mask(0)
+
+
+@pytest.mark.parametrize(
+    ("there", "message"), [("Image", "lacks the mask of 7"), ("Mask", "lacks the picture of 7")]
+)
+def test_a_file_without_partner_is_named(there: str, message: str, tmp_path: Path) -> None:
+    write(tmp_path / "DUTS-TR-Image" / "1.jpg", np.zeros((*SIZE, 3), np.uint8))
+    write(tmp_path / "DUTS-TR-Mask" / "1.png", grey())
+    write(tmp_path / f"DUTS-TR-{there}" / "7.png", grey())
+    with pytest.raises(DatasetError, match=message):
+        open_stills(tmp_path)
+
+
+KINDS = {
+    "ecssd": "ecssd",
+    "duts": "duts",
+    "duts-test": "duts",
+    "hrsod": "hrsod",
+    "big": "big",
+    "msra10k": "msra10k",
+}
+
+
+@pytest.mark.parametrize("layout", KINDS)
+def test_segue_data_check_knows_them(layout: str, tmp_path: Path) -> None:
+    picture, mask = PUBLISHED[layout]
+    for name in ("1", "2"):
+        write(tmp_path / picture.format(name), np.full((*SIZE, 3), 50, np.uint8))
+        write(tmp_path / mask.format(name), grey())
+    found = check_data(tmp_path)
+    assert found.kind == KINDS[layout]
+    assert found.complete
+    assert [(video.frames, video.labelled) for video in found.videos] == [(2, 2)]
+    write(tmp_path / mask.format("2"), np.zeros((4, 4), np.uint8))
+    (video,) = check_data(tmp_path).videos
+    assert video.labelled == 1
+    assert "1 pictures are wrong: 2" in video.problems[0]
+
+
+def test_voc_is_not_taken_for_davis(tmp_path: Path) -> None:
+    write(tmp_path / "JPEGImages" / "1.jpg", np.zeros((*SIZE, 3), np.uint8))
+    write(tmp_path / "SegmentationObject" / "1.png", np.zeros(SIZE, np.uint8))
+    (tmp_path / "Annotations").mkdir()
+    assert check_data(tmp_path).kind == "voc"
+
+
+def test_another_folder_is_refused_with_what_is_known(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(DatasetError, match=r"not one of still images.*PASCAL VOC or COCO"):
+        open_stills(tmp_path)
