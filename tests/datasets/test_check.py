@@ -222,8 +222,12 @@ def test_a_folder_of_no_known_layout_is_an_error_that_lists_the_layouts(tmp_path
         check_data(tmp_path)
     with pytest.raises(DatasetError, match="no folder"):
         check_data(tmp_path / "gone")
-    with pytest.raises(DatasetError, match="kind is 'coco'"):
-        check_data(tmp_path, "coco")  # type: ignore[arg-type]
+    with pytest.raises(DatasetError, match="kind is 'none'"):
+        check_data(tmp_path, "none")
+
+
+def test_every_kind_that_is_listed_can_be_checked() -> None:
+    assert all(entry.fits and entry.list for entry in DATASETS)
 
 
 def test_a_video_of_sbi_that_is_there_twice_is_told(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 from segue.datasets import inventories, stills
 from segue.datasets.cdnet import CDNET, open_cdnet
 from segue.datasets.foreground import ForegroundFolder
-from segue.datasets.foreground_sets import LASIESTA, LIMU, SBI, open_hofam, open_lasiesta
+from segue.datasets.foreground_sets import LASIESTA, LIMU, SBI, is_hofam, open_hofam, open_lasiesta
 from segue.datasets.inventories import CheckedVideo, list_films
 from segue.datasets.isd import INDEX, open_isd
+from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.errors import DatasetError
 from segue.registry import DATASETS, DatasetEntry
@@ -95,6 +96,8 @@ ENTRIES = (
         "https://github.com/joaanna/something_else",
         "annotations MIT; the videos of Something-Something have terms of their own",
         "annotations.json, videos/<video>/*.jpg",
+        lambda root: (root / "annotations.json").is_file() and (root / "videos").is_dir(),
+        partial(inventories.list_named, SomethingElseFolder),
     ),
     DatasetEntry(
         "lasiesta",
@@ -142,6 +145,8 @@ ENTRIES = (
         "https://github.com/WeiZongqi/HOFAM",
         "none is stated",
         "*.png of 768x256 pixels: frame, optical flow and labels side by side",
+        is_hofam,
+        partial(inventories.list_named, open_hofam),
         films=open_hofam,
     ),
     DatasetEntry(

@@ -39,7 +39,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from segue.datasets.files import files_in, read_rgb, subfolders
+from segue.datasets.files import files_in, picture_size, read_rgb, subfolders
 from segue.datasets.foreground import (
     NUMBER,
     FilmLayout,
@@ -236,6 +236,22 @@ LIMU = FilmLayout(_find_limu, _read_limu_video, tuple(_LIMU), whole=False, insid
 
 WHITE = 128
 """Foreground is where all three channels of the ground truth are at least this bright."""
+
+
+COMPOSITE_SIZE = (256, 768)
+"""Height and width of the composite pictures as published."""
+
+
+def is_hofam(folder: Path) -> bool:
+    """Whether the first picture of a folder, or of one in it, has the size of a composite."""
+    for place in (folder, *subfolders(folder)):
+        first = min(place.glob("*.png"), default=None)
+        if first is not None:
+            try:
+                return picture_size(first) == COMPOSITE_SIZE
+            except DatasetError:
+                return False
+    return False
 
 
 def open_hofam(folder: Path | str) -> ForegroundFolder:

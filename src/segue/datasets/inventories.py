@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from segue.datasets.cdnet import CDNET
 from segue.datasets.davis import RESOLUTIONS, DavisFolder
@@ -32,6 +33,18 @@ class CheckedVideo:
     frames: int
     labelled: int
     problems: tuple[str, ...] = ()
+
+
+class _NamedFrames(Protocol):
+    """A video with picture files."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the data set."""
+
+    @property
+    def frames(self) -> Sequence[Path]:
+        """Its pictures, in order of time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,3 +293,17 @@ def _check_stills(stills: StillImages) -> CheckedVideo:
             wrong.append(f"{name} ({error})")
     problems = (f"{len(wrong)} pictures are wrong: {first_few(wrong)}",) if wrong else ()
     return CheckedVideo("pictures", len(stills.names), len(stills.names) - len(wrong), problems)
+
+
+def list_named(open_folder: Callable[[Path], Iterable[_NamedFrames]], root: Path) -> Inventory:
+    """Videos of a reader whose labels need no files of their own."""
+    try:
+        videos = list(open_folder(root))
+    except DatasetError as error:
+        return Inventory({}, problems=(str(error),))
+    return Inventory({video.name: partial(_check_named, video) for video in videos})
+
+
+def _check_named(video: _NamedFrames) -> CheckedVideo:
+    _, problems = check_headers(video.frames, "pictures", None)
+    return CheckedVideo(video.name, len(video.frames), len(video.frames), tuple(problems))
