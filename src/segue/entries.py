@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from segue.prompts.detectors import Detector, Refinement
     from segue.prompts.prompter import MakePrompter
     from segue.video.sinks import Sink
+    from segue.video.zones import Zone
     from segue.weights.download import Remote
 
 Task = Literal["track", "foreground", "instances", "prompt", "detect", "features"]
@@ -215,6 +216,8 @@ class SinkOptions:
         overwrite, resume: what to do with the output of an earlier run.
         categories: number of each label, for formats that number classes.
         begin: time in seconds of the source at which videos that are written begin.
+        zones: regions and lines of the picture that are watched.
+        live: the source has no end: what can be written at once is.
     """
 
     size: tuple[int, int] | None = None
@@ -227,6 +230,8 @@ class SinkOptions:
     resume: bool = False
     categories: Mapping[str, int] = field(default_factory=dict)
     begin: float = 0.0
+    zones: tuple[Zone, ...] = ()
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.errors import SinkError
+from segue.errors import SegueError, SinkError
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import EventSink
+from segue.video.zones import Zone
 
-HEADER = ["event", "object", "frame", "time", "x0", "y0", "x1", "y1", "area", "seconds", "largest"]
+HEADER = [
+    *("event", "object", "frame", "time", "x0", "y0", "x1", "y1", "area", "seconds", "largest"),
+    *("label", "zone", "direction"),
+]
 
 
 def result(index: int, boxes: Mapping[int, tuple[int, int, int, int]], hidden: tuple[int, ...] = ()) -> Any:
@@ -50,8 +54,8 @@ def test_an_object_enters_and_leaves(tmp_path: Path) -> None:
     )
     assert rows(tmp_path / "events.csv") == [
         HEADER,
-        ["enter", "4", "1", "0.1", "1.0", "2.0", "6.0", "8.0", "30", "0.0", "30"],
-        ["leave", "4", "7", "0.7", "7.0", "2.0", "9.0", "4.0", "4", "0.6", "30"],
+        ["enter", "4", "1", "0.1", "1.0", "2.0", "6.0", "8.0", "30", "0.0", "30", "", "", ""],
+        ["leave", "4", "7", "0.7", "7.0", "2.0", "9.0", "4.0", "4", "0.6", "30", "", "", ""],
     ]
 
 
@@ -91,3 +95,104 @@ def test_the_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(SinkError, match=r"events\.txt: events go to a file ending in \.csv or \.json"):
         EventSink(tmp_path / "events.txt")
+
+
+def events(path: Path) -> list[dict[str, Any]]:
+    return list(json.loads(path.read_text()))
+
+
+def big(index: int, boxes: Mapping[int, tuple[int, int, int, int]]) -> Any:
+    """A frame of 120x180 pixels, where objects of less than four pixels are no events."""
+    mask = np.zeros((120, 180), np.uint8)
+    for number, (x0, y0, x1, y1) in boxes.items():
+        mask[y0:y1, x0:x1] = number
+    frame = Frame(index, index / 10, np.zeros((120, 180, 3), np.uint8))
+    return frame, Segmentation(index, index / 10, mask, tuple(ObjectInfo(number, "car") for number in boxes))
+
+
+def test_pieces_too_small_for_the_picture_are_no_events(tmp_path: Path) -> None:
+    write(tmp_path / "events.json", *(big(t, {1: (5, 5, 6, 8), 2: (50, 50, 52, 52)}) for t in range(9)))
+    assert [(event["event"], event["object"]) for event in events(tmp_path / "events.json")] == [
+        ("enter", 2),
+        ("end", 2),
+    ]
+    assert events(tmp_path / "events.json")[0]["label"] == "car"
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.json"])
+def test_a_live_run_tells_each_event_at_once(tmp_path: Path, name: str) -> None:
+    sink = EventSink(tmp_path / name, live=True)
+    for t in range(3):
+        sink.write(*big(t, {1: (5, 5, 20, 20)}))
+    assert "enter" in (tmp_path / name).read_text()
+    for t in range(3, 5):
+        sink.write(*big(t, {}))
+    assert "leave" in (tmp_path / name).read_text()
+    sink.write(*big(5, {2: (5, 5, 20, 20)}))
+    sink.close()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    whole = tmp_path / f"whole{Path(name).suffix}"
+    write(
+        whole,
+        *(big(t, {1: (5, 5, 20, 20)}) for t in range(3)),
+        *(big(t, {}) for t in range(3, 5)),
+        big(5, {2: (5, 5, 20, 20)}),
+    )
+    assert (tmp_path / name).read_text() == whole.read_text()
+
+
+def test_what_a_live_run_has_told_stays_when_it_is_given_up(tmp_path: Path) -> None:
+    sink = EventSink(tmp_path / "events.json", live=True)
+    for t in range(3):
+        sink.write(*big(t, {1: (5, 5, 20, 20)}))
+    sink.abort()
+    assert [event["event"] for event in events(tmp_path / "events.json")] == ["enter"]
+
+
+def test_zones_are_entered_and_left_and_tell_the_time_between(tmp_path: Path) -> None:
+    zone = Zone.parse("door=60,0 120,0 120,119 60,119")
+    with EventSink(tmp_path / "events.json", zones=[zone]) as sink:
+        for t in range(30):  # the foot is at 5 + 6 t
+            sink.write(*big(t, {3: (6 * t, 20, 6 * t + 10, 50)} if t < 29 else {}))
+    found = [
+        (event["event"], event["frame"], event["zone"], event["seconds"])
+        for event in events(tmp_path / "events.json")
+    ]
+    assert found == [
+        ("enter", 0, "", 0.0),
+        ("zone-enter", 10, "door", 1.0),
+        ("zone-leave", 20, "door", 1.0),
+        ("leave", 28, "", 2.8),
+    ]
+
+
+def test_who_trembles_on_the_border_of_a_zone_neither_enters_nor_leaves(tmp_path: Path) -> None:
+    zone = Zone.parse("door=60,0 120,0 120,119 60,119")
+    with EventSink(tmp_path / "events.json", zones=[zone]) as sink:
+        for t in range(20):
+            sink.write(*big(t, {1: (54 + t % 2 * 2, 20, 64 + t % 2 * 2, 50)}))
+    assert [event["event"] for event in events(tmp_path / "events.json")] == ["enter", "end"]
+
+
+@pytest.mark.parametrize(("step", "direction"), [(6, "left"), (-6, "right")])
+def test_lines_are_crossed_in_a_direction(tmp_path: Path, step: int, direction: str) -> None:
+    line = Zone.parse("out=90,0 90,119")  # down the middle: who goes to the right goes to its left
+    with EventSink(tmp_path / "events.json", zones=[line]) as sink:
+        for t in range(12):
+            left = 80 + step * (t - 6)
+            sink.write(*big(t, {1: (left, 20, left + 10, 50)}))
+    crossed = [event for event in events(tmp_path / "events.json") if event["event"] == "cross"]
+    assert [(event["zone"], event["direction"]) for event in crossed] == [("out", direction)]
+
+
+def test_who_passes_beyond_the_end_of_a_line_does_not_cross_it(tmp_path: Path) -> None:
+    with EventSink(tmp_path / "events.json", zones=[Zone.parse("out=90,60 90,119")]) as sink:
+        for t in range(12):
+            sink.write(*big(t, {1: (50 + 6 * t, 20, 60 + 6 * t, 50)}))
+    assert [event["event"] for event in events(tmp_path / "events.json")] == ["enter", "end"]
+
+
+@pytest.mark.parametrize("text", ["door", "door=1,2", "=1,2 3,4", "a=1,2 3", "a=1,2 1,2", "a=1,2 nan,4"])
+def test_zones_that_cannot_be_read_are_told(text: str) -> None:
+    with pytest.raises(SegueError, match="zone"):
+        Zone.parse(text)

@@ -14,7 +14,7 @@ from segue.api.foreground import foreground as find_foreground
 from segue.api.foreground import preferred
 from segue.cli.job import DEFAULT_FORMATS, HOW, PART, SOURCE, How, run_job, run_settings
 from segue.cli.options import Options, Values, command
-from segue.errors import SinkError, SourceError
+from segue.errors import SegueError, SinkError, SourceError
 from segue.inputs import printable
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.two_passes import LEARNT, TwoPasses
@@ -22,13 +22,21 @@ from segue.types import Segmentation
 from segue.video import Source, open_source
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
 from segue.video.readers import DamageError
+from segue.video.zones import Zone
 
 
-def _besides(events: Path | None = None, background: Path | None = None, explain: Path | None = None) -> None:
+def _besides(
+    events: Path | None = None,
+    zone: list[str] | None = None,
+    background: Path | None = None,
+    explain: Path | None = None,
+) -> None:
     """What is written besides the masks.
 
     Args:
         events: table of objects that come and go, .csv or .json; sets --objects.
+        zone: region or line to watch for events, such as door=10,20 100,20 100,90 in pixels; two points are a
+            line; may be given several times.
         background: write the empty scene at the end: its picture, .png, or all that is known of it for
             --scene, .safetensors.
         explain: folder for a strip of pictures for each frame: the frame, the empty scene with its low and
@@ -59,15 +67,22 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
         segue foreground long.mp4 --shadows --background empty.png --resume
 
         segue foreground crowded.mp4 --passes 2
+
+        segue foreground 0 --events events.csv --zone "door=10,20 100,20 100,90" --zone "out=0,50 320,50"
     """
     run, events, background = How(**how), besides["events"], besides["background"]
     model, fps = options["model"], options["fps"]
+    zones = [Zone.parse(text) for text in besides["zone"] or ()]
+    if len({zone.name for zone in zones}) < len(zones):
+        raise SegueError("two zones have one name; give each a name of its own")
     opened = open_source(**source, **part)
     _check_composites(opened)
     _check_background(background, run.overwrite or run.resume)
     formats = list(run.format or DEFAULT_FORMATS)
     if events is not None and "events" not in formats:
         formats.append("events")
+    if zones and "events" not in formats:
+        raise SegueError("zones are told by events; add --events FILE")
     threshold, short_side = preferred(model, options["threshold"], options["short_side"])
     objects = options["objects"] or "events" in formats
     resolved = {"objects": objects, "threshold": threshold, "short_side": short_side}
@@ -86,6 +101,7 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
             saves=session.restorable,
             places=None if events is None else {"events": events},
             explain=besides["explain"],
+            zones=zones,
             passes=found.frames if isinstance(found.frames, TwoPasses) else None,
         )
     if background is not None:
@@ -112,7 +128,7 @@ foreground = command(
             "follow_camera": "For a camera that pans or is carried: how its motion is found; for networks.",
         },
     ),
-    Options(_besides, "events background explain"),
+    Options(_besides, "events zone background explain"),
     replace(PART, names="start end duration max_size on_damage"),
     HOW,
 )

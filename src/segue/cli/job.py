@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from segue.video.images import write_picture
 from segue.video.rotation import RotatingSink, part_name, part_path
 from segue.video.sinks import BackgroundSink
 from segue.video.source import parse_duration
+from segue.video.zones import Zone
 from segue.weights.checkpoint import sha256
 
 DEFAULT_FORMATS = ("png", "overlay")
@@ -40,7 +41,7 @@ CANCEL: ContextVar[CancelToken | None] = ContextVar("cancel", default=None)
 """Lets the caller of a command interrupt it, as Ctrl-C does; so does a batch."""
 
 NON_RESULT_OPTIONS = frozenset(
-    "output format side_by_side rotate events background device on_damage overwrite resume quiet".split()  # noqa: SIM905
+    "output format side_by_side rotate events zone background device on_damage overwrite resume quiet".split()  # noqa: SIM905
 )
 """Options on which masks that are there do not depend. A run that stopped at damage may go on past it."""
 
@@ -147,6 +148,7 @@ def run_job(
     categories: Mapping[str, int] | None = None,
     explain: Path | None = None,
     passes: TwoPasses | None = None,
+    zones: Sequence[Zone] = (),
 ) -> None:
     """Take frames of a source through a session into the sinks, and say where the results are.
 
@@ -154,8 +156,8 @@ def run_job(
     goes through all frames again. The ``note`` gives a few words about a result, for the progress; ``total``
     is the expected number of frames, where it is not that of the source, ``places`` are files of formats
     outside the output folder, ``categories`` the numbers of class names, ``explain`` is a folder for a strip
-    of pictures of each frame, of a session that can explain, and ``passes`` are two that take the place of
-    the frames.
+    of pictures of each frame, of a session that can explain, ``passes`` are two that take the place of the
+    frames, and ``zones`` are watched for events.
     """
     seconds_of_part = None if how.rotate is None else parse_duration(how.rotate, "--rotate")
     if passes is None:
@@ -189,6 +191,7 @@ def run_job(
             places=others,
             categories=categories,
             begin=begin,
+            zones=zones,
         )
         written.update(outputs.paths)
         return outputs.sink

@@ -4,7 +4,8 @@ What cannot be read is a :class:`~segue.errors.SourceError`, what cannot be writ
 :class:`~segue.errors.SinkError`.
 """
 
-from segue.video.file_sinks import CocoSink, EventSink, NpzSink
+from segue.video.events import EventSink
+from segue.video.file_sinks import CocoSink, NpzSink
 from segue.video.live import Reconnect
 from segue.video.mask_folder import CdnetSink, PngSink, read_marker, replay
 from segue.video.outputs import Outputs, open_sinks, output_paths, replayed

@@ -1,8 +1,7 @@
-"""Results in one file: numpy archive, run lengths in JSON, table of events."""
+"""Results in one file: numpy archive, run lengths in JSON."""
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import struct
@@ -11,7 +10,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
@@ -19,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SinkError
-from segue.masks import encode_objects, measure, rle_area, rle_box
+from segue.masks import encode_objects, rle_area, rle_box
 from segue.types import Frame, Segmentation
 from segue.video.partial import writing
 from segue.video.sinks import FileSink, frame_name, sized_mask
@@ -27,7 +25,7 @@ from segue.video.sinks import FileSink, frame_name, sized_mask
 _LENGTH = struct.Struct("<Q")
 
 
-class _SpooledSink(FileSink):
+class SpooledSink(FileSink):
     """A sink whose results wait in a file until all are known: memory stays flat for long videos."""
 
     def __init__(self, path: Path, size: tuple[int, int] | None) -> None:
@@ -51,7 +49,7 @@ class _SpooledSink(FileSink):
             self._spool.close()
 
 
-class NpzSink(_SpooledSink):
+class NpzSink(SpooledSink):
     """Writes ``masks`` (T, H, W), ``frames`` (T,), ``times`` (T,) and ``ids`` (K,) for :func:`numpy.load`.
 
     ``masks`` is uint8, or uint16 if an id is beyond 255; ``frames`` are indices in the source, int64;
@@ -112,7 +110,7 @@ def _member(name: str) -> zipfile.ZipInfo:
 Flavour = Literal["coco", "ytvis"]
 
 
-class CocoSink(_SpooledSink):
+class CocoSink(SpooledSink):
     """Writes run lengths of every object as JSON.
 
     "coco" is an annotation file: ``images`` (one a frame), ``annotations`` (one a visible object and frame,
@@ -165,11 +163,11 @@ class CocoSink(_SpooledSink):
                 json.dump(self._tracks(), stream)
                 return
             stream.write('{"images": [')
-            _write_items(stream, self._images())
+            write_items(stream, self._images())
             stream.write('], "annotations": [')
-            _write_items(stream, self._annotations())
+            write_items(stream, self._annotations())
             stream.write('], "categories": [')
-            _write_items(stream, ({"id": number, "name": name} for name, number in self._categories.items()))
+            write_items(stream, ({"id": number, "name": name} for name, number in self._categories.items()))
             stream.write("]}")
 
     def _category(self, label: str | None) -> int:
@@ -238,103 +236,7 @@ class CocoSink(_SpooledSink):
         ]
 
 
-def _write_items(stream: IO[str], items: Iterator[dict[str, Any]]) -> None:
+def write_items(stream: IO[str], items: Iterator[dict[str, Any]]) -> None:
+    """Write the items of a JSON array, one a line."""
     for position, item in enumerate(items):
         stream.write((",\n" if position else "\n") + json.dumps(item))
-
-
-MIN_FRAMES = 3
-"""Objects that were seen on fewer frames are not worth an event."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An object has come or gone.
-
-    Attributes:
-        event: ``enter``; ``leave`` when it has not been seen for a while; ``end`` when it was still there at
-            the end.
-        object: its id.
-        frame, time: where it was seen first or, for the other two, last; time in seconds.
-        x0, y0, x1, y1: its box there, in pixels; the far side is exclusive.
-        area: its pixels there.
-        seconds: time since it came, 0 for ``enter``.
-        largest: most pixels that it had so far.
-    """
-
-    event: Literal["enter", "leave", "end"]
-    object: int
-    frame: int
-    time: float
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    area: int
-    seconds: float
-    largest: int
-
-
-@dataclass(slots=True)
-class _Visit:
-    """An object from its coming to its going, by the events that tell of its first and its last frame."""
-
-    first: Event
-    last: Event
-    frames: int = 0
-
-
-class EventSink(_SpooledSink):
-    """Writes an event for every object that comes or goes; see :class:`Event` for the columns.
-
-    Everything is told from the results alone: an object is there as long as it is listed. Events are in the
-    order in which they are known; an ``enter`` is known on the third frame with the object.
-
-    Args:
-        path: file to write, ending in ``.csv`` or ``.json``.
-        size: height and width that boxes and areas refer to; None takes those of each mask.
-
-    Raises:
-        SinkError: the file has another ending, or cannot be written.
-    """
-
-    def __init__(self, path: Path, *, size: tuple[int, int] | None = None) -> None:
-        if path.suffix.lower() not in (".csv", ".json"):
-            raise SinkError(f"{path}: events go to a file ending in .csv or .json")
-        super().__init__(path, size)
-        self._visits: dict[int, _Visit] = {}
-
-    def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        index, time = segmentation.index, segmentation.time
-        for number, extent in measure(sized_mask(segmentation, self._size)).items():
-            seen = Event("enter", number, index, time, *extent.box, extent.area, 0.0, extent.area)
-            visit = self._visits.setdefault(number, _Visit(seen, seen))
-            largest = max(visit.last.largest, extent.area)
-            visit.last = replace(seen, seconds=round(time - visit.first.time, 6), largest=largest)
-            visit.frames += 1
-            if visit.frames == MIN_FRAMES:
-                self._tell(replace(visit.first, largest=largest))
-        for number in sorted(set(self._visits) - set(segmentation.ids)):
-            self._end("leave", number)
-
-    def _complete(self) -> None:
-        for number in sorted(self._visits):
-            self._end("end", number)
-        events = map(json.loads, self._entries())
-        with self._file.path.open("w", encoding="utf-8", newline="") as stream:
-            if self._file.final.suffix.lower() == ".json":
-                stream.write("[")
-                _write_items(stream, events)
-                stream.write("\n]\n")
-            else:
-                table = csv.DictWriter(stream, [column.name for column in fields(Event)])
-                table.writeheader()
-                table.writerows(events)
-
-    def _end(self, what: Literal["leave", "end"], number: int) -> None:
-        visit = self._visits.pop(number)
-        if visit.frames >= MIN_FRAMES:
-            self._tell(replace(visit.last, event=what))
-
-    def _tell(self, event: Event) -> None:
-        self._put(json.dumps(asdict(event)).encode())

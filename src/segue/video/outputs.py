@@ -11,12 +11,14 @@ from typing import Any
 from segue.errors import ResumeError, SinkError
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
-from segue.video.file_sinks import CocoSink, EventSink, NpzSink
+from segue.video.events import EventSink
+from segue.video.file_sinks import CocoSink, NpzSink
 from segue.video.mask_folder import CdnetSink, PngSink, Settings, replay
 from segue.video.partial import locked
 from segue.video.sinks import BackgroundSink, MultiSink, Sink
 from segue.video.source import Source
 from segue.video.video_sink import OverlayVideoSink
+from segue.video.zones import Zone
 
 MASKS = "png"
 """The format that a run can be resumed from. It is completed last: a mask folder that is marked complete
@@ -71,6 +73,7 @@ def open_sinks(
     places: Mapping[str, Path] | None = None,
     categories: Mapping[str, int] | None = None,
     begin: float = 0.0,
+    zones: Sequence[Zone] = (),
 ) -> Outputs:
     """Open everything that a run writes.
 
@@ -93,6 +96,7 @@ def open_sinks(
         places: other files than those of :func:`output_paths` for some formats.
         categories: number of each label, for the formats that number classes; others get free numbers.
         begin: time in seconds of the source at which the overlay video begins.
+        zones: regions and lines that are watched for events.
 
     Raises:
         SinkError: something exists and neither ``overwrite`` nor ``resume`` is given, cannot be resumed or
@@ -124,6 +128,8 @@ def open_sinks(
         resume=resume,
         categories=categories or {},
         begin=begin,
+        zones=tuple(zones),
+        live=source.endless,
     )
     sinks: list[Sink] = []
     with ExitStack() as locks, ExitStack() as opened:
@@ -214,6 +220,6 @@ ENTRIES = (
     SinkEntry("ytvis", "ytvis.json", _opener(CocoSink, "size", "names", "categories", flavour="ytvis")),
     SinkEntry("npz", "masks.npz", _opener(NpzSink, "size")),
     SinkEntry("cdnet", "cdnet", _opener(CdnetSink, "size", "names")),
-    SinkEntry("events", "events.csv", _opener(EventSink, "size")),
+    SinkEntry("events", "events.csv", _opener(EventSink, "size", "zones", "live")),
 )
 """The formats of segue, for the registry."""

@@ -1,0 +1,260 @@
+"""Tables of events: objects that come and go, enter zones, and cross lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import IO, Literal
+
+from segue.errors import SinkError
+from segue.masks import measure
+from segue.types import Frame, Point, Segmentation
+from segue.video.file_sinks import SpooledSink, write_items
+from segue.video.partial import writing
+from segue.video.sinks import sized_mask
+from segue.video.zones import Zone
+
+MIN_FRAMES = 3
+"""Objects that were seen on fewer frames, large enough, are not worth an event."""
+
+LEAST_SIDE = 60
+"""An object is large enough with the area of a square whose side is the picture's shorter one by this."""
+
+Kind = Literal["enter", "leave", "end", "zone-enter", "zone-leave", "cross"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An object has come or gone, or has entered, left or crossed something.
+
+    Attributes:
+        event: ``enter``; ``leave`` when it has not been seen for a while; ``end`` when it was still there at
+            the end; ``zone-enter`` and ``zone-leave``; ``cross`` for a line.
+        object: its id.
+        frame, time: where it was seen first or, for ``leave`` and ``end``, last; for the others where it
+            happened; time in seconds.
+        x0, y0, x1, y1: its box there, in pixels; the far side is exclusive.
+        area: its pixels there.
+        seconds: time since it came, 0 for ``enter``; for ``zone-leave`` the time that it was in the zone.
+        largest: most pixels that it had so far.
+        label: its class, where one is known.
+        zone: name of the zone or line; for other events the zone in which it stands there, if any.
+        direction: ``right`` or ``left`` for ``cross``: the side to which it went, for who looks along the
+            line from its first point to its second.
+    """
+
+    event: Kind
+    object: int
+    frame: int
+    time: float
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    area: int
+    seconds: float
+    largest: int
+    label: str = ""
+    zone: str = ""
+    direction: str = ""
+
+    @property
+    def foot(self) -> Point:
+        """Middle of the lower side of the box, where somebody stands on the ground."""
+        return (self.x0 + self.x1) / 2, self.y1
+
+
+@dataclass(slots=True)
+class _Place:
+    """How an object stands to a zone or line: since when it is inside; where it was last, off the line."""
+
+    inside: Event | None = None
+    frames: int = 0  # in a row on which it was otherwise
+    since: Event | None = None  # the first of these
+    clear: Point | None = None
+
+
+@dataclass(slots=True)
+class _Visit:
+    """An object from its coming to its going, by the events that tell of its first and its last frame."""
+
+    first: Event
+    last: Event
+    frames: int = 0
+    places: dict[str, _Place] = field(default_factory=dict)
+
+
+class EventSink(SpooledSink):
+    """Writes what happens to objects; see :class:`Event` for the columns.
+
+    Everything is told from the results alone: an object is there as long as it is listed. Events are in the
+    order in which they are known; an ``enter`` is known on the third frame on which the object is large
+    enough, see :data:`LEAST_SIDE`, and a zone is entered or left when it has been so for three frames.
+
+    Args:
+        path: file to write, ending in ``.csv`` or ``.json``.
+        size: height and width that boxes and areas refer to; None takes those of each mask.
+        zones: regions and lines that are watched.
+        live: write each event to the file as soon as it is known; else the file appears when it is complete.
+
+    Raises:
+        SinkError: the file has another ending, or cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        size: tuple[int, int] | None = None,
+        zones: Sequence[Zone] = (),
+        live: bool = False,
+    ) -> None:
+        if path.suffix.lower() not in (".csv", ".json"):
+            raise SinkError(f"{path}: events go to a file ending in .csv or .json")
+        super().__init__(path, size)
+        self._visits: dict[int, _Visit] = {}
+        self._zones, self._live = tuple(zones), live
+        self._table: _Table | None = None
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        if self._live and self._table is None:
+            self._file.discard()
+            with writing(self._file.final):
+                self._table = _Table(self._file.final)
+        index, time = segmentation.index, segmentation.time
+        mask = sized_mask(segmentation, self._size)
+        least = (min(mask.shape) / LEAST_SIDE) ** 2
+        labels = {item.id: item.label or "" for item in segmentation.objects}
+        for number, extent in measure(mask).items():
+            label = labels.get(number, "")
+            seen = Event("enter", number, index, time, *extent.box, extent.area, 0.0, extent.area, label)
+            seen = replace(seen, zone=self._zones_at(seen.foot))
+            if number not in self._visits and extent.area < least:
+                continue
+            visit = self._visits.setdefault(number, _Visit(seen, seen))
+            largest = max(visit.last.largest, extent.area)
+            visit.last = replace(seen, seconds=round(time - visit.first.time, 6), largest=largest)
+            visit.frames += extent.area >= least
+            if visit.frames == MIN_FRAMES and extent.area >= least:
+                self._tell(replace(visit.first, largest=largest))
+            if visit.frames >= MIN_FRAMES:
+                self._watch(visit, min(mask.shape))
+        for number in sorted(set(self._visits) - set(segmentation.ids)):
+            self._end("leave", number)
+
+    def close(self) -> None:
+        if self._table is None:
+            super().close()
+            return
+        with writing(self._file.final):
+            self._finish()
+            self._table.close()
+        self._release()
+
+    def abort(self) -> None:
+        """Remove what is half-written; what a live run has told stays, in a complete file."""
+        if self._table is not None:
+            with suppress(OSError):
+                self._table.close()
+        super().abort()
+
+    def _complete(self) -> None:
+        self._finish()
+        table = _Table(self._file.path, self._file.final.suffix)
+        for entry in self._entries():
+            table.add(json.loads(entry))
+        table.close()
+
+    def _finish(self) -> None:
+        for number in sorted(self._visits):
+            self._end("end", number)
+
+    def _end(self, what: Literal["leave", "end"], number: int) -> None:
+        visit = self._visits.pop(number)
+        if visit.frames < MIN_FRAMES:
+            return
+        for name, place in visit.places.items():
+            if place.inside is not None:
+                self._leave(name, place.inside, visit.last)
+        self._tell(replace(visit.last, event=what))
+
+    def _zones_at(self, point: Point) -> str:
+        return ";".join(zone.name for zone in self._zones if zone.contains(point))
+
+    def _watch(self, visit: _Visit, side: int) -> None:
+        """Tell what the last step of an object means to zones and lines."""
+        now = visit.last
+        for zone in self._zones:
+            place = visit.places.setdefault(zone.name, _Place())
+            if zone.is_line:
+                if abs(zone.side(now.foot)) > side / LEAST_SIDE:  # else it may tremble on the line
+                    if place.clear is not None and zone.crossed(place.clear, now.foot):
+                        direction = "right" if zone.side(now.foot) > 0 else "left"
+                        self._tell(replace(now, event="cross", zone=zone.name, direction=direction))
+                    place.clear = now.foot
+                continue
+            if zone.contains(now.foot) == (place.inside is not None):
+                place.frames, place.since = 0, None
+                continue
+            place.since = place.since or now
+            place.frames += 1
+            if place.frames < MIN_FRAMES:
+                continue
+            since, place.frames, place.since = place.since, 0, None
+            if place.inside is None:
+                place.inside = since
+                self._tell(replace(since, event="zone-enter", zone=zone.name))
+            else:
+                self._leave(zone.name, place.inside, since)
+                place.inside = None
+
+    def _leave(self, name: str, inside: Event, now: Event) -> None:
+        dwelt = round(now.time - inside.time, 6)
+        self._tell(replace(now, event="zone-leave", zone=name, seconds=dwelt))
+
+    def _tell(self, event: Event) -> None:
+        if self._table is None:
+            self._put(json.dumps(asdict(event)).encode())
+            return
+        with writing(self._file.final):
+            self._table.add(asdict(event))
+            self._table.flush()
+
+
+class _Table:
+    """A CSV table or a JSON array of events, written one by one."""
+
+    def __init__(self, path: Path, suffix: str | None = None) -> None:
+        self._as_json = (suffix or path.suffix).lower() == ".json"
+        self._stream: IO[str] = path.open("w", encoding="utf-8", newline="")
+        self._rows = csv.DictWriter(self._stream, [column.name for column in fields(Event)])
+        self._any = False
+        if self._as_json:
+            self._stream.write("[")
+        else:
+            self._rows.writeheader()
+        self._stream.flush()
+
+    def add(self, event: dict[str, object]) -> None:
+        if not self._as_json:
+            self._rows.writerow(event)
+            return
+        if self._any:
+            self._stream.write(",")
+        write_items(self._stream, iter([event]))
+        self._any = True
+
+    def flush(self) -> None:
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        if not self._stream.closed:
+            with self._stream:
+                if self._as_json:
+                    self._stream.write("\n]\n")

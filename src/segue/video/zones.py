@@ -1,0 +1,74 @@
+"""Named regions and lines of the picture, and how somebody who moves stands to them."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from segue.errors import SegueError
+from segue.types import Point
+
+_NUMBER = r"-?\d{1,6}(?:\.\d{1,6})?"
+_ZONE = re.compile(rf"([^=\s][^=]{{0,99}})=\s*({_NUMBER},{_NUMBER}(?:[\s;]+{_NUMBER},{_NUMBER}){{1,99}})\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A polygon with a name, or with two points a line that is crossed in one of two directions.
+
+    Attributes:
+        name: what events call it.
+        points: corners in pixels of the source, in order.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Zone:
+        """Read ``door=10,20 100,20 100,90``: a name, and at least two points.
+
+        Raises:
+            SegueError: it is written otherwise.
+        """
+        match = _ZONE.fullmatch(text)
+        if match is None:
+            raise SegueError(
+                f"zone {text[:60]!r}: write a name and points, such as door=10,20 100,20 100,90; "
+                "two points are a line"
+            )
+        pairs = (pair.split(",") for pair in re.split(r"[\s;]+", match[2].strip()))
+        points = tuple((float(x), float(y)) for x, y in pairs)
+        if len(set(points)) < 2:
+            raise SegueError(f"zone {match[1].strip()}: its points are all the same")
+        return cls(match[1].strip(), points)
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it is crossed, rather than entered."""
+        return len(self.points) == 2
+
+    def contains(self, point: Point) -> bool:
+        """Whether a point lies in the polygon or on its border."""
+        corners = np.array(self.points, np.float32)
+        return not self.is_line and cv2.pointPolygonTest(corners, point, False) >= 0
+
+    def side(self, point: Point) -> float:
+        """Distance of a point from the line in pixels: above 0 on the right for who looks along it."""
+        (ax, ay), (bx, by) = self.points[:2]
+        return ((bx - ax) * (point[1] - ay) - (by - ay) * (point[0] - ax)) / math.hypot(bx - ax, by - ay)
+
+    def crossed(self, before: Point, now: Point) -> bool:
+        """Whether the way between two points on either side leads between the ends of the line."""
+        one, other = self.side(before), self.side(now)
+        if (one > 0) == (other > 0):
+            return False
+        share = one / (one - other)
+        x, y = (a + share * (b - a) for a, b in zip(before, now, strict=True))
+        (ax, ay), (bx, by) = self.points[:2]
+        along = (x - ax) * (bx - ax) + (y - ay) * (by - ay)
+        return 0 <= along <= (bx - ax) ** 2 + (by - ay) ** 2
