@@ -88,6 +88,52 @@ def test_when_two_meet_one_id_remains_and_when_they_part_both_are_back(told: Tol
     assert set(told((5, 10), (5, 30)).values()) == {1, 2}
 
 
+def test_two_that_pass_through_each_other_keep_their_ids(told: Told) -> None:
+    for t in range(4):
+        told((5, 2 + 3 * t), (9, 40 - 3 * t))
+    for t in range(4, 13):  # they overlap in between, and are one piece then
+        places = (5, 2 + 3 * t), (9, 40 - 3 * t)
+        mask = square_mask(SIZE, places, side=8)
+        labels, _ = told.tracker.update(mask, told.time, mask.astype(np.float32))
+        told.time += 0.1
+        assert set(np.unique(labels[mask])) == {1, 2}, t
+    assert labels[5, 38] == 1
+    assert labels[16, 4] == 2
+
+
+def test_an_object_that_falls_into_pieces_stays_one(told: Told) -> None:
+    def body(gap: int, left: int) -> npt.NDArray[np.bool_]:
+        mask = np.zeros(SIZE, bool)
+        mask[4:30, left : left + 8] = True
+        mask[14 : 14 + gap, left : left + 8] = False
+        return mask
+
+    for t in range(8):
+        mask = body(3 if t % 2 else 0, 5 + 2 * t)
+        labels, objects = told.tracker.update(mask, t / 10, mask.astype(np.float32))
+        assert set(np.unique(labels)) == {0, 1}
+        assert len(objects) == 1
+        assert objects[0].box == (5 + 2 * t, 4.0, 13 + 2 * t, 30.0)
+
+
+def test_two_that_were_one_are_two_when_they_are_apart(told: Told) -> None:
+    for _ in range(4):
+        told((5, 20), (5, 27))  # one piece
+    for t in range(6):
+        told((5, 20 - 2 * t), (5, 28 + 2 * t))
+    assert len(set(told((5, 8), (5, 40)).values())) == 2
+
+
+def test_a_small_piece_is_taken_in_by_a_large_one(told: Told) -> None:
+    large = square_mask(SIZE, [(5, 5)], side=20)
+    for t in range(4):
+        mask = large | square_mask(SIZE, [(10, 30)], side=3)
+        told.tracker.update(mask, t / 10, mask.astype(np.float32))
+    mask = large | square_mask(SIZE, [(10, 24)], side=8)
+    labels, _ = told.tracker.update(mask, 0.5, mask.astype(np.float32))
+    assert set(np.unique(labels)) == {0, 1}
+
+
 def test_a_piece_belongs_to_the_object_that_it_overlaps_most(told: Told) -> None:
     told((5, 10), (5, 20))
     assert told((5, 18)) == {(5, 18): 2}

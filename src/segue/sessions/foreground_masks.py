@@ -25,11 +25,16 @@ FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
 
 PATIENCE_SECONDS = 1.0  # an object that is out of sight for longer has left
 PATIENCE_FROM = 3  # an object that was seen on fewer frames is not waited for
+ABSORBED = 0.25  # what has less than this share of another object's area is taken in by it where they meet
+APART = 0.25  # pieces belong together up to a gap of this share of the largest one's longer side
+SMOOTH = 0.6  # share of the former speed of an object in the new one
 REACH = 1.0  # a lost object may come back this many times its own size away from where it was
 
 Mask = npt.NDArray[np.bool_]
 Plane = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint16]
+Overlaps = list[tuple[int, int, int]]
+"""Ids, pieces, and in how many pixels they overlap, the largest overlap first."""
 
 
 class ForegroundMasks(Checkpointable):
@@ -169,6 +174,8 @@ class _Track:
     seen: float
     frames: int = 1
     visible: bool = True
+    speed: tuple[float, float] = (0.0, 0.0)  # pixels a frame, to the right and down
+    shown: Box | None = None  # box of its pixels, where only a part of it can be told from others
 
 
 def without_small(mask: Mask, min_area: int) -> Mask:
@@ -182,12 +189,14 @@ def without_small(mask: Mask, min_area: int) -> Mask:
 
 
 class ComponentTracker(Checkpointable):
-    """Gives every connected piece of foreground an id that stays the same.
+    """Gives every moving thing an id that stays the same.
 
-    A piece takes the id of the object that it overlaps most with in the frame before, and an object passes
-    its id to the piece that overlaps it most. A piece without an id takes that of the nearest object that
-    has been out of sight for a second at most; else it is a new object. Ids are given in order and begin
-    again at 1 after 65535.
+    Pieces of foreground are compared with where the objects of the frame before should be now, from their
+    motion. A piece takes the id of the object that it overlaps most with, and an object passes its id to the
+    piece that overlaps it most. Where objects that were apart meet in one piece, each keeps the part that is
+    nearest to it; where an object falls into pieces, these keep its id as long as they stay close together. A
+    piece without an id takes that of the nearest object that has been out of sight for a second at most; else
+    it is a new object. Ids are given in order and begin again at 1 after 65535.
     """
 
     _before: Labels | None = checkpointed()
@@ -215,43 +224,135 @@ class ComponentTracker(Checkpointable):
         Returns:
             Index mask (H, W), uint8 or uint16, and the objects that are followed.
         """
-        count, labelled, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+        count, labelled = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
         pieces = np.asarray(labelled, np.int32)
-        boxes = [_box(row) for row in stats]
         for track in self._tracks.values():
             track.visible = False
-        names = self._inherit(pieces, count)
+        expected = self._expected(mask.shape)
+        overlaps = _overlaps(expected, pieces, count)
+        count, shared = self._divide(pieces, count, expected, overlaps)
+        overlaps = _overlaps(expected, pieces, count)
+        names = self._inherit(overlaps, count)
+        extents = measure(pieces)
+        boxes = [extents[piece].box if piece else (0.0, 0.0, 0.0, 0.0) for piece in range(count)]
+        areas = [extents[piece].area if piece else 0 for piece in range(count)]
+        self._gather(names, boxes, areas, overlaps)
         self._forget(time)
         self._recognise(names, boxes)
         for piece in range(1, count):
             names[piece] = names[piece] or self._new_id()
-            known = self._tracks.get(names[piece])
-            self._tracks[names[piece]] = _Track(boxes[piece], time, 1 if known is None else known.frames + 1)
-        self._before = labels = np.asarray(names, np.uint16)[pieces]
-        totals = np.bincount(pieces.ravel(), probability.ravel(), minlength=count)
-        areas = stats[:, cv2.CC_STAT_AREA]
-        found = {names[i]: (float(totals[i] / areas[i]), boxes[i], int(areas[i])) for i in range(1, count)}
+        labels = np.asarray(names, np.uint16)[pieces]
+        self._before = labels
+        totals = np.bincount(labels.ravel(), probability.ravel())
+        found = {}
+        for number, extent in measure(labels).items():
+            self._move(number, extent.box, time, shared=number in shared)
+            found[number] = float(totals[number] / extent.area), extent.box, extent.area
         objects = tuple(
             ObjectInfo(number, None, *found[number]) if number in found else ObjectInfo(number, score=0.0)
             for number in sorted(self._tracks)
         )
         return (labels.astype(np.uint8) if max(names) < 256 else labels), objects
 
-    def _inherit(self, pieces: npt.NDArray[np.int32], count: int) -> list[int]:
+    def _expected(self, size: tuple[int, ...]) -> Labels | None:
+        """The objects of the frame before, each where it should be now; None if there are none."""
+        before = self._before
+        if before is None or before.shape != size:
+            return None
+        moves = {
+            number: (round(track.speed[1]), round(track.speed[0]))
+            for number, track in self._tracks.items()
+            if track.frames >= PATIENCE_FROM and (round(track.speed[0]) or round(track.speed[1]))
+        }
+        if not moves:
+            return before
+        expected = np.where(np.isin(before, list(moves)), 0, before).astype(np.uint16)
+        height, width = before.shape
+        for number, (down, right) in moves.items():
+            track = self._tracks[number]
+            x0, y0, x1, y1 = (int(value) for value in track.shown or track.box)
+            rows, columns = (before[y0:y1, x0:x1] == number).nonzero()
+            rows, columns = rows + y0 + down, columns + x0 + right
+            shown = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+            expected[rows[shown], columns[shown]] = number
+        return expected
+
+    def _divide(
+        self, pieces: npt.NDArray[np.int32], count: int, expected: Labels | None, overlaps: Overlaps
+    ) -> tuple[int, set[int]]:
+        """Divide pieces in which objects have met, in place.
+
+        Returns:
+            The number of pieces then, with 0, and the objects that have met others.
+        """
+        shared: set[int] = set()
+        areas: dict[int, int] = {}
+        for number, _, overlap in overlaps:
+            areas[number] = areas.get(number, 0) + overlap
+        inside: dict[int, list[int]] = {}
+        for number, piece, overlap in overlaps:
+            track = self._tracks[number]
+            if track.frames >= PATIENCE_FROM and overlap > areas[number] / 2:
+                inside.setdefault(piece, []).append(number)
+        for piece, numbers in inside.items():
+            largest = max(areas[number] for number in numbers)
+            numbers = [number for number in numbers if areas[number] >= ABSORBED * largest]
+            if len(numbers) < 2:
+                continue
+            assert expected is not None
+            shared.update(numbers)
+            rows, columns = (pieces == piece).nonzero()
+            part = (
+                slice(int(rows.min()), int(rows.max()) + 1),
+                slice(int(columns.min()), int(columns.max()) + 1),
+            )
+            own = pieces[part] == piece
+            distances = [
+                cv2.distanceTransform(((expected[part] != number) | ~own).view(np.uint8), cv2.DIST_L2, 3)
+                for number in numbers
+            ]
+            nearest = np.argmin(distances, axis=0)
+            for place in range(1, len(numbers)):
+                share = own & (nearest == place)
+                if share.any():
+                    pieces[part][share] = count
+                    count += 1
+        return count, shared
+
+    def _inherit(self, overlaps: Overlaps, count: int) -> list[int]:
         """Id of each piece from the frame before, 0 where it overlaps nothing there."""
         names = [0] * count
-        before = self._before
-        if before is None or before.shape != pieces.shape or count == 1:
-            return names
-        both = (before > 0) & (pieces > 0)
-        pairs = before[both].astype(np.int64) * count + pieces[both]
-        values, overlaps = np.unique(pairs, return_counts=True)
-        for place in np.argsort(-overlaps, kind="stable"):
-            number, piece = divmod(int(values[place]), count)
+        for number, piece, _ in overlaps:
             if not names[piece] and not self._tracks[number].visible:
                 names[piece] = number
                 self._tracks[number].visible = True
         return names
+
+    def _gather(self, names: list[int], boxes: list[Box], areas: list[int], overlaps: Overlaps) -> None:
+        """Give pieces of an object its id that lie where it should be, close to its largest piece."""
+        largest = {name: piece for piece, name in enumerate(names) if name}
+        for number, piece, overlap in overlaps:
+            if names[piece] or number not in largest or overlap < areas[piece] / 2:
+                continue
+            main = boxes[largest[number]]
+            if _gap(main, boxes[piece]) <= APART * max(main[2] - main[0], main[3] - main[1]):
+                names[piece] = number
+
+    def _move(self, number: int, box: Box, time: float, *, shared: bool) -> None:
+        """An object is seen in a box, now; what it shares with others tells only that it is there."""
+        known = self._tracks.get(number)
+        if known is None:
+            self._tracks[number] = _Track(box, time)
+            return
+        speed, shown = known.speed, None
+        if shared:
+            (right, down), (x0, y0, x1, y1) = speed, known.box
+            box, shown = (x0 + right, y0 + down, x1 + right, y1 + down), box
+        elif known.visible:
+            step = [(box[i] + box[i + 2] - known.box[i] - known.box[i + 2]) / 2 for i in (0, 1)]
+            right, down = (SMOOTH * old + (1 - SMOOTH) * new for old, new in zip(speed, step, strict=True))
+            speed = right, down
+        self._tracks[number] = _Track(box, time, known.frames + 1, True, speed, shown)
 
     def _forget(self, time: float) -> None:
         for number, track in list(self._tracks.items()):
@@ -279,9 +380,19 @@ class ComponentTracker(Checkpointable):
         return self._last_id
 
 
-def _box(row: npt.NDArray[np.int32]) -> Box:
-    left, top, width, height = (float(value) for value in row[:4])
-    return left, top, left + width, top + height
+def _overlaps(expected: Labels | None, pieces: npt.NDArray[np.int32], count: int) -> Overlaps:
+    """Which objects, (H, W), overlap which of so many pieces, (H, W)."""
+    if expected is None or count == 1:
+        return []
+    both = (expected > 0) & (pieces > 0)
+    values, overlaps = np.unique(expected[both].astype(np.int64) * count + pieces[both], return_counts=True)
+    order = np.argsort(-overlaps, kind="stable")
+    return [(*divmod(int(values[i]), count), int(overlaps[i])) for i in order]
+
+
+def _gap(one: Box, other: Box) -> float:
+    """Pixels between two boxes, in a row or a column; 0 where they overlap."""
+    return max(0.0, other[0] - one[2], one[0] - other[2], other[1] - one[3], one[1] - other[3])
 
 
 def _distances(ones: list[Box], others: list[Box]) -> npt.NDArray[np.float64]:
