@@ -65,11 +65,11 @@ class Golden:
             value = sample(value)
         return value.reshape(expected.shape)
 
-    def check(self, key: str, measured: Array | torch.Tensor) -> None:
+    def check(self, key: str, measured: Array | torch.Tensor, *, relative: bool = False) -> None:
         """Assert that ``measured``, in the shape of the full array up to axes of length 1, is array ``key``.
 
         Label maps (uint8) may differ in 0.02 % of the pixels; float32 by 1e-4 of the largest value and
-        float16 by 1e-3 absolute; float64 as float32.
+        float16 by 1e-3 absolute, or with ``relative`` by 1e-3 of the largest value; float64 as float32.
         """
         value, expected = self.like(key, measured), self[key]
         where = f"{self.name}: {key}"
@@ -79,7 +79,8 @@ class Golden:
             return
         difference = float(np.abs(value.astype(np.float64) - expected.astype(np.float64)).max())
         half = expected.dtype == np.float16
-        limit = HALF_TOLERANCE if half else FLOAT_TOLERANCE * float(np.abs(expected).max())
+        largest = float(np.abs(expected).max())
+        limit = HALF_TOLERANCE * (largest if relative else 1) if half else FLOAT_TOLERANCE * largest
         assert difference <= limit, f"{where}: differs by {difference:.3g}, allowed {limit:.3g}"
 
 

@@ -39,6 +39,34 @@ def affinity(memory_key: Tensor, query_key: Tensor, similarity: Similarity) -> T
         return scores / math.sqrt(memory.shape[-2])
 
 
+def anisotropic_affinity(
+    memory_key: Tensor, query_key: Tensor, shrinkage: Tensor | None = None, selection: Tensor | None = None
+) -> Tensor:
+    """Similarity of XMem and Cutie (XMem, section 3.4), in float32; never above 0 with a selection.
+
+    Args:
+        memory_key: (..., C, N).
+        query_key: (..., C, P).
+        shrinkage: factor of each memory position, (..., 1, N).
+        selection: weight of each channel at each query position, (..., C, P); without it the term of the
+            query alone, which drops out of the softmax where there is no shrinkage, is left out.
+
+    Returns:
+        (..., N, P).
+    """
+    with torch.autocast(memory_key.device.type, enabled=False):
+        memory, query = memory_key.float(), query_key.float()
+        if selection is None:
+            scores = affinity(memory, query, "l2")
+        else:
+            chosen = selection.float()
+            squares = memory.square().transpose(-1, -2) @ chosen
+            products = memory.transpose(-1, -2) @ (query * chosen)
+            constant = (chosen * query.square()).sum(-2, keepdim=True)
+            scores = (2 * products - squares - constant) / math.sqrt(memory.shape[-2])
+        return scores if shrinkage is None else scores * shrinkage.float().transpose(-1, -2)
+
+
 def attend(scores: Tensor, top_k: int | None = None) -> Tensor:
     """Softmax over the memory positions, (..., N, P) → (..., N, P), of the ``top_k`` best or all of them."""
     if top_k is None or top_k >= scores.shape[-2]:

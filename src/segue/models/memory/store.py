@@ -48,6 +48,29 @@ def keys_of(rows: Tensor) -> tuple[Tensor, Tensor]:
     return rows[:, channels:-1] / scale, scale * math.sqrt(channels)
 
 
+def potentiate(
+    rows: Tensor, selection: Tensor, chosen: Tensor, present: Sequence[int]
+) -> tuple[Tensor, list[Tensor]]:
+    """Make prototypes of candidates (XMem, section 3.3).
+
+    Args:
+        rows: keys of the N candidates, see :func:`memory_rows`.
+        selection: their selections, (N, C).
+        chosen: places of the prototypes among the candidates, (P,).
+        present: for each group of objects, of how many candidates, the last ones, it has values.
+
+    Returns:
+        Rows of the prototypes, whose shrinkages are read with the weights of the first group, and for each
+        group the weights (p, n) of its n candidates in those p prototypes that are among them.
+    """
+    key, shrinkage = keys_of(rows)
+    scores = query_rows(key[chosen], selection[chosen]) @ rows.T
+    starts = [len(rows) - count for count in present]
+    strengths = scores[:, starts[0] :].softmax(1) @ shrinkage[starts[0] :]
+    weights = [scores[chosen >= start][:, start:].softmax(1) for start in starts]
+    return memory_rows(key[chosen], strengths), weights
+
+
 class Rows:
     """A table of rows that grows; space for ``reserve`` rows is taken at once, which costs nothing unused."""
 
@@ -331,27 +354,22 @@ class MemoryStore:
             return
         places = torch.cat([torch.arange(n * self.positions, (n + 1) * self.positions) for n in moved])
         places = places.to(self.keys.rows.device)
-        candidates = self.keys.rows[self.long + places]
-        key, shrinkage = keys_of(candidates)
         chosen = self.select_top(self.usage()[self.long + places], prototypes)
         if not self._official:
             chosen = chosen.sort().values  # those that a later group has values for come last, as its rows do
-        query = query_rows(key[chosen], self.selection.rows[places][chosen])
-        scores = query @ candidates.T
+        candidates, selection = self.keys.rows[self.long + places], self.selection.rows[places]
         shared = [self._candidates(group, moved) for group in self.groups]
-        strengths = scores[:, len(places) - shared[0] :].softmax(1) @ shrinkage[len(places) - shared[0] :]
+        rows, shares = potentiate(candidates, selection, chosen, shared)
         taken: list[tuple[Group, int, dict[int, Tensor]]] = []
-        for group, count in zip(self.groups, shared, strict=True):
-            valid = chosen >= len(places) - count
-            weights = scores[valid][:, len(places) - count :].softmax(1)
+        for group, weights in zip(self.groups, shares, strict=True):
             values = {
                 i: weights.to(own.dtype) @ own
                 for i in group.ids
                 for own in [self._values_at(group, i, moved)]
             }
-            taken.append((group, int(valid.sum()), values))
+            taken.append((group, len(weights), values))
         self._sieve(moved)
-        self._append_long(memory_rows(key[chosen], strengths), taken)
+        self._append_long(rows, taken)
 
     def _candidates(self, group: Group, moved: list[int]) -> int:
         """Rows among the frames to be replaced that a group has values for, the last ones."""
