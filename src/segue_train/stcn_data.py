@@ -23,6 +23,7 @@ from segue_train.recipe import Batch, Batches, order_of_pass
 from segue_train.warp import Bools, Picture, Rng
 
 FRAMES = 3
+FAINT = Jitter(0.01, 0.01, 0.01)  # colours of single frames
 REDRAWS = 5  # how often a video sample without any object in its first frame is drawn again
 
 
@@ -47,6 +48,8 @@ class StillSamples:
     side: int
     slots: int = 1
     spline_share: float = 0.33  # of the frames, which are bent
+    clip_scale: tuple[float, float] = (0.8, 1.5)
+    frame_scale: tuple[float, float] = (0.9, 1.1)
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
         """A clip of footage ``index``, whose gap between frames has no meaning here."""
@@ -60,7 +63,7 @@ class StillSamples:
         return Clip([frame.picture for frame in frames], [_index_mask(frame.mask > 127) for frame in frames])
 
     def _shared(self, rng: Rng, item: Labelled) -> Labelled:
-        zoom = photo.affine(0, rng.uniform(0.8, 1.5), 0, item.picture.shape[:2])
+        zoom = photo.affine(0, rng.uniform(*self.clip_scale), 0, item.picture.shape[:2])
         item = photo.warp_affine(item, zoom, picture=cv2.INTER_NEAREST, mask=cv2.INTER_NEAREST)
         if rng.random() < 0.5:
             item = photo.flip(item)
@@ -68,7 +71,8 @@ class StillSamples:
         return Labelled(photo.grey(picture) if rng.random() < 0.05 else picture, item.mask)
 
     def _frame(self, rng: Rng, item: Labelled) -> Labelled:
-        angle, scale, shear = rng.uniform([-20, 0.9, -10], [20, 1.1, 10])
+        low, high = self.frame_scale
+        angle, scale, shear = rng.uniform([-20, low, -10], [20, high, 10])
         matrix = photo.affine(angle, scale, shear, item.picture.shape[:2])
         item = photo.warp_affine(item, matrix, picture=cv2.INTER_CUBIC, mask=cv2.INTER_CUBIC)
         item = photo.random_crop(rng, photo.resize_short_side(item, self.side), self.side)
@@ -90,6 +94,10 @@ class VideoSamples:
     small_objects: Literal["keep", "drop"] = "keep"
     slots: int = 2
     choose: Callable[[Rng, int, int], Sequence[int]] = choose_frames
+    clip_affine: tuple[float, float] = (0, 0)  # largest rotation and shear of all frames alike, in degrees
+    frame_affine: tuple[float, float] = (15, 10)  # and of each frame of its own
+    frame_jitter: Jitter = FAINT
+    interpolation: int = cv2.INTER_CUBIC  # of pictures that are turned
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
         """A clip of footage ``index`` whose frames are at most about ``max_skip`` frames of film apart."""
@@ -106,7 +114,10 @@ class VideoSamples:
         return clip
 
     def _augment(self, rng: Rng, items: list[Labelled]) -> Clip:
-        """Crop, mirror and colour all frames alike, then turn and shear each of its own."""
+        """Turn, crop, mirror and colour all frames alike, then turn and colour each of its own."""
+        if any(self.clip_affine):
+            turned = self._draw_affine(rng, self.clip_affine, items[0].picture.shape[:2])
+            items = [self._warp(item, turned) for item in items]
         mirrored = rng.random() < 0.5
         window = photo.draw_window(rng, items[0].picture.shape[:2], self.least_area)
         jitter, colourless = Jitter(0.1, 0.03, 0.03).draw(rng), rng.random() < 0.05
@@ -116,12 +127,18 @@ class VideoSamples:
             item = photo.resize(photo.crop(item, window), self.side, self.side)
             picture = jitter(item.picture)
             item = Labelled(photo.grey(picture) if colourless else picture, item.mask)
-            angle, shear = rng.uniform([-15, -10], [15, 10])
-            matrix = photo.affine(angle, 1, shear, (self.side, self.side))
-            item = photo.warp_affine(item, matrix, picture=cv2.INTER_CUBIC, mask=cv2.INTER_NEAREST)
-            clip.frames.append(Jitter(0.01, 0.01, 0.01).draw(rng)(item.picture))
+            if any(self.frame_affine):
+                item = self._warp(item, self._draw_affine(rng, self.frame_affine, (self.side, self.side)))
+            clip.frames.append(self.frame_jitter.draw(rng)(item.picture))
             clip.masks.append(item.mask)
         return clip
+
+    def _draw_affine(self, rng: Rng, ranges: tuple[float, float], size: tuple[int, ...]) -> photo.Matrix:
+        angle, shear = rng.uniform([-x for x in ranges], ranges)
+        return photo.affine(angle, 1, shear, (size[0], size[1]))
+
+    def _warp(self, item: Labelled, matrix: photo.Matrix) -> Labelled:
+        return photo.warp_affine(item, matrix, picture=self.interpolation, mask=cv2.INTER_NEAREST)
 
     def _candidates(self, clip: Clip) -> list[int]:
         ids = object_ids(clip.masks[0])
@@ -162,11 +179,11 @@ class SampleBatches(Batches):
         return batch
 
 
-def long_enough(footage: Sequence[Footage], stage: int) -> list[Footage]:
+def long_enough(footage: Sequence[Footage], stage: int, frames: int = FRAMES) -> list[Footage]:
     """The videos with as many labelled frames as a clip has."""
-    videos = [video for video in footage if len(video) >= FRAMES]
+    videos = [video for video in footage if len(video) >= frames]
     if not videos:
-        raise DatasetError(f"no video with {FRAMES} labelled frames; stage {stage} needs some")
+        raise DatasetError(f"no video with {frames} labelled frames; stage {stage} needs some")
     return videos
 
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.attention import anisotropic_affinity, attend
-from segue.models.memory.store import MemoryStore, keys_of, memory_rows, potentiate
 from segue.models.geometry import aggregate_logits
+from segue.models.memory.store import MemoryStore, keys_of, memory_rows, potentiate
 from segue.models.xmem import XMem, XMemFeatures
 from tests.clips import clip
 from tests.golden_arrays import Golden

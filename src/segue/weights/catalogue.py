@@ -7,6 +7,7 @@ from functools import partial
 
 from torch import Tensor
 
+from segue.models.cutie import Cutie
 from segue.models.deeplab import DeepLabV3
 from segue.models.detection.mask_rcnn import MaskRCNN, rename_v1
 from segue.models.detection.nanodet import NanoDetPlus
@@ -26,6 +27,7 @@ from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, BackboneName, parse_names
 from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
+from segue.models.xmem import XMem
 from segue.registry import MODELS, Entry
 from segue.weights.download import Remote
 
@@ -58,6 +60,12 @@ _MSSTSVIS_PAPER = "after Thawakar et al., ECCV 2022 (arXiv 2203.13253)"
 _MUSTAN_PAPER = "after Pokala et al., 2024 (arXiv 2402.00918)"
 _OWN = "see the model card; the training data are partly for research only"
 _TORCHVISION = "BSD-3-Clause, https://github.com/pytorch/vision"
+
+_XMEM_PAPER = "Cheng and Schwing, ECCV 2022 (arXiv 2207.07115)"
+_XMEM_LICENCE = "code MIT, none is stated for the weights, https://github.com/hkchengrex/XMem"
+_CUTIE_PAPER = "Cheng et al., CVPR 2024 (arXiv 2310.12982)"
+_CUTIE_LICENCE = "code MIT, none is stated for the weights, https://github.com/hkchengrex/Cutie"
+_CUTIE_QUERIES = "object_transformer.query_init.weight"
 
 _TRUNKS: Mapping[BackboneName, str] = {
     "r18": "detr.backbone.0.body.layer4.1.conv2.weight",
@@ -93,6 +101,12 @@ def _msstsvis(trunk: BackboneName, trained_by: str | None = None) -> Entry:
         paper=_MSSTSVIS_PAPER,
         licence="none are published",
     )
+
+
+def _release(repository: str, name: str, md5: str | None = None) -> Remote:
+    """A file of the release of XMem or Cutie."""
+    address = f"https://github.com/hkchengrex/{repository}/releases/download/v1.0/{name}"
+    return Remote(address, name, md5=md5)
 
 
 def _dino(name: str, width: int, release: str) -> Entry:
@@ -145,6 +159,7 @@ ENTRIES = (
         task="track",
         build=STCN,
         signature="value_encoder.fuser.block1.conv1.weight",
+        required_key="key_comp.weight",
         paper="Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         rank=1,
         licence="that of the release, https://github.com/hkchengrex/STCN",
@@ -160,6 +175,48 @@ ENTRIES = (
         source="https://www.dropbox.com/s/mtfxdr93xc3q55i/STM_weights.pth?dl=1 (STM_weights.pth)",
     ),
     *(_sam2(size) for size in SIZES),
+    Entry(
+        name="xmem",
+        task="track",
+        build=XMem,
+        signature="decoder.hidden_update.transform.weight",
+        paper=_XMEM_PAPER,
+        licence=_XMEM_LICENCE,
+        remote=_release("XMem", "XMem.pth"),
+    ),
+    Entry(
+        name="xmem-no-sensory",
+        task="track",
+        build=partial(XMem, hidden_channels=0),
+        signature="decoder.fuser.block1.conv1.weight",
+        required_key="key_proj.e_proj.weight",
+        shape=(512, 1536, 3, 3),
+        paper=_XMEM_PAPER,
+        licence=_XMEM_LICENCE,
+        remote=_release("XMem", "XMem-no-sensory.pth"),
+    ),
+    Entry(
+        name="cutie",
+        task="track",
+        build=Cutie,
+        signature="pixel_encoder.res2.0.conv3.weight",
+        required_key=_CUTIE_QUERIES,
+        paper=_CUTIE_PAPER,
+        licence=_CUTIE_LICENCE,
+        remote=_release("Cutie", "cutie-base-mega.pth", md5="a6071de6136982e396851903ab4c083a"),
+    ),
+    Entry(
+        name="cutie-small",
+        task="track",
+        build=partial(Cutie, "small"),
+        signature="pixel_encoder.res2.0.conv1.weight",
+        required_key=_CUTIE_QUERIES,
+        shape=(64, 64, 3, 3),
+        paper=_CUTIE_PAPER,
+        licence=_CUTIE_LICENCE,
+        trained_by="cutie --size small",
+        remote=_release("Cutie", "cutie-small-mega.pth"),
+    ),
     Entry(
         name="mustan-lite",
         task="foreground",

@@ -34,8 +34,8 @@ Option = bool | int | float | str
 OPTIONS = "options"
 """Metadata of a trained file: options of its network as JSON."""
 
-WRAPPERS = ("network", "model", "teacher")
-"""Keys under which training checkpoints of STCN, of SeqFormer and of DINO keep the weights."""
+WRAPPERS = ("network", "model", "teacher", "weights")
+"""Keys under which training checkpoints of STCN and XMem, SeqFormer, DINO and Cutie keep the weights."""
 
 SAFE: list[Any] = [Namespace, Counter]
 """Beside the weights SeqFormer's checkpoints keep the arguments of the training and the milestones of its

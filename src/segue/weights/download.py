@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
 import re
@@ -60,12 +61,19 @@ class Remote:
         sha256: checksum, hexadecimal; at least its first 8 digits, as torchvision gives them. None where the
             publisher gives none: then the caller must bring one.
         size: bytes, where they are known.
+        md5: checksum that the publisher gives instead; it keeps out errors, not an attacker.
     """
 
     address: str
     name: str
     sha256: str | None = None
     size: int | None = None
+    md5: str | None = None
+
+    @property
+    def has_checksum(self) -> bool:
+        """Whether the publisher gives one."""
+        return self.sha256 is not None or self.md5 is not None
 
 
 def fetch(
@@ -88,7 +96,7 @@ def fetch(
     target, part = folder / remote.name, folder / f"{remote.name}.part"
     with file_lock(folder):
         if target.exists():
-            _check(target, expected, remote.size)
+            _check(target, expected, remote)
             return target
         if os.environ.get("SEGUE_OFFLINE", "0") not in ("", "0"):
             raise DownloadError(f"{target}: not there, and SEGUE_OFFLINE forbids to download it")
@@ -115,27 +123,37 @@ def file_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _check(path: Path, expected: str, size: int | None = None) -> None:
-    """Hold a file against its checksum, in full or its first digits, and its size."""
-    found = path.stat().st_size
+def _check(path: Path, expected: str, remote: Remote) -> None:
+    """Hold a file against its checksums, in full or their first digits, and its size."""
+    found, size = path.stat().st_size, remote.size
     if size is not None and found != size:
         raise DownloadError(f"{path}: {found} bytes instead of {size}; it is not the file that was published")
-    digest = sha256(path)
-    if not digest.startswith(expected):
+    if remote.md5 is not None:
+        digest = hashlib.md5(usedforsecurity=False)
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+        if digest.hexdigest() != remote.md5:
+            raise DownloadError(
+                f"{path}: its MD5 is {digest.hexdigest()}, expected {remote.md5}; it is not the file that "
+                "was published"
+            )
+    secure = sha256(path)
+    if not secure.startswith(expected):
         raise DownloadError(
-            f"{path}: its SHA-256 is {digest}, expected {expected}; it is not the file that was published"
+            f"{path}: its SHA-256 is {secure}, expected {expected}; it is not the file that was published"
         )
 
 
 def expected_digest(remote: Remote, checksum: str | None) -> str:
     """What the SHA-256 has to begin with."""
     if checksum is None:
-        if remote.sha256 is None:
+        if not remote.has_checksum:
             raise DownloadError(
                 f"{remote.name}: its publisher gives no checksum; get {remote.address} yourself, or say "
                 "which SHA-256 you trust with --sha256"
             )
-        return remote.sha256
+        return remote.sha256 or ""
     given = checksum.strip().lower()
     if not _SHA256.fullmatch(given):
         raise DownloadError(f"--sha256 {checksum!r}: a SHA-256 has 64 hexadecimal digits")
@@ -159,7 +177,7 @@ def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, p
             begins = not part.exists()
             try:
                 _fetch_once(place, part, remote.size, report)
-                _check(part, expected, remote.size)
+                _check(part, expected, remote)
                 return
             except _INTERRUPTIONS as error:
                 given_up = isinstance(error, urllib.error.HTTPError) and error.code in _FINAL

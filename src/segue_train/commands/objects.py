@@ -15,10 +15,12 @@ from segue.naming import first_few
 from segue_train.commands.making import LITE, PAPER, Data, Prepared, must_start, names_in, say, training
 from segue_train.footage import Footage, Material, gather, read_subset
 from segue_train.prompt_samples import left_out
+from segue_train.recipes import cutie as cutie_recipe
 from segue_train.recipes import prompt as prompt_recipe
 from segue_train.recipes import stcn as stcn_recipe
 from segue_train.recipes import stcn_lite as stcn_lite_recipe
 from segue_train.recipes import stm as stm_recipe
+from segue_train.recipes import xmem as xmem_recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ class Clips(Labelled):
         return JAndF([davis[name] for name in chosen])
 
 
+TWO_TRUNKS = (
+    "--start with weights of the stage before, or --init with a ResNet-50 and --init-value with a ResNet-18"
+)
+"""What the trainings of STCN, XMem and Cutie can start from; Cutie small takes two ResNet-18."""
+
 CLIPS = Options(Clips, "data exclude subset include_val validate validate_on")
 
 
@@ -124,20 +131,88 @@ def stcn(clips: Clips, options: Values, run: Values) -> Prepared:
         segue train stcn --stage 3 --data 5@DAVIS --data YouTube/train --start runs/s0/stcn.safetensors
         --out runs/s03 --resume
     """
-    import torch
-
-    wanted = (
-        "--start with weights of the stage before, or --init with a ResNet-50 and --init-value with a "
-        "ResNet-18"
-    )
-    must_start(run, wanted, options["start"], options["init"] and options["init_value"])
+    must_start(run, TWO_TRUNKS, options["start"], options["init"] and options["init_value"])
     material = clips.gather()
     recipe = stcn_recipe.STCNRecipe(footage=of_one_kind(material, options["stage"]), **options)
-    fast = run["accelerator"] != "cpu" and torch.cuda.is_available()
-    return recipe, {
-        "steps": run["steps"] or recipe.plan.steps,
-        "precision": run["precision"] or ("16-mixed" if fast else "32-true"),
-        "validate": clips.validation(material),
+    return recipe, _as_published(run, recipe.plan.steps, fast=True) | {"validate": clips.validation(material)}
+
+
+@training(
+    "xmem",
+    CLIPS,
+    Options(xmem_recipe.XMemRecipe, "stage start init init_value batch side finetune"),
+    help={
+        "steps": "Steps in all.  [default: as published]",
+        "precision": "Number format.  [default: 16-mixed on a GPU, else 32-true]",
+    },
+    **{**PAPER, "seed": stcn_recipe.SEED},
+    steps=None,
+    precision=None,
+    validate_every=10_000,
+    save_every=5000,
+)
+def xmem(clips: Clips, options: Values, run: Values) -> Prepared:
+    """Train XMem by its published stages.
+
+    Stage 0 turns still images into clips, stages 1 to 3 take videos; 0, 3 or 0, 1, 2 is a whole training,
+    which a run with `--finetune` ends.
+
+    Examples:
+
+        segue train xmem --stage 0 --data DUTS --data ECSSD --init resnet50.pth --init-value resnet18.pth
+        --out runs/x0
+
+        segue train xmem --stage 3 --data 5@DAVIS --data YouTube/train --start runs/x0/xmem.safetensors
+        --out runs/x03
+    """
+    must_start(run, TWO_TRUNKS, options["start"], options["init"] and options["init_value"])
+    material = clips.gather()
+    recipe = xmem_recipe.XMemRecipe(footage=of_one_kind(material, options["stage"]), **options)
+    return recipe, _as_published(run, recipe.steps, fast=True) | {"validate": clips.validation(material)}
+
+
+@training(
+    "cutie",
+    CLIPS,
+    Options(cutie_recipe.CutieRecipe, "stage size start init init_value batch side"),
+    help={
+        "steps": "Steps in all.  [default: as published]",
+        "precision": "Number format.  [default: 16-mixed on a GPU for videos, else 32-true]",
+    },
+    **{**PAPER, "seed": stcn_recipe.SEED},
+    steps=None,
+    precision=None,
+    validate_every=10_000,
+    save_every=5000,
+)
+def cutie(clips: Clips, options: Values, run: Values) -> Prepared:
+    """Train Cutie by its published stages: 0 and 1, or 0 and 2.
+
+    Stage 0 turns still images into clips, stages 1 and 2 take videos.
+
+    Examples:
+
+        segue train cutie --stage 0 --data DUTS --data ECSSD --init resnet50.pth --init-value resnet18.pth
+        --out runs/c0
+
+        segue train cutie --stage 1 --data 2@DAVIS --data YouTube/train --start runs/c0/cutie.safetensors
+        --out runs/c1
+    """
+    must_start(run, TWO_TRUNKS, options["start"], options["init"] and options["init_value"])
+    material = clips.gather()
+    recipe = cutie_recipe.CutieRecipe(footage=of_one_kind(material, options["stage"]), **options)
+    settings = _as_published(run, recipe.plan.steps, fast=recipe.stage > 0)
+    return recipe, settings | {"validate": clips.validation(material)}
+
+
+def _as_published(run: Values, steps: int, *, fast: bool) -> Values:
+    """Steps and number format of a run where the user says nothing; ``fast`` is half precision on a GPU."""
+    import torch
+
+    half = fast and run["accelerator"] != "cpu" and torch.cuda.is_available()
+    return {
+        "steps": run["steps"] or steps,
+        "precision": run["precision"] or ("16-mixed" if half else "32-true"),
     }
 
 

@@ -15,12 +15,13 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Le
-from torch import nn
+from torch import Tensor, nn
 
 from segue.errors import TrainingError
 from segue.layers.colours import normalise
 from segue.models.stcn import STCN
 from segue.models.stm import STM
+from segue.models.xmem import XMem
 from segue.weights import read_checkpoint
 from segue.weights.checkpoint import VALUE_STEM, match
 from segue_train.clip_pass import class_targets, clip_logits, object_masks
@@ -126,10 +127,8 @@ def clip_loss(
     fraction: Callable[[int], float] = bootstrap_fraction,
 ) -> Loss:
     """Sum over the predicted frames of the cross-entropy of the hardest pixels, a ``fraction`` of all."""
-    pictures, exists = batch["frames"], batch["exists"]
-    count, length = pictures.shape[:2]
-    planes = normalise(pictures.permute(0, 1, 3, 4, 2).flatten(0, 1))[0]
-    frames = planes.transpose(0, 1).reshape(count, length, *planes.shape[:1], *planes.shape[2:])
+    frames, exists = prepared_frames(batch["frames"]), batch["exists"]
+    length = frames.shape[1]
     masks = object_masks(batch["masks"][:, 0], exists.shape[1])
     logits = clip_logits(network, frames, masks, exists)
     target, share = class_targets(batch["masks"], exists), fraction(step)
@@ -139,7 +138,13 @@ def clip_loss(
     return torch.stack(losses).sum(), {f"frame_{t}": loss for t, loss in enumerate(losses, start=1)}
 
 
-def fill(network: STCN, path: Path) -> None:
+def prepared_frames(pictures: Tensor) -> Tensor:
+    """Pictures (B, T, 3, H, W), uint8, less the ImageNet mean and over its deviation, float32."""
+    planes = normalise(pictures.permute(0, 1, 3, 4, 2).flatten(0, 1))[0]
+    return planes.transpose(0, 1).reshape(pictures.shape)
+
+
+def fill(network: STCN | XMem, path: Path) -> None:
     """Start from the weights of a former stage.
 
     Weights of stage 0 lack the mask of the other objects; a network with that input gets a new channel, last,
@@ -154,7 +159,7 @@ def fill(network: STCN, path: Path) -> None:
 
 
 @torch.no_grad()
-def load_trunks(network: STCN, resnet50: Path, resnet18: Path) -> None:
+def load_trunks(network: STCN | XMem, resnet50: Path, resnet18: Path) -> None:
     """Start from ImageNet classifiers in torchvision's layout.
 
     The key side takes ResNet-50 to its third stage, the value side ResNet-18; torchvision calls ``layer1``
@@ -168,6 +173,6 @@ def load_trunks(network: STCN, resnet50: Path, resnet18: Path) -> None:
         trunk |= {f"{part}.{name}": tensor for name, tensor in getattr(value, part).state_dict().items()}
     biases = {name for name in trunk if name.endswith(("conv1.bias", "conv2.bias", "downsample.0.bias"))}
     for bias in (value.conv1.bias, *(trunk.pop(name) for name in biases)):
-        assert bias is not None
-        bias.zero_()
+        if bias is not None:  # XMem has none
+            bias.zero_()
     take(resnet18, trunk)

@@ -1,0 +1,82 @@
+"""Losses of XMem and Cutie besides the bootstrapped cross-entropy: Dice over slots, and losses at points.
+
+Points where the two likeliest classes are near to one another say most about a mask (PointRend, Kirillov et
+al., CVPR 2020, section 3.1; Cutie, section 4.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue_train.footage import VOID
+
+OVERSAMPLING = 3
+UNCERTAIN_SHARE = 0.75
+
+Uniform = Callable[[Sequence[int]], Tensor]
+"""Random numbers in [0, 1) of a shape."""
+
+
+def slot_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """1 - Dice of probabilities, averaged over the samples and all object slots (XMem).
+
+    Args:
+        logits: aggregated log-odds, (B, K+1, H, W).
+        target: class of each pixel, (B, H, W), 0..K or void.
+    """
+    known = (target != VOID)[:, None]
+    probability = logits.softmax(1)[:, 1:] * known
+    ids = torch.arange(1, logits.shape[1], device=target.device)
+    truth = (target[:, None] == ids[:, None, None]).float()
+    shared, total = ((x).flatten(2).sum(2) for x in (probability * truth, probability + truth))
+    return (1 - (2 * shared + 1) / (total + 1)).mean()
+
+
+def point_losses(logits: Tensor, truth: Tensor, points: int, uniform: Uniform) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and Dice at uncertain and random points of the frames of one sample (Cutie).
+
+    Args:
+        logits: aggregated log-odds, (T, K+1, h, w), background first.
+        truth: one plane for each class, (T, K+1, H, W), 0 where the pixel is void.
+        points: points of a frame.
+        uniform: where random numbers come from.
+
+    Returns:
+        Both summed over the frames; means over points, and over objects.
+    """
+    with torch.no_grad():
+        places = uncertain_points(logits, points, uniform)
+        labels = sample_points(truth, places)
+    values = sample_points(logits, places)
+    entropy = F.cross_entropy(values, labels, reduction="none").sum(0).mean()
+    probability, wanted = values.softmax(1)[:, 1:], labels[:, 1:]
+    shared, total = (probability * wanted).sum(2), (probability + wanted).sum(2)
+    return entropy, (1 - (2 * shared + 1) / (total + 1)).sum(0).mean()
+
+
+def uncertain_points(logits: Tensor, points: int, uniform: Uniform) -> Tensor:
+    """Points (T, points, 2), x before y in [0, 1]: the most uncertain of many, and some at random."""
+    frames = len(logits)
+    drawn = uniform((frames, OVERSAMPLING * points, 2)).to(logits)
+    values = sample_points(logits, drawn)
+    if values.shape[1] == 2:
+        doubt = -values[:, 1].abs()
+    else:
+        first, second = values.topk(2, dim=1).values.unbind(1)
+        doubt = second - first
+    certain = int(UNCERTAIN_SHARE * points)
+    chosen = doubt.topk(certain, dim=1).indices
+    best = drawn.gather(1, chosen[..., None].expand(-1, -1, 2))
+    if certain == points:
+        return best
+    return torch.cat([best, uniform((frames, points - certain, 2)).to(logits)], 1)
+
+
+def sample_points(planes: Tensor, places: Tensor) -> Tensor:
+    """Bilinear samples of (T, C, h, w) at points (T, P, 2) in [0, 1], zero outside: (T, C, P)."""
+    grid = 2 * places[:, :, None] - 1
+    return F.grid_sample(planes, grid, align_corners=False)[..., 0]

@@ -1,0 +1,225 @@
+"""Recipe of Cutie: still images, then videos (paper, section 4; release).
+
+The batches are those of all devices together, as published; give fewer clips a device with ``batch``. Random
+draws of a step come from generators seeded by its number, so that a run can be resumed at any step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor, nn
+
+from segue.models.cutie import Cutie
+from segue.models.cutie.network import Size
+from segue.weights import read_checkpoint
+from segue.weights.checkpoint import match
+from segue_train.clip_pass import class_targets, object_masks
+from segue_train.footage import Footage
+from segue_train.photo import Jitter
+from segue_train.point_losses import Uniform, point_losses
+from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
+from segue_train.recipes.stcn import check_side, prepared_frames
+from segue_train.recurrent_data import LENGTH, OBJECTS, JumpCurriculum, PastedVideos, frames_near
+from segue_train.recurrent_pass import Output, any_random, cutie_pass, deep_at_random, step_draws
+from segue_train.stcn_data import SampleBatches, StillSamples, long_enough
+from segue_train.trunks import take
+
+RATE = 1e-4
+AUXILIARY = 0.01
+"""Weight of the losses of the recurrent states and of the queries."""
+
+GROWING = ("mask_encoder.conv1.weight", "pixel_fuser.sensory_compress.weight")
+"""Weights that get one more input channel where other objects come in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of the training, see :class:`CutieRecipe`."""
+
+    objects: int
+    side: int
+    references: int  # frames that are read
+    steps: int
+    falls: tuple[int, ...]  # steps after which the learning rate falls to a tenth
+    points: int  # of each frame, for the losses
+
+
+STAGES = (
+    Stage(1, 384, 2, 80_000, (), 8192),  # still images
+    Stage(OBJECTS, 480, 3, 125_000, (100_000, 115_000), 12_544),  # DAVIS, YouTube-VOS (and MOSE)
+    Stage(OBJECTS, 480, 3, 175_000, (140_000, 160_000), 12_544),  # "mega": BURST and OVIS as well
+)
+"""The published stages; a training is 0 and 1, or 0 and 2."""
+
+BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CutieRecipe(CommonRecipe):
+    """Everything that one stage needs.
+
+    Attributes:
+        stage: 0 still images, 1 videos, 2 more videos for longer.
+        footage: still images for stage 0, videos for the others; none of it may be used for scores.
+        size: size of the network, base or small.
+        start: weights of a former stage or run of this network.
+        init: ResNet-50 of torchvision, for small ResNet-18, where nothing else is to start from.
+        init_value: ResNet-18 of torchvision, for the mask encoder.
+        batch: clips of a batch, per device.
+        side: side of the square frames, a multiple of 16.  [default: as published]
+        points: points of a frame that the losses look at.  [default: as published]
+    """
+
+    factors: ClassVar[Mapping[str, float]] = {"network.pixel_encoder.": 0.1, "": 1.0}
+    stage: Annotated[int, Ge(0), Le(2)]
+    footage: Sequence[Footage]
+    size: Size = "base"
+    start: Path | None = None
+    init: Path | None = None
+    init_value: Path | None = None
+    batch: Annotated[int, Ge(1)] = BATCH
+    side: int | None = None
+    points: int | None = None
+    name: str = "cutie"
+    _: KW_ONLY
+    rate: float = RATE
+    gradient_clip: float | None = 3.0
+
+    def __post_init__(self) -> None:
+        if self.side is not None:
+            check_side(self.side)
+
+    @property
+    def plan(self) -> Stage:
+        """The published numbers of the stage."""
+        return STAGES[self.stage]
+
+    def network(self) -> nn.Module:
+        network = Cutie(self.size, single_object=self.plan.objects == 1)
+        if self.start is not None:
+            fill(network, self.start)
+        elif self.init is not None and self.init_value is not None:
+            load_trunks(network, self.init, self.init_value)
+        return Objective(network, self.loss)
+
+    def loss(self, network: Cutie, batch: Batch, progress: float, step: int) -> Loss:
+        """Losses at points of the predicted frames, see :func:`cutie_loss`."""
+        frames, exists = prepared_frames(batch["frames"]), batch["exists"]
+        slots = max(1, int(exists.sum(1).max()))  # as many as the fullest clip has
+        exists = exists[:, :slots]
+        target = class_targets(batch["masks"], exists)
+        draw = step_draws(step)
+        chosen = any_random(len(frames), self.plan.references, draw)
+        masks = object_masks(target[:, 0], slots)
+        output = cutie_pass(network, frames, masks, exists, deep_at_random(chosen, draw))
+        points = self.points or self.plan.points
+        return cutie_loss(
+            output, target[:, 1:], exists, points, lambda shape: torch.rand(shape, generator=draw)
+        )
+
+    def batches(self, count: int, seed: int) -> SampleBatches:
+        side = self.side or self.plan.side
+        if self.stage == 0:
+            wide = (0.5, 2.0)
+            stills = StillSamples(self.footage, side, clip_scale=wide, frame_scale=wide)
+            return SampleBatches(count, seed, stills, self.batch)
+        samples = PastedVideos(
+            long_enough(self.footage, self.stage, LENGTH),
+            side,
+            slots=self.plan.objects,
+            choose=frames_near(LENGTH),
+            clip_affine=(25, 20),
+            frame_affine=(0, 0),
+            frame_jitter=Jitter(0.1, 0.05, 0.05),
+        )
+        return SampleBatches(count, seed, samples, self.batch, JumpCurriculum(0.8))
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """As those of all recipes; the first queries and their embeddings do not decay."""
+        groups = CommonRecipe.parameter_groups(self, network)
+        free = {
+            id(p) for name, p in network.named_parameters() if ".query_init." in name or ".query_emb." in name
+        }
+        undecayed = [p for group in groups for p in group["params"] if id(p) in free]
+        for group in groups:
+            group["params"] = [p for p in group["params"] if id(p) not in free]
+        return [*groups, {"params": undecayed, "lr": self.rate, "weight_decay": 0.0}]
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, weight_decay=0.001)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """A tenth for each fall that is behind, at the same share of a run that was shortened."""
+        done = progress * self.plan.steps
+        return float(0.1 ** sum(done >= fall for fall in self.plan.falls))
+
+
+def cutie_loss(output: Output, target: Tensor, exists: Tensor, points: int, uniform: Uniform) -> Loss:
+    """Cross-entropy and Dice at points: of the masks, and weakly of the states and the queries.
+
+    Args:
+        output: what the network said of frames 1 to T-1.
+        target: class of each pixel there, (B, T-1, H, W), 0..K or void.
+        exists: (B, K), 1 where the slot is in use; the slots in use come first.
+        points: points of a frame.
+        uniform: where random numbers come from.
+
+    Returns:
+        The loss, and its parts by the names of the release.
+    """
+    assert output.sensory is not None
+    assert output.queries is not None
+    parts: dict[str, Tensor] = {}
+    batch = len(target)
+    for sample in range(batch):
+        classes = 1 + int(exists[sample].sum())
+        truth = torch.stack([target[sample] == i for i in range(classes)], 1).float()
+        levels = output.queries[sample].unbind(2)
+        terms: list[tuple[str, Tensor, float]] = [
+            ("loss_{}", output.logits[sample], 1.0),
+            ("aux_sensory_{}", output.sensory[sample], AUXILIARY),
+            *((f"aux_query_{{}}_l{n}", level, AUXILIARY) for n, level in enumerate(levels)),
+        ]
+        for name, logits, weight in terms:
+            found = point_losses(logits[:, :classes].float(), truth, points, uniform)
+            for kind, loss in zip(("ce", "dice"), found, strict=True):
+                key = name.format(kind)
+                parts[key] = parts.get(key, torch.zeros_like(loss)) + weight * loss / batch
+    return torch.stack(list(parts.values())).sum(), parts
+
+
+def fill(network: Cutie, path: Path) -> None:
+    """Start from the weights of a former stage.
+
+    Weights of stage 0 lack the masks of other objects; a network with that input gets new channels, last,
+    with orthogonal weights.
+    """
+    tensors = read_checkpoint(path).tensors
+    expected = network.state_dict()
+    for name in GROWING:
+        there, wanted = tensors.get(name), expected[name]
+        if there is not None and there.dim() == 4 and there.shape[1] + 1 == wanted.shape[1]:
+            others = nn.init.orthogonal_(torch.empty_like(wanted[:, :1]))
+            tensors[name] = torch.cat([there.to(others.dtype), others], dim=1)
+    network.load_state_dict(match(path, tensors, expected))
+
+
+@torch.no_grad()
+def load_trunks(network: Cutie, pixel: Path, mask: Path) -> None:
+    """Start both encoders from ImageNet classifiers in torchvision's layout.
+
+    The channels of the mask encoder's first convolution that see masks keep their orthogonal start.
+    """
+    state = network.pixel_encoder.state_dict()
+    take(pixel, {name.replace("res2.", "layer1."): tensor for name, tensor in state.items()})
+    encoder = network.mask_encoder
+    trunk = {"conv1.weight": encoder.conv1.weight[:, :3]}
+    for part in ("bn1", "layer1", "layer2", "layer3"):
+        trunk |= {f"{part}.{name}": tensor for name, tensor in getattr(encoder, part).state_dict().items()}
+    take(mask, trunk)

@@ -1,0 +1,208 @@
+"""Run XMem or Cutie over a short clip with gradients, as their releases train them.
+
+The first frame's masks are given; every later frame is segmented from the memory of some frames before it,
+and then becomes memory itself with its predicted masks. The recurrent states move on with every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.layers.attention import anisotropic_affinity, attend, read
+from segue.models.cutie import Cutie
+from segue.models.geometry import aggregate_logits
+from segue.models.xmem import XMem, XMemFeatures
+
+DEEP_SHARE = 0.2
+"""Share of the frames, but for the first, whose value encoder moves the recurrent states on."""
+
+References = Callable[[int], "Tensor | None"]
+"""Which earlier frames a frame reads, (B, n) int64 by the number of the frame; None is all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What is random in a pass.
+
+    Attributes:
+        references: which frames are read.
+        deep: whether a frame has a deep update; the first always has one.
+    """
+
+    references: References
+    deep: Callable[[int], bool]
+
+
+@dataclass(slots=True)
+class Output:
+    """What a network says of a clip; frames from the second on.
+
+    Attributes:
+        logits: aggregated log-odds, (B, T-1, K+1, H, W), background first.
+        sensory: those from the recurrent states, (B, T-1, K+1, h, w); None for XMem.
+        queries: those of the object transformer, (B, T-1, K+1, 4, h, w); None for XMem.
+    """
+
+    logits: Tensor
+    sensory: Tensor | None = None
+    queries: Tensor | None = None
+
+
+def step_draws(step: int) -> torch.Generator:
+    """Random numbers of a step of a training."""
+    return torch.Generator().manual_seed(step)
+
+
+def first_and_random(batch: int, references: int, draw: torch.Generator) -> References:
+    """XMem: all frames as long as they are few, then the first and random others, for each sample its own."""
+
+    def choose(t: int) -> Tensor | None:
+        if t <= references:
+            return None
+        rest = [1 + torch.randperm(t - 1, generator=draw)[: references - 1] for _ in range(batch)]
+        return F.pad(torch.stack(rest), (1, 0))
+
+    return choose
+
+
+def any_random(batch: int, references: int, draw: torch.Generator) -> References:
+    """Cutie: all frames as long as they are few, then random ones, for each sample its own."""
+
+    def choose(t: int) -> Tensor | None:
+        if t <= references:
+            return None
+        return torch.stack([torch.randperm(t, generator=draw)[:references] for _ in range(batch)])
+
+    return choose
+
+
+def deep_at_random(references: References, draw: torch.Generator) -> Draws:
+    """These references, and deep updates by one draw a frame for the whole batch."""
+    return Draws(references, lambda _: bool(torch.rand((), generator=draw) < DEEP_SHARE))
+
+
+@dataclass(slots=True)
+class _Memory:
+    """Frames that were encoded: keys (B, C, h, w), shrinkages (B, 1, h, w), values (B, K, Cv, h, w)."""
+
+    keys: list[Tensor] = field(default_factory=list)
+    shrinkages: list[Tensor] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+
+    def add(self, query: XMemFeatures, value: Tensor) -> None:
+        self.keys.append(query.key)
+        self.shrinkages.append(query.shrinkage)
+        self.values.append(value)
+
+    def read(self, query: XMemFeatures, references: Tensor | None) -> Tensor:
+        """What the objects read of all frames, or of those that are named, (B, K, Cv, h, w)."""
+        # Frames are the last but two dimensions, so that positions follow one another frame by frame.
+        key, shrinkage, value = (
+            _chosen(torch.stack(parts, 1), references) for parts in (self.keys, self.shrinkages, self.values)
+        )
+        positions = key.transpose(1, 2).flatten(2)
+        scores = anisotropic_affinity(
+            positions, query.key.flatten(2), shrinkage.transpose(1, 2).flatten(2), query.selection.flatten(2)
+        )
+        rows = value.permute(0, 2, 3, 1, 4, 5).flatten(3)
+        return read(attend(scores)[:, None], rows).view(value[:, 0].shape)
+
+
+def _chosen(frames: Tensor, references: Tensor | None) -> Tensor:
+    """Frames (B, t, ...) by their numbers (B, n)."""
+    if references is None:
+        return frames
+    numbers = references.to(frames.device)
+    return frames[torch.arange(len(frames), device=frames.device)[:, None], numbers]
+
+
+def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Output:
+    """Segment frames 1 to T-1 of a batch of clips (XMem, section 3; release).
+
+    Args:
+        network: XMem.
+        frames: prepared pictures, (B, T, 3, H, W).
+        masks: masks of the first frame, (B, K, H, W) in [0, 1].
+        exists: (B, K), 1 where the object slot is in use.
+        draws: what is random.
+    """
+    queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
+    hidden, memory = _fresh(network.hidden_channels, queries[0], masks), _Memory()
+    selector, outputs, length = exists[:, :, None, None].float(), [], frames.shape[1]
+    for t, query in enumerate(queries):
+        if t > 0:
+            readout = memory.read(query, draws.references(t))
+            logits, moved = network.decode(query, readout, hidden, update=t < length - 1)
+            hidden = hidden if moved is None else moved
+            full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
+            merged = aggregate_logits(full.sigmoid() * selector)
+            outputs.append(merged)
+            masks = merged.softmax(1)[:, 1:]
+        if t < length - 1:
+            deep = t == 0 or draws.deep(t)
+            value, moved = network.encode_memory(query, masks, hidden=hidden, update=deep)
+            hidden = hidden if moved is None else moved
+            memory.add(query, value)
+    return Output(torch.stack(outputs, 1))
+
+
+def cutie_pass(network: Cutie, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Output:
+    """The same for Cutie (section 3; release), with the outputs of its auxiliary losses."""
+    queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
+    sensory, memory = _fresh(network.sensory_channels, queries[0], masks), _Memory()
+    selector, length = exists[:, :, None, None].float(), frames.shape[1]
+    summaries: Tensor | None = None
+    outputs: list[tuple[Tensor, Tensor, Tensor]] = []
+    for t, query in enumerate(queries):
+        small = F.avg_pool2d(masks, network.stride)
+        if t > 0:
+            assert summaries is not None
+            readout = memory.read(query, draws.references(t))
+            pixel = network.fuse(query, readout, sensory, small)
+            pixel, levels = network.transform(pixel, summaries, exists)
+            by_state = network.aux_computer["sensory_aux"](query.features[0], sensory)
+            logits, sensory = _moved(network.decode(query, pixel, sensory, update=True))
+            merged = aggregate_logits(logits.float().sigmoid() * selector)
+            full = F.interpolate(merged, size=frames.shape[-2:], mode="bilinear")
+            by_query = aggregate_logits(levels.float().sigmoid().transpose(1, 2) * selector[:, None])
+            by_state = aggregate_logits(by_state.float().sigmoid() * selector)
+            outputs.append((full, by_state, by_query.transpose(1, 2)))
+            masks = full.softmax(1)[:, 1:]
+            small = F.avg_pool2d(masks, network.stride)
+        if t < length - 1:
+            deep = t == 0 or draws.deep(t)
+            value, moved = network.encode_memory(query, masks, sensory=sensory, update=deep)
+            sensory = sensory if moved is None else moved
+            memory.add(query, value)
+            sums = network.summarise(value, small)
+            summaries = sums if summaries is None else summaries + sums
+    logits, by_state, by_query = (torch.stack(parts, 1) for parts in zip(*outputs, strict=True))
+    return Output(logits, by_state, by_query)
+
+
+def _moved(decoded: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
+    logits, state = decoded
+    assert state is not None
+    return logits, state
+
+
+def _fresh(channels: int, query: XMemFeatures, masks: Tensor) -> Tensor:
+    """Recurrent states that nothing has moved on yet, (B, K, channels, h, w)."""
+    return query.key.new_zeros(*masks.shape[:2], channels, *query.key.shape[-2:])
+
+
+def split(encoded: Any, batch: int) -> Sequence[Any]:
+    """Features of (B*T, ...) pictures as one entry for each frame."""
+    names = ("image", "key", "shrinkage", "selection")
+    parts = [getattr(encoded, name) for name in names] + list(encoded.features)
+    frames = zip(*(x.view(batch, -1, *x.shape[1:]).unbind(1) for x in parts), strict=True)
+    return [
+        type(encoded)(image, key, tuple(features), shrinkage, selection)
+        for image, key, shrinkage, selection, *features in frames
+    ]

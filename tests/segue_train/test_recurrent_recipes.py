@@ -1,0 +1,162 @@
+"""Recipes of XMem and Cutie: one step of each, the published numbers, and what the stages start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segue.errors import TrainingError
+from segue.models.cutie import Cutie
+from segue.models.xmem import XMem
+from segue.weights import write_checkpoint
+from segue_train.clips import Clip
+from segue_train.footage import Material, gather
+from segue_train.recipes import cutie, stcn
+from segue_train.recipes.cutie import CutieRecipe
+from segue_train.recipes.xmem import XMemRecipe
+from segue_train.recurrent_data import JumpCurriculum, frames_near, paste
+from segue_train.stcn_data import SampleBatches, VideoSamples
+from tests.segue_train.making import write_all
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    return gather(map(str, write_all(tmp_path_factory.mktemp("data"))), report=print)
+
+
+def step(recipe: Any, batch: dict[str, Tensor]) -> tuple[nn.Module, set[str]]:
+    """The module after one step, and the tensors that moved."""
+    module = recipe.network().train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    optimizer = recipe.optimizer(recipe.parameter_groups(module))
+    loss, parts = module(batch, 0.0, 0)
+    assert 0 < float(loss.detach()) < 1000
+    assert sum(float(part.detach()) for part in parts.values()) == pytest.approx(
+        float(loss.detach()), rel=1e-4
+    )
+    loss.backward()
+    optimizer.step()
+    return module, {
+        name for name, value in module.state_dict().items() if not torch.equal(value, before[name])
+    }
+
+
+def clip_batch(material: Material, slots: int) -> dict[str, Tensor]:
+    """A small clip of a video; the made videos are shorter than those that the recipes ask for."""
+    samples = VideoSamples(material.videos, 32, slots=slots)
+    return SampleBatches(1, 0, samples, 1)[0]
+
+
+@pytest.mark.parametrize("stage", [0, 3])
+def test_a_step_of_xmem_trains_all_but_the_statistics_of_norms(material: Material, stage: int) -> None:
+    recipe = XMemRecipe(stage, material.stills if stage == 0 else material.videos, batch=1, side=32)
+    batch = recipe.batches(1, 0)[0] if stage == 0 else clip_batch(material, 3)
+    module, moved = step(recipe, batch)
+    assert not any("running" in name or "batches_tracked" in name for name in moved)
+    learned = {name for name, _ in module.named_parameters()}
+    assert {"network.decoder.hidden_update.transform.weight", "network.key_proj.e_proj.weight"} <= moved
+    assert len(moved & learned) > 0.9 * len(learned)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_a_step_of_cutie_trains_all_but_the_statistics_of_norms(material: Material, stage: int) -> None:
+    footage = material.stills if stage == 0 else material.videos
+    recipe = CutieRecipe(stage, footage, "small", batch=1, side=32, points=64)
+    batch = recipe.batches(1, 0)[0] if stage == 0 else clip_batch(material, 3)
+    module, moved = step(recipe, batch)
+    assert not any("running" in name or "inv_freq" in name for name in moved)
+    learned = {name for name, _ in module.named_parameters()}
+    assert {"network.object_transformer.query_init.weight", "network.pixel_encoder.conv1.weight"} <= moved
+    assert len(moved & learned) > 0.9 * len(learned)
+
+
+def test_the_same_step_of_a_run_draws_the_same(material: Material) -> None:
+    recipe = XMemRecipe(0, material.stills, batch=1, side=32)
+    module, batch = recipe.network(), recipe.batches(1, 0)[0]
+    first, again, later = (float(module(batch, 0.0, number)[0].detach()) for number in (5, 5, 5))
+    assert first == again == later
+
+
+def test_stages_of_xmem_are_the_published_ones() -> None:
+    recipe = XMemRecipe(3, [])
+    assert (recipe.plan.batch, recipe.plan.references, recipe.steps) == (8, 3, 100_000)
+    assert recipe.learning_rate(79_999 / 100_000, 79_999) == 1
+    assert recipe.learning_rate(80_000 / 100_000, 80_000) == 0.1
+    assert XMemRecipe(0, []).learning_rate(0.999, 149_999) == 1
+    assert XMemRecipe(2, [], finetune=True).steps == 10_000
+    with pytest.raises(TrainingError, match="stage 1 has no finetuning"):
+        XMemRecipe(1, [], finetune=True)
+
+
+def test_stages_of_cutie_are_the_published_ones() -> None:
+    recipe = CutieRecipe(1, [])
+    assert (recipe.plan.side, recipe.plan.steps, recipe.plan.points) == (480, 125_000, 12_544)
+    rates = [recipe.learning_rate(done / 125_000, done) for done in (0, 99_999, 100_001, 115_001)]
+    assert rates == pytest.approx([1, 1, 0.1, 0.01])
+    groups = recipe.parameter_groups(recipe.network())
+    assert [group["lr"] for group in groups] == pytest.approx([1e-5, 1e-4, 1e-4])
+    assert [len(groups[-1]["params"]), groups[-1]["weight_decay"]] == [2, 0.0]
+    assert recipe.gradient_clip == 3
+
+
+def test_the_curricula_widen_and_narrow() -> None:
+    jumps = JumpCurriculum(0.9)
+    assert [jumps.max_skip(epoch, 100) for epoch in (0, 9, 10, 29, 30, 89, 90)] == [5, 5, 10, 10, 15, 15, 5]
+
+
+def test_frames_of_a_clip_are_near_one_another() -> None:
+    rng, choose = np.random.default_rng(0), frames_near(8)
+    for _ in range(50):
+        chosen = choose(rng, 60, 5)
+        assert len(set(chosen)) == 8
+        assert chosen in (sorted(chosen), sorted(chosen)[::-1])
+        assert np.diff(sorted(chosen)).max() <= 5
+
+
+def test_pasted_objects_cover_and_get_the_next_ids() -> None:
+    grey, white = np.full((20, 20, 3), 90, np.uint8), np.full((20, 20, 3), 255, np.uint8)
+    mask, front = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
+    mask[2:12, 2:12] = 1
+    front[8:18, 8:18], front[0:4, 14:18] = 1, 2
+    joined = paste(Clip([grey], [mask]), Clip([white], [front]), 1, 1)
+    assert joined.masks[0][10, 10] == 2
+    assert joined.masks[0][4, 4] == 1
+    assert joined.masks[0][1, 15] == 0  # there was room for one object
+    assert joined.frames[0][13, 13].tolist() == [255, 255, 255]
+    assert 90 < joined.frames[0][8, 13, 0] < 255
+
+
+def test_a_video_stage_adds_orthogonal_channels_to_stage_0(tmp_path: Path) -> None:
+    first = Cutie("small", single_object=True)
+    write_checkpoint(tmp_path / "c0.safetensors", first.state_dict(), {})
+    second = Cutie("small")
+    cutie.fill(second, tmp_path / "c0.safetensors")
+    stem = second.mask_encoder.conv1.weight
+    assert torch.equal(stem[:, :4], first.mask_encoder.conv1.weight)
+    torch.testing.assert_close(stem[:, 4].flatten(1).T @ stem[:, 4].flatten(1), torch.eye(49))
+    compress = second.pixel_fuser.sensory_compress.weight
+    assert torch.equal(compress[:, :257], first.pixel_fuser.sensory_compress.weight)
+    assert float(compress[:, 257].detach().norm()) == pytest.approx(1, abs=1e-4)
+
+
+def test_trunks_start_from_torchvision_names(tmp_path: Path) -> None:
+    source, network = XMem(), XMem()
+    key = {name.replace("res2.", "layer1."): value for name, value in source.key_encoder.state_dict().items()}
+    value = {
+        name: tensor[:, :3] if name == "conv1.weight" else tensor
+        for name, tensor in source.value_encoder.state_dict().items()
+        if not name.startswith(("fuser.", "hidden"))
+    }
+    write_checkpoint(tmp_path / "r50.safetensors", key, {})
+    write_checkpoint(tmp_path / "r18.safetensors", value, {})
+    stcn.load_trunks(network, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors")
+    assert torch.equal(network.key_encoder.conv1.weight, source.key_encoder.conv1.weight)
+    other = Cutie("base")
+    cutie.load_trunks(other, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors")
+    assert torch.equal(other.pixel_encoder.res2[0].conv1.weight, source.key_encoder.res2[0].conv1.weight)
+    assert torch.equal(other.mask_encoder.conv1.weight[:, :3], source.value_encoder.conv1.weight[:, :3])

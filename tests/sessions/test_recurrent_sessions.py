@@ -1,0 +1,253 @@
+"""Laws of sessions with XMem and Cutie: saved states, passes, failed steps, bounded memory, odd prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from segue.errors import SegueError
+from segue.models.base import Schedule
+from segue.models.cutie import Cutie, CutieSchedule
+from segue.models.memory import LongTermSchedule
+from segue.models.xmem import XMem, XMemSchedule
+from segue.sessions import SessionState, TrackSession
+from segue.types import Frame, MaskPrompt, Prompt, RemovePrompt, Segmentation
+from tests.clips import clip
+from tests.golden_arrays import Array
+
+FRAMES, MASKS = clip(5, 12, 48, 64, 3)
+LATE = np.where(MASKS[0] == 1, 7, 0).astype(np.uint8)
+
+SMALL: dict[str, LongTermSchedule] = {
+    "xmem": XMemSchedule(
+        mem_every=1,
+        max_mid_term_frames=3,
+        min_mid_term_frames=2,
+        num_prototypes=8,
+        max_long_term_elements=20,
+        deep_update_every=3,
+    ),
+    "cutie": CutieSchedule(
+        mem_every=1,
+        long_term=True,
+        max_mid_term_frames=3,
+        min_mid_term_frames=2,
+        num_prototypes=8,
+        max_long_term_elements=20,
+        buffer_tokens=2,
+    ),
+}
+
+Prompts = Mapping[int, "Array | Sequence[Prompt]"]
+PROMPTS: Prompts = {
+    0: LATE,
+    2: [MaskPrompt(2, MASKS[2] == 2)],
+    4: [MaskPrompt(3, MASKS[4] == 3)],
+    7: [RemovePrompt(7)],
+    9: [MaskPrompt(7, MASKS[9] == 1)],
+}
+
+
+@pytest.fixture(params=["xmem", "cutie"])
+def system(request: pytest.FixtureRequest) -> tuple[Any, LongTermSchedule]:
+    """A network, and a schedule under which a few frames fill every memory that it has."""
+    name = "xmem_network" if request.param == "xmem" else "cutie_small_network"
+    return request.getfixturevalue(name), SMALL[request.param]
+
+
+def new_session(system: tuple[Any, Schedule], **arguments: Any) -> TrackSession:
+    network, schedule = system
+    return TrackSession(network, schedule, device="cpu", **arguments)
+
+
+def follow(
+    session: TrackSession, prompts: Prompts, first: int = 0, end: int = len(FRAMES)
+) -> list[Segmentation]:
+    return [session.step(Frame(t, t / 10, FRAMES[t]), prompts.get(t)) for t in range(first, end)]
+
+
+def assert_same(results: Sequence[Segmentation], expected: Sequence[Segmentation]) -> None:
+    for one, other in zip(results, expected, strict=True):
+        assert np.array_equal(one.mask, other.mask)
+        assert np.array_equal(one.probabilities, other.probabilities)
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_a_restored_session_goes_on_bit_by_bit(
+    system: tuple[Any, LongTermSchedule], tmp_path: Path, official: bool
+) -> None:
+    system = system[0], replace(system[1], official=official)
+    whole = follow(new_session(system), PROMPTS)
+    first = new_session(system)
+    follow(first, PROMPTS, end=8)
+    first.state().save(tmp_path / "state")
+    second = new_session(system)
+    second.restore(SessionState.load(tmp_path / "state"))
+    assert_same(follow(second, PROMPTS, first=8), whole[8:])
+
+
+def test_a_look_ahead_changes_nothing(system: tuple[Any, LongTermSchedule]) -> None:
+    expected = follow(new_session(system), PROMPTS)
+    session, results = new_session(system), []
+    for t, image in enumerate(FRAMES):
+        if session.ids:
+            session.peek(Frame(t, t / 10, image))
+        results.append(session.step(Frame(t, t / 10, image), PROMPTS.get(t)))
+    assert_same(results, expected)
+
+
+@pytest.mark.parametrize("failing", ["encode_query", "decode", "encode_memory"])
+def test_a_step_that_fails_can_be_taken_again(
+    system: tuple[Any, LongTermSchedule], monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    expected = follow(new_session(system), PROMPTS)
+    session = new_session(system)
+    follow(session, PROMPTS, end=4)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no room")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(session.tracker.network, failing, fail)  # type: ignore[attr-defined]
+        with pytest.raises(RuntimeError, match="no room"):
+            follow(session, PROMPTS, first=4, end=5)
+    assert_same(follow(session, PROMPTS, first=4), expected[4:])
+
+
+def test_objects_in_several_passes_give_the_same_results(system: tuple[Any, LongTermSchedule]) -> None:
+    prompts = {0: MASKS[0]}
+    expected = follow(new_session(system), prompts, end=5)
+    results = follow(new_session(system, memory_limit=1), prompts, end=5)
+    for one, other in zip(results, expected, strict=True):
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-4)
+
+
+def nbytes(session: TrackSession) -> int:
+    tensors, _ = session.tracker.state()
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+def test_memory_stays_within_its_bounds(system: tuple[Any, LongTermSchedule]) -> None:
+    session = new_session(system)
+    follow(session, {0: MASKS[0]})
+    sizes = []
+    for round_ in range(2):
+        for t, image in enumerate(FRAMES):
+            session.step(Frame(12 * (round_ + 1) + t, 0.0, image))
+        sizes.append(nbytes(session))
+    assert max(sizes) <= 1.2 * min(sizes)
+
+
+def test_without_long_term_memory_the_bound_on_frames_holds(system: tuple[Any, LongTermSchedule]) -> None:
+    for policy in ("usage", "fifo"):
+        schedule = replace(system[1], long_term=False, memory_frames=3, memory_policy=policy)
+        session = new_session((system[0], schedule))
+        follow(session, {0: MASKS[0]})
+        memory = session.tracker.memories[0]  # type: ignore[attr-defined]
+        store = getattr(memory, "stores", [memory])[0]
+        assert len(store.frames) == 3
+        assert store.frames[0] == 0
+
+
+def test_objects_that_leave_take_what_was_kept_of_them_along(system: tuple[Any, LongTermSchedule]) -> None:
+    session = new_session(system)
+    follow(session, PROMPTS, end=7)
+    before = nbytes(session)
+    session.forget([2, 3])
+    assert nbytes(session) < before
+    tensors, _ = session.tracker.state()
+    assert not any(name.endswith((".2", ".3")) for name in tensors if "object." in name)
+    session.forget([7])
+    assert nbytes(session) == 0
+    assert not session.step(Frame(7, 0.7, FRAMES[7])).mask.any()
+    again = session.step(Frame(8, 0.8, FRAMES[8]), MASKS[8])
+    assert again.ids == (1, 2, 3)
+
+
+def test_a_mask_for_some_of_the_known_objects_corrects_them(system: tuple[Any, LongTermSchedule]) -> None:
+    """The releases raise here."""
+    session = new_session(system)
+    follow(session, {0: MASKS[0]}, end=3)
+    result = session.step(Frame(3, 0.3, FRAMES[3]), [MaskPrompt(1, MASKS[3] == 1)])
+    assert np.array_equal(result.mask == 1, MASKS[3] == 1)
+    assert result.ids == (1, 2, 3)
+
+
+def test_a_new_object_may_have_a_smaller_id_than_a_known_one(system: tuple[Any, LongTermSchedule]) -> None:
+    """Cutie's release raises here."""
+    session = new_session(system)
+    session.step(Frame(0, 0.0, FRAMES[0]), np.where(MASKS[0] == 1, 9, 0).astype(np.uint8))
+    result = session.step(Frame(1, 0.1, FRAMES[1]), np.where(MASKS[1] == 2, 4, 0).astype(np.uint8))
+    assert result.ids == (4, 9)
+
+
+def test_more_positions_may_be_asked_for_than_there_are(system: tuple[Any, LongTermSchedule]) -> None:
+    """The releases raise here."""
+    session = new_session((system[0], replace(system[1], top_k=1000)))
+    assert len(follow(session, {0: MASKS[0]}, end=3)) == 3
+
+
+def test_the_schedule_of_another_network_keeps_what_it_says(xmem_network: XMem) -> None:
+    session = TrackSession(xmem_network, Schedule(mem_every=3, top_k=12), device="cpu")
+    schedule = session.tracker.schedule  # type: ignore[attr-defined]
+    assert isinstance(schedule, XMemSchedule)
+    assert (schedule.mem_every, schedule.top_k, schedule.num_prototypes) == (3, 12, 128)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"include_last": True}, "include_last"),
+        ({"min_mid_term_frames": 3}, "min_mid_term_frames is 3"),
+        ({"num_prototypes": 0}, "num_prototypes is 0"),
+    ],
+)
+def test_schedules_that_cannot_work_are_refused(
+    system: tuple[Any, LongTermSchedule], change: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(SegueError, match=words):
+        new_session((system[0], replace(system[1], **change)))
+
+
+def test_objects_that_enter_later_keep_their_own_first_frame(xmem_network: XMem) -> None:
+    """With ``official`` it is lost, or stands beside the keys of another frame."""
+
+    def kept(official: bool) -> set[int]:
+        session = new_session((xmem_network, replace(SMALL["xmem"], official=official)))
+        follow(session, {0: LATE, 2: [MaskPrompt(2, MASKS[2] == 2)]})
+        store = session.tracker.memories[0]  # type: ignore[attr-defined]
+        assert [group.entry for group in store.groups] == [0, 2]
+        return set(store.frames)
+
+    assert {0, 2} <= kept(False)
+    assert 2 not in kept(True)
+
+
+def test_a_network_without_recurrent_state_follows() -> None:
+    torch.manual_seed(0)
+    network = XMem(hidden_channels=0).eval()
+    session = TrackSession(network, SMALL["xmem"], device="cpu")
+    assert len(follow(session, PROMPTS)) == len(FRAMES)
+    assert not any("sensory" in name for name in session.tracker.state()[0])
+
+
+def test_both_sizes_have_their_own_files(tmp_path: Path, cutie_small_network: Cutie) -> None:
+    from segue.errors import CheckpointError
+    from segue.weights import convert, load
+
+    torch.save(cutie_small_network.state_dict(), tmp_path / "file.pth")
+    assert convert(tmp_path / "file.pth", tmp_path / "file.safetensors").name == "cutie-small"
+    with pytest.raises(CheckpointError, match="holds weights of cutie-small, not of cutie"):
+        load("cutie", tmp_path / "file.safetensors")
+    torch.save({"network": XMem(hidden_channels=0).state_dict()}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="holds weights of xmem-no-sensory, not of xmem"):
+        load("xmem", tmp_path / "x.pth")
+    loaded = load("xmem-no-sensory", tmp_path / "x.pth")
+    assert isinstance(loaded, XMem)
+    assert loaded.hidden_channels == 0
