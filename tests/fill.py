@@ -195,7 +195,7 @@ def scaled_value(name: str, shape: tuple[int, ...], topic: str) -> npt.NDArray[n
     for pattern, first, factor in CHANNELS.get(topic, ()):
         if pattern == name:
             value[:, first:] *= factor
-    value += sum(offset for pattern, offset in OFFSETS.get(topic, ()) if pattern == name)
+    value += float(sum(offset for pattern, offset in OFFSETS.get(topic, ()) if pattern == name))
     if name == "Decoder.pred2.bias":
         value += np.array([0.0, 3.5])
     for pattern, addend in ADDENDS.get(topic, ()):

@@ -20,7 +20,7 @@ from segue_train.clips import Clip, collate
 from segue_train.footage import VOID, Footage, object_ids, relabel
 from segue_train.photo import Jitter, Labelled
 from segue_train.recipe import Batch, Batches, order_of_pass
-from segue_train.warp import Bools, Picture, Rng
+from segue_train.warp import Bools, Matrix, Picture, Rng
 
 FRAMES = 3
 FAINT = Jitter(0.01, 0.01, 0.01)  # colours of single frames
@@ -133,11 +133,11 @@ class VideoSamples:
             clip.masks.append(item.mask)
         return clip
 
-    def _draw_affine(self, rng: Rng, ranges: tuple[float, float], size: tuple[int, ...]) -> photo.Matrix:
+    def _draw_affine(self, rng: Rng, ranges: tuple[float, float], size: tuple[int, ...]) -> Matrix:
         angle, shear = rng.uniform([-x for x in ranges], ranges)
         return photo.affine(angle, 1, shear, (size[0], size[1]))
 
-    def _warp(self, item: Labelled, matrix: photo.Matrix) -> Labelled:
+    def _warp(self, item: Labelled, matrix: Matrix) -> Labelled:
         return photo.warp_affine(item, matrix, picture=self.interpolation, mask=cv2.INTER_NEAREST)
 
     def _candidates(self, clip: Clip) -> list[int]:

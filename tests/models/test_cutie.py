@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def fusion(network: Cutie, query: CutieFeatures, masks: Tensor) -> dict[str, Ten
 
 def inside_transformer(network: Cutie, fused: Tensor, summaries: Tensor) -> dict[str, Tensor]:
     """What goes into the blocks and comes out of each, and the weights of the attention of the last."""
-    transformer = network.object_transformer
+    transformer: Any = network.object_transformer
     x, xe = transformer.queries(summaries)
     y, pe = transformer.pixel_init_proj(fused), transformer.pixel_embedding(fused)
     found = {"query_init": x, "query_emb": xe, "pixel_init": y, "pixel_pe": pe}

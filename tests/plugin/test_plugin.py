@@ -198,6 +198,29 @@ def test_a_detector_finds_what_the_trackers_follow(command: Command, film: Path,
     assert np.array_equal(masks_of(tmp_path / "all"), TRUE == 1)
 
 
+@pytest.mark.parametrize("stop", [2, 5])
+def test_a_recurrent_memory_network_needs_two_steps_of_its_own(tmp_path: Path, stop: int) -> None:
+    code = (PACKAGE / "segue_blobs" / "recurrent.py").read_text().splitlines()
+    assert len(code) < 120
+    prompts: dict[int, Any] = {0: TRUE[0], 3: [RemovePrompt(1)], 4: [MaskPrompt(3, TRUE[4] == 1)]}
+    whole = steps(session("fading-memory"), prompts)
+    for t, result in enumerate(whole):
+        missed = (result.mask == 2) != (TRUE[t] == 2)
+        assert missed.mean() < 0.01, t
+    first = session("fading-memory")
+    for t in range(stop):
+        first.peek(Frame(t, t / 10, FILM[t])) if t else None
+        first.step(Frame(t, t / 10, FILM[t]), prompts.get(t))
+    tensors = first.state().tensors
+    kept = {name for name in tensors if "seen" in name}
+    assert kept == {f"object.seen.{i}" for i in first.ids}
+    first.state().save(tmp_path / "state")
+    second = session("fading-memory")
+    second.restore(SessionState.load(tmp_path / "state"))
+    for one, other in zip(steps(second, prompts, stop), whole[stop:], strict=True):
+        assert np.array_equal(one.probabilities, other.probabilities)
+
+
 def test_a_foreground_network_has_weights_and_a_threshold_of_its_own(
     command: Command, film: Path, tmp_path: Path
 ) -> None:

@@ -145,7 +145,8 @@ def test_a_video_stage_adds_orthogonal_channels_to_stage_0(tmp_path: Path) -> No
 
 
 def test_trunks_start_from_torchvision_names(tmp_path: Path) -> None:
-    source, network = XMem(), XMem()
+    source: Any = XMem()
+    network = XMem()
     key = {name.replace("res2.", "layer1."): value for name, value in source.key_encoder.state_dict().items()}
     value = {
         name: tensor[:, :3] if name == "conv1.weight" else tensor
@@ -156,7 +157,7 @@ def test_trunks_start_from_torchvision_names(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "r18.safetensors", value, {})
     stcn.load_trunks(network, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors")
     assert torch.equal(network.key_encoder.conv1.weight, source.key_encoder.conv1.weight)
-    other = Cutie("base")
+    other: Any = Cutie("base")
     cutie.load_trunks(other, tmp_path / "r50.safetensors", tmp_path / "r18.safetensors")
     assert torch.equal(other.pixel_encoder.res2[0].conv1.weight, source.key_encoder.res2[0].conv1.weight)
     assert torch.equal(other.mask_encoder.conv1.weight[:, :3], source.value_encoder.conv1.weight[:, :3])

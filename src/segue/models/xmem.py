@@ -19,7 +19,7 @@ from segue.layers.colours import normalise
 from segue.layers.residual import joint_conv
 from segue.layers.resnet import BasicBlock, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
 from segue.layers.sensory import SensoryGate, SensoryUpdate
-from segue.models.base import FramePrompts, QueryFeatures, Tracker
+from segue.models.base import FramePrompts, QueryFeatures, Schedule, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
 from segue.models.memory.tracker import FramePlan, joined
@@ -136,7 +136,7 @@ class XMem(nn.Module):
         hidden_channels: 64 of the recurrent state, or 0 for none.
     """
 
-    schedule = XMemSchedule()
+    schedule: Schedule = XMemSchedule()
     tracker: ClassVar[type[Tracker]] = XMemTracker
     stride = 16
     read_stride = 16

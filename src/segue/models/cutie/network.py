@@ -26,7 +26,7 @@ from segue.layers.resnet import (
     stem_conv,
 )
 from segue.layers.sensory import SensoryGate, SensoryUpdate
-from segue.models.base import QueryFeatures, Tracker
+from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.cutie.tracker import CutieSchedule, CutieTracker
 from segue.models.cutie.transformer import (
     QUERIES,
@@ -64,7 +64,7 @@ class Cutie(nn.Module):
         single_object: leave out the masks of the other objects, as in the stage on still images.
     """
 
-    schedule = CutieSchedule()
+    schedule: Schedule = CutieSchedule()
     tracker: ClassVar[type[Tracker]] = CutieTracker
     stride = STRIDE
     read_stride = STRIDE
