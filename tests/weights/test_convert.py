@@ -112,7 +112,7 @@ def test_a_damaged_layout_is_refused_before_anything_is_written(folder: Path) ->
 
 def test_files_of_one_network_do_not_load_into_another(folder: Path) -> None:
     torch.save(official("stm"), folder / "stm.pth")
-    with pytest.raises(CheckpointError, match="weights of another network or version"):
+    with pytest.raises(CheckpointError, match="holds weights of stm, not of stcn"):
         load("stcn", folder / "stm.pth")
 
 

@@ -58,7 +58,7 @@ def dino_entry() -> Entry:
 
 def test_every_download_has_a_safe_address_and_a_file_name() -> None:
     remotes = [entry.remote for entry in MODELS if entry.remote]
-    assert len(remotes) == 9
+    assert len(remotes) == 13
     for remote in remotes:
         assert remote.address.startswith("https://")
         assert Path(remote.name).name == remote.name

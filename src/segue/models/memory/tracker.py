@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,19 +38,6 @@ ObjectStates = dict[str, dict[int, Tensor]]
 
 PASS_BYTES_PER_PIXEL = 512
 """Rough use of memory by one object in one pass of a decoder, per pixel of the picture."""
-
-
-class Memory(Protocol):
-    """What a tracker remembers of one view: :class:`MemoryBank`, or a subclass's own."""
-
-    def forget(self, ids: Sequence[int]) -> None:
-        """Remove objects."""
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON values for :meth:`restore`."""
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave; the tensors are copied."""
 
 
 @dataclass(frozen=True, slots=True)
