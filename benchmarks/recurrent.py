@@ -110,8 +110,8 @@ class Plain:
     def start(self, image: Image, mask: Any) -> None:
         ids = torch.from_numpy(mask.astype(np.int64))
         planes = F.one_hot(ids).permute(2, 0, 1)[1:].float()
-        self.size = image.shape[:2]
-        self.pads = padding(*self.size, 16)
+        self.size = image.shape[0], image.shape[1]
+        self.pads = padding(self.size[0], self.size[1], 16)
         query = self.network.encode_query(self.network.prepare(torch.from_numpy(image)))
         self.state = query.key.new_zeros(len(planes), self.channels, *query.key.shape[-2:])
         self.probabilities = aggregate(F.pad(planes, self.pads))
@@ -175,16 +175,17 @@ class PlainXMem(Plain):
 
 
 class PlainCutie(Plain):
-    """The last masks at full size, and attention with its weights."""
+    """The last masks at full size; the newest of the first and four other frames are kept."""
 
     channels = 256
+    summaries: Tensor
 
     def predict(self, query: CutieFeatures, readout: Tensor, due: bool) -> None:
         small = F.interpolate(self.probabilities[None, 1:], size=query.key.shape[-2:], mode="area")[0]
         pixel = self.network.fuse(query, readout, self.state, small)
         pixel, _ = self.network.transform(pixel, self.summaries)
         logits, self.state = self.network.decode(query, pixel, self.state, update=True)
-        self.probabilities = aggregate_then_upsample(logits, query.image.shape[-2:])
+        self.probabilities = aggregate_then_upsample(logits, (query.image.shape[2], query.image.shape[3]))
 
     def remember(self, query: CutieFeatures) -> None:
         encoder, planes = self.network.mask_encoder, both_masks(self.probabilities[1:], clamp=True)
