@@ -13,7 +13,9 @@ from torch import Tensor
 from segue.layers.attention import Similarity, affinity, attend, read
 from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
 from segue.models.geometry import aggregate_logits
+from segue.models.lite_parts import ObjectState
 from segue.models.memory.reading import far_apart
+from segue.models.stcn import STCNLite
 from segue_train.footage import VOID
 
 
@@ -38,12 +40,17 @@ def clip_logits(
     keys: list[Tensor] = []
     values: list[Tensor] = []
     outputs: list[Tensor] = []
+    state = ObjectState()
     for t in range(1, length):
         key, value = network.encode_memory(queries[t - 1], masks)
         keys.append(queries[t - 1].key if key is None else key)
         values.append(value)
         readout = _read_memory(keys, values, queries[t].key, network.similarity, schedule)
-        logits = network.decode(queries[t], readout)
+        if isinstance(network, STCNLite) and network.recurrent:
+            state = network.remember(state, value.flatten(0, 1), masks.flatten(0, 1), keep=True)
+            logits = network.decode(queries[t], readout, state)
+        else:
+            logits = network.decode(queries[t], readout)
         full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
         merged = aggregate_logits(torch.sigmoid(full) * selector)
         outputs.append(merged)

@@ -81,6 +81,7 @@ class CommonRecipe:
         return [
             {"params": parameters, "lr": self.rate * self.factors[prefix]}
             for prefix, parameters in groups.items()
+            if parameters
         ]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

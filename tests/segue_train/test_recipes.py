@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError, TrainingError
 from segue.models.stcn import STCN, STCNLite
-from segue.weights import write_checkpoint
+from segue.weights import load, write_checkpoint
 from segue_train.clip_pass import class_targets
 from segue_train.clips import ClipBatches, ClipShape, Curriculum
 from segue_train.footage import VOID, Material, gather
 from segue_train.losses import dice_loss, hardest_mean
 from segue_train.recipes import stcn
 from segue_train.recipes.stcn import STAGES, STCNRecipe
-from segue_train.recipes.stcn_lite import STCNLiteRecipe
+from segue_train.recipes.stcn_lite import LARGE_SIDE, STCNLiteRecipe, edge_weights, further
 from segue_train.trunks import load_mobilenet
 from tests.segue_train.making import write_all
 
@@ -163,3 +164,56 @@ def test_what_is_predicted_on_void_changes_no_loss(loss: Callable[[Tensor, Tenso
     torch.testing.assert_close(loss(logits, target), loss(other, target))
     other[..., 2:, :] += torch.randn(2, 3, 3, 4, 7, generator=generator)
     assert not torch.allclose(loss(logits, target), loss(other, target))
+
+
+def test_parts_of_stcn_lite_start_from_weights_without_them_and_learn(
+    material: Material, tmp_path: Path
+) -> None:
+    torch.manual_seed(3)
+    start = tmp_path / "before.safetensors"
+    write_checkpoint(start, STCNLite().state_dict(), {})
+    parts = {"weighting": True, "sensory": True, "summaries": True}
+    recipe = STCNLiteRecipe(material.videos, material.stills, start=start, reading="session", **parts)
+    shape = ClipShape(1, 4, 32, 2)
+    batch = ClipBatches(1, 0, recipe.sampler(), lambda *_: Curriculum(0.5, 2, shape))[0]
+    module = recipe.network().train()
+    network = module.network
+    assert isinstance(network, STCNLite)
+    assert torch.equal(network.decoder.pred.weight, loaded(start).decoder.pred.weight)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    optimizer = recipe.optimizer(recipe.parameter_groups(module))
+    for _ in range(2):  # what is added last is zero before the first step, and hides the rest
+        module(batch, 0.0, 0)[0].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    own = {name for name in before if name.split(".")[1] in parts}
+    assert own
+    assert own <= changed(module, before)
+    write_checkpoint(start, STCN().state_dict(), {})
+    with pytest.raises(CheckpointError):
+        recipe.network()
+
+
+def loaded(path: Path) -> STCNLite:
+    network = load("stcn-lite", path)
+    assert isinstance(network, STCNLite)
+    return network
+
+
+def test_pixels_at_edges_weigh_more_and_void_has_none_of_its_own() -> None:
+    target = torch.zeros(1, 1, 20, 20, dtype=torch.int64)
+    target[..., :10] = 1
+    weights = edge_weights(target, 1)[0, 0]
+    assert weights.shape == (20, 20)
+    assert 0.4 < weights[10, 9] < 0.6
+    assert weights[10, 9] == pytest.approx(weights[10, 10].item(), abs=0.06)
+    assert weights[10, 0] == weights[10, -1] == 0
+    target[..., :10] = VOID
+    assert not edge_weights(target, 1).any()
+
+
+def test_a_share_of_a_further_training_shows_large_crops() -> None:
+    rng = np.random.default_rng(0)
+    sides = [further(0.5, rng, large=0.5).shape.side for _ in range(200)]
+    assert 70 < sides.count(LARGE_SIDE) < 130
+    assert LARGE_SIDE not in [further(0.5, rng).shape.side for _ in range(200)]

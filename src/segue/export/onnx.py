@@ -115,8 +115,9 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
         return _export_tracker(cast(STCNLite, folded), folder)
     if graphs == "scene":
         return _export_scene(cast(ForegroundNetwork, folded), folder)
-    name = type(network).__name__
-    raise SegueError(f"{name} cannot be exported; stcn-lite, mustan-lite and mustan-slim can")
+    name, options = type(network).__name__, getattr(network, "options", {})
+    built = f" with {', '.join(options)}" if options else ""
+    raise SegueError(f"{name}{built} cannot be exported; stcn-lite, mustan-lite and mustan-slim can")
 
 
 def _export_tracker(network: STCNLite, folder: Path) -> list[Path]:

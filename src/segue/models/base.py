@@ -203,8 +203,9 @@ class MemoryNetwork(TrackNetwork, Protocol):
     read_stride: int
     """Pixels per memory position in each direction."""
 
-    similarity: Literal["l2", "dot"]
-    """``l2``: negative squared distance (STCN); ``dot``: scaled dot product (STM)."""
+    similarity: Literal["l2", "dot", "weighted"]
+    """``l2``: negative squared distance (STCN); ``dot``: scaled dot product (STM); ``weighted``: ``l2`` times
+    a sharpness of each position, see :func:`segue.layers.attention.affinity`."""
 
     shared_keys: bool
     """Whether one memory key serves all objects (STCN) or each object has its own (STM)."""

@@ -25,6 +25,7 @@ from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
 from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
+from segue.models.lite_parts import LiteTracker, ObjectState, ObjectSummaries, SensoryState, Weighting
 from segue.models.memory import MemoryTracker
 
 VALUE_CHANNELS = 512
@@ -194,6 +195,10 @@ class STCNLite(CorrespondenceNetwork):
     What differs is our own: the memory is read at stride 8, where small objects still have a few cells, and
     the decoder ends at stride 2. Pictures are RGB scaled to [-1, 1] and padded to multiples of 16 by
     replicating the border; the joint feature, keys and values live at stride 8.
+
+    Args:
+        weighting, sensory, summaries: further parts, see :mod:`segue.models.lite_parts`; until they have
+            learned, they change nothing.
     """
 
     schedule = Schedule(
@@ -207,14 +212,15 @@ class STCNLite(CorrespondenceNetwork):
         max_jump=0.03,
         short_side=384,
     )
-    graphs = "memory"
+    graphs: str | None = "memory"
     confidence = (1.17, -1.27)
     """See :func:`segue.sessions.track.expected_overlap`; fitted to the seven development clips."""
+    tracker: ClassVar[type[Tracker]] = LiteTracker
     read_stride = 8
     key_channels = 64
     value_channels = 128
 
-    def __init__(self) -> None:
+    def __init__(self, *, weighting: bool = False, sensory: bool = False, summaries: bool = False) -> None:
         super().__init__()
         self.key_encoder = MobileNetV2Trunk()
         _, _, c8, c16 = self.key_encoder.channels
@@ -222,6 +228,49 @@ class STCNLite(CorrespondenceNetwork):
         self.key_comp = nn.Conv2d(c8 + c16, 64, 3, padding=1)
         self.value_encoder = LiteValueEncoder(c8 + c16, self.value_channels)
         self.decoder = LiteDecoder(self.value_channels, 64, self.key_encoder.channels)
+        values, width = self.value_channels, LiteDecoder.width
+        self.weighting = Weighting(c8 + c16) if weighting else None
+        self.sensory = SensoryState(values, width) if sensory else None
+        self.summaries = ObjectSummaries(values, width) if summaries else None
+        if weighting:
+            self.similarity = "weighted"
+        built = {"weighting": weighting, "sensory": sensory, "summaries": summaries}
+        self.options = {name: True for name, given in built.items() if given}
+        if self.options:
+            self.graphs = None  # the exported graphs know no parts
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether objects have a state beside the memory."""
+        return self.sensory is not None or self.summaries is not None
+
+    def remember(self, state: ObjectState, values: Tensor, masks: Tensor, *, keep: bool) -> ObjectState:
+        """The state of objects after a frame.
+
+        Args:
+            state: before it; None or zeros at the beginning.
+            values: of the frame, (N, Cv, h, w).
+            masks: soft masks, (N, H, W).
+            keep: the frame stays in memory; only such frames count in the summaries.
+        """
+        sensory, sums = state.sensory, state.sums
+        if self.sensory is not None:
+            sensory = self.sensory.update(sensory, values)
+        if self.summaries is not None and (keep or sums is None):
+            gathered = self.summaries.gather(values, masks)
+            sums = gathered if sums is None else sums + gathered
+        return ObjectState(sensory, sums)
+
+    def decode(self, query: QueryFeatures, readout: Tensor, state: ObjectState | None = None) -> Tensor:
+        """Decode readouts, ([B,] K, Cv, h, w), to log-odds, ([B,] K, H', W'), with the objects' state."""
+        _, thin, f4, f2 = query.features
+        x = self.decoder.compress(readout.flatten(0, -4), thin)
+        if state is not None and state.sensory is not None and self.sensory is not None:
+            x = x + self.sensory(state.sensory)
+        if state is not None and state.sums is not None and self.summaries is not None:
+            x = x + self.summaries(x, state.sums)
+        logits = self.decoder.refine(x, f4, f2)
+        return logits.view(*readout.shape[:-3], *logits.shape[-2:])
 
     def prepare(self, image: Tensor) -> Tensor:
         """Scale a picture to [-1, 1] and pad it, (H, W, 3) uint8 → (1, 3, H', W')."""
@@ -237,6 +286,8 @@ class STCNLite(CorrespondenceNetwork):
         f16 = F.interpolate(f16, size=f8.shape[-2:], mode="bilinear")
         joint = torch.cat([F.normalize(f8, dim=1), F.normalize(f16, dim=1)], dim=1)
         key = self.key_proj(joint)
+        if self.weighting is not None:
+            key = torch.cat([key, self.weighting(joint)], dim=1)
         joint = joint * FEATURE_GAIN
         return QueryFeatures(image, key, (joint, self.key_comp(joint), f4, f2))
 
@@ -262,11 +313,13 @@ class LiteValueEncoder(nn.Module):
 class LiteDecoder(nn.Module):
     """Readout and thin query feature at stride 8 to log-odds at stride 2, with skips from the trunk."""
 
+    width = 96  # channels at stride 8
+
     def __init__(self, value_channels: int, thin_channels: int, skips: tuple[int, ...]) -> None:
         super().__init__()
         c2, c4 = skips[:2]
-        self.compress = JointResBlock(value_channels, thin_channels, 96)
-        self.reduce4 = nn.Conv2d(96, 64, 1)
+        self.compress = JointResBlock(value_channels, thin_channels, self.width)
+        self.reduce4 = nn.Conv2d(self.width, 64, 1)
         self.skip4 = nn.Conv2d(c4, 64, 1)
         self.refine4 = ResBlock(64, 64)
         self.reduce2 = nn.Conv2d(64, 24, 1)
@@ -276,10 +329,14 @@ class LiteDecoder(nn.Module):
 
     def forward(self, readout: Tensor, thin: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
         """(B*K, Cv, h, w), (B, Ct, h, w), (B, c4, 2h, 2w), (B, c2, 4h, 4w) → (B*K, 1, 4h, 4w)."""
-        x = self.compress(readout, thin)
+        return self.refine(self.compress(readout, thin), f4, f2)
+
+    def refine(self, x: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
+        """Features of the objects at stride 8, (B*K, 96, h, w), to log-odds at stride 2."""
         x = F.interpolate(self.reduce4(x), scale_factor=2.0, mode="bilinear")
         x = self.refine4(add_frame(x, self.skip4(f4)))
         x = F.interpolate(self.reduce2(x), scale_factor=2.0, mode="bilinear")
         x = add_frame(x, self.skip2(f2)).relu_()
         x = self.refine2(x).add_(x).relu_()
-        return self.pred(x)
+        logits: Tensor = self.pred(x)
+        return logits

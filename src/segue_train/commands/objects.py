@@ -246,7 +246,10 @@ def stm(clips: Clips, options: Values, run: Values) -> Prepared:
 @training(
     "stcn-lite",
     CLIPS,
-    Options(stcn_lite_recipe.STCNLiteRecipe, "backbone:init scaling:init-scaling start reading"),
+    Options(
+        stcn_lite_recipe.STCNLiteRecipe,
+        "backbone:init scaling:init-scaling start reading edges large weighting sensory summaries",
+    ),
     **LITE,
     steps=stcn_lite_recipe.STEPS,
 )

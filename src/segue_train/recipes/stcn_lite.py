@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from segue.models.base import Schedule
 from segue.models.stcn import FEATURE_GAIN, STCNLite
-from segue.weights import load_strict
+from segue.weights.checkpoint import match, read_checkpoint
 from segue_train.clip_pass import class_targets, clip_logits, object_masks
 from segue_train.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
 from segue_train.footage import VOID, Footage
@@ -37,6 +37,9 @@ CALM_SHARE = 0.6
 HARDEST = 0.25  # share of the pixels that count in the end
 LONGER = ((3, 192), (4, 192), (5, 192), (3, 256))  # frames of a clip and sides of the crop, drawn at random
 CALM = ((5, 192), (6, 192), (8, 160))
+LARGE_SIDE = 384  # the short side to which a session reduces larger pictures
+EDGE_BOX = 9  # pixels across; a pixel is at an edge as far as its class is not that of this box around it
+NEW = ("network.weighting.", "network.sensory.", "network.summaries.")  # learn from nothing
 PIXELS_PER_STEP = 12 * 192 * 192  # of one batch with one object; larger and longer clips are fewer
 
 
@@ -51,6 +54,10 @@ class STCNLiteRecipe(CommonRecipe):
         scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
         reading: how a clip's memory is read: ``dense`` takes the softmax over all of it, ``session`` what a
             session reads by the network's schedule (best positions, penalties, window).
+        edges: how much more a pixel at an edge of a mask counts than one far from all edges.
+        large: share of a further training's clips that are as large as a session sees 480p: 3 frames of 384².
+        weighting, sensory, summaries: parts that the network has besides, see :mod:`segue.models.lite_parts`;
+            weights to start from may lack them.
     """
 
     videos: Sequence[Footage]
@@ -59,21 +66,31 @@ class STCNLiteRecipe(CommonRecipe):
     start: Path | None = None
     scaling: Literal["unit", "imagenet"] = "unit"
     reading: Literal["dense", "session"] = "dense"
+    edges: float = 0.0
+    large: float = 0.0
+    weighting: bool = False
+    sensory: bool = False
+    summaries: bool = False
     name: str = "stcn-lite"
     _: KW_ONLY
     gradient_clip: float | None = 3.0
     average_decay: float | None = 0.998
     rate: float = 6e-4
 
-    factors: ClassVar[dict[str, float]] = {"network.key_encoder.": 0.2, "network.key_proj.": 0.3, "": 1.0}
+    factors: ClassVar[dict[str, float]] = {
+        "network.key_encoder.": 0.2,
+        "network.key_proj.": 0.3,
+        **dict.fromkeys(NEW, 3.0),
+        "": 1.0,
+    }
 
     def sampler(self) -> ClipSampler:
         return ClipSampler(self.videos, self.stills)
 
     def network(self) -> nn.Module:
-        network = STCNLite()
+        network = STCNLite(weighting=self.weighting, sensory=self.sensory, summaries=self.summaries)
         if self.start is not None:
-            load_strict(network, self.start)
+            start_from(network, self.start)
         elif self.backbone is not None:
             load_mobilenet(network.key_encoder, self.backbone, self.scaling)
             initialise_key(network, self.sampler())
@@ -83,11 +100,13 @@ class STCNLiteRecipe(CommonRecipe):
             clip_loss,
             schedule=network.schedule if self.reading == "session" else None,
             share=HARDEST if self.start else None,
+            edges=self.edges,
         )
         return Objective(convert_conv2d_weight_memory_format(network, torch.channels_last), loss)
 
     def batches(self, count: int, seed: int) -> ClipBatches:
-        return ClipBatches(count, seed, self.sampler(), further if self.start else curriculum)
+        plan = partial(further, large=self.large) if self.start else curriculum
+        return ClipBatches(count, seed, self.sampler(), plan)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """A network that follows already learns at two fifths of the rate."""
@@ -104,6 +123,18 @@ class STCNLiteRecipe(CommonRecipe):
         return warm * (0.03 + 0.97 * decay)
 
 
+def start_from(network: STCNLite, path: Path) -> None:
+    """Fill a network from a file, which may lack the parts of the second generation: they stay as they are.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of another network.
+    """
+    own, tensors = network.state_dict(), read_checkpoint(path).tensors
+    begins = tuple(prefix.removeprefix("network.") for prefix in NEW)
+    missing = {name: value for name, value in own.items() if name.startswith(begins) and name not in tensors}
+    network.load_state_dict(match(path, {**tensors, **missing}, own))
+
+
 def curriculum(progress: float, rng: Rng) -> Curriculum:
     """Video share 0.3 → 0.75, gap 2 → 12 until half time; longer clips and larger crops, then calm ones.
 
@@ -118,11 +149,14 @@ def curriculum(progress: float, rng: Rng) -> Curriculum:
     return Curriculum(0.3 + 0.45 * ramp, round(2 + 10 * ramp), _shape(rng, frames, side, 1.0))
 
 
-def further(progress: float, rng: Rng) -> Curriculum:
+def further(progress: float, rng: Rng, large: float = 0.0) -> Curriculum:
     """What a network sees that follows already: wide gaps and long clips at once, calm ones from a tenth on.
 
     The calm ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
+    A share of ``large`` shows crops as large as a session sees a film of 480p.
     """
+    if large and rng.random() < large:
+        return Curriculum(0.75, 8 if progress > 0.8 else 12, _shape(rng, 3, LARGE_SIDE, 1.0))
     return _late(progress, rng, 0.1, (*CALM, (10, 144)), slowest=0.05)
 
 
@@ -155,16 +189,32 @@ def clip_loss(
     *,
     schedule: Schedule | None = None,
     share: float | None = None,
+    edges: float = 0.0,
 ) -> Loss:
-    """Cross-entropy of a ``share`` of the pixels, else :func:`hardest_share`, and half the Dice loss."""
+    """Cross-entropy of a ``share`` of the pixels, else :func:`hardest_share`, and half the Dice loss.
+
+    The cross-entropy of pixels near ``edges`` is raised before the hardest are chosen.
+    """
     frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
     masks = object_masks(batch["masks"][:, 0], exists.shape[1])
     logits = clip_logits(network, frames, masks, exists, schedule)
     target = class_targets(batch["masks"], exists)[:, 1:]
     losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none", ignore_index=VOID)
+    if edges:
+        losses = losses * (1 + edges * edge_weights(target, exists.shape[1]))
     entropy = hardest_mean(losses, target, share or hardest_share(progress))
     overlap = dice_loss(logits, target, exists)
     return entropy + 0.5 * overlap, {"entropy": entropy, "dice": overlap}
+
+
+def edge_weights(target: Tensor, slots: int, box: int = EDGE_BOX) -> Tensor:
+    """How much of a ``box`` around each pixel is of another class, (B, T, H, W) → the same, in [0, 1].
+
+    The weight of a pixel on a straight edge is about a half. Void counts as background.
+    """
+    planes = object_masks(target.flatten(0, 1), slots)
+    near = F.avg_pool2d(planes, box, stride=1, padding=box // 2, count_include_pad=False)
+    return (planes - near).abs().amax(1).view(target.shape)
 
 
 def hardest_share(progress: float) -> float:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.attention import Similarity
+from segue.layers.attention import Similarity, weighted_keys
 from segue.layers.fused import product_with
 
 BLOCK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
@@ -50,8 +50,13 @@ class ReadPlan:
 def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tensor:
     """Memory key (C, h, w) to float32 rows, (h*w, C) or (h*w, C+1) for L2.
 
-    The penalty, taken off all affinities to this key, goes into the extra channel of L2 and costs nothing.
+    The penalty, taken off all affinities to this key, goes into the extra channel of L2 and costs nothing;
+    where the similarity is ``weighted``, it grows with the sharpness of the query.
     """
+    if similarity == "weighted":
+        columns, _ = weighted_keys(key.float().flatten(1), key.new_zeros(key.shape[0], 1).float())
+        columns[-2] += penalty * math.sqrt(key.shape[0] - 2)
+        return columns.T.contiguous()
     rows = key.float().flatten(1).T
     if similarity == "l2":
         extra = rows.square().sum(1, keepdim=True) + penalty * math.sqrt(rows.shape[1])
@@ -61,6 +66,8 @@ def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tenso
 
 def query_rows(key: Tensor, similarity: Similarity) -> Tensor:
     """Query key (C, h, w) to float32 rows whose product with ``key_rows`` is the affinity."""
+    if similarity == "weighted":
+        return weighted_keys(key.new_zeros(key.shape[0], 1).float(), key.float().flatten(1))[1].T.contiguous()
     rows = key.float().flatten(1).T
     scale = 1 / math.sqrt(rows.shape[1])
     if similarity == "l2":
