@@ -1,6 +1,6 @@
 # make demo    install segue and follow the objects of the bundled sample
 # make test    install what the tests need and run them (make test-slow: those that take minutes)
-# make fuzz    feed damaged files to all readers, for minutes
+# make fuzz    feed damaged files to all readers, and kill batches at random, for an hour
 # make lint    ruff: rules and format       make types   mypy
 # make docs    build the documentation      make bench   measure speed and memory
 # make clean   remove everything that make made

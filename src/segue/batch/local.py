@@ -76,7 +76,8 @@ class LocalEngine:
                 self._heard[name] = time.monotonic()
                 found.append(event)
         late = time.monotonic() - SILENT_SECONDS
-        found += [self._replace(name, "fell silent") for name, heard in self._heard.items() if heard < late]
+        silent = [name for name, heard in self._heard.items() if heard < late]
+        found += [self._replace(name, "fell silent") for name in silent]
         return found
 
     def interrupt(self) -> None:
@@ -107,11 +108,10 @@ class LocalEngine:
         end.close()
         self._processes[name] = process, pipe
         self._heard[name] = time.monotonic()
-        if self._stopping:
-            self._send(name, STOP)
 
     def _end(self, name: str) -> int:
         process, pipe = self._processes.pop(name)
+        del self._heard[name]
         process.kill()
         process.join()
         pipe.close()
@@ -119,7 +119,8 @@ class LocalEngine:
 
     def _replace(self, name: str, how: str) -> Event:
         code = self._end(name)
-        self._start(name)
+        if not self._stopping:
+            self._start(name)
         reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return Event("lost", name, error=f"the worker {how} ({reason})")
 
