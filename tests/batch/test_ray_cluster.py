@@ -83,9 +83,11 @@ class Cluster:
         self.actors: list[Handle] = []
         self.seconds = 0.0
         self.down = False
+        self.complaints: list[str] = []
 
     def check(self) -> None:
-        assert not self.down, "Ray was called after its shutdown"
+        if self.down:  # kept: whoever calls in a thread has nobody to tell
+            self.complaints.append("Ray was called after its shutdown")
         for node, held in self.rooms.items():
             if held is None:
                 waiting = [actor for actor in self.actors if actor.node is None and not actor.lost]
@@ -149,7 +151,12 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 def run(cluster: Cluster, ledger: Ledger, tmp_path: Path, videos: int = 6) -> None:
     ledger.add(Task(f"v{n}", f"v{n}.mp4") for n in range(videos))
     engine = RayEngine(JobConfig(output=str(tmp_path)), "local", None)
-    run_batch(ledger, Scheduler(ledger.queued(), tries=3), engine, pictures=tmp_path / "pictures")
+    try:
+        run_batch(ledger, Scheduler(ledger.queued(), tries=3), engine, pictures=tmp_path / "pictures")
+    finally:
+        engine.close()  # nothing is asked of Ray then
+        if cluster.complaints:
+            raise AssertionError(cluster.complaints)
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ GET_SECONDS = 30.0
 RESTART_SECONDS = 5.0
 """Pause before a worker that could not start is started again."""
 
-LONELY_SECONDS = 60.0
-"""A cluster may be without any worker for so long."""
+LONELY_SECONDS = 300.0
+"""A cluster may be without any worker for so long; on a busy node an actor imports PyTorch for a minute."""
 
 CLOSE_SECONDS = 1.5
 """Ray has so long to end the actors; they end with this process in any case."""
@@ -43,7 +43,7 @@ class RayEngine:
 
     The address ``local`` starts a cluster on this machine. Nothing is waited for without a limit: an actor is
     a worker from when it has said where it is, one whose node is lost is started again where there is room,
-    and a cluster that has no worker for a minute ends the batch.
+    and a cluster that has no worker for five minutes ends the batch.
     """
 
     def __init__(self, order: JobConfig, address: str, count: int | None) -> None:
@@ -72,6 +72,7 @@ class RayEngine:
         self._next_beat: dict[str, float] = {}
         self._start_at = {f"actor-{number}": 0.0 for number in range(count or max(1, room))}
         self._lonely_since = time.monotonic()
+        self._closed = False
         self._problem = "no node has room for a worker"
 
     @property
@@ -129,6 +130,10 @@ class RayEngine:
                 self._actors[name].stop.remote()
 
     def close(self) -> None:
+        if self._closed:  # Ray would connect once more
+            return
+        self._closed = True
+
         def end() -> None:
             for actor in self._actors.values():
                 with contextlib.suppress(Exception):
