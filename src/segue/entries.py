@@ -217,6 +217,7 @@ class SinkOptions:
         categories: number of each label, for formats that number classes.
         begin: time in seconds of the source at which videos that are written begin.
         zones: regions and lines of the picture that are watched.
+        notify: address that is told of each event.
         live: the source has no end: what can be written at once is.
     """
 
@@ -232,6 +233,7 @@ class SinkOptions:
     begin: float = 0.0
     zones: tuple[Zone, ...] = ()
     live: bool = False
+    notify: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from segue.video.zones import Zone
 def _besides(
     events: Path | None = None,
     zone: list[str] | None = None,
+    notify: str | None = None,
     background: Path | None = None,
     explain: Path | None = None,
 ) -> None:
@@ -37,6 +38,7 @@ def _besides(
         events: table of objects that come and go, .csv or .json; sets --objects.
         zone: region or line to watch for events, such as door=10,20 100,20 100,90 in pixels; two points are a
             line; may be given several times.
+        notify: address that is told of each event as it happens, by HTTP POST with the event as JSON.
         background: write the empty scene at the end: its picture, .png, or all that is known of it for
             --scene, .safetensors.
         explain: folder for a strip of pictures for each frame: the frame, the empty scene with its low and
@@ -81,8 +83,8 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
     formats = list(run.format or DEFAULT_FORMATS)
     if events is not None and "events" not in formats:
         formats.append("events")
-    if zones and "events" not in formats:
-        raise SegueError("zones are told by events; add --events FILE")
+    if (zones or besides["notify"]) and "events" not in formats:
+        raise SegueError("zones and messages need events; add --events FILE")
     threshold, short_side = preferred(model, options["threshold"], options["short_side"])
     objects = options["objects"] or "events" in formats
     resolved = {"objects": objects, "threshold": threshold, "short_side": short_side}
@@ -102,6 +104,7 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
             places=None if events is None else {"events": events},
             explain=besides["explain"],
             zones=zones,
+            notify=besides["notify"],
             passes=found.frames if isinstance(found.frames, TwoPasses) else None,
         )
     if background is not None:
@@ -128,7 +131,7 @@ foreground = command(
             "follow_camera": "For a camera that pans or is carried: how its motion is found; for networks.",
         },
     ),
-    Options(_besides, "events zone background explain"),
+    Options(_besides, "events zone notify background explain"),
     replace(PART, names="start end duration max_size on_damage"),
     HOW,
 )

@@ -41,7 +41,21 @@ CANCEL: ContextVar[CancelToken | None] = ContextVar("cancel", default=None)
 """Lets the caller of a command interrupt it, as Ctrl-C does; so does a batch."""
 
 NON_RESULT_OPTIONS = frozenset(
-    "output format side_by_side rotate events zone background device on_damage overwrite resume quiet".split()  # noqa: SIM905
+    [
+        "output",
+        "format",
+        "side_by_side",
+        "rotate",
+        "events",
+        "zone",
+        "notify",
+        "background",
+        "device",
+        "on_damage",
+        "overwrite",
+        "resume",
+        "quiet",
+    ]
 )
 """Options on which masks that are there do not depend. A run that stopped at damage may go on past it."""
 
@@ -149,6 +163,7 @@ def run_job(
     explain: Path | None = None,
     passes: TwoPasses | None = None,
     zones: Sequence[Zone] = (),
+    notify: str | None = None,
 ) -> None:
     """Take frames of a source through a session into the sinks, and say where the results are.
 
@@ -157,7 +172,8 @@ def run_job(
     is the expected number of frames, where it is not that of the source, ``places`` are files of formats
     outside the output folder, ``categories`` the numbers of class names, ``explain`` is a folder for a strip
     of pictures of each frame, of a session that can explain, ``passes`` are two that take the place of the
-    frames, and ``zones`` are watched for events.
+    frames, ``zones`` are watched for events, and ``notify`` is an
+    address that is told of these.
     """
     seconds_of_part = None if how.rotate is None else parse_duration(how.rotate, "--rotate")
     if passes is None:
@@ -192,6 +208,7 @@ def run_job(
             categories=categories,
             begin=begin,
             zones=zones,
+            notify=notify,
         )
         written.update(outputs.paths)
         return outputs.sink

@@ -15,6 +15,7 @@ from segue.errors import SinkError
 from segue.masks import measure
 from segue.types import Frame, Point, Segmentation
 from segue.video.file_sinks import SpooledSink, write_items
+from segue.video.notify import Notifier
 from segue.video.partial import writing
 from segue.video.sinks import sized_mask
 from segue.video.zones import Zone
@@ -100,6 +101,8 @@ class EventSink(SpooledSink):
         path: file to write, ending in ``.csv`` or ``.json``.
         size: height and width that boxes and areas refer to; None takes those of each mask.
         zones: regions and lines that are watched.
+        notify: address that is told of each event as soon as it is known, see
+            :class:`segue.video.notify.Notifier`.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
 
     Raises:
@@ -113,9 +116,11 @@ class EventSink(SpooledSink):
         size: tuple[int, int] | None = None,
         zones: Sequence[Zone] = (),
         live: bool = False,
+        notify: str | None = None,
     ) -> None:
         if path.suffix.lower() not in (".csv", ".json"):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
+        self._notifier = None if notify is None else Notifier(notify)
         super().__init__(path, size)
         self._visits: dict[int, _Visit] = {}
         self._zones, self._live = tuple(zones), live
@@ -150,17 +155,21 @@ class EventSink(SpooledSink):
     def close(self) -> None:
         if self._table is None:
             super().close()
-            return
-        with writing(self._file.final):
-            self._finish()
-            self._table.close()
-        self._release()
+        else:
+            with writing(self._file.final):
+                self._finish()
+                self._table.close()
+            self._release()
+        if self._notifier is not None:
+            self._notifier.close()
 
     def abort(self) -> None:
         """Remove what is half-written; what a live run has told stays, in a complete file."""
         if self._table is not None:
             with suppress(OSError):
                 self._table.close()
+        if self._notifier is not None:
+            self._notifier.stop()
         super().abort()
 
     def _complete(self) -> None:
@@ -218,6 +227,8 @@ class EventSink(SpooledSink):
         self._tell(replace(now, event="zone-leave", zone=name, seconds=dwelt))
 
     def _tell(self, event: Event) -> None:
+        if self._notifier is not None:
+            self._notifier.send(asdict(event))
         if self._table is None:
             self._put(json.dumps(asdict(event)).encode())
             return

@@ -74,6 +74,7 @@ def open_sinks(
     categories: Mapping[str, int] | None = None,
     begin: float = 0.0,
     zones: Sequence[Zone] = (),
+    notify: str | None = None,
 ) -> Outputs:
     """Open everything that a run writes.
 
@@ -97,6 +98,7 @@ def open_sinks(
         categories: number of each label, for the formats that number classes; others get free numbers.
         begin: time in seconds of the source at which the overlay video begins.
         zones: regions and lines that are watched for events.
+        notify: address that is told of each event.
 
     Raises:
         SinkError: something exists and neither ``overwrite`` nor ``resume`` is given, cannot be resumed or
@@ -129,6 +131,7 @@ def open_sinks(
         categories=categories or {},
         begin=begin,
         zones=tuple(zones),
+        notify=notify,
         live=source.endless,
     )
     sinks: list[Sink] = []
@@ -220,6 +223,6 @@ ENTRIES = (
     SinkEntry("ytvis", "ytvis.json", _opener(CocoSink, "size", "names", "categories", flavour="ytvis")),
     SinkEntry("npz", "masks.npz", _opener(NpzSink, "size")),
     SinkEntry("cdnet", "cdnet", _opener(CdnetSink, "size", "names")),
-    SinkEntry("events", "events.csv", _opener(EventSink, "size", "zones", "live")),
+    SinkEntry("events", "events.csv", _opener(EventSink, "size", "zones", "live", "notify")),
 )
 """The formats of segue, for the registry."""
