@@ -22,7 +22,8 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,11 @@ def group_table(scores: dict[str, dict[str, Score]], groups: dict[str, list[Film
     return "\n".join(lines)
 
 
+def begun(film: Film, frames: int | None) -> Film:
+    """The first frames of a film, or all of it."""
+    return film if frames is None else replace(film, shots=lambda: islice(film.shots(), frames))
+
+
 def alarm_table(films: Sequence[Film], options: argparse.Namespace) -> str:
     """Markdown: what each method takes for foreground where nobody is."""
     lines = ["| frames with alarms, most of a frame | " + " | ".join(options.methods) + " |"]
@@ -191,6 +197,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--data", type=Path, required=True, help="folder of CDnet2014, or with --scenes of all data")
     add("--scenes", action="store_true", help="the scenes that models are developed on, in groups")
     add("--only", help="of the scenes these groups, with commas between")
+    add("--frames", type=int, help="take so many frames of each film of the scenes")
     add("--empty", action="store_true", help="false alarms in scenes without anybody, which --data holds")
     add("--held-out", action="store_true", help="the scenes that are looked at once, in the end")
     add("--isd", type=Path, help="folder of rendered rooms, one more group; made there the first time")
@@ -225,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = options.only.split(",") if options.only else list(groups)
         if unknown := [name for name in chosen if name not in groups]:
             raise SystemExit(f"--only: no group {', '.join(unknown)}; there are {', '.join(groups)}")
-        groups = {name: groups[name] for name in chosen}
+        groups = {name: [begun(film, options.frames) for film in groups[name]] for name in chosen}
     if options.empty:
         print(f"Measured on {describe(options.threads, options.device)}.\n")
         print(alarm_table(empty_scenes(options.data), options))

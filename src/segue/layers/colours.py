@@ -71,7 +71,9 @@ PAST = (16, 24, 32, 32)  # channels of the maps of the past at strides 2, 4, 8 a
 PICTURE = slice(3, 6)  # the planes of a scene that are its picture
 
 
-def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tensor:
+def past_cues(
+    frame: Tensor, planes: Tensor, context: Sequence[Tensor], *, noise_units: bool = False
+) -> Tensor:
     """Signed differences of a frame to its past, and what is known of each pixel.
 
     The frame (N, 3, H, W), the planes (N, 21, H, W), see :class:`segue.sessions.empty_scene.Scene`, and the K
@@ -80,7 +82,8 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
     Returns:
         (N, 17 + 3 K, H, W): distances to the range of what was background and of all that was there, 0
         inside; differences to both medians; widths of both ranges, largest of the three colours; differences
-        to the context; shares of foreground and changes, and number of frames.
+        to the context; shares of foreground and changes, and number of frames. With ``noise_units``
+        :func:`noise_cues` come after them.
     """
     # Plane by plane, where a few planes of many lie side by side in memory.
     frame, planes, *context = (each.contiguous() for each in (frame, planes, *context))
@@ -94,8 +97,10 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
         (high_all - low_all).amax(1, keepdim=True),
         *(frame - other for other in context),
     ]
-    cues = torch.cat([*differences, shares], 1)
-    cues[:, : -shares.shape[1]].mul_(CONTRAST)
+    # All at once: each copy of so many planes at full resolution is felt.
+    more = [noise_cues(frame, planes)] if noise_units else []
+    cues = torch.cat([*differences, shares, *more], 1)
+    cues[:, : sum(each.shape[1] for each in differences)].mul_(CONTRAST)
     return cues
 
 
@@ -117,7 +122,6 @@ def noise_cues(frame: Tensor, planes: Tensor) -> Tensor:
     Returns:
         (N, 3, H, W) in [-3, 3].
     """
-    frame, planes = frame.contiguous(), planes.contiguous()
     low, median, high = planes[:, 0:3], planes[:, 3:6], planes[:, 6:9]
     return ((frame - median) / (high - low + QUANTISATION)).clamp(-MOST_NOISE_UNITS, MOST_NOISE_UNITS)
 

@@ -27,7 +27,6 @@ from segue.layers.colours import (
     PastPyramid,
     colour_changes,
     half_size,
-    noise_cues,
     normalise_planes,
     past_cues,
 )
@@ -117,9 +116,8 @@ class MustanLite(nn.Module):
         return [maps.mean(1) for maps in self._past(current, context, background)]
 
     def _past(self, current: Features, context: Sequence[Features], background: Features) -> list[Tensor]:
-        frame, planes = current[0], background[0]
-        cues = past_cues(frame, planes, [pixels for (pixels,) in context])
-        return self.past(torch.cat([cues, noise_cues(frame, planes)], 1))
+        pixels = [frame for (frame,) in context]
+        return self.past(past_cues(current[0], background[0], pixels, noise_units=True))
 
     def forward(self, window: Tensor, scene: Tensor) -> Tensor:
         """Logits (N, 2, H, W) of the last frame of windows.

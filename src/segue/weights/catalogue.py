@@ -225,7 +225,7 @@ ENTRIES = (
         paper=_MUSTAN_PAPER,
         licence=_OWN,
         bundled="mustan-lite.safetensors",
-        sha256="35383297ab71733fc750b9609f440940068aeea5d9c3e9f7d1d015833f590348",
+        sha256="5e93d08846ee30c6ec9951c85fe17b8fe4f50c4255ba5e6d4a684621a760feaf",
     ),
     Entry(
         name="mustan-slim",
