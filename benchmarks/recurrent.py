@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -290,7 +289,7 @@ def per_frame(steps: list[tuple[int, float]]) -> float:
 
 
 def peak(case: Case, variant: str) -> int:
-    """Resident bytes at most of a process of its own, less those with the network loaded."""
+    """Resident bytes at most of a process of its own (Linux), less those with the network loaded."""
     child = [sys.executable, str(Path(__file__)), "--child", variant, json.dumps(asdict(case))]
     done = subprocess.run(child, capture_output=True, text=True, check=True)
     return int(done.stdout)
@@ -300,13 +299,20 @@ def run_alone(variant: str, case: Case) -> int:
     """What the child process of :func:`peak` does: fill the memory, and five frames."""
     network = case.network()
     pictures, mask = scene(case.height, case.width, case.objects, EVERY + 1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is that of making the network
     runner = runner_of(case, variant, network)
     runner.start(pictures[0], mask)
     fill([runner], case)
     for picture in pictures[1:]:
         runner.step(picture)
-    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    return resident("VmHWM") - before
+
+
+def resident(name: str) -> int:
+    """Bytes of resident memory, as /proc says."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
