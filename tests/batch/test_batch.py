@@ -27,7 +27,7 @@ from tests.cli.running import Command
 from tests.lite import lively_lite
 
 QUICK = 10.0
-"""Seconds in which a batch ends on Ctrl-C: 3 to 4 where the machine has nothing else to do."""
+"""Seconds in which a batch ends on Ctrl-C, also where other programs have the cores; see STOP_SECONDS."""
 
 JOB = ("--do", "foreground", "--model", "median", "--format", "png")
 

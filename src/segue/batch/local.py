@@ -128,14 +128,21 @@ class LocalEngine:
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
     """Processes that are started in the block do not see Ctrl-C while they import; see :func:`_serve`."""
-    if not hasattr(signal, "pthread_sigmask"):
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
         return
+    # The mask is for the process that is started. Another thread of this one may take the signal:
+    # it waits until the new process has been told all that it needs.
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _serve(name: str, pipe: Connection, order: JobConfig, threads: int, parent: int) -> None:

@@ -104,6 +104,8 @@ class RayEngine:
         self._keep_up()
         found = []
         for reference in self._answered(seconds):
+            if reference not in self._asked:  # its worker was lost with the answer before
+                continue
             worker, question = self._asked.pop(reference)
             try:
                 answer = self._ray.get(reference, timeout=GET_SECONDS)
