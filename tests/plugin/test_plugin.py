@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 
 import segue
 from segue.errors import CheckpointError, PromptError, SegueError
-from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, SINKS, Entry, register
+from segue.prompts import Prompts, find_prompter
+from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, Entry, register
 from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
 from tests.cli.running import Command, command_in
@@ -67,7 +68,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put the package on the path for one test."""
     monkeypatch.syspath_prepend(str(site))
-    registries: tuple[Any, ...] = (MODELS, DETECTORS, SINKS, DATASETS, COMMANDS)
+    registries: tuple[Any, ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS)
     for registry in registries:
         assert registry.names
         monkeypatch.delitem(vars(registry), "_points")
@@ -237,6 +238,25 @@ def test_a_foreground_network_has_weights_and_a_threshold_of_its_own(
             grey, model="bright", weights=tmp_path / "bright.safetensors", threshold=threshold, device="cpu"
         )
         assert [bool(result.mask.any()) for result in results] == expected
+
+
+def test_a_prompter_has_weights_of_its_own(command: Command, film: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nobody published weights of nearness"):
+        segue.track(FILM, {0: [PointPrompt(1, ((8.0, 14.0),))]}, prompter="same-colour")
+    file = tmp_path / "nearness.safetensors"
+    save_file(MODELS.find("nearness").build().state_dict(), file)
+    # Given by its file, which is recognised, on the command line and in Python.
+    outcome = command(
+        "track", film, "--point", "8,14", "--model", "colour-memory", "--prompter", file,
+        "--format", "png", "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert np.array_equal(masks_of(tmp_path / "out"), TRUE == 1)
+    make = find_prompter("same-colour", file)
+    assert np.array_equal(make(FILM[0]).answer(Prompts(box=(4, 10, 16, 22))).mask, TRUE[0] == 1)
+    refused = command("track", film, "--point", "8,14", "--prompter", "same")
+    assert "neither a weight file nor one of segue-prompt" in refused.complaint
+    assert "same-colour" in refused.complaint
 
 
 def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_path: Path) -> None:

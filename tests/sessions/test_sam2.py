@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import resource
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,7 +47,7 @@ def film(network: SAM2, count: int = len(FRAMES), settings: Settings | None = No
 
 def with_settings(network: SAM2, settings: Settings) -> SAM2:
     """The network, whose sessions follow other rules."""
-    other, _, _ = prepare_for_inference(network, "cpu", False)
+    other = copy.copy(network)
     other.settings = settings
     return other
 

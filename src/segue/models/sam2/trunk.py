@@ -1,7 +1,7 @@
 """Image encoder of SAM 2: the trunk Hiera (Ryali et al., ICML 2023, arXiv 2306.00989) and the neck.
 
 Names of parameters are those of the release. The trunk works on maps with the channels last. Tokens that fill
-up a window take part in its attention, as in the release, but nothing else is computed for them.
+up a window take part in its attention, as in the release.
 """
 
 from __future__ import annotations
@@ -81,26 +81,20 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, cin) to (B, H, W, cout), or half the height and width with pooling."""
         height, width = x.shape[1:3]
-        window = self._window or max(height, width)
-        whole = not self._window
-        qkv = self.qkv(x)
-        rows, columns = -height % window, -width % window
-        if not whole:
-            if rows or columns:
-                # A padded token is zero before the projection, so its projection is the bias.
-                filled = self.qkv.bias.expand(x.shape[0], height + rows, width + columns, -1).clone()
-                filled[:, :height, :width] = qkv
-                qkv = filled
-            qkv = to_windows(qkv, window)
-        batch, h, w = qkv.shape[:3]
-        query, key, value = qkv.unflatten(-1, (3, self._heads, -1)).unbind(3)
+        window = self._window
+        rows, columns = (-height % window, -width % window) if window else (0, 0)
+        if rows or columns:
+            x = F.pad(x, (0, 0, 0, columns, 0, rows))
+        if window:
+            x = to_windows(x, window)
+        batch, h, w = x.shape[:3]
+        query, key, value = self.qkv(x).unflatten(-1, (3, self._heads, -1)).unbind(3)
         if self._pool:
             query = pooled(query.flatten(3)).unflatten(-1, (self._heads, -1))
-            h, w, window = h // 2, w // 2, window // 2
-            height, width, rows, columns = height // 2, width // 2, rows // 2, columns // 2
+            h, w, height, width, rows, columns = (n // 2 for n in (h, w, height, width, rows, columns))
         q, k, v = (part.flatten(1, 2).transpose(1, 2) for part in (query, key, value))
         found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, h, w, -1)
-        if not whole:
+        if window:
             found = from_windows(found, (height + rows, width + columns))[:, :height, :width]
         return self.proj(found)
 

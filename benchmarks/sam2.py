@@ -1,0 +1,191 @@
+"""SAM 2.1 on one frame with a full memory: segue beside the published way, in one process, in turn.
+
+``python -m benchmarks.sam2 --side 1024 --rounds 3``
+
+The published way pads windows before they are projected, applies the 1x1 convolutions of neck and decoder one
+after the other, computes the position of the trunk for each frame, and attends to memory with values of 256
+channels, all with PyTorch's own attention, as the release does. Weights are random; with ``--difference`` the
+working size is compared with that of the release on the golden weights of ``tests/fill.py`` instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.layers.running import prepare_for_inference
+from segue.models.sam2 import SAM2, SIZES, Settings
+from segue.models.sam2.memory import RotaryAttention, rotate
+from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record
+from segue.models.sam2.pictures import film_logits, film_picture
+from segue.models.sam2.trunk import WindowAttention, from_windows, pooled, to_windows
+from segue.models.sam2.values import Encoded
+from segue.sessions import TrackSession
+from segue.types import Frame, PointPrompt
+from tests.clips import clip
+from tests.fill import fill
+
+FRAME = 20
+"""Number of the frame that is timed: six tracked frames, one prompted one and fifteen pointers are before it."""
+
+
+def plain_window(self: WindowAttention, x: Tensor) -> Tensor:
+    """Windows are padded, projected and put back as a whole."""
+    height, width = x.shape[1:3]
+    window = self._window
+    rows, columns = (-height % window, -width % window) if window else (0, 0)
+    if window:
+        x = to_windows(F.pad(x, (0, 0, 0, columns, 0, rows)), window)
+    batch, h, w = x.shape[:3]
+    query, key, value = self.qkv(x).reshape(batch, h * w, 3, self._heads, -1).unbind(2)
+    if self._pool:
+        query = pooled(query.reshape(batch, h, w, -1)).reshape(batch, h * w // 4, self._heads, -1)
+        h, w, height, width, rows, columns = (n // 2 for n in (h, w, height, width, rows, columns))
+    q, k, v = (part.transpose(1, 2) for part in (query, key, value))
+    found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, h, w, -1)
+    found = self.proj(found)
+    return from_windows(found, (height + rows, width + columns))[:, :height, :width] if window else found
+
+
+def plain_rotary(
+    self: RotaryAttention, query: Tensor, key: Tensor, value: Tensor, code: Tensor, fixed: int = 0
+) -> Tensor:
+    """Values are projected before they are read."""
+    q, k, v = self.q_proj(query), self.k_proj(key), self.v_proj(value)
+    placed = k.shape[1] - fixed
+    k = torch.cat([rotate(k[:, :placed], code), k[:, placed:]], 1)
+    read = F.scaled_dot_product_attention(rotate(q, code)[:, None], k[:, None], v[:, None])
+    return self.out_proj(read[:, 0])
+
+
+def plain_encode(self: SAM2, picture: Tensor, constants: Any) -> Encoded:
+    """All levels of the neck, then the convolutions of the decoder."""
+    maps = self.image_encoder.trunk(picture)
+    fine, half, coarse, _ = self.image_encoder.neck(maps)
+    decoder = self.sam_mask_decoder
+    return Encoded(coarse, (decoder.conv_s0(fine), decoder.conv_s1(half)))
+
+
+def plain(network: SAM2) -> SAM2:
+    """The network, run in the published way from now on."""
+    for module in network.modules():
+        for kind, method in ((WindowAttention, plain_window), (RotaryAttention, plain_rotary)):
+            if isinstance(module, kind):
+                module.forward = method.__get__(module)  # type: ignore[method-assign]
+    network.encode = plain_encode.__get__(network)  # type: ignore[method-assign]
+    return network
+
+
+def memory(side: int) -> ObjectMemory:
+    """A memory that is full."""
+    cells = (side // 16) ** 2
+    generator = torch.Generator().manual_seed(0)
+
+    def record() -> Record:
+        features = torch.randn(cells, 64, generator=generator).bfloat16()
+        return Record(torch.randn(1, 256, generator=generator), 1.0, 1.0, features)
+
+    return ObjectMemory({0: record()}, {t: record() for t in range(1, FRAME)})
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of processor time, which another busy process hardly changes."""
+    start = time.process_time()
+    result = call()
+    return time.process_time() - start, result
+
+
+@torch.inference_mode()
+def compare(size: Any, side: int, rounds: int) -> None:
+    frames, _ = clip(7, rounds, 480, 854, 2)
+    kept = memory(side)
+    torch.manual_seed(0)
+    network = SAM2(size).eval()
+    networks = {
+        "published": plain(rebuilt(size, network)),
+        "segue": prepare_for_inference(network, "cpu", False)[0],
+    }
+    constants = {name: network.constants(side) for name, network in networks.items()}
+    steps = {name: ObjectSteps(network, constants[name], Settings()) for name, network in networks.items()}
+    times: dict[str, dict[str, list[float]]] = {name: {"encode": [], "rest": []} for name in networks}
+    for number, image in enumerate(frames):
+        masks = {}
+        for name, network in networks.items():
+            seconds, encoded = timed(
+                lambda network=network, name=name: network.encode(film_picture(image, side), constants[name])
+            )
+            view = kept.view(FRAME, Settings(), None)
+            rest, record = timed(lambda encoded=encoded, name=name: steps[name].track(encoded, view))
+            masks[name] = film_logits(record.low, (480, 854)) > 0
+            if number:  # the first arranges weights
+                times[name]["encode"].append(seconds)
+                times[name]["rest"].append(rest)
+        differ = float((masks["published"] != masks["segue"]).float().mean())
+        print(f"frame {number}: {differ:.5%} of the pixels differ", flush=True)
+    for name, parts in times.items():
+        medians = {part: statistics.median(values) for part, values in parts.items()}
+        print(f"{name}: " + ", ".join(f"{part} {s:.2f} s" for part, s in medians.items()))
+    ratios = [
+        sum(times["segue"][part][i] for part in ("encode", "rest"))
+        / sum(times["published"][part][i] for part in ("encode", "rest"))
+        for i in range(rounds - 1)
+    ]
+    print(f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def rebuilt(size: Any, network: SAM2) -> SAM2:
+    other = SAM2(size)
+    other.load_state_dict(network.state_dict())
+    return other.eval()
+
+
+def difference(size: Any, sides: list[int], count: int) -> None:
+    """Masks at working sizes against those at the first of them, on a synthetic clip."""
+    network = SAM2(size)
+    fill(network, "sam2")
+    frames, _ = clip(7, count, 480, 854, 2)
+    found = {}
+    for side in sides:
+        session = TrackSession(network, replace(network.schedule, short_side=side), device="cpu")
+        results = []
+        start = time.process_time()
+        for t, image in enumerate(frames):
+            given = [PointPrompt(1, ((308.0, 345.0),))] if t == 0 else None
+            results.append(session.step(Frame(t, t / 25, image), given).mask > 0)
+        found[side] = np.stack(results)
+        print(f"side {side}: {(time.process_time() - start) / count:.2f} s a frame", flush=True)
+    first = found[sides[0]]
+    for side in sides[1:]:
+        union = (first | found[side]).sum()
+        iou = (first & found[side]).sum() / max(union, 1)
+        print(
+            f"side {side} against {sides[0]}: IoU {iou:.3f}, {(first != found[side]).mean():.2%} of pixels differ"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", choices=list(SIZES), default="tiny")
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--difference", action="store_true")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    if asked.difference:
+        difference(asked.size, [1024, asked.side], asked.rounds)
+    else:
+        compare(asked.size, asked.side, asked.rounds)
+
+
+if __name__ == "__main__":
+    main()
