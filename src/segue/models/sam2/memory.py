@@ -25,8 +25,8 @@ ROTARY_THETA = 10000.0
 PICTURE_POSITION = 0.1
 """Share of the sine position that the queries of memory attention get."""
 
-QUERY_BLOCK, KEY_BLOCK = 512, 2048
-"""Sizes of a block of attention on a processor: its scores take 4 MiB."""
+QUERY_BLOCK, KEY_BLOCK = 256, 1024
+"""Sizes of a block of attention on a processor: its scores take 1 MiB."""
 
 
 def rotary(side: int, device: torch.device | None = None) -> Tensor:

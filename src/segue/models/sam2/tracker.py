@@ -122,7 +122,7 @@ class SAM2Tracker:
         return self._output(self.ids, look.found, image)
 
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
-        said = _grouped(given.prompts if given is not None else (), self.objects)
+        said = clicks_by_object(given.prompts if given is not None else (), self.objects)
         look = self._looked(image)
         self._look = None
         masked = () if given is None else given.masked
@@ -167,7 +167,7 @@ class SAM2Tracker:
                 view = self.objects[i].view(self._seen, self.settings, self._setup.frames)
                 look.found[i] = self._steps.track(look.encoded, view, remember=remember)
 
-    def _clicked(self, look: _Look, words: _Words, image: Image, corrected: int | None) -> Record:
+    def _clicked(self, look: _Look, words: ObjectClicks, image: Image, corrected: int | None) -> Record:
         points, labels = points_on_square(
             words.positive,
             words.negative,
@@ -231,7 +231,7 @@ class SAM2Tracker:
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
+class ObjectClicks:
     """All points and the box that are given of one object."""
 
     positive: tuple[tuple[float, float], ...] = ()
@@ -244,15 +244,17 @@ class _Words:
         return self.box is None
 
 
-def _grouped(prompts: Sequence[BoxPrompt | PointPrompt], known: Collection[int]) -> dict[int, _Words]:
+def clicks_by_object(
+    prompts: Sequence[BoxPrompt | PointPrompt], known: Collection[int]
+) -> dict[int, ObjectClicks]:
     """What is said of each object.
 
     Raises:
         PromptError: there are several boxes, or nothing says where a new object is.
     """
-    said: dict[int, _Words] = {}
+    said: dict[int, ObjectClicks] = {}
     for prompt in prompts:
-        words = said.get(prompt.id, _Words())
+        words = said.get(prompt.id, ObjectClicks())
         if isinstance(prompt, BoxPrompt):
             if words.box is not None:
                 raise PromptError(f"object {prompt.id}: give one box, with or without points")

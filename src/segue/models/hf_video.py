@@ -1,0 +1,225 @@
+"""Video models of Hugging Face transformers as networks of a session (extra ``hf``).
+
+``Sam2VideoModel`` and ``EdgeTamVideoModel`` share an interface: a model is called with an inference session
+and a frame. Here each object has an inference session of its own, so that it can be forgotten and saved; they
+share the features of the frame. What no later frame sees is dropped, see :mod:`segue.models.sam2.objects`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from segue.errors import SegueError
+from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
+from segue.models.sam2.objects import POINTERS, Settings
+from segue.models.sam2.pictures import film_picture, points_on_square, square_mask
+from segue.models.sam2.tracker import SCHEDULE, LowLogits, clicks_by_object, merged, settings_of
+from segue.models.sam2.values import ABSENT
+from segue.registry import PromptKind
+from segue.types import Image
+
+KINDS = ("cond_frame_outputs", "non_cond_frame_outputs")
+KEPT = ("maskmem_features", "maskmem_pos_enc", "object_pointer")
+"""What later frames read of a record."""
+
+
+class HFVideoTracker:
+    """Follows objects with :class:`HFVideo`; see :class:`segue.models.base.Tracker` for the methods."""
+
+    prompts: frozenset[PromptKind] = frozenset({"box", "point"})
+
+    def __init__(self, network: HFVideo, setup: Setup) -> None:
+        settings_of(setup.schedule, Settings())
+        self._model = copy.deepcopy(network.model).to(setup.device, setup.dtype).eval()
+        self._setup = setup
+        self._side: int = network.side
+        self.reset()
+
+    def reset(self) -> None:
+        self._sessions: dict[int, Any] = {}
+        self._frames: dict[int, Tensor] = {}
+        self._cache: Any = None
+        self._seen = 0
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(sorted(self._sessions))
+
+    @property
+    def requires_update(self) -> bool:
+        return bool(self._sessions)
+
+    def skip(self) -> None:
+        self._seen += 1
+
+    def forget(self, ids: Collection[int]) -> None:
+        for i in set(ids) & self._sessions.keys():
+            del self._sessions[i]
+
+    def peek(self, image: Image) -> TrackOutput:
+        self._load(image)
+        found = {}
+        for i, session in self._sessions.items():
+            found[i] = self._run(session, remember=False)
+            self._take_back(session)
+        return self._output(self.ids, found, image)
+
+    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
+        said = clicks_by_object(given.prompts if given is not None else (), self._sessions)
+        masked = () if given is None else given.masked
+        self._load(image)
+        found: dict[int, tuple[Tensor, float]] = {}
+        begun = {i: self._session(i) for i in (*said, *masked) if i not in self._sessions}
+        sessions = {**self._sessions, **begun}
+        for i, session in sessions.items():
+            if i in masked:
+                assert given is not None
+                mask = square_mask(given.mask == i, self._side)
+                session.add_mask_inputs(0, self._seen, mask)
+                session.obj_with_new_inputs = [i]
+            elif i in said:
+                words = said[i]
+                if i not in begun and words.box is None:  # a correction of what is found
+                    self._run(session, remember=False)
+                size = image.shape[0], image.shape[1]
+                points, labels = points_on_square(
+                    words.positive, words.negative, words.box, size, self._side, self._setup.device
+                )
+                inputs = {"point_coords": points[None], "point_labels": labels[None].int()}
+                session.add_point_inputs(0, self._seen, inputs)
+                session.obj_with_new_inputs = [i]
+            elif not predict:
+                continue
+            found[i] = self._run(session, remember=True)
+        ids = tuple(sorted(sessions))
+        output = self._output(ids, found, image)
+        self._sessions = sessions
+        for session in sessions.values():
+            self._prune(session)
+        self._seen += 1
+        return output
+
+    def _session(self, i: int) -> Any:
+        from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
+
+        device = self._setup.device
+        session = Sam2VideoInferenceSession(
+            video=None,
+            inference_device=device,
+            inference_state_device=device,
+            video_storage_device=device,
+            dtype=self._setup.dtype,
+        )
+        session.obj_id_to_idx(i)
+        session.processed_frames = self._frames
+        if self._cache is None:
+            self._cache = session.cache
+        session.cache = self._cache
+        return session
+
+    def _load(self, image: Image) -> None:
+        picture = film_picture(image, self._side)[0].to(self._setup.device, self._setup.dtype)
+        self._frames.clear()
+        self._frames[self._seen] = picture
+        if self._cache is not None:
+            self._cache.clear_all()
+
+    def _run(self, session: Any, *, remember: bool) -> tuple[Tensor, float]:
+        found = self._model(session, frame_idx=self._seen, run_mem_encoder=remember)
+        return found.pred_masks.float(), float(found.object_score_logits.reshape(-1)[0])
+
+    def _take_back(self, session: Any) -> None:
+        session.output_dict_per_obj[0]["non_cond_frame_outputs"].pop(self._seen, None)
+        session.frames_tracked_per_obj[0].pop(self._seen, None)
+
+    def _prune(self, session: Any) -> None:
+        outputs = session.output_dict_per_obj[0]
+        for frame in [t for t in outputs["non_cond_frame_outputs"] if t < self._seen + 2 - POINTERS]:
+            del outputs["non_cond_frame_outputs"][frame]
+        for kind in KINDS:
+            for record in outputs[kind].values():
+                record.pop("pred_masks", None)
+        for held in (
+            session.frames_tracked_per_obj,
+            session.point_inputs_per_obj,
+            session.mask_inputs_per_obj,
+        ):
+            held[0].clear()
+
+    def _output(
+        self, ids: tuple[int, ...], found: dict[int, tuple[Tensor, float]], image: Image
+    ) -> TrackOutput:
+        side = self._side // 4
+        nothing = torch.full((1, 1, side, side), ABSENT, device=self._setup.device)
+        low = torch.cat(
+            [found[i][0].view(1, 1, *found[i][0].shape[-2:]) if i in found else nothing for i in ids], 1
+        )
+        size = image.shape[0], image.shape[1]
+        return TrackOutput(ids, merged(low, size), LowLogits(low.cpu(), size))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors: dict[str, Tensor] = {}
+        listed: list[list[Any]] = []
+        for i, session in self._sessions.items():
+            for kind in KINDS:
+                for frame, record in session.output_dict_per_obj[0][kind].items():
+                    names = [name for name in KEPT if record.get(name) is not None]
+                    listed.append([i, kind, frame, names])
+                    tensors |= {f"{i}.{kind}.{frame}.{name}": record[name] for name in names}
+        return tensors, {"seen": self._seen, "records": listed, "ids": list(self._sessions)}
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        self.reset()
+        self._seen = int(values["seen"])
+        self._sessions = {int(i): self._session(int(i)) for i in values["ids"]}
+        for i, kind, frame, names in values["records"]:
+            record = {
+                name: tensors[f"{i}.{kind}.{frame}.{name}"].to(self._setup.device, copy=True)
+                for name in names
+            }
+            self._sessions[int(i)].output_dict_per_obj[0][kind][int(frame)] = record
+
+
+class HFVideo(nn.Module):
+    """A video model of transformers as a network of a session.
+
+    Args:
+        model: ``Sam2VideoModel``, ``EdgeTamVideoModel`` or another of their interface.
+
+    Raises:
+        SegueError: it has another interface.
+
+    Example:
+        >>> from transformers import Sam2VideoModel
+        >>> network = HFVideo(Sam2VideoModel.from_pretrained("facebook/sam2.1-hiera-tiny"))
+        >>> segue.track("dog.mp4", {0: [segue.BoxPrompt(1, (120, 80, 310, 260))]}, model=network)
+    """
+
+    schedule: Schedule = SCHEDULE
+    tracker: ClassVar[type[Tracker]] = HFVideoTracker
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        side = getattr(getattr(model, "prompt_encoder", None), "input_image_size", None)
+        if side is None:
+            side = getattr(getattr(model, "config", None), "image_size", None)
+        if not isinstance(side, int) or not hasattr(model, "num_maskmem"):
+            raise SegueError(
+                f"{type(model).__name__} is no video model of the family of SAM 2 in transformers"
+            )
+        # No submodule: its layers read each other's weights, which preparing for inference would replace.
+        self._held, self.side = (model,), side
+
+    @property
+    def model(self) -> nn.Module:
+        """The model of transformers."""
+        return self._held[0]
+
+    def state_dict(self, *arguments: Any, **named: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Its weights, by which sessions know it."""
+        return self.model.state_dict(*arguments, **named)
