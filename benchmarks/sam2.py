@@ -4,8 +4,9 @@
 
 The published way pads windows before they are projected, applies the 1x1 convolutions of neck and decoder one
 after the other, computes the position of the trunk for each frame, and attends to memory with values of 256
-channels, all with PyTorch's own attention, as the release does. Weights are random; with ``--difference`` the
-working size is compared with that of the release on the golden weights of ``tests/fill.py`` instead.
+channels, all with PyTorch's own attention, as the release does. Times are processor time. Weights are
+random; with ``--difference`` the working size is compared with that of the release on the golden weights of
+``tests/fill.py`` instead.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +35,7 @@ from tests.clips import clip
 from tests.fill import fill
 
 FRAME = 20
-"""Number of the frame that is timed: six tracked frames, one prompted one and fifteen pointers are before it."""
+"""Number of the frame that is timed: six tracked frames, a prompted one and fifteen pointers precede it."""
 
 
 def plain_window(self: WindowAttention, x: Tensor) -> Tensor:
@@ -97,13 +97,6 @@ def memory(side: int) -> ObjectMemory:
     return ObjectMemory({0: record()}, {t: record() for t in range(1, FRAME)})
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of processor time, which another busy process hardly changes."""
-    start = time.process_time()
-    result = call()
-    return time.process_time() - start, result
-
-
 @torch.inference_mode()
 def compare(size: Any, side: int, rounds: int) -> None:
     frames, _ = clip(7, rounds, 480, 854, 2)
@@ -117,18 +110,19 @@ def compare(size: Any, side: int, rounds: int) -> None:
     constants = {name: network.constants(side) for name, network in networks.items()}
     steps = {name: ObjectSteps(network, constants[name], Settings()) for name, network in networks.items()}
     times: dict[str, dict[str, list[float]]] = {name: {"encode": [], "rest": []} for name in networks}
+    view = kept.view(FRAME, Settings(), None)
     for number, image in enumerate(frames):
         masks = {}
         for name, network in networks.items():
-            seconds, encoded = timed(
-                lambda network=network, name=name: network.encode(film_picture(image, side), constants[name])
-            )
-            view = kept.view(FRAME, Settings(), None)
-            rest, record = timed(lambda encoded=encoded, name=name: steps[name].track(encoded, view))
+            start = time.process_time()
+            encoded = network.encode(film_picture(image, side), constants[name])
+            middle = time.process_time()
+            record = steps[name].track(encoded, view)
+            end = time.process_time()
             masks[name] = film_logits(record.low, (480, 854)) > 0
             if number:  # the first arranges weights
-                times[name]["encode"].append(seconds)
-                times[name]["rest"].append(rest)
+                times[name]["encode"].append(middle - start)
+                times[name]["rest"].append(end - middle)
         differ = float((masks["published"] != masks["segue"]).float().mean())
         print(f"frame {number}: {differ:.5%} of the pixels differ", flush=True)
     for name, parts in times.items():

@@ -27,7 +27,16 @@ GIVEN: dict[int, list[Any]] = {
 @pytest.fixture(scope="module", params=["Sam2Video", "EdgeTamVideo"])
 def network(request: pytest.FixtureRequest) -> HFVideo:
     torch.manual_seed(0)
-    config = getattr(transformers, f"{request.param}Config")()
+    named: dict[str, Any] = {
+        "image_size": 256,
+        "prompt_encoder_config": {"image_size": 256},
+        "memory_attention_rope_feat_sizes": [16, 16],
+        "vision_config": {"backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]]},
+    }
+    if request.param == "Sam2Video":
+        trunk = {"model_type": "sam2_hiera_det_model", "image_size": [256, 256]}
+        named["vision_config"]["backbone_config"] = trunk
+    config = getattr(transformers, f"{request.param}Config")(**named)
     return HFVideo(getattr(transformers, f"{request.param}Model")(config).eval())
 
 
