@@ -161,9 +161,8 @@ def difference(size: Any, sides: list[int], count: int) -> None:
     for side in sides[1:]:
         union = (first | found[side]).sum()
         iou = (first & found[side]).sum() / max(union, 1)
-        print(
-            f"side {side} against {sides[0]}: IoU {iou:.3f}, {(first != found[side]).mean():.2%} of pixels differ"
-        )
+        changed = (first != found[side]).mean()
+        print(f"side {side} against {sides[0]}: IoU {iou:.3f}, {changed:.2%} of the pixels differ")
 
 
 def main() -> None:
