@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from segue.api.track import track as track
     from segue.prompts import Prompter as Prompter
     from segue.registry import Entry as Entry
+    from segue.registry import WeightFile as WeightFile
     from segue.registry import register as register
+    from segue.registry import register_model as register_model
     from segue.sessions import ForegroundSession as ForegroundSession
     from segue.sessions import InstanceSession as InstanceSession
     from segue.sessions import Session as Session
@@ -51,7 +53,7 @@ _MODULES = {
     "api.save": "save",
     "api.track": "track",
     "prompts": "Prompter",
-    "registry": "Entry register",
+    "registry": "Entry WeightFile register register_model",
     "sessions": "ForegroundSession InstanceSession Session SessionState TrackSession",
     "sessions.auto": "Auto",
     "sessions.detecting": "detector",

@@ -6,7 +6,7 @@ See :mod:`segue.registry`, where they are found by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, device
 
+    from segue.datasets.davis import Sequence
+    from segue.datasets.files import ByName
     from segue.datasets.foreground import ForegroundFolder
     from segue.datasets.inventories import Inventory
     from segue.datasets.ytvis import YTVISDataset
@@ -39,6 +41,24 @@ TASKS: Mapping[Task, str] = {
 """What the networks of each task are for, in words."""
 
 PromptKind = Literal["mask", "box", "point"]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """One of several weight files of a network; see ``tags`` of :class:`Entry`.
+
+    Attributes:
+        bundled, sha256, source, remote, licence, threshold: as those of :class:`Entry`.
+        trained_on: what it was trained on, in words.
+    """
+
+    bundled: str | None = None
+    sha256: str | None = None
+    source: str | None = None
+    remote: Remote | None = None
+    licence: str = ""
+    threshold: float | None = None
+    trained_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +95,7 @@ class Entry:
         needs_flow: it looks at optical flow, and shows the interface of :class:`segue.models.hofam.HOFAM`.
         rank: of those whose weights are at hand, the one of the lowest rank is the default; segue's own
             begin at 1. None never is.
+        tags: further weight files by their tags; ``NAME.TAG`` is the network with that file.
     """
 
     name: str
@@ -96,6 +117,23 @@ class Entry:
     prompts: frozenset[PromptKind] = frozenset({"mask"})
     needs_flow: bool = False
     rank: int | None = None
+    tags: Mapping[str, WeightFile] = field(default_factory=dict)
+
+    def tagged(self, tag: str) -> Entry:
+        """The same network with the weight file of a tag."""
+        file = self.tags[tag]
+        return replace(
+            self,
+            name=f"{self.name}.{tag}",
+            bundled=file.bundled,
+            sha256=file.sha256,
+            source=file.source,
+            remote=file.remote,
+            licence=file.licence or self.licence,
+            threshold=self.threshold if file.threshold is None else file.threshold,
+            rank=None,
+            tags={},
+        )
 
     @property
     def training(self) -> str:
@@ -272,8 +310,11 @@ class DatasetEntry:
         list: what a folder has of it.
         films: opens its films of still cameras with labels of the foreground, for ``segue train --data
             NAME=FOLDER`` and ``segue eval NAME``; None where it has none.
+        masks: opens its videos with index masks, for ``segue run NAME``, ``segue eval NAME`` and
+            ``segue train --data NAME=FOLDER`` of networks that follow objects; None where it has none.
         instances: opens its training part, videos or pictures with labelled instances, for the networks of
-            ``segue train`` that find instances; None where it has none.
+            ``segue train`` that find instances, and for ``segue run NAME`` and ``segue eval NAME``; None
+            where it has none.
         shadows: whether the labels of ``films`` tell shadows.
         rendered: whether no camera took the films.
     """
@@ -287,6 +328,7 @@ class DatasetEntry:
     list: Callable[[Path], Inventory] | None = None
     films: Callable[[Path], ForegroundFolder] | None = None
     instances: Callable[[Path], YTVISDataset] | None = None
+    masks: Callable[[Path], ByName[Sequence]] | None = None
     shadows: bool = False
     rendered: bool = False
 

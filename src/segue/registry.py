@@ -32,6 +32,7 @@ from segue.entries import PromptKind as PromptKind
 from segue.entries import SinkEntry as SinkEntry
 from segue.entries import SinkOptions as SinkOptions
 from segue.entries import Task as Task
+from segue.entries import WeightFile as WeightFile
 from segue.errors import ArgumentError, CheckpointError, DatasetError, PromptError, SegueError, SinkError
 from segue.inputs import kind_of
 
@@ -94,12 +95,24 @@ class Registry(Generic[T]):
             raise self.error(f"{self.noun}: {kind_of(name)}; give a name: {', '.join(self.names)}")
         if name in self._known:
             return self._known[name]
+        base, _, tag = name.rpartition(".")
+        if name not in self._points and base in self:
+            found = self.find(base)
+            if isinstance(found, Entry) and tag in found.tags:
+                return found.tagged(tag)  # type: ignore[return-value]
+            if isinstance(found, Entry):
+                tags = ", ".join(found.tags) or "none"
+                raise self.error(f"{base} has no weights with the tag {tag!r}; its tags are: {tags}")
         if name not in self._points:
             raise self.error(f"no {self.noun} is called {name!r}; known are {', '.join(self.names)}")
         return self._load(self._points[name])
 
     def __contains__(self, name: object) -> bool:
-        return name in self._known or name in self._points
+        if name in self._known or name in self._points:
+            return True
+        base, _, tag = name.rpartition(".") if isinstance(name, str) else ("", "", "")
+        found = self.find(base) if base in self._known or base in self._points else None
+        return isinstance(found, Entry) and tag in found.tags
 
     def __iter__(self) -> Iterator[T]:
         """All entries, segue's own first; those that cannot be imported give a warning."""
@@ -168,7 +181,7 @@ DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.sessi
 PROMPTERS = Registry(PrompterEntry, "segue.prompters", "prompter", ("segue.prompts.prompters",), PromptError)
 SINKS = Registry(SinkEntry, "segue.sinks", "format", ("segue.video.outputs",), SinkError)
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.check",), DatasetError)
-COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.cli.main",), wrap=_command)
+COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.commands",), wrap=_command)
 
 _REGISTRIES: tuple[Registry[Any], ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS)
 
@@ -189,3 +202,32 @@ def register(entry: AnyEntry) -> None:
             registry.register(entry)
             return
     raise ArgumentError(f"entry: {kind_of(entry)}; give an entry of segue.registry, such as segue.Entry")
+
+
+B = TypeVar("B", bound=Callable[..., Any])
+
+
+def register_model(name: str, task: Task, **described: Any) -> Callable[[B], B]:
+    """A decorator that adds a network, or a function that makes one, to this process.
+
+    Args:
+        name: the name that users give.
+        task: what it is for; see :class:`Entry`.
+        described: further attributes of :class:`Entry`, such as ``signature``, ``bundled`` and ``tags``.
+
+    Returns:
+        A decorator that gives the class or function back as it is.
+
+    Raises:
+        SegueError: the name is taken.
+
+    Example:
+        >>> @register_model("blobs", "track", signature="blob.weight", bundled=FILE)
+        ... class Blobs(nn.Module): ...
+    """
+
+    def add(build: B) -> B:
+        MODELS.register(Entry(name, task, build, **described))
+        return build
+
+    return add

@@ -70,7 +70,7 @@ def isd(
 
         segue synth isd out/isd --frames 150000 --seed 1 --workers 8 --resume
     """
-    from segue.cli.tables import progress
+    from segue.reports.terminal import progress
     from segue_isd.gl import check_opengl
     from segue_isd.presets import PRESETS, composed
     from segue_isd.runner import generate

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, ImageMaskFolder, Sequence
-from segue.datasets.files import Mask, read_text
+from segue.datasets.files import ByName, Mask, read_text
 from segue.datasets.stills import StillImages, open_stills
 from segue.errors import DatasetError
 from segue.naming import first_few
+from segue.registry import DATASETS
 from segue.types import Image
 
 VOID = 255  # value of pixels that nobody labelled; they take no part in any loss
@@ -60,8 +61,9 @@ def gather(
 
     Args:
         folders: each is a folder of videos (``JPEGImages/<video>`` and ``Annotations/<video>``), one of still
-            images in a layout of :mod:`segue.datasets.stills`, or ``IMAGES:MASKS``; ``5@FOLDER`` lists its
-            content five times, so that it is drawn five times as often.
+            images in a layout of :mod:`segue.datasets.stills`, ``IMAGES:MASKS``, or ``NAME=FOLDER`` with a
+            data set of the registry that has videos with index masks; ``5@FOLDER`` lists its content five
+            times, so that it is drawn five times as often.
         exclude: names of sequences to leave out.
         subsets: by folder, the names of the sequences that alone are taken of it.
         include_val: take the sequences of DAVIS val, too, which serve for scores, see :data:`DAVIS_VAL`.
@@ -78,11 +80,16 @@ def gather(
         repeated = _TIMES.fullmatch(text)
         times, text = (int(repeated[1]), repeated[2]) if repeated else (1, text)
         folder = Path(text)
-        if _holds_videos(folder):
+        named = _named(text)
+        if named is not None or _holds_videos(folder):
             wanted = subsets.pop(text, None)
+            if named is None:
+                named = DavisFolder(folder, None if wanted is None else list(wanted))
+            elif wanted is not None:
+                named = named.select(list(wanted))
             videos = [
                 Footage(sequence.name, sequence, tuple(sequence.annotations), _spacing(sequence))
-                for sequence in DavisFolder(folder, None if wanted is None else list(wanted))
+                for sequence in named
             ]
             found.update(video.name for video in videos)
             videos = [video for video in videos if video.name not in exclude]
@@ -120,6 +127,17 @@ def read_subset(path: Path) -> list[str]:
 def _holds_videos(folder: Path) -> bool:
     """Whether pictures lie in folders of their own; in PASCAL VOC they lie side by side."""
     return (folder / "JPEGImages").is_dir() and not (folder / "SegmentationObject").is_dir()
+
+
+def _named(text: str) -> ByName[Sequence] | None:
+    """The videos of ``NAME=FOLDER`` with a data set that has index masks; None for any other text."""
+    name, given, folder = text.partition("=")
+    if not given or name not in DATASETS:
+        return None
+    opener = DATASETS.find(name).masks
+    if opener is None:
+        raise DatasetError(f"{name} has no videos with index masks")
+    return opener(Path(folder))
 
 
 def object_ids(mask: Mask, least: int = 1) -> list[int]:

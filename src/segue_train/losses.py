@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, UNKNOWN
 from segue.layers.colours import PICTURE
+from segue.models.base import foreground_capabilities
 from segue_train.footage import VOID
 from segue_train.foreground_samples import UNLIT
 from segue_train.recipe import Batch, Loss
@@ -217,7 +218,7 @@ class ForegroundObjective(nn.Module):
         inputs = [batch["window"].float() / 255]
         if self.background:
             known = batch["background"].float() / 255
-            whole = getattr(network, "uses_temporal_quantiles", False) or known.shape[1] == 3
+            whole = foreground_capabilities(network).temporal_quantiles or known.shape[1] == 3
             inputs.append(known if whole else known[:, PICTURE])
         depth = {"depth": batch["depth"][:, None].float() / 255} if "depth" in batch else {}
         logits: Tensor = network(*inputs, **depth)

@@ -20,7 +20,7 @@ from segue.masks.tracks import RleTrack
 from segue.metrics import DavisAccumulator
 from segue.metrics.foreground import ForegroundAccumulator
 from segue.metrics.ytvis import YTVISAccumulator
-from segue.models.base import ForegroundNetwork, MemoryNetwork
+from segue.models.base import ForegroundNetwork, MemoryNetwork, foreground_capabilities
 from segue.models.seqformer import SeqFormer
 from segue.sessions import TrackSession
 from segue.sessions.foreground import ForegroundSession
@@ -79,7 +79,7 @@ def _f_measure(network: ForegroundNetwork, film: ForegroundSequence, flow: FlowF
     accumulator = ForegroundAccumulator(film.key, roi=film.read_roi(), threshold=1)
 
     def frame(i: int) -> Frame:
-        depth = read_depth(film, i) if network.takes_depth else None
+        depth = read_depth(film, i) if foreground_capabilities(network).depth else None
         return Frame(i, float(i), film.read_image(i), depth, None if flow is None else flow(i))
 
     for result in results(ForegroundSession(network), map(frame, range(len(film)))):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from segue.errors import SegueError
-from segue.extras import missing_packages
-
-if TYPE_CHECKING:
-    from segue_web.server import Backend
+from segue.cli.running import show
+from segue.jobs.values import AnnotateJob, Model
+from segue_web.running import need_web, serve_page
 
 Measure = Literal["davis", "foreground"]
 
@@ -54,23 +51,18 @@ def annotate(
 
         segue annotate my.mp4 --model sam2-tiny --prompter sam2-tiny
     """
-    _need_web()
-    from segue.prompts import find_prompter
-    from segue.weights import load_for
-    from segue_web.annotate import AnnotateBackend
-    from segue_web.film import Film
-    from segue_web.labels import read_complete_labels
-
-    load_for("track", model, weights)  # what is wrong with it is told now, not at the first tracking
-    find_prompter(prompter, device=device)
-    opened = Film(film)
-    folder = project or Path("segue-out") / f"{opened.name}.project"
-    backend = AnnotateBackend(opened, folder, model=model, weights=weights, prompter=prompter, device=device)
-    for path in import_ or []:
-        labels = read_complete_labels(path, opened)
-        typer.echo(f"{path}: {len(labels.names)} objects on {backend.import_labels(labels)} frames")
-    typer.echo(f"project: {folder}")
-    _serve(backend, port, browser)
+    show(
+        AnnotateJob(
+            film=film,
+            project=project,
+            imports=tuple(import_ or ()),
+            model=Model(name=model, weights=weights),
+            prompter=prompter,
+            device=device,
+            port=port,
+            browser=browser,
+        )
+    )
 
 
 def view(
@@ -103,24 +95,8 @@ def view(
 
         segue view results/highway --film highway/input --against highway/groundtruth
     """
-    _need_web()
+    need_web()
     from segue_web.film import Film
     from segue_web.viewing import ViewBackend, film_of
 
-    _serve(ViewBackend(Film(film or film_of(results)), results, against, measure), port, browser)
-
-
-def _serve(backend: Backend, port: int, browser: bool) -> None:
-    from segue_web.server import serve
-
-    def tell(address: str) -> None:
-        typer.echo(f"the page is at {address}  (Ctrl-C ends)")
-        if browser:
-            webbrowser.open(address)
-
-    serve(backend, port, tell)
-
-
-def _need_web() -> None:
-    if missing := missing_packages("web"):
-        raise SegueError(f"the page needs {missing}")
+    serve_page(ViewBackend(Film(film or film_of(results)), results, against, measure), port, browser)

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
+from segue.jobs.loop import FrameLoop
+from segue.jobs.options import TrackOptions
+from segue.jobs.tracking import track_session
 from segue.metrics.measures import region_similarity
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
@@ -126,19 +129,21 @@ def follow(
     """
     if start not in corrected:
         raise PromptError(f"frame {start} has no corrected object to start from; click one there first")
-    session = TrackSession(network, device=device)
+    session = track_session(network, TrackOptions(), device=device)
     others = sorted((i for i in corrected if i != start), key=lambda i: (len(corrected[i].known), i))
     for index in others:
         if corrected[index].mask.any():
             _show(session, film.frame(index), corrected[index])
-    for frame in film.walk(start, stop):
+
+    def step(frame: Frame) -> Segmentation:
         given = corrected.get(frame.index)
         if given is not None and given.mask.any():
-            result = _show(session, frame, given)
-        elif not session.ids:
+            return _show(session, frame, given)
+        if not session.ids:
             raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
-        else:
-            result = session.step(frame)
+        return session.step(frame)
+
+    for frame, result in FrameLoop(session, step).over(film.walk(start, stop)):
         if frame.index != start:
             yield result
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import segue
-from segue.api.track import make_schedule
 from segue.errors import PromptError, SinkError, SourceError
+from segue.jobs.options import TrackOptions
+from segue.jobs.tracking import make_schedule
 from segue.masks import read_index_mask
 from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
@@ -94,16 +95,15 @@ def test_a_missing_file_is_told_at_once(lite: STCNLite) -> None:
 
 @pytest.mark.parametrize("network", [STCN, STM, STCNLite])
 def test_what_is_left_out_is_as_published(network: type[STCN] | type[STM] | type[STCNLite]) -> None:
-    assert make_schedule(network.schedule) == network.schedule
+    assert make_schedule(network.schedule, TrackOptions()) == network.schedule
 
 
 def test_what_is_given_replaces_what_is_published() -> None:
-    schedule = make_schedule(
-        STM.schedule, mem_every=7, top_k=9, include_last=False, memory_frames=11, memory_policy="fifo"
-    )
+    asked = TrackOptions(mem_every=7, top_k=9, include_last=False, memory_frames=11, memory_policy="fifo")
+    schedule = make_schedule(STM.schedule, asked)
     assert (schedule.mem_every, schedule.top_k, schedule.include_last) == (7, 9, False)
     assert (schedule.memory_frames, schedule.memory_policy) == (11, "fifo")
-    assert make_schedule(STCN.schedule, top_k=None).top_k is None
+    assert make_schedule(STCN.schedule, TrackOptions(top_k=None)).top_k is None
 
 
 @pytest.mark.parametrize("name", ["mem_every", "top_k", "memory_frames"])

@@ -21,7 +21,7 @@ from segue.batch import Ledger, read_tasks
 from segue.batch.engines import open_engine
 from segue.batch.names import key_of
 from segue.batch.work import JobConfig
-from segue.sessions.resumable import STATE
+from segue.jobs.resumable import STATE
 from tests.batch.conftest import Batch, film, results
 from tests.cli.running import Command
 from tests.lite import lively_lite

@@ -14,7 +14,8 @@ from segue.batch.engines import Event, report
 from segue.batch.publish import digest_of, mark_of
 from segue.batch.work import JobConfig, ProgressRecorder
 from segue.cancel import CancelToken
-from segue.sessions import resumable
+from segue.cli.batch import with_jobs
+from segue.jobs import resumable
 from tests.batch.conftest import film
 from tests.power import recorded
 
@@ -31,7 +32,8 @@ def done_once(output: Path, source: Path) -> Event:
         scratch=output / ".segue-batch",
         batch="batch",
     )
-    return report("worker", Task("a/b", str(source)), order, ProgressRecorder(), CancelToken())
+    (task,) = with_jobs([Task("a/b", str(source))], order)
+    return report("worker", task, order, ProgressRecorder(), CancelToken())
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -50,7 +52,7 @@ def test_after_a_cut_at_any_moment_a_video_is_complete_or_done_again_to_the_same
         event = done_once(output, source)
         assert event.outcome is not None, event.error
         whole = files_of(output / "a/b")
-        assert len(whole) == FRAMES + 1
+        assert len(whole) == FRAMES + 2  # masks, coco.json and job.json
         assert len(disk) > 3 * FRAMES
 
         for moment in sorted({0, 1, *range(2, len(disk), 4), len(disk) - 1}):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
 
-from segue.cli.run import PROTOCOLS, scored_here
-from segue.cli.scoring import Request
+from segue.batch.protocols import PROTOCOLS, DatasetVideo, scored_here
 from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
-from segue.masks import read_index_mask, read_stored_mask, write_index_mask
+from segue.jobs.values import MaskValue
+from segue.masks import Rle, decode_rle, read_stored_mask, write_index_mask
+from segue.metrics.data_sets import Request
 from segue.models.detection.boxes import COCO_NAMES
 from segue.models.hofam import HOFAM, LEVELS
 from segue.sessions.official import whole_clip
@@ -44,21 +47,28 @@ def davis(tmp_path: Path) -> Path:
     return root
 
 
-def test_davis_gives_the_objects_of_the_first_mask_without_void(davis: Path, tmp_path: Path) -> None:
-    (task,) = PROTOCOLS["davis"].tasks(Request(data=davis), tmp_path / "given")
+def index_mask(values: Iterable[MaskValue]) -> npt.NDArray[np.uint8]:
+    """The objects of prompts as one index mask."""
+    values = list(values)
+    mask = np.zeros(values[0].size, np.uint8)
+    for value in values:
+        mask[decode_rle(Rle(size=list(value.size), counts=value.counts)) > 0] = value.id
+    return mask
 
-    name, given = task.arguments
-    frame, path = given.split("@")
-    assert (task.name, name, frame) == ("clip", "--mask", "0")
+
+def test_davis_gives_the_objects_of_the_first_mask_without_void(davis: Path, tmp_path: Path) -> None:
+    (video,) = PROTOCOLS["davis"].videos(Request(data=davis), tmp_path / "given")
+
+    assert (video.name, {value.frame for value in video.prompts}) == ("clip", {0})
     expected = MASKS[0].copy()
     expected[0] = 0
-    np.testing.assert_array_equal(read_index_mask(path), expected)
+    np.testing.assert_array_equal(index_mask(video.prompts), expected)
 
 
 def test_davis_2016_takes_all_objects_as_one(davis: Path, tmp_path: Path) -> None:
-    (task,) = PROTOCOLS["davis"].tasks(Request(data=davis, year="2016"), tmp_path / "given")
+    (video,) = PROTOCOLS["davis"].videos(Request(data=davis, year="2016"), tmp_path / "given")
 
-    assert set(np.unique(read_index_mask(task.arguments[1].split("@")[1]))) == {0, 1}
+    assert set(np.unique(index_mask(video.prompts))) == {0, 1}
 
 
 def test_youtube_vos_gives_each_object_in_the_frame_where_it_appears(tmp_path: Path) -> None:
@@ -74,12 +84,12 @@ def test_youtube_vos_gives_each_object_in_the_frame_where_it_appears(tmp_path: P
     }
     (root / "meta.json").write_text(json.dumps({"videos": {"v": {"objects": objects}}}))
 
-    (task,) = PROTOCOLS["ytvos"].tasks(Request(data=root, dataset="ytvos"), tmp_path / "given")
+    (video,) = PROTOCOLS["ytvos"].videos(Request(data=root, dataset="ytvos"), tmp_path / "given")
 
-    given = dict(text.split("@") for text in task.arguments[1::2])
-    assert list(given) == ["0", "2"]  # positions of the pictures, not their names
-    np.testing.assert_array_equal(read_index_mask(given["0"]), np.where(MASKS[0] == 1, 1, 0))
-    np.testing.assert_array_equal(read_index_mask(given["2"]), np.where(MASKS[2] == 2, 2, 0))
+    given = {value.frame: [value] for value in video.prompts}
+    assert list(given) == [0, 2]  # positions of the pictures, not their names
+    np.testing.assert_array_equal(index_mask(given[0]), np.where(MASKS[0] == 1, 1, 0))
+    np.testing.assert_array_equal(index_mask(given[2]), np.where(MASKS[2] == 2, 2, 0))
 
 
 def test_a_data_set_is_run_and_scored_by_one_command(davis: Path, command: Command, tmp_path: Path) -> None:
@@ -173,12 +183,12 @@ def test_videos_of_youtube_vis_are_the_listed_pictures_alone(tmp_path: Path) -> 
     (dataset.images / dataset.videos[1].file_names[0]).unlink()
     request = Request(data=root, dataset="ytvis", subset="train")
 
-    tasks = list(PROTOCOLS["ytvis"].tasks(request, tmp_path / "given"))
+    videos = list(PROTOCOLS["ytvis"].videos(request, tmp_path / "given"))
 
-    assert [task.name for task in tasks] == [video.name for video in dataset]
-    links = sorted(Path(tasks[0].source).iterdir())
+    assert [video.name for video in videos] == [video.name for video in dataset]
+    links = sorted(videos[0].source.iterdir())
     assert [path.stem for path in links] == [Path(name).stem for name in dataset.videos[0].file_names]
-    assert len(list(Path(tasks[1].source).iterdir())) == 2  # a link that leads nowhere is told by the worker
+    assert len(list(videos[1].source.iterdir())) == 2  # a link that leads nowhere is told by the worker
 
 
 def test_results_are_called_after_the_frame_numbers_of_the_data_set(tmp_path: Path) -> None:
@@ -189,10 +199,10 @@ def test_results_are_called_after_the_frame_numbers_of_the_data_set(tmp_path: Pa
         Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / f"set/v/groundtruth/gt{number}.png")
     request = Request(data=tmp_path / "set", dataset="foreground")
 
-    (task,) = PROTOCOLS["foreground"].tasks(request, tmp_path / "given")
+    (video,) = PROTOCOLS["foreground"].videos(request, tmp_path / "given")
 
-    assert [path.name for path in sorted(Path(task.source).iterdir())] == ["in000007.jpg", "in000009.jpg"]
-    assert Path(task.source, "in000009.jpg").resolve() == (tmp_path / "set/v/input/frame0009.jpg").resolve()
+    assert [path.name for path in sorted(video.source.iterdir())] == ["in000007.jpg", "in000009.jpg"]
+    assert Path(video.source, "in000009.jpg").resolve() == (tmp_path / "set/v/input/frame0009.jpg").resolve()
 
 
 def test_unknown_data_sets_are_refused_and_pictures_stay_where_they_are(
@@ -204,11 +214,11 @@ def test_unknown_data_sets_are_refused_and_pictures_stay_where_they_are(
     Image.fromarray(FRAMES[0]).save(tmp_path / "set/v/input/000001.jpg")
     Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / "set/v/groundtruth/000001.png")
 
-    (task,) = PROTOCOLS["foreground"].tasks(
+    (video,) = PROTOCOLS["foreground"].videos(
         Request(data=tmp_path / "set", dataset="foreground"), tmp_path / "given"
     )
 
-    assert (task.name, task.source, task.arguments) == ("v", str(tmp_path / "set/v/input"), ())
+    assert video == DatasetVideo("v", tmp_path / "set/v/input")
 
 
 def test_what_a_server_keeps_is_run_and_not_scored(command: Command, tmp_path: Path) -> None:

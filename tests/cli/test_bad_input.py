@@ -158,7 +158,7 @@ def test_a_missing_mask(track: Command, tmp_path: Path) -> None:
         (("--box", "1,1,9,9", "--memory-frames", 0), "memory_frames is 0, but must be at least 1"),
         (("--box", "1,1,9,9", "--top-k", -3), "top_k is -3, but must be at least 1"),
         (("--box", "1,1,9,9", "--stride", 0), "stride 0"),
-        (("--box", "1,1,9,9", "--max-size", 0), "max_size 0"),
+        (("--box", "1,1,9,9", "--max-size", 0), "max_size is 0, but must be at least 1"),
         (("--box", "1,1,9,9", "--start", "soon"), "soon"),
         (("--box", "1,1,9,9", "--model", "xmem"), "xmem"),
         (("--box", "1,1,9,9", "--device", "gpu"), "device 'gpu': there is no such device"),
@@ -218,7 +218,7 @@ def test_a_full_disk(track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_disk_that_is_full_when_the_session_is_saved(
     track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segue.sessions.resumable.SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("segue.jobs.resumable.SAVE_EVERY_SECONDS", 0.0)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -178,7 +178,7 @@ def test_interrupt_writes_nothing(
     def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("segue.cli.scoring.evaluate_davis", interrupt)
+    monkeypatch.setattr("segue.metrics.data_sets.evaluate_davis", interrupt)
     outcome = command("eval", "davis", results, "--data", davis, "--json", tmp_path / "s.json")
     assert outcome.code == 130
     assert "interrupted" in outcome.err

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.api import instances as api
 from segue.api.instances import instances
 from segue.errors import CheckpointError, PromptError
+from segue.jobs import instances as jobs
 from segue.masks import read_index_mask
 from segue.models.detection.boxes import COCO_NAMES
 from segue.prompts.selection import Found
@@ -217,9 +217,9 @@ class LeftHalf:
 def test_a_detector_finds_what_a_network_for_tracking_follows(
     inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "detector", LeftHalf)
+    monkeypatch.setattr(jobs, "detector", LeftHalf)
     monkeypatch.setattr(
-        api, "load_for", lambda task, name: {("track", "stcn-lite"): lively_lite()}[task, name]
+        jobs, "load_for", lambda task, name: {("track", "stcn-lite"): lively_lite()}[task, name]
     )
     results = list(
         instances(inputs / "clip.mp4", model="maskrcnn+stcn-lite", classes=["dog"], window=4, device="cpu")

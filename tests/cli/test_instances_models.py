@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 import segue
-from segue.api.instances import default_model, instances
+from segue.api.instances import instances
 from segue.errors import CheckpointError
+from segue.jobs.instances import default_model
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection import mask_rcnn as detector
 from segue.models.detection.mask_rcnn import MaskRCNN
@@ -91,7 +92,7 @@ def detects(name: str, network: str | None = None, rank: int | None = None) -> D
 def detectors(monkeypatch: pytest.MonkeyPatch) -> list[DetectorEntry]:
     """All detectors, with room for more."""
     known = list(DETECTORS)
-    monkeypatch.setattr("segue.api.instances.DETECTORS", known)
+    monkeypatch.setattr("segue.jobs.instances.DETECTORS", known)
     return known
 
 

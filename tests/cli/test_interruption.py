@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from segue.jobs.resumable import STATE
 from segue.sessions import TrackSession
-from segue.sessions.resumable import STATE
 from tests.cli.running import Command, contents
 
 ALL = tuple(word for name in ("png", "overlay", "coco", "ytvis", "npz") for word in ("--format", name))
@@ -22,7 +22,8 @@ GO_ON = "interrupted; give the same command with --resume to go on\n"
 
 ENDED = """
 import os, signal, sys
-from segue.sessions import TrackSession, resumable
+from segue.jobs import resumable
+from segue.sessions import TrackSession
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests themselves ignore it
 resumable.SAVE_EVERY_SECONDS = 0.0
 step = TrackSession.step

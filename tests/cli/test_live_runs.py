@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from segue.errors import SourceError
-from segue.sessions import TrackSession, resumable
-from segue.sessions.resumable import STATE
+from segue.jobs import resumable
+from segue.jobs.resumable import STATE
+from segue.sessions import TrackSession
 from segue.video import live, open_source
 from segue.video.mask_folder import read_marker
 from segue.video.rotation import part_path

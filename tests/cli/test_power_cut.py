@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.sessions import resumable
+from segue.jobs import resumable
 from tests.cli.running import Command
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see what is synced")

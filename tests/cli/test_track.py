@@ -22,7 +22,7 @@ def test_a_video_becomes_masks_and_an_overlay(track: Command, inputs: Path, tmp_
     assert outcome.out == f"overlay: {tmp_path / 'out' / 'overlay.mp4'}\npng: {tmp_path / 'out' / 'masks'}\n"
     names = {path.name for path in (tmp_path / "out").rglob("*")}
     masks = {f"{t:05d}.png" for t in range(8)}
-    assert names == {"masks", "overlay.mp4", ".segue.json", ".segue.jsonl"} | masks
+    assert names == {"job.json", "masks", "overlay.mp4", ".segue.json", ".segue.jsonl"} | masks
     assert np.array_equal(read_index_mask(tmp_path / "out" / "masks" / "00000.png"), MASKS[0])
     overlay = segue.open_source(tmp_path / "out" / "overlay.mp4")
     assert [frame.size for frame in overlay] == [(48, 64)] * 8
@@ -61,7 +61,7 @@ def test_all_formats_at_once(track: Command, tmp_path: Path) -> None:
 
 def test_a_single_file(track: Command, tmp_path: Path) -> None:
     assert track("--format", "overlay", "--side-by-side", "--output", tmp_path / "two.mp4").code == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["two.mp4"]
+    assert {path.name for path in tmp_path.iterdir()} == {"two.mp4", "two.mp4.job.json"}
     assert {frame.size for frame in segue.open_source(tmp_path / "two.mp4")} == {(48, 128)}
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.cli.job import run_settings
+from segue.jobs.identity import identified, result_settings
+from segue.jobs.values import MaskFile, Model, Outputs, TrackJob, VideoSource
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
 from segue.types import Frame, Segmentation
@@ -95,7 +96,6 @@ def test_scores_and_reports_replace_nothing_that_is_scored_and_not_each_other(
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (("--fill",), "fill"),
         (("--fit",), "fit"),
         (("--end", "7"), "end"),
         (("--stride", "2"), "stride"),
@@ -126,14 +126,20 @@ def test_a_run_with_another_task_is_not_the_interrupted_one(
 def test_a_prompt_file_counts_by_its_content_and_an_address_without_its_password(tmp_path: Path) -> None:
     mask = tmp_path / "first.png"
     write_index_mask(mask, square(4))
-    texts = [f"5@2={mask}", str(mask)]
-    before = run_settings({"source": "rtsp://me:secret@gate/live", "mask": texts, "output": tmp_path})
+    prompts = (MaskFile(frame=5, id=2, path=str(mask)), MaskFile(path=str(mask)))
+
+    def settings(place: str, **how: object) -> dict[str, Any]:
+        source, model = VideoSource(place=place), Model(name="stcn-lite")
+        job = TrackJob(source=source, model=model, prompts=prompts, outputs=Outputs(**how))
+        return result_settings(identified(job))
+
+    before = settings("rtsp://me:secret@gate/live", folder=tmp_path)
     write_index_mask(mask, square(5))
-    after = run_settings({"source": "rtsp://you:other@gate/live", "mask": texts, "overwrite": True})
+    after = settings("rtsp://you:other@gate/live", overwrite=True)
     assert before["source"] == after["source"]
     assert before["source"]["place"] == "rtsp://gate/live"
-    assert [one != two for one, two in zip(before["mask"], after["mask"], strict=True)] == [True, True]
-    assert before.keys() == {"source", "mask"}
+    assert [before["prompts"][frame] != after["prompts"][frame] for frame in ("5", "-1")] == [True, True]
+    assert {name for name in before if before[name] != after[name]} == {"prompts"}
     assert "secret" not in json.dumps(before)
 
 

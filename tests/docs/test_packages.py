@@ -77,6 +77,17 @@ def test_a_subpackage_imports_only_what_it_stands_on(subpackage: str) -> None:
         assert names <= {*LEAVES, subpackage, *LAYERED[: LAYERED.index(subpackage)]}, path
 
 
+def test_nothing_below_the_command_line_imports_it() -> None:
+    below = [path for path in (SOURCE / "segue").rglob("*.py") if "cli" not in path.parts]
+    users = [path for path in below if any(name.startswith("segue.cli") for name in imported(path))]
+    assert [path.name for path in users] == ["__main__.py"]  # python -m segue
+
+
+def test_the_command_line_only_parses_and_shows() -> None:
+    lines = [len(path.read_text("utf-8").splitlines()) for path in (SOURCE / "segue" / "cli").glob("*.py")]
+    assert sum(lines) <= 1800
+
+
 def test_one_subpackage_and_the_page_know_the_codec() -> None:
     files = [path for package in DISTRIBUTED for path in (SOURCE / package).rglob("*.py")]
     users = [

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 
 import segue
-from segue.api.track import make_schedule
+from segue.jobs.options import TrackOptions
+from segue.jobs.tracking import make_schedule
 from segue.models.base import MemoryNetwork
 from segue.models.memory.components import UNLIKELY, suppress_distant_components
 from segue.models.stcn import STCN, STCNLite
@@ -89,9 +90,9 @@ def test_a_session_goes_on_from_its_state_with_any_network(make: Callable[[], Me
 def test_reach_is_the_network_s_own_or_what_is_asked_for(
     max_jump: float | None, expected: float | None
 ) -> None:
-    assert make_schedule(STCNLite.schedule, max_jump=max_jump).max_jump == expected
+    assert make_schedule(STCNLite.schedule, TrackOptions(max_jump=max_jump)).max_jump == expected
     with pytest.raises(ValueError, match="part of the diagonal"):
-        make_schedule(STCNLite.schedule, max_jump=3)
+        make_schedule(STCNLite.schedule, TrackOptions(max_jump=3))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,12 +19,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import segue
+from segue.batch.protocols import protocol_of
 from segue.errors import CheckpointError, PromptError, SegueError
+from segue.models.base import ForegroundCapabilities, foreground_capabilities
 from segue.prompts import Prompts, find_prompter
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, Entry, register
 from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
 from tests.cli.running import Command, command_in
+from tests.segue_train.instance_sets import save_ytvis
 
 PACKAGE = Path(__file__).parent / "package"
 
@@ -288,6 +292,77 @@ def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_p
 
     films = gather_films([f"squares={root}"])
     assert [film.name for film in films.real] == ["walk"]
+
+
+def test_videos_with_masks_are_run_and_scored_and_trained_on(command: Command, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for name, values in (("pictures", np.stack(FILM)), ("masks", TRUE)):
+        (root / "walk" / name).mkdir(parents=True)
+        for t, shown in enumerate(values):
+            Image.fromarray(shown).save(root / "walk" / name / f"{t:05d}.png")
+    out = tmp_path / "out"
+    ended = run_alone("run", "outlines", root, "--model", "colour-memory", "--workers", 1, "-q", "-o", out)
+    assert ended.returncode == 0, ended.stderr
+    assert np.array_equal(masks_of(out / "walk"), TRUE)
+    scored = run_alone("eval", "outlines", out, "--data", root, "--json", tmp_path / "scores.json")
+    assert scored.returncode == 0, scored.stderr
+    assert json.loads((tmp_path / "scores.json").read_text())["global"]["J&F-Mean"] == 1.0
+
+    from segue_train.footage import gather
+
+    material = gather([f"outlines={root}"], report=lambda _: None)
+    assert [(video.name, len(video)) for video in material.videos] == [("walk", 8)]
+
+
+def test_videos_with_instances_are_scored_as_youtube_vis(tmp_path: Path) -> None:
+    root = save_ytvis(tmp_path / "vis", {1: "dog", 2: "cat"}, length=2)
+    labels = json.loads((root / "train.json").read_text())["annotations"]
+    names = ("video_id", "category_id", "segmentations")
+    found = [{"score": 1.0} | {name: label[name] for name in names} for label in labels]
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    scored = run_alone("eval", "clips", tmp_path / "results.json", "--data", root)
+    assert scored.returncode == 0, scored.stderr
+    assert "AP" in scored.stdout
+    assert protocol_of("clips").command == "instances"
+
+
+def test_a_decorator_adds_a_network_with_several_weight_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(MODELS, "_known", dict(MODELS._known))
+    network = MODELS.find("bright").build()
+    files = {}
+    for tag, limit in (("day", 0.5), ("night", 0.2)):
+        network.limit.data.fill_(limit)
+        files[tag] = str(tmp_path / f"{tag}.safetensors")
+        save_file(network.state_dict(), files[tag])
+    tags = {"night": segue.WeightFile(bundled=files["night"], threshold=0.9, trained_on="nights")}
+
+    @segue.register_model(
+        "bright-too", "foreground", signature="limit", bundled=files["day"], licence="MIT", tags=tags
+    )
+    class Again(type(network)):  # type: ignore[misc]
+        pass
+
+    assert isinstance(segue.load("bright-too"), Again)
+    assert float(segue.load("bright-too").limit) == 0.5  # type: ignore[arg-type]
+    assert float(segue.load("bright-too.night").limit) == pytest.approx(0.2)  # type: ignore[arg-type]
+    entry = MODELS.find("bright-too.night")
+    assert (entry.name, entry.threshold, entry.licence) == ("bright-too.night", 0.9, "MIT")
+    grey = [np.full((32, 32, 3), 100, np.uint8)]
+    (day,) = segue.foreground(grey, model="bright-too", device="cpu")
+    (night,) = segue.foreground(grey, model="bright-too.night", device="cpu")
+    assert (bool(day.mask.any()), bool(night.mask.any())) == (False, True)
+    with pytest.raises(CheckpointError, match="no weights with the tag 'dusk'; its tags are: night"):
+        segue.load("bright-too.dusk")
+
+
+def test_a_network_of_before_declares_what_it_can_do_by_attributes() -> None:
+    class Old:
+        takes_depth = True
+
+    with pytest.warns(DeprecationWarning, match="Old declares no capabilities"):
+        assert foreground_capabilities(Old()) == ForegroundCapabilities(depth=True)
 
 
 def test_a_command_is_listed_and_runs() -> None:

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.cli.reproducing import videos_of
-from segue.cli.run import PROTOCOLS
-from segue.cli.scoring import data_sets
+from segue.batch.protocols import PROTOCOLS
 from segue.datasets.davis import DAVIS_VAL
 from segue.errors import DatasetError, SegueError
+from segue.metrics.data_sets import data_sets
 from segue.registry import DATASETS, MODELS
 from segue.reports.charts import write_percentiles
 from segue.reproduce import SPEED, TABLES, Table, tables_of
 from segue.reproduce.papers import source_names
+from segue.reproduce.rows import videos_of
 
 ids = [f"{table.paper} {table.name}" for table in TABLES]
 

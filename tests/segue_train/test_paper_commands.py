@@ -115,7 +115,7 @@ def test_mustan2_learns_from_a_pool_and_sees_the_past(root: Path, tmp_path: Path
     run(*past, "--device", "cpu", "--out", tmp_path / "run")
     network = segue.load("mustan2", weights=tmp_path / "run/mustan2.safetensors")
     assert isinstance(network, MUSTAN2)
-    assert network.uses_temporal_quantiles
+    assert network.capabilities.temporal_quantiles
     film = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3), np.uint8)
     assert len(list(segue.foreground(film, model=network))) == 3
 

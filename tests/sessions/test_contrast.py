@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segue.models.base import ForegroundCapabilities
 from segue.sessions.contrast import MIDDLE, MOST_GAIN, MOST_NOISE, Tone, noise_of, tone_for
 from segue.sessions.empty_scene import Scene
 from segue.sessions.segmenters import NetworkSegmenter
@@ -78,7 +79,7 @@ def test_frames_of_the_context_follow_the_tone() -> None:
     """Features of frames in another tone would differ from the scene everywhere."""
 
     class Stretched(TinyForeground):
-        stretches_contrast = True
+        capabilities = ForegroundCapabilities(stretches_contrast=True)
 
     shown: list[npt.NDArray[np.uint8]] = []
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.models.base import Features
+from segue.models.base import Features, ForegroundCapabilities
 
 
 class TinyForeground(nn.Module):
@@ -24,7 +24,7 @@ class TinyForeground(nn.Module):
     channels = 2
     threshold = 0.3
     size_multiple = 4
-    takes_depth = False
+    capabilities = ForegroundCapabilities()
 
     def __init__(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,8 @@ from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
 from segue.jobs.loop import FrameLoop, no_prompts, only_required, prompted
 from segue.jobs.options import TrackOptions, checked
-from segue.models.base import MemoryPolicy, Schedule, TrackNetwork
+from segue.jobs.tracking import track_session
+from segue.models.base import MemoryPolicy, TrackNetwork
 from segue.prompts import MakePrompter, find_prompter
 from segue.prompts.given import FrameSaid, PromptPlan
 from segue.sessions import TrackSession
@@ -113,12 +113,10 @@ def track(
             "flip_tta": flip_tta,
         },
     )
-    network = track_network(model)
-    schedule = make_schedule(network.schedule, **dict(options))
     opened = source if isinstance(source, Source) else open_source(source)
-    session = TrackSession(
-        network,
-        schedule,
+    session = track_session(
+        track_network(model),
+        options,
         device=device,
         fast=fast,
         fit=fit,
@@ -163,26 +161,3 @@ def _follow(
     step = prompted(session, plan) if required is None else only_required(session, plan, required)
     yield from FrameLoop(session, step).over(source)
     plan.check_reached()
-
-
-def make_schedule(
-    published: Schedule, *, top_k: int | Literal["published"] | None = "published", **asked: Any
-) -> Schedule:
-    """The published schedule of a network with what :func:`track` was asked for; None is as published."""
-    changes = {name: value for name, value in asked.items() if value is not None}
-    for name in {"max_jump", "short_side"} & changes.keys():
-        changes[name] = changes[name] or None  # 0 never does
-    if top_k != "published":
-        changes["top_k"] = top_k
-    schedule = replace(published, **changes)
-    for name in ("mem_every", "memory_frames", "top_k", "short_side"):
-        value = getattr(schedule, name)
-        if value is not None and value < 1:
-            raise ArgumentError(f"{name} is {value}, but must be at least 1")
-    if schedule.max_jump is not None and not 0 < schedule.max_jump < 1:
-        raise ArgumentError(
-            f"max_jump is {schedule.max_jump}, but must be a part of the diagonal, from 0 to 1"
-        )
-    if schedule.memory_policy not in ("usage", "fifo", "all"):
-        raise ArgumentError(f"memory_policy is {schedule.memory_policy!r}; choose usage, fifo or all")
-    return schedule

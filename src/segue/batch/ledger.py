@@ -24,7 +24,7 @@ State = Literal["queued", "running", "done", "failed"]
 
 STATES: tuple[State, ...] = ("queued", "running", "done", "failed")
 
-VERSION = 2
+VERSION = 3
 """Version of the tables, as SQLite's ``user_version``."""
 
 _SCHEMA = """
@@ -34,7 +34,7 @@ create table if not exists videos (
     cost real not null, memory real not null,
     state text not null default 'queued', worker text, tries integer not null default 0, error text,
     heartbeat real, begun real, ended real, frames integer not null default 0, seconds real, digest text,
-    identity text
+    identity text, job text not null default ''
 );
 create unique index if not exists by_task on videos (source, arguments);
 create index if not exists by_state on videos (state);
@@ -180,8 +180,8 @@ class Ledger:
                     continue
                 known.add((task.source, arguments))
                 self._base.execute(
-                    "insert into videos (name, source, arguments, cost, memory, identity)"
-                    " values (cast(? as text), cast(? as text), ?, ?, ?, ?)",
+                    "insert into videos (name, source, arguments, cost, memory, identity, job)"
+                    " values (cast(? as text), cast(? as text), ?, ?, ?, ?, ?)",
                     (
                         _bytes(names.take(task.name)),
                         _bytes(task.source),
@@ -189,6 +189,7 @@ class Ledger:
                         task.cost,
                         task.memory,
                         _identity_text(task.identity),
+                        task.job,
                     ),
                 )
 
@@ -204,13 +205,13 @@ class Ledger:
     def tasks(self, *states: State) -> Iterator[Task]:
         """The videos in some states, in the order of the list."""
         marks = ", ".join("?" * len(states))
-        for name, source, arguments, cost, memory, identity in self._base.execute(
-            "select name, source, arguments, cost, memory, identity from videos"
+        for name, source, arguments, cost, memory, identity, job in self._base.execute(
+            "select name, source, arguments, cost, memory, identity, job from videos"
             f" where state in ({marks}) order by rowid",
             states,
         ):
             known = None if identity is None else SourceIdentity.from_json(json.loads(identity))
-            yield Task(name, source, tuple(json.loads(arguments)), cost, memory, known)
+            yield Task(name, source, tuple(json.loads(arguments)), cost, memory, known, job)
 
     def queued(self) -> Iterator[Task]:
         """The videos that wait."""

@@ -99,7 +99,7 @@ class LocalEngine:
         pipe, end = self._context.Pipe()
         order, device = self._order, self._devices[name]
         if device:
-            order = replace(order, options=(*order.options, "--device", device))
+            order = replace(order, device=device)
         process = self._context.Process(
             target=_serve, args=(name, end, order, self._threads, os.getpid()), name=name, daemon=True
         )

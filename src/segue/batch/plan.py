@@ -49,10 +49,12 @@ class Task:
     Attributes:
         name: name of its results, a relative path without a suffix.
         source: file, folder or address.
-        arguments: options of the command that are its own, such as prompts.
+        arguments: options that are its own, such as prompts, as a list has them; with the source they tell it
+            from the other videos.
         cost: expected work, in pixels of all frames.
         memory: bytes that it is expected to take.
         identity: what the source was known by when the video was planned; None where that could not be told.
+        job: what is done with it, as JSON of a :data:`segue.jobs.values.Job`.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Task:
     cost: float = 1.0
     memory: float = BASE_MEMORY
     identity: SourceIdentity | None = None
+    job: str = ""
 
 
 def read_tasks(sources: Sequence[str]) -> list[Task]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import numpy as np
-import typer
 from annotated_types import Ge
 from PIL import Image as PillowImage
 
@@ -22,6 +19,9 @@ from segue.batch.plan import Task
 from segue.batch.publish import publish
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SegueError
+from segue.jobs.observer import Observer
+from segue.jobs.running import run
+from segue.jobs.values import ForegroundJob, MaskFile, TrackJob, VideoJob, from_json
 from segue.masks import overlay
 from segue.types import Frame, Segmentation
 from segue.video.mask_folder import MARKER
@@ -29,15 +29,6 @@ from segue.weights import keep_networks
 
 PICTURE_WIDTH = 320
 """Width of the picture of a video in the report, in pixels."""
-
-SINGLE_FILES = ("events", "background", "explain")
-"""Options that name a file or folder, which all videos would write."""
-
-WORKERS_OWN = ("--output", "-o", "--overwrite", "--resume", "--quiet", "-q")
-"""Options of the command that each worker sets itself."""
-
-COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
-"""Base of what is wrong with a command line; versions of typer differ in where they keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +51,7 @@ class JobConfig:
         quiet: no progress.
         batch: identity of the batch, by which it knows its own results.
         folder: folder in which relative paths begin.
+        device: where networks run, whatever the job says; empty leaves it to the job.
     """
 
     command: str = "track"
@@ -77,6 +69,7 @@ class JobConfig:
     quiet: bool = False
     batch: str = ""
     folder: str = "."
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +82,10 @@ class Outcome:
     picture: bytes
 
 
-class ProgressRecorder:
+class ProgressRecorder(Observer):
     """Counts frames, and keeps one from the middle with something on it for the report."""
+
+    sees_results = True
 
     def __init__(self) -> None:
         self.restart()
@@ -100,7 +95,7 @@ class ProgressRecorder:
         self._kept: tuple[Frame, Segmentation] | None = None
         self._next = 1
 
-    def __call__(self, frame: Frame, result: Segmentation) -> None:
+    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self.frames += 1
         # Frames 1, 2, 4, 8 ... replace one another: the last one lies somewhere in the second half.
         if self.frames >= self._next and (self._kept is None or result.mask.any()):
@@ -132,15 +127,13 @@ def execute(task: Task, order: JobConfig, watch: ProgressRecorder, cancel: Cance
     work = scratch / "work" / key_of(task.name)  # a name may end as a file does: film.mp4
     stopped = False
     try:
-        source = fetch(task.source, fetched) if is_remote(task.source) else Path(task.source)
-        words = [str(source), *order.options, *_fetched(task.arguments, fetched), "--quiet"]
-        words += ["--output", str(work)]
+        job = _placed(_job_of(task), task, order, fetched, work)
         try:
-            _run(order.command, [*words, "--resume" if _can_resume(work) else "--overwrite"], watch, cancel)
+            _carry_out(job, watch, cancel, resume=_can_resume(work))
         except ResumeError:  # its source or weights have changed since, or what was saved is damaged
             watch.restart()
             shutil.rmtree(work)
-            _run(order.command, [*words, "--overwrite"], watch, cancel)
+            _carry_out(job, watch, cancel, resume=False)
         picture = watch.picture()
         digest = publish(work, order.output, task.name, order.batch)
     except KeyboardInterrupt:
@@ -156,69 +149,39 @@ def _can_resume(work: Path) -> bool:
     return (work / "masks" / MARKER).exists()
 
 
-def check(order: JobConfig, tasks: Sequence[Task]) -> dict[str, Any]:
-    """See that the command takes the options, before anything is begun.
+def _job_of(task: Task) -> VideoJob:
+    job = from_json(task.job)
+    if not isinstance(job, VideoJob):
+        raise SegueError(f"{task.name}: a batch does videos, not a job of the kind {job.kind}")
+    return job
 
-    Args:
-        order: how the videos are done.
-        tasks: the videos; the options of the first are parsed, those of all are looked at.
 
-    Returns:
-        Values of all options of the command by name, for the first video.
-
-    Raises:
-        SegueError: an option is wrong, or names one place for all videos.
-    """
-    from segue.cli.main import load_command
-
-    for words in {task.arguments for task in tasks} | {order.options}:
-        given = {word.partition("=")[0] for word in words}
-        for name in SINGLE_FILES:
-            if f"--{name}" in given:
-                raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
-        if own := sorted(given.intersection(WORKERS_OWN)):
-            raise SegueError(f"{own[0]} is set for each video by the batch; leave it out of its options")
-    if not tasks:
-        return {}
-    try:
-        words = (tasks[0].source, *order.options, *tasks[0].arguments)
-        command = load_command(order.command)
-        parsed = command.make_context(f"segue {order.command}", list(words))
-    except typer.Exit:
-        raise SegueError(f"--help is no option of a batch; see `segue {order.command} --help`") from None
-    except COMMAND_LINE_ERROR as error:
-        raise SegueError(f"segue {order.command}: {error}") from None
-    return dict(parsed.params)
+def _placed(job: VideoJob, task: Task, order: JobConfig, fetched: Path, work: Path) -> VideoJob:
+    """The job on this machine: with what is elsewhere brought here, and its results in the scratch folder."""
+    changes: dict[str, Any] = {"outputs": job.outputs.model_copy(update={"folder": work})}
+    if order.device:
+        changes["device"] = order.device
+    place: dict[str, Any] = {"place": task.source}
+    if is_remote(task.source):
+        place = {"place": str(fetch(task.source, fetched)), "origin": task.source}
+    changes["source"] = job.source.model_copy(update=place)
+    if isinstance(job, TrackJob):
+        changes["prompts"] = tuple(
+            value.model_copy(update={"path": str(fetch(value.path, fetched))})
+            if isinstance(value, MaskFile) and is_remote(value.path)
+            else value
+            for value in job.prompts
+        )
+    if isinstance(job, ForegroundJob) and job.roi is not None and is_remote(job.roi):
+        changes["roi"] = str(fetch(job.roi, fetched))
+    return job.model_copy(update=changes)
 
 
 _NETWORKS: dict[tuple[str, str | None], Any] = {}
 """Networks that this worker has read."""
 
 
-def _run(command: str, words: list[str], watch: ProgressRecorder, cancel: CancelToken) -> None:
-    from segue.cli.job import CANCEL, WATCH
-    from segue.cli.main import load_command
-
-    seen, token = WATCH.set(watch), CANCEL.set(cancel)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), keep_networks(_NETWORKS):
-            code = load_command(command).main(words, prog_name=f"segue {command}", standalone_mode=False)
-    except COMMAND_LINE_ERROR as error:
-        raise SegueError(str(error)) from None
-    finally:
-        WATCH.reset(seen)
-        CANCEL.reset(token)
-    if code == 130:
-        raise KeyboardInterrupt
-    if code:
-        raise SegueError(f"the command ended with {code}")
-
-
-def _fetched(arguments: tuple[str, ...], folder: Path) -> list[str]:
-    """The arguments with remote masks and regions brought here."""
-    found = list(arguments)
-    for place, value in enumerate(found):
-        head, mark, path = value.rpartition("=")
-        if place and found[place - 1] in ("--mask", "--roi") and is_remote(path):
-            found[place] = f"{head}{mark}{fetch(path, folder)}"
-    return found
+def _carry_out(job: VideoJob, watch: ProgressRecorder, cancel: CancelToken, *, resume: bool) -> None:
+    how = job.outputs.model_copy(update={"resume": resume, "overwrite": not resume})
+    with keep_networks(_NETWORKS):
+        run(job.model_copy(update={"outputs": how}), watch, cancel)

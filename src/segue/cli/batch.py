@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from itertools import islice
-from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
-import pooch
-import torch
 import typer
 from typer.core import TyperCommand
 
-from segue.batch.engines import open_engine
-from segue.batch.ledger import STATES, Ledger, only_process
-from segue.batch.names import SUBFOLDER
-from segue.batch.places import hide_secrets, is_remote
-from segue.batch.plan import Task, measured, read_tasks
-from segue.batch.publish import check_free, clear_leftovers, make_folder
-from segue.batch.ray_cluster import IDENTITY
-from segue.batch.resume import check_known
-from segue.batch.run import public, run_batch, write_batch_report
-from segue.batch.scheduler import Scheduler
-from segue.batch.work import JobConfig, check
+from segue.batch.do import LEDGER, BatchObserver, check_single_files, home_of, run_tasks
+from segue.batch.engines import Event
+from segue.batch.ledger import Ledger
+from segue.batch.places import hide_secrets
+from segue.batch.plan import Task, read_tasks
+from segue.batch.work import JobConfig
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
-from segue.cli.tables import bars
+from segue.cli.running import parse_job
 from segue.errors import SegueError
-from segue.inputs import exists, printable
-from segue.registry import MODELS
-from segue.video.partial import write_complete, writing
-from segue.weights.checkpoint import sha256
-from segue.weights.loading import weights_digest
+from segue.inputs import printable
+from segue.jobs.processes import value_of
+from segue.jobs.tracking import check_prompts
+from segue.jobs.values import TrackJob, to_json
+from segue.reports.terminal import bars
 
-LEDGER = "ledger.sqlite"
-
-WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".h5", ".npz", ".pkl", ".onnx"})
-"""Endings of the files that hold weights."""
+WORKERS_OWN = ("--output", "-o", "--overwrite", "--resume", "--quiet", "-q")  # each worker sets them
 
 DOABLE = ("track", "foreground", "instances")
 
@@ -95,16 +80,6 @@ def takes_value(option: Any) -> bool:
     return not (getattr(option, "is_flag", False) or getattr(option, "count", False))
 
 
-def value_of(args: list[str], name: str) -> str | None:
-    """The value that an option has among the arguments."""
-    for place, word in enumerate(args):
-        if word == name and place + 1 < len(args):
-            return args[place + 1]
-        if word.startswith(f"{name}="):
-            return word.partition("=")[2]
-    return None
-
-
 def _asked(sources: list[str] | None = None, status: bool = False) -> None:
     """What a batch is asked.
 
@@ -137,7 +112,7 @@ def _batch(context: typer.Context, asked: Values, running: Values) -> None:
     """
     how, sources = JobConfig(**running, options=tuple(context.args)), asked["sources"]
     if asked["status"]:
-        with Ledger(_home(how.output) / LEDGER, create=False) as ledger:
+        with Ledger(home_of(how.output) / LEDGER, create=False) as ledger:
             _tell(ledger, how.json_lines)
         return
     if how.command not in DOABLE:
@@ -162,99 +137,53 @@ batch = command(
 
 def do_tasks(tasks: Sequence[Task], how: JobConfig) -> int:
     """Do videos, and say what became of them; gives the number of those that have failed."""
-    home = _home(how.output)
-    if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
-        raise SegueError(
-            f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
-        )
-    tasks = [replace(task, source=_absolute(task.source)) for task in tasks]
-    how = replace(
-        how,
-        output=_absolute(how.output),
-        scratch=(how.scratch or home).absolute(),
-        folder=str(Path.cwd()),
-    )
-    options = check(how, tasks)
-    with writing(home):
-        make_folder(home)
     try:
-        with only_process(home / "lock"), Ledger(home / LEDGER) as ledger:
-            how = replace(how, batch=ledger.identity(token_hex(16)))
-            write_complete(home / IDENTITY, how.batch.encode())
-            if not is_remote(how.output):
-                clear_leftovers(Path(how.output))
-            options = options or check(how, list(islice(ledger.tasks(*STATES), 1)))
-            settings = {"do": how.command, "options": list(how.options), "weights": weights_in(options)}
-            ledger.settle(settings)
-            ledger.add(measured(tasks))
-            for notice in check_known(ledger, how.output, how.batch, retry_failed=how.retry_failed):
-                typer.echo(public(notice), err=True)
-            _run_waiting(ledger, how, home)
-            return _tell(ledger, how.json_lines)
+        return run_tasks(with_jobs(tasks, how), how, Terminal(how))
     except KeyboardInterrupt:
         typer.echo("interrupted; give the same command with --resume to go on", err=True)
         raise typer.Exit(130) from None
 
 
-def _run_waiting(ledger: Ledger, how: JobConfig, home: Path) -> None:
-    waiting = list(ledger.queued())
-    if not waiting:
-        return
-    if not is_remote(how.output):
-        for task in waiting:
-            check_free(how.output, task.name, how.batch)
-    devices = _devices(how.gpus) if how.address is None else []
-    count = how.workers or (max(1, int(len(devices) / how.gpus)) if devices else None)
-    engine = open_engine(how, count and min(count, len(waiting)), devices)
-    copies = is_remote(how.output) and how.address is not None
-    try:
-        scheduler = Scheduler(waiting, tries=how.tries, memory=engine.memory, copies=copies)
-        with _progress(ledger, how.quiet, how.json_lines) as show:
-            run_batch(ledger, scheduler, engine, pictures=home / "pictures", show=show)
-    finally:
-        engine.close()
-        ledger.save()
-        write_batch_report(ledger, home / "pictures", home / "report.html")
-        typer.echo(printable(f"report: {home / 'report.html'}"), err=True)
+class Terminal(BatchObserver):
+    """Shows a batch to a person, or as JSON lines to a machine."""
+
+    def __init__(self, how: JobConfig) -> None:
+        self._how = how
+
+    def notice(self, text: str) -> None:
+        typer.echo(text, err=True)
+
+    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[list[Event]], None]]:
+        return _progress(ledger, self._how.quiet, self._how.json_lines)
+
+    def ended(self, ledger: Ledger) -> None:
+        _tell(ledger, self._how.json_lines)
 
 
-def weights_in(options: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of all weights that options of a command name, by the name of a network or the path of a file.
+def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
+    """The videos with their jobs: what the options of the batch and their own mean.
 
-    Args:
-        options: values of all options, given or default.
+    Raises:
+        SegueError: an option is wrong, names one place for all videos, or is set by the batch.
     """
-    found: dict[str, str] = {}
-    listed = [item for value in options.values() for item in (value if isinstance(value, list) else [value])]
-    for text in (str(item) for item in listed if isinstance(item, (str, Path))):
-        for part in re.split("[+,]", text):
-            if part in MODELS.names and (digest := weights_digest(part)) is not None:
-                found[part] = digest
-            elif Path(part).suffix in WEIGHT_SUFFIXES and exists(Path(part)) and Path(part).is_file():
-                found[part] = sha256(part)
+    found = []
+    for task in tasks:
+        if not task.job:
+            _check_words((*how.options, *task.arguments))
+            words = [task.source, *how.options, *task.arguments, "--quiet"]
+            job = parse_job(how.command, words)
+            check_single_files(job)
+            if isinstance(job, TrackJob):
+                check_prompts(job)
+            task = replace(task, job=to_json(job))
+        found.append(task)
     return found
 
 
-def _absolute(place: str) -> str:
-    """A path that means the same in every process; addresses do anyway."""
-    return place if is_remote(place) else str(Path(place).absolute())
-
-
-def _home(output: str) -> Path:
-    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user."""
-    if not is_remote(output):
-        return Path(output) / SUBFOLDER
-    return Path(pooch.os_cache("segue")) / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]
-
-
-def _devices(gpus: float) -> list[str]:
-    """The GPUs of this machine, if they are wanted."""
-    if not gpus:
-        return []
-    found = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    if not found:
-        raise SegueError("--gpus: this machine has no GPU that PyTorch can use")
-    return found
+def _check_words(words: Sequence[str]) -> None:
+    given = {word.partition("=")[0] for word in words}
+    if own := sorted(given.intersection(WORKERS_OWN)):
+        raise SegueError(f"{own[0]} is set for each video by the batch; leave it out of its options")
 
 
 def _tell(ledger: Ledger, json_lines: bool) -> int:

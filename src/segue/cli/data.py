@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.tables import plain, print_table, progress
 from segue.datasets.check import DataCheck, check_data
 from segue.naming import first_few
 from segue.registry import DATASETS
 from segue.reports import prepare
+from segue.reports.terminal import plain, print_table, progress
 from segue.video.partial import write_complete
 
 app = typer.Typer(

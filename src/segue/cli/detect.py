@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import typer
+from annotated_types import Ge
 
-from segue.cli.job import How
 from segue.cli.options import Options, Values, command
-from segue.cli.prompting import FINDING, chosen_detector
-from segue.cli.tables import print_table
-from segue.errors import SinkError, SourceError
-from segue.masks import overlay
-from segue.masks.files import encode_index_mask
+from segue.cli.running import How
+from segue.errors import PromptError
+from segue.jobs.detecting import detect_first, require_free, write_found
+from segue.jobs.prompting import DEFAULT_NOTICE, make_detector
+from segue.jobs.values import Finding
 from segue.prompts.selection import Found
-from segue.reports import prepare
-from segue.types import Frame
+from segue.registry import DETECTORS
+from segue.reports.terminal import print_table
+from segue.sessions.detecting import detector
 from segue.video import open_source
-from segue.video.images import write_picture
-from segue.video.partial import write_complete
+
+FINDING = Options(
+    detector,
+    "name:with weights classes score max_objects features refine tiles",
+    {"name": None},
+    {
+        "name": str | None,
+        "weights": Path | None,
+        "classes": str | None,
+        "tiles": Annotated[int | None, Ge(1)],
+    },
+    {
+        "name": f"What finds the objects: {', '.join(DETECTORS.names)}.",
+        "classes": "Labels that are wanted, such as person,car.",
+        "refine": "What draws the mask to the edges.  [default: crf, for nanodet network]",
+    },
+)
+"""How objects are found; for :func:`chosen_finding`."""
+
+
+def chosen_finding(found: Values, every: int | None = None) -> Finding:
+    """What finds objects, from the options."""
+    classes = found["classes"]
+    names = None if classes is None else tuple(name.strip() for name in classes.split(",") if name.strip())
+    if names == ():
+        raise PromptError(f"classes {classes!r}: give names separated by commas, such as person,car")
+    return Finding(**{**found, "classes": names}, every=every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +77,15 @@ def _detect(source: Values, found: Values, written: Values) -> None:
     opened = open_source(**source)
     folder = out.output or Path("segue-out") / opened.name
     targets = [folder / "mask.png", folder / "overlay.png", *([out.json] if out.json else [])]
-    _require_free(targets, out.overwrite)
-    find = chosen_detector(found, out.device)
-    with opened:
-        frames = list(itertools.islice(opened, 1 + find.lookahead))
-    if not frames:
-        raise SourceError(f"{opened.name}: there is no such frame")
-    if len(frames) == 1 and find.lookahead:
-        raise SourceError(
-            f"{opened.name}: to find what moves takes a further frame; "
-            "for a still picture choose another detector with --with"
-        )
-    result = find(*frames)
-    _write(frames[0], result, targets)
+    require_free(targets, out.overwrite)
+    finding = chosen_finding(found)
+    find = make_detector(finding, out.device)
+    if finding.name is None:
+        typer.echo(DEFAULT_NOTICE, err=True)
+    frame, result = detect_first(opened, find)
+    write_found(frame, result, targets)
+    for path in targets:
+        typer.echo(f"written: {path}", err=True)
     _print(result)
 
 
@@ -82,24 +103,6 @@ detect = command(
     FINDING,
     Options(Output, "output:output,o json device overwrite"),
 )
-
-
-def _require_free(targets: list[Path], overwrite: bool) -> None:
-    for path in targets:
-        if path.exists() and not overwrite:
-            raise SinkError(f"{path}: exists already; give --overwrite or another place")
-        prepare(path)
-
-
-def _write(frame: Frame, found: Found, targets: list[Path]) -> None:
-    captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
-    write_complete(targets[0], encode_index_mask(found.mask))
-    write_picture(targets[1], overlay(frame.image, found.mask, captions=captions))
-    for path in targets[2:]:
-        values = {"frame": frame.index, "time": frame.time, "objects": [*map(asdict, found.objects)]}
-        write_complete(path, (json.dumps(values, indent=1) + "\n").encode())
-    for path in targets:
-        typer.echo(f"written: {path}", err=True)
 
 
 def _print(found: Found) -> None:

@@ -10,9 +10,8 @@ import typer
 from annotated_types import Ge
 
 from segue.cli.options import Options, Values, command
-from segue.cli.scoring import OPTIONS, DataSet, Request, data_sets
-from segue.cli.tables import Files, print_comparison, print_evaluation, progress
 from segue.metrics.compare import compare as compare_evaluations
+from segue.metrics.data_sets import OPTIONS, DataSet, Request, data_sets
 from segue.reports import (
     comparison_values,
     evaluation_values,
@@ -21,6 +20,7 @@ from segue.reports import (
     write_json,
     write_report,
 )
+from segue.reports.terminal import Files, print_comparison, print_evaluation, progress
 
 app = typer.Typer(
     help="Score results of any program; the numbers equal those of the official tools.",

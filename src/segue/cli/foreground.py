@@ -6,23 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import typer
 from annotated_types import Ge, Le
 
 from segue.api.foreground import foreground as find_foreground
-from segue.api.foreground import preferred
-from segue.cli.job import DEFAULT_FORMATS, HOW, PART, SOURCE, How, run_job, run_settings
-from segue.cli.options import Options, Values, command
-from segue.errors import SegueError, SinkError, SourceError
-from segue.inputs import printable
-from segue.sessions.foreground import ForegroundSession
-from segue.sessions.two_passes import LEARNT, TwoPasses
-from segue.types import Segmentation
-from segue.video import Source, open_source
-from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
-from segue.video.readers import DamageError
-from segue.video.zones import Zone
+from segue.cli.options import Options, Values
+from segue.cli.running import HOW, PART, SOURCE, job_command, outputs, video_source
+from segue.jobs.options import ForegroundOptions, checked
+from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, Model
 
 
 def _besides(
@@ -46,7 +36,7 @@ def _besides(
     """
 
 
-def _foreground(source: Values, options: Values, besides: Values, part: Values, how: Values) -> None:
+def _foreground(source: Values, options: Values, besides: Values, part: Values, how: Values) -> ForegroundJob:
     """Find what moves or does not belong to the scene.
 
     The result is a mask for every frame, 1 where something is in front of the background, and an overlay
@@ -72,47 +62,23 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
 
         segue foreground 0 --events events.csv --zone "door=10,20 100,20 100,90" --zone "out=0,50 320,50"
     """
-    run, events, background = How(**how), besides["events"], besides["background"]
-    model, fps = options["model"], options["fps"]
-    zones = [Zone.parse(text) for text in besides["zone"] or ()]
-    if len({zone.name for zone in zones}) < len(zones):
-        raise SegueError("two zones have one name; give each a name of its own")
-    opened = open_source(**source, **part)
-    _check_composites(opened)
-    _check_background(background, run.overwrite or run.resume)
-    formats = list(run.format or DEFAULT_FORMATS)
-    if events is not None and "events" not in formats:
-        formats.append("events")
-    if (zones or besides["notify"]) and "events" not in formats:
-        raise SegueError("zones and messages need events; add --events FILE")
-    threshold, short_side = preferred(model, options["threshold"], options["short_side"])
-    objects = options["objects"] or "events" in formats
-    resolved = {"objects": objects, "threshold": threshold, "short_side": short_side}
-    found = find_foreground(opened, **options | resolved, device=run.device, fast=run.fast)
-    session = found.session
-    settings = run_settings({**source, **options, **besides, **part, **how}, **resolved)
-    with opened:
-        run_job(
-            session,
-            opened,
-            found.frames,
-            replace(run, format=formats),
-            settings,
-            _note,
-            total=_expected(opened, fps),
-            saves=session.restorable,
-            places=None if events is None else {"events": events},
-            explain=besides["explain"],
-            zones=zones,
-            notify=besides["notify"],
-            passes=found.frames if isinstance(found.frames, TwoPasses) else None,
-        )
-    if background is not None:
-        _write_background(background, session, str(model))
-        typer.echo(printable(f"background: {background}"))
+    names = [*(how["format"] or DEFAULT_FORMATS), *(["events"] if besides["events"] else [])]
+    chosen = {name: options[name] for name in ForegroundOptions.model_fields}
+    chosen["objects"] = options["objects"] or "events" in names
+    return ForegroundJob(
+        source=video_source(source, part),
+        model=Model(name=options["model"], weights=options["weights"]),
+        outputs=outputs({**how, "format": dict.fromkeys(names)}),
+        device=how["device"],
+        fast=how["fast"],
+        options=checked(ForegroundOptions, chosen),
+        zones=tuple(besides.pop("zone") or ()),
+        **{name: options[name] for name in ("flow", "flow_weights", "roi", "scene", "depth")},
+        **besides,
+    )
 
 
-foreground = command(
+foreground = job_command(
     _foreground,
     SOURCE,
     Options(
@@ -135,54 +101,3 @@ foreground = command(
     replace(PART, names="start end duration max_size on_damage"),
     HOW,
 )
-
-
-def _write_background(path: Path, session: ForegroundSession, model: str) -> None:
-    picture, scenes = session.background, session.scenes
-    if picture is None or scenes is None:
-        raise SinkError(f"{path}: {model} makes no picture of the empty scene")
-    if path.suffix.lower() == LEARNT:
-        scenes.save(path)
-    else:
-        write_picture(path, picture)
-
-
-def _check_composites(source: Source) -> None:
-    """Refuse HOFAM's composites, whose flow and labels would be taken for parts of the scene.
-
-    One is known by its first picture: 768 x 256 pixels, of which the right third is a grey label.
-    """
-    if source.size != (256, 768) or not source.files or source.files[0].suffix.lower() not in IMAGE_SUFFIXES:
-        return
-    try:
-        label = read_image(source.files[0])[:, 512:]
-    except DamageError:  # told when the frame is wanted
-        return
-    grey = bool((label == label[..., :1]).all())
-    if grey and float(np.isin(label[..., 0], (0, 255)).mean()) > 0.9:
-        raise SourceError(
-            f"{source.files[0]}: a composite of HOFAM (frame, flow and label side by side) is no frame; "
-            "give the frames, or the folder to `segue run hofam`"
-        )
-
-
-def _check_background(path: Path | None, replace: bool) -> None:
-    if path is None:
-        return
-    if path.suffix.lower() not in (".png", LEARNT):
-        raise SinkError(f"{path}: the background is written as .png or {LEARNT}")
-    if path.exists() and not replace:
-        raise SinkError(f"{path}: exists already; give --overwrite, or another file")
-
-
-def _expected(source: Source, fps: float | None) -> int | None:
-    """Number of frames, for the progress."""
-    count = source.frame_count
-    if count is None or fps is None or source.fps is None or fps >= source.fps:
-        return count
-    return round(count * fps / source.fps)
-
-
-def _note(result: Segmentation) -> str:
-    share = float((result.mask > 0).mean())
-    return f"{share:.1%} foreground"

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import typer
 
-from segue.api.instances import DEFAULT_MODEL, default_model
 from segue.api.instances import instances as find_instances
-from segue.cli.job import CANCEL, HOW, PART, SOURCE, WATCH, How, first_frame, run_job, run_settings
-from segue.cli.options import Options, Values, command
-from segue.cli.tables import progress
-from segue.errors import SegueError, SinkError
-from segue.inputs import printable
+from segue.cli.options import Options, Values
+from segue.cli.running import HOW, PART, SOURCE, job_command, outputs, video_source
+from segue.jobs.instances import DEFAULT_MODEL, default_model
 from segue.jobs.options import InstanceOptions, checked
-from segue.reports import prepare
-from segue.sessions.instances import InstanceSession
-from segue.sessions.networks import instance_network
-from segue.sessions.official import sure_results, whole_clip
-from segue.types import Frame, Image, Segmentation
-from segue.video import Source, open_source
-from segue.video.outputs import output_paths
-from segue.video.partial import write_complete
+from segue.jobs.values import InstancesJob, Model
 
 
 def _look(whole: bool = False, explain: Path | None = None) -> None:
@@ -38,7 +25,7 @@ def _look(whole: bool = False, explain: Path | None = None) -> None:
     """
 
 
-def _instances(source: Values, options: Values, look: Values, part: Values, how: Values) -> None:
+def _instances(source: Values, options: Values, look: Values, part: Values, how: Values) -> InstancesJob:
     """Find every instance of a video, say what it is, and follow it.
 
     The result is an index mask for every frame, whose ids stay the same through the video, and an overlay
@@ -60,25 +47,24 @@ def _instances(source: Values, options: Values, look: Values, part: Values, how:
 
         segue instances long.mp4 --window 20 --overlap 5 --resume
     """
-    run = How(**how)
-    model = options["model"]
+    model, weights = options["model"], options["weights"]
     if model is None:
-        model = _default_model(options["weights"], detectors=not look["whole"], quiet=run.quiet)
-    opened = open_source(**source, **part)
-    if look["whole"]:
-        _whole(opened, model, {**options, **look, **how})
-        return
-    found = find_instances(opened, **{**options, "model": model}, device=run.device, fast=run.fast)
-    settings = run_settings({**source, **options, **look, **part, **how}, model=model)
-    session, categories = found.session, {name: number for number, name in found.names.items()}
-    explain = look["explain"]
-    if explain is not None and not isinstance(session, InstanceSession):
-        raise SegueError(f"--explain shows where a network's queries look; {model} has none")
-    with opened:
-        run_job(session, opened, opened, run, settings, _note, categories=categories, explain=explain)
+        model = _default_model(weights, detectors=not look["whole"], quiet=how["quiet"])
+    classes = options["classes"]
+    return InstancesJob(
+        source=video_source(source, part),
+        model=Model(name=model, weights=weights),
+        outputs=outputs(how),
+        device=how["device"],
+        fast=how["fast"],
+        names=options["names"],
+        classes=None if classes is None else tuple(name.strip() for name in classes.split(",")),
+        options=checked(InstanceOptions, {name: options[name] for name in InstanceOptions.model_fields}),
+        **look,
+    )
 
 
-instances = command(
+instances = job_command(
     _instances,
     SOURCE,
     Options(
@@ -111,57 +97,3 @@ def _default_model(weights: Path | None, *, detectors: bool, quiet: bool) -> str
         why = f"that of {weights}" if weights else "whose weights are at hand; --model chooses another"
         typer.echo(f"model: {found}, {why}", err=True)
     return found
-
-
-def _note(result: Segmentation) -> str:
-    visible = sum(item.area > 0 for item in result.objects)
-    return f"{visible} objects"
-
-
-WHOLE: dict[str, Any] = {
-    **dict.fromkeys(("window", "score", "classes", "names", "format", "explain")),
-    "overlap": 3,
-    "top": 10,
-    "side_by_side": False,
-    "resume": False,
-}
-"""Options that mean nothing where the film is looked at as a whole, with their defaults."""
-
-
-def _whole(source: Source, model: str, options: Values) -> None:
-    """The published inference over a film, into a result file of YouTube-VIS."""
-    given = [name for name, default in WHOLE.items() if options[name] != default]
-    if given:
-        raise SegueError(f"--{given[0].replace('_', '-')} means nothing with --whole; leave it out")
-    checked(InstanceOptions, {"short_side": options["short_side"]})
-    path = output_paths(options["output"] or Path("segue-out") / source.name, ["ytvis"])["ytvis"]
-    if path.exists() and not options["overwrite"]:
-        raise SinkError(f"{path}: exists already; give --overwrite, or another output")
-    network, watch, cancel = instance_network(model, options["weights"]), WATCH.get(), CANCEL.get()
-    seen: list[Frame] = []
-    with source, progress("frames", "interrupted; a film that is one clip begins anew") as show:
-        first, frames = first_frame(source.name, source)
-
-        def pictures() -> Iterator[Image]:
-            for count, frame in enumerate(frames, start=1):
-                if cancel is not None and cancel.cancelled:
-                    raise KeyboardInterrupt
-                if watch is not None:
-                    seen.append(frame)
-                show(count, max(count, source.frame_count or 0), "")
-                yield frame.image
-
-        records = whole_clip(
-            network,
-            pictures(),
-            source.original_size or first.size,
-            short_side=options["short_side"] or network.short_side,
-            device=options["device"],
-            fast=options["fast"],
-        )
-    prepare(path)
-    write_complete(path, json.dumps(records).encode())
-    for frame, result in zip(seen, sure_results(records, seen, network.score), strict=True):
-        assert watch is not None
-        watch(frame, result)
-    typer.echo(printable(f"ytvis: {path}"))

@@ -7,8 +7,6 @@ import io
 import os
 import sys
 import warnings
-from functools import partial
-from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
@@ -18,64 +16,7 @@ from typer.main import get_group
 import segue
 from segue.errors import SegueError
 from segue.inputs import printable
-from segue.registry import COMMANDS, CommandEntry
-
-_COMMANDS = {
-    "track": ("segue.cli.track:track", "Follow objects through a video of any length."),
-    "foreground": ("segue.cli.foreground:foreground", "Find what moves or does not belong to the scene."),
-    "instances": (
-        "segue.cli.instances:instances",
-        "Find every instance of a video, say what it is, and follow it.",
-    ),
-    "batch": (
-        "segue.cli.batch:batch",
-        "Do many videos on all cores, or on a Ray cluster; what is done stays done.",
-    ),
-    "run": ("segue.cli.run:run", "Run a model over a whole data set by its protocol, and score it."),
-    "detect": (
-        "segue.cli.detect:detect",
-        "Find the objects of a picture, or of one frame of a video, and draw them.",
-    ),
-    "annotate": (
-        "segue_web.command:annotate",
-        "Point, look and correct in the browser: click an object, track it, correct a frame, export.",
-    ),
-    "view": (
-        "segue_web.command:view",
-        "Look at results in the browser, or compare two of them, or one with the truth.",
-    ),
-    "demo": (
-        "segue.cli.track:demo",
-        "Follow the objects of the bundled sample video; needs no network and no files of yours.",
-    ),
-    "compare": (
-        "segue.cli.eval:compare",
-        "Score two results under one protocol, and say how much they differ, sequence by sequence.",
-    ),
-    "eval": (
-        "segue.cli.eval:app",
-        "Score results of any program; the numbers equal those of the official tools.",
-    ),
-    "data": ("segue.cli.data:app", "Data sets: see what is there and what is missing."),
-    "train": ("segue_train.commands:app", "Train a network; needs the extra `train`."),
-    "synth": ("segue_isd.command:app", "Paint labelled videos; needs the extra `synth`."),
-    "reproduce": (
-        "segue.cli.reproduce:reproduce",
-        "Repeat the tables of the papers: one command a table, with the published numbers beside.",
-    ),
-    "export": ("segue.cli.weights:export", "Write a network as graphs that run without PyTorch."),
-    "weights": ("segue.cli.weights:app", "Weight files: list, download, convert and verify."),
-    "doctor": (
-        "segue.cli.doctor:doctor",
-        "Show what a bug report needs: versions, devices, codecs, extras, layers, and a self-test.",
-    ),
-}
-"""Where each command is, and the first line of its help."""
-
-ENTRIES = tuple(
-    CommandEntry(name, text, partial(resolve_name, place)) for name, (place, text) in _COMMANDS.items()
-)
-"""The commands of segue, for the registry."""
+from segue.registry import COMMANDS
 
 
 class LazyGroup(TyperGroup):

@@ -102,7 +102,7 @@ def described(of: Any) -> dict[str, str]:
 
 
 def command(
-    run: Callable[..., None], *groups: Options, kind: type[TyperCommand] | None = None
+    run: Callable[..., Any], *groups: Options, kind: type[TyperCommand] | None = None
 ) -> Callable[..., None]:
     """A function for Typer with the parameters of all groups.
 
@@ -116,10 +116,10 @@ def command(
     flat = [item for group in parameters for _, item in group]
     asks = "context" in inspect.signature(run).parameters
 
-    def called(**given: Any) -> None:
+    def called(**given: Any) -> Any:
         values = {item.name: item.default for item in flat} | given
         wanted = [{name: values[item.name] for name, item in group} for group in parameters]
-        run(*([given["context"]] if asks else []), *wanted)
+        return run(*([given["context"]] if asks else []), *wanted)
 
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     shown = [context, *flat] if asks else flat

@@ -6,52 +6,20 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import typer
-from annotated_types import Ge
 
 from segue.cli.options import Options, Values, command
-from segue.cli.tables import Files, print_remarks, print_table, print_title
+from segue.cli.run import run_videos, score_videos
+from segue.cli.running import show
 from segue.errors import SegueError
 from segue.registry import DATASETS, DETECTORS, MODELS
 from segue.reports import write_json
+from segue.reports.terminal import Files, print_remarks, print_table, print_title
 from segue.reproduce import SPEED, TABLES, Table, tables_of
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """What is run for the rows of tables, and how.
-
-    Attributes:
-        data: where a data set is, NAME=FOLDER; may be given several times.
-        weights: weight file of a network, a detector or a row, NAME=FILE.
-        output: folder.  [default: segue-out/PAPER]
-        rows: only this row; may be given several times.
-        model: run this network instead of the paper's.
-        subset: part of the data set, instead of the paper's.
-        sequences: only this sequence, video or category; may be given several.
-        run: further options of the command of a row.
-        train: further options of `segue train`, for rows that train.
-        workers: number of workers.  [default: one a core]
-        resume: go on with an interrupted run.
-        quiet: no progress.
-    """
-
-    data: Mapping[str, Path]
-    weights: Mapping[str, str]
-    output: Path
-    rows: frozenset[str] | None = None
-    model: str | None = None
-    subset: str | None = None
-    sequences: list[str] | None = None
-    run: tuple[str, ...] = ()
-    train: tuple[str, ...] = ()
-    workers: Annotated[int | None, Ge(1)] = None
-    resume: bool = False
-    quiet: bool = False
+from segue.reproduce.rows import Face, How, do_table
 
 
 def _asked(paper: str | None = None, table: list[str] | None = None) -> None:
@@ -82,8 +50,6 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
         segue reproduce stcn-report davis --data davis=DAVIS --weights stcn=stcn.safetensors
         --row "ground truth"
     """
-    from segue.cli.reproducing import do_table
-
     paper, files = asked["paper"], Files(**written)
     if paper is None:
         _list(TABLES)
@@ -103,7 +69,7 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
     done = []
     for item in tables:
         with contextlib.redirect_stdout(sys.stderr):
-            result = do_table(item, how)
+            result = do_table(item, how, FACE)
         _print(item, result.cells(), result.remarks)
         done.append(result)
     if files.json is not None:
@@ -112,6 +78,8 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
     if any(result.failed for result in done):
         raise typer.Exit(1)
 
+
+FACE = Face(run_videos, score_videos, partial(show, quiet=True), partial(typer.echo, err=True))
 
 _TEXTS = list[str] | None
 

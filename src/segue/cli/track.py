@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -12,20 +10,15 @@ from typing import Annotated
 import typer
 from annotated_types import Ge
 
-from segue.api.track import make_schedule
 from segue.api.track import track as follow
-from segue.cli.job import HOW, PART, SOURCE, How, first_frame, run_job, run_settings
-from segue.cli.options import Options, Values, command
-from segue.cli.prompting import FINDING, Texts, chosen_detector, make_prompter, settled, to_prompts
+from segue.cli.detect import FINDING, chosen_finding
+from segue.cli.options import Options, Values
+from segue.cli.running import HOW, PART, SOURCE, job_command, outputs, video_source
 from segue.errors import PromptError
+from segue.jobs.options import TrackOptions, checked
+from segue.jobs.prompting import typed_prompts
+from segue.jobs.values import Model, PromptValue, TrackJob
 from segue.registry import MODELS
-from segue.sessions import TrackSession
-from segue.sessions.auto import AutoSession
-from segue.types import Frame, Prompt, Segmentation
-from segue.video import open_source
-from segue.weights import load_for
-
-_AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
 
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
 
@@ -61,42 +54,20 @@ class What:
     weights: Path | None = None
 
     def check(self, found: Values) -> None:
-        """See that objects are either given or found."""
+        """See that options of the search are given only where there is one."""
         if not self.auto and (self.auto_every is not None or any(x is not None for x in found.values())):
             raise PromptError("options of the search for objects go with --auto")
-        given = self.mask or self.box or self.point
-        if self.auto and (given or self.remove or self.prompter):
-            raise PromptError(
-                "--auto finds the objects: leave out --mask, --box, --point, --remove and --prompter"
-            )
-        if not (self.auto or given):
-            raise PromptError("say what to follow: give --mask, --box or --point, or --auto to have it found")
 
-    def by_frame(self, first: int) -> dict[int, Texts]:
-        """What was typed for each frame, as ``[FRAME@]TEXT``; what names none is for ``first``."""
-        given = {"masks": self.mask, "boxes": self.box, "points": self.point, "removals": self.remove}
-        texts: dict[int, Texts] = defaultdict(lambda: {kind: [] for kind in given})
-        for kind, values in given.items():
-            for value in values or ():
-                match = _AT.fullmatch(value)
-                index, rest = (int(match[1]), match[2]) if match else (first, value)
-                texts[index][kind].append(rest)
-        return dict(texts)
-
-    def plan(self, first: Frame, size: tuple[int, int], stride: int) -> dict[int, list[Prompt]]:
-        """The prompts of each frame, typed in coordinates of ``size``."""
-        texts = self.by_frame(first.index)
-        for index in texts:
-            if index < first.index or (index - first.index) % stride:
-                steps = f"in steps of {stride} from {first.index} on"
-                raise PromptError(f"there is a prompt for frame {index}, but the frames go {steps}")
-        return {
-            index: to_prompts(typed, size, first.size, fill=self.fill, fit=self.fit)
-            for index, typed in texts.items()
-        }
+    def prompts(self) -> tuple[PromptValue, ...]:
+        """What was typed, as values."""
+        return typed_prompts(
+            self.mask or (), self.box or (), self.point or (), self.remove or (), fill=self.fill
+        )
 
 
-def _track(source: Values, what: Values, found: Values, memory: Values, part: Values, how: Values) -> None:
+def _track(
+    source: Values, what: Values, found: Values, memory: Values, part: Values, how: Values
+) -> TrackJob:
     """Follow objects through a video of any length.
 
     Say what to follow with a mask, a box or points on any frame, or have the objects found with --auto; the
@@ -120,61 +91,26 @@ def _track(source: Values, what: Values, found: Values, memory: Values, part: Va
     """
     asked = What(**what)
     refine = found["refine"]
-    if not asked.auto:
-        found = {**found, "refine": None}  # it makes masks of boxes and points then
-    asked.check(found)
-    opened = open_source(**source, **part)
+    # Without --auto, refine makes masks of boxes and points.
+    asked.check(found if asked.auto else {**found, "refine": None})
     model, top_k = memory.pop("model"), memory.pop("top_k")
-    network = load_for("track", model, asked.weights)
-    schedule = make_schedule(
-        network.schedule, top_k="published" if top_k is None else (top_k or None), **memory
-    )
-    run = How(**how)
-    make = None if asked.auto else make_prompter(refine, asked.prompter, run.device)
-    tracker = TrackSession(
-        network,
-        schedule,
-        device=run.device,
-        fast=run.fast,
+    options = checked(TrackOptions, {**memory, "top_k": "published" if top_k is None else (top_k or None)})
+    return TrackJob(
+        source=video_source(source, part),
+        model=Model(name=model, weights=asked.weights),
+        outputs=outputs(how),
+        device=how["device"],
+        fast=how["fast"],
+        prompts=asked.prompts(),
+        finding=chosen_finding(found, asked.auto_every) if asked.auto else None,
+        prompter=asked.prompter,
+        refine=None if asked.auto else refine,
         fit=asked.fit,
-        prompter=make,
-        frames=opened.frame_count,
+        options=options,
     )
-    finder = None
-    if asked.auto:
-        find = chosen_detector(found, run.device, quiet=run.quiet)
-        finder = AutoSession(tracker, find, asked.auto_every)
-    others = {name: value for name, value in what.items() if name not in ("mask", "box", "point", "remove")}
-    settings = run_settings(
-        {**source, **part, **how, **others},
-        model=model,
-        finding=found,
-        refine=refine,
-        schedule=asdict(schedule),
-        prompts={str(index): texts for index, texts in asked.by_frame(-1).items()},
-    )
-    with opened:
-        first, frames = first_frame(opened.name, opened)
-        size, stride = opened.original_size or first.size, part["stride"]
-        plan = {} if asked.auto else asked.plan(first, size, stride)
-        if first.index in plan:
-            plan[first.index] = settled(first, plan[first.index], tracker.prompter, tracker.native)
-        pending = set(plan)
-
-        def note(result: Segmentation) -> str:
-            pending.discard(result.index)
-            visible = sum(item.area > 0 for item in result.objects)
-            return f"{visible} of {len(result.objects)} visible"
-
-        session = finder or tracker
-        run_job(session, opened, frames, run, settings, note, prompts=lambda frame: plan.get(frame.index))
-    if finder is not None and finder.found == 0:
-        raise PromptError("no object was found in any frame; choose another detector, or give a box")
-    if pending:
-        raise PromptError(f"there is a prompt for frame {min(pending)}, but the source has no such frame")
 
 
-track = command(
+track = job_command(
     _track,
     SOURCE,
     Options(What, "mask box point remove auto auto_every prompter fill fit weights"),

@@ -8,12 +8,11 @@ from typing import Annotated, Literal
 import typer
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from segue.cli.tables import bars, print_table
-from segue.errors import CheckpointError, SinkError
-from segue.export.onnx import export_onnx
-from segue.registry import MODELS, Entry
+from segue.errors import CheckpointError
+from segue.registry import MODELS
+from segue.reports.terminal import bars, print_table
 from segue.weights import convert, load, read_checkpoint, recognise
-from segue.weights.download import cached
+from segue.weights.described import details_of, state_of
 from segue.weights.loading import get
 from segue.weights.loading import install as installed
 
@@ -37,38 +36,12 @@ def list_networks(
         segue weights list maskrcnn dino-s16
     """
     if not names:
-        rows = [(entry.name, (_state(entry), entry.licence)) for entry in MODELS if entry.signature]
+        rows = [(entry.name, (state_of(entry), entry.licence)) for entry in MODELS if entry.signature]
         print_table(("network", "weights", "licence"), rows)
     for name in names or ():
-        for field, value in _details(MODELS.find(name)).items():
+        for field, value in details_of(MODELS.find(name)).items():
             if value is not None:
                 typer.echo(f"{field}\t{value}")
-
-
-def _state(entry: Entry) -> str:
-    if entry.bundled:
-        return "come with segue"
-    if cached(entry).exists():
-        return "installed"
-    if entry.remote:
-        return entry.download_command
-    return "get them yourself" if entry.source else "none published"
-
-
-def _details(entry: Entry) -> dict[str, object]:
-    """All that the catalogue knows of an entry; None is not known."""
-    remote = entry.remote
-    return {
-        "network": entry.name,
-        "weights": _state(entry),
-        "from": remote.address if remote else entry.source,
-        "sha256": remote.sha256 if remote else entry.sha256,
-        "bytes": remote.size if remote else None,
-        "installed": cached(entry) if cached(entry).exists() else None,
-        "training": None if entry.bundled or remote or entry.source else entry.training,
-        "licence": entry.licence,
-        "paper": entry.paper,
-    }
 
 
 @app.command("get")
@@ -169,7 +142,9 @@ def export(
 
         segue export mustan-lite graphs/mustan --to onnx
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not overwrite:
-        raise SinkError(f"{folder}: exists and is not empty; give --overwrite or another name")
-    for path in export_onnx(load(name, weights), folder):
+    from segue.jobs.running import run
+    from segue.jobs.values import ExportJob, Model
+
+    job = ExportJob(model=Model(name=name, weights=weights), folder=folder, to=to, overwrite=overwrite)
+    for path in run(job).paths.values():
         typer.echo(path)

@@ -104,9 +104,13 @@ def check_sizes(picture: Path, path: Path) -> None:
 
 
 class ByName(Generic[Video]):
-    """The videos of a folder by name, in order; ``noun`` is what one is called there."""
+    """The videos of a folder by name, in order.
+
+    ``noun`` is what one is called, ``split`` which of all they are.
+    """
 
     noun = "video"
+    split: str = "all"
     root: Path
     _videos: dict[str, Video]
 
@@ -125,6 +129,17 @@ class ByName(Generic[Video]):
         if name not in self._videos:
             raise DatasetError(f"no {self.noun} {name} in {self.root}; there are {first_few(self.names)}")
         return self._videos[name]
+
+    def select(self, names: Collection[str]) -> ByName[Video]:
+        """The videos of these names alone, in this order.
+
+        Raises:
+            DatasetError: there is no such video.
+        """
+        chosen: ByName[Video] = ByName()
+        chosen.noun, chosen.root, chosen.split = self.noun, self.root, "selection"
+        chosen._videos = {name: self[name] for name in names}
+        return chosen
 
 
 def subfolders(root: Path) -> list[Path]:

@@ -158,9 +158,7 @@ def _export_scene(network: ForegroundNetwork, folder: Path) -> list[Path]:
     roles = list(dict.fromkeys(frames.values()))
     graphs, maps = {}, {}
     for role in roles:
-        planes = (
-            PLANES if getattr(network, "uses_temporal_quantiles", False) and role == network.background else 3
-        )
+        planes = PLANES if network.capabilities.temporal_quantiles and role == network.background else 3
         frame = torch.rand(1, planes, *SAMPLE)
         with torch.inference_mode():
             maps[role] = network.encode(frame, role)

@@ -80,14 +80,23 @@ class FrameLoop:
         self.waiting: deque[Frame] = deque()
         self.taken: int | None = None
 
-    def over(
-        self, frames: Iterable[Frame], between: Callable[[], None] = lambda: None
-    ) -> Iterator[tuple[Frame, Segmentation]]:
-        """Each frame that has a result, with it, in order.
+    def over(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
+        """Each frame that has a result, with it, in order, up to those that are due after the last frame.
 
         Args:
             frames: in order of time.
-            between: called after each frame, when its results have been taken: the session can be saved then.
+        """
+        yield from self.take(frames)
+        yield from self.finish()
+
+    def take(
+        self, frames: Iterable[Frame], between: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[Frame, Segmentation]]:
+        """The results that come while frames are taken, each with its frame.
+
+        Args:
+            frames: in order of time.
+            between: called after each frame, when its results have been used: the session can be saved then.
         """
         for frame in frames:
             result = self._step(frame)
@@ -97,5 +106,8 @@ class FrameLoop:
                 if result is not None:
                     yield self.waiting.popleft(), result
             between()
+
+    def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
+        """The results that are due after the last frame."""
         for result in self._session.finish():
             yield self.waiting.popleft(), result

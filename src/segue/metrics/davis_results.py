@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from segue.datasets.davis import DavisFolder, Sequence
+from segue.datasets.files import ByName
 from segue.datasets.results import Results, open_results
 from segue.datasets.something import BoxSequence, SomethingElseFolder
 from segue.errors import DatasetError
@@ -44,7 +45,7 @@ _TITLES: Mapping[Protocol, str] = {
 
 def evaluate_davis(
     results: Results | Path | str,
-    davis: DavisFolder | SomethingElseFolder,
+    davis: DavisFolder | SomethingElseFolder | ByName[Sequence],
     *,
     protocol: Protocol = "2017",
     bound_th: float = DEFAULT_BOUND_TH,

@@ -6,6 +6,7 @@ them, and asks for probabilities, for its state, and that objects be forgotten; 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -250,6 +251,46 @@ Shape = tuple[int, int]
 """Height and width."""
 
 
+@dataclass(frozen=True, slots=True)
+class ForegroundCapabilities:
+    """What a foreground network can do beyond the plain case.
+
+    Attributes:
+        depth: ``encode`` takes ``depth`` of the current frame, (N, 1, H, W) in [0, 1].
+        flow: ``encode`` takes ``flow`` of the current frame, (N, gaps, H, W) in [0, 1].
+        temporal_quantiles: of the empty scene it takes all planes, see
+            :class:`segue.sessions.empty_scene.Scene`, not the picture alone.
+        retains_stationary: it loses what comes to a stand, which is held for it, see
+            :class:`segue.sessions.segmenters.StationaryForegroundRetention`.
+        stretches_contrast: it is to see fog and dusk in usual contrast, see :mod:`segue.sessions.contrast`.
+    """
+
+    depth: bool = False
+    flow: bool = False
+    temporal_quantiles: bool = False
+    retains_stationary: bool = False
+    stretches_contrast: bool = False
+
+
+def foreground_capabilities(network: object) -> ForegroundCapabilities:
+    """The capabilities that a foreground network declares.
+
+    Networks that were written before there was ``capabilities`` have attributes instead (``takes_depth``,
+    ``takes_flow``); they are read for one release, with a warning.
+    """
+    declared = getattr(network, "capabilities", None)
+    if isinstance(declared, ForegroundCapabilities):
+        return declared
+    warnings.warn(
+        f"{type(network).__name__} declares no capabilities = ForegroundCapabilities(...); "
+        "its attributes takes_depth and takes_flow are read instead, in this release only",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    old = vars(type(network)) | vars(network)
+    return ForegroundCapabilities(bool(old.get("takes_depth")), bool(old.get("takes_flow")))
+
+
 @runtime_checkable
 class ForegroundNetwork(Protocol):
     """A network whose work on a frame splits into a part per frame, which is kept, and a part per result.
@@ -276,14 +317,8 @@ class ForegroundNetwork(Protocol):
     size_multiple: int
     """Height and width must be multiples of this."""
 
-    takes_depth: bool
-    """Whether ``encode`` takes ``depth`` of the current frame, (N, 1, H, W) in [0, 1].
-
-    One that takes ``flow`` of the current frame, (N, gaps, H, W) in [0, 1], has ``takes_flow = True``
-    besides; one that loses what comes to a stand has ``retains_stationary = True``, see
-    :class:`segue.sessions.segmenters.StationaryForegroundRetention`; one that is to see fog and dusk in
-    usual contrast has ``stretches_contrast = True``, see :mod:`segue.sessions.contrast`.
-    """
+    capabilities: ForegroundCapabilities
+    """What it can do beyond the plain case."""
 
     def encode(self, frames: Tensor, role: str) -> Features:
         """Features of RGB frames (N, 3, H, W) in [0, 1] for one role."""

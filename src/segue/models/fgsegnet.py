@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.colours import normalise_planes
-from segue.models.base import Features, Shape
+from segue.models.base import Features, ForegroundCapabilities, Shape
 
 BACKBONE = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, 512, 512, 512))
 """Channels before and after the convolutions of the four blocks of VGG-16."""
@@ -48,7 +48,7 @@ class FgSegNetV2(nn.Module):
     channels = 1
     threshold = 0.7
     size_multiple = 1
-    takes_depth = False
+    capabilities = ForegroundCapabilities()
 
     def __init__(self, scaling: Scaling = "raw255", scene: str | None = None) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ from segue.layers.colours import PAST, PICTURE, PastPyramid, normalise_planes, p
 from segue.layers.fused import BatchNormReLU
 from segue.layers.gates import FRM, FuseBlock, PositionGate
 from segue.layers.resnet import ResNet18, scaled
-from segue.models.base import Features, Shape
+from segue.models.base import Features, ForegroundCapabilities, Shape
 
 STRIDE = 3
 """Frames from one frame of a window to the next."""
@@ -99,7 +99,7 @@ class WindowNetwork(nn.Module, ABC):
             "width": width,
             **own,
         }
-        self.takes_depth = bool(depth_channels)
+        self.capabilities = ForegroundCapabilities(depth=bool(depth_channels))
         self.widths = tuple(scaled(channels, width) for channels in ResNet18.widths)
         self.rlim = nn.ModuleList(PositionGate() if rlim else nn.Identity() for _ in self.widths)
         self.decoder = Decoder(self.widths)
@@ -273,7 +273,7 @@ class MUSTAN2(WindowNetwork):
         self.older = len(others) // 2
         self.context = tuple((offset, past if i < self.older else future) for i, offset in enumerate(others))
         self.background = SCENE if ranges else past if background else None
-        self.uses_temporal_quantiles = ranges
+        self.capabilities = ForegroundCapabilities(bool(depth_channels), temporal_quantiles=ranges)
         self._encoders = ENCODERS | {SCENE: ENCODERS[past]}
         self.enc_cur = ResNet18(depth_channels=depth_channels, width=width)
         if frm != "none":
@@ -290,7 +290,7 @@ class MUSTAN2(WindowNetwork):
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
         picture = frames[:, PICTURE] if role == SCENE else frames
         maps: Features = getattr(self, self._encoders[role])(normalise_planes(picture), depth)
-        return (frames, *maps) if self.uses_temporal_quantiles else maps
+        return (frames, *maps) if self.capabilities.temporal_quantiles else maps
 
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
@@ -298,7 +298,7 @@ class MUSTAN2(WindowNetwork):
         """The finest map as it is, the others fused with the means of past and future."""
         if not context:
             return list(current)
-        if self.uses_temporal_quantiles and background is not None:
+        if self.capabilities.temporal_quantiles and background is not None:
             # Pixels come first.
             cues = past_cues(current[0], background[0], [pixels for pixels, *_ in context])
             hints = zip(self.hints, current[1:], self.past(cues), strict=False)

@@ -34,7 +34,7 @@ from segue.layers.fused import BatchNormReLU, ConvNormReLU, Stages
 from segue.layers.gates import PositionGate, gated
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.resnet import scaled
-from segue.models.base import Features, Shape
+from segue.models.base import Features, ForegroundCapabilities, Shape
 from segue.models.mustan import UpBlock
 
 CURRENT, CONTEXT, SCENE = "current", "context", "scene"
@@ -58,22 +58,19 @@ class MustanLite(nn.Module):
 
     Attributes:
         offsets: times of the frames of a window, in frames before the current one.
-        uses_temporal_quantiles: the input has all planes of a scene, see
-            :class:`segue.sessions.empty_scene.Scene`.
     """
 
     offsets = (-6, -3, 0)
     context = ((-6, CONTEXT), (-3, CONTEXT))
     current = CURRENT
     background: str | None = SCENE
-    uses_temporal_quantiles = True
+    capabilities = ForegroundCapabilities(
+        temporal_quantiles=True, retains_stationary=True, stretches_contrast=True
+    )
     graphs = "scene"
     channels = 2
     threshold = 0.3
     size_multiple = 16
-    takes_depth = False
-    retains_stationary = True
-    stretches_contrast = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -176,7 +173,7 @@ class MustanSlim(nn.Module):
     graphs = "scene"
     threshold = 0.3
     size_multiple = 1
-    takes_depth = False
+    capabilities = ForegroundCapabilities()
 
     def __init__(
         self,

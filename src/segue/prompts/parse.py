@@ -98,8 +98,18 @@ def read_prompt_masks(
 
 
 def _entry(text: str | Path) -> tuple[int | None, Path]:
-    match = _NAMED.fullmatch(str(text))
-    return (None, Path(text)) if match is None else (check_id(int(match[1])), Path(match[2]))
+    number, path = split_mask(str(text))
+    return number, Path(path)
+
+
+def split_mask(text: str) -> tuple[int | None, str]:
+    """Id and path of ``[ID=]PATH``; the id is None where there is none.
+
+    Raises:
+        PromptError: the id is out of range.
+    """
+    match = _NAMED.fullmatch(text)
+    return (None, text) if match is None else (check_id(int(match[1])), match[2])
 
 
 def _read(path: Path, size: tuple[int, int], fit: bool, *, one: bool) -> npt.NDArray[np.int32]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from segue.errors import FlowError, PromptError
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowPictures, FlowProvider
-from segue.models.base import Features
+from segue.models.base import Features, ForegroundCapabilities
 from segue.models.hofam import HOFAM
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import same_shape
@@ -46,14 +46,13 @@ class FlowNetwork(nn.Module):
     channels = 1
     threshold = 15 / 255  # of the grey values that the authors write
     size_multiple = 1
-    takes_depth = False
 
     def __init__(self, network: HOFAM, provider: FlowProvider | None) -> None:
         super().__init__()
         self.network = network
         self.gaps = SINGLE_GAP if network.flow_mode == "single" else GAPS
         self.pictures = None if provider is None else FlowPictures(provider, self.gaps)
-        self.takes_flow = provider is None
+        self.capabilities = ForegroundCapabilities(flow=provider is None)
         self.context = () if provider is None else tuple((-gap, "picture") for gap in self.gaps)
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:

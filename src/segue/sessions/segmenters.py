@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.running import prepare_for_inference
-from segue.models.base import Features, ForegroundNetwork
+from segue.models.base import Features, ForegroundNetwork, foreground_capabilities
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.contrast import Tone, tone_for
 from segue.sessions.empty_scene import Scene
@@ -143,13 +143,14 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self.name = f"{type(network).__name__} in {self._dtype}"
         self.channels, self.threshold = network.channels, network.threshold
         self.uses_background = network.background is not None
-        if getattr(network, "takes_flow", False):
+        self._capabilities = foreground_capabilities(network)
+        if self._capabilities.flow:
             self.extra = "flow"
-        elif network.takes_depth:
+        elif self._capabilities.depth:
             self.extra = "depth"
-        holds = getattr(network, "retains_stationary", False) and not self.follows_camera
+        holds = self._capabilities.retains_stationary and not self.follows_camera
         self._standing = StationaryForegroundRetention(network.threshold) if holds else None
-        self._stretches = getattr(network, "stretches_contrast", False)
+        self._stretches = self._capabilities.stretches_contrast
         self.restart()
 
     def restart(self) -> None:
@@ -258,7 +259,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
 
     def _known(self, scene: Scene) -> Tensor:
         """A scene as the network takes it: its planes, or the picture alone."""
-        if getattr(self._network, "uses_temporal_quantiles", False):
+        if self._capabilities.temporal_quantiles:
             return self._tensor(scene.planes)
         return self._prepared(scene.picture)
 

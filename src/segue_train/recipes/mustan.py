@@ -95,7 +95,7 @@ class MustanRecipe(CommonRecipe):
             samples = Pool(self.pool)
             samples.check(network.offsets, self.size)
             return PoolBatches(count, seed, samples, self.batch, self.size)
-        background, depth = network.background is not None, network.takes_depth
+        background, depth = network.background is not None, network.capabilities.depth
         samplers = [
             WindowSampler(films, network.offsets, self.size, background=background, depth=depth)
             for films in self.sources

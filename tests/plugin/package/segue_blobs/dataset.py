@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from segue.datasets.davis import Sequence
+from segue.datasets.files import ByName, subfolders
 from segue.datasets.foreground import open_plain
 from segue.datasets.inventories import CheckedVideo, Inventory
+from segue.datasets.ytvis import YTVISDataset
 from segue.registry import DatasetEntry
 
 
@@ -19,6 +22,36 @@ def inventory(root: Path) -> Inventory:
     }
     return Inventory({name: (lambda video=video: video) for name, video in videos.items()})
 
+
+class MaskVideos(ByName[Sequence]):
+    """Videos in a layout of our own: VIDEO/pictures/*.png and VIDEO/masks/*.png."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._videos = {}
+        for folder in subfolders(root):
+            frames = tuple(sorted((folder / "pictures").glob("*.png")))
+            masks = {i: folder / "masks" / path.name for i, path in enumerate(frames)}
+            self._videos[folder.name] = Sequence(folder.name, frames, masks)
+
+
+OUTLINES = DatasetEntry(
+    "outlines",
+    title="Outlines",
+    address="https://example.org/outlines",
+    licence="MIT",
+    layout="<video>/pictures, <video>/masks",
+    masks=MaskVideos,
+)
+
+CLIPS = DatasetEntry(
+    "clips",
+    title="Clips",
+    address="https://example.org/clips",
+    licence="MIT",
+    layout="<part>.json, <part>/JPEGImages",
+    instances=lambda root: YTVISDataset.open(root, "train"),
+)
 
 SQUARES = DatasetEntry(
     "squares",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segue.models.base import Features
+from segue.models.base import Features, ForegroundCapabilities
 from segue.registry import Entry
 
 
@@ -20,7 +20,7 @@ class Bright(nn.Module):
     channels = 1
     threshold = 0.5
     size_multiple = 1
-    takes_depth = False
+    capabilities = ForegroundCapabilities()
 
     def __init__(self) -> None:
         super().__init__()

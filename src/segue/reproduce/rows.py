@@ -5,31 +5,31 @@ from __future__ import annotations
 import hashlib
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-import typer
+from annotated_types import Ge
 
+from segue.batch.do import LEDGER
 from segue.batch.ledger import Ledger
 from segue.batch.names import SUBFOLDER
-from segue.batch.plan import Task
+from segue.batch.protocols import DatasetVideo, dataset_videos, results_of, scored_here
 from segue.batch.work import JobConfig
-from segue.cli.batch import LEDGER, value_of
-from segue.cli.main import load_command
-from segue.cli.reproduce import How
-from segue.cli.run import results_of, run_videos, score_videos, scored_here, tasks_of
-from segue.cli.scoring import Request, open_masks
 from segue.datasets.cdnet import unseen_folds
 from segue.datasets.davis import DAVIS_2016_VAL, DAVIS_VAL
 from segue.datasets.inventories import described_videos, list_davis
 from segue.errors import CheckpointError, DatasetError
 from segue.extras import missing_packages
+from segue.jobs.processes import settings_of, value_of
+from segue.jobs.prompting import mask_values
+from segue.jobs.values import TrainJob
 from segue.masks import read_index_mask, write_index_mask
 from segue.masks.files import encode_index_mask
+from segue.metrics.data_sets import Request, open_masks
 from segue.metrics.evaluation import Evaluation
 from segue.naming import first_few
 from segue.registry import DATASETS, MODELS
@@ -39,6 +39,57 @@ from segue.reproduce import Row, Table, Training
 from segue.reproduce.stcn_report import FirstFrame, first_frame, start_of
 from segue.video.partial import write_complete
 from segue.weights import load, read_checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What is run for the rows of tables, and how.
+
+    Attributes:
+        data: where a data set is, NAME=FOLDER; may be given several times.
+        weights: weight file of a network, a detector or a row, NAME=FILE.
+        output: folder.  [default: segue-out/PAPER]
+        rows: only this row; may be given several times.
+        model: run this network instead of the paper's.
+        subset: part of the data set, instead of the paper's.
+        sequences: only this sequence, video or category; may be given several.
+        run: further options of the command of a row.
+        train: further options of `segue train`, for rows that train.
+        workers: number of workers.  [default: one a core]
+        resume: go on with an interrupted run.
+        quiet: no progress.
+    """
+
+    data: Mapping[str, Path]
+    weights: Mapping[str, str]
+    output: Path
+    rows: frozenset[str] | None = None
+    model: str | None = None
+    subset: str | None = None
+    sequences: list[str] | None = None
+    run: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+    workers: Annotated[int | None, Ge(1)] = None
+    resume: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """Who has the rows done: it runs the videos of a data set, scores them, and trains.
+
+    Attributes:
+        run_videos: runs a model over the videos of a request, or over those that are given; gives the number
+            of those that failed.
+        score_videos: scores what was written; given the number of those that failed.
+        train: carries out a training.
+        notice: tells a line.
+    """
+
+    run_videos: Callable[[Request, JobConfig, Iterable[DatasetVideo] | None], int]
+    score_videos: Callable[[Request, JobConfig, int], Evaluation]
+    train: Callable[[TrainJob], None]
+    notice: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +149,13 @@ class Result:
         return names | {"rows": rows, "remarks": list(self.remarks), "percentiles": dict(self.percentiles)}
 
 
-def do_table(table: Table, how: How) -> Result:
+def do_table(table: Table, how: How, face: Face) -> Result:
     """Do the rows of a table whose data and weights are there."""
     table = replace(table, subset=table.subset if how.subset is None else how.subset)
     rows = [row for row in table.rows if how.rows is None or row.key in how.rows]
     remarks = [] if table.remark is None else [table.remark]
     request, missing = _request(table, how)
-    done = [_do(row, table, request, how) for row in rows]
+    done = [_do(row, table, request, how, face) for row in rows]
     remarks += missing
     if how.model not in (None, table.model) and any(row.model is None for row in rows):
         remarks.append(f"run with {how.model} instead of {table.model}, of which the published numbers are")
@@ -187,7 +238,7 @@ def _absent(name: str) -> str:
     return f"{entry.title} is not there: {entry.address}; give --data {name}=FOLDER"
 
 
-def _do(row: Row, table: Table, request: Request | None, how: How) -> Done:
+def _do(row: Row, table: Table, request: Request | None, how: How, face: Face) -> Done:
     model = row.model or how.model or table.model
     if row.model is None and how.model is not None:
         row = replace(row, training=None)
@@ -196,41 +247,41 @@ def _do(row: Row, table: Table, request: Request | None, how: How) -> Done:
         return Done(row, model, lacks=lacks)
     options = [*row.options, *how.run, "--model", model]
     folder = how.output / table.name / row.key
-    tasks = None if row.first is None else _from_first_frames(_source(row, table, how), request, folder)
+    videos = None if row.first is None else _from_first_frames(_source(row, table, how), request, folder)
     if row.training is not None and row.training.folds and row.key not in how.weights:
-        tasks = _by_fold(row.training, model, request, folder, how)
-    elif weights := _weights(row, model, how):
+        videos = _by_fold(row.training, model, request, folder, how, face)
+    elif weights := _weights(row, model, how, face):
         options += ["--weights", weights]
     if not how.quiet:
-        typer.echo(f"{table.paper} {table.name}: {row.name}", err=True)
+        face.notice(f"{table.paper} {table.name}: {row.name}")
     running = JobConfig(
         options=tuple(options), output=str(folder), workers=how.workers, resume=how.resume, quiet=how.quiet
     )
-    failed = run_videos(request, running, tasks)
+    failed = face.run_videos(request, running, videos)
     speed = _speed(folder)
     if not scored_here(request):
-        return Done(row, model, speed=speed, folder=results_of(request, running), failed=failed)
-    evaluation = score_videos(request, running, failed)
+        return Done(row, model, speed=speed, folder=results_of(request, folder), failed=failed)
+    evaluation = face.score_videos(request, running, failed)
     write_report(evaluation, folder.with_name(f"{row.key}.html"), about={"row": row.name, "model": model})
     return Done(row, model, evaluation, speed, folder, failed=failed)
 
 
-def _from_first_frames(source: FirstFrame, request: Request, folder: Path) -> Iterator[Task]:
+def _from_first_frames(source: FirstFrame, request: Request, folder: Path) -> Iterator[DatasetVideo]:
     """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
-    videos = open_masks(request)
-    for task in tasks_of(request, folder):
-        video = videos[task.name]
-        place, _, given = task.arguments[1].partition("@")
-        drawn = Path(given).with_name("found.png")
+    sequences = open_masks(request)
+    for video in dataset_videos(request, folder):
+        sequence = sequences[video.name]
+        drawn = folder / SUBFOLDER / "prompts" / video.name / "found.png"
         if not drawn.exists():
-            write_complete(drawn, encode_index_mask(source(start_of(video))))
+            drawn.parent.mkdir(parents=True, exist_ok=True)
+            write_complete(drawn, encode_index_mask(source(start_of(sequence))))
         mask = read_index_mask(drawn)
         if mask.any():
-            yield replace(task, arguments=("--mask", f"{place}@{drawn}"))
+            yield replace(video, prompts=mask_values(mask, video.prompts[0].frame))
             continue
-        (folder / task.name / "masks").mkdir(parents=True, exist_ok=True)
-        for frame in video.frames:
-            write_index_mask(folder / task.name / "masks" / f"{frame.stem}.png", mask)
+        (folder / video.name / "masks").mkdir(parents=True, exist_ok=True)
+        for frame in sequence.frames:
+            write_index_mask(folder / video.name / "masks" / f"{frame.stem}.png", mask)
 
 
 def _source(row: Row, table: Table, how: How) -> FirstFrame:
@@ -265,45 +316,51 @@ def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
         yield str(error)
 
 
-def _weights(row: Row, model: str, how: How) -> str | None:
+def _weights(row: Row, model: str, how: How, face: Face) -> str | None:
     """The weight file of a row, trained if it must be; None where the network has its own."""
     if row.key in how.weights:
         return how.weights[row.key]
     if row.training is None:
         return how.weights.get(model)
-    return str(_trained(row.training, model, how))
+    return str(_trained(row.training, model, how, face))
 
 
-def _by_fold(training: Training, model: str, request: Request, folder: Path, how: How) -> Iterator[Task]:
+def _by_fold(
+    training: Training, model: str, request: Request, folder: Path, how: How, face: Face
+) -> Iterator[DatasetVideo]:
     """The videos, each with the weights of a training that left out its fold."""
     folds = unseen_folds()
-    for task in tasks_of(request, folder):
-        if task.name not in folds:
-            raise DatasetError(f"{task.name} is no video of CDnet2014, whose folds are known")
-        weights = _trained(training, model, how, folds[task.name])
-        yield replace(task, arguments=(*task.arguments, "--weights", str(weights)))
+    for video in dataset_videos(request, folder):
+        if video.name not in folds:
+            raise DatasetError(f"{video.name} is no video of CDnet2014, whose folds are known")
+        yield replace(video, weights=_trained(training, model, how, face, folds[video.name]))
 
 
-def _trained(training: Training, model: str, how: How, fold: int | None = None) -> Path:
+def _trained(training: Training, model: str, how: How, face: Face, fold: int | None = None) -> Path:
     """The weights of a training that has come to its end, and left out a fold."""
+    job = training_job(training, how, fold)
+    weights = job.folder / f"{model}.safetensors"
+    notes = read_checkpoint(weights).metadata if weights.exists() else None
+    if notes is not None and notes["step"] == notes["steps"]:
+        return weights
+    how_again = {"overwrite": notes is None, "resume": notes is not None} if how.resume else {}
+    face.train(job.model_copy(update=how_again))
+    return weights
+
+
+def training_job(training: Training, how: How, fold: int | None = None) -> TrainJob:
+    """The training of a row as a job, whose folder is told from others by all that it depends on."""
     words = [training.network, *training.options, *how.train]
     words += [f"--data={name}={how.data[name]}" for name in training.data]
     words += [] if fold is None else ["--fold", str(fold)]
     if training.start is not None and training.start in how.weights:
         words += ["--start", how.weights[training.start]]
     name = f"{training.name}-{hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]}"
-    folder = how.output / "weights" / name
-    weights = folder / f"{model}.safetensors"
-    notes = read_checkpoint(weights).metadata if weights.exists() else None
-    if notes is not None and notes["step"] == notes["steps"]:
-        return weights
-    words += ["--out", str(folder)]
-    typer.echo("segue train " + shlex.join(words), err=True)
-    if how.resume:
-        words.append("--overwrite" if notes is None else "--resume")
-    if code := load_command("train").main(words, prog_name="segue train", standalone_mode=False):
-        raise typer.Exit(code)
-    return weights
+    return TrainJob(
+        network=training.network,
+        settings=settings_of(words[1:]),
+        folder=(how.output / "weights" / name).absolute(),
+    )
 
 
 def _speed(folder: Path) -> float:

@@ -6,17 +6,17 @@ import itertools
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
+from segue.jobs.loop import FrameLoop, PromptSource, prompted
 from segue.sessions.base import Session, SessionState
 from segue.sessions.two_passes import TwoPasses
-from segue.types import Frame, IndexMask, Prompt, Segmentation
+from segue.types import Frame, Segmentation
 from segue.video import Sink, replayed
 
 STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
@@ -27,8 +27,6 @@ HURRY_SECONDS = 4.0
 """A frame that takes longer than this after the run was asked to stop is given up."""
 
 SAVE_SHARE = 0.05  # share of the time that saving may take: a large state is saved less often
-
-PromptSource = Callable[[Frame], "IndexMask | Sequence[Prompt] | None"]
 
 Report = Callable[[Frame, Segmentation], None]
 
@@ -67,38 +65,40 @@ def run(
         KeyboardInterrupt: the run was interrupted, and everything before is saved.
         SinkError: masks of the interrupted run are missing, or something cannot be written.
     """
-    job = _Run(session, sink, folder, report)
+    job = _Run(session, prompts, sink, folder, report)
     if folder is not None and resume and (folder / STATE).exists():
         job.catch_up(frames)
     elif folder is not None:
         (folder / STATE).unlink(missing_ok=True)
-    due = time.monotonic() + SAVE_EVERY_SECONDS
     with cancel_on_signals(cancel) as token, _hurried(token) as take_time:
         try:
-            for frame in frames:
-                if not token.cancelled:
-                    job.take(frame, prompts(frame))
-                if token.cancelled:
-                    break
-                begun = time.monotonic()
-                if begun > due:
-                    job.save()
-                    ended = time.monotonic()
-                    due = ended + max(SAVE_EVERY_SECONDS, (ended - begun) / SAVE_SHARE)
+            for frame, result in job.loop.take(_until_cancelled(frames, token), job.save_now_and_then):
+                job.write(frame, result)
             if token.cancelled and not endless:
                 take_time()
                 job.save()
                 raise KeyboardInterrupt
-            job.finish()
+            for frame, result in job.loop.finish():
+                job.write(frame, result)
         except _TooLongError:
             if not endless:
                 raise KeyboardInterrupt from None
         except (SourceError, PromptError) as error:  # they come before the session has taken the frame
             if endless and isinstance(error, SourceError):
-                job.finish()
+                for frame, result in job.loop.finish():
+                    job.write(frame, result)
             else:
                 job.save()
             raise
+
+
+def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
+    """The frames until the run is to stop."""
+    while not token.cancelled:
+        frame = next(frames, None)
+        if frame is None or token.cancelled:
+            return
+        yield frame
 
 
 class _TooLongError(BaseException):
@@ -138,33 +138,37 @@ def _hurried(token: CancelToken) -> Iterator[Callable[[], None]]:
 class _Run:
     """A run under way: what is done, and which frames wait for their results."""
 
-    def __init__(self, session: Session, sink: Sink, folder: Path | None, report: Report) -> None:
+    def __init__(
+        self,
+        session: Session,
+        prompts: PromptSource,
+        sink: Sink,
+        folder: Path | None,
+        report: Report,
+    ) -> None:
         self._session, self._sink, self._folder, self._report = session, sink, folder, report
-        self._waiting: deque[Frame] = deque()
-        self._taken: int | None = None
+        self.loop = FrameLoop(session, prompted(session, prompts))
         self._done = 0
+        self._due = time.monotonic() + SAVE_EVERY_SECONDS
 
-    def take(self, frame: Frame, prompts: IndexMask | Sequence[Prompt] | None) -> None:
-        result = self._session.step(frame, prompts)
-        self._waiting.append(frame)
-        self._taken = frame.index
-        if result is not None:
-            self._write(self._waiting.popleft(), result)
-
-    def finish(self) -> None:
-        for result in self._session.finish():
-            self._write(self._waiting.popleft(), result)
+    def save_now_and_then(self) -> None:
+        """Save the session if that is due."""
+        begun = time.monotonic()
+        if begun > self._due:
+            self.save()
+            ended = time.monotonic()
+            self._due = ended + max(SAVE_EVERY_SECONDS, (ended - begun) / SAVE_SHARE)
 
     def save(self) -> None:
         """Save the session after the results before it are written."""
-        if self._folder is None or self._taken is None:
+        if self._folder is None or self.loop.taken is None:
             return
         self._sink.flush()
         state = self._session.state(copy=False)
         progress = {
-            "next_frame": self._waiting[0].index if self._waiting else self._taken + 1,
-            "waiting": len(self._waiting),
-            "taken": self._taken,
+            "next_frame": self.loop.waiting[0].index if self.loop.waiting else self.loop.taken + 1,
+            "waiting": len(self.loop.waiting),
+            "taken": self.loop.taken,
             "done": self._done,
         }
         replace(state, values={**state.values, **progress}).save(self._folder / STATE)
@@ -174,7 +178,7 @@ class _Run:
         assert self._folder is not None
         state = SessionState.load(self._folder / STATE)
         try:
-            next_frame, done, waiting, self._taken = (
+            next_frame, done, waiting, self.loop.taken = (
                 int(state.values[name]) for name in ("next_frame", "done", "waiting", "taken")
             )
             self._session.restore(state)
@@ -184,14 +188,14 @@ class _Run:
                 f"{self._folder / STATE}: damaged session ({type(error).__name__}); give --overwrite"
             ) from error
         for frame, result in replayed(self._folder, frames, next_frame):
-            self._write(frame, result)
+            self.write(frame, result)
         if missing := done - self._done:
             raise ResumeError(
                 f"{self._folder}: {missing} masks of the interrupted run are missing; give --overwrite"
             )
-        self._waiting.extend(itertools.islice(frames, max(waiting, 0)))
+        self.loop.waiting.extend(itertools.islice(frames, max(waiting, 0)))
 
-    def _write(self, frame: Frame, result: Segmentation) -> None:
+    def write(self, frame: Frame, result: Segmentation) -> None:
         self._sink.write(frame, result)
         self._report(frame, result)
         self._done += 1

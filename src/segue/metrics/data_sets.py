@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le
 
 from segue.datasets.cdnet import read_training_frames
-from segue.datasets.davis import DavisFolder
+from segue.datasets.davis import DavisFolder, Sequence
+from segue.datasets.files import ByName
 from segue.datasets.foreground import ForegroundFolder, open_plain
 from segue.datasets.foreground_sets import open_limu, open_sbi
 from segue.datasets.something import SomethingElseFolder
@@ -80,8 +81,14 @@ OPTIONS = {"subset": "set", "sequences": "sequence"}
 """Options that are called otherwise than their attribute."""
 
 
-def open_masks(request: Request) -> DavisFolder | SomethingElseFolder:
-    """The sequences of a request for ``davis``, ``folder`` or ``something``."""
+def open_masks(request: Request) -> DavisFolder | SomethingElseFolder | ByName[Sequence]:
+    """The sequences of a request for ``davis``, ``folder``, ``something`` or a data set with index masks."""
+    if request.dataset not in ("davis", "folder", "something"):
+        opener = DATASETS.find(request.dataset).masks
+        if opener is None:
+            raise DatasetError(f"{request.dataset} has no videos with index masks")
+        sequences = opener(request.data)
+        return sequences.select(request.sequences) if request.sequences else sequences
     if request.dataset == "something":
         return SomethingElseFolder(request.data, request.sequences or None)
     unsupervised = request.task == "unsupervised"
@@ -117,8 +124,41 @@ def _ytvos(results: Path, request: Request, progress: Progress) -> Evaluation:
     return evaluate_ytvos(results, ytvos, seen=seen, progress=progress, **request.settings)
 
 
+def open_ytvis(request: Request) -> YTVISDataset:
+    """The videos of a request for ``ytvis``, ``ovis`` or a data set with instances."""
+    if request.dataset in ("ytvis", "ovis"):
+        return YTVISDataset.open(request.data, request.subset or "valid")
+    opener = DATASETS.find(request.dataset).instances
+    if opener is None:
+        raise DatasetError(f"{request.dataset} has no videos with instances")
+    return opener(request.data)
+
+
 def _ytvis(results: Path, request: Request, progress: Progress) -> Evaluation:
-    return evaluate_ytvis(results, YTVISDataset.open(request.data, request.subset or "valid"))
+    return evaluate_ytvis(results, open_ytvis(request))
+
+
+Kind = Literal["masks", "instances", "films"]
+
+
+def kind_of_data(name: str) -> Kind:
+    """What the videos of a data set are labelled with, by the registry: the first of what it has.
+
+    Raises:
+        DatasetError: there is no such data set, or nothing of it can be run.
+    """
+    entry = DATASETS.find(name)
+    kinds: tuple[Kind, ...] = ("masks", "instances", "films")
+    found = next((kind for kind in kinds if getattr(entry, kind) is not None), None)
+    if found is None:
+        raise DatasetError(f"{name} names no videos: its entry has neither masks, nor instances, nor films")
+    return found
+
+
+def _added(results: Path, request: Request, progress: Progress) -> Evaluation:
+    """Score by what the entry of a data set of another package has."""
+    score = {"masks": _objects, "instances": _ytvis, "films": _films}[kind_of_data(request.dataset)]
+    return score(results, request, progress)
 
 
 UNTRAINED: Mapping[str, Callable[[Path], ForegroundFolder]] = {
@@ -280,5 +320,8 @@ DATA_SETS: Mapping[str, DataSet] = {
 
 def data_sets() -> dict[str, DataSet]:
     """All data sets by the name of their command, segue's own first; others are imported when scored."""
-    text = "of another package: F and the other measures of CDnet2014."
-    return {**DATA_SETS} | {name: DataSet(f"{name}, {text}") for name in DATASETS.added}
+    text = "of another package: J and F, AP, or F and its like, by what its labels are."
+    results = "Folder or zip with masks, pictures, or a result file, as its labels are."
+    return {**DATA_SETS} | {
+        name: DataSet(f"{name}, {text}", score=_added, results=results) for name in DATASETS.added
+    }

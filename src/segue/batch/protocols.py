@@ -1,0 +1,272 @@
+"""Data sets as lists of jobs: by the protocol of each, what is given of every video."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segue.batch.names import SUBFOLDER
+from segue.batch.plan import Task
+from segue.datasets.files import PICTURES, files_by_stem
+from segue.datasets.foreground_sets import read_flow, read_frame
+from segue.datasets.ytvis import YTVISDataset
+from segue.errors import DatasetError
+from segue.jobs.prompting import mask_values
+from segue.jobs.values import ForegroundJob, MaskValue, TrackJob, VideoJob, to_json
+from segue.masks import write_index_mask
+from segue.metrics.data_sets import (
+    Kind,
+    Request,
+    kind_of_data,
+    open_films,
+    open_masks,
+    open_ytvis,
+    open_ytvos,
+)
+from segue.metrics.davis import VOID
+from segue.registry import DATASETS
+from segue.types import IndexMask
+from segue.video.images import list_images, write_picture
+from segue.video.mask_folder import frame_number
+from segue.video.partial import replacing
+
+CLIPS = ("ytvis", "ovis")
+"""Data sets whose videos are one clip each, and whose results are one file."""
+
+SCORED: Mapping[str, tuple[str, ...]] = {
+    "track": ("--format", "png"),
+    "foreground": ("--format", "cdnet"),
+    "instances": ("--whole",),
+}
+"""Options with which a command writes what ``segue eval`` reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetVideo:
+    """One video of a data set, with what its protocol gives.
+
+    Attributes:
+        name: of its results.
+        source: folder of its pictures.
+        prompts: masks that are given.
+        roi: mask of where to look.
+        flow: folder of its flow files.
+        align: whether a shaken camera is held still; None is as the job says.
+        weights: weight file of its own; None is that of the job.
+    """
+
+    name: str
+    source: Path
+    prompts: tuple[MaskValue, ...] = ()
+    roi: Path | None = None
+    flow: Path | None = None
+    align: bool | None = None
+    weights: Path | None = None
+
+    def job(self, template: VideoJob) -> VideoJob:
+        """The job that runs it, as the template says."""
+        changes: dict[str, Any] = {
+            "source": template.source.model_copy(update={"place": str(self.source.absolute())})
+        }
+        if self.weights is not None:
+            changes["model"] = template.model.model_copy(update={"weights": self.weights.absolute()})
+        if isinstance(template, TrackJob):
+            changes["prompts"] = self.prompts
+        if isinstance(template, ForegroundJob):
+            if self.roi is not None:
+                changes["roi"] = str(self.roi.absolute())
+            if self.flow is not None:
+                changes["flow"] = str(self.flow.absolute())
+            if self.align is not None:
+                changes["options"] = template.options.model_copy(update={"align": self.align})
+        return template.model_copy(update=changes)
+
+    def task(self, template: VideoJob) -> Task:
+        """The same as a video of a batch."""
+        return Task(self.name, str(self.source.absolute()), job=to_json(self.job(template)))
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a data set is run: the command, and the model where nobody names another one.
+
+    ``videos`` gives its videos; what must be written for them (regions, links) goes into the folder.
+    """
+
+    command: str
+    videos: Callable[[Request, Path], Iterator[DatasetVideo]]
+    model: str | None = None
+
+
+def dataset_videos(request: Request, output: Path) -> Iterator[DatasetVideo]:
+    """The videos of a request; what must be written for them lies in the output."""
+    return protocol_of(request.dataset).videos(request, output / SUBFOLDER / "prompts")
+
+
+def tasks_of(videos: Iterable[DatasetVideo], template: VideoJob) -> list[Task]:
+    """Videos of a data set as those of a batch."""
+    return [video.task(template) for video in videos]
+
+
+def scored_here(request: Request) -> bool:
+    """Whether there are annotations besides those that are given; of some parts a server keeps them."""
+    if is_clips(request.dataset):
+        return _open_ytvis(request).annotated
+    if request.dataset == "ytvos":
+        videos = open_ytvos(request)
+        return any(set(video.annotations) - {item.given for item in video.objects} for video in videos)
+    return True
+
+
+def results_of(request: Request, output: Path) -> Path:
+    """What is scored of the output: a folder of masks, or for instances one file, which is written."""
+    return all_clips(request, output) if is_clips(request.dataset) else output
+
+
+def protocol_of(name: str) -> Protocol:
+    """The protocol of a data set.
+
+    Raises:
+        DatasetError: there is none of this name.
+    """
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    if name in DATASETS.names and name in DATASETS:
+        return BY_KIND[kind_of_data(name)]
+    known = ", ".join((*PROTOCOLS, *DATASETS.added))
+    raise DatasetError(f"no protocol of {name!r} is known; choose from {known}")
+
+
+def is_clips(name: str) -> bool:
+    """Whether the videos of a data set are one clip each, and its results one file."""
+    return name in CLIPS or (name not in PROTOCOLS and kind_of_data(name) == "instances")
+
+
+def _masks(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+    """The first annotated frame is given; where objects are known by their boxes, whole boxes."""
+    for video in open_masks(request):
+        if not video.annotations:
+            raise DatasetError(f"sequence {video.name} has no annotated frame")
+        first = min(video.annotations)
+        source = video.frames[first].parent
+        place = list(files_by_stem(source, PICTURES)).index(video.frames[first].stem)
+        mask = video.read_mask(first)
+        mask = np.where(mask == VOID, 0, mask)
+        if request.year != "2017":
+            mask = (mask > 0).astype(np.uint8)
+        yield DatasetVideo(video.name, source, mask_values(mask, place))
+
+
+def _ytvos(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+    """Every object is given in the frame in which the description says that it appears."""
+    for video in open_ytvos(request):
+        names = list(video.frames)
+        prompts: tuple[MaskValue, ...] = ()
+        for frame in sorted({item.given for item in video.objects}, key=names.index):
+            mask = video.read_mask(frame)
+            coming = np.isin(mask, [item.id for item in video.objects if item.given == frame])
+            prompts += mask_values(np.where(coming, mask, 0), names.index(frame))
+        yield DatasetVideo(video.name, video.frames[names[0]].parent, prompts)
+
+
+def _foreground(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+    """Every video from its first picture on; outside its region of interest there is no foreground."""
+    for video in open_films(request):
+        names = [path.stem for path in video.frames]
+        if [frame_number(name, i) for i, name in enumerate(names)] != list(video.numbers):
+            names = [f"in{number:06d}" for number in video.numbers]
+        source = _alone(video.frames, names, folder / "frames" / video.key)
+        roi = None
+        if video.roi is not None:
+            region = video.read_roi().astype(np.uint8)
+            roi = _written(folder / f"{video.key}.png", region)
+        yield DatasetVideo(video.key, source, roi=roi)
+
+
+def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
+    """Where pictures lie alone, by these names in this order: their own folder, or links in ``folder``."""
+    own = paths[0].parent
+    there = list_images(own) if own.is_dir() else []
+    if there == list(paths) and [path.stem for path in paths] == list(names):
+        return own
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, name in zip(paths, names, strict=True):
+        link = folder / f"{name}{path.suffix}"
+        if not link.is_symlink():
+            link.symlink_to(path.resolve())
+    return folder
+
+
+def _hofam(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+    """Every composite by itself: its frame, and its flow as it is."""
+    for video in open_films(request):
+        for name, read in (("frames", read_frame), ("flow", read_flow)):
+            for number, path in zip(video.numbers, video.frames, strict=True):
+                target = folder / video.key / name / f"in{number:06d}.png"
+                write_picture(target, read(path))
+                # Written once more when the run goes on, it is the same source unless the composite changed.
+                time = path.stat().st_mtime_ns
+                os.utime(target, ns=(time, time))
+        place = folder / video.key
+        yield DatasetVideo(video.key, place / "frames", flow=place / "flow", align=False)
+
+
+def _ytvis(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+    """Every video as one clip of its pictures."""
+    dataset = _open_ytvis(request)
+    if dataset.images is None:
+        raise DatasetError(f"{request.data}: no folder of pictures beside {dataset.path}")
+    for video in dataset:
+        paths = [dataset.images / name for name in video.file_names]
+        names = [path.stem for path in paths]
+        yield DatasetVideo(video.name, _alone(paths, names, folder / "frames" / video.name))
+
+
+def all_clips(request: Request, output: Path) -> Path:
+    """One file with the results of all videos, in which they have the numbers of the data set."""
+    dataset, path = _open_ytvis(request), output / "results.json"
+    with replacing(path) as partial, partial.open("w", encoding="ascii") as stream:
+        separator = "[\n"
+        for video in dataset:
+            found = output / video.name / "ytvis.json"
+            for record in json.loads(found.read_bytes()) if found.is_file() else ():
+                stream.write(separator + json.dumps({**record, "video_id": video.id}))
+                separator = ",\n"
+        stream.write("[]\n" if separator[0] == "[" else "\n]\n")
+    return path
+
+
+def _open_ytvis(request: Request) -> YTVISDataset:
+    dataset = open_ytvis(request)
+    if request.sequences:
+        raise DatasetError("--sequence: AP is of a whole split; leave it out")
+    return dataset
+
+
+def _written(path: Path, mask: IndexMask) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_index_mask(path, mask)
+    return path
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    **dict.fromkeys(("davis", "folder", "something"), Protocol("track", _masks)),
+    "ytvos": Protocol("track", _ytvos),
+    **dict.fromkeys(("cdnet", "sbi", "lasiesta", "limu", "foreground"), Protocol("foreground", _foreground)),
+    "hofam": Protocol("foreground", _hofam, "hofam"),
+    **dict.fromkeys(CLIPS, Protocol("instances", _ytvis)),
+}
+"""By the name that ``segue eval`` has for the data set."""
+
+BY_KIND: Mapping[Kind, Protocol] = {
+    "masks": Protocol("track", _masks),
+    "instances": Protocol("instances", _ytvis),
+    "films": Protocol("foreground", _foreground),
+}
+"""For data sets of other packages, by what their videos are labelled with."""

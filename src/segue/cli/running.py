@@ -1,0 +1,208 @@
+"""Commands that carry out a job: what they read and write, and how they show what goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+from rich.progress import TaskID
+
+from segue.cli.options import Options, Values, command
+from segue.errors import ArgumentError, SegueError
+from segue.inputs import printable
+from segue.jobs.observer import Observer
+from segue.jobs.options import told
+from segue.jobs.running import run
+from segue.jobs.values import DEFAULT_FORMATS, Job, Outputs, VideoSource
+from segue.registry import COMMANDS, SINKS
+from segue.reports.terminal import bars
+from segue.types import Frame, Segmentation
+from segue.video import open_source
+
+FORMATS = f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]"
+
+# Base of what is wrong with a command line; versions of typer differ in where they keep it.
+COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+
+SOURCE = Options(
+    open_source,
+    "source!",
+    types={"source": str},
+    help={"source": "Video, image folder, glob, camera number or address."},
+)
+PART = Options(
+    open_source,
+    "start end stride duration max_size on_damage",
+    types={"start": str | None, "end": str | None, "duration": str | None},
+    help={"start": "First frame: 250, 12.5s or 1:30.", "end": "First frame not wanted any more."},
+)
+"""What is read; for :func:`segue.open_source`."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a run is done, and what it writes.
+
+    Attributes:
+        output: output folder.  [default: segue-out/NAME]
+        format: what to write.  [default: png and overlay]
+        side_by_side: put the plain frame beside the overlay.
+        rotate: begin new outputs every 90s, 10min, 2h ... of a source without an end.
+        device: where networks run: cpu, cuda, cuda:1 ...
+        fast: use bfloat16 where the hardware has it.
+        overwrite: replace existing output.
+        resume: go on with an interrupted run.
+        quiet: no progress.
+    """
+
+    output: Path | None = None
+    format: list[str] | None = None
+    side_by_side: bool = False
+    rotate: str | None = None
+    device: str | None = None
+    fast: bool = False
+    overwrite: bool = False
+    resume: bool = False
+    quiet: bool = False
+
+
+HOW = Options(
+    How,
+    "output:output,o format side_by_side rotate device fast overwrite resume quiet:quiet,q",
+    help={"format": FORMATS},
+)
+
+
+def video_source(source: Values, part: Values) -> VideoSource:
+    """The source of a job from the options of a command."""
+    return VideoSource(place=source["source"], **part)
+
+
+def outputs(how: Values) -> Outputs:
+    """What a job writes, from the options of a command."""
+    given = {name: how[name] for name in ("side_by_side", "rotate", "overwrite", "resume")}
+    return Outputs(folder=how["output"], formats=tuple(how["format"] or DEFAULT_FORMATS), **given)
+
+
+def job_command(parse: Callable[..., Job], *groups: Options) -> Callable[..., None]:
+    """A command that carries out a job.
+
+    Args:
+        parse: makes the job of the values of each group, of which the last one has ``quiet``; its docstring
+            is the help.
+        groups: the options.
+    """
+
+    def parsed(*values: Values) -> Job:
+        try:
+            return parse(*values)
+        except ValidationError as errors:
+            raise ArgumentError(told(errors)) from None
+
+    def carry_out(*values: Values) -> None:
+        show(parsed(*values), quiet=bool(values[-1].get("quiet")))
+
+    parsed.__doc__ = carry_out.__doc__ = parse.__doc__
+    made = command(carry_out, *groups)
+    made.parse = command(parsed, *groups)  # type: ignore[attr-defined]
+    return made
+
+
+def parse_job(name: str, words: Sequence[str]) -> Job:
+    """The job that a command line means, without carrying it out.
+
+    Args:
+        name: of the command.
+        words: what is typed after it.
+
+    Raises:
+        SegueError: the command line is wrong, or the command carries out no job.
+    """
+    try:
+        found: Any = _parser(name).main(list(words), prog_name=f"segue {name}", standalone_mode=False)
+    except COMMAND_LINE_ERROR as error:
+        raise SegueError(f"segue {name}: {error}") from None
+    if isinstance(found, (int, type(None))):
+        raise SegueError(f"--help is no option here; see `segue {name} --help`")
+    return found  # type: ignore[no-any-return]
+
+
+@cache
+def _parser(name: str) -> Any:
+    """The command that only parses; made once, for a batch parses every video."""
+    parse = getattr(COMMANDS.find(name).load(), "parse", None)
+    if parse is None:
+        raise SegueError(f"segue {name} is no job")
+    app = typer.Typer(add_completion=False)
+    app.command(name)(parse)
+    return typer.main.get_command(app)
+
+
+def show(job: Job, *, quiet: bool = False) -> None:
+    """Carry out a job, and show how it goes on; ends the program with 130 where it is interrupted."""
+    with Console(quiet=quiet) as console:
+        try:
+            run(job, console)
+        except KeyboardInterrupt as interrupted:
+            console.close()
+            typer.echo(str(interrupted) or "interrupted", err=True)
+            raise typer.Exit(130) from None
+
+
+class Console(Observer):
+    """Shows on a terminal how a job goes on.
+
+    Args:
+        quiet: no progress.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bars = bars("note", quiet=quiet)
+        self._task: TaskID | None = None
+        self._begun = 0.0
+        self._done = 0
+
+    def __enter__(self) -> Console:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bars away."""
+        self._bars.stop()
+
+    def notice(self, text: str) -> None:
+        if not self._quiet:
+            typer.echo(printable(text), err=True)
+
+    def begin(self, what: str, total: int | None) -> None:
+        self._begun, self._done = time.perf_counter(), 0
+        self._task = self._bars.add_task(what, total=total, note="")
+
+    def count(self, done: int) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, completed=done)
+
+    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
+        self._done += 1
+        if self._task is not None:
+            speed = self._done / (time.perf_counter() - self._begun)
+            self._bars.update(self._task, completed=self._done, note=f"{speed:.1f} frames/s, {note}")
+
+    def end(self, frames: int, seconds: float) -> None:
+        self.close()
+        if not self._quiet:
+            typer.echo(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s)", err=True)
+
+    def written(self, name: str, path: Path) -> None:
+        self.close()
+        typer.echo(printable(f"{name}: {path}"))

@@ -1,0 +1,60 @@
+"""What a detector finds on one frame, and files of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from segue.errors import SinkError, SourceError
+from segue.masks import overlay
+from segue.masks.files import encode_index_mask
+from segue.prompts.detectors import Detector
+from segue.prompts.selection import Found
+from segue.reports import prepare
+from segue.types import Frame
+from segue.video import Source
+from segue.video.images import write_picture
+from segue.video.partial import write_complete
+
+
+def detect_first(source: Source, find: Detector) -> tuple[Frame, Found]:
+    """The first frame of a source and what a detector finds there.
+
+    Raises:
+        SourceError: there is no frame, or none after it where the detector compares frames.
+    """
+    with source:
+        frames = list(itertools.islice(source, 1 + find.lookahead))
+    if not frames:
+        raise SourceError(f"{source.name}: there is no such frame")
+    if len(frames) == 1 and find.lookahead:
+        raise SourceError(
+            f"{source.name}: to find what moves takes a further frame; "
+            "for a still picture choose another detector with --with"
+        )
+    return frames[0], find(*frames)
+
+
+def require_free(targets: Sequence[Path], overwrite: bool) -> None:
+    """See that files can be written.
+
+    Raises:
+        SinkError: one is there and may not be replaced, or its folder cannot be made.
+    """
+    for path in targets:
+        if path.exists() and not overwrite:
+            raise SinkError(f"{path}: exists already; give --overwrite or another place")
+        prepare(path)
+
+
+def write_found(frame: Frame, found: Found, targets: Sequence[Path]) -> None:
+    """Write what a detector has found: an index mask, a picture with it, and JSON files of its objects."""
+    captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
+    write_complete(targets[0], encode_index_mask(found.mask))
+    write_picture(targets[1], overlay(frame.image, found.mask, captions=captions))
+    for path in targets[2:]:
+        values = {"frame": frame.index, "time": frame.time, "objects": [*map(asdict, found.objects)]}
+        write_complete(path, (json.dumps(values, indent=1) + "\n").encode())

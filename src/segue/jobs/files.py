@@ -1,0 +1,50 @@
+"""Jobs as files: the record beside every result, and jobs that are handed to other processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from segue.errors import ArgumentError
+from segue.inputs import check_file
+from segue.jobs.identity import record
+from segue.jobs.values import Job, VideoJob, from_json, to_json
+from segue.video.partial import write_complete
+
+RECORD = "job.json"
+"""File in an output folder that says which job made what is there."""
+
+LARGEST = 1 << 28
+"""Bytes of the largest job that is read: masks of prompts are part of it."""
+
+
+def write_record(job: VideoJob, folder: Path, written: Mapping[str, Path]) -> None:
+    """Write the job beside its results: into its folder, or beside its only file as ``NAME.job.json``."""
+    alone = folder in written.values()
+    path = folder.with_name(f"{folder.name}.{RECORD}") if alone else folder / RECORD
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_complete(path, (json.dumps(record(job), indent=1) + "\n").encode())
+
+
+def read_job(path: Path) -> Job:
+    """A job from a file: one that :func:`write_job` wrote, or a record.
+
+    Raises:
+        ArgumentError: there is none, or it is no job.
+    """
+    check_file(path, ArgumentError, LARGEST)
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"{path}: no text ({error})") from None
+    try:
+        return from_json(text)
+    except ArgumentError as error:
+        raise ArgumentError(f"{path}: {error}") from None
+
+
+def write_job(job: Job, path: Path) -> None:
+    """Write a job for another process; the file appears under its name when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_complete(path, (to_json(job) + "\n").encode())

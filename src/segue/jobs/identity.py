@@ -1,0 +1,122 @@
+"""What a job rests on: the identity of its source, the digests of its weights and of its prompts' files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from segue.inputs import exists
+from segue.jobs.values import MaskFile, Model, VideoJob, values_of
+from segue.registry import MODELS
+from segue.video.identity import SourceIdentity
+from segue.video.live import is_url, stored_address
+from segue.weights.checkpoint import sha256
+from segue.weights.download import cached
+
+J = TypeVar("J", bound=VideoJob)
+
+NON_RESULT_FIELDS = frozenset({"kind", "outputs", "device", "events", "zones", "notify", "background"})
+"""Fields of jobs on which masks that are there do not depend."""
+
+
+def identified(job: J) -> J:
+    """The job with the identity of its source and the digests of its files, as they are now."""
+    source = job.source.model_copy(update={"identity": SourceIdentity.of(job.source.place)})
+    model = job.model.model_copy(update={"digest": model_digest(job.model)})
+    changes: dict[str, Any] = {"source": source, "model": model}
+    prompts = getattr(job, "prompts", None)
+    if prompts:
+        changes["prompts"] = tuple(
+            value.model_copy(update={"digest": file_digest(Path(value.path))})
+            if isinstance(value, MaskFile)
+            else value
+            for value in prompts
+        )
+    return job.model_copy(update=changes)
+
+
+def result_settings(job: VideoJob) -> dict[str, Any]:
+    """All that the masks of a job depend on, as JSON values, for the marker of a mask folder.
+
+    A file counts by its content, the source by its identity. Prompts are listed by the index of their frame;
+    those of the first frame, whichever that is, under -1.
+
+    Args:
+        job: with identities, see :func:`identified`.
+    """
+    values = {name: value for name, value in values_of(job).items() if name not in NON_RESULT_FIELDS}
+    source = values.pop("source")
+    identity = source.pop("identity")
+    for name in ("place", "origin", "on_damage"):  # a run that stopped at damage may go on past it
+        del source[name]
+    prompts: dict[str, list[Any]] = {}
+    for value in values.pop("prompts", ()):
+        prompts.setdefault(str(-1 if value["frame"] is None else value["frame"]), []).append(value)
+    files = {name: _by_content(value) for name, value in values.items()}
+    return {"source": identity, "part": source, "prompts": prompts, **files}
+
+
+def record(job: VideoJob) -> dict[str, Any]:
+    """The job as it stands beside its results: without where they are, and without passwords of addresses."""
+    values = values_of(job)
+    values["device"] = None  # results of one kind of device do not tell which one it was
+    values["outputs"] = {name: values["outputs"][name] for name in ("formats", "side_by_side", "rotate")}
+    source = values["source"]
+    if source["origin"] is not None:  # it was fetched; where to, and when, says nothing
+        source["place"], source["identity"] = source["origin"], None
+    for name in ("place", "origin"):
+        if source[name] is not None and is_url(source[name]):
+            source[name] = stored_address(source[name])
+    if values.get("notify") is not None:
+        values["notify"] = stored_address(values["notify"])
+    return values
+
+
+def model_digest(model: Model) -> str | None:
+    """SHA-256 of the weights of a model, joined by + where there are several; None where there are none."""
+    if model.weights is not None:
+        return file_digest(model.weights)
+    digests = [digest for name in model.name.split("+") if (digest := _own_digest(name)) is not None]
+    return "+".join(digests) or None
+
+
+def file_digest(path: Path) -> str | None:
+    """SHA-256 of a file; None where there is none. A file that has not changed is not read again."""
+    if not exists(path) or not path.is_file():
+        return None
+    status = path.stat()
+    return _digest(str(path.absolute()), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: str, size: int, modified_ns: int) -> str:
+    return sha256(path)
+
+
+def _own_digest(name: str) -> str | None:
+    if name not in MODELS:
+        return None
+    entry = MODELS.find(name)
+    if entry.signature is None:
+        return None
+    if entry.bundled is None:
+        return file_digest(cached(entry))
+    with resources.as_file(resources.files("segue") / "assets" / entry.bundled) as path:
+        return file_digest(path)
+
+
+def _by_content(value: Any) -> Any:
+    """A value with the digest of each file that it names; the weights have theirs already."""
+    if isinstance(value, Mapping):
+        return {
+            name: item if name in ("weights", "digest") and "digest" in value else _by_content(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_by_content(item) for item in value]
+    if isinstance(value, str) and value and (digest := file_digest(Path(value))) is not None:
+        return f"{value} sha256={digest}"
+    return value

@@ -1,0 +1,117 @@
+"""Jobs without a frame loop of their own: trainings, which get a process each, graphs, and the page."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from pkgutil import resolve_name
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from segue.errors import SinkError, TrainingError
+from segue.extras import missing_packages
+from segue.jobs.files import write_job
+from segue.jobs.observer import Observer
+from segue.jobs.values import AnnotateJob, ExportJob, Setting, TrainJob
+from segue.weights import load
+
+
+def train(job: TrainJob, observer: Observer) -> Path:
+    """Train a network in a process of its own; gives its weights.
+
+    A training on several devices starts its program once for each of them. In a process of its own that
+    program is the training alone, not whatever asked for it.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted, and is saved.
+        TrainingError: it failed; what was wrong is on the standard error.
+    """
+    if missing := missing_packages("train"):
+        raise TrainingError(f"training needs {missing}")
+    observer.notice(f"training {job.network} in {job.folder}")
+    with TemporaryDirectory(prefix="segue-job-") as folder:
+        file = Path(folder) / "job.json"
+        write_job(job, file)
+        code = subprocess.run([sys.executable, "-m", "segue.jobs", str(file)], check=False).returncode
+    if code in (130, -2):
+        raise KeyboardInterrupt("interrupted; give the same command with --resume to go on")
+    if code:
+        raise TrainingError(f"the training of {job.network} ended with {code}; its messages say why")
+    return job.folder / f"{job.network}.safetensors"
+
+
+def value_of(words: Sequence[str], name: str) -> str | None:
+    """The value that an option has among the words of a command line; None where it is not there."""
+    for place, word in enumerate(words):
+        if word == name and place + 1 < len(words):
+            return words[place + 1]
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None
+
+
+def settings_of(words: Sequence[str]) -> dict[str, Setting]:
+    """Options as they are typed, by their names: ``--name value``, ``--name=value``, or ``--flag``.
+
+    Raises:
+        TrainingError: a word is no option.
+    """
+    found: dict[str, Setting] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise TrainingError(f"{word!r}: expected an option of the training, such as --steps")
+        name, given, value = word.removeprefix("--").partition("=")
+        if not given and rest and not rest[0].startswith("--"):
+            value, given = rest.pop(0), "="
+        known = found.get(name)
+        if not given:
+            found[name] = True
+        elif known is None:
+            found[name] = value
+        else:
+            found[name] = (*(known if isinstance(known, tuple) else (str(known),)), value)
+    return found
+
+
+def words_of(job: TrainJob) -> list[str]:
+    """The options of a training as they are typed, with where its weights go."""
+    words: list[str] = []
+    for name, value in job.settings.items():
+        if value is True:
+            words.append(f"--{name}")
+        elif value is not None and value is not False:
+            values = value if isinstance(value, tuple) else (value,)
+            words += (f"--{name}={item}" for item in values)
+    words += [f"--out={job.folder}", *(["--overwrite"] if job.overwrite else [])]
+    return [*words, *(["--resume"] if job.resume else [])]
+
+
+def train_here(job: TrainJob) -> None:
+    """Train a network in this process, which is given up to it; see :func:`train`."""
+    start: Any = resolve_name("segue_train.running:run_job")
+    start(job)
+
+
+def export(job: ExportJob) -> list[Path]:
+    """Write a network as graphs; gives their files.
+
+    Raises:
+        SinkError: the folder is not empty.
+        CheckpointError: the network cannot be loaded.
+    """
+    from segue.export.onnx import export_onnx
+
+    folder = job.folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not job.overwrite:
+        raise SinkError(f"{folder}: exists and is not empty; give --overwrite or another name")
+    return list(export_onnx(load(job.model.name, job.model.weights), folder))
+
+
+def annotate(job: AnnotateJob, observer: Observer) -> None:
+    """Serve the page for a film until it is closed."""
+    serve: Any = resolve_name("segue_web.running:run_job")
+    serve(job, observer)

@@ -1,0 +1,194 @@
+"""Prompts of jobs: from what is typed to values, and from values to what a session takes."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from segue.errors import PromptError
+from segue.inputs import whole_number
+from segue.jobs.values import (
+    BoxValue,
+    Finding,
+    MaskFile,
+    MaskValue,
+    PointValue,
+    PromptValue,
+    RemoveValue,
+)
+from segue.masks import Rle, decode_rle, encode_rle, resize_mask
+from segue.prompts import (
+    MakePrompter,
+    find_prompter,
+    parse_boxes,
+    parse_point,
+    read_prompt_masks,
+    resolve,
+)
+from segue.prompts.detectors import Detector, Refinement
+from segue.prompts.parse import fit_mask, split_mask
+from segue.registry import PromptKind
+from segue.sessions.detecting import DEFAULT, detector
+from segue.types import (
+    BoxPrompt,
+    Frame,
+    IndexMask,
+    MaskPrompt,
+    Point,
+    PointPrompt,
+    Prompt,
+    RemovePrompt,
+)
+
+DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses another)"
+"""Told where no detector was named."""
+
+_AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
+
+
+def typed_prompts(
+    masks: Iterable[str],
+    boxes: Iterable[str],
+    points: Iterable[str],
+    removals: Iterable[str],
+    *,
+    fill: bool = False,
+) -> tuple[PromptValue, ...]:
+    """Prompts as they are typed, as values; what names no frame is for the first one.
+
+    Args:
+        masks: ``[FRAME@][ID=]PATH``.
+        boxes: ``[FRAME@][ID:]x0,y0,x1,y1``; on each frame those without an id get the free ones in order.
+        points: ``[FRAME@][ID:][-]x,y``.
+        removals: ``FRAME@ID``.
+        fill: take whole boxes, as they are.
+
+    Raises:
+        PromptError: a text has another form, or an id is out of range.
+    """
+    found: list[PromptValue] = []
+    for frame, text in map(_at, masks):
+        number, path = split_mask(text)
+        found.append(MaskFile(frame=frame, id=number, path=path))
+    by_frame: dict[int | None, list[str]] = defaultdict(list)
+    for frame, text in map(_at, boxes):
+        by_frame[frame].append(text)
+    for frame, texts in by_frame.items():
+        found += (
+            BoxValue(frame=frame, id=box.id, box=box.box, fill=fill) for box in parse_boxes(texts, fill=fill)
+        )
+    for frame, text in map(_at, points):
+        point = parse_point(text)
+        found.append(PointValue(frame=frame, id=point.id, positive=point.positive, negative=point.negative))
+    for frame, text in map(_at, removals):
+        number = whole_number(text, 65535)
+        if not number:
+            raise PromptError(f"remove '{text}': give FRAME@ID, for example 120@2")
+        found.append(RemoveValue(frame=frame, id=number))
+    return tuple(found)
+
+
+def mask_values(mask: IndexMask, frame: int | None = None) -> tuple[MaskValue, ...]:
+    """The objects of an index mask, (H, W), as values."""
+    height, width = mask.shape
+    return tuple(
+        MaskValue(frame=frame, id=int(i), size=(height, width), counts=encode_rle(mask == i)["counts"])
+        for i in np.unique(mask)
+        if i
+    )
+
+
+def plan_prompts(
+    values: Sequence[PromptValue], first: Frame, size: tuple[int, int], stride: int, *, fit: bool
+) -> dict[int, list[Prompt]]:
+    """The prompts of each frame, as a session takes them.
+
+    Args:
+        values: what is said, in pixels of the source.
+        first: first frame of the source.
+        size: height and width of the source.
+        stride: distance of its frames.
+        fit: resize masks of another size.
+
+    Raises:
+        PromptError: there is no such frame, or a mask does not fit.
+        SourceError: a mask file is missing or is no mask.
+    """
+    by_frame: dict[int, list[PromptValue]] = defaultdict(list)
+    for value in values:
+        by_frame[first.index if value.frame is None else value.frame].append(value)
+    for index in by_frame:
+        if index < first.index or (index - first.index) % stride:
+            steps = f"in steps of {stride} from {first.index} on"
+            raise PromptError(f"there is a prompt for frame {index}, but the frames go {steps}")
+    return {index: list(_prompts(said, size, first.size, fit)) for index, said in by_frame.items()}
+
+
+def _prompts(
+    values: Sequence[PromptValue], size: tuple[int, int], frame_size: tuple[int, int], fit: bool
+) -> Iterator[Prompt]:
+    """Read and check what is said of one frame in pixels of ``size``; frames have ``frame_size``."""
+    files = [value for value in values if isinstance(value, MaskFile)]
+    masks = [value for value in values if isinstance(value, MaskValue)]
+    if files or masks:
+        texts = [value.path if value.id is None else f"{value.id}={value.path}" for value in files]
+        merged = read_prompt_masks(texts, size, fit=fit) if texts else np.zeros(size, np.int32)
+        for item in masks:
+            inside = decode_rle(Rle(size=list(item.size), counts=item.counts))
+            merged[np.asarray(fit_mask(inside, size, fit), np.bool_)] = item.id
+        labels = {item.id: item.label for item in masks}
+        mask = resize_mask(merged, frame_size)
+        yield from (MaskPrompt(int(i), mask == i, label=labels.get(int(i))) for i in np.unique(mask) if i)
+    scale = frame_size[1] / size[1], frame_size[0] / size[0]
+    for value in values:
+        if isinstance(value, BoxValue):
+            low, high = _scaled((value.box[:2], value.box[2:]), scale)
+            yield BoxPrompt(value.id, (*low, *high), value.fill, label=value.label)
+    for value in values:
+        if isinstance(value, PointValue):
+            positive, negative = _scaled(value.positive, scale), _scaled(value.negative, scale)
+            yield PointPrompt(value.id, positive, negative, label=value.label)
+    yield from (RemovePrompt(value.id) for value in values if isinstance(value, RemoveValue))
+
+
+def make_prompter(refine: Refinement | None, name: str | None, device: str | None) -> MakePrompter | None:
+    """What turns boxes and points into masks, by name or weight file; None leaves it to the session."""
+    if name is not None:
+        if refine not in (None, "network"):
+            raise PromptError(f"--prompter says what makes masks; leave out --refine {refine}")
+        return find_prompter(name, device=device)
+    if refine is None:
+        return None
+    if refine not in ("network", "grabcut"):
+        raise PromptError(f"--refine {refine}: boxes and points take network or grabcut")
+    return find_prompter("segue-prompt" if refine == "network" else "grabcut", device=device)
+
+
+def settled(
+    frame: Frame, prompts: Sequence[Prompt], prompter: MakePrompter | None, native: Collection[PromptKind]
+) -> list[Prompt]:
+    """The same prompts with objects as masks: what is wrong with them shows now, and they are found once.
+
+    Boxes and points of the kinds ``native``, which the network takes itself, stay as they are.
+    """
+    found = resolve(frame, prompts, prompter=prompter, native=native)
+    masks = [MaskPrompt(i, found.mask == i) for i in found.ids if i not in found.native_ids]
+    return [*masks, *found.prompts, *(RemovePrompt(i) for i in found.removed)]
+
+
+def make_detector(finding: Finding, device: str | None) -> Detector:
+    """The detector of a job."""
+    wanted = finding.model_dump(exclude={"every", "name"})
+    return detector(finding.name or DEFAULT, **wanted, device=device)
+
+
+def _at(text: str) -> tuple[int | None, str]:
+    match = _AT.fullmatch(text)
+    return (None, text) if match is None else (int(match[1]), match[2])
+
+
+def _scaled(points: tuple[Point, ...], scale: tuple[float, float]) -> tuple[Point, ...]:
+    return tuple((x * scale[0], y * scale[1]) for x, y in points)

@@ -1,0 +1,75 @@
+"""Serve the page for a job, or for results that are looked at."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from segue.errors import SegueError
+from segue.extras import missing_packages
+from segue.jobs.observer import Observer
+from segue.jobs.values import AnnotateJob
+
+if TYPE_CHECKING:
+    from segue_web.server import Backend
+
+
+def run_job(job: AnnotateJob, observer: Observer) -> None:
+    """Serve the page of a film until it is closed.
+
+    Args:
+        job: the film, its project, and what tracks.
+        observer: told where the project is.
+
+    Raises:
+        SegueError: the film or what is imported cannot be read, or the extra ``web`` is missing.
+    """
+    need_web()
+    from segue.prompts import find_prompter
+    from segue.weights import load_for
+    from segue_web.annotate import AnnotateBackend
+    from segue_web.film import Film
+    from segue_web.labels import read_complete_labels
+
+    load_for("track", job.model.name, job.model.weights)  # what is wrong shows now, not at the first tracking
+    find_prompter(job.prompter, device=job.device)
+    film = Film(job.film)
+    folder = job.project or Path("segue-out") / f"{film.name}.project"
+    backend = AnnotateBackend(
+        film,
+        folder,
+        model=job.model.name,
+        weights=job.model.weights,
+        prompter=job.prompter,
+        device=job.device,
+    )
+    for path in job.imports:
+        labels = read_complete_labels(path, film)
+        typer.echo(f"{path}: {len(labels.names)} objects on {backend.import_labels(labels)} frames")
+    observer.written("project", folder)
+    serve_page(backend, job.port, job.browser)
+
+
+def serve_page(backend: Backend, port: int, browser: bool) -> None:
+    """Serve a page until Ctrl-C, at an address that is told and, if wanted, opened in the browser."""
+    from segue_web.server import serve
+
+    def tell(address: str) -> None:
+        typer.echo(f"the page is at {address}  (Ctrl-C ends)")
+        if browser:
+            webbrowser.open(address)
+
+    serve(backend, port, tell)
+
+
+def need_web() -> None:
+    """See that the packages of the page are installed.
+
+    Raises:
+        SegueError: they are not.
+    """
+    if missing := missing_packages("web"):
+        raise SegueError(f"the page needs {missing}")
