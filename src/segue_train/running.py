@@ -6,6 +6,8 @@ import sys
 
 import typer
 
+from segue.cli.running import COMMAND_LINE_ERROR
+from segue.errors import TrainingError
 from segue.jobs.processes import words_of
 from segue.jobs.values import TrainJob
 
@@ -19,6 +21,9 @@ def run_job(job: TrainJob) -> None:
     from segue_train.commands import app
 
     command = typer.main.get_command(app)
-    code = command.main([job.network, *words_of(job)], prog_name="segue train", standalone_mode=False)
+    try:
+        code = command.main([job.network, *words_of(job)], prog_name="segue train", standalone_mode=False)
+    except COMMAND_LINE_ERROR as error:
+        raise TrainingError(f"segue train {job.network}: {error}") from None
     if code:
         sys.exit(code)

@@ -344,17 +344,25 @@ def _trained(training: Training, model: str, how: How, face: Face, fold: int | N
     if notes is not None and notes["step"] == notes["steps"]:
         return weights
     how_again = {"overwrite": notes is None, "resume": notes is not None} if how.resume else {}
+    typed = [*_training_words(training, how, fold), "--out", str(how.output / "weights" / job.folder.name)]
+    face.notice("segue train " + shlex.join(typed))
     face.train(job.model_copy(update=how_again))
     return weights
 
 
-def training_job(training: Training, how: How, fold: int | None = None) -> TrainJob:
-    """The training of a row as a job, whose folder is told from others by all that it depends on."""
+def _training_words(training: Training, how: How, fold: int | None) -> list[str]:
+    """A training of a row as it would be typed after ``segue train``, without where its weights go."""
     words = [training.network, *training.options, *how.train]
     words += [f"--data={name}={how.data[name]}" for name in training.data]
     words += [] if fold is None else ["--fold", str(fold)]
     if training.start is not None and training.start in how.weights:
         words += ["--start", how.weights[training.start]]
+    return words
+
+
+def training_job(training: Training, how: How, fold: int | None = None) -> TrainJob:
+    """The training of a row as a job, whose folder is told from others by all that it depends on."""
+    words = _training_words(training, how, fold)
     name = f"{training.name}-{hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]}"
     return TrainJob(
         network=training.network,
