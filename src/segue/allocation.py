@@ -24,8 +24,8 @@ _MMAP_THRESHOLD = -3
 def keep_freed_memory() -> bool:
     """Let the heap of this process keep up to :data:`KEPT` bytes that are free; tell whether it does.
 
-    What the environment says (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``) has precedence; others
-    than glibc need none of it.
+    What the environment says (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``) has priority; other
+    libraries than glibc need none of it.
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return False

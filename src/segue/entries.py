@@ -93,7 +93,7 @@ class Entry:
         prompts: kinds of prompts that go into the network as they are; others become masks before. Masks
             always do.
         needs_flow: it looks at optical flow, and shows the interface of :class:`segue.models.hofam.HOFAM`.
-        rank: of those whose weights are at hand, the one of the lowest rank is the default; segue's own
+        rank: of those whose weights are available, the one of the lowest rank is the default; segue's own
             begin at 1. None never is.
         tags: further weight files by their tags; ``NAME.TAG`` is the network with that file.
     """
@@ -195,7 +195,7 @@ class DetectorEntry:
         network: the entry of its network in the registry of networks, if it has one.
         categories: class names by the numbers that files of results have for them; None are the detector's
             own numbers.
-        rank: of those whose weights are at hand, the one of the lowest rank is the default; segue's own
+        rank: of those whose weights are available, the one of the lowest rank is the default; segue's own
             begin at 1. None never is.
     """
 

@@ -1,4 +1,4 @@
-"""Files and texts of others: what is checked before they are believed."""
+"""Files and texts of others: checks before they are used."""
 
 from __future__ import annotations
 

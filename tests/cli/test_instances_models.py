@@ -133,7 +133,8 @@ def test_the_weights_tell_their_network_and_the_command_says_so(
 def test_the_default_is_announced(command: Command, inputs: Path, tmp_path: Path) -> None:
     put("seqformer-r50")
     outcome = command("instances", inputs / "clip.mp4", "--output", tmp_path / "out")
-    assert outcome.err.startswith("model: seqformer-r50, whose weights are at hand; --model chooses another")
+    chosen = "model: seqformer-r50, whose weights are available; --model chooses another"
+    assert outcome.err.startswith(chosen)
     assert "seqformer-r50.safetensors" in outcome.err  # it is empty here
 
 
@@ -175,7 +176,7 @@ def test_missing_weights_are_told_with_the_way_to_get_them(
 ) -> None:
     clip = inputs / "clip.mp4"
     complaint = command("instances", clip, "--model", "maskrcnn+stcn-lite").complaint
-    assert "no weights of maskrcnn are at hand: `segue weights get maskrcnn` downloads" in complaint
+    assert "no weights of maskrcnn are available: `segue weights get maskrcnn` downloads" in complaint
     complaint = command("instances", clip, "--model", "deeplab+stcn", "--weights", deeplab).complaint
     assert "no weights of stcn come with segue: download https://drive.google.com" in complaint
     assert "`segue weights convert FILE --install`" in complaint

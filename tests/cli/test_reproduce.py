@@ -123,7 +123,8 @@ def test_first_frames_come_from_a_source(
     assert float(found["ground truth"][0]) > float(found["boxes, filled"][0]) > 20
     assert found["ground truth"][4:] == ["85.3", "82.0", "88.6", "16.9"]
     assert found["PointRend"] == ["", "", "", "", "71.1", "68.6", "73.6", "14.9"]
-    assert "note: PointRend: no weights of pointrend are at hand: `segue weights get pointrend" in outcome.err
+    missing = "no weights of pointrend are available: `segue weights get pointrend"
+    assert f"note: PointRend: {missing}" in outcome.err
 
 
 def test_boxes_of_people_are_followed_and_scored_as_boxes(

@@ -94,6 +94,6 @@ def _default_model(weights: Path | None, *, detectors: bool, quiet: bool) -> str
     """The network that is taken where none is named, which is told."""
     found = default_model(weights, detectors=detectors)
     if not quiet and (weights is None or found != DEFAULT_MODEL):
-        why = f"that of {weights}" if weights else "whose weights are at hand; --model chooses another"
+        why = f"that of {weights}" if weights else "whose weights are available; --model chooses another"
         typer.echo(f"model: {found}, {why}", err=True)
     return found

@@ -1,7 +1,6 @@
-"""Optical flow: providers behind one face, and the flow pictures that HOFAM and STAM look at.
+"""Optical flow: providers with one interface, and the flow pictures that HOFAM and STAM take.
 
-A room of its own, beside ``video`` and ``masks``: sessions need flow to run these networks, training needs it
-to make their data, and it knows neither of them.
+Sessions need flow to run these networks, training needs it to make their data; this package imports neither.
 """
 
 from segue.flow.files import FlowFiles, read_flow, read_flow_picture

@@ -1,4 +1,4 @@
-"""The one frame loop: frames go through a session, and each result meets the frame that it belongs to."""
+"""The one frame loop: frames go through a session, and each result is paired with its frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks made ready to run: where, in which precision, and with what layers do together."""
+"""Prepare networks for inference: device, precision, and fused layers."""
 
 from __future__ import annotations
 

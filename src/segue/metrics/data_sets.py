@@ -261,7 +261,7 @@ DATA_SETS: Mapping[str, DataSet] = {
         _MASKS,
     ),
     "ytvos": DataSet(
-        "YouTube-VOS where all annotations are at hand: J and F of seen and unseen categories, and overall.",
+        "YouTube-VOS with all annotations: J and F of seen and unseen categories, and overall.",
         (
             "results/ --data YouTubeVOS --set train --sequence 003234408d",
             "results.zip --data held_out --seen train/meta.json --workers 4",

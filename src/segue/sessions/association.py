@@ -32,13 +32,13 @@ CONTESTED_OVERLAP, CONTESTED_APPEARANCE = 0.3, 1.5
 NEAR = 0.3  # overlap, with the mask or where the motion leads, from which on a detection may be an object
 RIM = 0.1  # share of its sides by which a box is grown to see whether it touches another
 APART = 0.05  # overlap (IoU) up to which two places where motions lead are apart
-SURPLUS = 0.1  # above the threshold by so much, a detection is believed at once; others are seen twice
+SURPLUS = 0.1  # above the threshold by so much, a detection is confirmed at once; others are seen twice
 MOMENTUM = 0.8  # part of the old appearance that an object keeps
 SURE = 0.02  # a known object goes when the chance that the detector missed it so often in a row is below this
 LONGEST, SHORTEST = 12, 2  # bounds on the runs of the detector in which an object may be missed
 PROVEN = 3  # times that an object must have been found before it may be missed longer
 SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
-REACH = 60  # frames for which a motion is believed
+REACH = 60  # frames for which a motion is extrapolated
 CANDIDATE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
 RETURNS = 0.75  # likeness from which on a newcomer may be a lost object
 
@@ -141,7 +141,7 @@ class Track:
 
 @dataclass
 class Candidate:
-    """What was detected but is not believed yet."""
+    """A detection that is not confirmed yet."""
 
     box: Box
     label: str | None

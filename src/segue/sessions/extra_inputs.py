@@ -1,4 +1,4 @@
-"""What some foreground networks look at besides the frame: optical flow, and depth."""
+"""Further inputs of some foreground networks: optical flow, and depth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import same_shape
 from segue.types import Frame, Image
 
-Extra = Literal["depth", "flow"]  # what of a frame there is besides its picture
+Extra = Literal["depth", "flow"]  # inputs in addition to the picture
 
 Plane = npt.NDArray[np.uint8]
 """Of a frame at the working size: depth (h, w), or a flow picture (h, w, gaps), (h, w) of one gap."""

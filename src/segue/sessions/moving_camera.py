@@ -66,7 +66,7 @@ def camera_motion(first: Shown, second: Shown) -> Homography | None:
 def camera_motion_by_ecc(first: Shown, second: Shown) -> Homography | None:
     """The same by maximising the correlation of local structure (Evangelidis, Psarakis 2008).
 
-    It begins where the features lead and is believed only if the pictures then differ less; without
+    It begins where the features lead and is accepted only if the pictures then differ less; without
     features it begins with no motion, so that it follows scenes with few corners, too.
     """
     start = camera_motion(first, second)

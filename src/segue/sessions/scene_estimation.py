@@ -28,7 +28,7 @@ APART = 40  # levels by which it must differ from the first one
 CLEARER, LEVELS = 1.2, 1.0  # how much clearer an outline must be in the first consensus for the second to win
 MOST_REGIONS = 50  # regions with a second consensus that are looked at, the largest first
 ROUNDS = 2  # times that the network is asked
-VISIBLE = 0.1  # share of the frames in which a pixel must be background in the network's eyes to be believed
+VISIBLE = 0.1  # share of the frames in which a pixel the network must call background for it to count
 
 _GROW = np.ones((5, 5), np.uint8)
 _JOIN = np.ones((5, 5), np.uint8)

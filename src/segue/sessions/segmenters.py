@@ -42,7 +42,7 @@ class Segmenter(Protocol):
         channels: 1 is foreground, 2 adds shadow.
         threshold: probability from which on a pixel is foreground, where nobody says another one.
         uses_background: whether it looks at the empty scene that it is given.
-        extra: what it looks at besides, if anything.
+        extra: its further input, if it has one.
         restorable: whether :meth:`state` holds all that it knows.
         past: distances, below 0, of the frames before that it looks at.
         follows_camera: whether the camera may pan; then nobody looks out for cuts, which pans look like.

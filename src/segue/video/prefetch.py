@@ -1,4 +1,4 @@
-"""Work ahead of a consumer, in a thread, by a bounded number of items; and threads that stand back."""
+"""Work ahead of a consumer, in a thread, by a bounded number of items; and threads of lower priority."""
 
 from __future__ import annotations
 

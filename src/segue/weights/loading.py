@@ -45,7 +45,7 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
             `segue weights get` made.
 
     Raises:
-        CheckpointError: the name is unknown, no weights are at hand, or the file does not fit.
+        CheckpointError: the name is unknown, no weights are available, or the file does not fit.
 
     Example:
         >>> network = segue.load("stcn", weights="stcn.safetensors")  # doctest: +SKIP
@@ -139,7 +139,7 @@ def _downloaded(entry: Entry) -> Path:
         return path
     if entry.remote is not None:
         raise CheckpointError(
-            f"no weights of {entry.name} are at hand: `{entry.download_command}` downloads "
+            f"no weights of {entry.name} are available: `{entry.download_command}` downloads "
             f"{entry.remote.address}, licence {entry.licence}"
         )
     if entry.source is None:

@@ -1,6 +1,6 @@
 """Weights of TensorFlow: HOFAM's variables in an ``.npz`` file, and FgSegNet_v2 as Keras saves it.
 
-TensorFlow itself is neither needed nor used. Where it is at hand, it makes HOFAM's file of the checkpoint::
+TensorFlow itself is neither needed nor used. Where it is installed, it makes HOFAM's file of the checkpoint::
 
     reader = tf.train.load_checkpoint("checkpointmodel_1")
     np.savez("hofam.npz", **{name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()})
@@ -37,7 +37,7 @@ RecursionError are RuntimeErrors."""
 
 VARIABLE = re.compile(r"generator/(?:g_)?(bn_)?(e|op|d|attention|fusion)([0-8])(?:_conv)?/([a-z]+)(?::0)?")
 OPTIMIZER = re.compile(r".*/Adam(_1)?|beta[12]_power(_\d+)?|global_step|Variable(_\d+)?")
-"""What a training checkpoint holds besides the network."""
+"""What a training checkpoint holds in addition to the network."""
 
 PARTS = {"e": "enc_rgb", "op": "enc_flow", "d": "dec", "attention": "attn", "fusion": "fusion"}
 LEAVES = {"w": "weight", "biases": "bias", "gamma": "weight", "beta": "bias"}
