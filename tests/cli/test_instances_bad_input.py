@@ -75,7 +75,9 @@ def test_pictures_of_different_sizes_keep_what_was_found(find: Command, tmp_path
     assert "frame 4 is 64x40, the frames before it are 64x48" in find(source).complaint
     assert names_in(tmp_path / "out" / "masks") == ["0.png", "1.png"]
     Image.fromarray(FRAMES[4]).save(source / "4.png")
-    assert find(source, "--resume").code == 0
+    assert "source" in find(source, "--resume").complaint  # a picture was replaced: it is another source
+    assert names_in(tmp_path / "out" / "masks") == ["0.png", "1.png"]
+    assert find(source, "--overwrite").code == 0
     assert names_in(tmp_path / "out" / "masks") == [f"{t}.png" for t in range(5)]
 
 
