@@ -363,7 +363,12 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         ArgumentError,
         "required: int; give a set",
     ),
-    "prompter": (lambda: segue.track(PICTURES, FIRST, prompter="x"), ArgumentError, "prompter: str; give"),
+    "prompter": (lambda: segue.track(PICTURES, FIRST, prompter=3), ArgumentError, "prompter: int; give"),
+    "prompter of no such name": (
+        lambda: segue.track(PICTURES, FIRST, prompter="x"),
+        PromptError,
+        "prompter 'x': neither a weight file nor one of segue-prompt",
+    ),
     "progress": (
         lambda: segue.track(PICTURES, FIRST, progress=True),
         ArgumentError,

@@ -381,7 +381,8 @@ def test_ctrl_c_while_workers_import_is_silent_and_quick(tmp_path: Path, times: 
         _, err = process.communicate(timeout=60)
 
     assert time.monotonic() - begun < QUICK
-    assert process.returncode == 130
+    # The second one may come when Python is ending and handles signals no more; a shell shows 130 for both.
+    assert process.returncode in ((130,) if times == 1 else (130, -signal.SIGINT))
     assert "Traceback" not in err.decode(), err.decode()
     assert not [pid for pid in workers if alive(pid)]
 

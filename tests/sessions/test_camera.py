@@ -132,5 +132,5 @@ def test_the_function_takes_a_network_or_says_what_is_wrong() -> None:
     assert mean_overlap(results) > 0.6
     with pytest.raises(SegueError, match="for networks"):
         foreground(pictures, model="median", follow_camera="features")
-    with pytest.raises(SegueError, match="choose features or ecc"):
+    with pytest.raises(SegueError, match="must be 'features' or 'ecc'"):
         foreground(pictures, model=network, follow_camera="flow", device=torch.device("cpu"))  # type: ignore[arg-type]
