@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,8 @@ def _without_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
         return
+    # Python starts this helper with the first process, and unblocks Ctrl-C when it has: so it comes before.
+    resource_tracker.ensure_running()
     # The mask is for the process that is started. Another thread of this one may take the signal:
     # it waits until the new process has been told all that it needs.
     came: list[int] = []
