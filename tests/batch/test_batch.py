@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,31 @@ def test_films_come_from_an_object_store_and_results_go_there(
     assert batch(films, *JOB, "-o", "here", "--workers", 1).returncode == 0
     for name, data in results(tmp_path / "here").items():
         assert store.cat_file(f"films/out/{name}") == data
+
+
+def test_two_rows_of_one_remote_film_do_not_take_it_from_one_another(
+    films: Path, batch: Batch, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    store = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"], skip_instance_cache=True)
+    store.mkdir("films")
+    store.put(str(films / "b.mp4"), "films/b.mp4")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rows = [f"{bucket}/b.mp4,{name},--threshold 0.{n}" for n, name in enumerate(("one", "two", "three"), 1)]
+    (tmp_path / "list.csv").write_text("\n".join(["source,name,options", *rows]))
+
+    run = batch("list.csv", *JOB, "-o", "out", "--workers", 2)
+
+    assert run.returncode == 0, run.stderr
+    assert set(names_and_states(tmp_path / "out").values()) == {"done"}
+    found = Counter(name.partition("/")[0] for name in results(tmp_path / "out"))
+    assert found == {"one": 18, "two": 18, "three": 18}
+    assert not list((tmp_path / "out/.segue-batch").glob("fetched/*"))
+
+
+def test_one_video_under_two_names_is_told(films: Path, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("source,name\nfilms/a.mp4,one\nfilms/a.mp4,two\n")
+    assert "row 2: the same video" in command("batch", "list.csv", *JOB, "-o", "out").complaint
 
 
 def names_and_states(output: Path) -> dict[str, str]:

@@ -183,6 +183,7 @@ def _named(films: Sequence[tuple[str, str]]) -> Iterator[Task]:
 
 def _from_rows(rows: Iterable[Mapping[str, Any]], place: str) -> Iterator[Task]:
     folder = None if is_remote(place) else Path(place).parent
+    names: dict[tuple[str, tuple[str, ...]], str] = {}
     for number, row in enumerate(rows, 1):
         source = str(row.get("source") or "").strip()
         if not source:
@@ -200,7 +201,13 @@ def _from_rows(rows: Iterable[Mapping[str, Any]], place: str) -> Iterator[Task]:
             raise SourceError(f"{place}: row {number}: {error}") from None
         if not is_remote(source):
             _refuse_result((folder or Path()) / Path(source).parent, f"{place}: row {number}: {source}")
-        yield Task(name, _beside(folder, source), tuple(_arguments(row, folder, f"{place}: row {number}")))
+        task = Task(name, _beside(folder, source), tuple(_arguments(row, folder, f"{place}: row {number}")))
+        if names.setdefault((task.source, task.arguments), name) != name:
+            raise SourceError(
+                f"{place}: row {number}: the same video with the same options as an earlier row, by another "
+                "name; leave one of them out"
+            )
+        yield task
 
 
 def _arguments(row: Mapping[str, Any], folder: Path | None, where: str) -> Iterator[str]:
