@@ -100,19 +100,28 @@ def of_one_kind(material: Material, stage: int) -> list[Footage]:
     return footage
 
 
+STAGES: Values = {
+    **PAPER,
+    "seed": stcn_recipe.SEED,
+    "steps": None,
+    "precision": None,
+    "validate_every": 10_000,
+    "save_every": 5000,
+}
+"""Defaults of the published stages of STCN and of the networks that follow its training."""
+
+STAGES_HELP = {
+    "steps": "Steps in all.  [default: as published]",
+    "precision": "Number format.  [default: 16-mixed on a GPU, else 32-true]",
+}
+
+
 @training(
     "stcn",
     CLIPS,
     Options(stcn_recipe.STCNRecipe, "stage start init init_value batch side"),
-    help={
-        "steps": "Steps in all.  [default: as published]",
-        "precision": "Number format.  [default: 16-mixed on a GPU, else 32-true]",
-    },
-    **{**PAPER, "seed": stcn_recipe.SEED},
-    steps=None,
-    precision=None,
-    validate_every=10_000,
-    save_every=5000,
+    help=STAGES_HELP,
+    **STAGES,
 )
 def stcn(clips: Clips, options: Values, run: Values) -> Prepared:
     """Train STCN by its published stages.
@@ -141,15 +150,8 @@ def stcn(clips: Clips, options: Values, run: Values) -> Prepared:
     "xmem",
     CLIPS,
     Options(xmem_recipe.XMemRecipe, "stage start init init_value batch side finetune"),
-    help={
-        "steps": "Steps in all.  [default: as published]",
-        "precision": "Number format.  [default: 16-mixed on a GPU, else 32-true]",
-    },
-    **{**PAPER, "seed": stcn_recipe.SEED},
-    steps=None,
-    precision=None,
-    validate_every=10_000,
-    save_every=5000,
+    help=STAGES_HELP,
+    **STAGES,
 )
 def xmem(clips: Clips, options: Values, run: Values) -> Prepared:
     """Train XMem by its published stages.
