@@ -9,10 +9,12 @@
 # PYTHON=python3.12   interpreter, 3.10 or newer
 # TORCH_INDEX=URL     package index of the build of PyTorch; the default is the CPU index where there is no
 #                     NVIDIA GPU and that index can be reached, TORCH_INDEX=none takes what pip finds
+# JOBS=1              processes of the tests, default one for each core
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?= auto
+JOBS ?= auto
 PYTEST_ARGS ?=
 SITE ?= site
 
@@ -29,8 +31,9 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
 
+# One thread each: two processes with two threads on two cores are slower than one after the other.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
