@@ -1,4 +1,4 @@
-"""The reference names every public object of every room."""
+"""The reference names every public object of every package."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import pytest
 import segue
 
 SOURCE = Path(segue.__file__).parent.parent
-PAGE = SOURCE.parent / "docs" / "api.md"
+PAGES = SOURCE.parent / "docs" / "api"
 
 WHOLE = {"segue.types", "segue.errors"}
 """Modules of which all is shown."""
 
 INSIDE = {"segue.cli", "segue_isd", "segue_train.commands", "segue_web"}
-"""Rooms and houses that are commands, and protocols that are of no use outside their module."""
+"""Packages that are commands, and protocols that are of no use outside their module."""
 
 
 def public_names() -> Iterator[str]:
-    """What ``__all__`` of a room offers, and the protocols that somebody may want to fulfil."""
-    for path in sorted(path for house in SOURCE.glob("segue*") for path in house.rglob("*.py")):
+    """What ``__all__`` of a package offers, and the protocols that a class of somebody else may fulfil."""
+    for path in sorted(path for package in SOURCE.glob("segue*") for path in package.rglob("*.py")):
         module = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
@@ -33,9 +33,10 @@ def public_names() -> Iterator[str]:
                 yield f"{module}.{node.name}"
 
 
-@pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not beside the package")
-def test_every_public_name_is_on_the_page() -> None:
-    shown = set(re.findall(r"^::: (\S+)", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+@pytest.mark.skipif(not PAGES.exists(), reason="the documentation is not installed with the package")
+def test_every_public_name_is_on_a_page() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES.glob("*.md"))
+    shown = set(re.findall(r"^::: (\S+)", text, re.MULTILINE))
     leaves = {name.rpartition(".")[2] for name in shown}
     missing = [
         name
@@ -45,4 +46,4 @@ def test_every_public_name_is_on_the_page() -> None:
         and name.rpartition(".")[2] not in leaves
         and not any(hasattr(__import__(module, fromlist=["x"]), name.rpartition(".")[2]) for module in WHOLE)
     ]
-    assert missing == ["segue.models"]  # the room itself
+    assert missing == ["segue.models"]  # the package itself
