@@ -3,6 +3,7 @@
 # make fuzz    feed damaged files to all readers, and kill batches at random, for an hour
 # make lint    ruff: rules and format       make types   mypy
 # make docs    build the documentation      make bench   measure speed and memory
+# make dist    build and check wheel and source archive
 # make clean   remove everything that make made
 #
 # VENV=folder         where to install (default .venv)
@@ -23,10 +24,10 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow fuzz lint types docs bench clean
+.PHONY: help demo test test-slow fuzz lint types docs bench dist clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,12p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,13p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
@@ -53,6 +54,12 @@ docs: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/track.py
+
+dist: $(VENV)/.installed-dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tools/check_dist.py dist
 
 clean:
 	rm -rf .venv out site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

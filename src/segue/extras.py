@@ -1,6 +1,13 @@
 """What optional parts of segue need besides a plain installation."""
 
+from __future__ import annotations
+
+import json
+import shlex
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 EXTRAS = {
     "train": ("lightning-fabric", "tensorboard"),
@@ -11,6 +18,51 @@ EXTRAS = {
 
 
 def missing_packages(extra: str) -> str | None:
-    """The packages of an extra that are not here, and what brings them; None if nothing is missing."""
+    """The packages of an extra that are not installed, and the command that installs them.
+
+    Args:
+        extra: a name in :data:`EXTRAS`.
+
+    Returns:
+        One line, or None if nothing is missing.
+    """
     missing = [package for package in EXTRAS[extra] if find_spec(package.replace("-", "_")) is None]
-    return f'{", ".join(missing)}: pip install "segue[{extra}]"' if missing else None
+    return f"{', '.join(missing)}: {install_command(extra)}" if missing else None
+
+
+def install_command(extra: str) -> str:
+    """The command that adds an extra to segue, from the place that segue was installed from.
+
+    The installer records that place in ``direct_url.json`` (packaging specifications): a folder, an archive or
+    a repository. Without the record segue came from a package index.
+
+    Args:
+        extra: a name of an extra in ``pyproject.toml``.
+
+    Returns:
+        A line for a shell.
+    """
+    return f"pip install {_requirement(extra, _direct_url())}"
+
+
+def _direct_url() -> str | None:
+    try:
+        return distribution("segue").read_text("direct_url.json")
+    except PackageNotFoundError:  # run from the source tree, through PYTHONPATH
+        return None
+
+
+def _requirement(extra: str, record: str | None) -> str:
+    named = f"segue[{extra}]"
+    if record is None:
+        return shlex.quote(named)
+    origin = json.loads(record)
+    address = str(origin["url"])
+    if "dir_info" in origin:
+        folder = url2pathname(unquote(urlsplit(address).path))
+        editable = "--editable " if origin["dir_info"].get("editable") else ""
+        return f"{editable}{shlex.quote(f'{folder}[{extra}]')}"
+    if "vcs_info" in origin:
+        version = origin["vcs_info"]
+        address = f"{version['vcs']}+{address}@{version.get('requested_revision') or version['commit_id']}"
+    return shlex.quote(f"{named} @ {address}")

@@ -205,7 +205,7 @@ def test_rows_that_cannot_be_trained_are_left_out(
     order = ("reproduce", "mustan", "cdnet-unseen", "--data", f"cdnet={cdnet}", "--row", "mustan2-cdnet")
     outcome = command(*order, "-o", "out")
     assert table(outcome)[1] == ["MUSTAN2, CDnet", "", "", "", "", ""]
-    assert 'note: training needs some-package: pip install "segue[train]"' in outcome.err
+    assert "note: training needs some-package: pip install " in outcome.err
 
 
 def test_a_row_takes_weights_instead_of_a_training(command: Command, cdnet: Path, tmp_path: Path) -> None:

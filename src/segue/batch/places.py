@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import SegueError, SourceError
+from segue.extras import install_command
 from segue.video.identity import SourceIdentity
 from segue.video.live import is_url, public_address, stored_address
 from segue.video.mask_folder import MARKER, RECORDS
@@ -137,7 +138,7 @@ def file_system(place: str) -> tuple[Any, str]:
         import fsspec
     except ImportError:
         raise SegueError(
-            f"{hide_secrets(place)}: addresses need fsspec: pip install 'segue[cluster]'"
+            f"{hide_secrets(place)}: addresses need fsspec: {install_command('cluster')}"
         ) from None
     try:
         return fsspec.core.url_to_fs(place)  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ from typing import Any
 from segue.batch.names import SUBFOLDER, check_name, result_name
 from segue.batch.places import files_below, hide_secrets, is_remote, is_result, remote_identity
 from segue.errors import SegueError, SourceError
+from segue.extras import install_command
 from segue.naming import natural_key
 from segue.video.decode import open_container, video_stream
 from segue.video.identity import SourceIdentity
@@ -254,7 +255,7 @@ def _parquet_rows(place: str) -> Iterator[dict[str, Any]]:
     try:
         import pyarrow.parquet as parquet
     except ImportError:
-        raise SegueError(f"{place}: Parquet needs pyarrow: pip install 'segue[cluster]'") from None
+        raise SegueError(f"{place}: Parquet needs pyarrow: {install_command('cluster')}") from None
     try:
         rows: list[dict[str, Any]] = parquet.read_table(place).to_pylist()
     except Exception as error:  # pyarrow's errors have no common base but Exception

@@ -20,6 +20,7 @@ from segue.batch.plan import Task
 from segue.batch.work import JobConfig, ProgressRecorder
 from segue.cancel import CancelToken
 from segue.errors import SegueError
+from segue.extras import install_command
 from segue.inputs import first_line
 
 IDENTITY = "identity"
@@ -50,7 +51,7 @@ class RayEngine:
         try:
             import ray
         except ImportError:
-            raise SegueError("--address needs Ray: pip install 'segue[cluster]'") from None
+            raise SegueError(f"--address needs Ray: {install_command('cluster')}") from None
         self._ray: Any = ray
         _require_listener(address)
         where = None if address == "local" else address

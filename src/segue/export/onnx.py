@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import SegueError
+from segue.extras import install_command
 from segue.layers.fused import fold_batch_norms
 from segue.models.base import ForegroundNetwork, QueryFeatures
 from segue.models.stcn import STCNLite
@@ -108,7 +109,7 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
         SegueError: the extra ``onnx`` is not installed, or there are no graphs for this network.
     """
     if find_spec("onnx") is None:
-        raise SegueError('exporting needs onnx: pip install "segue[onnx]"')
+        raise SegueError(f"exporting needs onnx: {install_command('onnx')}")
     folded = fold_batch_norms(network).float().eval().requires_grad_(False)
     graphs = getattr(folded, "graphs", None)
     if graphs == "memory":

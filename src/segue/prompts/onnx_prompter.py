@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import CheckpointError
+from segue.extras import install_command
 from segue.inputs import first_line
 from segue.prompts.planes import thinned, tight_box
 from segue.prompts.prompter import Answer, Prompts
@@ -211,7 +212,7 @@ def _session(path: Path) -> InferenceSession:
     try:
         import onnxruntime
     except ImportError:
-        raise CheckpointError('ONNX files need onnxruntime: pip install "segue[onnx]"') from None
+        raise CheckpointError(f"ONNX files need onnxruntime: {install_command('onnx')}") from None
     try:
         return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own that share no base

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from segue.errors import CheckpointError
+from segue.extras import install_command
 
 LARGEST = 1 << 30
 """Bytes that all variables may take together; those of the published network take 0.7 billion."""
@@ -134,7 +135,7 @@ def read_keras(path: Path) -> dict[str, Tensor]:
     try:
         h5py = import_module("h5py")
     except ImportError as error:
-        raise CheckpointError(f'{path}: Keras weights need h5py: pip install "segue[keras]"') from error
+        raise CheckpointError(f"{path}: Keras weights need h5py: {install_command('keras')}") from error
     try:
         with h5py.File(path, "r") as file:
             arrays = dict(_arrays(file, path))
