@@ -33,8 +33,8 @@ def missing_packages(extra: str) -> str | None:
 def install_command(extra: str) -> str:
     """The command that adds an extra to segue, from the place that segue was installed from.
 
-    The installer records that place in ``direct_url.json`` (packaging specifications): a folder, an archive or
-    a repository. Without the record segue came from a package index.
+    The installer records that place in ``direct_url.json``: a folder, an archive or a repository. Without the
+    record segue came from a package index.
 
     Args:
         extra: a name of an extra in ``pyproject.toml``.
