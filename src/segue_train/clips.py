@@ -81,15 +81,21 @@ class Clip:
 
 
 class ClipSampler:
-    """Draws clips from videos and still images, of which there must be at least one."""
+    """Draws clips from videos and still images; without still images from the labelled frames of the videos.
+
+    Args:
+        videos: labelled videos; may be empty.
+        stills: labelled still images, from which clips are animated and objects pasted; may be empty.
+
+    Raises:
+        DatasetError: there are neither videos nor still images.
+    """
 
     def __init__(self, videos: Sequence[Footage], stills: Sequence[Footage]) -> None:
-        if not stills:
-            raise DatasetError(
-                "no still images: clips are animated from them and objects pasted; add a folder"
-            )
         self.videos = list(videos)
-        self.stills = list(stills)
+        self.stills = list(stills) or [still for video in videos for still in video.as_stills()]
+        if not self.stills:
+            raise DatasetError("neither videos nor still images to train on; add a folder")
 
     def draw(self, rng: Rng, video: bool, max_gap: int, shape: ClipShape) -> Clip:
         """One clip whose masks hold the ids 1 to ``shape.objects`` (some may be missing)."""

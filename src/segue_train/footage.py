@@ -40,6 +40,10 @@ class Footage:
     def read_image(self, index: int) -> Image:
         return self.source.read_image(self.frames[index])
 
+    def as_stills(self) -> list[Footage]:
+        """Each labelled picture as a still image."""
+        return [Footage(f"{self.name}/{frame}", self.source, (frame,)) for frame in self.frames]
+
 
 @dataclass(slots=True)
 class Material:

@@ -80,8 +80,8 @@ def test_frame_gaps_stay_within_the_bound_and_the_video() -> None:
             assert (steps <= gap).all()
 
 
-def test_without_still_images_there_is_no_sampler() -> None:
-    with pytest.raises(DatasetError, match="still images"):
+def test_without_videos_and_still_images_there_is_no_sampler() -> None:
+    with pytest.raises(DatasetError, match="neither videos nor still images"):
         ClipSampler([], [])
 
 
@@ -134,6 +134,18 @@ def test_gaps_count_frames_of_the_film(tmp_path: Path) -> None:
         drawn = ClipSampler(sparse, stills)._video_clip(rng, 5, ClipShape(1, 3, 48, 1))
         shown = [float(np.median(picture)) for picture in drawn.frames]
         assert np.abs(np.diff(shown)).max() < 30, "five frames of the film are one step of every third frame"
+
+
+def test_videos_alone_are_still_images_too(tmp_path: Path) -> None:
+    videos = gather([str(write_all(tmp_path)[0])], report=print).videos
+    sampler = ClipSampler(videos, [])
+    assert len(sampler.stills) == sum(map(len, videos))
+    picture, mask = sampler.stills[-1].read(0)
+    expected = videos[-1].read(len(videos[-1]) - 1)
+    assert np.array_equal(picture, expected[0])
+    assert np.array_equal(mask, expected[1])
+    drawn = sampler.draw(np.random.default_rng(0), False, 1, ClipShape(1, 3, 48, 1))
+    assert len(drawn.frames) == 3
 
 
 def test_stills_without_any_object_are_refused(tmp_path: Path) -> None:
