@@ -24,6 +24,7 @@ from segue.errors import PromptError, SegueError
 from segue.masks import encode_objects, encode_rle, measure, rle_box
 from segue.prompts import Prompts
 from segue.registry import DETECTORS, MODELS
+from segue.types import Box
 from segue.weights.download import is_available
 from segue_web import messages
 from segue_web.exports import DATA_SETS, export_job, free_path, remove_unfinished, snapshot
@@ -33,12 +34,15 @@ from segue_web.project import Mark, MarkedMask, Project
 from segue_web.server import Backend
 from segue_web.store import UPLOAD, Changed
 from segue_web.tracking import Corrected, corrected_frames, planned, resumed, track_job
-from segue_web.worker import Worker
+from segue_web.worker import Suggestion, Worker
 
 UPLOADS = (".png", ".zip", ".json", ".xml")
 
 KEPT_LOOKS = 16
 """Answers of detectors that objects can still be made of; several windows may look at once."""
+
+Click = tuple[float, float, bool]
+"""A point of the film, and whether it lies on the object."""
 
 T = TypeVar("T")
 
@@ -98,7 +102,7 @@ class AnnotateBackend(Backend):
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._looks = 0
-        self._found: dict[int, tuple[int, list[tuple[Plane, str | None, float]]]] = {}
+        self._found: dict[int, tuple[int, list[Suggestion]]] = {}
 
     def open(self) -> None:
         self._worker.start()
@@ -187,22 +191,33 @@ class AnnotateBackend(Backend):
             await self._worker.ask("prepare", message.frame)
 
     async def _clickedit(self, message: messages.ClickEdit) -> dict[str, Any]:
-        previous = await self._saved(lambda: self._corrected_by(message))
         points, box = message.within(*self.film.size)
+        previous, added = await self._saved(lambda: self._corrected_by(message, points, box))
         on, off = ([(x, y) for x, y, inside in points if inside is wanted] for wanted in (True, False))
         prompts = Prompts(box, on, off, mask=previous, extent=message.extent)
-        plane, extent, extents = await self._worker.ask("click", message.frame, prompts)
-        shown = {"extent": extent, "extents": extents}
-        data = {"points": points, "box": box, **shown}
-        return await self._saved(lambda: self._give(message, "click", lambda _: plane, data)) | shown
+        bound = None if any(inside for _, _, inside in added) else previous
+        clicked = await self._worker.ask("click", message.frame, prompts, bound)
+        shown = {"extent": clicked.extent, "extents": clicked.extents}
+        data = {"points": points, "box": box, "iou": round(clicked.iou, 3), **shown}
+        return await self._saved(lambda: self._give(message, "click", lambda _: clicked.plane, data)) | shown
 
-    def _corrected_by(self, message: messages.ClickEdit) -> Plane | None:
-        """What clicks correct: a mask that was painted or tracked. One of clicks alone is asked for anew."""
+    def _corrected_by(
+        self, message: messages.ClickEdit, points: list[Click], box: Box | None
+    ) -> tuple[Plane | None, list[Click]]:
+        """The mask that further clicks correct, and those clicks.
+
+        None for what is asked for anew: a new box, or another extent of the same clicks.
+        """
         self.project.check_edit(message.frame, message.seen, message.object)
         number, frame = message.object, message.frame
-        if number not in self.project.marks(frame) or number in self.project.prompts(frame):
-            return None
-        return np.asarray(self.project.mask(frame) == number)
+        if number is None or number not in self.project.marks(frame):
+            return None, points
+        before = self.project.prompts(frame).get(number, {"points": [], "box": None})
+        known = [tuple(point) for point in before["points"]]
+        added = points[len(known) :]
+        if points[: len(known)] != known or not added or before["box"] != (box and list(box)):
+            return None, points
+        return np.asarray(self.project.mask(frame) == number), added
 
     def _strokeedit(self, message: messages.StrokeEdit) -> dict[str, Any]:
         stroke = message.plane(*self.film.size)
@@ -300,19 +315,20 @@ class AnnotateBackend(Backend):
         self._found[self._looks] = message.frame, proposed
         self._found.pop(self._looks - KEPT_LOOKS, None)
         found = []
-        for plane, label, score in proposed:
-            rle = encode_rle(plane)
-            found.append({"counts": rle["counts"], "label": label, "score": score, "box": rle_box(rle)})
+        for item in proposed:
+            rle = encode_rle(item.plane)
+            about = {"label": item.label, "score": item.score, "box": rle_box(rle)}
+            found.append({"counts": rle["counts"], **about})
         return {"found": found, "look": self._looks}
 
     def _adopt(self, message: messages.Adopt) -> None:
         frame, proposed = self._found.get(message.look, (0, []))
         chosen = [proposed[i] for i in message.chosen if i < len(proposed)]
         if not chosen:
-            raise PromptError("choose at least one of what was found; look again if that was long ago")
-        with self._change("add what was found"):
-            for plane, label, _ in chosen:
-                self.project.put(frame, {self.project.add_object(label): (plane, Mark("given"))})
+            raise PromptError("choose at least one of the suggestions; look again if that was long ago")
+        with self._change("add suggestions"):
+            for item in chosen:
+                self.project.put(frame, {self.project.add_object(item.label): (item.plane, Mark("given"))})
 
     @contextmanager
     def _beginning(self, what: str) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import multiprocessing
 import threading
 import traceback
@@ -18,6 +19,7 @@ import numpy as np
 
 from segue.errors import PromptError, SegueError
 from segue.prompts import Extent, MakePrompter, PicturePrompter, Prompts, find_prompter
+from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
 from segue.weights.loading import load_for
 from segue_web.film import Film, Plane
@@ -27,6 +29,38 @@ Model = tuple[str, Path | None]
 
 KEPT_FRAMES = 4
 """Frames whose features are kept for further clicks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clicked:
+    """The mask that clicks mean.
+
+    Attributes:
+        plane: the mask, (H, W).
+        iou: its predicted IoU with what was meant, in [0, 1].
+        extent: what of :data:`segue.prompts.Extent` it shows.
+        extents: what else is to be had.
+    """
+
+    plane: Plane
+    iou: float
+    extent: Extent
+    extents: tuple[Extent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What a detector found on a frame.
+
+    Attributes:
+        plane: its mask, (H, W).
+        label: its class, None where the detector knows none.
+        score: how sure it is, in [0, 1]; None where nobody can say.
+    """
+
+    plane: Plane
+    label: str | None
+    score: float | None
 
 
 class Tools:
@@ -56,21 +90,31 @@ class Tools:
         self.prompter(index).answer(Prompts(points=[(width / 2, height / 2)]))
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
-    def click(self, index: int, prompts: Prompts) -> tuple[Plane, Extent, tuple[Extent, ...]]:
-        """The mask that is meant, what of it is shown, and what else is to be had."""
+    def click(self, index: int, prompts: Prompts, bound: Plane | None) -> Clicked:
+        """The mask that is meant; where ``bound`` is given, it lies within that."""
         answer = self.prompter(index).answer(prompts)
+        if bound is not None:
+            answer = answer.within(bound)
         if not answer.mask.any():
             raise PromptError("nothing is found there; add a point, draw a box, or paint it")
-        return answer.mask, answer.extent, answer.extents
+        return Clicked(answer.mask, float(answer.iou[0]), answer.extent, answer.extents)
 
-    def find(self, index: int, name: str) -> list[tuple[Plane, str | None, float]]:
-        """Masks, labels and scores of what a detector of :func:`segue.detector` finds."""
+    def find(self, index: int, name: str) -> list[Suggestion]:
+        """What a detector of :func:`segue.detector` finds.
+
+        Where its scores say only the order, the prompter says how good each mask may be.
+        """
         find = self._detector(name)
         found = find(*self.film.walk(index, min(index + find.lookahead, self.film.count - 1)))
+        scored = "score" in DETECTORS.find(name).supported_options
         return [
-            (np.asarray(plane, np.bool_), item.label, item.score)
-            for plane, item in zip(found.planes, found.objects, strict=True)
+            Suggestion(plane, item.label, item.score if scored else self._quality(index, plane))
+            for plane, item in zip(found.planes.astype(np.bool_), found.objects, strict=True)
         ]
+
+    def _quality(self, index: int, plane: Plane) -> float | None:
+        iou = float(self.prompter(index).answer(Prompts(mask=plane)).iou[0])
+        return None if math.isnan(iou) else iou
 
 
 def work(connection: Connection, path: Path, model: Model, prompter: str, device: str | None) -> None:

@@ -20,6 +20,7 @@ from segue_web.film import Film
 from segue_web.labels import Labels
 from segue_web.project import Mark, MarkedMask, Project
 from segue_web.store import StaleError
+from segue_web.worker import Clicked, Suggestion
 from tests.segue_web.films import numbered, write_film
 
 
@@ -31,14 +32,15 @@ class CircleWorker:
         self.asked: list[Any] = []
         self.jobs: list[tuple[Any, ...]] = []
 
-    async def ask(self, method: str, frame: int, asked: Any) -> Any:
-        self.asked.append((method, frame, asked))
+    async def ask(self, method: str, frame: int, asked: Any, bound: Any = None) -> Any:
+        self.asked.append((method, frame, asked, bound))
         mask = np.zeros(self.size, np.uint8)
         if method == "find":  # one object, as far to the right as the number of the frame
-            return [(cv2.circle(mask, (10 + frame, 10), 5, 1, -1) > 0, asked, 0.5)]
-        x, y = asked.points[0] if asked.points else asked.box[:2]
+            return [Suggestion(cv2.circle(mask, (10 + frame, 10), 5, 1, -1) > 0, asked, 0.5)]
+        x, y = [*asked.points, *asked.negative][0] if asked.box is None else asked.box[:2]
         radius = 2 if asked.extent == "part" else 5
-        return cv2.circle(mask, (int(x), int(y)), radius, 1, -1) > 0, asked.extent, ("whole", "part")
+        plane = cv2.circle(mask, (int(x), int(y)), radius, 1, -1) > 0
+        return Clicked(plane, 0.75, asked.extent, ("whole", "part"))
 
     def begin(self, make: Any, *arguments: Any) -> int:
         self.jobs.append(arguments)
@@ -84,7 +86,13 @@ def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateB
 
     assert backend.project.mask(3)[30, 20] == 1
     assert backend.project.prompts(3) == {
-        1: {"points": [[20.0, 30.0, True]], "box": None, "extent": "whole", "extents": ["whole", "part"]}
+        1: {
+            "points": [[20.0, 30.0, True]],
+            "box": None,
+            "iou": 0.75,
+            "extent": "whole",
+            "extents": ["whole", "part"],
+        }
     }
     assert [row["name"] for row in backend.project.objects()] == ["Object 1"]
     ask("undo")
@@ -106,21 +114,44 @@ def test_the_page_may_ask_for_a_part_and_hears_what_else_is_to_be_had(
         ask("click", **given, extent="half")
 
 
-def test_a_tracked_mask_is_given_to_the_network_and_a_clicked_one_is_not(
+def clicks(backend: AnnotateBackend, ask: Ask, frame: int, *points: tuple[float, float, bool]) -> Any:
+    """What the network is asked for all these clicks on object 1."""
+    ask("click", frame=frame, object=1, points=points, seen=backend.project.frame_revision(frame))
+    return backend._worker.asked[-1]  # type: ignore[attr-defined]
+
+
+def test_further_clicks_correct_the_mask_so_far_and_negative_ones_stay_within_it(
     backend: AnnotateBackend, ask: Ask
 ) -> None:
     click(ask, 3, 20, 30)
-    stroke = np.zeros(backend.film.size, np.bool_)
-    stroke[2:6, 2:6] = True
-    click(ask, 3, 20, 30, 1)
-    ask("stroke", frame=4, object=1, add=True, counts=encode_rle(stroke)["counts"], seen=0)
-    click(ask, 4, 20, 30, 1)
+    disk = backend.project.mask(3) == 1
+    on, off, again = (20, 30, True), (60, 5, False), (22, 30, True)
 
-    first, second, third = backend._worker.asked  # type: ignore[attr-defined]
-    assert first[:2] == ("click", 3)
-    assert first[2].mask is None
-    assert second[2].mask is None
-    assert np.array_equal(third[2].mask, stroke)
+    assert clicks(backend, ask, 3, on)[2].mask is None, "the same click is asked for anew"
+    _, _, prompts, bound = clicks(backend, ask, 3, on, off)
+    assert np.array_equal(prompts.mask, disk)
+    assert np.array_equal(bound, disk), "a negative click adds nothing"
+    _, _, prompts, bound = clicks(backend, ask, 3, on, off, again)
+    assert np.array_equal(prompts.mask, disk)
+    assert bound is None
+    seen = backend.project.frame_revision(3)
+    ask("click", frame=3, object=1, points=[], box=(5, 5, 20, 20), seen=seen)
+    assert backend._worker.asked[-1][2].mask is None, "a box is asked for anew"  # type: ignore[attr-defined]
+
+
+def test_negative_clicks_alone_correct_a_mask_that_was_painted_or_tracked(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    stroke = np.zeros(backend.film.size, np.bool_)
+    stroke[2:20, 2:20] = True
+    ask("stroke", frame=4, object=None, add=True, counts=encode_rle(stroke)["counts"], seen=0)
+    _, _, prompts, bound = clicks(backend, ask, 4, (3, 3, False))
+    assert np.array_equal(prompts.mask, stroke)
+    assert np.array_equal(bound, stroke)
+    now = backend.project.mask(4) == 1
+    _, _, prompts, bound = clicks(backend, ask, 4, (3, 3, False), (9, 9, False))
+    assert (prompts.points, prompts.negative) == ([], [(3, 3), (9, 9)])
+    assert np.array_equal(bound, now)
 
 
 def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask) -> None:

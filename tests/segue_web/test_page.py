@@ -295,6 +295,29 @@ def test_two_tabs_do_not_destroy_each_others_work(
     assert one.errors + two.errors == []
 
 
+def test_the_picture_stays_where_it_is_and_what_cannot_be_done_looks_so(
+    serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
+) -> None:
+    page = Page(browser, serve("annotate", film, "--project", tmp_path / "p", "--device", "cpu").address)
+    canvas, track = page.page.locator("#canvas"), page.page.locator('[data-command="trackForward"]')
+    playwright.expect(page.page.locator("#frame-count")).to_have_text(f"of {FRAMES} frames")
+    playwright.expect(track).to_be_disabled()
+    before = canvas.bounding_box()
+    page.key("b")
+    for number in range(5):
+        page.key("n")
+        page.drag((60 + 20 * number, 60), (70 + 20 * number, 60))
+        playwright.expect(page.page.locator("#objects li")).to_have_count(number + 1, timeout=WAIT)
+    playwright.expect(track).to_be_enabled()
+    assert canvas.bounding_box() == before, "objects do not move the picture"
+    assert canvas.evaluate("node => getComputedStyle(node).outlineStyle") == "none", (
+        "a click and keys of tools"
+    )
+    page.key("d")
+    assert canvas.evaluate("node => getComputedStyle(node).outlineStyle") == "solid", "the cross"
+    assert page.errors == []
+
+
 def test_what_is_found_becomes_objects(
     serve: Callable[..., Server], browser: Any, film: Path, tmp_path: Path
 ) -> None:
@@ -309,6 +332,7 @@ def test_what_is_found_becomes_objects(
     playwright.expect(proposals).to_have_count(len(expected.objects), timeout=WAIT)
     page.check_accessibility()
     page.picture("annotate-found")
+    playwright.expect(proposals.first).not_to_contain_text("1.00")
     add = page.page.locator('[data-command="adopt"]')
     for box in proposals.get_by_role("checkbox").all():
         box.uncheck()

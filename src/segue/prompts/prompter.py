@@ -149,6 +149,15 @@ class Answer:
         """All masks, (K, H, W)."""
         return np.stack([self.probability_of(k) > 0.5 for k in range(len(self))])
 
+    def within(self, bound: npt.NDArray[np.bool_]) -> Answer:
+        """The same masks without what lies outside ``bound``, (H, W)."""
+        if not (self.masks & ~bound).any():
+            return self
+        planes = np.stack([self.probability_of(k) for k in range(len(self))])
+        outside = np.broadcast_to(~bound, planes.shape)
+        planes[outside] = np.minimum(planes[outside], 0.5)
+        return replace(self, window=(0, 0, self.size[1], self.size[0]), planes=planes)
+
     def probability_of(self, k: int) -> Floats:
         """Probability of mask ``k``, (H, W)."""
         x0, y0, x1, y1 = self.window
@@ -215,8 +224,20 @@ class Prompter:
         return self.answer(Prompts(box, points, negative, scribble, mask, extent))
 
     def answer(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` speak of; :meth:`Prompts.checked` says what is refused."""
+        """The object that ``prompts`` speak of; :meth:`Prompts.checked` says what is refused.
+
+        Negative clicks only take away: the mask lies within the one that they would not have been given for.
+        """
         prompts = prompts.checked(self._size)
+        if not prompts.negative:
+            return self._answer(prompts)
+        if prompts.mask is not None and prompts.box is None and not prompts.positive:
+            bound = prompts.mask > 0.5
+        else:
+            bound = self._answer(replace(prompts, negative=())).mask
+        return self._answer(prompts).within(bound)
+
+    def _answer(self, prompts: Prompts) -> Answer:
         kind = "mask" if prompts.box is None else "box"
         extent: Extent = "whole"
         extents: tuple[Extent, ...] = (extent,)

@@ -71,7 +71,7 @@ function begin(all) {
     state.object = state.objects[0]?.id ?? null;
     state.frame = Math.min(Number(state.settings.frame) || 0, state.film.frames - 1);
     applySettings();
-    view.resize();
+    view.resize(true);
     timeline.reset();
   }
   const resume = state.interrupted;
@@ -277,9 +277,10 @@ function goGiven(direction) {
 
 // Commands: each has a name, an icon, perhaps keys, and one way to run it
 
-const edits = () => state.mode === "annotate" && state.online;
+const edits = () => state.mode === "annotate" && state.online && state.film.exact;
 const idle = () => edits() && !state.running;
 const hasObject = () => edits() && state.object !== null;
+const canTrack = () => idle() && state.objects.some((item) => !item.locked && state.isStarted(item.id));
 
 /** @type {Record<string, Command>} */
 const commands = {
@@ -293,9 +294,9 @@ const commands = {
   previousGiven: { name: "Corrected frame before", icon: "given", keys: ",", run: () => goGiven(-1) },
   nextGiven: { name: "Next corrected frame", icon: "nextGiven", keys: ".", run: () => goGiven(1) },
   nextUnsure: { name: "Frame to look at next", icon: "next", keys: "m", run: () => { const item = state.unsure().find(({ frame }) => frame !== state.frame); if (item) { choose(item.object.id); go(item.frame, false); } } },
-  trackForward: { name: "Track forwards", text: "Track", icon: "forward", keys: "t", can: idle, run: () => track("forward") },
-  trackBack: { name: "Track backwards", text: "Back", icon: "back", keys: "shift+T", can: idle, run: () => track("back") },
-  trackBetween: { name: "Track between two corrected frames, from both", text: "Between", icon: "between", keys: "g", can: idle, run: () => track("between") },
+  trackForward: { name: "Track forwards", text: "Track", icon: "forward", keys: "t", can: canTrack, run: () => track("forward") },
+  trackBack: { name: "Track backwards", text: "Back", icon: "back", keys: "shift+T", can: canTrack, run: () => track("back") },
+  trackBetween: { name: "Track between two corrected frames, from both", text: "Between", icon: "between", keys: "g", can: canTrack, run: () => track("between") },
   stop: { name: "Stop", text: "Stop", icon: "stop", keys: "Escape", can: () => Boolean(state.running), run: () => { void ask("stop"); } },
   undo: { name: "Undo", icon: "undo", keys: "z", can: () => idle() && state.history.undo !== null, run: () => undo("undo") },
   redo: { name: "Redo", icon: "redo", keys: "shift+Z", can: () => idle() && state.history.redo !== null, run: () => undo("redo") },
@@ -303,8 +304,8 @@ const commands = {
   hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => forget(true) },
   clearObject: { name: "Forget the object's mask on this frame", text: "Forget mask", icon: "clear", keys: "Delete", can: hasObject, run: () => forget(false) },
   extent: { name: "The object, a part of it, or more than it", icon: "panel", keys: "o", can: () => edits() && meant() !== null, run: otherExtent },
-  find: { name: "Find objects on this frame", text: "Find", icon: "find", keys: "f", can: edits, run: find },
-  adopt: { name: "Add the chosen ones as objects", text: "Add as objects", icon: "plus", can: edits, run: adopt },
+  find: { name: "Suggest objects on this frame", text: "Find", icon: "find", keys: "f", can: () => edits() && !state.finding, run: find },
+  adopt: { name: "Add the chosen suggestions as objects", text: "Add as objects", icon: "plus", can: edits, run: adopt },
   smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: edits, run: () => remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },
   larger: { name: "Larger brush", icon: "plus", keys: "]", can: edits, run: () => remember("brush", Math.min(300, Math.ceil(Number(state.settings.brush) * 1.25))) },
   masks: { name: "Hide or show the masks", icon: "eye", keys: "h", run: () => { state.settings.hidden = !state.settings.hidden; state.changed(); } },
@@ -333,9 +334,17 @@ function written(keys) {
 async function find() {
   const detector = /** @type {HTMLSelectElement} */ (element("detector")).value;
   const frame = state.frame;
-  notice("Looking for objects …");
+  if (state.finding) return;
+  state.finding = { detector, since: performance.now() };
+  state.changed();
+  const timer = setInterval(() => state.changed(), 500);
   const answer = await ask("find", { frame, detector });
+  clearInterval(timer);
+  const took = (performance.now() - state.finding.since) / 1000;
+  state.finding = null;
+  state.changed();
   if (!answer) return;
+  remember(`seconds.${detector}`, Math.round(10 * took) / 10);
   state.found = answer.found;
   state.foundFrame = frame;
   state.foundLook = answer.look;
@@ -438,7 +447,7 @@ function fillModes() {
 function buildTools() {
   const bar = element("tools");
   for (const tool of TOOLS) {
-    const button = make("button", { role: "radio", title: `${tool.name} (${tool.key.toUpperCase()})\n${tool.hint}`, "aria-label": tool.name, "aria-keyshortcuts": tool.key, "data-tool": tool.id }, [icon(tool.icon), make("kbd", { textContent: tool.key.toUpperCase(), "aria-hidden": "true" })]);
+    const button = make("button", { role: "radio", title: `${tool.name} (${tool.key.toUpperCase()})\n${tool.hint}`, "aria-label": tool.name, "aria-keyshortcuts": tool.key, "data-tool": tool.id }, [icon(tool.icon), make("span", { textContent: tool.label }), make("kbd", { textContent: tool.key.toUpperCase(), "aria-hidden": "true" })]);
     button.onclick = () => useTool(tool.id);
     bar.append(button);
   }
@@ -489,6 +498,7 @@ function onKey(event) {
   if (state.mode === "annotate" && steps) {
     const by = (event.shiftKey ? 24 : 4) * Math.max(1, Math.round(1 / view.scale));
     tools.moveCross(steps[0] * by, steps[1] * by);
+    document.body.dataset.focus = "keys";
     view.canvas.focus({ preventScroll: true });
   } else if (state.mode === "annotate" && event.key === "Enter") tools.useCross();
   else if (state.mode === "compare" && target === view.canvas && event.key.startsWith("Page")) {
@@ -506,6 +516,9 @@ function onKey(event) {
 }
 
 document.addEventListener("keydown", onKey);
+// The frame around the picture is for those who go through the page by keys, not for a click and a shortcut.
+document.addEventListener("keydown", (event) => { if (event.key === "Tab") document.body.dataset.focus = "keys"; }, true);
+document.addEventListener("pointerdown", () => { delete document.body.dataset.focus; }, true);
 const frameInput = /** @type {HTMLInputElement} */ (element("frame"));
 frameInput.onchange = () => go(Number(frameInput.value) || 0, false);
 const thresholdInput = /** @type {HTMLInputElement} */ (element("threshold"));
@@ -529,17 +542,27 @@ state.subscribe(() => {
   const running = state.running;
   /** @type {HTMLElement} */ (document.querySelector('[data-command="stop"]')).hidden = !running;
   for (const name of ["trackForward", "trackBack", "trackBetween"]) /** @type {HTMLElement} */ (document.querySelector(`[data-command="${name}"]`)).hidden = Boolean(running);
-  element("progress").hidden = !running;
+  element("progress").hidden = !running && !state.finding;
+  const bar = /** @type {HTMLProgressElement} */ (element("progress-bar"));
+  if (state.finding && !running) {
+    const { detector, since } = state.finding;
+    const [passed, last] = [(performance.now() - since) / 1000, Number(state.settings[`seconds.${detector}`])];
+    element("progress-what").textContent = `Looking for objects with ${detector}`;
+    element("progress-rate").textContent = `${Math.round(passed)} s` + (last ? ` of about ${Math.ceil(last)} s` : "; the first look also loads it");
+    bar.max = Math.max(last || 1, passed);
+    if (last) bar.value = passed;
+    else bar.removeAttribute("value");
+  }
   if (running) {
     const names = /** @type {Record<string, string>} */ ({ forward: "Tracking forwards", back: "Tracking backwards", between: "Tracking from both sides", export: "Exporting" });
     element("progress-what").textContent = `${names[running.what] ?? running.what}: ${running.done} of ${running.total} frames`;
     element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${Math.ceil((running.total - running.done) / running.rate)} s left` : "starting …";
-    const bar = /** @type {HTMLProgressElement} */ (element("progress-bar"));
     bar.max = Math.max(1, running.total);
     bar.value = running.done;
   }
   for (const button of /** @type {NodeListOf<HTMLElement>} */ (element("tools").querySelectorAll("[data-tool]"))) {
     button.setAttribute("aria-checked", String(button.dataset.tool === state.tool));
+    /** @type {HTMLButtonElement} */ (button).disabled = !edits() && button.dataset.tool !== "hand";
   }
   for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-mode][role=radio]"))) {
     button.setAttribute("aria-checked", String(button.dataset.mode === state.compare));
@@ -548,7 +571,7 @@ state.subscribe(() => {
   playButton.replaceChildren(icon(state.playing ? "pause" : "play"));
   if (document.activeElement !== frameInput) frameInput.value = String(state.frame);
   frameInput.max = String(state.film.frames - 1);
-  element("frame-count").textContent = `of ${state.film.frames - 1}`;
+  element("frame-count").textContent = `of ${state.film.frames} frames`;
   element("clock").textContent = `${clock(state.frame / state.film.fps)} / ${clock(state.film.frames / state.film.fps)}`;
   const tool = TOOLS.find((item) => item.id === state.tool);
   const who = state.chosenObject ? "" : state.mode === "annotate" ? "New object: " : "";

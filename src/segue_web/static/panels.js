@@ -111,15 +111,18 @@ function objectRow(state, item, i, actions) {
   if (edits) {
     row.append(
       toggle(item.locked ? "lock" : "open", `Lock ${item.name}`, item.locked, `lock${item.id}`, () => actions.change(item.id, { locked: !item.locked })),
-      toggle("trash", `Remove ${item.name}`, null, `trash${item.id}`, () => actions.remove(item.id)),
+      toggle("trash", `Remove ${item.name}`, null, `trash${item.id}`, () => actions.remove(item.id), Boolean(state.running)),
     );
   }
   return row;
 }
 
-/** @param {string} name @param {string} label @param {boolean | null} on @param {string} focus @param {() => void} run */
-function toggle(name, label, on, focus, run) {
-  const button = make("button", { className: "icon", title: label, "aria-label": label, "data-focus": focus, onclick: run }, [icon(name)]);
+/**
+ * @param {string} name @param {string} label @param {boolean | null} on @param {string} focus @param {() => void} run
+ * @param {boolean} [disabled]
+ */
+function toggle(name, label, on, focus, run, disabled = false) {
+  const button = make("button", { className: "icon", disabled, title: label, "aria-label": label, "data-focus": focus, onclick: run }, [icon(name)]);
   if (on !== null) button.setAttribute("aria-pressed", String(on));
   return button;
 }
@@ -133,7 +136,9 @@ export function showHere(state) {
   let text = item ? `${item.name} has no mask here.` : "Choose an object to see what is known of it.";
   if (item && mark) {
     text = `${item.name}: ${mark.area ? KINDS[/** @type {keyof typeof KINDS} */ (mark.kind)] : "not visible"}`;
+    const expected = state.looks.get(state.frame)?.prompts[item.id]?.iou;
     if (mark.kind !== "given") text += `, confidence ${mark.score.toFixed(2)}`;
+    else if (expected !== undefined) text += `, expected overlap with the object ${expected.toFixed(2)}`;
     if (mark.weight !== null) {
       const later = Math.round(100 * mark.weight);
       text += `; joined: ${100 - later} % from the correction before, ${later} % from the one after, which agree to ${(mark.agreement ?? 0).toFixed(2)}`;
@@ -171,7 +176,7 @@ export function showFound(state) {
         else state.chosen.delete(i);
         state.changed();
       };
-      return make("li", {}, [make("label", {}, [box, make("span", { className: "grow", textContent: item.label ?? "object" }), make("span", { className: "quiet", textContent: item.score.toFixed(2) })])]);
+      return make("li", {}, [make("label", {}, [box, make("span", { className: "grow", textContent: item.label ?? "object" }), make("span", { className: "quiet", textContent: item.score === null ? "" : item.score.toFixed(2), title: "Expected overlap with an object" })])]);
     }));
   }
   const add = /** @type {HTMLButtonElement} */ (document.querySelector('[data-command="adopt"]'));

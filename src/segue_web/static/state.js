@@ -4,12 +4,12 @@
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, exact: boolean, progress: number}} Film
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean}} Thing
  * @typedef {{kind: string, score: number, area: number, weight: number | null, agreement: number | null}} Mark
- * @typedef {{points: [number, number, boolean][], box: number[] | null, extent?: string, extents?: string[]}} Prompts
+ * @typedef {{points: [number, number, boolean][], box: number[] | null, iou?: number, extent?: string, extents?: string[]}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
  *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number, number | null, number | null]>}} Look
  * @typedef {{undo: string | null, redo: string | null}} History
  * @typedef {{what: string, done: number, total: number, rate?: number}} Running
- * @typedef {{counts: string, label: string | null, score: number, box: number[] | null}} Found
+ * @typedef {{counts: string, label: string | null, score: number | null, box: number[] | null}} Found
  * @typedef {{event: string, [key: string]: any}} ServerEvent
  */
 
@@ -40,6 +40,8 @@ export class State {
     /** @type {Found[]} */
     this.found = [];
     this.foundFrame = -1;
+    /** the detector that is at work, and since when @type {{detector: string, since: number} | null} */
+    this.finding = null;
     this.foundLook = 0;
     /** @type {Set<number>} */
     this.chosen = new Set();
@@ -97,6 +99,12 @@ export class State {
     if (this.looks.size > 400) {
       for (const key of [...this.looks.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.looks.delete(key);
     }
+  }
+
+  /** whether a tracking can start from a mask of an object @param {number} object */
+  isStarted(object) {
+    for (const mark of this.marksOf(object).values()) if (mark.kind === "given" || mark.kind === "imported") return true;
+    return false;
   }
 
   /** @returns {Thing | undefined} */

@@ -5,18 +5,18 @@ import { point } from "./view.js";
 
 /**
  * @typedef {{x: number, y: number}} Point
- * @typedef {{id: string, key: string, icon: string, name: string, hint: string}} ToolInfo
+ * @typedef {{id: string, key: string, icon: string, label: string, name: string, hint: string}} ToolInfo
  */
 
 /** @type {ToolInfo[]} */
 export const TOOLS = [
-  { id: "click", key: "c", icon: "click", name: "Click on the object", hint: "Click on the object. Right click, or hold Alt, to say what does not belong to it." },
-  { id: "minus", key: "x", icon: "minus", name: "Click beside the object", hint: "Click on what does not belong to the object." },
-  { id: "box", key: "r", icon: "box", name: "Box", hint: "Draw a box around the object." },
-  { id: "brush", key: "b", icon: "brush", name: "Brush", hint: "Paint the object. [ and ] change the size." },
-  { id: "eraser", key: "e", icon: "eraser", name: "Eraser", hint: "Erase what does not belong to the object. [ and ] change the size." },
-  { id: "polygon", key: "p", icon: "polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up." },
-  { id: "hand", key: "v", icon: "hand", name: "Move the picture", hint: "Drag to move, turn the wheel to zoom." },
+  { id: "click", key: "c", icon: "click", label: "Include", name: "Include: click on the object", hint: "Click on the object. Right click, or hold Alt, to say what does not belong to it." },
+  { id: "minus", key: "x", icon: "minus", label: "Exclude", name: "Exclude: click on what does not belong to the object", hint: "Click on what does not belong to the object." },
+  { id: "box", key: "r", icon: "box", label: "Box", name: "Box", hint: "Draw a box around the object." },
+  { id: "brush", key: "b", icon: "brush", label: "Brush", name: "Brush", hint: "Paint the object. [ and ] change the size." },
+  { id: "eraser", key: "e", icon: "eraser", label: "Eraser", name: "Eraser", hint: "Erase what does not belong to the object. [ and ] change the size." },
+  { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up." },
+  { id: "hand", key: "v", icon: "hand", label: "Move", name: "Move the picture", hint: "Drag to move, turn the wheel to zoom." },
 ];
 
 export class Tools {

@@ -37,16 +37,22 @@ export class View {
     this.shown = null;
     /** @type {(message: string) => void} */
     this.onError = () => undefined;
-    new ResizeObserver(() => this.resize()).observe(canvas);
+    new ResizeObserver(() => this.resize(false)).observe(canvas);
+    addEventListener("resize", () => this.resize(true));
     state.subscribe(() => this.draw());
   }
 
-  resize() {
+  /**
+   * Take the size of the canvas. Only a window of another size fits the picture anew: where panels change, it
+   * stays where it is.
+   * @param {boolean} window
+   */
+  resize(window) {
     const box = this.canvas.getBoundingClientRect();
     const ratio = devicePixelRatio;
     this.canvas.width = Math.max(1, Math.round(box.width * ratio));
     this.canvas.height = Math.max(1, Math.round(box.height * ratio));
-    if (this.fitted) this.fit();
+    if (window && this.fitted) this.fit();
     this.draw();
   }
 
