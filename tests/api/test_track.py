@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,11 +70,24 @@ def test_prompts_of_several_kinds_on_several_frames(lite: STCNLite) -> None:
     assert ids == [(), (), (1,), (1,), (1, 2), (1, 2), (1, 2, 3), (1, 2, 3)]
 
 
-def test_only_required_frames_and_those_of_the_memory_are_looked_at(lite: STCNLite) -> None:
+def test_only_required_frames_have_results_and_those_of_the_memory_are_looked_at(
+    lite: STCNLite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    step = segue.TrackSession.step
+
+    def watched(
+        session: segue.TrackSession, frame: segue.Frame, *said: Any, **how: Any
+    ) -> segue.Segmentation:
+        looked.append(frame.index)
+        return step(session, frame, *said, **how)
+
+    monkeypatch.setattr(segue.TrackSession, "step", watched)
     found = segue.track(
         PICTURES, {0: MASKS[0]}, model=lite, device="cpu", required={0, 4}, mem_every=3, include_last=False
     )
-    assert [result.index for result in found] == [0, 3, 4, 6]
+    assert [result.index for result in found] == [0, 4]
+    assert looked == [0, 3, 4, 6]
 
 
 def test_without_prompts_there_is_nothing_to_follow(lite: STCNLite) -> None:

@@ -230,7 +230,8 @@ def test_what_a_server_keeps_is_run_and_not_scored(command: Command, tmp_path: P
     for index, number in ((0, 1), (1, 2)):  # a mask for each object where it appears
         given = np.where(MASKS[index] == number, number, 0).astype(np.uint8)
         write_index_mask(root / f"Annotations/v/{5 * index:05d}.png", given)
-    objects = {str(i): {"category": "cat", "frames": [f"{5 * i - 5:05d}"]} for i in (1, 2)}
+    names = ["00000", "00005", "00010"]
+    objects = {str(i): {"category": "cat", "frames": names[i - 1 :]} for i in (1, 2)}
     (root / "meta.json").write_text(json.dumps({"videos": {"v": {"objects": objects}}}))
 
     ended = command("run", "ytvos", tmp_path, "--set", "valid", "-o", "out", "--workers", 1, "-q")

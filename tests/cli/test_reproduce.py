@@ -247,5 +247,5 @@ def test_instances_are_scored_where_they_are_annotated(command: Command, tmp_pat
     (root / "train.json").write_text(json.dumps(labelled | {"annotations": None}))
     outcome = command(*order, "--set", "train", "--resume")
     assert not any(table(outcome)[1][1:6])
-    file = "out/ytvis-2019/ms-sts-r50/results.json"
+    file = "out/ytvis-2019/ms-sts-r50.zip"
     assert f"not public; https://youtube-vos.org/dataset/vis/ scores {file}" in outcome.err

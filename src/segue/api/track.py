@@ -79,8 +79,8 @@ def track(
         fit: resize given masks of another size instead of refusing them.
         prompter: what turns boxes and points into masks, or its name or weight file, such as ``sam2-tiny``;
             None is the model, if it takes them itself, else segue-prompt.
-        required: indices of the frames whose results are wanted, as in YouTube-VOS; frames that are neither
-            wanted nor due as memory are passed over and give no result.
+        required: indices of the frames whose results are wanted, as in YouTube-VOS; others give none, and
+            those that are not due as memory either are passed over.
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:

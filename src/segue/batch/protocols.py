@@ -59,6 +59,7 @@ class DatasetVideo:
         flow: folder of its flow files.
         align: whether a shaken camera is held still; None is as the job says.
         weights: weight file of its own; None is that of the job.
+        required: indices of the frames whose results are wanted; None is all of them.
     """
 
     name: str
@@ -68,6 +69,7 @@ class DatasetVideo:
     flow: Path | None = None
     align: bool | None = None
     weights: Path | None = None
+    required: tuple[int, ...] | None = None
 
     def job(self, template: VideoJob) -> VideoJob:
         """The job that runs it, as the template says."""
@@ -77,7 +79,7 @@ class DatasetVideo:
         if self.weights is not None:
             changes["model"] = template.model.model_copy(update={"weights": self.weights.absolute()})
         if isinstance(template, TrackJob):
-            changes["prompts"] = self.prompts
+            changes |= {"prompts": self.prompts, "required": self.required}
         if isinstance(template, ForegroundJob):
             if self.roi is not None:
                 changes["roi"] = str(self.roi.absolute())
@@ -164,7 +166,10 @@ def _masks(request: Request, folder: Path) -> Iterator[DatasetVideo]:
 
 
 def _ytvos(request: Request, folder: Path) -> Iterator[DatasetVideo]:
-    """Every object is given in the frame in which the description says that it appears."""
+    """Every object is given in the frame in which the description says that it appears.
+
+    Results are of the frames that are asked for; those between are seen, and count for the memory.
+    """
     for video in open_ytvos(request):
         names = list(video.frames)
         prompts: tuple[MaskValue, ...] = ()
@@ -172,7 +177,9 @@ def _ytvos(request: Request, folder: Path) -> Iterator[DatasetVideo]:
             mask = video.read_mask(frame)
             coming = np.isin(mask, [item.id for item in video.objects if item.given == frame])
             prompts += mask_values(np.where(coming, mask, 0), names.index(frame))
-        yield DatasetVideo(video.name, video.frames[names[0]].parent, prompts)
+        required = {names.index(frame) for frame in video.required}
+        wanted = tuple(sorted(required)) if len(required) < len(names) else None
+        yield DatasetVideo(video.name, video.frames[names[0]].parent, prompts, required=wanted)
 
 
 def _foreground(request: Request, folder: Path) -> Iterator[DatasetVideo]:

@@ -12,14 +12,7 @@ from annotated_types import Ge
 from segue.cli.options import Options, Values, command
 from segue.metrics.compare import compare as compare_evaluations
 from segue.metrics.data_sets import OPTIONS, DataSet, Request, data_sets
-from segue.reports import (
-    comparison_values,
-    evaluation_values,
-    write_comparison,
-    write_csv,
-    write_json,
-    write_report,
-)
+from segue.reports import comparison_values, evaluation_values, write_comparison, write_csv, write_report
 from segue.reports.terminal import Files, print_comparison, print_evaluation, progress
 
 app = typer.Typer(
@@ -45,14 +38,12 @@ def _command(name: str, row: DataSet) -> Callable[..., None]:
         with progress(results.name) as show:
             evaluation = request.score(results, show)
         print_evaluation(evaluation)
-        if files.json is not None:
-            write_json(files.json, evaluation_values(evaluation))
         if files.csv is not None:
             write_csv(files.csv, evaluation)
         if files.report is not None:
             about = {"results": str(results), "data": str(request.data)}
             write_report(evaluation, files.report, about=about)
-        files.tell()
+        files.save(evaluation_values(evaluation))
 
     score.__doc__ = row.help(name)
     in_masks = "threshold" not in row.options
@@ -104,11 +95,9 @@ def _compare(pair: Values, options: Values, bootstrap: Values, output: Values) -
     names = _distinct(pair["first"], pair["second"])
     comparison = compare_evaluations(*evaluations, names=names, **bootstrap)
     print_comparison(comparison)
-    if files.json is not None:
-        write_json(files.json, comparison_values(comparison))
     if files.report is not None:
         write_comparison(comparison, files.report)
-    files.tell()
+    files.save(comparison_values(comparison))
 
 
 compare = command(

@@ -16,7 +16,6 @@ from segue.cli.run import run_videos, score_videos
 from segue.cli.running import show
 from segue.errors import SegueError
 from segue.registry import DATASETS, DETECTORS, MODELS
-from segue.reports import write_json
 from segue.reports.terminal import Files, print_remarks, print_table, print_title
 from segue.reproduce import SPEED, TABLES, Table, tables_of
 from segue.reproduce.rows import Face, How, do_table
@@ -72,9 +71,7 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
             result = do_table(item, how, FACE)
         _print(item, result.cells(), result.remarks)
         done.append(result)
-    if files.json is not None:
-        write_json(files.json, {"paper": paper, "tables": [result.values() for result in done]})
-    files.tell()
+    files.save({"paper": paper, "tables": [result.values() for result in done]})
     if any(result.failed for result in done):
         raise typer.Exit(1)
 

@@ -20,6 +20,7 @@ from segue.batch.protocols import (
     scored_here,
     tasks_of,
 )
+from segue.batch.submission import check_served, write_submission
 from segue.batch.work import JobConfig
 from segue.cli.batch import BatchCommand, do_tasks
 from segue.cli.options import Options, Values, command
@@ -29,7 +30,7 @@ from segue.jobs.values import VideoJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation
 from segue.registry import DATASETS
-from segue.reports import evaluation_values, write_json
+from segue.reports import evaluation_values
 from segue.reports.terminal import Files, print_evaluation, progress
 
 
@@ -58,21 +59,25 @@ def _run(context: typer.Context, asked: Values, running: Values, written: Values
 
         segue run ytvis youtube_vis_2019 --set train --model seqformer-r50 -o results --workers 2
 
-        segue run ytvos YouTubeVOS --set valid -o results --workers 8
+        segue run ytvos YouTubeVOS --set valid --model stcn --short-side 480 -o results --submission stcn.zip
     """
     request, files = Request(**asked), Files(**written)
     how = JobConfig(**running, options=tuple(context.args))
+    files.check(request.data)
+    if files.submission is not None:
+        check_served(request)
     failed = run_videos(request, how)
+    if files.submission is not None:
+        write_submission(files.submission, request, Path(how.output))
     if not scored_here(request):
         typer.echo(
             f"results: {results_of(request, Path(how.output))}; the official server scores them", err=True
         )
+        files.tell()
         raise typer.Exit(1 if failed else 0)
     evaluation = score_videos(request, how, failed)
     print_evaluation(evaluation)
-    if files.json is not None:
-        write_json(files.json, evaluation_values(evaluation))
-    files.tell()
+    files.save(evaluation_values(evaluation))
     if failed:
         raise typer.Exit(1)
 
@@ -95,7 +100,7 @@ run = command(
             "resume": "Go on with an interrupted run.",
         },
     ),
-    Options(Files, "json"),
+    Options(Files, "json submission"),
     kind=RunCommand,
 )
 

@@ -6,7 +6,8 @@ Layout of each part of the data set, such as ``train``::
     JPEGImages/<video>/00005.jpg     frame numbers have gaps
     Annotations/<video>/00005.png    palette PNG with the ids of meta.json
 
-The first frame in an object's list is the one in which it is given.
+The first frame in an object's list is the one in which it is given. ``valid`` has every fifth frame of its
+films; all of them are published apart, as ``valid_all_frames/JPEGImages``.
 """
 
 from __future__ import annotations
@@ -59,12 +60,15 @@ class YtvosVideo:
         objects: in the order of their ids.
         frames: pictures by name, in natural order.
         annotations: masks by name, in natural order; usually of every fifth frame.
+        required: names of the frames whose masks are wanted, in natural order: those that the description
+            lists for any object, and those that are annotated.
     """
 
     name: str
     objects: tuple[YtvosObject, ...]
     frames: Mapping[str, Path] = field(hash=False)
     annotations: Mapping[str, Path] = field(hash=False)
+    required: tuple[str, ...] = ()
 
     def read_image(self, name: str) -> Image:
         """Picture of a frame, RGB, (H, W, 3), uint8.
@@ -100,15 +104,22 @@ class YtvosFolder(ByName[YtvosVideo]):
         root: folder that holds ``JPEGImages`` and ``Annotations``.
         meta: description of the videos; default: ``meta.json`` in ``root``.
         videos: names of the videos to take; default: all that ``meta`` describes.
+        images: folder of the pictures; default: ``JPEGImages`` in ``root``. See :func:`all_frames_folder`.
 
     Raises:
         DatasetError: a file is missing or does not fit.
     """
 
     def __init__(
-        self, root: Path | str, *, meta: Path | str | None = None, videos: Collection[str] | None = None
+        self,
+        root: Path | str,
+        *,
+        meta: Path | str | None = None,
+        videos: Collection[str] | None = None,
+        images: Path | str | None = None,
     ) -> None:
         self.root = Path(root)
+        self.images = self.root / "JPEGImages" if images is None else Path(images)
         path = self.root / "meta.json" if meta is None else Path(meta)
         records = _read_meta(path).videos
         names = sorted(records if videos is None else videos, key=natural_key)
@@ -119,7 +130,7 @@ class YtvosFolder(ByName[YtvosVideo]):
         self._videos = {name: self._find(name, records[name]) for name in names}
 
     def _find(self, name: str, record: _VideoRecord) -> YtvosVideo:
-        frames = files_by_stem(self.root / "JPEGImages" / name, PICTURES)
+        frames = files_by_stem(self.images / name, PICTURES)
         annotations = files_by_stem(self.root / "Annotations" / name, {".png"})
         if lonely := [stem for stem in annotations if stem not in frames]:
             raise DatasetError(f"video {name}: no picture of the annotated frames {first_few(lonely)}")
@@ -130,7 +141,25 @@ class YtvosFolder(ByName[YtvosVideo]):
             raise DatasetError(
                 f"video {name}: the frame in which an object is given has no annotation: {first_few(lost)}"
             )
-        return YtvosVideo(name, objects, frames, annotations)
+        listed = {frame for item in record.objects.values() for frame in item.frames}
+        required = tuple(sorted({*listed, *annotations}, key=natural_key))
+        if lost := [stem for stem in required if stem not in frames]:
+            raise DatasetError(
+                f"video {name}: no picture of the frames that are asked for: {first_few(lost)}"
+            )
+        return YtvosVideo(name, objects, frames, annotations, required)
+
+
+def all_frames_folder(part: Path | str) -> Path | None:
+    """Where all frames of the films of a part are, such as ``valid``; None where they were not downloaded.
+
+    Looked for as ``<part>_all_frames/JPEGImages`` beside the part, and below ``all_frames`` there, where the
+    release of STCN has it.
+    """
+    part = Path(part).absolute()
+    name = f"{part.name}_all_frames"
+    places = (part.parent / name / "JPEGImages", part.parent / "all_frames" / name / "JPEGImages")
+    return next((place for place in places if place.is_dir()), None)
 
 
 def read_categories(path: Path | str) -> frozenset[str]:
@@ -148,6 +177,27 @@ def read_categories(path: Path | str) -> frozenset[str]:
     if not found:
         raise DatasetError(f"{path} names no category")
     return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedMasks:
+    """What the server asks for of one video: frames that any object lists, in natural order, and all ids."""
+
+    frames: tuple[str, ...]
+    ids: tuple[int, ...]
+
+
+def wanted_masks(part: Path | str) -> dict[str, WantedMasks]:
+    """What the server asks for of each video of a part, by its ``meta.json``; no picture need be there.
+
+    Raises:
+        DatasetError: the description is missing or wrong.
+    """
+    found = {}
+    for name, record in _read_meta(Path(part) / "meta.json").videos.items():
+        frames = {frame for item in record.objects.values() for frame in item.frames}
+        found[name] = WantedMasks(tuple(sorted(frames, key=natural_key)), tuple(sorted(record.objects)))
+    return found
 
 
 def _read_meta(path: Path) -> _Meta:

@@ -39,16 +39,20 @@ def prompted(session: Session, prompts: PromptSource) -> Step:
 def only_required(session: TrackSession, prompts: PromptSource, required: Container[int]) -> Step:
     """Takes the required frames through a session, and those that its memory needs; the others are skipped.
 
-    As in the evaluation of YouTube-VOS, a frame with prompts whose result nobody needs is memory alone.
+    Only the required ones have results. As in the evaluation of YouTube-VOS, a frame with prompts whose
+    result nobody needs is memory alone.
     """
 
     def step(frame: Frame) -> Segmentation | Skipped:
         given = prompts(frame)
-        if frame.index in required or session.requires_update:
+        if frame.index in required:
             return session.step(frame, given)
-        if given is not None:
-            return session.step(frame, given, predict=False)
-        session.skip(frame)
+        if session.requires_update:
+            session.step(frame, given)
+        elif given is not None:
+            session.step(frame, given, predict=False)
+        else:
+            session.skip(frame)
         return Skipped.SKIPPED
 
     return step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Prepared:
         frames: what the session is given: the source, or what is made of it.
         note: gives a few words about a result, for the progress.
         prompts: gives the prompts of a frame.
+        required: indices of the frames whose results are wanted; None is all of them.
         total: expected number of frames, where it is not that of the source.
         saves: whether the session can be saved; otherwise a resumed run goes through all frames again.
         names: class names by number, as files of results number them.
@@ -45,6 +46,7 @@ class Prepared:
     frames: Iterable[Frame]
     note: Callable[[Segmentation], str]
     prompts: PromptSource = no_prompts
+    required: Collection[int] | None = None
     total: int | None = None
     saves: bool = True
     names: Mapping[int, str] = field(default_factory=dict)

@@ -6,15 +6,16 @@ import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
-from segue.jobs.loop import FrameLoop, PromptSource, prompted
+from segue.jobs.loop import FrameLoop, PromptSource, only_required, prompted
 from segue.sessions.base import Session, SessionState
+from segue.sessions.track import TrackSession
 from segue.sessions.two_passes import TwoPasses
 from segue.types import Frame, Segmentation
 from segue.video import Sink, replayed
@@ -40,6 +41,7 @@ def run(
     folder: Path | None,
     resume: bool,
     report: Report,
+    required: Collection[int] | None = None,
     cancel: CancelToken | None = None,
     endless: bool = False,
 ) -> None:
@@ -58,6 +60,8 @@ def run(
         folder: mask folder of the run, or None for a run that cannot be resumed.
         resume: go on with the session saved in ``folder``, if there is one.
         report: called after each frame.
+        required: indices of the frames whose results are wanted, for a session that follows objects; None is
+            all of them.
         cancel: lets the caller interrupt the run, as Ctrl-C does.
         endless: the frames end only when the run is asked to stop, which is no interruption then.
 
@@ -65,7 +69,7 @@ def run(
         KeyboardInterrupt: the run was interrupted, and everything before is saved.
         SinkError: masks of the interrupted run are missing, or something cannot be written.
     """
-    job = _Run(session, prompts, sink, folder, report)
+    job = _Run(session, prompts, sink, folder, report, required)
     if folder is not None and resume and (folder / STATE).exists():
         job.catch_up(frames)
     elif folder is not None:
@@ -145,9 +149,15 @@ class _Run:
         sink: Sink,
         folder: Path | None,
         report: Report,
+        required: Collection[int] | None,
     ) -> None:
         self._session, self._sink, self._folder, self._report = session, sink, folder, report
-        self.loop = FrameLoop(session, prompted(session, prompts))
+        self._sparse = required is not None
+        step = prompted(session, prompts)
+        if required is not None:
+            assert isinstance(session, TrackSession)
+            step = only_required(session, prompts, required)
+        self.loop = FrameLoop(session, step)
         self._done = 0
         self._due = time.monotonic() + SAVE_EVERY_SECONDS
 
@@ -187,8 +197,12 @@ class _Run:
             raise ResumeError(
                 f"{self._folder / STATE}: damaged session ({type(error).__name__}); give --overwrite"
             ) from error
-        for frame, result in replayed(self._folder, frames, next_frame):
+        reached = None
+        for frame, result in replayed(self._folder, frames, next_frame, sparse=self._sparse):
             self.write(frame, result)
+            reached = frame.index
+        if self._sparse and reached != self.loop.taken:  # frames without a result that the session has taken
+            next((frame for frame in frames if frame.index == self.loop.taken), None)
         if missing := done - self._done:
             raise ResumeError(
                 f"{self._folder}: {missing} masks of the interrupted run are missing; give --overwrite"

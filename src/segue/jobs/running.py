@@ -159,6 +159,7 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
                     folder=states,
                     resume=outputs.resume,
                     report=report,
+                    required=prepared.required,
                     cancel=cancel,
                     endless=source.endless,
                 )

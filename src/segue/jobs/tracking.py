@@ -102,9 +102,11 @@ def prepare_track(job: TrackJob) -> Prepared:
     finally:
         if not with_first:
             source.close()
-    pending = set(plan)
+    required = None if job.required is None else frozenset(job.required)
+    pending = {*plan, *(required or ())}
 
     def prompts(frame: Frame) -> list[Prompt] | None:
+        pending.discard(frame.index)
         return plan.get(frame.index)
 
     def note(result: Segmentation) -> str:
@@ -113,10 +115,12 @@ def prepare_track(job: TrackJob) -> Prepared:
 
     def check_reached() -> dict[str, Path]:
         if pending:
-            raise PromptError(f"there is a prompt for frame {min(pending)}, but the source has no such frame")
+            what = "is a prompt for" if min(pending) in plan else "should be a result of"
+            raise PromptError(f"there {what} frame {min(pending)}, but the source has no such frame")
         return {}
 
-    return Prepared(tracker, source, frames, note, prompts, finish=check_reached)
+    total = None if required is None else len(required)
+    return Prepared(tracker, source, frames, note, prompts, required, total, finish=check_reached)
 
 
 def check_prompts(job: TrackJob) -> None:

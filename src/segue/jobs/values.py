@@ -216,6 +216,7 @@ class TrackJob(VideoJob):
             None is the model, if it takes them itself, else segue-prompt.
         refine: ``network`` or ``grabcut`` for the masks of boxes and points.
         fit: resize masks of another size.
+        required: indices of the frames whose results are wanted, as in YouTube-VOS; None is all of them.
         options: see :func:`segue.track`.
     """
 
@@ -225,6 +226,7 @@ class TrackJob(VideoJob):
     prompter: Text | None = None
     refine: Refinement | None = None
     fit: bool = False
+    required: tuple[Frame, ...] | None = None
     options: TrackOptions = TrackOptions()
 
 

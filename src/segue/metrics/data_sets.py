@@ -16,7 +16,7 @@ from segue.datasets.foreground import ForegroundFolder, open_plain
 from segue.datasets.foreground_sets import open_limu, open_sbi
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import YTVISDataset
-from segue.datasets.ytvos import YtvosFolder, read_categories
+from segue.datasets.ytvos import YtvosFolder, all_frames_folder, read_categories
 from segue.errors import DatasetError
 from segue.inputs import whole_number
 from segue.metrics import foreground
@@ -114,8 +114,9 @@ def _objects(results: Path, request: Request, progress: Progress) -> Evaluation:
 
 
 def open_ytvos(request: Request) -> YtvosFolder:
-    """The videos of a request for ``ytvos``."""
-    return YtvosFolder(request.data / (request.subset or "."), videos=request.sequences or None)
+    """The videos of a request for ``ytvos``, with all frames of their films where those are there."""
+    part = request.data / (request.subset or ".")
+    return YtvosFolder(part, videos=request.sequences or None, images=all_frames_folder(part))
 
 
 def _ytvos(results: Path, request: Request, progress: Progress) -> Evaluation:

@@ -26,7 +26,7 @@ from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_st
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.lite_parts import LiteTracker, ObjectState, ObjectSummaries, SensoryState, Weighting
-from segue.models.memory import MemoryTracker
+from segue.models.memory import BicubicTracker, MemoryTracker
 
 VALUE_CHANNELS = 512
 
@@ -83,6 +83,7 @@ class STCN(CorrespondenceNetwork):
     """
 
     schedule = Schedule(mem_every=5, top_k=20, include_last=False)
+    tracker: ClassVar[type[Tracker]] = BicubicTracker
     read_stride = 16
     key_channels = 64
     value_channels = VALUE_CHANNELS

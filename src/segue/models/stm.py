@@ -21,7 +21,7 @@ from segue.layers.residual import ResBlock, add_frame, joint_conv
 from segue.layers.resnet import Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
-from segue.models.memory import MemoryTracker
+from segue.models.memory import BicubicTracker
 
 KEY_CHANNELS = 128
 VALUE_CHANNELS = 512
@@ -38,7 +38,7 @@ class STM(nn.Module):
     """
 
     schedule = Schedule(mem_every=5, top_k=None, include_last=True)
-    tracker: ClassVar[type[Tracker]] = MemoryTracker
+    tracker: ClassVar[type[Tracker]] = BicubicTracker
     stride = 16
     read_stride = 16
     key_channels = KEY_CHANNELS

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -26,7 +27,7 @@ from segue.inputs import printable
 from segue.metrics import evaluation
 from segue.metrics.compare import Comparison
 from segue.metrics.evaluation import Evaluation
-from segue.reports import prepare
+from segue.reports import prepare, write_json
 from segue.reports.html import describe_interval, difference_rows, in_both, interval_rows, measured_rows
 
 
@@ -38,11 +39,13 @@ class Files:
         json: file for all scores in full precision.
         report: file for a page with charts and pictures.
         csv: folder for the official result files.
+        submission: zip with all results as the evaluation server takes them.
     """
 
     json: Path | None = None
     report: Path | None = None
     csv: Path | None = None
+    submission: Path | None = None
 
     def check(self, *inputs: Path) -> None:
         """See that all of them can be written, before any work is spent, and none is part of the inputs."""
@@ -55,12 +58,18 @@ class Files:
             itself = any(place.exists() and target.samefile(place) for place in inputs)
             if itself or (inside and target.suffix.lower() not in (".json", ".html")):
                 raise SinkError(f"{target}: is a file of what is scored; give another name")
-        for path in (self.json, self.report, self.csv and self.csv / "results.csv"):
+        for path in (self.json, self.report, self.csv and self.csv / "results.csv", self.submission):
             if path is not None:
                 prepare(path)
 
+    def save(self, values: Mapping[str, Any]) -> None:
+        """Write the file of scores where there is to be one, and tell what was written."""
+        if self.json is not None:
+            write_json(self.json, values)
+        self.tell()
+
     def tell(self) -> None:
-        for path in (self.json, self.report, self.csv):
+        for path in (self.json, self.report, self.csv, self.submission):
             if path is not None:
                 typer.echo(printable(f"written: {path}"), err=True)
 

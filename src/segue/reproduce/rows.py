@@ -18,10 +18,12 @@ from segue.batch.do import LEDGER
 from segue.batch.ledger import Ledger
 from segue.batch.names import SUBFOLDER
 from segue.batch.protocols import DatasetVideo, dataset_videos, results_of, scored_here
+from segue.batch.submission import write_submission
 from segue.batch.work import JobConfig
 from segue.datasets.cdnet import unseen_folds
 from segue.datasets.davis import DAVIS_2016_VAL, DAVIS_VAL
 from segue.datasets.inventories import described_videos, list_davis
+from segue.datasets.ytvos import all_frames_folder
 from segue.errors import CheckpointError, DatasetError
 from segue.extras import missing_packages
 from segue.jobs.processes import settings_of, value_of
@@ -103,6 +105,7 @@ class Done:
     folder: Path | None = None
     lacks: tuple[str, ...] = ()
     failed: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,7 @@ def do_table(table: Table, how: How, face: Face) -> Result:
             remarks.append(lack if len(names) == len(done) else f"{', '.join(names)}: {lack}")
     remarks += dict.fromkeys(text for item in done if item.evaluation for text in item.evaluation.remarks)
     for item in done:
+        remarks += [f"{item.row.name}: {remark}" for remark in item.remarks]
         if item.failed:
             remarks.append(f"{item.row.name}: {item.failed} videos failed, and count as empty masks")
         if item.folder and item.evaluation is None:
@@ -204,22 +208,30 @@ def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ..
     """
     if table.subset is None or table.dataset not in ("davis", "ytvos"):
         return None, ()
+    remarks: tuple[str, ...] = ()
     if table.dataset == "davis":
         wanted, there = _davis_split(root, table.year[:4], table.subset), list(list_davis(root).parts)
     else:
         folder = root / table.subset
+        images = all_frames_folder(folder)
         wanted = described_videos(folder / "meta.json")
-        there = [name for name in wanted if (folder / "JPEGImages" / name).is_dir()]
+        there = [name for name in wanted if ((images or folder / "JPEGImages") / name).is_dir()]
+        if images is None:
+            remarks = (
+                f"{folder.name}_all_frames is not there: the memory interval counts frames of {folder.name}",
+            )
     found = [name for name in wanted if name in there]
     missing = [name for name in wanted if name not in there]
     part = f"{table.subset} of {DATASETS.find(table.dataset).title}"
     if not there:
         raise DatasetError(f"{root} holds no video")
     if not found:
-        return there, (f"none of the {len(wanted)} videos of {part} is there; all {len(there)} were taken",)
+        text = f"none of the {len(wanted)} videos of {part} is there; all {len(there)} were taken"
+        return there, (text, *remarks)
     if not missing:
-        return found, ()
-    return found, (f"{len(missing)} of the {len(wanted)} videos of {part} are missing: {first_few(missing)}",)
+        return found, remarks
+    text = f"{len(missing)} of the {len(wanted)} videos of {part} are missing: {first_few(missing)}"
+    return found, (text, *remarks)
 
 
 def _davis_split(root: Path, year: str, part: str) -> list[str]:
@@ -260,7 +272,14 @@ def _do(row: Row, table: Table, request: Request | None, how: How, face: Face) -
     failed = face.run_videos(request, running, videos)
     speed = _speed(folder)
     if not scored_here(request):
-        return Done(row, model, speed=speed, folder=results_of(request, folder), failed=failed)
+        done = Done(row, model, speed=speed, folder=folder.with_name(f"{row.key}.zip"), failed=failed)
+        assert done.folder is not None
+        try:
+            write_submission(done.folder, replace(request, sequences=None), folder)
+        except DatasetError as error:
+            lack = f"no zip for the server: {error}"
+            return replace(done, folder=results_of(request, folder), remarks=(lack,))
+        return done
     evaluation = face.score_videos(request, running, failed)
     write_report(evaluation, folder.with_name(f"{row.key}.html"), about={"row": row.name, "model": model})
     return Done(row, model, evaluation, speed, folder, failed=failed)

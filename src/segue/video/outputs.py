@@ -176,22 +176,26 @@ def _check_apart(outputs: Mapping[Any, Path], source: Source) -> None:
 
 
 def replayed(
-    folder: Path, frames: Iterator[Frame], before: int | None = None
+    folder: Path, frames: Iterator[Frame], before: int | None = None, *, sparse: bool = False
 ) -> Iterator[tuple[Frame, Segmentation]]:
     """Results of an interrupted run with their frames, for the sinks that are made anew.
 
-    Takes from ``frames`` exactly the frames that it gives back, so that a session can go on with the rest.
+    Takes from ``frames`` the frames that it gives back, and none behind them, so that a session can go on
+    with the rest.
 
     Args:
         folder: mask folder of the run.
         frames: iterator over the same source, at its beginning.
         before: frame index with which the session goes on; None takes all results there are.
+        sparse: some frames have no result, and are passed over.
 
     Raises:
         SinkError: the source and the folder do not have the same frames.
     """
     for result in replay(folder, before):
         frame = next(frames, None)
+        while sparse and frame is not None and frame.index < result.index:
+            frame = next(frames, None)
         if frame is None or frame.index != result.index:
             place = "has ended" if frame is None else f"is at frame {frame.index}"
             raise ResumeError(

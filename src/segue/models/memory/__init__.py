@@ -2,7 +2,16 @@
 
 from segue.models.memory.bank import MemoryBank
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
+from segue.models.memory.published import BicubicTracker
 from segue.models.memory.store import MemoryStore
 from segue.models.memory.tracker import FramePlan, MemoryTracker
 
-__all__ = ["FramePlan", "LongTermSchedule", "LongTermTracker", "MemoryBank", "MemoryStore", "MemoryTracker"]
+__all__ = [
+    "BicubicTracker",
+    "FramePlan",
+    "LongTermSchedule",
+    "LongTermTracker",
+    "MemoryBank",
+    "MemoryStore",
+    "MemoryTracker",
+]

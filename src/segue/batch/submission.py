@@ -1,0 +1,123 @@
+"""Results as the evaluation servers take them: one zip, checked to be complete before it is there."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from segue.batch.protocols import CLIPS, all_clips
+from segue.datasets.files import picture_size
+from segue.datasets.results import open_results
+from segue.datasets.ytvis import read_results
+from segue.datasets.ytvos import WantedMasks, wanted_masks
+from segue.errors import DatasetError
+from segue.metrics.data_sets import Request, open_ytvis
+from segue.naming import first_few
+from segue.video.partial import replacing
+
+SERVED = ("ytvos", *CLIPS)
+"""Data sets with a server that scores a zip."""
+
+
+def check_served(request: Request) -> None:
+    """See that a zip can be made of a request, before any work is spent on it.
+
+    Raises:
+        DatasetError: its data set has no server, or only some of its videos are asked for.
+    """
+    if request.dataset not in SERVED:
+        raise DatasetError(
+            f"--submission is for {', '.join(SERVED)}, not for {request.dataset}; leave it out"
+        )
+    if request.sequences:
+        raise DatasetError("--submission needs all videos; leave out --sequence")
+
+
+def write_submission(path: Path, request: Request, output: Path) -> None:
+    """Pack what a run wrote as the server takes it.
+
+    YouTube-VOS: ``Annotations/<video>/<frame>.png`` of the frames that ``meta.json`` lists. YouTube-VIS and
+    OVIS: ``results.json``. The zip appears under its name when everything is in it.
+
+    Args:
+        path: the zip.
+        request: what was run.
+        output: where its results are.
+
+    Raises:
+        DatasetError: a video, a frame or an object has no result, or a result does not fit; the message
+            names it.
+        SinkError: the zip cannot be written.
+    """
+    check_served(request)
+    packed = _masks(request, output) if request.dataset == "ytvos" else _tracks(request, output)
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, file in packed:
+            # Without the time of writing, so that equal results are equal files.
+            member = zipfile.ZipInfo(name)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            with file.open("rb") as source, archive.open(member, "w", force_zip64=True) as target:
+                while block := source.read(1 << 20):
+                    target.write(block)
+
+
+def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
+    """Members and files of all masks that YouTube-VOS asks for.
+
+    Whether their ids are right is known behind the last one; it raises then.
+    """
+    part = request.data / (request.subset or ".")
+    wanted, results = wanted_masks(part), open_results(output)
+    if lost := [name for name in wanted if name not in results]:
+        raise DatasetError(f"{output}: no results of {len(lost)} of {len(wanted)} videos: {first_few(lost)}")
+    there = {name: set(results.names(name)) for name in wanted}
+    frames = [
+        f"{name}/{frame}" for name in wanted for frame in wanted[name].frames if frame not in there[name]
+    ]
+    if frames:
+        raise DatasetError(
+            f"{output}: no mask of {len(frames)} frames that are asked for: {first_few(frames)}"
+        )
+    problems: list[str] = []
+    for name, masks in wanted.items():
+        size = picture_size(part / "Annotations" / name / f"{masks.frames[0]}.png")
+        shown: set[int] = set()
+        for frame in masks.frames:
+            mask = results.read(name, frame)
+            shown.update(np.flatnonzero(np.bincount(mask.ravel())).tolist())
+            if mask.shape != size:
+                problems.append(f"{name}/{frame} is {mask.shape[1]}x{mask.shape[0]}, not {size[1]}x{size[0]}")
+            yield f"Annotations/{name}/{frame}.png", output / name / "masks" / f"{frame}.png"
+        problems += _ids(name, masks, shown - {0})
+    if problems:
+        raise DatasetError(f"{output}: {first_few(problems)}")
+
+
+def _ids(name: str, masks: WantedMasks, shown: set[int]) -> Iterator[str]:
+    """What is wrong with the ids that the masks of a video show; an object shows where it is given."""
+    if lost := sorted(set(masks.ids) - shown):
+        yield f"{name} never shows object {first_few(map(str, lost))}"
+    if strangers := sorted(shown - set(masks.ids)):
+        yield f"{name} shows {first_few(map(str, strangers))}, of which meta.json knows nothing"
+
+
+def _tracks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
+    """The file with the instances of all videos."""
+    dataset = open_ytvis(request)
+    lost = [video.name for video in dataset if not (output / video.name / "ytvis.json").is_file()]
+    if lost:
+        raise DatasetError(f"{output}: no results of {len(lost)} of {len(dataset)} videos: {first_few(lost)}")
+    path = all_clips(request, output)
+    for number, found in read_results(path, dataset).items():
+        video = dataset.video(number)
+        for item in found:
+            if len(item.masks) != len(video):
+                raise DatasetError(
+                    f"{path}: {video.name} has {len(video)} frames, a result {len(item.masks)}"
+                )
+            if item.category not in dataset.categories:
+                raise DatasetError(f"{path}: {video.name}: class {item.category} is not in {dataset.path}")
+    yield "results.json", path

@@ -1,0 +1,174 @@
+"""YouTube-VOS as published: all frames are seen, those that are asked for have results, which are packed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.batch.submission import write_submission
+from segue.errors import DatasetError
+from segue.masks import encode_rle, read_index_mask, write_index_mask
+from segue.metrics.data_sets import Request, open_ytvos
+from segue.video.mask_folder import RECORDS
+from tests.cli.running import Command
+from tests.clips import clip
+
+FRAMES, MASKS = clip(5, 11, 48, 64, 2)
+NAMES = ("00000", "00005", "00010")
+
+
+@pytest.fixture
+def ytvos(tmp_path: Path) -> Path:
+    """A film of eleven frames of which every fifth is labelled; its second object appears in frame 5."""
+    root = tmp_path / "ytvos"
+    for folder in ("valid/JPEGImages/v", "valid/Annotations/v", "valid_all_frames/JPEGImages/v"):
+        (root / folder).mkdir(parents=True)
+    for index, image in enumerate(FRAMES):
+        Image.fromarray(image).save(root / f"valid_all_frames/JPEGImages/v/{index:05d}.jpg")
+    for name in NAMES:
+        shutil.copy(root / f"valid_all_frames/JPEGImages/v/{name}.jpg", root / "valid/JPEGImages/v")
+    write_index_mask(root / "valid/Annotations/v/00000.png", (MASKS[0] == 1).astype(np.uint8))
+    write_index_mask(root / "valid/Annotations/v/00005.png", np.where(MASKS[5] == 2, 2, 0).astype(np.uint8))
+    objects = {
+        "1": {"category": "cat", "frames": list(NAMES)},
+        "2": {"category": "dog", "frames": list(NAMES[1:])},
+    }
+    (root / "valid/meta.json").write_text(json.dumps({"videos": {"v": {"objects": objects}}}))
+    return root
+
+
+def test_frames_between_count_for_the_memory_and_have_no_results(
+    command: Command, ytvos: Path, tmp_path: Path
+) -> None:
+    order = ("run", "ytvos", ytvos, "--set", "valid", "--workers", 1, "-q", "--device", "cpu")
+    assert open_ytvos(Request(data=ytvos, dataset="ytvos", subset="valid"))["v"].required == NAMES
+    ended = command(*order, "-o", "out", "--submission", "for-server.zip")
+
+    assert ended.code == 0, ended.err
+    masks = sorted((tmp_path / "out/v/masks").glob("*.png"))
+    assert [path.stem for path in masks] == list(NAMES)
+    with zipfile.ZipFile(tmp_path / "for-server.zip") as archive:
+        assert archive.namelist() == [f"Annotations/v/{name}.png" for name in NAMES]
+        assert archive.read("Annotations/v/00010.png") == masks[2].read_bytes()
+    # Without the frames between, the memory is another one.
+    (ytvos / "valid_all_frames").rename(ytvos / "elsewhere")
+    assert command(*order, "-o", "few").code == 0
+    few = [read_index_mask(path) for path in sorted((tmp_path / "few/v/masks").glob("*.png"))]
+    assert (few[0] == read_index_mask(masks[0])).all()
+    assert any((one != read_index_mask(other)).any() for one, other in zip(few, masks, strict=True))
+
+
+def drop_frame(results: Path) -> None:
+    (results / "v/masks/00005.png").unlink()
+
+
+def drop_object(results: Path) -> None:
+    for path in (results / "v/masks").glob("*.png"):
+        write_index_mask(path, np.minimum(read_index_mask(path), 1))
+
+
+def add_stranger(results: Path) -> None:
+    write_index_mask(results / "v/masks/00010.png", np.full((48, 64), 7, np.uint8))
+
+
+def shrink(results: Path) -> None:
+    write_index_mask(results / "v/masks/00010.png", np.ones((24, 32), np.uint8))
+
+
+def drop_video(results: Path) -> None:
+    (results / "v").rename(results / "w")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (drop_frame, "no mask of 1 frames that are asked for: v/00005"),
+        (drop_object, "v never shows object 2"),
+        (add_stranger, "v shows 7, of which meta.json knows nothing"),
+        (shrink, "v/00010 is 32x24, not 64x48"),
+        (drop_video, "no results of 1 of 1 videos: v"),
+    ],
+)
+def test_what_the_server_would_miss_is_named_and_nothing_is_written(
+    ytvos: Path, tmp_path: Path, spoil: Callable[[Path], None], complaint: str
+) -> None:
+    folder = tmp_path / "results" / "v" / "masks"
+    folder.mkdir(parents=True)
+    (folder / RECORDS).touch()
+    for name, mask in zip(NAMES, MASKS[::5], strict=True):
+        write_index_mask(folder / f"{name}.png", mask.astype(np.uint8))
+    request, path = Request(data=ytvos, dataset="ytvos", subset="valid"), tmp_path / "out.zip"
+    write_submission(path, request, tmp_path / "results")
+    first = path.read_bytes()
+    path.unlink()
+    write_submission(path, request, tmp_path / "results")
+    assert path.read_bytes() == first
+    path.unlink()
+    spoil(tmp_path / "results")
+    with pytest.raises(DatasetError, match=complaint):
+        write_submission(path, request, tmp_path / "results")
+    assert not path.exists()
+
+
+def test_tracks_are_packed_when_all_videos_have_results(tmp_path: Path) -> None:
+    videos = [
+        {"id": i, "width": 8, "height": 6, "length": 2, "file_names": [f"{name}/{t}.jpg" for t in range(2)]}
+        for i, name in enumerate(("a", "b"), start=1)
+    ]
+    described = {"videos": videos, "categories": [{"id": 3, "name": "cat"}], "annotations": None}
+    (tmp_path / "valid.json").write_text(json.dumps(described))
+    request = Request(data=tmp_path, dataset="ytvis")
+    for name, category in (("a", 3), ("b", 4)):
+        (tmp_path / "out" / name).mkdir(parents=True)
+        runs = [encode_rle(np.eye(6, 8, dtype=bool))] * 2
+        track = {"video_id": 1, "category_id": category, "score": 0.5, "segmentations": runs}
+        (tmp_path / "out" / name / "ytvis.json").write_text(json.dumps([track]))
+
+    with pytest.raises(DatasetError, match=r"b: class 4 is not in .*valid\.json"):
+        write_submission(tmp_path / "out.zip", request, tmp_path / "out")
+    (tmp_path / "out/b/ytvis.json").unlink()
+    with pytest.raises(DatasetError, match="no results of 1 of 2 videos: b"):
+        write_submission(tmp_path / "out.zip", request, tmp_path / "out")
+    (tmp_path / "out/b/ytvis.json").write_text("[]")
+    write_submission(tmp_path / "out.zip", request, tmp_path / "out")
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert archive.namelist() == ["results.json"]
+        assert [item["video_id"] for item in json.loads(archive.read("results.json"))] == [1]
+
+
+@pytest.mark.slow
+def test_the_table_of_stm_ends_with_a_zip_or_says_what_lacks(
+    command: Command, ytvos: Path, tmp_path: Path
+) -> None:
+    order = ("reproduce", "stm", "youtube-vos", "--data", f"ytvos={ytvos}", "--model", "stcn-lite")
+    order += ("--row", "STM", "--workers", 1, "-q", "--run", "--device cpu", "-o", "out")
+    ended = command(*order)
+    assert ended.code == 0, ended.err
+    assert "scores out/youtube-vos/stm.zip" in ended.err
+    assert "_all_frames is not there" not in ended.err
+    assert (tmp_path / "out/youtube-vos/stm.zip").exists()
+    shutil.rmtree(ytvos / "valid_all_frames")
+    meta = json.loads((ytvos / "valid/meta.json").read_text())
+    (ytvos / "valid/meta.json").write_text(
+        json.dumps({"videos": {**meta["videos"], "w": meta["videos"]["v"]}})
+    )
+    ended = command(*order[:-1], "few")
+    assert "note: valid_all_frames is not there: the memory interval counts frames of valid" in ended.err
+    assert "no zip for the server: few/youtube-vos/stm: no results of 1 of 2 videos: w" in ended.err
+
+
+def test_what_cannot_be_packed_is_said_before_anything_runs(command: Command, ytvos: Path) -> None:
+    order = ("-o", "out", "--submission", "out.zip")
+    assert (
+        "--submission is for ytvos, ytvis, ovis, not for davis"
+        in command("run", "davis", ytvos, *order).complaint
+    )
+    some = command("run", "ytvos", ytvos, "--set", "valid", "--sequence", "v", *order)
+    assert "--submission needs all videos" in some.complaint

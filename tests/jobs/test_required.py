@@ -1,0 +1,113 @@
+"""Jobs that write the results of some frames only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from segue.cancel import CancelToken
+from segue.errors import PromptError
+from segue.jobs import run
+from segue.jobs.options import TrackOptions
+from segue.jobs.prompting import mask_values
+from segue.jobs.running import RunInterrupted
+from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
+from segue.masks import read_index_mask
+from segue.models.base import Setup
+from segue.models.memory import BicubicTracker
+from segue.models.stcn import STCN, STCNLite
+from segue.models.stm import STM
+from segue.sessions import TrackSession
+from segue.types import Frame, Segmentation
+from tests.clips import clip
+
+# pycocotools 2.0 speaks to numpy 2 in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+FRAMES, MASKS = clip(5, 11, 48, 64, 2)
+
+
+def job_of(tmp_path: Path, folder: str, required: tuple[int, ...]) -> TrackJob:
+    (tmp_path / "film").mkdir(exist_ok=True)
+    for index, image in enumerate(FRAMES):
+        Image.fromarray(image).save(tmp_path / "film" / f"{index:05d}.png")
+    return TrackJob(
+        source=VideoSource(place=str(tmp_path / "film")),
+        model=Model(name="stcn-lite"),
+        outputs=Outputs(folder=tmp_path / folder, formats=("png",), resume=True),
+        device="cpu",
+        prompts=mask_values(MASKS[0], 0),
+        required=required,
+        options=TrackOptions(mem_every=3, include_last=False),
+    )
+
+
+def masks(folder: Path) -> dict[str, bytes]:
+    return {path.name: read_index_mask(path).tobytes() for path in sorted(folder.rglob("0*.png"))}
+
+
+def test_a_run_with_gaps_goes_on_where_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(job_of(tmp_path, "whole", (0, 5, 10)))
+    whole = masks(tmp_path / "whole")
+    assert list(whole) == ["00000.png", "00005.png", "00010.png"]
+    skip, step = TrackSession.skip, TrackSession.step
+    for stop in (2, 5, 6, 7):  # passed over, a result, memory alone, the frame behind it
+        token = CancelToken()
+
+        def cancels(frame: Frame, stop: int = stop, token: CancelToken = token) -> None:
+            if frame.index == stop:
+                token.cancel()
+
+        def skipped(session: TrackSession, frame: Frame) -> None:
+            skip(session, frame)
+            cancels(frame)
+
+        def stepped(session: TrackSession, frame: Frame, *said: object, **how: object) -> Segmentation:
+            cancels(frame)
+            return step(session, frame, *said, **how)  # type: ignore[arg-type]
+
+        job = job_of(tmp_path, f"broken-{stop}", (0, 5, 10))
+        with monkeypatch.context() as patched:
+            patched.setattr(TrackSession, "skip", skipped)
+            patched.setattr(TrackSession, "step", stepped)
+            with pytest.raises(RunInterrupted):
+                run(job, cancel=token)
+        assert len(masks(tmp_path / f"broken-{stop}")) == (1 if stop < 5 else 2)
+        run(job)
+        assert masks(tmp_path / f"broken-{stop}") == whole, stop
+
+
+def test_a_result_of_a_frame_that_the_film_does_not_have_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(PromptError, match="there should be a result of frame 11, but the source has no such"):
+        run(job_of(tmp_path, "out", (0, 11)))
+
+
+def test_stcn_and_stm_reduce_pictures_as_the_release_does() -> None:
+    assert STCN.tracker is STM.tracker is BicubicTracker
+    assert STCNLite.tracker is not BicubicTracker
+    with torch.device("meta"):
+        network = STCN()
+    schedule = replace(STCN.schedule, short_side=20)
+    tracker = BicubicTracker(network, Setup(schedule, torch.device("cpu"), torch.float32, 1))
+    image = FRAMES[0][:31, :50]
+    geometry = tracker.geometry(image.shape[:2])
+    assert geometry.working == (20, int(20 * 50 / 31))
+    found = network.prepare(torch.from_numpy(tracker.resized(image, geometry)))
+    # The release normalises first, then resizes, then pads.
+    unpadded = network.prepare(torch.from_numpy(image.copy()))
+    top, left = (unpadded.shape[-2] - 31) // 2, (unpadded.shape[-1] - 50) // 2
+    normalised = unpadded[..., top : top + 31, left : left + 50]
+    small = F.interpolate(normalised, size=(20, 32), mode="bicubic", antialias=False)
+    expected = F.pad(small, (0, 0, 6, 6))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    mask = torch.from_numpy(MASKS[0][:31, :50].astype(np.int32))
+    nearest = F.interpolate(mask[None, None].float(), size=(20, 32), mode="nearest")[0, 0].int()
+    torch.testing.assert_close(geometry.mask_to_network(mask)[6:26], nearest)
