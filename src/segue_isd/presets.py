@@ -43,7 +43,8 @@ class Preset:
 
     Attributes:
         rooms: number of rooms that all clips share, each in turn; None for a room for each clip.
-        lights: conditions of light that all clips share, each in turn; None for one for each clip.
+        lights: conditions of light that all clips share, each in turn, so that the whole set has so many; None
+            for one for each clip.
     """
 
     clips: int
@@ -57,7 +58,7 @@ class Preset:
     def order(self) -> str:
         """What sets its scenes apart from those of a preset as it is; empty for these."""
         cameras = "" if len(self.options.cameras) > 1 else "/still"
-        lights = "" if self.lights is None else f"/{self.lights} lights"
+        lights = "" if self.lights is None else f"/{self.lights} lights of all rooms"
         return ("" if self.rooms is None else f"/{self.rooms} rooms") + lights + cameras
 
     def setting(self, seed: int, number: int) -> Setting:

@@ -207,7 +207,7 @@ def build_scene(
     alone = setting == Setting()
     room = furnish(for_room, template, options.liveliness, night=alone and mood_name in DARK)
     if setting.light is not None:
-        mood_name = _condition(options, room, setting.light)
+        mood_name = _condition(options, setting.light)
     if not alone and mood_name in DARK:
         darken(room)
     mood = draw_mood(for_light, room, mood_name)
@@ -257,10 +257,13 @@ def _chosen(rng: np.random.Generator, options: Sequence[tuple[str, float]]) -> s
     return str(rng.choice(names, p=np.asarray(chances) / np.sum(chances)))
 
 
-def _condition(options: SceneOptions, room: Room, number: int) -> str:
-    """The light with a number, the likeliest of the preset first; without windows there is none by day."""
+def _condition(options: SceneOptions, number: int) -> str:
+    """The light with a number, the likeliest of the preset first.
+
+    Day is none of them: a room without windows has none, and the conditions are those of the whole set.
+    """
     lights = sorted(options.moods, key=lambda item: -item[1])
-    return [name for name, _ in lights if room.windows or name != "day"][number]
+    return [name for name, _ in lights if name != "day"][number]
 
 
 def _best_window(

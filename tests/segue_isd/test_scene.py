@@ -105,14 +105,18 @@ def test_a_room_is_the_same_by_day_and_by_night() -> None:
 
 
 @pytest.mark.parametrize("options", [COMMON, HARD])
-def test_every_room_has_as_many_lights_as_can_be_ordered(options: SceneOptions) -> None:
+def test_every_room_has_all_lights_that_are_ordered_and_the_set_no_other(options: SceneOptions) -> None:
     preset = composed(Preset(1, 4, SIZE, options), 9, LIGHTS, still=False)
+    found, windows = set(), set()
     for place in range(9):
         scenes = [
             build_scene(1, 4, SIZE, preset.options, TRAINED, preset.setting(5, place + 9 * light))
             for light in range(LIGHTS)
         ]
-        assert len({scene.stage.mood.name for scene in scenes}) == LIGHTS
+        windows.add(bool(scenes[0].room.windows))
+        found.add(tuple(scene.stage.mood.name for scene in scenes))
+    assert windows == {True, False}
+    assert [len(set(names)) for names in found] == [LIGHTS]
 
 
 def test_a_preset_as_it_is_has_the_scenes_that_it_always_had() -> None:
