@@ -43,7 +43,7 @@ class Preset:
 
     Attributes:
         rooms: number of rooms that all clips share, each in turn; None for a room for each clip.
-        lights: conditions of light that all clips share, each in turn, so that the whole set has so many; None
+        lights: conditions of light that all clips share, each in turn, so that the set has so many; None
             for one for each clip.
     """
 
