@@ -159,3 +159,13 @@ def test_settings_with_passwords_are_told_without_them(ledger: Ledger) -> None:
 
     assert not [word for word in ("secret", "me:", "more", "less") if word in str(error.value)]
     assert "https://host/roi.png" in str(error.value)
+
+
+def test_a_video_that_stands_twice_in_a_list_is_one(ledger: Ledger) -> None:
+    task = Task("clip", "one/clip.mp4", ("--box", "1,2,3,4"))
+    ledger.add([task, Task("other", "two.mp4"), task])
+
+    assert [(row.name, row.source) for row in ledger.rows()] == [
+        ("clip", "one/clip.mp4"),
+        ("other", "two.mp4"),
+    ]

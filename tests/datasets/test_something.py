@@ -228,3 +228,12 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     (root / "videos" / "1" / "0002.jpg").unlink()
     with pytest.raises(DatasetError, match=r"no picture .*0002\.jpg"):
         SomethingElseFolder(root)
+
+
+def test_as_many_boxes_are_read_as_an_index_mask_of_one_byte_has_room_for(tmp_path: Path) -> None:
+    boxes = [label(1, 1, 9, 9, name=f"object {number}") for number in range(255)]
+    root = store(tmp_path / "data", {"1": [frame("1", 1, *boxes[:254])]})
+    assert len(SomethingElseFolder(root)["1"].labels) == 254
+    root = store(tmp_path / "more", {"1": [frame("1", 1, *boxes)]})
+    with pytest.raises(DatasetError, match="has 255 boxes in a frame; at most 254 are read"):
+        SomethingElseFolder(root)["1"]

@@ -100,3 +100,13 @@ def test_false_objects_alone_and_nothing_at_all() -> None:
 def test_videos_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         identity(TRUTH, TRUTH[:-1])
+
+
+def test_only_a_match_of_the_frame_just_before_is_kept() -> None:
+    """After a frame without one, both halves of the object are as good, and TrackEval takes the first."""
+    whole, halves = squares(1), squares(5)
+    halves[2:, :4] = 6
+    only = np.where(halves == 6, halves, 0)
+    for between, switches in (([], 0), ([squares(0)], 1)):
+        results = [only, *between, halves]
+        assert identity([whole] * len(results), results).switches == switches

@@ -19,7 +19,7 @@ from PIL import Image
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import DatasetError
-from segue.metrics.average_precision import TrackScores
+from segue.metrics.average_precision import TrackScores, match_tracks
 from segue.metrics.ytvis import YTVISAccumulator, evaluate_ytvis
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.file_sinks import CocoSink
@@ -333,3 +333,15 @@ def test_results_on_a_set_without_annotations_are_refused(tmp_path: Path) -> Non
     (tmp_path / "valid.json").write_text(json.dumps({"videos": [video], "categories": []}))
     with pytest.raises(DatasetError, match="no annotations; results on it can only be scored by"):
         evaluate_ytvis(tmp_path / "results.json", tmp_path / "valid.json")
+
+
+def test_equal_overlaps_go_to_the_later_object_that_is_free() -> None:
+    """As COCO's matching does; an object that must be found comes before one that is left out."""
+    twins = [entry(number=1), entry(number=2)]
+    found_twice = [found(0, 0, 2, 2, 0.9), found(0, 0, 2, 2, 0.8)]
+    assert match_tracks(found_twice, twins).matched[0, 0].tolist() == [1, 0]
+    small = [entry(number=1), entry(number=2, area=1e11)]  # larger than any range
+    assert match_tracks(found_twice, small).matched[0, 0].tolist() == [0, 1]
+    crowd = [entry(number=1), entry(number=2, crowd=True)]
+    thrice = [*found_twice, found(0, 0, 2, 2, 0.7)]
+    assert match_tracks(thrice, crowd).matched[0, 0].tolist() == [0, 1, 1]

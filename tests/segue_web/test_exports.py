@@ -519,3 +519,17 @@ def test_a_large_file_takes_a_bounded_part_of_the_memory(tmp_path: Path, kind: s
 def test_runs_along_the_rows_begin_with_zeros(mask: np.ndarray) -> None:
     runs = row_runs(mask > 0)
     assert np.array_equal(np.repeat(np.arange(len(runs)) % 2, runs), mask.ravel())
+
+
+def test_as_many_objects_are_taken_as_the_page_can_list(
+    film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = np.zeros(film.size, np.uint8)
+    mask[0, :3] = (1, 2, 3)
+    for index in range(COUNT):
+        write_index_mask(tmp_path / f"{index:05d}.png", mask)
+    monkeypatch.setattr(labels_module, "MAX_OBJECTS", 3)
+    assert set(read_labels(tmp_path, film).names) == {1, 2, 3}
+    monkeypatch.setattr(labels_module, "MAX_OBJECTS", 2)
+    with pytest.raises(SegueError, match="more than 2 objects"):
+        read_labels(tmp_path, film)

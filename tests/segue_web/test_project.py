@@ -247,7 +247,8 @@ def _write_for_ever(folder: Path, told: object) -> None:
 
 @pytest.mark.parametrize("seen", [1, 20, 73])
 def test_a_kill_loses_no_more_than_the_frame_in_work(tmp_path: Path, seen: int) -> None:
-    context = multiprocessing.get_context("fork")
+    # A fork could wait for ever for a lock that a thread of another test holds.
+    context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_write_for_ever, args=(tmp_path / "p", theirs))
     process.start()
@@ -264,3 +265,22 @@ def test_a_kill_loses_no_more_than_the_frame_in_work(tmp_path: Path, seen: int) 
         assert found in {(index + t) % 20 for t in (turn - 1, turn, turn + 1)}
         assert project.marks(index)[1].area == 80
     assert project.undo() is not None
+
+
+def test_undo_tells_the_frames_of_which_only_marks_or_prompts_change(project: Project) -> None:
+    number = new(project)
+    give(project, 3, number, plane(2))
+    with project.change("weigh"):
+        project.put(3, {number: (plane(2), Mark("given", 0.25))})
+    with project.change("point"):
+        project.set_prompt(7, number, {"points": [[4, 5, True]], "box": None})
+
+    for expected in ({7}, {3}):
+        done = project.undo()
+        assert done is not None
+        assert done[1].frames == expected
+        assert not done[1].objects
+    assert project.marks(3)[number].score == 1.0
+    done = project.undo(redo=True)
+    assert done is not None
+    assert done[1].frames == {3}

@@ -338,3 +338,13 @@ def test_a_network_with_a_memory_of_its_own_is_run() -> None:
     session.explain()
     assert len(followed(session, [Frame(t, t / 10, picture) for t, picture in enumerate(pictures)])) == 7
     assert session.explanation is not None
+
+
+def test_the_windows_without_an_object_are_counted_anew_each_time_it_is_found() -> None:
+    look, scores = torch.ones(4), [0.9, 0.1]
+    nothing = Instances(torch.zeros(0, 4), torch.zeros(0, 2), torch.zeros(0, 2, 12, 12, dtype=torch.bool))
+    tracks = Tracks()
+    for _ in range(3):
+        assert tracks.update(instances((look, scores, square(2, 2))), shared=1, keep=1) == [1]
+        for _ in range(PATIENCE - 5):
+            tracks.update(nothing, shared=1, keep=1)

@@ -202,3 +202,24 @@ def test_a_restored_bank_goes_on_bit_by_bit(
     assert torch.equal(reads[0], reads[1])
     assert torch.equal(reads[0], reads[2]), "a state can be restored more than once"
     assert kept(bank) == kept(copies[0]) == kept(copies[1])
+
+
+@pytest.fixture
+def nan_in_new_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New tables are full of NaN instead of whatever stood there."""
+    monkeypatch.setattr(Tensor, "new_empty", lambda like, *size: like.new_full(size, torch.nan))
+
+
+@pytest.mark.usefixtures("nan_in_new_memory")
+@pytest.mark.parametrize("bound", [None, 3])
+def test_what_stood_in_memory_before_is_never_read(bound: int | None) -> None:
+    """Products of all frames multiply by zero what an object does not have, and NaN stays NaN."""
+    present = [[1, 2], [1], [1, 2, 3], [1, 3], [3], [1, 2, 3]]
+    told = random_frames(13, len(present), 3, SIZE, present=present)
+    bank = new_bank(memory_frames=bound, policy="fifo")
+    for number, frame in enumerate(told, start=1):
+        tell(bank, frame)
+        remembered = told[:number] if bound is None else told[max(number - bound, 0) : number]
+        ids = sorted({i for one in remembered for i in one.values})
+        expected = reference(remembered, query(), ids)
+        torch.testing.assert_close(bank.read(query(), ids), expected, rtol=1e-4, atol=1e-5)

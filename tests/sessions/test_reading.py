@@ -197,3 +197,13 @@ def test_the_attention_a_frame_receives_is_counted() -> None:
         bank.read(query, [1, 2])
         tensors, _ = bank.state()
         torch.testing.assert_close(tensors["usage"], shares)
+
+
+@pytest.mark.parametrize("tail", [0, 1, 31])
+def test_top_k_looks_at_the_columns_behind_the_last_whole_group(tail: int) -> None:
+    columns = 10 * reading.GROUP + tail
+    scores = torch.arange(columns).float().repeat(2, 1)
+    best, places = top_k(scores, 4)
+    expected = list(range(columns - 4, columns))
+    assert [sorted(row) for row in places.tolist()] == [expected, expected]
+    assert torch.equal(best, places.float())

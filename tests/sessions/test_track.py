@@ -295,6 +295,8 @@ def test_more_objects_than_supported_are_refused(lite: STCNLite, monkeypatch: py
     monkeypatch.setattr(track, "MAX_OBJECTS", 2)
     with pytest.raises(PromptError, match="3 objects are more than the 2"):
         new_session(lite).step(frame(0), FIRST)
+    monkeypatch.setattr(track, "MAX_OBJECTS", 3)
+    assert new_session(lite).step(frame(0), FIRST).ids == (1, 2, 3)
 
 
 def test_masks_of_another_size_are_fitted_when_asked(lite: STCNLite) -> None:

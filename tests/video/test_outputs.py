@@ -16,6 +16,8 @@ from segue.errors import SinkError, SourceError
 from segue.masks import read_index_mask, resize_mask
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Source, open_sinks, open_source, output_paths, replayed
+from segue.video.file_sinks import NpzSink
+from segue.video.mask_folder import read_marker
 from tests.video.making import picture, write_video
 
 ALL = ("png", "overlay", "coco", "ytvis", "npz")
@@ -274,3 +276,22 @@ def test_masks_of_an_image_folder_have_the_names_of_the_images(tmp_path: Path) -
         for frame in source:
             sink.write(frame, segment(frame))
     assert {path.name for path in (tmp_path / "out" / "masks").glob("*.png")} == {"left.png", "right.png"}
+
+
+def test_masks_are_completed_after_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mask folder that is marked complete cannot be gone on with: it says that everything is there."""
+
+    def fail(sink: NpzSink) -> None:
+        raise SinkError("no space left")
+
+    source = film()
+    outputs = open_sinks(tmp_path, ["png", "npz"], source, background=False)
+    for frame in source:
+        outputs.sink.write(frame, segment(frame))
+    monkeypatch.setattr(NpzSink, "close", fail)
+    with pytest.raises(SinkError, match="no space left"):
+        outputs.sink.close()
+    marker = read_marker(tmp_path / "masks")
+    assert marker is not None
+    assert not marker["complete"]
+    assert list(outputs.paths) == ["npz", "png"]

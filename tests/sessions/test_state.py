@@ -1,0 +1,105 @@
+"""What a session saves of its attributes, and how they come back."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from segue.errors import CheckpointError
+from segue.sessions.base import Checkpointable, SessionState, checkpointed
+
+
+@dataclass
+class Sighting:
+    place: tuple[int, int]
+    look: np.ndarray
+    cache: list[int] = field(default_factory=list, compare=False)
+
+
+class Keeper(Checkpointable):
+    recent: deque[Any] = checkpointed()
+    seen: dict[int, Any] = checkpointed()
+    state_types = (Sighting,)
+
+    def __init__(self, size: int | None = None) -> None:
+        self.size, self.recent, self.seen = size, deque(maxlen=size), {}
+
+    def _config_fingerprint(self) -> dict[str, Any]:
+        return {"size": self.size}
+
+
+def again(keeper: Keeper, path: Path) -> Keeper:
+    keeper.state().save(path)
+    other = Keeper(keeper.size)
+    other.restore(SessionState.load(path))
+    return other
+
+
+@pytest.mark.parametrize("size", [3, None])
+def test_what_holds_the_last_few_things_holds_no_more_after_a_restart(
+    size: int | None, tmp_path: Path
+) -> None:
+    keeper = Keeper(size)
+    keeper.recent.extend([1, 2])
+    other = again(keeper, tmp_path / "state")
+    assert other.recent == keeper.recent
+    assert other.recent.maxlen == size
+    other.recent.extend([3, 4])
+    assert list(other.recent) == ([2, 3, 4] if size else [1, 2, 3, 4])
+
+
+def test_every_kind_of_value_comes_back_as_it_was(tmp_path: Path) -> None:
+    keeper = Keeper()
+    sighting = Sighting((3, 4), np.array([[0.25, 2.0]], np.float32), cache=[1])
+    large = np.array([0, 40000, 65535], np.uint16)
+    keeper.seen = {
+        7: [sighting, None, "text", True],
+        8: {1: large, 2: np.array([True, False])},
+        9: (torch.tensor([1.5, -2.0]), np.float64(0.5), np.int64(3)),
+    }
+    keeper.recent.append([large])
+
+    seen = again(keeper, tmp_path / "state").seen
+
+    assert list(seen) == [7, 8, 9]
+    found, *rest = seen[7]
+    assert isinstance(found, Sighting)
+    assert found.place == (3, 4)
+    assert found.look.dtype == np.float32
+    assert found.look.tolist() == [[0.25, 2.0]]
+    assert found.cache == [], "what does not compare is no part of a state"
+    assert rest == [None, "text", True]
+    assert seen[8][1].dtype == np.uint16
+    assert seen[8][1].tolist() == large.tolist()
+    assert seen[8][2].tolist() == [True, False]
+    assert isinstance(seen[9], tuple)
+    assert torch.equal(seen[9][0], torch.tensor([1.5, -2.0]))
+    assert seen[9][1:] == (0.5, 3)
+
+
+def test_a_state_does_not_change_with_the_session() -> None:
+    keeper = Keeper()
+    plane, tensor = np.zeros(2), torch.zeros(2)
+    keeper.seen = {1: plane, 2: tensor}
+    state = keeper.state()
+    plane += 1
+    tensor += 1
+    other = Keeper()
+    other.restore(state)
+    assert other.seen[1].tolist() == [0, 0]
+    assert other.seen[2].tolist() == [0, 0]
+    other.seen[1] += 5
+    third = Keeper()
+    third.restore(state)
+    assert third.seen[1].tolist() == [0, 0]
+
+
+def test_a_state_of_other_settings_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="saved with size 3, not None"):
+        Keeper().restore(Keeper(3).state())
