@@ -192,14 +192,28 @@ def count_pairs(prediction: IndexMask, truth: IndexMask, proposals: int, objects
     """
     size = (proposals + 1, objects + 1)
     smallest = np.min_scalar_type(size[0] * size[1] - 1)  # narrow numbers make this the cheap part of a frame
-    pairs = prediction.astype(smallest)
+    if size == (2, 2) and 0 < prediction.size < 2**31:
+        result, reference = (mask.astype(np.uint8, copy=False).ravel() for mask in (prediction, truth))
+        found, real, both = map(cv2.countNonZero, (result, reference, result & reference))
+        return np.array([[prediction.size - found - real + both, real - both], [found - both, both]])
+    pairs = prediction.astype(smallest).ravel()
     pairs *= size[1]
-    pairs += truth.astype(smallest, copy=False)
-    if pairs.dtype == np.uint8 and pairs.size < 2**24:  # OpenCV counts in floats of 32 bits
-        # Several times as fast as numpy, which first makes 64-bit numbers of all.
-        counts = cv2.calcHist([pairs.reshape(1, -1)], [0], None, [256], [0, 256]).ravel()
-        return np.asarray(counts[: size[0] * size[1]], np.int64).reshape(size)
-    return np.bincount(pairs.ravel(), minlength=size[0] * size[1]).reshape(size)
+    pairs += truth.astype(smallest, copy=False).ravel()
+    return _count_values(pairs, size[0] * size[1]).reshape(size)
+
+
+def _count_values(values: npt.NDArray[np.unsignedinteger], count: int) -> Counts:
+    """How often each of 0 … ``count`` − 1 occurs, (count,).
+
+    Neighbours are mostly equal in masks. To add up the lengths of such runs takes a fraction of the time of
+    counting pixels, which waits at each for the sum of the one before.
+    """
+    changes = values[1:] != values[:-1]
+    if values.size == 0 or 8 * np.count_nonzero(changes) > values.size:
+        return np.bincount(values, minlength=count)
+    ends = np.append(np.flatnonzero(changes), values.size - 1)
+    lengths = np.diff(ends, prepend=-1)
+    return np.bincount(values[ends], lengths, minlength=count).astype(np.int64)  # floats: exact below 2**53
 
 
 def region_similarities(counts: Counts) -> Scores:
