@@ -66,7 +66,7 @@ def test_more_than_fifteen_objects_are_told_apart() -> None:
     np.testing.assert_array_equal(found, np.tile([0.0, 1.0], 100))
 
 
-@pytest.mark.parametrize("proposals, objects", [(1, 1), (1, 3), (20, 3), (200, 200)])
+@pytest.mark.parametrize(("proposals", "objects"), [(1, 1), (1, 3), (20, 3), (200, 200)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
 @pytest.mark.parametrize("shape", [(0,), (1,), (4000,), (60, 70), (3, 20, 50)])
 @pytest.mark.parametrize("noisy", [False, True])

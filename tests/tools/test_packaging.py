@@ -1,0 +1,79 @@
+"""Lock file, constraints and Docker image fit what the project declares."""
+
+from __future__ import annotations
+
+import re
+import sys
+from fnmatch import fnmatch
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def toml(name: str) -> dict[str, Any]:
+    read = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli").loads
+    found: dict[str, Any] = read((ROOT / name).read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    found: dict[str, Any] = toml("pyproject.toml")["project"]
+    return found
+
+
+def declared(project: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """Name, versions and extra of every requirement."""
+    groups = {"": project["dependencies"], **project["optional-dependencies"]}
+    return {
+        (requirement.name, str(requirement.specifier), extra)
+        for extra, texts in groups.items()
+        for requirement in map(Requirement, texts)
+    }
+
+
+def test_the_lock_file_was_made_of_the_requirements_as_they_are(project: dict[str, Any]) -> None:
+    lock = toml("uv.lock")
+    (own,) = (package for package in lock["package"] if package["name"] == project["name"])
+    extra = re.compile(r"extra == '([^']+)'")
+    locked = {
+        (item["name"], item.get("specifier", ""), (extra.findall(item.get("marker", "")) or [""])[0])
+        for item in own["metadata"]["requires-dist"]
+    }
+    normal = {(name, ",".join(sorted(text.split(","))), group) for name, text, group in locked}
+    wanted = {(name, ",".join(sorted(text.split(","))), group) for name, text, group in declared(project)}
+    assert normal == wanted, (
+        "pyproject.toml has changed since: uv lock --default-index https://pypi.org/simple"
+    )
+    assert lock["requires-python"] == project["requires-python"]
+
+
+def test_everyone_gets_the_torch_that_the_tests_ran_with(project: dict[str, Any]) -> None:
+    (pinned,) = re.findall(r"^torch==(.+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
+    (torch,) = (r for r in map(Requirement, project["dependencies"]) if r.name == "torch")
+    major, minor, _ = pinned.split(".")
+    assert torch.specifier.contains(pinned)
+    assert not torch.specifier.contains(f"{major}.{int(minor) + 1}.0")
+    locked = {package["version"] for package in toml("uv.lock")["package"] if package["name"] == "torch"}
+    assert locked == {pinned}
+
+
+def test_all_that_the_docker_image_copies_is_there_and_sent_to_the_build(project: dict[str, Any]) -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
+    rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    for name in copied:
+        assert (ROOT / name).exists(), name
+        matching = [rule for rule in rules if fnmatch(name, rule.lstrip("!"))]
+        assert matching[-1].startswith("!"), f".dockerignore hides {name}"
+    needed = {"pyproject.toml", "src", project["readme"], *project["license-files"]}
+    assert needed <= set(copied)
+    (entry,) = (line.removeprefix("ENTRYPOINT ") for line in lines if line.startswith("ENTRYPOINT "))
+    assert entry.strip('[]"') in project["scripts"]
+    (extras,) = (line.removeprefix("ARG EXTRAS=") for line in lines if line.startswith("ARG EXTRAS="))
+    assert set(extras.split(",")) <= set(project["optional-dependencies"])
