@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 
+from segue.batch.work import JobConfig
+from segue.cli import reproduce
+from segue.cli.run import run_videos
 from segue.extras import EXTRAS
 from segue.masks import read_index_mask, write_index_mask
 from segue.models.detection.boxes import COCO_NAMES
@@ -19,7 +25,7 @@ from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
 from tests.lite import lively_instances
 from tests.segue_train.instance_sets import save_ytvis
-from tests.segue_train.scenes import save_composites
+from tests.segue_train.scenes import save_composites, save_scene
 
 
 @pytest.fixture(autouse=True)
@@ -148,10 +154,8 @@ def test_what_cannot_be_reproduced_is_said_on_one_line(command: Command, davis: 
         (("stm", "--weights", "davis=x"), "--weights davis=x: give NAME=PATH"),
         (("stm", "--row", "every frame"), "no row is called 'every frame'; there are STM"),
         (("stm", "davis-2017", "--data", f"davis={tmp_path / 'none'}", "--model", "stcn-lite"), "no folder"),
-        (
-            ("stm", "davis-2017", "--data", f"davis={davis}", "--weights", f"stm={tmp_path / 'none.pth'}"),
-            "none.pth",
-        ),
+        (("mustan", "--train", "stcn=--steps 1"), "--train stcn=--steps 1: no row or network is called stcn"),
+        (("stm", "--run", "--device 'cpu"), "--run --device 'cpu: No closing quotation"),
     ):
         assert words in command("reproduce", *arguments, "-o", "out").complaint
 
@@ -184,7 +188,7 @@ def test_rows_are_trained_once_a_fold_and_run_what_they_have_not_seen(
     order += ("--row", "mustan2-cdnet", "--row", "mustan2-cdnet-isd", "--train", TINY)
     outcome = command(*order)
     rows = {row[0]: row[1:] for row in table(outcome)}
-    assert len(rows["MUSTAN2, CDnet"][0]) == len("0.0000")
+    assert len(rows["MUSTAN2, CDnet (from random weights)"][0]) == len("0.0000")
     assert not any(rows["MUSTAN2, CDnet + ISD"])
     assert "note: MUSTAN2, CDnet + ISD: synthetic scenes of segue (ISD) is not there: made by" in outcome.err
     trained = sorted(path.name for path in (tmp_path / "out/weights").iterdir())
@@ -194,8 +198,67 @@ def test_rows_are_trained_once_a_fold_and_run_what_they_have_not_seen(
     results = tmp_path / "out/cdnet-unseen/mustan2-cdnet/baseline"
     assert all(len(list((results / name).rglob("bin*.png"))) == 4 for name in ("highway", "office"))
     again = command(*order, "--resume")
-    assert ["MUSTAN2, CDnet", *rows["MUSTAN2, CDnet"][:2]] in [row[:3] for row in table(again)]
+    name = "MUSTAN2, CDnet (from random weights)"
+    assert [name, *rows[name][:2]] in [row[:3] for row in table(again)]
     assert "--fold" not in again.err
+    assert "seen without alignment, at the size of the film" in again.err
+    assert "MUSTAN2, CDnet: trained from random weights, not from a ResNet-18 of ImageNet" in again.err
+
+
+def test_what_is_wrong_with_a_row_ends_that_row(command: Command, tmp_path: Path) -> None:
+    save_scene(tmp_path / "sbi", "", "HighwayI", frames=4)
+    write_checkpoint(tmp_path / "hofam.safetensors", HOFAM(1).state_dict(), {"options": "{}"})
+    order = (
+        "reproduce",
+        "mustan",
+        "sbi2015",
+        "--data",
+        "sbi=sbi",
+        "--data",
+        "cdnet=sbi",
+        "--data",
+        "isd=sbi",
+    )
+    order += (*SMALL, "-o", "out", "--train", "fgsegnet=--width 2", "--json", "out.json")
+    order += (
+        "--run",
+        "mustan-slim=--align --short-side 32",
+        "--weights",
+        "mustan1-cdnet-isd=hofam.safetensors",
+    )
+    for row in ("mustan1-cdnet-isd", "fgsegnet-v2-25-frames", "mustan-slim"):
+        order += ("--row", row)
+    outcome = command(*order)
+    assert outcome.code == 1
+    rows = {line.split("\t")[0]: line.split("\t")[1] for line in outcome.out.splitlines()[2:]}
+    assert [name for name, f in rows.items() if f] == ["mustan-slim"]
+    assert set(rows) == {"MUSTAN1, CDnet + ISD", "FgSegNet_v2, 25 frames", "mustan-slim"}
+    assert "note: FgSegNet_v2, 25 frames: ended: segue train fgsegnet: No such option: --width" in outcome.err
+    assert "note: MUSTAN1, CDnet + ISD: ended: hofam.safetensors: holds weights of hofam" in outcome.err
+    assert "note: mustan-slim: seen with the camera held still, at a short side of 32 at most" in outcome.err
+    found = {row["name"]: row for row in json.loads((tmp_path / "out.json").read_text())["tables"][0]["rows"]}
+    assert "--width" in found["FgSegNet_v2, 25 frames"]["ended"]
+    assert not found["mustan-slim"]["random_start"]
+
+
+def test_finished_rows_are_told_when_the_table_is_interrupted(
+    command: Command, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = ("reproduce", "stm", "memory", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
+    order += ("--row", "first frame only", "--row", "previous frame only", "-o", "out", "--json", "out.json")
+    done: list[str] = []
+
+    def interrupted(request: Any, running: JobConfig, videos: Any) -> int:
+        if done:
+            raise typer.Exit(130)
+        done.append(running.output)
+        return run_videos(request, running, videos)
+
+    monkeypatch.setattr(reproduce, "FACE", replace(reproduce.FACE, run_videos=interrupted))
+    outcome = command(*order)
+    assert outcome.code == 130
+    assert [line.split("\t")[0] for line in outcome.out.splitlines()[1:]] == ["", "first frame only"]
+    assert len(json.loads((tmp_path / "out.json").read_text())["tables"][0]["rows"]) == 1
 
 
 def test_rows_that_cannot_be_trained_are_left_out(

@@ -16,8 +16,8 @@ from segue.metrics.data_sets import data_sets
 from segue.registry import DATASETS, MODELS
 from segue.reports.charts import write_percentiles
 from segue.reproduce import SPEED, TABLES, Table, tables_of
+from segue.reproduce.needs import videos_of
 from segue.reproduce.papers import source_names
-from segue.reproduce.rows import videos_of
 
 ids = [f"{table.paper} {table.name}" for table in TABLES]
 

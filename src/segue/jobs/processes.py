@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
+from segue.cancel import LOOK_SECONDS, CancelToken, cancel_on_signals
 from segue.errors import SinkError, TrainingError
 from segue.extras import missing_packages
 from segue.jobs.files import write_job
@@ -17,16 +22,27 @@ from segue.jobs.observer import Observer
 from segue.jobs.values import AnnotateJob, ExportJob, Setting, TrainJob
 from segue.weights import load
 
+LISTEN_SECONDS = 5.0
+"""How long the last lines of an ended program are waited for: what it left behind may hold its output."""
 
-def train(job: TrainJob, observer: Observer) -> Path:
+
+def train(job: TrainJob, observer: Observer, cancel: CancelToken | None = None) -> Path:
     """Train a network in a process of its own; gives its weights.
 
     A training on several devices starts its program once for each of them. In a process of its own that
-    program is the training alone, not whatever asked for it.
+    program is the training alone, not whatever asked for it. What it says goes to the standard error.
+
+    Args:
+        job: the training.
+        observer: told what is trained.
+        cancel: asks the training to end after the step in work, as Ctrl-C does.
+
+    Returns:
+        The file of weights.
 
     Raises:
         KeyboardInterrupt: it was interrupted, and is saved.
-        TrainingError: it failed; what was wrong is on the standard error.
+        TrainingError: it failed; the message is its own.
     """
     if missing := missing_packages("train"):
         raise TrainingError(f"training needs {missing}")
@@ -34,12 +50,65 @@ def train(job: TrainJob, observer: Observer) -> Path:
     with TemporaryDirectory(prefix="segue-job-") as folder:
         file = Path(folder) / "job.json"
         write_job(job, file)
-        code = subprocess.run([sys.executable, "-m", "segue.jobs", str(file)], check=False).returncode
-    if code in (130, -2):
+        code, said = _finished([sys.executable, "-m", "segue.jobs", str(file)], cancel)
+    if code in (130, -signal.SIGINT):
         raise KeyboardInterrupt("interrupted; give the same command with --resume to go on")
     if code:
-        raise TrainingError(f"the training of {job.network} ended with {code}; its messages say why")
+        raise TrainingError(said or f"the training of {job.network} ended with {code}; its messages say why")
     return job.folder / f"{job.network}.safetensors"
+
+
+def _finished(command: Sequence[str], cancel: CancelToken | None) -> tuple[int, str]:
+    """Run a program to its end; gives its exit code and the last error that it told.
+
+    A terminal sends Ctrl-C to a whole group of processes, and a second one interrupts a training before it
+    has saved. The program is a group of its own, which is told once.
+    """
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+        encoding="utf-8",
+        errors="backslashreplace",
+    )
+    errors: list[str] = []
+    listener = threading.Thread(target=_pass_on, args=(process.stdout, errors), daemon=True)
+    listener.start()
+    told = False
+    try:
+        with cancel_on_signals(cancel) as token:
+            while process.poll() is None:
+                if token.cancelled and not told:
+                    _send(process, signal.SIGINT)
+                    told = True
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK_SECONDS)
+    finally:
+        if process.poll() is None:  # interrupted twice
+            _send(process, signal.SIGTERM)
+            process.wait()
+        listener.join(LISTEN_SECONDS)
+    return process.returncode, errors[-1] if errors else ""
+
+
+def _pass_on(stream: IO[str], errors: list[str]) -> None:
+    """Write the lines of a program to the standard error, and keep its errors."""
+    for line in stream:
+        sys.stderr.write(line)
+        sys.stderr.flush()
+        if line.startswith("error: "):
+            errors.append(line.removeprefix("error: ").strip())
+
+
+def _send(process: subprocess.Popen[str], number: int) -> None:
+    """Send a signal to a program and all that it has started."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
 
 
 def value_of(words: Sequence[str], name: str) -> str | None:

@@ -85,7 +85,7 @@ def run(job: Job | VideoJob, observer: Observer | None = None, cancel: CancelTok
     """
     observer = observer or Observer()
     if isinstance(job, TrainJob):
-        return Outcome({"weights": train(job, observer)})
+        return Outcome({"weights": train(job, observer, cancel)})
     if isinstance(job, ExportJob):
         return Outcome({path.name: path for path in export(job)})
     if isinstance(job, AnnotateJob):

@@ -23,6 +23,7 @@ class Training:
         options: what is given to it besides.
         folds: one training for each fold of CDnet2014, whose videos it then runs; it has not seen them.
         start: network whose weights it begins from.
+        pretrained: what the paper begins from, where that must be given with ``--init``.
     """
 
     network: str
@@ -30,6 +31,7 @@ class Training:
     options: tuple[str, ...] = ()
     folds: bool = False
     start: str | None = None
+    pretrained: str | None = None
 
     @property
     def name(self) -> str:
@@ -80,6 +82,7 @@ class Table:
         server: where results are scored whose annotations are not public.
         curve: a measure over time whose distribution is drawn, one line a row.
         remark: what a reader must know of the published numbers.
+        options: of the command that runs its rows, by the protocol of the paper.
     """
 
     paper: str
@@ -95,6 +98,7 @@ class Table:
     server: str | None = None
     curve: str | None = None
     remark: str | None = None
+    options: tuple[str, ...] = ()
 
     @property
     def headings(self) -> tuple[str, ...]:

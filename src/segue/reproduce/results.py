@@ -1,0 +1,156 @@
+"""What came of a table: its rows, and what a reader must know of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.metrics.evaluation import Evaluation
+from segue.reports import evaluation_values
+from segue.reports.charts import write_percentiles
+from segue.reproduce.asked import How
+from segue.reproduce.tables import Row, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a row: its scores and frames a second of one worker, or what must be there first.
+
+    Attributes:
+        row, model: what was done.
+        evaluation: the scores, or None where there are none.
+        speed: frames a second of one worker, or NaN.
+        folder: the results, or the file of them that a server scores.
+        lacks: what must be there first.
+        failed: videos that failed.
+        notes: what a reader must know of this row.
+        ended: what was wrong, where it ended before it had scores.
+        random: what the paper begins the training from, where it began at random.
+    """
+
+    row: Row
+    model: str
+    evaluation: Evaluation | None = None
+    speed: float = math.nan
+    folder: Path | None = None
+    lacks: tuple[str, ...] = ()
+    failed: int = 0
+    notes: tuple[str, ...] = ()
+    ended: str | None = None
+    random: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What stands in front of the row."""
+        return self.row.name + (" (from random weights)" if self.random else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a table.
+
+    Attributes:
+        table, rows, remarks: the table, the rows that were done, and what is said below it.
+        percentiles: those of its curve at 0, 10, ... 100 percent by row.
+        broken: what ended it before its last row, such as Ctrl-C.
+    """
+
+    table: Table
+    rows: tuple[Done, ...]
+    remarks: tuple[str, ...]
+    percentiles: Mapping[str, list[float]] = field(default_factory=dict)
+    broken: BaseException | None = None
+
+    @property
+    def failed(self) -> int:
+        """Number of videos and rows that failed."""
+        return sum(done.failed + (done.ended is not None) for done in self.rows)
+
+    def cells(self) -> dict[str, list[str]]:
+        """Rows as they are printed: measured, published, frames/s."""
+        rows = {}
+        for done in self.rows:
+            measured = {} if done.evaluation is None else self.table.measured(done.evaluation.overall)
+            rows[done.name] = [
+                *(self.table.show(measured.get(name)) for name in self.table.columns),
+                "" if math.isnan(done.speed) else f"{done.speed:.1f}",
+                *(self.table.show(done.row.published.get(name)) for name in self.table.headings),
+            ]
+        return rows
+
+    def values(self) -> dict[str, Any]:
+        """Everything as values that JSON can hold."""
+        rows = [
+            {
+                "name": done.row.name,
+                "model": done.model,
+                "published": dict(done.row.published),
+                "scores": done.evaluation and evaluation_values(done.evaluation),
+                "frames/s": None if math.isnan(done.speed) else done.speed,
+                "results": done.folder and str(done.folder),
+                "lacks": list(done.lacks),
+                "failed": done.failed,
+                "ended": done.ended,
+                "random_start": done.random is not None,
+            }
+            for done in self.rows
+        ]
+        names = {name: getattr(self.table, name) for name in ("name", "title", "remark")}
+        return names | {"rows": rows, "remarks": list(self.remarks), "percentiles": dict(self.percentiles)}
+
+
+def result_of(
+    table: Table, done: list[Done], missing: Iterable[str], how: How, broken: BaseException | None
+) -> Result:
+    """The result of a table of which these rows were done; ``missing`` is what its data set lacks."""
+    remarks = [*remarks_of(table, done, tuple(missing), how)]
+    percentiles: dict[str, list[float]] = {}
+    scored = [(item, item.evaluation) for item in done if item.evaluation is not None]
+    if table.curve is not None and scored:
+        first, evaluation = scored[0]
+        title = f"{table.title.partition(',')[0]} ({first.model}, {len(evaluation.sequences)} videos)"
+        picture = how.output / table.name / "percentiles.svg"
+        lines = {item.row.name: _values(evaluation, table.curve) for item, evaluation in scored}
+        percentiles = write_percentiles(picture, title, table.curve, lines)
+        remarks.append(f"curve: {picture}")
+    return Result(table, tuple(done), tuple(remarks), percentiles, broken)
+
+
+def remarks_of(table: Table, done: list[Done], missing: tuple[str, ...], how: How) -> Iterator[str]:
+    """What is said below a table: of the paper, of the data, of the rows."""
+    if table.remark is not None:
+        yield table.remark
+    yield from missing
+    if how.model not in (None, table.model) and any(item.row.model is None for item in done):
+        yield f"run with {how.model} instead of {table.model}, of which the published numbers are"
+    notes: dict[str, list[str]] = {}
+    for item in done:
+        ended = [] if item.ended is None else [f"ended: {item.ended}"]
+        random = [] if item.random is None else [f"trained from random weights, not from {item.random}"]
+        for text in (*item.lacks, *random, *item.notes, *ended):
+            notes.setdefault(text, []).append(item.row.name)
+    for text, names in notes.items():
+        if text not in missing:
+            yield text if len(names) == len(done) else f"{', '.join(names)}: {text}"
+    yield from dict.fromkeys(text for item in done if item.evaluation for text in item.evaluation.remarks)
+    for item in done:
+        if item.failed and item.ended is None:
+            yield f"{item.row.name}: {item.failed} videos failed, and count as empty masks"
+        if item.folder and item.evaluation is None and item.ended is None:
+            where = f"{table.server} scores {item.folder}"
+            yield f"{item.row.name}: the annotations of this part are not public; {where}"
+
+
+def _values(evaluation: Evaluation, measure: str) -> npt.NDArray[np.float64]:
+    """A measure of every object on every scored frame."""
+    found = []
+    for series in evaluation.series.values():
+        objects = [key for key in series if key.startswith(f"{measure}_")]
+        found += [series[key].values for key in objects or [measure]]
+    return np.concatenate(found)

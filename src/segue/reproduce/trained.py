@@ -1,0 +1,115 @@
+"""Rows that train their network: with what, and where its weights are."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from segue.batch.protocols import DatasetVideo
+from segue.datasets.cdnet import unseen_folds
+from segue.errors import DatasetError
+from segue.extras import missing_packages
+from segue.jobs.processes import settings_of
+from segue.jobs.values import TrainJob
+from segue.registry import MODELS
+from segue.reproduce.asked import How
+from segue.reproduce.needs import absent
+from segue.reproduce.tables import Row, Training
+from segue.weights import read_checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """The training of a row.
+
+    Attributes:
+        row: the row, which has one.
+        model: the network that runs what is trained.
+        how: what the user asked for.
+        train: carries out a training.
+        notice: tells a line.
+    """
+
+    row: Row
+    model: str
+    how: How
+    train: Callable[[TrainJob], None]
+    notice: Callable[[str], None]
+
+    def videos(self, videos: Iterator[DatasetVideo]) -> Iterator[DatasetVideo]:
+        """The videos of CDnet2014, each with the weights of a training that left out its fold."""
+        folds = unseen_folds()
+        for video in videos:
+            if video.name not in folds:
+                raise DatasetError(f"{video.name} is no video of CDnet2014, whose folds are known")
+            yield replace(video, weights=self.weights(folds[video.name]))
+
+    def weights(self, fold: int | None = None) -> Path:
+        """The weights of a training that has come to its end, and left out a fold."""
+        training = training_of(self.row)
+        words = training_words(training, self.row, self.how, fold)
+        job = training_job(training, words, self.how.output)
+        weights = job.folder / f"{self.model}.safetensors"
+        notes = read_checkpoint(weights).metadata if weights.exists() else None
+        if notes is not None and notes["step"] == notes["steps"]:
+            return weights
+        again = {"overwrite": notes is None, "resume": notes is not None} if self.how.resume else {}
+        typed = [*words, "--out", str(self.how.output / "weights" / job.folder.name)]
+        self.notice("segue train " + shlex.join(typed))
+        self.train(job.model_copy(update=again))
+        return weights
+
+
+def training_of(row: Row) -> Training:
+    """The training of a row that has one."""
+    assert row.training is not None
+    return row.training
+
+
+def training_words(training: Training, row: Row, how: How, fold: int | None = None) -> list[str]:
+    """A training of a row as it would be typed after ``segue train``, without where its weights go."""
+    words = [training.network, *training.options, *how.train.of(training.network, row.key)]
+    words += [f"--data={name}={how.data[name]}" for name in training.data]
+    words += [] if fold is None else ["--fold", str(fold)]
+    if training.start is not None and training.start in how.weights:
+        words += ["--start", how.weights[training.start]]
+    return words
+
+
+def training_job(training: Training, words: list[str], output: Path) -> TrainJob:
+    """A training as a job, whose folder is told from others by all that it depends on."""
+    name = f"{training.name}-{hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]}"
+    return TrainJob(
+        network=training.network,
+        settings=settings_of(words[1:]),
+        folder=(output / "weights" / name).absolute(),
+    )
+
+
+def training_lacks(row: Row, how: How) -> Iterator[str]:
+    """What the training of a row needs and is not there, with what brings it."""
+    training = training_of(row)
+    if missing := missing_packages("train"):
+        yield f"training needs {missing}"
+    yield from (absent(name) for name in training.data if name not in how.data)
+    start = training.start
+    if start is not None and start not in how.weights and not _begins(training, row, how):
+        place = f'{MODELS.find(start).source}; give --weights {start}=FILE or --train "--init FILE"'
+        yield f"the training begins from {start}, {place}"
+
+
+def random_start(row: Row, how: How) -> str | None:
+    """What the paper begins the training of a row from, where this training begins at random."""
+    training = row.training
+    if training is None or training.pretrained is None or row.key in how.weights:
+        return None
+    return None if _begins(training, row, how) else training.pretrained
+
+
+def _begins(training: Training, row: Row, how: How) -> bool:
+    """Whether the options say what a training begins from."""
+    words = (*training.options, *how.train.of(training.network, row.key))
+    return not {"--start", "--init"}.isdisjoint(word.partition("=")[0] for word in words)

@@ -1,0 +1,83 @@
+"""Options for one row or for all, and what the table says of how films are seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from segue.errors import SegueError
+from segue.reproduce import tables_of
+from segue.reproduce.asked import How, Words, read, read_words
+from segue.reproduce.papers import AS_IS
+from segue.reproduce.rows import seen_as
+from segue.reproduce.trained import random_start, training_words
+
+
+def test_options_are_for_all_or_for_a_network_or_a_row() -> None:
+    texts = [
+        "--steps 5 --init a=b.pth",
+        "mustan2=--width 0.5 --out 'a b'",
+        "row-1=--steps 1",
+        "row-1=--seed 2",
+    ]
+    words = read_words("train", texts, ("mustan2", "row-1"))
+    assert words.of("mustan1", "row-2") == ("--steps", "5", "--init", "a=b.pth")
+    assert words.of("mustan2")[4:] == ("--width", "0.5", "--out", "a b")
+    assert words.of("mustan2", "row-1")[8:] == ("--steps", "1", "--seed", "2")
+    assert words.of("row-1", "row-1") == words.of("row-1")
+    assert read_words("run", None, ()) == Words()
+    for text, message in (
+        (
+            "mustan3=--steps 1",
+            "--train mustan3=--steps 1: no row or network is called mustan3; choose from a, b",
+        ),
+        ("--init 'a", "--train --init 'a: No closing quotation"),
+    ):
+        with pytest.raises(SegueError, match=message):
+            read_words("train", [text], ("a", "b", "a"))
+
+
+def test_a_row_says_where_it_begins_at_random() -> None:
+    tables = tables_of("mustan", ["sbi2015"])
+    given = dict.fromkeys(("data", "weights", "rows", "run", "train", "model"))
+    rows = {row.key: row for row in tables[0].rows}
+
+    def starts(*train: str, weights: tuple[str, ...] = ()) -> list[str]:
+        asked = read(tables, given | {"train": train, "weights": weights})
+        return [key for key, row in rows.items() if random_start(row, How(output=Path("out"), **asked))]
+
+    trained = [key for key, row in rows.items() if row.training]
+    assert starts() == trained
+    assert "mustan-lite" not in trained
+    assert starts("mustan2=--init resnet18.pth") == [key for key in trained if not key.startswith("mustan2")]
+    assert starts("--init=resnet18.pth") == []
+    assert "mustan2-cdnet" not in starts("mustan2-cdnet=--start w.safetensors")
+    assert "mustan2-cdnet" not in starts(weights=("mustan2-cdnet=w.safetensors",))
+
+
+def test_a_training_is_told_from_others_by_the_options_of_its_row() -> None:
+    tables = tables_of("mustan", ["sbi2015"])
+    row = next(row for row in tables[0].rows if row.key == "mustan2-cdnet")
+    asked = read(
+        tables,
+        {"data": ["cdnet=C"], "train": ["--seed 1", "mustan2-cdnet=--seed 2", "mustan1=--seed 3"]}
+        | dict.fromkeys(("weights", "rows", "run", "model")),
+    )
+    assert row.training is not None
+    words = training_words(row.training, row, How(output=Path("out"), **asked))
+    assert words == ["mustan2", "--seed", "1", "--seed", "2", "--data=cdnet=C"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (AS_IS, "seen without alignment, at the size of the film"),
+        ((), "seen with the camera held still, at a short side of 240 at most"),
+        ((*AS_IS, "--align"), "seen with the camera held still, at the size of the film"),
+        ((*AS_IS, "--short-side=180"), "seen without alignment, at a short side of 180 at most"),
+        ((*AS_IS, "--short-side", "120", "--align", "--no-align"), "short side of 120 at most"),
+    ],
+)
+def test_of_two_options_the_last_counts(options: tuple[str, ...], words: str) -> None:
+    assert words in seen_as(options)
