@@ -33,6 +33,7 @@ from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import DatasetError, TrainingError
 from segue_train import checkpoints
 from segue_train.checkpoints import Average, Progress
+from segue_train.devices import devices_of
 from segue_train.recipe import Batch, Recipe, RunSettings
 
 
@@ -52,7 +53,13 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
         TrainingError: the loss is no longer finite; the last checkpoint stands.
     """
     checkpoints.claim_folder(settings.out, recipe.name, resume=settings.resume, overwrite=settings.overwrite)
-    fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, precision=settings.precision)
+    devices = devices_of(settings.devices)
+    fabric = Fabric(
+        accelerator=settings.accelerator,
+        devices=devices.local,
+        num_nodes=devices.nodes,
+        precision=settings.precision,
+    )
     fabric.launch()
     fabric.seed_everything(settings.seed, verbose=False)
     network = recipe.network()  # before anything is thrown away, for it may start from weights in ``out``

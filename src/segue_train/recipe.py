@@ -151,7 +151,7 @@ class RunSettings:
         seed: seed of everything random.
         precision: number format, as Fabric calls it; `16-mixed` scales the loss.
         accelerator: where it runs: auto, cpu or cuda.
-        devices: number of GPUs, each with its own batches.
+        devices: number of GPUs of this machine, each with its own batches; under torchrun leave it out.
         accumulate: batches, per device, whose gradients are averaged for one step, as if they were one batch;
             for batches that a device has no room for.
         workers: processes that prepare batches; 0 prepares them between the steps.
@@ -172,7 +172,7 @@ class RunSettings:
     seed: int = 0
     precision: Precision = "32-true"
     accelerator: str = "auto"
-    devices: int | str = 1
+    devices: Annotated[int, Ge(1)] = 1
     accumulate: Annotated[int, Ge(1)] = 1
     workers: Annotated[int, Ge(0)] = 0
     save_every: Annotated[int, Ge(1)] = 500

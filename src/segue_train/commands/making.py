@@ -46,7 +46,7 @@ def training(
         f"out:out,o {steps} until {validate} seed precision accelerator:device devices accumulate workers "
         "save_every log_every overwrite resume"
     )
-    types: Values = {"devices": Annotated[int, Ge(1)], "steps": Annotated[int | None, Ge(1)]}
+    types: Values = {"steps": Annotated[int | None, Ge(1)]}
     settings = Options(RunSettings, names, run, types, help or {})
 
     def register(prepare: Callable[..., Prepared]) -> Callable[..., Prepared]:
