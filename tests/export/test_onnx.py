@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +18,14 @@ from typer.testing import CliRunner
 
 from segue.cli.main import app
 from segue.errors import SegueError, SinkError
+from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite, shipped_slim
+from segue.models.stcn import STCN
 from segue.sessions import TrackSession
 from segue.types import Frame
 from segue.weights import write_checkpoint
 from tests.clips import clip
-from tests.fill import fill_plainly
+from tests.fill import fill, fill_plainly
 from tests.lite import lively_lite
 
 pytest.importorskip("onnx", reason="the extra export is not installed")
@@ -75,30 +80,70 @@ def test_graphs_json_names_inputs_and_the_schedule(graphs: Path) -> None:
         assert [item.name for item in session.get_outputs()] == graph["outputs"]
 
 
-@pytest.mark.parametrize("network", [MustanLite(), shipped_slim()], ids=["mustan-lite", "mustan-slim"])
-def test_foreground_networks_give_the_same_probabilities(network: nn.Module, tmp_path: Path) -> None:
+FOREGROUND: dict[str, Callable[[], nn.Module]] = {
+    "mustan-lite": MustanLite,
+    "mustan-slim": shipped_slim,
+    "mustan2": partial(MUSTAN2, width=0.25),
+    "mustan2 with a scene": partial(MUSTAN2, width=0.1, background=True, ranges=True),
+    "mustan1": partial(MUSTAN1, width=0.1, background=True),
+}
+
+
+@pytest.mark.parametrize("build", FOREGROUND.values(), ids=FOREGROUND)
+def test_foreground_networks_give_the_same_probabilities(
+    build: Callable[[], nn.Module], tmp_path: Path
+) -> None:
+    network: Any = build()
     fill_plainly(network)
     network.eval()
     export_onnx(network, tmp_path)
     window = torch.rand(1, 3, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    planes = 21 if isinstance(network, MustanLite) else 3
+    planes = 21 if network.capabilities.temporal_quantiles else 3
     scene = torch.rand(1, planes, 64, 96, generator=torch.Generator().manual_seed(1))
+    scenes = () if network.background is None else (scene,)
     with torch.inference_mode():
-        expected = network(window, scene).sigmoid().numpy()
+        expected = network(window, *scenes).sigmoid().numpy()
     graphs = {path.stem: onnxruntime.InferenceSession(str(path)) for path in tmp_path.glob("*.onnx")}
     decode = graphs["decode"]
-    roles = json.loads((tmp_path / "graphs.json").read_text("utf-8"))["roles"].values()
-    feeds = []
-    for role, frame in zip(roles, (window[:, 2], window[:, 0], window[:, 1], scene), strict=True):
-        feeds += graphs.get(f"encode_{role}", graphs.get("encode")).run(None, {"frame": frame.numpy()})
+    about = json.loads((tmp_path / "graphs.json").read_text("utf-8"))
+    assert 64 % about["multiple"] == 96 % about["multiple"] == 0
+    offsets = list(getattr(network, "offsets", (-4, -2, 0)))
+    frames = [window[:, offsets.index(offset)] for offset in (0, *about["context"])]
+    maps = {}
+    for (place, role), frame in zip(about["roles"].items(), (*frames, *scenes), strict=True):
+        found = graphs.get(f"encode_{role}", graphs.get("encode")).run(None, {"frame": frame.numpy()})
+        maps |= {f"{place}_map_{i}": values for i, values in enumerate(found)}
     names = [item.name for item in decode.get_inputs()]
-    (found,) = decode.run(None, dict(zip(names, feeds, strict=True)))
+    assert names == list(about["graphs"]["decode"]["inputs"])
+    (found,) = decode.run(None, {name: maps[name] for name in names})
     assert expected.std() > 1e-3
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
+def test_what_depends_on_more_than_a_frame_has_no_graphs(tmp_path: Path) -> None:
+    for network in (MUSTAN2(width=0.05, depth_channels=1), MUSTAN1(width=0.05, context="early")):
+        with pytest.raises(SegueError, match=r"MUSTAN. with .* cannot be exported"):
+            export_onnx(network, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_tracker_gives_the_masks_of_stcn(tmp_path: Path) -> None:
+    network = fill(STCN(), "stcn")
+    export_onnx(network, tmp_path)
+    frames, masks = clip(5, 8, 100, 120, 2)  # padded, and two frames become memory
+    tracker, session = follow.Tracker(tmp_path), TrackSession(network, device="cpu")
+    kept = []
+    for t, image in enumerate(frames):
+        first = masks[0] if t == 0 else None
+        expected = session.step(Frame(t, t / 10, image), first).mask
+        assert (tracker.step(image, first) != expected).mean() <= 1e-3, f"frame {t}"
+        kept.append(len(tracker.memory))
+    assert kept == [1] * 5 + [2] * 3
+    assert 0 < (expected > 0).mean() < 1
+
+
 def test_other_networks_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SegueError, match="Linear cannot be exported; stcn-lite"):
+    with pytest.raises(SegueError, match="Linear cannot be exported; give stcn-lite"):
         export_onnx(nn.Linear(2, 2), tmp_path)
 
 

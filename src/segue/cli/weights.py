@@ -9,6 +9,7 @@ import typer
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from segue.errors import CheckpointError
+from segue.export import EXPORTED
 from segue.registry import MODELS
 from segue.reports.terminal import bars, print_table
 from segue.weights import convert, load, read_checkpoint, recognise
@@ -125,7 +126,7 @@ def verify(file: Annotated[Path, typer.Argument(help="Weight file, converted or 
 
 
 def export(
-    name: Annotated[str, typer.Argument(help="stcn-lite, mustan-lite, mustan-slim or mustan-slim-isd.")],
+    name: Annotated[str, typer.Argument(help=f"{EXPORTED}.")],
     folder: Annotated[Path, typer.Argument(help="Where the files go; it must be empty.", show_default=False)],
     to: Annotated[Literal["onnx"], typer.Option(help="Format.")] = "onnx",
     weights: Annotated[Path | None, typer.Option(help="Weight file.  [default: the installed one]")] = None,
@@ -133,8 +134,8 @@ def export(
 ) -> None:
     """Write a network as graphs that run without PyTorch.
 
-    stcn-lite becomes `encode`, `read`, `decode` and `remember`, with the memory as inputs and outputs, and
-    `follow.py`, which runs them with onnxruntime and numpy alone. Needs the extra `onnx`.
+    stcn-lite and stcn become `encode`, `read`, `decode` and `remember`, with the memory as inputs and
+    outputs, and `follow.py`, which runs them with onnxruntime and numpy alone. Needs the extra `onnx`.
 
     Examples:
 

@@ -1,11 +1,12 @@
-"""Follow objects with the graphs of ``segue export stcn-lite``, with onnxruntime and numpy alone.
+"""Follow objects with the graphs of ``segue export stcn-lite`` or ``stcn``, with onnxruntime and numpy alone.
 
     tracker = Tracker("FOLDER")
     first = tracker.step(frame, mask)    # frame (H, W, 3) uint8 RGB, mask (H, W) with ids 1, 2, ...
     mask = tracker.step(next_frame)      # (H, W), the ids of the first mask
 
 Inputs and outputs of the graphs stand in ``graphs.json`` beside them. All frames have one size, at least 40
-pixels each way; bring pictures with a short side above 384 down to it first, for which the network was made.
+pixels each way, for STCN 80; bring pictures with a short side above 384 down to it first where the network is
+stcn-lite, which was made for that.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ Array = np.ndarray[Any, Any]
 class Tracker:
     """Follows the objects of a first mask; a later mask starts anew.
 
-    The memory is five kept frames and the previous one; where it is full, the frame that was read least makes
-    room, but never the first.
+    The memory is as many kept frames as the schedule of the network says, with stcn-lite the previous one
+    too; where it is full, the frame that was read least makes room, but never the first.
 
     Args:
         folder: where the graphs are.
@@ -34,7 +35,8 @@ class Tracker:
     """
 
     def __init__(self, folder: str | Path, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
-        self.plan = json.loads((Path(folder) / "graphs.json").read_text("utf-8"))["schedule"]
+        about = json.loads((Path(folder) / "graphs.json").read_text("utf-8"))
+        self.plan, self.fine, self.padding = about["schedule"], about["features"], about["padding"]
         graphs = ("encode", "read", "decode", "remember")
         files = [str(Path(folder) / f"{name}.onnx") for name in graphs]
         sessions = [onnxruntime.InferenceSession(file, providers=list(providers)) for file in files]
@@ -47,24 +49,33 @@ class Tracker:
         (height, width), (rows, columns) = frame.shape[:2], (-frame.shape[0] % 16, -frame.shape[1] % 16)
         top, left = rows // 2, columns // 2
         around = ((top, rows - top), (left, columns - left))
-        image = np.pad(frame, (*around, (0, 0)), mode="edge")
-        key, thin, joint, f4, f2 = self._run("encode", image=image)
+        image = self._padded(frame, around)
+        key, thin, joint, *finer = self._run("encode", image=image)
         if mask is not None:
             self.ids = np.array([i for i in np.unique(mask) if i])
             self.memory, self.seen, self.reads, self.kept_at = [], 0, 0, 0
             classes = merge((np.pad(mask, around) == self.ids[:, None, None]).astype(np.float32))
         else:
-            (logits,) = self._run("decode", readout=self._read(key), thin=thin, f4=f4, f2=f2)
-            max_jump = round(self.plan["max_jump"] * math.hypot(*logits.shape[1:]))
-            kept = [
-                suppress_distant_components(*pair, max_jump) for pair in zip(logits, self.before, strict=True)
-            ]
-            classes = merge(1 / (1 + np.exp(-double(double(np.stack(kept), 1), 2))))
+            features = dict(zip(self.fine, finer, strict=True))
+            (logits,) = self._run("decode", readout=self._read(key), thin=thin, **features)
+            if self.plan["max_jump"] is not None:
+                max_jump = round(self.plan["max_jump"] * math.hypot(*logits.shape[1:]))
+                pairs = zip(logits, self.before, strict=True)
+                logits = np.stack([suppress_distant_components(*pair, max_jump) for pair in pairs])
+            times = len(image) // logits.shape[1]
+            classes = merge(1 / (1 + np.exp(-enlarge(enlarge(logits, 1, times), 2, times))))
         self.before = classes[1:, 1::2, 1::2] > 0.5
         self._write(image, key, joint, classes[1:], mask is not None)
         best = classes[:, top : top + height, left : left + width].argmax(0)
         shown: Array = np.array([0, *self.ids])[best]
         return shown
+
+    def _padded(self, frame: Array, around: tuple[tuple[int, int], tuple[int, int]]) -> Array:
+        """A frame (H, W, 3) padded as the network wants it: with its edge, or with a colour."""
+        if self.padding == "edge":
+            return np.pad(frame, (*around, (0, 0)), mode="edge")
+        planes = zip(np.moveaxis(frame.astype(np.float32), 2, 0), self.padding, strict=True)
+        return np.stack([np.pad(plane, around, constant_values=value) for plane, value in planes], 2)
 
     def _read(self, key: Array) -> Array:
         """What each object's memory holds for the positions of a key (C, h, w), (K, V, h, w)."""
@@ -73,7 +84,8 @@ class Tracker:
         query = key.reshape(channels, -1).T
         keys = np.stack([item["keys"] for item in self.memory])
         values = np.stack([item["values"] for item in self.memory], 1)
-        window = self.plan["last_window"] if len(self.memory) > 1 else height + width
+        window = self.plan["last_window"] if self.plan["include_last"] and len(self.memory) > 1 else None
+        window = height + width if window is None else window
         grid = {"width": np.array(width), "window": np.array(window)}
         parts = []
         for start in range(0, len(query), 512):  # bounds what the affinities take
@@ -88,6 +100,9 @@ class Tracker:
     def _write(self, image: Array, key: Array, joint: Array, masks: Array, given: bool) -> None:
         """Remember a frame with the probabilities of its objects; the previous one, if not kept, goes."""
         keep = given or self.seen - self.kept_at >= self.plan["mem_every"]
+        if not keep and not self.plan["include_last"]:
+            self.seen += 1
+            return
         penalty = 0 if given else self.plan["penalty" if keep else "last_penalty"]
         rows = key.reshape(len(key), -1).T
         extra = np.square(rows).sum(1, keepdims=True) + penalty * math.sqrt(len(key))
@@ -106,13 +121,14 @@ class Tracker:
         return outputs
 
 
-def double(x: Array, axis: int) -> Array:
-    """Twice as long along an axis, by linear interpolation between the centres of pixels."""
+def enlarge(x: Array, axis: int, times: int) -> Array:
+    """So many times as long along an axis, by linear interpolation between the centres of pixels."""
     x = np.moveaxis(x, axis, -1)
-    before = np.concatenate([x[..., :1], x[..., :-1]], -1)
-    after = np.concatenate([x[..., 1:], x[..., -1:]], -1)
-    both = np.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], -1)
-    longer: Array = np.moveaxis(both.reshape(*x.shape[:-1], -1), -1, axis)
+    place = ((np.arange(x.shape[-1] * times) + 0.5) / times - 0.5).clip(0, x.shape[-1] - 1)
+    low = place.astype(int)
+    share = (place - low).astype(x.dtype)
+    mixed = (1 - share) * x[..., low] + share * x[..., np.minimum(low + 1, x.shape[-1] - 1)]
+    longer: Array = np.moveaxis(mixed, -1, axis)
     return longer
 
 

@@ -1,6 +1,6 @@
 """``segue export``: networks as ONNX graphs with their memory as plain inputs and outputs.
 
-stcn-lite becomes four graphs, encode, read, decode and remember; what to do between them is
+STCN and stcn-lite become four graphs, encode, read, decode and remember; what to do between them is
 :mod:`segue.export.follow`, which is written beside them. A network that finds foreground becomes decode and
 encode, one for each role of a frame. Sizes of pictures, frames of the memory and objects may differ from call
 to call.
@@ -24,19 +24,21 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import SegueError
+from segue.export import EXPORTED
 from segue.extras import install_command
+from segue.layers.colours import MEAN, normalise
 from segue.layers.fused import fold_batch_norms
 from segue.models.base import ForegroundNetwork, QueryFeatures
-from segue.models.stcn import STCNLite
+from segue.models.stcn import CorrespondenceNetwork, STCNLite
 from segue.sessions.empty_scene import PLANES
 
 OPSET = 17
 SAMPLE = 96, 128  # height and width of the pictures that the graphs are traced with
 
 
-def encode(network: STCNLite, image: Tensor) -> tuple[Tensor, ...]:
-    """(H, W, 3) uint8, multiples of 16 → key (64, h, w) and features thin, joint, f4, f2."""
-    seen = network.encode_query(prepared(image))
+def encode(network: CorrespondenceNetwork, image: Tensor) -> tuple[Tensor, ...]:
+    """(H, W, 3), see :func:`prepared` → key (64, h, w), features thin and joint, and two finer ones."""
+    seen = network.encode_query(prepared(network, image))
     joint, thin, *finer = seen.features
     return (seen.key[0], thin, joint, *finer)
 
@@ -69,15 +71,15 @@ def read(
     return readout, received.sum((0, 1)) * values.shape[0]
 
 
-def decode(network: STCNLite, readout: Tensor, thin: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
-    """Readouts (K, V, h, w) and features of the frame → log-odds (K, H/2, W/2)."""
-    logits: Tensor = network.decoder(readout, thin, f4, f2)
+def decode(network: CorrespondenceNetwork, readout: Tensor, thin: Tensor, *finer: Tensor) -> Tensor:
+    """Readouts (K, V, h, w) and features of the frame → log-odds (K, H/n, W/n), n 2 or (STCN) 4."""
+    logits: Tensor = network.decoder(readout, thin, *finer)
     return logits[:, 0]
 
 
-def remember(network: STCNLite, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
-    """(H, W, 3) uint8, feature of the frame, soft masks (K, H, W) → values (K, P, V)."""
-    seen = QueryFeatures(prepared(image), joint, (joint,))
+def remember(network: CorrespondenceNetwork, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
+    """(H, W, 3), see :func:`prepared`, feature of the frame, soft masks (K, H, W) → values (K, P, V)."""
+    seen = QueryFeatures(prepared(network, image), joint, (joint,))
     return network.encode_memory(seen, masks)[1].flatten(2).transpose(1, 2)
 
 
@@ -94,16 +96,18 @@ def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int,
     return network.decode(current, context, background, size).sigmoid()
 
 
-def prepared(image: Tensor) -> Tensor:
-    """Picture (H, W, 3), uint8 → (1, 3, H, W) in [-1, 1]."""
-    return image.permute(2, 0, 1)[None].float() / 127.5 - 1
+def prepared(network: CorrespondenceNetwork, image: Tensor) -> Tensor:
+    """Picture (H, W, 3) in [0, 255], padded to multiples of 16 → (1, 3, H, W) as the network takes it."""
+    if isinstance(network, STCNLite):
+        return image.permute(2, 0, 1)[None].float() / 127.5 - 1
+    return normalise(image)
 
 
 def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
     """Write a network as ONNX graphs into a folder, whose files are replaced; gives what was written.
 
-    The network names its graphs in the attribute ``graphs``: ``memory`` as stcn-lite, ``scene`` for one that
-    finds foreground and shares one encoder among its frames.
+    The network names its graphs in the attribute ``graphs``: ``memory`` as stcn-lite and STCN, ``scene`` for
+    one that finds foreground.
 
     Raises:
         SegueError: the extra ``onnx`` is not installed, or there are no graphs for this network.
@@ -113,41 +117,50 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
     folded = fold_batch_norms(network).float().eval().requires_grad_(False)
     graphs = getattr(folded, "graphs", None)
     if graphs == "memory":
-        return _export_tracker(cast(STCNLite, folded), folder)
+        return _export_tracker(cast(CorrespondenceNetwork, folded), folder)
     if graphs == "scene":
         return _export_scene(cast(ForegroundNetwork, folded), folder)
     name, options = type(network).__name__, getattr(network, "options", {})
     built = f" with {', '.join(options)}" if options else ""
-    raise SegueError(f"{name}{built} cannot be exported; stcn-lite, mustan-lite and mustan-slim can")
+    raise SegueError(f"{name}{built} cannot be exported; give {EXPORTED}")
 
 
-def _export_tracker(network: STCNLite, folder: Path) -> list[Path]:
-    schedule = network.schedule
+def _export_tracker(network: CorrespondenceNetwork, folder: Path) -> list[Path]:
+    schedule, stride = network.schedule, network.read_stride
     assert schedule.top_k is not None
     height, width = SAMPLE
-    image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
+    # What STCN is padded with, black after normalisation, is no picture of whole numbers.
+    lite = isinstance(network, STCNLite)
+    image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8 if lite else torch.float32)
     masks = torch.rand(2, height, width) / 2
+    fine = ("f4", "f2") if lite else ("f8", "f4")
     with torch.inference_mode():
-        key, thin, joint, f4, f2 = encode(network, image)
+        key, thin, joint, *finer = encode(network, image)
         values = remember(network, image, joint, masks)
     positions = values.shape[1]
     row = key.flatten(1).T
     keys = torch.cat([row, row.square().sum(1, keepdim=True)], 1)[None].repeat(2, 1, 1)
     memory = values[:, None].repeat(1, 2, 1, 1)
-    numbers = {"start": torch.tensor(16), "width": torch.tensor(width // 8), "window": torch.tensor(12)}
-    readout = torch.zeros(2, values.shape[2], height // 8, width // 8)
+    numbers = {"start": torch.tensor(16), "width": torch.tensor(width // stride), "window": torch.tensor(12)}
+    readout = torch.zeros(2, values.shape[2], height // stride, width // stride)
     encoded = {"image": image}
     recalled = {"keys": keys, "values": memory, "query": row[16 : positions - 8]} | numbers
-    decoded = {"readout": readout, "thin": thin, "f4": f4, "f2": f2}
+    decoded = {"readout": readout, "thin": thin} | dict(zip(fine, finer, strict=True))
     remembered = {"image": image, "joint": joint, "masks": masks}
     graphs = {
-        "encode": _Graph(network, partial(encode, network), encoded, "key", "thin", "joint", "f4", "f2"),
+        "encode": _Graph(network, partial(encode, network), encoded, "key", "thin", "joint", *fine),
         "read": _Graph(network, partial(read, schedule.top_k), recalled, "readout", "usage"),
         "decode": _Graph(network, partial(decode, network), decoded, "logits"),
         "remember": _Graph(network, partial(remember, network), remembered, "values"),
     }
     follow = folder / "follow.py"
-    written = _write(graphs, folder, {"network": "stcn-lite", "schedule": asdict(schedule)})
+    about = {
+        "network": "stcn-lite" if lite else "stcn",
+        "schedule": asdict(schedule),
+        "features": fine,
+        "padding": "edge" if lite else [255 * mean for mean in MEAN],
+    }
+    written = _write(graphs, folder, about)
     follow.write_text((resources.files("segue") / "export" / "follow.py").read_text("utf-8"), "utf-8")
     return [*written, follow]
 
@@ -172,7 +185,7 @@ def _export_scene(network: ForegroundNetwork, folder: Path) -> list[Path]:
     graphs["decode"] = _Graph(network, decoding, inputs, "probabilities")
     about = {
         "context": [offset for offset, _ in network.context],
-        "multiple": network.size_multiple,
+        "multiple": math.lcm(network.size_multiple, stride),
         "roles": frames,
     }
     return _write(graphs, folder, about)
@@ -193,6 +206,8 @@ class _Graph(nn.Module):
 
 def _write(graphs: Mapping[str, _Graph], folder: Path, about: dict[str, Any]) -> list[Path]:
     """Trace and write graphs, and ``graphs.json`` that tells their inputs and outputs."""
+    import onnx
+
     folder.mkdir(parents=True, exist_ok=True)
     listing: dict[str, Any] = {}
     written = []
@@ -214,7 +229,12 @@ def _write(graphs: Mapping[str, _Graph], folder: Path, about: dict[str, Any]) ->
                 opset_version=OPSET,
                 dynamo=False,
             )
-        types = {given: str(value.dtype).removeprefix("torch.") for given, value in graph.inputs.items()}
+        kept = {item.name for item in onnx.load(path).graph.input}  # what nothing depends on is left out
+        types = {
+            given: str(value.dtype).removeprefix("torch.")
+            for given, value in graph.inputs.items()
+            if given in kept
+        }
         listing[name] = {"inputs": types, "outputs": list(graph.outputs)}
         written.append(path)
     index = folder / "graphs.json"

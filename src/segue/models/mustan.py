@@ -61,6 +61,7 @@ class WindowNetwork(nn.Module, ABC):
         offsets: times of the frames of a window, in frames from the current one.
         options: what the network was built with, by name; ``own`` are those that the other does not have.
         widths: channels of the feature maps at strides 2, 4, 8, 16 and 32.
+        graphs: see :func:`segue.export.onnx.export_onnx`; None with depth, which the graphs do not take.
     """
 
     context: tuple[tuple[int, str], ...]
@@ -100,6 +101,7 @@ class WindowNetwork(nn.Module, ABC):
             **own,
         }
         self.capabilities = ForegroundCapabilities(depth=bool(depth_channels))
+        self.graphs = None if depth_channels else "scene"
         self.widths = tuple(scaled(channels, width) for channels in ResNet18.widths)
         self.rlim = nn.ModuleList(PositionGate() if rlim else nn.Identity() for _ in self.widths)
         self.decoder = Decoder(self.widths)
@@ -195,6 +197,8 @@ class MUSTAN1(WindowNetwork):
             raise ValueError(f"context is {context!r}; it must be late or early")
         super().__init__(frames, causal, frm, background, depth_channels, rlim, width, context=context)
         self.early = context == "early"
+        if self.early:
+            self.graphs = None  # they encode frame by frame
         self.context = () if frm == "none" else tuple((offset, "context") for offset in self.offsets)
         self.background = "context" if background else None
         self.fnet = ResNet18(depth_channels=depth_channels, width=width)

@@ -84,6 +84,7 @@ class STCN(CorrespondenceNetwork):
 
     schedule = Schedule(mem_every=5, top_k=20, include_last=False)
     tracker: ClassVar[type[Tracker]] = BicubicTracker
+    graphs = "memory"
     read_stride = 16
     key_channels = 64
     value_channels = VALUE_CHANNELS
