@@ -29,14 +29,14 @@ from segue.extras import install_command
 from segue.layers.colours import MEAN, normalise
 from segue.layers.fused import fold_batch_norms
 from segue.models.base import ForegroundNetwork, QueryFeatures
-from segue.models.stcn import CorrespondenceNetwork, STCNLite
+from segue.models.stcn import STCN, STCNLite
 from segue.sessions.empty_scene import PLANES
 
 OPSET = 17
 SAMPLE = 96, 128  # height and width of the pictures that the graphs are traced with
 
 
-def encode(network: CorrespondenceNetwork, image: Tensor) -> tuple[Tensor, ...]:
+def encode(network: STCN | STCNLite, image: Tensor) -> tuple[Tensor, ...]:
     """(H, W, 3), see :func:`prepared` → key (64, h, w), features thin and joint, and two finer ones."""
     seen = network.encode_query(prepared(network, image))
     joint, thin, *finer = seen.features
@@ -71,13 +71,13 @@ def read(
     return readout, received.sum((0, 1)) * values.shape[0]
 
 
-def decode(network: CorrespondenceNetwork, readout: Tensor, thin: Tensor, *finer: Tensor) -> Tensor:
+def decode(network: STCN | STCNLite, readout: Tensor, thin: Tensor, *finer: Tensor) -> Tensor:
     """Readouts (K, V, h, w) and features of the frame → log-odds (K, H/n, W/n), n 2 or (STCN) 4."""
     logits: Tensor = network.decoder(readout, thin, *finer)
     return logits[:, 0]
 
 
-def remember(network: CorrespondenceNetwork, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
+def remember(network: STCN | STCNLite, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
     """(H, W, 3), see :func:`prepared`, feature of the frame, soft masks (K, H, W) → values (K, P, V)."""
     seen = QueryFeatures(prepared(network, image), joint, (joint,))
     return network.encode_memory(seen, masks)[1].flatten(2).transpose(1, 2)
@@ -96,7 +96,7 @@ def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int,
     return network.decode(current, context, background, size).sigmoid()
 
 
-def prepared(network: CorrespondenceNetwork, image: Tensor) -> Tensor:
+def prepared(network: STCN | STCNLite, image: Tensor) -> Tensor:
     """Picture (H, W, 3) in [0, 255], padded to multiples of 16 → (1, 3, H, W) as the network takes it."""
     if isinstance(network, STCNLite):
         return image.permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -117,7 +117,7 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
     folded = fold_batch_norms(network).float().eval().requires_grad_(False)
     graphs = getattr(folded, "graphs", None)
     if graphs == "memory":
-        return _export_tracker(cast(CorrespondenceNetwork, folded), folder)
+        return _export_tracker(cast(STCN | STCNLite, folded), folder)
     if graphs == "scene":
         return _export_scene(cast(ForegroundNetwork, folded), folder)
     name, options = type(network).__name__, getattr(network, "options", {})
@@ -125,7 +125,7 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
     raise SegueError(f"{name}{built} cannot be exported; give {EXPORTED}")
 
 
-def _export_tracker(network: CorrespondenceNetwork, folder: Path) -> list[Path]:
+def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
     schedule, stride = network.schedule, network.read_stride
     assert schedule.top_k is not None
     height, width = SAMPLE
