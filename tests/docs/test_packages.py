@@ -103,4 +103,5 @@ def test_extras_are_those_of_the_distribution() -> None:
         listed = re.search(rf"^{extra} = \[(.*)\]$", text, re.MULTILINE)
         assert listed is not None
         assert tuple(re.findall(r'"([\w-]+)', listed[1])) == packages
-        assert all(find_spec(package.replace("-", "_")) for package in packages)
+        if extra != "hf":  # too large for the tests to need it
+            assert all(find_spec(package.replace("-", "_")) for package in packages)

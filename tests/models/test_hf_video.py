@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from segue.errors import SegueError
+import segue
+from segue.errors import CheckpointError, SegueError
+from segue.jobs.identity import model_digest
+from segue.jobs.values import Model
+from segue.masks import read_index_mask
 from segue.models.hf_video import HFVideo
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Segmentation
+from tests.cli.running import command_in
 from tests.clips import clip
+from tests.video.making import write_video
 
 transformers = pytest.importorskip("transformers", reason="needs the extra hf (transformers)")
+
+NAMES = {"Sam2Video": "sam2-hf", "EdgeTamVideo": "edgetam-hf"}
+"""What segue calls the models, by how transformers begins the names of their classes."""
 
 FRAMES, MASKS = clip(7, 20, 48, 72, 2)
 GIVEN: dict[int, list[Any]] = {
@@ -24,27 +37,54 @@ GIVEN: dict[int, list[Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["Sam2Video", "EdgeTamVideo"])
-def network(request: pytest.FixtureRequest) -> HFVideo:
+def small(kind: str) -> Any:
+    """A model of transformers with random weights, a shallow trunk and a square of 128 pixels."""
     torch.manual_seed(0)
-    named: dict[str, Any] = {
-        "image_size": 256,
-        "prompt_encoder_config": {"image_size": 256},
-        "memory_attention_rope_feat_sizes": [16, 16],
-        "vision_config": {"backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]]},
+    trunk = {
+        "model_type": "sam2_hiera_det_model",
+        "image_size": [128, 128],
+        "blocks_per_stage": [1, 1, 2, 1],
+        "hidden_size": 24,
+        "embed_dim_per_stage": [24, 48, 96, 192],
+        "num_attention_heads_per_stage": [1, 1, 2, 4],
+        "global_attention_blocks": [3],
     }
-    if request.param == "Sam2Video":
-        trunk = {"model_type": "sam2_hiera_det_model", "image_size": [256, 256]}
-        named["vision_config"]["backbone_config"] = trunk
-    config = getattr(transformers, f"{request.param}Config")(**named)
-    return HFVideo(getattr(transformers, f"{request.param}Model")(config).eval())
+    named: dict[str, Any] = {
+        "image_size": 128,
+        "prompt_encoder_config": {"image_size": 128},
+        "memory_attention_rope_feat_sizes": [8, 8],
+        "memory_attention_num_layers": 1,
+        "vision_config": {
+            "backbone_config": trunk,
+            "backbone_channel_list": [192, 96, 48, 24],
+            "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+        },
+    }
+    if kind == "EdgeTamVideo":
+        named |= {"perceiver_resampler_num_latents_2d": 16, "memory_attention_rope_k_sizes": [4, 4]}
+    config = getattr(transformers, f"{kind}Config")(**named)
+    return getattr(transformers, f"{kind}Model")(config).eval()
+
+
+@pytest.fixture(scope="module", params=["Sam2Video", "EdgeTamVideo"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as transformers writes it; its name is that of the kind."""
+    folder = tmp_path_factory.mktemp("models") / str(request.param)
+    small(str(request.param)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def network(folder: Path) -> HFVideo:
+    found = segue.load(NAMES[folder.name], folder)
+    assert isinstance(found, HFVideo)
+    return found
 
 
 def follow(session: TrackSession, frames: range) -> list[Segmentation]:
     return [session.step(Frame(t, t / 25, FRAMES[t]), GIVEN.get(t)) for t in frames]
 
 
-@pytest.mark.slow
 def test_a_model_of_transformers_follows_objects_in_a_session(network: HFVideo) -> None:
     session = TrackSession(network, device="cpu")
     plain = follow(session, range(5))
@@ -66,3 +106,74 @@ def test_a_model_of_transformers_follows_objects_in_a_session(network: HFVideo) 
 def test_a_model_of_another_kind_is_refused() -> None:
     with pytest.raises(SegueError, match="Linear is no video model"):
         HFVideo(torch.nn.Linear(1, 1))
+
+
+def test_a_folder_holds_the_weights_that_were_written(folder: Path, network: HFVideo) -> None:
+    written = load_file(folder / "model.safetensors")
+    held = network.state_dict()
+    assert written.keys() <= held.keys()
+    assert all(torch.equal(value, held[name]) for name, value in written.items())
+
+
+def test_a_command_follows_with_a_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_video(tmp_path / "film.mp4", list(FRAMES[:4]))
+    done = command_in(monkeypatch, capsys)(
+        *("track", tmp_path / "film.mp4", "--model", NAMES[folder.name], "--weights", folder),
+        *("--point", "0@3:26,34", "--box", "2@7:10,10,30,30", "--device", "cpu"),
+        *("--output", tmp_path / "out", "--format", "png", "--quiet"),
+    )
+    assert (done.code, done.err) == (0, "")
+    session = TrackSession(segue.load(NAMES[folder.name], folder), device="cpu")  # type: ignore[arg-type]
+    given: dict[int, list[Any]] = {
+        0: [PointPrompt(3, ((26.0, 34.0),))],
+        2: [BoxPrompt(7, (10, 10, 30, 30))],
+    }
+    for frame in segue.open_source(tmp_path / "film.mp4"):
+        expected = session.step(frame, given.get(frame.index))
+        found = read_index_mask(tmp_path / "out" / "masks" / f"{frame.index:05d}.png")
+        assert np.array_equal(found, expected.mask)
+
+
+def test_a_changed_folder_is_another_model(folder: Path, tmp_path: Path) -> None:
+    digest = model_digest(Model(name="sam2-hf", weights=folder))
+    assert digest is not None
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    assert model_digest(Model(name="sam2-hf", weights=other)) == digest
+    (other / "config.json").write_text("{}")
+    assert model_digest(Model(name="sam2-hf", weights=other)) != digest
+
+
+def test_a_folder_of_the_other_model_is_refused(folder: Path) -> None:
+    (other,) = set(NAMES.values()) - {NAMES[folder.name]}
+    with pytest.raises(CheckpointError, match=r"model_type is '(sam2|edgetam)_video', which is no"):
+        segue.load(other, folder)
+
+
+def test_a_folder_without_all_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    poor = tmp_path / "poor"
+    shutil.copytree(folder, poor)
+    tensors = load_file(poor / "model.safetensors")
+    del tensors["no_memory_embedding"]
+    save_file(tensors, poor / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match="1 missing keys: no_memory_embedding"):
+        segue.load(NAMES[folder.name], poor)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "config.json: no such file"),
+        ("{", "config.json: cannot be read"),
+        ("[]", "model_type is None"),
+        (json.dumps({"model_type": "bert"}), "model_type is 'bert'"),
+        (json.dumps({"model_type": "sam2_video"}), "transformers cannot load it"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=message):
+        segue.load("sam2-hf", tmp_path)

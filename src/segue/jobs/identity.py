@@ -78,9 +78,17 @@ def record(job: VideoJob) -> dict[str, Any]:
 def model_digest(model: Model) -> str | None:
     """SHA-256 of the weights of a model, joined by + where there are several; None where there are none."""
     if model.weights is not None:
-        return file_digest(model.weights)
+        return weights_digest(model.weights)
     digests = [digest for name in model.name.split("+") if (digest := _own_digest(name)) is not None]
     return "+".join(digests) or None
+
+
+def weights_digest(path: Path) -> str | None:
+    """SHA-256 of a weight file; of a folder of another library those of its files, joined by +."""
+    if not path.is_dir():
+        return file_digest(path)
+    files = sorted(file for kind in ("*.json", "*.safetensors") for file in path.glob(kind))
+    return "+".join(digest for file in files if (digest := file_digest(file)) is not None) or None
 
 
 def file_digest(path: Path) -> str | None:

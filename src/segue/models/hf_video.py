@@ -8,20 +8,31 @@ share the features of the frame. What no later frame sees is dropped, see :mod:`
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
-from typing import Any, ClassVar
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from segue.errors import SegueError
+from segue.errors import CheckpointError, SegueError
+from segue.extras import missing_packages
+from segue.inputs import check_file, parse_json
 from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
 from segue.models.sam2.objects import POINTERS, Settings
 from segue.models.sam2.pictures import film_picture, points_on_square, square_mask
 from segue.models.sam2.tracker import SCHEDULE, LowLogits, clicks_by_object, merged, settings_of
 from segue.models.sam2.values import ABSENT
+from segue.naming import first_few
 from segue.registry import PromptKind
 from segue.types import Image
+
+VideoClass = Literal["Sam2Video", "EdgeTamVideo"]
+"""What the classes of transformers begin with."""
+
+MODEL_TYPES: dict[str, VideoClass] = {"sam2_video": "Sam2Video", "edgetam_video": "EdgeTamVideo"}
+"""How ``config.json`` calls them."""
 
 KINDS = ("cond_frame_outputs", "non_cond_frame_outputs")
 KEPT = ("maskmem_features", "maskmem_pos_enc", "object_pointer")
@@ -223,3 +234,72 @@ class HFVideo(nn.Module):
     def state_dict(self, *arguments: Any, **named: Any) -> dict[str, Any]:  # type: ignore[override]
         """Its weights, by which sessions know it."""
         return self.model.state_dict(*arguments, **named)
+
+
+def fresh(kind: VideoClass) -> HFVideo:
+    """A network of a kind as transformers makes it by default, with random weights.
+
+    Raises:
+        CheckpointError: transformers is not installed.
+    """
+    library = _transformers()
+    return HFVideo(getattr(library, f"{kind}Model")(getattr(library, f"{kind}Config")()))
+
+
+def read_folder(kind: VideoClass, path: Path) -> HFVideo:
+    """The network that a folder of transformers holds: ``config.json`` and safetensors.
+
+    Nothing is downloaded, unpickled, or run from the folder.
+
+    Args:
+        kind: what the folder must hold.
+        path: the folder, or the weight file in it.
+
+    Raises:
+        CheckpointError: transformers is not installed, or the folder holds another network, not all of its
+            weights, or weights that are no numbers.
+    """
+    library = _transformers()
+    folder = path if path.is_dir() else path.parent
+    config = folder / "config.json"
+    check_file(config, CheckpointError)
+    try:
+        described = parse_json(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{config}: cannot be read ({error})") from None
+    found = described.get("model_type") if isinstance(described, dict) else None
+    if MODEL_TYPES.get(str(found)) != kind:
+        raise CheckpointError(f"{config}: model_type is {found!r}, which is no {kind}Model of transformers")
+    try:
+        with _quiet(library):
+            model, report = getattr(library, f"{kind}Model").from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+    except Exception as error:  # whatever the library runs into with a foreign folder
+        raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from error
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if names := sorted(map(str, report[what])):
+            listed = first_few(names, 10)
+            raise CheckpointError(f"{folder}: {len(names)} {what.replace('_', ' ')}: {listed}")
+    return HFVideo(model)
+
+
+def _transformers() -> Any:
+    if missing := missing_packages("hf"):
+        raise CheckpointError(f"models of transformers need {missing}")
+    import transformers
+
+    return transformers
+
+
+@contextmanager
+def _quiet(library: Any) -> Iterator[None]:
+    """Without the progress bars of transformers inside the block."""
+    logging = library.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -14,6 +14,7 @@ from segue.models.detection.nanodet import NanoDetPlus
 from segue.models.detection.pointrend import PointRend, rename_release
 from segue.models.dino import DINO, rename_training
 from segue.models.fgsegnet import FgSegNetV2
+from segue.models.hf_video import VideoClass, fresh, read_folder
 from segue.models.hofam import HOFAM
 from segue.models.msstsvis import MSSTSVIS, Parts, ReleasedMSSTSVIS
 from segue.models.msstsvis.lite import MSSTSVISLite
@@ -142,6 +143,21 @@ def _sam2(size: SizeName) -> Entry:
     )
 
 
+def _transformers(name: str, kind: VideoClass, signature: str, hub: str, paper: str) -> Entry:
+    return Entry(
+        name=name,
+        task="track",
+        build=partial(fresh, kind),
+        signature=signature,
+        required_key="memory_temporal_positional_encoding",
+        read=partial(read_folder, kind),
+        paper=paper,
+        licence="Apache-2.0",
+        source=f"https://huggingface.co/{hub} (hf download {hub} --local-dir FOLDER)",
+        prompts=frozenset({"mask", "box", "point"}),
+    )
+
+
 # Of entries whose files have a name in common, the larger network comes first: see `recognise`.
 ENTRIES = (
     Entry(
@@ -175,6 +191,20 @@ ENTRIES = (
         source="https://www.dropbox.com/s/mtfxdr93xc3q55i/STM_weights.pth?dl=1 (STM_weights.pth)",
     ),
     *(_sam2(size) for size in SIZES),
+    _transformers(
+        "edgetam-hf",
+        "EdgeTamVideo",
+        "spatial_perceiver.layer_norm.weight",
+        "yonigozlan/EdgeTAM-hf",
+        "Zhou et al., CVPR 2025 (arXiv 2501.07256)",
+    ),
+    _transformers(
+        "sam2-hf",
+        "Sam2Video",
+        "vision_encoder.backbone.pos_embed_window",
+        "facebook/sam2.1-hiera-tiny",
+        "Ravi et al., 2024 (arXiv 2408.00714)",
+    ),
     Entry(
         name="xmem",
         task="track",
