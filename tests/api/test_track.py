@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import segue
-from segue.errors import PromptError, SinkError, SourceError
-from segue.jobs.options import TrackOptions
+from segue.errors import ArgumentError, PromptError, SinkError, SourceError
+from segue.jobs.options import TrackOptions, checked
 from segue.jobs.tracking import make_schedule
 from segue.masks import read_index_mask
+from segue.models.cutie import Cutie, CutieSchedule
+from segue.models.sam2 import SAM2
 from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
 from segue.types import BoxPrompt, MaskPrompt, Segmentation
@@ -118,6 +120,41 @@ def test_what_is_given_replaces_what_is_published() -> None:
     assert (schedule.mem_every, schedule.top_k, schedule.include_last) == (7, 9, False)
     assert (schedule.memory_frames, schedule.memory_policy) == (11, "fifo")
     assert make_schedule(STCN.schedule, TrackOptions(top_k=None)).top_k is None
+
+
+def test_settings_are_those_of_the_network() -> None:
+    given = {"long_term": False, "num_prototypes": 64, "resize": "area", "chunk_size": None, "penalty": 1}
+    schedule = make_schedule(Cutie.schedule, TrackOptions(settings=given, top_k=9))
+    assert schedule == CutieSchedule(top_k=9, num_prototypes=64, resize="area", penalty=1.0)
+    typed = [f"{name}={'None' if value is None else str(value).lower()}" for name, value in given.items()]
+    assert make_schedule(Cutie.schedule, checked(TrackOptions, {"settings": typed, "top_k": 9})) == schedule
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"long_time": True},
+            "setting long_time: this network has none of that name; it has .*long_term, max",
+        ),
+        ({"mem_every": 3}, "setting mem_every: there is an option of that name"),
+        ({"long_term": "yes"}, "setting long_term is 'yes', but must be true or false"),
+        ({"num_prototypes": True}, "setting num_prototypes is True, but must be a whole number"),
+        ({"chunk_size": 1.5}, "setting chunk_size is 1.5, but must be a whole number or none"),
+        ({"resize": "cubic"}, "setting resize is 'cubic', but must be one of bilinear, antialias, area"),
+        (["long_term"], "settings is list of 1, but must be NAME=VALUE; long_term has no value"),
+        (7, "settings is 7, but must be names with their values"),
+        ({"penalty": float("nan")}, "settings"),
+    ],
+)
+def test_settings_that_a_network_does_not_have_are_refused(settings: Any, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        make_schedule(Cutie.schedule, checked(TrackOptions, {"settings": settings}))
+
+
+def test_what_a_schedule_itself_refuses_is_an_error_of_the_argument() -> None:
+    with pytest.raises(ArgumentError, match="stride is 0, but must be at least 1"):
+        make_schedule(SAM2.schedule, TrackOptions(settings={"stride": 0}))
 
 
 @pytest.mark.parametrize("name", ["mem_every", "top_k", "memory_frames"])

@@ -28,6 +28,25 @@ def test_a_video_becomes_masks_and_an_overlay(track: Command, inputs: Path, tmp_
     assert [frame.size for frame in overlay] == [(48, 64)] * 8
 
 
+def test_settings_of_the_network_are_given_by_name(
+    track: Command, inputs: Path, command: Command, tmp_path: Path
+) -> None:
+    settings = {"penalty": -50.0, "last_window": None}
+    track("--format", "png", "--setting", "penalty=-50", "--setting", "last_window=none")
+    asked = segue.track(inputs / "clip.mp4", {0: MASKS[0]}, model=lively_lite(), settings=settings)
+    plain = segue.track(inputs / "clip.mp4", {0: MASKS[0]}, model=lively_lite())
+    found = [read_index_mask(tmp_path / "out" / "masks" / f"{t:05d}.png") for t in range(8)]
+    assert all(np.array_equal(mask, result.mask) for mask, result in zip(found, asked, strict=True))
+    assert not all(np.array_equal(mask, result.mask) for mask, result in zip(found, plain, strict=True))
+    job = json.loads((tmp_path / "out" / "job.json").read_text())
+    assert job["options"]["settings"] == {"penalty": -50, "last_window": None}
+    known = "; it has last_window, penalty, last_penalty"
+    assert known in track("--setting", "long_term=true", "--overwrite").complaint
+    listed = command("weights", "list", "cutie").out
+    assert "settings\tmem_every=5, top_k=30" in listed
+    assert "long_term=False" in listed
+
+
 def test_the_command_writes_what_the_function_gives(track: Command, inputs: Path, tmp_path: Path) -> None:
     track("--format", "png", "--mem-every", 2, "--top-k", 0, "--no-include-last", "--memory-frames", 3)
     expected = segue.track(

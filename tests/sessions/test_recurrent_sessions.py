@@ -155,6 +155,29 @@ def test_without_long_term_memory_the_bound_on_frames_holds(system: tuple[Any, L
         assert store.frames[0] == 0
 
 
+@pytest.mark.parametrize("long_term", [False, True])
+def test_permanent_frames_never_make_room(
+    system: tuple[Any, LongTermSchedule], long_term: bool, tmp_path: Path
+) -> None:
+    schedule = replace(system[1], long_term=long_term, memory_frames=3, memory_policy="fifo")
+    prompts = {0: MASKS[0], 3: [MaskPrompt(2, MASKS[3] == 2)]}
+
+    def frames(session: TrackSession) -> list[int]:
+        memory = session.tracker.memories[0]  # type: ignore[attr-defined]
+        return list(getattr(memory, "stores", [memory])[0].frames)
+
+    plain = new_session((system[0], schedule))
+    follow(plain, prompts)
+    assert 3 not in frames(plain)
+    session = new_session((system[0], replace(schedule, permanent="given")))
+    follow(session, prompts, end=8)
+    session.state().save(tmp_path / "state")
+    session.restore(SessionState.load(tmp_path / "state"))
+    follow(session, prompts, first=8)
+    assert {0, 3} <= set(frames(session))
+    assert len(frames(session)) == len(frames(plain)) + 1
+
+
 def test_objects_that_leave_take_what_was_kept_of_them_along(system: tuple[Any, LongTermSchedule]) -> None:
     session = new_session(system)
     follow(session, PROMPTS, end=7)
@@ -206,6 +229,7 @@ def test_the_schedule_of_another_network_keeps_what_it_says(xmem_network: XMem) 
         ({"include_last": True}, "include_last"),
         ({"min_mid_term_frames": 3}, "min_mid_term_frames is 3"),
         ({"num_prototypes": 0}, "num_prototypes is 0"),
+        ({"official": True, "permanent": "given"}, "permanent: with official"),
     ],
 )
 def test_schedules_that_cannot_work_are_refused(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import resource
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,8 +12,10 @@ import torch
 
 import segue
 from segue.errors import CheckpointError, PromptError, SegueError
+from segue.jobs.options import TrackOptions
+from segue.jobs.tracking import track_session
 from segue.layers.running import prepare_for_inference
-from segue.models.sam2 import SAM2, FilmPredictor, SAM2Tracker, Settings
+from segue.models.sam2 import SAM2, FilmPredictor, SAM2Schedule, SAM2Tracker, Settings
 from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
 from tests.clips import clip
@@ -26,8 +27,10 @@ CLICK = PointPrompt(1, ((26.0, 34.0),))
 Prompts = dict[int, list[segue.types.Prompt]]
 
 
-def session(network: SAM2, frames: int | None = None, side: int = SIDE) -> TrackSession:
-    schedule = replace(network.schedule, short_side=side)
+def session(
+    network: SAM2, frames: int | None = None, side: int = SIDE, settings: Settings | None = None
+) -> TrackSession:
+    schedule = SAM2Schedule(short_side=side, **asdict(settings or Settings()))
     return TrackSession(network, schedule, device="cpu", frames=frames)
 
 
@@ -43,13 +46,6 @@ def film(network: SAM2, count: int = len(FRAMES), settings: Settings | None = No
     """The predictor with the very layers that a session runs, so that both round alike."""
     prepared, _, _ = prepare_for_inference(network, "cpu", False)
     return FilmPredictor(prepared, FRAMES.__getitem__, count, settings, side=SIDE)
-
-
-def with_settings(network: SAM2, settings: Settings) -> SAM2:
-    """The network, whose sessions follow other rules."""
-    other = copy.copy(network)
-    other.settings = settings
-    return other
 
 
 def test_a_stream_gives_the_masks_of_the_whole_film_bit_by_bit(sam2_network: SAM2) -> None:
@@ -78,7 +74,7 @@ def test_a_stream_gives_the_masks_of_the_whole_film_bit_by_bit(sam2_network: SAM
 def test_other_rules_are_bounded_too(sam2_network: SAM2, settings: Settings) -> None:
     given: Prompts = {t: [MaskPrompt(1, MASKS[t] == 1)] for t in (0, 3, 6, 9)}
     count = 14
-    run = session(with_settings(sam2_network, settings), count)
+    run = session(sam2_network, count, settings=settings)
     found = follow(run, given, range(count))
     whole = film(sam2_network, count, settings)
     position = 0
@@ -161,8 +157,8 @@ def test_a_saved_session_goes_on_as_if_nothing_had_been(sam2_network: SAM2, tmp_
     other = session(sam2_network)
     other.restore(SessionState.load(path))
     assert follow(other, {}, range(4, 7)) == plain[4:]
-    changed = session(with_settings(sam2_network, Settings(stride=2)))
-    with pytest.raises(CheckpointError, match="saved with other settings"):
+    changed = session(sam2_network, settings=Settings(stride=2))
+    with pytest.raises(CheckpointError, match="schedule"):
         changed.restore(SessionState.load(path))
 
 
@@ -188,9 +184,7 @@ def test_short_films_are_told_from_long_ones(sam2_network: SAM2) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(unknown, long, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(short, long, strict=True))
     arrays = list(FRAMES[:5])
-    run = with_settings(sam2_network, Settings())
-    run.schedule = replace(run.schedule, short_side=SIDE)
-    results = segue.track(arrays, {0: [CLICK]}, model=run, device="cpu")
+    results = segue.track(arrays, {0: [CLICK]}, model=sam2_network, short_side=SIDE, device="cpu")
     assert all(np.array_equal(r.probabilities, s) for r, s in zip(results, short, strict=True))
 
 
@@ -211,6 +205,10 @@ def test_what_the_network_does_not_have_is_refused(sam2_network: SAM2) -> None:
     assert isinstance(tracker, SAM2Tracker)
     assert tracker.settings.prompted_frames == 3
     assert tracker._constants.side == 512
+    options = TrackOptions(settings={"prompted_frames": 4, "keep_corrections": True}, short_side=SIDE)
+    tracker = track_session(sam2_network, options, device="cpu").tracker
+    assert isinstance(tracker, SAM2Tracker)
+    assert tracker.settings == Settings(prompted_frames=4, keep_corrections=True)
 
 
 def test_corrections_of_a_film_are_lost_where_it_begins_anew_unless_they_are_kept(sam2_network: SAM2) -> None:

@@ -352,3 +352,24 @@ def test_the_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert cache_folder() == tmp_path / "here"
     monkeypatch.delenv("SEGUE_HOME")
     assert cache_folder().name == "segue"
+
+
+def test_where_the_publisher_gives_only_an_md5_it_decides(
+    server: tuple[str, Behaviour], tmp_path: Path
+) -> None:
+    address, behaviour = server
+    remote = Remote(f"{address}/n", "n", md5=hashlib.md5(CONTENT).hexdigest())
+    assert fetch(remote, tmp_path / "right").read_bytes() == CONTENT
+    behaviour.content = bytes(len(CONTENT))
+    with pytest.raises(DownloadError, match=f"its MD5 is .*, expected {remote.md5}; it is not the file"):
+        fetch(remote, tmp_path / "wrong")
+    assert not list((tmp_path / "wrong").iterdir())
+
+
+def test_the_checksum_of_the_user_is_held_besides_the_md5(
+    server: tuple[str, Behaviour], tmp_path: Path
+) -> None:
+    remote = Remote(f"{server[0]}/n", "n", md5=hashlib.md5(CONTENT).hexdigest())
+    with pytest.raises(DownloadError, match="its SHA-256 is"):
+        fetch(remote, tmp_path / "wrong", checksum=hashlib.sha256(b"another").hexdigest())
+    assert fetch(remote, tmp_path / "right", checksum=DIGEST).exists()

@@ -42,6 +42,7 @@ def track(
     max_jump: float | None = None,
     short_side: int | None = None,
     flip_tta: bool = False,
+    settings: Mapping[str, Any] | None = None,
     device: str | torch.device | None = None,
     fast: bool = False,
     fit: bool = False,
@@ -74,6 +75,8 @@ def track(
             diagonal; 0 never does.
         short_side: reduce larger pictures to this short side for the network; 0 never does.
         flip_tta: look at the mirrored picture as well, and take the mean of both; takes twice the time.
+        settings: further settings of the network by name, such as ``{"long_term": True}``; `segue weights
+            list NAME` shows them, and the page of the network tells what they mean.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
         fit: resize given masks of another size instead of refusing them.
@@ -111,6 +114,7 @@ def track(
             "max_jump": max_jump,
             "short_side": short_side,
             "flip_tta": flip_tta,
+            "settings": settings,
         },
     )
     opened = source if isinstance(source, Source) else open_source(source)

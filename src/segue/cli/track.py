@@ -17,7 +17,7 @@ from segue.cli.running import HOW, PART, SOURCE, job_command, outputs, video_sou
 from segue.errors import PromptError
 from segue.jobs.options import TrackOptions, checked
 from segue.jobs.prompting import typed_prompts
-from segue.jobs.values import Model, PromptValue, TrackJob
+from segue.jobs.values import Model, TrackJob
 from segue.registry import MODELS
 
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
@@ -58,12 +58,6 @@ class What:
         if not self.auto and (self.auto_every is not None or any(x is not None for x in found.values())):
             raise PromptError("options of the search for objects go with --auto")
 
-    def prompts(self) -> tuple[PromptValue, ...]:
-        """What was typed, as values."""
-        return typed_prompts(
-            self.mask or (), self.box or (), self.point or (), self.remove or (), fill=self.fill
-        )
-
 
 def _track(
     source: Values, what: Values, found: Values, memory: Values, part: Values, how: Values
@@ -95,13 +89,14 @@ def _track(
     asked.check(found if asked.auto else {**found, "refine": None})
     model, top_k = memory.pop("model"), memory.pop("top_k")
     options = checked(TrackOptions, {**memory, "top_k": "published" if top_k is None else (top_k or None)})
+    typed = (asked.mask or (), asked.box or (), asked.point or (), asked.remove or ())
     return TrackJob(
         source=video_source(source, part),
         model=Model(name=model, weights=asked.weights),
         outputs=outputs(how),
         device=how["device"],
         fast=how["fast"],
-        prompts=asked.prompts(),
+        prompts=typed_prompts(*typed, fill=asked.fill),
         finding=chosen_finding(found, asked.auto_every) if asked.auto else None,
         prompter=asked.prompter,
         refine=None if asked.auto else refine,
@@ -126,10 +121,14 @@ track = job_command(
     Options(
         follow,
         "model mem_every top_k include_last memory_frames memory_policy max_jump:max-jump,reach short_side "
-        "flip_tta:flip-tta,careful",
+        "flip_tta:flip-tta,careful settings:setting",
         {"top_k": None},
-        {"model": str, "top_k": int | None},
-        {"model": f"{TRACKERS}.", "top_k": "Memory positions read; 0 for all."},
+        {"model": str, "top_k": int | None, "settings": list[str] | None},
+        {
+            "model": f"{TRACKERS}.",
+            "top_k": "Memory positions read; 0 for all.",
+            "settings": "Further setting of the network; `segue weights list MODEL` shows them. NAME=VALUE",
+        },
     ),
     PART,
     HOW,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from segue.errors import ArgumentError
-from segue.inputs import kind_of
+from segue.inputs import kind_of, parse_json
 from segue.models.base import MemoryPolicy
 from segue.sessions.moving_camera import Method
 
@@ -22,6 +22,30 @@ class Value(BaseModel):
 V = TypeVar("V", bound=Value)
 
 
+Setting = str | int | float | bool | None
+
+
+def _settings(value: object) -> object:
+    """Settings as a mapping, also of texts ``NAME=VALUE`` from a command line."""
+    if value is None or isinstance(value, Mapping):
+        return value or {}
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError("must be names with their values")
+    pairs = [text.partition("=") for text in value]
+    if wrong := [name for name, sign, _ in pairs if not (name and sign)]:
+        raise ValueError(f"must be NAME=VALUE; {wrong[0]} has no value")
+    return {name: setting_of(text) for name, _, text in pairs}
+
+
+def setting_of(text: str) -> Setting:
+    """The value that is written in a text: a number, true, false, none, or the text itself."""
+    try:
+        value = parse_json({"none": "null"}.get(text.lower(), text.lower()))
+    except ValueError:
+        return text
+    return value if value is None or isinstance(value, (bool, int, float)) else text
+
+
 class TrackOptions(Value):
     """Options of tracking; None is as published for the network. See :func:`segue.track`."""
 
@@ -33,6 +57,7 @@ class TrackOptions(Value):
     max_jump: float | None = None
     short_side: int | None = None
     flip_tta: bool = False
+    settings: Annotated[Mapping[str, Setting], BeforeValidator(_settings)] = Field(default_factory=dict)
 
 
 class ForegroundOptions(Value):

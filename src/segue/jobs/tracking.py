@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import ArgumentError, PromptError
-from segue.jobs.options import TrackOptions
+from segue.jobs.options import Setting, TrackOptions
 from segue.jobs.prepared import Prepared, first_frame, open_video
 from segue.jobs.prompting import DEFAULT_NOTICE, make_detector, make_prompter, plan_prompts, settled
 from segue.jobs.values import TrackJob
@@ -26,13 +29,16 @@ def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
     Raises:
         ArgumentError: a number is out of range.
     """
-    asked = options.model_dump(exclude={"top_k"})
+    asked = options.model_dump(exclude={"top_k", "settings"})
     changes = {name: value for name, value in asked.items() if value is not None}
     for name in {"max_jump", "short_side"} & changes.keys():
         changes[name] = changes[name] or None  # 0 never does
     if options.top_k != "published":
         changes["top_k"] = options.top_k
-    schedule = replace(published, **changes)
+    try:
+        schedule = replace(published, **changes, **checked_settings(published, options.settings))
+    except ValueError as error:  # what the schedule itself refuses
+        raise ArgumentError(str(error)) from None
     for name in ("mem_every", "memory_frames", "top_k", "short_side"):
         value = getattr(schedule, name)
         if value is not None and value < 1:
@@ -42,6 +48,35 @@ def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
             f"max_jump is {schedule.max_jump}, but must be a part of the diagonal, from 0 to 1"
         )
     return schedule
+
+
+def checked_settings(published: Schedule, given: Mapping[str, Setting]) -> dict[str, Any]:
+    """Settings of a network, of the types that its schedule declares.
+
+    Raises:
+        ArgumentError: it has no such setting, or a value has another type.
+    """
+    types = get_type_hints(type(published))
+    found = {}
+    for name, value in given.items():
+        if name in TrackOptions.model_fields:
+            raise ArgumentError(f"setting {name}: there is an option of that name; give that one")
+        if name not in types:
+            known = ", ".join(known for known in types if known not in TrackOptions.model_fields)
+            raise ArgumentError(f"setting {name}: this network has none of that name; it has {known}")
+        try:
+            found[name] = TypeAdapter(types[name]).validate_python(value, strict=True)
+        except ValidationError:
+            raise ArgumentError(f"setting {name} is {value!r}, but must be {in_words(types[name])}") from None
+    return found
+
+
+def in_words(kind: Any) -> str:
+    """What values a type of a schedule has."""
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    words = {bool: "true or false", int: "a whole number", float: "a number", type(None): "none"}
+    return " or ".join(words[part] for part in get_args(kind) or (kind,))
 
 
 def track_session(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,9 +21,9 @@ from segue.errors import CheckpointError, SegueError
 from segue.extras import missing_packages
 from segue.inputs import check_file, parse_json
 from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
-from segue.models.sam2.objects import POINTERS, Settings
+from segue.models.sam2.objects import POINTERS
 from segue.models.sam2.pictures import film_picture, points_on_square, square_mask
-from segue.models.sam2.tracker import SCHEDULE, LowLogits, clicks_by_object, merged, settings_of
+from segue.models.sam2.tracker import LowLogits, clicks_by_object, merged
 from segue.models.sam2.values import ABSENT
 from segue.naming import first_few
 from segue.registry import PromptKind
@@ -33,6 +34,9 @@ VideoClass = Literal["Sam2Video", "EdgeTamVideo"]
 
 MODEL_TYPES: dict[str, VideoClass] = {"sam2_video": "Sam2Video", "edgetam_video": "EdgeTamVideo"}
 """How ``config.json`` calls them."""
+
+SCHEDULE = Schedule(mem_every=1, top_k=None, memory_policy="all")
+"""Every frame is remembered, and the size is that of the model; all else is in its configuration."""
 
 KINDS = ("cond_frame_outputs", "non_cond_frame_outputs")
 KEPT = ("maskmem_features", "maskmem_pos_enc", "object_pointer")
@@ -45,7 +49,9 @@ class HFVideoTracker:
     prompts: frozenset[PromptKind] = frozenset({"box", "point"})
 
     def __init__(self, network: HFVideo, setup: Setup) -> None:
-        settings_of(setup.schedule, Settings())
+        for item in fields(SCHEDULE):
+            if getattr(setup.schedule, item.name) != getattr(SCHEDULE, item.name):
+                raise SegueError(f"models of transformers have no {item.name}; leave it out")
         self._model = copy.deepcopy(network.model).to(setup.device, setup.dtype).eval()
         self._setup = setup
         self._side: int = network.side

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from segue.entries import Entry
 from segue.weights.download import cached
 
@@ -30,4 +32,13 @@ def details_of(entry: Entry) -> dict[str, object]:
         "training": None if entry.bundled or remote or entry.source else entry.training,
         "licence": entry.licence,
         "paper": entry.paper,
+        "settings": settings_of(entry),
     }
+
+
+def settings_of(entry: Entry) -> str | None:
+    """What a network that follows objects lets its users set, with what is published; None is not known."""
+    schedule = getattr(getattr(entry.build, "func", entry.build), "schedule", None)
+    if entry.task != "track" or schedule is None:
+        return None
+    return ", ".join(f"{item.name}={getattr(schedule, item.name)}" for item in fields(schedule))

@@ -61,7 +61,7 @@ class Buckets:
         self._new_store = new_store
         self.stores: list[MemoryStore] = []
 
-    def append(self, ids: Sequence[int], query: Any, values: Tensor) -> None:
+    def append(self, ids: Sequence[int], query: Any, values: Tensor, *, permanent: bool) -> None:
         """Remember a frame with values (K, Cv, h, w) of the objects; new ones share a store."""
         known = [store.ids for store in self.stores]
         new = [i for i in ids if not any(i in members for members in known)]
@@ -70,7 +70,8 @@ class Buckets:
             known.append(new)
         for store, members in zip(self.stores, known, strict=True):
             own = values[[ids.index(i) for i in members]]
-            store.append(members, query.key, query.shrinkage, query.selection, own)
+            parts = query.key, query.shrinkage, query.selection, own
+            store.append(members, *parts, permanent=permanent)
 
     def forget(self, ids: Sequence[int]) -> None:
         """Remove objects, and stores that no object needs any longer."""
@@ -207,7 +208,7 @@ class CutieTracker(LongTermTracker):
         memory.commit_usage()
         if entry is not None:
             query, values = entry
-            memory.append(plan.ids, query, values)
+            memory.append(plan.ids, query, values, permanent=self.is_permanent(plan))
             for store in memory.stores:
                 self.make_room(store)
 

@@ -31,6 +31,8 @@ class LongTermSchedule(Schedule):
         min_mid_term_frames: frames that stay then, with the first.
         num_prototypes: elements that a consolidation adds to the long-term memory.
         max_long_term_elements: bound on the long-term memory.
+        permanent: frames that never make room: ``entry`` are those on which objects entered, ``given`` all
+            that have given masks (``force_permanent`` of Cutie's release).
         resize: how ``short_side`` reduces pictures: ``bilinear`` as the releases do, ``antialias``
             bilinearly with antialiasing, ``area`` by averaging.
         official: reproduce defects of the release that change numbers (docs/systems).
@@ -41,6 +43,7 @@ class LongTermSchedule(Schedule):
     min_mid_term_frames: int = 5
     num_prototypes: int = 128
     max_long_term_elements: int = 10_000
+    permanent: Literal["entry", "given"] = "entry"
     resize: Literal["bilinear", "antialias", "area"] = "bilinear"
     official: bool = False
 
@@ -97,8 +100,13 @@ class LongTermTracker(MemoryTracker):
         store.commit_usage()
         if entry is not None:
             query, values = entry
-            store.append(self.ids, query.key, query.shrinkage, query.selection, values)
+            parts = query.key, query.shrinkage, query.selection, values
+            store.append(self.ids, *parts, permanent=self.is_permanent(plan))
             self.make_room(store)
+
+    def is_permanent(self, plan: FramePlan) -> bool:
+        """Whether a frame never makes room, whatever else happens."""
+        return plan.given is not None and self.schedule.permanent == "given"
 
     def make_room(self, store: MemoryStore) -> None:
         """Consolidate where the memory of frames is full; without long-term memory drop a frame."""
@@ -137,6 +145,8 @@ def _check(schedule: LongTermSchedule) -> None:
     """Refuse what cannot work."""
     if schedule.include_last:
         raise SegueError("include_last: networks with a recurrent state read no previous frame besides")
+    if schedule.official and schedule.permanent == "given":
+        raise SegueError("permanent: with official only the first frames are permanent, as in the release")
     if not 1 <= schedule.min_mid_term_frames < schedule.max_mid_term_frames:
         raise SegueError(
             f"min_mid_term_frames is {schedule.min_mid_term_frames}; it must be at least 1 and less than "

@@ -173,6 +173,8 @@ class MemoryStore:
         self.groups: list[Group] = []
         self.frames: list[int] = []
         """Numbers of the remembered frames, ascending."""
+        self.permanent: set[int] = set()
+        """Numbers of frames that never make room, besides those on which objects entered."""
         self._usage = Usage()
         self.long = 0
         self._positions = 0
@@ -200,7 +202,14 @@ class MemoryStore:
         return sum(table.rows.nbytes for table in (self.keys, *self.values.values()) if len(table))
 
     def append(
-        self, ids: Sequence[int], key: Tensor, shrinkage: Tensor, selection: Tensor, values: Tensor
+        self,
+        ids: Sequence[int],
+        key: Tensor,
+        shrinkage: Tensor,
+        selection: Tensor,
+        values: Tensor,
+        *,
+        permanent: bool = False,
     ) -> None:
         """Remember a frame; objects that are new form a group.
 
@@ -208,6 +217,7 @@ class MemoryStore:
             ids: objects, in the order of ``values``; all that the store knows are among them.
             key, shrinkage, selection: (1, C, h, w), (1, 1, h, w) and (1, C, h, w).
             values: (K, Cv, h, w).
+            permanent: the frame never makes room.
         """
         rows = memory_rows(_rows_of(key[0]), _rows_of(shrinkage[0]))
         self._positions = len(rows)
@@ -215,6 +225,8 @@ class MemoryStore:
         self.selection.append(_rows_of(selection[0]).float())
         self._usage.insert(len(self.keys) - len(rows), len(rows), rows)
         self.frames.append(self._writes)
+        if permanent:
+            self.permanent.add(self._writes)
         new = [i for i in ids if i not in self.values]
         if new:
             self.groups.append(Group(new, self._writes))
@@ -316,6 +328,7 @@ class MemoryStore:
 
     def _remove_keys(self, start: int, stop: int) -> None:
         del self.frames[start // self.positions : stop // self.positions]
+        self.permanent.intersection_update(self.frames)
         for table in (self.keys, self._usage.use, self._usage.life):
             table.remove(self.long + start, self.long + stop)
         self.selection.remove(start, stop)
@@ -334,9 +347,12 @@ class MemoryStore:
         self.long = len(kept)
 
     def temporary(self) -> list[int]:
-        """Which of ``frames`` may go: not the first, nor one on which objects entered (see ``official``)."""
-        entries = set() if self._official else {group.entry for group in self.groups}
-        return [n for n, number in enumerate(self.frames) if n > 0 and number not in entries]
+        """Which of ``frames`` may go.
+
+        The first may not, nor a permanent one, nor one on which objects entered (see ``official``).
+        """
+        stay = self.permanent | (set() if self._official else {group.entry for group in self.groups})
+        return [n for n, number in enumerate(self.frames) if n > 0 and number not in stay]
 
     def drop_frame(self, frame: int) -> None:
         """Forget one of ``frames``, by its place."""
@@ -442,6 +458,7 @@ class MemoryStore:
         groups = [[group.ids, group.entry, group.long, group.working] for group in self.groups]
         values = {"groups": groups, "frames": self.frames, "long": self.long}
         values |= {"positions": self.positions, "writes": self._writes}
+        values["permanent"] = sorted(self.permanent)
         return {name: table.rows for name, table in tables.items()}, values
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
@@ -453,6 +470,7 @@ class MemoryStore:
             return
         self.frames, self.long = list(values["frames"]), int(values["long"])
         self._positions, self._writes = int(values["positions"]), int(values["writes"])
+        self.permanent = set(values["permanent"])
         self.values = {i: Rows(self._reserve) for i in self.ids}
         self._usage = Usage()
         tables = {

@@ -13,11 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.models.base import Tracker
+from segue.models.base import Schedule, Tracker
 from segue.models.sam2.masks import NOT_A_POINT, WIDTH, Decoded, MaskDecoder, PromptEncoder
 from segue.models.sam2.memory import MEMORY_WIDTH, MemoryAttention, MemoryEncoder, rotary
-from segue.models.sam2.objects import Settings
-from segue.models.sam2.tracker import SCHEDULE, SAM2Tracker
+from segue.models.sam2.tracker import SAM2Schedule, SAM2Tracker
 from segue.models.sam2.trunk import NECK_CHANNELS, ImageEncoder, Lateral, Mlp, TrunkSize, sine_position
 from segue.models.sam2.values import (
     ABSENT,
@@ -47,15 +46,13 @@ class SAM2(nn.Module):
 
     Args:
         size: one of ``SIZES``.
-        settings: how objects are followed through films; None is as released.
     """
 
-    schedule = SCHEDULE
+    schedule: Schedule = SAM2Schedule()
     tracker: ClassVar[type[Tracker]] = SAM2Tracker
 
-    def __init__(self, size: SizeName = "tiny", settings: Settings | None = None) -> None:
+    def __init__(self, size: SizeName = "tiny") -> None:
         super().__init__()
-        self.settings = settings or Settings()
         trunk = SIZES[size]
         self.maskmem_tpos_enc = nn.Parameter(torch.zeros(MEMORY_FRAMES, 1, 1, MEMORY_WIDTH))
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, WIDTH))

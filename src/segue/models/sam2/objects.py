@@ -31,7 +31,7 @@ FILLED = 0.1
 """Logit of a filled hole."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that a schedule can have its fields besides its own
 class Settings:
     """How the predictor works; the defaults are those of the release on a processor.
 

@@ -7,7 +7,7 @@ of each object. The masks are those of the release's predictor, which keeps the 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.errors import CheckpointError, PromptError, SegueError
-from segue.models.base import FramePrompts, Schedule, Setup, TrackOutput
+from segue.errors import PromptError, SegueError
+from segue.models.base import FramePrompts, MemoryPolicy, Schedule, Setup, TrackOutput
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record, Settings
 from segue.models.sam2.pictures import film_logits, film_picture, points_on_square, square_mask
 from segue.models.sam2.values import ABSENT, IMAGE_SIDE, LOW, STRIDE, Constants, Encoded
@@ -26,8 +26,19 @@ from segue.types import BoxPrompt, Image, PointPrompt
 if TYPE_CHECKING:
     from segue.models.sam2.network import SAM2
 
-SCHEDULE = Schedule(mem_every=1, top_k=None, memory_policy="all", short_side=IMAGE_SIDE)
-"""Every frame is remembered; the side of the square that the network sees is that of the release."""
+
+@dataclass(frozen=True, slots=True)
+class SAM2Schedule(Schedule, Settings):
+    """What SAM 2 remembers: every frame; ``short_side`` is that of the square that the network sees.
+
+    ``memory_policy="fifo"`` with ``memory_frames`` is another way to say ``prompted_frames``.
+    """
+
+    mem_every: int = 1
+    top_k: int | None = None
+    memory_policy: MemoryPolicy = "all"
+    short_side: int | None = IMAGE_SIDE
+
 
 UNUSED = (
     "mem_every",
@@ -42,17 +53,20 @@ UNUSED = (
 """Fields of a schedule that say nothing to SAM 2."""
 
 
-def settings_of(schedule: Schedule, settings: Settings) -> Settings:
-    """The settings, with the bound of prompted frames that a schedule asks for.
+def settings_of(schedule: Schedule) -> Settings:
+    """The settings that a schedule asks for; those of the release where it is not one of SAM 2.
 
     Raises:
         SegueError: the schedule asks for what SAM 2 does not have.
     """
+    published = SAM2Schedule()
     for name in UNUSED:
-        if getattr(schedule, name) != getattr(SCHEDULE, name):
+        if getattr(schedule, name) != getattr(published, name):
             raise SegueError(f"SAM 2 has no {name}; leave it out")
     if schedule.memory_policy == "usage":
         raise SegueError("SAM 2 does not count how often memory is read; choose memory policy fifo or all")
+    source = schedule if isinstance(schedule, Settings) else published
+    settings = Settings(**{item.name: getattr(source, item.name) for item in fields(Settings)})
     if schedule.memory_policy == "all":
         return settings
     if schedule.memory_frames < 2:
@@ -87,7 +101,7 @@ class SAM2Tracker:
     prompts: frozenset[PromptKind] = frozenset({"box", "point"})
 
     def __init__(self, network: SAM2, setup: Setup) -> None:
-        self.settings = settings_of(setup.schedule, network.settings)
+        self.settings = settings_of(setup.schedule)
         self._setup = setup
         with torch.inference_mode():
             self._constants: Constants = network.constants(side_of(setup.schedule.short_side))
@@ -206,12 +220,10 @@ class SAM2Tracker:
                     rows.append([frame, record.score, record.iou])
                 kinds.append(rows)
             listed.append([i, *kinds])
-        return tensors, {"seen": self._seen, "settings": asdict(self.settings), "objects": listed}
+        return tensors, {"seen": self._seen, "objects": listed}
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         self.reset()
-        if values["settings"] != asdict(self.settings):
-            raise CheckpointError("the session was saved with other settings of SAM 2")
         self._seen = int(values["seen"])
 
         def recalled(name: str) -> Tensor | None:
