@@ -1,0 +1,322 @@
+"""The memory of XMem and Cutie against a list of rows that is read with the formulas of the papers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from segue.models.memory import store as store_module
+from segue.models.memory.store import MemoryStore, Rows
+
+CHANNELS, VALUES, HEIGHT, WIDTH = 4, 3, 2, 3
+POSITIONS = HEIGHT * WIDTH
+ENTRIES = {1: 0, 2: 0, 3: 2}
+"""On which frame each object enters."""
+
+
+@dataclass
+class Row:
+    """One row of the memory: key (C,), shrinkage, selection (C,), and the values (Cv,) of objects."""
+
+    key: Tensor
+    shrinkage: float
+    selection: Tensor
+    values: dict[int, Tensor]
+
+
+def affinity(row: Row, key: Tensor, selection: Tensor) -> float:
+    """XMem, equation 2."""
+    distance = (selection * (row.key - key) ** 2).sum()
+    return float(-row.shrinkage * distance / math.sqrt(CHANNELS))
+
+
+def attention(rows: Sequence[Row], key: Tensor, selection: Tensor, top_k: int | None = None) -> Tensor:
+    """Weights of rows in what a query reads, (N,), 0 beyond the best ``top_k``."""
+    scores = torch.tensor([affinity(row, key, selection) for row in rows], dtype=torch.float64)
+    if top_k is not None and top_k < len(rows):
+        scores[scores < scores.topk(top_k).values[-1]] = -torch.inf
+    return scores.softmax(0)
+
+
+def expected_read(rows: Sequence[Row], i: int, key: Tensor, selection: Tensor, top_k: int | None) -> Tensor:
+    """What an object reads, (Cv, h, w), of the rows that have a value of it."""
+    own = [row for row in rows if i in row.values]
+    table = torch.stack([row.values[i] for row in own]).double()
+    read = [
+        attention(own, k, e, top_k) @ table
+        for k, e in zip(key[0].flatten(1).T, selection[0].flatten(1).T, strict=True)
+    ]
+    return torch.stack(read).T.reshape(VALUES, HEIGHT, WIDTH).float()
+
+
+@dataclass
+class Frame:
+    """What is written of one frame, and its rows."""
+
+    key: Tensor
+    shrinkage: Tensor
+    selection: Tensor
+    values: dict[int, Tensor]
+
+    @property
+    def rows(self) -> list[Row]:
+        return [
+            Row(
+                self.key[0].flatten(1)[:, n],
+                float(self.shrinkage.flatten()[n]),
+                self.selection[0].flatten(1)[:, n],
+                {i: plane.flatten(1)[:, n] for i, plane in self.values.items()},
+            )
+            for n in range(POSITIONS)
+        ]
+
+
+def film(count: int) -> list[Frame]:
+    """Frames on which objects are there from those of ``ENTRIES`` on."""
+    generator = torch.Generator().manual_seed(3)
+    found = []
+    for t in range(count):
+        key, selection = torch.randn(2, 1, CHANNELS, HEIGHT, WIDTH, generator=generator)
+        shrinkage = 1 + torch.rand(1, 1, HEIGHT, WIDTH, generator=generator)
+        values = {
+            i: torch.randn(VALUES, HEIGHT, WIDTH, generator=generator)
+            for i, entry in ENTRIES.items()
+            if entry <= t
+        }
+        found.append(Frame(key, shrinkage, selection.sigmoid(), values))
+    return found
+
+
+def filled(frames: Sequence[Frame], top_k: int | None = None) -> MemoryStore:
+    store = MemoryStore(top_k)
+    for frame in frames:
+        write(store, frame)
+    return store
+
+
+def write(store: MemoryStore, frame: Frame) -> None:
+    ids = sorted(frame.values)
+    store.append(
+        ids, frame.key, frame.shrinkage, frame.selection, torch.stack([frame.values[i] for i in ids])
+    )
+
+
+def rows_of(frames: Sequence[Frame]) -> list[Row]:
+    return [row for frame in frames for row in frame.rows]
+
+
+def query() -> tuple[Tensor, Tensor]:
+    """Key and selection of a picture, (1, C, h, w) each."""
+    key, selection = torch.randn(2, 1, CHANNELS, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(9))
+    return key, selection.sigmoid()
+
+
+def assert_reads(
+    store: MemoryStore, rows: Sequence[Row], ids: Sequence[int] = (3, 1, 2), top_k: int | None = None
+) -> None:
+    key, selection = query()
+    expected = torch.stack([expected_read(rows, i, key, selection, top_k) for i in ids])
+    found = store.read(key, selection, ids, count=False)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("top_k", [None, 4, 13, 100])
+@pytest.mark.parametrize("ids", [(1, 2, 3), (3, 1), (3,), (2,)])
+def test_objects_read_the_frames_from_their_first_one_on(ids: tuple[int, ...], top_k: int | None) -> None:
+    frames = film(4)
+    assert_reads(filled(frames, top_k), rows_of(frames), ids, top_k)
+
+
+def test_the_size_of_the_blocks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = film(4)
+    monkeypatch.setattr(store_module, "BLOCK_ELEMENTS", {"cpu": 1})
+    monkeypatch.setattr(store_module, "BLOCK_ROWS", 4)
+    assert_reads(filled(frames, 5), rows_of(frames), top_k=5)
+
+
+def received(rows: Sequence[Row], top_k: int | None) -> Tensor:
+    """Attention that rows receive from all positions of the query, (N,)."""
+    key, selection = (part[0].flatten(1).T for part in query())
+    shares = [attention(rows, k, e, top_k) for k, e in zip(key, selection, strict=True)]
+    return torch.stack(shares).sum(0).float()
+
+
+@pytest.mark.parametrize("top_k", [None, 5])
+def test_usage_is_the_attention_received_for_each_read_that_counts(top_k: int | None) -> None:
+    frames = film(3)
+    store = filled(frames[:2], top_k)
+    first = received(rows_of(frames[:2]), top_k)
+
+    def used(expected: Tensor) -> None:
+        torch.testing.assert_close(store.usage(), expected, rtol=1e-4, atol=1e-5)
+
+    store.read(*query(), [1, 2])
+    used(torch.zeros_like(first))  # the frame is not finished
+    store.commit_usage()
+    used(first)
+    store.commit_usage()  # once only
+    store.read(*query(), [2], count=False)
+    store.commit_usage()
+    store.read(*query(), [1])
+    store.discard_usage()
+    store.commit_usage()
+    used(first)
+    write(store, frames[2])
+    store.read(*query(), [3])  # does not have all rows
+    store.commit_usage()
+    used(torch.cat([first, torch.zeros(POSITIONS)]))
+    store.read(*query(), [1, 3])
+    store.commit_usage()
+    second = received(rows_of(frames), top_k)
+    used(torch.cat([(first + second[: 2 * POSITIONS]) / 2, second[2 * POSITIONS :]]))
+
+
+@pytest.mark.parametrize("frame", [0, 1, 3])
+def test_a_frame_is_forgotten_for_all_objects(frame: int) -> None:
+    frames = film(5)
+    store = filled(frames)
+    store.drop_frame(frame)
+    kept = [each for n, each in enumerate(frames) if n != frame]
+    assert store.frames == [n for n in range(5) if n != frame]
+    assert store.count == 4 * POSITIONS
+    assert_reads(store, rows_of(kept))
+    write(store, frames[frame] if frame > 1 else frames[4])
+    assert_reads(store, rows_of([*kept, frames[frame] if frame > 1 else frames[4]]))
+    assert store.frames[-1] == 5
+
+
+def test_the_first_frame_and_those_on_which_objects_entered_are_not_temporary() -> None:
+    assert filled(film(5)).temporary() == [1, 3, 4]
+    release = MemoryStore(None, official=True)
+    for frame in film(5):
+        write(release, frame)
+    assert release.temporary() == [1, 2, 3, 4]
+
+
+def prototypes(candidates: Sequence[Row], chosen: Sequence[int]) -> list[Row]:
+    """XMem, section 3.3: each object's value is read from those candidates that have one."""
+    made = []
+    for place in chosen:
+        at = candidates[place]
+        weights = attention(candidates, at.key, at.selection)
+        shrinkage = float(weights @ torch.tensor([row.shrinkage for row in candidates], dtype=torch.float64))
+        values = {}
+        for i in at.values:
+            own = [row for row in candidates if i in row.values]
+            table = torch.stack([row.values[i] for row in own]).double()
+            values[i] = (attention(own, at.key, at.selection) @ table).float()
+        made.append(Row(at.key, shrinkage, at.selection, values))
+    return made
+
+
+def consolidated(frames: Sequence[Frame], count: int) -> tuple[MemoryStore, list[Row]]:
+    """A store after its frames 1 and 3 became prototypes, and these."""
+    store = filled(frames)
+    store.read(*query(), [1, 2])
+    store.commit_usage()
+    candidates = rows_of([frames[1], frames[3]])
+    places = [*range(POSITIONS, 2 * POSITIONS), *range(3 * POSITIONS, 4 * POSITIONS)]
+    chosen = sorted(store.usage()[places].topk(count).indices.tolist())
+    store.consolidate(count, recent=1)
+    return store, prototypes(candidates, chosen)
+
+
+@pytest.mark.parametrize("count", [5, 9])
+def test_prototypes_take_the_place_of_older_frames(count: int) -> None:
+    frames = film(6)
+    store, made = consolidated(frames[:5], count)
+    assert (store.long, store.frames) == (count, [0, 2, 4])
+    assert 0 < store.groups[1].long < count, "of some the third object has no value"
+    left = [frames[0], frames[2], frames[4]]
+    assert_reads(store, [*made, *rows_of(left)])
+    write(store, frames[5])
+    assert_reads(store, [*made, *rows_of([*left, frames[5]])])
+    assert not store.usage()[:count].any()
+    store.drop_frame(2)
+    assert_reads(store, [*made, *rows_of([frames[0], frames[2], frames[5]])])
+
+
+def test_nothing_is_replaced_where_nothing_is_old_enough() -> None:
+    frames = film(3)
+    store = filled(frames)
+    store.consolidate(4, recent=1)
+    assert (store.long, store.frames) == (0, [0, 1, 2])
+    store.consolidate(4, recent=0)
+    assert (store.long, store.frames) == (4, [0, 2])
+
+
+def test_of_the_long_term_memory_some_elements_may_be_kept() -> None:
+    frames = film(5)
+    store, made = consolidated(frames, 9)
+    kept = [0, 3, 7, 8]
+    store.keep_long(torch.tensor(kept))
+    assert store.long == 4
+    assert_reads(store, [*(made[n] for n in kept), *rows_of([frames[0], frames[2], frames[4]])])
+
+
+def test_rows_that_no_object_needs_go_with_the_objects() -> None:
+    frames = film(5)
+    store, made = consolidated(frames, 9)
+    store.forget([1, 2])
+    own = [row for row in made if 3 in row.values]
+    assert (store.ids, store.long) == ([3], len(own))
+    assert len(store.keys) == len(own) + 2 * POSITIONS
+    assert_reads(store, [*own, *rows_of([frames[2], frames[4]])], [3])
+    store.forget([3])
+    assert (len(store.keys), store.frames, store.nbytes) == (0, [], 0)
+
+
+def test_a_store_goes_on_from_its_state() -> None:
+    frames = film(6)
+    store, made = consolidated(frames[:5], 9)
+    other = MemoryStore(None)
+    other.restore(*store.state())
+    usage = store.usage()
+    for each in (store, other):
+        assert torch.equal(each.usage(), usage)
+        write(each, frames[5])
+        assert_reads(each, [*made, *rows_of([frames[0], frames[2], frames[4], frames[5]])])
+        each.consolidate(3, recent=1)
+    assert other.frames == store.frames == [0, 2, 5]
+    assert (other.ids, other.nbytes, other.positions) == (store.ids, store.nbytes, store.positions)
+    assert torch.equal(other.read(*query(), [1, 3]), store.read(*query(), [1, 3]))
+    empty = MemoryStore(None)
+    empty.restore(*MemoryStore(None).state())
+    assert empty.ids == []
+
+
+def test_bytes_are_those_of_rows_in_use() -> None:
+    store = MemoryStore(None, reserve=1000)
+    write(store, film(1)[0])
+    assert store.nbytes == 4 * POSITIONS * (2 * CHANNELS + 1 + 2 * VALUES)
+
+
+def test_a_table_of_rows_is_like_a_list() -> None:
+    rng = np.random.default_rng(5)
+    table, model = Rows(reserve=3), []
+    for step in range(200):
+        fresh = rng.normal(size=(int(rng.integers(1, 4)), 2))
+        match int(rng.integers(4)) if model else 0:
+            case 0:
+                table.append(torch.from_numpy(fresh))
+                model += fresh.tolist()
+            case 1:
+                at = int(rng.integers(len(model) + 1))
+                table.insert(at, torch.from_numpy(fresh))
+                model[at:at] = fresh.tolist()
+            case 2:
+                start, stop = sorted(rng.integers(len(model) + 1, size=2).tolist())
+                table.remove(start, stop)
+                del model[start:stop]
+            case _:
+                fresh = fresh[: len(model)]
+                table.replace(torch.from_numpy(fresh)) if step % 5 == 0 else None
+                model = fresh.tolist() if step % 5 == 0 else model
+        assert len(table) == len(model)
+        assert table.rows.tolist() == model
