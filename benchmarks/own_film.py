@@ -83,10 +83,8 @@ def main() -> None:
         print("segue " + shlex.join(words), flush=True)
         subprocess.run([sys.executable, "-m", "segue", *words], check=True)
         trained = str(run / "stcn-lite.safetensors")
-        print(
-            f"\n{describe(torch.get_num_threads())}\n\n"
-            f"{film.name}: {len(corrected)} corrected frames of {half}, scored on the other {len(film.frames) - half}\n"
-        )
+        print(f"\n{describe(torch.get_num_threads())}\n")
+        print(f"{film.name}: {len(corrected)} frames of {half} corrected, {len(film.frames) - half} scored\n")
         print("| | J | F | J&F |\n| --- | --- | --- | --- |")
         none = corrected[:0]
         for name, weights, before in (
