@@ -4,6 +4,7 @@
 # make lint    ruff: rules and format       make types   mypy
 # make docs    build the documentation      make bench   measure speed and memory
 # make dist    build and check wheel and source archive
+# make notebooks   execute the notebooks of the documentation again
 # make clean   remove everything that make made
 #
 # VENV=folder         where to install (default .venv)
@@ -24,10 +25,10 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow fuzz lint types docs bench dist clean
+.PHONY: help demo test test-slow fuzz lint types docs notebooks bench dist clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,13p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,14p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
@@ -51,6 +52,10 @@ types: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(abspath $(SITE))
+
+notebooks: $(VENV)/.installed-dev
+	$(PIP_INSTALL) --editable '.[dev,train,notebooks]'
+	$(BIN)/python tools/notebooks.py docs/notebooks/*.ipynb
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/track.py

@@ -1,0 +1,64 @@
+"""The notebooks of the documentation run from their first cell to their last one."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.notebooks import small_outputs
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "notebooks"
+
+NEEDS = {
+    "instances_with_supervision": ("supervision", "skimage"),
+    "train_on_your_film": ("lightning_fabric",),
+}
+SLOW = {"evaluate_and_compare", "train_on_your_film"}
+
+
+def notebooks() -> list[Any]:
+    names = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names]
+
+
+def run(path: Path) -> list[Any]:
+    """Run the code cells one after the other, in one namespace; what their last expressions give."""
+    names: dict[str, Any] = {}
+    shown = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        tree = ast.parse("".join(cell["source"]))
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, str(path), "exec"), names)
+        if isinstance(last, ast.Expr):
+            shown.append(eval(compile(ast.Expression(last.value), str(path), "eval"), names))
+    return shown
+
+
+@pytest.mark.parametrize("name", notebooks())
+def test_a_notebook_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in NEEDS.get(name, ()):
+        pytest.importorskip(package)
+    monkeypatch.chdir(FOLDER.parent.parent)  # tools/sample is imported from there
+    shown = run(FOLDER / f"{name}.ipynb")
+    assert shown
+    if name == "find_what_moves":
+        assert 0.9 < shown[2] <= 1
+    if name == "track_from_a_click":
+        assert shown[-1].keys() == {0, 1, 2}
+    if name == "plug_in_a_network":
+        assert shown[-1] == ([40, 80], [69, 109])
+
+
+def test_pictures_are_kept_as_jpeg_alone() -> None:
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+    output = {"data": {"image/png": pixel, "text/plain": "<PIL.Image at 0x7f00>"}}
+    cell = {"metadata": {"execution": {"iopub.status.busy": "2026"}}, "outputs": [output]}
+    small_outputs({"cells": [cell, {"metadata": {}}]})
+    assert output["data"].keys() == {"image/jpeg", "text/plain"}
+    assert cell["metadata"] == {}
