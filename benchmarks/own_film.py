@@ -54,7 +54,7 @@ def score(
         if index >= start:
             accumulator.update(result.mask, film.read_mask(index))
     scored = accumulator.score()
-    return float(np.mean(scored.region)), float(np.mean(scored.contour))
+    return float(scored.region_frames.mean()), float(scored.contour_frames.mean())
 
 
 def main() -> None:
@@ -67,7 +67,9 @@ def main() -> None:
     parser.add_argument("--corrected", type=int, default=20, help="corrected frames of the first half")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="keep the data and the run here")
+    parser.add_argument(
+        "--out", type=Path, help="keep data and run here; a run there is scored again"
+    )
     options = parser.parse_args()
     film = DavisFolder(options.data, [options.film])[options.film]
     half = len(film.frames) // 2
@@ -81,8 +83,9 @@ def main() -> None:
         words = ["train", "stcn-lite", "--data", str(data), "--include-val", "--start", str(start)]
         words += ["--steps", str(options.steps), "--seed", str(options.seed), "--out", str(run)]
         print("segue " + shlex.join(words), flush=True)
-        subprocess.run([sys.executable, "-m", "segue", *words], check=True)
-        trained = str(run / "stcn-lite.safetensors")
+        trained = run / "stcn-lite.safetensors"
+        if not trained.exists():
+            subprocess.run([sys.executable, "-m", "segue", *words], check=True)
         print(f"\n{describe(torch.get_num_threads())}\n")
         print(f"{film.name}: {len(corrected)} frames of {half} corrected, {len(film.frames) - half} scored\n")
         print("| | J | F | J&F |\n| --- | --- | --- | --- |")
@@ -90,8 +93,8 @@ def main() -> None:
         for name, weights, before in (
             ("as it ships", None, none),
             ("as it ships, corrected frames in memory", None, corrected),
-            ("trained further", trained, none),
-            ("trained further, corrected frames in memory", trained, corrected),
+            ("trained further", str(trained), none),
+            ("trained further, corrected frames in memory", str(trained), corrected),
         ):
             j, f = score(film, half, weights, before)
             print(f"| {name} | {j:.3f} | {f:.3f} | {(j + f) / 2:.3f} |", flush=True)
