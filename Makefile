@@ -11,6 +11,7 @@
 # PYTHON=python3.12   interpreter, 3.10 or newer
 # TORCH_INDEX=URL     package index of the build of PyTorch; the default is the CPU index where there is no
 #                     NVIDIA GPU and that index can be reached, TORCH_INDEX=none takes what pip finds
+# BENCH_ARGS=--force  measure on a busy machine as well; --long takes what takes longer, --only stm,scores
 # JOBS=1              processes of the tests, default one for each core
 
 PYTHON ?= python3
@@ -18,6 +19,7 @@ VENV ?= .venv
 TORCH_INDEX ?= auto
 JOBS ?= auto
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 SITE ?= site
 
 BIN := $(VENV)/bin
@@ -58,7 +60,7 @@ notebooks: $(VENV)/.installed-dev
 	$(BIN)/python tools/notebooks.py docs/notebooks/*.ipynb
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/track.py
+	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
 
 dist: $(VENV)/.installed-dev
 	rm -rf dist

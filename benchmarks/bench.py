@@ -1,0 +1,204 @@
+"""Run the benchmarks on this machine and write their tables into docs/benchmarks.md (``make bench``).
+
+Each section of the page has a command and a place between two markers for what it prints, with machine,
+commit, day and load. Nothing is written where another program was busy meanwhile, unless with ``--force``,
+which notes the load. What stands on the page from another commit and is not measured again is taken away.
+
+Example::
+
+    python benchmarks/bench.py --only scores,start
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from load import IDLE, Load, busiest, others_use, said
+from segue.video.partial import write_complete
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+SHARED = "../shared"
+"""How the commands call the folder of data, which ``SEGUE_SHARED`` names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        command: what is run, in the words of the page, with ``python`` first.
+        long: whether it takes minutes or data, so that only ``--long`` or ``--only`` runs it.
+    """
+
+    command: str
+    long: bool = False
+
+    def arguments(self) -> list[str]:
+        """The command as it is run here."""
+        shared = os.environ.get("SEGUE_SHARED", str(ROOT / SHARED))
+        return [sys.executable, *(word.replace(SHARED, shared) for word in shlex.split(self.command)[1:])]
+
+
+SECTIONS = {
+    "stcn": Section("python benchmarks/track.py --models stcn --objects 1 --memory 10,50 --frames 2"),
+    "stm": Section("python benchmarks/track.py --models stm --objects 5 --memory 5 --frames 2"),
+    "instances": Section("python benchmarks/instances.py --frames 3 --size 360x640 --rounds 1"),
+    "recurrent": Section(
+        "python benchmarks/recurrent.py --models xmem,cutie --objects 1 --size 240x432 --frames 4 --no-memory"
+    ),
+    "scores": Section("python benchmarks/metrics.py --rounds 20"),
+    "foreground": Section(
+        "python benchmarks/foreground.py --models mustan-lite,mustan-slim,median --frames 60"
+    ),
+    "start": Section("python benchmarks/startup.py --repeats 3"),
+    "long-track": Section(
+        f"python benchmarks/long_run.py {SHARED}/data/vos/davis2016_240p/JPEGImages/soapbox "
+        f"--mask {SHARED}/data/vos/davis2016_240p/Annotations/soapbox/00000.png --fast --threads 1",
+        long=True,
+    ),
+    "long-foreground": Section("python benchmarks/foreground_long_run.py --model mustan-lite", long=True),
+    "batch": Section("python benchmarks/batch.py", long=True),
+    "annotate": Section("python benchmarks/annotate.py", long=True),
+    "prompts": Section(
+        f"python benchmarks/prompts.py --davis {SHARED}/data/vos/davis2016_480p --clicks 3 "
+        "--ways segue-prompt",
+        long=True,
+    ),
+}
+"""By the names of their markers, in the order of the page."""
+
+
+class BusyError(Exception):
+    """Another program uses the processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where figures come from: a commit, and whether the files differ from it."""
+
+    commit: str
+    changed: bool
+
+    @classmethod
+    def here(cls) -> Origin:
+        """Of the working tree."""
+        git = ["git", "-C", str(ROOT)]
+        commit = subprocess.run(
+            [*git, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=True
+        )
+        state = [*git, "status", "--porcelain", "--", "src", "benchmarks"]
+        changed = subprocess.run(state, capture_output=True, text=True, check=True)
+        return cls(commit.stdout.strip(), bool(changed.stdout.strip()))
+
+    def __str__(self) -> str:
+        return f"commit {self.commit}" + (" with changes" if self.changed else "")
+
+
+def run(section: Section, origin: Origin, *, force: bool) -> str:
+    """What stands between the markers: where the figures come from, and what the command prints.
+
+    Raises:
+        BusyError: another program used the processor meanwhile, and nobody forces it.
+        RuntimeError: the command failed.
+    """
+    before, begun = Load.now(), time.monotonic()
+    done = subprocess.run(section.arguments(), capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{section.command}: ended with {done.returncode}\n{done.stderr.strip()[-2000:]}")
+    others = before.others()
+    if others is not None and others > IDLE and not force:
+        raise BusyError(f"{section.command}: {said(others)} meanwhile; nothing was written")
+    seconds = time.monotonic() - begun
+    told = f"Measured on {time.strftime('%Y-%m-%d')} at {origin} in {seconds:.0f} s; {said(others)}."
+    return f"{told}\n\n{done.stdout.strip()}"
+
+
+def between(page: str, name: str) -> str:
+    """What stands between the markers of a section.
+
+    Raises:
+        ValueError: they are not there.
+    """
+    found = _place(name).search(page)
+    if found is None:
+        raise ValueError(
+            f"{PAGE.name} has no place for {name}: <!-- bench:{name} --> and <!-- end:{name} -->"
+        )
+    return found[2].strip()
+
+
+def written(page: str, name: str, text: str) -> str:
+    """The page with other text between the markers of a section."""
+    between(page, name)
+    return _place(name).sub(lambda found: f"{found[1]}\n{text}\n{found[3]}", page)
+
+
+def without_old(page: str, origin: Origin) -> str:
+    """The page without figures that are of another commit."""
+    for name, section in SECTIONS.items():
+        text = between(page, name)
+        if "Measured on " in text and f" at {origin} in " not in text:
+            option = "BENCH_ARGS=--long " if section.long else ""
+            page = written(page, name, f"Not measured since the last change; `make {option}bench` does.")
+    return page
+
+
+def _place(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- bench:{name} -->\n)(.*?)(\n<!-- end:{name} -->)", re.DOTALL)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the sections and write each as soon as it is there; 1 where something was busy."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--only", help=f"sections, of {','.join(SECTIONS)}")
+    parser.add_argument("--long", action="store_true", help="also those that take minutes or data")
+    parser.add_argument("--force", action="store_true", help="also on a busy machine; the load is noted")
+    parser.add_argument(
+        "--page", type=Path, default=PAGE, help="where the tables go (default: docs/benchmarks.md)"
+    )
+    options = parser.parse_args(arguments)
+    names = (
+        options.only.split(",")
+        if options.only
+        else [n for n in SECTIONS if options.long or not SECTIONS[n].long]
+    )
+    if unknown := [name for name in names if name not in SECTIONS]:
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(SECTIONS)}")
+    try:
+        measure(names, options.page, force=options.force)
+    except BusyError as error:
+        print(f"bench: {error}; --force measures all the same and notes the load", file=sys.stderr)
+        return 1
+    return 0
+
+
+def measure(names: Sequence[str], page: Path, *, force: bool) -> None:
+    """Run sections and write them into a page.
+
+    Raises:
+        BusyError: before or meanwhile another program used the processor, and nobody forces it.
+        RuntimeError: a command failed.
+    """
+    others = others_use()
+    if others is not None and others > IDLE and not force:
+        raise BusyError("; ".join([said(others), *busiest()]))
+    origin = Origin.here()
+    text = without_old(page.read_text(encoding="utf-8"), origin)
+    for name in names:
+        print(f"{name}: {SECTIONS[name].command}", flush=True)
+        text = written(text, name, run(SECTIONS[name], origin, force=force))
+        write_complete(page, text.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
