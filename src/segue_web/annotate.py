@@ -27,7 +27,8 @@ from segue.registry import DETECTORS, MODELS
 from segue.types import Box
 from segue.weights.download import is_available
 from segue_web import messages
-from segue_web.exports import DATA_SETS, export_job, free_path, remove_unfinished, snapshot
+from segue_web.exports import export_job, free_path, remove_unfinished, snapshot, steps
+from segue_web.exports.matting import need_matting
 from segue_web.film import Film, Plane
 from segue_web.labels import Labels, read_complete_labels
 from segue_web.project import Mark, MarkedMask, Project
@@ -198,8 +199,12 @@ class AnnotateBackend(Backend):
         bound = None if any(inside for _, _, inside in added) else previous
         clicked = await self._worker.ask("click", message.frame, prompts, bound)
         shown = {"extent": clicked.extent, "extents": clicked.extents}
-        data = {"points": points, "box": box, "iou": round(clicked.iou, 3), **shown}
-        return await self._saved(lambda: self._give(message, "click", lambda _: clicked.plane, data)) | shown
+        data = {"points": points, "box": box, **shown}
+
+        def give() -> dict[str, Any]:
+            return self._give(message, "click", lambda _: clicked.plane, data, clicked.iou)
+
+        return await self._saved(give) | shown
 
     def _corrected_by(
         self, message: messages.ClickEdit, points: list[Click], box: Box | None
@@ -242,13 +247,14 @@ class AnnotateBackend(Backend):
         label: str,
         change: Callable[[Plane], Plane],
         prompt: dict[str, Any] | None = None,
+        score: float = 1.0,
     ) -> dict[str, Any]:
-        """Save what a person said of an object on a frame."""
+        """Save what a person said of an object on a frame, and the IoU to be expected of its mask."""
         self.project.check_edit(message.frame, message.seen, message.object)
         with self._change(label):
             number = message.object or self.project.add_object()
             plane = change(np.asarray(self.project.mask(message.frame) == number))
-            self.project.put(message.frame, {number: (plane, Mark("given"))})
+            self.project.put(message.frame, {number: (plane, Mark("given", score))})
             self.project.set_prompt(message.frame, number, prompt)
         return {"object": number}
 
@@ -299,13 +305,13 @@ class AnnotateBackend(Backend):
 
     async def _export(self, message: messages.Export) -> dict[str, Any]:
         with self._beginning("export"):
-            taken = await self._saved(
-                lambda: snapshot(self.project, message.objects, all_frames=message.all_frames)
-            )
+            if message.soft:
+                need_matting()
+            wanted = message.model_dump(include={"objects", "all_frames", "first", "last", "soft"})
+            taken = await self._saved(partial(snapshot, self.project, **wanted))
             self.exports.mkdir(exist_ok=True)
             target = free_path(self.exports, self.film.name, message.format)
-            total = len(taken.frames(self.film)) if message.format in DATA_SETS else self.film.count
-            job = _Job("export", total, target=target)
+            job = _Job("export", steps(self.film, taken, message.format), target=target)
             self._begin(job, export_job, taken, message.format, target)
         return {"name": target.name, "path": str(target)}
 
@@ -328,7 +334,8 @@ class AnnotateBackend(Backend):
             raise PromptError("choose at least one of the suggestions; look again if that was long ago")
         with self._change("add suggestions"):
             for item in chosen:
-                self.project.put(frame, {self.project.add_object(item.label): (item.plane, Mark("given"))})
+                mark = Mark("given", 1.0 if item.score is None else item.score)
+                self.project.put(frame, {self.project.add_object(item.label): (item.plane, mark)})
 
     @contextmanager
     def _beginning(self, what: str) -> Iterator[None]:

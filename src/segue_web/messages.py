@@ -17,7 +17,10 @@ from segue.types import Box
 MAX_BYTES = 4 << 20
 """Longest message."""
 
-ExportFormat = Literal["davis", "coco", "ytvis", "cvat", "labelstudio", "overlay", "prores", "vp9", "png"]
+ExportFormat = Literal[
+    "davis", "coco", "coco_images", "ytvis", "yolo", "mot", "mots", "cvat", "labelstudio", "via", "overlay",
+    "prores", "vp9", "png",
+]  # fmt: skip
 
 Number = Annotated[int, Field(ge=1, le=65535)]
 Index = Annotated[int, Field(ge=0, le=2**31)]
@@ -166,12 +169,18 @@ class Adopt(Message):
 
 
 class Export(Message):
-    """Write the masks for another program; frames of which nothing is known only if ``all_frames``."""
+    """Write the masks of some frames for another program.
+
+    Frames of which nothing is known go out only if ``all_frames``; ``soft`` gives cut-outs soft edges.
+    """
 
     op: Literal["export"]
     format: ExportFormat
     objects: Annotated[list[Number], Field(max_length=1000)] | None = None
     all_frames: bool = False
+    first: Index = 0
+    last: Index | None = None
+    soft: bool = False
 
 
 class Settings(Message):

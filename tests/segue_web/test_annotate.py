@@ -16,6 +16,7 @@ from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle, write_index_mask
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
+from segue_web.exports import matting
 from segue_web.film import Film
 from segue_web.labels import Labels
 from segue_web.project import Mark, MarkedMask, Project
@@ -89,12 +90,12 @@ def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateB
         1: {
             "points": [[20.0, 30.0, True]],
             "box": None,
-            "iou": 0.75,
             "extent": "whole",
             "extents": ["whole", "part"],
         }
     }
     assert [row["name"] for row in backend.project.objects()] == ["Object 1"]
+    assert backend.project.marks(3)[1].score == 0.75, "what the prompter expects"
     ask("undo")
     assert backend.project.objects() == []
     assert not backend.project.mask(3).any()
@@ -167,6 +168,13 @@ def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask
     for look, chosen in ((first["look"], []), (first["look"], [5]), (99, [0])):
         with pytest.raises(PromptError, match="choose at least one"):
             ask("adopt", look=look, chosen=chosen)
+
+
+def test_soft_edges_without_the_extra_are_one_line(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    click(ask, 3, 20, 30)
+    monkeypatch.setattr(matting, "find_spec", lambda name: None)
+    with pytest.raises(SegueError, match=r"soft edges need PyMatting: pip install .*matting"):
+        ask("export", format="png", soft=True)
 
 
 def test_strokes_add_and_erase(backend: AnnotateBackend, ask: Ask) -> None:

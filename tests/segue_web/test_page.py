@@ -213,7 +213,7 @@ def test_click_track_correct_track_back_export(
     page.picture("annotate")
     folder = page.export("davis")
 
-    masks = [read_index_mask(path) for path in sorted(folder.glob("Annotations/480p/*/*.png"))]
+    masks = [read_index_mask(path) for path in sorted(folder.glob("Annotations/Full-Resolution/*/*.png"))]
     expected = expected_masks(film, {0: masks[0], 6: masks[6]})
     assert len(masks) == FRAMES
     for index, mask in enumerate(masks):
@@ -344,7 +344,7 @@ def test_what_is_found_becomes_objects(
     playwright.expect(proposals).to_have_count(0)
 
     folder = page.export("davis")
-    mask = read_index_mask(next(iter(sorted(folder.glob("Annotations/480p/*/*.png")))))
+    mask = read_index_mask(next(iter(sorted(folder.glob("Annotations/Full-Resolution/*/*.png")))))
     assert np.array_equal(mask > 0, expected.planes[0])
     page.key("z")
     playwright.expect(page.page.locator("#objects li")).to_have_count(0, timeout=WAIT)

@@ -113,8 +113,9 @@ Flavour = Literal["coco", "ytvis"]
 class CocoSink(SpooledSink):
     """Writes run lengths of every object as JSON.
 
-    "coco" is an annotation file: ``images`` (one a frame), ``annotations`` (one a visible object and frame,
-    with ``score``, and the object's id as ``track_id``) and ``categories``. "ytvis" is a result file of
+    "coco" is an annotation file: ``info``, ``licenses`` (none is known), ``images`` (one a frame),
+    ``annotations`` (one a visible object and frame, with ``score``, and the object's id as ``track_id``) and
+    ``categories``. "ytvis" is a result file of
     YouTube-VIS: a list with one entry an object, ``video_id``, ``category_id`` (its last one), ``score``
     (mean over the frames where the object is visible) and ``segmentations`` with one run length or null for
     every frame.
@@ -162,7 +163,7 @@ class CocoSink(SpooledSink):
             if self._flavour == "ytvis":
                 json.dump(self._tracks(), stream)
                 return
-            stream.write('{"images": [')
+            stream.write(f'{{"info": {json.dumps(info())}, "licenses": [], "images": [')
             write_items(stream, self._images())
             stream.write('], "annotations": [')
             write_items(stream, self._annotations())
@@ -234,6 +235,13 @@ class CocoSink(SpooledSink):
             }
             for number, lengths in sorted(tracks.items())
         ]
+
+
+def info() -> dict[str, str]:
+    """The ``info`` of an annotation file of COCO: the same for the same masks."""
+    from segue import __version__
+
+    return {"description": "masks made with segue", "version": __version__}
 
 
 def write_items(stream: IO[str], items: Iterator[dict[str, Any]]) -> None:

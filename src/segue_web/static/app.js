@@ -1,8 +1,9 @@
 // The page: commands, keys, and what ties the parts together.
 
+import { exportDialog, helpDialog, importDialog, written } from "./dialogs.js";
 import { icon } from "./icons.js";
 import { Link, Refused } from "./link.js";
-import { dialog, element, make, notice, showFound, showHere, showNext, showObjects, showScore } from "./panels.js";
+import { element, make, notice, showFound, showHere, showNext, showObjects, showScore } from "./panels.js";
 import { State } from "./state.js";
 import { Timeline } from "./timeline.js";
 import { TOOLS, Tools } from "./tools.js";
@@ -313,22 +314,15 @@ const commands = {
   zoomIn: { name: "Zoom in", icon: "plus", keys: "+", run: () => view.zoom(1.25) },
   zoomOut: { name: "Zoom out", icon: "minus", keys: "-", run: () => view.zoom(0.8) },
   importDialog: { name: "Import masks", text: "Import", icon: "import", can: idle, run: importDialog },
-  exportDialog: { name: "Export", text: "Export", icon: "export", can: idle, run: exportDialog },
+  exportDialog: { name: "Export", text: "Export", icon: "export", can: idle, run: () => exportDialog(state, (fields) => { void ask("export", fields); }) },
   theme: { name: "Dark or light", icon: "theme", run: () => remember("theme", isDark() ? "light" : "dark") },
-  help: { name: "Help and keys", icon: "help", keys: "?", run: help },
+  help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(state, Object.values(commands)) },
   drawer: { name: "Objects and frames", icon: "panel", run: () => { const open = element("side").classList.toggle("open"); document.querySelector(".drawer-button")?.setAttribute("aria-expanded", String(open)); } },
 };
 
 function isDark() {
   const { theme } = state.settings;
   return theme === "dark" || (theme === "auto" && !matchMedia("(prefers-color-scheme: light)").matches);
-}
-
-/** @param {string} keys */
-function written(keys) {
-  /** @type {Record<string, string>} */
-  const names = { space: "Space", ArrowLeft: "←", ArrowRight: "→" };
-  return keys.split("+").filter((part) => part).map((part) => names[part] ?? (part === "shift" ? "Shift" : part.length === 1 ? part.toUpperCase() : part)).join(" ") || keys;
 }
 
 async function find() {
@@ -360,69 +354,6 @@ async function adopt() {
   state.found = [];
   state.foundFrame = -1;
   state.changed();
-}
-
-function exportDialog() {
-  const formats = [
-    ["davis", "DAVIS folder", "indexed PNG and JPEG, as data sets and the scorers read them"],
-    ["coco", "COCO", "one JSON, run lengths for each frame"],
-    ["ytvis", "YouTube-VIS", "one JSON, a track for each object"],
-    ["cvat", "CVAT for video 1.1", "one XML of masks, to be uploaded in CVAT"],
-    ["labelstudio", "Label Studio", "brush labels, with pictures and labelling set-up"],
-    ["overlay", "Overlay film", "mp4 with the masks drawn over the film"],
-    ["prores", "Cut-out, ProRes 4444", "mov with transparency, for editors"],
-    ["vp9", "Cut-out, VP9", "webm with transparency, for the web"],
-    ["png", "Cut-out, PNG sequence", "pictures with transparency, for editors"],
-  ];
-  const chosen = new Set(state.objects.map((item) => item.id));
-  const boxes = state.objects.map((item) => {
-    const box = make("input", { type: "checkbox", checked: true });
-    box.onchange = () => (box.checked ? chosen.add(item.id) : chosen.delete(item.id));
-    return make("li", {}, [make("label", {}, [box, make("span", { textContent: item.name })])]);
-  });
-  const whole = make("input", { type: "checkbox" });
-  const rest = make("label", {}, [whole, make("span", { textContent: "Frames without masks too, as if nothing were there (DAVIS, COCO, Label Studio)" })]);
-  const buttons = formats.map(([id, name, text]) => {
-    const button = make("button", { "data-format": id }, [make("b", { textContent: name }), make("span", { textContent: text })]);
-    button.onclick = () => { box.close(); void ask("export", { format: id, objects: [...chosen], all_frames: whole.checked }); };
-    return button;
-  });
-  const box = dialog("Export", [make("div", { className: "choices" }, buttons), make("h3", { textContent: "Objects" }), make("ul", { className: "found" }, boxes), make("h3", { textContent: "Frames" }), rest]);
-}
-
-function importDialog() {
-  const input = make("input", { type: "file", accept: ".png,.zip,.json,.xml", "aria-label": "File to import" });
-  input.onchange = async () => {
-    const file = input.files?.[0];
-    if (!file) return;
-    box.close();
-    try {
-      const answer = await fetch(`import/${encodeURIComponent(file.name)}`, { method: "POST", body: file });
-      const told = await answer.json();
-      if (answer.ok) notice(`Imported ${told.told}.`, "good");
-      else notice(told.error ?? "The file could not be imported.", "bad");
-    } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
-  };
-  const box = dialog("Import masks", [
-    make("p", { textContent: "A zip of PNG masks or a single one, a COCO or YouTube-VIS JSON, or the XML of CVAT for video 1.1. What comes in are new objects; nothing that is here is lost." }), input]);
-}
-
-function help() {
-  const line = (/** @type {string} */ keys, /** @type {string} */ name) => make("div", {}, [make("dt", {}, [make("kbd", { textContent: keys })]), make("dd", { textContent: name })]);
-  const usable = Object.values(commands).filter((item) => item.keys && (state.mode === "annotate" || !item.can || item === commands.masks));
-  const rows = [
-    ...(state.mode === "annotate" ? TOOLS.map((tool) => line(tool.key.toUpperCase(), tool.name)) : []),
-    ...usable.map((item) => line(written(item.keys ?? ""), item.name)),
-    line("1 – 9", "Choose an object"), line("W A S D", "Move the cross (Shift: faster)"), line("Enter", "Use the tool at the cross"),
-    line("Wheel", "Zoom; drag with the middle button to move"),
-  ];
-  const steps = ["Go to a frame that shows the object well, and click on it. Click on what is missing, right click on what is too much.",
-    "Press Track. The masks arrive in the timeline; the height of a bar is the confidence.",
-    "Go to a frame from the list “Look at next”, correct it, and track on from there. What you corrected is kept for good, and the tracker remembers it.",
-    "Between two corrected frames, press Between: the object is followed from both, and the nearer correction weighs more."];
-  dialog("Help", [
-    ...(state.mode === "annotate" ? [make("ol", { className: "steps" }, steps.map((text, i) => make("li", { textContent: `${i + 1}. ${text}` })))] : []),
-    make("div", { className: "keys" }, [make("dl", {}, rows)])]);
 }
 
 // Wiring

@@ -136,9 +136,8 @@ export function showHere(state) {
   let text = item ? `${item.name} has no mask here.` : "Choose an object to see what is known of it.";
   if (item && mark) {
     text = `${item.name}: ${mark.area ? KINDS[/** @type {keyof typeof KINDS} */ (mark.kind)] : "not visible"}`;
-    const expected = state.looks.get(state.frame)?.prompts[item.id]?.iou;
     if (mark.kind !== "given") text += `, confidence ${mark.score.toFixed(2)}`;
-    else if (expected !== undefined) text += `, expected overlap with the object ${expected.toFixed(2)}`;
+    else if (mark.score < 1) text += `, expected overlap with the object ${mark.score.toFixed(2)}`;
     if (mark.weight !== null) {
       const later = Math.round(100 * mark.weight);
       text += `; joined: ${100 - later} % from the correction before, ${later} % from the one after, which agree to ${(mark.agreement ?? 0).toFixed(2)}`;

@@ -4,7 +4,7 @@
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, exact: boolean, progress: number}} Film
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean}} Thing
  * @typedef {{kind: string, score: number, area: number, weight: number | null, agreement: number | null}} Mark
- * @typedef {{points: [number, number, boolean][], box: number[] | null, iou?: number, extent?: string, extents?: string[]}} Prompts
+ * @typedef {{points: [number, number, boolean][], box: number[] | null, extent?: string, extents?: string[]}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
  *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number, number | null, number | null]>}} Look
  * @typedef {{undo: string | null, redo: string | null}} History
@@ -12,6 +12,9 @@
  * @typedef {{counts: string, label: string | null, score: number | null, box: number[] | null}} Found
  * @typedef {{event: string, [key: string]: any}} ServerEvent
  */
+
+/** masks of clicks and suggestions below this expected overlap are listed to be looked at; it is often too low */
+const DOUBTFUL = 0.5;
 
 export class State {
   constructor() {
@@ -132,7 +135,8 @@ export class State {
       const candidates = [];
       for (const [frame, mark] of this.marksOf(object.id)) {
         const value = Math.min(mark.score, mark.agreement ?? 1);
-        if (mark.kind !== "given" && mark.area > 0 && value < limit) candidates.push({ frame, object, value });
+        const least = mark.kind === "given" ? Math.min(limit, DOUBTFUL) : limit;
+        if (mark.area > 0 && value < least) candidates.push({ frame, object, value });
       }
       candidates.sort((a, b) => a.value - b.value);
       for (const item of candidates) {

@@ -148,7 +148,7 @@ export class Timeline {
       const x = Math.round(this.x(frame) - step / 2);
       const wide = Math.max(1, Math.round(this.x(frame) + step / 2) - x);
       if (mark.area > 0) {
-        const tall = Math.max(2, full * mark.score);
+        const tall = mark.kind === "given" ? full : Math.max(2, full * mark.score);
         if (mark.weight === null) {
           context.globalAlpha = mark.kind === "given" ? 1 : 0.7;
           context.fillRect(x, top + 2 + full - tall, wide, tall);

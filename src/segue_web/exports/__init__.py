@@ -1,0 +1,76 @@
+"""Masks of a project for other programs: data sets, annotation tools, editors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from segue_web.exports import data_sets, films
+from segue_web.exports import tools as annotation_tools
+from segue_web.exports.snapshot import Snapshot, snapshot
+from segue_web.exports.writing import Writer, remove_unfinished
+from segue_web.film import Film
+from segue_web.worker import Tools
+
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Snapshot",
+    "export_job",
+    "free_path",
+    "remove_unfinished",
+    "snapshot",
+    "steps",
+]
+
+
+class Format(NamedTuple):
+    """How masks are exported.
+
+    Attributes:
+        suffix: ending of the file, none for a folder.
+        write: what writes it.
+        known_only: whether it lists frames one by one, and so can leave out those of which nothing is known.
+    """
+
+    suffix: str
+    write: Writer
+    known_only: bool = False
+
+
+FORMATS = {
+    "davis": Format("", data_sets.davis, known_only=True),
+    "coco": Format(".json", data_sets.coco, known_only=True),
+    "coco_images": Format("", data_sets.coco_images, known_only=True),
+    "ytvis": Format(".json", data_sets.ytvis),
+    "yolo": Format("", data_sets.yolo, known_only=True),
+    "mot": Format("", data_sets.mot, known_only=True),
+    "mots": Format("", data_sets.mots, known_only=True),
+    "cvat": Format(".xml", annotation_tools.cvat),
+    "labelstudio": Format("", annotation_tools.labelstudio, known_only=True),
+    "via": Format("", annotation_tools.via, known_only=True),
+    "overlay": Format(".mp4", films.overlay),
+    "prores": Format(".mov", films.prores),
+    "vp9": Format(".webm", films.vp9),
+    "png": Format("", films.pictures),
+}
+
+
+def free_path(folder: Path, name: str, form: str) -> Path:
+    """Where an export of a film of that name goes: a path that is not there yet."""
+    plain = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:60] or "film"
+    taken = {path.name for path in folder.iterdir()}
+    ends = (f"{'' if number == 1 else f'-{number}'}{FORMATS[form].suffix}" for number in count(1))
+    return folder / next(path for end in ends if (path := f"{plain}-{form}{end}") not in taken)
+
+
+def steps(film: Film, taken: Snapshot, form: str) -> int:
+    """How many frames an export goes through."""
+    return len(taken.frames(film) if FORMATS[form].known_only else taken.span(film))
+
+
+def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
+    """Job of :meth:`segue_web.worker.Worker.begin`: writes ``target``, yielding how many frames are done."""
+    yield from FORMATS[form].write(tools.film, taken, target)

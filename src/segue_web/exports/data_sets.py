@@ -1,0 +1,194 @@
+"""Masks of a project as data sets: DAVIS, COCO, YouTube-VIS, YOLO, MOT and MOTS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segue.errors import SegueError
+from segue.masks import encode_objects, measure, rle_area, rle_box, write_index_mask
+from segue.types import Frame
+from segue.video import CocoSink
+from segue.video.file_sinks import info
+from segue.video.partial import write_complete
+from segue_web.exports.outlines import single_outline
+from segue_web.exports.snapshot import Snapshot
+from segue_web.exports.writing import complete_folder, write_pictures
+from segue_web.film import Film
+
+RESOLUTION = "Full-Resolution"
+"""The folder of DAVIS between ``JPEGImages`` and the sequences, for pictures of any size."""
+
+MOT_CLASSES = {"pedestrian": 1, "person": 1, "car": 3, "bicycle": 4, "motorbike": 5, "motorcycle": 5}
+"""Classes of the MOT Challenge by name; other names get numbers from :data:`MOT_FREE` on."""
+
+MOT_FREE = 14
+
+MOTS_CLASSES = {"car": 1, "pedestrian": 2, "person": 2}
+"""Classes of MOTS by name; other names get numbers from :data:`MOTS_FREE` on."""
+
+MOTS_FREE, MOTS_IGNORED = 3, 10
+
+MOTS_OBJECTS = 1000
+"""MOTS writes an object as this number times its class, plus its own number, which is smaller."""
+
+
+def davis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """The tree of DAVIS 2017, which `segue eval davis` and the official tools read."""
+    name = target.name
+    with complete_folder(target) as folder:
+        pictures, masks = (folder / kind / RESOLUTION / name for kind in ("JPEGImages", "Annotations"))
+        masks.mkdir(parents=True)
+        lists = folder / "ImageSets" / "2017"
+        lists.mkdir(parents=True)
+        for part in ("train", "val"):
+            (lists / f"{part}.txt").write_text(f"{name}\n")
+        frames = list(taken.frames(film))
+        for place in write_pictures(film, frames, pictures, lambda _, index: f"{index:05d}.jpg"):
+            index = frames[place]
+            write_index_mask(masks / f"{index:05d}.png", taken.mask(index, film.size))
+            yield place + 1
+
+
+def coco(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """One annotation file of COCO; its pictures are called ``00012.jpg``."""
+    blank = np.zeros((*film.size, 3), np.uint8)
+    with CocoSink(target, size=film.size) as sink:
+        for done, index in enumerate(taken.frames(film), 1):
+            sink.write(Frame(index, film.time(index), blank), taken.result(index, film))
+            yield done
+
+
+def coco_images(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """The annotation file of COCO with its pictures beside it, in ``images``."""
+    with complete_folder(target) as folder:
+        frames = list(taken.frames(film))
+        pictures = write_pictures(film, frames, folder / "images", lambda _, index: f"{index:05d}.jpg")
+        for _, done in zip(pictures, coco(film, taken, folder / "annotations.json"), strict=True):
+            yield done
+
+
+def ytvis(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """An annotation file of YouTube-VIS: videos, annotations, and the objects' names as categories."""
+    height, width = film.size
+    tracks: dict[int, list[Any]] = {i: [] for i in taken.names}
+    span = taken.span(film)
+    for done, index in enumerate(span, 1):
+        mask = taken.mask(index, film.size)
+        for i, rle in encode_objects(mask, tracks).items():
+            tracks[i].append(rle if rle_area(rle) else None)
+        yield done
+    categories = taken.categories()
+    annotations = [
+        {
+            "id": n,
+            "video_id": 1,
+            "category_id": categories[taken.names[i][0]],
+            "iscrowd": 0,
+            "width": width,
+            "height": height,
+            "length": 1,
+            "segmentations": track,
+            "areas": [entry and rle_area(entry) for entry in track],
+            "bboxes": [entry and _left_top_width_height(rle_box(entry)) for entry in track],
+        }
+        for n, (i, track) in enumerate(tracks.items(), 1)
+    ]
+    names = [f"{film.name}/{index:05d}.jpg" for index in span]
+    video = {"id": 1, "width": width, "height": height, "length": len(span), "file_names": names}
+    listed = [{"id": n, "name": name, "supercategory": "object"} for name, n in categories.items()]
+    found = {"videos": [video], "categories": listed, "annotations": annotations}
+    write_complete(target, json.dumps({"info": info(), "licenses": [], **found}).encode())
+
+
+def _left_top_width_height(box: tuple[float, float, float, float] | None) -> list[float] | None:
+    return box and [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+
+
+def yolo(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """Pictures and outlines as ultralytics' segmentation models are trained on.
+
+    A line of a label file is the class and the corners of one object, as shares of width and height. An
+    object of several parts is one polygon, whose parts are joined by a line; so are its holes.
+    """
+    height, width = film.size
+    classes = {name: number - 1 for name, number in taken.categories().items()}
+    with complete_folder(target) as folder:
+        (folder / "labels").mkdir()
+        names = "".join(f"  {number}: {json.dumps(name)}\n" for name, number in classes.items())
+        (folder / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}", "utf-8")
+        frames = list(taken.frames(film))
+        for place in write_pictures(film, frames, folder / "images", lambda _, index: f"{index:05d}.jpg"):
+            mask = taken.mask(frames[place], film.size)
+            lines = []
+            for i in measure(mask):
+                corners = (single_outline(mask == i) + 0.5) / (width, height)
+                if len(corners) > 2:
+                    numbers = " ".join(f"{value:.6f}" for value in corners.ravel().tolist())
+                    lines.append(f"{classes[taken.names[i][0]]} {numbers}\n")
+            (folder / "labels" / f"{frames[place]:05d}.txt").write_text("".join(lines))
+            yield place + 1
+
+
+def mot(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """A sequence of the MOT Challenge: boxes in ``gt/gt.txt``, counted from 1, frames too.
+
+    The frames that are exported are numbered without gaps; ``frames.txt`` names those of the film.
+    """
+    classes = _classes(taken.categories(), MOT_CLASSES, (number for number in count(MOT_FREE)))
+
+    def lines(number: int, index: int) -> Iterator[str]:
+        for i, extent in measure(taken.mask(index, film.size)).items():
+            x0, y0, x1, y1 = (int(side) for side in extent.box)
+            kind = classes[taken.names[i][0]]
+            yield f"{number},{i},{x0 + 1},{y0 + 1},{x1 - x0},{y1 - y0},1,{kind},1"
+
+    yield from _challenge(film, taken, target, lines)
+
+
+def mots(film: Film, taken: Snapshot, target: Path) -> Iterator[int]:
+    """A sequence of MOTS: run lengths in ``gt/gt.txt``; frames as in :func:`mot`.
+
+    Raises:
+        SegueError: an object has a number that the format has no room for.
+    """
+    if max(taken.names) >= MOTS_OBJECTS:
+        raise SegueError(f"MOTS has room for objects up to {MOTS_OBJECTS - 1}; leave {max(taken.names)} out")
+    free = (number for number in count(MOTS_FREE) if number != MOTS_IGNORED)
+    classes = _classes(taken.categories(), MOTS_CLASSES, free)
+    height, width = film.size
+
+    def lines(number: int, index: int) -> Iterator[str]:
+        mask = taken.mask(index, film.size)
+        for i, rle in encode_objects(mask, measure(mask)).items():
+            kind = classes[taken.names[i][0]]
+            yield f"{number} {MOTS_OBJECTS * kind + i} {kind} {height} {width} {rle['counts']}"
+
+    yield from _challenge(film, taken, target, lines)
+
+
+def _challenge(film: Film, taken: Snapshot, target: Path, lines: Any) -> Iterator[int]:
+    """The folder of a sequence of the MOT Challenge; ``lines`` of a frame by its number and its index."""
+    frames = list(taken.frames(film))
+    height, width = film.size
+    about = {"name": target.name, "imDir": "img1", "frameRate": round(film.fps), "seqLength": len(frames),
+             "imWidth": width, "imHeight": height, "imExt": ".jpg"}  # fmt: skip
+    with complete_folder(target) as folder:
+        (folder / "gt").mkdir()
+        ini = "".join(f"{key}={value}\n" for key, value in about.items())
+        (folder / "seqinfo.ini").write_text(f"[Sequence]\n{ini}", "utf-8")
+        (folder / "frames.txt").write_text("".join(f"{index}\n" for index in frames))
+        with (folder / "gt" / "gt.txt").open("w", encoding="utf-8") as stream:
+            for place in write_pictures(film, frames, folder / "img1", lambda n, _: f"{n + 1:06d}.jpg"):
+                stream.writelines(f"{line}\n" for line in lines(place + 1, frames[place]))
+                yield place + 1
+
+
+def _classes(names: Iterable[str], known: Mapping[str, int], free: Iterator[int]) -> dict[str, int]:
+    """Number of each class: the challenge's own, or the next free one."""
+    return {name: known[name.lower()] if name.lower() in known else next(free) for name in names}

@@ -1,0 +1,78 @@
+"""Cut-outs with soft edges: closed-form matting (Levin, Lischinski, Weiss, PAMI 2008) by PyMatting."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import SegueError
+from segue.extras import install_command
+from segue.types import Image
+
+BAND = 0.012
+"""Half the width of the band along the edge of a mask in which the transparency is estimated, as a share of
+the shorter side of the picture."""
+
+LEAST_BAND = 2
+"""The same in pixels, at least."""
+
+
+def need_matting() -> None:
+    """See that PyMatting is installed.
+
+    Raises:
+        SegueError: it is not.
+    """
+    if find_spec("pymatting") is None:
+        raise SegueError(f"soft edges need PyMatting: {install_command('matting')}")
+
+
+def soft_cut_out(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
+    """The pixels of a mask with soft edges.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        mask: (H, W); the edge of what is meant lies near its own.
+
+    Returns:
+        RGBA, (H, W, 4), uint8: the transparency of closed-form matting in a band along the edge of the mask,
+        and colours without those of what lies behind (multi-level foreground estimation, Germer et al. 2020).
+    """
+    found = np.zeros((*mask.shape, 4), np.uint8)
+    band = max(LEAST_BAND, round(BAND * min(mask.shape)))
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
+    reach = cv2.dilate(mask.astype(np.uint8), brush) > 0
+    if not reach.any():
+        return found
+    x, y, width, height = cv2.boundingRect(reach.astype(np.uint8))
+    here = np.s_[
+        max(0, y - band) : min(mask.shape[0], y + height + band),
+        max(0, x - band) : min(mask.shape[1], x + width + band),
+    ]
+    # Outside the picture the object goes on, so that its edge there is none.
+    inside = cv2.erode(mask.astype(np.uint8), brush, borderType=cv2.BORDER_CONSTANT, borderValue=1) > 0
+    trimap = np.where(inside, 1.0, np.where(reach, 0.5, 0.0))[here]
+    colours = np.asarray(image[here], np.float64) / 255
+    if (trimap == 1).any() and (trimap == 0).any():
+        alpha = _alpha(colours, trimap)
+    else:  # too thin, or all of the picture: there is nothing to learn its colours from
+        alpha = mask[here].astype(np.float64)
+    found[here] = np.round(255 * np.dstack([_colours(colours, alpha), alpha]))
+    found[found[..., 3] == 0] = 0
+    return found
+
+
+def _alpha(colours: npt.NDArray[np.float64], trimap: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Share of the object in each pixel, (H, W), in [0, 1]; as given where the trimap is 0 or 1."""
+    from pymatting import estimate_alpha_cf
+
+    return np.clip(np.asarray(estimate_alpha_cf(colours, trimap), np.float64), 0, 1)
+
+
+def _colours(colours: npt.NDArray[np.float64], alpha: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    from pymatting import estimate_foreground_ml
+
+    return np.clip(np.asarray(estimate_foreground_ml(colours, alpha), np.float64), 0, 1)

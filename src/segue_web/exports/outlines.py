@@ -1,0 +1,72 @@
+"""Outlines of masks, for formats that know polygons only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Corners = npt.NDArray[np.int32]
+"""Corners of a closed polygon, (N, 2), x before y, in pixels; the pixels on its edges belong to it."""
+
+COMPARED = 512
+"""Corners of each of two outlines that are held against one another to find where they are nearest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A connected part of a mask.
+
+    Attributes:
+        outside: its outline.
+        holes: outlines of its holes, of the mask's own pixels around them.
+    """
+
+    outside: Corners
+    holes: tuple[Corners, ...]
+
+
+def parts_of(mask: npt.NDArray[np.bool_]) -> list[Part]:
+    """The connected parts of a mask (H, W), the largest outline first."""
+    contours, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
+        return []
+    outlines = [np.asarray(contour, np.int32).reshape(-1, 2) for contour in contours]
+    parents: list[int] = np.asarray(tree)[0, :, 3].tolist()
+    parts = [
+        Part(outline, tuple(outlines[i] for i, parent in enumerate(parents) if parent == number))
+        for number, outline in enumerate(outlines)
+        if parents[number] < 0
+    ]
+    return sorted(parts, key=lambda part: -cv2.contourArea(_drawn(part.outside)))
+
+
+def single_outline(mask: npt.NDArray[np.bool_]) -> Corners:
+    """One polygon of a mask (H, W), its parts and holes joined by lines; (0, 2) of an empty one.
+
+    Filled by the even-odd rule, as OpenCV does, it gives the mask, and lines of one pixel between parts.
+    """
+    parts = parts_of(mask)
+    if not parts:
+        return np.zeros((0, 2), np.int32)
+    joined, *others = [outline for part in parts for outline in (part.outside, *part.holes)]
+    for outline in others:
+        joined = _bridged(joined, outline)
+    return joined
+
+
+def _bridged(one: Corners, other: Corners) -> Corners:
+    """Two outlines as one, by a line there and back where they are nearest."""
+    first, second = (np.arange(0, len(way), max(1, len(way) // COMPARED)) for way in (one, other))
+    gaps = one[first, None].astype(np.int64) - other[None, second]
+    nearest = np.unravel_index(int((gaps**2).sum(-1).argmin()), (len(first), len(second)))
+    start, end = int(first[nearest[0]]), int(second[nearest[1]])
+    around = np.roll(other, -end, axis=0)
+    return np.concatenate([one[: start + 1], around, around[:1], one[start:]])
+
+
+def _drawn(corners: Corners) -> Any:
+    return corners[:, None]

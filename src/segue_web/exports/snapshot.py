@@ -1,0 +1,113 @@
+"""What is exported: objects of a project on some of its frames, as they were when it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segue.errors import SegueError
+from segue.masks import measure, read_index_mask
+from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
+from segue_web.film import Film
+from segue_web.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is exported.
+
+    Attributes:
+        files: mask file of each frame on which something is known of one of the objects, also that it is
+            not there.
+        names: name and colour of each object; others are left out.
+        scores: by frame and object.
+        all_frames: whether data sets get the other frames as well, as if nothing were there.
+        first: the first frame that is exported.
+        last: the last one; None is that of the film.
+        soft: whether cut-outs have soft edges.
+    """
+
+    files: Mapping[int, Path]
+    names: Mapping[int, tuple[str, str]]
+    scores: Mapping[tuple[int, int], float]
+    all_frames: bool = False
+    first: int = 0
+    last: int | None = None
+    soft: bool = False
+
+    def span(self, film: Film) -> range:
+        """The frames from the first to the last one, of which films are made."""
+        return range(self.first, film.count if self.last is None else min(self.last + 1, film.count))
+
+    def frames(self, film: Film) -> Sequence[int]:
+        """The frames that go into a data set, in order."""
+        span = self.span(film)
+        return span if self.all_frames else [index for index in sorted(self.files) if index in span]
+
+    def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
+        """Index mask of a frame with the chosen objects; empty where nothing is saved."""
+        if index not in self.files:
+            return np.zeros(size, np.uint8)
+        mask = read_index_mask(self.files[index])
+        return np.where(np.isin(mask, sorted(self.names)), mask, 0).astype(mask.dtype)
+
+    def result(self, index: int, film: Film) -> Segmentation:
+        """The objects of a frame, as tracking gives them."""
+        mask = self.mask(index, film.size)
+        extents = measure(mask)
+        objects = tuple(
+            ObjectInfo(i, name, self.scores.get((index, i), 0.0), extents[i].box, extents[i].area)
+            if i in extents
+            else ObjectInfo(i, name, 0.0)
+            for i, (name, _) in self.names.items()
+        )
+        return Segmentation(index, film.time(index), mask, objects)
+
+    def shown(self, film: Film) -> Iterator[tuple[Frame, Segmentation]]:
+        """Every frame of the span with its picture."""
+        for index in self.span(film):
+            yield film.frame(index), self.result(index, film)
+
+    def categories(self) -> dict[str, int]:
+        """Number of each class, from 1 on: the names of the objects, in their order."""
+        return {name: number for number, name in enumerate(dict(self.names.values()), 1)}
+
+
+def snapshot(
+    project: Project,
+    objects: list[int] | None,
+    *,
+    all_frames: bool = False,
+    first: int = 0,
+    last: int | None = None,
+    soft: bool = False,
+) -> Snapshot:
+    """The chosen objects of a project as they are now.
+
+    Args:
+        project: the project.
+        objects: their ids; None takes all.
+        all_frames: see :class:`Snapshot`.
+        first: the first frame.
+        last: the last frame; None is that of the film.
+        soft: see :class:`Snapshot`.
+
+    Raises:
+        SegueError: nothing is known of any of them on any of these frames.
+    """
+    rows = [row for row in project.objects() if objects is None or row["id"] in objects]
+    names = {row["id"]: (row["name"], row["colour"]) for row in rows}
+    timeline = project.timeline()
+    known = {row[0] for row in timeline if row[1] in names}
+    wanted = [i for i in project.masked_frames() if i in known and i >= first and (last is None or i <= last)]
+    files = {i: path for i in wanted if (path := project.mask_file(i))}
+    if not files:
+        end = "the end" if last is None else last
+        where = f"on the frames from {first} to {end}" if known else "yet"
+        raise SegueError(f"there are no masks to export {where}")
+    # What a person looked at and left so is right, whatever the prompter expected of it.
+    scores = {(row[0], row[1]): 1.0 if row[2] == "given" else row[3] for row in timeline}
+    return Snapshot(files, names, scores, all_frames, first, last, soft)

@@ -1,0 +1,110 @@
+// The dialogs: export, import, help.
+
+import { dialog, make, notice } from "./panels.js";
+import { TOOLS } from "./tools.js";
+
+/**
+ * @typedef {import("./state.js").State} State
+ * @typedef {{name: string, keys?: string, can?: () => boolean}} Command
+ */
+
+/** what is exported, by group: id, name, what it is @type {[string, [string, string, string][]][]} */
+const FORMATS = [
+  ["Data sets", [
+    ["davis", "DAVIS folder", "indexed PNG, JPEG and lists"],
+    ["coco", "COCO", "one JSON, run lengths for each frame"],
+    ["coco_images", "COCO with pictures", "the same, and the frames as JPEG"],
+    ["ytvis", "YouTube-VIS", "one JSON, a track for each object"],
+    ["yolo", "YOLO segmentation", "pictures and outlines, for ultralytics"],
+    ["mot", "MOT Challenge", "boxes in gt.txt, with pictures"],
+    ["mots", "MOTS", "run lengths in gt.txt, with pictures"],
+  ]],
+  ["Annotation tools", [
+    ["cvat", "CVAT for video 1.1", "one XML of masks"],
+    ["labelstudio", "Label Studio", "brush labels, pictures, set-up"],
+    ["via", "VGG Image Annotator", "polygons and pictures"],
+  ]],
+  ["Films", [
+    ["overlay", "Overlay film", "mp4 with the masks drawn over it"],
+    ["prores", "Cut-out, ProRes 4444", "mov with transparency"],
+    ["vp9", "Cut-out, VP9", "webm with transparency"],
+    ["png", "Cut-out, PNG sequence", "pictures with transparency"],
+  ]],
+];
+
+/** @param {State} state @param {(fields: object) => void} run */
+export function exportDialog(state, run) {
+  const chosen = new Set(state.objects.map((item) => item.id));
+  const boxes = state.objects.map((item) => {
+    const box = make("input", { type: "checkbox", checked: true });
+    box.onchange = () => (box.checked ? chosen.add(item.id) : chosen.delete(item.id));
+    return make("li", {}, [make("label", {}, [box, make("span", { textContent: item.name })])]);
+  });
+  const last = state.film.frames - 1;
+  const limit = (/** @type {string} */ name, /** @type {number} */ value) => make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
+  const [from, to] = [limit("First frame", 0), limit("Last frame", last)];
+  const whole = make("input", { type: "checkbox" });
+  const soft = make("input", { type: "checkbox" });
+  const tick = (/** @type {HTMLInputElement} */ box, /** @type {string} */ text) => make("label", { className: "tick" }, [box, make("span", { textContent: text })]);
+  const groups = FORMATS.flatMap(([title, formats]) => {
+    const buttons = formats.map(([id, name, text]) => {
+      const button = make("button", { "data-format": id }, [make("b", { textContent: name }), make("span", { textContent: text })]);
+      button.onclick = () => {
+        box.close();
+        const [first, end] = [from, to].map((input) => Math.min(last, Math.max(0, Math.round(Number(input.value) || 0))));
+        run({ format: id, objects: [...chosen], all_frames: whole.checked, first, last: end, soft: soft.checked });
+      };
+      return button;
+    });
+    return [make("h3", { textContent: title }), make("div", { className: "choices" }, buttons)];
+  });
+  const box = dialog("Export", [
+    make("div", { className: "row" }, [make("label", {}, ["Frames from", from]), make("label", {}, ["to", to])]),
+    tick(whole, "Frames without masks too, as if nothing were there (data sets, Label Studio, VIA)"),
+    tick(soft, "Soft edges for cut-outs: slow, some seconds a frame"),
+    make("h3", { textContent: "Objects" }), make("ul", { className: "found" }, boxes), ...groups,
+  ]);
+}
+
+export function importDialog() {
+  const input = make("input", { type: "file", accept: ".png,.zip,.json,.xml", "aria-label": "File to import" });
+  input.onchange = async () => {
+    const file = input.files?.[0];
+    if (!file) return;
+    box.close();
+    try {
+      const answer = await fetch(`import/${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+      const told = await answer.json();
+      if (answer.ok) notice(`Imported ${told.told}.`, "good");
+      else notice(told.error ?? "The file could not be imported.", "bad");
+    } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
+  };
+  const box = dialog("Import masks", [
+    make("p", { textContent: "A zip of PNG masks or a single one, a COCO or YouTube-VIS JSON, or the XML of CVAT for video 1.1. What comes in are new objects; nothing that is here is lost." }), input]);
+}
+
+/** @param {State} state @param {Command[]} commands */
+export function helpDialog(state, commands) {
+  const line = (/** @type {string} */ keys, /** @type {string} */ name) => make("div", {}, [make("dt", {}, [make("kbd", { textContent: keys })]), make("dd", { textContent: name })]);
+  const usable = commands.filter((item) => item.keys && (state.mode === "annotate" || !item.can));
+  const rows = [
+    ...(state.mode === "annotate" ? TOOLS.map((tool) => line(tool.key.toUpperCase(), tool.name)) : []),
+    ...usable.map((item) => line(written(item.keys ?? ""), item.name)),
+    line("1 – 9", "Choose an object"), line("W A S D", "Move the cross (Shift: faster)"), line("Enter", "Use the tool at the cross"),
+    line("Wheel", "Zoom; drag with the middle button to move"),
+  ];
+  const steps = ["Go to a frame that shows the object well, and click on it. Click on what is missing, right click on what is too much.",
+    "Press Track. The masks arrive in the timeline; the height of a bar is the confidence.",
+    "Go to a frame from the list “Look at next”, correct it, and track on from there. What you corrected is kept for good, and the tracker remembers it.",
+    "Between two corrected frames, press Between: the object is followed from both, and the nearer correction weighs more."];
+  dialog("Help", [
+    ...(state.mode === "annotate" ? [make("ol", { className: "steps" }, steps.map((text, i) => make("li", { textContent: `${i + 1}. ${text}` })))] : []),
+    make("div", { className: "keys" }, [make("dl", {}, rows)])]);
+}
+
+/** Keys as a person reads them. @param {string} keys */
+export function written(keys) {
+  /** @type {Record<string, string>} */
+  const names = { space: "Space", ArrowLeft: "←", ArrowRight: "→" };
+  return keys.split("+").filter((part) => part).map((part) => names[part] ?? (part === "shift" ? "Shift" : part.length === 1 ? part.toUpperCase() : part)).join(" ") || keys;
+}

@@ -1,0 +1,248 @@
+"""Exports for training and scoring are read back: by public readers where they are installed."""
+
+from __future__ import annotations
+
+import configparser
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from segue.errors import SegueError
+from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
+from segue_web.exports.outlines import parts_of, single_outline
+from segue_web.film import Film
+from segue_web.project import Mark, Project
+from tests.segue_web.films import numbered, write_film
+
+COUNT, SIZE = 6, (48, 64)
+FRAMES = (1, 2, 4)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
+    return Film(write_film(tmp_path_factory.mktemp("film") / "film.mp4", numbered(COUNT)))
+
+
+def planes(index: int) -> tuple[np.ndarray, np.ndarray]:
+    """A ring that moves, and a thing in two parts."""
+    ring, parts = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+    cv2.circle(ring, (14 + 4 * index, 18), 9, 1, -1)
+    cv2.circle(ring, (14 + 4 * index, 18), 4, 0, -1)
+    parts[32:44, 8:20] = parts[30:36, 40:60] = 1
+    return ring > 0, parts > 0
+
+
+@pytest.fixture(scope="module")
+def project(film: Film, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("p") / "p", film.describe(), film.size)
+    with project.change("draw"):
+        ids = [project.add_object(name) for name in ("person", "<box> & co")]
+        for index in FRAMES:
+            marked = [(plane, Mark("given")) for plane in planes(index)]
+            project.put(index, dict(zip(ids, marked, strict=True)))
+    return project
+
+
+def exported(film: Film, taken: Snapshot, form: str, folder: Path) -> Path:
+    target = folder / f"film-{form}{FORMATS[form].suffix}"
+    job = export_job(SimpleNamespace(film=film), taken, form, target)
+    assert list(job) == list(range(1, steps(film, taken, form) + 1))
+    return target
+
+
+def overlap(one: np.ndarray, two: np.ndarray) -> float:
+    return float((one & two).sum() / (one | two).sum())
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_only_the_frames_from_first_to_last_go_out(
+    form: str, film: Film, project: Project, tmp_path: Path
+) -> None:
+    taken = snapshot(project, None, first=2, last=3)
+    assert taken.frames(film) == [2]
+    assert list(taken.span(film)) == [2, 3]
+    path = exported(film, taken, form, tmp_path)
+    pictures = sorted(p.name for p in path.rglob("*.jpg")) if path.is_dir() else []
+    if pictures:
+        assert pictures in (["00002.jpg"], ["000001.jpg"])
+    if form == "overlay":
+        assert Film(path).count == 2
+    with pytest.raises(SegueError, match="no masks to export on the frames from 5 to the end"):
+        snapshot(project, None, first=5)
+
+
+def test_coco_with_pictures_beside_it(film: Film, project: Project, tmp_path: Path) -> None:
+    folder = exported(film, snapshot(project, None), "coco_images", tmp_path)
+
+    read = COCO(str(folder / "annotations.json"))
+    assert set(read.dataset) == {"info", "licenses", "images", "annotations", "categories"}
+    assert read.dataset["info"]["description"]
+    names = [image["file_name"] for image in read.loadImgs(read.getImgIds())]
+    assert names == [f"{index:05d}.jpg" for index in FRAMES]
+    assert sorted(path.name for path in (folder / "images").iterdir()) == names
+
+
+def test_yolo(film: Film, project: Project, tmp_path: Path) -> None:
+    folder = exported(film, snapshot(project, None), "yolo", tmp_path)
+
+    names = yaml.safe_load((folder / "data.yaml").read_text())["names"]
+    assert names == {0: "person", 1: "<box> & co"}
+    for index in FRAMES:
+        assert (folder / "images" / f"{index:05d}.jpg").is_file()
+        lines = (folder / "labels" / f"{index:05d}.txt").read_text().splitlines()
+        for line, plane in zip(lines, planes(index), strict=True):
+            kind, *numbers = line.split()
+            corners = np.array(numbers, np.float64).reshape(-1, 2) * SIZE[::-1]
+            assert 0 < float(max(numbers)) <= 1
+            found = cv2.fillPoly(np.zeros(SIZE, np.uint8), [corners.astype(np.int32)], 1) > 0
+            assert overlap(found, plane) > (0.97 if kind == "0" else 0.9), "parts are joined by a line"
+
+
+def test_ultralytics_reads_its_labels(film: Film, project: Project, tmp_path: Path) -> None:
+    utils = pytest.importorskip("ultralytics.data.utils", reason="ultralytics is not installed")
+    folder = exported(film, snapshot(project, None), "yolo", tmp_path)
+    given = str(folder / "images" / "00001.jpg"), str(folder / "labels" / "00001.txt")
+    _, labels, shape, segments, _, _, _, _, corrupt, message = utils.verify_image_label(
+        (*given, "", False, 2, 0, 0, False)
+    )
+    assert (shape, corrupt, message) == (SIZE, 0, "")
+    assert labels[:, 0].tolist() == [0, 1]
+    corners = [segment * SIZE[::-1] for segment in segments]
+    found = utils.polygons2masks(SIZE, [corner.reshape(-1) for corner in corners], 1)
+    for mask, plane in zip(found, planes(1), strict=True):
+        assert overlap(mask > 0, plane) > 0.9
+
+
+def challenge(folder: Path) -> tuple[dict[str, str], list[str]]:
+    ini = configparser.ConfigParser()
+    ini.optionxform = str  # type: ignore[assignment,method-assign]
+    ini.read(folder / "seqinfo.ini")
+    assert len(list((folder / "img1").iterdir())) == len(FRAMES)
+    assert (folder / "frames.txt").read_text().split() == [str(index) for index in FRAMES]
+    return dict(ini["Sequence"]), (folder / "gt" / "gt.txt").read_text().splitlines()
+
+
+def test_mot(film: Film, project: Project, tmp_path: Path) -> None:
+    about, lines = challenge(exported(film, snapshot(project, None), "mot", tmp_path))
+
+    assert (about["seqLength"], about["imWidth"], about["imHeight"]) == ("3", "64", "48")
+    rows = [list(map(int, line.split(","))) for line in lines]
+    assert [(row[0], row[1], row[7]) for row in rows] == [
+        (n, i, kind) for n in (1, 2, 3) for i, kind in ((1, 1), (2, 14))
+    ]
+    ys, xs = np.nonzero(planes(2)[0])
+    assert rows[2][2:6] == [xs.min() + 1, ys.min() + 1, np.ptp(xs) + 1, np.ptp(ys) + 1]
+
+
+def test_mots(film: Film, project: Project, tmp_path: Path) -> None:
+    _, lines = challenge(exported(film, snapshot(project, None), "mots", tmp_path))
+
+    for place, index in enumerate(FRAMES):
+        for line, plane, name in zip(
+            lines[2 * place : 2 * place + 2], planes(index), ((2001, 2), (3002, 3)), strict=True
+        ):
+            number, track, kind, height, width, counts = line.split(" ")
+            assert (int(number), int(track), int(kind)) == (place + 1, *name)
+            rle: Any = {"size": [int(height), int(width)], "counts": counts.encode()}
+            assert np.array_equal(coco_mask.decode(rle) > 0, plane)
+
+
+def test_trackeval_reads_mots(film: Film, project: Project, tmp_path: Path) -> None:
+    trackeval = pytest.importorskip("trackeval", reason="TrackEval is not installed")
+    root = tmp_path / "gt" / "MOTS-train"
+    root.mkdir(parents=True)
+    folder = exported(film, snapshot(project, None), "mots", root)
+    theirs = tmp_path / "trackers" / "MOTS-train" / "ours" / "data"
+    theirs.mkdir(parents=True)
+    (theirs / f"{folder.name}.txt").write_text((folder / "gt" / "gt.txt").read_text())
+    config = {
+        "GT_FOLDER": str(tmp_path / "gt"),
+        "TRACKERS_FOLDER": str(tmp_path / "trackers"),
+        "SEQ_INFO": {folder.name: 3},
+        "SPLIT_TO_EVAL": "train",
+        "PRINT_CONFIG": False,
+    }
+    read = trackeval.datasets.MOTSChallenge(config)
+    data = read.get_preprocessed_seq_data(read.get_raw_seq_data("ours", folder.name), "pedestrian")
+    scores = trackeval.metrics.HOTA().eval_sequence(data)
+    assert data["num_gt_dets"] == 3
+    assert np.mean(scores["HOTA"]) == pytest.approx(1)
+
+
+def test_an_object_beyond_the_room_of_mots_is_refused(film: Film, tmp_path: Path) -> None:
+    taken = Snapshot({}, {1000: ("cat", "#000000")}, {}, all_frames=True)
+    with pytest.raises(SegueError, match="up to 999"):
+        exported(film, taken, "mots", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_via(film: Film, project: Project, tmp_path: Path) -> None:
+    folder = exported(film, snapshot(project, None), "via", tmp_path)
+
+    read = json.loads((folder / "via.json").read_text())
+    pictures = read["_via_img_metadata"]
+    assert read["_via_image_id_list"] == list(pictures)
+    for index, (key, entry) in zip(FRAMES, pictures.items(), strict=True):
+        file = folder / "images" / entry["filename"]
+        assert key == f"{file.name}{file.stat().st_size}"
+        found = np.zeros((3, *SIZE), np.uint8)
+        for region in entry["regions"]:
+            shape = region["shape_attributes"]
+            corners = np.stack([shape["all_points_x"], shape["all_points_y"]], 1).astype(np.int32)
+            cv2.fillPoly(found[int(region["region_attributes"]["track"])], [corners], 1)
+        ring, parts = planes(index)
+        assert np.array_equal(found[2] > 0, parts)
+        assert (found[1] > 0)[ring].all()
+        assert [region["region_attributes"]["class"] for region in entry["regions"]].count("<box> & co") == 2
+    assert read["_via_attributes"]["region"]["class"]["options"] == {"person": "", "<box> & co": ""}
+
+
+def test_outlines_hold_what_is_thin_empty_or_full() -> None:
+    assert parts_of(np.zeros((5, 5), np.bool_)) == []
+    assert single_outline(np.zeros((5, 5), np.bool_)).shape == (0, 2)
+    full = single_outline(np.ones((5, 7), np.bool_))
+    assert cv2.fillPoly(np.zeros((5, 7), np.uint8), [full], 1).all()
+    noise = np.random.default_rng(0).random((40, 40)) > 0.4
+    found = cv2.fillPoly(np.zeros((40, 40), np.uint8), [single_outline(noise)], 1) > 0
+    assert found[noise].all()
+
+
+def test_soft_edges_are_between_inside_and_outside(film: Film, project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("pymatting", reason="PyMatting is not installed (pip install 'segue[matting]')")
+    folder = exported(film, snapshot(project, None, first=1, last=2, soft=True), "png", tmp_path)
+    for index in (1, 2):
+        alpha = cv2.imread(str(folder / f"{index:05d}.png"), cv2.IMREAD_UNCHANGED)[..., 3]
+        parts = planes(index)[1].astype(np.uint8)
+        brush = np.ones((7, 7), np.uint8)
+        assert (alpha[cv2.erode(parts, brush) > 0] == 255).all()
+        outside = cv2.dilate(sum(planes(index)).astype(np.uint8), brush) == 0
+        assert not alpha[outside].any()
+
+
+def test_soft_edges_follow_the_picture_not_the_mask() -> None:
+    pytest.importorskip("pymatting", reason="PyMatting is not installed (pip install 'segue[matting]')")
+    from segue_web.exports.matting import soft_cut_out
+
+    ramp = np.clip((np.arange(80) - 36) / 8, 0, 1)  # from ground to object within 8 pixels
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[...] = np.round(30 + 200 * ramp)[None, :, None]
+    mask = np.zeros((60, 80), np.bool_)
+    mask[:, 40:] = True
+    alpha = soft_cut_out(image, mask)[..., 3] / 255
+    row = alpha[30]
+    assert (np.diff(row) >= -0.02).all()
+    assert ((row > 0.1) & (row < 0.9)).sum() >= 2
+    assert row[:30].max() == 0
+    assert row[50:].min() == 1
+    assert not soft_cut_out(image, np.zeros((60, 80), np.bool_)).any()
+    dot = np.zeros((60, 80), np.bool_)
+    dot[30, 60] = True
+    assert soft_cut_out(image, dot)[..., 3].sum() == 255, "too thin to learn from: as it is"
