@@ -37,6 +37,7 @@ class Sizes:
 
 
 PUBLISHED = Sizes()
+STILLS = Sizes(tuple(range(480, 769, 32)), longest=1333)  # those of the training on COCO that comes before
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -31,6 +31,7 @@ NEAREST = 3  # farthest from the key frame that its two neighbours in the clip a
 MOST_OBJECTS = 25  # objects of a COCO picture from which on another one is taken
 ATTEMPTS = 1000  # clips without any object in a row after which the data are no good
 CHANNELS = 42  # class channels of the published networks
+COCO_CHANNELS = 91  # those of their training on COCO: the numbers of its 80 categories go up to 90
 MULTIPLE = 32  # sides of a batch are multiples of this
 
 # COCO category: category of YouTube-VIS, as the release maps them (so that computer mice, 74, become foxes in
@@ -88,10 +89,19 @@ class VideoClips:
 
 
 class StillClips:
-    """One clip for every COCO picture with one of the classes, which are ``channels`` by category."""
+    """One clip for every COCO picture with one of the classes, which are ``channels`` by category.
 
-    def __init__(self, dataset: YTVISDataset, channels: Mapping[int, int], sizes: Sizes = PUBLISHED) -> None:
-        self.dataset, self.sizes = dataset, sizes
+    A clip of one frame is the picture as it is annotated, one of several is made of views of it.
+    """
+
+    def __init__(
+        self,
+        dataset: YTVISDataset,
+        channels: Mapping[int, int],
+        sizes: Sizes = PUBLISHED,
+        frames: int = FRAMES,
+    ) -> None:
+        self.dataset, self.sizes, self.frames = dataset, sizes, frames
         self.channels = dict(channels)
         self._images = [
             image
@@ -106,11 +116,14 @@ class StillClips:
         image = self._images[place]
         found = self.dataset.instances(image, [0])
         wanted = np.array([label in self.channels for label in found.labels.tolist()], bool) & ~found.crowd
-        if not 0 < wanted.sum() <= MOST_OBJECTS:
+        if not wanted.any() or (self.frames > 1 and wanted.sum() > MOST_OBJECTS):
             return None
         labels = np.array([self.channels[label] for label in found.labels[wanted].tolist()], np.int64)
         picture = self.dataset.read_image(image, 0)
-        views = pseudo_clip(rng, picture, found.masks[wanted, 0], labels, FRAMES)
+        if self.frames == 1:
+            alone = InstanceClip([picture], labels, found.masks[wanted], found.boxes[wanted])
+            return augmented(rng, alone, colours=False, sizes=self.sizes)
+        views = pseudo_clip(rng, picture, found.masks[wanted, 0], labels, self.frames)
         return augmented(rng, views, colours=False, sizes=self.sizes)
 
 
@@ -237,6 +250,24 @@ def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSo
     clips: list[ClipSource] = [VideoClips(dataset, sizes) for dataset in videos]
     clips += [StillClips(dataset, coco_channels(dataset.categories, names), sizes) for dataset in stills]
     return clips, names
+
+
+def still_sources(data: list[str], frames: int, sizes: Sizes) -> list[ClipSource]:
+    """What ``--data`` names of COCO, in clips of so many frames whose channels are the numbers of categories.
+
+    Raises:
+        DatasetError: a data set is none of pictures, or has numbers beyond those of COCO.
+    """
+    found: list[ClipSource] = []
+    for text in data:
+        dataset = opened(text)
+        if not isinstance(dataset, CocoImages):
+            raise DatasetError(f"--data {text}: a training on still images takes coco=ROOT")
+        beyond = [name for number, name in dataset.categories.items() if not 0 < number < COCO_CHANNELS]
+        if beyond:
+            raise DatasetError(f"{dataset.path}: categories beyond numbers 1 to 90: {first_few(beyond)}")
+        found.append(StillClips(dataset, {number: number for number in dataset.categories}, sizes, frames))
+    return found
 
 
 def _names(videos: list[YTVISDataset]) -> dict[int, str]:

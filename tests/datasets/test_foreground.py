@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.datasets.cdnet import FOLDS, VIDEOS, open_cdnet, read_training_frames, unseen_folds
+from segue.datasets.cdnet import FOLDS, VIDEOS, only_frames, open_cdnet, read_training_frames, unseen_folds
 from segue.datasets.foreground import open_plain
 from segue.datasets.foreground_sets import (
     LASIESTA_VIDEOS,
@@ -26,6 +26,7 @@ from segue.datasets.foreground_sets import (
 )
 from segue.errors import DatasetError
 from tests.datasets.foreground_videos import Array, picture, save, save_cdnet_video
+from tests.segue_train.scenes import save_scene
 
 EMPTY = np.zeros((6, 8), np.uint8)
 
@@ -264,14 +265,34 @@ def test_training_frames_are_read_by_video(tmp_path: Path) -> None:
         read_training_frames(path, 25)
 
 
-@pytest.mark.shared
-def test_the_published_lists_hold_200_and_25_frames_of_every_video(shared: Path) -> None:
-    path = shared / "data/foreground/cdnet2014/train_frame_lists.json"
+@pytest.mark.parametrize("path", ["published", pytest.param("shared", marks=pytest.mark.shared)])
+def test_the_published_lists_hold_200_and_25_frames_of_every_video(
+    path: str, request: pytest.FixtureRequest
+) -> None:
+    if path == "shared":
+        folder = request.getfixturevalue("shared")
+        path = str(folder / "data/foreground/cdnet2014/train_frame_lists.json")
+        assert read_training_frames(path, 25) == read_training_frames("published", 25)
     keys = {f"{category}/{name}" for category, names in VIDEOS.items() for name in names}
     for count in (200, 25):
         frames = read_training_frames(path, count)
         assert frames.keys() == keys
         assert {len(numbers) for numbers in frames.values()} == {count}
+
+
+def test_of_a_film_only_the_frames_of_a_list_are_labelled(tmp_path: Path) -> None:
+    save_scene(tmp_path / "cdnet", "PTZ", "zoom", frames=5)
+    (film,) = open_cdnet(tmp_path / "cdnet")
+    lists = tmp_path / "lists.json"
+    lists.write_text(json.dumps({"PTZ": {"zoom": {"200": [2, 4, 9], "25": [9]}}}), encoding="utf-8")
+    some = only_frames(film, lists, 200)
+    assert list(some.truths) == [2, 4]
+    assert some.frames == film.frames
+    assert list(some.labels) == [1, 3]
+    with pytest.raises(DatasetError, match="PTZ/zoom: none of the 25 frames of the list"):
+        only_frames(film, lists, 25)
+    with pytest.raises(DatasetError, match="published: no list for PTZ/zoom"):
+        only_frames(film, "published", 25)
 
 
 def draw_folds(seed: int) -> dict[str, int]:

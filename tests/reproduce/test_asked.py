@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from segue.errors import SegueError
 from segue.reproduce import tables_of
 from segue.reproduce.asked import How, Words, read, read_words
-from segue.reproduce.papers import AS_IS
+from segue.reproduce.papers import AS_IS, COCO
 from segue.reproduce.rows import seen_as
-from segue.reproduce.trained import random_start, training_words
+from segue.reproduce.trained import random_start, training_lacks, training_words
 
 
 def test_options_are_for_all_or_for_a_network_or_a_row() -> None:
@@ -65,7 +66,7 @@ def test_a_training_is_told_from_others_by_the_options_of_its_row() -> None:
         | dict.fromkeys(("weights", "rows", "run", "model")),
     )
     assert row.training is not None
-    words = training_words(row.training, row, How(output=Path("out"), **asked))
+    words = training_words(row.training, How(output=Path("out"), **asked), row.key)
     assert words == ["mustan2", "--seed", "1", "--seed", "2", "--data=cdnet=C"]
 
 
@@ -81,3 +82,30 @@ def test_a_training_is_told_from_others_by_the_options_of_its_row() -> None:
 )
 def test_of_two_options_the_last_counts(options: tuple[str, ...], words: str) -> None:
     assert words in seen_as(options)
+
+
+def test_a_training_begins_from_what_its_authors_published_or_from_a_training_of_its_own() -> None:
+    tables = tables_of("ms-sts", ["parts"])
+    row = tables[0].rows[1]
+
+    def lacks(**given: list[str]) -> list[str]:
+        known: dict[str, Any] = dict.fromkeys(("data", "weights", "rows", "run", "train", "model"))
+        asked = read(tables, known | {"data": ["ytvis=V", "coco=C"]} | given)
+        return list(training_lacks(row, How(output=Path("out"), **asked)))
+
+    (text,) = lacks()
+    assert "begins from coco-pretrained-r50, https://drive.google.com/file/d/1aWCeak2DY5" in text
+    assert '--train seqformer-coco="--init FILE" to train it here' in text
+    assert lacks(weights=["coco-pretrained-r50=w.pth"]) == []
+    assert lacks(train=["seqformer-coco=--init resnet50.pth"]) == []
+    assert lacks(train=["msstsvis=--init resnet50.pth"]) == []
+    (absent,) = lacks(train=["seqformer-coco=--init resnet50.pth"], data=["ytvis=V"])
+    assert absent.startswith("COCO 2017 is not there")
+
+
+def test_the_parts_of_ms_sts_vis_are_trained_alike() -> None:
+    (table,) = tables_of("ms-sts", ["parts"])
+    trained = [row.training for row in table.rows if row.training is not None]
+    assert len(trained) == len(table.rows) - 1
+    assert {(training.start, training.data) for training in trained} == {(COCO["r50"], ("ytvis", "coco"))}
+    assert [row.name for row in table.rows if row.training is None] == ["SeqFormer as released"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -188,7 +189,13 @@ def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:
     assert "14 clips an epoch, 2 classes" in output
     assert seen["validate"] is None
     recipe = seen["recipe"]
-    assert (recipe.name, recipe.separability, seen["steps"]) == ("msstsvis-r101", True, 84)
+    assert "10 clips a step at a rate of 0.0002: --batch 2 on 1 device with --accumulate 5" in output
+    assert (recipe.name, recipe.separability, seen["steps"]) == (
+        "msstsvis-r101",
+        True,
+        math.ceil(12 * 14 / 10),
+    )
+    assert seen["accumulate"] == 5
     assert recipe.trunk == tmp_path / "resnet.pth"
     with torch.device("meta"):
         network = recipe.build()
@@ -197,6 +204,54 @@ def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:
     assert network.options == {"classes": '{"1": "lamp", "2": "coal"}', "parts": Parts().text()}
     run("seqformer", *data, "--start", tmp_path / "a.safetensors", "--steps", 7)
     assert (seen["recipe"].name, seen["recipe"].separability, seen["steps"]) == ("seqformer-r50", False, 7)
+    assert seen["accumulate"] == 8
+    run("seqformer", *data, "--start", tmp_path / "a.safetensors", "--devices", 2, "--clips", 4)
+    assert seen["accumulate"] == 1
+    run("seqformer", *data, "--start", tmp_path / "a.safetensors", "--devices", 3, "--accumulate", 2)
+    assert seen["steps"] == math.ceil(12 * 14 / 12)
+    with pytest.raises(TrainingError, match="16 clips a step are no multiple of the 6 that 3 devices"):
+        run("seqformer", *data, "--start", tmp_path / "a.safetensors", "--devices", 3)
+
+
+def test_still_images_of_coco_are_one_frame_with_the_numbers_of_their_categories(
+    tmp_path: Path, seen: dict[str, Any]
+) -> None:
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+    coco = save_coco(tmp_path / "coco", {1: "person", 2: "bicycle"})
+    order = (
+        "seqformer-coco",
+        "--data",
+        f"coco={coco}",
+        "--init",
+        tmp_path / "r.pth",
+        "--out",
+        tmp_path / "run",
+    )
+    output = run(*order)
+    assert "2 pictures an epoch" in output
+    assert "16 clips a step at a rate of 0.0002: --batch 2 on 1 device with --accumulate 8" in output
+    recipe = seen["recipe"]
+    assert (recipe.name, recipe.separability, seen["steps"]) == (
+        "seqformer-r50-coco",
+        False,
+        math.ceil(50 * 2 / 16),
+    )
+    assert [recipe.learning_rate(place, 0) for place in (0.79, 0.81)] == pytest.approx([1, 0.1])
+    with torch.device("meta"):
+        assert recipe.build().classes == 91
+    for seed in range(4):
+        clip = recipe.sources[0].draw(np.random.default_rng(seed), 0)
+        assert len(clip.frames) == 1
+        assert set(clip.labels.tolist()) <= {1, 2}
+        assert clip.masks.shape == (len(clip.labels), 1, *clip.size)
+        assert min(clip.size) >= 480
+    run(*order, "--frames", 5)
+    assert len(seen["recipe"].sources[0].draw(np.random.default_rng(0), 0).frames) == 5
+    with pytest.raises(DatasetError, match="takes coco=ROOT"):
+        run("seqformer-coco", "--data", f"ytvis={save_ytvis(tmp_path / 'vis', NAMES)}", *order[3:])
+    far = save_coco(tmp_path / "far", {1: "person", 2: "bicycle", 91: "lamp"})
+    with pytest.raises(DatasetError, match="categories beyond numbers 1 to 90: lamp"):
+        run("seqformer-coco", "--data", f"coco={far}", *order[3:])
 
 
 def test_each_part_of_the_paper_can_be_left_out(tmp_path: Path, seen: dict[str, Any]) -> None:

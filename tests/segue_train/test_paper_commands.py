@@ -146,6 +146,19 @@ def test_a_scene_is_learned_from_the_published_frames(
         )
 
 
+def test_mustan_learns_from_the_frames_of_a_list(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:
+    lists = tmp_path / "lists.json"
+    frames = {name: {"200": [1, 3, 4], "25": [3]} for name in ("yard", "office")}
+    lists.write_text(json.dumps({"baseline": frames}), encoding="utf-8")
+    order = ("mustan2", "--data", f"cdnet={root}", "--frame-list", lists, "--out", tmp_path / "run")
+    run(*order)
+    assert {tuple(film.truths) for films in seen["recipe"].sources for film in films} == {(1, 3, 4)}
+    run(*order, "--labelled", 25)
+    assert {tuple(film.truths) for films in seen["recipe"].sources for film in films} == {(3,)}
+    with pytest.raises(TrainingError, match="--pool takes the place of"):
+        run("mustan2", "--pool", tmp_path, "--frame-list", "published", "--out", tmp_path / "run")
+
+
 def test_one_fgsegnet_learns_from_several_scenes(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:
     data = ("--data", f"cdnet={root}", "--out", tmp_path)
     said = run("fgsegnet", *data, "--frames", 3, "--epochs", 10)

@@ -14,8 +14,10 @@ The synthetic clips of this project have the same layout.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segue.datasets.files import subfolders
 from segue.datasets.foreground import (
@@ -27,6 +29,9 @@ from segue.datasets.foreground import (
 )
 from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
 _VIDEOS = {
     "baseline": "highway office pedestrians PETS2006",
@@ -82,13 +87,23 @@ def _read_video(folder: Path) -> ForegroundSequence:
 CDNET = FilmLayout(_find_videos, _read_video, VIDEO_KEYS)
 
 
+PUBLISHED = "published"
+"""Stands for the lists of training frames that come with segue."""
+
+
 def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset[int]]:
     """Numbers of the frames that the protocol ``cdnet-scene`` trains on, by ``category/video``.
 
-    The file is JSON, ``{category: {video: {"200": [numbers], "25": [numbers]}}}``; ``count`` tells which list
-    to take.
+    Args:
+        path: JSON, ``{category: {video: {"200": [numbers], "25": [numbers]}}}``, or ``published`` for the
+            lists of Lim and Keles (https://github.com/lim-anggun/FgSegNet_v2), of all 53 videos.
+        count: which list to take.
+
+    Raises:
+        DatasetError: the file has another form, or no list of so many frames.
     """
-    lists = read_json(dict[str, dict[str, dict[str, list[int]]]], Path(path), "list of training frames")
+    file = _asset("cdnet_training_frames.json") if str(path) == PUBLISHED else Path(path)
+    lists = read_json(dict[str, dict[str, dict[str, list[int]]]], file, "list of training frames")
     frames = {}
     for category, videos in lists.items():
         for video, choices in videos.items():
@@ -98,10 +113,28 @@ def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset
     return frames
 
 
+def only_frames(film: ForegroundSequence, path: Path | str, count: int) -> ForegroundSequence:
+    """A film of which only the frames of a list are labelled; see :func:`read_training_frames`.
+
+    Raises:
+        DatasetError: the list does not name the film, or none of its frames is labelled.
+    """
+    lists = read_training_frames(path, count)
+    if film.key not in lists:
+        raise DatasetError(f"{path}: no list for {film.key}")
+    truths = {number: label for number, label in film.truths.items() if number in lists[film.key]}
+    if not truths:
+        raise DatasetError(f"{film.key}: none of the {count} frames of the list {path} is labelled here")
+    return replace(film, truths=truths)
+
+
 def unseen_folds() -> Mapping[str, int]:
     """Fold (0 to 3) of each ``category/video`` in the protocol ``cdnet-unseen``.
 
     The scores of a video come from a network that was trained on the other folds only.
     """
-    file = resources.files("segue") / "assets" / "cdnet_unseen_folds.json"
-    return read_json(dict[str, int], file, "list of folds")
+    return read_json(dict[str, int], _asset("cdnet_unseen_folds.json"), "list of folds")
+
+
+def _asset(name: str) -> Traversable:
+    return resources.files("segue") / "assets" / name

@@ -130,15 +130,17 @@ def read(tables: Sequence[Table], given: Mapping[str, Any]) -> dict[str, Any]:
         SegueError: a text has the wrong form, or names what there is not.
     """
     rows = [(row, row.model or given["model"] or table.model) for table in tables for row in table.rows]
-    trained = [(row.key, row.training.network) for row, _ in rows if row.training is not None]
+    trained = [row.key for row, _ in rows if row.training is not None]
+    trainings = [training for table in tables for training in table.trainings]
+    starts = [training.start.name for training in trainings if training.start is not None]
     folders = read_pairs("data", given["data"], DATASETS.names)
-    places = dict.fromkeys((*(key for key, _ in trained), *MODELS.names, *DETECTORS.names))
+    places = dict.fromkeys((*trained, *starts, *MODELS.names, *DETECTORS.names))
     return {
         "data": {name: Path(folder) for name, folder in folders.items()},
         "weights": read_pairs("weights", given["weights"], places),
         "rows": read_rows(tables, given["rows"]),
         "run": read_words("run", given["run"], (name for row, model in rows for name in (model, row.key))),
-        "train": read_words("train", given["train"], (name for names in trained for name in names)),
+        "train": read_words("train", given["train"], (*(item.network for item in trainings), *trained)),
     }
 
 

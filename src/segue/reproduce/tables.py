@@ -14,6 +14,23 @@ SPEED = "frames/s"
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """Weights that trainings begin from.
+
+    Attributes:
+        name: for ``--weights``.
+        source: where their authors published them.
+        training: what makes them otherwise.
+        file: what that leaves in its folder.
+    """
+
+    name: str
+    source: str
+    training: Training
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """How the network of a row is trained.
 
@@ -22,7 +39,7 @@ class Training:
         data: data sets that it learns from.
         options: what is given to it besides.
         folds: one training for each fold of CDnet2014, whose videos it then runs; it has not seen them.
-        start: network whose weights it begins from.
+        start: weights that it begins from.
         pretrained: what the paper begins from, where that must be given with ``--init``.
     """
 
@@ -30,7 +47,7 @@ class Training:
     data: tuple[str, ...]
     options: tuple[str, ...] = ()
     folds: bool = False
-    start: str | None = None
+    start: Start | None = None
     pretrained: str | None = None
 
     @property
@@ -107,9 +124,15 @@ class Table:
         return tuple(name for name in names if any(name in row.published for row in self.rows))
 
     @property
+    def trainings(self) -> tuple[Training, ...]:
+        """Trainings of its rows, and those that they begin from."""
+        own = [row.training for row in self.rows if row.training is not None]
+        return (*own, *(training.start.training for training in own if training.start is not None))
+
+    @property
     def data(self) -> str:
         """Names of the data sets that it takes, those to learn from in brackets."""
-        learnt = dict.fromkeys(name for row in self.rows if row.training for name in row.training.data)
+        learnt = dict.fromkeys(name for training in self.trainings for name in training.data)
         return self.dataset + (f" ({', '.join(learnt)})" if learnt else "")
 
     def measured(self, overall: Measures) -> dict[str, float]:

@@ -14,7 +14,6 @@ from segue.errors import DatasetError
 from segue.extras import missing_packages
 from segue.jobs.processes import settings_of
 from segue.jobs.values import TrainJob
-from segue.registry import MODELS
 from segue.reproduce.asked import How
 from segue.reproduce.needs import absent
 from segue.reproduce.tables import Row, Training
@@ -49,10 +48,20 @@ class Trainer:
 
     def weights(self, fold: int | None = None) -> Path:
         """The weights of a training that has come to its end, and left out a fold."""
-        training = training_of(self.row)
-        words = training_words(training, self.row, self.how, fold)
+        training, how = training_of(self.row), self.how
+        words = training_words(training, how, self.row.key)
+        words += [] if fold is None else ["--fold", str(fold)]
+        start = training.start
+        if start is not None and not _begins(training, how, self.row.key):
+            made = how.weights.get(start.name)
+            if made is None:
+                made = str(self._trained(start.training, training_words(start.training, how), start.file))
+            words += ["--start", made]
+        return self._trained(training, words, f"{self.model}.safetensors")
+
+    def _trained(self, training: Training, words: list[str], file: str) -> Path:
         job = training_job(training, words, self.how.output)
-        weights = job.folder / f"{self.model}.safetensors"
+        weights = job.folder / file
         notes = read_checkpoint(weights).metadata if weights.exists() else None
         if notes is not None and notes["step"] == notes["steps"]:
             return weights
@@ -69,14 +78,13 @@ def training_of(row: Row) -> Training:
     return row.training
 
 
-def training_words(training: Training, row: Row, how: How, fold: int | None = None) -> list[str]:
-    """A training of a row as it would be typed after ``segue train``, without where its weights go."""
-    words = [training.network, *training.options, *how.train.of(training.network, row.key)]
-    words += [f"--data={name}={how.data[name]}" for name in training.data]
-    words += [] if fold is None else ["--fold", str(fold)]
-    if training.start is not None and training.start in how.weights:
-        words += ["--start", how.weights[training.start]]
-    return words
+def training_words(training: Training, how: How, *row: str) -> list[str]:
+    """A training as it would be typed after ``segue train``, without its fold, its start and its output.
+
+    ``row`` is the key of the row that it is for, if it is for one alone.
+    """
+    words = [training.network, *training.options, *how.train.of(training.network, *row)]
+    return [*words, *(f"--data={name}={how.data[name]}" for name in training.data)]
 
 
 def training_job(training: Training, words: list[str], output: Path) -> TrainJob:
@@ -94,11 +102,17 @@ def training_lacks(row: Row, how: How) -> Iterator[str]:
     training = training_of(row)
     if missing := missing_packages("train"):
         yield f"training needs {missing}"
-    yield from (absent(name) for name in training.data if name not in how.data)
-    start = training.start
-    if start is not None and start not in how.weights and not _begins(training, row, how):
-        place = f'{MODELS.find(start).source}; give --weights {start}=FILE or --train "--init FILE"'
-        yield f"the training begins from {start}, {place}"
+    start, needed = training.start, list(training.data)
+    if start is not None and start.name not in how.weights and not _begins(training, how, row.key):
+        own = start.training.network
+        if _begins(start.training, how):
+            needed += start.training.data
+        else:
+            yield (
+                f"the training begins from {start.name}, {start.source}; give --weights {start.name}=FILE, "
+                f'or --train {own}="--init FILE" to train it here'
+            )
+    yield from (absent(name) for name in dict.fromkeys(needed) if name not in how.data)
 
 
 def random_start(row: Row, how: How) -> str | None:
@@ -106,10 +120,10 @@ def random_start(row: Row, how: How) -> str | None:
     training = row.training
     if training is None or training.pretrained is None or row.key in how.weights:
         return None
-    return None if _begins(training, row, how) else training.pretrained
+    return None if _begins(training, how, row.key) else training.pretrained
 
 
-def _begins(training: Training, row: Row, how: How) -> bool:
+def _begins(training: Training, how: How, *row: str) -> bool:
     """Whether the options say what a training begins from."""
-    words = (*training.options, *how.train.of(training.network, row.key))
+    words = (*training.options, *how.train.of(training.network, *row))
     return not {"--start", "--init"}.isdisjoint(word.partition("=")[0] for word in words)

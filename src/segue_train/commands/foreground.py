@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from torch import nn
 
 from segue.cli.options import Options, Values
-from segue.datasets.cdnet import FOLDS, read_training_frames
+from segue.datasets.cdnet import FOLDS, only_frames, read_training_frames
 from segue.datasets.foreground import ForegroundSequence, open_plain, read_video
 from segue.datasets.isd import IsdClip
 from segue.errors import DatasetError, TrainingError
@@ -180,18 +180,28 @@ class FilmsOrPool(FilmData):
     Attributes:
         pool: folder of samples of `segue train mustan-lite` to learn from instead of films; they know the
             past of each pixel. Wants --causal, and a --size up to 160x208.
+        frame_list: learn of real films only from the labels of some frames: `published` for those of
+            FgSegNet_v2 in CDnet2014, or a JSON file in their form.  [default: all labelled frames]
+        labelled: how many frames of each film the list is to have.
     """
 
     data: list[str] | None = None
     pool: Path | None = None
+    frame_list: str | None = None
+    labelled: Literal[200, 25] = 200
 
     def gather(self) -> foreground.Films:
         if self.pool is None and not self.data:
             raise TrainingError("nothing to learn from: give --data, or --pool")
         if self.pool is None:
-            return FilmData.gather(self)
-        if self.data or self.validate or self.exclude or self.fold is not None:
-            raise TrainingError("--pool takes the place of --data, --exclude, --fold and --validate")
+            films = FilmData.gather(self)
+            if self.frame_list is not None:
+                films.real = [only_frames(film, self.frame_list, self.labelled) for film in films.real]
+            return films
+        if self.data or self.validate or self.exclude or self.fold is not None or self.frame_list:
+            raise TrainingError(
+                "--pool takes the place of --data, --exclude, --fold, --validate and --frame-list"
+            )
         return foreground.Films()
 
 
@@ -226,7 +236,7 @@ def _mustan(
     return made, {"validate": data.validation(films)}
 
 
-FILMS_OR_POOL = Options(FilmsOrPool, "data exclude fold validate pool")
+FILMS_OR_POOL = Options(FilmsOrPool, "data exclude fold validate pool frame_list labelled")
 
 
 @training(
@@ -275,6 +285,9 @@ def mustan2(data: FilmsOrPool, network: Values, recipe: Values, run: Values) -> 
         segue train mustan2 --data cdnet=CDNET --fold 0 --validate --init resnet18.pth --out runs/fold0
 
         segue train mustan2 --data cdnet=CDNET --frames 5 --frm none --init resnet18.pth --out runs/none
+
+        segue train mustan2 --data cdnet=CDNET --frame-list published --labelled 25 --init resnet18.pth
+        --out runs/few
 
         segue train mustan2 --pool runs/lite/pool --causal --background --ranges --size 144x192
         --out runs/past
@@ -328,14 +341,15 @@ class Scenes(FilmData):
         data: labelled films besides, as for the other networks; several may be given.
         exclude: scenes or categories of --data to leave out, separated by commas.
         frames: labelled frames of each scene to learn from; published are 200 and 25.
-        frame_list: JSON with the published numbers of 200 or 25 frames of each scene.
+        frame_list: numbers of 200 or 25 frames of each scene: `published` for those of CDnet2014, or a JSON
+            file in their form.  [default: spread evenly]
         epochs: looks at each frame.
     """
 
     data: list[str] | None = None
     scene: list[Path] | None = None
     frames: Annotated[int, Ge(2)] = fgsegnet_recipe.FRAMES
-    frame_list: Path | None = None
+    frame_list: str | None = None
     epochs: Annotated[int, Ge(1)] = fgsegnet_recipe.EPOCHS
 
     def films(self) -> list[ForegroundSequence]:

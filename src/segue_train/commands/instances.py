@@ -11,17 +11,19 @@ from segue.cli.options import Options, Values
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
 from segue.models.msstsvis import Parts
+from segue.models.seqformer import SeqFormer, Size
 from segue.models.seqformer.network import names_text
 from segue.sessions.official import SHORT_SIDE
 from segue.weights.catalogue import instance_network
 from segue_train.commands.making import LITE, PAPER, Prepared, must_start, say, training
 from segue_train.commands.objects import Pictures
-from segue_train.instance_augment import PUBLISHED
+from segue_train.devices import devices_of
+from segue_train.instance_augment import PUBLISHED, STILLS
 from segue_train.instance_clips import Classed as ClassedItem
 from segue_train.instance_clips import Groups, NamedFootage, annotated_footage, read_class_names
 from segue_train.recipes import msstsvis as lite_recipe
-from segue_train.recipes.msstsvis import PublishedRecipe
-from segue_train.ytvis_clips import ClipSource, VideoClips, clip_sources
+from segue_train.recipes.msstsvis import STILL_DROPS, STILL_EPOCHS, PublishedRecipe
+from segue_train.ytvis_clips import COCO_CHANNELS, ClipSource, VideoClips, clip_sources, still_sources
 
 R18_SHORT_SIDE = 180  # at which ``msstsvis-r18`` is validated; it learns at half the published sizes
 
@@ -63,7 +65,22 @@ TRUNK = Options(
     types={"backbone": Literal["r50", "r101", "swin-l"]},
     help={"backbone": "Its trunk."},
 )
-EPOCHS = {"steps": "Steps in all.  [default: those of 12 epochs]"}
+EPOCHS = {
+    "steps": "Steps in all.  [default: those of the published epochs]",
+    "accumulate": "Batches, per device, for one step.  [default: what makes up --clips]",
+}
+CLIPS = {"clips": "Clips of a step on all devices together; the default is the published number."}
+
+
+def _sized(recipe: PublishedRecipe, run: Values) -> Values:
+    """Steps and batches of a run; says what a step is."""
+    devices = devices_of(run["devices"]).total
+    accumulate = run["accumulate"] or recipe.accumulated(devices)
+    say(
+        f"{recipe.batch * devices * accumulate} clips a step at a rate of {recipe.rate:g}: "
+        f"--batch {recipe.batch} on {devices} device{'s' * (devices > 1)} with --accumulate {accumulate}"
+    )
+    return {"accumulate": accumulate, "steps": run["steps"] or recipe.steps(devices * accumulate)}
 
 
 def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
@@ -82,7 +99,7 @@ def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Va
     )
     say(f"{sum(map(len, sources))} clips an epoch, {len(names)} classes")
     return made, {
-        "steps": run["steps"] or made.steps(run["devices"] * run["accumulate"]),
+        **_sized(made, run),
         "validate": tubes.validation(sources, names, R18_SHORT_SIDE if small else SHORT_SIDE),
     }
 
@@ -91,17 +108,18 @@ def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Va
     "seqformer",
     TUBES,
     TRUNK,
-    Options(PublishedRecipe, "trunk:init start batch", {"batch": 2}),
+    Options(PublishedRecipe, "trunk:init start batch clips", {"batch": 2, "clips": 16}, help=CLIPS),
     help=EPOCHS,
     **PAPER,
     steps=None,
+    accumulate=None,
     validate_every=5000,
     save_every=2000,
 )
 def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
     """Train SeqFormer on YouTube-VIS, and COCO beside it, by the published recipe.
 
-    As published are 16 clips in all, 2 on each of 8 devices.
+    As published are 16 clips a step, 2 on each of 8 devices; on fewer devices batches are accumulated.
 
     Examples:
 
@@ -111,6 +129,64 @@ def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Pre
         segue train seqformer --data ovis=ovis --init resnet50.pth --batch 1 --out runs/ovis
     """
     return _published("seqformer", tubes, network, recipe | {"separability": False}, run)
+
+
+@dataclass(frozen=True, slots=True)
+class Stills:
+    """Annotated pictures.
+
+    Attributes:
+        data: coco=ROOT; several may be given. ROOT may also be the annotation file.
+        frames: frames of a sample: 1 is the picture itself, as published; 5 are views of it, as in the
+            training on videos.
+    """
+
+    data: list[str]
+    frames: Literal[1, 5] = 1
+
+
+@training(
+    "seqformer-coco",
+    Options(Stills, "data frames"),
+    TRUNK,
+    Options(
+        PublishedRecipe,
+        "trunk:init start batch clips epochs",
+        {"batch": 2, "clips": 16, "epochs": STILL_EPOCHS},
+        help=CLIPS,
+    ),
+    help=EPOCHS,
+    **PAPER,
+    steps=None,
+    accumulate=None,
+    save_every=2000,
+)
+def seqformer_coco(stills: Stills, network: Values, recipe: Values, run: Values) -> Prepared:
+    """Train SeqFormer on the still images of COCO, from which the training on videos begins.
+
+    As its authors did: one frame, all 80 categories by their numbers, 50 epochs of 16 pictures a step, the
+    rate to a tenth after 40. The result is for `--start`: its class heads are those of COCO.
+
+    Examples:
+
+        segue train seqformer-coco --data coco=coco --init resnet50.pth --devices 8 --out runs/coco
+
+        segue train seqformer --data ytvis=youtube_vis_2019 --data coco=coco
+        --start runs/coco/seqformer-r50-coco.safetensors --devices 8 --out runs/seqformer
+    """
+    must_start(run, "--init with a classifier of the trunk, or --start", recipe["start"], recipe["trunk"])
+    if run["resume"]:
+        recipe = recipe | {"trunk": None, "start": None}
+    made = PublishedRecipe(
+        name=f"seqformer-{network['backbone']}-coco",
+        build=partial(SeqFormer, network["backbone"], Size(classes=COCO_CHANNELS)),
+        sources=still_sources(stills.data, stills.frames, STILLS),
+        separability=False,
+        drops=STILL_DROPS,
+        **recipe,
+    )
+    say(f"{sum(map(len, made.sources))} pictures an epoch")
+    return made, _sized(made, run)
 
 
 @training(
@@ -128,25 +204,31 @@ def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Pre
             "decoder_attention": "Attention of the box queries over the frames.",
         },
     ),
-    Options(PublishedRecipe, "trunk:init start batch separability", {"batch": 1, "separability": True}),
+    Options(
+        PublishedRecipe,
+        "trunk:init start batch clips separability",
+        {"batch": 1, "clips": 10, "separability": True},
+        help=CLIPS,
+    ),
     help=EPOCHS,
     **PAPER,
     steps=None,
+    accumulate=None,
     validate_every=5000,
     save_every=2000,
 )
 def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: Values) -> Prepared:
     """Train MS-STS VIS with its discriminator; it may start from weights of SeqFormer.
 
-    As published are 10 clips in all, on as many devices or with `--accumulate`.
+    As published are 10 clips a step; on fewer devices batches are accumulated.
 
     Examples:
 
-        segue train msstsvis --data ytvis=youtube_vis_2019 --data coco=coco --start seqformer-r50.safetensors
+        segue train msstsvis --data ytvis=youtube_vis_2019 --data coco=coco --start coco-pretrained.pth
         --devices 10 --out runs/msstsvis
 
-        segue train msstsvis --data ytvis=youtube_vis_2019 --data coco=coco --start seqformer-r50.safetensors
-        --accumulate 10 --intra joint --inter channel --out runs/joint
+        segue train msstsvis --data ytvis=youtube_vis_2019 --data coco=coco --start coco-pretrained.pth
+        --intra joint --inter channel --out runs/joint
     """
     return _published("msstsvis", tubes, network | {"parts": Parts(**parts).text()}, recipe, run)
 

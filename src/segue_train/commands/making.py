@@ -37,8 +37,8 @@ def training(
     """Make a command of a function that prepares a recipe; the docstring of the function is its help.
 
     The function is given an instance of the dataclass of ``data``, then the values of each of ``options``,
-    then those of the run, whose defaults are ``run``. Without ``steps`` there is no such option; None is what
-    the function gives unless the user does.
+    then those of the run, whose defaults are ``run``. Without ``steps`` there is no such option; where it or
+    ``accumulate`` is None, that is what the function gives unless the user does.
     """
     steps = "steps" if "steps" in run else ""
     validate = "validate_every" if "validate" in data.names.split() else ""
@@ -46,7 +46,7 @@ def training(
         f"out:out,o {steps} until {validate} seed precision accelerator:device devices accumulate workers "
         "save_every log_every overwrite resume"
     )
-    types: Values = {"steps": Annotated[int | None, Ge(1)]}
+    types: Values = dict.fromkeys(("steps", "accumulate"), Annotated[int | None, Ge(1)])
     settings = Options(RunSettings, names, run, types, help or {})
 
     def register(prepare: Callable[..., Prepared]) -> Callable[..., Prepared]:

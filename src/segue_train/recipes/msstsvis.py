@@ -17,7 +17,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from segue.errors import CheckpointError
+from segue.errors import CheckpointError, TrainingError
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.models.msstsvis import Discriminator, Parts
 from segue.models.msstsvis.lite import DecodedTubes, MSSTSVISLite
@@ -34,8 +34,8 @@ from segue_train.recipe import Batch, CommonRecipe, Loss, warmed_cosine
 from segue_train.trunks import load_mobilenet
 from segue_train.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
 
-EPOCHS = 12
-DROPS = (4 / 12, 10 / 12)
+EPOCHS, DROPS = 12, (4 / 12, 10 / 12)
+STILL_EPOCHS, STILL_DROPS = 50, (40 / 50,)  # of the training on COCO, as the authors of SeqFormer told
 CLASS_HEADS = "detr.class_embed."
 NEW_PARTS = (".ms_sts.", ".temporal_attn.")  # in names of the tensors that MS-STS VIS has beyond SeqFormer
 LITE_STEPS = 2400  # steps of ``msstsvis-lite``
@@ -206,10 +206,14 @@ class PublishedRecipe(_InstanceRecipe):
     Attributes:
         build: makes the network with fresh weights.
         sources: clips to learn from; none of them may be used for scores.
-        batch: clips of a batch, per device; in all the papers have 16 for SeqFormer, 10 for MS-STS VIS.
+        batch: clips of a batch, per device.
         separability: the discriminator and its adversarial loss.
         trunk: classifier of the trunk, in torchvision's layout.
         start: weights to start from, such as those of a training on COCO.
+        clips: clips of a step on all devices together; batches are accumulated to as many. None takes one
+            batch of each device.
+        epochs: looks at each clip.
+        drops: shares of the run after which the rate falls to a tenth.
     """
 
     name: str
@@ -219,6 +223,9 @@ class PublishedRecipe(_InstanceRecipe):
     separability: bool
     trunk: Path | None = None
     start: Path | None = None
+    clips: Annotated[int | None, Ge(1)] = None
+    epochs: int = EPOCHS
+    drops: tuple[float, ...] = DROPS
     _: KW_ONLY
     rate: float = 2e-4
     trunk_rate: float | None = 2e-5
@@ -226,7 +233,22 @@ class PublishedRecipe(_InstanceRecipe):
 
     def steps(self, batches: int) -> int:
         """The published number of epochs in steps of so many batches each, on all devices together."""
-        return math.ceil(EPOCHS * sum(map(len, self.sources)) / (self.batch * batches))
+        return math.ceil(self.epochs * sum(map(len, self.sources)) / (self.batch * batches))
+
+    def accumulated(self, devices: int) -> int:
+        """Batches that a device takes one after the other for a step of as many clips as there are to be.
+
+        Raises:
+            TrainingError: so many clips cannot be shared out evenly.
+        """
+        at_once = self.batch * devices
+        wanted = at_once if self.clips is None else self.clips
+        if wanted % at_once:
+            raise TrainingError(
+                f"{wanted} clips a step are no multiple of the {at_once} that {devices} devices take at once "
+                f"with --batch {self.batch}; change --devices or --batch, or give --clips or --accumulate"
+            )
+        return wanted // at_once
 
     def network(self) -> nn.Module:
         network = self.build()
@@ -240,7 +262,7 @@ class PublishedRecipe(_InstanceRecipe):
         return ClipBatches(count, seed, self.sources, self.batch)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        return float(0.1 ** sum(progress >= drop for drop in DROPS))
+        return float(0.1 ** sum(progress >= drop for drop in self.drops))
 
 
 def start_from(network: SeqFormer, path: Path) -> None:
