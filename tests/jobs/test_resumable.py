@@ -1,0 +1,294 @@
+"""The loop of a run that writes files: interrupted anywhere, it goes on to the same files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segue.cancel import CancelToken
+from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
+from segue.jobs import resumable
+from segue.jobs.loop import FrameLoop, no_prompts, prompted
+from segue.jobs.resumable import FIRST_PASS, STATE, first_pass, forget_state, run
+from segue.masks import read_index_mask
+from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video import open_sinks, open_source
+
+COUNT = 6
+PICTURES = [np.full((4, 5, 3), 10 * number, np.uint8) for number in range(COUNT)]
+
+
+class Late(Checkpointable):
+    """Answers a frame late; each mask says how many frames came before, so that none may be lost."""
+
+    seen: int = checkpointed()
+    pending: list[int] = checkpointed()
+
+    def __init__(self, lag: int = 1) -> None:
+        self.lag, self.seen, self.pending = lag, 0, []
+        self.steps: list[int] = []
+        self.after = lambda: None
+
+    def step(self, frame: Frame, prompts: object = None) -> Segmentation | None:
+        self.steps.append(frame.index)
+        self.seen += 1
+        self.pending.append(frame.index)
+        self.after()
+        return self._result() if len(self.pending) > self.lag else None
+
+    def finish(self) -> Iterator[Segmentation]:
+        while self.pending:
+            yield self._result()
+
+    def _result(self) -> Segmentation:
+        index = self.pending.pop(0)
+        mask = np.full((4, 5), 100 * (self.seen - len(self.pending)) + index, np.uint16)
+        return Segmentation(index, index / 10, mask, (ObjectInfo(1),))
+
+
+def taken(
+    folder: Path,
+    session: Late,
+    *,
+    resume: bool = False,
+    pictures: Any = None,
+    prompts: Callable[[Frame], Any] = no_prompts,
+    report: Callable[[int], None] = lambda index: None,
+    cancel: CancelToken | None = None,
+    endless: bool = False,
+) -> list[int]:
+    """Indices of the frames whose results a run wrote; it raises what the run raises."""
+    source = open_source(PICTURES, fps=10)
+    outputs = open_sinks(folder, ["png"], source, resume=resume, background=False)
+    written: list[int] = []
+
+    def note(frame: Frame, result: Segmentation) -> None:
+        assert frame.index == result.index
+        written.append(frame.index)
+        report(frame.index)
+
+    frames = iter(source) if pictures is None else pictures(iter(source))
+    with outputs.sink as sink:
+        run(
+            session,
+            frames,
+            prompts,
+            sink,
+            folder=outputs.paths["png"],
+            resume=resume,
+            report=note,
+            cancel=cancel,
+            endless=endless,
+        )
+    return written
+
+
+def masks(folder: Path) -> list[int]:
+    return [int(read_index_mask(path)[0, 0]) for path in sorted((folder / "masks").glob("*.png"))]
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> list[int]:
+    assert taken(tmp_path / "whole", Late()) == list(range(COUNT))
+    return masks(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("stop", range(COUNT))
+def test_a_run_that_is_cancelled_goes_on_with_the_next_frame(
+    tmp_path: Path, whole: list[int], stop: int
+) -> None:
+    token, first = CancelToken(), Late()
+    first.after = lambda: token.cancel() if len(first.steps) == stop + 1 else None
+    with pytest.raises(KeyboardInterrupt):
+        taken(tmp_path / "out", first, cancel=token)
+    assert first.steps == list(range(stop + 1))
+    second = Late()
+    assert taken(tmp_path / "out", second, resume=True) == list(range(COUNT))
+    assert second.steps == list(range(stop + 1, COUNT))
+    assert masks(tmp_path / "out") == whole
+
+
+def test_a_run_that_is_not_resumed_begins_anew(tmp_path: Path, whole: list[int]) -> None:
+    token, first = CancelToken(), Late()
+    first.after = lambda: token.cancel() if len(first.steps) == 3 else None
+    with pytest.raises(KeyboardInterrupt):
+        taken(tmp_path / "out", first, cancel=token)
+    state = tmp_path / "out" / "masks" / STATE
+    assert state.exists()
+    source = open_source(PICTURES, fps=10)
+    outputs = open_sinks(tmp_path / "out", ["png"], source, overwrite=True, background=False)
+    second = Late()
+    with outputs.sink as sink:
+        run(
+            second,
+            iter(source),
+            no_prompts,
+            sink,
+            folder=state.parent,
+            resume=False,
+            report=lambda *_: None,
+        )
+    assert not state.exists(), "it is of the run before"
+    assert second.steps == list(range(COUNT))
+    assert masks(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("broken", [SourceError, PromptError])
+def test_what_came_before_a_frame_that_cannot_be_taken_is_saved(
+    tmp_path: Path, whole: list[int], broken: type[Exception]
+) -> None:
+    def fail(frame: Frame) -> None:
+        if frame.index == 3:
+            raise broken("no good")
+
+    with pytest.raises(broken, match="no good"):
+        taken(tmp_path / "out", Late(), prompts=fail, endless=broken is PromptError)
+    second = Late()
+    taken(tmp_path / "out", second, resume=True)
+    assert second.steps == [3, 4, 5]
+    assert masks(tmp_path / "out") == whole
+
+
+def test_all_that_is_due_is_written_when_a_source_without_an_end_breaks_off_or_is_stopped(
+    tmp_path: Path,
+) -> None:
+    written: list[int] = []
+
+    def fail(frame: Frame) -> None:
+        if frame.index == 3:
+            raise SourceError("the camera is gone")
+
+    with pytest.raises(SourceError, match="the camera is gone"):
+        taken(tmp_path / "gone", Late(), prompts=fail, endless=True, report=written.append)
+    assert written == [0, 1, 2]
+    token = CancelToken()
+    stopped = taken(
+        tmp_path / "stopped",
+        Late(),
+        cancel=token,
+        endless=True,
+        report=lambda index: token.cancel() if index == 2 else None,
+    )
+    assert stopped == [0, 1, 2, 3]
+
+
+def test_a_run_is_saved_now_and_then_but_saving_takes_a_twentieth_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(resumable, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    saved: list[int] = []
+
+    class Slow(Late):
+        def step(self, frame: Frame, prompts: object = None) -> Segmentation | None:
+            clock.now += 10
+            return super().step(frame, prompts)
+
+        def state(self, *, copy: bool = True) -> SessionState:
+            clock.now += 3
+            saved.append(self.seen)
+            return super().state(copy=copy)
+
+    session = Slow()
+    frames = (Frame(index, index / 10, PICTURES[0]) for index in range(20))
+    sink = SimpleNamespace(write=lambda *_: None, flush=lambda: None)
+    run(
+        session,
+        frames,
+        no_prompts,
+        sink,
+        folder=tmp_path,
+        resume=False,
+        report=lambda *_: None,
+    )
+    # At 30, the first time beyond 20; saved at 33, and not before 60 seconds later.
+    assert saved == [3, 10, 17]
+
+
+def test_a_session_file_that_is_damaged_or_of_other_masks_is_told(tmp_path: Path) -> None:
+    def saved(change: dict[str, Any]) -> None:
+        forget_state(tmp_path / "out" / "masks") if (tmp_path / "out").exists() else None
+        token, first = CancelToken(), Late()
+        first.after = lambda: token.cancel() if len(first.steps) == 4 else None
+        with pytest.raises(KeyboardInterrupt):
+            taken(tmp_path / "out", first, cancel=token, resume=(tmp_path / "out").exists())
+        path = tmp_path / "out" / "masks" / STATE
+        state = SessionState.load(path)
+        replace(state, values={**state.values, **change}).save(path)
+
+    saved({"done": 5})
+    with pytest.raises(ResumeError, match="2 masks of the interrupted run are missing"):
+        taken(tmp_path / "out", Late(), resume=True)
+    saved({"taken": None})
+    with pytest.raises(ResumeError, match=r"damaged session \(TypeError\)"):
+        taken(tmp_path / "out", Late(), resume=True)
+
+
+def test_frames_that_wait_are_copies_where_the_source_may_reuse_its_array() -> None:
+    def filled() -> Iterator[Frame]:
+        image = np.zeros((4, 5, 3), np.uint8)
+        for index in range(3):
+            image[:] = index
+            yield Frame(index, index / 10, image)
+
+    for copies, expected in ((True, [0, 1, 2]), (False, [1, 2, 2])):
+        session = Late()
+        loop = FrameLoop(session, prompted(session, no_prompts), copies=copies)
+        found = [(frame.index, int(frame.image[0, 0, 0])) for frame, _ in loop.over(filled())]
+        assert found == list(zip(range(3), expected, strict=True))
+        assert loop.taken == 2
+
+
+class Learning:
+    """The first of two passes: counts frames."""
+
+    def __init__(self, count: int = 5) -> None:
+        self.count, self.number, self.learnt = count, 0, []
+
+    def learning(self) -> Iterator[int]:
+        while self.number < self.count:
+            self.number += 1
+            self.learnt.append(self.number)
+            yield self.number
+
+    def state(self) -> SessionState:
+        return SessionState({}, {"number": self.number})
+
+    def restore(self, state: SessionState) -> None:
+        self.number = state.values["number"]
+
+
+def test_a_first_pass_goes_on_where_it_was_cancelled(tmp_path: Path) -> None:
+    token, first, told = CancelToken(), Learning(), []
+
+    def report(number: int) -> None:
+        told.append(number)
+        if number == 2:
+            token.cancel()
+
+    with pytest.raises(KeyboardInterrupt):
+        first_pass(first, folder=tmp_path, resume=False, report=report, cancel=token)
+    assert told == first.learnt == [1, 2]
+    second = Learning()
+    first_pass(second, folder=tmp_path, resume=True, report=told.append)
+    assert second.learnt == [3, 4, 5]
+    assert told == [1, 2, 3, 4, 5]
+    third = Learning()
+    first_pass(third, folder=tmp_path, resume=True, report=told.append)
+    assert third.learnt == [], "it is complete, and saved"
+    anew = Learning()
+    first_pass(anew, folder=tmp_path, resume=False, report=told.append)
+    assert anew.learnt == [1, 2, 3, 4, 5]
+    first_pass(Learning(), folder=None, resume=False, report=told.append)
+    SessionState({}, {}).save(tmp_path / FIRST_PASS)
+    with pytest.raises(CheckpointError, match=r"damaged first pass \(KeyError\)"):
+        first_pass(Learning(), folder=tmp_path, resume=True, report=told.append)
+    forget_state(tmp_path)
+    assert list(tmp_path.iterdir()) == []
