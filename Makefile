@@ -1,6 +1,7 @@
 # make demo    install segue and follow the objects of the bundled sample
 # make test    install what the tests need and run them (make test-slow: those that take minutes)
 # make fuzz    feed damaged files to all readers, and kill batches at random, for an hour
+# make mutate  change lines of the code, one at a time, and see whether the tests notice (hours; see MUTATE)
 # make lint    ruff: rules and format       make types   mypy
 # make docs    build the documentation      make bench   measure speed and memory
 # make dist    build and check wheel and source archive
@@ -13,6 +14,7 @@
 #                     NVIDIA GPU and that index can be reached, TORCH_INDEX=none takes what pip finds
 # BENCH_ARGS=--force  measure on a busy machine as well; --long takes what takes longer, --only stm,scores
 # JOBS=1              processes of the tests, default one for each core
+# MUTATE="masks --sample 20"   packages, mutants of each, and more; see tools/mutate.py --help
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -20,6 +22,7 @@ TORCH_INDEX ?= auto
 JOBS ?= auto
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+MUTATE ?=
 SITE ?= site
 
 BIN := $(VENV)/bin
@@ -27,10 +30,10 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow fuzz lint types docs notebooks bench dist clean
+.PHONY: help demo test test-slow fuzz mutate lint types docs notebooks bench dist clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,14p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,17p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
@@ -44,6 +47,9 @@ test-slow: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -s -m slow tests/fuzz $(PYTEST_ARGS)
+
+mutate: $(VENV)/.installed-mutate
+	nice $(BIN)/python tools/mutate.py $(MUTATE)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -69,7 +75,7 @@ dist: $(VENV)/.installed-dev
 	$(BIN)/python tools/check_dist.py dist
 
 clean:
-	rm -rf .venv out site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv out runs/mutate site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # An editable install: the stamps below go stale only when the dependencies change.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
@@ -81,6 +87,10 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing segue and its tools into $(VENV) (a few minutes the first time)"
 	$(PIP_INSTALL) --editable '.[dev,train,synth,keras,onnx,web,cluster]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-mutate: $(VENV)/.installed-dev
+	$(PIP_INSTALL) --editable '.[mutate]'
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \

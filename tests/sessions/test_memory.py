@@ -171,7 +171,7 @@ def test_an_object_that_comes_back_has_no_memory_of_before() -> None:
     remembers(bank, told[2:])
 
 
-@few
+@settings(max_examples=25, deadline=None)
 @given(data=st.data(), policy=policies, shared=st.booleans(), count=st.none() | st.integers(1, 9))
 def test_a_restored_bank_goes_on_bit_by_bit(
     data: st.DataObject, policy: MemoryPolicy, shared: bool, count: int | None

@@ -1,0 +1,158 @@
+"""Mutation testing: which mutants count, which are sampled, and what the table says."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import mutate
+from tools.mutate import PACKAGES, ROOT, Package, Score, meaningful, sample, score, table
+
+MUTATED = '''
+def x_f__mutmut_orig(values, device):
+    """Says what it does."""
+    assert values, "nothing there"
+    log.debug("adding %d", len(values))
+    if values[0] < 0:
+        raise ValueError(f"{values[0]} is negative, the least is {0 + 1}")
+    table = torch.zeros(3, device=device)
+    for one, other in zip(values, table, strict=True):
+        table = cast("Tensor", one + other)
+    name = "π".encode("utf-8", errors="strict")
+    return table.to("cpu")
+'''
+
+ORIGINAL_LINES = {
+    "less": ("if values[0] < 0", "if values[0] <= 0"),
+    "kept type": ("raise ValueError(f", "raise TypeError(f"),
+    "sum": ("one + other)", "one - other)"),
+    "number": ("torch.zeros(3", "torch.zeros(4"),
+    "none": ("return table.to(", "return None.to("),
+}
+EQUIVALENT_LINES = {
+    "text": ('table.to("cpu")', 'table.to("XXcpuXX")'),
+    "message": ("{0 + 1}", "{0 - 1}"),
+    "no message": ('f"{values[0]} is negative, the least is {0 + 1}"', "None"),
+    "assertion": ("assert values,", "assert not values,"),
+    "log": ("log.debug(", "log.debug(None, "),
+    "device": ("device=device)", "device=None)"),
+    "no device": ("3, device=device)", "3, )"),
+    "strict": ("strict=True", "strict=False"),
+    "encoding": ('encode("utf-8", ', "encode("),
+    "cast": ('cast("Tensor", ', "cast(None, "),
+}
+
+
+def with_mutant(change: tuple[str, str]) -> str:
+    """A file as mutmut writes it, with the original and one mutant."""
+    assert MUTATED.count(change[0]) == 1
+    return MUTATED + MUTATED.replace("__mutmut_orig", "__mutmut_1").replace(*change)
+
+
+@pytest.mark.parametrize("change", ORIGINAL_LINES.values(), ids=ORIGINAL_LINES.keys())
+def test_a_mutant_that_does_something_else_counts(change: tuple[str, str]) -> None:
+    assert meaningful(with_mutant(change), ["pkg.x_f__mutmut_1"]) == ["pkg.x_f__mutmut_1"]
+
+
+@pytest.mark.parametrize("change", EQUIVALENT_LINES.values(), ids=EQUIVALENT_LINES.keys())
+def test_texts_messages_assertions_and_devices_do_not_count(change: tuple[str, str]) -> None:
+    assert meaningful(with_mutant(change), ["pkg.x_f__mutmut_1"]) == []
+
+
+def test_a_sample_depends_on_the_names_and_the_seed_alone() -> None:
+    names = [f"m.x_f__mutmut_{number}" for number in range(100)]
+    chosen = sample(names, 10, 1)
+    assert len(set(chosen)) == 10
+    assert sample(reversed(names), 10, 1) == chosen
+    assert sample(names, 10, 2) != chosen
+    assert sample(names, 0, 1) == sample(names, 100, 1) == sorted(names)
+
+
+def test_timeouts_and_broken_imports_are_noticed_and_what_no_test_calls_is_not() -> None:
+    exits = {
+        "killed": 1,
+        "collecting": 2,
+        "crashed": -11,
+        "slow": 36,
+        "lived": 0,
+        "uncalled": 33,
+        "open": None,
+    }
+    found = score(exits, exits)
+    assert found == Score(3, 1, ("lived",), ("uncalled",), 1)
+    assert found.total == 6
+    assert found.percent == pytest.approx(100 * 4 / 6)
+    assert math.isnan(score([], {}).percent)
+
+
+def test_the_table_has_a_row_for_each_package_and_their_sum() -> None:
+    scores = {"masks": Score(8, 1, ("a",), ()), "store": Score(5, 0, ("b", "c"), ("d",))}
+    assert table(scores).splitlines()[2:] == [
+        "| masks | 10 | 8 | 1 | 1 | 0 | 90.0 |",
+        "| store | 8 | 5 | 0 | 2 | 1 | 62.5 |",
+        "| all | 18 | 13 | 1 | 3 | 1 | 77.8 |",
+    ]
+
+
+def test_every_package_has_sources_and_tests() -> None:
+    for name, package in PACKAGES.items():
+        assert all(list(ROOT.glob(pattern)) for pattern in package.sources), name
+        for path in (*package.tests, *package.left_out):
+            file, _, test = path.partition("::")
+            assert (ROOT / file).exists(), path
+            assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8") if test else True, path
+
+
+def test_what_is_left_out_is_ignored_or_deselected() -> None:
+    package = Package(("a.py",), ("tests/a",), left_out=("tests/a/test_b.py", "tests/a/test_c.py::test_d"))
+    assert package.selection == [
+        "tests/a",
+        "--ignore=tests/a/test_b.py",
+        "--deselect=tests/a/test_c.py::test_d",
+    ]
+
+
+def test_a_copy_follows_the_repository_and_leaves_alone_what_is_the_same(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for name in ("pyproject.toml", "src/pkg/a.py", "src/pkg/b.py", "tests/test_a.py", "other/c.py"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(name)
+    subprocess.run(["git", "init", "--quiet", str(source)], check=True)
+    (source / ".gitignore").write_text("b.py\n")
+    mutate.copy_repository(source, target)
+    assert not (target / "other").exists(), "no test reads it"
+    assert not (target / "src/pkg/b.py").exists(), "git ignores it"
+    before = (target / "src/pkg/a.py").stat().st_mtime_ns
+    (source / "tests/test_a.py").unlink()
+    (source / "pyproject.toml").write_text("changed")
+    mutate.copy_repository(source, target)
+    assert (target / "src/pkg/a.py").stat().st_mtime_ns == before
+    assert not (target / "tests/test_a.py").exists()
+    assert (target / "pyproject.toml").read_text() == "changed"
+
+
+def test_an_unknown_package_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        mutate.main(["msaks"])
+    assert "no package msaks; there are sessions, memory, masks" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_mutants_are_made_run_and_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mutmut")
+    package = Package(("src/segue/masks/measure.py",), ("tests/masks/test_drawing.py",))
+    monkeypatch.setitem(PACKAGES, "tiny", package)
+    words = ["tiny", "--sample", "4", "--seed", "3", "--folder", str(tmp_path), "--at-least", "0"]
+    assert mutate.main(words) == 0
+    first = capsys.readouterr().out
+    assert "| tiny | 4 |" in first
+    ran: list[str] = []
+    monkeypatch.setattr(mutate.Workplace, "run", lambda place, names, children: ran.extend(names))
+    assert mutate.main(words) == 0
+    assert ran == [], "all have a result"
+    assert capsys.readouterr().out == first
