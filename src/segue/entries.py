@@ -146,8 +146,7 @@ class Entry:
     @property
     def download_command(self) -> str:
         """The command that downloads its weights, where there is one."""
-        trust = "" if self.remote is None or self.remote.has_checksum else " --sha256 CHECKSUM"
-        return f"segue weights get {self.name}{trust}"
+        return f"segue weights get {self.name}"
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The tensors of a file with the names of the network."""

@@ -82,7 +82,7 @@ def test_what_cannot_be_done_is_said_on_one_line(command: Command, picture: Path
         ),
         (
             ("--with", "lost"),
-            "`segue weights get dino-s16 --sha256 CHECKSUM` downloads https://dl.fbaipublicfiles.com/",
+            "`segue weights get dino-s16` downloads https://dl.fbaipublicfiles.com/",
         ),
         (("--classes", ","), "give names separated by commas"),
     ):

@@ -87,7 +87,7 @@ def test_what_is_downloaded_is_listed(
     rows = dict(line.split("\t")[:2] for line in command("weights", "list").out.splitlines())
     assert rows["maskrcnn"] == "installed"
     assert rows["maskrcnn-v1"] == "segue weights get maskrcnn-v1"
-    assert rows["dino-s16"] == "segue weights get dino-s16 --sha256 CHECKSUM"
+    assert rows["dino-s16"] == "segue weights get dino-s16"
     assert rows["stcn-lite"] == "come with segue"
     assert rows["stcn"] == "get them yourself"
     assert rows["mustan2"] == "none published"

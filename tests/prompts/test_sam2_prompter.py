@@ -114,7 +114,7 @@ def test_prompters_are_found_by_name_or_file(
     image = clip(7, 1, 48, 64, 2)[0][0]
     assert find_prompter("grabcut") is GrabCut
     assert isinstance(find_prompter("segue-prompt", device="cpu")(image), Prompter)
-    with pytest.raises(CheckpointError, match=r"`segue weights get sam2-tiny --sha256 CHECKSUM` downloads"):
+    with pytest.raises(CheckpointError, match=r"`segue weights get sam2-tiny` downloads"):
         find_prompter("sam2-tiny", device="cpu")
     file = tmp_path / "some.safetensors"
     save_file(sam2_network.state_dict(), file)

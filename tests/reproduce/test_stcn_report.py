@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 
 from segue.datasets import DavisFolder
+from segue.datasets.files import read_rgb
 from segue.errors import CheckpointError, DatasetError
 from segue.masks import write_index_mask
 from segue.models.deeplab import DeepLabV3
@@ -26,6 +28,7 @@ from segue.reproduce.stcn_report import (
     discovered,
     draw_boxes,
     draw_masks,
+    filtering_picture,
     first_frame,
     nearest_instances,
     nearest_regions,
@@ -33,6 +36,8 @@ from segue.reproduce.stcn_report import (
     truth_itself,
 )
 from segue.types import Frame, ObjectInfo
+from segue.weights import write_checkpoint
+from tests.cli.running import command_in
 from tests.clips import clip
 from tests.fill import fill_plainly
 
@@ -115,6 +120,24 @@ def test_each_object_gets_the_detection_with_the_nearest_box() -> None:
     assert np.array_equal(draw_boxes(START, chosen), boxes)
 
 
+def test_the_picture_of_the_filtering_shows_all_that_was_found_the_choice_and_the_truth() -> None:
+    shown: list[npt.NDArray[np.floating]] = []
+    chosen = nearest_instances(Seen(), START, show=shown.append)  # type: ignore[arg-type]
+    (found,) = shown
+    assert [int((plane >= 0.5).sum()) for plane in found] == [25 * 35, 12 * 12, 0]
+    mask = draw_masks(START, chosen)
+    picture = filtering_picture(START, found, mask)
+    assert picture.shape == (48, 3 * 64, 3)
+    before, after, truth = np.split(picture, 3, axis=1)
+    image = START.frames[0].image
+    for part, covered in ((before, (found >= 0.5).any(0)), (after, mask > 0), (truth, TRUTH > 0)):
+        assert (part != image).any(2)[covered].mean() > 0.95
+        assert not (part != image).any(2)[24:, 60:].any()
+    discovered(Finds(), START, show=shown.append)
+    nearest_regions(Finds(), START, show=shown.append)
+    assert [planes.shape for planes in shown[1:]] == [(1, 48, 64)] * 2
+
+
 class Finds:
     """Stands for a discovery of one object beside the second one."""
 
@@ -179,3 +202,37 @@ def test_a_weight_file_makes_its_source(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert source(START).shape == (48, 64)
     with pytest.raises(CheckpointError, match="there_is_none"):
         first_frame("DeepLabV3", "masks", {"deeplab": tmp_path / "there_is_none.safetensors"}, "cpu")
+
+
+@pytest.mark.slow
+def test_all_rows_of_the_tables_run_with_weights_of_their_networks(
+    davis: DavisFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    given: list[str] = []
+    for name, detector in (
+        ("maskrcnn-v1", "maskrcnn-v1"),
+        ("maskrcnn", "maskrcnn"),
+        ("pointrend", "pointrend"),
+        ("dino-s16", "lost"),
+        ("dino-b16", "lost-b16"),
+        ("deeplab", "deeplab"),
+    ):
+        torch.manual_seed(0)
+        write_checkpoint(tmp_path / f"{name}.safetensors", MODELS.find(name).build().state_dict(), {})
+        given += ["--weights", f"{detector}={tmp_path / name}.safetensors"]
+    order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis.root}", "--model", "stcn-lite")
+    order += ("--sequence", "one", "--workers", "1", "--run", "--device cpu", "-q", "-o", "out", *given)
+    ended = command_in(monkeypatch, capsys)(*order)
+    assert ended.code == 0, ended.err
+    rows = {line.split("\t")[0]: line.split("\t")[1:] for line in ended.out.splitlines()[2:]}
+    assert list(rows) == list(source_names("masks"))
+    assert len(rows) == 15
+    for name, cells in rows.items():
+        assert 0 <= float(cells[0]) <= 100, name
+    picture = read_rgb(tmp_path / "out/davis/mask-r-cnn-first-frames/one.png")
+    assert picture.shape == (48, 3 * 64, 3)
+    assert (
+        "Mask R-CNN: first frames before and after filtering: out/davis/mask-r-cnn-first-frames" in ended.err
+    )

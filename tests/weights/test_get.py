@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +23,10 @@ from segue.models.stcn import STCNLite
 from segue.registry import MODELS, Entry
 from segue.weights import convert, load, read_checkpoint
 from segue.weights.catalogue import recognise
-from segue.weights.download import Remote, cached
+from segue.weights.download import Remote, Trust, cached
 from segue.weights.loading import get, install
+from segue.weights.pins import pins_file
+from tests.cli.running import command_in
 from tests.weights.test_download import Behaviour, server
 
 __all__ = ["server"]
@@ -111,6 +115,93 @@ def test_a_file_without_a_known_checksum_needs_one(server: tuple[str, Behaviour]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MODELS, "_known", {unknown.name: unknown})
         assert get(unknown, checksum=digest).exists()
+
+
+def test_a_file_without_a_checksum_is_asked_about_once_pinned_and_refused_when_it_changes(
+    server: tuple[str, Behaviour], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, behaviour = server
+    entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
+    assert entry.remote is not None
+    unknown = replace(entry, remote=replace(entry.remote, sha256=None))
+    monkeypatch.setattr(MODELS, "_known", {unknown.name: unknown})
+    first, asked = behaviour.content, []
+
+    def answers(trusted: bool) -> Trust:
+        def answer(digest: str) -> bool:
+            asked.append(digest)
+            return trusted
+
+        return answer
+
+    digest = hashlib.sha256(first).hexdigest()
+    with pytest.raises(DownloadError, match=f"its SHA-256 {digest} is not trusted; nothing was installed"):
+        get(unknown, trust=answers(False))
+    assert not cached(unknown).exists()
+    assert not pins_file().exists()
+    get(unknown, trust=answers(True)).unlink()
+    assert asked == [digest, digest]
+    assert json.loads(pins_file().read_text()) == {f"{address}/file.pth": digest}
+    # The same file comes again without a question, another one is refused whoever trusts it.
+    get(unknown).unlink()
+    served(entry, address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
+    assert behaviour.content != first
+    with pytest.raises(DownloadError, match=rf"but {digest} was pinned .*trusted\.json.*has changed"):
+        get(unknown, trust=answers(True))
+    assert not cached(unknown).exists()
+    assert asked == [digest, digest]
+    pins_file().write_text('{"a": "b"}')
+    with pytest.raises(DownloadError, match=r"trusted\.json: is no list of addresses with a SHA-256 each"):
+        get(unknown, trust=answers(True))
+
+
+class Terminal(io.StringIO):
+    """Where somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_command_shows_the_checksum_and_asks(
+    server: tuple[str, Behaviour],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    address, behaviour = server
+    entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
+    assert entry.remote is not None
+    unknown = replace(entry, remote=replace(entry.remote, sha256=None))
+    monkeypatch.setattr(MODELS, "_known", {unknown.name: unknown})
+    command = command_in(monkeypatch, capsys)
+    digest = hashlib.sha256(behaviour.content).hexdigest()
+    order = ("weights", "get", "dino-tiny")
+    assert "gives no checksum" in command(*order).complaint  # nobody is there to be asked
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    ended = command(*order)
+    assert f"SHA-256 of the file: {digest}\nTrust and pin it?" in ended.err
+    assert f"error: file.pth: its SHA-256 {digest} is not trusted" in ended.err
+    assert not pins_file().exists()
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    assert command(*order).code == 0
+    assert digest in pins_file().read_text()
+    for path in (cached(unknown), pins_file()):
+        path.unlink()
+    ended = command(*order, "--trust")
+    assert (ended.code, "Trust and pin it?" in ended.err, digest in ended.err) == (0, False, True)
+    assert digest in pins_file().read_text()
+
+
+def test_what_turns_out_to_be_no_weights_is_not_pinned(
+    server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, behaviour = server
+    entry = replace(dino_entry(), remote=Remote(f"{address}/file.pth", "file.pth"))
+    monkeypatch.setattr(MODELS, "_known", {entry.name: entry})
+    behaviour.content = b"<html>busy</html>"
+    with pytest.raises(CheckpointError):
+        get(entry, trust=lambda digest: True)
+    assert not pins_file().exists()
 
 
 def test_weights_of_another_network_do_not_stay(

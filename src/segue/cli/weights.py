@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -51,18 +52,27 @@ def get_weights(
     sha256: Annotated[
         str | None, typer.Option("--sha256", help="Checksum of the file, where its publisher gives none.")
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Take a file without a published checksum as it comes.")
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Use no network.")] = False,
 ) -> None:
     """Download the weights of a network once, check them, and convert them to safetensors.
 
     They go to the cache folder (SEGUE_HOME), where every command finds them. An interrupted download is gone
-    on with. SEGUE_MIRROR names a server to try first; SEGUE_OFFLINE=1 forbids all downloads.
+    on with. SEGUE_MIRROR names a server to try first; SEGUE_OFFLINE=1 forbids all downloads. Where the
+    publisher gives no checksum, the SHA-256 of what came is shown and asked about once; what you trust is
+    pinned, and another file refused from then on.
 
     Examples:
 
         segue weights get maskrcnn
 
+        segue weights get dino-s16
+
         segue weights get dino-s16 --sha256 THE_CHECKSUM_THAT_YOU_TRUST
+
+        segue weights get dino-b16 --trust
     """
     entry = MODELS.find(name)
     with bars("note", DownloadColumn(), TransferSpeedColumn()) as bar:
@@ -71,7 +81,13 @@ def get_weights(
         def report(done: int, total: int | None) -> None:
             bar.update(task, completed=done, total=total)
 
-        path = get(entry, checksum=sha256, offline=offline, report=report)
+        def agreed(digest: str) -> bool:
+            bar.stop()
+            typer.echo(f"{name}: no checksum is published; SHA-256 of the file: {digest}", err=True)
+            return trust or typer.confirm("Trust and pin it?", err=True)
+
+        asked = agreed if trust or sys.stdin.isatty() else None
+        path = get(entry, checksum=sha256, trust=asked, offline=offline, report=report)
     typer.echo(f"{path}: weights of {name}, licence {entry.licence}")
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from segue.batch.do import LEDGER
 from segue.batch.ledger import Ledger
 from segue.batch.names import SUBFOLDER
@@ -25,11 +28,13 @@ from segue.metrics.evaluation import Evaluation
 from segue.reports import write_report
 from segue.reproduce.asked import How
 from segue.reproduce.needs import request_of
+from segue.reproduce.papers import Truth
 from segue.reproduce.results import Done, Result, result_of
-from segue.reproduce.stcn_report import FirstFrame, first_frame, start_of
+from segue.reproduce.stcn_report import FirstFrame, Show, filtering_picture, first_frame, start_of
 from segue.reproduce.tables import Row, Table
 from segue.reproduce.trained import Trainer, random_start, training_lacks
 from segue.sessions.foreground import SHORT_SIDE
+from segue.video.images import write_picture
 from segue.video.partial import write_complete
 from segue.weights import load
 
@@ -100,7 +105,9 @@ def _do(row: Row, model: str, table: Table, request: Request | None, how: How, f
     trainer = Trainer(row, model, how, face.train, face.notice)
     videos: Iterator[DatasetVideo] | None = None
     if row.first is not None:
-        videos = _from_first_frames(_source(row, model, table, how), request, folder)
+        found_there: list[npt.NDArray[np.floating]] = []
+        source = _source(row, model, table, how, found_there.append)
+        videos = _from_first_frames(source, found_there, request, folder)
     if row.key in how.weights:
         options += ["--weights", how.weights[row.key]]
     elif row.training is not None and row.training.folds:
@@ -119,6 +126,8 @@ def _do(row: Row, model: str, table: Table, request: Request | None, how: How, f
     if failed and math.isnan(speed):
         return Done(row, model, folder=folder, failed=failed, ended=reasons[0])
     notes = (*reasons[:1], *([seen_as(options)] if table.options else []))
+    if (pictures := _pictures(folder)).is_dir():
+        notes = (*notes, f"first frames before and after filtering: {pictures}")
     found = Done(row, model, None, speed, folder, failed=failed, notes=notes)
     if not scored_here(request):
         return _packed(found, request, folder)
@@ -138,15 +147,25 @@ def _packed(done: Done, request: Request, folder: Path) -> Done:
     return replace(done, folder=file)
 
 
-def _from_first_frames(source: FirstFrame, request: Request, folder: Path) -> Iterator[DatasetVideo]:
-    """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
+def _from_first_frames(
+    source: FirstFrame, found: list[npt.NDArray[np.floating]], request: Request, folder: Path
+) -> Iterator[DatasetVideo]:
+    """The videos with the masks that a source draws; where it draws none, the results are empty masks.
+
+    Where the source chooses among what it has put into ``found``, a picture of each video shows both.
+    """
     sequences = open_masks(request)
     for video in dataset_videos(request, folder):
         sequence = sequences[video.name]
         drawn = folder / SUBFOLDER / "prompts" / video.name / "found.png"
         if not drawn.exists():
             drawn.parent.mkdir(parents=True, exist_ok=True)
-            write_complete(drawn, encode_index_mask(source(start_of(sequence))))
+            start = start_of(sequence)
+            chosen = source(start)
+            if found:
+                picture = filtering_picture(start, found.pop(), chosen)
+                write_picture(_pictures(folder) / f"{video.name}.png", picture)
+            write_complete(drawn, encode_index_mask(chosen))
         mask = read_index_mask(drawn)
         if mask.any():
             yield replace(video, prompts=mask_values(mask, video.prompts[0].frame))
@@ -156,11 +175,17 @@ def _from_first_frames(source: FirstFrame, request: Request, folder: Path) -> It
             write_index_mask(folder / video.name / "masks" / f"{frame.stem}.png", mask)
 
 
-def _source(row: Row, model: str, table: Table, how: How) -> FirstFrame:
+def _pictures(folder: Path) -> Path:
+    """Where pictures of the first frames of a row are, beside its results."""
+    return folder.with_name(f"{folder.name}-first-frames")
+
+
+def _source(row: Row, model: str, table: Table, how: How, show: Show | None = None) -> FirstFrame:
     """What draws the first frames of a row."""
     assert row.first is not None
     device = value_of(how.run.of(model, row.key), "--device")
-    return first_frame(row.first, "boxes" if table.dataset == "something" else "masks", how.weights, device)
+    truth: Truth = "boxes" if table.dataset == "something" else "masks"
+    return first_frame(row.first, truth, how.weights, device, show)
 
 
 def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:

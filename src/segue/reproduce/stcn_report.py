@@ -18,7 +18,7 @@ from segue.datasets.davis import Sequence
 from segue.datasets.something import BoxSequence
 from segue.errors import DatasetError
 from segue.layers.running import choose_device
-from segue.masks import fill_boxes, measure
+from segue.masks import fill_boxes, measure, overlay
 from segue.metrics.davis import VOID
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.pointrend import PointRend
@@ -27,7 +27,7 @@ from segue.prompts.grabcut import refine_box
 from segue.prompts.selection import nearest_detections
 from segue.reproduce.papers import DISCOVERIES, INSTANCES, Truth
 from segue.sessions.detecting import detector
-from segue.types import Box, Frame, IndexMask
+from segue.types import Box, Frame, Image, IndexMask
 from segue.weights import load
 
 LEAST_SCORE = 0.01
@@ -60,17 +60,25 @@ class Candidate:
 Chosen = Mapping[int, Candidate]
 """Candidates by id of the ground truth; objects without one begin without a mask."""
 
+Show = Callable[[Floats], None]
+"""Is shown the probabilities of all that was found on a first frame, (N, H, W), before any is chosen."""
+
 FirstFrame = Callable[[Start], Mask]
 """Draws the index mask of a first frame, (H, W), with ids of the ground truth."""
 
 
 def first_frame(
-    name: str, truth: Truth, weights: Mapping[str, str | os.PathLike[str]], device: str | None = None
+    name: str,
+    truth: Truth,
+    weights: Mapping[str, str | os.PathLike[str]],
+    device: str | None = None,
+    show: Show | None = None,
 ) -> FirstFrame:
     """A source of first frames, one of :func:`~segue.reproduce.papers.source_names`.
 
     The ``truth`` is what is known of the objects, and so what is followed; ``weights`` are files of detectors
-    by name, where they are not those that `segue weights get` made.
+    by name, where they are not those that `segue weights get` made. ``show`` is called for each frame on
+    which something is looked for.
     """
     boxes = truth == "boxes"
     draw = draw_boxes if boxes else draw_masks
@@ -79,19 +87,21 @@ def first_frame(
         model = INSTANCES[name]
         network = cast("MaskRCNN | PointRend", load(model, weights.get(model)))
         network.least_score = LEAST_SCORE
-        choose = partial(nearest_instances, NetworkDetector(network, {}, device=choose_device(device)))
+        choose = partial(
+            nearest_instances, NetworkDetector(network, {}, device=choose_device(device)), show=show
+        )
     elif name in DISCOVERIES:
         model, features = DISCOVERIES[name]
         # Where boxes are wanted, the report takes those of LOST itself, without CRF.
         refine: Refinement = "none" if boxes else "crf"
         find = detector(model, weights=weights.get(model), features=features, refine=refine, device=device)
-        choose = partial(discovered, find)
+        choose = partial(discovered, find, show=show)
     elif name == "DeepLabV3":
         file = weights.get("deeplab")
         find = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
-        choose = partial(nearest_regions, find)
+        choose = partial(nearest_regions, find, show=show)
     elif name == "motion":
-        choose = partial(discovered, detector("motion", device=device))
+        choose = partial(discovered, detector("motion", device=device), show=show)
     else:
         draw = {"boxes, filled": draw_boxes, "boxes, GrabCut": cut_boxes}.get(name, draw)
     return lambda start: draw(start, choose(start))
@@ -105,15 +115,20 @@ def truth_itself(start: Start) -> Chosen:
     }
 
 
-def nearest_instances(find: NetworkDetector, start: Start) -> Chosen:
+def nearest_instances(find: NetworkDetector, start: Start, *, show: Show | None = None) -> Chosen:
     """For each object the instance whose box is nearest to its own."""
     found = find.detections(start.frames[0].image)
-    return _nearest(start, *(item.cpu().numpy() for item in (found.masks, found.boxes, found.scores)))
+    planes, boxes, scores = (item.cpu().numpy() for item in (found.masks, found.boxes, found.scores))
+    if show is not None:
+        show(planes[np.argsort(-scores, kind="stable")])
+    return _nearest(start, planes, boxes, scores)
 
 
-def nearest_regions(find: Detector, start: Start) -> Chosen:
+def nearest_regions(find: Detector, start: Start, *, show: Show | None = None) -> Chosen:
     """For each object the region whose box is nearest to its own."""
     found = find(start.frames[0])
+    if show is not None:
+        show(found.planes.astype(np.float32))
     boxes = np.array([item.box for item in found.objects], np.float64)
     scores = np.array([item.score for item in found.objects])
     return _nearest(start, found.planes.astype(np.float32), boxes, scores)
@@ -130,9 +145,11 @@ def _nearest(start: Start, planes: Floats, boxes: Floats, scores: Floats) -> Cho
     return candidates
 
 
-def discovered(find: Detector, start: Start) -> Chosen:
+def discovered(find: Detector, start: Start, *, show: Show | None = None) -> Chosen:
     """What is found stands for the object whose box is nearest; an object is found once."""
     found = find(start.frames[0], *start.frames[1 : 1 + find.lookahead])
+    if show is not None:
+        show(found.planes.astype(np.float32))
     left = dict(start.boxes)
     chosen: dict[int, Candidate] = {}
     for item in found.objects:
@@ -169,6 +186,24 @@ def cut_boxes(start: Start, chosen: Chosen) -> Mask:
             x0, y0, x1, y1 = (int(side) for side in inside[1].box)
             mask[refine_box(image, (x0, y0, x1, y1))] = number
     return mask
+
+
+def filtering_picture(start: Start, found: Floats, chosen: IndexMask) -> Image:
+    """A first frame three times, as figure 3 of the report: all that was found, what was chosen, the truth.
+
+    Args:
+        start: how the video begins.
+        found: probabilities (N, H, W) in [0, 1] of all that was found, the best first; it covers the others.
+        chosen: index mask (H, W) that is followed.
+
+    Returns:
+        RGB, (H, 3 W, 3), uint8.
+    """
+    everything = np.zeros(start.truth.shape, np.uint16)
+    for i in reversed(range(len(found))):
+        everything[found[i] >= 0.5] = i + 1
+    image = start.frames[0].image
+    return np.concatenate([overlay(image, mask) for mask in (everything, chosen, start.truth)], axis=1)
 
 
 def start_of(video: Sequence | BoxSequence) -> Start:

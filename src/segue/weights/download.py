@@ -22,6 +22,7 @@ from segue.cache import cache_folder
 from segue.errors import DownloadError
 from segue.registry import Entry
 from segue.weights.checkpoint import sha256
+from segue.weights.pins import SHA256, pinned, pins_file
 
 BLOCK = 1 << 18
 ATTEMPTS = 5
@@ -32,10 +33,12 @@ FIRST_PAUSE = 1.0
 LARGEST = 4 << 30
 """Bytes beyond which no weight file goes, whatever a server says."""
 
+Trust = Callable[[str], bool]
+"""Asked once whether a file with this SHA-256, whose publisher gives none, is trusted."""
+
 Report = Callable[[int, "int | None"], None]
 """Told the bytes that are there, and their number in the end if it is known."""
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 _INTERRUPTIONS = (
@@ -81,22 +84,25 @@ def fetch(
     folder: Path,
     *,
     checksum: str | None = None,
+    trust: Trust | None = None,
     report: Report | None = None,
     pause: float = FIRST_PAUSE,
 ) -> Path:
     """Download a file unless it is there, and check it; whoever else gets into the folder is waited for.
 
     What came before an interruption stays as ``<name>.part`` and is gone on with. The file gets its name only
-    when size and checksum are right. A checksum that the caller trusts, all 64 digits of SHA-256, is needed
-    where ``remote`` has none.
+    when size and checksum are right. Where ``remote`` has none, that is one that the caller brings, all 64
+    digits of SHA-256, or the one that is pinned, see :mod:`segue.weights.pins`; without both, ``trust`` is
+    asked.
     """
-    expected = expected_digest(remote, checksum)
+    expected = expected_digest(remote, checksum, trust)
     if Path(remote.name).name != remote.name or remote.name in ("", ".."):
         raise DownloadError(f"{remote.name!r}: no name of a file in {folder}")
     target, part = folder / remote.name, folder / f"{remote.name}.part"
     with file_lock(folder):
         if target.exists():
             _check(target, expected, remote)
+            _agree(target, expected, remote, trust)
             return target
         if os.environ.get("SEGUE_OFFLINE", "0") not in ("", "0"):
             raise DownloadError(f"{target}: not there, and SEGUE_OFFLINE forbids to download it")
@@ -104,10 +110,20 @@ def fetch(
             if part.is_symlink():  # what is written must not go elsewhere
                 part.unlink()
             _fetch_from_any(remote, part, expected, report or (lambda done, total: None), pause)
+            _agree(part, expected, remote, trust)
             part.replace(target)
         except OSError as error:
             raise DownloadError(f"{target}: cannot be written: {error.strerror or error}") from error
     return target
+
+
+def _agree(path: Path, expected: str, remote: Remote, trust: Trust | None) -> None:
+    """Have a file trusted of which nothing is known."""
+    if expected or remote.has_checksum:
+        return
+    digest = sha256(path)
+    if trust is None or not trust(digest):
+        raise DownloadError(f"{remote.name}: its SHA-256 {digest} is not trusted; nothing was installed")
 
 
 @contextmanager
@@ -139,23 +155,29 @@ def _check(path: Path, expected: str, remote: Remote) -> None:
                 "was published"
             )
     secure = sha256(path)
+    if not secure.startswith(expected) and expected == pinned(remote.address):
+        raise DownloadError(
+            f"{path}: its SHA-256 is {secure}, but {expected} was pinned when it was trusted "
+            f"({pins_file()}); the file has changed"
+        )
     if not secure.startswith(expected):
         raise DownloadError(
             f"{path}: its SHA-256 is {secure}, expected {expected}; it is not the file that was published"
         )
 
 
-def expected_digest(remote: Remote, checksum: str | None) -> str:
-    """What the SHA-256 has to begin with."""
+def expected_digest(remote: Remote, checksum: str | None, trust: Trust | None = None) -> str:
+    """What the SHA-256 has to begin with; empty where ``trust`` is to be asked."""
     if checksum is None:
-        if not remote.has_checksum:
+        known = remote.sha256 if remote.has_checksum else pinned(remote.address)
+        if known is None and not remote.has_checksum and trust is None:
             raise DownloadError(
-                f"{remote.name}: its publisher gives no checksum; get {remote.address} yourself, or say "
-                "which SHA-256 you trust with --sha256"
+                f"{remote.name}: its publisher gives no checksum; say which SHA-256 you trust with --sha256, "
+                "or take the file as it comes with --trust"
             )
-        return remote.sha256 or ""
+        return known or ""
     given = checksum.strip().lower()
-    if not _SHA256.fullmatch(given):
+    if not SHA256.fullmatch(given):
         raise DownloadError(f"--sha256 {checksum!r}: a SHA-256 has 64 hexadecimal digits")
     if remote.sha256 is not None and not given.startswith(remote.sha256):
         raise DownloadError(

@@ -18,7 +18,8 @@ from segue.registry import MODELS, TASKS, Entry, Task
 from segue.video.partial import writing
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, sha256, write_checkpoint
-from segue.weights.download import Report, cached, expected_digest, fetch, file_lock
+from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock
+from segue.weights.pins import pin
 
 _KEPT: ContextVar[dict[tuple[str, str | None], nn.Module] | None] = ContextVar("kept", default=None)
 
@@ -210,11 +211,17 @@ def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:
 
 
 def get(
-    entry: Entry, *, checksum: str | None = None, offline: bool = False, report: Report | None = None
+    entry: Entry,
+    *,
+    checksum: str | None = None,
+    trust: Trust | None = None,
+    offline: bool = False,
+    report: Report | None = None,
 ) -> Path:
     """Download and convert the weights of a network unless that is done; the official file is not kept.
 
-    A checksum is the SHA-256 of the official file, all 64 digits, for those whose publisher gives none.
+    A checksum is the SHA-256 of the official file, all 64 digits, for those whose publisher gives none;
+    without one, ``trust`` is asked, see :func:`segue.weights.download.fetch`. Its SHA-256 is pinned.
     ``offline`` uses no network; what is downloaded already is converted.
     """
     target = cached(entry)
@@ -224,14 +231,16 @@ def get(
         official = target.parent / entry.remote.name
         if offline and not official.exists():
             raise DownloadError(f"{official}: not there, and --offline forbids to download it")
-        expected_digest(entry.remote, checksum)  # without one nothing is begun
+        expected_digest(entry.remote, checksum, trust)  # without one nothing is begun
         with file_lock(target.parent):
             if not target.exists():  # nobody else was faster
-                official = fetch(entry.remote, target.parent, checksum=checksum, report=report)
+                official = fetch(entry.remote, target.parent, checksum=checksum, trust=trust, report=report)
                 found = convert(official, target)
                 if found is not entry:
                     target.unlink()
                     raise CheckpointError(f"{official}: holds weights of {found.name}, not of {entry.name}")
+                if not entry.remote.has_checksum:
+                    pin(entry.remote.address, sha256(official))
                 official.unlink()
                 return target
     origin = read_checkpoint(target).metadata.get("source_sha256", "")
