@@ -47,7 +47,9 @@ def test_lists_and_strings_of_run_lengths_are_the_same_masks(masks: npt.NDArray[
         [{"size": list(size), "counts": runs(mask)} for mask in masks],
     ):
         track = RleTrack.parse(entries, size)
-        assert np.array_equal([track.decode(t) for t in range(len(masks))], masks)
+        decoded = [track.decode(t) for t in range(len(masks))]
+        assert np.array_equal(decoded, masks)
+        assert {mask.dtype for mask in decoded} == {np.dtype(np.bool_)}
         assert np.array_equal(track.areas, masks.sum(axis=(1, 2)))
 
 
@@ -135,6 +137,7 @@ def test_an_absent_mask_cannot_be_had_as_run_length() -> None:
         ({"size": [2, 3], "counts": "5"}, "add up to the 6 pixels"),
         ({"size": [2, 3], "counts": "6\x7f"}, "a character that is none of COCO's"),
         ({"size": [2, 3], "counts": "6é"}, "a character that is none of COCO's"),
+        ({"size": [2, 3], "counts": "6\ud800"}, "a character that is none of COCO's"),
         ({"size": [2, 3], "counts": "6P"}, "cut off"),
         ({"size": [2, 3], "counts": "PPPPPPP0"}, "too large for any frame"),
         ({"size": [3, 2], "counts": "6"}, r"size is \[3, 2\], that of the video \[2, 3\]"),
