@@ -45,21 +45,23 @@ class Package:
         tests: files and folders of tests; of these, mutmut runs those that call the changed function.
         left_out: files and tests among them that take long and are about something else, such as numbers of a
             paper, or run in other processes, where mutmut does not see which functions they call.
+        keyword: as pytest's ``-k``, to the same end; all tests where it is empty.
     """
 
     sources: tuple[str, ...]
     tests: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    keyword: str = ""
 
     @property
     def selection(self) -> list[str]:
         """The tests as arguments of pytest."""
-        options = ["--deselect" if "::" in path else "--ignore" for path in self.left_out]
-        return [
-            *self.tests,
-            *(f"{option}={path}" for option, path in zip(options, self.left_out, strict=True)),
-        ]
+        options = (f"--{'deselect' if '::' in path else 'ignore'}={path}" for path in self.left_out)
+        return [*self.tests, *options, *([f"-k={self.keyword}"] if self.keyword else [])]
 
+
+SMALL_NETWORKS = "not stm and not stcn"
+"""Tests that run with every network run with small ones only, which have no name of a paper."""
 
 PACKAGES = {
     "sessions": Package(
@@ -72,6 +74,7 @@ PACKAGES = {
             "tests/sessions/test_sam2.py",
             "tests/sessions/test_xmem_clips.py",
         ),
+        keyword=SMALL_NETWORKS,
     ),
     "memory": Package(
         ("src/segue/models/memory/*.py",),
@@ -85,6 +88,7 @@ PACKAGES = {
             "tests/models/test_memory_store.py",
             "tests/models/test_strays.py",
         ),
+        keyword=SMALL_NETWORKS,
     ),
     "masks": Package(
         ("src/segue/masks/*.py",),
@@ -153,6 +157,13 @@ mutmut.create_mutants(1)
 """
 
 RUN = "from mutmut.__main__ import cli; cli()"
+
+SITE = """
+import os
+if os.environ.get("MUTANT_UNDER_TEST") == "stats":
+    os.environ["MUTANT_UNDER_TEST"] = ""
+"""
+"""For processes that tests start: mutmut notes no calls there, and fails if it tries."""
 
 KILLED_BY = {1: "killed", 2: "killed", 3: "killed", 0: "survived", 5: "no tests", 33: "no tests"}
 """What exit codes of pytest say; 2 is a mutant that fails while tests are collected, 33 is mutmut's own."""
@@ -321,6 +332,8 @@ class Workplace:
         settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         text = settings + CONFIGURATION.format(**words)
         (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+        (folder / "site").mkdir(exist_ok=True)
+        (folder / "site" / "sitecustomize.py").write_text(SITE, encoding="utf-8")
 
     def _copied(self) -> list[str]:
         beside = sorted(path.name for path in self.folder.iterdir() if path.is_file())
@@ -364,7 +377,7 @@ class Workplace:
         environment = {
             "SEGUE_SHARED": str(ROOT.parent / "shared"),
             **os.environ,
-            "PYTHONPATH": str(self.mutants / "src"),
+            "PYTHONPATH": os.pathsep.join([str(self.mutants / "src"), str(self.folder / "site")]),
             "OMP_NUM_THREADS": "1",  # a process with running threads cannot be forked safely
         }
         done = subprocess.run(

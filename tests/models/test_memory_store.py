@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from segue.errors import SegueError
+from segue.models.base import Schedule, Setup
+from segue.models.memory import BicubicTracker, LongTermSchedule
 from segue.models.memory import store as store_module
+from segue.models.memory.long_term import LongTermTracker
 from segue.models.memory.store import MemoryStore, Rows
 
 CHANNELS, VALUES, HEIGHT, WIDTH = 4, 3, 2, 3
@@ -320,3 +328,118 @@ def test_a_table_of_rows_is_like_a_list() -> None:
                 model = fresh.tolist() if step % 5 == 0 else model
         assert len(table) == len(model)
         assert table.rows.tolist() == model
+
+
+def tracker(**schedule: Any) -> LongTermTracker:
+    network = SimpleNamespace(stride=16, aggregate_prompts=False)
+    settings = LongTermSchedule(**schedule)
+    return LongTermTracker(network, Setup(settings, torch.device("cpu"), torch.float32, 1 << 30))
+
+
+def read_much(store: MemoryStore, frame: Frame) -> None:
+    """Count a read that looks as a frame did."""
+    store.read(frame.key, 30 * frame.selection, [1, 2])
+    store.commit_usage()
+
+
+@pytest.mark.parametrize(("policy", "left"), [("fifo", [0, 2, 3, 4]), ("usage", [0, 1, 2, 4]), ("all", None)])
+def test_without_long_term_memory_one_frame_makes_room(policy: Any, left: list[int] | None) -> None:
+    frames = film(5)
+    store = filled(frames)
+    read_much(store, frames[1])
+    read_much(store, frames[4])
+    bounded = tracker(long_term=False, memory_frames=3, memory_policy=policy)
+    bounded.make_room(store)
+    assert store.frames == (left or [0, 1, 2, 3, 4])
+    bounded.make_room(store)
+    assert store.frames == (left or [0, 1, 2, 3, 4]), "the first and the entry do not count"
+
+
+@pytest.mark.parametrize(("most", "left"), [(5, [0, 1, 2, 3, 4]), (4, [0, 2, 4])])
+def test_a_full_memory_of_frames_is_consolidated_down_to_the_last_ones(most: int, left: list[int]) -> None:
+    store = filled(film(5))
+    tracker(max_mid_term_frames=most, min_mid_term_frames=2, num_prototypes=5).make_room(store)
+    assert store.frames == left
+    assert store.long == (0 if len(left) == 5 else 5)
+
+
+def test_the_elements_go_that_were_read_least_and_their_equals_with_them() -> None:
+    frames = film(5)
+    store, made = consolidated(frames, 9)
+    small = tracker(num_prototypes=4, max_long_term_elements=13)
+    small.evict(store)
+    assert store.long == 9, "there is room for four more"
+    read_much(store, frames[3])
+    usage = store.usage()[:9]
+    order = usage.argsort()
+    tracker(num_prototypes=4, max_long_term_elements=10).evict(store)
+    kept = sorted(order[3:].tolist())
+    assert store.long == 6
+    assert_reads(store, [*(made[n] for n in kept), *rows_of([frames[0], frames[2], frames[4]])])
+    equals, _ = consolidated(frames, 9)  # none of which was read
+    tracker(num_prototypes=4, max_long_term_elements=12).evict(equals)
+    assert equals.long == 0
+
+
+@pytest.mark.parametrize("resize", ["bilinear", "antialias", "area"])
+def test_pictures_are_reduced_as_the_schedule_says(resize: Any) -> None:
+    reducing = tracker(short_side=6, resize=resize)
+    image = np.random.default_rng(2).integers(0, 256, (13, 20, 3)).astype(np.uint8)
+    geometry = reducing.geometry((13, 20))
+    assert geometry.working == (6, 9), "9.2 is cut"
+    small = reducing.resized(image, geometry)
+    assert small.shape == (6, 9, 3)
+    planes = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None]
+    expected = {
+        "bilinear": lambda: F.interpolate(planes, size=(6, 9), mode="bilinear", antialias=False),
+        "antialias": lambda: F.interpolate(planes, size=(6, 9), mode="bilinear", antialias=True),
+        "area": lambda: torch.from_numpy(cv2.resize(image, (9, 6), interpolation=cv2.INTER_AREA)).permute(
+            2, 0, 1
+        )[None],
+    }[resize]()
+    np.testing.assert_allclose(small, expected[0].permute(1, 2, 0).numpy(), atol=1e-3)
+    whole = reducing.resized(image[:6, :6], reducing.geometry((6, 6)))
+    assert np.array_equal(whole, image[:6, :6])
+
+
+def test_a_schedule_of_another_network_lends_what_both_have() -> None:
+    network = SimpleNamespace(stride=16, schedule=LongTermSchedule(num_prototypes=7))
+    setup = Setup(Schedule(mem_every=3), torch.device("cpu"), torch.float32, 1 << 30)
+    schedule = LongTermTracker(network, setup).schedule
+    assert (schedule.mem_every, schedule.num_prototypes) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("settings", "right"),
+    [
+        ({"min_mid_term_frames": 0}, False),
+        ({"min_mid_term_frames": 1}, True),
+        ({"min_mid_term_frames": 10}, False),
+        ({"min_mid_term_frames": 9}, True),
+        ({"num_prototypes": 0}, False),
+        ({"num_prototypes": 1}, True),
+        ({"num_prototypes": 128, "max_long_term_elements": 127}, False),
+        ({"num_prototypes": 128, "max_long_term_elements": 128}, True),
+        ({"include_last": True}, False),
+    ],
+)
+def test_schedules_that_cannot_work_are_refused(settings: dict[str, Any], right: bool) -> None:
+    if right:
+        tracker(**settings)
+    else:
+        with pytest.raises(SegueError, match=next(iter(settings))):
+            tracker(**settings)
+
+
+def test_pictures_are_reduced_bicubically_as_stcn_s_release_does() -> None:
+    network = SimpleNamespace(similarity="l2", shared_keys=True, stride=16, read_stride=16)
+    setup = Setup(Schedule(short_side=6), torch.device("cpu"), torch.float32, 1 << 30)
+    reducing = BicubicTracker(network, setup)
+    image = np.random.default_rng(2).integers(0, 256, (13, 20, 3)).astype(np.uint8)
+    geometry = reducing.geometry((13, 20))
+    assert geometry.working == (6, 9)
+    assert geometry.mask_mode == "nearest"
+    planes = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None]
+    expected = F.interpolate(planes, size=(6, 9), mode="bicubic")[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(reducing.resized(image, geometry), expected, atol=1e-3)
+    assert np.array_equal(reducing.resized(image[:6, :6], reducing.geometry((6, 6))), image[:6, :6])

@@ -113,6 +113,16 @@ def test_the_product_of_rows_is_the_affinity(similarity: Similarity) -> None:
     torch.testing.assert_close(product, affinity(memory.flatten(1), query.flatten(1), similarity))
 
 
+def test_a_penalty_on_weighted_keys_grows_with_the_sharpness_of_the_query() -> None:
+    memory, query = torch.randn(2, 6, 2, 3, generator=torch.Generator().manual_seed(4))
+    memory[-2].abs_()  # shrinkage of the memory, the last but one
+    plain = key_rows(memory, "weighted") @ query_rows(query, "weighted").T
+    torch.testing.assert_close(plain, affinity(memory.flatten(1), query.flatten(1), "weighted"))
+    less = key_rows(memory, "weighted", penalty=0.5) @ query_rows(query, "weighted").T
+    sharpness = query[-1].flatten()  # the selection of the query, the last channel
+    torch.testing.assert_close(plain - less, (0.5 * sharpness).expand(6, 6))
+
+
 @pytest.mark.parametrize("count", [None, 7])
 @pytest.mark.parametrize("coarse", [False, True])
 def test_the_size_of_the_blocks_does_not_matter(

@@ -107,11 +107,13 @@ def test_every_package_has_sources_and_tests() -> None:
 
 
 def test_what_is_left_out_is_ignored_or_deselected() -> None:
-    package = Package(("a.py",), ("tests/a",), left_out=("tests/a/test_b.py", "tests/a/test_c.py::test_d"))
+    left_out = ("tests/a/test_b.py", "tests/a/test_c.py::test_d")
+    package = Package(("a.py",), ("tests/a",), left_out, keyword="not slow")
     assert package.selection == [
         "tests/a",
         "--ignore=tests/a/test_b.py",
         "--deselect=tests/a/test_c.py::test_d",
+        "-k=not slow",
     ]
 
 
