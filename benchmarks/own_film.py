@@ -67,9 +67,7 @@ def main() -> None:
     parser.add_argument("--corrected", type=int, default=20, help="corrected frames of the first half")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--out", type=Path, help="keep data and run here; a run there is scored again"
-    )
+    parser.add_argument("--out", type=Path, help="keep data and run here; a run there is scored again")
     options = parser.parse_args()
     film = DavisFolder(options.data, [options.film])[options.film]
     half = len(film.frames) // 2

@@ -1,0 +1,205 @@
+"""The table of all networks in docs/models.md: what each is, and the CPU time and memory of a frame here.
+
+Example::
+
+    python benchmarks/zoo.py                          # prints the table
+    python benchmarks/zoo.py --write docs/models.md   # replaces the table of the page
+    python benchmarks/zoo.py --only stcn-lite,mustan-lite
+
+Names, sizes, terms, prompts and export come from the registry; published figures from the pages of the
+networks. Each network is measured in a process of its own, on one thread, with random weights where none are
+in the package, on a film of 480x854 pixels with one object; seconds are those of the processor, so that other
+programs on the machine matter little. Memory is the largest resident size of that process. Networks that need
+optical flow are not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import segue
+from machine import describe
+from segue.registry import MODELS, Entry
+from segue.types import Frame
+
+SIZE = (480, 854)
+TASKS = {
+    "track": "track",
+    "foreground": "find what moves",
+    "instances": "find, name, track",
+    "prompt": "masks of clicks and boxes",
+    "detect": "find in pictures",
+}
+BUDGET = 15.0
+"""Seconds of the processor after which a measurement ends; at least one frame after the first is measured."""
+FRAMES = 8
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+BEGIN, END = "<!-- zoo -->", "<!-- end of zoo -->"
+
+PUBLISHED = {
+    "stcn": "DAVIS 2017 val J&F 85.3 (release)",
+    "stm": "DAVIS 2017 val J 79.2 (paper)",
+    "xmem": "DAVIS 2017 val J&F 86.2 (release)",
+    "cutie": "DAVIS 2017 val J&F 87.9 (as the SAM 2 paper tests it)",
+    "sam2-tiny": "SA-V test J&F 76.5 (release)",
+    "sam2-small": "SA-V test J&F 76.6 (release)",
+    "sam2-base+": "SA-V test J&F 78.2 (release)",
+    "sam2-large": "SA-V test J&F 79.5 (release)",
+    "mustan2": "SBI2015 F 0.7933 (paper)",
+    "fgsegnet": "SBI2015 F 0.7595 (MUSTAN paper)",
+    "seqformer-r50": "YouTube-VIS 2019 val AP 47.4 (release)",
+    "seqformer-r101": "YouTube-VIS 2019 val AP 49.0 (release)",
+    "seqformer-swin-l": "YouTube-VIS 2019 val AP 59.3 (release)",
+    "msstsvis-r50": "YouTube-VIS 2019 val AP 50.1 (paper)",
+    "msstsvis-r101": "YouTube-VIS 2019 val AP 51.1 (paper)",
+    "msstsvis-swin-l": "YouTube-VIS 2019 val AP 61.0 (paper)",
+}
+"""Figures of the authors, with their source; ours stand on the pages of our networks."""
+
+
+def listed() -> Iterator[Entry]:
+    """The networks of the table: those with weights, without those of other libraries (``-hf``)."""
+    for entry in MODELS:
+        if entry.task in TASKS and entry.signature is not None and not entry.name.endswith("-hf"):
+            yield entry
+
+
+def film(count: int) -> Iterator[Frame]:
+    """A noisy square that crosses a textured scene."""
+    rng = np.random.default_rng(0)
+    ground = np.repeat(np.repeat(rng.integers(60, 180, (30, 54, 3), dtype=np.uint8), 16, 0), 16, 1)
+    ground = ground[: SIZE[0], : SIZE[1]]
+    for index in range(count):
+        image = ground.copy()
+        image[160:320, 100 + 20 * index : 260 + 20 * index] = (220, 90, 40)
+        yield Frame(index, index / 25, image)
+
+
+def measure(name: str) -> dict[str, float]:
+    """Seconds of the processor for a frame after the first, and the largest resident size in MiB."""
+    torch.set_num_threads(1)
+    entry = MODELS.find(name)
+    network = segue.load(name) if entry.bundled else entry.build().eval()
+    start = time.process_time()
+    mask = np.zeros(SIZE, np.uint8)
+    mask[160:320, 100:260] = 1
+    if entry.task == "track":
+        track = segue.TrackSession(network)
+        steps: Iterator[Any] = (track.step(item, None if item.index else mask) for item in film(FRAMES))
+    elif entry.task == "foreground":
+        steps = iter(segue.foreground([item.image for item in film(FRAMES)], model=network))
+    else:
+        steps = iter(
+            segue.instances([item.image for item in film(FRAMES)], model=network, window=2, overlap=1)
+        )
+    next(steps)
+    begun, done = time.process_time(), 0
+    for _ in steps:
+        done += 1
+        if time.process_time() - start > BUDGET:
+            break
+    seconds = (time.process_time() - begun) / done
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "memory": memory}
+
+
+def page(name: str) -> str | None:
+    """The page of a network, relative to docs/; a page is named by the beginning of the names that it is of."""
+    family = {"stam": "hofam", "mustan-slim": "mustan-lite"}
+    wanted = next((of for start, of in family.items() if name.startswith(start)), name)
+    pages = sorted((path.stem for path in (DOCS / "systems").glob("*.md")), key=len, reverse=True)
+    return next((f"systems/{stem}.md" for stem in pages if wanted.startswith(stem)), None)
+
+
+def row(entry: Entry, measured: dict[str, float] | None) -> list[str]:
+    """The cells of one network."""
+    with torch.device("meta"):
+        network = entry.build()
+    count = sum(value.numel() for value in network.parameters())
+    size = (
+        len((resources.files("segue") / "assets" / entry.bundled).read_bytes())
+        if entry.bundled
+        else 4 * count
+    )
+    return [
+        f"[{entry.name}]({page(entry.name)})" if page(entry.name) else f"`{entry.name}`",
+        TASKS[entry.task],
+        f"{count / 1e6:.1f} M",
+        f"{size / 1e6:.1f} MB, {'in the package' if entry.bundled else 'yours'}",
+        entry.licence or "that of your training",
+        PUBLISHED.get(entry.name, ""),
+        ", ".join(sorted(entry.prompts)) if entry.task in ("track", "prompt") else "",
+        "ONNX" if getattr(network, "graphs", None) else "",
+        f"{measured['seconds']:.2f} s, {measured['memory']:.0f} MiB" if measured else "",
+    ]
+
+
+HEAD = [
+    "name",
+    "job",
+    "weights",
+    "file",
+    "terms of the weights",
+    "published",
+    "prompts",
+    "export",
+    "a frame, memory",
+]
+
+
+def table(only: set[str] | None, measuring: bool) -> str:
+    """The table in Markdown, with the machine it was measured on."""
+    lines = ["| " + " | ".join(HEAD) + " |", "| " + " | ".join("---" for _ in HEAD) + " |"]
+    for entry in listed():
+        if only and entry.name not in only:
+            continue
+        measured = None
+        if measuring and entry.task in ("track", "foreground", "instances") and not entry.needs_flow:
+            words = [sys.executable, __file__, "--measure", entry.name]
+            outcome = subprocess.run(words, capture_output=True, text=True, check=False)
+            if outcome.returncode:
+                print(f"{entry.name}: {outcome.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            else:
+                measured = json.loads(outcome.stdout)
+        lines.append("| " + " | ".join(row(entry, measured)) + " |")
+        print(lines[-1], file=sys.stderr, flush=True)
+    return "\n".join([*lines, "", f"Measured on: {describe(1)}."])
+
+
+def main() -> None:
+    """Print or write the table, or measure one network."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", help="names, separated by commas")
+    parser.add_argument("--write", type=Path, help="page whose table is replaced")
+    parser.add_argument("--without-measures", action="store_true", help="leave time and memory out")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.measure)))
+        return
+    made = table(set(options.only.split(",")) if options.only else None, not options.without_measures)
+    if options.write is None:
+        print(made)
+        return
+    text = options.write.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    options.write.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
