@@ -140,7 +140,7 @@ def row(entry: Entry, measured: dict[str, float] | None) -> list[str]:
         f"{size / 1e6:.1f} MB, {'in the package' if entry.bundled else 'yours'}",
         entry.licence or "that of your training",
         PUBLISHED.get(entry.name, ""),
-        ", ".join(sorted(entry.prompts)) if entry.task in ("track", "prompt") else "",
+        {"track": ", ".join(sorted(entry.prompts)), "prompt": "box, point"}.get(entry.task, ""),
         "ONNX" if getattr(network, "graphs", None) else "",
         f"{measured['seconds']:.2f} s, {measured['memory']:.0f} MiB" if measured else "",
     ]
