@@ -116,7 +116,7 @@ def measure(name: str) -> dict[str, float]:
 
 
 def page(name: str) -> str | None:
-    """The page of a network, relative to docs/; a page is named by the beginning of the names that it is of."""
+    """The page of a network, relative to docs/: the longest page name that its name begins with."""
     family = {"stam": "hofam", "mustan-slim": "mustan-lite"}
     wanted = next((of for start, of in family.items() if name.startswith(start)), name)
     pages = sorted((path.stem for path in (DOCS / "systems").glob("*.md")), key=len, reverse=True)
