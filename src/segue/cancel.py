@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from segue.system import stop_signals
+
 LOOK_SECONDS = 0.05
 """A thread that waits looks so often whether it is to stop."""
 
@@ -62,10 +64,11 @@ class CancelToken:
 
 @contextmanager
 def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]:
-    """Have the first Ctrl-C, SIGTERM or SIGHUP cancel a token; the second one interrupts at once.
+    """Have the first signal of those that ask to stop cancel a token; the second one interrupts at once.
 
-    What the caller of this process ignores, as nohup does with SIGHUP, stays ignored. Outside the main
-    thread, which alone can take signals, the token is as it was given.
+    These are Ctrl-C, SIGTERM, SIGHUP and Ctrl-Break. What the caller of this process ignores, as nohup does
+    with SIGHUP, stays ignored. Outside the main thread, which alone can take signals, the token is as it was
+    given.
 
     Args:
         token: what is cancelled; by default a new one.
@@ -88,8 +91,7 @@ def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]
             signal.signal(each, signal.default_int_handler)
         token.cancel()
 
-    found = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
-    numbers = [number for number in found if number and signal.getsignal(number) != signal.SIG_IGN]
+    numbers = [number for number in stop_signals() if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.getsignal(number) for number in numbers}
     for number in numbers:
         signal.signal(number, ask)

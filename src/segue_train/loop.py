@@ -16,7 +16,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, Subset
 
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import DatasetError, TrainingError
+from segue.system import let_signals_through, signals_blocked, stop_signals
 from segue_train import checkpoints
 from segue_train.checkpoints import Average, Progress
 from segue_train.devices import devices_of
@@ -122,7 +123,7 @@ class _Run:
             worker_init_fn=_settle_worker,
             pin_memory=self.fabric.device.type == "cuda",
         )
-        with _signals_blocked():  # workers begin with them blocked, until they ignore them
+        with signals_blocked(stop_signals()):  # workers begin with them blocked, until they ignore them
             batches: Any = iter(loader)
         try:
             yield from map(self.fabric.to_device, batches)
@@ -267,27 +268,9 @@ def hours_minutes(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}"
 
 
-_GROUP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""What a terminal or a cluster sends to all processes of a job at once."""
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Let signals of the group wait, here and in processes that begin inside the block."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _settle_worker(_: int) -> None:
     """Leave signals of the group to the loop, which finishes its step and ends the workers; take one core."""
-    for number in _GROUP_SIGNALS:
+    for number in stop_signals():
         signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _GROUP_SIGNALS)
+    let_signals_through(stop_signals())
     cv2.setNumThreads(1)

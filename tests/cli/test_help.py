@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import segue
 from segue.cli.main import load_command
@@ -52,6 +55,17 @@ def test_scoring_and_reading_need_no_networks(module: str) -> None:
 
 def test_a_network_needs_pytorch() -> None:
     assert "torch" in imported("import segue\nsegue.load")
+
+
+def test_a_film_is_followed_without_scipy(tmp_path: Path) -> None:
+    film = tmp_path / "film"
+    film.mkdir()
+    Image.new("RGB", (64, 48), "grey").save(film / "00000.png")
+    Image.fromarray(np.pad(np.ones((12, 16), np.uint8), ((18, 18), (24, 24)))).save(tmp_path / "mask.png")
+    words = ["track", str(film), "--mask", str(tmp_path / "mask.png"), "-o", str(tmp_path / "out"), "-q"]
+    run = f"from segue.cli import app\ntry: app({words!r})\nexcept SystemExit as end: assert not end.code"
+    assert imported(run) == {"torch", "cv2", "av"}
+    assert (tmp_path / "out" / "masks" / "00000.png").is_file()
 
 
 def test_every_public_name_is_there() -> None:

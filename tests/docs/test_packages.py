@@ -32,6 +32,7 @@ LEAVES = {
     "masks",
     "naming",
     "registry",
+    "system",
     "types",
     "video",
 }

@@ -17,8 +17,8 @@ from segue.batch.names import TakenNames
 from segue.batch.places import hide_secrets
 from segue.batch.plan import Task
 from segue.errors import SegueError
+from segue.system import sync_folder
 from segue.video.identity import SourceIdentity
-from segue.video.partial import sync_folder
 
 State = Literal["queued", "running", "done", "failed"]
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import queue
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +25,7 @@ from segue.batch.engines import BEAT_SECONDS, SILENT_SECONDS, Event, report
 from segue.batch.plan import Task
 from segue.batch.work import JobConfig, ProgressRecorder
 from segue.cancel import CancelToken
+from segue.system import die_with, leave_group, signals_blocked
 
 STOP = "stop"
 """What a worker is sent, beside videos."""
@@ -138,11 +137,10 @@ def _without_ctrl_c() -> Iterator[None]:
     # it waits until the new process has been told all that it needs.
     came: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with signals_blocked({signal.SIGINT}):
+            yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         signal.signal(signal.SIGINT, handler)
         if came:
             signal.raise_signal(signal.SIGINT)
@@ -150,9 +148,8 @@ def _without_ctrl_c() -> Iterator[None]:
 
 def _serve(name: str, pipe: Connection, order: JobConfig, threads: int, parent: int) -> None:
     """A worker process: one video after the other, and a sign of life every now and then."""
-    os.setsid()  # Ctrl-C reaches the batch, which passes it on through the pipe
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(parent)
+    leave_group()  # Ctrl-C reaches the batch, which passes it on through the pipe
+    die_with(parent)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
@@ -195,15 +192,6 @@ def _keep_beating(name: str, watch: ProgressRecorder, say: Callable[[Event], Non
             say(Event("beat", name, watch.frames))
 
     threading.Thread(target=beat, daemon=True).start()
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process when its parent dies, where it can (Linux)."""
-    if sys.platform == "linux":
-        death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
-        ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _free_memory() -> float:

@@ -18,7 +18,8 @@ from segue.batch.names import SUBFOLDER, check_name
 from segue.batch.places import DONE, RESULT, file_system, hide_secrets, is_remote, one_line
 from segue.errors import SinkError
 from segue.inputs import parse_json
-from segue.video.partial import sync_folder, write_complete, writing
+from segue.system import rename, sync_file, sync_folder
+from segue.video.partial import write_complete, writing
 from segue.weights.checkpoint import sha256
 
 LARGEST_MARK = 1 << 16
@@ -132,7 +133,7 @@ def publish(work: Path, output: str, name: str, batch: str) -> str:
         old = Path(output) / SUBFOLDER / f"replaced-{token_hex(4)}" if final.exists() else None
         if old is not None:
             make_folder(old.parent)
-            final.replace(old)
+            rename(final, old)
         _move(work, final, Path(output) / SUBFOLDER)
         sync_folder(final.parent)
         if old is not None:
@@ -161,11 +162,7 @@ def _sync(folder: Path) -> None:
     """Return when all that lies below a folder has reached the disk; a rename says nothing of that."""
     for place, _, names in os.walk(folder, topdown=False):
         for name in names:
-            descriptor = os.open(Path(place) / name, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_file(Path(place) / name)
         sync_folder(Path(place))
 
 
@@ -180,7 +177,7 @@ def make_folder(folder: Path) -> None:
 def _move(work: Path, final: Path, home: Path) -> None:
     """Rename a folder; from another disk it is copied beforehand."""
     try:
-        work.replace(final)
+        rename(work, final)
         return
     except OSError as error:
         if error.errno != errno.EXDEV:
@@ -190,7 +187,7 @@ def _move(work: Path, final: Path, home: Path) -> None:
     try:
         shutil.copytree(work, coming)
         _sync(coming)
-        coming.replace(final)
+        rename(coming, final)
     finally:
         shutil.rmtree(coming, ignore_errors=True)
     shutil.rmtree(work, ignore_errors=True)

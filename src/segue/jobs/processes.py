@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +18,7 @@ from segue.extras import missing_packages
 from segue.jobs.files import write_job
 from segue.jobs.observer import Observer
 from segue.jobs.values import AnnotateJob, ExportJob, Setting, TrainJob
+from segue.system import end_group, interrupt_group, own_group, was_interrupted
 from segue.weights import load
 
 LISTEN_SECONDS = 5.0
@@ -51,7 +50,7 @@ def train(job: TrainJob, observer: Observer, cancel: CancelToken | None = None) 
         file = Path(folder) / "job.json"
         write_job(job, file)
         code, said = _finished([sys.executable, "-m", "segue.jobs", str(file)], cancel)
-    if code in (130, -signal.SIGINT):
+    if was_interrupted(code):
         raise KeyboardInterrupt("interrupted; give the same command with --resume to go on")
     if code:
         raise TrainingError(said or f"the training of {job.network} ended with {code}; its messages say why")
@@ -68,7 +67,7 @@ def _finished(command: Sequence[str], cancel: CancelToken | None) -> tuple[int, 
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
+        **own_group(),
         text=True,
         encoding="utf-8",
         errors="backslashreplace",
@@ -81,13 +80,13 @@ def _finished(command: Sequence[str], cancel: CancelToken | None) -> tuple[int, 
         with cancel_on_signals(cancel) as token:
             while process.poll() is None:
                 if token.cancelled and not told:
-                    _send(process, signal.SIGINT)
+                    interrupt_group(process)
                     told = True
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(LOOK_SECONDS)
     finally:
         if process.poll() is None:  # interrupted twice
-            _send(process, signal.SIGTERM)
+            end_group(process)
             process.wait()
         listener.join(LISTEN_SECONDS)
     return process.returncode, errors[-1] if errors else ""
@@ -100,15 +99,6 @@ def _pass_on(stream: IO[str], errors: list[str]) -> None:
         sys.stderr.flush()
         if line.startswith("error: "):
             errors.append(line.removeprefix("error: ").strip())
-
-
-def _send(process: subprocess.Popen[str], number: int) -> None:
-    """Send a signal to a program and all that it has started."""
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
 
 
 def value_of(words: Sequence[str], name: str) -> str | None:

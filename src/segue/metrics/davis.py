@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from segue.errors import DatasetError
 from segue.inputs import check_choice
@@ -232,6 +231,8 @@ class UnsupervisedAccumulator:
         Raises:
             DatasetError: there was no frame.
         """
+        from scipy.optimize import linear_sum_assignment  # late, for a quick start
+
         if not self._region:
             raise DatasetError(f"sequence {self._name}: no annotated frame, so nothing is scored")
         # With fewer proposals than objects the rest is matched with proposals that are empty.

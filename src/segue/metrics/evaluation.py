@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import active_children, get_context
 from typing import Literal, TypeVar
@@ -20,6 +19,7 @@ from segue.errors import DatasetError, SegueError
 from segue.inputs import check_choice
 from segue.metrics.report import Scores
 from segue.naming import first_few
+from segue.system import let_signals_through, signals_blocked
 from segue.types import Image, IndexMask
 
 Measures = Mapping[str, float]
@@ -195,7 +195,7 @@ def _map_in_processes(
     others = set(active_children())
     pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _begin_worker)
     try:
-        with _interrupts_held():
+        with signals_blocked({signal.SIGINT}):  # until they take them, in _begin_worker
             futures = {pool.submit(score, task): name for name, task in tasks.items()}
         for done, future in enumerate(as_completed(futures), start=1):
             future.result()
@@ -215,22 +215,8 @@ def _map_in_processes(
         pool.shutdown()
 
 
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Keep SIGINT from processes that start here until :func:`_begin_worker`, where the system knows how."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _begin_worker() -> None:
     """End on Ctrl-C without a traceback, for the parent tells the user; leave the other cores to others."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    let_signals_through({signal.SIGINT})
     cv2.setNumThreads(1)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from segue.types import IndexMask
 
@@ -95,6 +94,8 @@ def _similarity(truth: IndexMask, result: IndexMask) -> tuple[IndexMask, IndexMa
 
 def _hota(frames: _Frames, true: Integers, own: Integers) -> tuple[Doubles, Doubles]:
     """Detection and association accuracy for each alpha, (19,) each."""
+    from scipy.optimize import linear_sum_assignment  # late, for a quick start
+
     shared = np.zeros((len(true), len(own)))
     for a, b, similarity in frames:
         union = similarity.sum(0, keepdims=True) + similarity.sum(1, keepdims=True) - similarity
@@ -116,6 +117,8 @@ def _hota(frames: _Frames, true: Integers, own: Integers) -> tuple[Doubles, Doub
 
 def _identified(frames: _Frames, true: Integers, own: Integers) -> float:
     """Matches of the best one-to-one assignment of ids."""
+    from scipy.optimize import linear_sum_assignment  # late, for a quick start
+
     together = np.zeros((len(true), len(own)))
     for a, b, similarity in frames:
         together[np.ix_(a, b)] += similarity >= MATCH
@@ -124,6 +127,8 @@ def _identified(frames: _Frames, true: Integers, own: Integers) -> float:
 
 def _switches(frames: _Frames, objects: int) -> int:
     """Changes of the id that an object is matched with; a match of the frame before is kept if it can be."""
+    from scipy.optimize import linear_sum_assignment  # late, for a quick start
+
     last, before = np.full(objects, -1), np.full(objects, -1)
     switches = 0
     for a, b, similarity in frames:

@@ -11,11 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from torch import Tensor, nn
 
 from segue.errors import PromptError
-from segue.masks import dense_crf
 from segue.models.base import MemoryNetwork
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import COCO_ORDER, suppress
@@ -198,6 +196,8 @@ class SemanticDetector:
 
     @torch.inference_mode()
     def __call__(self, frame: Frame, *_: Frame) -> Found:
+        from scipy import ndimage  # late, for a quick start
+
         probabilities = self._network(as_planes(frame.image).to(self._device))[0].softmax(0).cpu().numpy()
         winner = probabilities.argmax(0)
         planes, scores, labels = [], [], []
@@ -306,6 +306,8 @@ class DiscoveryDetector:
                 own = find.pixels(patch, frame.size)
             mask[own & (mask == 0)] = number
         if self.refine == "crf":
+            from segue.masks import dense_crf  # late, for a quick start
+
             mask = dense_crf.refine(mask, frame.image).astype(np.uint8)
         return found_in(mask)
 

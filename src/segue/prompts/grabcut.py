@@ -9,16 +9,18 @@ Everything runs on a small copy of the picture, so that the time does not depend
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix, csr_matrix
-from scipy.sparse.csgraph import dijkstra
 
 from segue.prompts.planes import around, pixels, tight_box
 from segue.prompts.prompter import Answer, Prompts
 from segue.types import Image, Point
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Labels = npt.NDArray[np.uint8]
 Pixels = tuple[npt.NDArray[np.intp], ...]  # rows and columns
@@ -142,6 +144,8 @@ def _without_specks(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 def _colour_graph(image: Image) -> csr_matrix:
     """Eight-neighbour graph of the pixels, each way priced by its length and its change of colour."""
+    from scipy.sparse import coo_matrix  # late, for a quick start
+
     lab = cv2.cvtColor(cv2.bilateralFilter(image, 7, 30, 5), cv2.COLOR_RGB2LAB).astype(np.float32)
     height, width = lab.shape[:2]
     numbers = np.arange(height * width).reshape(height, width)
@@ -158,6 +162,8 @@ def _colour_graph(image: Image) -> csr_matrix:
 
 
 def _distance(graph: csr_matrix, pixels: Pixels, size: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    from scipy.sparse.csgraph import dijkstra  # late, for a quick start
+
     numbers = np.ravel_multi_index(pixels, size)
     distances: npt.NDArray[np.float64] = dijkstra(graph, directed=False, indices=numbers, min_only=True)
     return distances.reshape(size)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from segue.errors import PromptError
 from segue.prompts.planes import tight_box
@@ -71,6 +70,8 @@ def _discover_among(
     features: Floats, left: npt.NDArray[np.int64], grid: tuple[int, int], k: int
 ) -> Discovery | None:
     """The object among the patches ``left``; None where the features of the seed are zero."""
+    from scipy import ndimage  # late, for a quick start
+
     part = features[left]
     correlation = part @ part.T
     positive = correlation > 0

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from segue.errors import PromptError
 from segue.masks import ObjectExtent, measure
@@ -134,6 +133,8 @@ def nearest_detections(
     is the one whose four numbers are nearest (Euclidean); the first of equals. One detection may serve
     several boxes, unless ``unique`` assigns them one to one at the least sum of distances.
     """
+    from scipy.optimize import linear_sum_assignment  # late, for a quick start
+
     usable = np.flatnonzero(scores >= least)
     chosen: list[int | None] = [None] * len(wanted)
     if len(usable) == 0 or len(wanted) == 0:

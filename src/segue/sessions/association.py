@@ -14,7 +14,6 @@ from typing import Protocol, TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from segue.masks.files import MAX_ID
 from segue.prompts.planes import grown
@@ -179,6 +178,8 @@ def match(
     Around the masks of the tracks are the boxes ``shown``, None where one is out of sight; boxes, labels and
     appearances, (N, C), unit length, are those of the detections.
     """
+    from scipy.optimize import linear_sum_assignment  # late, for a quick start
+
     if not tracks or not boxes:
         return {}
     nowhere: Box = (0.0, 0.0, 0.0, 0.0)

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import ndimage
 
 from segue.errors import PromptError
 from segue.flow import DIS, FlowProvider
@@ -206,6 +205,8 @@ def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> npt.NDArray[np
 
 def _strongest(strength: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.uint8]:
     """Index mask of the regions with the most motion, the strongest first."""
+    from scipy import ndimage  # late, for a quick start
+
     top = float(np.percentile(strength, 99)) + FLOOR
     levels = np.asarray(np.clip(strength / top * 255, 0, 255), np.uint8)
     threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from segue.errors import ArgumentError, PromptError, SourceError
@@ -142,6 +141,8 @@ class Tracks:
 
     def _match(self, found: Instances, shared: int) -> dict[int, Track]:
         """The known object of each instance that has one."""
+        from scipy.optimize import linear_sum_assignment  # late, for a quick start
+
         if not self.known or len(found) == 0:
             return {}
         before = torch.stack([track.masks for track in self.known])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -13,6 +12,7 @@ from typing import IO, Literal
 
 from segue.errors import SinkError
 from segue.masks import measure
+from segue.system import sync_open_file
 from segue.types import Frame, Point, Segmentation
 from segue.video.file_sinks import SpooledSink, write_items
 from segue.video.notify import Notifier
@@ -262,7 +262,7 @@ class _Table:
 
     def flush(self) -> None:
         self._stream.flush()
-        os.fsync(self._stream.fileno())
+        sync_open_file(self._stream.fileno())
 
     def close(self) -> None:
         if not self._stream.closed:

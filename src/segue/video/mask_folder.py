@@ -17,9 +17,10 @@ from segue.errors import ResumeError, SinkError, SourceError
 from segue.inputs import is_number, parse_json, whole_number
 from segue.masks import measure, read_index_mask
 from segue.masks.files import MAX_ID, encode_index_mask, encode_png
+from segue.system import sync_folder, sync_open_file
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.identity import SourceIdentity
-from segue.video.partial import make_folder, remove_partial, sync_folder, write_complete, writing
+from segue.video.partial import make_folder, remove_partial, write_complete, writing
 from segue.video.sinks import Sink, frame_name, sized_mask
 
 MARKER = ".segue.json"
@@ -153,7 +154,7 @@ class MaskFolderSink(Sink):
                 records.write(line)
                 records.flush()
                 if self._syncs_records:
-                    os.fsync(records.fileno())
+                    sync_open_file(records.fileno())
         write_complete(path, data, sync_name=False)
 
     def _end(self) -> None:
@@ -165,7 +166,7 @@ class MaskFolderSink(Sink):
     def _sync(self, records: IO[str]) -> None:
         with writing(self._folder / RECORDS):
             records.flush()
-            os.fsync(records.fileno())
+            sync_open_file(records.fileno())
         sync_folder(self._folder)
 
 

@@ -14,6 +14,7 @@ from secrets import token_hex
 from filelock import FileLock, Timeout
 
 from segue.errors import SinkError
+from segue.system import remove_lock, rename, sync_file, sync_folder
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space",
@@ -74,9 +75,8 @@ class PartialFile:
         with writing(self.final):
             # Else a loss of power can leave an empty file under the final name: the rename kept, the content
             # not.
-            with self.path.open("rb+") as file:
-                os.fsync(file.fileno())
-            self.path.replace(self.final)
+            sync_file(self.path)
+            rename(self.path, self.final)
             if sync_name:
                 sync_folder(self.final.parent)
 
@@ -118,16 +118,6 @@ def make_folder(folder: Path) -> None:
         sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Return when the names of a folder's files have reached the disk, where the system can promise that."""
-    with suppress(OSError):  # Windows opens no folders, and some file systems sync none
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 @contextmanager
 def locked(paths: Iterable[Path]) -> Iterator[None]:
     """Keep outputs to this run; what an earlier run left half-written beside them is removed.
@@ -146,9 +136,7 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
                     raise SinkError(
                         f"{path}: another run is writing there; wait for it, or give another output"
                     ) from None
-            # The file goes first: whoever opened it before finds that it is gone, and does not hold the lock.
-            stack.callback(held.release)
-            stack.callback(lock.unlink, missing_ok=True)
+            stack.callback(remove_lock, held, lock)
             remove_partial(path.parent, path)
         yield
 

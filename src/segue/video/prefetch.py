@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from segue.cancel import LOOK_SECONDS, CancelToken
+from segue.system import lower_thread_priority
 
 Item = TypeVar("Item")
 
-NICENESS = 10
-"""Of threads that read and write: networks go first, and these take what is left."""
-
-
 CLOSE_SECONDS = 2.0
 """How long the end of a thread is waited for that may be inside a camera."""
-
-
-def lower_thread_priority() -> None:
-    """Let the calling thread, and threads that it starts, give way to others; on Linux only."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 class Prefetcher(Generic[Item]):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segue.masks import resize_mask
+from segue.system import lower_thread_priority
 from segue.types import Frame, IndexMask, Segmentation
 from segue.video.partial import PartialFile, writing
-from segue.video.prefetch import lower_thread_priority
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -1,0 +1,189 @@
+"""What Linux, macOS and Windows do each in its own way: files on their way to the disk, processes, signals.
+
+Nothing else in segue asks which system it runs on for these; tests take the place of the others by
+:data:`WINDOWS` and :data:`MACOS`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from filelock import FileLock
+
+WINDOWS = sys.platform == "win32"
+MACOS = sys.platform == "darwin"
+LINUX = sys.platform == "linux"
+
+PATIENCE = 2.0
+"""Seconds that a file of Windows is waited for which another program, such as a virus scanner, has open."""
+
+NICENESS = 10
+"""Of threads that read and write: networks go first, and these take what is left."""
+
+_FULL_SYNC = 51  # F_FULLFSYNC of <sys/fcntl.h> on macOS
+_NEW_GROUP = 0x200  # CREATE_NEW_PROCESS_GROUP of Windows
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+def stop_signals() -> list[signal.Signals]:
+    """What asks a program to end: Ctrl-C, SIGTERM, the end of its terminal, Ctrl-Break of Windows."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
+def sync_file(path: Path) -> None:
+    """Return when the content of a file has reached the disk."""
+    with path.open("rb+" if WINDOWS else "rb") as file:  # Windows syncs what may be written only
+        sync_open_file(file.fileno())
+
+
+def sync_open_file(descriptor: int) -> None:
+    """Return when what was written to an open file has reached the disk; its buffers must be flushed before.
+
+    On macOS ``fsync`` leaves it in the memory of the disk; see fsync(2) there.
+    """
+    if MACOS:
+        import fcntl
+
+        with suppress(OSError):  # not every file system has it
+            fcntl.fcntl(descriptor, _FULL_SYNC)
+            return
+    os.fsync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names of a folder's files have reached the disk, where the system can promise that."""
+    if WINDOWS:  # it opens no folders; NTFS keeps a journal of names
+        return
+    with suppress(OSError):  # some file systems sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            sync_open_file(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file another name, in one step; a file that has it is replaced.
+
+    Raises:
+        OSError: it cannot be done; on Windows also where another program has one of both open for long.
+    """
+    _patiently(lambda: source.replace(target))
+
+
+def remove_lock(lock: FileLock, path: Path) -> None:
+    """End a lock that this process holds, and remove its file.
+
+    Elsewhere the file goes first: whoever opened it before finds that it is gone, and does not hold the lock.
+    Windows removes no open file; there who comes in between holds the lock, and its file stays.
+    """
+    if WINDOWS:
+        lock.release()
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    else:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def own_group() -> dict[str, Any]:
+    """Arguments of :class:`subprocess.Popen` for a program that is the first of a group of its own.
+
+    A terminal sends Ctrl-C to all of a group.
+    """
+    return {"creationflags": _NEW_GROUP} if WINDOWS else {"start_new_session": True}
+
+
+def leave_group() -> None:
+    """Have Ctrl-C at the terminal reach this process no longer."""
+    if hasattr(os, "setsid"):
+        os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGBREAK"):
+        signal.signal(signal.SIGBREAK, signal.SIG_IGN)
+
+
+def interrupt_group(process: subprocess.Popen[Any]) -> None:
+    """Send what Ctrl-C sends to a program that was started with :func:`own_group`, and to its children."""
+    # Windows sends Ctrl-C to no group but its own; Ctrl-Break is the one that reaches others.
+    _send(process, getattr(signal, "CTRL_BREAK_EVENT", 1) if WINDOWS else signal.SIGINT)
+
+
+def end_group(process: subprocess.Popen[Any]) -> None:
+    """Ask a program of :func:`own_group` and its children to end; Windows ends the program at once."""
+    _send(process, signal.SIGTERM)
+
+
+def was_interrupted(code: int) -> bool:
+    """Whether a program ended for Ctrl-C, by its exit code."""
+    control_c = 0xC000013A  # STATUS_CONTROL_C_EXIT of Windows, also as a negative number
+    return code in (130, -signal.SIGINT) or (WINDOWS and code & 0xFFFFFFFF == control_c)
+
+
+@contextmanager
+def signals_blocked(numbers: Collection[int]) -> Iterator[None]:
+    """Let signals wait, in this thread and in processes that begin inside the block; not on Windows."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_signals_through(numbers: Collection[int]) -> None:
+    """Take signals again in a process that began inside :func:`signals_blocked`."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel end this process when its parent dies, where it can (Linux)."""
+    if LINUX:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def lower_thread_priority() -> None:
+    """Let the calling thread, and threads that it starts, give way to others; on Linux only."""
+    if LINUX:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def _send(process: subprocess.Popen[Any], number: int) -> None:
+    if WINDOWS:
+        process.send_signal(number)
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+
+def _patiently(act: Any) -> None:
+    """Do something with files, on Windows again and again while another program has one of them open."""
+    end = time.monotonic() + (PATIENCE if WINDOWS else 0)
+    while True:
+        try:
+            act()
+        except PermissionError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.05)
+        else:
+            return

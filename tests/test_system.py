@@ -1,0 +1,227 @@
+"""Files, processes and signals as Windows and macOS have them, whose place this system takes."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock, Timeout
+
+from segue import system
+from segue.batch.publish import publish
+from segue.cancel import cancel_on_signals
+from segue.errors import SinkError
+from segue.video.partial import locked, write_complete
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows is faked here")
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows: syncs what may be written only, opens no folders, removes and renames no open file."""
+    monkeypatch.setattr(system, "WINDOWS", True)
+    monkeypatch.setattr(system, "LINUX", False)
+    for module, name in ((os, "setsid"), (os, "killpg"), (signal, "SIGHUP"), (signal, "pthread_sigmask")):
+        monkeypatch.delattr(module, name)
+    unlink, real_open, fsync = Path.unlink, os.open, os.fsync
+
+    def open_files_only(path: Any, *arguments: Any, **named: Any) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real_open(path, *arguments, **named)
+
+    def sync_what_is_written(descriptor: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        fsync(descriptor)
+
+    def unlink_closed(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".lock" and is_held(path):
+            raise PermissionError(errno.EACCES, "The process cannot access the file", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(os, "open", open_files_only)
+    monkeypatch.setattr(os, "fsync", sync_what_is_written)
+    monkeypatch.setattr(Path, "unlink", unlink_closed)
+
+
+def is_held(path: Path) -> bool:
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+class Told:
+    """A program that notes what it is sent."""
+
+    pid = 4711
+
+    def __init__(self) -> None:
+        self.signals: list[int] = []
+
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
+
+
+@pytest.mark.usefixtures("windows")
+def test_files_and_results_of_a_batch_are_written_on_windows(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    write_complete(target, b"whole")
+    assert target.read_bytes() == b"whole"
+    work = tmp_path / "work"
+    (work / "masks").mkdir(parents=True)
+    (work / "masks" / "00000.png").write_bytes(b"mask")
+    publish(work, str(tmp_path / "out"), "film", "batch")
+    assert (tmp_path / "out" / "film" / "masks" / "00000.png").read_bytes() == b"mask"
+
+
+@pytest.mark.usefixtures("windows")
+def test_a_lock_ends_on_windows_where_its_file_cannot_be_removed_while_it_is_held(tmp_path: Path) -> None:
+    output = tmp_path / "masks"
+    with locked([output]), pytest.raises(SinkError, match="another run"), locked([output]):
+        pass
+    with locked([output]):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("busy", [0, 2])
+@pytest.mark.usefixtures("windows")
+def test_a_file_that_a_scanner_has_open_is_renamed_when_it_is_closed(
+    busy: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, replace = [None] * busy, Path.replace
+
+    def replace_closed(path: Path, target: Path) -> Path:
+        if left:
+            left.pop()
+            raise PermissionError(errno.EACCES, "The process cannot access the file")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace_closed)
+    (tmp_path / "a").write_text("a")
+    system.rename(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "a"
+
+
+@pytest.mark.parametrize("on_windows", [False, True])
+def test_a_file_that_stays_open_is_an_error(
+    on_windows: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[Path] = []
+
+    def refuse(path: Path, target: Path) -> Path:
+        tries.append(path)
+        raise PermissionError(errno.EACCES, "The process cannot access the file")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(system, "WINDOWS", on_windows)
+    monkeypatch.setattr(system, "PATIENCE", 0.12)
+    with pytest.raises(PermissionError):
+        system.rename(tmp_path / "a", tmp_path / "b")
+    assert (len(tries) > 1) == on_windows
+
+
+@pytest.mark.usefixtures("windows")
+def test_a_program_on_windows_is_a_group_that_is_sent_ctrl_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "CTRL_BREAK_EVENT", 1, raising=False)
+    assert system.own_group() == {"creationflags": 0x200}
+    told: Any = Told()
+    system.interrupt_group(told)
+    system.end_group(told)
+    assert told.signals == [1, signal.SIGTERM]
+    assert system.was_interrupted(0xC000013A)
+    assert system.was_interrupted(0xC000013A - (1 << 32))
+    assert not system.was_interrupted(1)
+
+
+def test_a_program_here_is_a_session_whose_children_are_interrupted_too() -> None:
+    child = "import time; time.sleep(60)"
+    parent = (
+        "import subprocess, sys\n"
+        f"p = subprocess.Popen([sys.executable, '-c', {child!r}]); print(p.pid, flush=True); p.wait()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        **system.own_group(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        below = int(process.stdout.readline())
+        assert os.getsid(process.pid) == process.pid
+        system.interrupt_group(process)
+        assert system.was_interrupted(process.wait(20))
+    with pytest.raises(ProcessLookupError):
+        os.kill(below, 0)
+    system.interrupt_group(process)  # it is gone: nothing happens
+
+
+def test_ctrl_break_stops_a_run_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    before = signal.getsignal(signal.SIGUSR1)
+    with cancel_on_signals() as token:
+        assert not token.cancelled
+        signal.raise_signal(signal.SIGUSR1)
+        assert token.cancelled
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+@pytest.mark.usefixtures("windows")
+def test_a_worker_of_windows_leaves_ctrl_c_to_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
+    try:
+        with system.signals_blocked({signal.SIGINT}):
+            system.leave_group()
+        system.let_signals_through({signal.SIGINT})
+        system.die_with(os.getppid())
+        system.lower_thread_priority()
+        assert [signal.getsignal(number) for number in before] == [signal.SIG_IGN, signal.SIG_IGN]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_on_macos_a_file_reaches_the_disk_itself_where_the_file_system_can(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    synced: list[int] = []
+
+    def control(descriptor: int, command: int) -> int:
+        asked.append(command)
+        if not known:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+        return 0
+
+    monkeypatch.setattr(system, "MACOS", True)
+    monkeypatch.setattr(fcntl, "fcntl", control)
+    monkeypatch.setattr(os, "fsync", synced.append)
+    (tmp_path / "file").write_bytes(b"x")
+    system.sync_file(tmp_path / "file")
+    assert asked == [51]
+    assert len(synced) == (not known)
+
+
+@pytest.mark.skipif(not system.LINUX, reason="only Linux lowers threads")
+def test_a_thread_that_reads_gives_way_to_networks() -> None:
+    found: list[int] = []
+
+    def look() -> None:
+        system.lower_thread_priority()
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [max(system.NICENESS, os.getpriority(os.PRIO_PROCESS, 0))]
