@@ -36,9 +36,13 @@ MATCHED_FRAMES = 24
 
 
 class OfObjects:
-    """J and F of DAVIS, means over the frames."""
+    """J and F of DAVIS, means over the frames that it scores."""
 
     columns: tuple[str, ...] = ("J", "F")
+
+    def scored(self, frames: Sequence[int]) -> Sequence[int]:
+        """Of all frames of the truth those that count: not the first, which is given, nor the last."""
+        return frames[1:-1]
 
     def look(self, index: int, found: Plane, truth: Plane) -> tuple[float, float]:
         return region_similarity(found, truth), contour_accuracy(found, truth)
@@ -58,6 +62,10 @@ class OfForeground:
 
     def __init__(self, truth: Labels) -> None:
         self._truth = truth if is_labels(truth) else None
+
+    def scored(self, frames: Sequence[int]) -> Sequence[int]:
+        """All frames count."""
+        return frames
 
     def look(self, index: int, found: Plane, truth: Plane) -> Counts:
         labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
@@ -99,9 +107,10 @@ class Comparison:
         return self._scores[index]
 
     def score(self, index: int) -> dict[str, Any]:
-        """A row for each object: on the frame, and on all frames that were looked at so far."""
+        """A row for each object: on the frame, and on those that count and were looked at so far."""
         here = self.frame_scores(index) if index in self.second.masks else {}
-        known = [self._scores[i] for i in sorted(self.second.masks) if i in self._scores]
+        scored = self._measure.scored(sorted(self.second.masks))
+        known = [self._scores[i] for i in scored if i in self._scores]
         rows = [
             {
                 "object": i,
@@ -111,7 +120,7 @@ class Comparison:
             for i in self.ids.values()
         ]
         columns = self._measure.columns
-        return {"columns": columns, "rows": rows, "done": len(known), "total": len(self.second.masks)}
+        return {"columns": columns, "rows": rows, "done": len(known), "total": len(scored)}
 
     def _matched(self) -> dict[int, int]:
         """The same where all agree, else by overlap; an object without a partner gets an id of its own."""
@@ -165,6 +174,17 @@ def film_of(results: Path) -> Path:
     return Path(source)
 
 
+def told_apart(one: Path, other: Path) -> tuple[str, str]:
+    """Short names of two files or folders that differ, where the paths do."""
+    ways = [path.resolve().parts for path in (one, other)]
+    for depth in range(1, min(map(len, ways)) + 1):
+        if ways[0][-depth] != ways[1][-depth]:
+            break
+    between = "/…/" if depth > 2 else "/"
+    names = [parts[-1] if depth == 1 else f"{parts[-depth]}{between}{parts[-1]}" for parts in ways]
+    return names[0], names[1]
+
+
 class ViewBackend(Backend):
     """Results that are shown, perhaps against a second result or the truth; see :class:`Comparison`."""
 
@@ -172,7 +192,7 @@ class ViewBackend(Backend):
         self, film: Film, results: Path, against: Path | None = None, measure: str | None = None
     ) -> None:
         super().__init__(film)
-        self._names = [results.name, against.name if against else ""]
+        self._names = told_apart(results, against) if against else (results.name, "")
         self._first = read_labels(results, film)
         self._comparison: Comparison | None = None
         if against:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from segue.metrics.davis import DavisAccumulator
 from segue_web.labels import Labels
-from segue_web.viewing import OfForeground, OfObjects, foreground_of, measure_of
+from segue_web.viewing import Comparison, OfForeground, OfObjects, foreground_of, measure_of, told_apart
 
 TRUTH = np.array([[255, 255, 0, 0], [50, 85, 170, 0]], np.uint8)
 
@@ -49,3 +53,43 @@ def test_objects_have_means_over_frames() -> None:
     values = measure.values([measure.look(0, whole, whole), measure.look(1, half, whole)])
     assert values[0] == pytest.approx(0.75)
     assert 0.5 < values[1] < 1
+
+
+def test_means_are_those_of_the_scorer() -> None:
+    rng = np.random.default_rng(1)
+    truth, found = np.zeros((2, 6, 60, 80), np.uint8)
+    kinds = {1: "a", 2: "b"}
+    for index in range(6):
+        x, y = 10 + 6 * index, 12
+        for mask, shift in ((truth, 0), (found, int(rng.integers(0, 5)))):
+            mask[index, y : y + 20, x + shift : x + 20 + shift] = 1
+            mask[index, 40 + shift : 55, 5:30] = 2
+    accumulator = DavisAccumulator()
+    for index in range(6):
+        accumulator.update(found[index], truth[index])
+    one, two = (
+        Labels(kinds, {i: partial(np.asarray, mask) for i, mask in enumerate(masks)})
+        for masks in (found, truth)
+    )
+    compared = Comparison(one, two, (60, 80), None)
+    for index in range(6):
+        compared.frame_scores(index)
+    score = compared.score(0)
+    assert (score["done"], score["total"]) == (4, 4)
+    for row, (number, item) in zip(score["rows"], enumerate(accumulator.score().objects, 1), strict=True):
+        assert row["object"] == number
+        assert row["all"] == pytest.approx([item.region.mean, item.contour.mean])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "names"),
+    [
+        ("out/dog", "truth/dog", ("out/dog", "truth/dog")),
+        ("a/dog/masks", "b/dog/masks", ("a/…/masks", "b/…/masks")),
+        ("out/dog", "out/cat", ("dog", "cat")),
+        ("out/dog", "out/dog", ("out/dog", "out/dog")),
+    ],
+)
+def test_both_sides_are_told_apart(one: str, other: str, names: tuple[str, str]) -> None:
+    found = told_apart(Path(one), Path(other))
+    assert found == names or one == other
