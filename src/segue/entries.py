@@ -258,6 +258,7 @@ class SinkOptions:
         begin: time in seconds of the source at which videos that are written begin.
         zones: regions and lines of the picture that are watched.
         notify: address that is told of each event.
+        snapshots: folder for a picture and a clip of each event.
         live: the source has no end: what can be written at once is.
     """
 
@@ -274,6 +275,7 @@ class SinkOptions:
     zones: tuple[Zone, ...] = ()
     live: bool = False
     notify: str | None = None
+    snapshots: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

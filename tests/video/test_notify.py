@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -96,4 +98,73 @@ def test_a_message_goes_nowhere_else(listener: Listener) -> None:
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://a/b", "nonsense", "http://", "http://a:x/"])
 def test_other_addresses_are_refused(address: str) -> None:
     with pytest.raises(SinkError, match="http"):
+        Notifier(address)
+
+
+class Broker(threading.Thread):
+    """As much of a broker of MQTT 3.1.1 as one client needs: it takes messages of QoS 1 and says so."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.connected = b""
+        self.told: list[tuple[str, dict[str, Any]]] = []
+
+    def run(self) -> None:
+        client, _ = self._socket.accept()
+        with client, client.makefile("rb") as stream:
+            while kind := stream.read(1):
+                length = shift = 0
+                while True:  # seven bits a byte, lowest first
+                    byte = stream.read(1)[0]
+                    length |= (byte & 127) << shift
+                    shift += 7
+                    if byte < 128:
+                        break
+                body = stream.read(length)
+                if kind[0] >> 4 == 1:  # CONNECT
+                    self.connected = body
+                    client.sendall(bytes((0x20, 2, 0, 0)))
+                elif kind[0] >> 4 == 3:  # PUBLISH
+                    end = 2 + int.from_bytes(body[:2], "big")
+                    self.told.append((body[2:end].decode(), json.loads(body[end + 2 :])))
+                    client.sendall(bytes((0x40, 2)) + body[end : end + 2])
+
+
+def test_events_are_published_by_mqtt() -> None:
+    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (pip install 'segue[mqtt]')")
+    broker = Broker()
+    broker.start()
+    notifier = Notifier(f"mqtt://me:secret@127.0.0.1:{broker.port}/cameras/front%20yard")
+    for number in range(3):
+        notifier.send({"event": "enter", "object": number})
+    notifier.close()
+    assert broker.told == [("cameras/front yard", {"event": "enter", "object": n}) for n in range(3)]
+    assert b"me" in broker.connected
+    assert b"secret" in broker.connected
+
+
+def test_a_broker_that_is_not_there_warns_once() -> None:
+    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (pip install 'segue[mqtt]')")
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    notifier = Notifier(f"mqtt://me:secret@127.0.0.1:{port}/a")
+    for event in ("enter", "leave"):
+        notifier.send({"event": event})
+    with pytest.warns(NotifyWarning, match=r"mqtt://127\.0\.0\.1") as told:
+        notifier.close()
+    assert len(told) == 1
+    assert "secret" not in str(told[0].message)
+
+
+def test_mqtt_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
+    with pytest.raises(SinkError, match=r"MQTT needs paho-mqtt: pip install .*mqtt"):
+        Notifier("mqtt://broker/topic")
+
+
+@pytest.mark.parametrize("address", ["mqtt://broker", "mqtt://broker/", "mqtt://broker/a/%23", "mqtt:///a"])
+def test_mqtt_needs_a_host_and_a_topic_to_publish_to(address: str) -> None:
+    with pytest.raises(SinkError, match="mqtt://HOST/TOPIC"):
         Notifier(address)

@@ -19,6 +19,7 @@ def _besides(
     events: Path | None = None,
     zone: list[str] | None = None,
     notify: str | None = None,
+    snapshots: Path | None = None,
     background: Path | None = None,
     explain: Path | None = None,
 ) -> None:
@@ -28,7 +29,9 @@ def _besides(
         events: table of objects that come and go, .csv or .json; sets --objects.
         zone: region or line to watch for events, such as door=10,20 100,20 100,90 in pixels; two points are a
             line; may be given several times.
-        notify: address that is told of each event as it happens, by HTTP POST with the event as JSON.
+        notify: address that is told of each event as it happens, with the event as JSON: http:// and https://
+            by POST, mqtt:// and mqtts://HOST/TOPIC by MQTT.
+        snapshots: folder for a picture and a short clip of each event.
         background: write the empty scene at the end: its picture, .png, or all that is known of it for
             --scene, .safetensors.
         explain: folder for a strip of pictures for each frame: the frame, the empty scene with its low and
@@ -61,6 +64,8 @@ def _foreground(source: Values, options: Values, besides: Values, part: Values, 
         segue foreground crowded.mp4 --passes 2
 
         segue foreground 0 --events events.csv --zone "door=10,20 100,20 100,90" --zone "out=0,50 320,50"
+
+        segue foreground 0 --events events.csv --snapshots seen --notify mqtt://broker.local/cameras/yard
     """
     names = [*(how["format"] or DEFAULT_FORMATS), *(["events"] if besides["events"] else [])]
     chosen = {name: options[name] for name in ForegroundOptions.model_fields}
@@ -97,7 +102,7 @@ foreground = job_command(
             "follow_camera": "For a camera that pans or is carried: how its motion is found; for networks.",
         },
     ),
-    Options(_besides, "events zone notify background explain"),
+    Options(_besides, "events zone notify snapshots background explain"),
     replace(PART, names="start end duration max_size on_damage"),
     HOW,
 )

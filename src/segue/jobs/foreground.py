@@ -141,8 +141,9 @@ def prepare_foreground(job: ForegroundJob) -> Prepared:
     zones = tuple(Zone.parse(text) for text in job.zones)
     if len({zone.name for zone in zones}) < len(zones):
         raise SegueError("two zones have one name; give each a name of its own")
-    if (zones or job.notify) and job.events is None and "events" not in job.outputs.formats:
-        raise SegueError("zones and messages need events; add --events FILE")
+    told = zones or job.notify or job.snapshots
+    if told and job.events is None and "events" not in job.outputs.formats:
+        raise SegueError("zones, messages and snapshots need events; add --events FILE")
     source = open_video(job.source)
     _check_composites(source)
     _check_background(job.background, job.outputs.overwrite or job.outputs.resume)

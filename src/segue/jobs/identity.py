@@ -18,7 +18,9 @@ from segue.weights.download import cached
 
 J = TypeVar("J", bound=VideoJob)
 
-NON_RESULT_FIELDS = frozenset({"kind", "outputs", "device", "events", "zones", "notify", "background"})
+NON_RESULT_FIELDS = frozenset(
+    {"kind", "outputs", "device", "events", "zones", "notify", "snapshots", "background"}
+)
 """Fields of jobs on which masks that are there do not depend."""
 
 

@@ -68,7 +68,8 @@ def outputs_of(job: Job) -> Iterator[Path]:
         folder = job.outputs.folder or Path("segue-out") / Path(job.source.place).stem
         yield from output_paths(folder, job.outputs.formats).values()
         if isinstance(job, ForegroundJob):
-            yield from (path for path in (job.events, job.background, job.explain) if path is not None)
+            others = (job.events, job.snapshots, job.background, job.explain)
+            yield from (path for path in others if path is not None)
     elif isinstance(job, (TrainJob, ExportJob)):
         yield job.folder
 

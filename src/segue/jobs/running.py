@@ -189,6 +189,7 @@ def _open_sink(job: VideoJob, prepared: Prepared, part: float | None, written: d
     """Open everything that a job writes; the places go into ``written``."""
     outputs, source = job.outputs, prepared.source
     events: Path | None = getattr(job, "events", None)
+    snapshots: Path | None = getattr(job, "snapshots", None)
 
     def open_part(begin: float, name: str | None = None) -> Sink:
         folder = outputs.folder or default_folder(source)
@@ -210,6 +211,7 @@ def _open_sink(job: VideoJob, prepared: Prepared, part: float | None, written: d
             begin=begin,
             zones=prepared.zones,
             notify=getattr(job, "notify", None),
+            snapshots=snapshots if snapshots is None or name is None else snapshots / name,
         )
         written.update(opened.paths)
         if name is not None:

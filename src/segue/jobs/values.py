@@ -242,6 +242,7 @@ class ForegroundJob(VideoJob):
         events: table of objects that come and go.
         zones: regions and lines that are watched for events, see :class:`segue.video.zones.Zone`.
         notify: address that is told of each event.
+        snapshots: folder for a picture and a clip of each event.
         background: where the picture of the empty scene goes.
         explain: folder for a strip of pictures for each frame.
         options: see :func:`segue.foreground`.
@@ -256,6 +257,7 @@ class ForegroundJob(VideoJob):
     events: FilePath | None = None
     zones: tuple[str, ...] = ()
     notify: Text | None = None
+    snapshots: FilePath | None = None
     background: FilePath | None = None
     explain: FilePath | None = None
     options: ForegroundOptions = ForegroundOptions()

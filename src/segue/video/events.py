@@ -18,6 +18,7 @@ from segue.video.file_sinks import SpooledSink, write_items
 from segue.video.notify import Notifier
 from segue.video.partial import writing
 from segue.video.sinks import sized_mask
+from segue.video.snapshots import Snapshots
 from segue.video.zones import Zone
 
 MIN_FRAMES = 3
@@ -104,6 +105,7 @@ class EventSink(SpooledSink):
         notify: address that is told of each event as soon as it is known, see
             :class:`segue.video.notify.Notifier`.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
+        snapshots: takes a picture and a clip of each event.
 
     Raises:
         SinkError: the file has another ending, or cannot be written.
@@ -117,6 +119,7 @@ class EventSink(SpooledSink):
         zones: Sequence[Zone] = (),
         live: bool = False,
         notify: str | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         if path.suffix.lower() not in (".csv", ".json"):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
@@ -125,12 +128,15 @@ class EventSink(SpooledSink):
         self._visits: dict[int, _Visit] = {}
         self._zones, self._live = tuple(zones), live
         self._table: _Table | None = None
+        self._snapshots, self._told = snapshots, 0
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         if self._live and self._table is None:
             self._file.discard()
             with writing(self._file.final):
                 self._table = _Table(self._file.final)
+        if self._snapshots is not None:
+            self._snapshots.see(frame, segmentation)
         index, time = segmentation.index, segmentation.time
         mask = sized_mask(segmentation, self._size)
         least = (min(mask.shape) / LEAST_SIDE) ** 2
@@ -170,6 +176,8 @@ class EventSink(SpooledSink):
                 self._table.close()
         if self._notifier is not None:
             self._notifier.stop()
+        if self._snapshots is not None:
+            self._snapshots.abort()
         super().abort()
 
     def _complete(self) -> None:
@@ -182,6 +190,8 @@ class EventSink(SpooledSink):
     def _finish(self) -> None:
         for number in sorted(self._visits):
             self._end("end", number)
+        if self._snapshots is not None:
+            self._snapshots.close()
 
     def _end(self, what: Literal["leave", "end"], number: int) -> None:
         visit = self._visits.pop(number)
@@ -227,6 +237,9 @@ class EventSink(SpooledSink):
         self._tell(replace(now, event="zone-leave", zone=name, seconds=dwelt))
 
     def _tell(self, event: Event) -> None:
+        self._told += 1
+        if self._snapshots is not None:
+            self._snapshots.tell(self._told, event)
         if self._notifier is not None:
             self._notifier.send(asdict(event))
         if self._table is None:

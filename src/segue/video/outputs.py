@@ -16,6 +16,7 @@ from segue.video.file_sinks import CocoSink, NpzSink
 from segue.video.mask_folder import CdnetSink, PngSink, Settings, replay
 from segue.video.partial import locked
 from segue.video.sinks import BackgroundSink, MultiSink, Sink
+from segue.video.snapshots import Snapshots
 from segue.video.source import Source
 from segue.video.video_sink import OverlayVideoSink
 from segue.video.zones import Zone
@@ -75,6 +76,7 @@ def open_sinks(
     begin: float = 0.0,
     zones: Sequence[Zone] = (),
     notify: str | None = None,
+    snapshots: Path | None = None,
 ) -> Outputs:
     """Open everything that a run writes.
 
@@ -99,6 +101,7 @@ def open_sinks(
         begin: time in seconds of the source at which the overlay video begins.
         zones: regions and lines that are watched for events.
         notify: address that is told of each event.
+        snapshots: folder for a picture and a clip of each event.
 
     Raises:
         SinkError: something exists and neither ``overwrite`` nor ``resume`` is given, cannot be resumed or
@@ -132,6 +135,7 @@ def open_sinks(
         begin=begin,
         zones=tuple(zones),
         notify=notify,
+        snapshots=snapshots,
         live=source.endless,
     )
     sinks: list[Sink] = []
@@ -218,6 +222,21 @@ def _opener(sink: Callable[..., Sink], *takes: str, **fixed: Any) -> Callable[[P
     return open_sink
 
 
+def _open_events(path: Path, options: SinkOptions) -> Sink:
+    snapshots = None
+    if options.snapshots is not None:
+        replace = options.overwrite or options.resume
+        snapshots = Snapshots(options.snapshots, options.fps, replace=replace, live=options.live)
+    return EventSink(
+        path,
+        size=options.size,
+        zones=options.zones,
+        live=options.live,
+        notify=options.notify,
+        snapshots=snapshots,
+    )
+
+
 ENTRIES = (
     SinkEntry(MASKS, "masks", _opener(PngSink, "size", "names", "settings", "overwrite", "resume")),
     SinkEntry(
@@ -227,6 +246,6 @@ ENTRIES = (
     SinkEntry("ytvis", "ytvis.json", _opener(CocoSink, "size", "names", "categories", flavour="ytvis")),
     SinkEntry("npz", "masks.npz", _opener(NpzSink, "size")),
     SinkEntry("cdnet", "cdnet", _opener(CdnetSink, "size", "names")),
-    SinkEntry("events", "events.csv", _opener(EventSink, "size", "zones", "live", "notify")),
+    SinkEntry("events", "events.csv", _open_events),
 )
 """The formats of segue, for the registry."""

@@ -1,0 +1,198 @@
+"""A picture and a short clip of each event."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from segue.errors import SinkError
+from segue.masks.files import encode_png
+from segue.types import Frame, Image, ObjectInfo, Segmentation
+from segue.video.partial import make_folder, write_complete, writing
+from segue.video.video_sink import OverlayVideoSink
+
+if TYPE_CHECKING:
+    from segue.video.events import Event
+
+BEFORE, AFTER = 3.0, 3.0
+"""Seconds of a clip before and after the moment at which the event is known."""
+
+ROUNDING = 1e-6  # seconds by which times may differ
+
+MOST_FRAMES = 200
+"""Frames that are kept for clips that may begin, whatever the frame rate."""
+
+WAITING = 16
+"""Clips that may wait to be encoded; a live source drops further ones, a file waits."""
+
+BOX = (40, 90, 255)  # colour of the box around the object, BGR
+
+QUALITY = 90  # of JPEG, in percent
+
+_OURS = re.compile(r"\d{5,}-[a-z-]+-\d+\.(jpg|mp4)")
+
+
+class SnapshotWarning(UserWarning):
+    """A clip was not written, because clips are wanted faster than they can be encoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A frame and its result, compressed."""
+
+    index: int
+    time: float
+    picture: bytes
+    mask: bytes
+    objects: tuple[ObjectInfo, ...]
+
+    @property
+    def image(self) -> Image:
+        """RGB, (H, W, 3), uint8."""
+        coded = cv2.imdecode(np.frombuffer(self.picture, np.uint8), cv2.IMREAD_COLOR)
+        return np.asarray(cv2.cvtColor(np.asarray(coded), cv2.COLOR_BGR2RGB), np.uint8)
+
+    def result(self) -> tuple[Frame, Segmentation]:
+        mask = cv2.imdecode(np.frombuffer(self.mask, np.uint8), cv2.IMREAD_UNCHANGED)
+        frame = Frame(self.index, self.time, self.image)
+        return frame, Segmentation(self.index, self.time, np.asarray(mask), self.objects)
+
+
+@dataclass(slots=True)
+class _Clip:
+    """A clip that waits for its last frame; events that are known on one frame have the same clip."""
+
+    paths: list[Path]
+    until: float
+    moments: list[_Moment] = field(default_factory=list)
+
+
+class Snapshots:
+    """Writes ``00007-enter-3.jpg`` and ``.mp4`` for the seventh event, about object 3.
+
+    The picture is the frame of the event with a box around the object, the clip some seconds before and after
+    it with the masks drawn. Clips are encoded in a thread.
+
+    Args:
+        folder: where they go; made if it is not there.
+        fps: mean frames a second, a hint for players.
+        replace: remove what an earlier run left there.
+        live: drop clips rather than wait for the encoder.
+
+    Raises:
+        SinkError: there is something in the folder and ``replace`` is False, or it cannot be made.
+    """
+
+    def __init__(
+        self, folder: Path, fps: float | None = None, *, replace: bool = False, live: bool = False
+    ) -> None:
+        with writing(folder):
+            make_folder(folder)
+            there = sorted(folder.iterdir())
+        if there and not replace:
+            raise SinkError(f"{folder}: is not empty; give --overwrite, or another folder")
+        for path in there:
+            if _OURS.fullmatch(path.name):
+                path.unlink()
+        self._folder, self._fps, self._live = folder, fps, live
+        self._past: deque[_Moment] = deque(maxlen=MOST_FRAMES)
+        self._open: list[_Clip] = []
+        self._work: list[Future[None]] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
+
+    def see(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Take a frame, before the events that are known on it.
+
+        Raises:
+            SinkError: a clip could not be written.
+        """
+        moment = _moment(frame, segmentation)
+        self._past.append(moment)
+        while self._past[0].time < frame.time - BEFORE - ROUNDING:
+            self._past.popleft()
+        for clip in self._open:
+            clip.moments.append(moment)
+        for clip in [clip for clip in self._open if clip.until <= frame.time + ROUNDING]:
+            self._open.remove(clip)
+            self._encode(clip)
+
+    def tell(self, number: int, event: Event) -> None:
+        """Write the picture of an event and begin its clip; ``number`` is its place among all events.
+
+        Raises:
+            SinkError: something could not be written.
+        """
+        if not self._past:
+            return
+        name = f"{number:05d}-{event.event}-{event.object}"
+        moment = next((item for item in self._past if item.index == event.frame), self._past[-1])
+        picture = np.ascontiguousarray(moment.image[..., ::-1])
+        thick = max(1, round(min(picture.shape[:2]) / 240))
+        start = round(event.x0) - thick, round(event.y0) - thick
+        end = round(event.x1) + thick - 1, round(event.y1) + thick - 1
+        cv2.rectangle(picture, start, end, BOX, thick)
+        write_complete(self._folder / f"{name}.jpg", _jpeg(picture))
+        path, now = self._folder / f"{name}.mp4", self._past[-1]
+        if self._open and self._open[-1].moments[-1] is now and self._open[-1].until == now.time + AFTER:
+            self._open[-1].paths.append(path)
+        else:
+            self._open.append(_Clip([path], now.time + AFTER, [*self._past]))
+
+    def close(self) -> None:
+        """Complete all clips, with what has come.
+
+        Raises:
+            SinkError: one could not be written.
+        """
+        for clip in self._open:
+            self._encode(clip)
+        self._open = []
+        self._thread.shutdown(wait=True)
+        for work in self._work:
+            work.result()
+
+    def abort(self) -> None:
+        """End without the clips that are not complete; those that are stay."""
+        self._open = []
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _encode(self, clip: _Clip) -> None:
+        for work in [work for work in self._work if work.done()]:
+            self._work.remove(work)
+            work.result()
+        if len(self._work) >= WAITING:
+            if self._live:
+                warnings.warn(
+                    f"{clip.paths[0]}: too many clips wait; left out", SnapshotWarning, stacklevel=2
+                )
+                return
+            self._work.pop(0).result()
+        self._work.append(self._thread.submit(_write, clip.paths, clip.moments, self._fps))
+
+
+def _moment(frame: Frame, segmentation: Segmentation) -> _Moment:
+    picture = _jpeg(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+    mask = encode_png(segmentation.mask)
+    return _Moment(segmentation.index, segmentation.time, picture, mask, segmentation.objects)
+
+
+def _jpeg(picture: object) -> bytes:
+    coded = cv2.imencode(".jpg", np.asarray(picture), (cv2.IMWRITE_JPEG_QUALITY, QUALITY))[1]
+    return bytes(coded.tobytes())
+
+
+def _write(paths: list[Path], moments: list[_Moment], fps: float | None) -> None:
+    first, *others = paths
+    with OverlayVideoSink(first, fps, begin=moments[0].time) as sink:
+        for moment in moments:
+            sink.write(*moment.result())
+    for path in others:
+        write_complete(path, first.read_bytes())

@@ -1,0 +1,131 @@
+"""Pictures and clips of events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from segue.errors import SinkError
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video import EventSink
+from segue.video import snapshots as module
+from segue.video.snapshots import Snapshots, SnapshotWarning
+
+FPS = 10
+
+
+def seen(index: int, present: bool) -> tuple[Frame, Segmentation]:
+    """A bright square that moves; the frame's brightness tells its index."""
+    image, mask = np.full((64, 96, 3), 40 + index, np.uint8), np.zeros((64, 96), np.uint8)
+    if present:
+        mask[20:40, 10 + index : 30 + index] = 7
+    image[mask > 0] = 230
+    objects = (ObjectInfo(7),) if present else ()
+    return Frame(index, index / FPS, image), Segmentation(index, index / FPS, mask, objects)
+
+
+def record(folder: Path, frames: range, present: range, **options: bool) -> None:
+    with EventSink(folder / "events.json", snapshots=Snapshots(folder / "seen", FPS, **options)) as sink:
+        for index in frames:
+            sink.write(*seen(index, index in present))
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    film = cv2.VideoCapture(str(path))
+    found = []
+    while (read := film.read())[0]:
+        found.append(read[1])
+    return found
+
+
+def test_each_event_has_a_picture_with_its_object_and_a_clip_around_it(tmp_path: Path) -> None:
+    record(tmp_path, range(90), range(40, 50))
+    names = sorted(path.name for path in (tmp_path / "seen").iterdir())
+    assert names == [
+        "00001-enter-7.jpg",
+        "00001-enter-7.mp4",
+        "00002-leave-7.jpg",
+        "00002-leave-7.mp4",
+    ]
+    still = cv2.imread(str(tmp_path / "seen/00001-enter-7.jpg"))
+    assert abs(int(still[2, 2, 0]) - 80) < 4, "frame 40, where it came"
+    blue, _, red = still[19, 60].astype(int)
+    assert red > blue + 60, "a box around it"
+    clip = pictures(tmp_path / "seen/00001-enter-7.mp4")
+    begin = 42 - module.BEFORE * FPS  # the event is known on the third frame
+    assert len(clip) == (module.BEFORE + module.AFTER) * FPS + 1
+    assert abs(int(clip[0][2, 2, 0]) - (40 + begin)) < 4
+    last = pictures(tmp_path / "seen/00002-leave-7.mp4")
+    assert abs(int(last[-1][2, 2, 0]) - (40 + 50 + module.AFTER * FPS)) < 4
+
+
+def test_at_the_end_clips_are_completed_with_what_came(tmp_path: Path) -> None:
+    record(tmp_path, range(12), range(5, 12))
+    assert len(pictures(tmp_path / "seen/00001-enter-7.mp4")) == 12
+    assert len(pictures(tmp_path / "seen/00002-end-7.mp4")) == 12
+
+
+def test_events_that_are_known_on_one_frame_share_the_work_for_their_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[list[Path]] = []
+    write = module._write
+
+    def counted(paths: list[Path], *rest: Any) -> None:
+        made.append(paths)
+        write(paths, *rest)
+
+    monkeypatch.setattr(module, "_write", counted)
+    with EventSink(tmp_path / "events.json", snapshots=Snapshots(tmp_path / "seen", FPS)) as sink:
+        for index in range(6):
+            frame, result = seen(index, True)
+            result.mask[50:60, 50:60] = 9
+            sink.write(frame, Segmentation(index, frame.time, result.mask, (ObjectInfo(7), ObjectInfo(9))))
+    assert [len(paths) for paths in made] == [2, 2]
+    clips = [
+        (tmp_path / f"seen/0000{n}-{name}.mp4").read_bytes() for n, name in ((1, "enter-7"), (2, "enter-9"))
+    ]
+    assert clips[0] == clips[1]
+
+
+def test_what_is_in_the_folder_is_replaced_only_if_wanted(tmp_path: Path) -> None:
+    record(tmp_path, range(6), range(6))
+    mine = tmp_path / "seen" / "mine.jpg"
+    mine.touch()
+    with pytest.raises(SinkError, match="seen: is not empty"):
+        Snapshots(tmp_path / "seen", FPS)
+    (tmp_path / "seen" / "00099-enter-7.mp4").touch()
+    (tmp_path / "events.json").unlink()
+    record(tmp_path, range(6), range(6), replace=True)
+    assert mine.exists()
+    assert not (tmp_path / "seen" / "00099-enter-7.mp4").exists()
+
+
+def test_a_run_that_fails_leaves_no_half_clip(tmp_path: Path) -> None:
+    sink = EventSink(tmp_path / "events.json", snapshots=Snapshots(tmp_path / "seen", FPS))
+    for index in range(6):
+        sink.write(*seen(index, True))
+    sink.abort()
+    assert [path.name for path in (tmp_path / "seen").iterdir()] == ["00001-enter-7.jpg"]
+
+
+def test_a_clip_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise SinkError("the disk is full")
+
+    monkeypatch.setattr(module, "_write", full)
+    with pytest.raises(SinkError, match="disk is full"):
+        record(tmp_path, range(6), range(6))
+
+
+def test_a_live_source_drops_clips_rather_than_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WAITING", 0)
+    with pytest.warns(SnapshotWarning, match="too many clips wait"):
+        record(tmp_path, range(6), range(6), live=True)
+    assert sorted(path.suffix for path in (tmp_path / "seen").iterdir()) == [".jpg", ".jpg"]
