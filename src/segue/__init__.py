@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from segue.api.instances import instances as instances
     from segue.api.save import save as save
     from segue.api.track import track as track
+    from segue.batch.data_sets import run as run
     from segue.prompts import Prompter as Prompter
     from segue.registry import Entry as Entry
     from segue.registry import WeightFile as WeightFile
@@ -52,6 +53,7 @@ _MODULES = {
     "api.instances": "instances",
     "api.save": "save",
     "api.track": "track",
+    "batch.data_sets": "run",
     "prompts": "Prompter",
     "registry": "Entry WeightFile register register_model",
     "sessions": "ForegroundSession InstanceSession Session SessionState TrackSession",

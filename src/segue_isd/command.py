@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from segue.errors import SegueError
+from segue.notices import notice
 
 PresetName = Literal["tiny", "smoke", "isd-like", "hard"]
 
@@ -95,7 +96,7 @@ def isd(
             report=lambda done: show(done, total, ""),
         )
     seconds = time.perf_counter() - begun
-    typer.echo(f"{out}: {total} frames in {len(clips)} clips, {seconds:.0f} s", err=True)
+    notice(f"{out}: {total} frames in {len(clips)} clips, {seconds:.0f} s")
     if preview is not None:
         write_sheet(preview, clips)
         typer.echo(f"preview: {preview}")

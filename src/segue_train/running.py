@@ -2,14 +2,98 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from pydantic import Field, TypeAdapter, ValidationError
 
 from segue.cli.running import COMMAND_LINE_ERROR
-from segue.errors import TrainingError
+from segue.errors import ArgumentError, TrainingError
+from segue.jobs.options import told
 from segue.jobs.processes import words_of
-from segue.jobs.values import TrainJob
+from segue.jobs.values import Setting, TrainJob
+
+
+def checked_settings(network: str, settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Settings of a training as its recipe declares them.
+
+    Args:
+        network: the recipe, as after ``segue train``.
+        settings: by the names of the options, without ``--``; values may be texts, as they are typed.
+
+    Returns:
+        The same names with numbers, booleans and texts; tuples of texts for options that may be given several
+        times.
+
+    Raises:
+        ArgumentError: there is no such recipe or option, or a value has another type or range.
+    """
+    known = _recipes()
+    if network not in known:
+        raise ArgumentError(f"no recipe is called {network!r}; known are {', '.join(known)}")
+    options = known[network]
+    for name in settings:
+        if name not in options:
+            raise ArgumentError(f"segue train {network}: No such option: --{name}")
+    return {name: _typed(name, value, options[name]) for name, value in settings.items()}
+
+
+def _typed(name: str, value: Setting, kind: Any) -> Setting:
+    """The value of an option as its type; texts are read."""
+    if value is None:
+        return None
+    several = get_origin(kind) is list
+    given = value if isinstance(value, tuple) else (value,)
+    if several:
+        return tuple(map(str, given))
+    if isinstance(value, tuple):
+        raise ArgumentError(f"--{name} may be given once")
+    if (kind is bool) != isinstance(value, bool):
+        raise ArgumentError(f"--{name} {'takes no value' if kind is bool else 'needs a value'}")
+    choices = {str(item): item for item in get_args(kind)} if get_origin(kind) is Literal else {}
+    if choices and str(value) not in choices:
+        raise ArgumentError(f"--{name} is {value!r}; it must be one of {', '.join(choices)}")
+    if choices:
+        return choices[str(value)]  # type: ignore[no-any-return]
+    try:
+        found = TypeAdapter(kind).validate_python(value)
+    except ValidationError as errors:
+        raise ArgumentError(f"--{name}{told(errors)}") from None
+    return str(found) if isinstance(found, Path) else found
+
+
+@cache
+def _recipes() -> dict[str, dict[str, Any]]:
+    """Types of the options of every recipe, by their names without ``--``, with the bounds that they have."""
+    from segue_train.commands import app
+
+    known: dict[str, dict[str, Any]] = {}
+    for registered in app.registered_commands:
+        options = known.setdefault(str(registered.name), {})
+        for parameter in inspect.signature(registered.callback or print).parameters.values():
+            kind, info = get_args(parameter.annotation)[:2]
+            kind = (
+                next((part for part in get_args(kind) if part is not NoneType), kind)
+                if _is_union(kind)
+                else kind
+            )
+            if info.min is not None or info.max is not None:
+                kind = Annotated[kind, Field(ge=info.min, le=info.max)]
+            declared = (info.default, *(info.param_decls or ()))  # Typer's first parameter is either
+            names = [part for text in declared if isinstance(text, str) for part in text.split("/")]
+            for name in (*names, parameter.name):
+                options[name.removeprefix("--")] = kind
+    return known
+
+
+def _is_union(kind: Any) -> bool:
+    return get_origin(kind) in (Union, UnionType)
 
 
 def run_job(job: TrainJob) -> None:
@@ -20,10 +104,11 @@ def run_job(job: TrainJob) -> None:
     """
     from segue_train.commands import app
 
-    command = typer.main.get_command(app)
     try:
-        code = command.main([job.network, *words_of(job)], prog_name="segue train", standalone_mode=False)
+        code = typer.main.get_command(app).main(
+            [job.network, *words_of(job)], prog_name="segue train", standalone_mode=False
+        )
     except COMMAND_LINE_ERROR as error:
-        raise TrainingError(f"segue train {job.network}: {error}") from None
+        raise TrainingError(f"segue train {job.network}: {error.format_message()}") from None
     if code:
         sys.exit(code)

@@ -13,9 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
+import segue
 from segue.batch.protocols import PROTOCOLS, DatasetVideo, scored_here
 from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
+from segue.errors import ArgumentError, CheckpointError, DatasetError
 from segue.jobs.values import MaskValue
 from segue.masks import Rle, decode_rle, read_stored_mask, write_index_mask
 from segue.metrics.data_sets import Request
@@ -101,6 +103,32 @@ def test_a_data_set_is_run_and_scored_by_one_command(davis: Path, command: Comma
     assert again.code == 0, again.err
     assert scores["global"] == json.loads((tmp_path / "again.json").read_text())["global"]
     assert command("run", "davis", davis, "-o", "out", "--workers", 1, "--resume", "-q").code == 0
+
+
+def test_a_data_set_is_run_and_scored_from_python(davis: Path, command: Command, tmp_path: Path) -> None:
+    assert command("run", "davis", davis, "-o", "line", "--workers", 1, "--json", "line.json", "-q").code == 0
+    done = segue.run("davis", davis, output=tmp_path / "out", workers=1)
+    assert (done.failed, done.results) == (0, tmp_path / "out")
+    assert done.evaluation is not None
+    scores = json.loads((tmp_path / "line.json").read_text())["global"]
+    assert dict(done.evaluation.overall) == pytest.approx(scores)
+    for name in ("masks/00002.png", "job.json"):
+        assert (tmp_path / "out/clip" / name).read_bytes() == (tmp_path / "line/clip" / name).read_bytes()
+
+
+def test_wrong_calls_of_run_say_what_is_wrong(davis: Path, tmp_path: Path) -> None:
+    for wrong, kind, message in (
+        ({"model": torch.nn.Linear(1, 1)}, ArgumentError, "model: Linear; workers are other processes"),
+        ({"model": "mog2"}, CheckpointError, "mog2 is made to"),
+        ({"options": {"mem_every": "often"}}, ArgumentError, "mem_every is 'often'"),
+        ({"options": {"memory": 3}}, ArgumentError, "memory: there is no such field"),
+        ({"weights": "none.safetensors"}, CheckpointError, "none.safetensors: no such file"),
+    ):
+        with pytest.raises(kind, match=message):
+            segue.run("davis", davis, output=tmp_path / "out", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(DatasetError, match="no protocol of 'imagenet'"):
+        segue.run("imagenet", davis, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_composites_of_hofam_are_run_with_their_own_flow(command: Command, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 import segue
 from segue.cli.main import load_command
 from segue.registry import COMMANDS, CommandEntry
+from tests.cli.running import Command
 
 LEFT_OUT = ("torch", "scipy", "cv2", "av")
 """Packages that take long to import."""
@@ -77,3 +78,41 @@ def test_every_public_name_is_there() -> None:
 def test_another_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'segue' has no attribute 'nothing'"):
         _ = segue.nothing  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("entry", tuple(COMMANDS), ids=lambda entry: entry.name)
+def test_every_command_can_be_quiet(entry: CommandEntry) -> None:
+    command: Any = load_command(entry.name)
+    for name, each in getattr(command, "commands", {entry.name: command}).items():
+        quiet = [option for option in each.params if {"--quiet", "-q"} <= set(option.opts)]
+        assert len(quiet) == 1, name
+
+
+def test_a_quiet_command_says_what_is_wrong_and_its_results_alone(command: Command, tmp_path: Path) -> None:
+    for part, ending in (("JPEGImages", "jpg"), ("Annotations", "png")):
+        (tmp_path / "a" / part / "480p" / "one").mkdir(parents=True)
+        Image.new("L", (8, 6)).save(tmp_path / f"a/{part}/480p/one/00000.{ending}")
+    spoken = command("data", "check", tmp_path / "a", "--kind", "davis", "--json", tmp_path / "a.json")
+    quiet = command("data", "check", tmp_path / "a", "--kind", "davis", "--json", tmp_path / "b.json", "-q")
+    assert f"written: {tmp_path / 'a.json'}" in spoken.err
+    assert "written" not in quiet.err
+    assert (tmp_path / "b.json").read_bytes() == (tmp_path / "a.json").read_bytes()
+    assert quiet.out == spoken.out
+    assert [line for line in quiet.err.splitlines() if line.startswith("problem")] == [
+        line for line in spoken.err.splitlines() if line.startswith("problem")
+    ]
+    again = command("data", "check", tmp_path / "a", "--kind", "davis", "--json", tmp_path / "c.json")
+    assert "written" in again.err  # the next command of this process is not quiet
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [(("trak", "a.mp4"), "track"), (("weights", "lst"), "list"), (("train", "stcnlite"), "stcn-lite")],
+)
+def test_a_command_that_there_is_not_suggests_the_near_ones(
+    words: tuple[str, ...], near: str, command: Command
+) -> None:
+    ended = command(*words)
+    assert ended.code == 2
+    assert "Did you mean" in ended.err
+    assert near in ended.err

@@ -31,6 +31,7 @@ LEAVES = {
     "inputs",
     "masks",
     "naming",
+    "notices",
     "registry",
     "system",
     "types",

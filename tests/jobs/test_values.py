@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ JOBS: list[Job] = [
     TrackJob(source=FILM, model=LITE, finding=Finding(name="maskrcnn", classes=("car",), every=25)),
     ForegroundJob(source=FILM, model=Model(name="median"), roi="s3://bucket/roi.png", events="events.csv"),
     InstancesJob(source=FILM, model=Model(name="msstsvis-lite"), classes=("dog", "cat"), whole=True),
-    TrainJob(network="stm", settings={"data": ("a", "5@b"), "steps": 4, "rate": 1e-5}, folder="runs/stm"),
+    TrainJob(network="stm", settings={"data": ("a", "5@b"), "steps": 4}, folder="runs/stm"),
     ExportJob(model=LITE, folder="graphs"),
     AnnotateJob(film="dog.mp4", imports=("masks",)),
 ]
@@ -176,3 +177,37 @@ def test_conflicts_are_found_for_the_whole_plan(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="exists already"):
         check_plan([track("a"), track("c")])
     check_plan([track("a"), track("c", resume=True)])
+
+
+def test_settings_of_a_training_are_what_its_recipe_declares() -> None:
+    typed = {"data": ("a", "5@b"), "steps": "4", "precision": "32-true", "resume": True}
+    job = TrainJob(network="stm", settings=typed, folder="runs")
+    assert dict(job.settings) == {**typed, "steps": 4}
+    one = TrainJob(
+        network="mustan1", settings={"frames": "5", "depth": True, "data": "cdnet=C"}, folder="runs"
+    )
+    assert dict(one.settings) == {"frames": 5, "depth": True, "data": ("cdnet=C",)}
+    negated = TrainJob(network="hofam", settings={"no-attention": True, "gf": "16"}, folder="runs")
+    assert dict(negated.settings) == {"no-attention": True, "gf": 16}
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "message"),
+    [
+        ("stmm", {}, "no recipe is called 'stmm'; known are .*stcn-lite"),
+        ("stm", {"stepz": 4}, "segue train stm: No such option: --stepz"),
+        ("stm", {"steps": "many"}, "--steps is .many., but must be a valid integer"),
+        ("stm", {"steps": 0}, "--steps.*greater than or equal to 1"),
+        ("stm", {"steps": ("1", "2")}, "--steps may be given once"),
+        ("stm", {"precision": "8"}, "--precision is '8'; it must be one of 32-true"),
+        ("stm", {"resume": "yes"}, "--resume takes no value"),
+        ("stm", {"steps": True}, "--steps needs a value"),
+        ("mustan1", {"frames": 4}, "--frames is 4; it must be one of 3, 5, 7"),
+    ],
+)
+def test_settings_that_a_recipe_does_not_take_are_refused_where_the_job_is_made(
+    network: str, settings: dict[str, object], message: str
+) -> None:
+    values = {"kind": "train", "network": network, "settings": settings, "folder": "runs"}
+    with pytest.raises(ArgumentError, match=message):
+        from_json(json.dumps(values))

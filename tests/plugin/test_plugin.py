@@ -21,7 +21,12 @@ from safetensors.torch import save_file
 import segue
 from segue.batch.protocols import protocol_of
 from segue.errors import CheckpointError, PromptError, SegueError
-from segue.models.base import ForegroundCapabilities, foreground_capabilities
+from segue.models.base import (
+    ForegroundCapabilities,
+    TrackCapabilities,
+    foreground_capabilities,
+    track_capabilities,
+)
 from segue.prompts import Prompts, find_prompter
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, Entry, register
 from segue.sessions import SessionState, TrackSession
@@ -363,6 +368,24 @@ def test_a_network_of_before_declares_what_it_can_do_by_attributes() -> None:
 
     with pytest.warns(DeprecationWarning, match="Old declares no capabilities"):
         assert foreground_capabilities(Old()) == ForegroundCapabilities(depth=True)
+
+
+def test_a_network_for_tracking_declares_the_confidence_of_its_scores() -> None:
+    class Plain:
+        pass
+
+    class Old:
+        confidence = (1.5, -1.0)
+
+    class Sure:
+        capabilities = TrackCapabilities(confidence=(2.0, 0.5))
+
+    assert track_capabilities(Plain()) == TrackCapabilities(confidence=(1.0, 0.0), graphs=None)
+    assert track_capabilities(Sure()).confidence == (2.0, 0.5)
+    with pytest.warns(
+        DeprecationWarning, match="Old has an attribute confidence; it belongs into capabilities"
+    ):
+        assert track_capabilities(Old()) == TrackCapabilities(confidence=(1.5, -1.0))
 
 
 def test_a_command_is_listed_and_runs() -> None:

@@ -323,5 +323,5 @@ def test_wrong_data_are_named(tmp_path: Path) -> None:
     many = save_ytvis(tmp_path / "many", NAMES | {42: "heron"})
     with pytest.raises(DatasetError, match=r"beyond numbers 1 to 41: heron"):
         run("seqformer", "--data", f"ytvis={many}", *out)
-    with pytest.raises(TrainingError, match="nothing to start from"):
+    with pytest.raises(TrainingError, match="weights to begin from"):
         run("seqformer", "--data", f"ytvis={vis}", "--out", tmp_path / "run")

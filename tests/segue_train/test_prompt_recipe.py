@@ -194,7 +194,9 @@ def test_the_command_draws_kinds_by_their_shares_without_what_is_left_out(
 def test_what_is_wrong_with_the_command_is_named(
     stills: list[Footage], tmp_path: Path, seen: dict[str, Any]
 ) -> None:
-    with pytest.raises(TrainingError, match="nothing to start from: give --init with a MobileNetV2"):
+    with pytest.raises(
+        TrainingError, match=r"segue train prompt needs weights to begin from \(--init with a MobileNetV2"
+    ):
         commands.run("prompt", "--data", tmp_path, "--out", tmp_path / "run")
     options = ("--data", tmp_path, "--init", "a.safetensors", "--out", tmp_path / "run")
     with pytest.raises(TrainingError, match="--share 'cats=2': give KIND=NUMBER; kinds are still"):

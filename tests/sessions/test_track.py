@@ -158,7 +158,7 @@ def test_probabilities_do_not_depend_on_when_they_are_asked_for(
 
 
 def test_objects_tell_box_area_and_expected_overlap(plain: list[Segmentation]) -> None:
-    factor, offset = STCNLite.confidence
+    factor, offset = STCNLite.capabilities.confidence
     for result in plain:
         for channel, item in enumerate(result.objects, start=1):
             inside = result.mask == item.id

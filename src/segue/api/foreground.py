@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, cast
 
 import torch
 
 from segue.api.results import Progress, Results
 from segue.flow.providers import FlowName
-from segue.jobs.foreground import foreground_session
-from segue.jobs.loop import FrameLoop, no_prompts, prompted
+from segue.jobs.describing import described, model_value, source_value
+from segue.jobs.foreground import prepare_foreground
 from segue.jobs.options import ForegroundOptions, checked
+from segue.jobs.prepared import Objects
+from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.moving_camera import Method
+from segue.sessions.networks import check_path
 from segue.sessions.segmenters import Segmenter
 from segue.video import Source, open_source
 
@@ -109,18 +114,32 @@ def foreground(
         },
     )
     opened = source if isinstance(source, Source) else open_source(source)
-    session, frames = foreground_session(
-        opened,
-        model,
-        options,
-        weights=weights,
-        flow=flow,
-        flow_weights=flow_weights,
-        roi=roi,
-        scene=scene,
-        depth=depth,
-        device=device,
-        fast=fast,
+    place, frames = source_value(opened)
+    named, network = model_value(model, weights)
+    paths = (str, os.PathLike, NoneType)
+    shown = {
+        "roi": None if isinstance(roi, paths) else roi,
+        "scene": None if isinstance(scene, paths) else scene,
+    }
+    given = Objects(source=opened, model=None if isinstance(model, str) else model, **shown)
+    for name, value in (("flow", flow), ("flow_weights", flow_weights), ("depth", depth)):
+        check_path(name, value)
+    job = checked(
+        ForegroundJob,
+        {
+            "source": place,
+            "model": named,
+            "flow": flow,
+            "flow_weights": flow_weights,
+            "roi": roi if shown["roi"] is None else None,
+            "scene": scene if shown["scene"] is None else "median",
+            "depth": depth,
+            "options": options,
+            "device": None if device is None else str(device),
+            "fast": fast,
+            "given": (*frames, *network, *described(**shown)),
+        },
     )
-    loop = FrameLoop(session, prompted(session, no_prompts), copies=not opened.files)
-    return Results(session, opened, loop.over(frames), frames=frames, progress=progress)
+    prepared = prepare_foreground(job, given)
+    session = cast(ForegroundSession, prepared.session)
+    return Results(job, session, prepared, given, progress=progress)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from segue.api.results import Progress, Results
-from segue.jobs.instances import instance_session
-from segue.jobs.loop import FrameLoop, no_prompts, prompted
+from segue.jobs.describing import described, model_value, source_value
+from segue.jobs.instances import as_class_names, as_classes, default_model, prepare_instances
 from segue.jobs.options import InstanceOptions, checked
+from segue.jobs.prepared import Objects
+from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.sessions.detected import DetectionSession
 from segue.sessions.instances import InstanceSession
+from segue.sessions.networks import check_path
 from segue.video import Source, open_source
 
 
@@ -79,8 +82,28 @@ def instances(
     given = {"score": score, "top": top, "window": window, "overlap": overlap, "short_side": short_side}
     options = checked(InstanceOptions, given)
     opened = source if isinstance(source, Source) else open_source(source)
-    session, known = instance_session(
-        model, options, weights=weights, names=names, classes=classes, device=device, fast=fast
+    if model is None:
+        check_path("weights", weights)
+        model = default_model(weights)
+    place, frames = source_value(opened)
+    named, network = model_value(model, weights)
+    known = names if isinstance(names, Mapping) else None
+    objects = Objects(source=opened, model=None if isinstance(model, str) else model, names=known)
+    wanted = as_classes(classes)
+    as_class_names(names)
+    job = checked(
+        InstancesJob,
+        {
+            "source": place,
+            "model": named,
+            "names": None if known is not None else names,
+            "classes": None if wanted is None else tuple(wanted),
+            "options": options,
+            "device": None if device is None else str(device),
+            "fast": fast,
+            "given": (*frames, *network, *described(names=known)),
+        },
     )
-    loop = FrameLoop(session, prompted(session, no_prompts), copies=not opened.files)
-    return Results(session, opened, loop.over(opened), names=known, progress=progress)
+    prepared = prepare_instances(job, objects)
+    session = cast("DetectionSession | InstanceSession", prepared.session)
+    return Results(job, session, prepared, objects, progress=progress)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Generic, TypeVar
 
-from segue.api.save import as_formats, write_results
+from segue.api.writing import as_formats, write_results
 from segue.errors import ArgumentError, SegueError
 from segue.inputs import kind_of
+from segue.jobs.loop import FrameLoop
+from segue.jobs.observer import Observer
+from segue.jobs.prepared import Objects, Prepared
+from segue.jobs.running import run_prepared
+from segue.jobs.values import Outputs, VideoJob
 from segue.sessions.base import Session
 from segue.types import Frame, Segmentation
 from segue.video import Source
@@ -30,6 +36,7 @@ class Results(Iterator[Segmentation], Generic[S]):
     last one, when a ``with`` block ends, and when nobody holds the results any longer.
 
     Attributes:
+        job: all of it as a value, see :mod:`segue.jobs`; :meth:`save` writes it beside the results.
         session: what gives them.
         source: where the frames come from.
         frames: what the session is given: the source, or what is made of it.
@@ -42,25 +49,26 @@ class Results(Iterator[Segmentation], Generic[S]):
 
     def __init__(
         self,
+        job: VideoJob,
         session: S,
-        source: Source,
-        pairs: Iterator[tuple[Frame, Segmentation]],
+        prepared: Prepared,
+        objects: Objects,
         *,
-        frames: Iterable[Frame] | None = None,
-        names: Mapping[int, str] | None = None,
         progress: Progress | None = None,
     ) -> None:
         if progress is not None and not callable(progress):
             raise ArgumentError(
                 f"progress: {kind_of(progress)}; give a function of the results so far and in all"
             )
+        self.job = job
         self.session = session
-        self.source = source
-        self.frames = source if frames is None else frames
-        self.names = names or {}
-        self._state = _Progress()
+        self.source = prepared.source
+        self.frames = prepared.frames
+        self.names = prepared.names
+        self._prepared, self._objects, self._progress = prepared, objects, progress
+        self._state = _State()
         self._thread: ThreadPoolExecutor | None = None
-        self._pairs = _counted(pairs, source, self._state, progress)
+        self._pairs = _counted(prepared, self._state, progress)
 
     def __iter__(self) -> Results[S]:
         if self._state.over:
@@ -114,51 +122,89 @@ class Results(Iterator[Segmentation], Generic[S]):
         formats: Sequence[str] | str = ("png",),
         overwrite: bool = False,
         side_by_side: bool = False,
+        resume: bool = False,
     ) -> dict[str, Path]:
-        """Write the results that are still to come, while they are computed.
+        """Write the results, while they are computed, and the job that made them.
+
+        It is the run that the commands make: on Ctrl-C it finishes the current frame, and the same call with
+        ``resume=True`` goes on; ``job.json`` beside the results says what made them, and
+        :func:`segue.jobs.run` repeats it. After some results were taken by hand, only those that are still to
+        come are written, and no ``job.json``, since the job gives more than them.
 
         Args:
             path: folder for all formats, or the file itself for a single one that is a file.
             formats: as for :func:`segue.save`.
             overwrite: replace what is there.
             side_by_side: put the plain frame beside the drawn one.
+            resume: go on with an interrupted run of the same call into the same folder.
 
         Returns:
             The file or folder of each format.
 
         Raises:
-            SinkError: the output exists or cannot be written.
+            RunInterrupted: it was interrupted, and everything before is saved.
+            SinkError: the output exists, cannot be written, or cannot be gone on with.
             SegueError: the results have been gone through.
         """
         self.__iter__()
-        return write_results(
-            self._pairs,
-            path,
-            as_formats(formats),
-            self.source,
-            overwrite=overwrite,
-            side_by_side=side_by_side,
-            categories={name: number for number, name in self.names.items()},
+        chosen = as_formats(formats)
+        if not isinstance(path, (str, os.PathLike)):
+            raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
+        if self._state.begun:
+            if resume:
+                raise SegueError("resume goes on with a whole run; save before any result is taken")
+            return write_results(
+                self._pairs,
+                Path(path),
+                chosen,
+                self.source,
+                overwrite=overwrite,
+                side_by_side=side_by_side,
+                categories={name: number for number, name in self.names.items()},
+            )
+        outputs = Outputs(
+            folder=Path(path), formats=chosen, side_by_side=side_by_side, overwrite=overwrite, resume=resume
         )
+        self.job = self.job.model_copy(update={"outputs": outputs})
+        self._state.begun = True
+        try:
+            watch = _Watch(self.source, self._progress)
+            return run_prepared(self.job, self._prepared, watch, objects=self._objects).paths
+        finally:
+            self.close()
 
 
 @dataclass
-class _Progress:
+class _State:
     """How far the results have been gone through; apart from them, so that the loop does not hold them."""
 
-    count: int = 0
+    begun: bool = False
     over: bool = False
 
 
+class _Watch(Observer):
+    """Calls the caller's function after each result that is written."""
+
+    def __init__(self, source: Source, progress: Progress | None) -> None:
+        self._source, self._progress, self._done = source, progress, 0
+
+    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._source.frame_count)
+
+
 def _counted(
-    pairs: Iterator[tuple[Frame, Segmentation]], source: Source, state: _Progress, progress: Progress | None
+    prepared: Prepared, state: _State, progress: Progress | None
 ) -> Generator[tuple[Frame, Segmentation], None, None]:
+    state.begun = True
+    watch = _Watch(prepared.source, progress)
     try:
-        with source:
-            for pair in pairs:
-                state.count += 1
-                if progress is not None:
-                    progress(state.count, source.frame_count)
-                yield pair
+        with prepared.source:
+            loop = FrameLoop(prepared.session, prepared.step, copies=prepared.in_memory)
+            for frame, result in loop.over(prepared.frames):
+                watch.frame(frame, result, "")
+                yield frame, result
+            prepared.finish()
     finally:
         state.over = True

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from segue.api.results import Results
+from segue.api.writing import as_formats, write_results
 from segue.errors import ArgumentError, SinkError
 from segue.inputs import kind_of
 from segue.registry import SINKS
 from segue.types import Frame, Segmentation
-from segue.video import Source, open_sinks, open_source
+from segue.video import Source, open_source
 
 
 def save(
@@ -28,8 +30,8 @@ def save(
 ) -> dict[str, Path]:
     """Write results, while they are computed if they come from :func:`track`.
 
-    Results of :func:`track`, :func:`foreground` and :func:`instances` know their frames:
-    ``results.save(path)`` does the same without ``source``.
+    Results of :func:`track`, :func:`foreground` and :func:`instances` know their frames and their job: for
+    them this is :meth:`segue.api.Results.save`, and ``source`` may be left out.
 
     Args:
         results: results in order of time.
@@ -47,7 +49,11 @@ def save(
         SinkError: the output exists, cannot be written, or needs a source.
         ArgumentError: an argument has the wrong type.
     """
+    if isinstance(results, Results):
+        return results.save(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
     chosen = as_formats(formats)
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
     for name in chosen:
         if source is None and SINKS.find(name).needs_frames:
             raise SinkError(f"the format {name} needs the frames: give source as well")
@@ -64,43 +70,9 @@ def save(
     frames = None if source is None else iter(opened)
     pairs = _with_frames(itertools.chain([first], given), frames, blank)
     with opened:
-        return write_results(pairs, path, chosen, opened, overwrite=overwrite, side_by_side=side_by_side)
-
-
-def as_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
-    """The names of formats; a single one may stand for itself.
-
-    Raises:
-        ArgumentError: these are no names.
-    """
-    names = (formats,) if isinstance(formats, str) else formats
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ArgumentError(
-            f"formats: {kind_of(formats)}; give a name or a list of names: {', '.join(SINKS.names)}"
+        return write_results(
+            pairs, Path(path), chosen, opened, overwrite=overwrite, side_by_side=side_by_side
         )
-    return tuple(names)
-
-
-def write_results(
-    pairs: Iterator[tuple[Frame, Segmentation]],
-    path: str | Path,
-    formats: Sequence[str],
-    source: Source,
-    *,
-    overwrite: bool,
-    side_by_side: bool,
-    categories: Mapping[str, int] | None = None,
-) -> dict[str, Path]:
-    """Write results with their frames; gives the file or folder of each format."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
-    outputs = open_sinks(
-        Path(path), formats, source, overwrite=overwrite, side_by_side=side_by_side, categories=categories
-    )
-    with outputs.sink as sink:
-        for frame, result in pairs:
-            sink.write(frame, result)
-    return outputs.paths
 
 
 def _with_frames(

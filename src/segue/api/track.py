@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, cast
 
 import torch
 
 from segue.api.results import Progress, Results
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
-from segue.jobs.loop import FrameLoop, no_prompts, only_required, prompted
+from segue.jobs.describing import described, model_value, prompt_values, required_value, source_value
 from segue.jobs.options import TrackOptions, checked
-from segue.jobs.tracking import track_session
+from segue.jobs.prepared import Objects
+from segue.jobs.tracking import prepare_track
+from segue.jobs.values import Finding, TrackJob
 from segue.models.base import MemoryPolicy, TrackNetwork
-from segue.prompts import MakePrompter, find_prompter
+from segue.prompts import MakePrompter
 from segue.prompts.given import FrameSaid, PromptPlan
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
-from segue.sessions.detecting import detector
-from segue.sessions.networks import track_network
-from segue.types import Box, Frame, Segmentation
+from segue.types import Box
 from segue.video import Source, open_source
 
 Prompts = Mapping[int, FrameSaid]
@@ -34,6 +35,7 @@ def track(
     *,
     box: Box | None = None,
     model: str | TrackNetwork = "stcn-lite",
+    weights: str | Path | None = None,
     mem_every: int | None = None,
     top_k: int | Literal["published"] | None = "published",
     include_last: bool | None = None,
@@ -65,6 +67,7 @@ def track(
             :class:`segue.Auto` finds the objects instead.
         box: ``(x0, y0, x1, y1)`` in pixels around the one object to follow, on the first frame.
         model: name for :func:`segue.load`, or a network.
+        weights: weight file for a network by name.
         mem_every: a frame becomes memory this many frames after the last one did.
         top_k: memory positions that are read for a position; None is all of them.
         include_last: read the previous frame as well.
@@ -118,50 +121,54 @@ def track(
         },
     )
     opened = source if isinstance(source, Source) else open_source(source)
-    session = track_session(
-        track_network(model),
-        options,
-        device=device,
-        fast=fast,
-        fit=fit,
-        prompter=find_prompter(prompter, device=device) if isinstance(prompter, str) else prompter,
-        frames=opened.frame_count,
-    )
     if isinstance(prompts, Auto):
-        return _found(session, opened, prompts, box, required, progress, device)
-    if prompts is None and box is None:
+        for argument, value in (("required", required), ("box", box)):
+            if value is not None:
+                raise ArgumentError(
+                    f"{argument} goes with prompts; with Auto objects are looked for on every frame"
+                )
+    elif prompts is None and box is None:
         raise PromptError(
             "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1) or Auto()"
         )
     if required is not None and not isinstance(required, Container):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
-    pairs = _follow(session, opened, PromptPlan(prompts, box), required)
-    return Results(session, opened, pairs, progress=progress)
-
-
-def _found(
-    session: TrackSession,
-    source: Source,
-    auto: Auto,
-    box: object,
-    required: object,
-    progress: Progress | None,
-    device: str | torch.device | None,
-) -> Results[AutoSession]:
-    for name, value in (("required", required), ("box", box)):
-        if value is not None:
-            raise ArgumentError(f"{name} goes with prompts; with Auto objects are looked for on every frame")
-    find = auto.detector
-    if find is None or isinstance(find, str):
-        find = detector(*([] if find is None else [find]), device=device)
-    finder = AutoSession(session, find, auto.every)
-    loop = FrameLoop(finder, prompted(finder, no_prompts), copies=not source.files)
-    return Results(finder, source, loop.over(source), progress=progress)
-
-
-def _follow(
-    session: TrackSession, source: Source, plan: PromptPlan, required: Container[int] | None
-) -> Iterator[tuple[Frame, Segmentation]]:
-    step = prompted(session, plan) if required is None else only_required(session, plan, required)
-    yield from FrameLoop(session, step).over(source)
-    plan.check_reached()
+    plan = None if isinstance(prompts, Auto) else PromptPlan(prompts, box)
+    found = prompts if isinstance(prompts, Auto) else None
+    place, frames = source_value(opened)
+    named, network = model_value(model, weights)
+    wanted, listed = required_value(required)
+    named_detector = None if found is None else found.detector
+    name = named_detector if isinstance(named_detector, str) else None
+    find = None if isinstance(named_detector, str) else named_detector
+    make = prompter if not isinstance(prompter, (str, NoneType)) else None
+    objects = Objects(
+        source=opened,
+        model=None if isinstance(model, str) else model,
+        prompter=make,
+        detector=find,
+        prompts=plan,
+        required=required,
+    )
+    job = checked(
+        TrackJob,
+        {
+            "source": place,
+            "model": named,
+            "prompts": () if plan is None else prompt_values(plan, opened),
+            "finding": found and Finding(name=name, every=found.every),
+            "prompter": prompter if make is None else None,
+            "fit": fit,
+            "required": wanted,
+            "options": options,
+            "device": None if device is None else str(device),
+            "fast": fast,
+            "given": (*frames, *network, *listed, *described(prompter=make, detector=find)),
+        },
+    )
+    prepared = prepare_track(job, objects)
+    session = cast("TrackSession | AutoSession", prepared.session)
+    return cast(
+        "Results[TrackSession] | Results[AutoSession]",
+        Results(job, session, prepared, objects, progress=progress),
+    )

@@ -26,7 +26,7 @@ from segue.batch.work import JobConfig
 from segue.errors import SegueError
 from segue.inputs import printable
 from segue.jobs.identity import model_digest
-from segue.jobs.plan import check_reads
+from segue.jobs.plan import check_needs, check_reads
 from segue.jobs.values import Job, VideoJob, from_json
 from segue.video.partial import write_complete, writing
 
@@ -117,15 +117,19 @@ def _run_waiting(ledger: Ledger, how: JobConfig, home: Path, observer: BatchObse
 
 
 def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
-    """See that no video of a batch on this machine writes into what another one reads.
+    """See that networks, weights and options are there, and that no video writes into what another one reads.
 
-    Names that two videos share get a number later, so that each writes into a folder of its own.
+    Names that two videos share get a number later, so that each writes into a folder of its own. Sources and
+    mask files are not looked for here: one that is missing costs its own line, not the batch.
     """
+    jobs = [job for task in tasks if isinstance(job := from_json(task.job), VideoJob)]
+    if how.address is None:  # else they are read on other machines
+        check_needs(jobs, sources=False)
     if is_remote(how.output):
         return
     # Videos run side by side: whoever writes is after all that read.
     written = {(Path(how.output) / task.name).absolute(): len(tasks) for task in tasks}
-    check_reads([from_json(task.job) for task in tasks], written)
+    check_reads(jobs, written)
 
 
 def check_single_files(job: Job) -> None:

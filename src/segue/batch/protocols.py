@@ -17,6 +17,7 @@ from segue.datasets.files import PICTURES, files_by_stem
 from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
+from segue.jobs.plan import check_needs
 from segue.jobs.prompting import mask_values
 from segue.jobs.values import ForegroundJob, MaskValue, TrackJob, VideoJob, to_json
 from segue.masks import write_index_mask
@@ -112,8 +113,14 @@ def dataset_videos(request: Request, output: Path) -> Iterator[DatasetVideo]:
 
 
 def tasks_of(videos: Iterable[DatasetVideo], template: VideoJob) -> list[Task]:
-    """Videos of a data set as those of a batch."""
-    return [video.task(template) for video in videos]
+    """Videos of a data set as those of a batch; all that they need is looked for before the first one starts.
+
+    Raises:
+        SegueError: pictures, weights or files of options are missing, or options do not fit.
+    """
+    found = list(videos)
+    check_needs([video.job(template) for video in found])
+    return [video.task(template) for video in found]
 
 
 def scored_here(request: Request) -> bool:

@@ -10,6 +10,7 @@ import typer
 
 from segue.datasets.check import DataCheck, check_data
 from segue.naming import first_few
+from segue.notices import notice
 from segue.registry import DATASETS
 from segue.reports import prepare
 from segue.reports.terminal import plain, print_table, progress
@@ -49,7 +50,7 @@ def check(
     _print(found)
     if json_file is not None:
         write_complete(json_file, (json.dumps(found.values(), indent=1) + "\n").encode())
-        typer.echo(f"written: {json_file}", err=True)
+        notice(f"written: {json_file}")
 
 
 @app.command("list")

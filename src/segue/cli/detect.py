@@ -15,6 +15,7 @@ from segue.errors import PromptError
 from segue.jobs.detecting import detect_first, require_free, write_found
 from segue.jobs.prompting import DEFAULT_NOTICE, make_detector
 from segue.jobs.values import Finding
+from segue.notices import notice
 from segue.prompts.selection import Found
 from segue.registry import DETECTORS
 from segue.reports.terminal import print_table
@@ -81,11 +82,11 @@ def _detect(source: Values, found: Values, written: Values) -> None:
     finding = chosen_finding(found)
     find = make_detector(finding, out.device)
     if finding.name is None:
-        typer.echo(DEFAULT_NOTICE, err=True)
+        notice(DEFAULT_NOTICE)
     frame, result = detect_first(opened, find)
     write_found(frame, result, targets)
     for path in targets:
-        typer.echo(f"written: {path}", err=True)
+        notice(f"written: {path}")
     _print(result)
 
 

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import warnings
+from contextvars import copy_context
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ from typer.main import get_group
 import segue
 from segue.errors import SegueError
 from segue.inputs import printable
+from segue.notices import quiet_option
 from segue.registry import COMMANDS
 
 
@@ -40,7 +42,11 @@ def load_command(name: str) -> Any:
         loaded.add_typer(found, name=name)
     else:
         loaded.command(name, cls=getattr(found, "command_class", None))(found)
-    return get_group(loaded).commands[name]
+    command = get_group(loaded).commands[name]
+    for each in getattr(command, "commands", {name: command}).values():
+        if not any("--quiet" in option.opts for option in each.params):
+            each.params.append(quiet_option())
+    return command
 
 
 app = typer.Typer(
@@ -87,7 +93,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_: _complain("warning", message)
     try:
-        app()
+        copy_context().run(app)  # what --quiet says ends with the command
     except SegueError as error:
         _complain("error", error)
         sys.exit(2)

@@ -11,11 +11,12 @@ from pathlib import Path
 import typer
 
 from segue.cli.options import Options, Values, command
-from segue.cli.run import run_videos, score_videos
+from segue.cli.run import run_videos, score_videos, template_of
 from segue.cli.running import show
 from segue.reports.terminal import Files, print_remarks, print_table, print_title
 from segue.reproduce import SPEED, TABLES, Table, tables_of
 from segue.reproduce.asked import How, read
+from segue.reproduce.planning import check_tables
 from segue.reproduce.results import Result
 from segue.reproduce.rows import Face, do_table
 
@@ -57,6 +58,8 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
     how = How(
         **{**options, "output": options["output"] or Path("segue-out") / paper, **read(tables, options)}
     )
+    for problem in check_tables(tables, how, template_of):
+        typer.echo(problem, err=True)
     done: list[Result] = []
     for item in tables:
         with contextlib.redirect_stdout(sys.stderr):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from segue.batch.data_sets import score_run
 from segue.batch.do import check_single_files
 from segue.batch.protocols import (
     PROTOCOLS,
@@ -26,9 +27,10 @@ from segue.cli.batch import BatchCommand, do_tasks
 from segue.cli.options import Options, Values, command
 from segue.cli.running import parse_job
 from segue.jobs.processes import value_of
-from segue.jobs.values import VideoJob
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation
+from segue.notices import notice
 from segue.registry import DATASETS
 from segue.reports import evaluation_values
 from segue.reports.terminal import Files, print_evaluation, progress
@@ -69,15 +71,14 @@ def _run(context: typer.Context, asked: Values, running: Values, written: Values
     failed = run_videos(request, how)
     if files.submission is not None:
         write_submission(files.submission, request, Path(how.output))
-    if not scored_here(request):
-        typer.echo(
-            f"results: {results_of(request, Path(how.output))}; the official server scores them", err=True
-        )
+    if scored_here(request):
+        evaluation = score_videos(request, how, failed)
+        print_evaluation(evaluation)
+        files.save(evaluation_values(evaluation))
+    else:
+        results = results_of(request, Path(how.output))
+        typer.echo(f"results: {results}; the official server scores them", err=True)
         files.tell()
-        raise typer.Exit(1 if failed else 0)
-    evaluation = score_videos(request, how, failed)
-    print_evaluation(evaluation)
-    files.save(evaluation_values(evaluation))
     if failed:
         raise typer.Exit(1)
 
@@ -107,23 +108,26 @@ run = command(
 
 def run_videos(request: Request, how: JobConfig, videos: Iterable[DatasetVideo] | None = None) -> int:
     """Run a model over the videos of a request, or over ``videos``; gives the number of those that failed."""
-    protocol = protocol_of(request.dataset)
-    options = (*how.options, *SCORED[protocol.command])
-    if protocol.model is not None and value_of(list(options), "--model") is None:
-        options = (*options, "--model", protocol.model)
-    template = parse_job(protocol.command, ["", *options, "--quiet"])
-    check_single_files(template)
-    assert isinstance(template, VideoJob)
+    template = template_of(request, how)
     wanted = dataset_videos(request, Path(how.output)) if videos is None else videos
-    return do_tasks(tasks_of(wanted, template), replace(how, command=protocol.command, options=options))
+    return do_tasks(tasks_of(wanted, template), replace(how, command=template.kind))
+
+
+def template_of(request: Request, how: JobConfig) -> TrackJob | ForegroundJob | InstancesJob:
+    """The job of every video of a request, as the options say; its source is still to be named."""
+    protocol = protocol_of(request.dataset)
+    options = [*how.options, *SCORED[protocol.command], "--quiet"]
+    if protocol.model is not None and value_of(options, "--model") is None:
+        options += ["--model", protocol.model]
+    template = parse_job(protocol.command, ["", *options])
+    check_single_files(template)
+    assert isinstance(template, TrackJob | ForegroundJob | InstancesJob)
+    return template
 
 
 def score_videos(request: Request, how: JobConfig, failed: int) -> Evaluation:
     """Score what :func:`run_videos` wrote; frames of videos that failed count as empty."""
-    results = results_of(request, Path(how.output))
     if is_clips(request.dataset):
-        typer.echo(f"results: {results}", err=True)
-    else:
-        request = replace(request, missing="empty" if failed else "error", workers=how.workers or 1)
+        notice(f"results: {results_of(request, Path(how.output))}")
     with progress(request.dataset) as show:
-        return request.score(results, show)
+        return score_run(request, how, failed, show)

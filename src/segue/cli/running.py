@@ -20,6 +20,7 @@ from segue.jobs.observer import Observer
 from segue.jobs.options import told
 from segue.jobs.running import run
 from segue.jobs.values import DEFAULT_FORMATS, Job, Outputs, VideoSource
+from segue.notices import notice
 from segue.registry import COMMANDS, SINKS
 from segue.reports.terminal import bars
 from segue.types import Frame, Segmentation
@@ -28,7 +29,7 @@ from segue.video import open_source
 FORMATS = f"What to write: {', '.join(SINKS.names)}.  [default: png and overlay]"
 
 # Base of what is wrong with a command line; versions of typer differ in where they keep it.
-COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 SOURCE = Options(
     open_source,
@@ -127,7 +128,7 @@ def parse_job(name: str, words: Sequence[str]) -> Job:
     try:
         found: Any = _parser(name).main(list(words), prog_name=f"segue {name}", standalone_mode=False)
     except COMMAND_LINE_ERROR as error:
-        raise SegueError(f"segue {name}: {error}") from None
+        raise SegueError(f"segue {name}: {error.format_message()}") from None
     if isinstance(found, (int, type(None))):
         raise SegueError(f"--help is no option here; see `segue {name} --help`")
     return found  # type: ignore[no-any-return]
@@ -182,7 +183,7 @@ class Console(Observer):
 
     def notice(self, text: str) -> None:
         if not self._quiet:
-            typer.echo(printable(text), err=True)
+            notice(text)
 
     def begin(self, what: str, total: int | None) -> None:
         self._begun, self._done = time.perf_counter(), 0
@@ -201,7 +202,7 @@ class Console(Observer):
     def end(self, frames: int, seconds: float) -> None:
         self.close()
         if not self._quiet:
-            typer.echo(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s)", err=True)
+            notice(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s)")
 
     def written(self, name: str, path: Path) -> None:
         self.close()

@@ -28,7 +28,12 @@ from segue.export import EXPORTED
 from segue.extras import install_command
 from segue.layers.colours import MEAN, normalise
 from segue.layers.fused import fold_batch_norms
-from segue.models.base import ForegroundNetwork, QueryFeatures
+from segue.models.base import (
+    ForegroundCapabilities,
+    ForegroundNetwork,
+    QueryFeatures,
+    track_capabilities,
+)
 from segue.models.stcn import STCN, STCNLite
 from segue.sessions.empty_scene import PLANES
 
@@ -106,8 +111,15 @@ def prepared(network: STCN | STCNLite, image: Tensor) -> Tensor:
 def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
     """Write a network as ONNX graphs into a folder, whose files are replaced; gives what was written.
 
-    The network names its graphs in the attribute ``graphs``: ``memory`` as stcn-lite and STCN, ``scene`` for
-    one that finds foreground.
+    The network names its graphs in its ``capabilities``: ``memory`` as stcn-lite and STCN, ``scene`` for one
+    that finds foreground.
+
+    Args:
+        network: the network, which is not changed.
+        folder: where the files go.
+
+    Returns:
+        The files.
 
     Raises:
         SegueError: the extra ``onnx`` is not installed, or there are no graphs for this network.
@@ -115,10 +127,10 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
     if find_spec("onnx") is None:
         raise SegueError(f"exporting needs onnx: {install_command('onnx')}")
     folded = fold_batch_norms(network).float().eval().requires_grad_(False)
-    graphs = getattr(folded, "graphs", None)
-    if graphs == "memory":
+    if track_capabilities(folded).graphs == "memory":
         return _export_tracker(cast(STCN | STCNLite, folded), folder)
-    if graphs == "scene":
+    declared = getattr(folded, "capabilities", None)
+    if isinstance(declared, ForegroundCapabilities) and declared.graphs == "scene":
         return _export_scene(cast(ForegroundNetwork, folded), folder)
     name, options = type(network).__name__, getattr(network, "options", {})
     built = f" with {', '.join(options)}" if options else ""

@@ -20,7 +20,7 @@ from segue.flow import FlowFiles
 from segue.flow.providers import FlowName
 from segue.inputs import exists, kind_of
 from segue.jobs.options import ForegroundOptions
-from segue.jobs.prepared import Prepared, open_video
+from segue.jobs.prepared import Objects, Prepared, open_video
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.models.base import ForegroundNetwork
@@ -130,8 +130,8 @@ def _check_passes(source: Source, scene: Any) -> None:
         raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
 
 
-def prepare_foreground(job: ForegroundJob) -> Prepared:
-    """Open the source and load the network of a job.
+def prepare_foreground(job: ForegroundJob, objects: Objects) -> Prepared:
+    """Open the source and load the network of a job; see :func:`segue.jobs.running.prepare`.
 
     Raises:
         SinkError: the picture of the empty scene cannot be written where it is wanted.
@@ -144,18 +144,18 @@ def prepare_foreground(job: ForegroundJob) -> Prepared:
     told = zones or job.notify or job.snapshots
     if told and job.events is None and "events" not in job.outputs.formats:
         raise SegueError("zones, messages and snapshots need events; add --events FILE")
-    source = open_video(job.source)
+    source = objects.source or open_video(job.source)
     _check_composites(source)
     _check_background(job.background, job.outputs.overwrite or job.outputs.resume)
     session, frames = foreground_session(
         source,
-        job.model.name,
+        job.model.name if objects.model is None else objects.model,
         job.options,
         weights=job.model.weights,
         flow=job.flow,
         flow_weights=job.flow_weights,
-        roi=job.roi,
-        scene=job.scene,
+        roi=job.roi if objects.roi is None else objects.roi,
+        scene=job.scene if objects.scene is None else objects.scene,
         depth=job.depth,
         device=job.device,
         fast=job.fast,

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from segue.inputs import exists
-from segue.jobs.values import MaskFile, Model, VideoJob, values_of
+from segue.jobs.describing import network_digest
+from segue.jobs.prepared import Objects
+from segue.jobs.values import MaskFile, Model, TrackJob, VideoJob, values_of
 from segue.registry import MODELS
 from segue.video.identity import SourceIdentity
 from segue.video.live import is_url, stored_address
@@ -24,18 +26,36 @@ NON_RESULT_FIELDS = frozenset(
 """Fields of jobs on which masks that are there do not depend."""
 
 
-def identified(job: J) -> J:
-    """The job with the identity of its source and the digests of its files, as they are now."""
-    source = job.source.model_copy(update={"identity": SourceIdentity.of(job.source.place)})
-    model = job.model.model_copy(update={"digest": model_digest(job.model)})
-    changes: dict[str, Any] = {"source": source, "model": model}
-    prompts = getattr(job, "prompts", None)
-    if prompts:
+def identified(job: J, objects: Objects | None = None) -> J:
+    """The job with the identity of its source and the digests of its files, as they are now.
+
+    Args:
+        job: as it was asked for.
+        objects: what a program gave to it; the digest of its network is that of the weights in memory.
+
+    Returns:
+        The same job; of what is not there, the digests stay None.
+    """
+    changes: dict[str, Any] = {}
+    if job.source.place is not None:
+        identity = SourceIdentity.of(job.source.place)
+        changes["source"] = job.source.model_copy(update={"identity": identity})
+    by_object = {item.argument for item in job.given}
+    if "model" not in by_object:
+        changes["model"] = job.model.model_copy(update={"digest": model_digest(job.model)})
+    elif objects is not None:
+        changes["given"] = tuple(
+            item.model_copy(update={"digest": network_digest(objects.model)})
+            if item.argument == "model"
+            else item
+            for item in job.given
+        )
+    if isinstance(job, TrackJob):
         changes["prompts"] = tuple(
             value.model_copy(update={"digest": file_digest(Path(value.path))})
             if isinstance(value, MaskFile)
             else value
-            for value in prompts
+            for value in job.prompts
         )
     return job.model_copy(update=changes)
 

@@ -13,7 +13,7 @@ from segue.datasets.ytvis import read_class_names
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.inputs import kind_of
 from segue.jobs.options import InstanceOptions
-from segue.jobs.prepared import Prepared, open_video
+from segue.jobs.prepared import Objects, Prepared, open_video
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
@@ -90,19 +90,19 @@ def instance_session(
     return InstanceSession(network, windows, names=known, device=device, fast=fast), known
 
 
-def prepare_instances(job: InstancesJob) -> Prepared:
-    """Open the source and load the network of a job.
+def prepare_instances(job: InstancesJob, objects: Objects) -> Prepared:
+    """Open the source and load the network of a job; see :func:`segue.jobs.running.prepare`.
 
     Raises:
         SegueError: the network cannot explain itself.
         SourceError, CheckpointError, PromptError: as described there.
     """
-    source = open_video(job.source)
+    source = objects.source or open_video(job.source)
     session, names = instance_session(
-        job.model.name,
+        job.model.name if objects.model is None else objects.model,
         job.options,
         weights=job.model.weights,
-        names=job.names,
+        names=job.names if objects.names is None else objects.names,
         classes=job.classes,
         device=job.device,
         fast=job.fast,

@@ -110,6 +110,8 @@ def told(errors: ValidationError) -> str:
         return f"{place}: is missing"
     shown = repr(value) if isinstance(value, (str, int, float)) and len(repr(value)) < 60 else kind_of(value)
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if first["type"] == "value_error" and isinstance(value, Mapping):  # the message names what it is about
+        return message
     return f"{place} is {shown}, but {message}".replace("but should", "but must").replace(
         "should be", "must be"
     )

@@ -1,14 +1,45 @@
-"""Conflicts between the jobs of a plan, found before anything starts."""
+"""What is wrong with a plan of several jobs, found before anything starts: conflicts, and what is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
-from segue.errors import SinkError
-from segue.jobs.values import ExportJob, ForegroundJob, Job, TrainJob, VideoJob
+from segue.errors import (
+    CheckpointError,
+    DatasetError,
+    FlowError,
+    PromptError,
+    SegueError,
+    SinkError,
+    SourceError,
+)
+from segue.flow.providers import FlowName
+from segue.inputs import exists
+from segue.jobs.foreground import BackgroundModel
+from segue.jobs.instances import EDITIONS
+from segue.jobs.tracking import make_schedule
+from segue.jobs.values import (
+    ExportJob,
+    ForegroundJob,
+    InstancesJob,
+    Job,
+    MaskFile,
+    Outputs,
+    TrackJob,
+    TrainJob,
+    VideoJob,
+    VideoSource,
+    to_json,
+)
+from segue.models.base import Schedule
+from segue.registry import DETECTORS, MODELS, PROMPTERS
+from segue.video.images import match_images
 from segue.video.live import is_url
 from segue.video.outputs import output_paths
+from segue.video.zones import Zone
+from segue.weights.loading import check_available
 
 
 def check_plan(jobs: Sequence[Job]) -> None:
@@ -65,7 +96,7 @@ def check_reads(jobs: Sequence[Job], written: Mapping[Path, int]) -> None:
 def outputs_of(job: Job) -> Iterator[Path]:
     """Files and folders that a job writes."""
     if isinstance(job, VideoJob):
-        folder = job.outputs.folder or Path("segue-out") / Path(job.source.place).stem
+        folder = job.outputs.folder or Path("segue-out") / Path(job.source.place or "array").stem
         yield from output_paths(folder, job.outputs.formats).values()
         if isinstance(job, ForegroundJob):
             others = (job.events, job.snapshots, job.background, job.explain)
@@ -77,10 +108,108 @@ def outputs_of(job: Job) -> Iterator[Path]:
 def inputs_of(job: Job) -> Iterator[Path]:
     """Files and folders that a job reads, as far as it names them."""
     if isinstance(job, VideoJob):
-        if not is_url(job.source.place) and not job.source.place.isdecimal():
-            yield Path(job.source.place)
+        place = job.source.place
+        if place is not None and not is_url(place) and not place.isdecimal():
+            yield Path(place)
         if job.model.weights is not None:
             yield job.model.weights
+
+
+def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
+    """See that everything is there that jobs name, and that their options fit, without loading anything.
+
+    Args:
+        jobs: the jobs.
+        sources: also see that their sources and mask files are there; a batch leaves that to each video.
+        coming: folders that earlier jobs of the plan will write; weights in them need not be there yet.
+
+    Raises:
+        SegueError: something is missing or does not fit, of the kind that belongs to it; where several
+            sources or mask files are missing, the message names the first and says how many they are.
+    """
+    seen: set[str] = set()
+    for job in jobs:  # what all share is looked at once
+        own = {"source": VideoSource(place=None), "outputs": Outputs()}
+        options = job.model_copy(update={**own, **({"prompts": ()} if isinstance(job, TrackJob) else {})})
+        if (key := to_json(options)) not in seen:
+            seen.add(key)
+            if job.model.weights is None or job.model.weights.parent not in coming:
+                _check_model(job)
+            _check_options(job)
+    if not sources:
+        return
+    missing = [job.source.place for job in jobs if job.source.place and not _is_there(job.source.place)]
+    if missing:
+        raise SourceError(_counted("no such file or folder", missing))
+    said = [item for job in jobs if isinstance(job, TrackJob) for item in job.prompts]
+    files = dict.fromkeys(item.path for item in said if isinstance(item, MaskFile))
+    lost = [path for path in files if not is_url(path) and not exists(Path(path))]
+    if lost:
+        raise PromptError(_counted("no such mask file", lost))
+
+
+def _counted(what: str, places: Sequence[str]) -> str:
+    more = f", and {len(places) - 1} more of the plan" if len(places) > 1 else ""
+    return f"{places[0]}: {what}{more}"
+
+
+def _is_there(place: str) -> bool:
+    return is_url(place) or exists(Path(place)) or place.isdecimal() or bool(match_images(place))
+
+
+_Task = Literal["track", "foreground", "instances"]
+
+
+def _check_model(job: VideoJob) -> None:
+    """The networks and weight files of a job."""
+    task: _Task = "track" if isinstance(job, TrackJob) else "foreground"
+    name, weights = job.model.name, job.model.weights
+    if any(item.argument == "model" for item in job.given):
+        return
+    if isinstance(job, InstancesJob):
+        task = "instances"
+        if "+" in name:  # a detector, whose weights are given, and what follows its finds
+            found, _, name = name.partition("+")
+            _check_detector(found, weights)
+            task, weights = "track", None
+    check_available(task, name, weights)
+    if isinstance(job, TrackJob) and job.finding is not None:
+        _check_detector(job.finding.name, job.finding.weights)
+
+
+def _check_detector(name: str | None, weights: Path | None) -> None:
+    entry = None if name is None else DETECTORS.find(name)
+    if weights is not None and not exists(weights):
+        raise CheckpointError(f"{weights}: no such file")
+    if weights is None and entry is not None and entry.network is not None:
+        check_available(MODELS.find(entry.network).task, entry.network)
+
+
+def _check_options(job: VideoJob) -> None:
+    """Options of a job, and the files that they name."""
+    if isinstance(job, TrackJob):
+        # Settings are those of the network, and checked where it is loaded.
+        make_schedule(Schedule(), job.options.model_copy(update={"settings": {}}))
+        name = job.prompter
+        files = [] if name is None or name in PROMPTERS else name.split(",")
+        if not all(exists(Path(file)) for file in files):
+            raise PromptError(f"prompter {name!r}: neither a file nor one of {', '.join(PROMPTERS.names)}")
+    if isinstance(job, ForegroundJob):
+        for text in job.zones:
+            Zone.parse(text)
+        needed: list[tuple[object, type[SegueError], str]] = [
+            (job.flow_weights, FlowError, "no such weight file of the flow"),
+            (job.roi, SourceError, "no such region of interest"),
+            (job.depth, SourceError, "no such folder of depth maps"),
+            (None if job.flow in get_args(FlowName) else job.flow, FlowError, "no such folder of flow files"),
+            (None if job.scene in get_args(BackgroundModel) else job.scene, SourceError, "no such picture"),
+        ]
+        for path, error, what in needed:
+            if path is not None and not is_url(str(path)) and not exists(Path(str(path))):
+                raise error(f"{path}: {what}")
+    names = job.names if isinstance(job, InstancesJob) else None
+    if names is not None and names not in EDITIONS and not exists(Path(names)):
+        raise DatasetError(f"{names}: no such annotation file")
 
 
 def _may_replace(job: Job) -> bool:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
-from segue.errors import SourceError
-from segue.jobs.loop import PromptSource, no_prompts
-from segue.jobs.values import VideoSource
+import numpy as np
+
+from segue.errors import ArgumentError, SourceError
+from segue.jobs.loop import PromptSource, Step, no_prompts, only_required, prompted
+from segue.jobs.values import VideoJob, VideoSource
+from segue.prompts.detectors import Detector
+from segue.prompts.given import PromptPlan
+from segue.prompts.prompter import MakePrompter
 from segue.sessions.base import Session
+from segue.sessions.track import TrackSession
 from segue.types import Frame, Segmentation
 from segue.video import Source, open_source
 from segue.video.zones import Zone
@@ -19,6 +26,51 @@ from segue.video.zones import Zone
 def nothing() -> dict[str, Path]:
     """For jobs that have nothing to do after their last frame."""
     return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """What a program gives to a job as objects, in place of what the job names; None leaves it to the job.
+
+    Attributes:
+        source: the frames, opened.
+        model: network or segmenter.
+        prompter: what makes masks of boxes and points.
+        detector: what finds objects.
+        prompts: what is said of each frame.
+        required: indices of the frames whose results are wanted.
+        roi: where to look, (H, W), see :func:`segue.foreground`.
+        scene: the empty scene, see :func:`segue.foreground`.
+        names: class names by number.
+    """
+
+    source: Source | None = None
+    model: Any = None
+    prompter: MakePrompter | None = None
+    detector: Detector | None = None
+    prompts: PromptPlan | None = None
+    required: Container[int] | None = None
+    roi: Any = None
+    scene: Any = None
+    names: Mapping[int, str] | None = None
+
+    def check(self, job: VideoJob) -> None:
+        """See that everything is there that a job was run with.
+
+        Args:
+            job: the job.
+
+        Raises:
+            ArgumentError: an object is missing; the message names it.
+        """
+        there = {item.name for item in fields(self) if getattr(self, item.name) is not None}
+        for item in job.given:
+            if item.argument not in there:
+                shown = f"{item.type} of shape {item.shape}" if item.shape else item.type
+                raise ArgumentError(
+                    f"{item.argument}: this job was run with an object of a program ({shown}), which JSON "
+                    f"does not hold; call segue.{job.kind} with it"  # type: ignore[attr-defined]
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +84,7 @@ class Prepared:
         note: gives a few words about a result, for the progress.
         prompts: gives the prompts of a frame.
         required: indices of the frames whose results are wanted; None is all of them.
+        begin: called with the first frame, before it is taken; also of a run that goes on.
         total: expected number of frames, where it is not that of the source.
         saves: whether the session can be saved; otherwise a resumed run goes through all frames again.
         names: class names by number, as files of results number them.
@@ -46,13 +99,27 @@ class Prepared:
     frames: Iterable[Frame]
     note: Callable[[Segmentation], str]
     prompts: PromptSource = no_prompts
-    required: Collection[int] | None = None
+    required: Container[int] | None = None
+    begin: Callable[[Frame], None] = no_prompts
     total: int | None = None
     saves: bool = True
     names: Mapping[int, str] = field(default_factory=dict)
     zones: tuple[Zone, ...] = ()
     notice: str = ""
     finish: Callable[[], Mapping[str, Path]] = nothing
+
+    @property
+    def step(self) -> Step:
+        """Takes a frame through the session, with its prompts."""
+        if self.required is None:
+            return prompted(self.session, self.prompts)
+        assert isinstance(self.session, TrackSession)
+        return only_required(self.session, self.prompts, self.required)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the frames are pictures in memory, of which a program may fill one again and again."""
+        return self.source.request.place is None
 
 
 def open_video(source: VideoSource) -> Source:
@@ -61,7 +128,15 @@ def open_video(source: VideoSource) -> Source:
     Raises:
         SourceError: nothing is there, or it cannot be read.
     """
+    if source.place is None:
+        raise ArgumentError("source: the job says no place; its frames were pictures of a program")
     return open_source(source.place, **source.model_dump(exclude={"place", "identity", "origin"}))
+
+
+def own_pictures(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames with copies of their pictures, which stay as they are when an array is filled again."""
+    for frame in frames:
+        yield replace(frame, image=np.array(frame.image))
 
 
 def first_frame(name: str, frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:

@@ -132,26 +132,26 @@ def _prompts(
 ) -> Iterator[Prompt]:
     """Read and check what is said of one frame in pixels of ``size``; frames have ``frame_size``."""
     files = [value for value in values if isinstance(value, MaskFile)]
-    masks = [value for value in values if isinstance(value, MaskValue)]
-    if files or masks:
+    if files:
         texts = [value.path if value.id is None else f"{value.id}={value.path}" for value in files]
-        merged = read_prompt_masks(texts, size, fit=fit) if texts else np.zeros(size, np.int32)
-        for item in masks:
-            inside = decode_rle(Rle(size=list(item.size), counts=item.counts))
-            merged[np.asarray(fit_mask(inside, size, fit), np.bool_)] = item.id
-        labels = {item.id: item.label for item in masks}
-        mask = resize_mask(merged, frame_size)
-        yield from (MaskPrompt(int(i), mask == i, label=labels.get(int(i))) for i in np.unique(mask) if i)
+        mask = resize_mask(read_prompt_masks(texts, size, fit=fit), frame_size)
+        yield from (MaskPrompt(int(i), mask == i) for i in np.unique(mask) if i)
     scale = frame_size[1] / size[1], frame_size[0] / size[0]
-    for value in values:
-        if isinstance(value, BoxValue):
+    for value in values:  # in their order: where they overlap, the later one wins
+        if isinstance(value, MaskValue):
+            inside = decode_rle(Rle(size=list(value.size), counts=value.counts))
+            if value.size != frame_size:  # else it was said of reduced frames
+                inside = resize_mask(fit_mask(inside, size, fit), frame_size)
+            if inside.any():
+                yield MaskPrompt(value.id, inside, label=value.label)
+        elif isinstance(value, BoxValue):
             low, high = _scaled((value.box[:2], value.box[2:]), scale)
             yield BoxPrompt(value.id, (*low, *high), value.fill, label=value.label)
-    for value in values:
-        if isinstance(value, PointValue):
+        elif isinstance(value, PointValue):
             positive, negative = _scaled(value.positive, scale), _scaled(value.negative, scale)
             yield PointPrompt(value.id, positive, negative, label=value.label)
-    yield from (RemovePrompt(value.id) for value in values if isinstance(value, RemoveValue))
+        elif isinstance(value, RemoveValue):
+            yield RemovePrompt(value.id)
 
 
 def make_prompter(refine: Refinement | None, name: str | None, device: str | None) -> MakePrompter | None:
@@ -175,7 +175,10 @@ def settled(
     Boxes and points of the kinds ``native``, which the network takes itself, stay as they are.
     """
     found = resolve(frame, prompts, prompter=prompter, native=native)
-    masks = [MaskPrompt(i, found.mask == i) for i in found.ids if i not in found.native_ids]
+    labels = {item.id: item.label for item in prompts if item.label is not None}
+    masks = [
+        MaskPrompt(i, found.mask == i, label=labels.get(i)) for i in found.ids if i not in found.native_ids
+    ]
     return [*masks, *found.prompts, *(RemovePrompt(i) for i in found.removed)]
 
 

@@ -6,16 +6,15 @@ import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
-from segue.jobs.loop import FrameLoop, PromptSource, only_required, prompted
+from segue.jobs.loop import FrameLoop, Step
 from segue.sessions.base import Session, SessionState
-from segue.sessions.track import TrackSession
 from segue.sessions.two_passes import TwoPasses
 from segue.types import Frame, Segmentation
 from segue.video import Sink, replayed
@@ -35,13 +34,13 @@ Report = Callable[[Frame, Segmentation], None]
 def run(
     session: Session,
     frames: Iterator[Frame],
-    prompts: PromptSource,
+    step: Step,
     sink: Sink,
     *,
     folder: Path | None,
     resume: bool,
     report: Report,
-    required: Collection[int] | None = None,
+    sparse: bool = False,
     cancel: CancelToken | None = None,
     endless: bool = False,
 ) -> None:
@@ -55,13 +54,12 @@ def run(
     Args:
         session: what takes them.
         frames: in order of time.
-        prompts: gives the prompts of a frame, or None.
+        step: takes a frame through the session.
         sink: gets every result.
         folder: mask folder of the run, or None for a run that cannot be resumed.
         resume: go on with the session saved in ``folder``, if there is one.
         report: called after each frame.
-        required: indices of the frames whose results are wanted, for a session that follows objects; None is
-            all of them.
+        sparse: some frames have no result, because nobody wants it.
         cancel: lets the caller interrupt the run, as Ctrl-C does.
         endless: the frames end only when the run is asked to stop, which is no interruption then.
 
@@ -69,7 +67,7 @@ def run(
         KeyboardInterrupt: the run was interrupted, and everything before is saved.
         SinkError: masks of the interrupted run are missing, or something cannot be written.
     """
-    job = _Run(session, prompts, sink, folder, report, required)
+    job = _Run(session, step, sink, folder, report, sparse)
     if folder is not None and resume and (folder / STATE).exists():
         job.catch_up(frames)
     elif folder is not None:
@@ -145,18 +143,14 @@ class _Run:
     def __init__(
         self,
         session: Session,
-        prompts: PromptSource,
+        step: Step,
         sink: Sink,
         folder: Path | None,
         report: Report,
-        required: Collection[int] | None,
+        sparse: bool,
     ) -> None:
         self._session, self._sink, self._folder, self._report = session, sink, folder, report
-        self._sparse = required is not None
-        step = prompted(session, prompts)
-        if required is not None:
-            assert isinstance(session, TrackSession)
-            step = only_required(session, prompts, required)
+        self._sparse = sparse
         self.loop = FrameLoop(session, step)
         self._done = 0
         self._due = time.monotonic() + SAVE_EVERY_SECONDS

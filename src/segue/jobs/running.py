@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from segue.cancel import CancelToken
-from segue.errors import SourceError
+from segue.errors import SinkError, SourceError
+from segue.jobs.describing import FramesDigest
 from segue.jobs.files import write_record
 from segue.jobs.foreground import prepare_foreground
 from segue.jobs.identity import identified, result_settings
 from segue.jobs.instances import prepare_instances
 from segue.jobs.observer import Observer
-from segue.jobs.prepared import Prepared, first_frame
+from segue.jobs.prepared import Objects, Prepared, first_frame, own_pictures
 from segue.jobs.processes import annotate, export, train
 from segue.jobs.resumable import first_pass, forget_state
 from segue.jobs.resumable import run as run_frames
@@ -91,36 +92,85 @@ def run(job: Job | VideoJob, observer: Observer | None = None, cancel: CancelTok
     if isinstance(job, AnnotateJob):
         annotate(job, observer)
         return Outcome()
-    job = identified(job)
+    Objects().check(job)
     if isinstance(job, InstancesJob) and job.whole:
-        paths, count, seconds = run_whole(job, observer, cancel)
+        paths, count, seconds = run_whole(identified(job), observer, cancel)
         return Outcome(paths, count, seconds)
-    prepared = _prepare(job)
+    return run_prepared(job, prepare(job), observer, cancel)
+
+
+def prepare(job: VideoJob, objects: Objects | None = None) -> Prepared:
+    """Open the source of a job, load its network and read its prompts.
+
+    Args:
+        job: what is to be done.
+        objects: what a program gives in place of what the job names.
+
+    Returns:
+        Everything that is needed from the first frame on; the caller closes its source.
+
+    Raises:
+        SourceError, PromptError, CheckpointError, FlowError: as described there.
+        ArgumentError: an object has the wrong type or layout, or is missing.
+    """
+    objects = objects or Objects()
+    objects.check(job)
+    if isinstance(job, TrackJob):
+        return prepare_track(job, objects)
+    if isinstance(job, ForegroundJob):
+        return prepare_foreground(job, objects)
+    assert isinstance(job, InstancesJob)
+    return prepare_instances(job, objects)
+
+
+def run_prepared(
+    job: VideoJob,
+    prepared: Prepared,
+    observer: Observer | None = None,
+    cancel: CancelToken | None = None,
+    objects: Objects | None = None,
+) -> Outcome:
+    """Take the frames of a job through its session into its outputs, and close the source.
+
+    Args:
+        job: what is done.
+        prepared: what :func:`prepare` made of it; no frame has been taken.
+        observer: told how it goes on.
+        cancel: asks the job to stop after the frame in work, as Ctrl-C does.
+        objects: what a program gave.
+
+    Returns:
+        What was written.
+
+    Raises:
+        RunInterrupted: it was interrupted, and everything before is saved.
+        SegueError: it cannot be done; what is complete stays.
+    """
+    observer = observer or Observer()
     if prepared.notice:
         observer.notice(prepared.notice)
     with prepared.source:
-        return _run_video(job, prepared, observer, cancel or CancelToken())
-
-
-def _prepare(job: VideoJob) -> Prepared:
-    if isinstance(job, TrackJob):
-        return prepare_track(job)
-    if isinstance(job, ForegroundJob):
-        return prepare_foreground(job)
-    assert isinstance(job, InstancesJob)
-    return prepare_instances(job)
+        return _run_video(identified(job, objects), prepared, observer, cancel or CancelToken())
 
 
 def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: CancelToken) -> Outcome:
-    """Take the frames of a job through its session into its outputs."""
     outputs, source = job.outputs, prepared.source
     part = None if outputs.rotate is None else parse_duration(outputs.rotate, "--rotate")
     passes = prepared.frames if isinstance(prepared.frames, TwoPasses) else None
-    frames = first_frame(source.name, prepared.frames)[1] if passes is None else passes.second()
+    if passes is None:
+        first, frames = first_frame(source.name, prepared.frames)
+        prepared.begin(first)
+    else:
+        frames = passes.second()
     if part is not None and not source.endless:
         raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
     if outputs.resume and source.endless:
         raise SourceError(f"{source.name}: what a live source gave is gone; leave out --resume")
+    resumable = not (source.endless or prepared.in_memory)
+    if outputs.resume and not resumable:
+        raise SinkError(
+            f"{source.name}: a run over pictures in memory cannot be gone on with; leave out resume"
+        )
     explain: Path | None = getattr(job, "explain", None)
     explaining: Any = prepared.session
     if explain is not None:
@@ -128,7 +178,10 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
     written: dict[str, Path] = {}
     sink = _open_sink(job, prepared, part, written)
     masks = written.get("png")
-    states = masks if prepared.saves and not source.endless else None
+    states = masks if prepared.saves and resumable else None
+    taken = FramesDigest()
+    if prepared.in_memory:
+        frames = own_pictures(frames)
     begun, count = time.perf_counter(), 0
     lost: SourceError | None = None
     cancel.on_cancel(source.stop)
@@ -136,6 +189,8 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
     def report(frame: Frame, result: Segmentation) -> None:
         nonlocal count
         count += 1
+        if prepared.in_memory:
+            taken.add(frame)
         # A run that is gone on with goes through its first results again, without a strip.
         if explain is not None and explaining.explanation is not None:
             write_picture(explain / f"{result.index:06d}.png", explaining.explanation)
@@ -154,12 +209,12 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
                 run_frames(
                     prepared.session,
                     frames,
-                    prepared.prompts,
+                    prepared.step,
                     sink,
                     folder=states,
                     resume=outputs.resume,
                     report=report,
-                    required=prepared.required,
+                    sparse=prepared.required is not None,
                     cancel=cancel,
                     endless=source.endless,
                 )
@@ -168,11 +223,13 @@ def _run_video(job: VideoJob, prepared: Prepared, observer: Observer, cancel: Ca
                     raise
                 lost = error  # what was recorded until then is completed
         if part is None:
-            write_record(job, outputs.folder or default_folder(source), written)
+            given = (taken.complete(item) if item.argument == "source" else item for item in job.given)
+            complete = job.model_copy(update={"given": tuple(given)})
+            write_record(complete, outputs.folder or default_folder(source), written)
         if states:
             forget_state(states)
     except KeyboardInterrupt:
-        raise RunInterrupted(_hint(source, masks, prepared.saves)) from None
+        raise RunInterrupted(_hint(source, masks, states is not None)) from None
     seconds = time.perf_counter() - begun
     observer.end(count, seconds)
     for name, path in written.items():
@@ -231,6 +288,8 @@ def default_folder(source: Source) -> Path:
 def _hint(source: Source, masks: Path | None, saves: bool) -> str:
     if source.endless:
         return "interrupted again; what was not complete is gone"
+    if source.request.place is None:
+        return "interrupted; frames in memory cannot be gone on with"
     if masks is None:
         return "interrupted; without the format png there is nothing to resume from"
     return f"interrupted; give the same command with --resume to go {'on' if saves else 'through it again'}"

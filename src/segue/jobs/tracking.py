@@ -12,15 +12,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import ArgumentError, PromptError
 from segue.jobs.options import Setting, TrackOptions
-from segue.jobs.prepared import Prepared, first_frame, open_video
+from segue.jobs.prepared import Objects, Prepared, first_frame, nothing, open_video
 from segue.jobs.prompting import DEFAULT_NOTICE, make_detector, make_prompter, plan_prompts, settled
 from segue.jobs.values import TrackJob
 from segue.models.base import Schedule, TrackNetwork
 from segue.prompts import MakePrompter
+from segue.prompts.given import PromptPlan
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.networks import track_network
 from segue.types import Frame, Prompt, Segmentation
+from segue.video import Source
 
 
 def make_schedule(published: Schedule, options: TrackOptions) -> Schedule:
@@ -96,17 +98,21 @@ def track_session(
     )
 
 
-def prepare_track(job: TrackJob) -> Prepared:
-    """Open the source, load the network and read the prompts of a job.
+def prepare_track(job: TrackJob, objects: Objects) -> Prepared:
+    """Open the source, load the network and read the prompts; see :func:`segue.jobs.running.prepare`.
 
     Raises:
         PromptError: prompts do not fit the source, or there are none and nothing is to be found.
         SourceError, CheckpointError: as described there.
     """
-    check_prompts(job)
-    source = open_video(job.source)
-    network = track_network(job.model.name, job.model.weights)
-    make = None if job.finding else make_prompter(job.refine, job.prompter, job.device)
+    if objects.prompts is None:
+        check_prompts(job)
+    source = objects.source or open_video(job.source)
+    model = job.model.name if objects.model is None else objects.model
+    network = track_network(model, job.model.weights)
+    make = objects.prompter
+    if make is None and not job.finding:
+        make = make_prompter(job.refine, job.prompter, job.device)
     tracker = track_session(
         network,
         job.options,
@@ -117,15 +123,20 @@ def prepare_track(job: TrackJob) -> Prepared:
         frames=source.frame_count,
     )
     if job.finding is not None:
-        finder = AutoSession(tracker, make_detector(job.finding, job.device), job.finding.every)
+        find = objects.detector or make_detector(job.finding, job.device)
+        finder = AutoSession(tracker, find, job.finding.every)
 
         def check_found() -> dict[str, Path]:
             if finder.found == 0:
                 raise PromptError("no object was found in any frame; choose another detector, or give a box")
             return {}
 
-        notice = "" if job.finding.name else DEFAULT_NOTICE
-        return Prepared(finder, source, source, visible, notice=notice, finish=check_found)
+        notice = "" if job.finding.name or objects.detector else DEFAULT_NOTICE
+        # A program that gave the source sees in the results that nothing was found.
+        finish = check_found if objects.source is None else nothing
+        return Prepared(finder, source, source, visible, notice=notice, finish=finish)
+    if objects.prompts is not None:
+        return _prepare_said(job, objects, objects.prompts, tracker, source)
     with_first = False
     try:
         first, frames = first_frame(source.name, source)
@@ -145,7 +156,9 @@ def prepare_track(job: TrackJob) -> Prepared:
         return plan.get(frame.index)
 
     def note(result: Segmentation) -> str:
-        pending.discard(result.index)  # also of a run that goes on: its first results come once more
+        # Of a run that goes on the first results come once more, not the frames between that have none.
+        pending.difference_update([index for index in plan if index <= result.index])
+        pending.discard(result.index)
         return visible(result)
 
     def check_reached() -> dict[str, Path]:
@@ -155,7 +168,34 @@ def prepare_track(job: TrackJob) -> Prepared:
         return {}
 
     total = None if required is None else len(required)
-    return Prepared(tracker, source, frames, note, prompts, required, total, finish=check_reached)
+    return Prepared(tracker, source, frames, note, prompts, required, total=total, finish=check_reached)
+
+
+def _prepare_said(
+    job: TrackJob, objects: Objects, plan: PromptPlan, tracker: TrackSession, source: Source
+) -> Prepared:
+    """A job whose prompts a program said: frames are read when results are asked for."""
+    required = objects.required if job.required is None else frozenset(job.required)
+
+    def note(result: Segmentation) -> str:
+        plan.pass_over(result.index)
+        return visible(result)
+
+    def check_reached() -> dict[str, Path]:
+        plan.check_reached()
+        return {}
+
+    return Prepared(
+        tracker,
+        source,
+        source,
+        note,
+        plan,
+        required,
+        begin=lambda first: plan.begin(first.index),
+        saves=required is None,
+        finish=check_reached,
+    )
 
 
 def check_prompts(job: TrackJob) -> None:

@@ -6,9 +6,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from segue.errors import ArgumentError
 from segue.inputs import kind_of, parse_json
@@ -41,22 +42,48 @@ Frame = Annotated[int, Field(ge=0)]
 Id = Annotated[int, Field(ge=1, le=65535)]
 
 
+class Given(Value):
+    """An object of a Python program that took part in a job: an array, an iterator, a network, a function.
+
+    JSON does not hold such objects. The record of the job says what they were, and the job can be run again
+    by a program that has them.
+
+    Attributes:
+        argument: what it was given as: ``source``, ``model``, ``prompter``, ``detector``, ``roi``, ``scene``,
+            ``names`` or ``required``.
+        type: its class, with the module.
+        shape: of an array or tensor; of frames (T, H, W, 3), with those that have a result.
+        dtype: of an array or tensor.
+        digest: SHA-256, hexadecimal: of an array over its values; of frames over the pixels of those that
+            have a result, in order; of a network over its weights, see
+            :class:`segue.weights.identity.WeightsIdentity`. None where nobody looked, or nothing can be told.
+    """
+
+    argument: str
+    type: str
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+    digest: str | None = None
+
+
 class VideoSource(Value):
     """Where the frames of a job come from.
 
     Attributes:
-        place: file, folder, pattern, address or camera number.
-        start, end, stride, duration, max_size, on_damage: see :func:`segue.open_source`.
+        place: file, folder, pattern, address or camera number; None where a program gave pictures in memory,
+            which ``given`` of the job describes.
+        start, end, stride, duration, max_size, fps, on_damage: see :func:`segue.open_source`.
         identity: what the source was known by when the job was planned; None where nobody looked.
         origin: the address that ``place`` was fetched from; None where it was not.
     """
 
-    place: Text
+    place: Text | None
     start: Position = None
     end: Position = None
     stride: int = 1
     duration: Position = None
     max_size: int | None = None
+    fps: float | None = None
     on_damage: DamagePolicy = "stop"
     identity: SourceIdentity | None = None
     origin: Text | None = None
@@ -66,7 +93,7 @@ class Model(Value):
     """The network or method of a job.
 
     Attributes:
-        name: as for :func:`segue.load`.
+        name: as for :func:`segue.load`; of a network that a program gave, the name of its class.
         weights: weight file; None is the one that the network has by itself.
         digest: SHA-256 of the weights when the job was planned; None where nobody looked.
     """
@@ -197,6 +224,7 @@ class VideoJob(Value):
         outputs: what is written.
         device: where networks run; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
+        given: objects of a program that took part; a job with some is run by a program that has them.
     """
 
     source: VideoSource
@@ -204,6 +232,7 @@ class VideoJob(Value):
     outputs: Outputs = Outputs()
     device: str | None = None
     fast: bool = False
+    given: tuple[Given, ...] = ()
 
 
 class TrackJob(VideoJob):
@@ -292,7 +321,8 @@ class TrainJob(Value):
 
     Attributes:
         network: the recipe, as after ``segue train``.
-        settings: options of the recipe and the run by their names on the command line.
+        settings: options of the recipe and the run by their names on the command line; texts become what the
+            recipe declares, and what it does not declare or take is refused.
         folder: where the weights go.
         overwrite: replace what is there.
         resume: go on with an interrupted training.
@@ -304,6 +334,13 @@ class TrainJob(Value):
     folder: FilePath
     overwrite: bool = False
     resume: bool = False
+
+    @field_validator("settings")
+    @classmethod
+    def _declared(cls, settings: Mapping[str, Setting], info: ValidationInfo) -> Mapping[str, Setting]:
+        checked: Any = resolve_name("segue_train.running:checked_settings")  # recipes are not in this package
+        found: Mapping[str, Setting] = checked(info.data["network"], settings)
+        return found
 
 
 class ExportJob(Value):

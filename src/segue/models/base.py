@@ -183,8 +183,50 @@ class Tracker(Protocol):
         """Go on from where :meth:`state` was called; the tensors are copied."""
 
 
+@dataclass(frozen=True, slots=True)
+class TrackCapabilities:
+    """What a tracking network tells of itself beyond the plain case.
+
+    Attributes:
+        confidence: factor and offset by which the log-odds of an expected overlap become those of the
+            measured one, see :func:`segue.sessions.track.expected_overlap`.
+        graphs: ``memory`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
+    """
+
+    confidence: tuple[float, float] = (1.0, 0.0)
+    graphs: Literal["memory"] | None = None
+
+
+def track_capabilities(network: object) -> TrackCapabilities:
+    """The capabilities that a tracking network declares; those of the plain case where it declares none.
+
+    Args:
+        network: the network. An attribute ``confidence``, which was there before ``capabilities``, is read
+            for one release, with a warning.
+
+    Returns:
+        What it declares.
+    """
+    declared = getattr(network, "capabilities", None)
+    if isinstance(declared, TrackCapabilities):
+        return declared
+    old = vars(type(network)) | vars(network)
+    if "confidence" not in old:
+        return TrackCapabilities()
+    warnings.warn(
+        f"{type(network).__name__} has an attribute confidence; it belongs into "
+        "capabilities = TrackCapabilities(confidence=...), and is read in this release only",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return TrackCapabilities(old["confidence"])
+
+
 class TrackNetwork(Protocol):
-    """A network for :class:`segue.sessions.TrackSession`."""
+    """A network for :class:`segue.sessions.TrackSession`.
+
+    It may declare ``capabilities``, see :class:`TrackCapabilities`.
+    """
 
     schedule: Schedule
     """The schedule of the publication, used where the caller says nothing."""
@@ -263,6 +305,9 @@ class ForegroundCapabilities:
         retains_stationary: it loses what comes to a stand, which is held for it, see
             :class:`segue.sessions.segmenters.StationaryForegroundRetention`.
         stretches_contrast: it is to see fog and dusk in usual contrast, see :mod:`segue.sessions.contrast`.
+        context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
+            says about the frame, (N, h, w) at each scale, for ``--explain``.
+        graphs: ``scene`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
     """
 
     depth: bool = False
@@ -270,6 +315,8 @@ class ForegroundCapabilities:
     temporal_quantiles: bool = False
     retains_stationary: bool = False
     stretches_contrast: bool = False
+    context_maps: bool = False
+    graphs: Literal["scene"] | None = None
 
 
 def foreground_capabilities(network: object) -> ForegroundCapabilities:
@@ -327,6 +374,15 @@ class ForegroundNetwork(Protocol):
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
     ) -> Tensor:
         """Logits (N, channels, H, W) at ``size``, the context in the order of ``self.context``."""
+
+
+class ExplainedNetwork(ForegroundNetwork, Protocol):
+    """A foreground network that shows what its context says; it declares the capability ``context_maps``."""
+
+    def context_maps(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> Sequence[Tensor]:
+        """What the past says about the frame: (N, h, w) at each scale, fine to coarse."""
 
 
 class InstanceNetwork(Protocol):

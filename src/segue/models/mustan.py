@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 import torch
@@ -61,7 +62,6 @@ class WindowNetwork(nn.Module, ABC):
         offsets: times of the frames of a window, in frames from the current one.
         options: what the network was built with, by name; ``own`` are those that the other does not have.
         widths: channels of the feature maps at strides 2, 4, 8, 16 and 32.
-        graphs: see :func:`segue.export.onnx.export_onnx`; None with depth, which the graphs do not take.
     """
 
     context: tuple[tuple[int, str], ...]
@@ -100,8 +100,10 @@ class WindowNetwork(nn.Module, ABC):
             "width": width,
             **own,
         }
-        self.capabilities = ForegroundCapabilities(depth=bool(depth_channels))
-        self.graphs = None if depth_channels else "scene"
+        # The graphs do not take depth.
+        self.capabilities = ForegroundCapabilities(
+            depth=bool(depth_channels), graphs=None if depth_channels else "scene"
+        )
         self.widths = tuple(scaled(channels, width) for channels in ResNet18.widths)
         self.rlim = nn.ModuleList(PositionGate() if rlim else nn.Identity() for _ in self.widths)
         self.decoder = Decoder(self.widths)
@@ -198,7 +200,7 @@ class MUSTAN1(WindowNetwork):
         super().__init__(frames, causal, frm, background, depth_channels, rlim, width, context=context)
         self.early = context == "early"
         if self.early:
-            self.graphs = None  # they encode frame by frame
+            self.capabilities = replace(self.capabilities, graphs=None)  # they encode frame by frame
         self.context = () if frm == "none" else tuple((offset, "context") for offset in self.offsets)
         self.background = "context" if background else None
         self.fnet = ResNet18(depth_channels=depth_channels, width=width)
@@ -277,7 +279,7 @@ class MUSTAN2(WindowNetwork):
         self.older = len(others) // 2
         self.context = tuple((offset, past if i < self.older else future) for i, offset in enumerate(others))
         self.background = SCENE if ranges else past if background else None
-        self.capabilities = ForegroundCapabilities(bool(depth_channels), temporal_quantiles=ranges)
+        self.capabilities = replace(self.capabilities, temporal_quantiles=ranges)
         self._encoders = ENCODERS | {SCENE: ENCODERS[past]}
         self.enc_cur = ResNet18(depth_channels=depth_channels, width=width)
         if frm != "none":

@@ -65,9 +65,12 @@ class MustanLite(nn.Module):
     current = CURRENT
     background: str | None = SCENE
     capabilities = ForegroundCapabilities(
-        temporal_quantiles=True, retains_stationary=True, stretches_contrast=True
+        temporal_quantiles=True,
+        retains_stationary=True,
+        stretches_contrast=True,
+        context_maps=True,
+        graphs="scene",
     )
-    graphs = "scene"
     channels = 2
     threshold = 0.3
     size_multiple = 16
@@ -170,10 +173,9 @@ class MustanSlim(nn.Module):
     """
 
     current = "frame"
-    graphs = "scene"
     threshold = 0.3
     size_multiple = 1
-    capabilities = ForegroundCapabilities()
+    capabilities = ForegroundCapabilities(graphs="scene")
 
     def __init__(
         self,

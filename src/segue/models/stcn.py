@@ -10,6 +10,7 @@ convolutions over concatenated features) is computed once and broadcast over the
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -23,7 +24,7 @@ from segue.layers.gates import CBAM
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import JointResBlock, ResBlock, add_frame, joint_conv
 from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, pool_stem, residual_stages, stem_conv
-from segue.models.base import QueryFeatures, Schedule, Tracker
+from segue.models.base import QueryFeatures, Schedule, TrackCapabilities, Tracker
 from segue.models.geometry import aggregate, other_masks, padding
 from segue.models.lite_parts import LiteTracker, ObjectState, ObjectSummaries, SensoryState, Weighting
 from segue.models.memory import BicubicTracker, MemoryTracker
@@ -84,7 +85,7 @@ class STCN(CorrespondenceNetwork):
 
     schedule = Schedule(mem_every=5, top_k=20, include_last=False)
     tracker: ClassVar[type[Tracker]] = BicubicTracker
-    graphs = "memory"
+    capabilities = TrackCapabilities(graphs="memory")
     read_stride = 16
     key_channels = 64
     value_channels = VALUE_CHANNELS
@@ -214,9 +215,8 @@ class STCNLite(CorrespondenceNetwork):
         max_jump=0.03,
         short_side=384,
     )
-    graphs: str | None = "memory"
-    confidence = (1.17, -1.27)
-    """See :func:`segue.sessions.track.expected_overlap`; fitted to the seven development clips."""
+    capabilities = TrackCapabilities(confidence=(1.17, -1.27), graphs="memory")
+    """The confidence is fitted to the seven development clips."""
     tracker: ClassVar[type[Tracker]] = LiteTracker
     read_stride = 8
     key_channels = 64
@@ -239,7 +239,7 @@ class STCNLite(CorrespondenceNetwork):
         built = {"weighting": weighting, "sensory": sensory, "summaries": summaries}
         self.options = {name: True for name, given in built.items() if given}
         if self.options:
-            self.graphs = None  # the exported graphs know no parts
+            self.capabilities = replace(self.capabilities, graphs=None)  # the graphs know no parts
 
     @property
     def recurrent(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,7 +47,11 @@ def as_prompts(value: FrameSaid, where: str = "prompts") -> IndexMask | list[Pro
     if box is not None:
         return [BoxPrompt(1, box)]
     if is_mask_like(value):
-        return as_objects(as_masks(value, where))
+        masks = as_masks(value, where)
+        if isinstance(value, (str, os.PathLike)) and masks.any():
+            # A file says itself whether 255 is an id; of an array that is guessed, see `one_object`.
+            return [MaskPrompt(int(i), masks == i) for i in np.unique(masks) if i]
+        return as_objects(masks)
     if isinstance(value, Sequence):
         return list(_listed(value, where))
     raise PromptError(
@@ -139,7 +144,7 @@ class PromptPlan:
     def __init__(self, said: Any = None, box: Any = None) -> None:
         self._first: IndexMask | list[Prompt] | None = None
         self._by_frame: dict[int, IndexMask | list[Prompt]] = {}
-        self._started = False
+        self._files: dict[int | None, dict[int | None, str]] = {}
         if box is not None:
             found = _as_box(box)
             if found is None:
@@ -153,22 +158,53 @@ class PromptPlan:
                         "index, as in {0: mask}"
                     )
                 self._by_frame[int(index)] = as_prompts(value, f"prompts[{index}]")
+                self._files[int(index)] = _files(value)
         elif said is not None:
             if box is not None:
                 raise PromptError("give prompts or box for the first frame, not both")
             self._first = as_prompts(said)
+            self._files[None] = _files(said)
         if self._first is None and not self._by_frame:
             raise PromptError(
                 "no prompts: say what to follow, for example {0: first_mask}, or box=(x0, y0, x1, y1)"
             )
 
-    def __call__(self, frame: Frame) -> IndexMask | list[Prompt] | None:
-        """What is said of a frame, or None; the first call is for the first frame."""
-        said = self._by_frame.pop(frame.index, None)
+    def begin(self, index: int) -> None:
+        """What is said of the first frame is said of the frame ``index`` from now on.
+
+        Raises:
+            PromptError: something else is said of that frame, too.
+        """
         first, self._first = self._first, None
-        if first is None or said is None:
-            return first if said is None else said
-        raise PromptError(f"frame {frame.index}: prompts and box both speak of it; give one of them")
+        if first is None:
+            return
+        if index in self._by_frame:
+            raise PromptError(f"frame {index}: prompts and box both speak of it; give one of them")
+        self._by_frame = {index: first, **self._by_frame}
+        self._files[index] = self._files.pop(None, {})
+
+    def pass_over(self, index: int) -> None:
+        """Nobody will ask for the frame ``index`` any more: its result is there from before."""
+        self._by_frame.pop(index, None)
+
+    def __call__(self, frame: Frame) -> IndexMask | list[Prompt] | None:
+        """What is said of a frame, or None; without :meth:`begin` the first call is for the first frame."""
+        self.begin(frame.index)
+        return self._by_frame.pop(frame.index, None)
+
+    def statements(
+        self,
+    ) -> Iterator[tuple[int | None, IndexMask | list[Prompt], Mapping[int | None, str]]]:
+        """What is said of frames that have not come yet.
+
+        Returns:
+            For each frame its index (None is the first one, whichever that is), what is said, and which mask
+            files that was read from: by the id of the object, or under None a file that holds all of it.
+        """
+        if self._first is not None:
+            yield None, self._first, self._files.get(None, {})
+        for index, said in self._by_frame.items():
+            yield index, said, self._files[index]
 
     def check_reached(self) -> None:
         """See that every frame that something is said of has come.
@@ -180,3 +216,13 @@ class PromptPlan:
             raise PromptError(
                 f"there is a prompt for frame {min(self._by_frame)}, but the source has no such frame"
             )
+
+
+def _files(value: FrameSaid) -> dict[int | None, str]:
+    """The mask files among what is said of a frame, by the ids of their objects; None holds all of them."""
+    if isinstance(value, (str, os.PathLike)):
+        return {None: os.fspath(value)}
+    if isinstance(value, Mapping):
+        items = value.items()
+        return {int(key): os.fspath(item) for key, item in items if isinstance(item, (str, os.PathLike))}
+    return {}

@@ -23,10 +23,10 @@ from rich.table import Table
 from rich.text import Text
 
 from segue.errors import SinkError
-from segue.inputs import printable
 from segue.metrics import evaluation
 from segue.metrics.compare import Comparison
 from segue.metrics.evaluation import Evaluation
+from segue.notices import is_quiet, notice
 from segue.reports import prepare, write_json
 from segue.reports.html import describe_interval, difference_rows, in_both, interval_rows, measured_rows
 
@@ -71,7 +71,7 @@ class Files:
     def tell(self) -> None:
         for path in (self.json, self.report, self.csv, self.submission):
             if path is not None:
-                typer.echo(printable(f"written: {path}"), err=True)
+                notice(f"written: {path}")
 
 
 def bars(field: str, *columns: ProgressColumn, quiet: bool = False) -> Progress:
@@ -79,7 +79,7 @@ def bars(field: str, *columns: ProgressColumn, quiet: bool = False) -> Progress:
 
     Between a bar and the text ``field`` stand the columns, or how many of how many and the time that remains.
     """
-    console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, quiet=quiet or is_quiet(), highlight=False, soft_wrap=True)
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),

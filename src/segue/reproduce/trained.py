@@ -12,6 +12,7 @@ from segue.batch.protocols import DatasetVideo
 from segue.datasets.cdnet import unseen_folds
 from segue.errors import DatasetError
 from segue.extras import missing_packages
+from segue.jobs.options import checked
 from segue.jobs.processes import settings_of
 from segue.jobs.values import TrainJob
 from segue.reproduce.asked import How
@@ -90,11 +91,9 @@ def training_words(training: Training, how: How, *row: str) -> list[str]:
 def training_job(training: Training, words: list[str], output: Path) -> TrainJob:
     """A training as a job, whose folder is told from others by all that it depends on."""
     name = f"{training.name}-{hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]}"
-    return TrainJob(
-        network=training.network,
-        settings=settings_of(words[1:]),
-        folder=(output / "weights" / name).absolute(),
-    )
+    folder = (output / "weights" / name).absolute()
+    settings = settings_of(words[1:])
+    return checked(TrainJob, {"network": training.network, "settings": settings, "folder": folder})
 
 
 def training_lacks(row: Row, how: How) -> Iterator[str]:

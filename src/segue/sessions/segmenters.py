@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.running import prepare_for_inference
-from segue.models.base import Features, ForegroundNetwork, foreground_capabilities
+from segue.models.base import ExplainedNetwork, Features, ForegroundNetwork, foreground_capabilities
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.contrast import Tone, tone_for
 from segue.sessions.empty_scene import Scene
@@ -204,8 +204,9 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         context = [self._encoded(min(max(t + offset, 0), last), role) for offset, role in network.context]
         background = self._encoded_background(scene)
         logits = network.decode(current, context, background, self._padded((height, width)))
-        if self.explains and hasattr(network, "context_maps"):
-            shown = network.context_maps(current, context, background)
+        if self.explains and self._capabilities.context_maps:
+            explaining = cast(ExplainedNetwork, network)
+            shown = explaining.context_maps(current, context, background)
             self.context_maps = [each[0].float().cpu().numpy() for each in shown]
         self._due += 1
         self._evict(self._due - self._reach)

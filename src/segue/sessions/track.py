@@ -18,7 +18,14 @@ from segue.errors import ArgumentError, PromptError, SourceError
 from segue.inputs import kind_of
 from segue.layers.running import prepare_for_inference
 from segue.masks import measure
-from segue.models.base import FramePrompts, Schedule, Setup, TrackNetwork, TrackOutput
+from segue.models.base import (
+    FramePrompts,
+    Schedule,
+    Setup,
+    TrackNetwork,
+    TrackOutput,
+    track_capabilities,
+)
 from segue.prompts import Annotation, MakePrompter, Prompter, resolve
 from segue.prompts.given import FrameSaid, as_prompts
 from segue.sessions.base import FrameLike, Session, SessionState, as_frame
@@ -73,7 +80,7 @@ class TrackSession(Session):
         network = track_network(network)
         self.schedule, self.fit = schedule or network.schedule, fit
         self._weights = WeightsIdentity.of(cast(nn.Module, network))
-        self._confidence: tuple[float, float] = getattr(network, "confidence", (1.0, 0.0))
+        self._confidence = track_capabilities(network).confidence
         copy, self.device, self._dtype = prepare_for_inference(network, device, fast)
         self.prompter: MakePrompter = prompter or partial(Prompter, device=self.device)
         self.tracker = copy.tracker(

@@ -175,6 +175,27 @@ _Read = tuple[int, float, Image | DamageError]
 """Index, time and picture of a frame, or why it cannot be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """What :func:`open_source` was asked for, so that a record can say it.
+
+    Attributes:
+        place: path, pattern, address or camera number; None for pictures in memory.
+        start, end, stride, duration, max_size, fps, on_damage: see :func:`open_source`.
+        type: class of what was given, with its module.
+    """
+
+    place: str | None
+    start: int | float | str | None = None
+    end: int | float | str | None = None
+    stride: int = 1
+    duration: float | str | None = None
+    max_size: int | None = None
+    fps: float | None = None
+    on_damage: DamagePolicy = "stop"
+    type: str = ""
+
+
 class Source(AbstractContextManager["Source"]):
     """Frames of a video, read ahead in a thread; made by :func:`open_source`.
 
@@ -191,6 +212,7 @@ class Source(AbstractContextManager["Source"]):
         original_size: height and width before ``max_size``, or None before the first frame of a live source.
         files: files that the frames come from; none for arrays, cameras and addresses.
         names: name of each picture by frame index (stem of the file), for image folders; otherwise None.
+        request: what :func:`open_source` was asked for.
     """
 
     def __init__(
@@ -202,7 +224,11 @@ class Source(AbstractContextManager["Source"]):
         on_damage: DamagePolicy,
         prefetch: int,
         warn: Callable[[str], None],
+        request: SourceRequest | None = None,
     ) -> None:
+        self.request = request or SourceRequest(
+            None, type=f"{type(self).__module__}.{type(self).__qualname__}"
+        )
         self._reader = reader
         self._span = span
         self._max_size = max_size
@@ -385,7 +411,12 @@ def open_source(
     span = Span.of(start, end, stride, duration)
     reader = _reader_of(source, fps, reconnect or Reconnect())
     warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
-    return Source(reader, span, max_size=max_size, on_damage=on_damage, prefetch=prefetch, warn=warn)
+    place = str(source) if isinstance(source, (str, Path, int)) else None  # where it can be opened again
+    kind = f"{type(source).__module__}.{type(source).__qualname__}"
+    request = SourceRequest(place, start, end, stride, duration, max_size, fps, on_damage, kind)
+    return Source(
+        reader, span, max_size=max_size, on_damage=on_damage, prefetch=prefetch, warn=warn, request=request
+    )
 
 
 def _reader_of(source: str | Path | int | Iterable[Any], fps: float | None, reconnect: Reconnect) -> Reader:

@@ -14,6 +14,7 @@ from torch import nn
 
 from segue.cache import cache_folder
 from segue.errors import CheckpointError, DownloadError
+from segue.inputs import check_file
 from segue.registry import MODELS, TASKS, Entry, Task
 from segue.video.partial import writing
 from segue.weights.catalogue import recognise
@@ -95,13 +96,39 @@ def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = Non
     Raises:
         CheckpointError: as :func:`load`, or the network serves another task.
     """
+    _entry_for(task, name)
+    return load(name, weights)
+
+
+def check_available(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> None:
+    """See that :func:`load_for` finds a network and its weight file, without reading the weights.
+
+    Args:
+        task: what the network is for.
+        name: its name.
+        weights: weight file; None is the network's own.
+
+    Raises:
+        CheckpointError: the name is unknown, the network serves another task, or the weights are missing.
+    """
+    entry = _entry_for(task, name)
+    if entry.signature is None:
+        if weights is not None:
+            raise CheckpointError(f"{name} has no weights; leave them out")
+    elif weights is not None:
+        check_file(Path(weights), CheckpointError)
+    elif entry.bundled is None:
+        _downloaded(entry)
+
+
+def _entry_for(task: Task, name: str) -> Entry:
     entry = MODELS.find(name)
     if entry.task != task:
         fitting = ", ".join(other.name for other in MODELS if other.task == task)
         raise CheckpointError(
             f"{name} is made to {TASKS[entry.task]}, not to {TASKS[task]}; choose one of {fitting}"
         )
-    return load(name, weights)
+    return entry
 
 
 def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:

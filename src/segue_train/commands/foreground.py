@@ -21,7 +21,7 @@ from segue.flow import FlowFiles
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite
 from segue_train import foreground_material as foreground
-from segue_train.commands.making import LITE, PAPER, Data, Prepared, must_start, names_in, say, training
+from segue_train.commands.making import LITE, MOBILENET, PAPER, Data, Prepared, names_in, say, training
 from segue_train.recipe import Recipe
 from segue_train.recipes import fgsegnet as fgsegnet_recipe
 from segue_train.recipes import hofam as hofam_recipe
@@ -86,6 +86,7 @@ POOLED = Options(Pooled, "data pool samples exclude include_val validate")
     "mustan-lite",
     POOLED,
     Options(pool_recipes.MustanLiteRecipe, "backbone:init scaling:init-scaling start"),
+    begins=MOBILENET,
     **LITE,
     steps=pool_recipes.STEPS,
 )
@@ -102,7 +103,6 @@ def mustan_lite(pooled: Pooled, options: Values, run: Values) -> Prepared:
         segue train mustan-lite --data isd=ISD --data cdnet=CDNET --exclude highway,office --samples 0
         --init mobilenet_v2.safetensors --validate CDNET/baseline --out runs/lite
     """
-    must_start(run, "--init with a MobileNetV2, or --start", options["start"], options["backbone"])
     return pooled.prepare(partial(pool_recipes.MustanLiteRecipe, **options), run)
 
 

@@ -15,7 +15,7 @@ from segue.models.seqformer import SeqFormer, Size
 from segue.models.seqformer.network import names_text
 from segue.sessions.official import SHORT_SIDE
 from segue.weights.catalogue import instance_network
-from segue_train.commands.making import LITE, PAPER, Prepared, must_start, say, training
+from segue_train.commands.making import CLASSIFIER, LITE, PAPER, Prepared, say, training
 from segue_train.commands.objects import Pictures
 from segue_train.devices import devices_of
 from segue_train.instance_augment import PUBLISHED, STILLS
@@ -84,8 +84,6 @@ def _sized(recipe: PublishedRecipe, run: Values) -> Values:
 
 
 def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
-    wanted = "--start with weights, or --init with a classifier of the trunk"
-    must_start(run, wanted, recipe["start"], recipe["trunk"])
     small = network["backbone"] == "r18"
     sources, names = clip_sources(tubes.data, PUBLISHED.halved() if small else PUBLISHED)
     options = network | {"classes": names_text(names)}
@@ -109,6 +107,7 @@ def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Va
     TUBES,
     TRUNK,
     Options(PublishedRecipe, "trunk:init start batch clips", {"batch": 2, "clips": 16}, help=CLIPS),
+    begins=CLASSIFIER,
     help=EPOCHS,
     **PAPER,
     steps=None,
@@ -155,6 +154,7 @@ class Stills:
         {"batch": 2, "clips": 16, "epochs": STILL_EPOCHS},
         help=CLIPS,
     ),
+    begins=CLASSIFIER,
     help=EPOCHS,
     **PAPER,
     steps=None,
@@ -174,7 +174,6 @@ def seqformer_coco(stills: Stills, network: Values, recipe: Values, run: Values)
         segue train seqformer --data ytvis=youtube_vis_2019 --data coco=coco
         --start runs/coco/seqformer-r50-coco.safetensors --devices 8 --out runs/seqformer
     """
-    must_start(run, "--init with a classifier of the trunk, or --start", recipe["start"], recipe["trunk"])
     if run["resume"]:
         recipe = recipe | {"trunk": None, "start": None}
     made = PublishedRecipe(
@@ -210,6 +209,7 @@ def seqformer_coco(stills: Stills, network: Values, recipe: Values, run: Values)
         {"batch": 1, "clips": 10, "separability": True},
         help=CLIPS,
     ),
+    begins=CLASSIFIER,
     help=EPOCHS,
     **PAPER,
     steps=None,
@@ -237,6 +237,7 @@ def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: 
     "msstsvis-r18",
     TUBES,
     Options(PublishedRecipe, "trunk:init start batch", {"batch": 4}),
+    begins=CLASSIFIER,
     help=EPOCHS,
     **{**PAPER, "workers": 1, "log_every": 20},
     steps=None,

@@ -6,16 +6,18 @@ of the run, which :mod:`segue.cli.options` makes from their dataclasses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 from annotated_types import Ge
+from typer.core import TyperCommand
 
 from segue.cli.options import Options, Values, command
 from segue.errors import TrainingError
 from segue.extras import missing_packages
+from segue.notices import notice
 from segue_train.origin import origin_of
 from segue_train.recipe import Recipe, RunSettings
 
@@ -31,14 +33,75 @@ PAPER: Values = {"seed": 1, "workers": 4, "log_every": 50}
 LITE: Values = {"seed": 1, "precision": "bf16-mixed", "save_every": 250}
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Weights that a training begins from, unless it is gone on with.
+
+    Attributes:
+        text: which weights, for people.
+        ways: options of which all must be there, one tuple for each way to begin.
+    """
+
+    text: str
+    ways: tuple[tuple[str, ...], ...] = (("start",), ("init",))
+
+    def met(self, options: Mapping[str, Any]) -> bool:
+        """Whether the options name such weights."""
+        return any(all(options.get(name) for name in way) for way in self.ways)
+
+
+MOBILENET = Beginning("--init with a MobileNetV2, or --start")
+RESNET = Beginning("--init with a ResNet-50, or --start with weights")
+CLASSIFIER = Beginning("--init with a classifier of the trunk, or --start with weights")
+TWO_TRUNKS = Beginning(
+    "--start with weights of the stage before, or --init with a ResNet-50 and --init-value with a ResNet-18",
+    (("start",), ("init", "init_value")),
+)
+"""What the trainings of STCN, XMem and Cutie can start from; Cutie small takes two ResNet-18."""
+
+
+_EMPTY: tuple[Any, ...] = (None, [], ())
+
+
+class TrainCommand(TyperCommand):
+    """Says all that a training lacks in one message: options, weights to begin from, packages."""
+
+    begins: ClassVar[Beginning | None] = None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        needed = [option for option in self.params if option.required]
+        for option in needed:
+            option.required = False
+        try:
+            rest: list[str] = super().parse_args(ctx, args)
+        finally:
+            for option in needed:
+                option.required = True
+        lacks = [max(option.opts, key=len) for option in needed if ctx.params.get(option.name) in _EMPTY]
+        begins = None if ctx.params.get("resume") else self.begins
+        if begins is not None and not begins.met(ctx.params):
+            lacks.append(f"weights to begin from ({begins.text})")
+        if missing := missing_packages("train"):
+            lacks.append(missing)
+        if lacks:
+            raise TrainingError(f"segue train {ctx.info_name} needs {'; '.join(lacks)}")
+        return rest
+
+
 def training(
-    name: str, data: Options, *options: Options, help: dict[str, str] | None = None, **run: Any
+    name: str,
+    data: Options,
+    *options: Options,
+    begins: Beginning | None = None,
+    help: dict[str, str] | None = None,
+    **run: Any,
 ) -> Callable[[Callable[..., Prepared]], Callable[..., Prepared]]:
     """Make a command of a function that prepares a recipe; the docstring of the function is its help.
 
     The function is given an instance of the dataclass of ``data``, then the values of each of ``options``,
-    then those of the run, whose defaults are ``run``. Without ``steps`` there is no such option; where it or
-    ``accumulate`` is None, that is what the function gives unless the user does.
+    then those of the run, whose defaults are ``run``. ``begins`` says which weights it begins from. Without
+    ``steps`` there is no such option; where it or ``accumulate`` is None, that is what the function gives
+    unless the user does.
     """
     steps = "steps" if "steps" in run else ""
     validate = "validate_every" if "validate" in data.names.split() else ""
@@ -51,13 +114,12 @@ def training(
 
     def register(prepare: Callable[..., Prepared]) -> Callable[..., Prepared]:
         def start(source: Values, *values: Values) -> None:
-            if missing := missing_packages("train"):
-                raise TrainingError(f"training needs {missing}")
             recipe, more = prepare(data.of(**source), *values)
             train(recipe, origin=origin_of(source, *values[:-1]), **values[-1] | more)
 
         start.__doc__ = prepare.__doc__
-        app.command(name)(command(start, data, *options, settings))
+        kind = type("TrainCommand", (TrainCommand,), {"begins": begins})
+        app.command(name, cls=kind)(command(start, data, *options, settings))
         return prepare
 
     return register
@@ -96,15 +158,9 @@ class Data:
 
 def say(text: str) -> None:
     """A line for the person at the keyboard."""
-    typer.echo(text, err=True)
+    notice(text)
 
 
 def names_in(text: str) -> list[str]:
     """Names that commas separate."""
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def must_start(run: Values, wanted: str, *given: object) -> None:
-    """See that a run that is not resumed has weights to start from: one of ``given``."""
-    if not run["resume"] and not any(given):
-        raise TrainingError(f"nothing to start from: give {wanted}")

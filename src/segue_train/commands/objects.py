@@ -12,7 +12,18 @@ from segue.cli.options import Options, Values
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.errors import DatasetError, TrainingError
 from segue.naming import first_few
-from segue_train.commands.making import LITE, PAPER, Data, Prepared, must_start, names_in, say, training
+from segue_train.commands.making import (
+    LITE,
+    MOBILENET,
+    PAPER,
+    RESNET,
+    TWO_TRUNKS,
+    Data,
+    Prepared,
+    names_in,
+    say,
+    training,
+)
 from segue_train.footage import Footage, Material, gather, read_subset
 from segue_train.prompt_samples import left_out
 from segue_train.recipes import cutie as cutie_recipe
@@ -82,11 +93,6 @@ class Clips(Labelled):
         return JAndF([davis[name] for name in chosen])
 
 
-TWO_TRUNKS = (
-    "--start with weights of the stage before, or --init with a ResNet-50 and --init-value with a ResNet-18"
-)
-"""What the trainings of STCN, XMem and Cutie can start from; Cutie small takes two ResNet-18."""
-
 CLIPS = Options(Clips, "data exclude subset include_val validate validate_on")
 
 
@@ -120,6 +126,7 @@ STAGES_HELP = {
     "stcn",
     CLIPS,
     Options(stcn_recipe.STCNRecipe, "stage start init init_value batch side"),
+    begins=TWO_TRUNKS,
     help=STAGES_HELP,
     **STAGES,
 )
@@ -140,7 +147,6 @@ def stcn(clips: Clips, options: Values, run: Values) -> Prepared:
         segue train stcn --stage 3 --data 5@DAVIS --data YouTube/train --start runs/s0/stcn.safetensors
         --out runs/s03 --resume
     """
-    must_start(run, TWO_TRUNKS, options["start"], options["init"] and options["init_value"])
     material = clips.gather()
     recipe = stcn_recipe.STCNRecipe(footage=of_one_kind(material, options["stage"]), **options)
     return recipe, _as_published(run, recipe.plan.steps, fast=True) | {"validate": clips.validation(material)}
@@ -150,6 +156,7 @@ def stcn(clips: Clips, options: Values, run: Values) -> Prepared:
     "xmem",
     CLIPS,
     Options(xmem_recipe.XMemRecipe, "stage start init init_value batch side finetune"),
+    begins=TWO_TRUNKS,
     help=STAGES_HELP,
     **STAGES,
 )
@@ -167,7 +174,6 @@ def xmem(clips: Clips, options: Values, run: Values) -> Prepared:
         segue train xmem --stage 3 --data 5@DAVIS --data YouTube/train --start runs/x0/xmem.safetensors
         --out runs/x03
     """
-    must_start(run, TWO_TRUNKS, options["start"], options["init"] and options["init_value"])
     material = clips.gather()
     recipe = xmem_recipe.XMemRecipe(footage=of_one_kind(material, options["stage"]), **options)
     return recipe, _as_published(run, recipe.steps, fast=True) | {"validate": clips.validation(material)}
@@ -177,6 +183,7 @@ def xmem(clips: Clips, options: Values, run: Values) -> Prepared:
     "cutie",
     CLIPS,
     Options(cutie_recipe.CutieRecipe, "stage size start init init_value batch side"),
+    begins=TWO_TRUNKS,
     help={
         "steps": "Steps in all.  [default: as published]",
         "precision": "Number format.  [default: 16-mixed on a GPU for videos, else 32-true]",
@@ -200,7 +207,6 @@ def cutie(clips: Clips, options: Values, run: Values) -> Prepared:
         segue train cutie --stage 1 --data 2@DAVIS --data YouTube/train --start runs/c0/cutie.safetensors
         --out runs/c1
     """
-    must_start(run, TWO_TRUNKS, options["start"], options["init"] and options["init_value"])
     material = clips.gather()
     recipe = cutie_recipe.CutieRecipe(footage=of_one_kind(material, options["stage"]), **options)
     settings = _as_published(run, recipe.plan.steps, fast=recipe.stage > 0)
@@ -222,6 +228,7 @@ def _as_published(run: Values, steps: int, *, fast: bool) -> Values:
     "stm",
     CLIPS,
     Options(stm_recipe.STMRecipe, "stage start trunk:init batch side"),
+    begins=RESNET,
     help={"steps": "Steps in all.  [default: 300000 on images, 150000 on videos]"},
     **PAPER,
     steps=None,
@@ -238,7 +245,6 @@ def stm(clips: Clips, options: Values, run: Values) -> Prepared:
         segue train stm --stage 1 --data DAVIS --data YouTube/train --start runs/stm0/stm.safetensors
         --out runs/stm1
     """
-    must_start(run, "--init with a ResNet-50, or --start with weights", options["start"], options["trunk"])
     material = clips.gather()
     recipe = stm_recipe.STMRecipe(footage=of_one_kind(material, options["stage"]), **options)
     steps = run["steps"] or stm_recipe.STEPS[options["stage"]]
@@ -252,6 +258,7 @@ def stm(clips: Clips, options: Values, run: Values) -> Prepared:
         stcn_lite_recipe.STCNLiteRecipe,
         "backbone:init scaling:init-scaling start reading edges large weighting sensory summaries",
     ),
+    begins=MOBILENET,
     **LITE,
     steps=stcn_lite_recipe.STEPS,
 )
@@ -270,7 +277,6 @@ def stcn_lite(clips: Clips, options: Values, run: Values) -> Prepared:
         segue train stcn-lite --data DAVIS --data STILLS --start runs/lite/stcn-lite.safetensors --steps 4000
         --reading session --out runs/more
     """
-    must_start(run, "--init with a MobileNetV2, or --start", options["start"], options["backbone"])
     material = clips.gather()
     recipe = stcn_lite_recipe.STCNLiteRecipe(material.videos, material.stills, **options)
     return recipe, {"validate": clips.validation(material)}
@@ -320,6 +326,7 @@ class Pictures(Labelled):
     "prompt",
     Options(Pictures, "data share exclude subset include_val"),
     Options(prompt_recipe.PromptRecipe, "backbone:init scaling:init-scaling start"),
+    begins=MOBILENET,
     **LITE,
     steps=prompt_recipe.STEPS,
 )
@@ -336,5 +343,4 @@ def prompt(pictures: Pictures, options: Values, run: Values) -> Prepared:
         segue train prompt --data DAVIS --data STILLS --share videos=5,coco=4 --init mobilenet_v2.safetensors
         --out runs/prompt --resume
     """
-    must_start(run, "--init with a MobileNetV2, or --start", options["start"], options["backbone"])
     return prompt_recipe.PromptRecipe(pictures.weighed(pictures.kinds()), **options), {}

@@ -1,0 +1,102 @@
+"""What is wrong with the rows of tables, found before the first one starts: a run may take days."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from segue.batch.do import LEDGER, home_of
+from segue.batch.work import JobConfig
+from segue.errors import SegueError
+from segue.jobs.plan import check_needs, check_plan
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, TrainJob
+from segue.metrics.data_sets import Request
+from segue.reproduce.asked import How
+from segue.reproduce.needs import request_of
+from segue.reproduce.tables import Row, Table
+from segue.reproduce.trained import training_job, training_lacks, training_words
+from segue.weights import load
+
+RowJob = TrackJob | ForegroundJob | InstancesJob
+Template = Callable[[Request, JobConfig], RowJob]
+"""Gives the job of the videos of a request, with the options of a row."""
+
+
+def check_tables(tables: Sequence[Table], how: How, template: Template) -> list[str]:
+    """See what rows of tables whose data are there cannot be done.
+
+    Args:
+        tables: the tables.
+        how: what is run, and how.
+        template: makes the job of a row.
+
+    Returns:
+        For each row that cannot be done as asked, which one it is and why: options that do not fit, files
+        that are missing, weights of another network. The other rows can be done.
+
+    Raises:
+        SegueError: outputs of several rows collide, or are there and are not gone on with.
+    """
+    videos: list[RowJob] = []
+    wrong: list[str] = []
+    for table, row, request in _rows(tables, how):
+        model = row.model or how.model or table.model
+        folder = how.output / table.name / row.key
+        if (home_of(str(folder)) / LEDGER).exists() and not how.resume:
+            raise SegueError(f"{folder}: there is a batch already; give --resume, or another output")
+        try:
+            learns = _training(row, how)
+            job = _job_of(table, row, model, request, how, template, learns)
+            check_needs([job], coming=() if learns is None else [learns.folder])
+        except SegueError as error:
+            wrong.append(f"{table.paper} {table.name}: {row.name} cannot be done: {error}")
+            continue
+        videos.append(job)
+    check_plan(videos)
+    return wrong
+
+
+def _training(row: Row, how: How) -> TrainJob | None:
+    """The training of a row, apart from its fold; None where there is none or its weights are given."""
+    if row.training is None or row.key in how.weights:
+        return None
+    return training_job(row.training, training_words(row.training, how, row.key), how.output)
+
+
+def _job_of(
+    table: Table,
+    row: Row,
+    model: str,
+    request: Request,
+    how: How,
+    template: Template,
+    learns: TrainJob | None,
+) -> RowJob:
+    """The job of all videos of a row: its source is the data set, its output their common folder."""
+    options = [*table.options, *row.options, *how.run.of(model, row.key), "--model", model]
+    given = how.weights.get(row.key, None if learns is not None else how.weights.get(model))
+    if given is not None:
+        load(model, given)  # it fits, or says what it holds
+        options += ["--weights", given]
+    elif learns is not None:
+        options += ["--weights", str(learns.folder / f"{model}.safetensors")]
+    folder = how.output / table.name / row.key
+    job = template(request, JobConfig(options=tuple(options), output=str(folder), quiet=True))
+    source = job.source.model_copy(update={"place": str(request.data)})
+    outputs = job.outputs.model_copy(update={"folder": folder, "resume": how.resume})
+    return job.model_copy(update={"source": source, "outputs": outputs})
+
+
+def _rows(tables: Sequence[Table], how: How) -> Iterator[tuple[Table, Row, Request]]:
+    """The rows whose data are there, with what is run of the data set; what others lack is said later."""
+    for table in tables:
+        table = replace(table, subset=table.subset if how.subset is None else how.subset)
+        request, _ = request_of(table, how)
+        for row in table.rows:
+            if request is None or (how.rows is not None and row.key not in how.rows):
+                continue
+            if row.model is None and how.model is not None:
+                row = replace(row, training=None)
+            trains = row.training is not None and row.key not in how.weights
+            if not (trains and any(training_lacks(row, how))):
+                yield table, row, request

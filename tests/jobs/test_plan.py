@@ -1,0 +1,185 @@
+"""What is missing for a plan of several jobs is found before the first of them starts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segue.cli.run import template_of
+from segue.errors import (
+    ArgumentError,
+    CheckpointError,
+    DatasetError,
+    FlowError,
+    PromptError,
+    SegueError,
+    SourceError,
+)
+from segue.jobs.plan import check_needs
+from segue.jobs.values import (
+    Finding,
+    ForegroundJob,
+    InstancesJob,
+    MaskFile,
+    Model,
+    TrackJob,
+    VideoJob,
+    VideoSource,
+)
+from segue.masks import write_index_mask
+from segue.reproduce import tables_of
+from segue.reproduce.asked import How, read
+from segue.reproduce.planning import check_tables
+from segue.video.images import write_picture
+from tests.cli.running import FRAMES, MASKS, Command, command_in
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_in(monkeypatch, capsys)
+
+
+@pytest.fixture
+def davis(folder: Path) -> Path:
+    for t in range(3):
+        for part in ("JPEGImages", "Annotations"):
+            (folder / "davis" / part / "one").mkdir(parents=True, exist_ok=True)
+        write_picture(folder / f"davis/JPEGImages/one/{t:05d}.png", FRAMES[t])
+        write_index_mask(folder / f"davis/Annotations/one/{t:05d}.png", MASKS[t])
+    return folder / "davis"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("dog.mp4", "lite.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+    write_index_mask(tmp_path / "first.png", MASKS[0])
+    return tmp_path
+
+
+def track(**fields: Any) -> TrackJob:
+    plain = {"source": VideoSource(place="dog.mp4"), "model": Model(name="stcn-lite")}
+    return TrackJob(**{**plain, **fields})
+
+
+def foreground(**fields: Any) -> ForegroundJob:
+    plain = {"source": VideoSource(place="dog.mp4"), "model": Model(name="median")}
+    return ForegroundJob(**{**plain, **fields})
+
+
+def instances(**fields: Any) -> InstancesJob:
+    plain = {"source": VideoSource(place="dog.mp4"), "model": Model(name="msstsvis-lite")}
+    return InstancesJob(**{**plain, **fields})
+
+
+def test_a_plan_that_lacks_nothing_is_taken(folder: Path) -> None:
+    check_needs(
+        [
+            track(prompts=(MaskFile(path="first.png"),)),
+            track(model=Model(name="stcn-lite", weights=folder / "lite.safetensors")),
+            track(source=VideoSource(place="rtsp://camera/stream"), finding=Finding()),
+            track(source=VideoSource(place="0"), prompter="grabcut"),
+            foreground(roi="first.png", scene="first.png", flow="farneback"),
+            foreground(roi="s3://bucket/roi.png"),
+            instances(model=Model(name="nanodet+stcn-lite")),
+            instances(names="ytvis2019"),
+        ]
+    )
+
+
+LACKS: list[tuple[VideoJob, type[SegueError], str]] = [
+    (track(source=VideoSource(place="cat.mp4")), SourceError, "cat.mp4: no such file or folder$"),
+    (track(source=VideoSource(place="frames/*.png")), SourceError, r"frames/\*.png: no such"),
+    (track(prompts=(MaskFile(path="second.png"),)), PromptError, "second.png: no such mask file"),
+    (track(model=Model(name="stmm")), CheckpointError, "no network is called 'stmm'"),
+    (track(model=Model(name="mog2")), CheckpointError, "mog2 is made to"),
+    (track(model=Model(name="stcn")), CheckpointError, "no weights of stcn come with segue"),
+    (track(model=Model(name="stcn", weights=Path("a.pth"))), CheckpointError, "a.pth: no such file"),
+    (track(options={"mem_every": 0}), ArgumentError, "mem_every is 0, but must be at least 1"),
+    (track(prompter="a.onnx,b.onnx"), PromptError, "prompter 'a.onnx,b.onnx': neither a file nor one of"),
+    (track(finding=Finding(name="pointrend")), CheckpointError, "no weights of pointrend"),
+    (track(finding=Finding(name="maskrcnn", weights=Path("m.pth"))), CheckpointError, "m.pth: no such file"),
+    (track(finding=Finding(name="eyes")), SegueError, "no detector is called 'eyes'"),
+    (foreground(roi="roi.png"), SourceError, "roi.png: no such region"),
+    (foreground(scene="empty.png"), SourceError, "empty.png: no such picture"),
+    (foreground(flow="flows"), FlowError, "flows: no such folder of flow files"),
+    (foreground(depth="maps"), SourceError, "maps: no such folder of depth maps"),
+    (foreground(flow_weights="raft.pth"), FlowError, "raft.pth: no such weight file"),
+    (foreground(zones=("door",)), SegueError, "door"),
+    (instances(names="names.json"), DatasetError, "names.json: no such annotation file"),
+    (instances(model=Model(name="maskrcnn+stcn-lite")), CheckpointError, "no weights of maskrcnn"),
+]
+
+
+@pytest.mark.parametrize(("job", "kind", "message"), LACKS, ids=lambda value: None)
+def test_what_a_later_job_lacks_is_found_at_once(
+    job: VideoJob, kind: type[SegueError], message: str, folder: Path
+) -> None:
+    with pytest.raises(kind, match=message):
+        check_needs([track(), foreground(), job])
+
+
+def test_what_several_jobs_lack_is_counted(folder: Path) -> None:
+    jobs = [track(source=VideoSource(place=f"{name}.mp4")) for name in "abc"]
+    with pytest.raises(SourceError, match=r"^a\.mp4: no such file or folder, and 2 more of the plan$"):
+        check_needs(jobs)
+    check_needs(jobs, sources=False)
+
+
+def test_weights_that_an_earlier_job_makes_need_not_be_there(folder: Path) -> None:
+    job = track(model=Model(name="stm", weights=folder / "runs" / "stm.safetensors"))
+    with pytest.raises(CheckpointError, match="no such file"):
+        check_needs([job])
+    check_needs([job], coming={folder / "runs"})
+
+
+def test_a_data_set_is_not_begun_with_weights_that_are_not_there(
+    davis: Path, command: Command, tmp_path: Path
+) -> None:
+    ended = command("run", "davis", davis, "--weights", "none.safetensors", "-o", "out", "--workers", 1)
+    assert "none.safetensors: no such file" in ended.complaint
+    assert not (tmp_path / "out").exists()
+
+
+ROWS = ["first frame only", "previous frame only"]
+
+
+def planned(davis: Path, output: Path, **options: Any) -> list[str]:
+    """What is said of two rows of STM's table of memories before one of them starts."""
+    tables = tables_of("stm", ["memory"])
+    plain = dict.fromkeys(("weights", "run", "train"))
+    given = {**plain, "data": [f"davis={davis}"], "rows": ROWS, "model": "stcn-lite", **options}
+    how = How(output=output, model="stcn-lite", workers=1, **read(tables, given))
+    return check_tables(tables, how, template_of)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"weights": ["stcn-lite=bad.safetensors"]}, "bad.safetensors"),
+        ({"run": ["previous-frame-only=--mem-every never"]}, "Invalid value for '--mem-every'"),
+        ({"run": ["previous-frame-only=--mem-every 0"]}, "mem_every is 0, but must be at least 1"),
+        ({"run": ["previous-frame-only=--prompter a.onnx"]}, "prompter 'a.onnx': neither a file nor one of"),
+    ],
+)
+def test_a_row_that_cannot_be_done_is_told_before_the_first_one(
+    wrong: dict[str, list[str]], message: str, davis: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    assert planned(davis, tmp_path / "out") == []
+    told = planned(davis, tmp_path / "out", **wrong)[-1]
+    assert told.startswith("stm memory: previous frame only cannot be done: ")
+    assert re.search(message, told)
+
+
+def test_a_batch_of_a_row_that_is_there_stops_all_rows(davis: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "out/memory/previous-frame-only/.segue-batch/ledger.sqlite"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_bytes(b"")
+    with pytest.raises(SegueError, match="previous-frame-only: there is a batch already"):
+        planned(davis, tmp_path / "out")
