@@ -409,7 +409,7 @@ def test_results_are_compared_with_the_truth(
     truth = read_index_mask(SAMPLE / "first.png")
     for name, shift in (("result", 4), ("truth", 0)):
         (tmp_path / name).mkdir()
-        for index in range(2):
+        for index in range(5):
             write_index_mask(tmp_path / name / f"{index:05d}.png", np.roll(truth, shift, axis=1))
     server = serve("view", tmp_path / "result", "--film", film, "--against", tmp_path / "truth")
     page = Page(browser, server.address)
@@ -418,6 +418,7 @@ def test_results_are_compared_with_the_truth(
     playwright.expect(page.page.locator("#score tbody tr").first).to_contain_text(
         f"{overlap:.3f}", timeout=WAIT
     )
+    playwright.expect(page.page.locator("#score")).to_contain_text("over 3 frames", timeout=WAIT)
     page.picture("view-slider")
     page.page.locator('[data-mode="difference"]').click()
     page.check_accessibility()

@@ -199,6 +199,6 @@ export function showScore(state, score) {
     swatch.style.background = colour;
     return make("div", { className: "key" }, [swatch, make("span", { textContent: name })]);
   });
-  const note = score.done < score.total ? `over ${score.done} of ${score.total} frames so far` : `over ${score.total} frames`;
+  const note = score.total === 0 ? "no frame counts: the scorer leaves out the first and the last with a truth" : score.done < score.total ? `over ${score.done} of ${score.total} frames so far` : `over ${score.total} frames`;
   element("score").replaceChildren(table, make("p", { className: "quiet", textContent: note }), ...legend);
 }
