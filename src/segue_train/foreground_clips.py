@@ -30,7 +30,7 @@ MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
 WHOLE_ALPHA, NO_ALPHA = 0.6, 0.2
 SHADOW_DEPTH = 0.12  # share of the light that a shadow takes away at least where it is labelled as one
 SHAPES = 0.2  # share of movers that are mere shapes
-PANES = 0.15  # share of movers with a pane of glass
+PANES = 0.22  # share of movers with a pane of glass
 # Shares of the clips of a shaken camera, of low contrast, with branches before the scene, and with movers
 # that were there from the start; all others are of no kind.
 SHAKEN, DIM, BRANCHES, FROM_START = 0.2, 0.22, 0.12, 0.12
@@ -201,8 +201,8 @@ class ClipMaker:
         """Two samples of one clip, at different times, with different pasts."""
         kind = rng.random()
         times = past_times(rng)
-        clip = self.clip(rng, times, switched=kind < 0.025, empty=0.04 <= kind < 0.12)
-        if 0.12 <= kind < 0.14:  # the first frame of a film is its own context and background
+        clip = self.clip(rng, times, switched=kind < 0.025, empty=0.04 <= kind < 0.16)
+        if 0.16 <= kind < 0.18:  # the first frame of a film is its own context and background
             current, labels = clip.frame_with_labels(0)
             scene = Scene.of(current, 1).planes.transpose(1, 2, 0)
             untold = np.where(labels == MOTION, np.uint8(UNKNOWN), labels)
@@ -210,7 +210,7 @@ class ClipMaker:
         kept = [clip.frame_with_labels(time) for time in times]
         frames = np.stack([frame for frame, _ in kept])
         solids = np.stack([np.isin(labels, (MOTION, UNKNOWN)) for _, labels in kept])
-        if 0.14 <= kind < 0.155:  # another scene: what is known is of the one before it
+        if 0.18 <= kind < 0.195:  # another scene: what is known is of the one before it
             frames = frames[:, :, ::-1, ::-1]
         earlier = -int(rng.integers(1, 1 - times[0]))
         return [

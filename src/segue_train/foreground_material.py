@@ -21,7 +21,7 @@ from segue_train.foreground_videos import FARTHEST, MovingCameras, StillCameras
 # How often a mover is cut out of a video, which has limbs that move, against one of a still image.
 VIDEO_WEIGHT = 6
 # Samples of films of moving and, at most, of still cameras for each sample of an artificial clip.
-MOVING_SHARE, STILL_SHARE = 0.05, 0.25
+MOVING_SHARE, STILL_SHARE = 0.1, 0.25
 SAMPLES_A_FRAME = 6  # most samples for each labelled frame of a still camera
 
 _NAMED = re.compile(r"([\w-]+)=(.+)", re.DOTALL)

@@ -9,7 +9,7 @@ difference that takes every leaf for foreground, and sometimes missing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import cv2
@@ -17,7 +17,8 @@ import numpy as np
 
 from segue.datasets.labels import MOTION, UNKNOWN
 from segue.sessions.background import FIRST_FRAMES, MedianSettings
-from segue.sessions.empty_scene import scene_planes
+from segue.sessions.contrast import tone_for
+from segue.sessions.empty_scene import Scene, scene_planes
 from segue_train.recipe import Batch, stacked
 from segue_train.scenery import blob
 from segue_train.warp import Bools, Picture, Plane, Rng
@@ -87,7 +88,17 @@ def with_past(
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
     scene = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least).transpose(1, 2, 0)
     pictures = [*window, scene[..., 3:6], scene[..., 12:15]]
-    return Sample(window, scene, without_evidence_unknown(current, pictures, labels, visible))
+    return in_usual_contrast(Sample(window, scene, without_evidence_unknown(current, pictures, labels, visible)))
+
+
+def in_usual_contrast(sample: Sample) -> Sample:
+    """A sample with the contrast in which a session shows it, noise included."""
+    scene = Scene(np.ascontiguousarray(sample.background.transpose(2, 0, 1)))
+    tone = tone_for(scene)
+    if tone is None:
+        return sample
+    planes = tone.of_scene(scene).planes.transpose(1, 2, 0)
+    return replace(sample, window=tone.act(sample.window), background=planes)
 
 
 def past_masks(rng: Rng, frames: Picture, solids: Bools) -> Bools:

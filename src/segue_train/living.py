@@ -46,11 +46,12 @@ def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect]
         (0.20, tree_shade),
         (0.10, stray_shadow),
         (0.06, passing_cloud),
-        (0.06, rain),
-        (0.06, snow),
-        (0.06, lambda rng, size: branches(rng, size, pictures)),
-        (0.04, headlights),
-        (0.04, insects),
+        (0.08, rain),
+        (0.05, snow),
+        (0.07, snowfall),
+        (0.08, lambda rng, size: branches(rng, size, pictures)),
+        (0.08, headlights),
+        (0.05, insects),
     )
     chosen = [make for share, make in makers if rng.random() < share]
     return [make(rng, size) for make in chosen], bool({tree_shade, stray_shadow} & set(chosen))
@@ -203,7 +204,7 @@ def water(rng: Rng, size: Size) -> Effect:
 def trembling(rng: Rng, size: Size) -> Effect:
     """What is left of a shake once the picture is aligned: things near and far move by different amounts."""
     near = blob(rng, size, rng.uniform(0.2, 0.8)) + rng.uniform(0, 0.5)
-    strength, seed = log_uniform(rng, 0.2, 2.5), int(rng.integers(1 << 31))
+    strength, seed = log_uniform(rng, 0.2, 4), int(rng.integers(1 << 31))
     grid = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
 
     def act(canvas: Picture, time: int) -> Picture:
@@ -249,6 +250,31 @@ def snow(rng: Rng, size: Size) -> Effect:
         cv2.circle(flakes, centre, int(rng.integers(0, 4)), float(rng.uniform(40, 220)), -1, cv2.LINE_AA)
     flakes = np.asarray(cv2.GaussianBlur(flakes, (0, 0), rng.uniform(0.4, 1.2)), np.uint8)
     return _falling(rng, flakes, rng.uniform([1, -3], [9, 3]))
+
+
+def snowfall(rng: Rng, size: Size) -> Effect:
+    """Snow at several distances: what is near is large, soft, fast, and hides what is behind it."""
+    layers, wind = [], rng.uniform(-3, 3)
+    for _ in range(int(rng.integers(2, 5))):
+        near = rng.uniform(0, 1)
+        flakes = np.zeros(size, np.float32)
+        for _ in range(int(rng.integers(10, 160) * (1.2 - near))):
+            centre = int(rng.integers(size[1])), int(rng.integers(size[0]))
+            axes = int(rng.integers(0, 2 + round(4 * near))), int(rng.integers(0, 2 + round(6 * near)))
+            cv2.ellipse(flakes, centre, axes, 15 * wind, 0, 360, float(rng.uniform(0.2, 1)), -1)
+        soft = cv2.GaussianBlur(flakes, (0, 0), 0.5 + 1.5 * near * rng.random())
+        velocity = np.array([1 + 9 * near, wind * (0.3 + near)])
+        layers.append((soft, velocity, rng.uniform(0, 2), rng.uniform(0.1, 1.5)))
+    white = np.float32(rng.uniform(150, 255))
+
+    def act(canvas: Picture, time: int) -> Picture:
+        for flakes, velocity, flutter, speed in layers:
+            down, right = (velocity * time + [0, flutter * np.sin(speed * time)]).round().astype(int)
+            cover = np.roll(flakes, (down, right), (0, 1))[..., None]
+            canvas = np.asarray(canvas + cover * (white - canvas.astype(np.float32)), np.uint8)
+        return canvas
+
+    return act
 
 
 def _falling(rng: Rng, drops: Picture, velocity: npt.NDArray[np.float64] | None) -> Effect:

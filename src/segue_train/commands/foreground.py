@@ -85,7 +85,7 @@ POOLED = Options(Pooled, "data pool samples exclude include_val validate")
 @training(
     "mustan-lite",
     POOLED,
-    Options(pool_recipes.MustanLiteRecipe, "backbone:init scaling:init-scaling start"),
+    Options(pool_recipes.MustanLiteRecipe, "backbone:init scaling:init-scaling start rate"),
     begins=MOBILENET,
     **LITE,
     steps=pool_recipes.STEPS,
