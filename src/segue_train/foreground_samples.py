@@ -88,7 +88,9 @@ def with_past(
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
     scene = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least).transpose(1, 2, 0)
     pictures = [*window, scene[..., 3:6], scene[..., 12:15]]
-    return in_usual_contrast(Sample(window, scene, without_evidence_unknown(current, pictures, labels, visible)))
+    return in_usual_contrast(
+        Sample(window, scene, without_evidence_unknown(current, pictures, labels, visible))
+    )
 
 
 def in_usual_contrast(sample: Sample) -> Sample:

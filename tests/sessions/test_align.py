@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.sessions.align import Aligner, Matrix, to_frame, to_reference
+from segue.sessions.align import Aligner, Matrix, normalised, support, to_frame, to_reference
 from tests.sessions.scenes import Bytes, wall, with_squares
 
 LARGE = wall(3, 200, 240)
@@ -126,3 +126,13 @@ def test_a_movement_of_a_fifth_of_the_picture_is_no_shake() -> None:
         assert aligner.find(view(STILL)) is None
         found = [aligner.find(view(true)) for _ in range(6)]
         assert any(matrix is not None and distance(matrix, true) < 1 for matrix in found) is is_found
+
+
+def test_an_object_alone_is_no_movement_of_the_camera() -> None:
+    ground = normalised(np.random.default_rng(3).normal(90, 40, (120, 160)).astype(np.float32))
+    with_object, moved = ground.copy(), ground.copy()
+    with_object[40:80, 40:90] = moved[40:80, 46:96] = np.resize([-2.0, 2.0, 2.0], (40, 50))
+    right = np.array([[1, 0, 6], [0, 1, 0]], np.float32)
+    assert support(with_object, moved, right) < 0.2
+    assert support(with_object[:, 6:], with_object[:, :-6], right) > 0.9
+    assert support(with_object, with_object, right) == 0

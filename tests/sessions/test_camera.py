@@ -14,7 +14,7 @@ from segue.errors import SegueError
 from segue.models.base import ForegroundNetwork
 from segue.sessions import SessionState
 from segue.sessions.empty_scene import Scene
-from segue.sessions.foreground import ForegroundSession
+from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.moving_camera import (
     METHODS,
     PAST,
@@ -24,6 +24,7 @@ from segue.sessions.moving_camera import (
     is_moderate,
     seen_from,
 )
+from segue.sessions.panning import WINDOW, PanDetector
 from segue.types import Segmentation
 from tests.sessions.scenes import Bytes, film, overlap, square_mask, with_squares
 from tests.sessions.tiny_foreground import MovesByItself, TinyForeground
@@ -95,6 +96,40 @@ def test_what_moves_is_found_although_the_camera_pans(method: Method) -> None:
     )
 
 
+def test_a_camera_that_pans_is_followed_by_itself_and_somebody_says_so() -> None:
+    session = ForegroundSession(MovesByItself(), follow_camera="auto", device="cpu")
+    with pytest.warns(ForegroundWarning, match="the camera pans and is followed"):
+        results = play(session)
+    assert mean_overlap(results) > 0.5
+
+
+def test_a_camera_that_rests_again_begins_a_scene() -> None:
+    session = ForegroundSession("mustan-lite", follow_camera="auto", device="cpu")
+    with pytest.warns(ForegroundWarning, match="pans"):
+        list(map(session.step, PAN[:20]))
+    assert session._following
+    for _ in range(WINDOW + 1):
+        session.step(PAN[19].image)
+    assert not session._following
+    assert session.background is not None
+    assert np.array_equal(session.background, PAN[19].image)
+
+
+def test_what_moves_before_a_still_camera_is_no_pan() -> None:
+    watch = PanDetector()
+    for place in PLACES:
+        assert not watch.look(with_squares(LONG, [place])[15:135, :160])
+    everything = [with_squares(LONG, [place])[15:135, 3 * t : 3 * t + 160] for t, place in enumerate(PLACES)]
+    assert any(watch.look(picture) for picture in everything)
+
+
+def test_a_camera_that_shakes_does_not_pan() -> None:
+    watch = PanDetector()
+    for t in range(60):
+        right = 40 + round(8 * np.sin(t / 3))
+        assert not watch.look(LONG[15:135, right : right + 160])
+
+
 def test_frames_wait_for_those_that_come_after_them() -> None:
     network = TinyForeground(((-2, "past"), (2, "future")))
     session = ForegroundSession(MovingCameraSegmenter(network, device="cpu"), align=False)
@@ -106,7 +141,7 @@ def test_no_more_frames_are_kept_than_the_background_needs() -> None:
     segmenter = MovingCameraSegmenter(MovesByItself(), device="cpu")
     for frame in PAN:
         segmenter.step(frame.image, Scene.of(frame.image))
-        assert len(segmenter._images) <= max(PAST) + 1
+        assert len(segmenter._taken) <= max(PAST) + 1
         assert len(segmenter._features) <= 1
 
 
@@ -132,5 +167,5 @@ def test_the_function_takes_a_network_or_says_what_is_wrong() -> None:
     assert mean_overlap(results) > 0.6
     with pytest.raises(SegueError, match="for networks"):
         foreground(pictures, model="median", follow_camera="features")
-    with pytest.raises(SegueError, match="must be 'features' or 'ecc'"):
+    with pytest.raises(SegueError, match="must be 'auto', 'features' or 'ecc'"):
         foreground(pictures, model=network, follow_camera="flow", device=torch.device("cpu"))  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from segue.jobs.prepared import Objects
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.moving_camera import Method
+from segue.sessions.moving_camera import FollowCamera
 from segue.sessions.networks import check_path
 from segue.sessions.segmenters import Segmenter
 from segue.video import Source, open_source
@@ -42,7 +42,7 @@ def foreground(
     depth: str | Path | None = None,
     short_side: int | None = None,
     align: bool = True,
-    follow_camera: Method | None = None,
+    follow_camera: FollowCamera | None = None,
     warm_up: int = 0,
     fps: float | None = None,
     device: str | torch.device | None = None,
@@ -76,9 +76,9 @@ def foreground(
         short_side: reduce larger frames to this short side, with 0 never; None is what suits the model,
             mostly 240.
         align: hold the picture of a shaken camera still.
-        follow_camera: for a camera that pans or is carried: bring what was seen before onto the current
-            frame, ``features`` or ``ecc`` finding the motion; for networks. ``align`` does nothing then. See
-            :class:`segue.sessions.moving_camera.MovingCameraSegmenter`.
+        follow_camera: for networks and a camera that pans or is carried: bring what was seen before onto the
+            current frame, ``auto`` by ``ecc`` while it pans, ``features`` or ``ecc`` always; ``align``
+            does nothing then. See :class:`segue.sessions.moving_camera.MovingCameraSegmenter`.
         warm_up: frames at the beginning of each scene whose masks are empty.
         fps: take this many frames a second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.

@@ -99,7 +99,7 @@ foreground = job_command(
             "roi": "Mask of where to look: anything but black.",
             "scene": "Empty scene: median, mog2, knn, a picture, or what --background has written.",
             "passes": "2 goes through a film once more before, to learn the empty scene of all of it.",
-            "follow_camera": "For a camera that pans or is carried: how its motion is found; for networks.",
+            "follow_camera": "For networks, when the camera moves: auto while it pans, the others always.",
         },
     ),
     Options(_besides, "events zone notify snapshots background explain"),

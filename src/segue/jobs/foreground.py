@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image as PillowImage
-from torch import nn
 
 from segue.errors import ArgumentError, FlowError, SegueError, SinkError, SourceError
 from segue.flow import FlowFiles
@@ -31,7 +30,7 @@ from segue.sessions.empty_scene import Background, FixedBackground
 from segue.sessions.extra_inputs import FlowNetwork
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
-from segue.sessions.moving_camera import MovingCameraSegmenter
+from segue.sessions.moving_camera import METHODS
 from segue.sessions.networks import check_path, foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
@@ -85,13 +84,6 @@ def foreground_session(
         if not isinstance(made, FlowNetwork):
             raise FlowError(f"{flow}: only hofam and stam look at flow")
         known = FlowFiles(Path(flow), made.gaps, source.total)
-    if options.follow_camera is not None:
-        if not isinstance(made, nn.Module):
-            raise SegueError(
-                "follow_camera is for networks: mog2, knn, median and difference need a still camera"
-            )
-        network = cast(ForegroundNetwork, made)
-        made = MovingCameraSegmenter(network, options.follow_camera, device=device, fast=fast)
     masks = ForegroundMasks(
         threshold=threshold,
         roi=region,
@@ -99,8 +91,8 @@ def foreground_session(
         objects=options.objects,
         shadows=options.shadows,
     )
-    align = options.align and options.follow_camera is None
-    segmenter = as_segmenter(made, device=device, fast=fast)
+    align = options.align and options.follow_camera not in METHODS
+    segmenter = as_segmenter(made, options.follow_camera, device=device, fast=fast)
 
     def chosen() -> Iterator[Frame]:
         return _chosen_frames(source, fps, depth, known)

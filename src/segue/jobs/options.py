@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from segue.errors import ArgumentError
 from segue.inputs import kind_of, parse_json
 from segue.models.base import MemoryPolicy
-from segue.sessions.moving_camera import Method
+from segue.sessions.moving_camera import FollowCamera
 
 
 class Value(BaseModel):
@@ -69,7 +69,7 @@ class ForegroundOptions(Value):
     shadows: bool = False
     short_side: int | None = None
     align: bool = True
-    follow_camera: Method | None = None
+    follow_camera: FollowCamera | None = None
     warm_up: int = 0
     fps: float | None = None
     passes: Literal[1, 2] = 1

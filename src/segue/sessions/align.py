@@ -67,7 +67,8 @@ class Aligner(Checkpointable):
     over all pixels of pictures of half the size, then without the fifth of the pixels that fits worst, which
     is where things move by themselves. A movement counts if it makes the mean difference clearly smaller, in
     half of the picture at least and not only where one thing moves, and moves a corner by 1.5 pixels at least
-    and a fifth of the width at most; right after one that counts, smaller ones do as well. On a camera that stands still nothing counts, and the frames stay as they are.
+    and a fifth of the width at most; right after one that counts, smaller ones do as well. On a camera that
+    stands still nothing counts, and the frames stay as they are.
     """
 
     _reference: _View | None = checkpointed()
@@ -255,11 +256,11 @@ def difference(reference: Map, view: Map, matrix: Movement) -> float:
 
 
 def support(reference: Map, view: Map, matrix: Movement) -> float:
-    """In what share of the parts of a picture that have changed a movement explains it, 0 to 1.
+    """In what share of the parts of a picture a movement explains what has changed, 0 to 1.
 
     Two normalised pictures, (h, w), are compared in 6 by 8 parts. What has a clear outline before plain or
     restless ground, as a boat on water, takes a movement that is found over all pixels for itself; but it
-    fills few parts. Of parts that look alike without a movement, up to half of all count as not explained.
+    fills few parts. Parts that differ with the movement or without it count, and at least half of all.
     """
     still, shown = _residual(reference, view, _IDENTITY)
     moved, reached = _residual(reference, view, matrix)
@@ -269,9 +270,9 @@ def support(reference: Map, view: Map, matrix: Movement) -> float:
         cv2.resize(np.where(shown, each, 0), _CELLS, interpolation=cv2.INTER_AREA) / seen
         for each in (still, moved)
     )
-    changed = (seen > 0.5) & (before > _CHANGED)
-    explained = changed & (after < _LEAST_GAIN * before)
-    return float(explained.sum() / max(changed.sum(), seen.size / 2))
+    differ = (seen > 0.5) & (np.maximum(before, after) > _CHANGED)
+    explained = differ & (after < _LEAST_GAIN * before)
+    return float(explained.sum() / max(differ.sum(), seen.size / 2))
 
 
 def _well_matched(reference: Map, view: Map, matrix: Matrix) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from segue.errors import ArgumentError, PromptError
+from segue.errors import ArgumentError, PromptError, SegueError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner, to_frame, to_reference
@@ -23,6 +23,7 @@ from segue.sessions.changes import Change, SceneChangeDetector, difference, expo
 from segue.sessions.empty_scene import Background, Scene, resized, same_shape
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks, Pending
+from segue.sessions.moving_camera import FollowCamera, MovingCameraSegmenter
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
 from segue.sessions.sharpness import Blur, relative_blur
@@ -39,7 +40,7 @@ _GROW = np.ones((9, 9), np.uint8)
 
 
 class ForegroundWarning(UserWarning):
-    """The frames changed their size."""
+    """The frames changed their size, or the camera is followed from now on."""
 
 
 class ForegroundSession(Checkpointable):
@@ -56,6 +57,7 @@ class ForegroundSession(Checkpointable):
         masks: how masks are made of probabilities; a session needs one of its own.
         short_side: larger frames are reduced to this short side; None never reduces.
         align: hold the picture of a shaken camera still.
+        follow_camera: for networks, see :func:`as_segmenter`.
         warm_up: frames of each scene whose masks are empty while the background is learnt.
         device: None takes a GPU if there is one; for networks.
         fast: bfloat16 where the processor or GPU has it; for networks.
@@ -80,6 +82,7 @@ class ForegroundSession(Checkpointable):
     _completed: int = checkpointed()
     _flooded: int = checkpointed()
     _next_index: int = checkpointed()
+    _following: bool = checkpointed()
     state_types = (ResizePadGeometry, Pending, Blur)
 
     def __init__(
@@ -90,13 +93,14 @@ class ForegroundSession(Checkpointable):
         masks: ForegroundMasks | None = None,
         short_side: int | None = SHORT_SIDE,
         align: bool = True,
+        follow_camera: FollowCamera | None = None,
         warm_up: int = 0,
         device: str | torch.device | None = None,
         fast: bool = False,
     ) -> None:
         if warm_up < 0 or (short_side is not None and short_side < 1):
             raise ArgumentError(f"warm_up is {warm_up} and short_side {short_side}: give no negative numbers")
-        self._segmenter = as_segmenter(foreground_model(model), device=device, fast=fast)
+        self._segmenter = as_segmenter(foreground_model(model), follow_camera, device=device, fast=fast)
         self._background = background or MaskedMedian()
         self._masks = masks or ForegroundMasks()
         self._masks.settle(self._segmenter.threshold)
@@ -120,6 +124,7 @@ class ForegroundSession(Checkpointable):
         self._watch.restart()
         self._hidden = None
         self._next_index = 0
+        self._following = False
         self._begin_scene()
 
     @property
@@ -197,13 +202,25 @@ class ForegroundSession(Checkpointable):
         check_extra(frame, self._segmenter.extra, self._segmenter.name)
         image = self._reduced(frame)
         known = self._background.seek(frame.index)
-        following = self._segmenter.follows_camera
-        change = Change.none if following else self._watch.look(image, frame.time)
+        following, followed = self._segmenter.follows(image), self._following
+        change = self._watch.look(image, frame.time)
+        if following or (change is not Change.pause and self._segmenter.camera_moved):
+            change = Change.none
         if known is not None and (known is not Change.none or change is not Change.pause):
             change = known
+        if followed and not following:  # what was known before the camera panned lies elsewhere
+            change = Change.scene
         if change is Change.scene:
             self._end_scene()
-        matrix = None if self._aligner is None else self._aligner.find(image)
+            following = self._segmenter.follows(image)
+        self._following = following
+        if following and not followed and self._completed:
+            warnings.warn(
+                f"frame {frame.index}: the camera pans and is followed from here on",
+                ForegroundWarning,
+                stacklevel=2,
+            )
+        matrix = None if self._aligner is None or following else self._aligner.find(image)
         assert self._geometry is not None
         plane = plane_of(frame, self._geometry.working, self._depth_scale)
         if matrix is not None:
@@ -318,7 +335,7 @@ class ForegroundSession(Checkpointable):
         elif change is Change.pause:
             self._drain()
             self._segmenter.pause()
-        elif picture is not None and self._segmenter.uses_background:
+        elif picture is not None and self._segmenter.uses_background and not self._following:
             gains = exposure(image, picture)
             if gains is not None:
                 self._background.apply_gain(gains)
@@ -354,7 +371,7 @@ class ForegroundSession(Checkpointable):
             # Frames that wait for their future would lose it.
             if not self._segmenter.uses_background and not self._pending:
                 self._segmenter.restart()
-        elif self._segmenter.uses_background:
+        elif self._segmenter.uses_background and not self._following:
             self._background.update(image, mask)
             ghost = self._ghosts.look(image, self._empty(image).picture, mask)
             if ghost is not None:
@@ -362,9 +379,33 @@ class ForegroundSession(Checkpointable):
 
 
 def as_segmenter(
-    model: ForegroundNetwork | Segmenter, *, device: str | torch.device | None = None, fast: bool = False
+    model: ForegroundNetwork | Segmenter,
+    follow_camera: FollowCamera | None = None,
+    *,
+    device: str | torch.device | None = None,
+    fast: bool = False,
 ) -> Segmenter:
-    """A segmenter as it is; a network made into one."""
-    if isinstance(model, nn.Module):
-        return NetworkSegmenter(cast(ForegroundNetwork, model), device=device, fast=fast)
-    return cast(Segmenter, model)
+    """A segmenter as it is; a network made into one.
+
+    Args:
+        model: what says which pixels are foreground.
+        follow_camera: ``features`` and ``ecc`` bring what was seen before onto each frame, ``auto`` does so
+            by ``ecc`` while the camera pans; None never.
+        device: for networks.
+        fast: for networks.
+
+    Raises:
+        SegueError: a camera cannot be followed without a network.
+    """
+    if not isinstance(model, nn.Module):
+        if follow_camera is not None:
+            raise SegueError(
+                "follow_camera is for networks: mog2, knn, median and difference need a still camera"
+            )
+        return cast(Segmenter, model)
+    network = cast(ForegroundNetwork, model)
+    if follow_camera is None:
+        return NetworkSegmenter(network, device=device, fast=fast)
+    if follow_camera == "auto":
+        return MovingCameraSegmenter(network, always=False, device=device, fast=fast)
+    return MovingCameraSegmenter(network, follow_camera, device=device, fast=fast)

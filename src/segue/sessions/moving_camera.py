@@ -17,6 +17,7 @@ from segue.sessions.background import MASK_ABOVE
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.sessions.extra_inputs import Plane
+from segue.sessions.panning import PanDetector
 from segue.sessions.segmenters import Maps, NetworkSegmenter
 from segue.types import Image
 
@@ -29,6 +30,8 @@ Mask = npt.NDArray[np.generic]
 Shown = tuple[Image, Mask]  # a picture, RGB (H, W, 3), and where objects are, (H, W): they do not count
 
 Method = Literal["features", "ecc"]
+FollowCamera = Literal["auto", "features", "ecc"]
+"""``auto`` follows a camera by ``ecc`` while it pans, the others always."""
 
 LEAST_INLIERS = 0.4  # share of the matches that a motion of the camera must explain
 LEAST_MATCHES = 20
@@ -38,6 +41,7 @@ MOST_SHIFT = 0.3  # parts of the picture by which a corner may move: such pictur
 
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
 _SMOOTHING = 5
+_EDGE = 4  # pixels
 
 
 def camera_motion(first: Shown, second: Shown) -> Homography | None:
@@ -112,7 +116,7 @@ def seen_from(picture: Image, matrix: Homography, fill: Image) -> Image:
 
 
 class MovingCameraSegmenter(NetworkSegmenter):
-    """Runs a foreground network whose context and background follow the camera.
+    """Runs a foreground network whose context and background follow the camera, always or while it pans.
 
     The motion from each frame to the next is a homography, found outside of what was foreground. Context
     frames are warped by the motions between them and the current frame; pixels without a source come from
@@ -120,9 +124,13 @@ class MovingCameraSegmenter(NetworkSegmenter):
     background is the median of past frames, warped as well and without their foreground. Warped frames are
     encoded anew for each result, which takes as long as that of all members of a window.
 
+    While the camera does not pan, all is as with :class:`NetworkSegmenter`.
+
     Args:
         network: in evaluation mode; it is not changed.
         method: how motion is found: ``features`` (ORB and RANSAC), or ``ecc``, which refines it.
+        always: follow the camera from the first frame on; else while it pans, see
+            :class:`~segue.sessions.panning.PanDetector`.
         device: None takes a GPU if there is one.
         fast: bfloat16 where the processor or GPU has it.
 
@@ -132,91 +140,130 @@ class MovingCameraSegmenter(NetworkSegmenter):
 
     _steps: dict[int, Homography | None] = checkpointed()
     _masks: dict[int, npt.NDArray[np.uint8]] = checkpointed()
-    follows_camera = True
+    _taken: dict[int, Image] = checkpointed()
+    _aligned: list[int] = checkpointed()
+    _pan: PanDetector = checkpointed()
 
     def __init__(
         self,
         network: ForegroundNetwork,
         method: Method = "ecc",
         *,
+        always: bool = True,
         device: str | torch.device | None = None,
         fast: bool = False,
     ) -> None:
         if method not in METHODS:
             raise SegueError(f"camera motion {method!r}: choose {' or '.join(METHODS)}")
-        self._find = METHODS[method]
+        self._find, self._always = METHODS[method], always
+        self._pan = PanDetector()
         super().__init__(network, device=device, fast=fast)
         # The session's background is of a camera that stands still.
-        self.uses_background = False
-        self.name = f"{self.name}, camera followed by {method}"
+        self.uses_background = self.uses_background and not always
+
+    def follows(self, image: Image) -> bool:
+        if not self._always:
+            self._taken[self._seen] = image
+            self._pan.look(image)
+        return self._following
+
+    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
+        """Take the next frame; the scene does not count while the camera is followed."""
+        if self._always:
+            self._taken[self._seen] = image
+        elif image is not self._taken.get(self._seen):
+            self._aligned.append(self._seen)
+        return super().step(image, scene, plane)
+
+    @property
+    def camera_moved(self) -> bool:
+        return self._pan.moved
+
+    @property
+    def _following(self) -> bool:
+        return self._always or self._pan.pans
 
     def restart(self) -> None:
         super().restart()
         self._steps = {}
         self._masks = {}
+        self._taken = {}
+        self._aligned = []
+        self._pan.restart()
 
-    def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
-        """Take the next frame; the scene does not count."""
-        last = self._seen - 1
-        if last in self._images:
-            nothing = np.zeros(image.shape[:2], np.uint8)
-            before = self._images[last], self._masks.get(last, nothing)
-            self._steps[self._seen] = self._find(before, (image, nothing))
-        return super().step(image, scene, plane)
+    def _config_fingerprint(self) -> dict[str, str]:
+        return {**super()._config_fingerprint(), "follows": "always" if self._always else "pans"}
 
     def _decode(self, scene: Scene) -> Maps:
         now = self._due
-        maps = super()._decode(scene)
-        mask = (maps[0] > MASK_ABOVE).astype(np.uint8)
-        self._masks[now] = np.asarray(cv2.dilate(mask, _GROW), np.uint8)
+        maps = super()._decode(self._past() if self._following else scene)
+        if now not in self._aligned:  # else its mask lies elsewhere than the frame as it was taken
+            mask = (maps[0] > MASK_ABOVE).astype(np.uint8)
+            self._masks[now] = np.asarray(cv2.dilate(mask, _GROW), np.uint8)
         return maps
 
-    def _encoded(self, index: int, role: str) -> Features:
-        if index == self._due:
-            return super()._encoded(index, role)
-        return self._network.encode(self._prepared(self._warped(index)), role)
+    def _retained(self, image: Image, scene: Scene, maps: Maps) -> Maps:
+        return maps if self._following else super()._retained(image, scene, maps)
 
-    def _encoded_background(self, scene: Scene) -> Features | None:
-        if self._network.background is None:
-            return None
-        return self._network.encode(self._known(self._past()), self._network.background)
+    def _encoded(self, index: int, role: str) -> Features:
+        if index == self._due or not self._following:
+            return super()._encoded(index, role)
+        return self._network.encode(self._prepared(self._toned_image(self._warped(index))), role)
 
     def _evict(self, first: int) -> None:
-        images = self._images
         super()._evict(first)
-        self._images = {i: image for i, image in images.items() if i >= min(first, self._due - max(PAST))}
-        self._steps = {i: matrix for i, matrix in self._steps.items() if i in self._images}
-        self._masks = {i: mask for i, mask in self._masks.items() if i in self._images}
+        first = min(first, self._due - max(PAST))
+        self._taken = {i: image for i, image in self._taken.items() if i >= first}
+        self._aligned = [i for i in self._aligned if i >= first]
+        self._steps = {i: matrix for i, matrix in self._steps.items() if i in self._taken}
+        self._masks = {i: mask for i, mask in self._masks.items() if i in self._taken}
+
+    def _step_to(self, index: int) -> Homography | None:
+        """Motion from the frame before one to it."""
+        if index not in self._steps:
+            nothing = np.zeros(self._taken[index].shape[:2], np.uint8)
+            before = self._taken[index - 1], self._masks.get(index - 1, nothing)
+            self._steps[index] = self._find(before, (self._taken[index], nothing))
+        return self._steps[index]
 
     def _motion(self, start: int) -> Homography | None:
         """From a frame to the current one; None if it is large, or a link between them is missing."""
         low, high = sorted((start, self._due))
         total: Homography = np.eye(3)
         for i in range(low + 1, high + 1):
-            step = self._steps.get(i)
+            step = self._step_to(i)
             if step is None:
                 return None
             total = step @ total
         if start > self._due:
             total = np.asarray(np.linalg.inv(total))
-        height, width = self._images[self._due].shape[:2]
+        height, width = self._taken[self._due].shape[:2]
         return total if is_moderate(total, (height, width)) else None
 
     def _warped(self, index: int) -> Image:
         """A frame as the current one sees it."""
-        current, matrix = self._images[self._due], self._motion(index)
-        return current if matrix is None else seen_from(self._images[index], matrix, current)
+        current, matrix = self._taken[self._due], self._motion(index)
+        return current if matrix is None else seen_from(self._taken[index], matrix, current)
 
     def _past(self) -> Scene:
         """The empty scene as the current frame sees it: the current frame where nothing tells more."""
-        current = self._images[self._due]
+        current = self._taken[self._due]
         nowhere = np.zeros(current.shape[:2], np.uint8)
-        frames, hidden = [], []
+        # Pixels at the very border are often dark or torn; they tell nothing of what lies there.
+        border = nowhere + 1
+        border[_EDGE:-_EDGE, _EDGE:-_EDGE] = 0
+        frames, hidden, unseen = [], [], nowhere + 1 > 0
         for index in (self._due - back for back in PAST):
-            matrix = self._motion(index) if index in self._images else None
-            if matrix is not None:
-                frames.append(seen_from(self._images[index], matrix, current).transpose(2, 0, 1))
-                hidden.append(seen_from(self._masks.get(index, nowhere), matrix, nowhere + 1) > 0)
+            matrix = self._motion(index) if index in self._taken else None
+            if matrix is None:
+                continue
+            outside = seen_from(border, matrix, nowhere + 1) > 0
+            frame = np.where(outside[..., None], current, seen_from(self._taken[index], matrix, current))
+            frames.append(frame.transpose(2, 0, 1))
+            hidden.append(outside | (seen_from(self._masks.get(index, nowhere), matrix, nowhere) > 0))
+            unseen &= outside
         if not frames:
             return Scene.of(current, 1)
-        return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), np.stack(hidden), least=1))
+        # What no frame shows was never foreground: the network takes what always was for foreground again.
+        covered = np.stack(hidden) & ~unseen
+        return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), covered, least=1))

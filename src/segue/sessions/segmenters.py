@@ -45,7 +45,6 @@ class Segmenter(Protocol):
         extra: its further input, if it has one.
         restorable: whether :meth:`state` holds all that it knows.
         past: distances, below 0, of the frames before that it looks at.
-        follows_camera: whether the camera may pan; then nobody looks out for cuts, which pans look like.
     """
 
     name: str
@@ -56,7 +55,18 @@ class Segmenter(Protocol):
     extra: Extra | None = None
     restorable: bool = True
     past: tuple[int, ...] = ()
-    follows_camera: bool = False
+
+    def follows(self, image: Image) -> bool:
+        """Whether the camera is followed, from a look at the next frame as it was taken, not aligned.
+
+        Then nobody looks out for cuts, which pans look like, and the session's empty scene does not count.
+        """
+        return False
+
+    @property
+    def camera_moved(self) -> bool:
+        """Whether the camera is known to have gone a step to that frame, so that no scene or light is new."""
+        return False
 
     def step(self, image: Image, scene: Scene, plane: Plane | None = None) -> Maps | None:
         """Take the next frame.
@@ -148,7 +158,7 @@ class NetworkSegmenter(Checkpointable, Segmenter):
             self.extra = "flow"
         elif self._capabilities.depth:
             self.extra = "depth"
-        holds = self._capabilities.retains_stationary and not self.follows_camera
+        holds = self._capabilities.retains_stationary
         self._standing = StationaryForegroundRetention(network.threshold) if holds else None
         self._stretches = self._capabilities.stretches_contrast
         self.restart()
@@ -211,8 +221,12 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         self._due += 1
         self._evict(self._due - self._reach)
         maps = self._maps(logits, (height, width))
-        if self._standing is not None:
-            maps[0] = self._standing.retain(image, scene, maps[0])
+        return maps if self._standing is None else self._retained(image, scene, maps)
+
+    def _retained(self, image: Image, scene: Scene, maps: Maps) -> Maps:
+        """Maps with what has come to a stand."""
+        assert self._standing is not None
+        maps[0] = self._standing.retain(image, scene, maps[0])
         return maps
 
     @staticmethod

@@ -41,7 +41,7 @@ class _PoolRecipe(CommonRecipe):
 
     Attributes:
         start: weights of this network to start from.
-        rate: learning rate at its highest; the encoder has a tenth. A further training wants less than a first.
+        rate: learning rate at its highest; the encoder has a tenth. A further training wants less.
     """
 
     pool: Path
@@ -68,7 +68,7 @@ class MustanLiteRecipe(_PoolRecipe):
     Attributes:
         backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
         scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
-        rate: learning rate at its highest; the encoder has a tenth. A further training wants less than a first.
+        rate: learning rate at its highest; the encoder has a tenth. A further training wants less.
     """
 
     name: str = "mustan-lite"

@@ -1,0 +1,108 @@
+"""Tell a camera that pans from one that stands still or shakes, cheaply."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.sessions.align import Map, normalised, shift, support
+from segue.sessions.base import Checkpointable, checkpointed
+from segue.types import Image
+
+LONG_SIDE = 96  # pictures are compared at this longer side, in pixels
+WINDOW = 24  # frames over which a way is looked at
+LEAST_FRAMES = 6
+PANS = 0.12  # a camera that has gone so far in the window, in parts of the picture's longer side, pans ...
+STRAIGHT = 0.85  # ... if its way was no longer than the distance over this: one that shakes comes back
+LEAST_FOUND = 0.6  # share of the steps of the window that must have been found
+RESTS = 0.02  # one that has gone no farther than this in a whole window has come to rest
+CHANGED_LEVELS, CHANGED_SHARE = 6, 0.05  # where fewer pixels change by more levels, the camera stands still
+MOST_STEP = 0.3  # parts of the longer side: a larger step from one frame to the next is none
+COMMON = 0.1  # parts of the longer side up to which two pictures are shifted that are held against each other
+
+_SUPPORT = 0.5
+
+Small = npt.NDArray[np.uint8]  # a reduced picture, RGB (h, w, 3)
+
+
+class PanDetector(Checkpointable):
+    """Adds up the steps of the camera over the last frames.
+
+    A step is found by phase correlation of small pictures, and counts if it explains half of what has
+    changed, see :func:`segue.sessions.align.support`: what moves before the scene is no camera. A camera pans
+    when it has gone far without coming back, most of its steps were found, and a picture from before fits the
+    present one where the way leads, not where it lies: cars that fill the road, and leaves that sweep past
+    the lens, look like a step now and then. It pans until it has been at rest for a whole window.
+    """
+
+    _seen: deque[Small] = checkpointed()
+    _steps: deque[tuple[float, float]] = checkpointed()
+    pans: bool = checkpointed()
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Another scene."""
+        self._seen = deque(maxlen=WINDOW)
+        self._steps = deque(maxlen=WINDOW)
+        self.pans = False
+        self._view: Map | None = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether the camera went a step to the last frame."""
+        return bool(self._steps) and any(self._steps[-1])
+
+    def look(self, image: Image) -> bool:
+        """Take the next frame, RGB (H, W, 3), uint8; gives whether the camera pans."""
+        height, width = image.shape[:2]
+        scale = min(1.0, LONG_SIDE / max(height, width))
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        if self._seen and self._seen[-1].shape != small.shape:
+            self.restart()
+        self._seen.append(small)
+        if len(self._seen) < 2 or min(size) < 16:
+            return self.pans
+        self._steps.append(self._step(self._seen[-2], small))
+        way = np.array(self._steps)
+        distance = float(np.hypot(*way.sum(axis=0)))
+        if self.pans:
+            self.pans = len(way) < WINDOW or distance > RESTS
+        elif len(way) >= LEAST_FRAMES and distance > PANS:
+            straight = distance > STRAIGHT * float(np.hypot(way[:, 0], way[:, 1]).sum())
+            found = float((way != 0).any(axis=1).mean())
+            self.pans = straight and found > LEAST_FOUND and self._fits(way)
+        return self.pans
+
+    def _fits(self, way: npt.NDArray[np.float64]) -> bool:
+        """Whether the picture from which the camera has come a part of the way is here where that leads."""
+        gone = np.hypot(*way[::-1].cumsum(axis=0).T)  # from one frame before, from two, ...
+        back = min(int((gone < COMMON).sum()) + 1, len(self._seen) - 1)
+        one, other = _view(self._seen[-1 - back]), _view(self._seen[-1])
+        right, down = way[-back:].sum(axis=0) * max(one.shape)
+        led = np.array([[1, 0, right], [0, 1, down]], np.float32)
+        return max(support(one, other, matrix) for matrix in (led, shift(one, other))) > _SUPPORT
+
+    def _step(self, before: Small, now: Small) -> tuple[float, float]:
+        """To the right and down from one small picture to the next, in parts of the longer side."""
+        known, self._view = self._view, None
+        apart = cv2.absdiff(now, before).max(axis=2)
+        if (apart > CHANGED_LEVELS).mean() < CHANGED_SHARE:
+            return 0.0, 0.0
+        one = _view(before) if known is None else known
+        self._view = other = _view(now)
+        matrix = shift(one, other)
+        longer = max(one.shape)
+        right, down = (float(value) / longer for value in matrix[:, 2])
+        if max(abs(right), abs(down)) > MOST_STEP or support(one, other, matrix) < _SUPPORT:
+            return 0.0, 0.0
+        return right, down
+
+
+def _view(picture: Small) -> Map:
+    return normalised(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), sigma=4.0)
