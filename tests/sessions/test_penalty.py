@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from segue.layers.attention import affinity
+from segue.errors import ArgumentError
+from segue.jobs.options import TrackOptions
+from segue.jobs.tracking import track_session
+from segue.layers.attention import Similarity, affinity
 from segue.models.memory import MemoryBank
 from segue.models.memory.reading import BLOCK_ELEMENTS, far_apart, key_rows, query_rows
+from segue.models.memory.tracker import uncertainty
+from segue.models.xmem import XMem
+from tests.clips import clip
+from tests.lite import lively_lite
 
 KEY = torch.randn(1, 8, 3, 4, generator=torch.Generator().manual_seed(0))
 
@@ -80,3 +88,71 @@ def test_a_window_takes_no_matrix_of_all_pairs_of_positions() -> None:
     with Largest() as seen:
         memory.read(keys[0], [1])
     assert seen.elements <= BLOCK_ELEMENTS["cpu"] < positions**2
+
+
+@pytest.mark.parametrize("similarity", ["l2", "dot"])
+def test_of_two_equal_frames_the_surer_one_is_believed_more(similarity: Similarity) -> None:
+    memory = MemoryBank(similarity, shared_keys=True, top_k=None, memory_frames=8, uncertainty_penalty=4.0)
+    memory.write([1], KEY, values(0.0), uncertainty=0.1)
+    memory.write([1], KEY, values(1.0), uncertainty=0.6)
+    share = memory.read(KEY, [1])
+    odds = share / (1 - share)
+    torch.testing.assert_close(odds, torch.full_like(odds, -4.0 * 0.5).exp())
+    plain = MemoryBank(similarity, shared_keys=True, top_k=None, memory_frames=8)
+    plain.write([1], KEY, values(0.0), uncertainty=0.1)
+    plain.write([1], KEY, values(1.0), uncertainty=0.6)
+    torch.testing.assert_close(plain.read(KEY, [1]), torch.full_like(share, 0.5))
+
+
+def test_the_frame_that_nobody_was_sure_of_makes_room_first() -> None:
+    memory = bank(uncertainty_penalty=8.0)
+    memory.memory_frames = 3
+    memory.write([1], KEY, values(0.0), pinned=True, uncertainty=1.0)
+    for number, uncertain in ((1.0, 0.0), (2.0, 1.0)):
+        memory.write([1], KEY, values(number), uncertainty=uncertain)
+    memory.read(KEY, [1])
+    assert [slot.written for slot in memory.slots] == [1, 2, 3]
+    memory.write([1], KEY, values(3.0))
+    assert [slot.written for slot in memory.slots] == [1, 2, 4]
+
+
+def test_uncertainty_is_that_of_the_pixels_of_objects() -> None:
+    planes = torch.zeros(3, 4, 5)
+    planes[0] = 1
+    assert uncertainty(planes) == 1  # nothing is seen of any object
+    planes[:, 0, 0] = torch.tensor([0.0, 1.0, 0.0])
+    assert uncertainty(planes) == 0
+    planes[:, 0, 1] = torch.tensor([0.3, 0.1, 0.6])
+    assert uncertainty(planes) == pytest.approx(2 * (0 + 0.4) / 2)
+
+
+def test_a_session_hands_the_uncertainty_of_its_masks_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[bool, float]] = []
+    write = MemoryBank.write
+
+    def watched(bank: MemoryBank, *entry: Any, uncertainty: float, **how: Any) -> None:
+        told.append((how["pinned"], uncertainty))
+        write(bank, *entry, uncertainty=uncertainty, **how)
+
+    monkeypatch.setattr(MemoryBank, "write", watched)
+    frames, masks = clip(5, 4, 48, 64, 2)
+    network = lively_lite()
+    options = TrackOptions(settings={"uncertainty_penalty": 2.0})
+    session = track_session(network, options, device="cpu")
+    for t, image in enumerate(frames):
+        session.step(image, masks[0] if t == 0 else None)
+    assert [pinned for pinned, _ in told] == [True, False, False, False]
+    assert told[0][1] == pytest.approx(0, abs=1e-5)
+    assert all(0 < uncertain <= 1 for _, uncertain in told[1:])
+    told.clear()
+    track_session(network, TrackOptions(), device="cpu").step(frames[0], masks[0])
+    assert told == [(True, 0.0)]
+
+
+def test_an_uncertainty_penalty_that_nothing_heeds_is_refused() -> None:
+    asked = TrackOptions(settings={"uncertainty_penalty": 2.0})
+    with torch.device("meta"), pytest.raises(ArgumentError, match="this network does not heed it; STCN"):
+        track_session(XMem(), asked, device="cpu")
+    below = TrackOptions(settings={"uncertainty_penalty": -1.0})
+    with pytest.raises(ArgumentError, match=r"uncertainty_penalty is -1\.0, but must be at least 0"):
+        track_session(lively_lite(), below, device="cpu")

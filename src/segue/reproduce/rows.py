@@ -108,7 +108,8 @@ def _do(row: Row, model: str, table: Table, request: Request | None, how: How, f
         found_there: list[npt.NDArray[np.floating]] = []
         source = _source(row, model, table, how, found_there.append)
         videos = _from_first_frames(source, found_there, request, folder)
-    if row.key in how.weights:
+    # The weights of a row of first frames are those of its detector, whose name the row may have.
+    if row.key in how.weights and row.first is None:
         options += ["--weights", how.weights[row.key]]
     elif row.training is not None and row.training.folds:
         videos = trainer.videos(dataset_videos(request, folder))
@@ -193,7 +194,9 @@ def _lacks(row: Row, model: str, table: Table, how: How) -> Iterator[str]:
     if row.training is not None and row.key not in how.weights:
         yield from training_lacks(row, how)
         return
-    given = how.weights.get(row.key, how.weights.get(model))
+    given = how.weights.get(model)
+    if row.first is None:
+        given = how.weights.get(row.key, given)
     try:
         load(model, given)
     except CheckpointError as error:

@@ -53,6 +53,7 @@ class MemoryBank:
             every frame; None for all of it.
         penalty, last_penalty: confidence penalties, taken off the affinities of kept frames, and of the
             previous frame, unless their masks were given; only for L2.
+        uncertainty_penalty: the same times the uncertainty of the frame's masks, for any similarity.
 
     Why ``usage`` is the default: published evaluation keeps every fifth frame for ever. Frames that look
     like one another are read little each, and the one that shows the object from a side that no other frame
@@ -69,6 +70,7 @@ class MemoryBank:
     last_window: int | None = None
     penalty: float = 0.0
     last_penalty: float = 0.0
+    uncertainty_penalty: float = 0.0
     slots: list[Slot] = field(default_factory=list)
     _tables: dict[str, Tensor] = field(default_factory=dict)
     """Rows of each slot: ``key.<owner>``, ``coarse.<owner>`` (pooled keys), ``value.<id>``, and ``usage``,
@@ -78,7 +80,14 @@ class MemoryBank:
     _reads: int = 0
 
     def write(
-        self, ids: Sequence[int], keys: Tensor, values: Tensor, *, keep: bool = True, pinned: bool = False
+        self,
+        ids: Sequence[int],
+        keys: Tensor,
+        values: Tensor,
+        *,
+        keep: bool = True,
+        pinned: bool = False,
+        uncertainty: float = 0.0,
     ) -> None:
         """Remember a frame; the previous frame that was written with ``keep=False`` is forgotten.
 
@@ -88,6 +97,7 @@ class MemoryBank:
             values: (K, Cv, h, w).
             keep: remember it until it must make room, not only until the next frame.
             pinned: its masks were given: it never makes room and has no penalty.
+            uncertainty: of its masks, in [0, 1].
         """
         if self.slots and not self.slots[-1].kept:
             self.slots.pop()
@@ -95,11 +105,13 @@ class MemoryBank:
         slot = Slot(self._writes, frozenset(ids), pinned, keep, self._reads)
         index = self._choose_slot(keep)
         self._grid = (keys.shape[2], keys.shape[3])
-        penalty = 0.0 if pinned else self.penalty if keep else self.last_penalty
+        penalty = self.uncertainty_penalty * uncertainty + (self.penalty if keep else self.last_penalty)
+        penalty = 0.0 if pinned else penalty
+        penalised = self.uncertainty_penalty > 0
         owners = (SHARED,) if self.shared_keys else ids
         rows = {f"value.{i}": value.flatten(1).T for i, value in zip(ids, values, strict=True)}
         for owner, key in zip(owners, keys, strict=True):
-            rows[f"key.{owner}"] = key_rows(key, self.similarity, penalty)
+            rows[f"key.{owner}"] = key_rows(key, self.similarity, penalty, penalised=penalised)
             if self._is_coarse:
                 rows[f"coarse.{owner}"] = pool_keys(key, self.similarity, penalty)
         rows["usage"] = torch.zeros((), device=keys.device)
@@ -118,7 +130,7 @@ class MemoryBank:
             (K, Cv, h, w), channels last in memory.
         """
         height, width = key.shape[-2:]
-        query = query_rows(key[0], self.similarity)
+        query = query_rows(key[0], self.similarity, penalised=self.uncertainty_penalty > 0)
         used, positions = len(self.slots), height * width
         tables = {name: table[:used] for name, table in self._tables.items()}
         sample = tables[f"value.{ids[0]}"]

@@ -51,6 +51,7 @@ class LongTermSchedule(Schedule):
 class LongTermTracker(MemoryTracker):
     """A tracker whose memory of a view is a :class:`MemoryStore`."""
 
+    weighs_uncertainty = False
     schedule: LongTermSchedule
     schedule_type: ClassVar[type[LongTermSchedule]] = LongTermSchedule
     mask_mode: ClassVar[Literal["nearest", "nearest-exact"]] = "nearest-exact"

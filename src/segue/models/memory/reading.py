@@ -47,11 +47,12 @@ class ReadPlan:
     window: tuple[int, int] | None  # a frame, and how far from its own place a position reads it
 
 
-def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tensor:
-    """Memory key (C, h, w) to float32 rows, (h*w, C) or (h*w, C+1) for L2.
+def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0, *, penalised: bool = False) -> Tensor:
+    """Memory key (C, h, w) to float32 rows, (h*w, C), or (h*w, C+1) for L2 and where it is ``penalised``.
 
     The penalty, taken off all affinities to this key, goes into the extra channel of L2 and costs nothing;
-    where the similarity is ``weighted``, it grows with the sharpness of the query.
+    where the similarity is ``weighted``, it grows with the sharpness of the query. The dot product has an
+    extra channel only where it is ``penalised``.
     """
     if similarity == "weighted":
         columns, _ = weighted_keys(key.float().flatten(1), key.new_zeros(key.shape[0], 1).float())
@@ -61,10 +62,13 @@ def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tenso
     if similarity == "l2":
         extra = rows.square().sum(1, keepdim=True) + penalty * math.sqrt(rows.shape[1])
         rows = torch.cat([rows, extra], dim=1)
+    elif penalised:
+        extra = rows.new_full((len(rows), 1), penalty * math.sqrt(rows.shape[1]))
+        rows = torch.cat([rows, extra], dim=1)
     return rows
 
 
-def query_rows(key: Tensor, similarity: Similarity) -> Tensor:
+def query_rows(key: Tensor, similarity: Similarity, *, penalised: bool = False) -> Tensor:
     """Query key (C, h, w) to float32 rows whose product with ``key_rows`` is the affinity."""
     if similarity == "weighted":
         return weighted_keys(key.new_zeros(key.shape[0], 1).float(), key.float().flatten(1))[1].T.contiguous()
@@ -72,6 +76,8 @@ def query_rows(key: Tensor, similarity: Similarity) -> Tensor:
     scale = 1 / math.sqrt(rows.shape[1])
     if similarity == "l2":
         return torch.cat([rows * (2 * scale), rows.new_full((len(rows), 1), -scale)], dim=1)
+    if penalised:
+        return torch.cat([rows * scale, rows.new_full((len(rows), 1), -scale)], dim=1)
     return rows * scale
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,12 +49,15 @@ class FramePlan:
         ids: the objects after it, ascending.
         keep: whether the frame becomes permanent memory.
         commit: False for a picture that is not taken: then nothing may change.
+        uncertainty: of the masks with which it becomes memory, in [0, 1]; known when they are, and only where
+            the schedule asks for it.
     """
 
     given: FramePrompts | None
     ids: tuple[int, ...]
     keep: bool
     commit: bool = True
+    uncertainty: float = 0.0
 
 
 class MemoryTracker:
@@ -82,6 +85,9 @@ class MemoryTracker:
     """
 
     prompts: frozenset[PromptKind] = frozenset()
+    weighs_uncertainty = True
+    """Whether its memory heeds ``uncertainty_penalty``."""
+
     reports_network_masks = False
     """Whether results hold given masks as the network saw them, where it sees the picture reduced."""
 
@@ -113,6 +119,7 @@ class MemoryTracker:
             last_window=schedule.last_window if schedule.include_last else None,
             penalty=schedule.penalty,
             last_penalty=schedule.last_penalty,
+            uncertainty_penalty=schedule.uncertainty_penalty,
         )
 
     @property
@@ -144,6 +151,8 @@ class MemoryTracker:
             seen, shown = self._merge(logits, given, geometry, ids)
             tracked = TrackOutput(ids, shown, functools.partial(_to_array, shown.cpu()))
         before = None if self.schedule.max_jump is None else seen[1:] > 0.5
+        if self.schedule.uncertainty_penalty > 0:
+            plan = replace(plan, uncertainty=uncertainty(seen))
         # All that may fail is done before anything changes, so that a step that failed can be taken again.
         entries = self._entries(views, seen, geometry, plan)
         self.ids, self._previous_masks = ids, before
@@ -299,7 +308,9 @@ class MemoryTracker:
         """Put an entry into the memory of a view."""
         if entry is not None:
             pinned = plan.given is not None
-            self.memories[view].write(self.ids, *entry, keep=plan.keep, pinned=pinned)
+            self.memories[view].write(
+                self.ids, *entry, keep=plan.keep, pinned=pinned, uncertainty=plan.uncertainty
+            )
 
     def finish(self, plan: FramePlan) -> None:
         """Count the frame."""
@@ -414,6 +425,24 @@ class Compact:
     @torch.inference_mode()
     def __call__(self) -> npt.NDArray[np.float32]:
         return _to_array(self.geometry.to_image(self.probabilities()))
+
+
+def uncertainty(probabilities: Tensor) -> float:
+    """How uncertain the masks of a frame are: one less than the odds are even, none where all is sure.
+
+    It is twice the mean of ``1 - p`` over the pixels that are taken for an object, where ``p`` is the
+    probability of that object; 1 where no pixel is, for objects that are hidden look like objects that were
+    lost.
+
+    Args:
+        probabilities: (K+1, H, W), background first.
+
+    Returns:
+        A number in [0, 1].
+    """
+    best, owner = probabilities.max(0)
+    taken = best[owner > 0]
+    return min(1.0, 2 * float((1 - taken).mean())) if len(taken) else 1.0
 
 
 def joined(parts: list[Tensor]) -> Tensor:
