@@ -20,7 +20,8 @@ def test_json_holds_full_precision_and_null_for_no_value(tmp_path: Path) -> None
     write_json(tmp_path / "new" / "s.json", evaluation_values(evaluation({"bear": third, "cat": math.nan})))
     values = json.loads((tmp_path / "new" / "s.json").read_text())
     assert list(values) == [
-        *("protocol", "headline", "global", "sequences", "objects", "categories", "remarks", "segue version")
+        *("protocol", "headline", "global", "sequences", "objects", "categories", "groups"),
+        *("remarks", "segue version"),
     ]
     assert values["global"] == {"J&F-Mean": third, "J-Mean": 0.25}
     assert values["sequences"] == {

@@ -16,6 +16,7 @@ from pycocotools import mask as coco_mask
 
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.metrics.report import mean_of_known
+from segue.metrics.track_groups import GROUPS, outside
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
@@ -24,8 +25,8 @@ IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = 100
 """Detections that count for a category in a video: those with the highest scores."""
 
-AREA_RANGES = {"all": (0.0, 1e10), "s": (0.0, 128.0**2), "m": (128.0**2, 256.0**2), "l": (256.0**2, 1e10)}
-"""Mean areas in pixels, both ends included."""
+_OFFICIAL = "sml"
+"""How the official summary calls the groups by size, which stand behind that of all objects."""
 
 _CEILING = 1 - 1e-10
 """What an overlap has to reach at most."""
@@ -39,9 +40,10 @@ class Matches:
         order: place of each detection in the list given, highest score first, (D,).
         scores: of the detections in that order, (D,), float64.
         overlaps: IoU of detections and objects, (D, G), float64.
-        matched: object of each detection, or -1, (area ranges, thresholds, D).
+        matched: object of each detection, or -1, (groups, thresholds, D), see
+            :data:`segue.metrics.track_groups.GROUPS`.
         ignored: detections that count neither as right nor as wrong, of the same shape, bool.
-        counted: objects that must be found, (area ranges, G), bool.
+        counted: objects that must be found, (groups, G), bool.
         frame_overlaps: IoU of each object with its detection at the lowest threshold, (G, T), float64; 0 if
             nothing was matched, NaN where neither is visible.
     """
@@ -66,11 +68,12 @@ def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Insta
     shared, found, true = _frame_areas(chosen, objects)
     overlaps = _track_overlaps(shared, found, true, [len(item.masks) for item in chosen])
     crowd = np.array([item.crowd for item in objects], np.bool_)
-    left_out = _outside([item.mean_area for item in objects]) | crowd
+    left_out = outside([item.mean_area for item in objects], [item.masks for item in objects]) | crowd
     matched = _match(overlaps, left_out, crowd)
-    outside = _outside([item.masks.mean_area for item in chosen])[:, None]
+    tracks = [item.masks for item in chosen]
+    beyond = outside([masks.mean_area for masks in tracks], tracks)[:, None]
     nothing_last = np.pad(left_out, ((0, 0), (0, 1)))[:, None]  # what -1 finds
-    ignored = np.where(matched >= 0, np.take_along_axis(nothing_last, matched, axis=2), outside)
+    ignored = np.where(matched >= 0, np.take_along_axis(nothing_last, matched, axis=2), beyond)
     frame_overlaps = _frame_overlaps(matched[0, 0], shared, found, true)
     return Matches(order, scores[order], overlaps, matched, ignored, ~left_out, frame_overlaps)
 
@@ -110,20 +113,14 @@ def _track_overlaps(shared: Floats, found: Floats, true: Floats, lengths: Sequen
     return _ratio(both, union, empty=0.0)
 
 
-def _outside(areas: Sequence[float]) -> Booleans:
-    """Whether each area is outside of each range, (area ranges, areas)."""
-    values = np.array(areas, np.float64)
-    return np.stack([(values < low) | (values > high) for low, high in AREA_RANGES.values()])
-
-
 def _match(overlaps: Floats, left_out: Booleans, crowd: Booleans) -> npt.NDArray[np.intp]:
-    """Object of each detection, or -1, (area ranges, thresholds, D).
+    """Object of each detection, or -1, (groups, thresholds, D).
 
     A detection takes, of the objects that are free and overlap enough, one that must be found before one
     that is left out, then the one of largest overlap, then the last. Crowds are always free.
     """
     detections, objects = overlaps.shape
-    ranges, thresholds = len(AREA_RANGES), np.minimum(IOU_THRESHOLDS, _CEILING)
+    ranges, thresholds = len(GROUPS), np.minimum(IOU_THRESHOLDS, _CEILING)
     matched = np.full((ranges, len(thresholds), detections), -1, np.intp)
     free = np.ones((ranges, len(thresholds), objects), np.bool_)
     close = overlaps >= thresholds[0]
@@ -172,11 +169,11 @@ _EPSILON = np.spacing(1.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CategoryScore:
-    """Precision and recall of one category; NaN in an area range without objects to be found.
+    """Precision and recall of one category; NaN in a group without objects to be found.
 
     Attributes:
-        precision: (area ranges, thresholds, recall points), float64.
-        recall: (area ranges, thresholds), float64.
+        precision: (groups, thresholds, recall points), float64.
+        recall: (groups, thresholds), float64.
         limited_recall: over all areas with each of `RECALL_LIMITS`, (limits, thresholds), float64.
     """
 
@@ -206,6 +203,23 @@ class TrackScores:
         means = self._means()
         return {name: means[name] for name in HEADLINES}
 
+    @property
+    def groups(self) -> dict[str, dict[str, float]]:
+        """AP, AP50 and AP75 of the objects of each group that has any, but for that of all."""
+        return {
+            group.name: self._precisions(a)
+            for a, group in enumerate(GROUPS)
+            if a and not all(np.isnan(score.precision[a]).all() for score in self.categories.values())
+        }
+
+    def _precisions(self, group: int) -> dict[str, float]:
+        tables = [score.precision[group] for score in self.categories.values()]
+        return {
+            "AP": _mean(tables),
+            "AP50": _mean(table[_AT_50] for table in tables),
+            "AP75": _mean(table[_AT_75] for table in tables),
+        }
+
     def category(self, number: int) -> TrackScores:
         """Scores of one category."""
         return TrackScores({key: score for key, score in self.categories.items() if key == number})
@@ -213,11 +227,9 @@ class TrackScores:
     def _means(self) -> dict[str, float]:
         scores = self.categories.values()
         limits = list(enumerate(RECALL_LIMITS))
-        (everything, _), *sizes = enumerate(AREA_RANGES)
+        sizes = list(enumerate(_OFFICIAL, start=1))
         return {
-            "AP": _mean(score.precision[everything] for score in scores),
-            "AP50": _mean(score.precision[everything, _AT_50] for score in scores),
-            "AP75": _mean(score.precision[everything, _AT_75] for score in scores),
+            **self._precisions(0),
             **{f"AP{name}": _mean(score.precision[a] for score in scores) for a, name in sizes},
             **{f"AR{limit}": _mean(score.limited_recall[i] for score in scores) for i, limit in limits},
             **{f"AR{name}": _mean(score.recall[a] for score in scores) for a, name in sizes},
@@ -232,7 +244,7 @@ def score_tracks(matches: Mapping[int, Sequence[Matches]]) -> TrackScores:
 
 def _score_category(matches: Sequence[Matches]) -> CategoryScore | None:
     """Score of one category, None if nothing of it has to be found."""
-    expected = np.sum([entry.counted.sum(axis=1) for entry in matches], axis=0)  # (area ranges,)
+    expected = np.sum([entry.counted.sum(axis=1) for entry in matches], axis=0)  # (groups,)
     if not expected.any():
         return None
     scores = np.concatenate([entry.scores for entry in matches])

@@ -101,8 +101,9 @@ def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str)
     ``overall`` holds the twelve official numbers. ``sequences`` holds those that papers report, measured as
     if the video were the whole set; NaN if it has no object. Scores are then ranked within the video only, so
     that a detection that is sure and wrong costs nothing in other videos. ``categories`` holds them for each
-    class that occurs. ``series`` holds for each frame the mean IoU of the objects with the tracks that were
-    matched with them at a threshold of 0.5; objects that were not found count 0.
+    class that occurs, ``groups`` AP of objects by size, motion and change of shape, see
+    :mod:`segue.metrics.track_groups`. ``series`` holds for each frame the mean IoU of the objects with the
+    tracks that were matched with them at a threshold of 0.5; objects that were not found count 0.
 
     Args:
         results: JSON list of the official form, or a zip file with one.
@@ -137,6 +138,7 @@ def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str)
         overall=scores.stats,
         sequences={video.name: accumulator.score([video.id]).headlines for video in dataset},
         categories={names[number]: scores.category(number).headlines for number in scores.categories},
+        groups=scores.groups,
         series={
             video.name: {"IoU": Series(video.frame_names, _frame_means(len(video), matches[video.id]))}
             for video in dataset

@@ -22,7 +22,8 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
     """All scores as values that JSON can hold; None is a measure without a value.
 
     The keys are ``protocol``, ``headline``, ``global`` (measures of the whole set by their official names),
-    ``sequences``, ``objects`` and ``categories`` (measures by name), ``remarks`` and ``segue version``.
+    ``sequences``, ``objects``, ``categories`` and ``groups`` (measures by name), ``remarks`` and
+    ``segue version``.
     """
     return {
         "protocol": evaluation.protocol,
@@ -31,6 +32,7 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
         "sequences": _tables(evaluation.sequences),
         "objects": _tables(evaluation.objects),
         "categories": _tables(evaluation.categories),
+        "groups": _tables(evaluation.groups),
         "remarks": list(evaluation.remarks),
         "segue version": segue.__version__,
     }

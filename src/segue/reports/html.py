@@ -67,7 +67,11 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
         ],
         colours=[(kind, f"rgb{colour}") for kind, colour in COLOURS.items()],
         pictures=list(_pictures(evaluation)),
-        groups=[("Categories", "category", evaluation.categories), ("Objects", "object", evaluation.objects)],
+        groups=[
+            ("Categories", "category", evaluation.categories),
+            ("Kinds of objects", "objects", evaluation.groups),
+            ("Objects", "object", evaluation.objects),
+        ],
     )
 
 

@@ -113,7 +113,11 @@ def print_evaluation(evaluation: Evaluation) -> None:
     """Print the scores of sequences, categories and the whole set, then the remarks."""
     print_title(evaluation.protocol)
     columns = list(evaluation.overall)
-    tables = {"sequence": evaluation.sequences, "category": evaluation.categories}
+    tables = {
+        "sequence": evaluation.sequences,
+        "category": evaluation.categories,
+        "objects": evaluation.groups,
+    }
     for title, measures in tables.items():
         named = [key for key in columns if any(key in values for values in measures.values())]
         if named:
