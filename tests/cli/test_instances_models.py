@@ -183,7 +183,9 @@ def test_missing_weights_are_told_with_the_way_to_get_them(
 
 
 def test_what_cannot_follow_is_refused(inputs: Path) -> None:
-    with pytest.raises(CheckpointError, match="not to follow objects; choose one of stcn-lite, stcn, stm"):
+    with pytest.raises(
+        CheckpointError, match="not to follow objects; choose one of stcn-lite, stcn-lite-free, stcn"
+    ):
         instances(inputs / "clip.mp4", model="maskrcnn+seqformer-r50")
 
 

@@ -97,7 +97,9 @@ def test_a_file_without_a_state_dict_is_refused(tmp_path: Path, content: object)
 
 def test_weights_of_a_foreign_network_are_refused_with_some_of_their_names(tmp_path: Path) -> None:
     torch.save({"backbone.stem": torch.zeros(1)}, tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match=r"none of stcn-lite, stcn, stm.*; .*backbone\.stem"):
+    with pytest.raises(
+        CheckpointError, match=r"none of stcn-lite, stcn-lite-free, stcn, stm.*; .*backbone\.stem"
+    ):
         convert(tmp_path / "a.pth", tmp_path / "out.safetensors")
 
 

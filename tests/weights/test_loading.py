@@ -171,7 +171,9 @@ def test_writing_and_reading_gives_the_same_tensors(
 
 
 def test_unknown_names_tell_the_known_ones() -> None:
-    with pytest.raises(CheckpointError, match="no network is called 'stn'; known are stcn-lite, stcn, stm"):
+    with pytest.raises(
+        CheckpointError, match="no network is called 'stn'; known are stcn-lite, stcn-lite-free"
+    ):
         load("stn")
 
 

@@ -171,6 +171,17 @@ ENTRIES = (
         sha256="9f290f36988fe0ab704d2566cb343db89da28477a3b8c6433e0588aba915275a",
     ),
     Entry(
+        name="stcn-lite-free",
+        task="track",
+        build=STCNLite,
+        signature="key_encoder.stem.weight",
+        paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
+        licence="MIT, as segue, and Apache-2.0 for the trunk it started from; see the model card",
+        bundled="stcn-lite-free.safetensors",
+        sha256="86d754cef44874c71b91422c0c1f30ecc7cf9ad15e181c55f6ab57916272f9ff",
+        trained_by="stcn-lite",
+    ),
+    Entry(
         name="stcn",
         task="track",
         build=STCN,

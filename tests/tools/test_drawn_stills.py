@@ -1,0 +1,61 @@
+"""Drawn stills, from which a tracker learns without data for research only."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+import segue
+from segue.registry import MODELS
+from segue.types import Frame
+from tools.drawn_stills import LEAST_AREA, SIZE, cut, draw_still
+
+
+def plain(value: int) -> np.ndarray:
+    return np.full((90, 120, 3), value, np.uint8)
+
+
+def test_a_still_shows_its_things_where_its_mask_says() -> None:
+    numbers = set()
+    for seed in range(12):
+        picture, mask = draw_still(np.random.default_rng(seed), [lambda: plain(128)])
+        assert picture.shape == (*SIZE, 3)
+        assert mask.shape == SIZE
+        assert picture.dtype == mask.dtype == np.uint8
+        ids, areas = np.unique(mask, return_counts=True)
+        numbers |= set(ids.tolist())
+        assert areas.min() >= LEAST_AREA
+        around = cv2.dilate(mask, np.ones((9, 9), np.uint8))
+        np.testing.assert_array_equal(picture[around == 0], 128)  # the backdrop is as it was
+        if (mask > 0).any():
+            assert np.abs(picture[mask > 0].astype(int) - 128).mean() > 8
+    assert numbers >= {0, 1, 2, 3}
+
+
+def test_the_same_seed_draws_the_same_still() -> None:
+    first, again = (draw_still(np.random.default_rng(5), [lambda: plain(90)]) for _ in range(2))
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+
+
+def test_a_part_of_a_picture_has_the_size_of_a_still() -> None:
+    picture = np.zeros((10, 20, 3), np.uint8)
+    picture[:, 10:] = 200
+    part = cut(np.random.default_rng(0), picture)
+    assert part.shape == (*SIZE, 3)
+    assert set(np.unique(part)) <= set(range(201))
+
+
+def test_the_weights_without_data_for_research_follow_an_object() -> None:
+    assert "research" not in MODELS.find("stcn-lite-free").licence
+    rng = np.random.default_rng(0)
+    ground = np.kron(rng.integers(40, 120, (12, 20, 3)), np.ones((10, 10, 1))).astype(np.uint8)
+    session = segue.TrackSession(segue.load("stcn-lite-free"))
+    for index in range(4):
+        image, truth = ground.copy(), np.zeros((120, 200), np.uint8)
+        place = np.s_[40:80, 30 + 8 * index : 80 + 8 * index]
+        image[place], truth[place] = (220, 90, 40), 1
+        found = session.step(Frame(index, index / 25, image), truth if index == 0 else None).mask
+        both, either = ((found == 1) & (truth == 1)).sum(), ((found == 1) | (truth == 1)).sum()
+        assert both / either == pytest.approx(1, abs=0.15), index
