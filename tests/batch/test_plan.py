@@ -96,3 +96,74 @@ def test_the_cost_of_a_film_is_its_pixels_and_an_unreadable_one_keeps_its_place(
 
     assert a.cost == 96 * 128 * 10
     assert rotten.name == "rotten"
+
+
+def touched(folder: Path, *names: str) -> None:
+    """Empty files; who plans opens none."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def names_and_sources(*sources: object) -> dict[str, str]:
+    return {task.name: Path(task.source).name for task in read_tasks(list(map(str, sources)))}
+
+
+def test_films_keep_their_ending_where_a_folder_or_another_film_is_called_so(tmp_path: Path) -> None:
+    touched(tmp_path, "a.mp4", "a.MKV", "b.mp4", "b/c.mp4", "d10.mp4", "d9.mp4", "note.md")
+    assert list(names_and_sources(tmp_path)) == ["a.MKV", "a.mp4", "b.mp4", "b/c", "d9", "d10"]
+
+
+def test_a_list_has_one_source_a_line_beside_it(tmp_path: Path) -> None:
+    touched(tmp_path, "in/a.mp4", "b.mp4")
+    (tmp_path / "list.txt").write_text("\n# the first\n  in/a.mp4  \n\nb.mp4\nhttps://host/c.mp4?key=1\n")
+    tasks = read_tasks([str(tmp_path / "list.txt")])
+    assert [task.name for task in tasks] == ["a", "b", "c"]
+    assert [task.source for task in tasks] == [
+        str(tmp_path / "in" / "a.mp4"),
+        str(tmp_path / "b.mp4"),
+        "https://host/c.mp4?key=1",
+    ]
+
+
+def test_a_source_that_is_named_twice_is_one_video(tmp_path: Path) -> None:
+    touched(tmp_path, "a.mp4", "b.mp4")
+    assert list(names_and_sources(tmp_path, tmp_path / "b.mp4", tmp_path / "*.mp4")) == ["a", "b"]
+
+
+def test_folders_and_patterns_leave_results_out(tmp_path: Path) -> None:
+    touched(tmp_path, "a.mp4", "out/overlay.mp4", "out/.segue.result.json", "in/b.mp4", ".segue-batch/c.mp4")
+    assert names_and_sources(tmp_path) == {"a": "a.mp4", "in/b": "b.mp4"}
+    assert names_and_sources(tmp_path / "**" / "*.mp4") == {"a": "a.mp4", "b": "b.mp4"}
+    for place in (tmp_path / "out", tmp_path / "out" / "overlay.mp4"):
+        with pytest.raises(SourceError, match="results of segue are no source"):
+            read_tasks([str(place)])
+    (tmp_path / "list.csv").write_text("source\nin/b.mp4\nout/overlay.mp4\n")
+    with pytest.raises(SourceError, match=r"row 2: out/overlay\.mp4: results of segue"):
+        read_tasks([str(tmp_path / "list.csv")])
+
+
+def test_where_there_is_no_film_each_inner_folder_is_one(tmp_path: Path) -> None:
+    touched(tmp_path, "v10/0.png", "v9/0.png", "old/masks/.segue.json", ".segue-batch/x")
+    assert names_and_sources(tmp_path) == {"v9": "v9", "v10": "v10"}
+    assert names_and_sources(tmp_path / "v9") == {"v9": "v9"}
+    touched(tmp_path / "only", "old/masks/.segue.json")
+    with pytest.raises(SourceError, match="there are no videos"):
+        read_tasks([str(tmp_path / "only")])
+    with pytest.raises(SourceError, match="no such file, folder or list"):
+        read_tasks([str(tmp_path / "none")])
+
+
+@pytest.mark.parametrize(
+    ("auto", "given"),
+    [("1", True), ("TRUE", True), (" yes ", True), ("auto", True), ("0", False), ("", False)],
+)
+def test_a_table_says_for_each_video_whether_objects_are_found(
+    tmp_path: Path, auto: str, given: bool
+) -> None:
+    (tmp_path / "list.tsv").write_text(
+        f"source\tname\tauto\toptions\na.mp4\tx/y\t{auto}\t--fit --top-k '5'\n"
+    )
+    (task,) = read_tasks([str(tmp_path / "list.tsv")])
+    assert task.name == "x/y"
+    assert task.arguments == (*(["--auto"] if given else []), "--fit", "--top-k", "5")
