@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from segue.api.tables import to_pandas
 from segue.api.writing import as_formats, write_results
 from segue.errors import ArgumentError, SegueError
 from segue.inputs import kind_of
@@ -32,8 +33,8 @@ Progress = Callable[[int, int | None], None]
 class Results(Iterator[Segmentation], Generic[S]):
     """The results of a source, in order, each computed when it is asked for.
 
-    They can be gone through once, with ``for``, ``async for`` or :meth:`save`. The source is closed after the
-    last one, when a ``with`` block ends, and when nobody holds the results any longer.
+    They can be gone through once, with ``for``, ``async for``, :meth:`save` or :meth:`to_pandas`. The source
+    is closed after the last one, when a ``with`` block ends, and when nobody holds the results any longer.
 
     Attributes:
         job: all of it as a value, see :mod:`segue.jobs`; :meth:`save` writes it beside the results.
@@ -114,6 +115,23 @@ class Results(Iterator[Segmentation], Generic[S]):
             self._thread = None
         self._pairs.close()
         self.source.close()
+
+    def to_pandas(self) -> Any:
+        """The objects of the results that are still to come, as a table; masks are not kept.
+
+        Returns:
+            ``pandas.DataFrame`` with one row for each object on each frame, in order: ``frame`` (index),
+            ``time`` in seconds, ``id``, ``label`` (None without one), ``score`` in [0, 1], the box ``x0``,
+            ``y0``, ``x1``, ``y1`` in pixels (NaN where the object is not visible), and ``area`` in pixels.
+
+        Raises:
+            SegueError: pandas is not installed, or the results have been gone through.
+
+        Example:
+            >>> table = segue.track("dog.mp4", first_mask).to_pandas()  # doctest: +SKIP
+            >>> table.groupby("id").area.mean()  # doctest: +SKIP
+        """
+        return to_pandas(iter(self))
 
     def save(
         self,
