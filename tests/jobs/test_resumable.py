@@ -79,7 +79,7 @@ def taken(
         run(
             session,
             frames,
-            prompts,
+            prompted(session, prompts),
             sink,
             folder=outputs.paths["png"],
             resume=resume,
@@ -129,7 +129,7 @@ def test_a_run_that_is_not_resumed_begins_anew(tmp_path: Path, whole: list[int])
         run(
             second,
             iter(source),
-            no_prompts,
+            prompted(second, no_prompts),
             sink,
             folder=state.parent,
             resume=False,
@@ -202,7 +202,7 @@ def test_a_run_is_saved_now_and_then_but_saving_takes_a_twentieth_of_the_time(
     run(
         session,
         frames,
-        no_prompts,
+        prompted(session, no_prompts),
         sink,
         folder=tmp_path,
         resume=False,

@@ -58,17 +58,19 @@ def test_prompts_are_planned_by_frame_in_pixels_of_the_frames(tmp_path: Path) ->
     ]
     plan = plan_prompts(values, FIRST, SIZE, 2, fit=False)
     assert set(plan) == {4, 8}
-    first, second = plan[4]
+    first, other, second = plan[4]
     assert isinstance(first, MaskPrompt)
+    assert isinstance(other, MaskPrompt)
     assert isinstance(second, MaskPrompt)
     assert (first.id, first.label, second.id, second.label) == (1, None, 2, "rock")
     half = index[::2, ::2]
     assert np.array_equal(first.mask, half == 1)
-    assert np.array_equal(second.mask, half == 5), "a value lies over the files"
-    assert plan[8] == [
-        BoxPrompt(2, (1, 2, 3, 4), True, label="koi"),
-        PointPrompt(3, ((1, 2),), ((3, 4), (5, 6)), label="tail"),
+    assert other.id == 5
+    assert np.array_equal(second.mask, half == 5), "values come behind the files: the later one wins"
+    assert plan[8] == [  # in their order
         RemovePrompt(9),
+        PointPrompt(3, ((1, 2),), ((3, 4), (5, 6)), label="tail"),
+        BoxPrompt(2, (1, 2, 3, 4), True, label="koi"),
     ]
 
 
@@ -83,14 +85,19 @@ def test_a_prompt_has_a_frame_among_those_of_the_source(frame: int, there: bool)
 
 
 def test_masks_of_another_size_are_fitted_only_where_that_is_asked_for() -> None:
-    small = np.zeros((6, 8), np.uint8)
+    small = np.zeros((3, 4), np.uint8)
     small[1, 2] = 3
-    with pytest.raises(PromptError, match="8x6"):
+    with pytest.raises(PromptError, match="4x3"):
         plan_prompts(mask_values(small), FIRST, SIZE, 1, fit=False)
     (prompt,) = plan_prompts(mask_values(small), FIRST, SIZE, 1, fit=True)[4]
     assert isinstance(prompt, MaskPrompt)
-    assert (prompt.id, prompt.mask.sum()) == (3, 1)
-    assert prompt.mask[1, 2]
+    assert (prompt.id, prompt.mask.sum()) == (3, 4)
+    assert prompt.mask[2:4, 4:6].all()
+    whole = np.zeros(FIRST.size, np.uint8)  # said of the reduced frames themselves
+    whole[1, 2] = 3
+    (prompt,) = plan_prompts(mask_values(whole), FIRST, SIZE, 1, fit=False)[4]
+    assert isinstance(prompt, MaskPrompt)
+    assert np.array_equal(prompt.mask, whole == 3)
 
 
 def test_what_the_network_takes_itself_stays_and_the_rest_becomes_masks() -> None:
@@ -126,9 +133,9 @@ def test_a_word_that_is_no_option_is_refused() -> None:
 
 
 def test_settings_are_typed_again_with_the_folder_of_the_weights() -> None:
-    settings = {"steps": 4, "data": ("a", "b"), "deep": True, "plain": False, "seed": None}
+    settings = {"steps": 4, "data": ("a", "b"), "include-val": True, "overwrite": False, "seed": None}
     job = TrainJob(network="stm", settings=settings, folder=Path("out"))
-    assert words_of(job) == ["--steps=4", "--data=a", "--data=b", "--deep", "--out=out"]
+    assert words_of(job) == ["--steps=4", "--data=a", "--data=b", "--include-val", "--out=out"]
     again = job.model_copy(update={"overwrite": True, "settings": {}})
     assert words_of(again) == ["--out=out", "--overwrite"]
     assert words_of(job.model_copy(update={"resume": True}))[-1] == "--resume"
