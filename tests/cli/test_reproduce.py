@@ -21,6 +21,7 @@ from segue.masks import read_index_mask, write_index_mask
 from segue.models.detection.boxes import COCO_NAMES
 from segue.models.hofam import HOFAM
 from segue.models.mustan import MUSTAN2
+from segue.reproduce import TABLES
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
 from tests.lite import lively_instances
@@ -67,10 +68,24 @@ def table(outcome: Outcome) -> list[list[str]]:
 SMALL = ("--workers", 1, "--run", "--device cpu", "-q")
 
 
-def test_without_a_paper_all_tables_are_listed(command: Command) -> None:
+def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path, tmp_path: Path) -> None:
     rows = [line.split("\t") for line in command("reproduce").out.splitlines()]
-    assert rows[0] == ["table", "what", "data", "networks"]
-    assert ["stm davis-2016", "Table 2: DAVIS 2016 val", "davis", "stm"] in rows
+    assert rows[0] == ["table", "what", "data", "networks", "runs here on"]
+    assert len(rows) == 1 + len(TABLES)
+    stand_in = "--model stcn-lite, with --data davis=FOLDER"
+    assert ["stm davis-2016", "Table 2: DAVIS 2016 val", "davis", "stm", stand_in] in rows
+    given = ("--data", f"davis={davis}", "--data", f"cdnet={tmp_path}", "--weights", "stm=stm.pth")
+    outcome = command("reproduce", "--list", *given)
+    here = {row[0]: row[4] for row in (line.split("\t") for line in outcome.out.splitlines())}
+    assert here["stm davis-2016"] == f"STM, on {davis}"
+    assert here["stm youtube-vos"] == "STM, with --data ytvos=FOLDER"
+    assert here["mustan cdnet-unseen"].startswith("MUSTAN2, CDnet, MUSTAN2, CDnet, 200 frames")
+    assert here["mustan cdnet-unseen"].endswith(f"on {tmp_path}")
+    assert here["mustan ablation"] == "nothing: no sbi, isd"
+    (row,) = command("reproduce", "mustan", "sbi2015", "--list").out.splitlines()[1:]
+    assert row.endswith(
+        "mustan-lite, mustan-slim, mustan-lite, as shipped, mustan-slim, as shipped, with --data sbi=FOLDER"
+    )
 
 
 def test_a_table_says_what_it_needs_and_what_was_published(command: Command) -> None:

@@ -10,7 +10,8 @@ import pytest
 from segue.errors import SegueError
 from segue.reproduce import tables_of
 from segue.reproduce.asked import How, Words, read, read_words
-from segue.reproduce.papers import AS_IS, COCO
+from segue.reproduce.foreground_papers import AS_IS
+from segue.reproduce.papers import COCO
 from segue.reproduce.rows import seen_as
 from segue.reproduce.trained import random_start, training_lacks, training_words
 

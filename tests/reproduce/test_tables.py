@@ -15,7 +15,7 @@ from segue.errors import DatasetError, SegueError
 from segue.metrics.data_sets import data_sets
 from segue.registry import DATASETS, MODELS
 from segue.reports.charts import write_percentiles
-from segue.reproduce import SPEED, TABLES, Table, tables_of
+from segue.reproduce import TABLES, Table, tables_of
 from segue.reproduce.needs import videos_of
 from segue.reproduce.papers import source_names
 
@@ -41,7 +41,7 @@ def test_what_a_table_names_is_known(table: Table) -> None:
     assert len({row.key for row in table.rows}) == len(table.rows)
     for row in table.rows:
         assert (row.model or table.model) in MODELS
-        assert set(row.published) <= {*table.columns, SPEED}
+        assert set(row.published) <= set(table.measures)
         if row.first is not None:
             assert row.first in source_names("boxes" if table.dataset == "something" else "masks")
 

@@ -310,6 +310,20 @@ def test_sigterm_to_the_whole_group_saves_and_the_run_goes_on(
     assert torch.equal(weights(loop.train(LineRecipe(), replace(settings, resume=True))), weights(whole))
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+def test_half_precision_learns_and_goes_on_with_its_scale(settings: Any, tmp_path: Path) -> None:
+    half = replace(settings, accelerator="cuda", precision="16-mixed", steps=80, save_every=10)
+    whole = weights(loop.train(LineRecipe(), replace(half, out=tmp_path / "whole")))
+    loop.train(LineRecipe(), replace(half, until=40))
+    saved = torch.load(half.out / "last.ckpt", map_location="cpu", weights_only=True)
+    assert saved["precision"]["scale"] > 1
+    again = weights(loop.train(LineRecipe(), replace(half, resume=True)))
+    # y = x1 + x2 + x3, learnt in half precision; GPUs add in changing order.
+    assert torch.allclose(again, torch.ones_like(again), atol=0.1)
+    assert torch.allclose(again, whole, atol=1e-2)
+
+
 def test_unreadable_data_are_reported_in_one_line_from_workers_too(settings: Any) -> None:
     with pytest.raises(DatasetError) as caught:
         loop.train(LineRecipe(event=fail), replace(settings, workers=1))

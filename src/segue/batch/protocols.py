@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from segue.batch.names import SUBFOLDER
 from segue.batch.plan import Task
 from segue.datasets.files import PICTURES, files_by_stem
 from segue.datasets.foreground_sets import read_flow, read_frame
+from segue.datasets.isd import IsdClip
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
 from segue.jobs.plan import check_needs
@@ -48,6 +49,10 @@ SCORED: Mapping[str, tuple[str, ...]] = {
 """Options with which a command writes what ``segue eval`` reads."""
 
 
+OWN_DEPTH = "own"
+"""Asks as ``--depth`` for the depth maps that a data set brings."""
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetVideo:
     """One video of a data set, with what its protocol gives.
@@ -58,6 +63,7 @@ class DatasetVideo:
         prompts: masks that are given.
         roi: mask of where to look.
         flow: folder of its flow files.
+        depth: folder of its depth maps, which a job has that asks for :data:`OWN_DEPTH`.
         align: whether a shaken camera is held still; None is as the job says.
         weights: weight file of its own; None is that of the job.
         required: indices of the frames whose results are wanted; None is all of them.
@@ -68,6 +74,7 @@ class DatasetVideo:
     prompts: tuple[MaskValue, ...] = ()
     roi: Path | None = None
     flow: Path | None = None
+    depth: Path | None = None
     align: bool | None = None
     weights: Path | None = None
     required: tuple[int, ...] | None = None
@@ -86,6 +93,10 @@ class DatasetVideo:
                 changes["roi"] = str(self.roi.absolute())
             if self.flow is not None:
                 changes["flow"] = str(self.flow.absolute())
+            if template.depth == OWN_DEPTH:
+                if self.depth is None:
+                    raise DatasetError(f"{self.name} brings no depth maps for --depth {OWN_DEPTH}")
+                changes["depth"] = str(self.depth.absolute())
             if self.align is not None:
                 changes["options"] = template.options.model_copy(update={"align": self.align})
         return template.model_copy(update=changes)
@@ -203,6 +214,14 @@ def _foreground(request: Request, folder: Path) -> Iterator[DatasetVideo]:
         yield DatasetVideo(video.key, source, roi=roi)
 
 
+def _isd(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+    """As :func:`_foreground`, with depth maps where clips have some."""
+    clips = {film.key: IsdClip.of(film) for film in open_films(request)}
+    for video in _foreground(request, folder):
+        clip = clips[video.name]
+        yield replace(video, depth=clip.folder / "depth" if clip.has_depth else None)
+
+
 def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
     """Where pictures lie alone, by these names in this order: their own folder, or links in ``folder``."""
     own = paths[0].parent
@@ -273,6 +292,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     **dict.fromkeys(("davis", "folder", "something"), Protocol("track", _masks)),
     "ytvos": Protocol("track", _ytvos),
     **dict.fromkeys(("cdnet", "sbi", "lasiesta", "limu", "foreground"), Protocol("foreground", _foreground)),
+    "isd": Protocol("foreground", _isd),
     "hofam": Protocol("foreground", _hofam, "hofam"),
     **dict.fromkeys(CLIPS, Protocol("instances", _ytvis)),
 }

@@ -14,19 +14,21 @@ from segue.cli.options import Options, Values, command
 from segue.cli.run import run_videos, score_videos, template_of
 from segue.cli.running import show
 from segue.reports.terminal import Files, print_remarks, print_table, print_title
-from segue.reproduce import SPEED, TABLES, Table, tables_of
+from segue.reproduce import TABLES, Table, tables_of
 from segue.reproduce.asked import How, read
+from segue.reproduce.here import runs_here
 from segue.reproduce.planning import check_tables
 from segue.reproduce.results import Result
 from segue.reproduce.rows import Face, do_table
 
 
-def _asked(paper: str | None = None, table: list[str] | None = None) -> None:
+def _asked(paper: str | None = None, table: list[str] | None = None, listed: bool = False) -> None:
     """What is wanted.
 
     Args:
         paper: name of a paper.  [default: list all tables]
         table: names of its tables.  [default: all]
+        listed: list the tables with what of them runs here, with the data and weights that are given.
     """
 
 
@@ -40,7 +42,7 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
 
     Examples:
 
-        segue reproduce
+        segue reproduce --list --data davis=DAVIS
 
         segue reproduce stm davis-2017 --data davis=DAVIS --weights stm=STM_weights.pth -o tables
 
@@ -50,14 +52,13 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
         --row "ground truth"
     """
     paper, files = asked["paper"], Files(**written)
-    if paper is None:
-        _list(TABLES)
+    tables = TABLES if paper is None else tables_of(paper, asked["table"] or ())
+    options["output"] = options["output"] or Path("segue-out") / (paper or "")
+    how = How(**{**options, **read(tables, options)})
+    if paper is None or asked["listed"]:
+        _list(tables, how)
         return
-    tables = tables_of(paper, asked["table"] or ())
     files.check()
-    how = How(
-        **{**options, "output": options["output"] or Path("segue-out") / paper, **read(tables, options)}
-    )
     for problem in check_tables(tables, how, template_of):
         typer.echo(problem, err=True)
     done: list[Result] = []
@@ -78,7 +79,7 @@ FACE = Face(run_videos, score_videos, partial(show, quiet=True), partial(typer.e
 
 reproduce = command(
     _reproduce,
-    Options(_asked, "paper! table!"),
+    Options(_asked, "paper! table! listed:list"),
     Options(
         How,
         "data weights output:output,out,o rows:row model subset:set sequences:sequence run train workers "
@@ -91,16 +92,17 @@ reproduce = command(
 )
 
 
-def _list(tables: Iterable[Table]) -> None:
+def _list(tables: Iterable[Table], how: How) -> None:
     rows = []
     for table in tables:
         networks = dict.fromkeys(row.model or table.model for row in table.rows)
-        rows.append((f"{table.paper} {table.name}", (table.title, table.data, ", ".join(networks))))
-    print_table(("table", "what", "data", "networks"), rows)
+        about = (table.title, table.data, ", ".join(networks), runs_here(table, how))
+        rows.append((f"{table.paper} {table.name}", about))
+    print_table(("table", "what", "data", "networks", "runs here on"), rows)
 
 
 def _print(table: Table, cells: Mapping[str, Sequence[str]], remarks: Iterable[str]) -> None:
     print_title(f"{table.paper} {table.name}. {table.title}")
-    headings = (*table.columns, SPEED, *(f"published {name}" for name in table.headings))
+    headings = (*table.measures, *(f"published {name}" for name in table.headings))
     print_table(("", *headings), cells.items())
     print_remarks(remarks)

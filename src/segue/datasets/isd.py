@@ -12,7 +12,7 @@ Layout::
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,27 @@ def open_isd(root: Path | str) -> ForegroundFolder:
     """
     root = Path(root)
     return open_cdnet(root) if (root / INDEX).is_file() else open_plain(root)
+
+
+MOVING_CAMERAS = frozenset({"pan", "steps", "hand"})
+"""Cameras whose picture does not come back to where it was; one that jitters does."""
+
+
+def open_isd_part(root: Path | str, part: str) -> ForegroundFolder:
+    """Open a split of a data set, its clips by whether their camera moves: ``still`` or ``moving``.
+
+    Raises:
+        DatasetError: there is no such split, a file does not fit, or there is no clip.
+    """
+    folder = Path(root) / part
+    if not folder.is_dir():
+        raise DatasetError(f"no part {part!r}: {folder} is no folder")
+    films = open_plain(folder)
+    cameras = (IsdClip.of(film).read_meta().camera for film in films)
+    kinds = ("moving" if camera in MOVING_CAMERAS else "still" for camera in cameras)
+    return ForegroundFolder(
+        folder, [replace(film, category=kind) for film, kind in zip(films, kinds, strict=True)]
+    )
 
 
 @dataclass(frozen=True)

@@ -272,6 +272,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "sbi": Protocol("SBI2015", SBI_VIDEOS),
     "lasiesta": Protocol("LASIESTA", LASIESTA_VIDEOS, finish=_static_camera),
     "limu": Protocol("LIMU"),
+    "isd": Protocol("ISD of segue"),
     "hofam": Protocol("HOFAM, pooled pixels", settings=HOFAM, finish=_pooled_pixels),
 }
 """By the name of the data set."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from segue.datasets.davis import DavisFolder, Sequence
 from segue.datasets.files import ByName
 from segue.datasets.foreground import ForegroundFolder, open_plain
 from segue.datasets.foreground_sets import open_limu, open_sbi
+from segue.datasets.isd import open_isd_part
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, all_frames_folder, read_categories
@@ -173,6 +175,8 @@ UNTRAINED: Mapping[str, Callable[[Path], ForegroundFolder]] = {
 def open_films(request: Request) -> ForegroundFolder:
     """The videos of a request for a data set with labels of the foreground."""
     opener = UNTRAINED.get(request.dataset) or DATASETS.find(request.dataset).films
+    if request.dataset == "isd":
+        opener = partial(open_isd_part, part=request.subset or "test")
     if opener is None:
         raise DatasetError(
             f"{request.dataset} has no films of still cameras; segue knows no other scores of it"
@@ -306,6 +310,13 @@ DATA_SETS: Mapping[str, DataSet] = {
     "limu": DataSet(
         "LIMU: F and the other measures of CDnet2014.",
         ("results/ --data LIMU --sequence LightSwitch",),
+    ),
+    "isd": DataSet(
+        "Clips of `segue synth isd`: F and its like, with still and with moving cameras.",
+        ("results/ --data ISD --set test",),
+        options="subset sequences threshold missing workers",
+        defaults={"subset": "test"},
+        texts={"subset": "Split: train, val or test."},
     ),
     "hofam": DataSet(
         "Composite pictures of HOFAM: Mean Dice, recall, precision, F, as its program counts.",

@@ -1,12 +1,12 @@
-"""The tables of all papers, with the published numbers: objects followed, what moves, instances found."""
+"""The tables of all papers, with the published numbers: objects followed, instances found."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from segue.reproduce.tables import SPEED, Row, Start, Table, Training
-from segue.sessions.foreground import SHORT_SIDE
+from segue.reproduce.foreground_papers import FOREGROUND
+from segue.reproduce.tables import PACE, SPEED, Row, Start, Table, Training
 
 DAVIS = {"J&F": "J&F-Mean", "J": "J-Mean", "F": "F-Mean"}
 YOUTUBE = {"overall": "G", "J seen": "J_s", "F seen": "F_s", "J unseen": "J_u", "F unseen": "F_u"}
@@ -62,87 +62,6 @@ def _davis(paper: str, name: str, title: str, rows: tuple[Row, ...], **more: Any
 
 
 _DATA = "published with YouTube-VOS in the training data; J as in the abstract"
-
-MEASURES = {"F": "F", "recall": "Re", "precision": "Pr", "PWC": "PWC"}
-
-BOTH = ("cdnet", "isd")
-
-AS_IS = ("--no-align", "--short-side", "0")
-"""Films as MUSTAN sees them: no camera is held still, no picture is reduced."""
-
-AS_SHIPPED = ("--align", "--short-side", str(SHORT_SIDE))
-"""Films as segue shows them to its own networks."""
-
-LISTED = ("--frame-list", "published")
-"""Of CDnet2014 the frames that FgSegNet_v2 was trained on."""
-
-RESNET18, VGG16 = "a ResNet-18 of ImageNet (--init)", "a VGG-16 of ImageNet (--init)"
-
-
-def _mustan(
-    name: str,
-    network: str,
-    data: tuple[str, ...],
-    *options: str,
-    folds: bool = False,
-    published: Mapping[str, float] | None = None,
-) -> Row:
-    """A row of MUSTAN, which is trained for it."""
-    training = Training(network, data, options, folds, pretrained=RESNET18)
-    return Row(name, published or {}, network, training=training)
-
-
-def _fgsegnet(*, folds: bool, published: Mapping[str, float] | None = None) -> tuple[Row, Row]:
-    """FgSegNet_v2 as one network of all films, from 200 and from 25 frames of each."""
-    many, few = (
-        Training("fgsegnet", ("cdnet",), ("--frames", count, *LISTED), folds, pretrained=VGG16)
-        for count in ("200", "25")
-    )
-    return (
-        Row("FgSegNet_v2, 200 frames", published or {}, "fgsegnet", training=many),
-        Row("FgSegNet_v2, 25 frames", model="fgsegnet", training=few),
-    )
-
-
-def _ablation(name: str, title: str, dataset: str, *, folds: bool) -> Table:
-    """The checks that the paper names, each against the first row."""
-    rows = (
-        _mustan("MUSTAN2, three frames", "mustan2", BOTH, folds=folds),
-        _mustan("MUSTAN2 without refinement", "mustan2", BOTH, "--frm", "none", folds=folds),
-        _mustan("MUSTAN2, concatenation", "mustan2", BOTH, "--frm", "concat", folds=folds),
-        _mustan("MUSTAN2, five frames", "mustan2", BOTH, "--frames", "5", folds=folds),
-        _mustan("MUSTAN2, seven frames", "mustan2", BOTH, "--frames", "7", folds=folds),
-        _mustan("MUSTAN1, three frames", "mustan1", BOTH, folds=folds),
-        _mustan("MUSTAN1 without refinement", "mustan1", BOTH, "--frm", "none", folds=folds),
-        _mustan("MUSTAN2, CDnet only", "mustan2", ("cdnet",), folds=folds),
-        _mustan("MUSTAN2, ISD only", "mustan2", ("isd",)),
-    )
-    remark = "named by the paper as next steps, without numbers"
-    return Table(
-        "mustan", name, title, dataset, MEASURES, rows, model="mustan2", remark=remark, options=AS_IS
-    )
-
-
-def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mapping[str, str]) -> Table:
-    """HOFAM as released, and the same trained on CDnet2014 without one of its parts."""
-
-    def without(part: str, *options: str, network: str = "hofam") -> Row:
-        return Row(part, model=network, training=Training("hofam", ("cdnet",), options))
-
-    rows = (
-        Row("HOFAM", published),
-        without("HOFAM, trained here"),
-        without("without attention", "--no-attention"),
-        without("without class-in scale", "--class-in-scale", "as_run"),
-        without("six scales of eight", "--levels", "6"),
-        without("one flow (STAM)", "--flow-mode", "single", network="stam"),
-    )
-    remark = (
-        "the README prints one row, of scenes of CDnet2014 that were trained on; of LASIESTA, of LIMU and of "
-        "what each part brings it shows pictures alone"
-    )
-    return Table("hofam", name, title, name, columns, rows, model="hofam", remark=remark)
-
 
 TRACKS = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "AR1": "AR1", "AR10": "AR10"}
 
@@ -239,18 +158,26 @@ TABLES: tuple[Table, ...] = (
         subset="valid",
         percent=True,
         server="https://youtube-vos.org/dataset/vos/",
+        pace=True,
     ),
     _davis(
         "stm",
         "davis-2016",
         "Table 2: DAVIS 2016 val",
-        (Row("STM", {"J": 88.7}),),
+        (Row("STM", {"J": 88.7, PACE: 0.16}),),
         model="stm",
         year="2016",
-        remark=_DATA,
+        remark=f"{_DATA}; 0.16 s a frame are of a GPU, without reading and writing",
+        pace=True,
     ),
     _davis(
-        "stm", "davis-2017", "Table 3: DAVIS 2017 val", (Row("STM", {"J": 79.2}),), model="stm", remark=_DATA
+        "stm",
+        "davis-2017",
+        "Table 3: DAVIS 2017 val",
+        (Row("STM", {"J": 79.2}),),
+        model="stm",
+        remark=_DATA,
+        pace=True,
     ),
     _davis(
         "stm",
@@ -264,6 +191,7 @@ TABLES: tuple[Table, ...] = (
         ),
         model="stm",
         curve="J",
+        pace=True,
         remark="the figure shows a curve and no numbers; the paper's own choice is every 5 frames",
     ),
     _davis(
@@ -301,55 +229,7 @@ TABLES: tuple[Table, ...] = (
         percent=True,
         remark="published on 13 videos; whole boxes are followed, and the truth is boxes, filled",
     ),
-    Table(
-        "mustan",
-        "sbi2015",
-        "SBI2015, on which nothing was trained",
-        "sbi",
-        MEASURES,
-        (
-            _mustan("MUSTAN2, CDnet + ISD", "mustan2", BOTH, published={"F": 0.7933}),
-            _mustan("MUSTAN2, CDnet", "mustan2", ("cdnet",)),
-            _mustan("MUSTAN2, CDnet, 200 frames", "mustan2", ("cdnet",), *LISTED),
-            _mustan("MUSTAN1, CDnet + ISD", "mustan1", BOTH),
-            *_fgsegnet(folds=False, published={"F": 0.7595}),
-            Row("mustan-lite", model="mustan-lite"),
-            Row("mustan-slim", model="mustan-slim"),
-            Row("mustan-lite, as shipped", model="mustan-lite", options=AS_SHIPPED),
-            Row("mustan-slim, as shipped", model="mustan-slim", options=AS_SHIPPED),
-        ),
-        model="mustan2",
-        remark="how the paper trained FgSegNet_v2 is not public (its 489 M values are 53 networks, one a "
-        "scene); here it is one network of all films",
-        options=AS_IS,
-    ),
-    Table(
-        "mustan",
-        "cdnet-unseen",
-        "CDnet2014 in four folds: each video by a network that has not seen it",
-        "cdnet",
-        MEASURES,
-        (
-            _mustan("MUSTAN2, CDnet + ISD", "mustan2", BOTH, folds=True),
-            _mustan("MUSTAN2, CDnet", "mustan2", ("cdnet",), folds=True),
-            _mustan("MUSTAN2, CDnet, 200 frames", "mustan2", ("cdnet",), *LISTED, folds=True),
-            _mustan("MUSTAN1, CDnet + ISD", "mustan1", BOTH, folds=True),
-            *_fgsegnet(folds=True),
-        ),
-        model="mustan2",
-        remark="the folds are ours (`cdnet-unseen`); the paper prints no such table",
-        options=AS_IS,
-    ),
-    _ablation("ablation", "The paper's checks on SBI2015", "sbi", folds=False),
-    _ablation("ablation-unseen", "The paper's checks on CDnet2014 in four folds", "cdnet", folds=True),
-    _hofam(
-        "hofam",
-        "Composite pictures, counted as the released program does",
-        {"Mean Dice": 0.9466, "recall": 0.9661, "precision": 0.9893, "F": 0.9776},
-        {"Mean Dice": "Mean Dice", "recall": "Re", "precision": "Pr", "F": "F"},
-    ),
-    _hofam("lasiesta", "LASIESTA, unseen; static camera", {}, MEASURES),
-    _hofam("limu", "LIMU, unseen", {}, MEASURES),
+    *FOREGROUND,
     _ytvis(
         "ytvis-2019",
         "YouTube-VIS 2019 val",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from segue.metrics.evaluation import Evaluation
 from segue.reports import evaluation_values
 from segue.reports.charts import write_percentiles
 from segue.reproduce.asked import How
-from segue.reproduce.tables import Row, Table
+from segue.reproduce.cost import Cost
+from segue.reproduce.tables import COSTS, PACE, SPEED, Row, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Done:
         notes: what a reader must know of this row.
         ended: what was wrong, where it ended before it had scores.
         random: what the paper begins the training from, where it began at random.
+        cost: time and memory of its network, where the table has them.
     """
 
     row: Row
@@ -44,6 +46,7 @@ class Done:
     notes: tuple[str, ...] = ()
     ended: str | None = None
     random: str | None = None
+    cost: Cost | None = None
 
     @property
     def name(self) -> str:
@@ -73,15 +76,17 @@ class Result:
         return sum(done.failed + (done.ended is not None) for done in self.rows)
 
     def cells(self) -> dict[str, list[str]]:
-        """Rows as they are printed: measured, published, frames/s."""
-        rows = {}
+        """Rows as they are printed: measured, then published."""
+        table, rows = self.table, {}
         for done in self.rows:
-            measured = {} if done.evaluation is None else self.table.measured(done.evaluation.overall)
-            rows[done.name] = [
-                *(self.table.show(measured.get(name)) for name in self.table.columns),
-                "" if math.isnan(done.speed) else f"{done.speed:.1f}",
-                *(self.table.show(done.row.published.get(name)) for name in self.table.headings),
-            ]
+            found = {SPEED: done.speed, PACE: 1 / done.speed if done.speed else math.nan}
+            if done.evaluation is not None:
+                found |= table.measured(done.evaluation.overall, done.evaluation.categories)
+            if done.cost is not None:
+                found |= dict(zip(COSTS, (done.cost.milliseconds, done.cost.mebibytes), strict=True))
+            measured = [table.show(name, found.get(name)) for name in table.measures]
+            published = [table.show(name, done.row.published.get(name)) for name in table.headings]
+            rows[done.name] = [*measured, *published]
         return rows
 
     def values(self) -> dict[str, Any]:
@@ -93,6 +98,7 @@ class Result:
                 "published": dict(done.row.published),
                 "scores": done.evaluation and evaluation_values(done.evaluation),
                 "frames/s": None if math.isnan(done.speed) else done.speed,
+                "cost": done.cost and asdict(done.cost),
                 "results": done.folder and str(done.folder),
                 "lacks": list(done.lacks),
                 "failed": done.failed,

@@ -27,6 +27,7 @@ from segue.metrics.data_sets import Request, open_masks
 from segue.metrics.evaluation import Evaluation
 from segue.reports import write_report
 from segue.reproduce.asked import How
+from segue.reproduce.cost import Cost, cost_of
 from segue.reproduce.needs import request_of
 from segue.reproduce.papers import Truth
 from segue.reproduce.results import Done, Result, result_of
@@ -130,6 +131,8 @@ def _do(row: Row, model: str, table: Table, request: Request | None, how: How, f
     if (pictures := _pictures(folder)).is_dir():
         notes = (*notes, f"first frames before and after filtering: {pictures}")
     found = Done(row, model, None, speed, folder, failed=failed, notes=notes)
+    if table.costs:
+        found = replace(found, cost=_cost(folder))
     if not scored_here(request):
         return _packed(found, request, folder)
     evaluation = face.score_videos(request, running, failed)
@@ -219,6 +222,13 @@ def seen_as(options: Sequence[str]) -> str:
     held = [word == "--align" for word in words if word in ("--align", "--no-align")]
     align = "with the camera held still" if not held or held[-1] else "without alignment"
     return f"seen {align}, " + (f"at a short side of {side} at most" if side else "at the size of the film")
+
+
+def _cost(folder: Path) -> Cost:
+    """Time and memory of the network, over the first frames of the first video that was done."""
+    with Ledger(folder / SUBFOLDER / LEDGER, create=False) as ledger:
+        job = next(task.job for task in ledger.tasks("done"))
+    return cost_of(job)
 
 
 def _told(folder: Path) -> tuple[float, list[str]]:

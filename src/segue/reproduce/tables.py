@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +10,11 @@ from dataclasses import dataclass, field
 from segue.metrics.davis import SemiSupervised
 from segue.metrics.evaluation import Measures
 
-SPEED = "frames/s"
-"""Heading of the speed of one worker, with reading and writing."""
+SPEED, PACE = "frames/s", "s/frame"
+"""Headings of the speed of one worker, with reading and writing; a table has one of them."""
+
+COSTS = ("ms", "MiB")
+"""Headings of time and memory of the network alone, see :mod:`segue.reproduce.cost`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class Table:
         paper, name: what the user types.
         title: what it is, and where in the paper it stands.
         dataset: name of the data set, as ``segue run`` and ``--data`` have it.
-        columns: measure of the evaluation by heading.
+        columns: measure of the evaluation by heading; ``moving/F`` is that of a category.
         rows: from top to bottom.
         model: the network of the rows that name none.
         subset, year: part and edition of the data set.
@@ -100,6 +104,8 @@ class Table:
         curve: a measure over time whose distribution is drawn, one line a row.
         remark: what a reader must know of the published numbers.
         options: of the command that runs its rows, by the protocol of the paper.
+        pace: speed is told in seconds a frame, as in the paper.
+        costs: time and memory of the networks are measured.
     """
 
     paper: str
@@ -116,11 +122,18 @@ class Table:
     curve: str | None = None
     remark: str | None = None
     options: tuple[str, ...] = ()
+    pace: bool = False
+    costs: bool = False
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Headings of all that is measured."""
+        return (*self.columns, PACE if self.pace else SPEED, *(COSTS if self.costs else ()))
 
     @property
     def headings(self) -> tuple[str, ...]:
         """Headings of which a row has a published number."""
-        names = (*self.columns, SPEED)
+        names = self.measures
         return tuple(name for name in names if any(name in row.published for row in self.rows))
 
     @property
@@ -135,14 +148,23 @@ class Table:
         learnt = dict.fromkeys(name for training in self.trainings for name in training.data)
         return self.dataset + (f" ({', '.join(learnt)})" if learnt else "")
 
-    def measured(self, overall: Measures) -> dict[str, float]:
+    def measured(self, overall: Measures, categories: Mapping[str, Measures]) -> dict[str, float]:
         """Numbers by heading, in the unit of the published ones."""
         scale = 100 if self.percent else 1
-        return {heading: scale * overall[key] for heading, key in self.columns.items() if key in overall}
+        found = {}
+        for heading, key in self.columns.items():
+            category, _, measure = key.rpartition("/")
+            values = categories.get(category, {}) if category else overall
+            if measure in values:
+                found[heading] = scale * values[measure]
+        return found
 
-    def show(self, value: float | None) -> str:
+    def show(self, heading: str, value: float | None) -> str:
         """A number as the paper prints it; nothing where there is none."""
-        return "" if value is None else f"{value:.1f}" if self.percent else f"{value:.4f}"
+        if value is None or math.isnan(value):
+            return ""
+        digits = {SPEED: 1, PACE: 2, "ms": 1, "MiB": 0}.get(heading, 1 if self.percent else 4)
+        return f"{value:.{digits}f}"
 
 
 def slug(text: str) -> str:

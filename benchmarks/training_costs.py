@@ -1,0 +1,98 @@
+"""What a step of each training of ``segue reproduce`` costs: operations and memory, counted, not computed.
+
+    python benchmarks/training_costs.py
+
+The networks run on PyTorch's device ``meta``: every layer is called with tensors of the published sizes that
+hold no values. Counted are the multiplications and additions of convolutions and matrix products (those of the
+forward pass three times: the backward pass takes two) and the bytes of all that the backward pass needs. To these
+come weights, gradients and the two moments of Adam. Left out are losses, and the masks and the discriminator of
+MS-STS VIS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from segue.models.fgsegnet import FgSegNetV2
+from segue.models.hofam import HOFAM
+from segue.models.msstsvis import MSSTSVIS
+from segue.models.mustan import MUSTAN1, MUSTAN2
+from segue.models.seqformer import SeqFormer, Size
+
+MOMENTS = 4  # weights, gradients and Adam's two moments, each of the size of the weights
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one step: operations of forward and backward in 1e12, memory in GiB."""
+
+    operations: float
+    memory: float
+
+
+def cost(network: nn.Module, run: Callable[[], object]) -> Cost:
+    """Count what a forward pass takes and keeps."""
+    seen: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        seen[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with (
+        FlopCounterMode(display=False) as counter,
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x),
+    ):
+        result = run()
+    own = sum(value.nbytes for value in network.parameters())
+    del result
+    return Cost(3 * counter.get_total_flops() / 1e12, (sum(seen.values()) + MOMENTS * own) / 2**30)
+
+
+def clip_pass(network: SeqFormer, frames: Tensor) -> object:
+    """All of SeqFormer but masks and losses, which are asked of matched queries alone."""
+    decoded = network.decode(network.encode(frames))
+    return [network.class_logits(decoded, layer) for layer in range(network.size.decoder_layers)]
+
+
+def main() -> None:
+    """Print the table."""
+    print("| training | a step on one device | 1e12 operations | GiB |\n| --- | --- | --- | --- |")
+    with torch.device("meta"):
+        windows, picture = torch.rand(8, 3, 3, 240, 320), torch.rand(1, 3, 240, 320)
+        for name, network in (("mustan2", MUSTAN2()), ("mustan1", MUSTAN1())):
+            show(name, "8 windows of 3 frames, 240x320", network, lambda n=network: n(windows))
+        scene = FgSegNetV2()
+        scene.freeze_backbone()
+        show("fgsegnet", "1 frame, 240x320", scene, lambda: scene(picture))
+        composites, flow = torch.rand(8, 3, 256, 256), torch.rand(8, 3, 256, 256)
+        hofam = HOFAM()
+        show("hofam", "8 composites, 256x256", hofam, lambda: hofam(composites, flow))
+        clip, still = torch.rand(1, 5, 3, 480, 768), torch.rand(2, 1, 3, 640, 960)
+        for backbone in ("r50", "r101", "swin-l"):
+            network = MSSTSVIS(backbone)  # type: ignore[arg-type]
+            show(
+                f"msstsvis, {backbone}",
+                "1 clip of 5 frames, 480x768",
+                network,
+                lambda n=network: clip_pass(n, clip),
+            )
+        plain = SeqFormer("r50")
+        show("seqformer, r50", "1 clip of 5 frames, 480x768", plain, lambda: clip_pass(plain, clip))
+        coco = SeqFormer("r50", Size(classes=91))
+        show("seqformer-coco, r50", "2 pictures, 640x960", coco, lambda: clip_pass(coco, still))
+
+
+def show(name: str, what: str, network: nn.Module, run: Callable[[], object]) -> None:
+    """Print a row of the table."""
+    found = cost(network.train(), run)
+    print(f"| {name} | {what} | {found.operations:.2f} | {found.memory:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What a row costs: time and memory of its network, measured over the first frames of a video."""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from statistics import median
+
+import torch
+
+from segue.jobs.foreground import foreground_session
+from segue.jobs.prepared import open_video
+from segue.jobs.values import ForegroundJob, from_json
+from segue.layers.running import choose_device
+
+FRAMES, WARM_UP = 60, 10
+"""Frames that are looked at, of which the first do not count for the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Time and memory of a network.
+
+    Attributes:
+        milliseconds: median time of a frame, without reading and writing.
+        mebibytes: most memory in use: on a GPU that of tensors, else what the process took beyond its start.
+    """
+
+    milliseconds: float
+    mebibytes: float
+
+
+def cost_of(job: str) -> Cost:
+    """Measure the network of a foreground job, which is given as JSON, in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measured, job).result()
+
+
+def _measured(text: str) -> Cost:
+    job = from_json(text)
+    assert isinstance(job, ForegroundJob)
+    device = choose_device(job.device)
+    cuda = device.type == "cuda"
+    before = 0.0 if cuda else _peak()
+    times = []
+    source = open_video(job.source.model_copy(update={"end": FRAMES}))
+    session, frames = foreground_session(
+        source,
+        job.model.name,
+        job.options,
+        weights=job.model.weights,
+        flow=job.flow,
+        flow_weights=job.flow_weights,
+        scene=job.scene,
+        depth=job.depth,
+        device=device,
+        fast=job.fast,
+    )
+    with source:
+        for frame in frames:
+            begun = time.perf_counter()
+            session.step(frame)
+            if cuda:
+                torch.cuda.synchronize(device)
+            times.append(time.perf_counter() - begun)
+    used = torch.cuda.max_memory_allocated(device) / 2**20 if cuda else _peak() - before
+    return Cost(1000 * median(times[WARM_UP:] or times), used)
+
+
+def _peak() -> float:
+    """Most memory that this process ever took, in MiB; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -1,0 +1,46 @@
+"""What of a table runs on this machine: rows whose data and weights are here, or a network of segue."""
+
+from __future__ import annotations
+
+from segue.extras import missing_packages
+from segue.naming import first_few
+from segue.registry import MODELS
+from segue.reproduce.asked import How
+from segue.reproduce.tables import Row, Table
+from segue.reproduce.trained import training_lacks
+from segue.weights.download import is_available
+
+
+def runs_here(table: Table, how: How) -> str:
+    """The rows of a table that run here, with what they need besides.
+
+    A row runs whose weights come with segue, are downloaded or are given, or whose training has its data.
+    """
+    rows = [row.name for row in table.rows if _has_weights(row, table, how)]
+    stand_in = next(
+        (
+            entry.name
+            for entry in MODELS
+            if entry.bundled is not None and entry.task == MODELS.find(table.model).task
+        ),
+        None,
+    )
+    parts = [first_few(rows)] if rows else []
+    if stand_in is not None and not rows and any(row.model is None for row in table.rows):
+        parts.append(f"--model {stand_in}")
+    folder = how.data.get(table.dataset)
+    here = folder is not None and folder.is_dir()
+    if not parts:
+        wanted = dict.fromkeys((table.dataset, *(name for item in table.trainings for name in item.data)))
+        missing = [name for name in wanted if name not in how.data]
+        return f"nothing: no {', '.join(missing)}" if missing else "nothing: weights to begin from are wanted"
+    return f"{parts[0]}, on {folder}" if here else f"{parts[0]}, with --data {table.dataset}=FOLDER"
+
+
+def _has_weights(row: Row, table: Table, how: How) -> bool:
+    model = row.model or how.model or table.model
+    if row.key in how.weights:
+        return True
+    if row.training is not None and not (row.model is None and how.model is not None):
+        return not missing_packages("train") and not any(training_lacks(row, how))
+    return model in how.weights or is_available(MODELS.find(model))
