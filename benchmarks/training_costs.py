@@ -2,11 +2,11 @@
 
     python benchmarks/training_costs.py
 
-The networks run on PyTorch's device ``meta``: every layer is called with tensors of the published sizes that
-hold no values. Counted are the multiplications and additions of convolutions and matrix products (those of the
-forward pass three times: the backward pass takes two) and the bytes of all that the backward pass needs. To these
-come weights, gradients and the two moments of Adam. Left out are losses, and the masks and the discriminator of
-MS-STS VIS.
+The networks run on PyTorch's device ``meta``: every layer is called with tensors of the published sizes
+that hold no values. Counted are the multiplications and additions of convolutions and matrix products (those
+of the forward pass three times: the backward pass takes two) and the bytes of all that the backward pass
+needs. To these come weights, gradients and the two moments of Adam. Left out are losses, and the masks and
+the discriminator of MS-STS VIS.
 """
 
 from __future__ import annotations
