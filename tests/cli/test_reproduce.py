@@ -81,7 +81,8 @@ def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path
     assert here["stm youtube-vos"] == "STM, with --data ytvos=FOLDER"
     assert here["mustan cdnet-unseen"].startswith("MUSTAN2, CDnet, MUSTAN2, CDnet, 200 frames")
     assert here["mustan cdnet-unseen"].endswith(f"on {tmp_path}")
-    assert here["mustan ablation"] == "nothing: no sbi, isd"
+    assert here["mustan ablation"] == "MUSTAN2, CDnet only, with --data sbi=FOLDER"
+    assert here["mustan context"] == "nothing: no isd"
     (row,) = command("reproduce", "mustan", "sbi2015", "--list").out.splitlines()[1:]
     assert row.endswith(
         "mustan-lite, mustan-slim, mustan-lite, as shipped, mustan-slim, as shipped, with --data sbi=FOLDER"
