@@ -296,12 +296,17 @@ def peak(case: Case, variant: str) -> int:
 
 
 def run_alone(variant: str, case: Case) -> int:
-    """What the child process of :func:`peak` does: fill the memory, and five frames."""
+    """What the child process of :func:`peak` does: fill the memory, and five frames.
+
+    The network is dropped once it has a runner, as `segue track` does: the plain loop runs it, and a session
+    has made a copy that is arranged for running. So both hold the weights once, which do not count.
+    """
     network = case.network()
     pictures, mask = scene(case.height, case.width, case.objects, EVERY + 1)
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is that of making the network
     runner = runner_of(case, variant, network)
+    del network
     runner.start(pictures[0], mask)
     fill([runner], case)
     for picture in pictures[1:]:
