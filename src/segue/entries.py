@@ -192,7 +192,7 @@ class DetectorEntry:
     Attributes:
         name: the name that users give.
         build: makes it.
-        supported_options: the options of :class:`DetectorOptions` that it understands, besides
+        supported_options: the options of :class:`DetectorOptions` that it understands, in addition to
             ``max_objects`` and ``device``; others are refused.
         network: the entry of its network in the registry of networks, if it has one.
         categories: class names by the numbers that files of results have for them; None are the detector's
@@ -257,7 +257,7 @@ class SinkOptions:
         categories: number of each label, for formats that number classes.
         begin: time in seconds of the source at which videos that are written begin.
         zones: regions and lines of the picture that are watched.
-        notify: address that is told of each event.
+        notify: address that receives each event.
         snapshots: folder for a picture and a clip of each event.
         live: the source has no end: what can be written at once is.
     """

@@ -1,4 +1,4 @@
-"""What optional parts of segue need besides a plain installation."""
+"""What optional parts of segue need in addition to a plain installation."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class Batch:
     ) -> None:
         """Draw parts, the nearer ones hiding others.
 
-        ``casting``: only what throws shadows that are told apart; ``culled``: no backs, except of sheets.
+        ``casting``: only what throws shadows that have a label; ``culled``: no backs, except of sheets.
         """
         context = self._context
         for shape, group in self._groups.items():
@@ -161,7 +161,7 @@ class Batch:
 
 
 def casts(part: Part) -> bool:
-    """Whether a part is foreground, whose shadows are told apart from all others."""
+    """Whether a part is foreground, whose shadows have a label of their own."""
     return 0 < part.id < MOVING_BACKGROUND
 
 

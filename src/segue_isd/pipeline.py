@@ -42,7 +42,7 @@ Rect = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Sight:
-    """What a pipeline is told of one frame.
+    """The inputs of a pipeline for one frame.
 
     Attributes:
         still: whether the camera never moves.

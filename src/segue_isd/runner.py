@@ -66,7 +66,7 @@ def generate(
     """Make a data set of so many frames: the folders of its clips.
 
     The same arguments give the same files on one machine. ``resume`` keeps the clips that are complete;
-    ``report`` is told how many frames are done after every clip.
+    ``report`` is called with the number of finished frames after every clip.
 
     Raises:
         SinkError: ``out`` holds something and ``resume`` is not set, or a file cannot be written.

@@ -71,7 +71,7 @@ def gather(
         exclude: names of sequences to leave out.
         subsets: by folder, the names of the sequences that alone are taken of it.
         include_val: take the sequences of DAVIS val, too, which serve for scores, see :data:`DAVIS_VAL`.
-        report: told of what is left out.
+        report: called with what is left out.
 
     Raises:
         DatasetError: a folder is none of these, its files do not belong together, or a name to leave out or

@@ -280,7 +280,7 @@ def hofam_loss(
     gamma: float = 0.0,
     balance_batch: int | None = None,
 ) -> Loss:
-    """Weighted sum of the mean absolute difference and the mean focal loss; Dice is told beside them.
+    """Weighted sum of the mean absolute difference and the mean focal loss; Dice is reported with them.
 
     Args:
         probability: of foreground, (N, H, W) in [0, 1].

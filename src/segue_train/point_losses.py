@@ -1,4 +1,4 @@
-"""Losses of XMem and Cutie besides the bootstrapped cross-entropy: Dice over slots, and losses at points.
+"""Losses of XMem and Cutie other than the bootstrapped cross-entropy: Dice over slots, and losses at points.
 
 Points where the two likeliest classes are near to one another say most about a mask (PointRend, Kirillov et
 al., CVPR 2020, section 3.1; Cutie, section 4.1).

@@ -162,9 +162,9 @@ class RunSettings:
         until: stop after this step, to go on later with `--resume`; schedules stay as they are.
         validate: scores a network in evaluation mode, higher is better; the best one is kept apart.
         validate_every: steps between two validations.
-        report: told what happens, a line at a time.
-        origin: what the result depends on besides the recipe's name and the seed; a resumed run must have the
-            same. Empty for recipes that are not made of options.
+        report: called with each message, a line at a time.
+        origin: what the result depends on other than the recipe's name and the seed; a resumed run must have
+            the same. Empty for recipes that are not made of options.
     """
 
     out: Path

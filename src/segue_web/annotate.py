@@ -370,7 +370,7 @@ class AnnotateBackend(Backend):
             self._spawn(self._keep(job, *value))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something that nobody waits for; if it fails, the job ends and all pages are told."""
+        """Run something that nobody waits for; if it fails, the job ends and all pages are notified."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._look_at)
@@ -445,7 +445,7 @@ class AnnotateBackend(Backend):
 
     @contextmanager
     def _change(self, label: str, entry: int | None = None) -> Iterator[None]:
-        """A change of the project, of which all pages are told; in the project's thread."""
+        """A change of the project, which is sent to all pages; in the project's thread."""
         with self.project.change(label, entry=entry) as changed:
             yield
         self._tell(changed)

@@ -22,7 +22,7 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
 
     Args:
         job: the film, its project, and what tracks.
-        observer: told where the project is.
+        observer: receives the folder of the project.
 
     Raises:
         SegueError: the film or what is imported cannot be read, or the extra ``web`` is missing.
@@ -54,7 +54,7 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
 
 
 def serve_page(backend: Backend, port: int, browser: bool) -> None:
-    """Serve a page until Ctrl-C, at an address that is told and, if wanted, opened in the browser."""
+    """Serve a page until Ctrl-C, at an address that is reported and, if wanted, opened in the browser."""
     from segue_web.server import serve
 
     def tell(address: str) -> None:

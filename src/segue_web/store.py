@@ -215,7 +215,7 @@ class Store:
         self._tidy()
 
     def _tidy(self) -> None:
-        """Remove mask files that neither a frame nor the history names: of a killed change, or forgotten."""
+        """Remove mask files that neither a frame nor the history names: of a killed change, or unused."""
         used = {row[0] for row in self._db.execute("SELECT file FROM frames")}
         befores = self._db.execute("SELECT before FROM steps WHERE tbl='frames' AND before IS NOT NULL")
         used |= {json.loads(row[0])["file"] for row in befores}

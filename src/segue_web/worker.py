@@ -241,7 +241,7 @@ class Worker:
             self._send(current, "stop")
 
     def close(self) -> None:
-        """End the process; nothing more of its job is reported, and whoever waits for an answer is told."""
+        """End the process; nothing more of its job is reported, and who waits for an answer gets an error."""
         current, self._current = self._current, None
         if current is not None:
             current.job = None
@@ -278,7 +278,7 @@ class Worker:
             answer.set_result(value) if error is None else answer.set_exception(SegueError(error))
 
     def _end(self, current: _Process) -> None:
-        """A process is gone, perhaps for lack of memory: all that waits for it is told, and nobody else."""
+        """A process is gone, perhaps for lack of memory: what waits for it gets an error, nothing else."""
         if current.ended:
             return
         current.ended = True

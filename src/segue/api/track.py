@@ -26,7 +26,7 @@ from segue.types import Box
 from segue.video import Source, open_source
 
 Prompts = Mapping[int, FrameSaid]
-"""What is said of each frame, by frame index."""
+"""The prompts of each frame, by frame index."""
 
 
 def track(
@@ -55,12 +55,12 @@ def track(
     """Follow the objects that ``prompts`` names, or those that are found.
 
     What is left out of ``mem_every`` to ``memory_policy`` is as published for the model: every fifth frame
-    and the best 20 positions for STCN, all positions and the previous frame besides for STM.
+    and the best 20 positions for STCN, all positions and also the previous frame for STM.
 
     Args:
         source: anything :func:`segue.open_source` takes, such as a file, a folder, an array (T, H, W, 3) or a
             list of RGB pictures.
-        prompts: what to follow: an index mask (H, W) of the first frame, or by frame index what is said of
+        prompts: what to follow: an index mask (H, W) of the first frame, or by frame index the prompts of
             each frame: an index mask, masks (N, H, W), prompts such as :class:`segue.BoxPrompt`, a box
             ``(x0, y0, x1, y1)``, the path of a mask file, or a mapping from ids to masks or boxes; see
             :func:`segue.prompts.given.as_prompts`. Objects may be added, corrected and removed on any frame.

@@ -73,7 +73,7 @@ def run(
         resume: go on with an interrupted run.
         device: where networks run; None takes a GPU if there is one.
         fast: bfloat16 where the hardware has it.
-        observer: told how it goes on.
+        observer: receives the progress.
 
     Returns:
         The scores, and where the results are.

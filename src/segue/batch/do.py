@@ -39,7 +39,7 @@ SINGLE_FILES = ("events", "background", "explain")
 
 
 class BatchObserver:
-    """Is told how a batch goes on; this one heeds nothing."""
+    """Receives the progress of a batch; this one ignores it."""
 
     def notice(self, text: str) -> None:
         """Something that the person who runs the batch should know, one line."""
@@ -58,7 +58,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
     Args:
         tasks: the videos, each with its job; none goes on with those of the ledger.
         how: how they are done.
-        observer: told how it goes on.
+        observer: receives the progress.
 
     Raises:
         KeyboardInterrupt: the batch was interrupted, and everything is saved.

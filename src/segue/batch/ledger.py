@@ -71,7 +71,7 @@ class Row:
 class Ledger:
     """Table of all videos; one process writes it, any number may read.
 
-    What is said of videos between two calls of :meth:`save` is kept together or not at all, so a batch costs
+    Records of videos between two calls of :meth:`save` are kept together or not at all, so a batch costs
     one disk write for each round of news, however many videos there are. What was saved survives a power cut:
     SQLite's write-ahead log is synced with each save (``synchronous = full``). Only its owner may read the
     file, for addresses of sources may hold passwords.

@@ -134,7 +134,7 @@ def _without_ctrl_c() -> Iterator[None]:
     # Python starts this helper with the first process, and unblocks Ctrl-C when it has: so it comes before.
     resource_tracker.ensure_running()
     # The mask is for the process that is started. Another thread of this one may take the signal:
-    # it waits until the new process has been told all that it needs.
+    # it waits until the new process has received all that it needs.
     came: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     try:

@@ -54,7 +54,7 @@ class Task:
             from the other videos.
         cost: expected work, in pixels of all frames.
         memory: bytes that it is expected to take.
-        identity: what the source was known by when the video was planned; None where that could not be told.
+        identity: what the source was known by when the video was planned; None where that is not known.
         job: what is done with it, as JSON of a :data:`segue.jobs.values.Job`.
     """
 
@@ -99,7 +99,7 @@ def measured(tasks: Iterable[Task], threads: int = 8) -> list[Task]:
 
 
 def identity_of(source: str) -> SourceIdentity | None:
-    """What a source is known by now; None where that cannot be told, or nothing is there."""
+    """What a source is known by now; None where that is not known, or nothing is there."""
     if is_remote(source):
         return remote_identity(source)
     try:

@@ -135,7 +135,7 @@ def tasks_of(videos: Iterable[DatasetVideo], template: VideoJob) -> list[Task]:
 
 
 def scored_here(request: Request) -> bool:
-    """Whether there are annotations besides those that are given; of some parts a server keeps them."""
+    """Whether there are annotations other than those that are given; of some parts a server keeps them."""
     if is_clips(request.dataset):
         return _open_ytvis(request).annotated
     if request.dataset == "ytvos":

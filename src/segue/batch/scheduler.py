@@ -1,7 +1,7 @@
 """Which worker takes which video: the longest first, within the memory of a machine.
 
-The scheduler knows nothing of processes, files or clocks: it is told what happened and when, and answers what
-to do. The same object serves two worker processes, a Ray cluster, and the simulation in the tests.
+The scheduler knows nothing of processes, files or clocks: it receives what happened and when, and answers
+what to do. The same object serves two worker processes, a Ray cluster, and the simulation in the tests.
 """
 
 from __future__ import annotations

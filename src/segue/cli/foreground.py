@@ -23,13 +23,13 @@ def _besides(
     background: Path | None = None,
     explain: Path | None = None,
 ) -> None:
-    """What is written besides the masks.
+    """What is written in addition to the masks.
 
     Args:
         events: table of objects that come and go, .csv or .json; sets --objects.
         zone: region or line to watch for events, such as door=10,20 100,20 100,90 in pixels; two points are a
             line; may be given several times.
-        notify: address that is told of each event as it happens, with the event as JSON: http:// and https://
+        notify: address that receives each event as it happens, with the event as JSON: http:// and https://
             by POST, mqtt:// and mqtts://HOST/TOPIC by MQTT.
         snapshots: folder for a picture and a short clip of each event.
         background: write the empty scene at the end: its picture, .png, or all that is known of it for

@@ -91,7 +91,7 @@ instances = job_command(
 
 
 def _default_model(weights: Path | None, *, detectors: bool, quiet: bool) -> str:
-    """The network that is taken where none is named, which is told."""
+    """The network that is taken where none is named, which is reported."""
     found = default_model(weights, detectors=detectors)
     if not quiet and (weights is None or found != DEFAULT_MODEL):
         why = f"that of {weights}" if weights else "whose weights are available; --model chooses another"

@@ -1,4 +1,4 @@
-"""Commands made from signatures: what a dataclass or function says of its parameters is said only there.
+"""Commands made from signatures: what a dataclass or function says of its parameters stands only there.
 
 The types, defaults and docstring of a parameter become those of the option: bounds are those of
 ``annotated_types`` (``Annotated[int, Ge(1)]``), choices are those of ``Literal``, the help is its entry under

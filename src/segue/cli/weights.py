@@ -24,7 +24,7 @@ app = typer.Typer(help="Weight files: list, download, convert and verify.", no_a
 @app.command("list")
 def list_networks(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Networks of which all is told.", show_default=False)
+        list[str] | None, typer.Argument(help="Networks to show in full.", show_default=False)
     ] = None,
 ) -> None:
     """List the networks that segue knows, and which weights are there.

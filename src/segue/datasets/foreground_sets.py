@@ -15,7 +15,7 @@ of the root::
     I_SI_01-GT/I_SI_01-GT_1.png ...      also I_SI_01_GT; beside the pictures' folder or in it
 
 **LIMU** (Kyushu University): videos such as CameraParameter, Intersection and LightSwitch, labelled in part.
-Where its files lie is said by a manifest, so that any copy of the data can be read without renaming::
+A manifest says where its files lie, so that any copy of the data can be read without renaming::
 
     {"LightSwitch": {"frames_glob": "LightSwitch/input/*", "gt_glob": "LightSwitch/groundtruth/*"}}
 

@@ -97,7 +97,7 @@ def entries(text: str, path: Path, longest: int | None = None) -> Iterator[Entry
 
 
 def entry_at(text: str, start: int) -> Any:
-    """The value that starts at ``start``, as told by :func:`entries`."""
+    """The value that starts at ``start``, as given by :func:`entries`."""
     return _DECODER.raw_decode(text, start)[0]
 
 

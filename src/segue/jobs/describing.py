@@ -97,10 +97,10 @@ def required_value(
 
 
 def prompt_values(plan: PromptPlan, source: Source) -> tuple[PromptValue, ...]:
-    """What is said of the frames of a source, as values in pixels of the source.
+    """The prompts of the frames of a source, as values in pixels of the source.
 
     Args:
-        plan: what is said, in pixels of the frames.
+        plan: the prompts, in pixels of the frames.
         source: the frames.
 
     Returns:

@@ -282,7 +282,7 @@ def _check_composites(source: Source) -> None:
         return
     try:
         label = read_image(source.files[0])[:, 512:]
-    except DamageError:  # told when the frame is wanted
+    except DamageError:  # reported when the frame is wanted
         return
     grey = bool((label == label[..., :1]).all())
     if grey and float(np.isin(label[..., 0], (0, 255)).mean()) > 0.9:

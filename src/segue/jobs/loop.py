@@ -59,7 +59,7 @@ def only_required(session: TrackSession, prompts: PromptSource, required: Contai
 
 
 def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]:
-    """All results of frames that nothing is said of, each as soon as it is there."""
+    """All results of frames without prompts, each as soon as it is there."""
     for _, result in FrameLoop(session, prompted(session, no_prompts)).over(frames):
         yield result
 

@@ -1,4 +1,4 @@
-"""Who is told how a job goes on: a terminal, a worker of a batch, or a program."""
+"""Who receives the progress of a job: a terminal, a worker of a batch, or a program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from segue.types import Frame, Segmentation
 
 
 class Observer:
-    """Is told how a job goes on; this one heeds nothing, and others take what they need of it.
+    """Receives the progress of a job. This one ignores it; subclasses take what they need.
 
     All methods are called in the thread that runs the job.
 

@@ -37,7 +37,7 @@ class Objects:
         model: network or segmenter.
         prompter: what makes masks of boxes and points.
         detector: what finds objects.
-        prompts: what is said of each frame.
+        prompts: those of each frame.
         required: indices of the frames whose results are wanted.
         roi: where to look, (H, W), see :func:`segue.foreground`.
         scene: the empty scene, see :func:`segue.foreground`.

@@ -33,7 +33,7 @@ def train(job: TrainJob, observer: Observer, cancel: CancelToken | None = None) 
 
     Args:
         job: the training.
-        observer: told what is trained.
+        observer: receives the progress.
         cancel: asks the training to end after the step in work, as Ctrl-C does.
 
     Returns:
@@ -58,10 +58,10 @@ def train(job: TrainJob, observer: Observer, cancel: CancelToken | None = None) 
 
 
 def _finished(command: Sequence[str], cancel: CancelToken | None) -> tuple[int, str]:
-    """Run a program to its end; gives its exit code and the last error that it told.
+    """Run a program to its end; gives its exit code and the last error that it reported.
 
     A terminal sends Ctrl-C to a whole group of processes, and a second one interrupts a training before it
-    has saved. The program is a group of its own, which is told once.
+    has saved. The program is a group of its own, which is signalled once.
     """
     process = subprocess.Popen(
         command,

@@ -107,7 +107,7 @@ def plan_prompts(
     """The prompts of each frame, as a session takes them.
 
     Args:
-        values: what is said, in pixels of the source.
+        values: the prompts, in pixels of the source.
         first: first frame of the source.
         size: height and width of the source.
         stride: distance of its frames.
@@ -130,7 +130,7 @@ def plan_prompts(
 def _prompts(
     values: Sequence[PromptValue], size: tuple[int, int], frame_size: tuple[int, int], fit: bool
 ) -> Iterator[Prompt]:
-    """Read and check what is said of one frame in pixels of ``size``; frames have ``frame_size``."""
+    """Read and check the prompts of one frame in pixels of ``size``; frames have ``frame_size``."""
     files = [value for value in values if isinstance(value, MaskFile)]
     if files:
         texts = [value.path if value.id is None else f"{value.id}={value.path}" for value in files]

@@ -68,7 +68,7 @@ def run(job: Job | VideoJob, observer: Observer | None = None, cancel: CancelTok
 
     Args:
         job: what is done.
-        observer: told how it goes on.
+        observer: receives the progress.
         cancel: asks the job to stop after the frame in work, as Ctrl-C does.
 
     Returns:
@@ -135,7 +135,7 @@ def run_prepared(
     Args:
         job: what is done.
         prepared: what :func:`prepare` made of it; no frame has been taken.
-        observer: told how it goes on.
+        observer: receives the progress.
         cancel: asks the job to stop after the frame in work, as Ctrl-C does.
         objects: what a program gave.
 

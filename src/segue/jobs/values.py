@@ -56,7 +56,7 @@ class Given(Value):
         dtype: of an array or tensor.
         digest: SHA-256, hexadecimal: of an array over its values; of frames over the pixels of those that
             have a result, in order; of a network over its weights, see
-            :class:`segue.weights.identity.WeightsIdentity`. None where nobody looked, or nothing can be told.
+            :class:`segue.weights.identity.WeightsIdentity`. None where nobody looked, or it is not known.
     """
 
     argument: str
@@ -172,7 +172,7 @@ class RemoveValue(Value):
 PromptValue = Annotated[
     MaskFile | MaskValue | BoxValue | PointValue | RemoveValue, Field(discriminator="kind")
 ]
-"""What is said of one object on a frame."""
+"""The prompts of one object on a frame."""
 
 
 class Finding(Value):
@@ -270,7 +270,7 @@ class ForegroundJob(VideoJob):
         depth: folder of depth maps.
         events: table of objects that come and go.
         zones: regions and lines that are watched for events, see :class:`segue.video.zones.Zone`.
-        notify: address that is told of each event.
+        notify: address that receives each event.
         snapshots: folder for a picture and a clip of each event.
         background: where the picture of the empty scene goes.
         explain: folder for a strip of pictures for each frame.

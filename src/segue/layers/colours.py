@@ -1,6 +1,6 @@
 """ImageNet normalisation, differences of colours between frames, and what the past of each pixel says.
 
-The last is ours; what the planes of a scene are is told at :class:`segue.sessions.empty_scene.Scene`.
+The last is ours; for the planes of a scene see :class:`segue.sessions.empty_scene.Scene`.
 """
 
 from __future__ import annotations

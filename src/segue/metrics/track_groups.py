@@ -1,4 +1,4 @@
-"""Kinds of tracks: by size as the official evaluation has them, by motion and by change of shape besides."""
+"""Kinds of tracks: by size as the official evaluation has them, by motion and by change of shape."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The interfaces that networks show to sessions: trackers, memory, foreground and instance networks.
 
-A tracker owns everything that it remembers of a video. The session hands it pictures and what is said of
-them, and asks for probabilities, for its state, and that objects be forgotten; it knows no memory.
+A tracker owns everything that it remembers of a video. The session hands it pictures and the prompts of
+them, and asks for probabilities, for its state, and that objects be removed; it knows no memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Schedule:
         penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given:
             other masks are predictions, whose errors would otherwise feed on themselves. Only for L2.
         last_penalty: the same for the previous frame.
-        uncertainty_penalty: taken off besides, times how uncertain the masks of the frame are, in [0, 1], see
+        uncertainty_penalty: also taken off, times how uncertain the masks of the frame are, in [0, 1], see
             :func:`segue.models.memory.tracker.uncertainty`: a frame on which objects were nearly lost is read
             less, and by the policy ``usage`` makes room first. Not for XMem, Cutie and SAM 2.
         memory_frames: bound on the number of permanent memory frames.
@@ -99,7 +99,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class FramePrompts:
-    """What is said of a frame.
+    """The prompts of a frame.
 
     Attributes:
         mask: index mask (H, W) of the objects that have a mask, int32, on the tracker's device; 0 elsewhere.
@@ -114,7 +114,7 @@ class FramePrompts:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """All objects that something is said of, each once."""
+        """All objects with prompts, each once."""
         return tuple(dict.fromkeys((*self.masked, *(prompt.id for prompt in self.prompts))))
 
 
@@ -161,7 +161,7 @@ class Tracker(Protocol):
 
         Args:
             image: the picture.
-            given: what is said of it; objects may be new. Never None as long as nothing is followed.
+            given: its prompts; objects may be new. Never None as long as nothing is followed.
             predict: False takes what is given alone, and all other objects for hidden.
 
         Raises:
@@ -351,7 +351,7 @@ class ForegroundNetwork(Protocol):
     """
 
     context: tuple[tuple[int, str], ...]
-    """Frames besides the current one: offset to it in frames, negative is the past, and role."""
+    """Frames other than the current one: offset to it in frames, negative is the past, and role."""
 
     current: str
     """Role of the current frame."""

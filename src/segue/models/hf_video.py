@@ -1,7 +1,7 @@
 """Video models of Hugging Face transformers as networks of a session (extra ``hf``).
 
 ``Sam2VideoModel`` and ``EdgeTamVideoModel`` share an interface: a model is called with an inference session
-and a frame. Here each object has an inference session of its own, so that it can be forgotten and saved; they
+and a frame. Here each object has an inference session of its own, so that it can be removed and saved; they
 share the features of the frame. What no later frame sees is dropped, see :mod:`segue.models.sam2.objects`.
 """
 

@@ -70,7 +70,7 @@ class SeguePrompt(nn.Module):
     def decode(self, features: tuple[Tensor, ...], prompts: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, 3, S/2, S/2) of the best guess and two others, and logits of their IoU (N, 3).
 
-        Prompts are planes (N, 4, S, S) in [0, 1], 0 where nothing is said; see :data:`POSITIVE`.
+        Prompts are planes (N, 4, S, S) in [0, 1], 0 where there is no prompt; see :data:`POSITIVE`.
         """
         f2, f4, f8, f16, f32 = features
         p2, p4, p8, p16 = self.prompt(prompts)

@@ -73,7 +73,7 @@ def resolve(
         frame: the frame that the prompts speak of.
         prompts: index mask, (H, W), or prompts.
         fit: resize masks of another size (nearest neighbour) instead of refusing them.
-        native: kinds of prompts that the network understands itself: objects of which nothing else is said
+        native: kinds of prompts that the network understands itself: objects without other prompts
             get no mask here.
         prompter: what turns boxes and points into masks; None is segue-prompt.
         known: where objects are on this frame as far as is known, (H, W), probability by id; points of such
@@ -148,7 +148,7 @@ def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[in
 def _understood(
     group: list[Prompt], native: Collection[PromptKind], size: tuple[int, int]
 ) -> TypeGuard[list[BoxPrompt | PointPrompt]]:
-    """Whether the network itself understands all that is said of an object; it lies in the picture then."""
+    """Whether the network itself understands all prompts of an object; it lies in the picture then."""
     for prompt in group:
         if isinstance(prompt, BoxPrompt) and "box" in native and not prompt.fill:
             clip_box(prompt.box, size)

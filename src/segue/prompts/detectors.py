@@ -1,4 +1,4 @@
-"""Find the objects of a picture without being told: every way of it behind one interface."""
+"""Find the objects of a picture without prompts: every way of it behind one interface."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from segue.masks.given import EXPECTED, as_masks, is_mask_like
 from segue.types import Box, BoxPrompt, Frame, IndexMask, MaskPrompt, Prompt
 
 FrameSaid = Any
-"""What is said of one frame: see :func:`as_prompts`."""
+"""The prompts of one frame: see :func:`as_prompts`."""
 
 
 def as_prompts(value: FrameSaid, where: str = "prompts") -> IndexMask | list[Prompt]:
@@ -82,7 +82,7 @@ def _listed(values: Sequence[Any], where: str) -> Iterator[Prompt]:
 
 
 def _of_object(number: object, value: Any, where: str) -> Prompt:
-    """What is said of the object with an id."""
+    """The prompts of the object with an id."""
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
         raise PromptError(
             f"{where}: the key is a {kind_of(number)}; the ids of objects are whole numbers from 1 on"
@@ -130,14 +130,14 @@ def _as_box(value: Any) -> Box | None:
 
 
 class PromptPlan:
-    """What is said of each frame of a video.
+    """The prompts of each frame of a video.
 
     Args:
-        said: by frame index what :func:`as_prompts` takes; anything but a mapping is said of the first frame.
+        said: by frame index what :func:`as_prompts` takes; anything but a mapping is for the first frame.
         box: ``(x0, y0, x1, y1)`` around the object with the id 1 on the first frame.
 
     Raises:
-        PromptError: nothing is said, or something that cannot be read.
+        PromptError: there are no prompts, or one cannot be read.
         SourceError: a mask file is missing or is no mask.
     """
 
@@ -170,10 +170,10 @@ class PromptPlan:
             )
 
     def begin(self, index: int) -> None:
-        """What is said of the first frame is said of the frame ``index`` from now on.
+        """The prompts of the first frame are those of the frame ``index`` from now on.
 
         Raises:
-            PromptError: something else is said of that frame, too.
+            PromptError: that frame has prompts of its own, too.
         """
         first, self._first = self._first, None
         if first is None:
@@ -188,17 +188,17 @@ class PromptPlan:
         self._by_frame.pop(index, None)
 
     def __call__(self, frame: Frame) -> IndexMask | list[Prompt] | None:
-        """What is said of a frame, or None; without :meth:`begin` the first call is for the first frame."""
+        """The prompts of a frame, or None; without :meth:`begin` the first call is for the first frame."""
         self.begin(frame.index)
         return self._by_frame.pop(frame.index, None)
 
     def statements(
         self,
     ) -> Iterator[tuple[int | None, IndexMask | list[Prompt], Mapping[int | None, str]]]:
-        """What is said of frames that have not come yet.
+        """The prompts of frames that have not come yet.
 
         Returns:
-            For each frame its index (None is the first one, whichever that is), what is said, and which mask
+            For each frame its index (None is the first one, whichever that is), its prompts, and which mask
             files that was read from: by the id of the object, or under None a file that holds all of it.
         """
         if self._first is not None:
@@ -207,7 +207,7 @@ class PromptPlan:
             yield index, said, self._files[index]
 
     def check_reached(self) -> None:
-        """See that every frame that something is said of has come.
+        """Check that every frame with prompts has come.
 
         Raises:
             PromptError: the source has no such frame.
@@ -219,7 +219,7 @@ class PromptPlan:
 
 
 def _files(value: FrameSaid) -> dict[int | None, str]:
-    """The mask files among what is said of a frame, by the ids of their objects; None holds all of them."""
+    """The mask files among the prompts of a frame, by the ids of their objects; None holds all of them."""
     if isinstance(value, (str, os.PathLike)):
         return {None: os.fspath(value)}
     if isinstance(value, Mapping):

@@ -1,6 +1,6 @@
 """Promptable networks that people have as ONNX files: the family of SAM, encoder and decoder apart.
 
-Which of the published layouts a pair has is told by the names of its inputs:
+The names of its inputs say which of the published layouts a pair has:
 
 * **SAM**, and MobileSAM, SAM-HQ and others exported alike (``segment_anything/utils/onnx.py``): the decoder
   takes ``image_embeddings``, ``point_coords``, ``point_labels``, ``mask_input``, ``has_mask_input`` and

@@ -53,8 +53,8 @@ CROPS = 8  # crops whose features are kept
 
 CLICK_SIDE = 160  # side of the crops where only clicks are given, in pixels: they only find the object
 CLICK_CROPS = (0.5, 0.25)
-"""Squares around clicks that are looked at besides the whole picture, their sides as shares of its longer
-side. The whole alone takes small things for a part of what is around them, or finds nothing."""
+"""Squares around clicks that are looked at in addition to the whole picture, their sides as shares of its
+longer side. The whole alone takes small things for a part of what is around them, or finds nothing."""
 
 CALIBRATION = {"box": (0.9, -0.2), "click": (1.7, -2.61), "mask": (1.5, -1.28)}
 """Gain and offset of the logit of the predicted IoU for a box, a first click, and a mask so far: least
@@ -67,7 +67,7 @@ COMPARED_SIDE = 160  # long side, in pixels, of the masks that are held against 
 
 @dataclass(frozen=True)
 class Prompts:
-    """All that is said of one object on one picture, in pixels.
+    """All prompts of one object on one picture, in pixels.
 
     Attributes:
         box: ``(x0, y0, x1, y1)`` around it, ends exclusive.

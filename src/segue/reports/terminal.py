@@ -95,7 +95,7 @@ def bars(field: str, *columns: ProgressColumn, quiet: bool = False) -> Progress:
 def progress(
     title: str, interrupted: str = "interrupted; nothing was written"
 ) -> Iterator[evaluation.Progress]:
-    """A function that shows how many sequences are done; Ctrl-C is told, and ends the program with 130."""
+    """A function that shows how many sequences are done; Ctrl-C ends the program with a message and 130."""
     try:
         with bars("name") as bar:
             task = bar.add_task(plain(title), total=None, name="")

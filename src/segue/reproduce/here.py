@@ -12,7 +12,7 @@ from segue.weights.download import is_available
 
 
 def runs_here(table: Table, how: How) -> str:
-    """The rows of a table that run here, with what they need besides.
+    """The rows of a table that run here, with what else they need.
 
     A row runs whose weights come with segue, are downloaded or are given, or whose training has its data.
     """

@@ -43,7 +43,7 @@ def source_names(truth: Truth) -> tuple[str, ...]:
 
 
 def every(n: int) -> Row:
-    """Every n-th frame is kept, and the previous one is read besides, as the paper does with 5."""
+    """Every n-th frame is kept, and the previous one is read as well, as the paper does with 5."""
     options = ("--mem-every", str(n), "--memory-policy", "all", "--include-last")
     return Row(f"every {n} frames", options=options)
 

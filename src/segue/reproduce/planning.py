@@ -91,7 +91,7 @@ def _job_of(
 
 
 def _rows(tables: Sequence[Table], how: How) -> Iterator[tuple[Table, Row, Request]]:
-    """The rows whose data are there, with what is run of the data set; what others lack is said later."""
+    """The rows whose data are there, with what is run of the data set; what others lack is reported later."""
     for table in tables:
         table = replace(table, subset=table.subset if how.subset is None else how.subset)
         request, _ = request_of(table, how)

@@ -59,7 +59,7 @@ class Result:
     """What came of a table.
 
     Attributes:
-        table, rows, remarks: the table, the rows that were done, and what is said below it.
+        table, rows, remarks: the table, the rows that were done, and the notes below it.
         percentiles: those of its curve at 0, 10, ... 100 percent by row.
         broken: what ended it before its last row, such as Ctrl-C.
     """
@@ -129,7 +129,7 @@ def result_of(
 
 
 def remarks_of(table: Table, done: list[Done], missing: tuple[str, ...], how: How) -> Iterator[str]:
-    """What is said below a table: of the paper, of the data, of the rows."""
+    """The notes below a table: of the paper, of the data, of the rows."""
     if table.remark is not None:
         yield table.remark
     yield from missing

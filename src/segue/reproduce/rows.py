@@ -82,7 +82,7 @@ def do_table(table: Table, how: How, face: Face) -> Result:
             found = _do(row, model, table, request, how, face)
         except SegueError as error:
             found = Done(row, model, ended=str(error))
-        except BaseException as error:  # Ctrl-C or a defect: what is finished is told first
+        except BaseException as error:  # Ctrl-C or a defect: what is finished is printed first
             broken = error
             break
         done.append(found if found.lacks or found.ended else replace(found, random=random))

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from segue.metrics.davis import SemiSupervised
 from segue.metrics.evaluation import Measures
 
-SPEED, PACE = "frames/s", "s/frame"
-"""Headings of the speed of one worker, with reading and writing; a table has one of them."""
+SPEED = "frames/s"
+"""Heading of the speed of one worker, with reading and writing."""
+
+PACE = "s/frame"
+"""Heading of its inverse, in tables whose paper gives that instead."""
 
 COSTS = ("ms", "MiB")
 """Headings of time and memory of the network alone, see :mod:`segue.reproduce.cost`."""
@@ -41,7 +44,7 @@ class Training:
     Attributes:
         network: the command of ``segue train``.
         data: data sets that it learns from.
-        options: what is given to it besides.
+        options: its further options.
         folds: one training for each fold of CDnet2014, whose videos it then runs; it has not seen them.
         start: weights that it begins from.
         pretrained: what the paper begins from, where that must be given with ``--init``.
@@ -104,7 +107,7 @@ class Table:
         curve: a measure over time whose distribution is drawn, one line a row.
         remark: what a reader must know of the published numbers.
         options: of the command that runs its rows, by the protocol of the paper.
-        pace: speed is told in seconds a frame, as in the paper.
+        pace: speed is given in seconds a frame, as in the paper.
         costs: time and memory of the networks are measured.
     """
 

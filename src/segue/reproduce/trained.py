@@ -89,7 +89,7 @@ def training_words(training: Training, how: How, *row: str) -> list[str]:
 
 
 def training_job(training: Training, words: list[str], output: Path) -> TrainJob:
-    """A training as a job, whose folder is told from others by all that it depends on."""
+    """A training as a job, whose folder differs from others by all that it depends on."""
     name = f"{training.name}-{hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]}"
     folder = (output / "weights" / name).absolute()
     settings = settings_of(words[1:])

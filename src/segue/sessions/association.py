@@ -52,7 +52,7 @@ def next_id(last: int, taken: Collection[int]) -> int:
     """The id of a new object: the one after ``last`` that is not ``taken``; after 65,535 comes 1.
 
     Mask files hold no larger ids, and a camera that runs for months sees more objects than that: then the
-    ids of objects that are long forgotten are given once more.
+    ids of objects that were dropped long ago are given once more.
     """
     numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
     return next(i for i in numbers if i not in taken)

@@ -1,4 +1,4 @@
-"""Find the objects of a video without being told, and follow them."""
+"""Find the objects of a video without prompts, and track them."""
 
 from __future__ import annotations
 

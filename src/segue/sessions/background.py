@@ -178,7 +178,7 @@ class MaskedMedian(Checkpointable):
         self._advance()
         before, now = (each.astype(np.float32) for each in (self.scene.picture, picture))
         gain = np.clip((now + _DARK) / (before + _DARK), 0.1, MOST_GAIN)
-        # What a pixel was besides keeps its distance from the picture, in the new light.
+        # What else a pixel was keeps its distance from the picture, in the new light.
         gain, offset = (np.ascontiguousarray(each.transpose(2, 0, 1)) for each in (gain, now - gain * before))
 
         def lit(planes: Image) -> Image:

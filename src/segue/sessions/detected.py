@@ -80,7 +80,7 @@ class DetectionSession(Checkpointable, Session):
     On every ``every``-th frame detections are matched with the followed objects by overlap, class, motion and
     appearance. What is left over becomes an object when it is seen again, or at once if its score is high; an
     object that was lost returns under its id. Objects that are out of sight or that the detector misses
-    longer than it usually does are lost, and the oldest lost ones are forgotten. A mask that disagrees with
+    longer than it usually does are lost, and the oldest lost ones are dropped. A mask that disagrees with
     its detections is made anew.
 
     Args:
@@ -155,7 +155,7 @@ class DetectionSession(Checkpointable, Session):
         return {"detector": type(self._detector).__name__, "options": asdict(self.options)}
 
     def _detect(self, frame: Frame) -> list[Prompt]:
-        """Hold the detections of a frame against what is known; what the tracking is told of it."""
+        """Match the detections of a frame with the known objects; the prompts that follow for the tracker."""
         found = propose(self._detector, frame, CANDIDATE_SCORE * self.options.score)
         mask = self._session.peek(frame).mask if self._tracks else np.zeros(frame.size, np.uint8)
         labels = {i: track.label for i, track in self._tracks.items()}
@@ -179,7 +179,7 @@ class DetectionSession(Checkpointable, Session):
         return said
 
     def _matched(self, scene: _Scene) -> dict[int, int]:
-        """The detection of each known object that has one; tracks are told."""
+        """The detection of each known object that has one; tracks are updated."""
         tracks = list(self._tracks.values())
         shown = [scene.box_of(track.id) for track in tracks]
         together = find_occlusions(tracks, shown, scene.at)

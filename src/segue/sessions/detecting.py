@@ -82,7 +82,7 @@ def detector(
             ``grabcut`` or ``none``; None is ``crf``. For ``nanodet``, what makes masks of its boxes:
             ``network`` for segue-prompt, ``grabcut``, or ``none`` for the boxes themselves; None is
             ``network``.
-        tiles: for ``nanodet``: look at so many overlapping parts a side besides, for objects that are small
+        tiles: for ``nanodet``: look also at so many overlapping parts a side, for objects that are small
             in large pictures; None is the whole alone.
         device: None takes a GPU if there is one.
 

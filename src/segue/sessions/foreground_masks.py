@@ -175,7 +175,7 @@ class _Track:
     frames: int = 1
     visible: bool = True
     speed: tuple[float, float] = (0.0, 0.0)  # pixels a frame, to the right and down
-    shown: Box | None = None  # box of its pixels, where only a part of it can be told from others
+    shown: Box | None = None  # box of its pixels, where only a part of it differs from others
 
 
 def without_small(mask: Mask, min_area: int) -> Mask:

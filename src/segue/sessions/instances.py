@@ -34,7 +34,7 @@ OVERLAP_WEIGHT, EMBEDDING_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
 
 ENOUGH = 0.75  # sum of the three from which on two are one object
 EMBEDDING_ALONE = 0.8  # likeness needed where no frame shows both masks
-PATIENCE = 20  # windows that an object may be missing before it is forgotten
+PATIENCE = 20  # windows that an object may be missing before it is dropped
 MOMENTUM = 0.7  # part of the old embedding and class scores that a known object keeps
 
 

@@ -81,7 +81,7 @@ class Segmenter(Protocol):
         """
 
     def probe(self, image: Image, context: Mapping[int, Image], scene: Scene) -> Maps:
-        """Maps of one frame by itself, before or after those of a film; what :meth:`step` took is forgotten.
+        """Maps of one frame by itself, before or after those of a film; what :meth:`step` took is dropped.
 
         Args:
             image: RGB (h, w, 3), uint8.

@@ -131,7 +131,7 @@ class TrackSession(Session):
         Args:
             frame: a :class:`segue.Frame`, or a picture (H, W, 3), uint8 (array, tensor or PIL), which gets
                 the index after the last one; all frames of a session have one size.
-            prompts: what is said of this frame: an index mask (H, W), prompts, boxes or paths, see
+            prompts: those of this frame: an index mask (H, W), prompts, boxes or paths, see
                 :func:`segue.prompts.given.as_prompts`.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.

@@ -253,7 +253,7 @@ class SceneLearner(Checkpointable):
         align: hold the picture of a shaken camera still.
 
     Raises:
-        SegueError: the segmenter does not look at the empty scene, or looks at something besides.
+        SegueError: the segmenter does not look at the empty scene, or looks at something else as well.
     """
 
     scenes: FilmScenes = checkpointed()

@@ -94,7 +94,7 @@ class _Visit:
 class EventSink(SpooledSink):
     """Writes what happens to objects; see :class:`Event` for the columns.
 
-    Everything is told from the results alone: an object is there as long as it is listed. Events are in the
+    Everything follows from the results alone: an object is there as long as it is listed. Events are in the
     order in which they are known; an ``enter`` is known on the third frame on which the object is large
     enough, see :data:`LEAST_SIDE`, and a zone is entered or left when it has been so for three frames.
 
@@ -102,7 +102,7 @@ class EventSink(SpooledSink):
         path: file to write, ending in ``.csv`` or ``.json``.
         size: height and width that boxes and areas refer to; None takes those of each mask.
         zones: regions and lines that are watched.
-        notify: address that is told of each event as soon as it is known, see
+        notify: address that receives each event as soon as it is known, see
             :class:`segue.video.notify.Notifier`.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
         snapshots: takes a picture and a clip of each event.
@@ -170,7 +170,7 @@ class EventSink(SpooledSink):
             self._notifier.close()
 
     def abort(self) -> None:
-        """Remove what is half-written; what a live run has told stays, in a complete file."""
+        """Remove what is half-written; what a live run has written stays, in a complete file."""
         if self._table is not None:
             with suppress(OSError):
                 self._table.close()

@@ -69,7 +69,7 @@ def count_frames(path: Path) -> int:
     try:
         with _opened(path) as picture:
             return _frames_of(picture)
-    except DamageError:  # told when the picture is wanted
+    except DamageError:  # reported when the picture is wanted
         return 1
 
 

@@ -210,7 +210,7 @@ class PngSink(MaskFolderSink):
             done = max(records_of(folder), default=-2)
             _check_settings(folder, _until(marker["settings"], done), _until(self._settings, done))
         elif overwrite:
-            records_of(folder)  # damaged ones are told now
+            records_of(folder)  # damaged ones are reported now
         else:
             state = "masks" if marker["complete"] else "the masks of an interrupted run"
             raise SinkError(f"{folder}: has {state} already; give --overwrite or --resume, or another folder")

@@ -25,7 +25,7 @@ LAST_SECONDS = 10.0  # that the end of a run waits for messages
 
 
 class NotifyWarning(UserWarning):
-    """Somebody who is to be told of events cannot be reached; the events are in their file."""
+    """An address that receives events cannot be reached; the events are in their file."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -100,7 +100,7 @@ def open_sinks(
         categories: number of each label, for the formats that number classes; others get free numbers.
         begin: time in seconds of the source at which the overlay video begins.
         zones: regions and lines that are watched for events.
-        notify: address that is told of each event.
+        notify: address that receives each event.
         snapshots: folder for a picture and a clip of each event.
 
     Raises:

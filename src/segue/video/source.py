@@ -146,7 +146,7 @@ class Span:
         return isinstance(self.end, int) and index + 1 >= self.end
 
     def count(self, total: int | None, fps: float | None) -> int | None:
-        """Expected number of frames of a source of ``total`` frames, or None if it cannot be told."""
+        """Expected number of frames of a source of ``total`` frames, or None if it is not known."""
         first = _as_index(self.start, fps)
         last = total if self.end is None else _as_index(self.end, fps)
         if first is None or last is None:

@@ -338,7 +338,7 @@ class Scenes(FilmData):
 
     Attributes:
         scene: folders of films in CDnet's layout; of several one network is made.
-        data: labelled films besides, as for the other networks; several may be given.
+        data: further labelled films, as for the other networks; several may be given.
         exclude: scenes or categories of --data to leave out, separated by commas.
         frames: labelled frames of each scene to learn from; published are 200 and 25.
         frame_list: numbers of 200 or 25 frames of each scene: `published` for those of CDnet2014, or a JSON

@@ -310,7 +310,7 @@ class Pictures(Labelled):
         return kinds
 
     def weighed(self, kinds: dict[str, list[Kept]]) -> list[tuple[float, list[Kept]]]:
-        """The kinds with their shares, which are told."""
+        """The kinds with their shares, which are reported."""
         shares = dict.fromkeys(kinds, 1.0)
         for item in names_in(self.share):
             match = _SHARE.fullmatch(item)

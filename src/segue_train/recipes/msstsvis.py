@@ -35,7 +35,7 @@ from segue_train.trunks import load_mobilenet
 from segue_train.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
 
 EPOCHS, DROPS = 12, (4 / 12, 10 / 12)
-STILL_EPOCHS, STILL_DROPS = 50, (40 / 50,)  # of the training on COCO, as the authors of SeqFormer told
+STILL_EPOCHS, STILL_DROPS = 50, (40 / 50,)  # of the training on COCO, as the authors of SeqFormer stated
 CLASS_HEADS = "detr.class_embed."
 NEW_PARTS = (".ms_sts.", ".temporal_attn.")  # in names of the tensors that MS-STS VIS has beyond SeqFormer
 LITE_STEPS = 2400  # steps of ``msstsvis-lite``

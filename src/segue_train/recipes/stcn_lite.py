@@ -56,7 +56,7 @@ class STCNLiteRecipe(CommonRecipe):
             session reads by the network's schedule (best positions, penalties, window).
         edges: how much more a pixel at an edge of a mask counts than one far from all edges.
         large: share of a further training's clips that are as large as a session sees 480p: 3 frames of 384².
-        weighting, sensory, summaries: parts that the network has besides, see :mod:`segue.models.lite_parts`;
+        weighting, sensory, summaries: further parts of the network, see :mod:`segue.models.lite_parts`;
             weights to start from may lack them.
     """
 

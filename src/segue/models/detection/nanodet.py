@@ -90,7 +90,7 @@ class NanoDetPlus(nn.Module):
         Args:
             image: RGB, (H, W, 3), uint8.
             least_score: of a box, in 0..1.
-            tiles: look besides at ``tiles`` x ``tiles`` overlapping parts at full detail, for objects that
+            tiles: look also at ``tiles`` x ``tiles`` overlapping parts at full detail, for objects that
                 are small in a large picture; 1 looks at the whole alone.
         """
         height, width = image.shape[:2]

@@ -89,7 +89,7 @@ class MemoryBank:
         pinned: bool = False,
         uncertainty: float = 0.0,
     ) -> None:
-        """Remember a frame; the previous frame that was written with ``keep=False`` is forgotten.
+        """Remember a frame; the previous frame that was written with ``keep=False`` is dropped.
 
         Args:
             ids: objects, in the order of ``values``.

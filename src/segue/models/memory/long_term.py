@@ -145,7 +145,7 @@ def least(store: MemoryStore, frames: list[int]) -> int:
 def _check(schedule: LongTermSchedule) -> None:
     """Refuse what cannot work."""
     if schedule.include_last:
-        raise SegueError("include_last: networks with a recurrent state read no previous frame besides")
+        raise SegueError("include_last: networks with a recurrent state do not also read the previous frame")
     if schedule.official and schedule.permanent == "given":
         raise SegueError("permanent: with official only the first frames are permanent, as in the release")
     if not 1 <= schedule.min_mid_term_frames < schedule.max_mid_term_frames:

@@ -174,7 +174,7 @@ class MemoryStore:
         self.frames: list[int] = []
         """Numbers of the remembered frames, ascending."""
         self.permanent: set[int] = set()
-        """Numbers of frames that never make room, besides those on which objects entered."""
+        """Numbers of frames that never make room, in addition to those on which objects entered."""
         self._usage = Usage()
         self.long = 0
         self._positions = 0

@@ -45,7 +45,7 @@ class FramePlan:
     """What happens on a frame.
 
     Attributes:
-        given: what is said of the frame.
+        given: the prompts of the frame.
         ids: the objects after it, ascending.
         keep: whether the frame becomes permanent memory.
         commit: False for a picture that is not taken: then nothing may change.
@@ -81,7 +81,7 @@ class MemoryTracker:
     All that may fail comes before :meth:`write`, and nothing changes before: a step that failed can be taken
     again. ``memories`` holds what :meth:`new_memory` made, for each view. Tensors of single objects, such as
     their recurrent states ("sensory memory"), are kept by a step with :meth:`keep_states` under a name of its
-    choice; they are forgotten, saved and restored with the object, and take effect when the frame is done.
+    choice; they are removed, saved and restored with the object, and take effect when the frame is done.
     """
 
     prompts: frozenset[PromptKind] = frozenset()

@@ -35,7 +35,7 @@ SAME = 0.6
 """Overlap (IoU) from which on a detection is a surer one again, whatever its class."""
 
 WAVES = 4
-"""Frequencies that a box is told to its query in."""
+"""Frequencies in which a box is encoded for its query."""
 
 LINKED = 0.3
 """Least overlap (IoU) of a detection with that of the frame before."""
@@ -74,7 +74,7 @@ class DecodedTubes(Decoded):
 
 
 class MaskFeatures(nn.Module):
-    """Features that masks are read from: what frames told each other, finer levels, and edges."""
+    """Features that masks are read from: features that frames have exchanged, finer levels, and edges."""
 
     def __init__(self, width: int, fine: int, edges: int) -> None:
         super().__init__()

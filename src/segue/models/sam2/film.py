@@ -145,7 +145,7 @@ class FilmPredictor:
             The frame with what is known now. Memory changes with the next pass.
 
         Raises:
-            PromptError: nothing is said, or there is no such frame.
+            PromptError: there are no prompts, or there is no such frame.
         """
         labels = [1] * len(points) if labels is None else list(labels)
         if len(labels) != len(points):
@@ -220,7 +220,7 @@ class FilmPredictor:
         Args:
             start: first frame; None is the earliest prompted one.
             reverse: run backwards, to the first frame of the film.
-            frames: most frames besides the first.
+            frames: most frames, not counting the first.
 
         Raises:
             PromptError: an object has no prompt, or there is no such frame.

@@ -31,7 +31,7 @@ FILLED = 0.1
 """Logit of a filled hole."""
 
 
-@dataclass(frozen=True)  # without slots, so that a schedule can have its fields besides its own
+@dataclass(frozen=True)  # without slots, so that a schedule can have its fields in addition to its own
 class Settings:
     """How the predictor works; the defaults are those of the release on a processor.
 
@@ -43,7 +43,7 @@ class Settings:
             only where its CUDA extension is built.
         prompted_frames: most prompted frames that a frame sees, at least 2; None is all of them
             (``max_cond_frames_in_attn``).
-        stride: distance of the tracked frames that a frame sees besides the last
+        stride: distance of the tracked frames that a frame sees in addition to the last
             (``memory_temporal_stride_for_eval``).
         keep_corrections: let a corrected frame become a prompted frame
             (``add_all_frames_to_correct_as_cond``).
@@ -298,7 +298,7 @@ class ObjectSteps:
 
     def _conditioned(self, encoded: Encoded, view: View) -> Tensor:
         memory, position, pointers = self.assemble(view)
-        if not len(memory):  # everything was forgotten, or lies ahead without a map
+        if not len(memory):  # everything was removed, or lies ahead without a map
             return self.network.without_memory(encoded.coarse)
         return self.network.with_memory(encoded, memory[None], position[None], pointers, self.constants)
 

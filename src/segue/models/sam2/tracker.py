@@ -259,7 +259,7 @@ class ObjectClicks:
 def clicks_by_object(
     prompts: Sequence[BoxPrompt | PointPrompt], known: Collection[int]
 ) -> dict[int, ObjectClicks]:
-    """What is said of each object.
+    """The prompts of each object.
 
     Raises:
         PromptError: there are several boxes, or nothing says where a new object is.
