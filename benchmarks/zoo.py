@@ -8,9 +8,9 @@ Example::
 
 Names, sizes, terms, prompts and export come from the registry; published figures from the pages of the
 networks. Each network is measured in a process of its own, on one thread, with random weights where none are
-in the package, on a film of 480x854 pixels with one object; seconds are those of the processor, so that other
-programs on the machine matter little. Memory is the largest resident size of that process. Networks that need
-optical flow are not measured.
+in the package, on a film of 480x854 pixels with one object or ten. Seconds are those of the processor, so
+that other programs on the machine matter little. Memory is the largest resident size of that process.
+Networks that need optical flow are not measured.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ TASKS = {
     "prompt": "masks of clicks and boxes",
     "detect": "find in pictures",
 }
+MEASURED = ("track", "foreground", "instances")
 BUDGET = 15.0
 """Seconds of the processor after which a measurement ends; at least one frame after the first is measured."""
 FRAMES = 8
@@ -76,33 +77,46 @@ def listed() -> Iterator[Entry]:
             yield entry
 
 
-def film(count: int) -> Iterator[Frame]:
-    """A noisy square that crosses a textured scene."""
+def squares(objects: int) -> list[tuple[slice, slice]]:
+    """Where the squares of the first frame are, one for each object; they move by 8 pixels a frame."""
+    places = [(60 + 200 * (i // 5), 40 + 150 * (i % 5)) for i in range(objects)]
+    return [(np.s_[y : y + 90], np.s_[x : x + 90]) for y, x in places]
+
+
+def film(count: int, objects: int) -> Iterator[Frame]:
+    """Squares that cross a textured scene."""
     rng = np.random.default_rng(0)
     ground = np.repeat(np.repeat(rng.integers(60, 180, (30, 54, 3), dtype=np.uint8), 16, 0), 16, 1)
     ground = ground[: SIZE[0], : SIZE[1]]
     for index in range(count):
         image = ground.copy()
-        image[160:320, 100 + 20 * index : 260 + 20 * index] = (220, 90, 40)
+        for number, (rows, columns) in enumerate(squares(objects)):
+            moved = slice(columns.start + 8 * index, columns.stop + 8 * index)
+            image[rows, moved] = (220 - 20 * number, 90, 40 + 20 * number)
         yield Frame(index, index / 25, image)
 
 
-def measure(name: str) -> dict[str, float]:
+def measure(name: str, objects: int) -> dict[str, float]:
     """Seconds of the processor for a frame after the first, and the largest resident size in MiB."""
     torch.set_num_threads(1)
     entry = MODELS.find(name)
     network = segue.load(name) if entry.bundled else entry.build().eval()
     start = time.process_time()
     mask = np.zeros(SIZE, np.uint8)
-    mask[160:320, 100:260] = 1
+    for number, place in enumerate(squares(objects), 1):
+        mask[place] = number
     if entry.task == "track":
         track = segue.TrackSession(network)
-        steps: Iterator[Any] = (track.step(item, None if item.index else mask) for item in film(FRAMES))
+        steps: Iterator[Any] = (
+            track.step(item, None if item.index else mask) for item in film(FRAMES, objects)
+        )
     elif entry.task == "foreground":
-        steps = iter(segue.foreground([item.image for item in film(FRAMES)], model=network))
+        steps = iter(segue.foreground([item.image for item in film(FRAMES, objects)], model=network))
     else:
         steps = iter(
-            segue.instances([item.image for item in film(FRAMES)], model=network, window=2, overlap=1)
+            segue.instances(
+                [item.image for item in film(FRAMES, objects)], model=network, window=2, overlap=1
+            )
         )
     next(steps)
     begun, done = time.process_time(), 0
@@ -123,7 +137,18 @@ def page(name: str) -> str | None:
     return next((f"systems/{stem}.md" for stem in pages if wanted.startswith(stem)), None)
 
 
-def row(entry: Entry, measured: dict[str, float] | None) -> list[str]:
+def measured(entry: Entry, objects: int) -> str:
+    """Time and memory of a network in a process of its own, as a cell of the table."""
+    words = [sys.executable, __file__, "--measure", entry.name, "--objects", str(objects)]
+    outcome = subprocess.run(words, capture_output=True, text=True, check=False)
+    if outcome.returncode:
+        print(f"{entry.name}: {outcome.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        return ""
+    found = json.loads(outcome.stdout)
+    return f"{found['seconds']:.2f} s, {found['memory']:.0f} MiB"
+
+
+def row(entry: Entry, measuring: bool) -> list[str]:
     """The cells of one network."""
     with torch.device("meta"):
         network = entry.build()
@@ -142,7 +167,8 @@ def row(entry: Entry, measured: dict[str, float] | None) -> list[str]:
         PUBLISHED.get(entry.name, ""),
         {"track": ", ".join(sorted(entry.prompts)), "prompt": "box, point"}.get(entry.task, ""),
         "ONNX" if getattr(network, "graphs", None) else "",
-        f"{measured['seconds']:.2f} s, {measured['memory']:.0f} MiB" if measured else "",
+        measured(entry, 1) if measuring and entry.task in MEASURED and not entry.needs_flow else "",
+        measured(entry, 10) if measuring and entry.task == "track" else "",
     ]
 
 
@@ -165,15 +191,7 @@ def table(only: set[str] | None, measuring: bool) -> str:
     for entry in listed():
         if only and entry.name not in only:
             continue
-        measured = None
-        if measuring and entry.task in ("track", "foreground", "instances") and not entry.needs_flow:
-            words = [sys.executable, __file__, "--measure", entry.name]
-            outcome = subprocess.run(words, capture_output=True, text=True, check=False)
-            if outcome.returncode:
-                print(f"{entry.name}: {outcome.stderr.strip().splitlines()[-1]}", file=sys.stderr)
-            else:
-                measured = json.loads(outcome.stdout)
-        lines.append("| " + " | ".join(row(entry, measured)) + " |")
+        lines.append("| " + " | ".join(row(entry, measuring)) + " |")
         print(lines[-1], file=sys.stderr, flush=True)
     return "\n".join([*lines, "", f"Measured on: {describe(1)}."])
 
@@ -187,9 +205,10 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="page whose table is replaced")
     parser.add_argument("--without-measures", action="store_true", help="leave time and memory out")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--objects", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(options.measure)))
+        print(json.dumps(measure(options.measure, options.objects)))
         return
     made = table(set(options.only.split(",")) if options.only else None, not options.without_measures)
     if options.write is None:
